@@ -102,14 +102,13 @@ if script_context() is None:
     gc.disable()
     from starlette.middleware import Middleware
 
-    from sightglass.api import routes
+    from sightglass.api import routes, serving
     from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
-    from sightglass.api.server import startup
     from sightglass.components.choices import import_ahead
     from sightglass.components.session import signed_in, url_state
 
     try:
-        startup.prepare(st.get_option("server.address"), oidc=signed_in.is_configured())
+        serving.prepare(st.get_option("server.address"), oidc=signed_in.is_configured())
     except SettingProblem as problem:
         sys.exit(str(problem))
     prepare_server(url_state.miss_page)

@@ -191,10 +191,21 @@ class Explanation(Result):
         html: str = above("html_report").frame([self])
         return html
 
+    def to_dict(self) -> Json:
+        """Return predictions, statistics, findings and recipe as plain values, ready for JSON.
+
+        The fields are those of `analysis_summary.json` and of the API's answers.
+
+        >>> from sightglass import Explainer
+        >>> Explainer()("bus.jpg", top_k=1).to_dict()["predictions"][0]["label"]
+        'minibus'
+        """
+        values: dict[str, Any] = above("result_folder").summary(self)
+        return values
+
     def summary(self) -> Json:
-        """Return predictions, statistics and findings as plain values, ready for JSON."""
-        facts: dict[str, Any] = above("result_folder").facts(self)
-        return facts
+        """Return the same as `to_dict`."""
+        return self.to_dict()
 
 
 @own_modes()

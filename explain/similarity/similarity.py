@@ -188,9 +188,7 @@ class Similarity:
             "preprocessing": self.preprocessing,
             "state": self.state,
             "places": [dict(zip(("alike", "apart"), describe_places(side), strict=True)) for side in self.sides],
-            "pairs": [
-                {"query": pair.query, "gallery": pair.gallery, "score": pair.score} for pair in self.matches.pairs
-            ],
+            "pairs": self.matches.pairs,
             "notes": self.notes,
         }
 

@@ -57,9 +57,6 @@ class Segment(Task):
     def text(self, score: float, unit: str = "") -> str:
         return f"{percent(score)} of the picture"
 
-    def map_facts(self, result: Result, index: int) -> dict[str, Any]:
-        return {"outside": result.outside(index)}
-
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the pixels that the options name."""
         adapter = _segmenter(evidence)

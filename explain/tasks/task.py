@@ -235,10 +235,6 @@ class Task:
         """Return what a file says of an answer besides label, score and box."""
         return {}
 
-    def map_facts(self, result: Result, index: int) -> dict[str, Any]:
-        """Return what a summary says of a map besides what all maps have."""
-        return {}
-
     def map_columns(self, result: Result, index: int) -> dict[str, Any]:
         """Return a map's columns in a table besides those that all maps have."""
         return {}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import math
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from sightglass.api.work_queue import Busy, TooSlow
 from sightglass.common.errors import (
     Cancelled,
     ImageProblem,
@@ -31,60 +30,36 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from sightglass.common.files import Json
-
 LOGGER = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 BASE = "/api/problems"
 INTERNAL = "An internal error occurred, not caused by the request: try another model or method."
+CLIENT_CLOSED = 499
+"""Status counted when the client disconnected before an answer; never sent."""
 MAX_FIELDS = 5
 """Wrong fields that are listed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What every problem of a kind has in common."""
-
-    title: str
-    statuses: tuple[int, ...]
-    about: str
-
-
-KINDS: dict[str, Kind] = {
-    "image": Kind(
-        "The picture cannot be used", (415, 422), "It is damaged, truncated, empty, or of an unsupported format."
-    ),
-    "size": Kind(
-        "Too large",
-        (413,),
-        "More bytes or pixels than allowed in a request or answer: send a smaller picture, or ask for fewer maps.",
-    ),
-    "body": Kind("The body cannot be read", (400, 415), "Send complete JSON or a complete form (multipart/form-data)."),
-    "fields": Kind("A field is wrong", (422,), "It is unknown, missing, of the wrong type, or out of range."),
-    "model": Kind("No such model", (404,), "GET /api/models lists the available models."),
-    "weights": Kind("The weights are not available", (404, 503), "No request downloads weights: ask the operator."),
-    "option": Kind("Option not supported", (400,), "The model, or this picture, does not support an option."),
-    "map": Kind("There is no map", (422,), "Nothing was found to explain: ask for JSON, or lower confidence."),
-    "accept": Kind("Not acceptable", (406,), "No media type in `Accept` is available."),
-    "path": Kind("No such path", (404, 410), "GET /api/docs lists all requests."),
-    "method": Kind("Method not allowed", (405,), "`Allow` names the methods."),
-    "key": Kind("Not signed in", (401, 403), "Send the token as `Authorization: Bearer` or `X-API-Key`, or sign in."),
-    "origin": Kind(
-        "Origin or host not allowed",
-        (403,),
-        "The request came from another site's page, or used an unknown name of this machine: SIGHTGLASS_API_ORIGINS "
-        "and SIGHTGLASS_API_HOSTS allow them.",
-    ),
-    "slow": Kind("The request was too slow", (408,), "Its body stalled or took too long."),
-    "busy": Kind("Too many requests", (429, 503), "Try again after `Retry-After` seconds."),
-    "unready": Kind(
-        "Not ready",
-        (503,),
-        "It is starting or stopping, or its model or its history cannot be used: the detail says which.",
-    ),
-    "timeout": Kind("The answer took too long", (504,), "Choose a faster method, fewer masks, or a smaller model."),
-    "internal": Kind("Internal error", (500,), "A bug or a broken setting: the server's log has the details."),
+TITLES = {
+    "image": "The picture cannot be used",
+    "size": "Too large",
+    "body": "The body cannot be read",
+    "fields": "A field is wrong",
+    "model": "No such model",
+    "weights": "The weights are not available",
+    "option": "Option not supported",
+    "map": "There is no map",
+    "path": "No such path",
+    "method": "Method not allowed",
+    "key": "Not signed in",
+    "origin": "Origin or host not allowed",
+    "slow": "The request was too slow",
+    "busy": "Too many requests",
+    "unready": "Not ready",
+    "timeout": "The answer took too long",
+    "internal": "Internal error",
 }
+"""What every problem of a kind has in common; docs/api.md says when each is answered."""
 
 
 class ProblemDocument(BaseModel):
@@ -98,21 +73,30 @@ class ProblemDocument(BaseModel):
                 "type": f"{BASE}/size",
                 "title": "Too large",
                 "status": 413,
+                "code": "size",
                 "detail": "The body is longer than a picture may be here, 20 MiB: send a smaller one.",
-                "instance": "/api/explain",
+                "instance": "/api/v1/explain",
             }
         },
     )
 
-    type: str = Field(description="Its kind, as a path on this server that describes it.")
+    type: str = Field(description="Its kind, as a path.")
     title: str
     status: int
+    code: str = Field(description="Its kind, the last part of `type`.")
     detail: str = Field(description="One sentence: what was wrong and what to do.")
     instance: str | None = Field(default=None, description="The path of the request.")
 
 
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": about, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for status, about in (("4XX", "The request cannot be answered."), ("5XX", "The server cannot answer now."))
+}
+"""What every route can answer beside its result, for OpenAPI."""
+
+
 class ApiProblem(Problem):
-    """An error answered with a given status, kind of `KINDS` and detail, one sentence."""
+    """An error answered with a given status, kind of `TITLES` and detail, one sentence."""
 
     def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -128,10 +112,28 @@ def token_needed(*, wrong: bool) -> ApiProblem:
 
 def response(problem: ApiProblem, instance: str | None = None) -> Response:
     """Return the response for a problem; `instance` is the path of the request."""
-    kind, title = f"{BASE}/{problem.kind}", KINDS[problem.kind].title
-    document = ProblemDocument(type=kind, title=title, status=problem.status, detail=str(problem), instance=instance)
+    document = ProblemDocument(
+        type=f"{BASE}/{problem.kind}",
+        title=TITLES[problem.kind],
+        status=problem.status,
+        code=problem.kind,
+        detail=str(problem),
+        instance=instance,
+    )
     headers = {**problem.headers, "Cache-Control": "no-store"}
     return Response(document.model_dump_json(exclude_none=True), problem.status, headers, MEDIA_TYPE)
+
+
+async def respond(request: Request, error: BaseException) -> Response:
+    """Answer whatever a route raises."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=CLIENT_CLOSED)
+    path = request.url.path
+    # As it was asked for: with its version.
+    instance = request.scope.get("raw_path", path.encode()).decode("latin-1")
+    if isinstance(error, HTTPException) and error.status_code == 404 and (sentence := find_route(path)):
+        return response(ApiProblem(410, "path", sentence), instance)
+    return response(from_exception(error), instance)
 
 
 _STATUSES: tuple[tuple[type[Problem], int, str], ...] = (
@@ -148,9 +150,10 @@ def from_exception(error: BaseException) -> ApiProblem:
     """Return the problem for an exception; an unexpected one is logged, and its message is not sent."""
     if isinstance(error, ApiProblem):
         return error
-    if isinstance(error, Busy):
-        return ApiProblem(429, "busy", str(error), error.headers)
-    if isinstance(error, TooSlow | Cancelled):
+    if isinstance(error, RequestValidationError):
+        # FastAPI puts where a parameter was sent before its name.
+        return from_validation([{**one, "loc": one["loc"][1:]} for one in error.errors()], ())
+    if isinstance(error, Cancelled):
         return ApiProblem(504, "timeout", str(error) or "The work was stopped before it finished: try again.")
     if isinstance(error, LayerProblem):
         # What else lists them is a command.
@@ -168,51 +171,43 @@ def from_exception(error: BaseException) -> ApiProblem:
             )
         return ApiProblem(413, "size", str(lacking))
     if isinstance(error, HTTPException):
-        return _of_http(error)
+        return _from_http(error)
     LOGGER.error("a request failed", exc_info=error)
     return ApiProblem(500, "internal", INTERNAL)
 
 
-def _of_http(error: HTTPException) -> ApiProblem:
-    headers = dict(error.headers or {})
+def _from_http(error: HTTPException) -> ApiProblem:
     if error.status_code == 404:
         return ApiProblem(404, "path", "There is nothing at this path: GET /api/docs lists all requests.")
     if error.status_code == 405:
-        allowed = headers.get("Allow", "GET, POST")
+        allowed = (error.headers or {}).get("Allow", "GET, POST")
         return ApiProblem(405, "method", f"Use {allowed} here.", {"Allow": allowed})
-    if error.status_code == 413:
-        return ApiProblem(413, "size", "The body is too long: send a smaller picture.")
-    return ApiProblem(400, "body", f"The body cannot be read: {str(error.detail).rstrip('.')}.", headers)
+    return ApiProblem(400, "body", f"The body cannot be read: {str(error.detail).rstrip('.')}.")
 
 
-def wrong_fields(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> str:
-    """Return Pydantic's errors as one sentence, with a suggestion for an unknown field."""
-    names, near, gone = list(known), dict[str, list[str]](), list[str]()
-    found: dict[str, list[Mapping[str, Any]]] = {}
+def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> ApiProblem:
+    """Return pydantic's errors as one sentence, with a suggestion for a field that is not among the `known`."""
+    names, sentences, strange = list(known), list[str](), list[str]()
+    by_field: dict[str, list[Mapping[str, Any]]] = {}
     for error in errors:
-        if error["type"] == "extra_forbidden":
-            field = str(error["loc"][-1])[:60]
-            if field in FIELDS:
-                gone.append(FIELDS[field].rstrip("."))
-            else:
-                near[field] = nearest(field, names)
-        elif error["type"] != "none_required":
-            found.setdefault(_where(error["loc"]), []).append(error)
-    sentences = gone + [f"{where} {_describe_errors(group)}" for where, group in found.items()]
-    hint = ": did you mean {}?" if len(sentences) + len(near) == 1 else " (did you mean {}?)"
-    sentences += [f"there is no field {field!r}" + hint.format(*close) for field, close in near.items() if close]
-    # Last and together, because the list of known fields is long.
-    if strange := [repr(field) for field, close in near.items() if not close]:
-        more = f" and {len(strange) - MAX_FIELDS} more" if len(strange) > MAX_FIELDS else ""
-        sentences.insert(
-            MAX_FIELDS - 1, f"there is no field {', '.join(strange[:MAX_FIELDS])}{more}: there are {', '.join(names)}"
-        )
+        if error["type"] != "extra_forbidden":
+            by_field.setdefault(_describe_place(error["loc"]), []).append(error)
+            continue
+        field = str(error["loc"][-1])[:60]
+        if field in FIELDS:
+            sentences.append(FIELDS[field].rstrip("."))
+        elif near := nearest(field, names):
+            strange.append(f"there is no field {field!r}: did you mean {near[0]}?")
+        else:
+            strange.append(f"there is no field {field!r}" + (f": there are {', '.join(names)}" if names else ""))
+            names = []  # the list is long
+    sentences += [f"{place} {_describe_errors(group)}" for place, group in by_field.items()] + strange
     more = f"; and {len(sentences) - MAX_FIELDS} more" if len(sentences) > MAX_FIELDS else ""
     text = "; ".join(sentences[:MAX_FIELDS]) + more
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
+    return ApiProblem(422, "fields", text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else "."))
 
 
-def _where(loc: Sequence[str | int]) -> str:
+def _describe_place(loc: Sequence[str | int]) -> str:
     """Return the field and the indices in its lists; what follows in `loc` is a branch of a union."""
     places = (str(part) for part in takewhile(lambda part: isinstance(part, int), loc[1:]))
     return f"the field {'.'.join((str(loc[0]), *places))!r}" if loc else "the body"
@@ -225,6 +220,18 @@ def _describe_errors(errors: Sequence[Mapping[str, Any]]) -> str:
     return first + "".join(f" or {words.removeprefix('should be ')}" for words in others)
 
 
+_WORDS = {
+    "missing": "is missing: send it",
+    "tuple_type": "should be a list",
+    "string_type": "should be text",
+    "string_too_short": "is empty: leave it out, or give a word",
+    "finite_number": "is not finite",
+    "int": "should be a whole number",
+    "float": "should be a number",
+    "bool": "should be true or false",
+}
+
+
 def _describe_error(error: Mapping[str, Any]) -> str:
     # Here: the dashboard's server needs this module before its first page.
     from sightglass.explain.phrases import plural
@@ -232,66 +239,14 @@ def _describe_error(error: Mapping[str, Any]) -> str:
     kind, words, about = error["type"], str(error["msg"]), error.get("ctx", {})
     if any(str(part).startswith("tuple[") for part in error["loc"]):
         return "should be two whole numbers, [anchor, class]"
-    if kind == "missing":
-        return "is missing: send it"
     if kind in ("value_error", "assertion_error"):
         return words.partition(", ")[2]
-    if kind == "too_long":
-        return f"should have at most {plural(about['max_length'], 'item')}"
-    if kind == "too_short":
-        return f"should have at least {plural(about['min_length'], 'item')}"
+    if kind in ("too_long", "too_short"):
+        bound, length = ("at most", "max_length") if kind == "too_long" else ("at least", "min_length")
+        return f"should have {bound} {plural(about[length], 'item')}"
     if kind in ("greater_than_equal", "less_than_equal"):
         return f"should be at least {about['ge']:,}" if "ge" in about else f"should be at most {about['le']:,}"
-    if kind.startswith("int_"):
-        return "should be a whole number"
-    if kind.startswith("float_"):
-        return "should be a number"
-    if kind == "tuple_type":
-        return "should be a list"
-    if kind == "string_type":
-        return "should be text"
-    if kind == "string_too_short":
-        return "is empty: leave it out, or give a word"
-    if kind == "finite_number":
-        return "is not a number" if "nan" in str(error.get("input")).lower() else "is not finite"
-    if kind.startswith("bool_"):
-        return "should be true or false"
+    if text := _WORDS.get(kind) or _WORDS.get(kind.partition("_")[0]):
+        return text
     words = words.replace("Input should", "should")
     return words[:1].lower() + words[1:]
-
-
-def from_validation(error: ValidationError, known: Iterable[str]) -> ApiProblem:
-    return ApiProblem(422, "fields", wrong_fields(error.errors(), known))
-
-
-def finite(value: Any) -> Any:
-    """Return a value for JSON, with None for numbers that are not finite."""
-    if isinstance(value, dict):
-        return {name: finite(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def problem_responses(*statuses: int) -> dict[int | str, Json]:
-    """Return a route's `responses` for these statuses and for those that any route can answer."""
-    found: dict[int | str, Json] = {}
-    for status in sorted({*statuses, 401, 403, 408, 413, 500}):
-        kinds = [kind for kind in KINDS.values() if status in kind.statuses]
-        words = "; ".join(kind.title for kind in kinds)
-        found[status] = {
-            "description": words,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        if status == 429:
-            found[status]["headers"] = {
-                "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
-            }
-    return found
-
-
-async def respond(request: Request, error: Exception) -> Response:
-    """Answer whatever a route raises."""
-    if isinstance(error, HTTPException) and error.status_code == 404 and (gone := find_route(request.url.path)):
-        return response(ApiProblem(410, "path", gone), request.url.path)
-    return response(from_exception(error), request.url.path)

@@ -66,17 +66,16 @@ class ApiRules:
     def from_environment(**given: Any) -> ApiRules:
         """Return the settings of the environment, overridden by `given` values that are not None; raise Problem."""
         found = settings()
-        given = {name: value for name, value in given.items() if value is not None}
-        # A variable that is overridden is not read, so that a malformed one does no harm.
-        if "max_bytes" not in given:
-            given["max_bytes"] = int(found.api_mb * MIB)
-        if "waiting" not in given:
-            given["waiting"] = found.api_queue
-        if "save_below" not in given:
-            given["save_below"] = found.save_below
-        for name in {"timeout", "workers", "model", "device"} - given.keys():
-            given[name] = getattr(found, f"api_{name}")
-        return ApiRules(**given)
+        values: Json = {
+            "max_bytes": int(found.api_mb * MIB),
+            "timeout": found.api_timeout,
+            "workers": found.api_workers,
+            "waiting": found.api_queue,
+            "save_below": found.save_below,
+            "model": found.api_model,
+            "device": found.api_device,
+        }
+        return ApiRules(**values | {name: value for name, value in given.items() if value is not None})
 
 
 def decode_picture(given: Any) -> bytes:
@@ -114,7 +113,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Class = Index | Words
 Target = Index | Words | tuple[Index, Index]
 # Layers can be numbered, and a form's digits arrive as numbers.
-Labels = tuple[Annotated[Words, BeforeValidator(lambda name: str(name) if type(name) is int else name)], ...]
+Label = Annotated[
+    Words,
+    BeforeValidator(lambda name: str(name) if type(name) is int else name),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1, "maxLength": 200}, {"type": "integer"}]}),
+]
+Labels = tuple[Label, ...]
 Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
 
 
@@ -175,8 +179,8 @@ class _PictureRequest(_Request):
 
 
 class _ModelRequest(_PictureRequest):
-    draws_boxes: ClassVar[bool] = False
-    """Whether the model has to be a detector."""
+    verb: ClassVar[Literal["", "detect", "segment"]] = ""
+    """What the model has to do, where not every model can be named."""
 
     model: ModelId = None
     part: Part | None = _option("part")
@@ -186,11 +190,6 @@ class _ModelRequest(_PictureRequest):
     masks: int | None = _option("masks", le=4000)
     head: int | None = _option("head", le=1000)
     save_below: SaveBelow = None
-
-    @property
-    def second(self) -> tuple[bytes, str | None] | None:
-        """The second picture with its name."""
-        return None
 
 
 class _TargetRequest(_ModelRequest):
@@ -213,15 +212,17 @@ class ExplainRequest(_TargetRequest):
     against: Class | None = _option("against")
     alpha: Alpha = OPACITY["even"]
 
-    @property
-    def second(self) -> tuple[bytes, str | None] | None:
-        return None if self.other is None else (self.other, self.other_name)
+
+class SegmentRequest(ExplainRequest):
+    """Explain which class a segmentation network gives each pixel, and what speaks for a class, a region or a pixel."""
+
+    verb = "segment"
 
 
 class DetectRequest(_TargetRequest):
     """Explain what a detector finds in a picture, and where it looked for each box."""
 
-    draws_boxes = True
+    verb = "detect"
 
     per: Per | None = _option("per", description="What each map explains; null: a box.")
     joint: Words | None = _option("joint")

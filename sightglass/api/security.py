@@ -30,7 +30,7 @@ REFUSED = 1008
 LEGACY_ROUTES = ("/predict_with_gradcam", "/analyze_class", "/generate_heatmap", "/view_heatmap")
 """They are outside of /api, and protected like it."""
 ALIVE, STREAM, LOGIN, LOGOUT = "/_stcore/health", "/_stcore/stream", "/auth/login", "/auth/logout"
-PUBLIC = ("/api/health", "/api/problems", "/api/docs", "/api/openapi.json")
+PUBLIC = ("/api/health", "/api/docs", "/api/openapi.json")
 """Paths that anybody may ask, with everything below them; they reveal nothing of any picture."""
 OF_PROVIDER = (LOGIN, LOGOUT, "/oauth2callback")
 RECONNECT = "/_stcore/host-config"
@@ -82,6 +82,8 @@ FIXED = {
 }
 VERSION_HEADER, API_VERSION = "API-Version", "1"
 """With every answer of the API; another number would mean that clients have to change."""
+VERSIONED = f"/api/v{API_VERSION}/"
+"""Beginning of the API's paths with their version; without it they begin with `/api/`."""
 
 
 class SecurityHeaders:
@@ -291,6 +293,8 @@ class AuthMiddleware:
 
 def is_public(path: str) -> bool:
     """Return whether anybody may ask for a path."""
+    if path.startswith(VERSIONED):
+        path = f"/api/{path.removeprefix(VERSIONED)}"
     return path == ALIVE or any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
 
 

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import base64
-import json
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from sightglass import history
-from sightglass.api.problems import ApiProblem, finite
-from sightglass.api.schemas import FORMAT_BYTES, MAX_ANSWER_MB, OVERLAY_BYTES
-from sightglass.api.server import metrics
-from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem, Problem, TooLarge
-from sightglass.common.files import Json, npy_bytes, to_json
-from sightglass.common.work.progress import explanation_slot
+from sightglass.api import metrics
+from sightglass.api.problems import ApiProblem
+from sightglass.api.schemas import (
+    FORMAT_BYTES,
+    MAX_ANSWER_MB,
+    OVERLAY_BYTES,
+    ApiRules,
+    ClassRequest,
+    CompareRequest,
+    DetectRequest,
+    ExplainRequest,
+    ProveRequest,
+    SimilarityRequest,
+)
+from sightglass.common.errors import ImageProblem, ModelProblem, Problem, TooLarge
+from sightglass.common.files import Json, npy_bytes
+from sightglass.common.work.progress import check, explanation_slot
 from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
 from sightglass.explain.faithfulness.checks import check_maps
@@ -30,39 +41,43 @@ from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.picture.decode import DECODING, kind_of, strips
 from sightglass.explain.picture.image import Image, join_pictures, to_png
 from sightglass.explain.picture.planes import KINDS
+from sightglass.explain.proof.proof import without_hidden
 from sightglass.explain.questions import settings
 from sightglass.explain.rendering.style import Style
+from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
-from sightglass.export import embedded_recipe, result_folder
+from sightglass.export import embedded_recipe, result_folder, results, similarity_files
 from sightglass.export.embedded_recipe import checked_recipe
+from sightglass.export.proof import files as proof_files
+from sightglass.export.results import (
+    ChecksResult,
+    ClassAnswer,
+    ClassesAnswer,
+    ComparisonAnswer,
+    DetectionAnswer,
+    ExplanationAnswer,
+    MapAnswer,
+    ProofAnswer,
+    SideAnswer,
+    SimilarityAnswer,
+    checks_result,
+)
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
-    import threading
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from sightglass.api.schemas import (
-        ApiRules,
-        ClassRequest,
-        CompareRequest,
-        DetectRequest,
-        ExplainRequest,
-        SimilarityRequest,
-    )
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.questions import Question
+    from sightglass.explain.similarity.similarity import ComparedImage
     from sightglass.models.spec import ModelSpec
 
-    Explaining = ExplainRequest | DetectRequest | ClassRequest
-    Request = Explaining | CompareRequest | SimilarityRequest
-
-
-def raise_if_cancelled(cancel: threading.Event | None) -> None:
-    if cancel is not None and cancel.is_set():
-        raise Cancelled
+Explaining = ExplainRequest | DetectRequest | ClassRequest
+Request = Explaining | CompareRequest | SimilarityRequest
 
 
 def expected_maps(request: Explaining, explainer: Explainer) -> int:
@@ -84,18 +99,6 @@ def check_size(image: Image, maps: int, request: Request, fewer: str = "") -> No
         advice.append("leave overlay out")
     bytes_each = FORMAT_BYTES[request.maps] + OVERLAY_BYTES * request.overlay
     _check_bytes(image, maps, bytes_each, advice)
-
-
-def check_single(image: Image, kind: str) -> None:
-    """Raise ApiProblem, 413, if one map exceeds the limit of an answer, sent alone as this media type."""
-    _check_bytes(image, 1, OVERLAY_BYTES if kind == "image/png" else FORMAT_BYTES["npy"], [])
-
-
-def check_compared(image: Image, maps: int, request: CompareRequest) -> None:
-    """Raise ApiProblem, 413, if `maps` maps of as many models are more than one answer compares or holds."""
-    # Even if no map is sent, they are compared at the size of the picture.
-    _check_bytes(image, maps, FORMAT_BYTES["png"], ["compare fewer models"])
-    check_size(image, maps, request, "compare fewer models")
 
 
 def _check_bytes(image: Image, maps: int, bytes_each: int, advice: list[str]) -> None:
@@ -128,7 +131,14 @@ def check_options(request: Explaining, explainer: Explainer) -> None:
 
 
 LOGGER = logging.getLogger(__name__)
-FEWER = "ask for fewer maps (top_k, targets, classes)"
+DEFAULTS = {"segment": "demo-seg"}
+"""The models of routes for requests that name none."""
+OTHER_MODELS = {
+    "detect": "draws no boxes: ask /api/explain, or name a detector.",
+    "segment": "gives no class to a pixel: ask /api/explain, or name a segmentation network.",
+}
+"""What a model that is named for another route cannot do."""
+FEWER, FEWER_MODELS = "ask for fewer maps (top_k, targets, classes)", "compare fewer models"
 
 
 def local_model(name: str) -> ModelSpec:
@@ -173,70 +183,62 @@ def open_picture(data: bytes, name: str | None, settings: ApiRules) -> Image:
     raise ApiProblem(422, "image", words)
 
 
-def explain(
-    request: Explaining, settings: ApiRules, cancel: threading.Event | None = None, *, single: str = ""
-) -> Explanation:
-    """Explain the picture of a request; `cancel` stops it. `single`: the media type of the one map that is
-    sent, and nothing else.
+def explain(request: Explaining, settings: ApiRules, kind: str = "json") -> Explanation:
+    """Explain the picture of a request. `kind`: the format of the answer.
 
     Raises Problem, one sentence; ApiProblem, 413, if its maps would exceed the limit of an answer.
     """
+    single = kind in ("png", "npy")
     with weights.no_downloads():
-        given = request.engine_options()
+        options = request.engine_options()
         style_of(request)  # raises before any work
         if single and request.seal:
-            raise ModelProblem("A map alone carries no seal: leave seal out, or accept application/json.")
+            raise ModelProblem("A map alone carries no seal: leave seal out, or ask for format=json.")
         image = open_picture(request.image, request.name, settings)
-        name = request.model or (detector() if request.draws_boxes else settings.model)
-        if request.draws_boxes and not task_of(local_model(name)).has_boxes:
-            raise ModelProblem(f"{name} draws no boxes: ask /api/explain, or name a detector.")
+        # The first detector that is here takes a while to find.
+        name = request.model or (detector() if request.verb == "detect" else DEFAULTS.get(request.verb, settings.model))
+        if request.verb not in ("", task_of(local_model(name)).verb):
+            raise ModelProblem(f"{name} {OTHER_MODELS[request.verb]}")
         explainer = load_explainer(name, settings)
         check_options(request, explainer)
-        if (second := request.second) is not None:
+        if isinstance(request, ExplainRequest) and request.other is not None:
             if not explainer.resident.adapter.inputs:
                 raise ModelProblem(f"{name} takes one picture: leave other out.")
-            image = join_pictures(image, open_picture(*second, settings))
+            image = join_pictures(image, open_picture(request.other, request.other_name, settings))
         if single:
-            check_single(image, single)
+            _check_bytes(image, 1, OVERLAY_BYTES if kind == "png" else FORMAT_BYTES["npy"], [])
         else:
             check_size(image, expected_maps(request, explainer), request, FEWER)
-        made = explain_picture(explainer, image, request.question, given, cancel)
+        explanation = explain_picture(explainer, image, request.question, options)
     if not single:
-        check_size(image, len(made.heatmaps), request, FEWER)
-    count(made)
-    return made
+        check_size(image, len(explanation.heatmaps), request, FEWER)
+    count(explanation)
+    return explanation
 
 
 def explain_picture(
-    explainer: Explainer, image: Image, question: Question | None, given: dict[str, Any], cancel: threading.Event | None
+    explainer: Explainer, image: Image, question: Question | None, options: dict[str, Any]
 ) -> Explanation:
-    """Explain a picture, within the limit shared with the dashboard's sessions; raise Cancelled."""
-    chosen = explainer.options(given, question).method or explainer.model.method
-    with explanation_slot(cancel) if method(chosen).quick else nullcontext():
-        return explainer(image, cancel=cancel, question=question, **given)
+    """Explain a picture, within the limit shared with the dashboard's sessions."""
+    chosen = explainer.options(options, question).method or explainer.model.method
+    with explanation_slot() if method(chosen).quick else nullcontext():
+        return explainer(image, question=question, **options)
 
 
 def make_checks(
-    explanation: Explanation,
-    request: Explaining | CompareRequest,
-    cancel: threading.Event | None,
-    most: int | None = None,
-) -> list[Json | None] | None:
-    """Return the seals of the first maps, `most` of them or all; None for a map without one, and where none is asked.
-
-    Raises Cancelled.
-    """
+    explanation: Explanation, request: Explaining | CompareRequest, most: int | None = None
+) -> list[ChecksResult | None] | None:
+    """Return the seals of the first `most` maps, or of all; None for a map without one, and where none is asked."""
     if not request.seal:
         return None
-    made = check_maps(explanation, most, cancel=cancel)
-    found = [None if seal is None else finite(seal.summary()) for seal in made]
-    return found + [None] * (len(explanation.heatmaps) - len(found))
+    made = [checks_result(seal) for seal in check_maps(explanation, most)]
+    return made + [None] * (len(explanation.heatmaps) - len(made))
 
 
-def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None) -> Comparison:
+def compare(request: CompareRequest, settings: ApiRules) -> Comparison:
     """Explain one picture with several models, as `sightglass compare` does."""
     with weights.no_downloads():
-        given = request.engine_options()
+        options = request.engine_options()
         style_of(request)  # raises before any work
         for name in request.models:
             local_model(name)
@@ -244,12 +246,14 @@ def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event
         if request.confidence is not None and not any(task_of(local_model(name)).has_boxes for name in ids):
             raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
         image = open_picture(request.image, request.name, settings)
-        check_compared(image, len(ids), request)
+        # Even if no map is sent, they are compared at the size of the picture.
+        _check_bytes(image, len(ids), FORMAT_BYTES["png"], [FEWER_MODELS])
+        check_size(image, len(ids), request, FEWER_MODELS)
         made, timings = [], []
         for name in ids:
-            raise_if_cancelled(cancel)
+            check()
             explainer = load_explainer(name, settings)
-            made.append(explain_picture(explainer, image, request.question, given, cancel))
+            made.append(explain_picture(explainer, image, request.question, options))
             timings.append(measure(made[-1].evidence))
             count(made[-1])
         explanations = tuple(made) if request.targets or request.each_own else same_target(made)
@@ -260,73 +264,68 @@ def style_of(request: Explaining | CompareRequest) -> Style:
     return Style.parse(request.colormap, request.alpha, even=True)
 
 
-def full_answer(
-    explanation: Explanation,
-    request: ExplainRequest | DetectRequest,
-    settings: ApiRules,
-    cancel: threading.Event | None = None,
-) -> Json:
-    """Return everything about an explanation, as `results.Explained` or `results.Detected`."""
+def explanation_answer(explanation: Explanation, request: ExplainRequest, settings: ApiRules) -> ExplanationAnswer:
+    """Return everything about an explanation."""
+    return ExplanationAnswer(**_fields(explanation, request, settings))
+
+
+def _fields(explanation: Explanation, request: ExplainRequest | DetectRequest, settings: ApiRules) -> Json:
     style = style_of(request)
     # The headline and the limitations follow from them.
-    seals = make_checks(explanation, request, cancel)
-    answer = plain(result_folder.summary(explanation, style))
-    every = range(len(explanation.heatmaps))
-    answer["heatmaps"] = [map_answer(explanation, i, request, style, cancel) for i in every]
-    if explanation.segmentation is not None:
-        answer["segmentation"] = base64_text(result_folder.classes_png(explanation.segmentation))
-    answer |= {"width": explanation.image.width, "height": explanation.image.height, "seals": seals}
-    return answer | {"saved": save_unsure(explanation, request.save_below, settings)}
-
-
-def box_answer(
-    explanation: Explanation, request: DetectRequest, settings: ApiRules, cancel: threading.Event | None = None
-) -> Json:
-    """Return the same with the classes that were asked for and not found, as `results.Detected`."""
-    answer = full_answer(explanation, request, settings, cancel)
-    # For single detections a number means a box.
-    single = explanation.options.per == "detection"
-    wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
-    return answer | {"missing": [plain_text(one.words) for one in find_missed(explanation, wanted)]}
-
-
-def class_answer(
-    explanation: Explanation, request: ClassRequest, settings: ApiRules, cancel: threading.Event | None = None
-) -> Json:
-    """Return what speaks for each class, as `results.Classes`."""
-    style = style_of(request)
-    seals = make_checks(explanation, request, cancel) or [None] * len(explanation.heatmaps)
-    found = [
-        plain(result_folder.class_analysis(explanation, i))
-        | {"heatmap": map_answer(explanation, i, request, style, cancel), "seal": seal}
-        for i, seal in enumerate(seals)
-    ]
-    image = explanation.image
-    return {
-        "picture": image.name,
-        "width": image.width,
-        "height": image.height,
-        "classes": found,
-        "recipe": plain(checked_recipe(explanation)),
-        "milliseconds": finite(explanation.milliseconds),
-        "notes": explanation.notes,
+    seals = make_checks(explanation, request)
+    classes = explanation.segmentation
+    return results.explained_fields(explanation, style) | {
+        "heatmaps": [map_answer(explanation, i, request, style) for i in range(len(explanation.heatmaps))],
+        "segmentation": None if classes is None else base64_text(result_folder.classes_png(classes)),
+        "seals": seals,
         "saved": save_unsure(explanation, request.save_below, settings),
     }
 
 
-def comparison_answer(
-    comparison: Comparison, request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None
-) -> Json:
-    """Return the models' predictions and how far their maps agree, as `results.Comparison`."""
-    seals = [make_checks(explanation, request, cancel, 1) for explanation in comparison.explanations]
-    style, answer = style_of(request), plain(result_folder.comparison(comparison))
-    for model, explanation, sealed in zip(answer["models"], comparison.explanations, seals, strict=True):
+def detection_answer(explanation: Explanation, request: DetectRequest, settings: ApiRules) -> DetectionAnswer:
+    """Return the same with the classes that were asked for and not found."""
+    # For single detections a number means a box.
+    single = explanation.options.per == "detection"
+    wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
+    missing = [plain_text(one.words) for one in find_missed(explanation, wanted)]
+    return DetectionAnswer(**_fields(explanation, request, settings), missing=missing)
+
+
+def class_answer(explanation: Explanation, request: ClassRequest, settings: ApiRules) -> ClassesAnswer:
+    """Return what speaks for each class."""
+    style = style_of(request)
+    seals = make_checks(explanation, request) or [None] * len(explanation.heatmaps)
+    classes = [
+        ClassAnswer(
+            **results.class_fields(explanation, i)
+            | {"heatmap": map_answer(explanation, i, request, style), "seal": seal}
+        )
+        for i, seal in enumerate(seals)
+    ]
+    image = explanation.image
+    return ClassesAnswer(
+        picture=image.name,
+        width=image.width,
+        height=image.height,
+        classes=classes,
+        recipe=checked_recipe(explanation),
+        milliseconds=explanation.milliseconds,
+        notes=explanation.notes,
+        saved=save_unsure(explanation, request.save_below, settings),
+    )
+
+
+def comparison_answer(comparison: Comparison, request: CompareRequest, settings: ApiRules) -> ComparisonAnswer:
+    """Return the models' predictions and how far their maps agree."""
+    seals = [make_checks(explanation, request, 1) for explanation in comparison.explanations]
+    style, fields = style_of(request), results.comparison_fields(comparison)
+    for model, explanation, sealed in zip(fields["models"], comparison.explanations, seals, strict=True):
         model["seals"] = sealed
         model["heatmaps"] = [
-            map_answer(explanation, i, request, style, cancel, pixels=i == 0) for i in range(len(explanation.heatmaps))
+            map_answer(explanation, i, request, style, pixels=i == 0) for i in range(len(explanation.heatmaps))
         ]
         model["saved"] = save_unsure(explanation, request.save_below, settings)
-    return answer
+    return ComparisonAnswer(**fields)
 
 
 def map_answer(
@@ -334,37 +333,22 @@ def map_answer(
     index: int,
     request: Explaining | CompareRequest,
     style: Style,
-    cancel: threading.Event | None = None,
     *,
     pixels: bool = True,
-) -> Json:
-    """Return one map, as `results.Mapped`; raise Cancelled."""
-    raise_if_cancelled(cancel)
-    one = explanation.heatmaps[index]
-    answer = {
-        "label": one.target.label,
-        "method": one.method,
-        "layers": one.layers,
-        "state": one.state,
-        "raw": one.raw_range,
-        "scale": one.scale,
-        "ends": one.ends,
-        "signed": one.signed,
-        "raising": one.raising,
-        "outside": explanation.outside(index),
-        "seen": one.seen,
-    }
+) -> MapAnswer:
+    """Return one map; raise Cancelled."""
+    check()
+    fields = results.map_fields(explanation, index)
     if pixels:
+        signed: bool = fields["signed"]
         with reserve_pixels(explanation.image):
             single = _single_map(explanation, index)
-            values = single.heatmaps[0].values
-            answer |= encode(values, request.maps, signed=one.signed) if request.maps != "none" else {}
-            del values
-            raise_if_cancelled(cancel)
-            drawn = overlay_png(explanation, index, style, single) if request.overlay else None
-            del single
-        answer |= {"overlay": base64_text(drawn)} if drawn is not None else {}
-    return finite(answer)  # type: ignore[no-any-return]
+            if request.maps != "none":
+                fields |= encode(single.heatmaps[0].values, request.maps, signed=signed)
+            check()
+            if request.overlay:
+                fields["overlay"] = base64_text(overlay_png(explanation, index, style, single))
+    return MapAnswer(**fields)
 
 
 def reserve_pixels(image: Image) -> AbstractContextManager[None]:
@@ -409,13 +393,29 @@ def overlay_png(explanation: Explanation, index: int, style: Style, single: Expl
 
 
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
-    """Return the first map: its overlay as `image/png`, or its values. Raises ApiProblem if there is none."""
+    """Return the first map: its overlay as `png`, or its values as `npy`. Raises ApiProblem if there is none."""
     if not explanation.heatmaps:
         raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
     with reserve_pixels(explanation.image):
-        if kind == "image/png":
+        if kind == "png":
             return overlay_png(explanation, 0, style_of(request))
         return npy(_single_map(explanation, 0).heatmaps[0].values)
+
+
+def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tuple[str, bytes]]:
+    """Yield the files that the command line writes into the folder of a picture."""
+    style = style_of(request)
+    if isinstance(request, ClassRequest):
+        for i in range(len(explanation.heatmaps)):
+            yield from result_folder.of_class(explanation, i, result_folder.class_analysis(explanation, i), style)
+        return
+    boxes = isinstance(request, DetectRequest)
+    files = (
+        result_folder.of_boxes(explanation, style, everything=True)
+        if boxes
+        else chain(result_folder.of_segmentation(explanation), result_folder.of_picture(explanation, style, npy=True))
+    )
+    yield from result_folder.with_summary(files, result_folder.summary(explanation, style))
 
 
 def save_unsure(explanation: Explanation, requested: float | None, settings: ApiRules) -> str | None:
@@ -435,12 +435,52 @@ def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def plain(value: Any) -> Json:
-    """Return a value as plain JSON values, with None for numbers that are not finite."""
-    made: Json = json.loads(to_json(value))
-    return made
-
-
 def count(explanation: Explanation) -> None:
     """Count an explanation in the metrics."""
     metrics.count_explained(explanation.model, explanation.recipe.method)
+
+
+def compare_pictures(request: SimilarityRequest, settings: ApiRules) -> SimilarityAnswer:
+    """Return how similar two pictures are."""
+    options = request.engine_options()
+    with weights.no_downloads():
+        query = open_picture(request.image, request.name, settings)
+        gallery = open_picture(request.other, request.other_name, settings)
+        check_size(max(query, gallery, key=lambda image: image.pixels.size), 2, request)
+        explainer = load_explainer(request.model or settings.model, settings)
+        with explanation_slot():
+            made = similarity.similarity(explainer, query, gallery, of=request.of, **options)
+        check()
+        context = ranking.context(explainer, query, made.preprocessing, other=gallery) if request.context else None
+    sides = [_side(side, request) for side in made.sides]
+    return SimilarityAnswer(**similarity_files.fields(made, context), sides=sides)
+
+
+def _side(side: ComparedImage, request: SimilarityRequest) -> SideAnswer:
+    check()
+    with reserve_pixels(side.image):
+        drawn = base64_text(to_png(similarity_files.overlay(side))) if request.overlay else None
+        check()
+        values = side.geometry.to_original(side.padded) if request.maps != "none" else side.padded
+        pixels = encode(values, request.maps, signed=True)
+    alike, apart = side.statistics
+    return SideAnswer(**pixels, overlay=drawn, seen=side.seen, alike=alike, apart=apart)
+
+
+def prove_map(request: ProveRequest, settings: ApiRules) -> ProofAnswer:
+    """Return the curves of a map and its controls; raise Cancelled within a batch of a stop."""
+    with weights.no_downloads():
+        options = request.engine_options()
+        image = open_picture(request.image, request.name, settings)
+        explainer = load_explainer(request.model or settings.model, settings)
+        task = task_of(explainer.model)
+        if request.confidence is not None:
+            task.check_idle(explainer.model.id, "confidence")
+        check()
+        explanation = explainer(image, question=request.question, **options | task.single())
+        proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
+    count(explanation)
+    fields = proof_files.fields(explanation, 0, proof)
+    if not request.all_measures:
+        fields = without_hidden(fields)
+    return ProofAnswer(**fields, notes=explanation.notes)

@@ -114,11 +114,10 @@ def serve(options: ServeOptions) -> int:
     # As the dashboard does, before torch is imported: one core stays free to accept requests.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     sys.setswitchinterval(0.0005)
-    from sightglass.api.endpoints import readiness
+    from sightglass.api import serving
     from sightglass.api.schemas import ApiRules
-    from sightglass.api.server import startup, stopping
 
-    startup.prepare(options.host, token=options.key, open_to_all=options.open)
+    serving.prepare(options.host, token=options.key, open_to_all=options.open)
     settings = ApiRules.from_environment(
         waiting=options.queue,
         workers=options.workers,
@@ -131,10 +130,11 @@ def serve(options: ServeOptions) -> int:
     console = Console()
     listener = bound(options.host, options.port)
     with contextlib.closing(listener):
-        with console.progress(f"Loading {settings.model}") as progress:
-            readiness.warm(load_explainer(settings.model, settings.device, progress))
         from sightglass.api.app import create
+        from sightglass.api.server import warm
 
+        with console.progress(f"Loading {settings.model}") as progress:
+            warm(load_explainer(settings.model, settings.device, progress))
         app = create(settings)
         app.state.readiness.warmed()
         server = _server(app)
@@ -142,7 +142,7 @@ def serve(options: ServeOptions) -> int:
             _announce(console, listener)
             server.run(sockets=[listener])
     console.say("Stopped.")
-    if not app.state.queue.close(stopping.ANSWER_SECONDS):
+    if not app.state.queue.close(serving.ANSWER_SECONDS):
         # A thread that ignores the request to stop would crash the interpreter as it shuts down.
         sys.stdout.flush()
         os._exit(0)

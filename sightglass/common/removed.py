@@ -33,7 +33,9 @@ FIELDS: dict[str, str] = {
     "monitor": "The field monitor was removed: save_below saves answers with a low score in the history.",
 }
 """Fields of the API's requests, such as `monitor`; whichever route they are sent to."""
-ROUTES: dict[str, str] = {}
+ROUTES: dict[str, str] = {
+    "/api/problems": "The list of problems was removed: docs/api.md says when each `code` is answered.",
+}
 """Paths of the API without parameters, such as `/api/monitor`; paths below one count too. The answer is 410."""
 SETTINGS: dict[str, str] = {
     "SIGHTGLASS_PROFILE": "There are no profiles any more: set SIGHTGLASS_MEMORY_MB and the container's memory limit.",

@@ -6,11 +6,13 @@ LayerCAM. The method is in `analysis_summary.json`.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import zipfile
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,6 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
-from sightglass.explain.findings.diagnosis import describe, diagnose
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
@@ -27,8 +28,8 @@ from sightglass.explain.rendering.segments import draw_segments
 from sightglass.explain.rendering.style import FILE_STYLE, Style
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background
-from sightglass.export import command, detection_images, embedded_recipe, table
-from sightglass.export.embedded_recipe import checked_recipe, list_checks
+from sightglass.export import detection_images, embedded_recipe, results, table
+from sightglass.export.embedded_recipe import checked_recipe
 from sightglass.export.figure import figure
 from sightglass.export.proof import files as proof_files
 
@@ -135,42 +136,18 @@ def label_stem(label: str) -> str:
     return file_stem(label, separator="_", keep="-", max_length=MAX_LABEL)
 
 
-def summary(explanation: Result, style: Style) -> Json:
-    """Return everything about an explanation except pixels, ready for `to_json`."""
-    recipe = checked_recipe(explanation)
-    described = {"headline": plain_text(describe(explanation, style.hot).headline), **facts(explanation)}
-    return described | {"recipe": recipe, "command": command.line(recipe)}
+def summary(explanation: Result, style: Style = FILE_STYLE) -> Json:
+    """Return everything about an explanation except pixels, as the values of `results.Explained`."""
+    return results.to_dict(results.Explained, results.explained_fields(explanation, style))
 
 
-def facts(explanation: Result) -> Json:
-    """Return predictions, statistics and findings as plain values, ready for JSON."""
-    task, indices = explanation.task, range(len(explanation.heatmaps))
-    return {
-        "picture": explanation.image.name,
-        "model": explanation.model.id,
-        "predictions": [
-            {"label": p.label, "index": p.index, "score": p.score, "box": p.box} | task.facts(p, explanation.model)
-            for p in explanation.predictions
-        ],
-        "boxes": [asdict(n) if (n := explanation.box_numbers(i)) else None for i in indices if task.has_boxes],
-        "heatmaps": [
-            {
-                "label": h.target.label,
-                "method": h.method,
-                "layers": h.layers,
-                "state": h.state,
-                "raw": h.raw_range,
-                **({"signed": True, "raising": h.raising} if h.signed else {}),
-                **task.map_facts(explanation, i),
-            }
-            for i, h in enumerate(explanation.heatmaps)
-        ],
-        "statistics": [asdict(s) for s in explanation.statistics],
-        "seals": [None if seal is None else seal.summary() for seal in list_checks(explanation)],
-        "diagnosis": [finding.text for finding in diagnose(explanation)],
-        "milliseconds": explanation.milliseconds,
-        "notes": explanation.notes,
-    }
+def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return files as one archive, uncompressed: pictures would not get smaller."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+    return buffer.getvalue()
 
 
 def stem(explanation: Result, index: int) -> str:
@@ -216,7 +193,7 @@ def of_segmentation(explanation: Result) -> Iterator[File]:
     classes, labels = explanation.segmentation, explanation.evidence.resident.adapter.labels
     if classes is None:
         return
-    plain = [prediction.index for prediction in explanation.predictions if is_background(explanation, prediction.index)]
+    plain = [one.index for one in explanation.predictions if is_background(explanation, one.index)]
     yield "segmentation.png", to_png(draw_segments(explanation.image.pixels, classes, labels, plain=plain))
     yield "classes.png", classes_png(classes)
 
@@ -292,10 +269,7 @@ def named_arrays(
 def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     """Yield a sheet with the first map by each quick method."""
     names = [method.id for method in list_methods(explanation.evidence.resident) if method.quick]
-    panels = [
-        with_method.overlay(0, colormap=style.colormap, alpha=style.alpha)
-        for with_method in explanation.with_methods(*names)
-    ]
+    panels = [one.overlay(0, colormap=style.colormap, alpha=style.alpha) for one in explanation.with_methods(*names)]
     captions = [METHODS[name].name_for(explanation.model.task) for name in names]
     sheet = contact_sheet.grid(
         [explanation.image.pixels, *panels],
@@ -331,40 +305,8 @@ def of_class(explanation: Explanation, index: int, analysis: Json, style: Style)
 
 
 def class_analysis(explanation: Explanation, index: int) -> Json:
-    """Return one class among all: its rank, its score, its map in numbers, the limitations of that map, and its
-    agreement with the map of the best class. Ready for `to_json`; a fast method does not run the model again."""
-    heatmap = explanation.heatmaps[index]
-    target, scores = heatmap.target, explanation.task.class_scores(explanation)
-    assert target.index is not None  # the target is a class
-    best = max(range(len(scores)), key=scores.__getitem__)
-    rank = 1 + sum(score > scores[target.index] for score in scores)
-    agreement = None
-    if best != target.index and METHODS[heatmap.method].quick:
-        agreement = asdict(explanation.with_targets(target.index, best).agreement(0, 1))
-    seal, recipe = explanation.known_checks(index), checked_recipe(explanation)
-    score = describe_score(scores[target.index], explanation.model, target.label)
-    place = explanation.task.describe_rank(target.label, score, rank, len(scores))
-    return {
-        "picture": explanation.image.name,
-        "model": explanation.model.id,
-        "headline": plain_text(f"{place} {describe(explanation, index=index).plain()}"),
-        "label": target.label,
-        "index": target.index,
-        "score": scores[target.index],
-        "rank": rank,
-        "classes": len(scores),
-        "best": {"index": best, "label": explanation.evidence.resident.adapter.labels[best], "score": scores[best]},
-        "same_place_as_best": agreement,
-        "method": heatmap.method,
-        "layers": heatmap.layers,
-        "state": heatmap.state,
-        "raw": heatmap.raw_range,
-        "statistics": explanation.statistics[index],
-        "seal": None if seal is None else seal.summary(),
-        "diagnosis": [plain_text(finding.text) for finding in diagnose(explanation, index)],
-        "recipe": recipe,
-        "command": command.line(recipe),
-    }
+    """Return one class among all, as the values of `results.ClassResult`."""
+    return results.to_dict(results.ClassResult, results.class_fields(explanation, index))
 
 
 def of_comparison(compared: Comparison, style: Style, more: Json | None = None) -> Iterator[File]:
@@ -402,16 +344,5 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
 
 
 def comparison(compared: Comparison) -> Json:
-    """Return the answers of several models on one picture and their agreement, ready for `to_json`."""
-    count = range(len(compared.names))
-    return {
-        "picture": compared.explanations[0].image.name,
-        "verdict": compared.verdict,
-        "fastest": compared.fastest,
-        "common": compared.common,
-        "models": [
-            {"name": name, "timing": timing, **explanation.summary(), "recipe": checked_recipe(explanation)}
-            for name, timing, explanation in zip(compared.names, compared.timings, compared.explanations, strict=True)
-        ],
-        "agreement": [[compared.agreement(a, b) for b in count] for a in count],
-    }
+    """Return the answers of several models on one picture and their agreement, as `results.ComparisonResult`."""
+    return results.to_dict(results.ComparisonResult, results.comparison_fields(compared))

@@ -15,7 +15,7 @@ from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.render import line_width, paint
 from sightglass.explain.rendering.style import Field, Style, Unseen
 from sightglass.explain.similarity.similarity import describe_places
-from sightglass.export import table
+from sightglass.export import results, table
 from sightglass.export.result_folder import MAPS, label_stem
 
 if TYPE_CHECKING:
@@ -146,7 +146,12 @@ def of_query(number: int, name: str, pairs: Sequence[DrawnPair], right: Sequence
 
 
 def summary(found: Similarity, context: Context | None) -> Json:
-    """Return everything about a comparison except pixels, ready for `to_json`."""
+    """Return everything about a comparison except pixels, as the values of `results.SimilarityResult`."""
+    return results.to_dict(results.SimilarityResult, fields(found, context))
+
+
+def fields(found: Similarity, context: Context | None) -> Json:
+    """Return the fields of `results.SimilarityResult`."""
     values: Json = {"headline": headline(found, context)} | found.summary()
     if context is not None:
         values["context"] = {"unrelated": context.unrelated, "mirrored": context.mirrored, "words": context.words}

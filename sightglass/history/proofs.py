@@ -15,7 +15,7 @@ from sightglass.explain.proof import FILLINGS
 from sightglass.explain.proof.curves import Curve, Trace
 from sightglass.explain.proof.proof import CONTROLS, Proof
 from sightglass.explain.proof.support import SHOWN, Effect, Support
-from sightglass.export import embedded_recipe, result_folder
+from sightglass.export import embedded_recipe, result_folder, results
 from sightglass.export.proof import files as proof_files
 from sightglass.history.records import SavedProof
 from sightglass.history.store import Blob
@@ -111,5 +111,5 @@ def files(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof])
         recipe = sealed.model_copy(update={"prove": proof_files.settings(index, proof)})
         view = record.view.model_copy(update={"index": index, "label": item.label[:200]})
         yield f"{begin}{proof_files.CURVES}", embedded_recipe.write(proof_files.figure(proof), recipe, view)
-        about = proof_files.describe(proof, record.picture_name, record.task, item, item.statistics, recipe)
-        yield f"{begin}{proof_files.PROOF}", to_json(about).encode()
+        fields = proof_files.describe(proof, record.picture_name, record.task, item, item.statistics, recipe)
+        yield f"{begin}{proof_files.PROOF}", to_json(results.to_dict(results.ProofResult, fields)).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,16 @@ def explained(server: str, picture: Path, **fields: str) -> httpx.Response:
     return httpx.post(f"{server}/api/explain", files=files, data=fields, timeout=patience(60))
 
 
-def test_what_is_not_there_is_a_problem_and_another_site_cannot_ask(server: str, browser: Browser) -> None:
+CALL = """async (picture) => {
+  const bytes = Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0)), form = new FormData();
+  form.append("image", new Blob([bytes]), "bus.jpg");
+  const json = await fetch("/api/v1/explain", { method: "POST", body: form });
+  const png = await fetch("/api/v1/explain?format=png", { method: "POST", body: form });
+  return [(await json.json()).predictions[0].label, (await png.blob()).type];
+}"""
+
+
+def test_what_is_not_there_is_a_problem_and_another_site_cannot_ask(server: str, browser: Browser, bus: Path) -> None:
     nothing = httpx.get(f"{server}/api/nothing", timeout=patience(60))
     assert (nothing.status_code, nothing.headers["Content-Type"]) == (404, "application/problem+json")
     for origin, status in (("https://elsewhere.example", 403), (server, 200)):
@@ -45,6 +55,8 @@ def test_what_is_not_there_is_a_problem_and_another_site_cannot_ask(server: str,
     page.goto(f"{server}/api/docs")
     page.locator(".opblock").nth(8).wait_for()
     assert asked and not [url for url in asked if leaves(url)]
+    answer = page.evaluate(CALL, base64.b64encode(bus.read_bytes()).decode())
+    assert answer == ["minibus", "image/png"]
 
 
 def test_the_page_is_usable_during_a_burst_and_nobody_hangs(server: str, browser: Browser, bus: Path) -> None:

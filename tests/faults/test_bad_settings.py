@@ -13,9 +13,9 @@ from hypothesis import strategies as some
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
+from sightglass.api import serving
 from sightglass.api.app import create
 from sightglass.api.schemas import ApiRules
-from sightglass.api.server import startup
 from sightglass.common import access, logs
 from sightglass.common import settings as environment
 from sightglass.common.errors import Problem, SettingProblem
@@ -119,7 +119,7 @@ def test_a_server_does_not_start_or_answers(host: str, values: dict[str, str]) -
         for field, text in {"api_model": "demo-cls-s", "offline": "1", **values}.items():
             patch.setenv(variable(field), text)
         try:
-            startup.prepare(host)
+            serving.prepare(host)
             app = create(ApiRules.from_environment())
         except Problem as problem:
             said = str(problem)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.requirements import Requirement
 
-from sightglass.api.server import uvicorn_internals
+from sightglass.api import serving
 from sightglass.common.errors import SettingProblem
 from sightglass.common.private_parts import Library
 from sightglass.components import streamlit_internals
@@ -18,7 +18,7 @@ from tests.rooms import ROOT, every_room, sources
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ALLOWED = {"streamlit": "streamlit_internals.py", "uvicorn": "uvicorn_internals.py"}
+ALLOWED = {"streamlit": "streamlit_internals.py", "uvicorn": "serving.py"}
 
 
 def reached(source: str) -> Iterator[str]:
@@ -42,7 +42,7 @@ def test_insides_are_reached_from_one_module_each() -> None:
         assert names == [], path.relative_to(ROOT)
 
 
-@pytest.mark.parametrize("library", [streamlit_internals.LIBRARY, uvicorn_internals.LIBRARY], ids=lambda one: one.name)
+@pytest.mark.parametrize("library", [streamlit_internals.LIBRARY, serving.LIBRARY], ids=lambda one: one.name)
 def test_the_version_that_was_tried_is_the_installed_one(library: Library) -> None:
     assert version(library.name).startswith(f"{library.tried}.")
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
+from sightglass.api import metrics
 from sightglass.api.app import create
 from sightglass.api.schemas import ApiRules
 from sightglass.api.security import USER
-from sightglass.api.server import metrics
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import scratch

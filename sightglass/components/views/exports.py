@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import file_stem, npy_bytes, npz_bytes, to_json
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.views import charts, snapshots
+from sightglass.components.views import charts
 from sightglass.components.views.charts import Files
 from sightglass.explain.methods import METHODS
 from sightglass.explain.rendering.style import FILE_STYLE, Style
@@ -202,7 +202,7 @@ def _style(look: Look) -> Style:
 
 
 def _zip_files(files: Callable[[], Iterable[tuple[str, bytes]]]) -> bytes:
-    return snapshots.zip_files(files())
+    return result_folder.zip_files(files())
 
 
 def _raw(explanation: Explanation, index: int) -> bytes:

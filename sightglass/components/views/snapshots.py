@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
-import zipfile
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -26,8 +24,6 @@ from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.export.detection_images import every_map, files, tagger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -78,15 +74,6 @@ def saved_photos(where: Path) -> list[Path]:
 def _order(name: str) -> tuple[str, int]:
     parts = name.removesuffix(".jpg").split("_")
     return "_".join(parts[1:3]), int(parts[3]) if len(parts) > 3 else 1
-
-
-def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:
-    """Return files as one archive, uncompressed: pictures would not get smaller."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in files:
-            archive.writestr(name, data)
-    return buffer.getvalue()
 
 
 def follow(explanation: Explanation) -> None:

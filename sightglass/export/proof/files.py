@@ -15,7 +15,7 @@ from sightglass.explain.proof import FILLINGS
 from sightglass.explain.proof.proof import CONTROLS, is_shown, rows
 from sightglass.explain.proof.support import SHOWN
 from sightglass.explain.recipe import ProofSettings, Recipe
-from sightglass.export import embedded_recipe
+from sightglass.export import embedded_recipe, results
 from sightglass.export.caption import check_format
 from sightglass.export.embedded_recipe import checked_recipe
 from sightglass.export.figure import LOCK, save
@@ -59,14 +59,19 @@ def recipe(explanation: Result, index: int, proof: Proof | None = None) -> Recip
 
 
 def summary(explanation: Result, index: int, proof: Proof) -> Json:
-    """Return everything about a proof of a map of an explanation, ready for `to_json`."""
+    """Return everything about a proof of a map, as the values of `results.ProofResult`."""
+    return results.to_dict(results.ProofResult, fields(explanation, index, proof))
+
+
+def fields(explanation: Result, index: int, proof: Proof) -> Json:
+    """Return the fields of `results.ProofResult` for a proof of a map of an explanation."""
     heatmap, model = explanation.heatmaps[index], explanation.model
     made = recipe(explanation, index, proof)
     return describe(proof, explanation.image.name, model.task, heatmap, explanation.statistics[index], made)
 
 
 def describe(proof: Proof, picture: str, task: str, item: Any, statistics: Statistics, recipe: Recipe) -> Json:
-    """Return everything about a proof, ready for `to_json`; `item`: the map, of an explanation or a record."""
+    """Return the fields of `results.ProofResult`; `item`: the map, of an explanation or a record."""
     return {
         "picture": picture,
         "model": recipe.model,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sightglass.api import service
-from sightglass.api.endpoints.explain import prove_map
 from sightglass.api.schemas import ApiRules, ExplainRequest, ProveRequest
 from sightglass.common.errors import Cancelled
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
 from sightglass.explain.proof.checks import QUESTIONS, forget
 from sightglass.explain.proof.proof import without_hidden
@@ -86,9 +86,9 @@ def test_it_stops_within_a_batch(scene: Path, monkeypatch: pytest.MonkeyPatch, r
     request = ExplainRequest(image=scene.read_bytes(), model=MODEL, maps="none", top_k=1, seal=True)
     made = service.explain(request, ApiRules())
     monkeypatch.setattr(Classifier, "run", counted)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled), stopped_by(cancel):
         if route == "prove":
-            prove_map(ProveRequest(image=scene.read_bytes(), model=MODEL), ApiRules(), cancel)
+            service.prove_map(ProveRequest(image=scene.read_bytes(), model=MODEL), ApiRules())
         else:
-            service.full_answer(made, request, ApiRules(), cancel)
+            service.explanation_answer(made, request, ApiRules())
     assert len(passes) == 3

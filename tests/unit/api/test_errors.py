@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image as Pillow
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from sightglass import api
 from sightglass.api import problems, service
 from sightglass.api.app import create
-from sightglass.api.endpoints import negotiation
 from sightglass.api.schemas import ApiRules
-from sightglass.api.work_queue import Busy, TooSlow
+from sightglass.api.work import choose_format
 from sightglass.common import access
 from sightglass.common.errors import Cancelled, Problem, WeightsProblem
 from sightglass.models.catalog import available, catalog
@@ -45,7 +45,7 @@ def told(answer: Any, status: int, kind: str) -> str:
     assert answer.headers["content-type"] == "application/problem+json"
     said = answer.json()
     problems.ProblemDocument.model_validate(said)
-    assert (said["status"], said["type"]) == (status, f"/api/problems/{kind}")
+    assert (said["status"], said["type"], said["code"]) == (status, f"/api/problems/{kind}", kind)
     assert said["detail"].endswith((".", "?"))
     assert "Traceback" not in answer.text
     return str(said["detail"])
@@ -113,15 +113,15 @@ def test_bodies_that_cannot_be_read(client: TestClient) -> None:
         ({"Top_K": 3}, "There is no field 'Top_K': did you mean top_k?"),
         (
             {"modle": 1, "alpha": "x"},
-            "The field 'alpha' should be a number; there is no field 'modle' (did you mean model?).",
+            "The field 'alpha' should be a number; there is no field 'modle': did you mean model?",
         ),
         ({"top_k": "3"}, "The field 'top_k' should be a whole number"),
         ({"layers": ["a"] * 17}, "at most 16"),
         ({"targets": [""]}, "The field 'targets.0' is empty: leave it out, or give a word."),
         ({"targets": [[1]]}, "The field 'targets.0' should be two whole numbers, [anchor, class]."),
-        ({"alpha": float("nan")}, "The field 'alpha' is not a number."),
+        ({"alpha": float("nan")}, "The field 'alpha' is not finite."),
         ({"alpha": float("-inf")}, "The field 'alpha' is not finite."),
-        ({name * 9: 1 for name in "zqwxv"}, "There is no field 'zzzzzzzzz', 'qqqqqqqqq', "),
+        ({name * 9: 1 for name in "zqwxv"}, "alpha; there is no field 'qqqqqqqqq'; there is no field 'wwwwwwwww'; "),
         ({"examples": []}, "no field 'examples'"),
     ],
 )
@@ -190,34 +190,25 @@ def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accept", "kind"),
+    ("accept", "query", "kind"),
     [
-        (None, "application/json"),
-        ("*/*", "application/json"),
-        ("image/*", "image/png"),
-        ("IMAGE/PNG;q=0.5, application/json;q=0.4", "image/png"),
-        ("application/x-npy, */*;q=0.1", "application/x-npy"),
-        ("*/*, application/json;q=0", "image/png"),
-        ("text/html", None),
-        ("application/json;q=x", None),
-        (", ,", None),
+        ("", "", "json"),
+        ("*/*", "", "json"),
+        ("image/png;q=0.5, application/json;q=0.4", "", "png"),
+        ("IMAGE/PNG", "format=npy", "npy"),
+        ("text/html", "", "json"),
     ],
 )
-def test_the_kind_of_answer_is_chosen_by_accept(accept: str | None, kind: str | None) -> None:
-    offers = ("application/json", "image/png", "application/x-npy")
-    if kind is None:
-        with pytest.raises(problems.ApiProblem) as refused:
-            negotiation.negotiate(accept, offers)
-        assert refused.value.status == 406
-    else:
-        assert negotiation.negotiate(accept, offers) == kind
+def test_the_format_is_in_the_address_or_in_accept(accept: str, query: str, kind: str) -> None:
+    headers = [(b"accept", accept.encode())]
+    request = Request({"type": "http", "headers": headers, "query_string": query.encode()})
+    assert choose_format(request, query.partition("=")[2], ("json", "png", "npy")) == kind
 
 
 @pytest.mark.parametrize(
     ("error", "status", "kind"),
     [
-        (Busy(7), 429, "busy"),
-        (TooSlow(60), 504, "timeout"),
+        (problems.ApiProblem(429, "busy", "Too many.", {"Retry-After": "7"}), 429, "busy"),
         (Cancelled(), 504, "timeout"),
         (WeightsProblem("The file is not what it should be."), 503, "weights"),
         (Problem("No."), 400, "option"),
@@ -270,7 +261,7 @@ def test_fields_of_a_form_and_of_a_query_that_are_wrong(client: TestClient, bus:
     assert "2 times" in post(top_k=["1", "2"])
     assert "whole number" in post(top_k="many")
     assert post(targets="[1,2").startswith("A list is not complete")
-    assert post(alpha="nan") == "The field 'alpha' is not a number."
+    assert post(alpha="nan") == "The field 'alpha' is not finite."
     two = [("image", ("a.jpg", b"a")), ("image", ("b.jpg", b"b"))]
     assert "2 times" in told(client.post("/api/explain", files=two), 422, "fields")
     misplaced = {"image": bus.read_bytes(), "method": ("a.txt", b"gradcam")}
@@ -281,11 +272,13 @@ def test_fields_of_a_form_and_of_a_query_that_are_wrong(client: TestClient, bus:
 
 
 def test_paths_methods_and_kinds_that_are_not_here(client: TestClient, picture: str) -> None:
-    for path in ("/api", "/api/nothing", "/api/explain/", "/api/problems/nothing", "/api/docs/app.py", "/x"):
+    for path in ("/api", "/api/nothing", "/api/explain/", "/api/docs/app.py", "/x"):
         told(client.get(path), 404, "path")
+    assert "docs/api.md" in told(client.get("/api/problems/size"), 410, "path")
+    assert client.get("/api/v1/nothing?x=1").json()["instance"] == "/api/v1/nothing"
     for way in ("GET", "DELETE"):
         answer = client.request(way, "/api/explain")
         assert "POST" in told(answer, 405, "method")
         assert answer.headers["allow"] == "POST"
-    told(client.post("/api/explain", json={"image": picture}, headers={"Accept": "text/html"}), 406, "accept")
-    told(client.get("/api/models", headers={"Accept": "image/png"}), 406, "accept")
+    gif = client.post("/api/explain?format=gif", json={"image": picture})
+    assert told(gif, 422, "fields") == "The field 'format' should be 'json', 'png', 'npy' or 'zip'."

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
+from sightglass.api import server as routes
+from sightglass.api import service, serving
 from sightglass.api.app import create
-from sightglass.api.endpoints import readiness
-from sightglass.api.endpoints.readiness import Readiness
 from sightglass.api.schemas import ApiRules
-from sightglass.api.server import stopping, uvicorn_internals
+from sightglass.api.server import Readiness
 from sightglass.common.errors import WeightsProblem
 from sightglass.common.work import progress as process
 from sightglass.explain import Explainer
@@ -38,15 +38,15 @@ def _ready(client: TestClient) -> Any:
     return client.get("/api/health/ready")
 
 
-def test_ready_is_false_until_the_model_has_made_a_map(client: TestClient) -> None:
+def test_ready_is_false_until_the_model_has_made_a_map(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded, proceed = [], threading.Event()
 
-    def load() -> Explainer:
+    def load(*_: object) -> Explainer:
         loaded.append(1)
         proceed.wait()
         return Explainer()
 
-    client.app.state.readiness = Readiness(load)  # type: ignore[attr-defined]
+    monkeypatch.setattr(service, "load_explainer", load)
     assert client.get("/api/health/alive").json() == {"status": "alive"}
     assert client.get("/api/health").json()["status"] == "ok" and not loaded
     for _ in range(2):
@@ -60,10 +60,11 @@ def test_ready_is_false_until_the_model_has_made_a_map(client: TestClient) -> No
 def test_a_model_that_cannot_be_used_is_named_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[Exception] = [WeightsProblem("The weights are not here."), RuntimeError("a bug")]
 
-    def load() -> Explainer:
+    def load(*_: object) -> Explainer:
         raise failures.pop(0)
 
-    made, said = Readiness(load), []
+    monkeypatch.setattr(service, "load_explainer", load)
+    made, said = Readiness(ApiRules()), list[str | None]()
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
     monkeypatch.setattr(process, "_STOPPING", threading.Event())
     for _ in range(2):
@@ -71,7 +72,7 @@ def test_a_model_that_cannot_be_used_is_named_and_tried_again(monkeypatch: pytes
         made._thread.join()
         # Not tried again at once.
         said.append(made.problem())
-        made._failed_at -= readiness.AGAIN + 1
+        made._failed_at -= routes.AGAIN + 1
     of_a_bug = "The default model cannot be used (RuntimeError): see the server's log."
     assert said == ["The weights are not here.", of_a_bug]
 
@@ -86,7 +87,7 @@ def test_a_history_that_cannot_be_used_is_named(
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
     assert _ready(client).status_code == 200
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
-    monkeypatch.setattr(readiness, "FREE_MB", 2**40)
+    monkeypatch.setattr(routes, "FREE_MB", 2**40)
     assert "full" in told(_ready(client), 503, "unready")
 
 
@@ -110,17 +111,17 @@ def test_a_server_that_is_told_to_end_closes_once_its_requests_are_answered(
 
     working = threading.Event()
     working.set()
-    monkeypatch.setattr(uvicorn_internals, "_exit_after", lambda seconds: None)
+    monkeypatch.setattr(serving, "_exit_after", lambda seconds: None)
     monkeypatch.setattr(process, "_STOPPING", threading.Event())
     monkeypatch.setattr(process, "_STOPS", [])
     monkeypatch.setattr(process, "_BUSY", [working.is_set])
     first, second = server(), server()
-    uvicorn_internals.handle_exit(first, number, None)
+    serving.handle_exit(first, number, None)
     assert process._STOPPING.wait(10) and not first.should_exit
     working.clear()
     until(lambda: first.should_exit)
-    assert first.config.timeout_graceful_shutdown == stopping.ANSWER_SECONDS
+    assert first.config.timeout_graceful_shutdown == serving.ANSWER_SECONDS
     # What uvicorn raises again: Ctrl-C would then be an error. A second signal does not wait.
     assert first._captured_signals == raised
-    uvicorn_internals.handle_exit(second, 15, None)
+    serving.handle_exit(second, 15, None)
     assert second.should_exit

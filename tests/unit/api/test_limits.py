@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import copy
 import io
-import json
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,13 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from sightglass.api import problems, service
 from sightglass.api.app import create
-from sightglass.api.endpoints import negotiation
-from sightglass.api.endpoints.explain import compare_pictures
 from sightglass.api.schemas import (
     ApiRules,
     CompareRequest,
@@ -27,6 +22,7 @@ from sightglass.api.schemas import (
     SimilarityRequest,
 )
 from sightglass.common.errors import Cancelled, TooLarge
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.models.geometry import Geometry
@@ -115,15 +111,15 @@ def test_who_no_longer_waits_is_drawn_no_more_maps(bus: Path, monkeypatch: pytes
         return real(*given, **named)
 
     monkeypatch.setattr(service, "encode", encoded)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled), stopped_by(cancel):
         if kind == "explain":
             asked = ExplainRequest(image=data, top_k=2, overlay=True)
-            service.full_answer(service.explain(asked, settings), asked, settings, cancel)
+            service.explanation_answer(service.explain(asked, settings), asked, settings)
         elif kind == "compare":
             many = CompareRequest(image=data, models=(MODEL, "demo-cls-m"))
-            service.comparison_answer(service.compare(many, settings), many, settings, cancel)
+            service.comparison_answer(service.compare(many, settings), many, settings)
         else:
-            compare_pictures(SimilarityRequest(image=data, other=data, context=False), settings, cancel)
+            service.compare_pictures(SimilarityRequest(image=data, other=data, context=False), settings)
     assert len(drawn) == 1
 
 
@@ -134,16 +130,3 @@ def test_too_large_is_a_kind_of_its_own_and_no_matter_of_words(client: TestClien
     told(client.post("/api/explain", json=broken), 422, "image")
     refused = problems.from_exception(TooLarge("No."))
     assert (refused.status, refused.kind) == (413, "size")
-
-
-class _Answer(BaseModel):
-    notes: str
-    maps: list[dict[str, str]]
-
-
-def test_an_answer_with_large_maps_is_its_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(negotiation, "LARGE", 8)
-    maps = [{"png": "A" * 9, "label": 'a "name" of many letters'}, {"overlay": "BB=="}, {"npy": "C" * 30}]
-    given = {"maps": maps, "notes": "more than eight letters"}
-    expected = copy.deepcopy(given)
-    assert json.loads(negotiation.write_json(_Answer, given)) == expected

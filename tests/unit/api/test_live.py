@@ -12,8 +12,7 @@ from PIL import Image as Pillow
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
-from sightglass.api import routes
-from sightglass.api.endpoints import live
+from sightglass.api import live, routes
 from sightglass.api.schemas import ApiRules
 from sightglass.explain.picture.image import load_bundled
 from sightglass.live.look import LOOP

@@ -1,56 +1,86 @@
-"""What stands before the API's routes: a request's length, its pace, and its line."""
+"""A request's length, its pace, and its line in the metrics."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING
 
 import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
 from starlette.requests import Request
+from starlette.responses import Response
 
-from sightglass.api.schemas import ApiRules
-from sightglass.api.server import metrics, middleware
-from sightglass.api.work_queue import Busy
+from sightglass.api import metrics, work
+from sightglass.api.app import create
+from sightglass.api.problems import ApiProblem
+from sightglass.api.schemas import ApiRules, SimilarityRequest
+from sightglass.api.work import FIELD_BYTES, answer
 from sightglass.common import access
+from sightglass.common.work import progress
 from sightglass.models import catalog
 from tests import loops
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Iterable
 
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import Message
 
-BODY = 1000 * 4 // 3 + 4 + middleware.FIELD_BYTES
+PICTURE = 1000 * 4 // 3 + 1024
+BODY = PICTURE + FIELD_BYTES
 """What one picture of at most 1000 bytes may take."""
 
 
-async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """How long the body was."""
-    size, more = 0, True
-    while more:
-        message = await receive()
-        size, more = size + len(message.get("body", b"")), message.get("more_body", False)
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": str(size).encode()})
+class Anything(BaseModel):
+    text: str = ""
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    """The API with two routes more, which answer how long the text of the body is."""
+    made = create(ApiRules(max_bytes=1000, timeout=1.0))
+
+    def measure(request: Anything, rules: ApiRules, kind: str) -> bytes:
+        return str(len(request.text)).encode()
+
+    def wait(request: Anything, rules: ApiRules, kind: str) -> bytes:
+        while True:
+            time.sleep(0.01)
+            progress.check()
+
+    @made.post("/api/measured")
+    async def measured(request: Request) -> Response:
+        return await answer(request, Anything, measure)
+
+    @made.post("/api/endless")
+    async def endless(request: Request) -> Response:
+        return await answer(request, Anything, wait)
+
+    return made
 
 
 def asked(
-    app: Any = echo,
-    path: str = "/explain",
-    body: Iterable[bytes] | AsyncIterator[bytes] = (b"",),
+    app: FastAPI,
+    path: str = "/api/measured",
+    body: Iterable[bytes] | AsyncIterator[bytes] = (b'{"text": "abc"}',),
     *,
     gone: bool = False,
     broken: bool = False,
-    queue: Any = None,
     **headers: str,
-) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of what a client hears; `gone`: it hangs up once all is sent; `broken`: before that."""
+) -> tuple[int, dict[str, str], bytes, int]:
+    """Status, headers and body of what a client hears, and how many pieces of the body were read.
+
+    `gone`: the client hangs up once all is sent; `broken`: before that.
+    """
     sent: list[Message] = []
+    read = 0
 
     async def messages() -> AsyncIterator[Message]:
+        nonlocal read
         async for piece in _pieces(body):
+            read += 1
             yield {"type": "http.request", "body": piece, "more_body": True}
         if not broken:
             yield {"type": "http.request", "body": b"", "more_body": False}
@@ -65,116 +95,96 @@ def asked(
             sent.append(message)
 
         named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-        scope = {"type": "http", "method": "POST", "path": f"/api{path}", "query_string": b"", "scheme": "http"}
-        scope["headers"] = [(b"host", b"here:8501"), *named]
-        settings = ApiRules(max_bytes=1000, timeout=1.0)
-        await middleware.wrap(app, settings, queue)(scope, stream.__anext__, send)
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "scheme": "http"}
+        scope["headers"] = [(b"host", b"here:8501"), (b"content-type", b"application/json"), *named]
+        await app(scope, stream.__anext__, send)
 
     loops.run(asyncio.wait_for(talk(), 20))
-    if not sent:
-        return 0, {}, b""
     start = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], start, b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], start, b"".join(message.get("body", b"") for message in sent[1:]), read
 
 
-def refused(answer: tuple[int, dict[str, str], bytes], status: int) -> str:
-    code, headers, body = answer
+def refused(heard: tuple[int, dict[str, str], bytes, int], status: int) -> str:
+    code, headers, body, _ = heard
     assert code == status
     assert headers["content-type"] == "application/problem+json"
     said = json.loads(body)
-    assert said["status"] == status
-    assert said["instance"].startswith("/")
+    assert said["status"] == status and said["instance"].startswith("/")
     return str(said["detail"])
 
 
-def test_a_body_that_is_too_long_is_not_taken() -> None:
-    assert asked(body=[b"x" * BODY])[::2] == (200, str(BODY).encode())
+def test_a_body_that_is_too_long_is_not_taken(app: FastAPI) -> None:
+    text = b'{"text": "' + b"x" * (BODY - 12) + b'"}'
+    assert asked(app, body=[text])[::2] == (200, str(BODY - 12).encode())
     # By what it says, before a byte of it, and by what comes, whatever it says.
-    assert "MiB" in refused(asked(content_length=str(BODY + 1)), 413)
-    assert "MiB" in refused(asked(body=[b"x" * BODY, b"x"]), 413)
-    assert "MiB" in refused(asked(body=[b"x" * 4096] * 1000, content_length="12"), 413)
-    assert asked(path="/similarity", body=[b"x" * (BODY + 1000)])[0] == 200
-    assert "here, 20 MiB:" in str(middleware.BodyLimits(echo, ApiRules(max_bytes=20 * 2**20))._too_large())
+    assert "MiB" in refused(asked(app, content_length=str(BODY + 1)), 413)
+    assert "MiB" in refused(asked(app, body=[text, b" "]), 413)
+    late = asked(app, body=[b"x" * 4096] * 1000, content_length="12")
+    assert "MiB" in refused(late, 413) and late[3] == 1000  # who is still sending is heard out
+    waiting = asked(app, body=[b"x"] * 1000, content_length=str(BODY + 1), expect="100-continue")
+    assert waiting[::3] == (413, 0)
+    assert work._Body(Request({"type": "http"}), ApiRules(max_bytes=1000), SimilarityRequest)._most == BODY + PICTURE
+    whole = work._Body(Request({"type": "http"}), ApiRules(max_bytes=20 * 2**20), Anything)
+    assert "here, 20 MiB:" in str(whole._too_large)
 
 
-def test_where_the_queue_is_full_no_byte_is_read() -> None:
-    class Full:
-        def check(self) -> None:
-            raise Busy(7, 18)
+def test_where_the_queue_is_full_no_byte_is_taken(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise ApiProblem(429, "busy", "Full.", {"Retry-After": "7", "X-Queue-Before": "18"})
 
-    read: list[bytes] = []
-
-    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
-        read.append((await receive())["body"])
-
-    answer = asked(counting, body=[b"x"] * 3, queue=Full())
-    refused(answer, 429)
-    assert (answer[1]["retry-after"], answer[1]["x-queue-before"]) == ("7", "18")
-    assert read == []
+    monkeypatch.setattr(app.state.queue, "check", full)
+    monkeypatch.setattr(work._Body, "read", lambda _: pytest.fail("it was read"))
+    heard = asked(app)
+    refused(heard, 429)
+    assert (heard[1]["retry-after"], heard[1]["x-queue-before"]) == ("7", "18")
 
 
-def test_who_hangs_up_while_sending_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
-    async def reading(scope: Scope, receive: Receive, send: Send) -> None:
-        await Request(scope, receive).body()
-
-    async def part() -> AsyncIterator[bytes]:
-        yield b"x" * 10
-
-    name = 'sightglass_requests_total{method="POST",route="other",status="499"}'
+def test_who_hangs_up_while_sending_is_no_fault_of_ours(app: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
+    name = 'sightglass_requests_total{method="POST",route="/api/measured",status="499"}'
     before = counted().get(name, 0)
-    assert asked(reading, body=part(), broken=True)[0] == 0
+    asked(app, body=[b"x"], broken=True)
     assert counted()[name] == before + 1
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_a_body_that_is_too_slow_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_is_too_slow_is_given_up(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     async def drip() -> AsyncIterator[bytes]:
         while True:
             yield b"x"
             await asyncio.sleep(0.02)
 
-    monkeypatch.setattr(middleware, "MAX_BODY_SECONDS", 0.3)
-    assert "took too long" in refused(asked(body=drip()), 408)
+    monkeypatch.setattr(work, "MAX_BODY_SECONDS", 0.3)
+    assert "took too long" in refused(asked(app, body=drip()), 408)
 
 
-def test_who_hangs_up_cancels_the_work() -> None:
-    told: list[str] = []
-
-    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        await Request(scope, receive).body()
-        try:
-            await asyncio.sleep(30)
-        except asyncio.CancelledError:
-            told.append("cancelled")
-            raise
-
-    assert asked(slow, gone=True)[0] == 0
-    assert told == ["cancelled"]
+def test_who_hangs_up_cancels_the_work(app: FastAPI) -> None:
+    assert asked(app, "/api/endless", gone=True)[0] == 499
+    assert app.state.queue.counts["disconnected"] == 1
+    assert "stopped after 1 s" in refused(asked(app, "/api/endless"), 504)
 
 
-def counted(text: Callable[[], bytes] = metrics.text) -> dict[str, float]:
-    lines = [line.rpartition(" ") for line in text().decode().splitlines() if not line.startswith("#")]
+def counted() -> dict[str, float]:
+    lines = [line.rpartition(" ") for line in metrics.text().decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, _, value in lines}
 
 
-def test_every_answer_is_counted_by_its_route_and_nobody_makes_up_labels(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["route"] = SimpleNamespace(path="/explain")
-        await echo(scope, receive, send)
-
+def test_every_answer_is_counted_by_its_route_and_nobody_makes_up_labels(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def grown(name: str) -> float:
         return counted().get(name, 0) - before.get(name, 0)
 
     before = counted()
-    asked(routed)
-    asked(path="/made/up")
+    asked(app)
+    asked(app, "/api/v1/measured")
+    asked(app, "/made/up")
     with monkeypatch.context() as patched:
         patched.setattr(access, "_IN_USE", [access.Access("token", "secret")])
-        asked()
-    assert grown('sightglass_requests_total{method="POST",route="/explain",status="200"}') == 1
-    assert grown('sightglass_requests_total{method="POST",route="other",status="200"}') == 1
+        asked(app)
+    assert grown('sightglass_requests_total{method="POST",route="/api/measured",status="200"}') == 2
+    assert grown('sightglass_requests_total{method="POST",route="other",status="404"}') == 1
     assert grown('sightglass_requests_total{method="POST",route="other",status="401"}') == 1
-    assert grown('sightglass_request_seconds_count{route="/explain"}') == 1
+    assert grown('sightglass_request_seconds_count{route="/api/measured"}') == 2
     assert not any("made" in name for name in counted())
     metrics.count_explained(catalog.spec("efficientnet-lite0"), "gradcam")
     assert grown('sightglass_explanations_total{method="gradcam",model="efficientnet-lite0"}') == 1

@@ -12,9 +12,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from sightglass.api import security
-from sightglass.api.schemas import ApiRules
+from sightglass.api.app import list_middleware
 from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
-from sightglass.api.server import middleware
 from sightglass.common import access, users
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ GUARDED = [
     "/_stcore/upload_file/session/file",
     "/_stcore/healthy",
     "/api/models",
+    "/api/v1/models",
     "/api/metrics",
     "/api/explain",
     "/api/healthy",
@@ -81,14 +81,12 @@ class Provider:
 
 def client(address: str = NETWORK, *, server: str = "192.0.2.7", **more: Any) -> TestClient:
     """A browser at a dashboard: everything that Streamlit's would answer, and the API with its own middleware."""
-    api = middleware.wrap(
-        Starlette(
-            routes=[
-                WebSocketRoute("/api/live", stream),
-                Route("/api/{path:path}", whoami, methods=["GET", "POST"]),
-            ]
-        ),
-        ApiRules(),
+    api = Starlette(
+        routes=[
+            WebSocketRoute("/api/live", stream),
+            Route("/api/{path:path}", whoami, methods=["GET", "POST"]),
+        ],
+        middleware=list_middleware(),
     )
 
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,7 +153,7 @@ def test_a_network_address_refuses_strangers_everything(
             assert answer.status_code == 401, (method, path)
             assert TOKEN not in answer.text
     assert not any(opens(browser, path, **headers) for path in SOCKETS)
-    for path in ("/_stcore/health", "/api/health", "/api/health/ready", "/api/problems/key", "/api/docs"):
+    for path in ("/_stcore/health", "/api/health", "/api/health/ready", "/api/v1/health", "/api/docs"):
         assert browser.get(path).status_code == 200
 
 

@@ -17,8 +17,8 @@ import pytest
 import uvicorn
 
 from benchmarks.processes import free_port
-from sightglass.api.server import startup
-from sightglass.api.server.uvicorn_internals import EXIT_SECONDS
+from sightglass.api import serving
+from sightglass.api.serving import EXIT_SECONDS
 from sightglass.common import settings as environment_settings
 from sightglass.common.errors import SettingProblem
 from tests.servers import form, got, until, until_it_answers
@@ -96,14 +96,14 @@ def uvicorn_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_are_named_at_once_and_so_is_a_model_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_API_MODEL", "nothing")
     with pytest.raises(SettingProblem, match=r"^SIGHTGLASS_API_MODEL: There is no model 'nothing'"):
-        startup.prepare()
+        serving.prepare()
     monkeypatch.setenv("SIGHTGLASS_MODELS_MB", "abc")
     monkeypatch.setenv("SIGHTGLASS_API_MB", "abc")
     with pytest.raises(SettingProblem, match=r"MODELS_MB is 'abc': give .*\. SIGHTGLASS_API_MB is 'abc'"):
-        startup.prepare()
+        serving.prepare()
     monkeypatch.setenv("SIGHTGLASS_TOKKEN", "secret")
     with pytest.raises(SettingProblem, match=r"There is no setting SIGHTGLASS_TOKKEN: did you mean SIGHTGLASS_TOKEN"):
-        startup.prepare()
+        serving.prepare()
 
 
 def test_what_a_cluster_says_of_a_service_called_sightglass_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_a_missing_folder_or_table_is_a_warning(
     monkeypatch.setenv("SIGHTGLASS_API_MODEL", "demo-cls-s")
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "nowhere"))
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "broken.toml"))
-    startup.prepare()
+    serving.prepare()
     assert {record.getMessage() for record in caplog.records} == {
         f"SIGHTGLASS_WEIGHTS names {tmp_path}/nowhere, which is no folder here: correct it.",
         "broken.toml cannot be read (Invalid value (at end of document)).",

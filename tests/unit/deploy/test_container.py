@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from deploy.grafana import draw
+from sightglass.api import metrics
 from sightglass.api.app import create
 from sightglass.api.schemas import ApiRules as ApiSettings
-from sightglass.api.server import metrics
 from sightglass.common.settings import Settings, variable
 from tests import rooms
 from tests.unit.deploy.dockerfile import ROOT, copied, instructions
@@ -94,7 +94,7 @@ def test_prometheus_asks_where_the_metrics_are() -> None:
     # Below the path of a proxy the API is below it, too.
     prefix, path = job["metrics_path"].split("}}")
     assert prefix == "${BASE_PATH:+/${BASE_PATH"
-    assert path in create(ApiSettings()).openapi()["paths"]
+    assert path.replace("/api/", "/api/v1/") in create(ApiSettings()).openapi()["paths"]
     assert job["static_configs"] == [{"targets": ["dashboard:8501"]}]
 
 

@@ -14,14 +14,14 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.api.results import Predicted
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import describe_score
-from sightglass.export import caption, result_folder, table
+from sightglass.export import caption, table
+from sightglass.export.results import PredictionResult
 from sightglass.models import catalog
 from sightglass.models.adapter import PlaceTarget
 from sightglass.models.inspect import inspect_model
@@ -248,10 +248,10 @@ def test_each_number_has_its_own_unit(drive: Explanation) -> None:
 
 
 def test_files_say_unit_and_range(drive: Explanation) -> None:
-    facts = json.loads(json.dumps(result_folder.facts(drive), default=str))
+    facts = drive.to_dict()
     assert [one.get("unit") for one in facts["predictions"]] == ["°", "km/h", None]
     for one in facts["predictions"]:
-        assert Predicted.model_validate(one).unit == one.get("unit")
+        assert PredictionResult.model_validate(one).unit == one.get("unit")
     assert [one.get("range") for one in facts["predictions"]] == [[-30, 30], None, None]
     rows = list(csv.DictReader(io.StringIO(table.csv(table.rows(drive)))))
     assert [row["unit"] for row in rows] == ["°", "km/h", ""]

@@ -12,6 +12,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -38,6 +39,10 @@ BAD, FULL, BROKEN = 1008, 1013, 1011
 """Codes of a closed socket: what was sent is no message; too many viewers; a bug."""
 
 
+router = APIRouter()
+
+
+@router.websocket("/api/live")
 async def live(socket: WebSocket) -> None:
     """Serve one viewer until it leaves."""
     offered: Sequence[str] = socket.scope.get("subprotocols") or ()

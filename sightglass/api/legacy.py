@@ -5,28 +5,25 @@ from __future__ import annotations
 import os
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import Response
 
 from sightglass.api import service
-from sightglass.api.endpoints.endpoint import Endpoint, read_parameters, take_picture
-from sightglass.api.endpoints.negotiation import JSON, PNG
+from sightglass.api.pictures import write_json
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
+from sightglass.api.work import MEDIA_TYPES, answer, describe_route
 from sightglass.common import users
 from sightglass.common.files import write_unique
 from sightglass.common.settings import settings
 from sightglass.common.style import OPACITY
-from sightglass.export.result_folder import class_analysis
+from sightglass.export.results import PlainResult, class_fields
 
 if TYPE_CHECKING:
-    import threading
-
-    from starlette.requests import Request
-
     from sightglass.api.schemas import ApiRules
     from sightglass.explain.explanation import Explanation
 
@@ -35,6 +32,7 @@ STYLE = {"colormap": "jet", "alpha": OPACITY["even"]}
 HEATMAP = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.png")
 MAX_HEATMAPS = 1000
 """Files of these names that are kept in a visitor's folder."""
+router = APIRouter(tags=["legacy"])
 
 
 class LegacyRequest(BaseModel):
@@ -70,40 +68,68 @@ class LegacyClassRequest(LegacyRequest):
         return next(iter(self._collect_classes().values()), None)
 
 
-class LegacyAnswer(BaseModel):
+class LegacyAnswer(PlainResult):
     """The answer that legacy apps expect."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    prediction: str = Field(description="The label of the best or requested class.")
+    prediction: str
+    """The label of the best or requested class."""
     confidence: float = Field(ge=0, le=1)
-    gradcam_heatmap: str = Field(description="The map alone in colours at picture size, PNG in base64.")
-    gradcam_overlay: str = Field(description="The picture under the map, PNG in base64.")
+    gradcam_heatmap: str
+    """The map alone in colours at picture size, PNG in base64."""
+    gradcam_overlay: str
+    """The picture under the map, PNG in base64."""
 
 
-class HeatmapAnswer(BaseModel):
+class HeatmapAnswer(PlainResult):
     """Where the heat map is."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    path: str = Field(description="Name of the file in SIGHTGLASS_HEATMAPS.")
-    url: str = Field(description="Address of the request that returns it.")
-
-
-class ViewParameters(BaseModel):
-    path: str = Field(max_length=200, description="`path` of an answer of POST /generate_heatmap.")
+    path: str
+    """Name of the file in SIGHTGLASS_HEATMAPS."""
+    url: str
+    """Address of the request that returns it."""
 
 
-def predict(request: LegacyRequest, rules: ApiRules, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
+@router.post("/predict_with_gradcam", **describe_route(LegacyRequest, LegacyAnswer))
+async def predict_with_gradcam(request: Request) -> Response:
+    """Explain the best class of a picture: how sure the model is, and where it looked."""
+    return await answer(request, LegacyRequest, write_json(predict))
+
+
+@router.post("/analyze_class", **describe_route(LegacyClassRequest, LegacyAnswer))
+async def analyze_class(request: Request) -> Response:
+    """Explain a class of your choice: how sure the model is of it, and what speaks for it."""
+    return await answer(request, LegacyClassRequest, write_json(analyze))
+
+
+@router.post("/generate_heatmap", **describe_route(LegacyRequest, HeatmapAnswer))
+async def generate_heatmap(request: Request) -> Response:
+    """Write a picture under its map into SIGHTGLASS_HEATMAPS, which keeps the last 1,000."""
+    return await answer(request, LegacyRequest, write_json(generate))
+
+
+@router.get(
+    "/view_heatmap", responses={200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}
+)
+def view_heatmap(
+    path: Annotated[str, Query(max_length=200, description="`path` of an answer of POST /generate_heatmap.")],
+) -> Response:
+    """Return a heat map that POST /generate_heatmap wrote."""
+    # A whole name, so that no path leads out of the folder.
+    if HEATMAP.fullmatch(path) and (file := users.folder(settings().heatmaps) / path).is_file():
+        return Response(file.read_bytes(), media_type=MEDIA_TYPES["png"])
+    raise ApiProblem(404, "path", "There is no such heat map: POST /generate_heatmap makes one and answers its path.")
+
+
+def predict(request: LegacyRequest, rules: ApiRules) -> LegacyAnswer:
     """Return the best class and its map; raise Problem."""
-    return _answer(*_explain_best(request, rules, cancel))
+    return _answer(*_explain_best(request, rules))
 
 
-def generate(request: LegacyRequest, rules: ApiRules, cancel: threading.Event, kind: str = JSON) -> HeatmapAnswer:
+def generate(request: LegacyRequest, rules: ApiRules) -> HeatmapAnswer:
     """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
-    explanation, full = _explain_best(request, rules, cancel)
+    explanation, full = _explain_best(request, rules)
     # Raises ApiProblem if there is no map.
-    overlay = service.first_map(explanation, PNG, full)
+    overlay = service.first_map(explanation, "png", full)
     folder = users.folder(settings().heatmaps)
     name = write_unique(overlay, folder, f"heatmap_{datetime.now():%Y%m%d_%H%M%S}.png").name
     files = [file for file in folder.glob("*.png") if HEATMAP.fullmatch(file.name)]
@@ -112,68 +138,32 @@ def generate(request: LegacyRequest, rules: ApiRules, cancel: threading.Event, k
     return HeatmapAnswer(path=name, url=f"/view_heatmap?path={name}")
 
 
-async def view_heatmap(request: Request) -> Response:
-    """Return a heat map that POST /generate_heatmap wrote."""
-    name = read_parameters(request, ViewParameters, (PNG,)).path
-    # A whole name, so that no path leads out of the folder.
-    if HEATMAP.fullmatch(name) and (file := users.folder(settings().heatmaps) / name).is_file():
-        return Response(await run_in_threadpool(file.read_bytes), media_type=PNG)
-    raise ApiProblem(404, "path", "There is no such heat map: POST /generate_heatmap makes one and answers its path.")
-
-
-def _explain_best(
-    request: LegacyRequest, rules: ApiRules, cancel: threading.Event
-) -> tuple[Explanation, ExplainRequest]:
+def _explain_best(request: LegacyRequest, rules: ApiRules) -> tuple[Explanation, ExplainRequest]:
     fields = {"image": request.image, "model": request.model, "top_k": 1}
     full = ExplainRequest.model_validate(fields | STYLE)
-    return service.explain(full, rules, cancel), full
+    return service.explain(full, rules), full
 
 
-def analyze(request: LegacyClassRequest, rules: ApiRules, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
+def analyze(request: LegacyClassRequest, rules: ApiRules) -> LegacyAnswer:
     """Return a class of the caller's choice and its map; raise Problem."""
     if request.wanted is None:
-        return predict(request, rules, cancel)
+        return predict(request, rules)
     fields = {"image": request.image, "model": request.model, "classes": (request.wanted,)}
     full = ClassRequest.model_validate(fields | STYLE)
-    return _answer(service.explain(full, rules, cancel), full)
+    return _answer(service.explain(full, rules), full)
 
 
 def _answer(explanation: Explanation, request: ExplainRequest | ClassRequest) -> LegacyAnswer:
     # Raises ApiProblem if there is no map.
-    overlay = service.first_map(explanation, PNG, request)
+    overlay = service.first_map(explanation, "png", request)
     label = explanation.heatmaps[0].target.label
     # A requested class need not be among the best ones, which alone are listed.
     scores = [prediction.score for prediction in explanation.predictions if prediction.label == label]
-    score = scores[0] if scores else class_analysis(explanation, 0)["score"]
+    score = scores[0] if scores else class_fields(explanation, 0)["score"]
+    alone = service.style_of(request.model_copy(update={"alpha": 1.0}))
     return LegacyAnswer(
         prediction=label,
         confidence=min(max(score, 0.0), 1.0),
-        gradcam_heatmap=service.base64_text(
-            service.overlay_png(explanation, 0, service.style_of(request.model_copy(update={"alpha": 1.0})))
-        ),
+        gradcam_heatmap=service.base64_text(service.overlay_png(explanation, 0, alone)),
         gradcam_overlay=service.base64_text(overlay),
     )
-
-
-_BEST = "Explain the best class of a picture: how sure the model is, and where it looked."
-_CLASS = "Explain a class of your choice: how sure the model is of it, and what speaks for it."
-_WRITE = f"Write a picture under its map into SIGHTGLASS_HEATMAPS, which keeps the last {MAX_HEATMAPS:,}."
-ENDPOINTS = (
-    *(
-        take_picture(f"/{name}", body, answer, work, name=name, description=about, tag="legacy")
-        for name, body, answer, work, about in (
-            ("predict_with_gradcam", LegacyRequest, LegacyAnswer, predict, _BEST),
-            ("analyze_class", LegacyClassRequest, LegacyAnswer, analyze, _CLASS),
-            ("generate_heatmap", LegacyRequest, HeatmapAnswer, generate, _WRITE),
-        )
-    ),
-    Endpoint(
-        "/view_heatmap",
-        view_heatmap,
-        tag="legacy",
-        parameters=ViewParameters,
-        offers=(PNG,),
-        choice="The picture under its map.",
-        errors=(404, 406, 422),
-    ),
-)

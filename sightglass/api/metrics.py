@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter as Counted
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-    from sightglass.api.work_queue import WorkQueue
+    from sightglass.api.work import WorkQueue
     from sightglass.models.spec import ModelSpec
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -47,52 +47,45 @@ class _CurrentState(Collector):
     queue: WorkQueue | None = None
 
     def collect(self) -> Iterator[Metric]:
-        if self.queue is not None:
-            now = self.queue.stats()
-            yield GaugeMetricFamily("sightglass_queue_waiting", "Requests waiting for a worker.", now.waiting)
-            yield GaugeMetricFamily("sightglass_queue_room", "Requests that may wait.", now.capacity)
-            yield GaugeMetricFamily("sightglass_workers", "Workers.", now.workers)
-            yield GaugeMetricFamily("sightglass_workers_running", "Busy workers.", now.running)
-            yield GaugeMetricFamily(
-                "sightglass_workers_late", "Workers busy with jobs that nobody awaits any more.", now.abandoned
-            )
-            yield GaugeMetricFamily("sightglass_work_seconds", "Median duration of recent requests.", now.seconds)
-            yield CounterMetricFamily("sightglass_refused", "Requests refused with 429.", now.refused)
-            yield CounterMetricFamily("sightglass_stopped", "Requests stopped at the time limit.", now.timed_out)
-            yield CounterMetricFamily("sightglass_hung_up", "Requests whose client disconnected.", now.disconnected)
-        # No model is loaded before this module, and with it torch, is imported.
-        residency = sys.modules.get("sightglass.explain.evidence.resident")
-        residents = residency.RESIDENCY.residents() if residency else []
-        loaded = GaugeMetricFamily(
-            "sightglass_resident_bytes", "Bytes of each loaded model.", labels=("model", "device")
-        )
-        sizes: Counted[tuple[str, str]] = Counted()
-        for resident in residents:
-            sizes[_public(resident.adapter.spec), str(resident.device)] += resident.nbytes
-        for labels, nbytes in sizes.items():
-            loaded.add_metric(labels, nbytes)
+        if (queue := self.queue) is not None:
+            for name, text, value in (
+                ("queue_waiting", "Requests waiting for a worker.", len(queue) - queue.running),
+                ("queue_room", "Requests that may wait.", queue.waiting),
+                ("workers", "Workers.", queue.workers),
+                ("workers_running", "Busy workers.", queue.running),
+                ("workers_late", "Workers busy with jobs that nobody awaits any more.", queue.abandoned),
+                ("work_seconds", "Median duration of recent requests.", queue.seconds),
+            ):
+                yield GaugeMetricFamily(f"sightglass_{name}", text, value)
+            for name, text, count in (
+                ("refused", "Requests refused with 429.", "refused"),
+                ("stopped", "Requests stopped at the time limit.", "timed_out"),
+                ("hung_up", "Requests whose client disconnected.", "disconnected"),
+            ):
+                yield CounterMetricFamily(f"sightglass_{name}", text, queue.counts[count])
+        # No model is loaded before these modules, and with them torch, are imported.
+        resident = sys.modules.get("sightglass.explain.evidence.resident")
+        explainer = sys.modules.get("sightglass.explain.explainer")
+        residents = resident.RESIDENCY.residents() if resident else []
+        sizes: Counted[tuple[str, ...]] = Counted()
+        for one in residents:
+            sizes[_public(one.adapter.spec), str(one.device)] += one.nbytes
         yield GaugeMetricFamily("sightglass_residents", "Number of loaded models.", len(residents))
-        yield loaded
-        yield from _memory()
+        yield _labelled("resident_bytes", "Bytes of each loaded model.", ("model", "device"), sizes)
+        nbytes = {
+            ("models",): resident.RESIDENCY.nbytes if resident else 0,
+            ("evidence",): explainer.EVIDENCE.nbytes if explainer else 0,
+        }
+        limits = {("models",): settings.models_bytes(), ("evidence",): settings.evidence_bytes()}
+        yield _labelled("memory_bytes", "Bytes that a part holds.", ("part",), nbytes)
+        yield _labelled("memory_limit_bytes", "Bytes that it may hold.", ("part",), limits)
 
 
-def _memory() -> Iterator[Metric]:
-    """Yield what models and evidence take, and may take; the process's own memory is among the usual metrics."""
-    resident = sys.modules.get("sightglass.explain.evidence.resident")
-    explainer = sys.modules.get("sightglass.explain.explainer")
-    parts = (
-        ("models", resident.RESIDENCY.nbytes if resident else 0, settings.models_bytes()),
-        ("evidence", explainer.EVIDENCE.nbytes if explainer else 0, settings.evidence_bytes()),
-    )
-    held, limits = (
-        GaugeMetricFamily(f"sightglass_memory_{name}", text, labels=("part",))
-        for name, text in (("bytes", "Bytes that a part holds."), ("limit_bytes", "Bytes that it may hold."))
-    )
-    for name, nbytes, limit in parts:
-        held.add_metric((name,), nbytes)
-        limits.add_metric((name,), limit)
-    yield held
-    yield limits
+def _labelled(name: str, text: str, labels: tuple[str, ...], values: dict[Any, int]) -> Metric:
+    family = GaugeMetricFamily(f"sightglass_{name}", text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
 
 
 _STATE = _CurrentState()

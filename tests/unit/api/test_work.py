@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sightglass.api.work_queue import Busy, TooSlow, WorkQueue
+from sightglass.api.problems import ApiProblem
+from sightglass.api.work import BEFORE, WorkQueue
 from sightglass.common.errors import Cancelled
 from sightglass.common.work.progress import NICE
 from tests import loops
@@ -31,7 +32,7 @@ def queue() -> Iterator[WorkQueue]:
 
 async def at_work(queue: WorkQueue, running: int, waiting: int = 0) -> None:
     """Wait until so many jobs run and wait: threads of low priority start late on a busy machine."""
-    while (queue.stats().running, queue.stats().waiting) != (running, waiting):
+    while (queue.running, len(queue)) != (running, running + waiting):
         await asyncio.sleep(0.005)
 
 
@@ -43,7 +44,7 @@ def test_what_the_work_returns_and_what_it_raises(queue: WorkQueue) -> None:
     with pytest.raises(LookupError, match="nothing there"):
         loops.run(queue.run(broken, timeout=patience(5)))
     until(lambda: not len(queue))
-    assert queue.stats().done == 2
+    assert queue.counts["done"] == 2
 
 
 def test_of_a_burst_some_are_answered_in_order_and_the_rest_refused_at_once(queue: WorkQueue) -> None:
@@ -67,11 +68,12 @@ def test_of_a_burst_some_are_answered_in_order_and_the_rest_refused_at_once(queu
         return await asyncio.gather(*asked, return_exceptions=True)
 
     answers = loops.run(burst())
-    refused = [answer for answer in answers if isinstance(answer, Busy)]
+    refused = [answer for answer in answers if isinstance(answer, ApiProblem) and answer.status == 429]
     assert answers[:6] == [True] * 6 and len(refused) == 44 and sorted(served) == list(range(6))
-    assert {busy.before for busy in refused} == {6} and all(1 <= busy.retry_after <= 60 for busy in refused)
+    assert {busy.headers[BEFORE] for busy in refused} == {"6"}
+    assert all(1 <= int(busy.headers["Retry-After"]) <= 60 for busy in refused)
     until(lambda: not len(queue))
-    assert (queue.stats().refused, max(most)) == (44, 2)
+    assert (queue.counts["refused"], max(most)) == (44, 2)
 
 
 def test_at_the_limit_the_work_is_told_and_its_place_comes_back_when_it_ends(queue: WorkQueue) -> None:
@@ -83,10 +85,11 @@ def test_at_the_limit_the_work_is_told_and_its_place_comes_back_when_it_ends(que
         end.wait(5)
         raise Cancelled
 
-    with pytest.raises(TooSlow, match=r"after 0\.3 s"):
+    with pytest.raises(ApiProblem, match=r"after 0\.3 s") as stopped:
         loops.run(queue.run(deaf, timeout=0.3))
+    assert stopped.value.status == 504
     assert told.wait(2)
-    assert (queue.stats().running, queue.stats().abandoned, queue.stats().timed_out) == (1, 1, 1)
+    assert (queue.running, queue.abandoned, queue.counts["timed_out"]) == (1, 1, 1)
     end.set()
     until(lambda: not len(queue))
 
@@ -105,7 +108,7 @@ def test_many_ask_and_hang_up_at_random_and_all_is_free_again(queue: WorkQueue) 
         return list(await asyncio.gather(*(one(number) for number in range(400))))
 
     answers = loops.run(storm())
-    assert {type(answer) for answer in answers} <= {bool, Busy, TooSlow, asyncio.CancelledError}
+    assert {type(answer) for answer in answers} <= {bool, ApiProblem, asyncio.CancelledError}
     assert any(answer is False for answer in answers)
     until(lambda: not len(queue))
     assert loops.run(queue.run(lambda _: "after", timeout=patience(5))) == "after"
@@ -134,22 +137,22 @@ def test_the_estimate_follows_recent_work_and_who_waits_for_the_whole_limit_is_t
 ) -> None:
     end = threading.Event()
 
-    async def crowded() -> int:
+    async def crowded() -> str:
         queue._durations.extend([4.0] * 3)
         inside = [asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=1e9)) for _ in range(5)]
         await at_work(queue, running=2, waiting=3)
-        with pytest.raises(Busy):
+        with pytest.raises(ApiProblem):
             await queue.run(lambda _: True, timeout=0.2)
         inside.append(asyncio.ensure_future(queue.run(lambda _: True, timeout=1e9)))
         await at_work(queue, running=2, waiting=4)
-        with pytest.raises(Busy) as refused:
+        with pytest.raises(ApiProblem) as refused:
             queue.check()
         end.set()
         await asyncio.gather(*inside)
-        return refused.value.retry_after
+        return refused.value.headers["Retry-After"]
 
     # Five places behind the two at work, four seconds each.
-    assert loops.run(crowded()) == 10
+    assert loops.run(crowded()) == "10"
 
 
 def test_who_hangs_up_or_is_closed_frees_the_place(queue: WorkQueue) -> None:
@@ -172,7 +175,7 @@ def test_who_hangs_up_or_is_closed_frees_the_place(queue: WorkQueue) -> None:
         return list(await asyncio.gather(*asked[1:3], queue.run(work, timeout=patience(30)), return_exceptions=True))
 
     second, third, late = loops.run(hung_up())
-    assert (second, third) == (None, None) and isinstance(late, Busy)
+    assert (second, third) == (None, None) and isinstance(late, ApiProblem)
     assert told.is_set() and not len(queue)
     # Who was still waiting never began.
     assert len(ran) == 3

@@ -1,1 +1,0 @@
-"""Routes: read requests, answer them, describe them (OpenAPI)."""

@@ -1,0 +1,132 @@
+"""Routes about batch runs with labels: list, evaluation, errors, scorecard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sightglass.api.pictures import to_bytes
+from sightglass.api.problems import ApiProblem
+from sightglass.api.work import MEDIA_TYPES, choose_format, run_queued
+from sightglass.batch.labelled import pixels, summary
+from sightglass.batch.labelled.summary import find_run
+from sightglass.batch.labelled.summary import list_runs as find_runs
+from sightglass.common.errors import Problem
+from sightglass.evaluation import errors as error_reports
+from sightglass.evaluation import stored
+from sightglass.evaluation.scorecard import MOST, TOLERANCE
+from sightglass.evaluation.scorecard import card as scorecards
+from sightglass.evaluation.scorecard import files as card_files
+from sightglass.evaluation.scorecard import run as scorecard_runs
+from sightglass.export.results import ComparedRuns, ListedRun, PlainResult, RunErrors, RunEvaluation, Runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path as Folder
+
+Format = Literal["json", "csv", "parquet"]
+OFFERS = ("json", "csv", "parquet")
+Run = Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/runs.")]
+router = APIRouter(tags=["runs"])
+
+
+def _tables(result: type[PlainResult]) -> dict[str, Any]:
+    """Return what OpenAPI says of a route that answers JSON or a table."""
+    binary = {MEDIA_TYPES[offer]: {"schema": {"type": "string", "format": "binary"}} for offer in OFFERS[1:]}
+    return {"responses": {200: {"model": result, "content": binary}}}
+
+
+@router.get("/api/runs")
+def list_evaluated_runs() -> Runs:
+    """List your batch runs with labels, the newest first."""
+    return Runs(runs=[ListedRun(id=one.id, written=one.written) for one in find_runs()])
+
+
+@router.get("/api/runs/{run}", responses={200: {"model": RunEvaluation}})
+async def get_evaluation(request: Request, run: Run) -> Response:
+    """Say how well a run's answers fit its labels: headline numbers with their interval, and errors by type."""
+
+    def work(_: str) -> bytes:
+        return to_bytes(RunEvaluation(id=run, **_read(_find_folder(run), summary.load).to_json()))
+
+    return await _answer(request, "json", work)
+
+
+@router.get("/api/runs/{run}/errors", **_tables(RunErrors))
+async def get_errors(
+    request: Request,
+    run: Run,
+    format: Format = "json",
+    limit: Annotated[int, Query(ge=0, le=10_000, description="Errors that the JSON lists.")] = 100,
+) -> Response:
+    """Say where a run goes wrong: errors by type, the surest wrong answers first.
+
+    A table has a row for each labelled object, wrong box or classified picture.
+    """
+
+    def work(kind: str) -> bytes:
+        report = error_reports.ErrorReport(_read(_find_folder(run), stored.load))
+        if kind == "json":
+            return to_bytes(RunErrors(id=run, **report.to_json(most=limit)))
+        rows = error_reports.list_rows(report.units)
+        return error_reports.write_csv(rows) if kind == "csv" else error_reports.write_parquet(rows)
+
+    return await _answer(request, format, work)
+
+
+@router.get("/api/scorecard", **_tables(ComparedRuns))
+async def get_scorecard(
+    request: Request,
+    run: Annotated[
+        list[str],
+        Query(min_length=1, max_length=MOST, description="Ids of GET /api/runs, over the same labelled pictures."),
+    ],
+    format: Format = "json",
+    against: Annotated[
+        str, Query(max_length=200, description="The model that the others are to replace; empty: the largest.")
+    ] = "",
+    tolerance: Annotated[float, Query(ge=0, le=100, description="Points of AP or accuracy that may be lost.")] = 100
+    * TOLERANCE,
+) -> Response:
+    """Compare runs on the same labelled pictures: which model can be shipped, and by how much it is behind.
+
+    A table has a row for each labelled object, with right or wrong by each model.
+    """
+
+    def work(kind: str) -> bytes:
+        folders = [_find_folder(name) for name in run]
+        rows, left_out = scorecard_runs.score_runs(folders, lambda folder: _read(folder, stored.load))
+        card = scorecards.compare(rows, tolerance=tolerance / 100, against=against)
+        if kind == "json":
+            return to_bytes(ComparedRuns(**card_files.to_json(card, left_out=left_out)))
+        return card_files.write_csv(card) if kind == "csv" else card_files.to_parquet(card)
+
+    return await _answer(request, format, work)
+
+
+async def _answer(request: Request, format: str, work: Callable[[str], bytes]) -> Response:
+    """Return what `work` makes of the format that is asked for."""
+    kind = choose_format(request, format, OFFERS)
+    content, headers = await run_queued(request, lambda _: work(kind))
+    return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
+
+
+def _find_folder(id: str) -> Folder:
+    """Return the folder of a run of whoever asks; raise ApiProblem, 404, for any other."""
+    if (run := find_run(id)) is None:
+        raise ApiProblem(404, "path", "There is no run with this id: GET /api/runs lists yours.")
+    return run.folder
+
+
+def _read(folder: Folder, load: Callable[[Folder], Any]) -> Any:
+    if load is stored.load and (folder / pixels.FILE).is_file():
+        words = "This run is of a segmentation: GET /api/runs/{run} has its IoU, and errors are of boxes and pictures."
+        raise ApiProblem(400, "option", words)
+    try:
+        return load(folder)
+    except Problem as problem:
+        # Its sentence names a folder of the server.
+        raise ApiProblem(400, "option", "This run's evaluation is damaged: run it with labels again.") from problem

@@ -1,1 +1,0 @@
-"""Run the server: middleware, metrics, start and stop."""
