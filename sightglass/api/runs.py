@@ -42,7 +42,7 @@ def _tables(result: type[PlainResult]) -> dict[str, Any]:
 @router.get("/api/runs")
 def list_evaluated_runs() -> Runs:
     """List your batch runs with labels, the newest first."""
-    return Runs(runs=[ListedRun(id=one.id, written=one.written) for one in find_runs()])
+    return Runs(runs=[ListedRun(id=run.id, written=run.written) for run in find_runs()])
 
 
 @router.get("/api/runs/{run}", responses={200: {"model": RunEvaluation}})

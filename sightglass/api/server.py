@@ -163,8 +163,8 @@ async def list_layers(
             explainer = service.load_explainer(model, request.app.state.settings)
             choices = layer_choices(explainer.resident, every=every)
         rows = [
-            LayerResult(path=one.path, shape=one.shape, layout=one.layout, default=one.path in choices.default)
-            for one in choices.layers
+            LayerResult(path=layer.path, shape=layer.shape, layout=layer.layout, default=layer.path in choices.default)
+            for layer in choices.layers
         ]
         return Layers(model=model, layers=rows, default=choices.default, presets=choices.presets)
 

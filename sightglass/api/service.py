@@ -286,7 +286,9 @@ def detection_answer(explanation: Explanation, request: DetectRequest, settings:
     """Return the same with the classes that were asked for and not found."""
     # For single detections a number means a box.
     single = explanation.options.per == "detection"
-    wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
+    wanted = [
+        target for target in request.targets if isinstance(target, str) or (isinstance(target, int) and not single)
+    ]
     missing = [plain_text(one.words) for one in find_missed(explanation, wanted)]
     return DetectionAnswer(**_fields(explanation, request, settings), missing=missing)
 

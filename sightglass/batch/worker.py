@@ -243,8 +243,8 @@ class Work:
             return [self._explain_one(image) for image in images]
         try:
             with self._model_lock:
-                made = explain_together(self._resident, images, given, self._layers, self.options, self.maps)
-            return [*made]
+                explanations = explain_together(self._resident, images, given, self._layers, self.options, self.maps)
+            return [*explanations]
         except (Problem, *NO_MEMORY):
             if len(images) == 1:
                 return [self._explain_one(images[0])]

@@ -84,15 +84,15 @@ def _as_here(given: list[str]) -> list[str]:
     layers = False
     # There --image is an option.
     arguments = given if given[:1] == ["models"] else chain.from_iterable(map(_rename, given))
-    for one in arguments:
-        is_value = not one.startswith("-") and not _PICTURE.search(one) and not os.path.exists(one)
+    for argument in arguments:
+        is_value = not argument.startswith("-") and not _PICTURE.search(argument) and not os.path.exists(argument)
         if layers and is_value:
-            found[-1] += one if found[-1].endswith(",") else f",{one}"
+            found[-1] += argument if found[-1].endswith(",") else f",{argument}"
             continue
         layers = len(found) > 0 and found[-1] == "--target-layers"
         if found[-1:] == ["--top-k"] and not is_value:
             found.pop()
-        found.append(one)
+        found.append(argument)
     # Without its number it asks for the usual one.
     return found[:-1] if found[-1:] == ["--top-k"] else found
 
@@ -140,9 +140,9 @@ def _command(given: list[str]) -> Any:
     program: Any = typer.main.get_command(app)
     if MORE in given:
         given[:] = ["--help" if word == MORE else word for word in given]
-        for one in (one for verb in program.commands.values() for one in verb.params if hasattr(one, "hidden")):
-            one.hidden = False
-            one.help = one.help.replace(SOME_METHODS, ", ".join(METHODS))
+        for param in (param for verb in program.commands.values() for param in verb.params if hasattr(param, "hidden")):
+            param.hidden = False
+            param.help = param.help.replace(SOME_METHODS, ", ".join(METHODS))
     return program
 
 
@@ -170,7 +170,9 @@ def _say_usage(error: Any) -> str:
         if sentence := (removed.OPTIONS | _WITHOUT).get(wanted):
             return sentence
         word = wanted.lstrip("-")
-        known = {name.lstrip("-"): name for one in error.ctx.command.params for name in one.opts if name[:2] == "--"}
+        known = {
+            name.lstrip("-"): name for param in error.ctx.command.params for name in param.opts if name[:2] == "--"
+        }
         meant = [name for name in known if len(word) > 2 and word in name] or nearest(word, known, cutoff=0.7)
         message = f"There is no option {wanted}{f': did you mean {known[meant[0]]}?' if meant else ''}"
     elif (found := re.search(r"Input should be a valid (integer|number).*", message, re.DOTALL)) is not None:

@@ -175,13 +175,13 @@ def _find_earlier(
         if name not in ANEW and source is not None and source.name == "COMMANDLINE":
             what = "SOURCE" if name == "source" else parameter.opts[0]
             raise ModelProblem(f"--continue goes on as the run was begun: leave {what} out.")
-    found = earlier.read_facts(output.at(folder))
-    if found is None:
+    facts = earlier.read_facts(output.at(folder))
+    if facts is None:
         raise ModelProblem(f"There is no run to go on with in {folder}: give the folder of its results.")
-    how = asdict(found.arguments)
+    how = asdict(facts.arguments)
     asked, size, batch_size = how.pop("options"), how.pop("side"), how.pop("batch_size")
-    options = replace(options, **how, model=found.model, size=size or 0, batch_size=batch_size, out=folder)
-    return found.origin, cli.EngineOptions(asked), replace(options, num_samples=found.origin.samples)
+    options = replace(options, **how, model=facts.model, size=size or 0, batch_size=batch_size, out=folder)
+    return facts.origin, cli.EngineOptions(asked), replace(options, num_samples=facts.origin.samples)
 
 
 def _run(
@@ -282,8 +282,8 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         console.warn(f"And {len(truth.problems) - PROBLEMS:,} more lines of the labels; summary.json has all.")
     _say_evaluated(console, found)
     return {
-        "labels": {one.folder: list(one.classes) for one in names},
-        "label_problems": [one.words for one in truth.problems],
+        "labels": {label.folder: list(label.classes) for label in names},
+        "label_problems": [problem.words for problem in truth.problems],
         "evaluation": found.to_json(),
     }
 
@@ -311,15 +311,15 @@ def _say_right(console: Console, folder: Path) -> Json:
     folders = labels.find_labels(table.read(folder), folder)
     if words := labels.describe_left_out(folders):
         console.say(f"{words} Say what they are with --match FOLDER=CLASS.")
-    told: Json = {"labels": {one.folder: list(one.classes) for one in folders}} if folders else {}
+    told: Json = {"labels": {label.folder: list(label.classes) for label in folders}} if folders else {}
     rows = analysis.load(folder)
-    if (found := accuracy.of_frame(rows)) is None:
+    if (scores := accuracy.of_frame(rows)) is None:
         return told
-    console.say(f"{found.words}.")
-    console.table(accuracy.HEAD, accuracy.rows(found, accuracy.LISTED), right=accuracy.HEAD[1:])
-    if len(found.classes) > accuracy.LISTED:
+    console.say(f"{scores.words}.")
+    console.table(accuracy.HEAD, accuracy.rows(scores, accuracy.LISTED), right=accuracy.HEAD[1:])
+    if len(scores.classes) > accuracy.LISTED:
         console.say(
-            f"The {accuracy.LISTED} of {len(found.classes)} classes with the lowest recall; summary.json has all."
+            f"The {accuracy.LISTED} of {len(scores.classes)} classes with the lowest recall; summary.json has all."
         )
     return told | accuracy.summarise(rows)
 

@@ -74,7 +74,7 @@ def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOpti
             _seal(comparison, progress)
         more: Json = {"mixed": comparison.mixed}
         if sides:
-            more |= {"box": box, "objects": [_object(one, sides[0]) for one in sides]}
+            more |= {"box": box, "objects": [_object(side, sides[0]) for side in sides]}
         name = comparison.explanations[0].image.name.rsplit(".", 1)[0]
         # Not the picture's own folder, whose maps.npz its recipe is held against.
         (folder,) = result_folder.places([f"{name}_compared"], options.out)
@@ -250,7 +250,7 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
             rows = run.score_models(
                 ids, lambda name: load_explainer(name, options.device, progress), found, tell=progress
             )
-        problems = [one.words for one in labels.problems] if labels is not None else []
+        problems = [problem.words for problem in labels.problems] if labels is not None else []
     card = scorecards.compare(rows, tolerance=options.tolerance / 100, against=options.against)
     result = files.to_json(card, problems=problems, left_out=left)
     _print(console, card)

@@ -137,7 +137,7 @@ def verb(
         call, options = _expand(function, name)
         paragraphs = inspect.cleandoc(help or function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-        more = f"[bold]{MORE}[/] lists the rare options too.\n" * any(one.hidden for one in options)
+        more = f"[bold]{MORE}[/] lists the rare options too.\n" * any(option.hidden for option in options)
         below = f"\b\n{more}[bold]Examples[/]\n" + inspect.cleandoc(examples).replace("[", "\\[")
         app.command(name, help=text, epilog=below, rich_help_panel="Aliases" if alias else None)(call)
         return function
@@ -180,9 +180,13 @@ def _own_flags(options: Any, verb: str) -> list[tuple[str, Any, Any]]:
     """Return the parameters of a verb for the fields of a dataclass: name, type and default."""
     hints = get_type_hints(options, include_extras=True)
     return [
-        (one.name, Annotated[hints[one.name], one.metadata["option"]] if one.metadata else hints[one.name], one.default)
-        for one in fields(options)
-        if verb in (one.metadata.get("verbs") or [verb])
+        (
+            field.name,
+            Annotated[hints[field.name], field.metadata["option"]] if field.metadata else hints[field.name],
+            field.default,
+        )
+        for field in fields(options)
+        if verb in (field.metadata.get("verbs") or [verb])
     ]
 
 

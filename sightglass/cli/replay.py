@@ -155,7 +155,7 @@ def _find_pictures(path: Path, recipe: Recipe) -> str | tuple[str, ...]:
     """Return the picture that a recipe names, or the two in `A + B`; raise ModelProblem where one is missing."""
     name = recipe.picture_name
     names = image.split_name(name)
-    return _find_picture(path, name) if names is None else tuple(_find_picture(path, one) for one in names)
+    return _find_picture(path, name) if names is None else tuple(_find_picture(path, part) for part in names)
 
 
 def _find_picture(path: Path, name: str) -> str:

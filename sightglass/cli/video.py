@@ -146,11 +146,11 @@ def _report(console: Console, made: Summary, films: list[str]) -> None:
     console.say(f"{made.words}.")
     for note in made.notes:
         console.warn(note)
-    rows = [(results.clock(one.seconds), f"{one.frame:,}", one.words) for one in made.moments[:SHOWN]]
+    rows = [(results.clock(moment.seconds), f"{moment.frame:,}", moment.words) for moment in made.moments[:SHOWN]]
     console.table(("time", "frame", "moment"), rows, right=("time", "frame"))
     if more := len(made.moments) - len(rows):
         console.say(f"And {more:,} more: timeline.json has all.")
     if not made.cancelled:
         console.files(made.folder, [made.clip.name, "timeline.csv", "timeline.json", *films])
     found: Json = {"folder": made.folder, "cancelled": made.cancelled, **made.facts}
-    console.result(found | {"seconds": made.seconds, "moments": [vars(one) for one in made.moments]})
+    console.result(found | {"seconds": made.seconds, "moments": [vars(moment) for moment in made.moments]})

@@ -297,7 +297,7 @@ def _append(database: sqlite3.Connection, n: int, made: _Prepared) -> list[str]:
 
 def _texts(title: str, sentence: str, notes: str, kind: Kind) -> tuple[str, str, str]:
     """Return the texts of a slide without invisible characters; raise Problem if one is too long."""
-    paragraphs = [line(one, MAX_NOTES, "A speaker's note") for one in notes.splitlines()]
+    paragraphs = [line(paragraph, MAX_NOTES, "A speaker's note") for paragraph in notes.splitlines()]
     if len(joined := "\n".join(paragraphs).strip()) > MAX_NOTES:
         raise Problem(f"The speaker's notes have {len(joined):,} letters: {MAX_NOTES:,} at most, please.")
     given = sentence.splitlines() if kind in ("text", "columns") else [sentence]

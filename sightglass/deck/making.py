@@ -90,7 +90,7 @@ def scene(
 
 def made_by(results: Sequence[Result], index: int = 0) -> str:
     """Return models and method, `EfficientNet-Lite0 · HiResCAM`: the foot of a slide has the models."""
-    models = list(dict.fromkeys(one.model.name for one in results))
+    models = list(dict.fromkeys(result.model.name for result in results))
     first = results[0]
     used = first.heatmaps[index].method if index < len(first.heatmaps) else ""
     method = METHODS[used].name if used in METHODS else used
@@ -111,7 +111,7 @@ def answer_title(task: Task, predictions: Sequence[Prediction], otherwise: str) 
     if not predictions or not task.sure:
         return statement(otherwise)
     if predictions[0].box is not None:
-        counted = Counter(one.label for one in predictions).most_common()
+        counted = Counter(prediction.label for prediction in predictions).most_common()
         return statement(kinds(counted, 3), kinds(counted, 2), kinds(counted, 1))
     best = predictions[0]
     answer = f"{best.label}, {percent(best.score)}"
@@ -170,7 +170,7 @@ def locate_map(index: int) -> int:
 def _panel(
     name: str, task: Task, predictions: Sequence[Prediction], maps: Sequence[SceneMap], size: tuple[int, int]
 ) -> Panel:
-    answers = [(one.label[:200], _share(one.score)) for one in predictions[:MAX_BOXES]]
+    answers = [(prediction.label[:200], _share(prediction.score)) for prediction in predictions[:MAX_BOXES]]
     boxes = [
         (fraction(one.box, size), *answer)
         for one, answer in zip(predictions, answers, strict=False)
@@ -206,7 +206,7 @@ def _map(
     grown = small.to_original(item.at_input)
     values = np.rint(128 + np.clip(grown, -1, 1) * 127 if item.signed else np.clip(grown, 0, 1) * 255).astype(np.uint8)
     whole = geometry.seen == (0, 0, width, height)
-    own = [one.box for one in boxes if one.box is not None]
+    own = [prediction.box for prediction in boxes if prediction.box is not None]
     return SceneMap(
         label[:200],
         None if score is None or not task.sure else _share(score),

@@ -101,7 +101,7 @@ class Page:
 
     def share(self) -> float:
         """Return the share of the page, 0..1, that pictures, charts and clips fill."""
-        return share([one.place for one in self.items if isinstance(one, (Picture, Film, Curves))])
+        return share([item.place for item in self.items if isinstance(item, (Picture, Film, Curves))])
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def describe_making(scene: Scene) -> str:
         answers = ", ".join(f"{label} {percent(score)}" for label, score in panel.answers[:3])
         name = "Answers" if scene.kind == "classes" else panel.name
         lines.append(f"{name}: {answers}." if answers else f"{name}.")
-        lines += [f"Checks of {one.label}: {one.seal}." for one in panel.maps if one.seal]
+        lines += [f"Checks of {heatmap.label}: {heatmap.seal}." for heatmap in panel.maps if heatmap.seal]
     if scene.commands:
         lines += ["Made again by:", *dict.fromkeys(scene.commands)]
     return "\n".join(lines).strip()

@@ -199,8 +199,8 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
     panels = []
     for panel in scene.panels:
         maps = [
-            vars(one) | {"values": {"blob": index(_deflate(one.values)), "shape": list(one.values.shape)}}
-            for one in panel.maps
+            vars(heatmap) | {"values": {"blob": index(_deflate(heatmap.values)), "shape": list(heatmap.values.shape)}}
+            for heatmap in panel.maps
         ]
         panels.append(vars(panel) | {"maps": maps, "picture": index(panel.picture)})
     proof = None if scene.proof is None else asdict(scene.proof)

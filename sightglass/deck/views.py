@@ -74,7 +74,7 @@ def of_classes(
         return of_map(explanation, 0, look)
     proved = next((i for i, index in enumerate(shown) if index in explanation.proofs), None)
     maps = [explanation.heatmaps[index] for index in shown]
-    panels = [making.panel(replace(explanation, heatmaps=(one,)), name=one.target.label) for one in maps]
+    panels = [making.panel(replace(explanation, heatmaps=(heatmap,)), name=heatmap.target.label) for heatmap in maps]
     if pair is not None:
         both = maps[0].strength, maps[1].strength
         panels.append(rows.difference(explanation.image, both, explanation.evidence.geometry.extent, maps[0].seen))
@@ -122,7 +122,7 @@ def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, A
 
 
 def _agree(explanations: Sequence[Explanation]) -> str:
-    answers = {one.predictions[0].label if one.predictions else "" for one in explanations}
+    answers = {explanation.predictions[0].label if explanation.predictions else "" for explanation in explanations}
     return "The models agree" if len(answers) == 1 else "The models do not agree"
 
 
@@ -138,7 +138,7 @@ def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Pro
         [making.saved_panel(record, maps)],
         title=making.answer_title(task, record.predictions, title),
         sentence=proof.sentence if proof else without_emphasis(looks or rest),
-        notes="\n".join((record.note, *(one.text for one in record.findings))).strip(),
+        notes="\n".join((record.note, *(finding.text for finding in record.findings))).strip(),
         proof=making.proof(proof, map=at) if proof else None,
         view=seen_as(record.view.settings, map=at),
         commands=[command.line(record.recipe)] if record.recipe else [],
@@ -190,10 +190,10 @@ def _describe_map(explanation: Result, index: int) -> str:
     if index >= len(explanation.heatmaps):
         return f"Made with {name}."
     heatmap = explanation.heatmaps[index]
-    labels = list(dict.fromkeys(one.label for one in explanation.predictions))
+    labels = list(dict.fromkeys(prediction.label for prediction in explanation.predictions))
     answers = listing(labels[:3]) if labels else "nothing"
-    made = describe_setup(name, heatmap.method, heatmap.layers, explanation.options.part, explanation.model.task)
-    return f"Made with {made}. It answers {answers}."
+    setup = describe_setup(name, heatmap.method, heatmap.layers, explanation.options.part, explanation.model.task)
+    return f"Made with {setup}. It answers {answers}."
 
 
 def seen_as(look: Mapping[str, Any] | None, *, map: int = 0) -> SceneView:

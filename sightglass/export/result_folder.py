@@ -193,7 +193,7 @@ def of_segmentation(explanation: Result) -> Iterator[File]:
     classes, labels = explanation.segmentation, explanation.evidence.resident.adapter.labels
     if classes is None:
         return
-    plain = [one.index for one in explanation.predictions if is_background(explanation, one.index)]
+    plain = [prediction.index for prediction in explanation.predictions if is_background(explanation, prediction.index)]
     yield "segmentation.png", to_png(draw_segments(explanation.image.pixels, classes, labels, plain=plain))
     yield "classes.png", classes_png(classes)
 
@@ -269,7 +269,9 @@ def named_arrays(
 def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     """Yield a sheet with the first map by each quick method."""
     names = [method.id for method in list_methods(explanation.evidence.resident) if method.quick]
-    panels = [one.overlay(0, colormap=style.colormap, alpha=style.alpha) for one in explanation.with_methods(*names)]
+    panels = [
+        result.overlay(0, colormap=style.colormap, alpha=style.alpha) for result in explanation.with_methods(*names)
+    ]
     captions = [METHODS[name].name_for(explanation.model.task) for name in names]
     sheet = contact_sheet.grid(
         [explanation.image.pixels, *panels],

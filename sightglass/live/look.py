@@ -68,7 +68,7 @@ class FollowedObject:
             for place, prediction in enumerate(predictions)
             if prediction.box is not None
         ]
-        near = [one for one in overlaps if one[1] >= SAME]
+        near = [overlap for overlap in overlaps if overlap[1] >= SAME]
         if not near:
             self.missed += 1
             return None
@@ -158,17 +158,17 @@ class Looker:
     ) -> RawMap:
         made = self.choice.method.run(evidence, [target])
         raws = tuple(raw[0].cpu().numpy() for raw in made.maps)
-        found = state_of(raws, evidence.geometry)
-        same = [one.score for one in predictions if one.index == target.index]
+        state = state_of(raws, evidence.geometry)
+        same = [prediction.score for prediction in predictions if prediction.index == target.index]
         score = max(same) if place is None else predictions[place].score
-        shown, layers = (raws, made.layers) if found == "ok" else ((), ())
-        return RawMap(target.label, score, found, shown, layers, evidence.geometry)
+        shown, layers = (raws, made.layers) if state == "ok" else ((), ())
+        return RawMap(target.label, score, state, shown, layers, evidence.geometry)
 
     def _with_followed(
         self, predictions: tuple[Prediction, ...], target: Target, evidence: Evidence
     ) -> tuple[Prediction, ...]:
         """Return a classifier's predictions with the class that is followed: last, where it is not among the best."""
-        if target.index is None or any(one.index == target.index for one in predictions):
+        if target.index is None or any(prediction.index == target.index for prediction in predictions):
             return predictions
         score = self.task.class_score(evidence, predictions, target.index) or 0.0
         return (*predictions, Prediction(target.label, target.index, score))

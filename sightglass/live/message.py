@@ -158,10 +158,14 @@ def result(made: FrameResult) -> bytes:
 def _answer(answer: FrameAnswer) -> Json:
     width, height = answer.size
     said = [
-        {"label": one.label, "index": one.index, "score": round(one.score, 4)}
-        | ({} if one.box is None else {"box": [round(edge, 1) for edge in one.box], "anchor": one.anchor})
-        | ({} if one.box is None else {"marks": [{"kind": "polygon", "points": _round(one.outline)}]})
-        for one in answer.predictions
+        {"label": prediction.label, "index": prediction.index, "score": round(prediction.score, 4)}
+        | (
+            {}
+            if prediction.box is None
+            else {"box": [round(edge, 1) for edge in prediction.box], "anchor": prediction.anchor}
+        )
+        | ({} if prediction.box is None else {"marks": [{"kind": "polygon", "points": _round(prediction.outline)}]})
+        for prediction in answer.predictions
     ]
     found = None if answer.map is None else _map(answer.map)
     return {"size": [width, height], "answers": said, "map": found, "place": answer.place, "lost": answer.lost}

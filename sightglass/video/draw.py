@@ -246,7 +246,7 @@ class Painter:
         small = as_even(pixels, self.size)
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self.signed:
-            hottest = _join([one.content for one in maps]) if maps else np.zeros((1, 1), np.float32)
+            hottest = _join([heatmap.content for heatmap in maps]) if maps else np.zeros((1, 1), np.float32)
             field = caption.place_field(hottest, self.geometry, self.size, "signed" if self.signed else "heat")
             small = paint_map(small, field, self.settings.style)
         if not self.settings.labels:

@@ -73,7 +73,7 @@ class Looking:
         self.signed = self.method.signed and self.options.evidence == "both"
         """Whether maps keep their signs."""
         self.layers = chosen_layers(self.resident, self.options.layers)
-        self.wanted = tuple(class_index(one, adapter.labels) for one in self.options.targets)
+        self.wanted = tuple(class_index(target, adapter.labels) for target in self.options.targets)
         if len(self.wanted) > 1 and not self.task.has_boxes:
             raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
@@ -198,7 +198,9 @@ class Looking:
 
     def _in_one_pass(self, resident: Resident, frames: Sequence[Frame]) -> list[Evidence]:
         resident = self._ready(resident)
-        parts = batched_pass.run_pass(resident, [self._prepare(resident, one.pixels) for one in frames], self.layers)
+        parts = batched_pass.run_pass(
+            resident, [self._prepare(resident, frame.pixels) for frame in frames], self.layers
+        )
         if self.method.gradients:
             batched_pass.backward(parts, [self._class(part) for part in parts])
         return [*parts]

@@ -242,15 +242,15 @@ class _Run:
 
     def _looked_at(self, frames: Iterator[Frame], looked: int, total: int) -> list[Sighting]:
         """Return the records of the next part; fewer at the end of the clip."""
-        found: list[Sighting] = []
+        sightings: list[Sighting] = []
         together = self.looking.together_of(self.clip.about.width * self.clip.about.height * 3)
-        while batch := list(itertools.islice(frames, min(together, PART - len(found)))):
-            found += self.looking(batch)
+        while batch := list(itertools.islice(frames, min(together, PART - len(sightings)))):
+            sightings += self.looking(batch)
             of = f" of about {total:,}" if total and not self.settings.start and self.settings.end is None else ""
             at = batch[-1]
             self._check()
             self._report(0, at.seconds, f"Looking at frame {at.number + 1:,}{of}")
-        return found
+        return sightings
 
     def _draw(self) -> tuple[int, str]:
         """Draw and encode the frames; return how many there are, and a note on the sound."""
@@ -341,9 +341,9 @@ class _Run:
             with (self.work / ROWS).open(encoding="utf-8") as file:
                 yield from map(json.loads, file)
 
-        found = find_moments(rows(), about.width, about.height, self.looking.task)
+        moments = find_moments(rows(), about.width, about.height, self.looking.task)
         entry = {"key": "whole", "stamp": "", "frames": frames, "looked": looked, "skipped": skipped, "notes": notes}
-        entry["moments"] = [vars(one) for one in found]
+        entry["moments"] = [vars(one) for one in moments]
         head = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
         write_timeline(
             self.folder, draw.COLUMNS, rows, head | {"run": self.facts} | {k: entry[k] for k in list(entry)[2:]}
@@ -366,6 +366,6 @@ def _paint(painter: draw.Painter, over: FrameOver) -> tuple[Frame, Pixels, list[
     pixels = painter.paint(frame.pixels, record, maps, trails)
     rows: list[Row] = []
     if measured:
-        of = {id(one.seen): one for one in maps}
+        of = {id(heatmap.seen): heatmap for heatmap in maps}
         rows = [draw.row(record, of.get(id(one)), one) for one in record.shown]
     return frame, pixels, rows

@@ -63,10 +63,10 @@ class Trails:
 
 
 def _find_centres(boxes: Sequence[Seen]) -> Iterator[tuple[int, Point]]:
-    for one in boxes:
-        if one.track is not None and one.box is not None:
-            x0, y0, x1, y1 = one.box
-            yield one.track, ((x0 + x1) / 2, (y0 + y1) / 2)
+    for box in boxes:
+        if box.track is not None and box.box is not None:
+            x0, y0, x1, y1 = box.box
+            yield box.track, ((x0 + x1) / 2, (y0 + y1) / 2)
 
 
 class Tracker:
@@ -92,7 +92,7 @@ class Tracker:
         """
         from ultralytics.engine.results import Boxes
 
-        listed = [(*(one.box or ()), one.score, one.index) for one in boxes]
+        listed = [(*(box.box or ()), box.score, box.index) for box in boxes]
         rows = self._tracker.update(Boxes(np.array(listed, np.float32).reshape(-1, 6), (1, 1)))
         places = {int(row[7]): self._number(int(row[4])) for row in sorted(rows, key=lambda row: row[4])}
         return tuple(places.get(place) for place in range(len(boxes)))

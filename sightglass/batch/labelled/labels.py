@@ -62,7 +62,7 @@ def label_by_folders(folders: Mapping[str, str], classes: Sequence[str], correct
     """Return the labels that folders are; None where none is a class of the model. `folders`: of each picture."""
     truth = GroundTruth({}, (), folders)
     names = list_names(truth, classes, corrections)
-    named = {one.folder: one.classes for one in names}
+    named = {label.folder: label.classes for label in names}
     return RunLabels(truth, named) if any(named.values()) else None
 
 

@@ -116,13 +116,13 @@ def _ask(unknown: Unknown) -> str:
 
 def _settings(texts: Sequence[str]) -> Toml:
     """Return `KEY=VALUE` as a dict; a value that is not TOML is a string."""
-    found: Toml = {}
+    values: Toml = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"\w+(\.\w+)*", key.strip()):
             raise ModelProblem(f"--set is {text!r}: it should be KEY=VALUE, such as weights.preprocessing.size=64.")
-        found[key.strip()] = adding.parse_value(value)
-    return found
+        values[key.strip()] = adding.parse_value(value)
+    return values
 
 
 def _existing(file: str) -> str:

@@ -126,8 +126,8 @@ PHOTOGRAPHS = {
 
 def packaged_file(package: str, part: str) -> Path | None:
     """Return the path of a file inside an installed package; None where there is none."""
-    found = find_spec(package)
-    places = (found.submodule_search_locations if found else None) or ()
+    spec = find_spec(package)
+    places = (spec.submodule_search_locations if spec else None) or ()
     return next((path for place in places if (path := Path(place) / part).is_file()), None)
 
 
