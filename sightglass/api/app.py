@@ -67,8 +67,8 @@ class RequestLog:
         root = scope.get("root_path", "")
         if scope["path"].startswith(root + VERSIONED):
             scope["path"] = f"{root}/api/{scope['path'].removeprefix(root + VERSIONED)}"
-        given = next((value.decode("latin-1") for name, value in scope["headers"] if name.lower() == REQUEST_ID), None)
-        with logs.working_on(logs.new_id(given)) as request:
+        header = next((value.decode("latin-1") for name, value in scope["headers"] if name.lower() == REQUEST_ID), None)
+        with logs.working_on(logs.new_id(header)) as request:
             status, begun = 0, time.perf_counter()
 
             async def identify(message: Message) -> None:

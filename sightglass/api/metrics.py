@@ -68,8 +68,8 @@ class _CurrentState(Collector):
         explainer = sys.modules.get("sightglass.explain.explainer")
         residents = resident.RESIDENCY.residents() if resident else []
         sizes: Counted[tuple[str, ...]] = Counted()
-        for one in residents:
-            sizes[_public(one.adapter.spec), str(one.device)] += one.nbytes
+        for loaded in residents:
+            sizes[_public(loaded.adapter.spec), str(loaded.device)] += loaded.nbytes
         yield GaugeMetricFamily("sightglass_residents", "Number of loaded models.", len(residents))
         yield _labelled("resident_bytes", "Bytes of each loaded model.", ("model", "device"), sizes)
         nbytes = {

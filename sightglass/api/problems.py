@@ -152,7 +152,7 @@ def from_exception(error: BaseException) -> ApiProblem:
         return error
     if isinstance(error, RequestValidationError):
         # FastAPI puts where a parameter was sent before its name.
-        return from_validation([{**one, "loc": one["loc"][1:]} for one in error.errors()], ())
+        return from_validation([{**details, "loc": details["loc"][1:]} for details in error.errors()], ())
     if isinstance(error, Cancelled):
         return ApiProblem(504, "timeout", str(error) or "The work was stopped before it finished: try again.")
     if isinstance(error, LayerProblem):

@@ -99,8 +99,8 @@ class SecurityHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = {name.lower() for name, _ in message.get("headers", ())}
-                missing = ((name, value) for name, value in headers.items() if name.encode() not in given)
+                present = {name.lower() for name, _ in message.get("headers", ())}
+                missing = ((name, value) for name, value in headers.items() if name.encode() not in present)
                 more = [(name.encode(), value.encode()) for name, value in missing]
                 message = {**message, "headers": [*map(secure_cookie, message.get("headers", ())), *more]}
             await send(message)
@@ -153,9 +153,9 @@ def is_own_page(origin: str, host: str, scope: Scope) -> bool:
 def tokens_in(headers: Headers) -> tuple[str, ...]:
     """Return the tokens that a request sends."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    found = (token.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", ""))
+    texts = (token.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", ""))
     # Clients write UTF-8; ASGI reads headers as Latin-1.
-    return tuple(text.encode("latin-1").decode("utf-8", "surrogateescape") for text in found if text)
+    return tuple(text.encode("latin-1").decode("utf-8", "surrogateescape") for text in texts if text)
 
 
 class Dashboard(Protocol):
@@ -234,19 +234,19 @@ class AuthMiddleware:
     def _wrong_origin(self, path: str, request: HTTPConnection, scope: Scope, *, public: bool) -> str:
         """Return why the host or the page that a request comes from is refused, or an empty text."""
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
-        own = origin is not None and is_own_page(origin, host, scope)
+        same_site = origin is not None and is_own_page(origin, host, scope)
         if is_of_api(path):
             sites = [site.rstrip("/") for site in settings().api_origins]
             # Pages of other sites can also send requests without an Origin: as a picture, a frame or a link.
             embedded = origin is None and request.headers.get("sec-fetch-site") == "cross-site" and "*" not in sites
-            foreign = origin is not None and not (own or {origin, "*"} & {*sites})
+            foreign = origin is not None and not (same_site or {origin, "*"} & {*sites})
             if foreign or (embedded and not public):
                 return OTHER_SITE
         # Streamlit lets in pages of any port of this machine, to which browsers send the cookie as well.
         elif (
             path == STREAM
             and origin is not None
-            and not (own or (self.dashboard is not None and self.dashboard.is_named_site(origin)))
+            and not (same_site or (self.dashboard is not None and self.dashboard.is_named_site(origin)))
         ):
             return OTHER_PAGE
         # Where visitors sign in, a page under another name has no cookie of this server's.

@@ -82,9 +82,9 @@ Request = Explaining | CompareRequest | SimilarityRequest
 
 def expected_maps(request: Explaining, explainer: Explainer) -> int:
     """Return the number of maps, if it is known before the model runs; 0 for detectors, where it is not."""
-    given, labels = request.engine_options(), request.vocabulary or explainer.labels
+    options, labels = request.engine_options(), request.vocabulary or explainer.labels
     answers = min(getattr(request, "top_k", None) or Options().top_k, len(labels))
-    return task_of(explainer.model).expect_maps(len(given.get("targets", ())), answers)
+    return task_of(explainer.model).expect_maps(len(options.get("targets", ())), answers)
 
 
 def check_size(image: Image, maps: int, request: Request, fewer: str = "") -> None:
@@ -120,14 +120,14 @@ def check_options(request: Explaining, explainer: Explainer) -> None:
     task_of(spec).check_idle(spec.id, *idle, them="that")
     if "ratio" in idle and getattr(request, "per", None) != "picture":
         raise ModelProblem("ratio needs per=picture and would have no effect here: leave it out, or set that.")
-    own = spec.method if resident.gradients else "drise"
-    chosen = request.method or (settings(resident, request.question)["method"] if request.question else own)
-    found = METHODS[method(chosen).id]
-    if getattr(request, "evidence", None) == "both" and not found.signed:
-        raise ModelProblem(f"{found.name} shows no evidence against: leave evidence out, or use GradCAM.")
+    default = spec.method if resident.gradients else "drise"
+    chosen = request.method or (settings(resident, request.question)["method"] if request.question else default)
+    entry = METHODS[method(chosen).id]
+    if getattr(request, "evidence", None) == "both" and not entry.signed:
+        raise ModelProblem(f"{entry.name} shows no evidence against: leave evidence out, or use GradCAM.")
     for name, families, of in (("head", HEADED, "Attention"), ("masks", ("mask",), "D-RISE and Occlusion")):
-        if getattr(request, name) is not None and found.family not in families:
-            raise ModelProblem(f"{name} is an option of {of} and would have no effect on {found.name}: leave it out.")
+        if getattr(request, name) is not None and entry.family not in families:
+            raise ModelProblem(f"{name} is an option of {of} and would have no effect on {entry.name}: leave it out.")
 
 
 LOGGER = logging.getLogger(__name__)
@@ -144,24 +144,24 @@ FEWER, FEWER_MODELS = "ask for fewer maps (top_k, targets, classes)", "compare f
 def local_model(name: str) -> ModelSpec:
     """Return a model of the catalogue whose weights are on this machine; raise ApiProblem, 404, for any other."""
     try:
-        found = spec(name)
+        model_spec = spec(name)
     except ModelProblem as error:
         raise ApiProblem(404, "model", str(error)) from error
-    if found.id not in catalog():
+    if model_spec.id not in catalog():
         raise ApiProblem(404, "model", f"{name} is not in the catalogue: GET /api/models lists the available models.")
-    if not available(found):
+    if not available(model_spec):
         words = f"The weights of {name} are not on this machine, and no request downloads them: choose another model."
         raise ApiProblem(404, "weights", words)
-    return found
+    return model_spec
 
 
 def load_explainer(name: str, settings: ApiRules) -> Explainer:
     """Load a model; raise ApiProblem, 404, if that would need a download."""
-    found = local_model(name)
+    model_spec = local_model(name)
     from sightglass.explain.explainer import Explainer
 
     # By its id: a name may also be that of a file in the working folder.
-    return Explainer(found.id, device=settings.device)
+    return Explainer(model_spec.id, device=settings.device)
 
 
 def open_picture(data: bytes, name: str | None, settings: ApiRules) -> Image:
@@ -231,8 +231,8 @@ def make_checks(
     """Return the seals of the first `most` maps, or of all; None for a map without one, and where none is asked."""
     if not request.seal:
         return None
-    made = [checks_result(seal) for seal in check_maps(explanation, most)]
-    return made + [None] * (len(explanation.heatmaps) - len(made))
+    checks = [checks_result(seal) for seal in check_maps(explanation, most)]
+    return checks + [None] * (len(explanation.heatmaps) - len(checks))
 
 
 def compare(request: CompareRequest, settings: ApiRules) -> Comparison:
@@ -249,14 +249,14 @@ def compare(request: CompareRequest, settings: ApiRules) -> Comparison:
         # Even if no map is sent, they are compared at the size of the picture.
         _check_bytes(image, len(ids), FORMAT_BYTES["png"], [FEWER_MODELS])
         check_size(image, len(ids), request, FEWER_MODELS)
-        made, timings = [], []
+        answers, timings = [], []
         for name in ids:
             check()
             explainer = load_explainer(name, settings)
-            made.append(explain_picture(explainer, image, request.question, options))
-            timings.append(measure(made[-1].evidence))
-            count(made[-1])
-        explanations = tuple(made) if request.targets or request.each_own else same_target(made)
+            answers.append(explain_picture(explainer, image, request.question, options))
+            timings.append(measure(answers[-1].evidence))
+            count(answers[-1])
+        explanations = tuple(answers) if request.targets or request.each_own else same_target(answers)
         return Comparison(explanations, names, tuple(timings))
 
 
@@ -286,10 +286,10 @@ def detection_answer(explanation: Explanation, request: DetectRequest, settings:
     """Return the same with the classes that were asked for and not found."""
     # For single detections a number means a box.
     single = explanation.options.per == "detection"
-    wanted = [
+    classes = [
         target for target in request.targets if isinstance(target, str) or (isinstance(target, int) and not single)
     ]
-    missing = [plain_text(one.words) for one in find_missed(explanation, wanted)]
+    missing = [plain_text(candidate.words) for candidate in find_missed(explanation, classes)]
     return DetectionAnswer(**_fields(explanation, request, settings), missing=missing)
 
 
@@ -451,11 +451,11 @@ def compare_pictures(request: SimilarityRequest, settings: ApiRules) -> Similari
         check_size(max(query, gallery, key=lambda image: image.pixels.size), 2, request)
         explainer = load_explainer(request.model or settings.model, settings)
         with explanation_slot():
-            made = similarity.similarity(explainer, query, gallery, of=request.of, **options)
+            pair = similarity.similarity(explainer, query, gallery, of=request.of, **options)
         check()
-        context = ranking.context(explainer, query, made.preprocessing, other=gallery) if request.context else None
-    sides = [_side(side, request) for side in made.sides]
-    return SimilarityAnswer(**similarity_files.fields(made, context), sides=sides)
+        context = ranking.context(explainer, query, pair.preprocessing, other=gallery) if request.context else None
+    sides = [_side(side, request) for side in pair.sides]
+    return SimilarityAnswer(**similarity_files.fields(pair, context), sides=sides)
 
 
 def _side(side: ComparedImage, request: SimilarityRequest) -> SideAnswer:

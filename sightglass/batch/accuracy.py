@@ -53,9 +53,9 @@ class Share:
 
     def to_json(self) -> Json:
         """Return it as plain values; None of no pictures."""
-        found = self.estimate
-        share = found.value if self.total else None
-        return {"right": self.count, "of": self.total, "share": share, "low": found.low, "high": found.high}
+        interval = self.estimate
+        share = interval.value if self.total else None
+        return {"right": self.count, "of": self.total, "share": share, "low": interval.low, "high": interval.high}
 
 
 @dataclass(frozen=True)
@@ -115,22 +115,22 @@ def name_answers(
     that class, one of several `bus (2 classes)`; a wrong answer by the label that counts it, else by its class.
     """
     names = {
-        label: next(iter(every)) if len(every) == 1 else f"{label} ({len(every)} classes)"
-        for label, every in meant.items()
-        if every
+        label: next(iter(classes)) if len(classes) == 1 else f"{label} ({len(classes)} classes)"
+        for label, classes in meant.items()
+        if classes
     }
     # The label with the fewest classes comes last, and names them.
     order = sorted(names, key=lambda label: (-len(meant[label]), label))
-    named = {one: names[label] for label in order for one in meant[label]}
-    found: list[tuple[str, str] | None] = []
+    named = {class_: names[label] for label in order for class_ in meant[label]}
+    pairs: list[tuple[str, str] | None] = []
     for label, answer in zip(labels, answers, strict=True):
         if label not in names:
-            found.append(None)
+            pairs.append(None)
         elif answer in meant[label]:
-            found.append((names[label], names[label]))
+            pairs.append((names[label], names[label]))
         else:
-            found.append((names[label], NOTHING if answer is None else named.get(answer, answer)))
-    return found
+            pairs.append((names[label], NOTHING if answer is None else named.get(answer, answer)))
+    return pairs
 
 
 def measure(truths: Sequence[str], answers: Sequence[str]) -> Accuracy:
@@ -140,9 +140,9 @@ def measure(truths: Sequence[str], answers: Sequence[str]) -> Accuracy:
     2
     """
     right = Counter(truth for truth, answer in zip(truths, answers, strict=True) if truth == answer)
-    of, said = Counter(truths), Counter(answers)
-    classes = [ClassScores(name, Share(right[name], said[name]), Share(right[name], of[name])) for name in of]
-    classes.sort(key=lambda one: (one.recall.count / one.recall.total, one.name))
+    of, predicted = Counter(truths), Counter(answers)
+    classes = [ClassScores(name, Share(right[name], predicted[name]), Share(right[name], of[name])) for name in of]
+    classes.sort(key=lambda scores: (scores.recall.count / scores.recall.total, scores.name))
     return Accuracy(Share(right.total(), len(truths)), tuple(classes))
 
 
@@ -202,16 +202,16 @@ def rows(found: Accuracy, most: int | None = None) -> list[tuple[str, ...]]:
 
 def summarise(frame: pd.DataFrame) -> Json:
     """Return all numbers of a run's table as JSON, shares with the ends of their intervals; empty without labels."""
-    if (found := of_frame(frame)) is None:
+    if (scores := of_frame(frame)) is None:
         return {}
 
     counted = frame[frame["truth"].notna()]
     wrong = Counter(zip(counted["truth"], counted["answer"], strict=True))
     return {
-        "accuracy": found.right.to_json(),
+        "accuracy": scores.right.to_json(),
         "classes": {
             class_.name: {"precision": class_.precision.to_json(), "recall": class_.recall.to_json()}
-            for class_ in found.classes
+            for class_ in scores.classes
         },
         "confusions": [
             {"class": truth, "answer": answer, "pictures": count}

@@ -53,21 +53,21 @@ class Journal:
         good = 0
         for start, line in _lines(self._path):
             try:
-                found = json.loads(line)
+                entries = json.loads(line)
             except ValueError:
                 break
             good = start + len(line)
             if start == 0:
-                if isinstance(found, dict) and isinstance(found.get("settings"), dict):
+                if isinstance(entries, dict) and isinstance(entries.get("settings"), dict):
                     # Runs of before compared methods on some pictures.
-                    found["settings"].pop("matrix", None)
-                if found not in alike:
+                    entries["settings"].pop("matrix", None)
+                if entries not in alike:
                     raise ModelProblem(
-                        f"{folder} holds results of other settings ({differing(found, settings)}): "
+                        f"{folder} holds results of other settings ({differing(entries, settings)}): "
                         "choose another folder, or start over (on the command line: --restart)."
                     )
                 continue
-            for place, entry in enumerate(found):
+            for place, entry in enumerate(entries):
                 self.done[entry["key"]] = (entry["stamp"], start, place)
         os.ftruncate(self._file, good)
         if not good:
@@ -122,10 +122,10 @@ def settings_of(folder: Path) -> Json:
     """Return the settings of the results in a folder; raise ModelProblem if there are none."""
     try:
         _, line = next(_lines(folder / NAME))
-        found: Json = json.loads(line)["settings"]
+        recorded: Json = json.loads(line)["settings"]
     except (OSError, StopIteration, ValueError, KeyError, TypeError) as error:
         raise ModelProblem(f"{folder} holds no results of a folder of pictures.") from error
-    return found
+    return recorded
 
 
 def stamps_of(folder: Path) -> dict[str, str]:

@@ -48,7 +48,7 @@ def correct(folder: Path, changes: Matches) -> None:
     """Keep corrections beside the table of a run; raise ModelProblem for a class that its model lacks."""
     known = table.classes(folder)
     # Before the run, and in results of an earlier version, nothing says which classes the model knows.
-    named = {name: [find_class(one, known) if known else one for one in every] for name, every in changes.items()}
+    named = {name: [find_class(text, known) if known else text for text in texts] for name, texts in changes.items()}
     folder.mkdir(parents=True, exist_ok=True)
     table.write_lists(folder / FILE, {**corrections(folder), **named})
 
@@ -80,10 +80,10 @@ def list_labels(
     `folder`, or it is `said`.
     """
     said = (corrections(folder) if folder else {}) | dict(said or {})
-    found = {name: tuple(sorted(said.get(name, every))) for name, every in _match(counts, known).items()}
-    asked = suggest((name for name, every in found.items() if not every and name not in said), known)
-    made = [FolderLabel(name, every, counts[name], asked.get(name)) for name, every in found.items()]
-    return sorted(made, key=lambda one: (bool(one.classes), one.folder))
+    matches = {name: tuple(sorted(said.get(name, classes))) for name, classes in _match(counts, known).items()}
+    asked = suggest((name for name, classes in matches.items() if not classes and name not in said), known)
+    labels = [FolderLabel(name, classes, counts[name], asked.get(name)) for name, classes in matches.items()]
+    return sorted(labels, key=lambda label: (bool(label.classes), label.folder))
 
 
 def _match(names: Iterable[str], known: Sequence[str]) -> Matches:
@@ -100,9 +100,9 @@ def few(names: Sequence[str]) -> list[str]:
     return [*names[:NAMED], *([f"{len(names) - NAMED} more"] if len(names) > NAMED else [])]
 
 
-def _describe(one: FolderLabel) -> list[str]:
-    asked = [f"did you mean {one.suggestion}?"] if one.suggestion else []
-    return [*([plural(one.pictures, "picture")] if one.pictures else []), *asked]
+def _describe(label: FolderLabel) -> list[str]:
+    asked = [f"did you mean {label.suggestion}?"] if label.suggestion else []
+    return [*([plural(label.pictures, "picture")] if label.pictures else []), *asked]
 
 
 def describe_left_out(labels: Sequence[FolderLabel]) -> str:
@@ -110,8 +110,8 @@ def describe_left_out(labels: Sequence[FolderLabel]) -> str:
     left = [label for label in labels if not label.classes]
     if not left:
         return ""
-    every = [f"{one.folder} ({'; '.join(more)})" if (more := _describe(one)) else one.folder for one in left]
-    return f"Not counted: {listing(few(every))}."
+    texts = [f"{item.folder} ({'; '.join(more)})" if (more := _describe(item)) else item.folder for item in left]
+    return f"Not counted: {listing(few(texts))}."
 
 
 TAGS_FILE = "tags.json"
@@ -128,11 +128,11 @@ def read_tags(folder: Path) -> dict[str, tuple[str, ...]]:
 
 def read_tags_of_pictures(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the tags of each picture that has any."""
-    found: dict[str, tuple[str, ...]] = {}
+    by_picture: dict[str, tuple[str, ...]] = {}
     for tag, pictures in sorted(read_tags(folder).items()):
         for picture in pictures:
-            found[picture] = (*found.get(picture, ()), tag)
-    return found
+            by_picture[picture] = (*by_picture.get(picture, ()), tag)
+    return by_picture
 
 
 def change_tag(folder: Path, tag: str, pictures: Iterable[str], *, there: bool) -> None:
@@ -142,7 +142,7 @@ def change_tag(folder: Path, tag: str, pictures: Iterable[str], *, there: bool) 
     if not tag or len(tag) > LONGEST_TAG:
         raise Problem(f"A tag has 1 to {LONGEST_TAG} characters.")
     with _tags_lock:
-        every = read_tags(folder)
-        kept = set(every.get(tag, ()))
-        every[tag] = tuple(sorted(kept | {*pictures} if there else kept - {*pictures}))
-        table.write_lists(folder / TAGS_FILE, {name: some for name, some in every.items() if some})
+        all_tags = read_tags(folder)
+        kept = set(all_tags.get(tag, ()))
+        all_tags[tag] = tuple(sorted(kept | {*pictures} if there else kept - {*pictures}))
+        table.write_lists(folder / TAGS_FILE, {name: some for name, some in all_tags.items() if some})

@@ -47,16 +47,16 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
     `brightness` of the picture; `anchor`, the raw candidate of a single detection; `scores`, the best ones;
     `cells`, the small map.
     """
-    found = explanation.predictions
+    predictions = explanation.predictions
     left, top, right, bottom = explanation.evidence.geometry.seen
     # Of numbers none leads over the next.
-    best = found[0] if found and not explanation.task.measures else None
+    best = predictions[0] if predictions and not explanation.task.measures else None
     more: Row = {
         "picture": item.key,
         "labelled": item.label,
         "file": f"{stem}.jpg",
-        "margin": best.score - (found[1].score if found[1:] else 0.0) if best else None,
-        "scores": json.dumps([[p.label, round(p.score, 6)] for p in found[:5]]),
+        "margin": best.score - (predictions[1].score if predictions[1:] else 0.0) if best else None,
+        "scores": json.dumps([[p.label, round(p.score, 6)] for p in predictions[:5]]),
         "seen_left": left,
         "seen_top": top,
         "seen_right": right,
@@ -65,7 +65,7 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
         "notes": " ".join(explanation.notes),
     }
     per = explanation.options.per
-    made: list[Row] = [
+    map_rows: list[Row] = [
         {
             **row,
             "anchor": heatmap.target.anchors[0] if per == "detection" and heatmap.target.anchors else None,
@@ -74,7 +74,7 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
         for row, heatmap in zip(table.rows(explanation), explanation.heatmaps, strict=True)
     ]
     # In a table of one explanation the picture has its bare name.
-    return [more | row | {"picture": item.key} for row in made or [table.of_picture(explanation)]]
+    return [more | row | {"picture": item.key} for row in map_rows or [table.of_picture(explanation)]]
 
 
 def stem(item: Item) -> str:

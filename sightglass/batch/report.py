@@ -86,30 +86,30 @@ def _count_boxes(folder: Path) -> list[tuple[str, str]]:
     about = stored.read_facts(folder)
     if about is None or not task_of(about.task).has_boxes:
         return []
-    found = summary.load(folder)
+    evaluation = summary.load(folder)
     numbers = [
-        one
-        for name, score in found.scores.items()
-        for one in ((NAMES[name], score.points), ("95 % interval of that", score.range))
+        number
+        for name, score in evaluation.scores.items()
+        for number in ((NAMES[name], score.points), ("95 % interval of that", score.range))
     ]
-    return [*numbers, ("Labelled objects found", f"{found.right:,} of {found.objects:,}")]
+    return [*numbers, ("Labelled objects found", f"{evaluation.right:,} of {evaluation.objects:,}")]
 
 
 def _sum_up_masks(folder: Path) -> Json | None:
     """Return how well a segmentation fits its masks, with each class; None of another run, and without masks."""
     if not (folder / pixels.FILE).is_file():
         return None
-    found = summary.load(folder)
+    evaluation = summary.load(folder)
     rows = [
-        (name, points, f"{100 * found.by_class[name].value:.1f}", range_)
-        for name, points, range_ in found.list_classes()
+        (name, points, f"{100 * evaluation.by_class[name].value:.1f}", range_)
+        for name, points, range_ in evaluation.list_classes()
     ]
-    problems = found.problems[:LISTED]
+    problems = evaluation.problems[:LISTED]
     return {
-        "sentence": f"{found.headline}.",
+        "sentence": f"{evaluation.headline}.",
         "rows": rows,
         "problems": problems,
-        "left": len(found.problems) - len(problems),
+        "left": len(evaluation.problems) - len(problems),
     }
 
 

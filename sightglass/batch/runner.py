@@ -185,13 +185,13 @@ def _take_labels(
     if truth is None:
         earlier = labelled.read_labels(store) if resume else None
         return None if earlier is None else labelled.match_names(earlier, known, corrections)
-    found = labelled.match_names(truth, known, corrections)
+    matched = labelled.match_names(truth, known, corrections)
     work.kind.check(truth, [item.key for item in items])
     try:
         labelled.write_labels(store, truth)
     except OSError as error:
         raise output.unwritable(store.name, error) from error
-    return found
+    return matched
 
 
 def _run(

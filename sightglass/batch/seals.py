@@ -109,5 +109,5 @@ def add_up_proofs(frame: pd.DataFrame) -> tuple[int, int] | None:
 
 def describe_proofs(frame: pd.DataFrame) -> str:
     """Return `12 of 15 maps are supported`; empty without a proof."""
-    found = add_up_proofs(frame)
-    return "" if found is None else f"{found[0]:,} of {found[1]:,} maps are supported"
+    counts = add_up_proofs(frame)
+    return "" if counts is None else f"{counts[0]:,} of {counts[1]:,} maps are supported"

@@ -97,7 +97,7 @@ def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:
     """Return the unusable pictures of a folder of results, each with its sentence."""
     try:
         with (folder / PROBLEMS).open(newline="", encoding="utf-8") as file:
-            return tuple((one["picture"], one["problem"]) for one in packing.read(file))
+            return tuple((row["picture"], row["problem"]) for row in packing.read(file))
     except FileNotFoundError:
         return ()
 
@@ -124,7 +124,7 @@ def read_scores(folder: Path) -> Scores:
 def read_lists(path: Path) -> dict[str, tuple[str, ...]]:
     """Return the texts of each name in a file beside the table; none where it is missing or damaged."""
     with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-        return {str(name): tuple(map(str, every)) for name, every in json.loads(path.read_text("utf-8")).items()}
+        return {str(name): tuple(map(str, names)) for name, names in json.loads(path.read_text("utf-8")).items()}
     return {}
 
 
@@ -137,11 +137,11 @@ def _types(rows: Iterable[Row]) -> dict[str, str]:
     """Return the columns in order of appearance, each with the narrowest type for all its values."""
     order = ("null", "bool_", "int64", "float64", "string")
     kinds = {type(None): "null", bool: "bool_", int: "int64", float: "float64", str: "string"}
-    found: dict[str, str] = {}
+    kind_of: dict[str, str] = {}
     for row in rows:
         for name, value in row.items():
-            found[name] = max(found.get(name, "null"), kinds[type(value)], key=order.index)
-    return {name: "binary" if name == "cells" else kind for name, kind in found.items()}
+            kind_of[name] = max(kind_of.get(name, "null"), kinds[type(value)], key=order.index)
+    return {name: "binary" if name == "cells" else kind for name, kind in kind_of.items()}
 
 
 def _csv(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
@@ -163,7 +163,7 @@ def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str
 
 
 def _convert_types(row: Row, types: dict[str, str]) -> dict[str, Any]:
-    made: dict[str, Any] = {name: row.get(name) for name in types}
-    if isinstance(coded := made.get("cells"), str):
-        made["cells"] = base64.b64decode(coded)
-    return made
+    values: dict[str, Any] = {name: row.get(name) for name in types}
+    if isinstance(coded := values.get("cells"), str):
+        values["cells"] = base64.b64decode(coded)
+    return values

@@ -212,10 +212,10 @@ def _run(
             raise ModelProblem("--match needs results on this machine: give a local folder with --out.")
         pictures = find(pictures)
         earlier = None if options.restart else labelled.read_labels(output.at(folder))
-        given = truth or earlier
-        found = given.classes if given else {item.label for item in pictures if item.label}
+        true_labels = truth or earlier
+        names = true_labels.classes if true_labels else {item.label for item in pictures if item.label}
         known = cli.known_labels(asked, explainer)
-        corrections = _parse_matches(options.match, known, sorted(found), folders=given is None)
+        corrections = _parse_matches(options.match, known, sorted(names), folders=true_labels is None)
     drawn: Json = {} if options.size is None else {"side": options.size or None}
     if options.alpha is not None:
         drawn["alpha"] = options.alpha
@@ -246,20 +246,20 @@ def _run(
     )
 
 
-def _parse_matches(given: list[str], known: Sequence[str], names: list[str], *, folders: bool) -> dict[str, list[str]]:
+def _parse_matches(texts: list[str], known: Sequence[str], names: list[str], *, folders: bool) -> dict[str, list[str]]:
     """Return the classes of each label named in `--match`; none: not counted. `folders`: the labels are folders."""
-    found: dict[str, list[str]] = {}
-    for text in given:
-        name, equals, one = text.partition("=")
+    matches: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, class_ = text.partition("=")
         if not equals:
             raise ModelProblem(f"--match {text} does not say which class: write LABEL=CLASS, or LABEL= for none.")
         if name not in names:
             what = "folders" if folders else "labels"
-            there = f"the {what} are {listing(labels.few(names))}" if names else "no folder is a label here"
+            known_names = f"the {what} are {listing(labels.few(names))}" if names else "no folder is a label here"
             start = f"No picture is in a folder called {name}" if folders else f"No label is called {name}"
-            raise ModelProblem(f"{start}: {there}.")
-        found.setdefault(name, []).extend([labels.find_class(one, known)] if one else [])
-    return found
+            raise ModelProblem(f"{start}: {known_names}.")
+        matches.setdefault(name, []).extend([labels.find_class(class_, known)] if class_ else [])
+    return matches
 
 
 def _say_how_right(console: Console, folder: Path) -> Json:
@@ -272,7 +272,7 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         return {"errors": jsonable(asdict(errors))}
     if (truth := labelled.read_labels(output.Local(folder))) is None:
         return _say_right(console, folder)
-    found = labelled_summary.load(folder)
+    evaluation = labelled_summary.load(folder)
     names = labelled.list_names(truth, table.classes(folder), labels.corrections(folder))
     if words := labelled.describe_unmatched(names, labels.corrections(folder)):
         console.say(f"{words} Say what they are with --match LABEL=CLASS.")
@@ -280,29 +280,29 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         console.warn(problem.words)
     if len(truth.problems) > PROBLEMS:
         console.warn(f"And {len(truth.problems) - PROBLEMS:,} more lines of the labels; summary.json has all.")
-    _say_evaluated(console, found)
+    _say_evaluated(console, evaluation)
     return {
         "labels": {label.folder: list(label.classes) for label in names},
         "label_problems": [problem.words for problem in truth.problems],
-        "evaluation": found.to_json(),
+        "evaluation": evaluation.to_json(),
     }
 
 
-def _say_evaluated(console: Console, found: EvaluationSummary) -> None:
-    console.say(f"{found.headline}.")
-    classes = found.list_classes()
-    for picture, why in found.problems[:PROBLEMS]:
+def _say_evaluated(console: Console, evaluation: EvaluationSummary) -> None:
+    console.say(f"{evaluation.headline}.")
+    classes = evaluation.list_classes()
+    for picture, why in evaluation.problems[:PROBLEMS]:
         console.warn(f"{picture}: {why}.")
-    if len(found.problems) > PROBLEMS:
-        console.warn(f"And {len(found.problems) - PROBLEMS:,} more pictures; summary.json has all.")
-    head = found.class_columns
+    if len(evaluation.problems) > PROBLEMS:
+        console.warn(f"And {len(evaluation.problems) - PROBLEMS:,} more pictures; summary.json has all.")
+    head = evaluation.class_columns
     console.table(head, classes[: labelled_summary.LISTED], right=head[1:])
     if len(classes) > labelled_summary.LISTED:
         console.say(f"The {labelled_summary.LISTED} lowest of {len(classes)} classes; summary.json has all.")
-    if not found.found:
+    if not evaluation.found:
         return
-    console.say(f"{found.found}. Errors:")
-    console.table(("error", "count", "meaning"), found.list_errors(), right=("count",))
+    console.say(f"{evaluation.found}. Errors:")
+    console.table(("error", "count", "meaning"), evaluation.list_errors(), right=("count",))
 
 
 def _say_right(console: Console, folder: Path) -> Json:

@@ -88,8 +88,8 @@ def examples(
             console.warn(str(problem))
             continue
         contents[name.replace(" ", "-")] = source.read_bytes() if isinstance(source, Path) else to_png(source)
-    there = {name: folder / name for name in contents if (folder / name).exists()}
-    taken = [name for name, path in there.items() if not path.is_file() or path.read_bytes() != contents[name]]
+    existing = {name: folder / name for name in contents if (folder / name).exists()}
+    taken = [name for name, path in existing.items() if not path.is_file() or path.read_bytes() != contents[name]]
     if taken and not force:
         raise Problem(
             f"{folder} has another {taken[0]}: add --force to replace it, or name another folder."
@@ -136,7 +136,7 @@ def check_versions() -> Iterator[Check]:
     for extra in (None, *EXTRAS):
         area, name = ("Extras", f"[{extra}]") if extra else ("Packages", "Requirements")
         needed = requirements(extra)
-        wrong = {sentence: f'"{one.name}{one.specifier}"' for one in needed if (sentence := _lacking(one))}
+        wrong = {sentence: f'"{item.name}{item.specifier}"' for item in needed if (sentence := _lacking(item))}
         state = ("missing" if extra else "broken") if wrong else "works"
         advice = f"Run pip install {' '.join(wrong.values())}." if wrong else ""
         yield Check(area, name, state, ", ".join(wrong) or f"all {len(needed)} are installed", advice)
@@ -154,9 +154,9 @@ def requirements(extra: str | None) -> list[Requirement]:
         lines = [line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
         return [Requirement(line) for line in lines if line and not line.startswith("-")]
     stated = [Requirement(line) for line in metadata.requires("sightglass") or ()]
-    own = [one for one in stated if not one.marker or one.marker.evaluate({"extra": ""})]
-    of_extra = [one for one in stated if one.marker and one.marker.evaluate({"extra": extra or ""})]
-    return [one for one in of_extra if one not in own] if extra else own
+    base = [item for item in stated if not item.marker or item.marker.evaluate({"extra": ""})]
+    of_extra = [item for item in stated if item.marker and item.marker.evaluate({"extra": extra or ""})]
+    return [item for item in of_extra if item not in base] if extra else base
 
 
 def _lacking(requirement: Requirement) -> str:

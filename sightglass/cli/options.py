@@ -137,7 +137,7 @@ def verb(
         call, options = _expand(function, name)
         paragraphs = inspect.cleandoc(help or function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-        more = f"[bold]{MORE}[/] lists the rare options too.\n" * any(option.hidden for option in options)
+        more = f"[bold]{MORE}[/] lists the rare options too.\n" * any(info.hidden for info in options)
         below = f"\b\n{more}[bold]Examples[/]\n" + inspect.cleandoc(examples).replace("[", "\\[")
         app.command(name, help=text, epilog=below, rich_help_panel="Aliases" if alias else None)(call)
         return function
@@ -167,7 +167,7 @@ def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int]
         return PANELS.index(name) if name in PANELS else len(PANELS)
 
     options = {name: next(iter(getattr(kind, "__metadata__", ())), None) for name, kind, _ in parameters}
-    parameters.sort(key=lambda one: panel(options[one[0]]))
+    parameters.sort(key=lambda parameter: panel(options[parameter[0]]))
     keyword = inspect.Parameter.KEYWORD_ONLY
     call.__name__, call.__module__ = function.__name__, function.__module__
     vars(call)["__signature__"] = inspect.Signature(
@@ -181,12 +181,12 @@ def _own_flags(options: Any, verb: str) -> list[tuple[str, Any, Any]]:
     hints = get_type_hints(options, include_extras=True)
     return [
         (
-            field.name,
-            Annotated[hints[field.name], field.metadata["option"]] if field.metadata else hints[field.name],
-            field.default,
+            flag.name,
+            Annotated[hints[flag.name], flag.metadata["option"]] if flag.metadata else hints[flag.name],
+            flag.default,
         )
-        for field in fields(options)
-        if verb in (field.metadata.get("verbs") or [verb])
+        for flag in fields(options)
+        if verb in (flag.metadata.get("verbs") or [verb])
     ]
 
 
@@ -244,10 +244,10 @@ def check_options(explainer: Explainer, options: dict[str, Any]) -> None:
 
 def known_labels(asked: EngineOptions, explainer: Explainer) -> Sequence[str]:
     """Return the labels of the model's classes, or of its given examples or words."""
-    given = Options.parse({name: asked[name] for name in ("vocabulary", "examples") if name in asked})
-    if given.examples:
-        return tuple(dict.fromkeys(name.strip() for _, name in given.examples))
-    return explainer.with_vocabulary(explainer.resident, given, None).adapter.labels
+    options = Options.parse({name: asked[name] for name in ("vocabulary", "examples") if name in asked})
+    if options.examples:
+        return tuple(dict.fromkeys(name.strip() for _, name in options.examples))
+    return explainer.with_vocabulary(explainer.resident, options, None).adapter.labels
 
 
 def read_candidate(text: str, labels: Sequence[str]) -> tuple[int, int]:

@@ -61,7 +61,7 @@ def open_picture(typed: str, console: Console) -> Image:
     file or a configuration.
     """
     if (two := image.split_name(typed)) is not None:
-        return image.join_pictures(*(open_picture(one, console) for one in two))
+        return image.join_pictures(*(open_picture(half, console) for half in two))
     if image.example_meant(typed) is not None:
         console.warn(f"There is no {typed} in this folder: the example of that name is used.")
     check_kind(typed)
@@ -127,12 +127,12 @@ def _by_boxes(explanation: Explanation, index: int) -> list[str]:
 
 def parse_formats(texts: Sequence[str] | None) -> tuple[str, ...]:
     """Return formats given as `["svg,pdf", "html"]`, each once; raise Problem for an unknown one."""
-    found = tuple(
+    formats = tuple(
         dict.fromkeys(name.strip().lower() for text in texts or () for name in text.split(",") if name.strip())
     )
-    if unknown := [name for name in found if name not in FORMATS]:
+    if unknown := [name for name in formats if name not in FORMATS]:
         raise Problem(f"--also does not know {unknown[0]}: use {', '.join(FORMATS)}.")
-    return found
+    return formats
 
 
 def extra_files(explanation: Explanation, formats: Sequence[str], style: Style) -> Iterator[File]:

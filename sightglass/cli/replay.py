@@ -95,12 +95,12 @@ def replay(
     if sealed is not None:
         summary |= {"same_seals": sealed}
     if options.out is not None:
-        made = (
+        files = (
             result_folder.of_boxes(explanation, style, everything=False)
             if explanation.task.has_boxes
             else result_folder.of_picture(explanation, style)
         )
-        names = result_folder.write(options.out, result_folder.with_summary(made, summary))
+        names = result_folder.write(options.out, result_folder.with_summary(files, summary))
         console.files(options.out, names)
     console.result(summary | {"folder": options.out, "files": names})
     return 1 if same is False or proved is False or sealed is False else 0
@@ -127,28 +127,28 @@ def _report_checks(console: Console, recipe: Recipe, seals: Mapping[int, Checks]
     for saved in recipe.seals:
         again = seals.get(saved.index)
         console.say("The map is empty now, so it has no seal." if again is None else f"{again.label}: {again.line}")
-        one = replaying.is_same_check(saved, again)
-        console.say("The seal matches the saved one bit for bit." if one else "The seal differs from the saved one.")
-        same = same and one
+        equal = replaying.is_same_check(saved, again)
+        console.say("The seal matches the saved one bit for bit." if equal else "The seal differs from the saved one.")
+        same = same and equal
     return same if recipe.seals else None
 
 
 def read(path: Path) -> Recipe:
     """Return the recipe in a recipe.json or embedded in a file; raise ModelProblem where there is none."""
-    found = None
+    recipe = None
     try:
         data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
         if path.suffix.lower() == ".json":
             document = json.loads(data)
             # A summary contains its recipe.
-            found = explain_recipe.Recipe.model_validate_json(json.dumps(document.get("recipe", document)))
+            recipe = explain_recipe.Recipe.model_validate_json(json.dumps(document.get("recipe", document)))
         else:
-            found = embedded_recipe.read(data)
+            recipe = embedded_recipe.read(data)
     except (OSError, ValueError, AttributeError, RecursionError):
         pass
-    if found is None:
+    if recipe is None:
         raise ModelProblem(f"{path} is not a recipe: give the recipe.json that an explanation was saved with.")
-    return found
+    return recipe
 
 
 def _find_pictures(path: Path, recipe: Recipe) -> str | tuple[str, ...]:

@@ -199,10 +199,10 @@ def _server(app: Api) -> uvicorn.Server:
 def _announce(console: Console, listener: socket.socket) -> None:
     """Print the address, and whether a token is required."""
     address, port = listener.getsockname()[:2]
-    shown, rules = f"[{address}]" if ":" in address else address, access.in_use()
+    host, rules = f"[{address}]" if ":" in address else address, access.in_use()
     token = f"the token is {rules.token}" if rules.generated else "a token is required"
     token = token if rules.asks else "no token is required"
-    console.say(f"http://{shown}:{port}/api/docs lists all requests; {token}. Press Ctrl-C to stop.")
+    console.say(f"http://{host}:{port}/api/docs lists all requests; {token}. Press Ctrl-C to stop.")
     sys.stdout.flush()
 
 

@@ -157,8 +157,8 @@ def may_run_code() -> bool:
     return in_use().way == "local" or settings().model_code
 
 
-def _is_equal(one: str, other: str) -> bool:
-    return hmac.compare_digest(_bytes(one), _bytes(other))
+def _is_equal(text: str, other: str) -> bool:
+    return hmac.compare_digest(_bytes(text), _bytes(other))
 
 
 def _bytes(text: str) -> bytes:

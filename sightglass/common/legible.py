@@ -48,4 +48,4 @@ def one_line(sentence: str) -> str:
     238
     """
     text = _MARKS.sub("", _BREAKS.sub(" ", sentence))
-    return _LONG.sub(lambda found: f"{found[0][: MAX_WORD // 2 - 1]}…{found[0][-MAX_WORD // 2 :]}", text)
+    return _LONG.sub(lambda match: f"{match[0][: MAX_WORD // 2 - 1]}…{match[0][-MAX_WORD // 2 :]}", text)

@@ -205,11 +205,11 @@ def _read(environment: tuple[tuple[str, str], ...]) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        wrong = {str(one["loc"][0]) for one in error.errors()}
-    found = Settings(**{name: value for name, value in values.items() if name not in wrong})
+        wrong = {str(details["loc"][0]) for details in error.errors()}
+    valid = Settings(**{name: value for name, value in values.items() if name not in wrong})
     for name in wrong:
-        del found.__dict__[name]
-    return found
+        del valid.__dict__[name]
+    return valid
 
 
 def variable(field: str) -> str:
@@ -219,8 +219,8 @@ def variable(field: str) -> str:
 
 def find_malformed() -> dict[str, str]:
     """Return a sentence for each field whose variable is malformed."""
-    found = settings().__dict__
-    return {name: _sentence(name, os.environ[variable(name)]) for name in Settings.model_fields if name not in found}
+    valid = settings().__dict__
+    return {name: _sentence(name, os.environ[variable(name)]) for name in Settings.model_fields if name not in valid}
 
 
 def check() -> None:
@@ -228,15 +228,15 @@ def check() -> None:
 
     A server must not start with what fails later, nor with a mistyped variable that would have protected it.
     """
-    if found := [*find_malformed().values(), *unknown()]:
-        raise SettingProblem(" ".join(found))
+    if sentences := [*find_malformed().values(), *unknown()]:
+        raise SettingProblem(" ".join(sentences))
 
 
 def _sentence(field: str, text: str) -> str:
     extra = Settings.model_fields[field].json_schema_extra
     assert isinstance(extra, dict)
-    said = repr(text) if len(repr(text)) <= MAX_QUOTED else f"{repr(text)[:MAX_QUOTED]}…"
-    return f"{variable(field)} is {said}: give {extra['give'] or 'a shorter path'}."
+    quoted = repr(text) if len(repr(text)) <= MAX_QUOTED else f"{repr(text)[:MAX_QUOTED]}…"
+    return f"{variable(field)} is {quoted}: give {extra['give'] or 'a shorter path'}."
 
 
 def describe_default(field: str) -> str:

@@ -37,13 +37,15 @@ FILE, MASKS = "ground_truth.json", "ground_truth_masks.zip"
 
 def match_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> RunLabels:
     """Return labels under the names of a model's classes, as matched or as a person corrected them."""
-    found = list_names(truth, classes, corrections)
-    return RunLabels(truth, {one.folder: one.classes for one in found if one.classes or one.folder in corrections})
+    entries = list_names(truth, classes, corrections)
+    return RunLabels(
+        truth, {label.folder: label.classes for label in entries if label.classes or label.folder in corrections}
+    )
 
 
 def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> list[FolderLabel]:
     """Return what each label counts as, and in how many pictures it is: those without a class first."""
-    counts = Counter(label for picture in truth.pictures.values() for label in {one.label for one in picture})
+    counts = Counter(label for picture in truth.pictures.values() for label in {box.label for box in picture})
     counts.update(truth.named.values())
     # How many masks show a label would take all of them to be decoded.
     counts.update(dict.fromkeys(truth.mask_labels, 0))
@@ -80,8 +82,8 @@ def name_pictures(folder: Path, keys: Sequence[str]) -> list[str | None] | None:
 def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:
     """Write the labels beside the table of a run, for when it is resumed."""
     boxes = {
-        name: [(one.label, *one.box, one.crowd, one.relative) for one in every]
-        for name, every in labels.pictures.items()
+        name: [(box.label, *box.box, box.crowd, box.relative) for box in boxes_of_picture]
+        for name, boxes_of_picture in labels.pictures.items()
     }
     problems = [(problem.file, problem.line, problem.reason) for problem in labels.problems]
     data = {"pictures": boxes, "named": dict(labels.named), "problems": problems}
@@ -101,16 +103,16 @@ def read_labels(store: Local | RemoteFolder) -> GroundTruth | None:
     if (data := store.get(FILE)) is None:
         return None
     try:
-        given: Json = json.loads(data)
+        document: Json = json.loads(data)
         return GroundTruth(
             {
-                name: tuple(TrueBox(label, (x0, y0, x1, y1), *more) for label, x0, y0, x1, y1, *more in every)
-                for name, every in given["pictures"].items()
+                name: tuple(TrueBox(label, (x0, y0, x1, y1), *more) for label, x0, y0, x1, y1, *more in rows)
+                for name, rows in document["pictures"].items()
             },
-            tuple(LabelProblem(*one) for one in given["problems"]),
-            given["named"],
-            _read_masks(store, given.get("masks", ())),
-            tuple(given.get("mask_labels", ())),
+            tuple(LabelProblem(*problem) for problem in document["problems"]),
+            document["named"],
+            _read_masks(store, document.get("masks", ())),
+            tuple(document.get("mask_labels", ())),
         )
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None

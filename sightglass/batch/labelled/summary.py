@@ -77,8 +77,8 @@ class EvaluationSummary:
 
     def list_classes(self) -> list[tuple[str, str, str]]:
         """Return the classes, the worst first: each with its number and its interval."""
-        classes = sorted(self.by_class.items(), key=lambda one: (math.isnan(one[1].value), one[1].value, one[0]))
-        return [(name, one.points, one.range) for name, one in classes]
+        classes = sorted(self.by_class.items(), key=lambda item: (math.isnan(item[1].value), item[1].value, item[0]))
+        return [(name, score.points, score.range) for name, score in classes]
 
     @property
     def class_columns(self) -> tuple[str, str, str]:
@@ -139,7 +139,7 @@ def _sum_up_pixels(folder: Path) -> EvaluationSummary:
             sum(count for picture in pairs for truth, answer, count in picture if truth == answer),
             0.0,
             metrics.scores,
-            {about["classes"][int(index)]: one for index, one in metrics.by_class.items()},
+            {about["classes"][int(index)]: estimate for index, estimate in metrics.by_class.items()},
             unknown=tuple(about["unknown"]),
             problems=tuple((row["picture"], row["problem"]) for row in rows if row["problem"] is not None),
         )
@@ -156,20 +156,20 @@ def load(folder: Path) -> EvaluationSummary:
         return kept
     stamp = _stamp(folder)
     if (folder / pixels.FILE).is_file():
-        made = _sum_up_pixels(folder)
+        evaluation = _sum_up_pixels(folder)
         units = [
-            dict(zip(("class", "iou", "low", "high"), (name, *astuple(one)), strict=True))
-            for name, one in made.by_class.items()
+            dict(zip(("class", "iou", "low", "high"), (name, *astuple(estimate)), strict=True))
+            for name, estimate in evaluation.by_class.items()
         ]
     else:
         report = ErrorReport(stored.load(folder))
-        made, units = summarise(report), list_rows(report.units)
-    data = {"of": stamp, "summary": jsonable(asdict(made))}
+        evaluation, units = summarise(report), list_rows(report.units)
+    data = {"of": stamp, "summary": jsonable(asdict(evaluation))}
     # A folder that may only be read is no reason not to answer.
     with contextlib.suppress(OSError):
         write_file(folder / CSV, write_csv(units).encode())
         write_file(folder / FILE, json.dumps(data, ensure_ascii=False).encode())
-    return made
+    return evaluation
 
 
 def find_kept(folder: Path) -> EvaluationSummary | None:
@@ -193,7 +193,7 @@ def _stamp(folder: Path) -> list[int]:
 def _from_json(value: Any) -> Any:
     """Return plain values with nan where JSON has no number."""
     if isinstance(value, dict):
-        return {name: _from_json(one) for name, one in value.items()}
+        return {name: _from_json(item) for name, item in value.items()}
     return math.nan if value is None else value
 
 
@@ -217,16 +217,16 @@ class EvaluatedRun:
 
 def list_runs() -> list[EvaluatedRun]:
     """Return the runs with labels that the current person made on the dashboard, the newest first."""
-    found = []
+    runs = []
     # The folder is missing until the first run.
     with contextlib.suppress(OSError):
         for folder in users.folder(settings().batches).iterdir():
             for name in (stored.FILE, pixels.FILE):
                 with contextlib.suppress(OSError):
                     seconds = (folder / name).stat().st_mtime
-                    found.append(EvaluatedRun(folder, datetime.fromtimestamp(seconds, UTC)))
+                    runs.append(EvaluatedRun(folder, datetime.fromtimestamp(seconds, UTC)))
                     break
-    return sorted(found, key=lambda one: one.written, reverse=True)[:MOST]
+    return sorted(runs, key=lambda item: item.written, reverse=True)[:MOST]
 
 
 def find_run(id: str) -> EvaluatedRun | None:

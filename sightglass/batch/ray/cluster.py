@@ -119,11 +119,11 @@ def _check_address(address: str) -> None:
 
     def connect() -> None:
         try:
-            there = urlsplit("//" + address.removeprefix("ray://"))
-            if not there.hostname:
+            url = urlsplit("//" + address.removeprefix("ray://"))
+            if not url.hostname:
                 raise ValueError(address)
-            port = there.port or (10001 if address.startswith("ray://") else 6379)
-            with socket.create_connection((there.hostname, port), CONNECT_TIMEOUT) as line:
+            port = url.port or (10001 if address.startswith("ray://") else 6379)
+            with socket.create_connection((url.hostname, port), CONNECT_TIMEOUT) as line:
                 # Another service may stay silent, and Ray would wait.
                 line.sendall(GREETING)
                 if os.environ.get("RAY_USE_TLS", "0") == "0" and line.recv(4)[3:] != SETTINGS:

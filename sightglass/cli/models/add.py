@@ -89,7 +89,7 @@ def add(
     table = table_file.relative(table, to.parent)
     text, whole = table_file.text_of(id_, table), table_file.with_table(to, id_, table, force=options.force)
     if not options.force and any(
-        id_ == one.id for family in catalog.families(packaged=True).values() for one in family
+        id_ == known.id for family in catalog.families(packaged=True).values() for known in family
     ):
         raise ModelProblem(
             f"There is a packaged model {id_}: give another name (--name my-{id_}), or --force to replace it "
@@ -185,9 +185,9 @@ def _try(console: Console, id_: str, image: str | None) -> Json:
     report(console, explanation, style.FILE_STYLE)
     findings: list[Finding] = []
     if not (prompted or adapter.inputs):
-        others = [one for path in packaged if (one := Image.open(path)).sha256 != picture.sha256]
+        others = [example for path in packaged if (example := Image.open(path)).sha256 != picture.sha256]
         checks = (preprocessing_check.suspect, preprocessing_check.resizing)
-        findings = [said for check in checks if (said := check(explainer.resident, [picture, *others])) is not None]
+        findings = [result for check in checks if (result := check(explainer.resident, [picture, *others])) is not None]
     console.say(*(f"{finding.level}: {finding.text}" for finding in findings))
     return {
         "picture": picture.name,

@@ -50,11 +50,11 @@ def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
 
 def writable(folder: Path) -> Path | None:
     """Return the folder, or the nearest above it that exists, if files can be made there; else None."""
-    there = folder.absolute()
+    existing = folder.absolute()
     # A link that leads nowhere is in the way.
-    while not os.path.lexists(there) and there != there.parent:
-        there = there.parent
-    return there if os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK) else None
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    return existing if os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK) else None
 
 
 def remove_drafts(folder: Path, *, age: float = ABANDONED) -> None:

@@ -42,8 +42,8 @@ def _home() -> Path:
     from filelock import FileLock
 
     with _GUARD:
-        if (found := _HOMES.get(os.getpid())) is not None and found[0].is_dir():
-            return found[0]
+        if (existing := _HOMES.get(os.getpid())) is not None and existing[0].is_dir():
+            return existing[0]
         _sweep()
         home = Path(tempfile.mkdtemp(prefix=PREFIX))
         lock = FileLock(home / LOCK, timeout=0)
@@ -72,6 +72,6 @@ def _sweep() -> None:
 
 def _end(process: int) -> None:
     """Delete this process's folder when it ends."""
-    if process == os.getpid() and (found := _HOMES.pop(process, None)) is not None:
-        shutil.rmtree(found[0], ignore_errors=True)
-        found[1].release()
+    if process == os.getpid() and (home := _HOMES.pop(process, None)) is not None:
+        shutil.rmtree(home[0], ignore_errors=True)
+        home[1].release()
