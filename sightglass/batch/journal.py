@@ -48,8 +48,8 @@ class Journal:
     def _read(self, settings: Json, folder: Path) -> None:
         # As read from JSON: tuples become lists.
         settings = json.loads(json.dumps(settings))
-        former = (settings | {"recipe": one} for one in _list_former(settings.get("recipe", {})))
-        alike = [{"settings": one} for one in (settings, *former)]
+        former = (settings | {"recipe": recipe} for recipe in _list_former(settings.get("recipe", {})))
+        alike = [{"settings": known} for known in (settings, *former)]
         good = 0
         for start, line in _lines(self._path):
             try:

@@ -157,5 +157,5 @@ def put(decks: Decks, data: bytes, *, ready: str = "") -> Deck:
 
 def put_ready(decks: Decks, name: str) -> Deck:
     """Add one of `READY`, or return it where it is there already."""
-    made = next((deck for deck in decks.all() if deck.ready == name), None)
-    return made or put(decks, (examples.find(examples.DECKS) / f"{name}{SUFFIX}").read_bytes(), ready=name)
+    existing = next((deck for deck in decks.all() if deck.ready == name), None)
+    return existing or put(decks, (examples.find(examples.DECKS) / f"{name}{SUFFIX}").read_bytes(), ready=name)

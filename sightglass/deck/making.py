@@ -172,9 +172,9 @@ def _panel(
 ) -> Panel:
     answers = [(prediction.label[:200], _share(prediction.score)) for prediction in predictions[:MAX_BOXES]]
     boxes = [
-        (fraction(one.box, size), *answer)
-        for one, answer in zip(predictions, answers, strict=False)
-        if one.box is not None
+        (fraction(prediction.box, size), *answer)
+        for prediction, answer in zip(predictions, answers, strict=False)
+        if prediction.box is not None
     ]
     # On a slide any score would read as how sure the model is.
     listed = answers[: max(len(boxes), ANSWERS)] if task.sure else ()
@@ -206,12 +206,12 @@ def _map(
     grown = small.to_original(item.at_input)
     values = np.rint(128 + np.clip(grown, -1, 1) * 127 if item.signed else np.clip(grown, 0, 1) * 255).astype(np.uint8)
     whole = geometry.seen == (0, 0, width, height)
-    own = [prediction.box for prediction in boxes if prediction.box is not None]
+    corners = [prediction.box for prediction in boxes if prediction.box is not None]
     return SceneMap(
         label[:200],
         None if score is None or not task.sure else _share(score),
         values,
-        fraction(own[0], (width, height)) if len(own) == 1 else None,
+        fraction(corners[0], (width, height)) if len(corners) == 1 else None,
         None if whole else fraction(geometry.seen, (width, height)),
         seal="" if checks is None else checks.line[:MAX_CHECKS],
         signed=item.signed,

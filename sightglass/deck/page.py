@@ -116,15 +116,15 @@ class Footer:
 
 def footer_of_settings() -> Footer:
     """Return the owner's text and logo: SIGHTGLASS_SLIDE_TEXT and SIGHTGLASS_SLIDE_LOGO."""
-    given = settings()
-    if given.slide_logo is None:
-        return Footer(text=given.slide_text)
+    environment = settings()
+    if environment.slide_logo is None:
+        return Footer(text=environment.slide_text)
     try:
-        file = given.slide_logo.read_bytes()
+        file = environment.slide_logo.read_bytes()
         Pillow.open(BytesIO(file)).verify()
     except (OSError, ValueError, SyntaxError) as error:
-        raise Problem(f"SIGHTGLASS_SLIDE_LOGO is no picture: {given.slide_logo}.") from error
-    return Footer(text=given.slide_text, logo=file)
+        raise Problem(f"SIGHTGLASS_SLIDE_LOGO is no picture: {environment.slide_logo}.") from error
+    return Footer(text=environment.slide_text, logo=file)
 
 
 # ---- letters
@@ -240,7 +240,7 @@ def choose_map(scene: Scene, panel: int) -> int | None:
         return min(view.map, len(maps) - 1)
     first = scene.panels[min(view.panel, len(scene.panels) - 1)].maps
     label = first[min(view.map, len(first) - 1)].label if first else ""
-    return next((i for i, one in enumerate(maps) if one.label == label), 0)
+    return next((i for i, heatmap in enumerate(maps) if heatmap.label == label), 0)
 
 
 def describe_making(scene: Scene) -> str:
@@ -272,7 +272,7 @@ def _pictures(scene: Scene, footer: Footer, notes: str) -> Page:
     tiles = _tiles(scene)
     name, tiles, places = _choose(scene, tiles)
     layout = LAYOUTS[name]
-    shown = [one for tile in tiles if (one := _map(scene, tile)) is not None]
+    maps = [heatmap for tile in tiles if (heatmap := _map(scene, tile)) is not None]
     panel = scene.panels[tiles[-1].panel] if scene.panels else None
     answers = list(_answers(scene, layout, panel))
     if not answers and layout.answers is not None and layout.answers.top == layout.text.top:
@@ -284,7 +284,7 @@ def _pictures(scene: Scene, footer: Footer, notes: str) -> Page:
         *_draw_tiles(tiles, places),
         *_texts(scene.title, scene.sentence, layout),
         *answers,
-        *_key(scene, layout, shown),
+        *_key(scene, layout, maps),
         *_foot(scene, layout, footer),
     ]
     return Page(name, tuple(parts), notes)
@@ -301,11 +301,11 @@ def _choose(scene: Scene, tiles: list[_Tile]) -> tuple[str, list[_Tile], tuple[R
         pair = [replace(tiles[0], map=None), *tiles]
         ways = [("one", tiles), ("one", pair), ("two", pair)]
     arranged = [
-        (name, shown, arrange([_aspect(scene, tile.panel) for tile in shown], LAYOUTS[name].pictures))
-        for name, shown in ways
+        (name, subset, arrange([_aspect(scene, tile.panel) for tile in subset], LAYOUTS[name].pictures))
+        for name, subset in ways
     ]
-    large = (one for one in arranged if share(one[2]) >= LARGE)
-    return next(large, None) or max(arranged, key=lambda one: share(one[2]))
+    large = (candidate for candidate in arranged if share(candidate[2]) >= LARGE)
+    return next(large, None) or max(arranged, key=lambda candidate: share(candidate[2]))
 
 
 def _tiles(scene: Scene) -> list[_Tile]:
@@ -318,22 +318,22 @@ def _tiles(scene: Scene) -> list[_Tile]:
 
 
 def _aspect(scene: Scene, panel: int) -> float:
-    own = scene.panels[panel] if scene.panels else None
-    width, height = own.size if own is not None and own.picture is not None else scene.size
+    shown_panel = scene.panels[panel] if scene.panels else None
+    width, height = shown_panel.size if shown_panel is not None and shown_panel.picture is not None else scene.size
     return max(width, 1) / max(height, 1)
 
 
 def _caption(scene: Scene, panel: int) -> str:
     """Return what stands on one of several pictures: whose it is, and the answer that its map is of."""
-    own, at = scene.panels[panel], choose_map(scene, panel)
-    if scene.kind == "row" or own.picture is not None:
-        return own.name
+    shown_panel, at = scene.panels[panel], choose_map(scene, panel)
+    if scene.kind == "row" or shown_panel.picture is not None:
+        return shown_panel.name
     if at is None:
-        label, score = own.answers[0] if own.answers else ("", None)
+        label, score = shown_panel.answers[0] if shown_panel.answers else ("", None)
     else:
-        label, score = own.maps[at].label, own.maps[at].score
+        label, score = shown_panel.maps[at].label, shown_panel.maps[at].score
     answer = label if score is None else f"{label} {percent(score)}"
-    return answer if scene.kind == "classes" else f"{own.name}: {answer}" if answer else own.name
+    return answer if scene.kind == "classes" else f"{shown_panel.name}: {answer}" if answer else shown_panel.name
 
 
 def _map(scene: Scene, tile: _Tile) -> SceneMap | None:
@@ -376,7 +376,7 @@ def _answers(scene: Scene, layout: Layout, panel: Panel | None) -> Iterator[Text
     single = scene.kind not in ("classes", "models", "story", "row") or len(scene.panels) < 2
     answers = scene.bars or (panel.answers if panel is not None and single else ())
     facts = [f"{value} {name}" for value, name in scene.numbers] or [
-        f"{one} {percent(score)}" for one, score in answers
+        f"{label} {percent(score)}" for label, score in answers
     ]
     if place is None or not facts:
         return
@@ -388,7 +388,7 @@ def _answers(scene: Scene, layout: Layout, panel: Panel | None) -> Iterator[Text
     yield Text("answers", words, place, size, bold=True)
 
 
-def _key(scene: Scene, layout: Layout, shown: Sequence[SceneMap]) -> Iterator[Item]:
+def _key(scene: Scene, layout: Layout, maps: Sequence[SceneMap]) -> Iterator[Item]:
     """Yield what the colours mean: of two signs where a picture has them drawn in, else of the heat map."""
     view, place = scene.view, layout.key
     if place is None:
@@ -397,10 +397,10 @@ def _key(scene: Scene, layout: Layout, shown: Sequence[SceneMap]) -> Iterator[It
         # As on the pages: what there is less of, or more of the second, is at the left.
         colours = np.array([color_tables.SECOND_RGB, (225, 225, 225), color_tables.FIRST_RGB], np.uint8)
         ends = scene.sides[1], scene.sides[0]
-    elif not shown or view.mode not in ("overlay", "map"):
+    elif not maps or view.mode not in ("overlay", "map"):
         return
-    elif all(one.signed for one in shown):
-        colours, ends = map_lut("signed", view.colormap)[1:], shown[0].ends
+    elif all(heatmap.signed for heatmap in maps):
+        colours, ends = map_lut("signed", view.colormap)[1:], maps[0].ends
     else:
         colours, ends = lut(view.colormap), ("Weak", "Strong")
     strip = cv2.resize(np.asarray(colours, np.uint8)[None], (256, 8), interpolation=cv2.INTER_LINEAR)
@@ -499,6 +499,6 @@ def _proof(scene: Scene, proof: SceneProof, footer: Footer, notes: str) -> Page:
 
 def chart(proof: SceneProof) -> Chart:
     """Return the chart of a slide: the answer as the hottest places are hidden, and beside it the strongest control."""
-    own = ChartLine("map", "Hottest places hidden", "", proof.hide, proof.keep)
+    curve = ChartLine("map", "Hottest places hidden", "", proof.hide, proof.keep)
     control = ChartLine("random", proof.control, "", proof.control_hide, proof.control_keep)
-    return Chart("hidden", (own, control))
+    return Chart("hidden", (curve, control))

@@ -204,8 +204,8 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
         ]
         panels.append(vars(panel) | {"maps": maps, "picture": index(panel.picture)})
     proof = None if scene.proof is None else asdict(scene.proof)
-    made = {"picture": picture, "panels": panels, "proof": proof, "clip": clip, "view": asdict(scene.view)}
-    return vars(scene) | made
+    fields = {"picture": picture, "panels": panels, "proof": proof, "clip": clip, "view": asdict(scene.view)}
+    return vars(scene) | fields
 
 
 def _deflate(values: NDArray[np.uint8]) -> bytes:
@@ -234,11 +234,11 @@ def _scene(plain: Json, blobs: Sequence[bytes]) -> Scene:
         raise ValueError("no JPEG, or no MP4")
     panels = []
     for panel in plain["panels"][: MAX_PANELS + 1]:
-        maps = [one | {"values": _inflate(one["values"], blobs)} for one in panel["maps"][: MAX_MAPS + 1]]
-        own = None if panel.get("picture") is None else blobs[_READ_INDEX(panel["picture"])]
-        if not (own or JPEG).startswith(JPEG):
+        maps = [heatmap | {"values": _inflate(heatmap["values"], blobs)} for heatmap in panel["maps"][: MAX_MAPS + 1]]
+        picture = None if panel.get("picture") is None else blobs[_READ_INDEX(panel["picture"])]
+        if not (picture or JPEG).startswith(JPEG):
             raise ValueError("no JPEG")
-        panels.append(panel | {"maps": maps, "picture": own})
+        panels.append(panel | {"maps": maps, "picture": picture})
     scene: Scene = _READ_SCENE(plain | files | {"panels": panels})
     for at in (scene.view, scene.proof):
         if at and scene.panels and at.map >= max(len(scene.panels[at.panel].maps), 1):

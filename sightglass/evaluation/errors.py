@@ -161,7 +161,7 @@ def draw_tile(
     `pixels`: the whole picture, uint8 (H, W, 3), of any size. `mapped`: with its map, if it has one.
     """
     wide, high = unit.picture.size
-    labelled, answered = (one.box if one else None for one in (unit.truth, unit.answer))
+    labelled, answered = (side.box if side else None for side in (unit.truth, unit.answer))
     x0, y0, x1, y1 = frame_boxes([box for box in (labelled, answered) if box is not None], (wide, high), shape)
     scale = min(shape[0] / (x1 - x0), shape[1] / (y1 - y0))
     size = (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale)))

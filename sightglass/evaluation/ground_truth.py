@@ -92,7 +92,7 @@ class GroundTruth:
     @property
     def classes(self) -> tuple[str, ...]:
         """The labels in use, sorted."""
-        boxes = {one.label for picture in self.pictures.values() for one in picture}
+        boxes = {box.label for picture in self.pictures.values() for box in picture}
         return tuple(sorted(boxes | {*self.named.values(), *self.mask_labels}))
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
@@ -102,7 +102,7 @@ class GroundTruth:
 
     def find_class(self, key: str) -> str | None:
         """Return the class of a whole picture in the same way: of boxes the label that all have; None of no such."""
-        labels = {one.label for one in self.find(key) or ()}
+        labels = {box.label for box in self.find(key) or ()}
         return self._find("named", key) or (labels.pop() if len(labels) == 1 else None)
 
     def find_mask(self, key: str) -> bytes | None:
@@ -117,7 +117,7 @@ class GroundTruth:
         for kind in ("pictures", "named", "masks"):
             values: Mapping[str, Any] = getattr(self, kind)
             names = Counter(PurePosixPath(key).name for key in values)
-            unique = {name: one for key, one in values.items() if names[name := PurePosixPath(key).name] == 1}
+            unique = {name: value for key, value in values.items() if names[name := PurePosixPath(key).name] == 1}
             places[kind] = unique | dict(values)
         return places
 
@@ -268,8 +268,8 @@ def read_coco_tables(path: Path) -> tuple[dict[Any, str], dict[Any, str], list[A
     """Return the pictures' and the classes' names of a COCO file by their ids, and its annotations; raise Problem."""
     try:
         table = json.loads(path.read_bytes())
-        names = {one["id"]: str(one["file_name"]) for one in table["images"]}
-        classes = {one["id"]: str(one["name"]) for one in table["categories"]}
+        names = {row["id"]: str(row["file_name"]) for row in table["images"]}
+        classes = {row["id"]: str(row["name"]) for row in table["categories"]}
         return names, classes, list(table["annotations"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise Problem(f"{path.name} is no COCO file: it needs images, categories and annotations.") from problem
@@ -332,8 +332,8 @@ def _read_names(folder: Path, named_in: Sequence[Path]) -> Sequence[str]:
             with contextlib.suppress(OSError, ValueError, RecursionError):
                 if names := class_names.order(class_names.read_file(place / name)):
                     return names
-    wanted = f"{DATA[0]} with the names of its classes"
-    raise Problem(f"The folder {folder.name} has no {wanted}: put one into it or above it.")
+    missing = f"{DATA[0]} with the names of its classes"
+    raise Problem(f"The folder {folder.name} has no {missing}: put one into it or above it.")
 
 
 def _parse_yolo(parts: Sequence[str], names: Sequence[str]) -> TrueBox:

@@ -136,8 +136,8 @@ class ErrorUnit:
     @property
     def size(self) -> float | None:
         """Square root of the area of the object, or of the wrong box, in pixels; None of a picture."""
-        shown = self.truth if self.kind == "object" else self.answer
-        box = None if shown is None else shown.box
+        target = self.truth if self.kind == "object" else self.answer
+        box = None if target is None else target.box
         if self.kind == "picture" or box is None:
             return None
         return math.sqrt(max(0.0, (box[2] - box[0]) * (box[3] - box[1])))
@@ -281,12 +281,12 @@ class Classes:
         if not wrong:
             return f"{name} is right on all {plural(len(units), 'picture')}"
         pairs = Counter((unit.label, unit.predicted) for unit in wrong if unit.label and unit.predicted)
-        every = f"wrong on {len(wrong):,} of {plural(len(units), 'picture')}"
-        (truth, answer), most = max(sorted(pairs.items()), key=lambda one: one[1], default=(("", ""), 0))
+        share = f"wrong on {len(wrong):,} of {plural(len(units), 'picture')}"
+        (truth, answer), most = max(sorted(pairs.items()), key=lambda item: item[1], default=(("", ""), 0))
         if most < 2:
-            return f"{name} is {every}"
+            return f"{name} is {share}"
         of = _count(sum(unit.label == truth for unit in units), truth)
-        return f"{name} calls {most:,} of {of} {answer}; it is {every}"
+        return f"{name} calls {most:,} of {of} {answer}; it is {share}"
 
     def count_errors(self, evaluation: Evaluation, units: Sequence[ErrorUnit]) -> str:
         """Return the counts behind that sentence."""
@@ -320,7 +320,7 @@ class Classes:
         pictures = evaluation.pictures
         right = self.find_right(evaluation)
         top5 = sum(picture.truth in [answer.label for answer in picture.found[:TOP]] for picture in pictures)
-        counts = Counter(one.truth for one, good in zip(pictures, right, strict=True) if good)
+        counts = Counter(picture.truth for picture, good in zip(pictures, right, strict=True) if good)
         of = Counter(str(picture.truth) for picture in pictures)
         return Metrics(
             {"accuracy": estimate_share(int(right.sum()), len(right)), "top5": estimate_share(top5, len(right))},
@@ -401,7 +401,7 @@ class Boxes(Classes):
             maps = _map_boxes(explanation)
             answers = decode(explanation.evidence, options)
         # By what a box is: the same candidate decodes to the same box at any threshold.
-        places = {(one.anchor, one.index): i for i, one in enumerate(answers)}
+        places = {(answer.anchor, answer.index): i for i, answer in enumerate(answers)}
         timings = explanation.milliseconds
         row = stored.to_row(
             EvaluatedPicture(
@@ -427,10 +427,10 @@ class Boxes(Classes):
             for index, truth in enumerate(picture.truths):
                 # Of several boxes on one object that with another class says most, but for a right one.
                 about = [match for match in matches if match.truth == index and match.type in TOLD]
-                best = min(about, key=lambda one: (TOLD.index(one.type), one.box), default=None)
-                kind, found = (best.type, best.box) if best is not None else ("missed", -1)
+                best = min(about, key=lambda match: (TOLD.index(match.type), match.box), default=None)
+                kind, box_index = (best.type, best.box) if best is not None else ("missed", -1)
                 if not truth.crowd:
-                    yield ErrorUnit(picture, "object", index, kind, found, truth)
+                    yield ErrorUnit(picture, "object", index, kind, box_index, truth)
             for match in matches:
                 if match.type != RIGHT:
                     on = picture.truths[match.truth] if match.truth >= 0 else None
@@ -449,7 +449,7 @@ class Boxes(Classes):
                 else "none of its boxes is wrong"
             )
             return f"{name} finds all {plural(len(objects), 'object')}; {wrong}"
-        label, most = max(sorted(missed.items()), key=lambda one: one[1])
+        label, most = max(sorted(missed.items()), key=lambda item: item[1])
         of_label = [unit for unit in objects if unit.about == label]
         start = f"{name} misses {most:,} of {_count(len(of_label), label)}"
         small = Counter(unit.wrong for unit in of_label if (unit.size or 0) < SMALL)
@@ -489,12 +489,12 @@ class Boxes(Classes):
         return find_threshold(evaluation.match(), evaluation.objects)
 
     def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
-        every = evaluation.matches if threshold is None else evaluation.match(threshold.score)
-        right = [{match.truth for match in matches if match.type == RIGHT} for matches in every]
+        all_matches = evaluation.matches if threshold is None else evaluation.match(threshold.score)
+        right = [{match.truth for match in matches if match.type == RIGHT} for matches in all_matches]
         return np.array(
             [
-                index in found
-                for picture, found in zip(evaluation.pictures, right, strict=True)
+                index in indices
+                for picture, indices in zip(evaluation.pictures, right, strict=True)
                 for index, truth in enumerate(picture.truths)
                 if not truth.crowd
             ],
@@ -536,7 +536,7 @@ class Areas(Classes):
     def digest(self, labels: RunLabels, key: str) -> str | None:
         if not (mask := labels.truth.find_mask(key)):
             return None
-        named = json.dumps([labels.truth.mask_labels, sorted((name, *every) for name, every in labels.named.items())])
+        named = json.dumps([labels.truth.mask_labels, sorted((name, *names) for name, names in labels.named.items())])
         return _digest(named.encode() + mask)
 
     def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
@@ -547,13 +547,13 @@ class Areas(Classes):
         classes = adapter.labels
         background = next((i for i in range(len(classes)) if adapter.is_background(i)), masks.VOID)
         indices = {label: classes.index(min(named)) for label, named in labels.named.items() if named}
-        held: dict[str, Any] = {"digest": self.digest(labels, key)}
+        result: dict[str, Any] = {"digest": self.digest(labels, key)}
         try:
             truth = masks.decode(mask, answer.shape, labels.truth.mask_labels, indices, len(classes), background)
-            held["pairs"] = masks.count_pairs(truth, answer)
+            result["pairs"] = masks.count_pairs(truth, answer)
         except ValueError as problem:
-            held["problem"] = str(problem)
-        return {self.outcome: held}
+            result["problem"] = str(problem)
+        return {self.outcome: result}
 
     def columns(self, held: Mapping[str, Any]) -> dict[str, Any]:
         if self.outcome not in held:
@@ -565,10 +565,10 @@ class Areas(Classes):
     def rows(
         self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
     ) -> Iterator[dict[str, Any]]:
-        held = outcome.get(self.outcome, {"problem": "no mask is named as this picture"})
-        pairs = held.get("pairs", ())
+        result = outcome.get(self.outcome, {"problem": "no mask is named as this picture"})
+        pairs = result.get("pairs", ())
         columns = {name: [pair[place] for pair in pairs] for place, name in enumerate(masks.PAIR)}
-        yield {"picture": key, "problem": held.get("problem"), **columns}
+        yield {"picture": key, "problem": result.get("problem"), **columns}
 
     def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
         columns = {"picture": "string", "problem": "string", **dict.fromkeys(masks.PAIR, "list<int64>")}
@@ -620,8 +620,8 @@ def kind_of(model: ModelSpec | Adapter | str) -> Classes:
 
 def place_boxes(boxes: Sequence[TrueBox], size: tuple[int, int]) -> tuple[TrueBox, ...]:
     """Return boxes in pixels of a picture of this size, without those that lie outside of it."""
-    every = (box.in_pixels(size) for box in boxes)
-    return tuple(box for box in every if box.box[2] > box.box[0] and box.box[3] > box.box[1])
+    placed = (box.in_pixels(size) for box in boxes)
+    return tuple(box for box in placed if box.box[2] > box.box[0] and box.box[3] > box.box[1])
 
 
 def to_number(label: str | None) -> float | None:
@@ -662,7 +662,7 @@ def _count(number: int, label: str) -> str:
 
 
 def _describe_points(scores: Mapping[str, Estimate]) -> str:
-    return ", ".join(f"{NAMES[name]} {one.points} (95 % interval: {one.range})" for name, one in scores.items())
+    return ", ".join(f"{NAMES[name]} {score.points} (95 % interval: {score.range})" for name, score in scores.items())
 
 
 def _describe_share(one: Estimate) -> str:

@@ -178,8 +178,8 @@ def _type(kind: str) -> Any:
     import pyarrow as pa
 
     inner = kind.removeprefix("list<").removesuffix(">")
-    one = pa.bool_() if inner == "bool" else getattr(pa, inner)()
-    return pa.list_(one) if inner != kind else one
+    inner_type = pa.bool_() if inner == "bool" else getattr(pa, inner)()
+    return pa.list_(inner_type) if inner != kind else inner_type
 
 
 def load(folder: Path) -> Evaluation:

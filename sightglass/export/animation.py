@@ -78,10 +78,10 @@ def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = (
     if method.family not in ("gradient", "eigen"):
         raise Problem(f"{method.name} does not work layer by layer: choose GradCAM, LayerCAM or another quick method.")
     paths = tuple(layers) or _every(explanation)
-    given = adapter.prepare(
+    prepared = adapter.prepare(
         explanation.image.taken(adapter.channels, adapter.spec.id), explanation.options.preprocessing
     )
-    through = Evidence(resident, given, balance(find(resident, paths)))
+    through = Evidence(resident, prepared, balance(find(resident, paths)))
     # One of the targets as the recipe names it; none for the whole picture.
     targets = () if explanation.options.per == "picture" else (explanation.recipe.targets[index],)
     options = replace(explanation.options, layers=paths, targets=targets, scale="own")

@@ -197,10 +197,10 @@ def _fixed(point: Point) -> tuple[int, int]:
 def _letters(out: NDArray[np.uint8], words: Words, front: Colour, back: Colour, around: float) -> NDArray[np.uint8]:
     # Scaled to the width of the browser's letters: DejaVu is wider.
     font: Any = ImageFont.truetype(str(packing.font("DejaVuSans-Bold")), max(6.0, 0.86 * words.size))
-    made = Pillow.fromarray(out)
-    pen = ImageDraw.Draw(made)
+    canvas = Pillow.fromarray(out)
+    pen = ImageDraw.Draw(canvas)
     anchor = {"start": "lm", "middle": "mm", "end": "rm"}[words.anchor]
     for place, line in enumerate(words.lines):
         at = (words.at[0], words.at[1] + place * _LEADING * words.size)
         pen.text(at, line, font=font, fill=front, anchor=anchor, stroke_width=max(1, round(around)), stroke_fill=back)
-    return np.array(made)
+    return np.array(canvas)

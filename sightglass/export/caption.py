@@ -90,15 +90,15 @@ def number(value: float) -> str:
 def bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str], str]:
     """Return the labels at both ends and in the middle of the colour bar, and what they are; `unit`: of a number."""
     many = len(heatmap.layers)
-    own = "scaled to its own maximum"
+    scaling = "scaled to its own maximum"
     if heatmap.signed:
         lowers, raises = label_ends(heatmap.ends, unit)
-        about = "raw value" if heatmap.ends else f"mean of {many} layers, each {own}" if many > 1 else own
+        about = "raw value" if heatmap.ends else f"mean of {many} layers, each {scaling}" if many > 1 else scaling
         return (lowers, "0", raises), about
     if heatmap.ends is not None:
         low, high = heatmap.ends
         return (number(low), number((low + high) / 2), number(high)), "raw value, negative values cut off"
-    return ("0", "0.5", "1"), f"mean of {many} layers, each {own}" if many > 1 else own
+    return ("0", "0.5", "1"), f"mean of {many} layers, each {scaling}" if many > 1 else scaling
 
 
 def label_ends(ends: tuple[float, float] | None, unit: str) -> tuple[str, str]:
@@ -153,8 +153,8 @@ def describe_versions(explanation: Result) -> str:
 def caveats(explanation: Result, index: int) -> list[str]:
     """Return the limitations of a map, each with its level; one line in any case."""
     words = {"serious": "Serious", "caution": "Caution", "note": "Note"}
-    found = [f"{words[finding.level]}: {finding.text}" for finding in diagnose(explanation, index)]
-    return found or ["No limitations found."]
+    texts = [f"{words[finding.level]}: {finding.text}" for finding in diagnose(explanation, index)]
+    return texts or ["No limitations found."]
 
 
 def inside_boxes(explanation: Result, index: int) -> str:
@@ -162,12 +162,12 @@ def inside_boxes(explanation: Result, index: int) -> str:
     numbers = explanation.box_numbers(index)
     if numbers is None:
         return ""
-    own = own_boxes(explanation.options.per, len(explanation.own(index)))
-    which = own.replace("own ", "")
+    words = own_boxes(explanation.options.per, len(explanation.own(index)))
+    which = words.replace("own ", "")
     seal = explanation.known_checks(index)
     what = "The map" if seal is not None and seal.shows else "Evidence"
     return (
-        f"{what} by boxes: {phrases.listing(numbers.describe(own))}; {which} {'is' if which == 'its box' else 'are'} "
+        f"{what} by boxes: {phrases.listing(numbers.describe(words))}; {which} {'is' if which == 'its box' else 'are'} "
         f"{percent(numbers.area)} of the area."
     )
 

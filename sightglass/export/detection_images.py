@@ -36,8 +36,8 @@ def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, box
     """Draw one map over the picture, with its `boxes`."""
     heatmap = explanation.heatmaps[index]
     pixels = _under(explanation, heatmap.content, style, heatmap.kind)
-    own = explanation.own(index) if boxes else ()
-    return _draw_boxes(explanation, pixels, own, chosen=0 if len(own) == 1 else None)
+    predictions = explanation.own(index) if boxes else ()
+    return _draw_boxes(explanation, pixels, predictions, chosen=0 if len(predictions) == 1 else None)
 
 
 def tagger(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> Callable[[bytes, int], bytes]:
@@ -57,10 +57,10 @@ def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = Tru
             Path(name).write_bytes(data)
     """
     stem = file_stem(explanation.image.name.rsplit(".", 1)[0])
-    tagged, found = tagger(explanation, style, boxes=boxes), tagger(explanation, style)
+    tagged, tag_boxed = tagger(explanation, style, boxes=boxes), tagger(explanation, style)
     yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
     boxed = _draw_boxes(explanation, explanation.image.pixels, explanation.predictions)
-    yield f"{stem}_detection.jpg", found(to_jpeg(boxed), 0)
+    yield f"{stem}_detection.jpg", tag_boxed(to_jpeg(boxed), 0)
     yield f"{stem}_gradcam.jpg", tagged(to_jpeg(every_map(explanation, style, boxes=boxes)), 0)
     for i, heatmap in enumerate(explanation.heatmaps):
         name = f"{stem}_{i + 1:02}_{file_stem(heatmap.target.label)}.jpg"
@@ -73,7 +73,7 @@ def _under(explanation: Result, values: NDArray[np.float32], style: Style, kind:
 
 
 def _draw_boxes(
-    explanation: Result, pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None
+    explanation: Result, pixels: NDArray[np.uint8], predictions: Sequence[Prediction], chosen: int | None = None
 ) -> NDArray[np.uint8]:
-    answers = explanation.task.answers(explanation, found)
+    answers = explanation.task.answers(explanation, predictions)
     return draw_marks(pixels, [(answer.marks, plain_text(answer.line)) for answer in answers], chosen=chosen)

@@ -132,8 +132,8 @@ def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[byt
 
 def read(data: bytes) -> Recipe | None:
     """Return the recipe embedded in a file; None where there is no valid one."""
-    found = contents(data)
-    return found.recipe if found is not None else None
+    embedded = contents(data)
+    return embedded.recipe if embedded is not None else None
 
 
 def contents(data: bytes) -> Contents | None:
@@ -150,8 +150,8 @@ def contents(data: bytes) -> Contents | None:
         elif data.startswith(b"\xff\xd8\xff"):
             line, picture = _of_jpeg(data)
         elif data.startswith(b"%PDF-"):
-            if found := [*_PDF.finditer(data)]:
-                line = bytes.fromhex(found[-1][1].decode())
+            if matches := [*_PDF.finditer(data)]:
+                line = bytes.fromhex(matches[-1][1].decode())
         elif (svg := _SVG.search(data)) is not None:
             line = html.unescape(svg[1].decode("utf-8")).encode()
         if not 0 < len(line) <= MAX_TEXT:
@@ -280,8 +280,8 @@ def list_checks(explanation: Result) -> list[Checks | None]:
 
 def add_checks(recipe: Recipe, seals: Sequence[Checks | None]) -> Recipe:
     """Return a recipe that says what came out for the maps that were sealed; `seals`: one for each of its maps."""
-    found = tuple(SavedChecks.of(index, seal) for index, seal in enumerate(seals) if seal is not None)
-    return recipe.model_copy(update={"seals": found}) if found else recipe
+    saved = tuple(SavedChecks.of(index, seal) for index, seal in enumerate(seals) if seal is not None)
+    return recipe.model_copy(update={"seals": saved}) if saved else recipe
 
 
 def checked_recipe(explanation: Result) -> Recipe:

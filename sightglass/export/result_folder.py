@@ -113,22 +113,22 @@ def places(names: Sequence[str], out: Path | None) -> list[Path]:
     if out is not None and len(names) == 1:
         return [out]
     taken: set[str] = set()
-    found = []
+    folders = []
     for name in names:
         base = label_stem(name.rsplit(".", 1)[0])
-        free = next(given for given in (base, *(f"{base}_{i}" for i in range(2, len(names) + 2))) if given not in taken)
+        free = next(name for name in (base, *(f"{base}_{i}" for i in range(2, len(names) + 2))) if name not in taken)
         taken.add(free)
-        found.append((out or Path("explained")) / free)
-    return found
+        folders.append((out or Path("explained")) / free)
+    return folders
 
 
 def check(folder: Path) -> None:
     """Raise ModelProblem if a folder cannot be written to, before minutes of work; it need not exist yet."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise ModelProblem(f"{there} is a file: name a folder to write to.")
-    if not os.access(there, os.W_OK):
-        raise ModelProblem(f"{there} is not writable: name another folder.")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ModelProblem(f"{existing} is a file: name a folder to write to.")
+    if not os.access(existing, os.W_OK):
+        raise ModelProblem(f"{existing} is not writable: name another folder.")
 
 
 def label_stem(label: str) -> str:
@@ -177,8 +177,8 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
         yield f"{name}.png", tagged(to_png(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha)), i)
         if bare:
-            shown = explanation.heatmaps[i]
-            heatmap = render.heatmap_only(shown.values, style.colormap, kind=shown.kind)
+            item = explanation.heatmaps[i]
+            heatmap = render.heatmap_only(item.values, style.colormap, kind=item.kind)
             view = embedded_recipe.view_of(explanation, i)
             yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), checked_recipe(explanation), view)
         if npy:
@@ -257,13 +257,13 @@ def named_arrays(
 ) -> dict[str, NDArray[np.float32]]:
     """Return each map (label, map at the model's input, layers, raw maps) as `top1_cat`, float32 (h, w) in 0..1, and as
     `top1_cat_raw_<layer>`, signed, on the layer's grid."""
-    found = {}
+    by_name = {}
     for i, (label, at_input, layers, raws) in enumerate(maps, 1):
         name = f"top{i}_{label_stem(label)}"
-        found[name] = at_input
+        by_name[name] = at_input
         names = layers if len(layers) == len(raws) else map(str, range(len(raws)))
-        found |= {f"{name}_raw_{layer}": raw for layer, raw in zip(names, raws, strict=True)}
-    return found
+        by_name |= {f"{name}_raw_{layer}": raw for layer, raw in zip(names, raws, strict=True)}
+    return by_name
 
 
 def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:

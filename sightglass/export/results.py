@@ -567,8 +567,8 @@ def map_fields(explanation: Result, index: int) -> Json:
     """Return the fields of `MapResult`."""
     heatmap = explanation.heatmaps[index]
     names = ("method", "layers", "state", "scale", "ends", "signed", "raising", "seen")
-    own = {"label": heatmap.target.label, "raw": heatmap.raw_range, "outside": explanation.outside(index)}
-    return own | {name: getattr(heatmap, name) for name in names}
+    fields = {"label": heatmap.target.label, "raw": heatmap.raw_range, "outside": explanation.outside(index)}
+    return fields | {name: getattr(heatmap, name) for name in names}
 
 
 def model_fields(explanation: Result) -> Json:

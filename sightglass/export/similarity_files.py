@@ -64,15 +64,15 @@ def outline(side: ComparedImage) -> NDArray[np.uint8]:
     (height, width), (x0, y0, x1, y1) = out.shape[:2], (edge * times for edge in side.geometry.extent)
     line, (rows, columns) = max(2, line_width(out.shape)), side.signed.shape
     for sign, colour in ((1, color_tables.FIRST_RGB), (-1, color_tables.SECOND_RGB)):
-        found = contours.segments(sign * side.signed, LEVEL)
-        found[:, ::2] = x0 + found[:, ::2] / columns * (x1 - x0)
-        found[:, 1::2] = y0 + found[:, 1::2] / rows * (y1 - y0)
+        segments = contours.segments(sign * side.signed, LEVEL)
+        segments[:, ::2] = x0 + segments[:, ::2] / columns * (x1 - x0)
+        segments[:, 1::2] = y0 + segments[:, 1::2] / rows * (y1 - y0)
         if sign < 0:
             # A dot in each square of the line, whose pieces come in no order.
-            _, first = np.unique(np.floor(found[:, :2] / (6 * line)), axis=0, return_index=True)
-            found = found[np.sort(first)][:, [0, 1, 0, 1]]
+            _, first = np.unique(np.floor(segments[:, :2] / (6 * line)), axis=0, return_index=True)
+            segments = segments[np.sort(first)][:, [0, 1, 0, 1]]
         halo, ink = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
-        contours.cover([halo, ink], found, [2.2 * line, (1 if sign > 0 else 1.5) * line])
+        contours.cover([halo, ink], segments, [2.2 * line, (1 if sign > 0 else 1.5) * line])
         for plane, tone in ((halo, (255, 255, 255)), (ink, colour)):
             share = plane[..., None] / 255
             out += share * (np.array(tone, np.float32) - out)
@@ -116,8 +116,8 @@ def of_similarity(found: Similarity, context: Context | None, attended: Panels |
 
 def of_methods(every: Sequence[Similarity]) -> File:
     """Return both pictures with their maps by each method, a row each: `methods.jpg`."""
-    panels = [panel for found in every for panel in draw_pair(found)]
-    captions = [f"{side.image.name}, {METHODS[found.method].name}" for found in every for side in found.sides]
+    panels = [panel for result in every for panel in draw_pair(result)]
+    captions = [f"{side.image.name}, {METHODS[result.method].name}" for result in every for side in result.sides]
     return "methods.jpg", _draw_sheet(panels, captions, _title(every[0]))
 
 
@@ -135,10 +135,12 @@ def of_query(number: int, name: str, pairs: Sequence[DrawnPair], right: Sequence
     The query's map is that of its best match. `right`: whether each match shows the query's person, where that is
     known.
     """
-    drawn = [attended or draw_pair(found) for found, attended in pairs]
-    marks = ["right " if one else "wrong " for one in right] or [""] * len(pairs)
-    scores = [f"{i}. {mark}{found.score:.2f}" for i, (mark, (found, _)) in enumerate(zip(marks, pairs, strict=True), 1)]
-    bare = [str(i) for i, (found, attended) in enumerate(pairs, 1) if not attended and found.state != "ok"]
+    drawn = [attended or draw_pair(result) for result, attended in pairs]
+    marks = ["right " if correct else "wrong " for correct in right] or [""] * len(pairs)
+    scores = [
+        f"{i}. {mark}{result.score:.2f}" for i, (mark, (result, _)) in enumerate(zip(marks, pairs, strict=True), 1)
+    ]
+    bare = [str(i) for i, (result, attended) in enumerate(pairs, 1) if not attended and result.state != "ok"]
     title = f"{name}. {ATTENDED if pairs[0][1] else COLOURS}{f'. Without a map: {listing(bare)}' if bare else ''}"
     panels = [drawn[0][0], *(panel for _, panel in drawn)]
     sheet = _draw_sheet(panels, ["query", *scores], title, columns=min(len(panels), COLUMNS))
@@ -223,9 +225,9 @@ def rectangle(grid: CellEdges, cell: tuple[int, int], image: Image) -> tuple[flo
     return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)
 
 
-def _title(found: Similarity, attended: Panels | None = None) -> str:
-    words = ATTENDED if attended else COLOURS if found.state == "ok" else places(found)[0]
-    return f"Similarity {found.score:.2f}. {words}"
+def _title(similarity: Similarity, attended: Panels | None = None) -> str:
+    words = ATTENDED if attended else COLOURS if similarity.state == "ok" else places(similarity)[0]
+    return f"Similarity {similarity.score:.2f}. {words}"
 
 
 def _draw_sheet(panels: Panels, captions: list[str], title: str, columns: int = 2) -> bytes:
@@ -233,11 +235,11 @@ def _draw_sheet(panels: Panels, captions: list[str], title: str, columns: int = 
     return to_jpeg(contact_sheet.grid(panels, captions, columns, height=480, title=plain_text(title), names=True))
 
 
-def _arrays(found: Similarity) -> dict[str, NDArray[np.float32]]:
+def _arrays(similarity: Similarity) -> dict[str, NDArray[np.float32]]:
     """Return each picture's signed map, float32 (h, w) at the model's input size, its raw maps by layer, its embedding,
     and the scores of all pairs of cells."""
-    arrays = {"cells": found.matches.scores}
-    for name, side in zip(("query", "gallery"), found.sides, strict=True):
+    arrays = {"cells": similarity.matches.scores}
+    for name, side in zip(("query", "gallery"), similarity.sides, strict=True):
         arrays |= {name: side.padded, f"{name}_vector": side.vector}
-        arrays |= {f"{name}_raw_{layer}": raw for layer, raw in zip(found.layers, side.raw, strict=True)}
+        arrays |= {f"{name}_raw_{layer}": raw for layer, raw in zip(similarity.layers, side.raw, strict=True)}
     return arrays

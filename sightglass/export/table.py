@@ -58,7 +58,7 @@ def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str
 def _of_map(explanation: Result, index: int) -> Json:
     heatmap = explanation.heatmaps[index]
     boxes, raw = explanation.box_numbers(index), heatmap.raw_range
-    found = {
+    columns = {
         "map": index,
         "label": heatmap.target.label,
         "class": heatmap.target.index,
@@ -73,7 +73,7 @@ def _of_map(explanation: Result, index: int) -> Json:
         **({"raising": heatmap.raising} if heatmap.signed else {}),
     }
     numbers = asdict(boxes) if boxes is not None else {field.name: None for field in fields(BoxNumbers)}
-    return found | _flat(explanation.statistics[index]) | {f"box_{key}": value for key, value in numbers.items()}
+    return columns | _flat(explanation.statistics[index]) | {f"box_{key}": value for key, value in numbers.items()}
 
 
 def _flat(statistics: Statistics) -> Json:

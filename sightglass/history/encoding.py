@@ -73,15 +73,15 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
         inflated = inflate.decompress(data[start + length :], sum(sizes) + 1)
         if len(inflated) != sum(sizes) or not inflate.eof:
             raise ValueError("length")
-        found, at = {}, 0
+        arrays, at = {}, 0
         for (name, kind, shape), size in zip(listed, sizes, strict=True):
             bits = _bits(kind)
             steps = np.frombuffer(inflated, np.uint8, size, at).reshape(bits.itemsize, -1)
             differences = np.ascontiguousarray(steps.T).view(bits).reshape(shape)
             array = np.cumsum(differences, axis=1, dtype=bits).view(kind)
             array.flags.writeable = False
-            found[name], at = array, at + size
-        return found
+            arrays[name], at = array, at + size
+        return arrays
     except (ValueError, KeyError, TypeError, struct.error, zlib.error) as error:
         raise Problem(f"A file of maps is damaged ({error}).") from error
 
@@ -128,19 +128,19 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
         raise Problem(f"There is no map {index}: this explanation has {count}, counted from 0.")
     view, predictions = _view(explanation, index, look or {}, screen), explanation.predictions
     style = visible_style(view)
-    said = describe(explanation, style.hot, index)
-    found = diagnose(explanation, index) if count else explanation.diagnosis
+    description = describe(explanation, style.hot, index)
+    findings = diagnose(explanation, index) if count else explanation.diagnosis
     said_of_proofs, others = proofs.encode(explanation.proofs)
     body = RecordBody(
-        headline=said.headline,
-        title=said.title,
+        headline=description.headline,
+        title=description.title,
         layers=explanation.recipe.layers,
         predictions=predictions,
         labels=tuple(heatmap.target.label for heatmap in explanation.heatmaps),
         index=index,
         score=explanation.task.saved_score(explanation, index),
         statistics=explanation.statistics[index] if count else None,
-        findings=tuple(found),
+        findings=tuple(findings),
         recipe=explanation.recipe,
         view=view,
         notes=explanation.notes,

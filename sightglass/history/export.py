@@ -115,16 +115,16 @@ def _draw(image: Image, item: SavedMap, style: Style, unseen: Unseen = "light") 
 
 def describe(record: Record, maps: Iterable[SavedMap] = ()) -> Json:
     """Return a record as plain values, ready for `sightglass.common.files.to_json`."""
-    found: Json = {"id": record.id} | vars(record)
-    found["created"] = record.created.isoformat()
-    found["predictions"] = [asdict(prediction) for prediction in record.predictions]
-    found["recipe"] = record.checked_recipe
-    found["seals"] = [None if seal is None else seal.summary() for seal in record.seals]
+    document: Json = {"id": record.id} | vars(record)
+    document["created"] = record.created.isoformat()
+    document["predictions"] = [asdict(prediction) for prediction in record.predictions]
+    document["recipe"] = record.checked_recipe
+    document["seals"] = [None if seal is None else seal.summary() for seal in record.seals]
     names = ("label", "score", "method", "layers", "scale", "state", "raw", "seen", "extent", "statistics", "signed")
-    found["maps"] = [
+    document["maps"] = [
         {**{name: getattr(item, name) for name in names}, "looks": plain_text(item.looks)} for item in maps
     ]
-    return found
+    return document
 
 
 def _picture(image: Image) -> tuple[str, bytes]:

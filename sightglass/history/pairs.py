@@ -83,43 +83,43 @@ def encode(found: Similarity, context: Context | None, ranking: Ranking | None) 
     return encoding.EncodedRecord(body, maps, Blob.of(_thumbnail(found), "jpg"), frozenset(), (other,))
 
 
-def _map(found: Similarity, place: int) -> tuple[MapInfo, Blob]:
-    side, grid = found.sides[place], (found.matches.query, found.matches.gallery)[place]
-    sentences = similarity_files.places(found)
+def _map(similarity: Similarity, place: int) -> tuple[MapInfo, Blob]:
+    side, grid = similarity.sides[place], (similarity.matches.query, similarity.matches.gallery)[place]
+    sentences = similarity_files.places(similarity)
     arrays: dict[str, NDArray[Any]] = {"values": np.asarray(side.signed, np.float32)}
     arrays |= {f"raw {layer}": np.asarray(raw, np.float32) for layer, raw in enumerate(side.raw)}
     # The file holds arrays of two axes or three.
     rows_ = {"vector": side.vector, "down": grid.down, "across": grid.across}
     arrays |= {name: np.asarray(array, np.float32)[None] for name, array in rows_.items()}
     if place == 0:
-        arrays["cells"] = np.asarray(found.matches.scores, np.float32)
+        arrays["cells"] = np.asarray(similarity.matches.scores, np.float32)
     info = MapInfo(
         label=side.image.name,
         score=None,
         ends=None,
         geometry=side.geometry,
-        method=found.method,
-        layers=found.layers,
+        method=similarity.method,
+        layers=similarity.layers,
         scale="shared",
-        state=found.state if found.state in ("ok", "no evidence", "not a number") else "flat",
+        state=similarity.state if similarity.state in ("ok", "no evidence", "not a number") else "flat",
         statistics=side.statistics[0],
         looks=sentences[place % len(sentences)],
     )
     return info, Blob.of(encoding.pack(arrays), "maps")
 
 
-def _thumbnail(found: Similarity) -> bytes:
+def _thumbnail(similarity: Similarity) -> bytes:
     """Return both pictures under their maps side by side, at one height, as a JPEG."""
-    pictures = similarity_files.draw_pair(found, unseen="keep")
-    if found.subject != "persons":
-        pictures = [encoding.grey_out(one, side.seen) for one, side in zip(pictures, found.sides, strict=True)]
+    pictures = similarity_files.draw_pair(similarity, unseen="keep")
+    if similarity.subject != "persons":
+        pictures = [encoding.grey_out(tile, side.seen) for tile, side in zip(pictures, similarity.sides, strict=True)]
     drawn = [Pillow.fromarray(pixels) for pixels in pictures]
-    aspects = [one.width / one.height for one in drawn]
+    aspects = [tile.width / tile.height for tile in drawn]
     height = max(1, round((encoding.SIDE - GAP) / sum(aspects)))
     # Two narrow pictures are as high as one alone may be.
     height = min(height, encoding.SIDE)
-    small = [one.resize((max(1, round(height * aspect)), height)) for one, aspect in zip(drawn, aspects, strict=True)]
-    canvas = Pillow.new("RGB", (sum(one.width for one in small) + GAP, height), (encoding.GREY,) * 3)
+    small = [tile.resize((max(1, round(height * aspect)), height)) for tile, aspect in zip(drawn, aspects, strict=True)]
+    canvas = Pillow.new("RGB", (sum(tile.width for tile in small) + GAP, height), (encoding.GREY,) * 3)
     canvas.paste(small[0], (0, 0))
     canvas.paste(small[1], (small[0].width + GAP, 0))
     return to_jpeg(np.asarray(canvas), 80)
@@ -273,7 +273,7 @@ def _answers(one: Record, other: Record) -> str:
 
 def _places(*both: tuple[Record, SavedMap | None]) -> tuple[str, ...]:
     """Return a sentence on where each map is hottest."""
-    found = []
+    sentences = []
     for name, (record, looked) in zip(("first", "second"), both, strict=True):
         if looked is None or not looked.statistics.regions:
             continue
@@ -283,5 +283,5 @@ def _places(*both: tuple[Record, SavedMap | None]) -> tuple[str, ...]:
         part = "of the visible area" if unseen >= CROPPED else "of the picture"
         half = percent(looked.statistics.half_heat_area)
         of = "it" if _shows_else(record) else "its evidence"
-        found.append(f"The {name} ({record.label}) is hottest {place}: half of {of} is on {half} {part}.")
-    return tuple(found)
+        sentences.append(f"The {name} ({record.label}) is hottest {place}: half of {of} is on {half} {part}.")
+    return tuple(sentences)

@@ -325,13 +325,13 @@ def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
     """Return tags in order, without duplicates that differ only in case; raise Problem if there are too many."""
     if isinstance(tags, str):
         raise Problem("Tags must be a list of words.")
-    found: dict[str, str] = {}
+    unique: dict[str, str] = {}
     for text in tags:
         if tag := line(text, MAX_TAG, "A tag"):
-            found.setdefault(tag.casefold(), tag)
-    if len(found) > MAX_TAGS:
-        raise Problem(f"A record has {len(found)} tags: {MAX_TAGS} at most, please.")
-    return tuple(found.values())
+            unique.setdefault(tag.casefold(), tag)
+    if len(unique) > MAX_TAGS:
+        raise Problem(f"A record has {len(unique)} tags: {MAX_TAGS} at most, please.")
+    return tuple(unique.values())
 
 
 def checked_marks(marks: Sequence[Mark]) -> tuple[Mark, ...]:

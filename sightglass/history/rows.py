@@ -63,8 +63,8 @@ def read(kind: type[T], text: str, crc: int) -> T:
     """Decode what `encode` returned; raise ValueError if it is damaged."""
     if not isinstance(text, str) or zlib.crc32(text.encode("utf-8", "surrogatepass")) != crc:
         raise ValueError("the checksum does not match")
-    found: T = _reader(kind).validate_python(json.loads(text))  # type: ignore[arg-type]  # a type is hashable
-    return found
+    value: T = _reader(kind).validate_python(json.loads(text))  # type: ignore[arg-type]  # a type is hashable
+    return value
 
 
 def insert(
@@ -116,8 +116,8 @@ def add_proofs(
     body = replace(body, proofs=tuple(sorted((*kept, *said), key=lambda one: one.index)))
     pairs = zip_longest(seals, body.seals)
     body = replace(body, seals=tuple(now or before for now, before in pairs))
-    if (own := proofs.get(body.index)) is not None and body.statistics is not None:
-        body = replace(body, findings=most_serious_first(add_proof(body.findings, task, body.statistics, own)))
+    if (saved_proof := proofs.get(body.index)) is not None and body.statistics is not None:
+        body = replace(body, findings=most_serious_first(add_proof(body.findings, task, body.statistics, saved_proof)))
     database.execute("UPDATE bodies SET body = ?, crc = ? WHERE n = ?", (*encode(body), n))
     database.executemany("INSERT OR IGNORE INTO uses VALUES (?, ?)", [(blob.name, n) for blob in blobs])
     total = "SELECT coalesce(sum(bytes), 0) FROM uses JOIN files ON name = file WHERE record = ?"
@@ -136,13 +136,13 @@ def annotate(
     `changed`: note and tags (JSON) as columns. `marks`, `since`: see `History.annotate`.
     """
     names = ("picture_name", "model", "method", "body", "crc", "note", "tags", "marks")
-    found = database.execute(f"SELECT n, {', '.join(names)} FROM {TABLES} WHERE id = ?", (id,)).fetchone()
-    if found is None:
+    row = database.execute(f"SELECT n, {', '.join(names)} FROM {TABLES} WHERE id = ?", (id,)).fetchone()
+    if row is None:
         return False
-    n, values = found[0], dict(zip(names, found[1:], strict=True)) | changed
+    n, values = row[0], dict(zip(names, row[1:], strict=True)) | changed
     if marks is not None:
-        there = read_list(Mark, values["marks"]) or ()
-        values["marks"] = marks_json(checked_marks(marks if since is None else merge(there, since, marks)))
+        stored = read_list(Mark, values["marks"]) or ()
+        values["marks"] = marks_json(checked_marks(marks if since is None else merge(stored, since, marks)))
     body: RecordBody | None = None
     with contextlib.suppress(ValueError):
         body = read(RecordBody, values["body"], values["crc"])
@@ -263,25 +263,25 @@ def read_records(store: Store, ids: Sequence[str]) -> RemovedRecords:
 
 
 def _rows(database: sqlite3.Connection, table: str, column: str, n: int) -> list[dict[str, Any]]:
-    found = database.execute(f"SELECT * FROM {table} WHERE {column} = ?", (n,))
-    names = [about[0] for about in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found]
+    cursor = database.execute(f"SELECT * FROM {table} WHERE {column} = ?", (n,))
+    names = [about[0] for about in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 def write_records(database: sqlite3.Connection, removed: RemovedRecords) -> None:
     """Write the rows again, within `Store.writing`; a record that is there again is left as it is."""
     for record in removed.records:
-        (own,) = record["records"]
-        if database.execute("SELECT 1 FROM records WHERE id = ?", (own["id"],)).fetchone():
+        (main_row,) = record["records"]
+        if database.execute("SELECT 1 FROM records WHERE id = ?", (main_row["id"],)).fetchone():
             continue
         # Records are in the order of their numbers; another may have taken this one.
-        taken = database.execute("SELECT 1 FROM records WHERE n = ?", (own["n"],)).fetchone()
-        n = _insert(database, "records", own | {"n": None} if taken else own)
+        taken = database.execute("SELECT 1 FROM records WHERE n = ?", (main_row["n"],)).fetchone()
+        n = _insert(database, "records", main_row | {"n": None} if taken else main_row)
         for table, column in _RECORD_TABLES.items():
             if table != "records":
                 for row in record[table]:
                     _insert(database, table, row | {column: n})
-        search.add(database, n, own["text"], json.loads(own["tags"]))
+        search.add(database, n, main_row["text"], json.loads(main_row["tags"]))
 
 
 def _insert(database: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> int | None:

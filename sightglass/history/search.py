@@ -45,9 +45,9 @@ def where(
 ) -> tuple[str, list[str | int]]:
     """Return the condition and its values. `indexed`: find words by the index, else by LIKE. `span`: first and last
     time at which a record was saved, in microseconds since 1970."""
-    given = {_FILTERS[name]: storable(value) for name, value in filters.items() if value is not None}
-    parts: list[str] = [*given]
-    values: list[str | int] = [*given.values()]
+    criteria = {_FILTERS[name]: storable(value) for name, value in filters.items() if value is not None}
+    parts: list[str] = [*criteria]
+    values: list[str | int] = [*criteria.values()]
     for sign, end in zip((">=", "<"), span, strict=True):
         if end is not None:
             parts.append(f"created {sign} ?")

@@ -185,13 +185,13 @@ class Store:
         Raises Problem where files and rows go beyond `limit` bytes; then nothing is written.
         """
         for attempt in range(TRIES):
-            found = blobs(attempt)
-            ready = self.draft(found)
+            pending = blobs(attempt)
+            ready = self.draft(pending)
             try:
                 with self.writing() as database:
-                    self._check_room(database, found, limit)
-                    self.publish_files(database, found, ready)
-                    write(database, found)
+                    self._check_room(database, pending, limit)
+                    self.publish_files(database, pending, ready)
+                    write(database, pending)
                 return
             except FilesChanged:
                 continue
@@ -213,22 +213,22 @@ class Store:
 
     def draft(self, blobs: Iterable[Blob]) -> dict[str, Path]:
         """Write the missing files under temporary names; `publish_files` renames them."""
-        made: dict[str, Path] = {}
+        drafts: dict[str, Path] = {}
         with self.reported():
             try:
                 self._drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
                 for blob in blobs:
-                    if blob.name in made or self.intact(blob.name):
+                    if blob.name in drafts or self.intact(blob.name):
                         continue
-                    made[blob.name] = draft = self._drafts / secrets.token_hex(16)
+                    drafts[blob.name] = draft = self._drafts / secrets.token_hex(16)
                     with draft.open("xb") as file:
                         file.write(blob.data)
                         file.flush()
                         os.fsync(file.fileno())
             except BaseException:
-                self.drop(made)
+                self.drop(drafts)
                 raise
-        return made
+        return drafts
 
     def drop(self, drafts: dict[str, Path]) -> None:
         for draft in drafts.values():

@@ -72,10 +72,10 @@ class FollowedObject:
         if not near:
             self.missed += 1
             return None
-        _, _, place = max(near, key=lambda one: (one[0], one[1], -one[2]))
-        found = predictions[place]
-        assert found.box is not None
-        self.box, self.missed = found.box, 0
+        _, _, place = max(near, key=lambda overlap: (overlap[0], overlap[1], -overlap[2]))
+        best = predictions[place]
+        assert best.box is not None
+        self.box, self.missed = best.box, 0
         return place
 
     @property
@@ -116,9 +116,9 @@ class Looker:
         target, place, lost = self._target(evidence, predictions, size)
         if target is not None:
             predictions = self._with_followed(predictions, target, evidence)
-        found = None if target is None else self._map(evidence, target, predictions, place)
+        heatmap = None if target is None else self._map(evidence, target, predictions, place)
         milliseconds["maps"] = (time.perf_counter() - start) * 1e3
-        return FrameAnswer(size, predictions, found, place, lost, milliseconds)
+        return FrameAnswer(size, predictions, heatmap, place, lost, milliseconds)
 
     def _target(
         self, evidence: Evidence, predictions: tuple[Prediction, ...], size: tuple[int, int]
@@ -156,13 +156,13 @@ class Looker:
     def _map(
         self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], place: int | None
     ) -> RawMap:
-        made = self.choice.method.run(evidence, [target])
-        raws = tuple(raw[0].cpu().numpy() for raw in made.maps)
+        output = self.choice.method.run(evidence, [target])
+        raws = tuple(raw[0].cpu().numpy() for raw in output.maps)
         state = state_of(raws, evidence.geometry)
         same = [prediction.score for prediction in predictions if prediction.index == target.index]
         score = max(same) if place is None else predictions[place].score
-        shown, layers = (raws, made.layers) if state == "ok" else ((), ())
-        return RawMap(target.label, score, state, shown, layers, evidence.geometry)
+        maps, layers = (raws, output.layers) if state == "ok" else ((), ())
+        return RawMap(target.label, score, state, maps, layers, evidence.geometry)
 
     def _with_followed(
         self, predictions: tuple[Prediction, ...], target: Target, evidence: Evidence
@@ -201,18 +201,18 @@ def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -
         )
     if unknown := sorted(set(given) - set(OPTIONS)):
         raise ModelProblem(f"There is no option {unknown[0]} here: use {', '.join(OPTIONS)}.")
-    found = find_method(method or quick(spec, None))
-    if not found.quick:
+    chosen = find_method(method or quick(spec, None))
+    if not chosen.quick:
         first = METHODS[quick(spec, None)].name
         raise ModelProblem(
-            f"{found.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {first}."
+            f"{chosen.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {first}."
         )
-    options = explainer.options({**given, "method": found.id})
+    options = explainer.options({**given, "method": chosen.id})
     if len(options.vocabulary) > MAX_WORDS:
         raise ModelProblem(
             f"A camera looks for at most {MAX_WORDS} things, not {len(options.vocabulary):,}: give fewer."
         )
-    return LiveChoice(explainer, options, found)
+    return LiveChoice(explainer, options, chosen)
 
 
 def quick(spec: ModelSpec, method: str | None) -> str:

@@ -116,12 +116,12 @@ def parse_message(text: str) -> Json:
     if len(text) > MAX_TEXT:
         raise BadMessage(f"A message in words has at most {MAX_TEXT // 1024} KiB: send shorter ones.")
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("type"), str):
+        document = None
+    if not isinstance(document, dict) or not isinstance(document.get("type"), str):
         raise BadMessage("A message in words is a JSON object with a type: choose or pin.")
-    return found
+    return document
 
 
 def pin(given: Any, classes: int) -> Pin | None:
@@ -157,7 +157,7 @@ def result(made: FrameResult) -> bytes:
 
 def _answer(answer: FrameAnswer) -> Json:
     width, height = answer.size
-    said = [
+    answers = [
         {"label": prediction.label, "index": prediction.index, "score": round(prediction.score, 4)}
         | (
             {}
@@ -167,22 +167,22 @@ def _answer(answer: FrameAnswer) -> Json:
         | ({} if prediction.box is None else {"marks": [{"kind": "polygon", "points": _round(prediction.outline)}]})
         for prediction in answer.predictions
     ]
-    found = None if answer.map is None else _map(answer.map)
-    return {"size": [width, height], "answers": said, "map": found, "place": answer.place, "lost": answer.lost}
+    heatmap = None if answer.map is None else _map(answer.map)
+    return {"size": [width, height], "answers": answers, "map": heatmap, "place": answer.place, "lost": answer.lost}
 
 
 def _round(points: Iterable[tuple[float, float]]) -> list[list[float]]:
     return [[round(x, 1), round(y, 1)] for x, y in points]
 
 
-def _map(made: RawMap) -> Json:
-    geometry = made.geometry
+def _map(raw_map: RawMap) -> Json:
+    geometry = raw_map.geometry
     return {
-        "label": made.label,
-        "score": round(made.score, 4),
-        "state": made.state,
-        "shapes": [list(raw.shape) for raw in made.raws],
-        "offsets": [list(geometry.cell_offset(path)) for path in made.layers],
+        "label": raw_map.label,
+        "score": round(raw_map.score, 4),
+        "state": raw_map.state,
+        "shapes": [list(raw.shape) for raw in raw_map.raws],
+        "offsets": [list(geometry.cell_offset(path)) for path in raw_map.layers],
         "input": list(geometry.input),
         "content": list(geometry.content),
         "extent": [round(edge, 4) for edge in geometry.extent],

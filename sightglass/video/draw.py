@@ -172,9 +172,9 @@ def levels(records: Iterable[Sighting], geometry: Geometry, *, signed: bool = Fa
     """
     counts: dict[tuple[int, int], Counter[int]] = {}
     for record in records:
-        for one in record.shown:
-            if one.raws is not None and 0 < (found := strength(one.raws, geometry, signed=signed)) < math.inf:
-                counts.setdefault(one.series, Counter())[math.ceil(STEPS * math.log2(found) - 1e-9)] += 1
+        for seen in record.shown:
+            if seen.raws is not None and 0 < (level := strength(seen.raws, geometry, signed=signed)) < math.inf:
+                counts.setdefault(seen.series, Counter())[math.ceil(STEPS * math.log2(level) - 1e-9)] += 1
     return {series: 2 ** (_quantile(counted, COMMON) / STEPS) for series, counted in counts.items()}
 
 
@@ -213,12 +213,12 @@ class Painter:
 
     def maps(self, record: Sighting) -> tuple[Drawn, ...]:
         """Return the maps of a frame, scaled."""
-        having = [one for one in record.shown if one.raws is not None]
+        having = [seen for seen in record.shown if seen.raws is not None]
         if not having:
             return ()
-        raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(one.raws or () for one in having), strict=True)]
-        targets = [Target(one.index, one.label) for one in having]
-        made = heatmaps(
+        raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(seen.raws or () for seen in having), strict=True)]
+        targets = [Target(seen.index, seen.label) for seen in having]
+        computed = heatmaps(
             raws,
             targets,
             method=self._method,
@@ -227,12 +227,12 @@ class Painter:
             scale="own",
             signed=self.signed,
         )
-        return tuple(self._scale_map(one, heatmap) for one, heatmap in zip(having, made, strict=True))
+        return tuple(self._scale_map(seen, heatmap) for seen, heatmap in zip(having, computed, strict=True))
 
     def _scale_map(self, seen: Seen, heatmap: Heatmap) -> Drawn:
         level = self.levels.get(seen.series, 0.0)
-        found = strength(seen.raws or (), self.geometry, signed=self.signed) if level > 0 else 0.0
-        share = found / level if level > 0 else 0.0
+        peak = strength(seen.raws or (), self.geometry, signed=self.signed) if level > 0 else 0.0
+        share = peak / level if level > 0 else 0.0
         gain = min(1.0, share) if self.settings.scale == "clip" else 1.0
         return Drawn(seen, heatmap, heatmap.content * np.float32(gain), share)
 
@@ -267,17 +267,17 @@ class Painter:
         return drawn
 
     def _label(self, pixels: Pixels, record: Sighting) -> Pixels:
-        boxed = [one for one in record.shown if one.box is not None]
+        boxed = [seen for seen in record.shown if seen.box is not None]
         if boxed:
-            tracks = [one.track for one in boxed]
+            tracks = [seen.track for seen in boxed]
             # The same colour as its curve: without tracks there is none.
             colors = [rgb_of(track) for track in tracks if track is not None]
-            items = [((box_mark(self._scale(one.box or ())),), _label(one)) for one in boxed]
+            items = [((box_mark(self._scale(seen.box or ())),), _label(seen)) for seen in boxed]
             return draw_marks(pixels, items, colors=colors if len(colors) == len(items) else ())
         if not record.answer:
             return pixels
-        (one,) = record.shown
-        return contact_sheet.add_heading(pixels, plain_text(self._task.caption(one.label, one.score)))
+        (seen,) = record.shown
+        return contact_sheet.add_heading(pixels, plain_text(self._task.caption(seen.label, seen.score)))
 
     def _scale(self, place: Sequence[float]) -> tuple[float, ...]:
         """Return a place in a frame, x y or xyxy, in what is drawn."""
@@ -293,15 +293,15 @@ def _join(contents: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.where(highest >= -lowest, highest, lowest)
 
 
-def _label(one: Seen) -> str:
-    number = "" if one.track is None else f"{one.track} "
-    return plain_text(f"{number}{one.label} {percent(one.score)}")
+def _label(seen: Seen) -> str:
+    number = "" if seen.track is None else f"{seen.track} "
+    return plain_text(f"{number}{seen.label} {percent(seen.score)}")
 
 
 def row(record: Sighting, drawn: Drawn | None, one: Seen) -> Json:
     """Return one row of the timeline: an answer in a frame, and its map in numbers where it has one."""
     box = one.box or (None,) * 4
-    found: Json = {
+    columns: Json = {
         "seconds": round(record.seconds, 4),
         "frame": record.number,
         "answer": one.label,
@@ -312,7 +312,7 @@ def row(record: Sighting, drawn: Drawn | None, one: Seen) -> Json:
         **{k: None if v is None else round(v, 2) for k, v in zip(("x0", "y0", "x1", "y1"), box, strict=True)},
     }
     if drawn is None:
-        return found | dict.fromkeys(MEASURED)
+        return columns | dict.fromkeys(MEASURED)
     numbers = drawn.statistics
     values = (
         drawn.heatmap.state,
@@ -322,7 +322,7 @@ def row(record: Sighting, drawn: Drawn | None, one: Seen) -> Json:
         numbers.half_heat_area,
         numbers.spread,
     )
-    return found | {
+    return columns | {
         name: round(value, 4) if isinstance(value, float) else value
         for name, value in zip(MEASURED, values, strict=True)
     }

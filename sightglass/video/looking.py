@@ -142,17 +142,17 @@ class Looking:
             if self._tracker is None:
                 yield self._with_room(frame, evidence, partial(self._class_record, frame))
             else:
-                found = self._with_room(frame, evidence, self._boxes)
-                made = partial(self._box_record, frame, found=found, tracks=self._tracker.update(found))
-                yield self._with_room(frame, evidence, made)
+                boxes = self._with_room(frame, evidence, self._boxes)
+                explain = partial(self._box_record, frame, found=boxes, tracks=self._tracker.update(boxes))
+                yield self._with_room(frame, evidence, explain)
 
     def _with_room(self, frame: Frame, evidence: Evidence, work: Callable[[Evidence], T]) -> T:
         """Return `work(evidence)`, or that of a pass made anew where the GPU was full."""
-        given = iter((evidence,))
+        passes = iter((evidence,))
 
         def run_once(resident: Resident, _: tuple[str, ...]) -> T:
-            own = next(given, None)
-            return work(self._one_by_one(resident, [frame])[0] if own is None else own)
+            reused = next(passes, None)
+            return work(self._one_by_one(resident, [frame])[0] if reused is None else reused)
 
         return self.explainer.with_oom_fallback(run_once)
 
@@ -166,11 +166,11 @@ class Looking:
         groups = [frames[i : i + self.in_a_pass] for i in range(0, len(frames), self.in_a_pass)]
         tracker = self._tracker
         if tracker is None:
-            made = in_order(groups, self._class_records, pool, self.workers + 1)
-            return [record for group in made for record in group]
+            recorded = in_order(groups, self._class_records, pool, self.workers + 1)
+            return [record for group in recorded for record in group]
         boxed = in_order(groups, self._find_boxes, pool, self.workers + 1)
-        followed = ((*one, tracker.update(one[2])) for one in boxed)
-        return [*in_order(followed, lambda one: self._box_record(*one), pool, self.workers)]
+        followed = ((*entry, tracker.update(entry[2])) for entry in boxed)
+        return [*in_order(followed, lambda entry: self._box_record(*entry), pool, self.workers)]
 
     def _class_records(self, frames: Sequence[Frame]) -> list[Sighting]:
         return [*self._record(frames, self._passes(self._worker(), frames))]
@@ -181,10 +181,10 @@ class Looking:
 
     def _worker(self) -> Resident:
         """Return this thread's own resident: recordings of a pass are kept by thread, so all can share one module."""
-        if (own := getattr(self._own, "resident", None)) is None:
-            own = self._own.resident = self.resident.copy()
-            own.lock = PassLock(own.device)
-        return own
+        if (resident := getattr(self._own, "resident", None)) is None:
+            resident = self._own.resident = self.resident.copy()
+            resident.lock = PassLock(resident.device)
+        return resident
 
     def _prepare(self, resident: Resident, pixels: Pixels) -> ModelInput:
         adapter = resident.adapter
@@ -257,7 +257,7 @@ class Looking:
         if not targets:
             return []
         request = Request(self.options.masks, self.options.head, None, self._cancel)
-        made = self.method.run(evidence, targets, request)
-        self.paths = made.layers
-        layers = [layer.detach().to(torch.float32).cpu().numpy() for layer in made.maps]
+        output = self.method.run(evidence, targets, request)
+        self.paths = output.layers
+        layers = [layer.detach().to(torch.float32).cpu().numpy() for layer in output.maps]
         return [tuple(layer[i] for layer in layers) for i in range(len(targets))]

@@ -331,7 +331,7 @@ class _Run:
         looked, skipped = ended["looked"], ended["skipped"]
         notes = [note] if note else []
         if self.looking.signed:
-            raws = (raw for record in self._smooth(self._saved()) for one in record.shown for raw in one.raws or ())
+            raws = (raw for record in self._smooth(self._saved()) for seen in record.shown for raw in seen.raws or ())
             lowers = any((raw < 0).any() for raw in raws)
             notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * lowers}.")
         if ended.get("cut_off"):
@@ -343,7 +343,7 @@ class _Run:
 
         moments = find_moments(rows(), about.width, about.height, self.looking.task)
         entry = {"key": "whole", "stamp": "", "frames": frames, "looked": looked, "skipped": skipped, "notes": notes}
-        entry["moments"] = [vars(one) for one in moments]
+        entry["moments"] = [vars(moment) for moment in moments]
         head = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
         write_timeline(
             self.folder, draw.COLUMNS, rows, head | {"run": self.facts} | {k: entry[k] for k in list(entry)[2:]}
@@ -353,10 +353,10 @@ class _Run:
         return self._summary(entry)
 
     def _summary(self, entry: Json) -> Summary:
-        found = tuple(Moment(**one) for one in entry["moments"])
+        moments = tuple(Moment(**fields) for fields in entry["moments"])
         took = time.monotonic() - self.started
         numbers = (entry["frames"], entry["looked"], entry["skipped"])
-        return Summary(self.folder, *numbers, took, self.resumed, moments=found, notes=tuple(entry["notes"]))
+        return Summary(self.folder, *numbers, took, self.resumed, moments=moments, notes=tuple(entry["notes"]))
 
 
 def _paint(painter: draw.Painter, over: FrameOver) -> tuple[Frame, Pixels, list[Row]]:
@@ -367,5 +367,5 @@ def _paint(painter: draw.Painter, over: FrameOver) -> tuple[Frame, Pixels, list[
     rows: list[Row] = []
     if measured:
         of = {id(heatmap.seen): heatmap for heatmap in maps}
-        rows = [draw.row(record, of.get(id(one)), one) for one in record.shown]
+        rows = [draw.row(record, of.get(id(seen)), seen) for seen in record.shown]
     return frame, pixels, rows

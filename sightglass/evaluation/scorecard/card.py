@@ -275,10 +275,10 @@ def _check_alike(rows: Sequence[ModelScore]) -> None:
     if len({row.evaluation.task for row in rows}) > 1:
         raise Problem("Detectors and classifiers cannot be compared on one scorecard: choose models of one kind.")
     for row in rows[1:]:
-        for one, other in zip(rows[0].evaluation.pictures, row.evaluation.pictures, strict=True):
-            same = [of.box for of in one.truths] == [of.box for of in other.truths]
-            if one.key != other.key or not same:
-                raise Problem(f"{row.model} was judged by other labels of {one.key}: run both on the same ones.")
+        for picture, other in zip(rows[0].evaluation.pictures, row.evaluation.pictures, strict=True):
+            same = [of.box for of in picture.truths] == [of.box for of in other.truths]
+            if picture.key != other.key or not same:
+                raise Problem(f"{row.model} was judged by other labels of {picture.key}: run both on the same ones.")
 
 
 def _points(share: float) -> str:

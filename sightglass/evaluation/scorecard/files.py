@@ -134,10 +134,10 @@ def _describe_row(row: ModelScore, *, efficient: bool) -> Json:
         **asdict(row.facts),
         "unknown_labels": list(evaluation.unknown),
     }
-    told |= {name: asdict(one) for name, one in [*scores.items()][1:]}
+    told |= {name: asdict(estimate) for name, estimate in [*scores.items()][1:]}
     if row.threshold is not None:
         told |= {
-            "ap_by_class": {name: asdict(one) for name, one in row.metrics.by_class.items()},
+            "ap_by_class": {name: asdict(estimate) for name, estimate in row.metrics.by_class.items()},
             "ap_by_size": dict(row.metrics.by_size),
             "threshold": asdict(row.threshold),
         }

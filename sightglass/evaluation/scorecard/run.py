@@ -53,7 +53,7 @@ def gather(items: Sequence[Item], labels: GroundTruth | None) -> tuple[LabelledP
 
     `labels` None: the folder of a picture is its class. Raises Problem where no picture has labels.
     """
-    found: list[Item] = []
+    labelled: list[Item] = []
     left: list[str] = []
     boxes: dict[str, tuple[TrueBox, ...]] = {}
     named: dict[str, str] = {}
@@ -68,14 +68,14 @@ def gather(items: Sequence[Item], labels: GroundTruth | None) -> tuple[LabelledP
         except Problem as problem:
             left.append(f"{item.key}: {problem}")
             continue
-        found.append(item)
+        labelled.append(item)
         boxes |= {} if of_picture is None else {item.key: of_picture}
         named |= {} if label is None else {item.key: label}
-    if not found and labels is None:
+    if not labelled and labels is None:
         raise Problem("None of the pictures has a label: put them into folders named after classes, or give labels.")
-    if not found:
+    if not labelled:
         raise Problem(UNLABELLED)
-    return LabelledPictures(tuple(found), GroundTruth(boxes, named=named)), left
+    return LabelledPictures(tuple(labelled), GroundTruth(boxes, named=named)), left
 
 
 def score_models(
@@ -117,15 +117,15 @@ def score_runs(
     runs than a scorecard takes, a run without an evaluation, and runs without a common picture.
     """
     check_number([str(folder) for folder in folders])
-    found = [load(folder) for folder in folders]
-    names = [one.called for one in found]
+    evaluations = [load(folder) for folder in folders]
+    names = [evaluation.called for evaluation in evaluations]
     times = Counter(names)
     named = [
-        replace(one, name=name if times[name] == 1 else folder.name)
-        for one, name, folder in zip(found, names, folders, strict=True)
+        replace(evaluation, name=name if times[name] == 1 else folder.name)
+        for evaluation, name, folder in zip(evaluations, names, folders, strict=True)
     ]
     common, left = keep_common(named)
-    return [score(one, _describe_stored(one)) for one in common], (
+    return [score(evaluation, _describe_stored(evaluation)) for evaluation in common], (
         [f"{plural(left, 'picture')} that not every run has."] if left else []
     )
 
@@ -142,7 +142,7 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
     counted: dict[str, set[Box]] = {}
     if len({each.unknown for each in evaluations}) > 1:
         counted = {
-            key: set.intersection(*({truth.box for truth in every[key].truths} for every in by_key)) for key in common
+            key: set.intersection(*({truth.box for truth in keyed[key].truths} for keyed in by_key)) for key in common
         }
 
     def keep(picture: EvaluatedPicture) -> EvaluatedPicture:
@@ -152,8 +152,8 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
         return replace(picture, truths=tuple(truth for truth in picture.truths if truth.box in boxes))
 
     kept = [
-        replace(each, pictures=tuple(keep(every[key]) for key in common))
-        for each, every in zip(evaluations, by_key, strict=True)
+        replace(each, pictures=tuple(keep(keyed[key]) for key in common))
+        for each, keyed in zip(evaluations, by_key, strict=True)
     ]
     return kept, len(set.union(*map(set, by_key))) - len(common)
 
@@ -211,7 +211,7 @@ def evaluate(
             done.append(EvaluatedPicture(item.key, size, found=answers, milliseconds=milliseconds, **placed))
         if tell is not None:
             tell(number + 1, len(usable))
-    done.sort(key=lambda one: one.key)
+    done.sort(key=lambda picture: picture.key)
     threshold = kind.threshold(Options().confidence)
     return Evaluation(explainer.model.id, kind.task, explainer.labels, threshold, tuple(done), labels.unknown)
 
@@ -222,7 +222,7 @@ def _answer(explainer: Explainer, image: Image, options: Options) -> tuple[tuple
     def work(resident: Any, _notes: tuple[str, ...]) -> tuple[tuple[Prediction, ...], float]:
         begun = time.perf_counter()
         evidence, _ = explainer.fresh_evidence(resident, image, options)
-        found = decode(evidence, options)
-        return found, (time.perf_counter() - begun) * 1e3
+        predictions = decode(evidence, options)
+        return predictions, (time.perf_counter() - begun) * 1e3
 
     return explainer.with_oom_fallback(work)

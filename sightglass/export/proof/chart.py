@@ -169,11 +169,11 @@ def chart(proof: Proof, way: Way, filling: str = "") -> Chart:
 
     It ends at the next 5, 10 or 20 % above all scores of all fillings.
     """
-    found = lines(proof)
-    most = max(0.01, *(score for line in found for score in (*line.hidden, *line.kept)))
+    all_lines = lines(proof)
+    most = max(0.01, *(score for line in all_lines for score in (*line.hidden, *line.kept)))
     unit = 0.2 if most > 0.4 else 0.1 if most > 0.1 else 0.05
-    shown = tuple(line for line in found if filling in ("", line.filling))
-    return Chart(way, shown, min(1.0, math.ceil(most / unit - 1e-9) * unit), unit)
+    selected = tuple(line for line in all_lines if filling in ("", line.filling))
+    return Chart(way, selected, min(1.0, math.ceil(most / unit - 1e-9) * unit), unit)
 
 
 def dashes(name: str, width: float) -> list[float]:
@@ -183,8 +183,8 @@ def dashes(name: str, width: float) -> list[float]:
 
 def stroke(name: str, width: float) -> dict[str, str]:
     """Return the attributes of a curve's line in SVG."""
-    found = {"stroke": INKS[name], "stroke-width": f"{width:g}"}
-    return found | ({"stroke-dasharray": " ".join(f"{each:g}" for each in dashes(name, width))} if DASHES[name] else {})
+    style = {"stroke": INKS[name], "stroke-width": f"{width:g}"}
+    return style | ({"stroke-dasharray": " ".join(f"{each:g}" for each in dashes(name, width))} if DASHES[name] else {})
 
 
 def draw_chart(page: FPDF, drawn: Chart, frame: ChartFrame, at: Point, pen: Pen) -> None:
@@ -258,8 +258,8 @@ def slides(pixels: NDArray[np.uint8], content: NDArray[np.float32]) -> Slides:
     soft, mean = draw_fillings(pixels, (content.shape[0], content.shape[1]))
     scale = min(1.0, MAX_SIDE / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    shown = pixels if scale == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return Slides(to_jpeg(shown, QUALITY), to_jpeg(soft, QUALITY), mean, size, levels(places))
+    reduced = pixels if scale == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return Slides(to_jpeg(reduced, QUALITY), to_jpeg(soft, QUALITY), mean, size, levels(places))
 
 
 def levels(places: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -270,8 +270,8 @@ def levels(places: NDArray[np.float32]) -> NDArray[np.uint8]:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         places = cv2.resize(places, size, interpolation=cv2.INTER_AREA)
     # Half a pixel's share keeps a rank that is a whole number of levels from falling below it in float32.
-    found = np.floor(places.astype(np.float64) * LEVELS + 0.5 * LEVELS / (height * width))
-    return np.asarray(found.clip(0, LEVELS - 1), np.uint8)
+    ranks = np.floor(places.astype(np.float64) * LEVELS + 0.5 * LEVELS / (height * width))
+    return np.asarray(ranks.clip(0, LEVELS - 1), np.uint8)
 
 
 def draw_fillings(seen: NDArray[np.uint8], grid: tuple[int, int]) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
@@ -291,8 +291,8 @@ def shares(proof: Proof, *, detects: bool, every: bool = False) -> str:
 
     `detects`: the target is a box.
     """
-    found = {"necessity": _necessity(proof, detects=detects), "sufficiency": _sufficiency(proof)}
-    words = "; ".join(text for name, text in found.items() if is_shown(name, every=every))
+    sentences = {"necessity": _necessity(proof, detects=detects), "sufficiency": _sufficiency(proof)}
+    words = "; ".join(text for name, text in sentences.items() if is_shown(name, every=every))
     return f"{words[0].upper()}{words[1:]}." if words else ""
 
 

@@ -54,8 +54,8 @@ def recipe(explanation: Result, index: int, proof: Proof | None = None) -> Recip
     `proof`: by default the explanation's own.
     """
     proof = proof or explanation.proofs.get(index)
-    made = checked_recipe(explanation)
-    return made if proof is None else made.model_copy(update={"prove": settings(index, proof)})
+    checked = checked_recipe(explanation)
+    return checked if proof is None else checked.model_copy(update={"prove": settings(index, proof)})
 
 
 def summary(explanation: Result, index: int, proof: Proof) -> Json:
@@ -66,8 +66,8 @@ def summary(explanation: Result, index: int, proof: Proof) -> Json:
 def fields(explanation: Result, index: int, proof: Proof) -> Json:
     """Return the fields of `results.ProofResult` for a proof of a map of an explanation."""
     heatmap, model = explanation.heatmaps[index], explanation.model
-    made = recipe(explanation, index, proof)
-    return describe(proof, explanation.image.name, model.task, heatmap, explanation.statistics[index], made)
+    saved_recipe = recipe(explanation, index, proof)
+    return describe(proof, explanation.image.name, model.task, heatmap, explanation.statistics[index], saved_recipe)
 
 
 def describe(proof: Proof, picture: str, task: str, item: Any, statistics: Statistics, recipe: Recipe) -> Json:
@@ -140,7 +140,7 @@ def _curves(axes: Axes, proof: Proof, way: str) -> None:
         # Matplotlib takes the lengths by the line's width.
         style = (0, dashes(name, 1))
         axes.plot(shares, mean, linestyle=style, color=INKS[name], linewidth=1.1, label=CONTROLS[name])
-    scores = [score for curve in proof.curves for one in _PANELS for score in getattr(curve, one).score.tolist()]
+    scores = [score for curve in proof.curves for panel in _PANELS for score in getattr(curve, panel).score.tolist()]
     axes.set_xlim(0, 100)
     axes.set_ylim(min(0.0, *scores), max(*scores, 0.01) * 1.05)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")

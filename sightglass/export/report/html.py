@@ -53,7 +53,7 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
     """
     if not explanations:
         raise Problem("There is nothing to report: give at least one explanation.")
-    one = explanations[0]
+    first = explanations[0]
     data = {
         "views": [_pictures(explanation) for explanation in explanations],
         "colormaps": {known.name: base64_text(lut(known.name).tobytes()) for known in colormaps()},
@@ -65,7 +65,7 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
         "export/report/html.html",
         ["export/report/page.css", "export/report/html.css"],
         "export/report/html.js",
-        title=title or _title(one, index),
+        title=title or _title(first, index),
         # "<" would let the data end the element that holds it.
         data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
         count=plural(len(explanations), "explanation"),
@@ -190,12 +190,12 @@ def _chart(proof: Proof) -> str:
 
 
 def _without_map(explanation: Result) -> list[Prediction]:
-    own = {(p.index, p.anchor) for i in range(len(explanation.heatmaps)) for p in explanation.own(i)}
+    mapped = {(p.index, p.anchor) for i in range(len(explanation.heatmaps)) for p in explanation.own(i)}
     classes = {heatmap.target.index for heatmap in explanation.heatmaps}
     return [
         p
         for p in explanation.predictions
-        if (p.index, p.anchor) not in own and (p.box is not None or p.index not in classes)
+        if (p.index, p.anchor) not in mapped and (p.box is not None or p.index not in classes)
     ]
 
 
@@ -214,14 +214,14 @@ def _half_lines(explanation: Result, index: int, size: tuple[int, int]) -> list[
     return paths
 
 
-def _half_line(explanation: Result, found: contours.Segments, shape: tuple[int, ...], size: tuple[int, int]) -> str:
+def _half_line(explanation: Result, segments: contours.Segments, shape: tuple[int, ...], size: tuple[int, int]) -> str:
     """Return the path of segments in the cells of a map of this shape."""
     x0, y0, x1, y1 = explanation.evidence.geometry.extent
     (height, width), scale = shape, size[0] / explanation.image.width
-    found[:, ::2] = (x0 + found[:, ::2] / width * (x1 - x0)) * scale
-    found[:, 1::2] = (y0 + found[:, 1::2] / height * (y1 - y0)) * scale
+    segments[:, ::2] = (x0 + segments[:, ::2] / width * (x1 - x0)) * scale
+    segments[:, 1::2] = (y0 + segments[:, 1::2] / height * (y1 - y0)) * scale
     words, at = [], None
-    for a, b, c, d in found.tolist():
+    for a, b, c, d in segments.tolist():
         words.append(f"L{c:.1f} {d:.1f}" if (a, b) == at else f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}")
         at = (c, d)
     return "".join(words)
@@ -230,12 +230,12 @@ def _half_line(explanation: Result, found: contours.Segments, shape: tuple[int, 
 def _boxes(explanation: Result, scale: float) -> list[dict[str, str]]:
     """Return a detector's boxes, each with the indices of the maps that are about it."""
     owners: dict[tuple[int, int | None], list[str]] = {}
-    every = {(p.index, p.anchor): p for p in explanation.predictions if p.box is not None}
+    by_key = {(p.index, p.anchor): p for p in explanation.predictions if p.box is not None}
     for i in range(len(explanation.heatmaps)):
         for p in explanation.own(i):
-            every.setdefault((p.index, p.anchor), p)
+            by_key.setdefault((p.index, p.anchor), p)
             owners.setdefault((p.index, p.anchor), []).append(str(i))
-    answers = explanation.task.answers(explanation, list(every.values()))
+    answers = explanation.task.answers(explanation, list(by_key.values()))
     return [
         {
             "maps": " ".join(owners.get(key, [])),
@@ -244,6 +244,6 @@ def _boxes(explanation: Result, scale: float) -> list[dict[str, str]]:
             "y": f"{max(0.0, p.box[1]) * scale + 15:.1f}",
             "text": answer.line,
         }
-        for (key, p), answer in zip(every.items(), answers, strict=True)
+        for (key, p), answer in zip(by_key.items(), answers, strict=True)
         if p.box is not None
     ]

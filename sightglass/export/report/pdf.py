@@ -119,9 +119,12 @@ def _pictures(page: FPDF, explanation: Explanation, index: int, colormap: str) -
     stacked = ratio > 2.4
     wide = min(_WIDTH if stacked else (_WIDTH - _GAP) / 2, _TALL * ratio)
     high, top = wide / ratio, page.get_y()
-    own, style = explanation.own(index), Style(colormap=colormap)
+    marked, style = explanation.own(index), Style(colormap=colormap)
     overlay = caption.overlay(explanation.heatmaps[index], explanation.image, MAX_SIDE, style)
-    both = (caption.reduce(explanation.image.pixels, MAX_SIDE), explanation.predictions or own), (overlay, own)
+    both = (
+        (caption.reduce(explanation.image.pixels, MAX_SIDE), explanation.predictions or marked),
+        (overlay, marked),
+    )
     for i, (drawn, boxes) in enumerate(both):
         left = _EDGE if stacked else _EDGE + (_WIDTH - 2 * wide - _GAP) / 2 + i * (wide + _GAP)
         _image(page, _marked(explanation, drawn, boxes), left, top + (i * (high + 2) if stacked else 0), wide, high)

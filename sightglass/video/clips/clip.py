@@ -199,15 +199,15 @@ class Clip:
     def at(self, seconds: float) -> Frame | None:
         """Return the frame that is shown at a time since the start of the clip; None behind its end."""
         for back in (MAX_SHOWN, seconds + 1):
-            found = None
+            last = None
             for frame in self.frames(max(0.0, seconds - back)):
                 if frame.seconds > seconds + 1e-3:
                     break
-                found = frame
+                last = frame
             else:
-                return found
-            if found is not None:
-                return found
+                return last
+            if last is not None:
+                return last
         return None
 
     def _order_frames(self, container: Any) -> Iterator[tuple[int, Any]]:
@@ -244,11 +244,11 @@ class Clip:
             if packet is None:
                 return
             try:
-                found = packet.decode()
+                decoded = packet.decode()
             except (av.FFmpegError, ValueError):
                 self.skipped += 1
                 continue
-            for frame in found:
+            for frame in decoded:
                 if frame.is_corrupt:
                     self.skipped += 1
                 elif frame.width * frame.height > MAX_PIXELS:

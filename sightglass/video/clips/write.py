@@ -119,21 +119,21 @@ def _set_up(stream: Any, codec: str, time_base: Fraction) -> None:
 
 def _read_sound(source: Any, file: Any, origin: Fraction, within: Range) -> tuple[Iterator[Any], str]:
     """Return the packets of the clip's sound, copied where an MP4 takes them, and a note where it does not."""
-    given = source.streams.audio[0]
-    if given.codec_context.name in COPIED:
-        stream = file.add_stream_from_template(given)
-        stream.time_base = given.time_base
-        return _copy(source, given, stream, origin, within), ""
-    rate = given.codec_context.sample_rate or 44_100
+    sound = source.streams.audio[0]
+    if sound.codec_context.name in COPIED:
+        stream = file.add_stream_from_template(sound)
+        stream.time_base = sound.time_base
+        return _copy(source, sound, stream, origin, within), ""
+    rate = sound.codec_context.sample_rate or 44_100
     stream = file.add_stream("aac", rate=rate)
-    note = f"The sound ({given.codec_context.name}) was encoded again as AAC, which an MP4 takes."
-    return _encode(source, given, stream, origin, within), note
+    note = f"The sound ({sound.codec_context.name}) was encoded again as AAC, which an MP4 takes."
+    return _encode(source, sound, stream, origin, within), note
 
 
-def _copy(source: Any, given: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
-    offset = round(origin / given.time_base)
-    for packet in _whole(source.demux(given)):
-        if not _inside(packet.pts * given.time_base, within):
+def _copy(source: Any, sound: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
+    offset = round(origin / sound.time_base)
+    for packet in _whole(source.demux(sound)):
+        if not _inside(packet.pts * sound.time_base, within):
             continue
         packet.pts, packet.dts = packet.pts - offset, packet.dts - offset
         packet.stream = stream
@@ -145,8 +145,8 @@ def _inside(at: Fraction, within: Range) -> bool:
     return (within[0] is None or at >= within[0]) and (within[1] is None or at < within[1])
 
 
-def _encode(source: Any, given: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
-    for packet in _whole(source.demux(given)):
+def _encode(source: Any, sound: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
+    for packet in _whole(source.demux(sound)):
         try:
             frames = packet.decode()
         except (av.FFmpegError, ValueError):
@@ -194,14 +194,14 @@ def film(video: Path, into: Path, kind: str, within: tuple[float, float] = (0.0,
     begin, end = max(0.0, within[0]), within[1]
     gif, per_second = kind == "gif", 100 if kind == "gif" else 1000
     with av.open(str(video)) as source:
-        given: Any = source.streams.video[0]
-        seconds = float((given.duration or 0) * given.time_base)
-        pictures = _thin(source.decode(given), FILM_RATE[kind], begin, min(end, begin + FILM_SECONDS))
+        track: Any = source.streams.video[0]
+        seconds = float((track.duration or 0) * track.time_base)
+        pictures = _thin(source.decode(track), FILM_RATE[kind], begin, min(end, begin + FILM_SECONDS))
         if (first := next(pictures, None)) is None:
             raise ModelProblem(f"There is no frame to make a {NAMES[kind]} of: choose another range.")
         with atomic_write(into) as draft, av.open(str(draft), "w", format=kind) as file:
             stream: Any = file.add_stream("gif" if gif else "libwebp_anim", rate=25 if gif else 100)
-            stream.width, stream.height = fit_size(given.width, given.height, FILM_SIDE)
+            stream.width, stream.height = fit_size(track.width, track.height, FILM_SIDE)
             stream.pix_fmt = "pal8" if gif else "yuv420p"
             stream.options = {} if gif else {"quality": "80", "loop": "0"}
             stream.time_base = stream.codec_context.time_base = Fraction(1, per_second)
