@@ -286,9 +286,7 @@ def detection_answer(explanation: Explanation, request: DetectRequest, settings:
     """Return the same with the classes that were asked for and not found."""
     # For single detections a number means a box.
     single = explanation.options.per == "detection"
-    classes = [
-        target for target in request.targets if isinstance(target, str) or (isinstance(target, int) and not single)
-    ]
+    classes = [item for item in request.targets if isinstance(item, str) or (isinstance(item, int) and not single)]
     missing = [plain_text(candidate.words) for candidate in find_missed(explanation, classes)]
     return DetectionAnswer(**_fields(explanation, request, settings), missing=missing)
 

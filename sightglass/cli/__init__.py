@@ -170,9 +170,7 @@ def _say_usage(error: Any) -> str:
         if sentence := (removed.OPTIONS | _WITHOUT).get(option):
             return sentence
         word = option.lstrip("-")
-        known = {
-            name.lstrip("-"): name for param in error.ctx.command.params for name in param.opts if name[:2] == "--"
-        }
+        known = {name.lstrip("-"): name for opt in error.ctx.command.params for name in opt.opts if name[:2] == "--"}
         meant = [name for name in known if len(word) > 2 and word in name] or nearest(word, known, cutoff=0.7)
         message = f"There is no option {option}{f': did you mean {known[meant[0]]}?' if meant else ''}"
     elif (match := re.search(r"Input should be a valid (integer|number).*", message, re.DOTALL)) is not None:

@@ -162,10 +162,7 @@ def requirements(extra: str | None) -> list[Requirement]:
 def _lacking(requirement: Requirement) -> str:
     """Return what is wrong with a requirement here, or nothing."""
     name, specifier = requirement.name, requirement.specifier
-    here = next(
-        (distribution.version for end in ("", "-headless") for distribution in metadata.distributions(name=name + end)),
-        None,
-    )
+    here = next((dist.version for end in ("", "-headless") for dist in metadata.distributions(name=name + end)), None)
     if here is None:
         return f"{name} is not installed"
     return "" if specifier.contains(here, prereleases=True) else f"{name} is {here} and should be {specifier}"

@@ -180,13 +180,9 @@ def _own_flags(options: Any, verb: str) -> list[tuple[str, Any, Any]]:
     """Return the parameters of a verb for the fields of a dataclass: name, type and default."""
     hints = get_type_hints(options, include_extras=True)
     return [
-        (
-            flag.name,
-            Annotated[hints[flag.name], flag.metadata["option"]] if flag.metadata else hints[flag.name],
-            flag.default,
-        )
-        for flag in fields(options)
-        if verb in (flag.metadata.get("verbs") or [verb])
+        (opt.name, Annotated[hints[opt.name], opt.metadata["option"]] if opt.metadata else hints[opt.name], opt.default)
+        for opt in fields(options)
+        if verb in (opt.metadata.get("verbs") or [verb])
     ]
 
 

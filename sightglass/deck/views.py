@@ -180,10 +180,7 @@ def notes(explanation: Explanation, index: int) -> str:
     """Return what a speaker should know: how the map was made, and what limits it."""
     # A proof that it has is heard in these.
     return "\n".join(
-        (
-            _describe_map(explanation, index),
-            *(without_emphasis(item.text) for item in diagnose(explanation, index)),
-        )
+        (_describe_map(explanation, index), *(without_emphasis(item.text) for item in diagnose(explanation, index)))
     )
 
 

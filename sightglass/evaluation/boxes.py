@@ -278,8 +278,5 @@ def find_threshold(matches: Sequence[Sequence[BoxMatch]], objects: int) -> Thres
     best = ends[int(f1.argmax())]
     lower = float(scores[best + 1]) if best + 1 < len(scores) else 0.0
     return Threshold(
-        (float(scores[best]) + lower) / 2,
-        float(f1.max()),
-        float(true[best] / count[best]),
-        float(true[best] / objects),
+        (float(scores[best]) + lower) / 2, float(f1.max()), float(true[best] / count[best]), float(true[best] / objects)
     )

@@ -107,11 +107,7 @@ def _read_coco(path: Path) -> GroundTruth:
     used: set[str] = set()
     for place, row in enumerate(rows, 1):
         try:
-            name, label, shape = (
-                names[row["image_id"]],
-                classes[row["category_id"]],
-                row["segmentation"],
-            )
+            name, label, shape = names[row["image_id"]], classes[row["category_id"]], row["segmentation"]
         except (KeyError, TypeError):
             problems.append(LabelProblem(path.name, place, "it needs a picture, a category and a segmentation"))
             continue

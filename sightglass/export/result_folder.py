@@ -269,9 +269,7 @@ def named_arrays(
 def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     """Yield a sheet with the first map by each quick method."""
     names = [method.id for method in list_methods(explanation.evidence.resident) if method.quick]
-    panels = [
-        result.overlay(0, colormap=style.colormap, alpha=style.alpha) for result in explanation.with_methods(*names)
-    ]
+    panels = [item.overlay(0, colormap=style.colormap, alpha=style.alpha) for item in explanation.with_methods(*names)]
     captions = [METHODS[name].name_for(explanation.model.task) for name in names]
     sheet = contact_sheet.grid(
         [explanation.image.pixels, *panels],

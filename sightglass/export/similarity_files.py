@@ -135,12 +135,10 @@ def of_query(number: int, name: str, pairs: Sequence[DrawnPair], right: Sequence
     The query's map is that of its best match. `right`: whether each match shows the query's person, where that is
     known.
     """
-    drawn = [attended or draw_pair(result) for result, attended in pairs]
+    drawn = [attended or draw_pair(pair) for pair, attended in pairs]
     marks = ["right " if correct else "wrong " for correct in right] or [""] * len(pairs)
-    scores = [
-        f"{i}. {mark}{result.score:.2f}" for i, (mark, (result, _)) in enumerate(zip(marks, pairs, strict=True), 1)
-    ]
-    bare = [str(i) for i, (result, attended) in enumerate(pairs, 1) if not attended and result.state != "ok"]
+    scores = [f"{i}. {mark}{pair.score:.2f}" for i, (mark, (pair, _)) in enumerate(zip(marks, pairs, strict=True), 1)]
+    bare = [str(i) for i, (pair, attended) in enumerate(pairs, 1) if not attended and pair.state != "ok"]
     title = f"{name}. {ATTENDED if pairs[0][1] else COLOURS}{f'. Without a map: {listing(bare)}' if bare else ''}"
     panels = [drawn[0][0], *(panel for _, panel in drawn)]
     sheet = _draw_sheet(panels, ["query", *scores], title, columns=min(len(panels), COLUMNS))

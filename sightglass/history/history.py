@@ -121,13 +121,7 @@ class History:
         return self._keep(found.query.image, found.model, found.method, encoded, note, tags)
 
     def _keep(
-        self,
-        image: Image,
-        model: ModelSpec,
-        method: str,
-        entry: encoding.EncodedRecord,
-        note: str,
-        tags: Sequence[str],
+        self, image: Image, model: ModelSpec, method: str, entry: encoding.EncodedRecord, note: str, tags: Sequence[str]
     ) -> Record:
         store, note, tags = self._store, checked_note(note), checked_tags(tags)
         columns = {
@@ -222,8 +216,7 @@ class History:
             condition, values = search.where(text, filters, indexed=indexed, span=span)
             count = ", count(*) OVER ()" if text else ""
             hits = database.execute(
-                f"SELECT n{count} FROM records WHERE {condition} ORDER BY {by} LIMIT ? OFFSET ?",
-                (*values, most, start),
+                f"SELECT n{count} FROM records WHERE {condition} ORDER BY {by} LIMIT ? OFFSET ?", (*values, most, start)
             ).fetchall()
             if count and hits:
                 # Text is searched once; without it both queries use an index.

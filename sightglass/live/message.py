@@ -158,14 +158,10 @@ def result(made: FrameResult) -> bytes:
 def _answer(answer: FrameAnswer) -> Json:
     width, height = answer.size
     answers = [
-        {"label": prediction.label, "index": prediction.index, "score": round(prediction.score, 4)}
-        | (
-            {}
-            if prediction.box is None
-            else {"box": [round(edge, 1) for edge in prediction.box], "anchor": prediction.anchor}
-        )
-        | ({} if prediction.box is None else {"marks": [{"kind": "polygon", "points": _round(prediction.outline)}]})
-        for prediction in answer.predictions
+        {"label": p.label, "index": p.index, "score": round(p.score, 4)}
+        | ({} if p.box is None else {"box": [round(edge, 1) for edge in p.box], "anchor": p.anchor})
+        | ({} if p.box is None else {"marks": [{"kind": "polygon", "points": _round(p.outline)}]})
+        for p in answer.predictions
     ]
     heatmap = None if answer.map is None else _map(answer.map)
     return {"size": [width, height], "answers": answers, "map": heatmap, "place": answer.place, "lost": answer.lost}

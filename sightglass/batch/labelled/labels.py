@@ -37,10 +37,8 @@ FILE, MASKS = "ground_truth.json", "ground_truth_masks.zip"
 
 def match_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> RunLabels:
     """Return labels under the names of a model's classes, as matched or as a person corrected them."""
-    entries = list_names(truth, classes, corrections)
-    return RunLabels(
-        truth, {label.folder: label.classes for label in entries if label.classes or label.folder in corrections}
-    )
+    rows = list_names(truth, classes, corrections)
+    return RunLabels(truth, {row.folder: row.classes for row in rows if row.classes or row.folder in corrections})
 
 
 def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> list[FolderLabel]:

@@ -121,10 +121,7 @@ def _pictures(page: FPDF, explanation: Explanation, index: int, colormap: str) -
     high, top = wide / ratio, page.get_y()
     marked, style = explanation.own(index), Style(colormap=colormap)
     overlay = caption.overlay(explanation.heatmaps[index], explanation.image, MAX_SIDE, style)
-    both = (
-        (caption.reduce(explanation.image.pixels, MAX_SIDE), explanation.predictions or marked),
-        (overlay, marked),
-    )
+    both = ((caption.reduce(explanation.image.pixels, MAX_SIDE), explanation.predictions or marked), (overlay, marked))
     for i, (drawn, boxes) in enumerate(both):
         left = _EDGE if stacked else _EDGE + (_WIDTH - 2 * wide - _GAP) / 2 + i * (wide + _GAP)
         _image(page, _marked(explanation, drawn, boxes), left, top + (i * (high + 2) if stacked else 0), wide, high)
