@@ -97,7 +97,7 @@ class RequestLog:
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """Raise ApiProblem, 422, for a parameter in the address that the route does not have."""
+    """Raise ApiProblem, 422, for an unknown query parameter."""
     route: APIRoute = request.scope["route"]
     if not route.include_in_schema or route.path == "/api/metrics":
         return
@@ -167,7 +167,7 @@ def _name(route: APIRoute) -> str:
 
 
 def list_middleware() -> list[Middleware]:
-    """Return what stands before the routes, outermost first."""
+    """Return the middleware, outermost first."""
     sites = [site.rstrip("/") for site in settings().api_origins]
     cors: dict[str, Any] = {
         "allow_origins": sites,

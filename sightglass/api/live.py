@@ -63,7 +63,7 @@ async def live(socket: WebSocket) -> None:
 
 
 async def _refuse(socket: WebSocket, code: int, sentence: str) -> None:
-    """Say what is wrong and close."""
+    """Send a problem and close the connection."""
     # The other side may be gone already.
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await socket.send_text(json.dumps({"type": "problem", "sentence": sentence, "fatal": True}))
@@ -158,7 +158,7 @@ class _Session:
             raise message.BadMessage("A message in words is of type choose or pin.")
 
     async def _choose(self, name: str | None, method: str | None, options: Json, turn: int) -> None:
-        """Load a model and look with it; frames wait meanwhile."""
+        """Load a model for the next frames; frames wait meanwhile."""
         self.viewer.turn(None)
         try:
             choice = await run_in_threadpool(self._chosen, name, method, options)

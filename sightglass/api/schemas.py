@@ -64,7 +64,7 @@ class ApiRules:
 
     @staticmethod
     def from_environment(**given: Any) -> ApiRules:
-        """Return the settings of the environment, overridden by `given` values that are not None; raise Problem."""
+        """Return the environment's settings, overridden by `given` values. Raises Problem."""
         environment = settings()
         values: Json = {
             "max_bytes": int(environment.api_mb * MIB),
@@ -79,7 +79,7 @@ class ApiRules:
 
 
 def decode_picture(given: Any) -> bytes:
-    """Return the bytes of a picture file from base64 or a data URL; bytes stay as they are. Raises ValueError."""
+    """Decode a picture file from base64 or a data URL. Raises ValueError."""
     if isinstance(given, bytes):
         return given
     if not isinstance(given, str):
@@ -150,7 +150,7 @@ class _Request(BaseModel):
     image: Picture
 
     def engine_options(self) -> Json:
-        """Return the options that are set, as keyword arguments for an Explainer."""
+        """Return the set options as keyword arguments for an Explainer."""
         options = {name: value for name in OFFERED if (value := getattr(self, name, None)) not in (None, ())}
         if "method" in options:
             options["method"] = method(options["method"]).id

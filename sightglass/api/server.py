@@ -270,7 +270,7 @@ class Readiness:
         self._failure, self._failed_at = "", 0.0
 
     def warmed(self) -> None:
-        """Note that the default model has made a map."""
+        """Record the default model's first map."""
         self._warm = True
 
     def problem(self) -> str | None:
@@ -304,7 +304,7 @@ class Readiness:
 
 
 def warm(explainer: Explainer) -> None:
-    """Explain one picture: the first pass finds the layers and takes several times as long as later ones."""
+    """Explain one picture: the first pass takes several times longer."""
     # Some models find nothing in a grey picture, or need words to look for.
     with contextlib.suppress(Problem):
         explainer(image.Image(np.full((64, 64, 3), 128, np.uint8), "warm"), top_k=1)

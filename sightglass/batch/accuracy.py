@@ -109,7 +109,7 @@ class ConfusionMatrix:
 def name_answers(
     labels: Sequence[str | None], answers: Sequence[str | None], meant: Mapping[str, Collection[str]]
 ) -> list[tuple[str, str] | None]:
-    """Return each picture's true class and its answer, the same name where it is right; None where it is not counted.
+    """Return each picture's (class, answer), equal where right; None where not counted.
 
     `meant`: the classes that each label counts as, none for one that is not counted. A label of one class is named by
     that class, one of several `bus (2 classes)`; a wrong answer by the label that counts it, else by its class.
@@ -147,7 +147,7 @@ def measure(truths: Sequence[str], answers: Sequence[str]) -> Accuracy:
 
 
 def count_confusions(truths: Sequence[str], answers: Sequence[str], most: int = MOST) -> ConfusionMatrix:
-    """Return the matrix of the `most` classes with most wrong answers; of few classes it has all."""
+    """Return the confusion matrix of the `most` most confused classes."""
     pairs = Counter(zip(truths, answers, strict=True))
     wrong: Counter[str] = Counter()
     for (truth, answer), count in pairs.items():
@@ -170,7 +170,7 @@ def count_confusions(truths: Sequence[str], answers: Sequence[str], most: int = 
 
 
 def of_frame(frame: pd.DataFrame) -> Accuracy | None:
-    """Return the accuracy of a run's table (`analysis.load`); None where no picture is labelled."""
+    """Return the accuracy of a run's table; None without labels."""
     counted = frame[frame["truth"].notna()]
     return measure(list(counted["truth"]), list(counted["answer"])) if len(counted) else None
 
@@ -182,7 +182,7 @@ def confusions_of_frame(frame: pd.DataFrame) -> ConfusionMatrix:
 
 
 def pictures_in(frame: pd.DataFrame, matrix: ConfusionMatrix, truth: str, answer: str) -> pd.DataFrame:
-    """Return the rows of a run's table that a cell of its confusion matrix counts."""
+    """Return the table rows of one confusion-matrix cell."""
     of = frame[frame["truth"].eq(truth)]
     return of[~of["answer"].isin(matrix.answers)] if answer == OTHERS else of[of["answer"].eq(answer)]
 
@@ -201,7 +201,7 @@ def rows(found: Accuracy, most: int | None = None) -> list[tuple[str, ...]]:
 
 
 def summarise(frame: pd.DataFrame) -> Json:
-    """Return all numbers of a run's table as JSON, shares with the ends of their intervals; empty without labels."""
+    """Return all accuracy numbers of a run as JSON."""
     if (scores := of_frame(frame)) is None:
         return {}
 

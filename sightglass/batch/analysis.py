@@ -53,7 +53,7 @@ COARSE = 16
 
 
 def group(nearest: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Return the group (n,) of each map by spectral clustering of its neighbours (`unusual`).
+    """Group maps (n,) by spectral clustering of their neighbours.
 
     The eigengap sets the number of groups.
     """
@@ -131,7 +131,7 @@ class Group:
 
 
 def load(folder: Path, second: Path | None = None) -> Frame:
-    """Return one row a picture; with a second model's results also `disagreement` and that model's predictions.
+    """Return one row a picture, with `disagreement` for a second model.
 
     `labelled`: by the labels that were given, else by the folder. `truth`, `answer`: the class that this means
     (`labels`), and the prediction in the same words;
@@ -174,7 +174,7 @@ def _first(frame: Frame) -> Frame:
 
 
 def _disagreement(first: Any, second: Any) -> float:
-    """Return 1 - IoU of the hottest fifths of two models' maps over what both saw; NaN if one has no map."""
+    """Return 1 - IoU of two maps' hottest fifths; NaN without both."""
     if not (first["cells"] and second["cells"]):
         return float("nan")
     edges = []
@@ -199,7 +199,7 @@ def cells(data: bytes) -> Maps:
 
 
 def order(frame: Frame, order: str) -> Frame:
-    """Sort by one of `ORDERS`, rows without a number last; unchanged if there is no such column."""
+    """Sort by one of `ORDERS`, rows without a number last."""
     column, rising = ORDERS[order]
     if column not in frame:
         return frame
@@ -251,7 +251,7 @@ class NumberErrors:
 
 
 def measure_errors(errors: Sequence[float]) -> NumberErrors:
-    """Return the mean and the median of absolute errors, the mean with the interval of redrawn pictures (percentiles).
+    """Return the mean and median absolute error, with the mean's interval.
 
     `errors`: number minus true number, of one picture at least.
 
@@ -266,7 +266,7 @@ def measure_errors(errors: Sequence[float]) -> NumberErrors:
 
 
 def measure_numbers(frame: Frame) -> NumberErrors | None:
-    """Return how far a model's numbers are from the true ones; None without labels, and of other models."""
+    """Return a regression model's errors; None without labels or for classifiers."""
     errors = frame["error"].dropna() if "error" in frame else ()
     return measure_errors(list(errors)) if len(errors) else None
 
@@ -299,7 +299,7 @@ def farthest(frame: Frame, most: int = 12) -> tuple[Frame, str]:
 
 
 def compare_confused(frame: Frame, truth: str, answer: str, pictures: Frame) -> list[Group]:
-    """Return the mean map of the `pictures` of one class that got another's answer, and those of both where right."""
+    """Return mean maps of confused pictures and of right ones."""
     right = frame[frame["wrong"].eq(False) & frame["truth"].isin((truth, answer))]
     with_map = pictures[pictures["cells"].notna()]
     mistaken = [] if with_map.empty else [Group(f"{truth} as {answer}", with_map, _mean(with_map))]
@@ -307,7 +307,7 @@ def compare_confused(frame: Frame, truth: str, answer: str, pictures: Frame) -> 
 
 
 def classes(frame: Frame, by: str = "predicted") -> list[Group]:
-    """Return the mean map of each predicted class (of each folder: `by` labelled), the most frequent first."""
+    """Return the mean map of each class, most frequent first."""
     with_map = frame[frame["cells"].notna() & frame[by].notna()]
     groups = [Group(str(name), part, _mean(part)) for name, part in with_map.groupby(by, sort=True)]
     return sorted(groups, key=lambda group: -group.count)
@@ -322,7 +322,7 @@ def _mean(frame: Frame) -> Maps:
 
 
 def odd(frame: Frame) -> tuple[Frame, list[Group]]:
-    """Return `unusual(frame)` with `group`, and the groups of similar maps, the largest first.
+    """Return `unusual(frame)` with a `group` column, and the groups.
 
     After SpRAy (Lapuschkin et al. 2019, doi:10.1038/s41467-019-08987-4): maps are made small, and grouped by the
     spectrum of their neighbourhood; a group of its own may be a trick that the model has learnt.
@@ -343,7 +343,7 @@ def unusual(frame: Frame) -> Frame:
 
 
 def _find_neighbours(frame: Frame) -> tuple[Frame, Any]:
-    """Return the rows of `unusual`, and which are the neighbours of each; None for too few maps to group."""
+    """Return the rows of `unusual` and each one's neighbours, or None."""
     rows = frame[frame["cells"].notna()].copy()
     rows["oddness"] = np.nan
     if len(rows) < RANKED:
@@ -362,7 +362,7 @@ def _find_neighbours(frame: Frame) -> tuple[Frame, Any]:
 
 
 def pack(folder: Path, to: Path) -> Path:
-    """Write all results of a run to a .zip, atomically and uncompressed: pictures do not get smaller."""
+    """Write all results of a run to an uncompressed .zip, atomically."""
     files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file() and not path.name.startswith("."))
     names = (table.PARQUET, table.CSV, table.PROBLEMS, labels.FILE, labels.TAGS_FILE)
     tables = [folder / name for name in names if (folder / name).is_file()]
@@ -373,7 +373,7 @@ def pack(folder: Path, to: Path) -> Path:
 
 
 def pack_some(folder: Path, pictures: Collection[str]) -> bytes:
-    """Return a .zip of these pictures under their maps, their raw maps, and their rows of the table."""
+    """Return a .zip of these pictures' overlays, raw maps and rows."""
     table_rows = load(folder)
     some = table_rows[table_rows["picture"].isin(pictures)]
     out = io.BytesIO()

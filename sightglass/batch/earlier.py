@@ -93,7 +93,7 @@ _ADAPTER = TypeAdapter(RunFacts)
 
 
 def describe_source(source: Any) -> RunOrigin | None:
-    """Return where pictures come from; None for what only this process has, such as uploads."""
+    """Return a serialisable picture source; None for uploads."""
     paths = [source] if isinstance(source, str | os.PathLike) else source
     if not (isinstance(paths, Sequence) and paths and all(isinstance(path, str | os.PathLike) for path in paths)):
         return None
@@ -101,7 +101,7 @@ def describe_source(source: Any) -> RunOrigin | None:
 
 
 def name_model(model: str | Explainer, origin: RunOrigin) -> str | None:
-    """Return the name by which a run finds its model again; None for one that only this process has."""
+    """Return a model's persistent name; None for an in-memory model."""
     named = origin.model or (model if isinstance(model, str) else model.model.id)
     if catalog.is_file(named):
         return named if remote_file.is_address(named) else str(catalog.model_file(named))
@@ -116,13 +116,13 @@ def write_facts(store: Local | RemoteFolder, facts: RunFacts) -> None:
 
 
 def unreadable(folder: Path | str) -> ModelProblem:
-    """Return the problem of a run whose facts cannot be read."""
+    """Return the problem of a run with unreadable facts."""
     name = printable(Path(folder).name)
     return ModelProblem(f"The notes of the run {name} cannot be read: choose its pictures again to go on.")
 
 
 def read_facts(store: Local | RemoteFolder) -> RunFacts | None:
-    """Return the facts of a run; None where there are none. Raises ModelProblem where they cannot be read."""
+    """Return a run's facts, or None; raise ModelProblem for unreadable ones."""
     data = store.get(FILE)
     if data is None:
         return None
@@ -142,7 +142,7 @@ def read_facts(store: Local | RemoteFolder) -> RunFacts | None:
 
 
 def _restore_tuples(value: Any) -> Any:
-    """Return options with tuples where JSON has lists, as choices are compared with them."""
+    """Return options with tuples in place of JSON's lists."""
     if isinstance(value, dict):
         return {name: _restore_tuples(item) for name, item in value.items()}
     return tuple(map(_restore_tuples, value)) if isinstance(value, list) else value
@@ -166,7 +166,7 @@ class EarlierRun:
 
 
 def list_runs(base: Path) -> list[EarlierRun]:
-    """Return the newest runs with results in folders of `base`, the one that ran last first."""
+    """Return the runs below `base`, newest first."""
     times: dict[Path, float] = {}
     # The folder is missing until the first run.
     with contextlib.suppress(OSError):
@@ -200,7 +200,7 @@ def _read_run(folder: Path) -> EarlierRun:
 
 
 def _find_second(folder: Path, first: RunFacts) -> RunFacts:
-    """Return the facts of a second model's run; those of the first, with nothing done, before it began."""
+    """Return the second model's facts, by default the first's without progress."""
     with contextlib.suppress(ModelProblem, OSError):
         if (facts := read_facts(output.Local(folder))) is not None:
             return facts

@@ -86,21 +86,21 @@ class Journal:
         return start
 
     def add(self, outcomes: list[Outcome]) -> None:
-        """Append the outcomes of a batch, which then counts as done."""
+        """Append a batch's outcomes; from then on they are done."""
         with self._lock:
             start = self._write(outcomes)
             for place, entry in enumerate(outcomes):
                 self.done[entry["key"]] = (entry["stamp"], start, place)
 
     def forget(self) -> None:
-        """Drop all outcomes, so that everything is done again."""
+        """Drop all outcomes."""
         with self._lock:
             self.done.clear()
             os.ftruncate(self._file, 0)
             self._write({"settings": self._settings})
 
     def outcomes(self, keys: list[str]) -> Iterator[Outcome]:
-        """Yield the outcomes of these pictures, as far as they are done; neighbours share one read of their line."""
+        """Yield the finished outcomes of these pictures."""
         last, line = -1, []
         with self._path.open("rb") as file:
             for key in keys:
@@ -119,7 +119,7 @@ class Journal:
 
 
 def settings_of(folder: Path) -> Json:
-    """Return the settings of the results in a folder; raise ModelProblem if there are none."""
+    """Return the settings of a result folder; raise ModelProblem without any."""
     try:
         _, line = next(_lines(folder / NAME))
         recorded: Json = json.loads(line)["settings"]
@@ -129,7 +129,7 @@ def settings_of(folder: Path) -> Json:
 
 
 def stamps_of(folder: Path) -> dict[str, str]:
-    """Return the stamp of each picture that a run into a folder has done, also one that was killed; none without."""
+    """Return the stamps of a run's finished pictures."""
     done: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         for start, line in _lines(folder / NAME):
@@ -139,7 +139,7 @@ def stamps_of(folder: Path) -> dict[str, str]:
 
 
 def _list_former(recipe: Json) -> Iterator[Json]:
-    """Return a recipe as earlier versions wrote it, which is the same run."""
+    """Return equal recipes in the formats of earlier versions."""
     # Maps of the pictures' gradients, which need captum, are new.
     versions = {name: version for name, version in recipe.get("versions", {}).items() if name != "captum"}
     yield recipe | {"versions": versions}
@@ -171,7 +171,7 @@ def _lock_file(file: int, folder: Path) -> None:
 
 
 def differing(found: Any, settings: Json) -> str:
-    """Return the names of the settings that differ."""
+    """Return the names of differing settings."""
     before = found.get("settings", {}) if isinstance(found, dict) else {}
 
     def flat(value: Json) -> Json:

@@ -45,7 +45,7 @@ def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def correct(folder: Path, changes: Matches) -> None:
-    """Keep corrections beside the table of a run; raise ModelProblem for a class that its model lacks."""
+    """Save corrections beside a run's table; raise ModelProblem for unknown classes."""
     known = table.classes(folder)
     # Before the run, and in results of an earlier version, nothing says which classes the model knows.
     named = {name: [find_class(text, known) if known else text for text in texts] for name, texts in changes.items()}
@@ -54,19 +54,19 @@ def correct(folder: Path, changes: Matches) -> None:
 
 
 def find_class(name: str, known: Sequence[str]) -> str:
-    """Return the class of `known` that a person named, by its name or a synonym; raise ModelProblem for none."""
+    """Return a known class by name or synonym; raise ModelProblem."""
     equal = sorted(match([name], known).get(name, ()))
     return name if name in equal else equal[0] if len(equal) == 1 else known[class_index(name, known)]
 
 
 def find_matches(frame: pd.DataFrame, folder: Path) -> dict[str, frozenset[str]]:
-    """Return the classes that each folder's name in a table means, as matched or as corrected; none: not counted."""
+    """Return each folder's classes in a table, matched or corrected."""
     counts = dict.fromkeys(map(str, frame["labelled"].dropna().unique()), 0)
     return {label.folder: frozenset(label.classes) for label in list_labels(counts, _classes(frame, folder), folder)}
 
 
 def find_labels(frame: pd.DataFrame, folder: Path) -> list[FolderLabel]:
-    """Return what each folder's name counts as: those that are not counted first, then by name."""
+    """Return each folder's label, uncounted ones first."""
     counts = frame.drop_duplicates("picture")["labelled"].value_counts()
     return list_labels({str(name): int(count) for name, count in counts.items()}, _classes(frame, folder), folder)
 
@@ -74,7 +74,7 @@ def find_labels(frame: pd.DataFrame, folder: Path) -> list[FolderLabel]:
 def list_labels(
     counts: Mapping[str, int], known: Sequence[str], folder: Path | None = None, said: Matches | None = None
 ) -> list[FolderLabel]:
-    """Return what folders count as, also before a run: those that are not counted first, then by name.
+    """Return folder labels, uncounted ones first, then by name.
 
     `counts`: the pictures of each folder. `known`: the model's classes. What a person said is beside the table in
     `folder`, or it is `said`.
@@ -127,7 +127,7 @@ def read_tags(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def read_tags_of_pictures(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the tags of each picture that has any."""
+    """Return the tags of all tagged pictures."""
     by_picture: dict[str, tuple[str, ...]] = {}
     for tag, pictures in sorted(read_tags(folder).items()):
         for picture in pictures:
@@ -136,7 +136,7 @@ def read_tags_of_pictures(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def change_tag(folder: Path, tag: str, pictures: Iterable[str], *, there: bool) -> None:
-    """Give pictures a tag, or take it from them; raise Problem for a tag without letters, or of too many."""
+    """Add or remove a tag of pictures. Raises Problem."""
     # Commas separate the tags of a picture.
     tag = " ".join(tag.replace(",", " ").split())
     if not tag or len(tag) > LONGEST_TAG:

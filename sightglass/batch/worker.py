@@ -167,7 +167,7 @@ class Work:
         }
 
     def for_worker(self) -> Work:
-        """Return the instance for one more worker, with its own lock if workers run the model at the same time."""
+        """Return a copy for another worker, with its own lock."""
         if not self.parallel:
             return self
         # Recordings of a pass are kept by thread (explain/evidence/evidence.py), so that all can share one module.
@@ -177,7 +177,7 @@ class Work:
         return worker_copy
 
     def process(self, batch: Sequence[Item]) -> list[journal.Outcome]:
-        """Explain each picture and write its files; return the outcomes. Raises Cancelled if the run was stopped."""
+        """Explain a batch, write its files, return outcomes. Raises Cancelled."""
         outcomes: dict[str, journal.Outcome] = {}
         for part in self._open(batch, outcomes):
             for item, explanation in zip(part, self._explain(list(part.values())), strict=True):
@@ -201,7 +201,7 @@ class Work:
     def _test(
         self, rows: list[records.Row], explanation: Explanation
     ) -> tuple[list[records.Row], tuple[Checks | None, ...]]:
-        """Return the rows with the columns of each map's proof and seal, as far as they are made, and the seals."""
+        """Add proof and check columns to the rows; return the checks."""
         checks: tuple[Checks | None, ...] = ()
         if not (self.prove or self.seal):
             return rows, checks
@@ -218,7 +218,7 @@ class Work:
         return rows, checks
 
     def _open(self, batch: Sequence[Item], outcomes: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
-        """Yield the decoded pictures in parts that fit the memory; report unreadable ones in `found`."""
+        """Yield decoded pictures in parts; report unreadable ones in `outcomes`."""
         part: dict[Item, Image] = {}
         for item in batch:
             try:
@@ -254,7 +254,7 @@ class Work:
         return [*self._explain(images[:half]), *self._explain(images[half:])]
 
     def _explain_one(self, image: Image) -> Explanation | Problem:
-        """Explain one picture on its own: with a detector, a slow method, or after a failure in a batch."""
+        """Explain one picture by itself."""
         options = self.given
         if self.stop.is_set():
             raise Cancelled
@@ -274,7 +274,7 @@ class Work:
 
 
 def processor_cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of usable processor cores."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -339,6 +339,6 @@ class ThreadEngine:
 
 
 def _widen(rows: list[records.Row], each: list[records.Row], columns: Iterable[str]) -> list[records.Row]:
-    """Return the rows with more columns, those of each map; a picture without a map has one row, without values."""
+    """Return the rows with added columns, by map."""
     nothing: list[records.Row] = [dict.fromkeys(columns)]
     return [row | more for row, more in zip(rows, each or nothing, strict=True)]

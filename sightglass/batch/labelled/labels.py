@@ -36,13 +36,13 @@ FILE, MASKS = "ground_truth.json", "ground_truth_masks.zip"
 
 
 def match_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> RunLabels:
-    """Return labels under the names of a model's classes, as matched or as a person corrected them."""
+    """Return labels under a model's class names, matched or corrected."""
     rows = list_names(truth, classes, corrections)
     return RunLabels(truth, {row.folder: row.classes for row in rows if row.classes or row.folder in corrections})
 
 
 def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> list[FolderLabel]:
-    """Return what each label counts as, and in how many pictures it is: those without a class first."""
+    """Return each label's classes and pictures, unmatched labels first."""
     counts = Counter(label for picture in truth.pictures.values() for label in {box.label for box in picture})
     counts.update(truth.named.values())
     # How many masks show a label would take all of them to be decoded.
@@ -51,7 +51,7 @@ def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches)
 
 
 def describe_unmatched(names: Sequence[FolderLabel], corrections: Matches) -> str:
-    """Return which labels do not count because they mean no class of the model; empty where each means one.
+    """Return the labels without a class of the model, as text.
 
     `names`: of `list_names`. `corrections`: a label that a person said not to count is none of them.
     """
@@ -59,7 +59,7 @@ def describe_unmatched(names: Sequence[FolderLabel], corrections: Matches) -> st
 
 
 def label_by_folders(folders: Mapping[str, str], classes: Sequence[str], corrections: Matches) -> RunLabels | None:
-    """Return the labels that folders are; None where none is a class of the model. `folders`: of each picture."""
+    """Return labels by folder name; None without a matching class."""
     truth = GroundTruth({}, (), folders)
     names = list_names(truth, classes, corrections)
     named = {label.folder: label.classes for label in names}
@@ -67,7 +67,7 @@ def label_by_folders(folders: Mapping[str, str], classes: Sequence[str], correct
 
 
 def name_pictures(folder: Path, keys: Sequence[str]) -> list[str | None] | None:
-    """Return the label of each picture of a run as a whole; None where no labels were given.
+    """Return each picture's label; None for a run without labels.
 
     A detector's labels are boxes, so that no picture has one.
     """
@@ -78,7 +78,7 @@ def name_pictures(folder: Path, keys: Sequence[str]) -> list[str | None] | None:
 
 
 def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:
-    """Write the labels beside the table of a run, for when it is resumed."""
+    """Write the labels beside a run's table, for resuming."""
     boxes = {
         name: [(box.label, *box.box, box.crowd, box.relative) for box in boxes_of_picture]
         for name, boxes_of_picture in labels.pictures.items()
@@ -97,7 +97,7 @@ def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:
 
 
 def read_labels(store: Local | RemoteFolder) -> GroundTruth | None:
-    """Return the labels beside the table of a run; None where there are none, or they are damaged."""
+    """Return the labels beside a run's table; None without valid ones."""
     if (data := store.get(FILE)) is None:
         return None
     try:
@@ -124,7 +124,7 @@ def _read_masks(store: Local | RemoteFolder, keys: Sequence[str]) -> dict[str, b
 
 
 def find_lacking(kind: Classes, labels: RunLabels, items: Sequence[Item], journal: Journal) -> set[str]:
-    """Return the keys of pictures that were explained without labels, or with others."""
+    """Return the keys of pictures explained with other labels."""
     digests = {item.key: digest for item in items if (digest := kind.digest(labels, item.key)) is not None}
     return {
         outcome["key"]
@@ -141,7 +141,7 @@ def write_evaluation(
     labels: RunLabels | None,
     facts: EvaluationFacts,
 ) -> None:
-    """Write the evaluation beside the table of a run; without labels that of a classifier by its class folders.
+    """Write the evaluation beside a run's table.
 
     Where there are no labels at all, none is left.
     """
@@ -159,7 +159,7 @@ def write_evaluation(
 
 
 def evaluate_folders(folder: Path) -> None:
-    """Write a classifier's evaluation by its class folders again, once a person corrected what one counts as.
+    """Write a classifier's evaluation by folders again, after a correction.
 
     It is made of the run's table, without its model. A run with labels of its own, or of a detector, is left as it is.
     """
@@ -183,7 +183,7 @@ def evaluate_folders(folder: Path) -> None:
 
 
 def _find_facts(folder: Path) -> EvaluationFacts | None:
-    """Return what holds for all pictures of a run, also of one without an evaluation; None of an unknown model."""
+    """Return a run's evaluation facts; None for an unknown model."""
     if (about := stored.read_facts(folder)) is not None:
         return about
     try:

@@ -76,7 +76,7 @@ class EvaluationSummary:
         return kind_of(self.task).describe_right(self.right, self.objects, self.threshold)
 
     def list_classes(self) -> list[tuple[str, str, str]]:
-        """Return the classes, the worst first: each with its number and its interval."""
+        """Return (name, number, interval) of each class, worst first."""
         classes = sorted(self.by_class.items(), key=lambda item: (math.isnan(item[1].value), item[1].value, item[0]))
         return [(name, score.points, score.range) for name, score in classes]
 
@@ -91,7 +91,7 @@ class EvaluationSummary:
         return [(error.name, f"{error.count:,}", error.meaning) for error in self.errors]
 
     def to_json(self) -> Json:
-        """Return it as plain values, None where there is no number, with its headline."""
+        """Return plain values and the headline; nan becomes None."""
         told = {
             "errors": {error.id: error.count for error in self.errors},
             "problems": [list(problem) for problem in self.problems],
@@ -103,7 +103,7 @@ _ADAPTER = TypeAdapter(EvaluationSummary)
 
 
 def summarise(report: ErrorReport) -> EvaluationSummary:
-    """Return how well answers fit labels; AP ranks all boxes, all else counts those from the threshold on."""
+    """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
     evaluation, kind = report.evaluation, kind_of(report.evaluation.task)
     metrics = kind.measure_fit(evaluation)
     return EvaluationSummary(
@@ -122,7 +122,7 @@ def summarise(report: ErrorReport) -> EvaluationSummary:
 
 
 def _sum_up_pixels(folder: Path) -> EvaluationSummary:
-    """Return how well a run's segmentations fit their masks; raise Problem where they cannot be read."""
+    """Summarise a segmentation run; raise Problem for an unreadable one."""
     from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
 
     try:
@@ -173,7 +173,7 @@ def load(folder: Path) -> EvaluationSummary:
 
 
 def find_kept(folder: Path) -> EvaluationSummary | None:
-    """Return what is kept of the evaluation that is there; None where it has not been summed up yet."""
+    """Return the stored summary of the current evaluation, or None."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads((folder / FILE).read_bytes())
         if kept["of"] == _stamp(folder):
@@ -191,7 +191,7 @@ def _stamp(folder: Path) -> list[int]:
 
 
 def _from_json(value: Any) -> Any:
-    """Return plain values with nan where JSON has no number."""
+    """Return plain values with nan in place of null."""
     if isinstance(value, dict):
         return {name: _from_json(item) for name, item in value.items()}
     return math.nan if value is None else value
@@ -216,7 +216,7 @@ class EvaluatedRun:
 
 
 def list_runs() -> list[EvaluatedRun]:
-    """Return the runs with labels that the current person made on the dashboard, the newest first."""
+    """Return the current person's labelled runs, newest first."""
     runs = []
     # The folder is missing until the first run.
     with contextlib.suppress(OSError):
@@ -230,5 +230,5 @@ def list_runs() -> list[EvaluatedRun]:
 
 
 def find_run(id: str) -> EvaluatedRun | None:
-    """Return a run of the current person by its id; None where there is no such."""
+    """Return the current person's run of this id, or None."""
     return next((run for run in list_runs() if run.id == id), None)

@@ -45,7 +45,7 @@ class _Try:
     """Workers that ended over them."""
 
     def repeat(self) -> list[_Try]:
-        """Return what is to be tried after one more worker has ended."""
+        """Return the batches to retry after a worker's end."""
         if self.deaths + 1 < DEATHS or len(self.items) == 1:
             return [_Try(self.items, self.deaths + 1)]
         # One by one, to find the picture that ends them.
@@ -87,7 +87,7 @@ class RayEngine:
 
     @cached_property
     def _cluster(self) -> tuple[bool, dict[str, float]]:
-        """Join or start the cluster; return whether it is a local one, and its resources."""
+        """Join or start the cluster; return (is local, resources)."""
         is_local = self.stack.enter_context(cluster(self.address, self.workers or processor_cores()))
         return is_local, library().cluster_resources()
 
