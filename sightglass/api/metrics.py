@@ -110,7 +110,7 @@ def count_explained(model: ModelSpec, method: str) -> None:
 
 
 def _public(model: ModelSpec) -> str:
-    """Return a model's public name; `own` for a visitor's model."""
+    """Return a model's public name; OWN for a visitor's model."""
     return model.id if everybodys(model) else OWN
 
 

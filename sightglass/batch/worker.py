@@ -201,7 +201,7 @@ class Work:
     def _test(
         self, rows: list[records.Row], explanation: Explanation
     ) -> tuple[list[records.Row], tuple[Checks | None, ...]]:
-        """Add proof and check columns to the rows; return the checks."""
+        """Return the rows with proof and check columns, and the checks."""
         checks: tuple[Checks | None, ...] = ()
         if not (self.prove or self.seal):
             return rows, checks

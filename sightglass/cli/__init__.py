@@ -44,7 +44,7 @@ def print_versions(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the versions that maps depend on.")] = False,
 ) -> None:
-    """Print versions, or help where no verb is given."""
+    """Print versions, or help without a verb."""
     if version:
         typer.echo("\n".join(f"{name} {number}" for name, number in recipe.versions().items()))
     else:
@@ -79,7 +79,7 @@ _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif|ppm|npy)$", re
 
 
 def _as_here(words: list[str]) -> list[str]:
-    """Return arguments as other programs write them in the form of this one: `--target_layers a b c`, `--out-dir`."""
+    """Rename other programs' flags to ours: `--target_layers a b c`, `--out-dir`."""
     renamed: list[str] = []
     layers = False
     # There --image is an option.
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(words: list[str]) -> Any:
-    """Return the program, whose help has the rare options too where --help-all asks for them."""
+    """Return the program; show rare options for --help-all."""
     program: Any = typer.main.get_command(app)
     if MORE in words:
         words[:] = ["--help" if word == MORE else word for word in words]
@@ -164,7 +164,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _say_usage(error: Any) -> str:
-    """Return the sentence about wrong usage: options that contain the word first, and none that only sounds alike."""
+    """Return the sentence about wrong usage, with a suggestion."""
     message = str(error.format_message()).strip().rstrip(".")
     if option := getattr(error, "option_name", ""):
         if sentence := (removed.OPTIONS | _WITHOUT).get(option):

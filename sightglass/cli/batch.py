@@ -165,7 +165,7 @@ def batch(
 def _find_earlier(
     folder: str, options: BatchOptions, context: typer.Context
 ) -> tuple[RunOrigin, cli.EngineOptions, BatchOptions]:
-    """Return the pictures and options of an earlier run; raise ModelProblem where there is none in a folder.
+    """Return an earlier run's pictures and options; raise ModelProblem without one.
 
     Options that say how the work is done, and not what, may be given anew.
     """
@@ -263,7 +263,7 @@ def _parse_matches(texts: list[str], known: Sequence[str], names: list[str], *, 
 
 
 def _say_how_right(console: Console, folder: Path) -> Json:
-    """Print how well the answers fit the labels, of `--labels` or of folders; return all of it."""
+    """Print and return a run's evaluation against its labels."""
     scores = table.read_scores(folder)
     if scores.numbers:
         if (errors := analysis.measure_numbers(analysis.load(folder))) is None:
@@ -306,8 +306,7 @@ def _say_evaluated(console: Console, evaluation: EvaluationSummary) -> None:
 
 
 def _say_right(console: Console, folder: Path) -> Json:
-    """Print which folders' pictures are not counted, how many others are answered right, and the classes with the
-    lowest recall; return all of it, and what each folder counts as."""
+    """Print and return a classifier's accuracy by its folders."""
     folders = labels.find_labels(table.read(folder), folder)
     if words := labels.describe_left_out(folders):
         console.say(f"{words} Say what they are with --match FOLDER=CLASS.")
@@ -325,7 +324,7 @@ def _say_right(console: Console, folder: Path) -> Json:
 
 
 def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:
-    """Return what saves unsure answers; None where none are to be saved."""
+    """Return the writer of unsure answers, or None."""
     below = settings().save_below if options.save_below is None else options.save_below
     if options.engine == "ray":
         if options.save_below is not None:
@@ -335,14 +334,14 @@ def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:
 
 
 def _write(folder: Path | str) -> list[str]:
-    """Return the names in the folder of results; in cloud storage, those that a run always writes."""
+    """List a result folder's names; in cloud storage, the usual ones."""
     if isinstance(folder, str):
         return ["journal", "maps", "results.csv", "results.parquet"]
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _name(source: list[str]) -> str:
-    """Return the default name of a run's folder: that of its source, if there is just one."""
+    """Return the default name of a run's folder, by its source."""
     only = Path(source[0])
     return (
         result_folder.label_stem(only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
@@ -351,7 +350,7 @@ def _name(source: list[str]) -> str:
 
 @contextlib.contextmanager
 def stop_on_interrupt(cancel: threading.Event, console: Console, what: str = "pictures") -> Iterator[None]:
-    """Make the first Ctrl-C end the run in order, with its finished pictures in the table, and a second one at once."""
+    """End the run in order on the first Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

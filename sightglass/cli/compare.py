@@ -115,7 +115,7 @@ def _compare(
 
 
 def _seal(comparison: Comparison, progress: Progress) -> None:
-    """Check the first map of each model, which is the one that is compared."""
+    """Check the first map of each model."""
     count = len(comparison.explanations)
     for i, explanation in enumerate(comparison.explanations):
 
@@ -136,7 +136,7 @@ def _side(explanation: Explanation, number: int, sides: Sequence[Side]) -> Side:
 
 
 def _object(side: Side, first: Side) -> Json:
-    """Return what one model makes of the first one's box, for JSON; `missing` says why it does not show it."""
+    """Return one model's side of the comparison as JSON."""
     prediction, reference = side.prediction, first.prediction
     numbers = side.explanation.box_numbers(0) if side.explanation.heatmaps else None
     missing = None if prediction else "It has no candidate there."

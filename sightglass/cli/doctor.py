@@ -131,7 +131,7 @@ def doctor(json: cli.Json = False) -> int:
 
 
 def check_versions() -> Iterator[Check]:
-    """Check Python, the requirements, those of the extras, and that native libraries start."""
+    """Check Python, the requirements, the extras and native libraries."""
     yield Check("Python", "Python", "works", f"{platform.python_version()} on {platform.platform(terse=True)}")
     for extra in (None, *EXTRAS):
         area, name = ("Extras", f"[{extra}]") if extra else ("Packages", "Requirements")
@@ -148,7 +148,7 @@ def check_versions() -> Iterator[Check]:
 
 
 def requirements(extra: str | None) -> list[Requirement]:
-    """Return what Sightglass, or one of its extras, requires: by a checkout's file, else by the installation."""
+    """Return the requirements of Sightglass, or of an extra."""
     file = DASHBOARD / (f"requirements-{extra}.txt" if extra else "requirements.txt")
     if file.is_file():
         lines = [line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
@@ -160,7 +160,7 @@ def requirements(extra: str | None) -> list[Requirement]:
 
 
 def _lacking(requirement: Requirement) -> str:
-    """Return what is wrong with a requirement here, or nothing."""
+    """Return the problem of a requirement here, or ""."""
     name, specifier = requirement.name, requirement.specifier
     here = next((dist.version for end in ("", "-headless") for dist in metadata.distributions(name=name + end)), None)
     if here is None:
@@ -169,7 +169,7 @@ def _lacking(requirement: Requirement) -> str:
 
 
 def check_device() -> Check:
-    """Check the device that models run on."""
+    """Check the device of the models."""
     try:
         return Check("Machine", "Device", "works", str(resident.device(environment.settings().api_device)))
     except Problem as problem:
@@ -177,7 +177,7 @@ def check_device() -> Check:
 
 
 def check_weights() -> Iterator[Check]:
-    """Count the models of each loader whose weights are here."""
+    """Count each loader's models with local weights."""
     for loader in dict.fromkeys(spec.loader for spec in catalog.catalog().values()):
         here = [catalog.available(spec) for spec in catalog.catalog().values() if spec.loader == loader]
         yield Check("Models", loader, "works" if any(here) else "missing", f"{sum(here)} of {len(here)} here")

@@ -161,7 +161,7 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
 
 
 def _check_flags(verb: str, what: str, asked: cli.EngineOptions, options: ExplainOptions) -> None:
-    """Raise ModelProblem for a flag of `explain` that is of other models."""
+    """Raise ModelProblem for a flag of other kinds of models."""
     flags = [OFFERED[name].flag for name in asked if name in OFFERED and not OFFERED[name].is_for(verb)]
     for option in fields(options):
         verbs = option.metadata.get("verbs")
@@ -221,7 +221,7 @@ def _detect(
     chosen = {"classes": tuple(cli.read_class(name, labels) for name in kept), "targets": (*classes, *candidates)}
 
     def find_missing(explanation: Explanation) -> list[Missing]:
-        """Return the strongest candidate at each place, or that of each class without a box."""
+        """Return the strongest candidate at each place, or of each class."""
         if not places:
             return detections.find_missed(explanation, indices)
         width, height = explanation.image.width, explanation.image.height
@@ -280,7 +280,7 @@ def _summarise(missing: Missing, words: str) -> Json:
 
 
 def _parse_place(text: str) -> tuple[str, Box]:
-    """Return the text and its two corners in pixels of the picture, in any order; a point is both."""
+    """Parse a place: text and corners in pixels, a point twice."""
     try:
         edges = [float(edge) for edge in text.split(",")]
         if not all(map(math.isfinite, edges)):

@@ -48,7 +48,7 @@ MORE = "--help-all"
 
 
 def print_help(context: typer.Context) -> None:
-    """Print help and exit with code 2 where a group of verbs is called without one."""
+    """Print help and exit with code 2 without a subcommand."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)
@@ -63,7 +63,7 @@ def option(usage: str, help: str, panel: str | None = None, **more: Any) -> Any:
 
 
 def field(usage: str, help: str, panel: str | None = None, *, verbs: str = "", default: Any = None, **more: Any) -> Any:
-    """Return a dataclass field that `verb` turns into that option; `verbs`: those that have it, else all.
+    """Return a dataclass field with a flag, for all or some `verbs`.
 
     `hidden`: only `--help-all` lists it.
     """
@@ -127,7 +127,7 @@ class SealOptions:
 def verb(
     app: typer.Typer, name: str, examples: str, help: str = "", *, alias: bool = False
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Register a function as a verb of `app`, with its docstring or `help`, and the examples below it.
+    """Register a function as a verb, with its help and examples.
 
     A parameter annotated with a dataclass stands for those of its fields that the verb has, each of them an option, and
     one annotated with `EngineOptions` for the engine's options that the verb has.
@@ -146,7 +146,7 @@ def verb(
 
 
 def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int], list[Any]]:
-    """Return the function with a parameter for each flag, which is what typer reads, and typer's options."""
+    """Return the function with typer's parameters, and its options."""
     parameters: list[tuple[str, Any, Any]] = []
     groups: dict[str, tuple[Any, list[str]]] = {}
     for name, hint in get_type_hints(function, include_extras=True).items():
@@ -177,7 +177,7 @@ def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int]
 
 
 def _own_flags(options: Any, verb: str) -> list[tuple[str, Any, Any]]:
-    """Return the parameters of a verb for the fields of a dataclass: name, type and default."""
+    """Return a dataclass's flags: (name, type, default)."""
     hints = get_type_hints(options, include_extras=True)
     return [
         (opt.name, Annotated[hints[opt.name], opt.metadata["option"]] if opt.metadata else hints[opt.name], opt.default)
@@ -187,7 +187,7 @@ def _own_flags(options: Any, verb: str) -> list[tuple[str, Any, Any]]:
 
 
 def _engine_flags(verb: str) -> list[tuple[str, Any, Any]]:
-    """Return the parameters of a verb for options of the engine: name, type and default."""
+    """Return the engine's flags: (name, type, default)."""
     flags: list[tuple[str, Any, Any]] = []
     for name, about in {"question": QUESTION, **OFFERED}.items():
         if about.is_for(verb):
@@ -198,7 +198,7 @@ def _engine_flags(verb: str) -> list[tuple[str, Any, Any]]:
 
 
 def _read_options(**values: Any) -> EngineOptions:
-    """Return options as an Explainer takes them; raise Problem for one that it would refuse by another name."""
+    """Return options in an Explainer's form; raise Problem for invalid ones."""
     options = EngineOptions({name: value for name, value in values.items() if value not in (None, [])})
     for name in options.keys() & {"layers", "vocabulary"}:
         options[name] = tuple(word.strip() for text in options[name] for word in text.split(",") if word.strip())
@@ -231,7 +231,7 @@ def box_number(box: int) -> int:
 
 
 def check_options(explainer: Explainer, options: dict[str, Any]) -> None:
-    """Raise ModelProblem for options that this model cannot honour for any picture."""
+    """Raise ModelProblem for options without effect on this model."""
     if options.get("layers") and not explainer.resident.gradients:
         raise ModelProblem(f"{explainer.model.id} exposes no internals and so no layers: leave --target-layers out.")
     if options.get("question"):
@@ -239,7 +239,7 @@ def check_options(explainer: Explainer, options: dict[str, Any]) -> None:
 
 
 def known_labels(asked: EngineOptions, explainer: Explainer) -> Sequence[str]:
-    """Return the labels of the model's classes, or of its given examples or words."""
+    """Return the labels of the model, its examples or its words."""
     options = Options.parse({name: asked[name] for name in ("vocabulary", "examples") if name in asked})
     if options.examples:
         return tuple(dict.fromkeys(name.strip() for _, name in options.examples))
@@ -255,18 +255,18 @@ def read_candidate(text: str, labels: Sequence[str]) -> tuple[int, int]:
 
 
 def with_classes(asked: EngineOptions, explainer: Explainer) -> dict[str, Any]:
-    """Return the options with the classes to explain by index; raise ModelProblem for one that there is not."""
+    """Return the options with classes by index; raise ModelProblem."""
     if "targets" not in asked:
         return asked
     return asked | {"targets": class_indices(asked["targets"], known_labels(asked, explainer))}
 
 
 def read_class(text: str, labels: Sequence[str]) -> int | str:
-    """Return a class that was typed: an index, or a label; a label that is a number counts as a label."""
+    """Parse a class: an index, or a label."""
     is_label = text.lower() in {label.lower() for label in labels}
     return int(text) if text.lstrip("-").isdigit() and not is_label else text
 
 
 def class_indices(names: Sequence[str] | None, labels: Sequence[str]) -> tuple[int, ...]:
-    """Return the indices of classes given by name or index; raise ModelProblem with a suggestion."""
+    """Return class indices by name or index; raise ModelProblem."""
     return tuple(dict.fromkeys(models_labels.class_index(read_class(name, labels), labels) for name in names or ()))

@@ -107,7 +107,7 @@ def replay(
 
 
 def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) -> bool | None:
-    """Print a proof, and whether proof.json beside the recipe has the same curves; None if it has none of this map."""
+    """Print a proof; return whether its curves equal the saved ones."""
     console.say(phrases.plain_text(proof.sentence))
     try:
         saved = json.loads((folder / proof_files.PROOF).read_text("utf-8"))
@@ -122,7 +122,7 @@ def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) 
 
 
 def _report_checks(console: Console, recipe: Recipe, seals: Mapping[int, Checks]) -> bool | None:
-    """Print the seals that were made again, and whether each is the recipe's; None for a recipe without one."""
+    """Print the new checks; return whether they equal the saved ones."""
     same = True
     for saved in recipe.seals:
         again = seals.get(saved.index)
@@ -134,7 +134,7 @@ def _report_checks(console: Console, recipe: Recipe, seals: Mapping[int, Checks]
 
 
 def read(path: Path) -> Recipe:
-    """Return the recipe in a recipe.json or embedded in a file; raise ModelProblem where there is none."""
+    """Read the recipe of a file; raise ModelProblem without one."""
     recipe = None
     try:
         data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
@@ -152,14 +152,14 @@ def read(path: Path) -> Recipe:
 
 
 def _find_pictures(path: Path, recipe: Recipe) -> str | tuple[str, ...]:
-    """Return the picture that a recipe names, or the two in `A + B`; raise ModelProblem where one is missing."""
+    """Return a recipe's picture, or its two; raise ModelProblem."""
     name = recipe.picture_name
     names = image.split_name(name)
     return _find_picture(path, name) if names is None else tuple(_find_picture(path, part) for part in names)
 
 
 def _find_picture(path: Path, name: str) -> str:
-    """Return a file of a picture's name, here or near the recipe, or the example of that name.
+    """Return a picture by name: here, near the recipe, or an example.
 
     Raises ModelProblem where there is none.
     """
@@ -172,7 +172,7 @@ def _find_picture(path: Path, name: str) -> str:
 
 
 def _compare(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[bool | None, float | None]:
-    """Return whether the saved maps are these, and their largest difference; None without saved maps of this recipe."""
+    """Return whether the saved maps are equal, and their largest difference."""
     now = result_folder.arrays(explanation)
     try:
         # Another explanation may have overwritten the recipe's.
@@ -188,5 +188,5 @@ def _compare(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[bo
 
 
 def _request(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe without what depends on the machine."""
+    """Return the recipe without machine-dependent fields."""
     return recipe.model_dump(exclude={"versions", "device", "picture_name", "prove", "seals"})

@@ -235,7 +235,7 @@ class _Run:
         return 1 if failed else 0
 
     def _attend(self, pair: Similarity) -> list[NDArray[np.uint8]] | None:
-        """Return both pictures under the model's attention, where that is the method."""
+        """Return both pictures under the model's attention, or None."""
         if self.options.method != ATTENTION:
             return None
         how: dict[str, Any] = {"method": ATTENTION, "top_k": 1, "preprocessing": pair.preprocessing}

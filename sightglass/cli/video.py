@@ -89,7 +89,7 @@ def video(
 
 
 def _find(typed: str, console: Console) -> Path:
-    """Return the file that an argument names, or the example of that name, which is said."""
+    """Return an argument's file, or the example of its name."""
     if example.example_meant(typed) is not None:
         console.warn(f"There is no {typed} in this folder: the example of that name is used.")
     return example.find(typed)

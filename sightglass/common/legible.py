@@ -40,7 +40,7 @@ def without_codes(text: str) -> str:
 
 
 def one_line(sentence: str) -> str:
-    """Return a sentence as one line, without what is not seen.
+    """Return a sentence as one line of visible characters.
 
     Whatever is too long to be a word, such as a path, has an ellipsis in its middle.
 

@@ -19,7 +19,7 @@ class Library:
     tried: str
 
     def find(self, path: str, *attributes: str) -> Any:
-        """Return what is at a dotted path; raise SettingProblem, one sentence, where this version does not have it.
+        """Return the object of a dotted path; raise SettingProblem if missing.
 
         `attributes`: those that must be on it, or be set where its objects are made.
         """

@@ -106,7 +106,7 @@ def add(
 
 
 def _ask(unknown: Unknown) -> str:
-    """Return the sentence that asks for what a file does not say, with the option that answers."""
+    """Return the question about a missing setting, with its option."""
     if unknown.key == inspect.TRUST:
         return f"{unknown.question} Add --trust if you do."
     option = f"--{unknown.key.rpartition('.')[2]}" if adding.is_text(unknown.key) else f"--set {unknown.key}="
@@ -115,7 +115,7 @@ def _ask(unknown: Unknown) -> str:
 
 
 def _settings(texts: Sequence[str]) -> Toml:
-    """Return `KEY=VALUE` as a dict; a value that is not TOML is a string."""
+    """Parse `KEY=VALUE` texts; a value of invalid TOML is a string."""
     values: Toml = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -140,7 +140,7 @@ def _absolute(arch: str | None) -> str:
 
 @contextmanager
 def _temporary_catalog(to: Path, whole: str, id_: str) -> Iterator[None]:
-    """Make the catalogue read the new text of the file within the block; raise ModelProblem if it cannot."""
+    """Use the new text as catalogue within the block. Raises ModelProblem."""
     draft = to.with_name(f".{to.name}.{uuid.uuid4().hex}")
     named = os.environ.get("SIGHTGLASS_MODELS")
     try:
@@ -158,7 +158,7 @@ def _temporary_catalog(to: Path, whole: str, id_: str) -> Iterator[None]:
 
 
 def _try(console: Console, id_: str, image: str | None) -> Json:
-    """Explain one picture with the model, print that, and return it with the findings on its preprocessing."""
+    """Explain one picture with the model; return it with findings."""
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
         adapter = explainer.resident.adapter

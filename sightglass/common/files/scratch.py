@@ -28,13 +28,12 @@ _HOMES: dict[int, tuple[Path, BaseFileLock]] = {}
 
 
 def scratch_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
-    """Return a new temporary folder, whose name begins with `kind`; deleted by `cleanup`, with the object, or with the
-    process. Raises OSError where none can be made."""
+    """Return a new temporary folder with prefix `kind`. Raises OSError."""
     return tempfile.TemporaryDirectory(prefix=f"{kind}-", dir=_home(), ignore_cleanup_errors=True)
 
 
 def homes() -> list[Path]:
-    """Return the folders of all processes, those of other users of the machine too."""
+    """Return the folders of all processes and users."""
     return list(Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"))
 
 
@@ -54,7 +53,7 @@ def _home() -> Path:
 
 
 def _sweep() -> None:
-    """Delete what killed processes of this user left."""
+    """Remove folders of this user's killed processes."""
     from filelock import FileLock, Timeout
 
     for home in homes():
