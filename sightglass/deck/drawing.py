@@ -84,7 +84,7 @@ def _paint(pixels: NDArray[np.uint8], heatmap: SceneMap, scene: Scene, theme: Th
 
 
 def _faded(pixels: NDArray[np.uint8], seen: tuple[float, float, float, float], theme: Theme) -> NDArray[np.uint8]:
-    """Return a picture that fades around what the model saw."""
+    """Return a picture faded outside the model's view."""
     (height, width), (x0, y0, x1, y1) = pixels.shape[:2], seen
     rows, columns = slice(round(y0 * height), round(y1 * height)), slice(round(x0 * width), round(x1 * width))
     out = fade(pixels, theme.name)
@@ -93,7 +93,7 @@ def _faded(pixels: NDArray[np.uint8], seen: tuple[float, float, float, float], t
 
 
 def _mark(pixels: NDArray[np.uint8], panel: Panel, heatmap: SceneMap | None, scale: float) -> NDArray[np.uint8]:
-    """Draw a detector's boxes; that which the map explains is bolder."""
+    """Draw a detector's boxes, the explained one bolder."""
     height, width = pixels.shape[:2]
     chosen = None
     if heatmap is not None and heatmap.box is not None:
@@ -106,7 +106,7 @@ def _mark(pixels: NDArray[np.uint8], panel: Panel, heatmap: SceneMap | None, sca
 
 
 def poster(scene: Scene) -> bytes | None:
-    """Return the picture of a clip's scene, else the clip's first frame as a JPEG; None where it cannot be decoded."""
+    """Return a clip's poster, else its first frame as a JPEG."""
     if scene.picture or scene.clip is None:
         return scene.picture
     try:
@@ -122,7 +122,7 @@ _SCALE = 3
 
 
 def thumbnail(scene: Scene, theme: Theme = DARK) -> bytes:
-    """Return the page of a scene, small for lists, as a JPEG of 16:9."""
+    """Return a scene's page as a small JPEG of 16:9."""
     on = Pillow.new("RGB", (int(WIDTH * _SCALE), int(HEIGHT * _SCALE)), theme.ground)
     pen = ImageDraw.Draw(on)
 

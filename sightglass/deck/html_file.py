@@ -91,7 +91,7 @@ def _css(colour: Colour) -> str:
 
 
 def _part(scene: Scene, item: Item, theme: Theme, pictures: dict[str, int]) -> dict[str, object]:
-    """Return what the template draws of an item. `pictures`: their addresses with numbers, each of them once."""
+    """Return an item's template values. `pictures`: their numbered addresses."""
 
     def number(file: bytes, kind: str = "jpeg") -> int:
         return pictures.setdefault(data_url(file, kind), len(pictures))

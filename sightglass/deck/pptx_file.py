@@ -39,7 +39,7 @@ _PLACEHOLDERS = ("title", "text", "answers", "footer")
 
 
 def deck_pptx(scenes: Sequence[Scene], title: str, theme: Theme = DARK, footer: Footer | None = None) -> bytes:
-    """Return a PPTX of 16:9: a slide for each scene, and one more for each proof. Raise a Problem for none.
+    """Return a PPTX of 16:9, with a slide per proof. Raises Problem.
 
     Path("deck.pptx").write_bytes(deck_pptx(scenes, "When does a heat map lie?"))
     """

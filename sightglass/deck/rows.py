@@ -57,14 +57,14 @@ def picture(image: Image, name: str) -> Panel:
 def difference(
     image: Image, maps: tuple[NDArray[np.float32], NDArray[np.float32]], extent: Box, seen: tuple[int, int, int, int]
 ) -> Panel:
-    """Return the difference of two maps over `extent`, drawn into the picture: red where the first has more."""
+    """Return two maps' difference over `extent`, drawn into the picture."""
     field = Field(share_difference(*maps), extent, seen, kind="difference")
     drawn = Image(paint(image.pixels, field, Style(), unseen="keep"), image.name)
     return _fading(picture(drawn, "Difference"), seen, image)
 
 
 def _fading(panel: Panel, seen: tuple[int, int, int, int], image: Image) -> Panel:
-    """Return a panel whose picture, with a map in it, fades around what the model saw, xyxy in pixels."""
+    """Return a panel of a picture faded outside `seen`, xyxy."""
     part = making.fraction(seen, (image.width, image.height))
     return panel if part == (0, 0, 1, 1) else replace(panel, seen=part)
 
@@ -127,7 +127,7 @@ def of_scramble(explanation: Explanation, index: int, found: Scramble, title: st
 
 
 def _on_picture(values: NDArray[np.float32], extent: tuple[float, ...], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return a map of a part of the picture, xyxy in pixels, on the picture's own grid."""
+    """Return a crop's map on the picture's full grid."""
     scale = min(1.0, MAX_SIDE / max(size))
     width, height = (max(1, round(side * scale)) for side in size)
     x0, y0, x1, y1 = (edge * scale for edge in extent)
@@ -169,7 +169,7 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
 
 
 def _fall(before: Explanation, change: Change | None) -> str:
-    """Say what became of a score: `minibus falls from 62 % to 21 %`."""
+    """Describe a score's change: `minibus falls from 62 % to 21 %`."""
     if change is None or change.before is None or change.after is None:
         return ""
     unit = before.model.unit_of(change.label)
@@ -213,7 +213,7 @@ def of_gallery(
 
 
 def _square_panel(tile: GalleryTile) -> Panel:
-    """Return the middle of a picture and of its map: those of a gallery have one shape."""
+    """Return a tile's central square, with its map."""
     width, height = tile.image.width, tile.image.height
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
@@ -266,7 +266,7 @@ def of_run(
 
 
 def _describe_errors(frame: Any) -> str:
-    """Return which class is most often taken for which."""
+    """Describe the most frequent confusion of classes."""
     wrong = frame[frame["wrong"].eq(True)]
     if wrong.empty:
         return "No answer is wrong."
@@ -282,7 +282,7 @@ def _describe_answers(frame: Any) -> str:
 
 
 def _count(frame: Any, scores: accuracy.Accuracy | None, spec: ModelSpec | None) -> list[tuple[str, str]]:
-    """Return the run's numbers: (value, what it is)."""
+    """Return the run's numbers: (value, meaning)."""
     numbers = [(f"{len(frame):,}", "picture" if len(frame) == 1 else "pictures")]
     if scores is not None:
         right = scores.right

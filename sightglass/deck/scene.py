@@ -214,7 +214,7 @@ def _deflate(values: NDArray[np.uint8]) -> bytes:
 
 
 def scenes(data: bytes) -> tuple[Scene, ...]:
-    """Return the scenes that `payload` was given. Bytes from strangers are safe: nothing is run, and all is checked.
+    """Return the scenes of `payload`; strangers' bytes are validated.
 
     Raises Problem, one sentence, for anything that is damaged, too large or out of range.
     """
@@ -228,7 +228,7 @@ def scenes(data: bytes) -> tuple[Scene, ...]:
 
 
 def _scene(plain: Json, blobs: Sequence[bytes]) -> Scene:
-    """Return a scene from its JSON; raises ValueError and others where it is not valid."""
+    """Return a scene from its JSON; raise ValueError and others."""
     files = {name: None if plain[name] is None else blobs[_READ_INDEX(plain[name])] for name in ("picture", "clip")}
     if not (files["picture"] or JPEG).startswith(JPEG) or (files["clip"] or MP4)[4:8] != MP4[4:8]:
         raise ValueError("no JPEG, or no MP4")
@@ -300,7 +300,7 @@ class Deck:
 
     @property
     def shown(self) -> tuple[Slide, ...]:
-        """The slides that are presented and exported."""
+        """The slides to present and export."""
         return tuple(slide for slide in self.slides if not slide.view.hidden)
 
 
@@ -316,5 +316,5 @@ class Removed:
 
 
 def name(text: str) -> str:
-    """Return a deck's title as one line; an empty one gets words. Raises Problem if it is too long."""
+    """Return a deck's title as one line, by default words. Raises Problem."""
     return line(text, MAX_NAME, "A deck's title") or "Untitled deck"

@@ -177,7 +177,7 @@ def of_clip(
 
 
 def notes(explanation: Explanation, index: int) -> str:
-    """Return what a speaker should know: how the map was made, and what limits it."""
+    """Return speaker's notes: how the map was made, and its limits."""
     # A proof that it has is heard in these.
     return "\n".join(
         (_describe_map(explanation, index), *(without_emphasis(item.text) for item in diagnose(explanation, index)))
@@ -197,7 +197,7 @@ def _describe_map(explanation: Result, index: int) -> str:
 
 
 def seen_as(look: Mapping[str, Any] | None, *, map: int = 0) -> SceneView:
-    """Return how a scene is first shown, from the viewer's settings; what makes no sense there counts for nothing."""
+    """Return a scene's first view from the viewer's settings."""
     style = Style.of(look or {})
     # Fully dark, a spotlight is a black slide.
     opacity = min(style.alpha, SPOTLIGHT) if style.mode == "spotlight" else style.alpha

@@ -52,7 +52,7 @@ class _ClassMatches:
     """(areas, pictures): labelled objects."""
 
     def average(self, area: int, weights: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return AP (draws, thresholds) where each picture counts as often as `weights` (draws, pictures) says.
+        """Return AP (draws, thresholds), pictures weighted by `weights` (draws, pictures).
 
         The mean of the precision at 101 recalls; nan for draws without a labelled object.
         """
@@ -82,7 +82,7 @@ class _ClassMatches:
 
 
 def measure(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], *, seed: int = 0) -> Metrics:
-    """Return AP as COCO defines it, with intervals from `DRAWS` redrawn sets of pictures (basic bootstrap).
+    """Return COCO's AP with bootstrap intervals from `DRAWS` redrawn picture sets.
 
     `truths`, `found`: a list for each picture, boxes in its pixels. A class without labels does not count.
     """
@@ -112,13 +112,13 @@ def measure(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Predic
 def _match_classes(
     truths: Sequence[Sequence[TrueBox]], predictions: Sequence[Sequence[Prediction]]
 ) -> dict[str, _ClassMatches]:
-    """Match boxes with labels by COCO's rules, class by class; boxes of a class without labels are left out."""
+    """Match boxes with labels by COCO's rules, class by class."""
     labels, boxes = _group(truths), _group(predictions)
     return {name: _match_class(labels[name], boxes.get(name, {}), len(truths)) for name in sorted(labels)}
 
 
 def _group(rows: Sequence[Sequence[Any]]) -> dict[str, dict[int, list[Any]]]:
-    """Return boxes by class, and of a class by the index of their picture."""
+    """Group boxes by class, then by the index of their picture."""
     groups: dict[str, dict[int, list[Any]]] = {}
     for picture, boxes in enumerate(rows):
         for box in boxes:
@@ -159,7 +159,7 @@ def _extents(boxes: Sequence[TrueBox | Prediction]) -> NDArray[np.float64]:
 
 
 def _of_other_size(extents: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return (areas, boxes): which are not of each of `AREAS`."""
+    """Return (areas, boxes): whether a box is outside each of `AREAS`."""
     areas = np.prod(extents[:, 2:], 1)
     return np.asarray((areas < AREAS[:, :1]) | (areas > AREAS[:, 1:]))
 
@@ -171,7 +171,7 @@ def _assign(
     right: NDArray[np.bool_],
     counted: NDArray[np.bool_],
 ) -> None:
-    """Assign the boxes of a picture to its labels, in place: the surest box chooses first.
+    """Assign a picture's boxes to its labels, in place, surest first.
 
     It takes the free label that it overlaps most, one that counts before one that does not; a crowd is always free.
     """
@@ -262,7 +262,7 @@ class Threshold:
 
 
 def find_threshold(matches: Sequence[Sequence[BoxMatch]], objects: int) -> Threshold:
-    """Return the threshold with the highest F1 at an IoU of 0.5, the highest of several.
+    """Return the threshold with the highest F1 at an IoU of 0.5.
 
     `matches`: of all boxes of each picture. `objects`: how many are labelled. It lies halfway to the next lower score.
     Without a right box it is 1: no box is worth showing.

@@ -110,12 +110,12 @@ class ErrorUnit:
 
     @property
     def answer(self) -> Prediction | None:
-        """The box or the class that was answered; None of an object without any box."""
+        """The answered box or class; None of a missed object."""
         return self.picture.found[self.found] if self.found >= 0 else None
 
     @property
     def label(self) -> str | None:
-        """The class by the labels; None of a box where nothing is labelled."""
+        """The labelled class; None of an unlabelled box."""
         return self.picture.truth if self.kind == "picture" else self.truth.label if self.truth else None
 
     @property
@@ -130,12 +130,12 @@ class ErrorUnit:
 
     @property
     def about(self) -> str:
-        """The class that an error is about: by its label, else by the model."""
+        """The class of an error: by its label, else by the model."""
         return self.label or self.predicted or ""
 
     @property
     def size(self) -> float | None:
-        """Square root of the area of the object, or of the wrong box, in pixels; None of a picture."""
+        """Square root of the object's or wrong box's area, in pixels."""
         target = self.truth if self.kind == "object" else self.answer
         box = None if target is None else target.box
         if self.kind == "picture" or box is None:
@@ -144,7 +144,7 @@ class ErrorUnit:
 
     @property
     def map(self) -> NDArray[np.uint8] | None:
-        """Where the model looked for its answer, (32, 32), 0 to 255; None without a map."""
+        """Evidence for the answer, (32, 32), 0 to 255, or None."""
         return self.picture.maps.get(self.found)
 
     @property
@@ -187,11 +187,11 @@ class Classes:
     # Labels
 
     def read(self, path: Path | str) -> GroundTruth:
-        """Read labels; raise Problem for a file that has none."""
+        """Read labels; raise Problem for an empty file."""
         return ground_truth.read(path)
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
-        """Raise Problem unless labels are of these pictures, and of a kind that fits."""
+        """Raise Problem for labels of other pictures or another kind."""
         if truth.masks:
             raise ModelProblem("These labels are masks: only a segmentation network gives each pixel a class.")
         if not any(self.has(truth, key) for key in keys):
@@ -206,19 +206,19 @@ class Classes:
         return [truth.find_class(key) for key in keys]
 
     def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
-        """Return what is judged in a picture: each label with its box."""
+        """Return the judged labels of a picture, each with its box."""
         return [(picture.truth or "", (None,) * 4)]
 
     # A run's pictures
 
     def threshold(self, confidence: float) -> float:
-        """Return the score from which on an answer counts."""
+        """Return the score threshold of answers."""
         return 0.0
 
     def place(
         self, labels: RunLabels, key: str, size: tuple[int, int], answers: Sequence[Prediction]
     ) -> dict[str, Any] | None:
-        """Return the labels of a picture of this size as an `EvaluatedPicture` has them; None where none counts."""
+        """Return a picture's labels for an `EvaluatedPicture`, or None."""
         if not (right := labels.find_classes(key)):
             return None
         # Of a label that means several classes each is right.
@@ -226,24 +226,24 @@ class Classes:
         return {"truths": place_boxes(labels.find(key) or (), size), "truth": truth}
 
     def digest(self, labels: RunLabels, key: str) -> str | None:
-        """Return a text that changes with a picture's labels; None where nothing is stored of them."""
+        """Return a digest of a picture's labels, or None."""
         return None
 
     def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
-        """Return what an outcome says of a picture's labels; nothing without any.
+        """Return an outcome's evaluation fields; empty without labels.
 
         `lock`: of the model.
         """
         return {}
 
     def columns(self, held: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the columns of the table that follow from `hold`."""
+        """Return the table's columns for the fields of `hold`."""
         return {}
 
     def rows(
         self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
     ) -> Iterator[dict[str, Any]]:
-        """Yield the row of the evaluation that a picture has; none without a label that counts."""
+        """Yield a picture's evaluation row, if it has counted labels."""
         rows = outcome["rows"]
         first = rows[0]
         size = first["width"], first["height"]
@@ -262,13 +262,13 @@ class Classes:
         yield stored.to_row(EvaluatedPicture(key, size, found=answers, maps=maps, **placed))
 
     def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
-        """Write rows, which come in chunks, to the evaluation's file."""
+        """Write chunks of rows to the evaluation's file."""
         stored.write(path, chunks, about)
 
     # Errors
 
     def list_units(self, evaluation: Evaluation) -> Iterator[ErrorUnit]:
-        """Yield all that is right or wrong, picture by picture."""
+        """Yield all right and wrong units, picture by picture."""
         for picture in evaluation.pictures:
             labels = [answer.label for answer in picture.found]
             rank = labels.index(picture.truth) + 1 if picture.truth in labels else 0
@@ -276,7 +276,7 @@ class Classes:
             yield ErrorUnit(picture, "picture", 0, "right" if rank == 1 else "class", 0 if labels else -1, truth, rank)
 
     def describe_errors(self, name: str, units: Sequence[ErrorUnit]) -> str:
-        """Say where a model goes wrong, without a full stop."""
+        """Describe a model's errors, without a full stop."""
         wrong = [unit for unit in units if unit.wrong]
         if not wrong:
             return f"{name} is right on all {plural(len(units), 'picture')}"
@@ -289,12 +289,12 @@ class Classes:
         return f"{name} calls {most:,} of {of} {answer}; it is {share}"
 
     def count_errors(self, evaluation: Evaluation, units: Sequence[ErrorUnit]) -> str:
-        """Return the counts behind that sentence."""
+        """Return the counts of that sentence."""
         pictures = plural(len(evaluation.pictures), "labelled picture")
         return f"{sum(not unit.wrong for unit in units):,} of {pictures} right."
 
     def find_errors(self, units: Sequence[ErrorUnit]) -> list[ErrorUnit]:
-        """Return the units that are errors, the surest first."""
+        """Return the erroneous units, surest first."""
         return sorted((unit for unit in units if unit.wrong), key=_rank_error)
 
     def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
@@ -333,7 +333,7 @@ class Classes:
         return None
 
     def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
-        """Return which labelled objects have a right box, or which pictures are answered right."""
+        """Return which objects or pictures are right, as bools."""
         return np.array(
             [picture.truth in [answer.label for answer in picture.found[:1]] for picture in evaluation.pictures], bool
         )
@@ -348,7 +348,7 @@ class Classes:
         return f"Right: {right} of {plural(pictures, 'labelled picture')}; {NAMES['top5']}: {top}"
 
     def describe_right(self, right: int, objects: int, threshold: float) -> str:
-        """Say how many objects are found; empty where there are none."""
+        """Describe the found objects; empty without any."""
         return ""
 
 
@@ -372,7 +372,7 @@ class Boxes(Classes):
         return truth.find(key) is not None
 
     def name_pictures(self, truth: GroundTruth, keys: Sequence[str]) -> list[str | None]:
-        """Return no label: boxes say nothing of a picture as a whole."""
+        """Return None for each picture: boxes label no whole picture."""
         return [None] * len(keys)
 
     def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
@@ -467,7 +467,7 @@ class Boxes(Classes):
         return f"{missed} at a threshold of {threshold}, and {boxes:,} boxes are wrong, on {pictures}."
 
     def find_errors(self, units: Sequence[ErrorUnit]) -> list[ErrorUnit]:
-        """Return wrong boxes, the surest first; then objects without a box, the largest first."""
+        """Return wrong boxes, surest first, then missed objects, largest first."""
         return sorted((unit for unit in units if unit.kind == "box" or unit.type == "missed"), key=_rank_error)
 
     def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
@@ -614,18 +614,18 @@ KINDS = {"classes": Classes(), "boxes": Boxes(), "areas": Areas(), "numbers": Nu
 
 
 def kind_of(model: ModelSpec | Adapter | str) -> Classes:
-    """Return how answers of a model, or of the task that a file names, are held against labels."""
+    """Return the evaluation kind of a model or a task."""
     return KINDS[task_of(model).truth]
 
 
 def place_boxes(boxes: Sequence[TrueBox], size: tuple[int, int]) -> tuple[TrueBox, ...]:
-    """Return boxes in pixels of a picture of this size, without those that lie outside of it."""
+    """Return boxes in pixels, without those outside of the picture."""
     placed = (box.in_pixels(size) for box in boxes)
     return tuple(box for box in placed if box.box[2] > box.box[0] and box.box[3] > box.box[1])
 
 
 def to_number(label: str | None) -> float | None:
-    """Return the true number that a label is; None of one that is no finite number."""
+    """Return a label as a finite number, else None."""
     try:
         number = float(label or "")
     except ValueError:
@@ -634,7 +634,7 @@ def to_number(label: str | None) -> float | None:
 
 
 def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:
-    """Return the small map of each shown box, by candidate and class; none of a model or a method that is slow."""
+    """Return each shown box's small map; empty for slow methods."""
     from sightglass.explain.explanation import explain, method_of
 
     options, evidence = explanation.options, explanation.evidence

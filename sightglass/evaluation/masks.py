@@ -90,7 +90,7 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
 
 
 def _read_names(files: Sequence[Path]) -> tuple[str, ...]:
-    """Return the names of the indices, where a file beside the masks has them."""
+    """Return the index names of a file beside the masks, if any."""
     for file in sorted(file for file in files if file.name in DATA):
         try:
             if names := class_names.order(class_names.read_file(file)):
@@ -125,7 +125,7 @@ def _read_coco(path: Path) -> GroundTruth:
 def decode(
     data: bytes, size: tuple[int, int], labels: Sequence[str], indices: Mapping[str, int], count: int, otherwise: int
 ) -> NDArray[np.int64]:
-    """Return the class of each pixel of a picture, int64 (H, W), `VOID` where it is not counted.
+    """Return each pixel's class, int64 (H, W), or `VOID`.
 
     `size`: (H, W) of the picture. `labels`: of a PNG's values; none: they are indices of the model's `count` classes.
     `indices`: the model's class of each label. `otherwise`: the class where no COCO shape is. Raises ValueError.
@@ -193,7 +193,7 @@ def _draw_rle(shape: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.boo
 
 
 def _unpack_counts(text: str, most: int) -> list[int]:
-    """Return the counts of a compressed RLE: five bits a letter, from the third on less those two before."""
+    """Decode the counts of a compressed RLE, five bits a letter."""
     counts: list[int] = []
     value = shift = 0
     for letter in text:
@@ -236,7 +236,7 @@ ABOUT = b"sightglass_masks"
 
 
 def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pair]:
-    """Return how many pixels have each pair of classes; those with a negative class on either side are not counted."""
+    """Count the pixels of each pair of classes, negative ones excluded."""
     counted = (truth >= 0) & (answer >= 0)
     if not counted.any():
         return []
@@ -246,7 +246,7 @@ def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pai
 
 
 def score_picture(pairs: Sequence[Pair]) -> tuple[float, float]:
-    """Return one picture's mean IoU, over the classes that it has or is given, and its share of right pixels.
+    """Return one picture's mean IoU and pixel accuracy.
 
     >>> score_picture([(0, 0, 6), (0, 1, 2), (1, 1, 4)])
     (0.708..., 0.833...)
@@ -259,7 +259,7 @@ def score_picture(pairs: Sequence[Pair]) -> tuple[float, float]:
 
 
 def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
-    """Return IoU and accuracy over all pictures, with intervals from redrawn sets of pictures (basic bootstrap).
+    """Return IoU and accuracy with bootstrap intervals over pictures.
 
     Its classes are those that any mask or any answer has, by their indices.
     """
@@ -291,7 +291,7 @@ def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
 def _count_classes(
     pictures: Sequence[Sequence[Pair]], classes: Sequence[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each picture's pixels of each class that are right, and those that are the class's by mask or answer."""
+    """Return each picture's right pixels and union by class."""
     places = {index: i for i, index in enumerate(classes)}
     right, union = np.zeros((2, len(pictures), len(classes)))
     for row, pairs in enumerate(pictures):

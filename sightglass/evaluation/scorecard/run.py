@@ -49,7 +49,7 @@ class LabelledPictures:
 
 
 def gather(items: Sequence[Item], labels: GroundTruth | None) -> tuple[LabelledPictures, list[str]]:
-    """Return the pictures that have labels and can be read, and a sentence on each other.
+    """Return the readable labelled pictures, and a sentence on each other.
 
     `labels` None: the folder of a picture is its class. Raises Problem where no picture has labels.
     """
@@ -86,7 +86,7 @@ def score_models(
     tell: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> list[ModelScore]:
-    """Run models over labelled pictures, one after the other, and return their rows; raise what `evaluate` does."""
+    """Run models one after the other; return their rows."""
     check_number(names)
     evaluations, facts = [], []
     for number, name in enumerate(names):
@@ -102,7 +102,7 @@ def score_models(
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Return the folders of runs with labels: the folder itself, or those directly in it, by name."""
+    """Return the folders of labelled runs in a folder, by name."""
     if (folder / stored.FILE).is_file():
         return [folder]
     return sorted(file.parent for file in folder.glob(f"*/{stored.FILE}"))
@@ -111,7 +111,7 @@ def find_runs(folder: Path) -> list[Path]:
 def score_runs(
     folders: Sequence[Path], load: Callable[[Path], Evaluation] = stored.load
 ) -> tuple[list[ModelScore], list[str]]:
-    """Return the rows of stored runs on the pictures that all have, and a sentence on those that only some have.
+    """Return the rows of stored runs on their common pictures.
 
     Runs of the same model are called after their folders. `load` reads the evaluation of each. Raises Problem for more
     runs than a scorecard takes, a run without an evaluation, and runs without a common picture.
@@ -131,7 +131,7 @@ def score_runs(
 
 
 def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], int]:
-    """Return evaluations of the pictures that all have, in one order, and how many pictures that leaves out.
+    """Return evaluations of the common pictures, and the number dropped.
 
     Labels that are no class of one of the models count for none. Raises Problem for no common picture.
     """
@@ -159,7 +159,7 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
 
 
 def _describe_stored(one: Evaluation) -> ModelFacts:
-    """Return what is known of a model that is not loaded: the size of its file, where it is on this machine."""
+    """Return an unloaded model's facts: its file's size."""
     try:
         return ModelFacts(file_bytes=_measure_file(catalog.spec(one.model)))
     except Problem:
@@ -183,7 +183,7 @@ def evaluate(
     tell: Callable[[int, int], object] | None = None,
     cancel: threading.Event | None = None,
 ) -> Evaluation:
-    """Run a model on labelled pictures, one at a time, and return its answers beside the labels that count.
+    """Return a model's answers on labelled pictures, one at a time.
 
     `tell(done, total)` is called after each picture. Raises Problem for a model that names no classes, or where no
     picture has the labels that it needs, and Cancelled once `cancel` is set.
@@ -217,7 +217,7 @@ def evaluate(
 
 
 def _answer(explainer: Explainer, image: Image, options: Options) -> tuple[tuple[Prediction, ...], float]:
-    """Return a model's answers for a picture and the milliseconds from its pixels to them."""
+    """Return a model's answers for a picture and their milliseconds."""
 
     def work(resident: Any, _notes: tuple[str, ...]) -> tuple[tuple[Prediction, ...], float]:
         begun = time.perf_counter()
