@@ -60,8 +60,10 @@ def replay(recipe: Recipe, file: str = "recipe.json") -> str:
 
 
 def is_own_command(text: str) -> bool:
-    """Whether `line` could have written this, for a model of the catalogue here: others in a stranger's file are not
-    shown, because they may write elsewhere, open a model's file, or do more in a shell or a terminal."""
+    """Return whether `line` could have written this command.
+
+    Others, of a stranger's file, may write elsewhere, open a model's file, or do more in a shell or a terminal.
+    """
     text = _FORMERLY.sub(f"{_PROGRAM} ", text, count=1) if _FORMERLY.match(text) else text
     try:
         words = shlex.split(text)
@@ -89,7 +91,7 @@ def _in_catalog(model: str) -> bool:
 
 
 def _call(recipe: Recipe, model: str) -> str:
-    """Return the call in Python; `model` is what stands for the model there."""
+    """Return the call in Python; `model` is its model expression."""
     options = {name: value for name, option in OFFERED.items() if (value := getattr(recipe, name)) != option.default}
     # The default part is the model's own.
     options |= {"part": recipe.part}
@@ -119,7 +121,7 @@ def _flags(recipe: Recipe, verb: str) -> Iterator[tuple[str, str]]:
 
 
 def _joined(value: Any, separator: str) -> str:
-    """Return a value as its flag takes it; several with the separator between them."""
+    """Return a value in its flag's form, joined by the separator."""
     if not separator:
         return str(value)
     # A number to its last digit.
@@ -135,5 +137,5 @@ def _targets(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def _text(value: int | str | tuple[Box, str]) -> str:
-    """Return a class or an example as its flag takes it, each number of a box to its last digit."""
+    """Return a class or an example in its flag's form."""
     return f"{_joined(value[0], ',')}={value[1]}" if isinstance(value, tuple) else str(value)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def every_map(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
-    """Draw all maps over the picture, each on its own scale, the hotter one where two overlap, and all `boxes`."""
+    """Draw all maps and boxes over the picture, the hottest map foremost."""
     pixels = explanation.image.pixels
     if explanation.heatmaps:
         hottest = np.maximum.reduce([heatmap.strength for heatmap in explanation.heatmaps])
@@ -48,7 +48,7 @@ def tagger(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = Tr
 
 
 def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, JPEG) of the picture, of its boxes, of all maps together, and of each map.
+    """Yield (name, JPEG) of picture, boxes, all maps, and each map.
 
     All but the first carry the recipe; the two with all boxes carry that of the first map. `boxes` False: no box is
     drawn over a map, and only the file that is about the boxes, `*_detection.jpg`, has them.

@@ -65,7 +65,7 @@ def figure(
     alpha: float = FILE_STYLE.alpha,
     look: Mapping[str, bool | float | str] | None = None,
 ) -> bytes:
-    """Return picture, heatmap and overlay as one figure; a PNG or JPG has the recipe in its metadata.
+    """Return picture, heatmap and overlay as a figure with the recipe.
 
     `alpha`, 0..1: opacity of the map in the overlay, the same everywhere. `look`: settings of the viewer instead, by
     name: its colormap, its opacity, even or not, and whether it shows boxes; the file opens again with all of them. PNG
@@ -102,7 +102,7 @@ def figure(
 
 
 def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | None = None) -> bytes:
-    """Return a figure as a file that has no time in it; `encoding`: of its pixels, for Pillow."""
+    """Return a figure as a file without timestamps."""
     import matplotlib
 
     out = BytesIO()
@@ -118,7 +118,7 @@ def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | N
 
 
 def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap: str, *, named: bool) -> Figure:
-    """Lay out the page in inches, from the top down; `named`: with boxes."""
+    """Lay out the page in inches, top down; `named`: with boxes."""
     from matplotlib.figure import Figure
 
     ratio = explanation.image.width / explanation.image.height
@@ -167,7 +167,7 @@ def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap
 
 
 def _boxes(panel: Axes, answers: Sequence[Answer], inch: float, *, chosen: bool) -> None:
-    """Draw outlines and names, none over another; `inch`: pixels of the picture per inch."""
+    """Draw outlines and names, without overlaps."""
     from matplotlib.patches import Polygon
 
     colour, ground = ("#141414", "white") if chosen else ("white", "#141414")
@@ -206,5 +206,5 @@ def _answers(sheet: Figure, explanation: Result, left: float, top: float, wide: 
 
 
 def _cut(text: str, inches: float, after: str = "") -> str:
-    """Shorten a text with an ellipsis to fit this width, together with what comes `after` it."""
+    """Shorten a text with an ellipsis to a width, with `after`."""
     return shorten(text, int(inches * 13.5) - len(after), len) + after

@@ -55,7 +55,7 @@ def draw_pair(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.ui
 
 
 def outline(side: ComparedImage) -> NDArray[np.uint8]:
-    """Surround what makes the two similar with red lines, what makes them differ with dotted blue ones.
+    """Surround similar regions with red lines, different ones with blue dots.
 
     The picture keeps its colours. Returns uint8 (H, W, 3), at least `OUTLINED` pixels high, as the lines need room.
     """
@@ -80,7 +80,7 @@ def outline(side: ComparedImage) -> NDArray[np.uint8]:
 
 
 def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen = "light") -> NDArray[np.uint8]:
-    """Draw the signed map over its picture, uint8 (H, W, 3): red makes the two similar, blue makes them differ.
+    """Draw the signed map, uint8 (H, W, 3): red similar, blue different.
 
     A picture without a map stays as it is.
     """
@@ -93,7 +93,7 @@ def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen =
 
 
 def of_similarity(found: Similarity, context: Context | None, attended: Panels | None = None) -> Iterator[File]:
-    """Yield similarity.jpg with both maps, pairs.jpg with the best matches, maps.npz, and similarity.json.
+    """Yield similarity.jpg, pairs.jpg, maps.npz and similarity.json.
 
     `attended`: both pictures under the model's attention, to be shown instead of the maps of the similarity.
     """
@@ -115,7 +115,7 @@ def of_similarity(found: Similarity, context: Context | None, attended: Panels |
 
 
 def of_methods(every: Sequence[Similarity]) -> File:
-    """Return both pictures with their maps by each method, a row each: `methods.jpg`."""
+    """Return both pictures' maps, a row per method: `methods.jpg`."""
     panels = [panel for result in every for panel in draw_pair(result)]
     captions = [f"{side.image.name}, {METHODS[result.method].name}" for result in every for side in result.sides]
     return "methods.jpg", _draw_sheet(panels, captions, _title(every[0]))
@@ -159,7 +159,7 @@ def fields(found: Similarity, context: Context | None) -> Json:
 
 
 def headline(found: Similarity, context: Context | None) -> str:
-    """Return the names, the score and its meaning: `bus.jpg and part.jpg: 0.78, clearly related.`"""
+    """Return the headline: `bus.jpg and part.jpg: 0.78, clearly related.`"""
     verdict = f", {context.verdict(found.score)}" if context is not None else ""
     return f"{found.query.image.name} and {found.gallery.image.name}: {found.score:.2f}{verdict}."
 
@@ -218,7 +218,7 @@ def _query_row(query: QueryResult) -> Json:
 
 
 def rectangle(grid: CellEdges, cell: tuple[int, int], image: Image) -> tuple[float, float, float, float]:
-    """Return a cell (row, column) as xyxy in original pixels, clipped to the picture."""
+    """Return a cell (row, column) as xyxy in original pixels."""
     (x0, x1), (y0, y1) = (edges[at : at + 2] for edges, at in zip((grid.across, grid.down), cell[::-1], strict=True))
     return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)
 

@@ -47,7 +47,7 @@ GAP = 4
 
 
 def encode(found: Similarity, context: Context | None, ranking: Ranking | None) -> encoding.EncodedRecord:
-    """Encode a comparison with both pictures, their maps and what matches."""
+    """Encode a comparison with pictures, maps and matches."""
     image = found.gallery.image
     other = encoding.picture(image)
     hits = ranking.hits[:MAX_RANKED] if ranking is not None else ()
@@ -109,7 +109,7 @@ def _map(similarity: Similarity, place: int) -> tuple[MapInfo, Blob]:
 
 
 def _thumbnail(similarity: Similarity) -> bytes:
-    """Return both pictures under their maps side by side, at one height, as a JPEG."""
+    """Return both overlays side by side as a JPEG."""
     pictures = similarity_files.draw_pair(similarity, unseen="keep")
     if similarity.subject != "persons":
         pictures = [encoding.grey_out(tile, side.seen) for tile, side in zip(pictures, similarity.sides, strict=True)]
@@ -126,7 +126,7 @@ def _thumbnail(similarity: Similarity) -> bytes:
 
 
 def restore(record: Record, images: tuple[Image, Image], maps: Sequence[tuple[str, int, bytes]]) -> Similarity:
-    """Return the comparison that `encode` was given; `maps`: each one's description, its checksum and its file.
+    """Return `encode`'s comparison; `maps`: (description, checksum, file) each.
 
     Raises Problem where a map is damaged.
     """
@@ -168,7 +168,7 @@ def restore(record: Record, images: tuple[Image, Image], maps: Sequence[tuple[st
 
 
 def context_of(record: Record) -> Context | None:
-    """Return the reference scores of a pair; None where there are none."""
+    """Return a pair's reference scores, or None."""
     pair = record.pair
     if pair is None or pair.mirrored is None:
         return None
@@ -176,7 +176,7 @@ def context_of(record: Record) -> Context | None:
 
 
 def command(record: Record) -> str:
-    """Return the command that compares the same pictures again, quoted for a shell."""
+    """Return the command to compare the pictures again."""
     pair = record.pair
     assert pair is not None
     names = [f"./{name}" if name.startswith("-") else name for name in (record.picture_name, pair.name)]
@@ -193,7 +193,7 @@ ALIKE, APART = 0.6, 0.3
 
 
 def compare(one: Record, other: Record, maps: Sequence[SavedMap], other_maps: Sequence[SavedMap]) -> RecordComparison:
-    """Compare the selected maps of two records, given all maps of each; raise Problem for a pair of pictures."""
+    """Compare two records' selected maps; raise Problem for a pair."""
     if one.pair or other.pair:
         raise Problem("A comparison of two pictures cannot be compared with another record: open each by itself.")
     first, second = _select(one, maps), _select(other, other_maps)
@@ -227,14 +227,14 @@ def _shows_else(record: Record) -> bool:
 
 
 def common(one: Box, other: Box) -> Box | None:
-    """Return the part that both saw; None if there is none."""
+    """Return the boxes' intersection, or None."""
     left, top = max(one[0], other[0]), max(one[1], other[1])
     right, bottom = min(one[2], other[2]), min(one[3], other[3])
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
 def grid(found: SavedMap, seen: Box) -> NDArray[np.float32]:
-    """Return a map over a part of its picture, float32 (h, w) with at most 320 cells a side."""
+    """Return a map's part, float32 (h, w), at most 320 cells."""
     left, top, right, bottom = seen
     geometry = found.geometry
     values = np.clip(geometry.to_original(geometry.to_input(found.measured)), 0, 1)
@@ -272,7 +272,7 @@ def _answers(one: Record, other: Record) -> str:
 
 
 def _places(*both: tuple[Record, SavedMap | None]) -> tuple[str, ...]:
-    """Return a sentence on where each map is hottest."""
+    """Return a sentence on each map's hottest place."""
     sentences = []
     for name, (record, looked) in zip(("first", "second"), both, strict=True):
         if looked is None or not looked.statistics.regions:

@@ -29,7 +29,7 @@ _NAMES = ("map", *CONTROLS)
 
 
 def encode(proofs: Mapping[int, Proof]) -> tuple[tuple[SavedProof, ...], tuple[Blob, ...]]:
-    """Return what a record says of its proofs, by their maps' indices, and their files."""
+    """Return a record's proofs by map index, and their files."""
     saved, files = [], []
     for index, proof in sorted(proofs.items()):
         file = Blob.of(json.dumps(_plain(proof), separators=(",", ":")).encode(), "json")
@@ -55,7 +55,7 @@ def _trace(trace: Trace) -> dict[str, list[Any]]:
 
 
 def decode(data: bytes) -> Proof:
-    """Return the proof of a file that `encode` made; raise Problem if it is damaged."""
+    """Return the proof of `encode`'s file. Raises Problem."""
     try:
         plain = json.loads(data)
         curves = tuple(_curve(item) for item in plain["curves"])

@@ -50,7 +50,7 @@ def _reader(kind: Any) -> TypeAdapter[Any]:
 
 
 def encode(values: RecordBody | MapInfo) -> tuple[str, int]:
-    """Return the JSON of a body or a map's description, every number exact, and its checksum."""
+    """Return a value's JSON and checksum."""
     plain = asdict(values)
     if isinstance(values, RecordBody):
         models = {name: getattr(values, name) for name in ("recipe", "view")}
@@ -60,7 +60,7 @@ def encode(values: RecordBody | MapInfo) -> tuple[str, int]:
 
 
 def read(kind: type[T], text: str, crc: int) -> T:
-    """Decode what `encode` returned; raise ValueError if it is damaged."""
+    """Decode the text of `encode`; raise ValueError if damaged."""
     if not isinstance(text, str) or zlib.crc32(text.encode("utf-8", "surrogatepass")) != crc:
         raise ValueError("the checksum does not match")
     value: T = _reader(kind).validate_python(json.loads(text))  # type: ignore[arg-type]  # a type is hashable
@@ -74,7 +74,7 @@ def insert(
     blobs: Sequence[Blob],
     tags: Sequence[str],
 ) -> None:
-    """Insert a record whose files are in their places, within `Store.writing`."""
+    """Insert a record within `Store.writing`, its files in place."""
     sizes = {blob.name: len(blob.data) for blob in blobs}
     columns = columns | {"created": now(), "bytes": sum(sizes.values())}
     columns["text"] = search.text_of(columns, made.body, tags)
@@ -131,7 +131,7 @@ def annotate(
     marks: Sequence[Mark] | None,
     since: Sequence[Mark] | None,
 ) -> bool:
-    """Write the note, tags and marks of a record, within `Store.writing`; return whether there is such a record.
+    """Write a record's note, tags and marks; return whether it exists.
 
     `changed`: note and tags (JSON) as columns. `marks`, `since`: see `History.annotate`.
     """
@@ -162,7 +162,7 @@ def marks_json(marks: Sequence[Mark]) -> str:
 
 
 def read_record(row: Iterable[Any]) -> Record:
-    """Decode a row of `COLUMNS`; damaged values are replaced and reported in `Record.damaged`."""
+    """Decode a row of `COLUMNS`; report damage in `Record.damaged`."""
     columns: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
     body, damaged = _UNREADABLE, DAMAGED
     with contextlib.suppress(ValueError, RecursionError):
@@ -181,7 +181,7 @@ def read_record(row: Iterable[Any]) -> Record:
 
 
 def read_list(kind: Any, text: Any) -> Any:
-    """Decode a list of values as a tuple; None if it is damaged."""
+    """Decode a list of values as a tuple; None if damaged."""
     try:
         return _reader(tuple[kind, ...]).validate_python(json.loads(text))
     except (ValueError, TypeError, RecursionError):
@@ -189,7 +189,7 @@ def read_list(kind: Any, text: Any) -> Any:
 
 
 def read_map(info: str, crc: int, data: bytes) -> SavedMap:
-    """Decode a map from its row and its file; raise Problem if either is damaged."""
+    """Decode a map from its row and file. Raises Problem."""
     try:
         described = read(MapInfo, info, crc)
         arrays = encoding.unpack(data)
@@ -244,7 +244,7 @@ class RemovedRecords:
 
 
 def read_records(store: Store, ids: Sequence[str]) -> RemovedRecords:
-    """Return what brings these records back; without records where their files are more than `MOST`.
+    """Return rows to restore these records, up to `MOST` bytes.
 
     Raises Problem where a file is damaged.
     """
@@ -269,7 +269,7 @@ def _rows(database: sqlite3.Connection, table: str, column: str, n: int) -> list
 
 
 def write_records(database: sqlite3.Connection, removed: RemovedRecords) -> None:
-    """Write the rows again, within `Store.writing`; a record that is there again is left as it is."""
+    """Restore the rows within `Store.writing`; existing records are kept."""
     for record in removed.records:
         (main_row,) = record["records"]
         if database.execute("SELECT 1 FROM records WHERE id = ?", (main_row["id"],)).fetchone():

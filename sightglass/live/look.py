@@ -58,7 +58,7 @@ class FollowedObject:
     """Frames in a row without a match."""
 
     def find(self, predictions: Sequence[Prediction]) -> int | None:
-        """Return the place of this object among a frame's boxes, and remember where it is; None where it is not seen.
+        """Return the index of this object's box, or None.
 
         Its own class is preferred; without one, a box of another class in its place, since detectors waver between
         classes.
@@ -80,7 +80,7 @@ class FollowedObject:
 
     @property
     def lost(self) -> bool:
-        """Whether it was not seen for so long that it is given up."""
+        """Whether the object was missing for too long."""
         return self.missed > PATIENCE
 
 
@@ -96,7 +96,7 @@ class Looker:
         self._followed: FollowedObject | None = None
 
     def look(self, data: bytes) -> FrameAnswer:
-        """Return the answer to a frame, a JPEG; raises ImageProblem for what is none, or is too large."""
+        """Return a JPEG frame's answer. Raises ImageProblem."""
         start = time.perf_counter()
         if len(data) > MAX_BYTES:
             raise ImageProblem(f"A frame has at most {MAX_BYTES // 2**20} MiB: send a smaller one.")
@@ -123,7 +123,7 @@ class Looker:
     def _target(
         self, evidence: Evidence, predictions: tuple[Prediction, ...], size: tuple[int, int]
     ) -> tuple[Target | None, int | None, bool]:
-        """Return what to explain, its place among the boxes, and whether an object was given up just now."""
+        """Return the target, its box index, and whether it was lost."""
         if self.wanted is not self._pin:
             self._pin, self._followed = self.wanted, None
         options, pin, lost = replace(self.choice.options, top_k=1), self._pin, False
@@ -167,7 +167,7 @@ class Looker:
     def _with_followed(
         self, predictions: tuple[Prediction, ...], target: Target, evidence: Evidence
     ) -> tuple[Prediction, ...]:
-        """Return a classifier's predictions with the class that is followed: last, where it is not among the best."""
+        """Return a classifier's predictions with the followed class."""
         if target.index is None or any(prediction.index == target.index for prediction in predictions):
             return predictions
         score = self.task.class_score(evidence, predictions, target.index) or 0.0
@@ -188,7 +188,7 @@ class LiveChoice:
 
 
 def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -> LiveChoice:
-    """Return what a viewer looks with; `given` are options by the names in `OPTIONS`.
+    """Return a viewer's model, method and options; `given`: by name.
 
     Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
     """
@@ -216,7 +216,7 @@ def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -
 
 
 def quick(spec: ModelSpec, method: str | None) -> str:
-    """Return a method's id if it can follow a camera, else that of the model's own or of GradCAM."""
+    """Return a quick method's id: this, the model's, or GradCAM."""
     return next(name for name in (method, spec.method, "gradcam") if name and METHODS[name].quick)
 
 
@@ -236,27 +236,27 @@ class Viewer:
         self.dropped = 0
 
     def offer(self, number: int, data: bytes) -> None:
-        """Let a frame wait, in place of one that waits already. Safe from any thread."""
+        """Replace the waiting frame. Thread-safe."""
         with self._loop.changed:
             self.dropped += self._waiting is not None
             self._waiting = (number, data, time.perf_counter())
             self._loop.ready(self)
 
     def turn(self, looker: Looker | None) -> None:
-        """Look with something else from the next frame on; None: wait. Safe from any thread."""
+        """Change the model from the next frame on; None: wait. Thread-safe."""
         with self._loop.changed:
             self.looker = looker
             if self._waiting is not None:
                 self._loop.ready(self)
 
     def pin(self, pin: Pin | None) -> None:
-        """Follow a class or an object from the next frame on. Safe from any thread."""
+        """Follow a class or an object from the next frame on. Thread-safe."""
         with self._loop.changed:
             if self.looker is not None:
                 self.looker.wanted = pin
 
     def take(self) -> tuple[Looker, int, bytes, float] | None:
-        """Take the frame that waits; called by the loop, which holds its lock."""
+        """Take the waiting frame, with the loop's lock held."""
         if self._waiting is None or self.looker is None:
             return None
         number, data, since = self._waiting
@@ -264,7 +264,7 @@ class Viewer:
         return self.looker, number, data, since
 
     def serve(self, looker: Looker, number: int, data: bytes, since: float) -> None:
-        """Look at a frame and deliver the result, whatever comes of it."""
+        """Explain a frame and deliver its result."""
         waited, answer, problem = (time.perf_counter() - since) * 1e3, None, ""
         try:
             answer = looker.look(data)
@@ -312,7 +312,7 @@ class Loop:
         return len(self._viewers)
 
     def ready(self, viewer: Viewer) -> None:
-        """Let a viewer stand in line, once, if it is one of the loop's; called with the lock held."""
+        """Queue a viewer once, with the lock held."""
         if viewer in self._viewers and viewer not in self._line:
             self._line.append(viewer)
             self.changed.notify()

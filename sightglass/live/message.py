@@ -98,7 +98,7 @@ class BadMessage(Problem):
 
 
 def frame(data: bytes, last: int) -> tuple[int, bytes]:
-    """Return a frame's number and its JPEG; raises BadMessage. `last`: the number of the frame before."""
+    """Return a frame's number and JPEG. Raises BadMessage."""
     if len(data) > MAX_BYTES + HEADER.size:
         raise BadMessage(f"A frame has at most {MAX_BYTES // 2**20} MiB: send smaller ones.")
     if len(data) <= HEADER.size:
@@ -125,7 +125,7 @@ def parse_message(text: str) -> Json:
 
 
 def pin(given: Any, classes: int) -> Pin | None:
-    """Return what `pin` of a message names; None: whatever the model says first. Raises BadMessage."""
+    """Return a message's `pin`, or None. Raises BadMessage."""
     if given is None:
         return None
     index, box = (given.get("index"), given.get("box")) if isinstance(given, dict) else (None, None)
@@ -140,7 +140,7 @@ def pin(given: Any, classes: int) -> Pin | None:
 
 
 def result(made: FrameResult) -> bytes:
-    """Pack what became of a frame."""
+    """Pack the result of a frame."""
     head: Json = {
         "n": made.number,
         "problem": made.problem,

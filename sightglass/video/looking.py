@@ -109,7 +109,7 @@ class Looking:
         return self.in_a_pass * (self.workers * ROUNDS if self.workers > 1 else 1)
 
     def together_of(self, nbytes: int) -> int:
-        """Return how many frames of this size one call takes: whole passes, of no more bytes than are read ahead."""
+        """Return how many frames of this size one call takes."""
         return max(1, min(self.batch, BYTES // max(1, nbytes)) // self.in_a_pass) * self.in_a_pass
 
     def geometry(self, pixels: Pixels) -> Geometry:
@@ -117,14 +117,14 @@ class Looking:
         return self._prepare(self.resident, pixels).geometry
 
     def replay(self, records: Iterable[Sighting]) -> None:
-        """Follow the boxes of frames that an earlier run has seen, so that the numbers of objects go on."""
+        """Replay an earlier run's frames, to continue object numbers."""
         if self._tracker is not None:
             for record in records:
                 self._tracker.update(record.seen)
 
     @own_modes()
     def __call__(self, frames: Sequence[Frame]) -> list[Sighting]:
-        """Return what the model sees in each frame; raise Cancelled if that was asked for."""
+        """Return each frame's record. Raises Cancelled."""
         if self._cancel is not None and self._cancel.is_set():
             raise Cancelled
         if self.workers > 1:
@@ -147,7 +147,7 @@ class Looking:
                 yield self._with_room(frame, evidence, explain)
 
     def _with_room(self, frame: Frame, evidence: Evidence, work: Callable[[Evidence], T]) -> T:
-        """Return `work(evidence)`, or that of a pass made anew where the GPU was full."""
+        """Return `work(evidence)`, retried after a full GPU."""
         passes = iter((evidence,))
 
         def run_once(resident: Resident, _: tuple[str, ...]) -> T:
@@ -157,7 +157,7 @@ class Looking:
         return self.explainer.with_oom_fallback(run_once)
 
     def _side_by_side(self, frames: Sequence[Frame]) -> list[Sighting]:
-        """Return the records, made by several workers; boxes are followed in this thread, in order."""
+        """Return the records of several workers, boxes followed in order."""
         if self._pool is None:
             # Made once for all of them.
             self.resident.fastest_adapter(self.layers)
@@ -180,7 +180,7 @@ class Looking:
         return frame, evidence, self._boxes(evidence)
 
     def _worker(self) -> Resident:
-        """Return this thread's own resident: recordings of a pass are kept by thread, so all can share one module."""
+        """Return this thread's copy of the loaded model."""
         if (resident := getattr(self._own, "resident", None)) is None:
             resident = self._own.resident = self.resident.copy()
             resident.lock = PassLock(resident.device)
@@ -206,12 +206,12 @@ class Looking:
         return [*parts]
 
     def _class(self, evidence: Evidence) -> Target:
-        """Return the class that a map is of: the one that was named, or the best."""
+        """Return the mapped class: the named one, or the best."""
         options = replace(self.options, targets=self.wanted[:1], top_k=1)
         return resolve(options, decode(evidence, options), evidence)[0]
 
     def _class_record(self, frame: Frame, evidence: Evidence) -> Sighting:
-        """Return the class that was named, or the best; without a map where it cannot be explained now."""
+        """Return the record of the named class, or the best."""
         predictions, labels = decode(evidence, self.options), evidence.resident.adapter.labels
         best = predictions[0]
         index = self.wanted[0] if self.wanted else best.index

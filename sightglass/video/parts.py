@@ -42,7 +42,7 @@ class Seen:
 
     @property
     def series(self) -> tuple[int, int]:
-        """What it is one of over time: an object, or else a class."""
+        """Key of its series: an object, or else a class."""
         return (1, self.track) if self.track is not None else (0, self.index)
 
 
@@ -62,7 +62,7 @@ class Sighting:
 
     @property
     def shown(self) -> tuple[Seen, ...]:
-        """Return what is drawn: the class, or the boxes that belong to an object."""
+        """Return the drawn items: the class, or boxes with a track."""
         return tuple(seen for seen in self.seen if seen.box is None or seen.track is not None)
 
 
@@ -101,7 +101,7 @@ def load(path: Path) -> list[Sighting]:
 
 
 def read(paths: Iterable[Path]) -> Iterator[Sighting]:
-    """Yield the records of several parts, one part in memory at a time."""
+    """Yield the records of several parts, one in memory at a time."""
     for path in paths:
         yield from load(path)
 
@@ -114,7 +114,7 @@ SIDE = MAX_WINDOW // 2
 
 
 def smooth_maps(records: Iterable[Sighting], tau: float) -> Iterator[Sighting]:
-    """Yield the records with each map mixed with those around it; `tau` in seconds, 0 for none."""
+    """Yield the records with smoothed maps; `tau` in seconds."""
     if tau <= 0:
         yield from records
         return
@@ -161,7 +161,7 @@ def _mix(seen: Seen, centre: Sighting, window: Sequence[Sighting], place: int, t
 
 
 def between(first: Sighting, second: Sighting | None, number: int, pts: int, seconds: float) -> Sighting:
-    """Return what is drawn over a frame from `first` on and before `second`: the two mixed by how near they are.
+    """Interpolate a record between `first` and `second`.
 
     What only the first has is held. None: there is no second, all is held.
     """

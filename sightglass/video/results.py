@@ -30,7 +30,7 @@ COLORS = ("#2BA5B0", "#E07B2E", "#9A7BE0", "#4C93E0", "#D6549C", "#7CA83A")
 
 
 def color_of(track: int) -> str:
-    """Return the colour of an object by its number, `#rrggbb`; the numbers from 1 on take turns.
+    """Return an object's colour by its number, `#rrggbb`.
 
     >>> color_of(1) == color_of(len(COLORS) + 1)
     True
@@ -101,7 +101,7 @@ class Finder:
     series: dict[Any, _Series] = field(default_factory=dict)
 
     def read(self, rows: Iterable[Row]) -> Iterator[Moment]:
-        """Yield the moments as they are certain; `rows` in the order of their frames."""
+        """Yield the moments of `rows`, in frame order."""
         frame: list[Row] = []
         for row in rows:
             if frame and row["frame"] != frame[0]["frame"]:
@@ -163,7 +163,7 @@ class Finder:
             yield Moment(*began, "place", words, row["object"], row["answer"])
 
     def _find_gone(self, now: tuple[float, int]) -> Iterator[Moment]:
-        """Yield the objects that have not been seen for a while, and forget them and classes long past."""
+        """Yield the objects gone for a while, and forget them."""
         for key, state in list(self.series.items()):
             if now[0] - state.last[0] < LASTING:
                 continue
@@ -176,7 +176,7 @@ class Finder:
 
 
 def find_moments(rows: Iterable[Row], width: int, height: int, task: Task | None = None) -> list[Moment]:
-    """Return the moments of a timeline, in the order of time, at most `MAX_MOMENTS`; sizes in pixels of its frames."""
+    """Return a timeline's first moments, at most `MAX_MOMENTS`, by time."""
     moments: list[Moment] = []
     for moment in Finder(math.hypot(width, height), task or Task()).read(rows):
         moments.append(moment)
@@ -237,7 +237,7 @@ CSV, JSON = "timeline.csv", "timeline.json"
 def write_timeline(
     folder: Path, columns: Sequence[str], rows: Callable[[], Iterable[Row]], facts: Mapping[str, Any]
 ) -> None:
-    """Write `timeline.csv` and `timeline.json` (the facts, then the rows under `rows`), one row in memory at a time."""
+    """Write `timeline.csv` and `timeline.json`, one row at a time."""
     with atomic_write(folder / CSV) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         packing.write(file, columns, rows())
     with atomic_write(folder / JSON) as draft, draft.open("w", encoding="utf-8") as file:
@@ -310,13 +310,13 @@ def _rows(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def read_facts(folder: Path) -> Json:
-    """Return what a finished run was made with; raise ModelProblem where its result cannot be read."""
+    """Return a finished run's settings. Raises ModelProblem."""
     facts: Json = _read(folder)["run"]
     return facts
 
 
 def read_result(folder: Path) -> Summary:
-    """Return the result of a finished run; raise ModelProblem where it cannot be read."""
+    """Return a finished run's result. Raises ModelProblem."""
     result = _read(folder)
     moments = tuple(Moment(**moment) for moment in result["moments"])
     numbers = (result["frames"], result["looked"], result["skipped"])
