@@ -139,7 +139,7 @@ def stamps_of(folder: Path) -> dict[str, str]:
 
 
 def _list_former(recipe: Json) -> Iterator[Json]:
-    """Return equal recipes in the formats of earlier versions."""
+    """Yield equal recipes in the formats of earlier versions."""
     # Maps of the pictures' gradients, which need captum, are new.
     versions = {name: version for name, version in recipe.get("versions", {}).items() if name != "captum"}
     yield recipe | {"versions": versions}
