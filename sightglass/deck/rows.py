@@ -13,7 +13,7 @@ from sightglass.batch import accuracy, analysis
 from sightglass.deck import making
 from sightglass.deck.making import fraction
 from sightglass.deck.scene import MAX_SIDE, Panel, SceneMap
-from sightglass.explain.faithfulness.badge import VERDICTS
+from sightglass.explain.faithfulness.badge import Verdict
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture.image import Image
@@ -46,6 +46,14 @@ SCRAMBLED, GALLERY = 2, 8
 """Most scrambled maps beside the map as it is, and most pictures of a gallery."""
 _TILE = 320
 """Cells of a side of a gallery's map."""
+SCRAMBLED_TITLES: dict[Verdict, str] = {
+    "depends": "The map depends on the model",
+    "unclear": "Whether the map needs the model is unclear",
+    "survives": "The map does not show what was learnt",
+    "edges": "The map shows edges, not what was learnt",
+    "centre": "The map shows the middle, not what was learnt",
+    "box": "With other weights the map keeps the box",
+}
 
 
 def picture(image: Image, name: str) -> Panel:
@@ -116,7 +124,7 @@ def of_scramble(explanation: Explanation, index: int, found: Scramble, title: st
     return making.scene(
         explanation.image,
         panels,
-        title=making.statement(title, f"The map {VERDICTS[found.verdict]}"),
+        title=making.statement(title, SCRAMBLED_TITLES[found.verdict]),
         sentence=found.sentence,
         notes="The number over each map: how alike it is to the map as it is. "
         + ("1: the same. 0: unrelated." if found.keeps_box is None else "Of the outlines in the box, the overlap."),

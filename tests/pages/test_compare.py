@@ -115,7 +115,7 @@ def test_two_classes_are_set_against_each_other_in_the_headline_and_on_the_slide
     difference = shown(app).maps[-1] * 2 - 1
     assert difference.min() < -0.1 and difference.max() > 0.1
     press(app, "Add to deck")
-    assert next(one.value for one in app.text_input if one.label == "Title") == headline
+    assert next(one.value for one in app.text_input if one.label == "Title") == "Minibus and police van: the same place"
 
 
 def test_one_map_for_all_classes_is_told_of_and_not_taken_for_agreement(page):

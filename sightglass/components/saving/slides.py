@@ -18,7 +18,6 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import SETTINGS, Look
 from sightglass.deck import rows, views
 from sightglass.deck import scene as slide_scene
-from sightglass.deck.html_file import deck_html
 from sightglass.deck.layouts import THEMES
 from sightglass.deck.page import footer_of_settings
 from sightglass.explain.phrases import plural, without_emphasis
@@ -40,6 +39,9 @@ def slide_page(
 
     `number`: of the first slide.
     """
+    # Here, since pages that show no slide need no Jinja2.
+    from sightglass.deck.html_file import deck_html
+
     footer = replace(footer_of_settings(), number=number)
     return deck_html(scenes, title, THEMES[theme], footer, start=start).decode()
 
