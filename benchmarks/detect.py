@@ -106,7 +106,7 @@ def speed(model: str, path: Path, rounds: int) -> Row:
         slow += peers.visualize(case)
     long = measure(slow, SLOW, warm_up=1)
     rows += [row(line, long[line.id], float(np.median(long["bare"]))) for line in slow[2:]]
-    ratio, milliseconds = ({one["id"]: one[key] for one in rows} for key in ("ratio", "ms"))
+    ratio, milliseconds = ({line["id"]: line[key] for line in rows} for key in ("ratio", "ms"))
     ours, theirs = case.maps(HIRESCAM)[0].numpy(), np.stack(slow[2].call(None))
     left, top, right, bottom = case.given.geometry.content
     bars = case.given.geometry.content != (0, 0, *case.given.geometry.input[::-1])

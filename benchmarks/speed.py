@@ -100,7 +100,7 @@ def table(case: ClassifierCase, rounds: int) -> Row:
 
 def goals(tables: Sequence[Row]) -> list[Row]:
     """Return every goal of every measured model, and whether it was met."""
-    found: list[Row] = []
+    rows: list[Row] = []
     for measured in tables:
         lines = {line["id"]: line for line in measured["lines"]}
         bare, ours = lines["bare"]["ms"], lines["maps"]
@@ -115,8 +115,8 @@ def goals(tables: Sequence[Row]) -> list[Row]:
         ]
         if measured["difference"] is not None:
             of_model.append(goal("maps equal pytorch-grad-cam's", measured["difference"], 1e-4, ""))
-        found += [{"model": measured["model"], **each} for each in of_model]
-    return found
+        rows += [{"model": measured["model"], **each} for each in of_model]
+    return rows
 
 
 def markdown(result: Row) -> str:

@@ -164,7 +164,7 @@ def _sizes(steps: int) -> Iterator[Scene]:
         for pair in combinations(range(len(bus.names)), 2)
         if (found := aligned.agreement(*pair)) is not None
     ]
-    label = next(one.heatmaps[0].target.label for one in aligned.explanations if one.heatmaps)
+    label = next(explanation.heatmaps[0].target.label for explanation in aligned.explanations if explanation.heatmaps)
     note = "Now all three are asked about one and the same answer, so that their maps can be compared."
     yield _of_models(aligned, _compare_places(label, pairs, aligned.overlaps), note)
     other = _compare(CLASSIFIERS, "china")
@@ -204,7 +204,7 @@ def _answers(comparison: Comparison) -> list[tuple[str, str, float]]:
 
 
 def _make_proof_slide(comparison: Comparison, steps: int) -> Scene:
-    proofs = [one.prove(0, steps=steps) for one in comparison.explanations]
+    proofs = [explanation.prove(0, steps=steps) for explanation in comparison.explanations]
     gains = [proof.difference("random") for proof in proofs]
     said = _judge_maps([(name, _verdict(one)) for name, one in zip(comparison.names, proofs, strict=True)])
     scene = _of_models(comparison, said, "The next slide has the curve of the map that holds best.")
@@ -222,7 +222,7 @@ def _verdict(proof: Proof) -> SupportVerdict:
 
 
 def _price(comparison: Comparison) -> Scene:
-    counts = [float(one.evidence.resident.parameters) for one in comparison.explanations]
+    counts = [float(explanation.evidence.resident.parameters) for explanation in comparison.explanations]
     sizes = listing([f"{name} {count / 1e6:.1f} million" for name, count in zip(comparison.names, counts, strict=True)])
     grown = f"The {comparison.names[-1]} one has {counts[-1] / counts[0]:.1f} times the parameters: {sizes}."
     note = "How long each takes depends on the machine: Side by side, in the menu Compare, measures it on yours."
@@ -243,8 +243,10 @@ def _detectors() -> Scene:
 def _true(explanation: Explanation, things: list[tuple[str, Any]]) -> int:
     """Return how many boxes are on things of their class, each thing counted once."""
     left, count = list(things), 0
-    for one in explanation.predictions:
-        hit = next((thing for thing in left if thing[0] == one.label and _iou(one, thing[1]) >= MATCH), None)
+    for prediction in explanation.predictions:
+        hit = next(
+            (thing for thing in left if thing[0] == prediction.label and _iou(prediction, thing[1]) >= MATCH), None
+        )
         if hit is not None:
             left.remove(hit)
             count += 1

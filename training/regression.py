@@ -125,8 +125,8 @@ def fit(pool: Scenes, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int
         learner.step(loss, recipe.rate * cosine(step, steps))
         watch(learner.average, min((step + 1) * recipe.batch, recipe.images), off.item())
     learnt.load_state_dict(learner.average.state_dict())
-    made: nn.Module = net.eval()
-    return made
+    module: nn.Module = net.eval()
+    return module
 
 
 def turn_rows(pool: Scenes, rows: NDArray[np.int64], ways: NDArray[np.int64]) -> tuple[Any, Tensor, Tensor]:

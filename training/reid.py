@@ -182,7 +182,7 @@ class Batch:
         ]
         persons = (self.out.logits.argmax(1) == self.who).float().mean().item()
         patches = (self.patch_logits[..., :GARMENT_KINDS].argmax(-1) == self.patches).float().mean().item()
-        outfit = " ".join(f"{one:.2f}" for one in garments)
+        outfit = " ".join(f"{garment:.2f}" for garment in garments)
         return f", in this batch persons {persons:.2f}, patches {patches:.2f}, outfit {outfit}"
 
 

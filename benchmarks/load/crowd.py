@@ -56,8 +56,8 @@ class Tally:
         return len(self.finished) / self.lasted if self.lasted else 0.0
 
     def add(self, other: Tally) -> None:
-        for one in fields(self):
-            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+        for counter in fields(self):
+            setattr(self, counter.name, getattr(self, counter.name) + getattr(other, counter.name))
 
 
 class Client:

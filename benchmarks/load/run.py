@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> Row:
 
 def _measured(crowd: Crowd, server: Server, seconds: float, alone: float) -> Row:
     found = {name: Tally() for name in ("sessions", "clients", "session alone", "client alone")}
-    held: list[Row] = [state(server.pid)]
+    rows: list[Row] = [state(server.pid)]
     shares: list[float] = []
     for part in range(PARTS):
         before = {
@@ -73,10 +73,10 @@ def _measured(crowd: Crowd, server: Server, seconds: float, alone: float) -> Row
         shares.append(throughput(many["sessions"], many["clients"], before["session alone"], before["client alone"]))
         for name, tally in (before | many).items():
             found[name].add(tally)
-        held.append(state(server.pid))
+        rows.append(state(server.pid))
     share = throughput(*(found[name] for name in ("sessions", "clients", "session alone", "client alone")))
     answers = {name: figures(tally) for name, tally in found.items()}
-    return {"answers": answers, "held": held, "share": share, "shares": shares}
+    return {"answers": answers, "held": rows, "share": share, "shares": shares}
 
 
 def throughput(sessions: Tally, clients: Tally, session: Tally, client: Tally) -> float:
@@ -113,7 +113,7 @@ def figures(tally: Tally) -> Row:
 
 
 def _waits(seconds: Sequence[float]) -> Row:
-    times = sorted(1e3 * one for one in seconds) or [float("nan")]
+    times = sorted(1e3 * second for second in seconds) or [float("nan")]
     at = min(len(times) - 1, int(0.95 * len(times)))
     return {"p50": statistics.median(times), "p95": times[at], "longest": times[-1]}
 

@@ -136,7 +136,7 @@ class Session:
     def _token(self) -> str:
         answer = self._asked("GET", "/_stcore/health")
         cookies = [value for key, value in answer.getheaders() if key.lower() == "set-cookie"]
-        found = [one.partition("=")[2].partition(";")[0] for one in cookies if one.startswith(XSRF)]
+        found = [cookie.partition("=")[2].partition(";")[0] for cookie in cookies if cookie.startswith(XSRF)]
         return found[0] if found else ""
 
     def _asked(

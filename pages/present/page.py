@@ -113,7 +113,7 @@ def present() -> None:
         st.error(sentence(problem), icon=":material/error:")
         return
     chosen = st.query_params.get("deck")
-    if (deck := next((one for one in decks if one.id == chosen), None)) is not None:
+    if (deck := next((deck for deck in decks if deck.id == chosen), None)) is not None:
         _draw_deck(deck)
         return
     if chosen:
@@ -221,7 +221,7 @@ def _draw_deck(deck: Deck) -> None:
     if not deck.slides:
         _draw_empty()
         return
-    chosen = next((one for one in deck.slides if one.id == state.of(Editing).slide), deck.slides[0])
+    chosen = next((slide for slide in deck.slides if slide.id == state.of(Editing).slide), deck.slides[0])
     strip, large = st.columns([1, 4], gap="medium")
     with strip, st.container(height=640, border=False, gap="xsmall"):
         _draw_strip(deck, chosen)
@@ -367,7 +367,7 @@ def _draw_strip(deck: Deck, chosen: Slide) -> None:
 
 def _draw_slide(deck: Deck, slide: Slide) -> None:
     """Draw one slide large, with its texts and what can be done with it."""
-    decks, number, ids = _decks(), deck.slides.index(slide) + 1, [one.id for one in deck.slides]
+    decks, number, ids = _decks(), deck.slides.index(slide) + 1, [slide.id for slide in deck.slides]
     texts = (slide.title, slide.sentence, slide.notes)
     key = (str(history_store.store().folder), slide.id, deck.theme, number, *texts, slide.view)
 
@@ -387,7 +387,7 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
         field(label, getattr(slide, name), key=key_of_field, max_chars=most, on_change=edit, help=help)
     with st.container(horizontal=True):
         for label, icon, at in (("Earlier", "arrow_upward", number - 2), ("Later", "arrow_downward", number)):
-            order = [one for one in ids if one != slide.id]
+            order = [id_ for id_ in ids if id_ != slide.id]
             order.insert(max(0, at), slide.id)
             act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(ids)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)

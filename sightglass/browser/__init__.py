@@ -14,8 +14,8 @@ _IMPORT = re.compile(r'^import (?:.* from )?"((?:\.\.?/)+(?:\w+/)*\w+\.js)";\n',
 def constants(path: str) -> dict[str, Any]:
     """Return the constants of a module that are JSON, by name; `path`: inside the package."""
     text = (BROWSER.parent / path).read_text("utf-8")
-    found = re.findall(r"^export const (\w+) = (\{.*?\});$", text, re.MULTILINE | re.DOTALL)
-    return {name: json.loads(value) for name, value in found}
+    pairs = re.findall(r"^export const (\w+) = (\{.*?\});$", text, re.MULTILINE | re.DOTALL)
+    return {name: json.loads(value) for name, value in pairs}
 
 
 def join(*scripts: Path) -> str:
@@ -27,18 +27,18 @@ def join(*scripts: Path) -> str:
 def modules(*scripts: Path) -> list[Path]:
     """Return scripts and all that they import, each once and after what it needs."""
     seen: set[Path] = set()
-    found: list[Path] = []
+    paths: list[Path] = []
 
     def add(path: Path) -> None:
         if path not in seen:
             seen.add(path)
             for name in _IMPORT.findall(path.read_text("utf-8")):
                 add(_find_imports(path, name))
-            found.append(path)
+            paths.append(path)
 
     for script in scripts:
         add(script.resolve())
-    return found
+    return paths
 
 
 def _find_imports(module: Path, name: str) -> Path:

@@ -59,22 +59,22 @@ def take_drawing() -> tuple[Image, str | None] | None:
     if current.due:
         current.due = False
         return _picture(current)
-    given = (st.session_state.get(KEY) or {}).get("drawing")
-    if not isinstance(given, dict):
+    sent = (st.session_state.get(KEY) or {}).get("drawing")
+    if not isinstance(sent, dict):
         return None
-    turn, strokes = given.get("turn"), given.get("strokes")
+    turn, strokes = sent.get("turn"), sent.get("strokes")
     # An older one comes with a request that left the browser before it knew the last answer.
     if not isinstance(turn, int) or turn <= current.turn:
         return None
     # Of a session before, which ended with its server while the page lived on.
-    former = given.get("id", current.id) != current.id
+    former = sent.get("id", current.id) != current.id
     if former and current.turn:
         return None
     current.turn = turn
     current.strokes = strokes if isinstance(strokes, list) else []
-    found = _picture(current)
+    drawn_picture = _picture(current)
     # The page still shows it, but another picture may be chosen.
-    return None if former and token(found[0]) != st.query_params.get("picture") else found
+    return None if former and token(drawn_picture[0]) != st.query_params.get("picture") else drawn_picture
 
 
 def needs_repaint(explainer: Explainer) -> bool:
@@ -105,7 +105,7 @@ def pad(explainer: Explainer) -> None:
     """Draw the canvas, in the colours that the model was trained with. Last in a run: it acknowledges the drawing."""
     current = state.of(CanvasDrawing)
     ink, _, ground = current.paper.partition(" on ")
-    given: dict[str, Any] = {
+    data: dict[str, Any] = {
         "id": current.id,
         "ink": _COLOURS[ink],
         "paper": _COLOURS[ground],
@@ -113,7 +113,7 @@ def pad(explainer: Explainer) -> None:
         "strokes": current.strokes,
     }
     st.markdown("### Draw")
-    _component(key=KEY, data=given, on_drawing_change=no_callback)
+    _component(key=KEY, data=data, on_drawing_change=no_callback)
     known = explainer.resident.adapter.paper is not None
     why = "as this model was trained" if known else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."

@@ -110,16 +110,16 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
     if state.of(Popover).open:
         part = widgets.get("part", part)
     now = {"part": part, "method": method, "layers": tuple(options.get("layers", ()))}
-    question = next((name for name, wanted in ready.items() if wanted == now), None)
+    question = next((name for name, choice in ready.items() if choice == now), None)
     # Another widget for each answer: a click that was on its way while the answer changed asks nothing; nor does a
     # request that still brings the value of a control that is gone.
     key = state.of(QuestionControl).key = f"question-{question or 'own'}"
 
     def ask() -> None:
         asks = state.of(QuestionControl).key == key and widgets[key] != question
-        if asks and (wanted := ready.get(widgets[key])) is not None:
-            widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = wanted["method"], list(wanted["layers"])
-            url_state.put("part", wanted["part"], drawn_only=True)
+        if asks and (choice := ready.get(widgets[key])) is not None:
+            widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = choice["method"], list(choice["layers"])
+            url_state.put("part", choice["part"], drawn_only=True)
 
     st.segmented_control(
         "Question",
@@ -149,8 +149,8 @@ def reliabilities(model: ModelSpec, *, queries: bool = False) -> dict[str, Relia
     """
     if not is_packaged(model):
         return {}
-    made = {method: reliability(subject_of(model.task, queries=queries), _question(), method) for method in METHODS}
-    return {method: one for method, one in made.items() if one is not None}
+    measured = {method: reliability(subject_of(model.task, queries=queries), _question(), method) for method in METHODS}
+    return {method: result for method, result in measured.items() if result is not None}
 
 
 def independent(explainer: Explainer) -> set[str]:

@@ -94,8 +94,8 @@ def _others(path: Path) -> bool:
 
 def _stores() -> Iterator[tuple[Path, Path | None]]:
     """Yield each folder in which something is somebody's, with the current person's own part of it."""
-    found = settings()
-    stores = (found.history, found.heatmaps, found.batches, found.clips, found.own_models)
+    configured = settings()
+    stores = (configured.history, configured.heatmaps, configured.batches, configured.clips, configured.own_models)
     for base in (store.resolve() for store in stores if store is not None):
         yield base, users.folder(base)
     # What is beside the operator's table of models is the operator's.
@@ -161,8 +161,8 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     _turn_to_own(others)
     place = st.container(width="content").empty()
     gallery = state.of(Gallery)
-    there = {"yours": others, "folder": folders(), "history": gallery.reopened}
-    ways = {way: label for way, label in WAYS.items() if there.get(way, True)}
+    sources = {"yours": others, "folder": folders(), "history": gallery.reopened}
+    ways = {way: label for way, label in WAYS.items() if sources.get(way, True)}
     with place.popover(
         f"Against {plural(gallery.count, 'picture')}" if gallery.count else "Against",
         icon=":material/photo_library:",
@@ -177,25 +177,25 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
             name="gallery",
             help="One other picture, or many, which are ranked. Uploads are deleted when the session ends.",
         )
-        found = _find_pictures(way, explainer, query, others)
-    if not found and way != "examples":
+        items = _find_pictures(way, explainer, query, others)
+    if not items and way != "examples":
         # An empty page would explain nothing: the examples stay until there is another picture.
-        found, gallery.waiting = _examples_for(explainer, query), True
+        items, gallery.waiting = _examples_for(explainer, query), True
     else:
         gallery.waiting = False
-    if len(found) != gallery.count:
-        gallery.count = len(found)
+    if len(items) != gallery.count:
+        gallery.count = len(items)
         st.rerun()
-    return found
+    return items
 
 
 def _turn_to_own(others: tuple[Item, ...]) -> None:
     """Compare with the session's own pictures once there are two: who uploads both wants to see them compared."""
-    gallery, own = state.of(Gallery), {image.sha256 for image in image_source.own()}
+    gallery, uploads = state.of(Gallery), {image.sha256 for image in image_source.own()}
     first = next(iter(WAYS))
-    if others and not own <= gallery.seen and url_state.recall_value(WAY, WAYS, first, name="gallery") == first:
+    if others and not uploads <= gallery.seen and url_state.recall_value(WAY, WAYS, first, name="gallery") == first:
         url_state.put(WAY, "yours")
-    gallery.seen |= own
+    gallery.seen |= uploads
 
 
 def turn_to(image: Image) -> None:
@@ -242,16 +242,16 @@ def _examples(explainer: Explainer) -> list[Image]:
     if adapter.spec.example == PERSON:
         return [Image.open(pixels, name=name) for name, pixels in zip(COMPARED, pictures("compared"), strict=False)]
     if adapter.spec.example or adapter.controls or adapter.subject:
-        found = list(ranking.controls(adapter))
-        return [*found, *(_part(image, (0.05, 0.0, 0.95, 0.95)) for image in found)]
-    found = []
+        images = list(ranking.controls(adapter))
+        return [*images, *(_part(image, (0.05, 0.0, 0.95, 0.95)) for image in images)]
+    images = []
     for name in packing.PHOTOGRAPHS:
         try:
             image = image_source.example(name)
         except ValueError:
             continue  # its package is not installed
-        found += [image, _part(image, CLOSE[name])]
-    return found
+        images += [image, _part(image, CLOSE[name])]
+    return images
 
 
 def _part(image: Image, share: tuple[float, float, float, float]) -> Image:

@@ -84,7 +84,7 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
     chosen = image_source.current_id()
     image = state.of(state.Sidebar).picture if instead is None else image_source.example(instead)
     saved = f"It is also saved with its map in the folder {users.folder(settings().heatmaps)}."
-    shown = Bar(
+    content = Bar(
         items=_items(),
         chosen=instead or chosen,
         name=image.name if image else chosen,
@@ -95,7 +95,7 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
         photo=saved if navigation.page == "detect" else "",
         place={"page": navigation.page, "picture": chosen, "model": model, "query": _query()},
     )
-    picture_bar.draw(shown, take, place)
+    picture_bar.draw(content, take, place)
 
 
 def _query() -> str:
@@ -110,8 +110,8 @@ def _query() -> str:
 
 def _items() -> tuple[Thumb, ...]:
     """Return the session's own pictures, the newest first, and the examples."""
-    own = [(image, _small(image)) for image in reversed(image_source.own())]
-    return (*(Thumb(token(image), image.name, small, own=True) for image, small in own if small), *_examples())
+    uploads = [(image, _small(image)) for image in reversed(image_source.own())]
+    return (*(Thumb(token(image), image.name, small, own=True) for image, small in uploads if small), *_examples())
 
 
 @st.cache_resource(show_spinner=False)
@@ -135,13 +135,13 @@ def thumbnail_file(name: str) -> Path:
 
 def _small(image: Image | Closed) -> str:
     """Return a picture's small one; empty where it is no longer on the server."""
-    if (made := _thumbnails.get(image.sha256)) is None:
+    if (url := _thumbnails.get(image.sha256)) is None:
         whole = image if isinstance(image, Image) else UPLOADS.get(token(image))
         if whole is None:
             return ""
-        made = _data_url(thumbnail(whole))
-        _thumbnails.put(image.sha256, made)
-    return made
+        url = _data_url(thumbnail(whole))
+        _thumbnails.put(image.sha256, url)
+    return url
 
 
 def thumbnail(image: Image) -> bytes:
@@ -231,11 +231,11 @@ def _too_large(files: Any) -> str:
         return ""
     name, size = named[0]
     others = f" and {plural(len(named) - 1, 'other file')}" if len(named) > 1 else ""
-    held = f" has {size / 1e6:,.0f} MB" if isinstance(size, (int, float)) and not others else " are too large"
+    problem = f" has {size / 1e6:,.0f} MB" if isinstance(size, (int, float)) and not others else " are too large"
     remedy = "choose a smaller picture, or save it as a JPEG first"
     if name.lower().endswith(".zip"):
         remedy = "pack the pictures into several smaller ones"
-    return f"{name}{others}{held}; the limit is {limit} MB a file: {remedy}."
+    return f"{name}{others}{problem}; the limit is {limit} MB a file: {remedy}."
 
 
 def say_refused() -> None:

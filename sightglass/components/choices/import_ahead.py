@@ -38,12 +38,12 @@ LOGGER = logging.getLogger(__name__)
 @asynccontextmanager
 async def announce(_app: st.App) -> AsyncIterator[None]:
     """Say it when the server starts: its lifespan."""
-    found = addresses(st.get_option("server.address"))
+    urls = addresses(st.get_option("server.address"))
     if logs.wants_json():
-        LOGGER.info("listening", extra={"addresses": found})
+        LOGGER.info("listening", extra={"addresses": urls})
     else:
-        rest = f", for others in the network at {found[1]}" if len(found) > 1 else ""
-        print(f"Sightglass is at {found[0]}{rest}. Press Ctrl-C to stop.", flush=True)
+        rest = f", for others in the network at {urls[1]}" if len(urls) > 1 else ""
+        print(f"Sightglass is at {urls[0]}{rest}. Press Ctrl-C to stop.", flush=True)
     yield
     if not logs.wants_json():
         print("Stopped.", flush=True)
@@ -59,8 +59,8 @@ def addresses(host: str | None) -> list[str]:
     if (host or "") not in EVERYWHERE:
         assert host is not None
         return [get_url(f"[{host}]" if ":" in host else host) + query]
-    own = internal_address()
-    return [get_url(name) + query for name in ("localhost", *([own] if own and not access.is_local(own) else ()))]
+    lan = internal_address()
+    return [get_url(name) + query for name in ("localhost", *([lan] if lan and not access.is_local(lan) else ()))]
 
 
 BESIDE_THE_MAP = ("proof", "views.areas", "views.exports", "views.missing_places", "views.panels")

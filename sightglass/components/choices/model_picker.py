@@ -57,8 +57,8 @@ def _menu(whose: str, known: tuple[str, ...]) -> tuple[list[str], set[str]]:
     present = [name for name, specs in families.items() if any(spec.id in here for spec in specs)]
 
     def rank(name: str) -> int:
-        own, demo = name not in packaged, name.startswith("Demo")
-        return 0 if name == present[0] else 1 if own else 3 if demo else 2
+        added, demo = name not in packaged, name.startswith("Demo")
+        return 0 if name == present[0] else 1 if added else 3 if demo else 2
 
     return [*sorted(present, key=rank), *(name for name in families if name not in present)], here
 
@@ -136,12 +136,12 @@ def _detectors(
     names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]
 ) -> tuple[list[str], dict[str, list[ModelSpec]], ModelSpec]:
     """Return the families of detectors, and the first choice: the address's, that of the other pages, or the best."""
-    found = {name: [spec for spec in specs if task_of(spec).has_boxes] for name, specs in families.items()}
-    found = {name: specs for name, specs in found.items() if specs}
+    detectors = {name: [spec for spec in specs if task_of(spec).has_boxes] for name, specs in families.items()}
+    detectors = {name: specs for name, specs in detectors.items() if specs}
     last = state.of(state.Sidebar).choices
-    wanted = (_read_model(), last.model if last is not None else None)
-    first = next((one for one in wanted if one is not None and task_of(one).has_boxes), None)
-    return [name for name in names if name in found], found, first or catalog.spec(catalog.detector(here))
+    recent = (_read_model(), last.model if last is not None else None)
+    first = next((model for model in recent if model is not None and task_of(model).has_boxes), None)
+    return [name for name in names if name in detectors], detectors, first or catalog.spec(catalog.detector(here))
 
 
 def _make_searchable(

@@ -73,8 +73,8 @@ def draw(
         # Of a page without a bar the chosen picture is not the subject.
         # Where the page shows a picture already, that stays until the next one is made.
         waits = bar is not None and not page.is_drawn() and not _is_resident(model)
-        shown = page.waiting(bar, image) if waits and bar is not None else nullcontext()
-        with shown:
+        placeholder = page.waiting(bar, image) if waits and bar is not None else nullcontext()
+        with placeholder:
             explainer = load(model.id)
     except WeightsProblem as problem:
         model_picker.go_back(model, problem, model_picker.instead_of_missing(own_detector), own=own_detector)
@@ -165,14 +165,14 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     key = method_key(explainer)
     offered = [method.id for method in able(resident)]
     # A network of pixels is known by what it returns alone, and then has a method of its own.
-    own = resident.adapter.spec.method
-    first = own if own in offered else offered[0]
+    preferred = resident.adapter.spec.method
+    first = preferred if preferred in offered else offered[0]
     if possible := [method for method in methods if method in offered]:
         key, offered, first = "method-page", possible, possible[0]
     else:
         offered = _in_groups(offered, (first, model.why.method))
     url_state.recall_own(key, offered, first, name="method")
-    found = detection_options.reliabilities(model, queries=resident.queries is not None)
+    tests = detection_options.reliabilities(model, queries=resident.queries is not None)
     # Measured on maps of a class or box.
     same = set() if methods else detection_options.independent(explainer)
     grouped = not possible and len({METHODS[method].group for method in offered}) > 1
@@ -182,7 +182,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
         offered,
         format_func=lambda method: (
             METHODS[method].name_for(model.task)
-            + _mark(method, found, method in same)
+            + _mark(method, tests, method in same)
             + ("" if method in recommended else f" · {METHODS[method].group}")
         ),
         key=key,
@@ -193,7 +193,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     url_state.keep_own(key, name, offered, first, name="method")
     about = f"{METHODS[name].about.capitalize()}."
     known = "" if methods else detection_options.describe_dependence(explainer, name)
-    figures = " ".join(filter(None, (found[name].sentence if name in found else "", known)))
+    figures = " ".join(filter(None, (tests[name].sentence if name in tests else "", known)))
     st.caption(about, help=escape(figures) or None)
     return name
 
@@ -229,8 +229,8 @@ def _in_groups(methods: Sequence[str], recommended: Sequence[str]) -> list[str]:
     return [*first, *sorted(others, key=lambda method: groups.index(METHODS[method].group))]
 
 
-def _mark(method: str, found: Mapping[str, Reliability], same: bool) -> str:
-    words = [METHODS[method].slow and "slow", method in found and found[method].fails and "failed on drawn scenes"]
+def _mark(method: str, tests: Mapping[str, Reliability], same: bool) -> str:
+    words = [METHODS[method].slow and "slow", method in tests and tests[method].fails and "failed on drawn scenes"]
     words.append(same and "ignores training")
     return f" ({', '.join(word for word in words if word)})" if any(words) else ""
 
@@ -266,7 +266,7 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
 def _head(explainer: Explainer) -> int | None:
     """Choose one attention head, counted from 0; None for the mean of all."""
     resident, mean = explainer.resident, -1
-    count = max(one.heads for one in (*resident.attentions, *([resident.queries] if resident.queries else [])))
+    count = max(block.heads for block in (*resident.attentions, *([resident.queries] if resident.queries else [])))
     head = url_state.widget(
         st.selectbox,
         "Head",
@@ -281,7 +281,7 @@ def _head(explainer: Explainer) -> int | None:
     return None if head == mean else head
 
 
-def _vocabulary(own: tuple[str, ...]) -> tuple[str, ...]:
+def _vocabulary(defaults: tuple[str, ...]) -> tuple[str, ...]:
     """Choose the classes that a model with an open vocabulary looks for; none: its own."""
     words = url_state.widget(
         st.text_input,
@@ -290,7 +290,7 @@ def _vocabulary(own: tuple[str, ...]) -> tuple[str, ...]:
         "",
         key="words",
         name="words",
-        placeholder=f"its own {len(own)} classes" if own else "red bus, person",
+        placeholder=f"its own {len(defaults)} classes" if defaults else "red bus, person",
         help="Words or prompts, separated by commas: this model has no fixed list of classes. Several prompts compete; "
         "if empty, it uses its own classes.",
     )
@@ -349,12 +349,12 @@ def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
     parts = explainer.resident.adapter.parts
     if (part := choices.options.get("part")) in parts:
         # The default part of the chosen model is not the default of this one.
-        own = part == "class" and parts[0] != "signed" and explainer.model.id != choices.model.id
-        options["part"] = parts[0] if own else part
+        replaces_part = part == "class" and parts[0] != "signed" and explainer.model.id != choices.model.id
+        options["part"] = parts[0] if replaces_part else part
     if explainer.model.id == choices.model.id:
         options["layers"] = choices.options["layers"]
     elif choices.question in (ready := detection_options.questions(explainer)):
-        wanted = ready[choices.question]
-        options |= {"part": wanted["part"], "layers": wanted["layers"]}
-        method = wanted["method"]
+        preset = ready[choices.question]
+        options |= {"part": preset["part"], "layers": preset["layers"]}
+        method = preset["method"]
     return Choices(choices.image, explainer.model, method, options, choices.question)

@@ -47,25 +47,25 @@ def answer(view: View, explanation: Explanation) -> None:
 
 @st.fragment
 def _answer(explanation: Explanation, hider: hiding.DiscHider) -> None:
-    given = (st.session_state.get(KEY) or {}).get("disc")
+    sent = (st.session_state.get(KEY) or {}).get("disc")
     image = explanation.image
     head: Json = {"picture": image.sha256, "turn": 0}
     blurred = b""
-    if isinstance(given, dict) and given.get("picture") == image.sha256 and isinstance(given.get("turn"), int):
-        head["turn"] = given["turn"]
+    if isinstance(sent, dict) and sent.get("picture") == image.sha256 and isinstance(sent.get("turn"), int):
+        head["turn"] = sent["turn"]
         try:
-            if (disc := _parse(given)) is not None:
+            if (disc := _parse(sent)) is not None:
                 head["rows"] = rows(explanation, hider.changes(disc))
-            if given.get("blurred") is True:
+            if sent.get("blurred") is True:
                 head["seen"], blurred = _blurred(explanation)
         except Exception as failure:
             head["sorry"] = str(page.find_problem(failure, "hiding a disc failed") or page.SOMETHING_BROKE)
     _channel(key=KEY, data=pack_data(head, [blurred]), height=1, on_disc_change=no_callback)
 
 
-def _parse(given: dict[str, Any]) -> hiding.Disc | None:
+def _parse(sent: dict[str, Any]) -> hiding.Disc | None:
     """Read a disc as the browser sends it; None for nonsense."""
-    numbers = [given.get(name) for name in ("x", "y", "radius")]
+    numbers = [sent.get(name) for name in ("x", "y", "radius")]
     if not all(isinstance(number, int | float) and abs(number) < MOST for number in numbers):
         return None
     return hiding.Disc(*map(float, numbers))  # type: ignore[arg-type]

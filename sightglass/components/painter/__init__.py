@@ -54,10 +54,10 @@ def painting(image: Image) -> Painting:
     current = paintings.every.setdefault(image.sha256, Painting())
     while len(paintings.every) > MOST:
         del paintings.every[next(iter(paintings.every))]
-    given = (st.session_state.get(KEY) or {}).get("edit")
-    if not isinstance(given, dict) or given.get("id") != image.sha256:
+    sent = (st.session_state.get(KEY) or {}).get("edit")
+    if not isinstance(sent, dict) or sent.get("id") != image.sha256:
         return current
-    turn, edit = given.get("turn"), given.get("edit")
+    turn, edit = sent.get("turn"), sent.get("edit")
     # An older one comes with a request that left the browser before it knew the last answer.
     if isinstance(turn, int) and turn > current.turn and isinstance(edit, dict):
         current.turn, current.edit = turn, edit

@@ -124,9 +124,9 @@ def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
         "takes": bar is not None,
     }
     if bar is not None:
-        own = any(item.own and item.id == bar.chosen for item in bar.items)
+        uploaded = any(item.own and item.id == bar.chosen for item in bar.items)
         data |= {name: getattr(bar, name) for name in bar.__dataclass_fields__ if name != "items"}
-        data |= {"items": [vars(item) for item in bar.items], "own": own}
+        data |= {"items": [vars(item) for item in bar.items], "own": uploaded}
     with place:
         _component(key=KEY, data=data, on_acts_change=no_callback)
         if bar is not None:

@@ -81,9 +81,9 @@ def pack_map(
     `seen`: xyxy, the part of the picture that the map is of. Raises ValueError for a map that is the same everywhere.
     """
     left, top, right, bottom = seen
-    made = proof_view.slides(pixels[top:bottom, left:right], content)
-    head = {"size": list(made.size), "grid": list(made.order.shape), "mean": list(made.mean), "label": label}
-    return packed_by_content(head, [made.picture, made.blurred, made.order.tobytes()])
+    parts = proof_view.slides(pixels[top:bottom, left:right], content)
+    head = {"size": list(parts.size), "grid": list(parts.order.shape), "mean": list(parts.mean), "label": label}
+    return packed_by_content(head, [parts.picture, parts.blurred, parts.order.tobytes()])
 
 
 def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
@@ -95,7 +95,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
         words = dict.fromkeys(("label", "sentence", "line", "every_line"), "")
         lists: Json = {name: [] for name in ("curves", "fillings", "columns", "table", "every_row")}
         return {"of": of, "steps": STEPS, "start": SHOWN, **words, **lists}
-    every = f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}" if whole else ""
+    all_shares = f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}" if whole else ""
     return {
         "of": of,
         "label": proof.label,
@@ -103,7 +103,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
         "curves": [asdict(line) for line in lines(proof)],
         "sentence": proof.sentence if whole or proof.support else "",
         "line": proof_view.shares(proof, detects=detects) if whole else "",
-        "every_line": every.strip(),
+        "every_line": all_shares.strip(),
         "columns": list(COLUMNS),
         "table": rows(proof) if whole else [],
         "every_row": rows(proof, every=True) if whole else [],
@@ -209,8 +209,8 @@ def panel(candidates: Sequence[Candidate]) -> None:
             _, explanation, index = candidates[_which([name for name, *_ in candidates])]
             if len(candidates) > 1:
                 # Of one map, the page's own button does the same.
-                one, labels = slides.of_map(explanation, index), ("Add this map to deck", "Present this map")
-                slides.button("proof", one, [(explanation, index)], labels=labels)
+                draft, labels = slides.of_map(explanation, index), ("Add this map to deck", "Present this map")
+                slides.button("proof", draft, [(explanation, index)], labels=labels)
                 slides.draw_added_link("proof")
         if (why := nothing_to_prove(explanation.heatmaps[index])) is not None:
             explain_job.stop()
@@ -260,7 +260,7 @@ def _goes_on(job: Job[Proof] | None) -> bool:
 def _proof(explanation: Explanation, index: int, polls: bool) -> None:
     """Draw the proof as far as it has come: a fragment, which runs again by itself while it `polls`."""
     try:
-        made, job = explain_job.prove(explanation, index)
+        result, job = explain_job.prove(explanation, index)
     except Exception as failure:
         if polls:
             st.rerun()
@@ -278,12 +278,12 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
         with st.popover("How to read this", icon=":material/help:", help="What is covered, and what the lines mean."):
             st.markdown(_READ)
     key = explain_job.key_of(explanation, index)
-    shown, data = state.latest("proof-picture", key, lambda: pack(explanation, index))
+    picture_id, data = state.latest("proof-picture", key, lambda: pack(explanation, index))
     if job is not None:
-        made = job.first_result(explain_job.FIRST)
-    drawn = curves(made, detects=bool(explanation.own(index)), of=shown, whole=job is None)
-    if made is not None and job is None:
-        for finding in of_proof(explanation.model.task, explanation.statistics[index], made):
+        result = job.first_result(explain_job.FIRST)
+    drawn = curves(result, detects=bool(explanation.own(index)), of=picture_id, whole=job is None)
+    if result is not None and job is None:
+        for finding in of_proof(explanation.model.task, explanation.statistics[index], result):
             st.markdown(f":material/warning: {finding.text}")
     draw(data, drawn, key="proof-panel")
 

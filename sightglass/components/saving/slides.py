@@ -139,9 +139,9 @@ def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]])
     scene: Scene = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
     left, right = st.columns([3, 2], gap="medium")
     with right:
-        shown = _fields(screen, scene, saved, number)
+        edited = _fields(screen, scene, saved, number)
     with left:
-        stage(slide_page([shown]), key=str(number))
+        stage(slide_page([edited]), key=str(number))
 
 
 def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]], number: int) -> Scene:
@@ -162,17 +162,17 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
         height=140,
         help="What stands under the slide: what a room should take home.",
     )
-    adding.scene = shown = replace(scene, title=title or "", sentence=words or "")
+    adding.scene = edited = replace(scene, title=title or "", sentence=words or "")
     if history_store.off():
         st.caption("History is switched off here, so there are no decks to add it to.")
     if not history_store.writable():
-        return shown
+        return edited
     choose_deck(number)
     if saved:
         st.caption("The view itself is saved to History, too.")
     help = "Saves the view to History, and adds the slide to the deck."
     _add_button("Add the slide", f"slide-add-{number}", help, partial(_add, screen, saved))
-    return shown
+    return edited
 
 
 def _open(screen: str) -> Adding:
@@ -284,10 +284,10 @@ def view_settings(key: str, *, quiet: bool = False) -> Look:
     """
     result = _view_files(key=key, data={"quiet": quiet}, on_settings_change=no_callback)
     try:
-        given = json.loads(result.settings or "{}")
+        reported = json.loads(result.settings or "{}")
     except (TypeError, ValueError):
         return {}
-    known = given.items() if isinstance(given, dict) else ()
+    known = reported.items() if isinstance(reported, dict) else ()
     return {name: value for name, value in known if name in SETTINGS and isinstance(value, bool | int | float | str)}
 
 
@@ -326,8 +326,8 @@ def _add_each(screen: str, makers: Sequence[Maker], number: int) -> None:
     """Make and add the slides, in a callback: what was typed last may have come with the click."""
     adding = state.of(Adding)
     # All are made first: what cannot be made leaves no half of a deck.
-    made = [make() for make in makers]
+    drafts = [make() for make in makers]
     deck = open_deck(number)
-    for scene, records in made:
+    for scene, records in drafts:
         history_store.store().decks.add(deck, scene, records=records)
     adding.deck = adding.added[screen] = adding.news = deck

@@ -147,10 +147,10 @@ def waiting(under: DeltaGenerator, image: Image) -> Iterator[None]:
 
 def clear_waiting() -> None:
     """Remove what stands in for the page's content, if anything does: it is about to be drawn."""
-    held = state.of(Waiting)
-    if held.place is not None:
-        held.place.empty()
-        held.place = None
+    waiting_state = state.of(Waiting)
+    if waiting_state.place is not None:
+        waiting_state.place.empty()
+        waiting_state.place = None
 
 
 class Title:
@@ -210,6 +210,6 @@ def find_problem(failure: BaseException, event: str) -> Problem | None:
     """Return what a user can do something about; None for a bug, logged as the `event` with its traceback."""
     if isinstance(failure, Problem):
         return failure
-    found = from_machine(failure)
-    LOGGER.log(logging.ERROR if found is None else logging.WARNING, event, exc_info=failure)
-    return found
+    problem = from_machine(failure)
+    LOGGER.log(logging.ERROR if problem is None else logging.WARNING, event, exc_info=failure)
+    return problem

@@ -86,18 +86,18 @@ def claims(cookies: Mapping[str, str]) -> Json | None:
 
     cookie_with_chunks = get_cookie_with_chunks(single, USER_COOKIE_NAME)
     try:
-        said = json.loads(cookie_with_chunks) if cookie_with_chunks else None
+        session = json.loads(cookie_with_chunks) if cookie_with_chunks else None
     except ValueError:
         return None
     # The same secret may sign cookies of another server, for other people.
     if (
-        not isinstance(said, dict)
-        or not said.get("is_logged_in")
-        or said.get("origin") != get_origin_from_redirect_uri()
+        not isinstance(session, dict)
+        or not session.get("is_logged_in")
+        or session.get("origin") != get_origin_from_redirect_uri()
     ):
         return None
-    since = said.get("iat")
-    return None if isinstance(since, int | float) and time.time() - since > access.SECONDS else said
+    since = session.get("iat")
+    return None if isinstance(since, int | float) and time.time() - since > access.SECONDS else session
 
 
 def install() -> None:

@@ -101,10 +101,10 @@ def recall(
 ) -> None:
     """Set a widget's value before it is drawn: its last one, else what the address names, else the default."""
     now = st.session_state.get(key)
-    found = now if _valid(now, options) else recall_value(key, options, default, name=name, read=read)
+    value = now if _valid(now, options) else recall_value(key, options, default, name=name, read=read)
     # Not on every run: it would undo what a person is changing right now.
-    if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != found:
-        st.session_state[key] = found
+    if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
 
 
 def recall_value(
@@ -112,9 +112,9 @@ def recall_value(
 ) -> Any:
     """Return what `recall` would set, for a widget that is not drawn."""
     values = state.of(Memory).values
-    found = values[key] if key in values else _read_value(name, read)
-    if _valid(found, options):
-        return found
+    value = values[key] if key in values else _read_value(name, read)
+    if _valid(value, options):
+        return value
     if key not in values and (text := st.query_params.get(name)):
         leave_out(name, text)
     return default
@@ -178,8 +178,8 @@ class Unused:
 
 def leave_out(name: str, value: str) -> None:
     """Note that a parameter of the address has a value that nothing here is called."""
-    shown = shorten(" ".join(value.split()), MAX_VALUE)
-    _note(f"The link's {name.replace('-', ' ')} “{escape(shown)}” is not offered here: it was left out.")
+    shortened = shorten(" ".join(value.split()), MAX_VALUE)
+    _note(f"The link's {name.replace('-', ' ')} “{escape(shortened)}” is not offered here: it was left out.")
 
 
 def miss_page() -> None:

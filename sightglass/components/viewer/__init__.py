@@ -160,41 +160,41 @@ def file(scene: ViewerScene, given: Any) -> bytes:
         return pack_data(head)
 
 
-def _file(scene: ViewerScene, given: Mapping[str, Any]) -> bytes:
-    settings = given["settings"]
-    drawn = [_panel(scene, panel, given) for panel in scene.panels if panel.maps]
+def _file(scene: ViewerScene, request: Mapping[str, Any]) -> bytes:
+    settings = request["settings"]
+    drawn = [_panel(scene, panel, request) for panel in scene.panels if panel.maps]
     images, titles = [image for image, _ in drawn], [item.title for _, item in drawn]
     first = drawn[0][1]
     if settings.get("layout") == "beside":
-        every = scene.boxes if settings.get("boxes") else ()
-        images = [draw_marks(scene.pixels, [box.item for box in every]), *images]
+        all_boxes = scene.boxes if settings.get("boxes") else ()
+        images = [draw_marks(scene.pixels, [box.item for box in all_boxes]), *images]
         titles = ["Picture", *titles]
     if len(images) == 1:
         image = images[0]
     else:
         height, width = scene.pixels.shape[:2]
         shrink = min(1.0, (MAX_FILE_PIXELS / (len(images) * height * width)) ** 0.5)
-        columns = min(max(1, int(given.get("columns") or 1)), len(images))
+        columns = min(max(1, int(request.get("columns") or 1)), len(images))
         image = grid(images, titles, columns, height=max(1, round(height * shrink)))
-    kind, mime = ("jpg", "image/jpeg") if given.get("format") == "jpg" else ("png", "image/png")
+    kind, mime = ("jpg", "image/jpeg") if request.get("format") == "jpg" else ("png", "image/png")
     data = _with_recipe(scene, first, settings, to_jpeg(image) if kind == "jpg" else to_png(image))
     text = f"{scene.name.rsplit('.', 1)[0]} {first.title} {settings.get('mode')}"
     name = f"{file_stem(text).lower()}.{kind}"
-    head = {"kind": "file", "id": str(given.get("id")), "picture": scene.picture_id, "name": name, "mime": mime}
+    head = {"kind": "file", "id": str(request.get("id")), "picture": scene.picture_id, "name": name, "mime": mime}
     return pack_data(head, [data])
 
 
-def _panel(scene: ViewerScene, panel: Pane, given: Mapping[str, Any]) -> tuple[NDArray[np.uint8], Map]:
+def _panel(scene: ViewerScene, panel: Pane, request: Mapping[str, Any]) -> tuple[NDArray[np.uint8], Map]:
     """Draw a panel as on the screen: beside the plain picture, which has all boxes, it shows only the chosen ones."""
-    settings, choice = given["settings"], int(given.get("choice") or 0)
+    settings, choice = request["settings"], int(request.get("choice") or 0)
     item = panel.maps[0] if len(panel.maps) == 1 else panel.maps[min(choice, len(panel.maps) - 1)]
     shared = raw_range(scene.panels), raw_reach(scene.panels)
-    image = _render_panel(scene.pixels, item, settings, shared, dark=bool(given.get("dark")))
+    image = _render_panel(scene.pixels, item, settings, shared, dark=bool(request.get("dark")))
     beside = settings.get("layout") == "beside" or any(not each.maps for each in scene.panels)
-    own = panel.boxes if panel.boxes is not None else [b for b in scene.boxes if not beside or b.index == choice]
-    if settings.get("boxes") and own:
-        chosen = next((i for i, box in enumerate(own) if panel.boxes is None and box.index == choice), None)
-        image = draw_marks(image, [box.item for box in own], chosen=chosen)
+    visible = panel.boxes if panel.boxes is not None else [b for b in scene.boxes if not beside or b.index == choice]
+    if settings.get("boxes") and visible:
+        chosen = next((i for i, box in enumerate(visible) if panel.boxes is None and box.index == choice), None)
+        image = draw_marks(image, [box.item for box in visible], chosen=chosen)
     return image, item
 
 
@@ -282,7 +282,7 @@ class View:
 
 def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, place: Any = None) -> View:
     """Show a scene; `place`: a container without gaps to put it in."""
-    shown, data = pack(scene, options)
+    scene_id, data = pack(scene, options)
     place = place or st.container(gap=None)
     with place:
         result = _component(
@@ -296,7 +296,7 @@ def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, p
     point, box = point_of(result.point)
     size = scene.pixels.shape[1], scene.pixels.shape[0]
     region = region_of(result.region, scene.picture_id, size)
-    return View(point, box, region, parse_place(result.question, scene.picture_id, size), shown, place)
+    return View(point, box, region, parse_place(result.question, scene.picture_id, size), scene_id, place)
 
 
 def send_texts(view: View, texts: Sequence[str], recipes: Sequence[str | None], *, key: str) -> None:
@@ -314,9 +314,9 @@ def _answer_requests(scene: ViewerScene, key: str) -> None:
     """Answer the viewer's requests for finer pixels or a file, in a fragment: the page around it does not rerun."""
     requests = st.session_state.get(key) or {}
     reply = b""
-    if given := requests.get("file"):
-        reply = file(scene, given)
-    elif given := requests.get("detail"):
-        reply = detail(scene, given)
+    if request := requests.get("file"):
+        reply = file(scene, request)
+    elif request := requests.get("detail"):
+        reply = detail(scene, request)
     data = reply or pack_data({"kind": "nothing"})
     _request_channel(key=key, data=data, height=1, on_file_change=no_callback, on_detail_change=no_callback)

@@ -187,9 +187,9 @@ def _list(panel: Pane, grids: list[Grid]) -> Json:
 
     maps = []
     for item in panel.maps:
-        own = placed(item.values, item.kind)
+        grid = placed(item.values, item.kind)
         shared = None if item.shared is None else placed(item.shared, item.kind)
-        maps.append(_describe(item) | {"own": own, "shared": shared})
+        maps.append(_describe(item) | {"own": grid, "shared": shared})
     boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
     return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes}
 
@@ -218,12 +218,12 @@ def scaling(
         widest = top if scale == "fixed" else reach if scale == "shared" and item.shared is None else None
         known = _finite(item.raw)
         return (known[1] / widest, 0.0) if known and widest else (1.0, 0.0)
-    wanted = (0.0, top) if scale == "fixed" else shared if scale == "shared" and item.shared is None else None
+    bounds = (0.0, top) if scale == "fixed" else shared if scale == "shared" and item.shared is None else None
     raw = _finite(item.raw)
-    if wanted is None or raw is None:
+    if bounds is None or raw is None:
         return 1.0, 0.0
-    span = (wanted[1] - wanted[0]) or 1.0
-    return (raw[1] - raw[0]) / span, (raw[0] - wanted[0]) / span
+    span = (bounds[1] - bounds[0]) or 1.0
+    return (raw[1] - raw[0]) / span, (raw[0] - bounds[0]) / span
 
 
 def picture(pixels: NDArray[np.uint8], name: str, file: bytes) -> bytes:
@@ -234,10 +234,10 @@ def picture(pixels: NDArray[np.uint8], name: str, file: bytes) -> bytes:
 def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:
     """Encode a picture, made smaller if it must be; cached by its name, which must change with the pixels."""
     key = ("jpeg", name, pixels.shape, max_side)
-    if (found := _blobs.get(key)) is None:
-        found = _encode(pixels, max_side)
-        _blobs.put(key, found)
-    return found
+    if (encoded := _blobs.get(key)) is None:
+        encoded = _encode(pixels, max_side)
+        _blobs.put(key, encoded)
+    return encoded
 
 
 def _encode(pixels: NDArray[np.uint8], max_side: int) -> bytes:
@@ -287,10 +287,10 @@ def deflate(grids: Sequence[Grid]) -> bytes:
     for values, kind in grids:
         digest.update(f"{kind}{values.shape}".encode())
         digest.update(values.data)
-    found = _blobs.get(digest.digest())
-    if found is None:
+    compressed = _blobs.get(digest.digest())
+    if compressed is None:
         # Maps upsampled from few cells change little from one value to the next: a fifth of the bytes.
         steps = [np.diff(samples(values, kind), axis=1, prepend=np.uint16(0)) for values, kind in grids]
-        found = zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
-        _blobs.put(digest.digest(), found)
-    return found
+        compressed = zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
+        _blobs.put(digest.digest(), compressed)
+    return compressed

@@ -190,13 +190,13 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
     (pixel, area.pixel), chosen = (area.pixel, None), (choices.image.sha256, choices.model.id)
     if pixel is None or not task_of(choices.model).spans or (area.picture, area.model) != chosen:
         return
-    found = explain_job.predict(choices, explainer).evidence
-    adapter = cast("Segmenter", found.resident.adapter)
-    (place, index), classes = pixel, found.outputs.classes
+    evidence = explain_job.predict(choices, explainer).evidence
+    adapter = cast("Segmenter", evidence.resident.adapter)
+    (place, index), classes = pixel, evidence.outputs.classes
     if not place < classes.size:
         return
     if not area.at:
-        area.at = _round_down(adapter.find_point(found.outputs, found.geometry, place), choices.image)
+        area.at = _round_down(adapter.find_point(evidence.outputs, evidence.geometry, place), choices.image)
     area.wanted = index if index != classes.flat[place] and index < len(adapter.labels) else None
 
 
@@ -219,8 +219,8 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
         return {}
     per = _span() if task.spans and len(area.at) == 2 else "class"
     against = {} if area.against is None else {"against": area.against}
-    wanted = {} if area.wanted is None else {"targets": (area.wanted,)}
-    return {"at": area.at, "per": per, **against, **wanted}
+    choice = {} if area.wanted is None else {"targets": (area.wanted,)}
+    return {"at": area.at, "per": per, **against, **choice}
 
 
 def _write(at: str | None, against: str | None) -> None:
@@ -229,7 +229,7 @@ def _write(at: str | None, against: str | None) -> None:
 
 
 def _to_text(at: tuple[float, ...]) -> str | None:
-    return ",".join(f"{one:g}" for one in at) or None
+    return ",".join(f"{coordinate:g}" for coordinate in at) or None
 
 
 def _take_link(area: ChosenArea, choices: Choices, explainer: Explainer) -> None:
@@ -242,15 +242,15 @@ def _take_link(area: ChosenArea, choices: Choices, explainer: Explainer) -> None
         place = ()
     sides = choices.image.width, choices.image.height
 
-    def there(place: tuple[float, ...]) -> bool:
-        return bool(place) and all(0 <= one < sides[i % 2] for i, one in enumerate(place))
+    def is_inside(place: tuple[float, ...]) -> bool:
+        return bool(place) and all(0 <= coordinate < sides[i % 2] for i, coordinate in enumerate(place))
 
-    if at and there(place):
+    if at and is_inside(place):
         area.at, area.linked = place, True
     elif at:
         url_state.leave_out(AT, at)
     places = task_of(explainer.resident.adapter).compares_places
-    known = there(parse_other_place(against) or ()) if places else against in explainer.labels
+    known = is_inside(parse_other_place(against) or ()) if places else against in explainer.labels
     if against and area.at and known:
         area.against = against
     elif against:
@@ -356,8 +356,10 @@ def _choose(explanation: Explanation, at: tuple[float, ...]) -> None:
 
 def _round_down(at: Iterable[float], image: Picture) -> tuple[float, ...]:
     # The edge of the last pixel belongs to no pixel.
-    inside = (min(max(one, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, one in enumerate(at))
-    return tuple(math.floor(one * STEP) / STEP for one in inside)
+    inside = (
+        min(max(coordinate, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, coordinate in enumerate(at)
+    )
+    return tuple(math.floor(coordinate * STEP) / STEP for coordinate in inside)
 
 
 def find_corners(region: MarkedRegion, explanation: Explanation) -> tuple[float, ...]:
@@ -380,13 +382,13 @@ def _outline(painted: NDArray[np.bool_], size: tuple[int, int]) -> tuple[float, 
     scale = np.array(size) / (painted.shape[1] * FINE, painted.shape[0] * FINE)
     rough = 1.0
     while True:
-        parts = [one[:, 0] for contour in largest if len(one := cv2.approxPolyDP(contour, rough, closed=True)) > 2]
+        parts = [line[:, 0] for contour in largest if len(line := cv2.approxPolyDP(contour, rough, closed=True)) > 2]
         path = [corner for part in parts for corner in (*part, part[0], parts[0][0])]
         if len(path) <= MAX_CORNERS:
             break
         rough *= 1.5
     corners = (np.array(path[:-2] if len(parts) == 1 else path, float).reshape(-1, 2) - 0.5) * scale
-    return tuple(float(round(one, 1)) for one in corners.ravel())
+    return tuple(float(round(coordinate, 1)) for coordinate in corners.ravel())
 
 
 def _class_controls(explanation: Explanation, index: int, view: View) -> None:
@@ -421,7 +423,7 @@ def _class_controls(explanation: Explanation, index: int, view: View) -> None:
 
 def _against(explanation: Explanation, index: int) -> None:
     """Choose the class that the explained one is weighed against in the same pixels."""
-    own = explanation.heatmaps[index].target.label if explanation.heatmaps else ""
+    explained = explanation.heatmaps[index].target.label if explanation.heatmaps else ""
     area, key = state.of(ChosenArea), "explore-against"
     st.session_state[key] = area.against
 
@@ -430,7 +432,7 @@ def _against(explanation: Explanation, index: int) -> None:
 
     st.selectbox(
         "And not",
-        [label for label in sorted(explanation.evidence.resident.adapter.labels) if label != own],
+        [label for label in sorted(explanation.evidence.resident.adapter.labels) if label != explained],
         index=None,
         key=key,
         on_change=take,

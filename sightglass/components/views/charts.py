@@ -98,8 +98,8 @@ def numbers(explanation: Explanation, index: int) -> None:
 
 def without_training(explanation: Explanation, index: int) -> str:
     """Return `, 97 % with random weights`, the share inside the boxes of such a map; empty where it is unknown."""
-    made = explanation.known_checks(index)
-    inside = None if made is None or made["model"] is None else made["model"].inside
+    checks = explanation.known_checks(index)
+    inside = None if checks is None or checks["model"] is None else checks["model"].inside
     return "" if inside is None else f", {percent(inside)} with random weights"
 
 
@@ -173,14 +173,14 @@ def button_for_numbers(draw: Callable[[], None], help: str) -> None:
 
 def findings(explanation: Explanation, index: int) -> None:
     """Draw the findings, one line each, the most serious first, and what can be done about a crop at a click."""
-    found = diagnose(explanation, index)
+    diagnosis = diagnose(explanation, index)
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(width="content"):
-            lines(found)
-        _fit_button(explanation, found)
+            lines(diagnosis)
+        _fit_button(explanation, diagnosis)
 
 
-def _fit_button(explanation: Explanation, found: Sequence[Finding]) -> None:
+def _fit_button(explanation: Explanation, diagnosis: Sequence[Finding]) -> None:
     """Draw the button that ends a crop, or brings it back."""
     ways = explanation.evidence.resident.adapter.preprocessings
     whole = next((way for way in ("letterbox", "squash") if way in ways), None)
@@ -193,7 +193,7 @@ def _fit_button(explanation: Explanation, found: Sequence[Finding]) -> None:
             args=(f"fit-{explanation.model.task}", ways[0]),
             help=f"{WAYS[ways[0]]}: the model was trained with that, so its scores are more reliable.",
         )
-    if whole is not None and any(finding.kind == "cropped" for finding in found):
+    if whole is not None and any(finding.kind == "cropped" for finding in diagnosis):
         st.button(
             "Use the whole picture",
             icon=":material/crop_free:",
@@ -209,8 +209,8 @@ def lines(findings: Sequence[Finding]) -> None:
     if not findings:
         return
     icons = {"serious": "error", "caution": "warning", "note": "info"}
-    said = [(icons[finding.level], without_keys(finding.text)) for finding in findings]
-    st.markdown("  \n".join(f":material/{icon}: {escape(text)}" for icon, text in said if text))
+    texts = [(icons[finding.level], without_keys(finding.text)) for finding in findings]
+    st.markdown("  \n".join(f":material/{icon}: {escape(text)}" for icon, text in texts if text))
 
 
 def mark(explanation: Explanation, region: MarkedRegion, first: int) -> None:

@@ -43,21 +43,21 @@ MAX_MODELS = 3
 
 def every_box(explanation: Explanation, listed: list[ListedBox]) -> None:
     """Draw all maps, each with its own boxes; the viewer can put them on one scale."""
-    shown = []
+    panes = []
     for i in range(len(explanation.heatmaps)):
         whole = explanation.options.per == "picture"
         title, note = ("The whole picture", "") if whole else (listed[i].title, percent(listed[i].score))
         boxes = panels.own_boxes(explanation, i)
-        shown.append(Pane(maps=(panels.heat(explanation, i, title=title, note=note),), boxes=boxes))
-    if not shown:
+        panes.append(Pane(maps=(panels.heat(explanation, i, title=title, note=note),), boxes=boxes))
+    if not panes:
         panels.show(explanation.image, [panels.plain(explanation.image)], key="viewer-sheet")
         return
-    columns = _columns(explanation.image, len(shown), 2 if len(shown) <= 4 else 3)
-    height = 268 if len(shown) > 3 else 440
+    columns = _columns(explanation.image, len(panes), 2 if len(panes) <= 4 else 3)
+    height = 268 if len(panes) > 3 else 440
     files = not explanation.finished
-    view = panels.show(explanation.image, shown, key="viewer-sheet", height=height, columns=columns, files=files)
-    panels.describe(view, [(explanation, i) for i in range(len(shown))], key="viewer-sheet-words")
-    rest = len(listed) - len(shown) if explanation.options.per == "detection" else 0
+    view = panels.show(explanation.image, panes, key="viewer-sheet", height=height, columns=columns, files=files)
+    panels.describe(view, [(explanation, i) for i in range(len(panes))], key="viewer-sheet-words")
+    rest = len(listed) - len(panes) if explanation.options.per == "detection" else 0
     more = f" {rest} weaker ones have no map yet: choose one in the list." if rest > 0 else ""
     st.caption(
         "Each map is brightest at its own hottest place. The viewer's settings have a shared scale, on which maps with "
@@ -89,52 +89,56 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     target = {"detection": (item.pair,), "class": (item.label,), "picture": ()}[request.per]
     explanation = explain_job.explain(chosen, explainer, targets=target, **request.options)
     assert explanation is not None
-    own = panels.own_boxes(explanation, 0)
-    name, within = _of(item, request.per, len(own))
+    boxes = panels.own_boxes(explanation, 0)
+    name, within = _of(item, request.per, len(boxes))
     maps, drawn_maps = strip(explanation), []
     # What a map shows that is known not to depend on the model; empty for others.
     seals = {heatmap.path: heatmap.explanation.known_checks(0) for heatmap in maps}
-    shows = {path: "" if made is None else made.shows for path, made in seals.items()}
+    shows = {path: "" if checks is None else checks.shows for path, checks in seals.items()}
     ends = dict(zip([heatmap.path for heatmap in maps], tails([heatmap.path for heatmap in maps]), strict=True))
     titles = [f"{capital(drawn[heatmap.path].part)} {ends[heatmap.path]}" for heatmap in maps]
-    for one, title in zip(maps, titles, strict=True):
-        stage = drawn[one.path]
+    for layer_map, title in zip(maps, titles, strict=True):
+        stage = drawn[layer_map.path]
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
-        words = one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the evidence in {within}."
-        if known := shows[one.path]:
+        words = (
+            layer_map.heatmap.state
+            if layer_map.inside is None
+            else f"{percent(layer_map.inside)} of the evidence in {within}."
+        )
+        if known := shows[layer_map.path]:
             words = f"the map shows {known}, not what the model learnt."
         drawn_maps.append(
             panels.layer(
                 explanation,
-                one.heatmap,
+                layer_map.heatmap,
                 title=title,
-                note="–" if one.inside is None else percent(one.inside),
-                text=f"**{one.path}**, {stage.kind}{cells}. {capital(name)}: {words}",
+                note="–" if layer_map.inside is None else percent(layer_map.inside),
+                text=f"**{layer_map.path}**, {stage.kind}{cells}. {capital(name)}: {words}",
             )
         )
-    image, shown = explanation.image, [Pane(maps=(each,), boxes=own) for each in drawn_maps]
+    image, panes = explanation.image, [Pane(maps=(each,), boxes=boxes) for each in drawn_maps]
     above, below = st.container(), st.container()
     if item.prediction.box is not None and request.per == "detection":
         with below:
             close = _close_up()
         if close:
-            image, shown = panels.cut(image, shown, around(item.prediction.box, (image.width, image.height)))
+            image, panes = panels.cut(image, panes, around(item.prediction.box, (image.width, image.height)))
     with above:
-        panels.show(image, shown, key="viewer-layers", height=320, columns=_columns(image, len(drawn_maps), 3) or 4)
+        panels.show(image, panes, key="viewer-layers", height=320, columns=_columns(image, len(drawn_maps), 3) or 4)
     pairs = zip(maps, titles, strict=True)
-    tested = tuple((title, one.explanation, 0) for one, title in pairs if one.heatmap.state == "ok")
+    tested = tuple((title, layer_map.explanation, 0) for layer_map, title in pairs if layer_map.heatmap.state == "ok")
     measured = [heatmap for heatmap in maps if heatmap.inside is not None]
     if not measured:
         return LensResult("", tested)
     # A map that shows the box whatever the weights would win.
-    learnt = [one for one in measured if not shows[one.path]]
-    best = max(learnt or measured, key=lambda one: one.inside or 0.0)
-    least = min(measured, key=lambda one: one.inside or 0.0)
+    learnt = [layer_map for layer_map in measured if not shows[layer_map.path]]
+    best = max(learnt or measured, key=lambda layer_map: layer_map.inside or 0.0)
+    least = min(measured, key=lambda layer_map: layer_map.inside or 0.0)
     st.caption(
         f"Maps of {name} from the first layer to the last, with the share of the evidence in {within}. It is lowest "
         f"at {drawn[least.path].part} {ends[least.path]}: {percent(least.inside or 0.0)}. Zooming one map zooms all."
     )
-    verb = "are" if request.per == "class" and len(own) > 1 else "is"
+    verb = "are" if request.per == "class" and len(boxes) > 1 else "is"
     where = f"{drawn[best.path].part} {ends[best.path]}"
     if not learnt:
         return LensResult(f"{capital(name)}: no map here shows what the model learnt.", tested)
@@ -186,8 +190,8 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
     names, sides, problems = [], [], []
     for spec, name in zip(models, short_names(models), strict=True):
         try:
-            made = _other(choices, spec, request, method)
-            sides.append(side(made, wanted))
+            explanation = _other(choices, spec, request, method)
+            sides.append(side(explanation, wanted))
             names.append(add_title(name))
         except Problem as problem:
             problems.append(str(problem))
@@ -201,16 +205,16 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
         close = _close_up()
         together = alike is not None and len(sides) > 1 and _together()
     shared = alike if together else None
-    shown = [_panel(one, name, i, shared) for i, (one, name) in enumerate(zip(sides, names, strict=True))]
+    panes = [_panel(one, name, i, shared) for i, (one, name) in enumerate(zip(sides, names, strict=True))]
     pair = [i for i, one in enumerate(sides) if one.prediction is not None and one.explanation.heatmaps]
     if len(pair) > 1:
-        shown.append(_difference(sides[pair[0]], sides[pair[-1]], names[pair[0]], names[pair[-1]]))
+        panes.append(_difference(sides[pair[0]], sides[pair[-1]], names[pair[0]], names[pair[-1]]))
     image = choices.image
     if close and wanted.box is not None:
-        image, shown = panels.cut(image, shown, around(wanted.box, (image.width, image.height)))
+        image, panes = panels.cut(image, panes, around(wanted.box, (image.width, image.height)))
     with above:
-        columns = _columns(image, len(shown), 2)
-        view = panels.show(image, shown, key="viewer-sizes", height=400, columns=columns)
+        columns = _columns(image, len(panes), 2)
+        view = panels.show(image, panes, key="viewer-sizes", height=400, columns=columns)
         described = [(side.explanation, 0) for side in sides if side.explanation.heatmaps]
         panels.describe(view, described, key="viewer-sizes-words")
     for one, name in zip(sides, names, strict=True):
@@ -255,25 +259,25 @@ def _other(choices: Choices, spec: ModelSpec, request: BoxOptions, method: str) 
     options = request.options | {"per": "detection", "classes": (), "top_k": 1}
     if options["part"] not in explainer.resident.adapter.parts:
         options["part"] = "class"
-    made = explain_job.explain(sidebar.fitting(choices, explainer, method), explainer, **options)
-    assert made is not None
-    return made
+    explanation = explain_job.explain(sidebar.fitting(choices, explainer, method), explainer, **options)
+    assert explanation is not None
+    return explanation
 
 
 def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None) -> Pane:
-    found = one.prediction
-    if found is None or not one.explanation.heatmaps:
+    prediction = one.prediction
+    if prediction is None or not one.explanation.heatmaps:
         return Pane(title=name, note="no candidate")
-    label = f"{found.label} {describe_score(found.score, one.explanation.model, found.label)}"
+    label = f"{prediction.label} {describe_score(prediction.score, one.explanation.model, prediction.label)}"
     note = label if one.missing is None or one.missing.reason.kind == "shown" else f"misses it, {label}"
     heat = panels.heat(one.explanation, 0, title=name, note=note)
     if shared is not None:
         heat = replace(heat, values=shared[index].content, raw=shared[index].ends, shared=None)
     missed = note.startswith("misses")
-    marks = one.explanation.task.marks(one.explanation, found)
+    marks = one.explanation.task.marks(one.explanation, prediction)
     if missed:
         marks = tuple(replace(mark, hollow=True) for mark in marks)
-    boxes = (Box(found.box, label, marks=marks),) if found.box is not None else ()
+    boxes = (Box(prediction.box, label, marks=marks),) if prediction.box is not None else ()
     return Pane(maps=(heat,), boxes=boxes)
 
 
@@ -294,14 +298,14 @@ def apart(one: str, other: str) -> tuple[str, str]:
 
 def verdict(shown: list[bool], names: list[str], label: str) -> str:
     """Say which of the models find an object, in one sentence."""
-    found = [name for name, one in zip(names, shown, strict=True) if one]
+    finders = [name for name, one in zip(names, shown, strict=True) if one]
     missed = [name for name, one in zip(names, shown, strict=True) if not one]
     if not missed:
-        return f"{'Both' if len(found) == 2 else 'All'} find this {label}."
-    if not found:
+        return f"{'Both' if len(finders) == 2 else 'All'} find this {label}."
+    if not finders:
         return f"None of them finds this {label}."
-    finds, do = "finds" if len(found) == 1 else "find", "does" if len(missed) == 1 else "do"
-    return f"{listing(found)} {finds} this {label}; {listing(missed)} {do} not."
+    finds, do = "finds" if len(finders) == 1 else "find", "does" if len(missed) == 1 else "do"
+    return f"{listing(finders)} {finds} this {label}; {listing(missed)} {do} not."
 
 
 OF = {"cosine": "Similarity and difference", "product": "What the score is made of"}

@@ -150,9 +150,9 @@ def first(choices: Choices, explainer: Explainer, request: BoxOptions) -> Explan
     """Return all boxes: with their maps by a quick method, without for a slow one, which explains a single box."""
     if explain_job.is_slow(choices.method):
         return explain_job.predict(choices, explainer, **request.options)
-    made = explain_job.explain(choices, explainer, top_k=MAX_MAPS, **request.options)
-    assert made is not None  # only slow methods run in a thread
-    return made
+    explanation = explain_job.explain(choices, explainer, top_k=MAX_MAPS, **request.options)
+    assert explanation is not None  # only slow methods run in a thread
+    return explanation
 
 
 def quick_method(choices: Choices, explainer: Explainer) -> str:
@@ -171,24 +171,24 @@ def explain(
     candidate: Pair | None,
 ) -> Explanation | None:
     """Return the maps of the best boxes, the chosen one and a candidate; None while a slow method is running."""
-    every = [pair_of(p) for p in base.predictions]
+    pairs = [pair_of(p) for p in base.predictions]
     if explain_job.is_slow(choices.method):
-        known = [*every, candidate] if candidate else every
+        known = [*pairs, candidate] if candidate else pairs
         if not known:
             return base
-        chosen = pair if pair in known else next((p for p in every if pair and p[1] == pair[1]), known[0])
+        chosen = pair if pair in known else next((p for p in pairs if pair and p[1] == pair[1]), known[0])
         target = {"detection": (chosen,), "class": (base.evidence.resident.adapter.labels[chosen[1]],), "picture": ()}
         return explain_job.explain(choices, explainer, targets=target[request.per], **request.options)
     if request.per == "picture":
         return base
     # A class is known by its index alone.
-    known = every if request.per == "detection" else list(dict.fromkeys((-1, kind) for _, kind in every))
+    known = pairs if request.per == "detection" else list(dict.fromkeys((-1, kind) for _, kind in pairs))
     best = known[:MAX_MAPS]
     extra = [p for p in (pair, candidate) if p is not None and p not in best and (p in known or p == candidate)]
     if not extra:
         return base
-    wanted = [*best, *dict.fromkeys(extra)]
-    targets = tuple(wanted) if request.per == "detection" else tuple(kind for _, kind in wanted)
+    mapped = [*best, *dict.fromkeys(extra)]
+    targets = tuple(mapped) if request.per == "detection" else tuple(kind for _, kind in mapped)
     return explain_job.explain(choices, explainer, top_k=MAX_MAPS, targets=targets, **request.options)
 
 
@@ -197,22 +197,22 @@ def items(explanation: Explanation, candidate: Prediction | None = None) -> list
 
     `candidate`: what was looked up; it can be chosen before it has a map.
     """
-    per, found = explanation.options.per, explanation.predictions
+    per, predictions = explanation.options.per, explanation.predictions
     if per == "picture":
-        return [_item(p, str(i)) for i, p in enumerate(found, 1)]
+        return [_item(p, str(i)) for i, p in enumerate(predictions, 1)]
     if per == "class":
         kinds = [heatmap.target.index for heatmap in explanation.heatmaps]
         # Every class once: those with a map in the order of the maps, then the rest.
-        shown = [p.index for p in found]
-        once = dict.fromkeys([kind for kind in kinds if kind in shown] + shown)
+        predicted = [p.index for p in predictions]
+        once = dict.fromkeys([kind for kind in kinds if kind in predicted] + predicted)
         return [_kind(explanation, kind) for kind in once]
-    numbers = {pair_of(p): str(i) for i, p in enumerate(found, 1)}
+    numbers = {pair_of(p): str(i) for i, p in enumerate(predictions, 1)}
     listed = []
     for i in range(len(explanation.heatmaps)):
-        own = explanation.own(i)
-        if own:
-            listed.append(_item(own[0], numbers.get(pair_of(own[0]), "?")))
-    mapped, rest = {item.pair for item in listed}, [*found]
+        boxes = explanation.own(i)
+        if boxes:
+            listed.append(_item(boxes[0], numbers.get(pair_of(boxes[0]), "?")))
+    mapped, rest = {item.pair for item in listed}, [*predictions]
     if candidate is not None and pair_of(candidate) not in numbers:
         rest.append(candidate)
     return listed + [_item(p, numbers.get(pair_of(p), "?")) for p in rest if pair_of(p) not in mapped]
@@ -224,9 +224,9 @@ def _item(prediction: Prediction, number: str) -> ListedBox:
 
 def _kind(explanation: Explanation, index: int) -> ListedBox:
     """Return all boxes of a class as one item."""
-    own = [p for p in explanation.predictions if p.index == index]
-    best = max(own, key=lambda p: p.score)
-    return ListedBox((-1, index), best.label, best.score, "", best, len(own))
+    boxes = [p for p in explanation.predictions if p.index == index]
+    best = max(boxes, key=lambda p: p.score)
+    return ListedBox((-1, index), best.label, best.score, "", best, len(boxes))
 
 
 def pair_of(prediction: Prediction) -> Pair:
@@ -248,8 +248,8 @@ def arrive(explanation: Explanation) -> None:
     if chosen.of == of:
         return
     text = st.query_params.get("box", "") if chosen.of is None else ""
-    number, found = int(text[:9]) if text.isdecimal() else 0, explanation.predictions
-    chosen.pair = pair_of(found[number - 1]) if 0 < number <= len(found) else None
+    number, predictions = int(text[:9]) if text.isdecimal() else 0, explanation.predictions
+    chosen.pair = pair_of(predictions[number - 1]) if 0 < number <= len(predictions) else None
     chosen.of = of
 
 
@@ -269,8 +269,8 @@ def keep(listed: list[ListedBox], chosen: int) -> None:
 
 def listing(explanation: Explanation, listed: list[ListedBox], chosen: int) -> int:
     """Draw the list, and return the index of the chosen row. The viewer follows a click before this runs again."""
-    shown = repr([(item.pair, item.number, item.score) for item in listed])
-    digest = hashlib.blake2b(shown.encode(), digest_size=6).hexdigest()
+    content = repr([(item.pair, item.number, item.score) for item in listed])
+    digest = hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
     # A choice that the page made itself is another list, which starts there.
     generation = state.of(state.ChosenBox).generation
     key = f"boxes-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{digest}"
@@ -332,9 +332,9 @@ def numbers(explanation: Explanation, index: int) -> None:
             st.caption(NOTHING)
         return
     several = len(explanation.own(index)) > 1
-    own = "the boxes" if several else "its box"
+    place = "the boxes" if several else "its box"
     metric(
-        f"Evidence inside {own}",
+        f"Evidence inside {place}",
         measured.printed_inside,
         f"on {percent(measured.area)} of the picture{without_training(explanation, index)}",
         "The share of the evidence inside, also where other boxes overlap. Below it, the box's share of the "
@@ -352,7 +352,7 @@ def table(explanation: Explanation, index: int) -> None:
     """Draw every number that relates a map to its boxes, with its meaning."""
     if (measured := explanation.box_numbers(index)) is None:
         return
-    every = [
+    listed = [
         *((name.capitalize(), f"{share}{NBSP}%", _WHERE[name]) for name, share in measured.printed.items()),
         ("Area of its boxes", percent(measured.area), "share of the visible area that its own boxes cover"),
         (
@@ -372,7 +372,7 @@ def table(explanation: Explanation, index: int) -> None:
         ),
     ]
     st.markdown("### The map and its boxes")
-    tables.table([dict(zip(("number", "value", "meaning"), row, strict=True)) for row in every], right=("value",))
+    tables.table([dict(zip(("number", "value", "meaning"), row, strict=True)) for row in listed], right=("value",))
 
 
 def _times(ratio: float) -> str:

@@ -85,7 +85,7 @@ def _of_segmentation(explanation: Explanation) -> Files:
     begin = f"{_begin(explanation.image.name)}-{explanation.model.id}"
 
     def file(name: str) -> bytes:
-        return next(data for own, data in result_folder.of_segmentation(explanation) if own == name)
+        return next(data for filename, data in result_folder.of_segmentation(explanation) if filename == name)
 
     offers: list[charts.Offer] = [
         ("Over the picture, .png", f"{begin}-segmentation.png", partial(file, "segmentation.png")),
@@ -159,7 +159,7 @@ def of_similarity(found: Similarity, context: Context, ranking: Ranking, _look: 
     begin = "-".join((*(_begin(side.image.name) for side in found.sides), "similarity"))
 
     def file(name: str) -> bytes:
-        return next(data for own, data in similarity_files.of_similarity(found, context) if own == name)
+        return next(data for filename, data in similarity_files.of_similarity(found, context) if filename == name)
 
     pictures: list[charts.Offer] = [("Maps, .jpg", f"{begin}.jpg", partial(file, "similarity.jpg"))]
     if found.matches.pairs:
@@ -169,19 +169,19 @@ def of_similarity(found: Similarity, context: Context, ranking: Ranking, _look: 
         ("All numbers, .json", f"{begin}.json", partial(file, "similarity.json")),
         ("Ranking, .csv", f"{begin}-ranking.csv", lambda: similarity_files.of_ranking(ranking)[1]),
     ]
-    every = partial(_zip_files, lambda: similarity_files.of_similarity(found, context))
+    archive = partial(_zip_files, lambda: similarity_files.of_similarity(found, context))
     return [
         Files("Pictures", "Both pictures with their maps and the score, and the places that match.", pictures),
         Files("Data", "Maps as they are, embeddings, every number, and the scores of all pictures.", data),
-        Files("Both pictures", "All files of this pair.", [("All files, .zip", f"{begin}.zip", every)]),
+        Files("Both pictures", "All files of this pair.", [("All files, .zip", f"{begin}.zip", archive)]),
     ]
 
 
 def stem(explanation: Explanation, index: int) -> str:
     """Return what names of files of one map begin with: `bus-4-person-HiResCAM`, with the number of a single box."""
     heatmap = explanation.heatmaps[index]
-    own = explanation.own(index) if explanation.options.per == "detection" else ()
-    number = [str(i) for i, found in enumerate(explanation.predictions, 1) if own and found == own[0]]
+    boxes = explanation.own(index) if explanation.options.per == "detection" else ()
+    number = [str(i) for i, prediction in enumerate(explanation.predictions, 1) if boxes and prediction == boxes[0]]
     parts = [
         _begin(explanation.image.name),
         *number,

@@ -61,8 +61,8 @@ def _look_for(of: tuple[str, str] | None, box: Box | None) -> None:
 
 def lacks_prompt(choices: Choices, explainer: Explainer) -> bool:
     """Return whether the model must first be told what to look for."""
-    wanted = choices.options.get("vocabulary") or choices.options.get("examples")
-    return explainer.resident.adapter.takes_words and not explainer.labels and not wanted
+    prompt = choices.options.get("vocabulary") or choices.options.get("examples")
+    return explainer.resident.adapter.takes_words and not explainer.labels and not prompt
 
 
 def ask_for_prompt(choices: Choices, explainer: Explainer) -> None:
@@ -134,11 +134,11 @@ def missing_box(base: Explanation, request: BoxOptions) -> Missing | None:
     place = find_place(base)
     if place is None or request.per != "detection":
         return None
-    found = base.missing(place.where, place.label)
-    if found is not None and place.fresh:
+    missing = base.missing(place.where, place.label)
+    if missing is not None and place.fresh:
         place.fresh = False
-        detections.choose(detections.pair_of(found.candidate), new_list=True)
-    return found
+        detections.choose(detections.pair_of(missing.candidate), new_list=True)
+    return missing
 
 
 def about_places(

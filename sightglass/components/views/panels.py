@@ -42,12 +42,12 @@ def heat(explanation: Explanation, index: int, *, title: str | None = None, note
     if note is None:
         score = score_of_map(explanation, index)
         note = describe_score(score, explanation.model, heatmap.target.label) if score is not None else ""
-    made = layer(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
+    view = layer(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
     if len(heatmap.raw) > 1:
         # Several layers have no single raw value at full heat: on the shared scale they are another map.
         shared = explanation.shared[index].content if len(explanation.heatmaps) > 1 else None
-        made = replace(made, raw=heatmap.ends, cells=None, shared=shared)
-    return replace(made, recipe=_recipe(explanation, index))
+        view = replace(view, raw=heatmap.ends, cells=None, shared=shared)
+    return replace(view, recipe=_recipe(explanation, index))
 
 
 def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, text: str) -> Map:
@@ -87,7 +87,7 @@ def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str, b
 
     `beside`: the page has numbers and findings beside the map, which need not be said twice.
     """
-    texts = [describe_map(made, index, half=not beside) for made, index in maps]
+    texts = [describe_map(explanation, index, half=not beside) for explanation, index in maps]
     send_texts(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
 
 
@@ -236,8 +236,8 @@ def _initial(picture: str) -> dict[str, str] | None:
     """
     start = state.of(state.ViewerStart)
     if not start.read:
-        found = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
-        start.settings, start.read = found | {"id": secrets.token_hex(8)} if found else None, True
+        linked = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
+        start.settings, start.read = linked | {"id": secrets.token_hex(8)} if linked else None, True
     for name in SETTINGS:
         st.query_params.pop(name, None)
     if start.only is None or start.settings is None:
@@ -264,8 +264,8 @@ def attention_heads(explanation: Explanation, index: int = 0) -> None:
             )
             for heatmap in heads
         ]
-        shown = [Pane(maps=(heatmap,)) for heatmap in maps]
-        show(explanation.image, shown, key="viewer-heads", height=268, columns=min(len(shown), 4))
+        panes = [Pane(maps=(heatmap,)) for heatmap in maps]
+        show(explanation.image, panes, key="viewer-heads", height=268, columns=min(len(panes), 4))
         instead = "a CAM" if reads else "Chefer or a CAM"
         st.caption(
             f"Each head of {path} on its own scale, with the largest weight of a patch. Attention shows which patches "

@@ -43,7 +43,7 @@ def table(
     config |= {name: text(help=help.get(name), alignment="right") for name in right}
     config["meaning"] = text(width="large")
     config |= columns or {}
-    config = {packing.escape(name): one for name, one in config.items()}
+    config = {packing.escape(name): column for name, column in config.items()}
     st.dataframe(
         _no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto", placeholder="–"
     )
@@ -72,9 +72,9 @@ def matrix(
     `styles`: CSS of each cell. `chosen`: the cell at first.
     """
     names = [packing.escape(name) for name in frame.columns]
-    shown = frame.set_axis(names, axis=1)
-    shown.index = shown.index.map(packing.escape)
-    styled = shown.style.apply(lambda _: styles.set_axis(names, axis=1).set_axis(shown.index), axis=None)
+    escaped = frame.set_axis(names, axis=1)
+    escaped.index = escaped.index.map(packing.escape)
+    styled = escaped.style.apply(lambda _: styles.set_axis(names, axis=1).set_axis(escaped.index), axis=None)
     event: Any = st.dataframe(
         styled,
         key=key,
@@ -85,7 +85,7 @@ def matrix(
         width="content",
     )
     for row, name in event.selection.cells[:1]:
-        if row < len(shown) and name in names:
+        if row < len(escaped) and name in names:
             return row, names.index(name)
     return chosen
 
@@ -106,10 +106,10 @@ def _no_formulas(rows: Any, right: Collection[str]) -> Any:
 
 def of_maps(found: Sequence[tuple[str, Statistics]], *, height: int) -> None:
     """Draw every number of one or more maps, each with the name of its column: its name, its values, its meaning."""
-    every = [(name, list_numbers(statistics)) for name, statistics in found]
+    columns = [(name, list_numbers(statistics)) for name, statistics in found]
     rows = [
-        {"number": number, **{name: each[place][1] for name, each in every}, "meaning": meaning}
-        for place, (number, _, meaning) in enumerate(every[0][1])
+        {"number": number, **{name: each[place][1] for name, each in columns}, "meaning": meaning}
+        for place, (number, _, meaning) in enumerate(columns[0][1])
     ]
     table(rows, right=[name for name, _ in found], height=height)
 
@@ -120,7 +120,7 @@ def of_changes(changes: Sequence[Change], model: ModelSpec) -> None:
 
     def describe(change: Change) -> str:
         unit = model.unit_of(change.label)
-        before, after = ("–" if one is None else task.text(one, unit) for one in (change.before, change.after))
+        before, after = ("–" if value is None else task.text(value, unit) for value in (change.before, change.after))
         return f"{before} → {after} ({task.moved(change, unit)})"
 
     table([{"answer": change.label, column: describe(change)} for change in changes], right=[column])
@@ -154,7 +154,7 @@ def numbers(
     Numbers stay numbers, so that they can be sorted by: shares 0..1 become percent, all others have the decimals of
     `sightglass.explain.maps.statistics.DIGITS`. `plain`: columns that are no shares.
     """
-    shown, config = frame.copy(), {}
+    displayed, config = frame.copy(), {}
     for name in frame.columns:
         words = {"label": NAMES.get(name, name.replace("_", " ").capitalize()), "help": help.get(name)}
         if frame[name].dtype.kind not in "fiu":
@@ -164,6 +164,6 @@ def numbers(
         elif name in DIGITS:
             config[name] = st.column_config.NumberColumn(format=f"%.{DIGITS[name]}f", **words)
         else:
-            shown[name] = frame[name] * 100
+            displayed[name] = frame[name] * 100
             config[name] = st.column_config.NumberColumn(format="%.0f %%", **words)
-    return shown, config
+    return displayed, config

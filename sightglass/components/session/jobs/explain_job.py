@@ -96,20 +96,20 @@ def explain(
     # A model that was evicted to make room must not live on here.
     residents = resident.RESIDENCY.residents()
     _cache().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
-    made = _cache().get(key)
-    if made is None:
+    result = _cache().get(key)
+    if result is None:
         if wait or not is_slow(options["method"]):
             with nullcontext() if quiet else spinner(explainer):
-                made = _explain_now(explainer, image, options)
+                result = _explain_now(explainer, image, options)
         else:
-            made, finished = _in_thread(key, choices, explainer, options)
-            if made is None or not finished:
-                return made
-        _cache().put(key, made)
+            result, finished = _in_thread(key, choices, explainer, options)
+            if result is None or not finished:
+                return result
+        _cache().put(key, result)
     page.clear_waiting()
     if _finished(image.sha256, choices.model.id, key) and (below := settings().save_below):
-        history.save_unsure_later(made, below)
-    return made
+        history.save_unsure_later(result, below)
+    return result
 
 
 def _explain_now(explainer: Explainer, image: Image, options: dict[str, Any]) -> Explanation:
@@ -242,7 +242,7 @@ def key_of(explanation: Explanation, index: int) -> Key:
 def _keys(recipe: Recipe, maps: Iterable[Heatmap | SavedMap]) -> list[Key]:
     """Return the key of each map of an explanation or a record."""
     options = recipe.model_dump_json(exclude=_NOT_IN_KEY)
-    return [(one.method, one.layers, target, options) for one, target in zip(maps, recipe.targets, strict=False)]
+    return [(item.method, item.layers, target, options) for item, target in zip(maps, recipe.targets, strict=False)]
 
 
 def bring(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof]) -> None:
@@ -253,16 +253,16 @@ def bring(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof])
     if record.recipe is None or record.recipe.versions != versions():
         return
     for index, key in enumerate(_keys(record.recipe, maps)):
-        said = record.proof_of(index)
-        if index in proofs and said is not None and said.settings == ProofSettings(index=index):
+        entry = record.proof_of(index)
+        if index in proofs and entry is not None and entry.settings == ProofSettings(index=index):
             _hold(key, proofs[index])
 
 
 def _hold(key: Key, proof: Proof) -> None:
-    made = state.of(Proofs).made
-    made[key] = proof
-    while len(made) > MAX_PROOFS:
-        made.popitem(last=False)
+    proofs = state.of(Proofs).made
+    proofs[key] = proof
+    while len(proofs) > MAX_PROOFS:
+        proofs.popitem(last=False)
 
 
 def prove(explanation: Explanation, index: int) -> tuple[Proof | None, Job[Proof] | None]:
@@ -274,9 +274,9 @@ def prove(explanation: Explanation, index: int) -> tuple[Proof | None, Job[Proof
     if key != proofs.key:
         stop()
         proofs.key = key
-    if (made := proofs.made.get(key)) is not None:
+    if (result := proofs.made.get(key)) is not None:
         proofs.made.move_to_end(key)
-        return made, None
+        return result, None
     if proofs.job is not None and proofs.job.abandoned:
         proofs.job = None
     if proofs.job is None:
@@ -298,10 +298,10 @@ def prove(explanation: Explanation, index: int) -> tuple[Proof | None, Job[Proof
 
 def carrying(explanation: Explanation) -> Explanation:
     """Return an explanation with those proofs of its maps that this session has whole, so that its files carry them."""
-    made = state.of(Proofs).made
-    keys = _keys(explanation.recipe, explanation.heatmaps) if made else []
-    found = {i: made[key] for i, key in enumerate(keys) if key in made}
-    return replace(explanation, proofs=explanation.proofs | found) if found else explanation
+    session_proofs = state.of(Proofs).made
+    keys = _keys(explanation.recipe, explanation.heatmaps) if session_proofs else []
+    finished = {i: session_proofs[key] for i, key in enumerate(keys) if key in session_proofs}
+    return replace(explanation, proofs=explanation.proofs | finished) if finished else explanation
 
 
 def stop() -> None:

@@ -119,7 +119,7 @@ class Uploads:
     def drop(self, key: str) -> None:
         """Delete a picture of this person's."""
         kept = self._kept.get(_mine(key))
-        self._kept.discard(lambda one: one is kept)
+        self._kept.discard(lambda upload: upload is kept)
 
     def _tidy(self) -> None:
         oldest = self.clock() - MAX_AGE
@@ -171,10 +171,10 @@ class Pictures:
         """Return one of them without holding its pixels; raise ImageProblem where it is not here any more."""
         image = self.own.get(sha256)
         with users.acting(self.person):
-            found = UPLOADS.get(token(image)) if isinstance(image, Closed) else image
-        if found is None:
+            opened = UPLOADS.get(token(image)) if isinstance(image, Closed) else image
+        if opened is None:
             raise ImageProblem("This picture is no longer on the server: upload it again.")
-        return found
+        return opened
 
     def close(self, most: int) -> None:
         """Let go of pixels until at most `most` bytes are left, oldest first: not the chosen ones, nor what has no
@@ -201,9 +201,9 @@ def own_items(but: str) -> tuple[Item, ...]:
     large."""
     pictures = state.of(Pictures)
     return tuple(
-        Item(f"{sha256[:12]}/{one.name}", sha256, partial(pictures.looked_at, sha256))
-        for sha256, one in pictures.own.items()
-        if sha256 != but and (isinstance(one, Image) or UPLOADS.has(token(one)))
+        Item(f"{sha256[:12]}/{image.name}", sha256, partial(pictures.looked_at, sha256))
+        for sha256, image in pictures.own.items()
+        if sha256 != but and (isinstance(image, Image) or UPLOADS.has(token(image)))
     )
 
 
@@ -255,8 +255,8 @@ def _choose() -> Pictures:
     pictures = state.of(Pictures)
     if pictures.chosen is None:
         named = st.query_params.get("example")
-        wanted = (named, FIRST, *EXAMPLES) if named in EXAMPLES else (FIRST, *EXAMPLES)
-        pictures.chosen = next(name for name in wanted if name and is_here(name))
+        names = (named, FIRST, *EXAMPLES) if named in EXAMPLES else (FIRST, *EXAMPLES)
+        pictures.chosen = next(name for name in names if name and is_here(name))
         if (key := st.query_params.get("picture")) is not None and not turn_back(key):
             pictures.problem = (
                 "Your picture is no longer on the server, which keeps uploads in memory for an hour: upload it again. "
@@ -303,7 +303,7 @@ def turn_back(key: str) -> bool:
         turn_to_example(key)
         return True
     pictures = state.of(Pictures)
-    image = pictures.opened(next((sha256 for sha256, one in pictures.own.items() if token(one) == key), None))
+    image = pictures.opened(next((sha256 for sha256, picture in pictures.own.items() if token(picture) == key), None))
     if image is None:
         if (image := UPLOADS.get(key)) is None:
             return False
@@ -324,8 +324,8 @@ def restore(keys: list[str]) -> None:
     pictures = state.of(Pictures)
     here = {token(image) for image in pictures.own.values()}
     for key in keys[:MAX_OWN]:
-        if key not in here and len(pictures.own) < MAX_OWN and (one := UPLOADS.closed(key)) is not None:
-            pictures.own = {one.sha256: one, **pictures.own}
+        if key not in here and len(pictures.own) < MAX_OWN and (picture := UPLOADS.closed(key)) is not None:
+            pictures.own = {picture.sha256: picture, **pictures.own}
 
 
 def remove(key: str) -> None:
