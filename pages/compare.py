@@ -54,7 +54,7 @@ def compare() -> None:
         comparison = _of_one_target(comparison)
         _panels(comparison, pair)
         named = zip(short_names(models), comparison.explanations, strict=True)
-        maps = [(add_title(name), one, 0) for name, one in named if one.heatmaps]
+        maps = [(add_title(name), explanation, 0) for name, explanation in named if explanation.heatmaps]
         seal.draw(maps)
         # Between the sentence above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -69,11 +69,11 @@ def compare() -> None:
 
 def _models(chosen: ModelSpec) -> list[ModelSpec]:
     """Choose two to four models: at first the sizes of the sidebar's family."""
-    every, widgets, here = catalog.catalog(), st.session_state, model_picker.menu()[1]
+    known, widgets, here = catalog.catalog(), st.session_state, model_picker.menu()[1]
     if url_state.memory("models-of") not in (None, chosen.family):
         widgets["models"] = _sizes(chosen)
     url_state.keep("models-of", chosen.family)
-    url_state.recall("models", every, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
+    url_state.recall("models", known, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
     with st.popover(plural(len(widgets["models"]), "model"), icon=":material/tune:", help="Which models are compared."):
         if chosen.size:
             st.button(
@@ -84,15 +84,15 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
             )
         ids = st.multiselect(
             "Models, two to four",
-            list(every),
-            format_func=lambda key: f"{key}{model_picker.mark(every[key], here)}",
+            list(known),
+            format_func=lambda key: f"{key}{model_picker.mark(known[key], here)}",
             select_all=False,
             key="models",
             max_selections=MAX_MODELS,
             help="Any models of the catalogue; those to download are fetched first.",
         )
     url_state.keep("models", ids, _sizes(chosen), name="models")
-    return [every[key] for key in ids]
+    return [known[key] for key in ids]
 
 
 def _sizes(chosen: ModelSpec, most: int | None = None) -> list[str]:
@@ -136,7 +136,7 @@ def _method(choices: Choices, models: list[ModelSpec]) -> str:
         alike = [model.id for model in models if task_of(model) is task_of(choices.model)]
         residents = {name: sidebar.load(name).resident for name in alike}
         # A model without gradients has none of these, and is rejected below.
-        lacking = [name for name, one in residents.items() if one.gradients and chosen not in list_methods(one)]
+        lacking = [name for name, net in residents.items() if net.gradients and chosen not in list_methods(net)]
         if not lacking:
             return chosen.id
         more = "" if chosen.id == "attention" else f" for {chosen.name}"
@@ -175,13 +175,13 @@ def _of_one_target(comparison: Comparison) -> Comparison:
     if first.predictions[0].box is None:
         for i, name in enumerate(names):
             best = comparison.best(i)
-            if best and best.box is None and best.label not in {one.label for _, one in offered}:
+            if best and best.box is None and best.label not in {prediction.label for _, prediction in offered}:
                 offered.append((name, best))
     # Models differ in how sure they are: each percent names its model.
-    models = {name: one.model for name, one in zip(names, comparison.explanations, strict=True)}
+    models = {name: item.model for name, item in zip(names, comparison.explanations, strict=True)}
     labels = {
-        str(i): f"{one.label} ({name} {describe_score(one.score, models[name], one.label)})"
-        for i, (name, one) in enumerate(offered)
+        str(i): f"{answer.label} ({name} {describe_score(answer.score, models[name], answer.label)})"
+        for i, (name, answer) in enumerate(offered)
     }
     labels[OWN_ANSWERS] = "Each model's own answer"
     chosen = url_state.widget(
@@ -197,12 +197,12 @@ def _of_one_target(comparison: Comparison) -> Comparison:
     )
     if chosen == OWN_ANSWERS:
         return comparison
-    wanted = offered[int(chosen)][1] if int(chosen) else None
-    return replace(comparison, explanations=same_target(comparison.explanations, wanted))
+    target = offered[int(chosen)][1] if int(chosen) else None
+    return replace(comparison, explanations=same_target(comparison.explanations, target))
 
 
 def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
-    shown = []
+    panes = []
     for i, explanation in enumerate(comparison.explanations):
         name = add_title(comparison.names[i])
         if explanation.heatmaps:
@@ -210,16 +210,16 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
             # What the map is of, which need not be what the model answers: that is in the table.
             task = explanation.task
             note = f"for {caption_of(explanation, 0)}" if task.names_classes else task.answer(explanation)
-            shown.append(Pane(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes))
+            panes.append(Pane(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes))
         else:
             missing = "; it has no map of that" if explanation.predictions else ""
-            shown.append(Pane(title=name, note=f"{explanation.task.answer(explanation)}{missing}"))
+            panes.append(Pane(title=name, note=f"{explanation.task.answer(explanation)}{missing}"))
     named = [add_title(name) for name in comparison.names]
     if pair is not None and comparison.agreement(*pair) is not None:
         first, second = pair
         values = share_difference(comparison.maps[first], comparison.maps[second])
-        shown.append(Pane(maps=(panels.difference(values, comparison.common, (named[first], named[second])),)))
-    view = panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380, files=False)
+        panes.append(Pane(maps=(panels.difference(values, comparison.common, (named[first], named[second])),)))
+    view = panels.show(comparison.explanations[0].image, panes, key="viewer-compare", height=380, files=False)
     panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
         st.caption(escape(words))

@@ -153,14 +153,14 @@ def _explain(
     pair, stopped = state.of(state.ChosenBox).pair, False
     with layout.left:
         try:
-            made = detections.explain(query.choices, query.explainer, query.request, base, pair, candidate)
+            explanation = detections.explain(query.choices, query.explainer, query.request, base, pair, candidate)
         except Cancelled:
-            made, stopped = None, True
+            explanation, stopped = None, True
             explain_job.restart_button()
-    if made is None:
+    if explanation is None:
         status = "was stopped" if stopped else "is running"
         layout.title.markdown(f"## {METHODS[query.choices.method].name} {status}.")
-    return made, stopped
+    return explanation, stopped
 
 
 def _through_lens(
@@ -211,10 +211,10 @@ def _meanwhile(
         index = next((i for i, item in enumerate(mapped) if item.pair == pair), None)
         if index is not None and before.heatmaps[index].method != query.choices.method:
             name = METHODS[before.heatmaps[index].method].name
-            shown = [Pane(maps=(panels.heat(before, index),))]
+            panes = [Pane(maps=(panels.heat(before, index),))]
             line = f"This is still the map by {name}." if stopped else f"Until then: the map by {name}."
             return panels.show(
-                base.image, shown, key=VIEWER, marks=marks, area=area, asks=asks, line=line, dimmed=not stopped
+                base.image, panes, key=VIEWER, marks=marks, area=area, asks=asks, line=line, dimmed=not stopped
             )
     return panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=area, asks=asks)
 
@@ -254,12 +254,12 @@ def _one(
     """Draw one map, which follows the list, and what it says."""
     image, at = explanation.image, 0 if request.per == "picture" else index
     maps = detections.heats(explanation, listed)
-    shown = [Pane(maps=maps)] if maps else [panels.plain(image)]
+    panes = [Pane(maps=maps)] if maps else [panels.plain(image)]
     marks = detections.marks(explanation, listed, request.tags)
     asks = request.per == "detection"
     # Export has the files of the view, once there is a map that is finished.
     files = not (maps and explanation.finished)
-    view = panels.show(image, shown, key=VIEWER, marks=marks, beside=True, area=True, asks=asks, files=files)
+    view = panels.show(image, panes, key=VIEWER, marks=marks, beside=True, area=True, asks=asks, files=files)
     if asks:
         missing_places.about_places(view, explanation, listed, at, missing)
     if maps:

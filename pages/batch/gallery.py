@@ -68,10 +68,10 @@ NEEDED = {"apart": "disagreement", "unproved": "verdict", "unsealed": "seal"}
 
 def draw(job: BatchJob) -> None:
     """Draw the pictures under their maps, filtered and sorted, a page at a time."""
-    found = frame_of_job(job)
-    orders, only = _list_orders(job, found), {"all": "All"}
+    frame = frame_of_job(job)
+    orders, only = _list_orders(job, frame), {"all": "All"}
     for name, label in ONLY.items():
-        if NEEDED.get(name, "picture") in found and not analysis.filter_rows(found, only=name).empty:
+        if NEEDED.get(name, "picture") in frame and not analysis.filter_rows(frame, only=name).empty:
             only[name] = label
     if not table.read_scores(job.plans[0].folder).sure:
         only.pop("unsure", None)
@@ -80,13 +80,13 @@ def draw(job: BatchJob) -> None:
             st.selectbox,
             "Sort",
             orders,
-            first_order(job, found),
+            first_order(job, frame),
             key="batch-order",
             name="order",
             width=250,
             help="Which pictures come first.",
         )
-        shown = url_state.widget(
+        subset = url_state.widget(
             st.selectbox,
             "Show",
             only,
@@ -99,7 +99,7 @@ def draw(job: BatchJob) -> None:
         )
         predicted = st.selectbox(
             "Prediction",
-            [None, *sorted(found["predicted"].dropna().unique())],
+            [None, *sorted(frame["predicted"].dropna().unique())],
             format_func=lambda name: name or "any",
             key="batch-class",
             width=190,
@@ -113,7 +113,7 @@ def draw(job: BatchJob) -> None:
             placeholder="part of it",
             help="Only pictures with this in their name or folder.",
         )
-    chosen = analysis.filter_rows(found, only=shown, predicted=predicted, text=text.strip(), tag=tag)
+    chosen = analysis.filter_rows(frame, only=subset, predicted=predicted, text=text.strip(), tag=tag)
     chosen = analysis.order(chosen, order)
     many = len(chosen)
     if not many:
@@ -122,13 +122,13 @@ def draw(job: BatchJob) -> None:
     pages = -(-many // PAGE)
     page = 1
     if pages > 1:
-        page = int(st.pagination(pages, key=f"batch-page-{order}-{shown}-{predicted}-{text}-{tag}"))
+        page = int(st.pagination(pages, key=f"batch-page-{order}-{subset}-{predicted}-{text}-{tag}"))
     rows = chosen.iloc[PAGE * (page - 1) : PAGE * page]
-    st.caption(f"{many:,} of {plural(len(found), 'picture')}; {PAGE * (page - 1) + 1} to {min(PAGE * page, many)}.")
+    st.caption(f"{many:,} of {plural(len(frame), 'picture')}; {PAGE * (page - 1) + 1} to {min(PAGE * page, many)}.")
     batch = state.of(Batch)
     batch.shown, batch.sorted_by = list(rows["picture"]), ORDERS[order] if order != "source" else ""
     actions(job, batch.shown)
-    tiles(job, rows, "gallery", order, found)
+    tiles(job, rows, "gallery", order, frame)
 
 
 def first_order(job: BatchJob, found: Frame) -> str:
@@ -137,19 +137,19 @@ def first_order(job: BatchJob, found: Frame) -> str:
     return next(name for name in ("unsure", "iou", "error", "smallest", "source") if name in orders)
 
 
-def _list_orders(job: BatchJob, found: Frame) -> dict[str, str]:
+def _list_orders(job: BatchJob, frame: Frame) -> dict[str, str]:
     scores = table.read_scores(job.plans[0].folder)
     left_out = (
         *(() if scores.sure else ("unsure", "sure", "close")),
         *(() if scores.numbers else ("smallest", "largest")),
     )
-    there = {name for name, (column, _) in analysis.ORDERS.items() if column in found}
-    return {name: label for name, label in ORDERS.items() if name in there and name not in left_out}
+    available = {name for name, (column, _) in analysis.ORDERS.items() if column in frame}
+    return {name: label for name, label in ORDERS.items() if name in available and name not in left_out}
 
 
 def _choose_tag(job: BatchJob) -> str | None:
     """Draw the choice of a tag, where there are any."""
-    counts = {name: len(every) for name, every in labels.read_tags(job.plans[0].folder).items()}
+    counts = {name: len(tagged) for name, tagged in labels.read_tags(job.plans[0].folder).items()}
     if not counts:
         return None
     return st.selectbox(
@@ -173,8 +173,8 @@ def draw_slide_button(job: BatchJob) -> None:
 
 
 def _make_run_slide(job: BatchJob) -> Scene:
-    every, batch = frame_of_job(job), state.of(Batch)
-    by_picture = every.set_index("picture", drop=False)
+    frame, batch = frame_of_job(job), state.of(Batch)
+    by_picture = frame.set_index("picture", drop=False)
     chosen = [picture for picture in batch.selected if picture in by_picture.index]
     which = "Pictures chosen by hand." if chosen else ""
     if not chosen:
@@ -182,8 +182,8 @@ def _make_run_slide(job: BatchJob) -> Scene:
         chosen = [picture for picture in batch.shown if picture in by_picture.index]
         which = f"Shown: {batch.sorted_by.lower()} first." if chosen and batch.sorted_by else ""
     if not chosen:
-        order = first_order(job, every)
-        chosen = list(analysis.order(every, order)["picture"])
+        order = first_order(job, frame)
+        chosen = list(analysis.order(frame, order)["picture"])
         which = "" if order == "source" else f"Shown: {ORDERS[order].lower()} first."
     items = {item.key: item for item in job.source.items}
 
@@ -194,7 +194,7 @@ def _make_run_slide(job: BatchJob) -> Scene:
 
     rows = by_picture.loc[chosen].to_dict("records")
     about = f"{describe_run(job)}."
-    return deck_rows.of_run(every, rows, open_picture, journal.settings_of(job.folders[0]), which=which, about=about)
+    return deck_rows.of_run(frame, rows, open_picture, journal.settings_of(job.folders[0]), which=which, about=about)
 
 
 def draw_tick(picture: str, where: str) -> None:
@@ -280,14 +280,14 @@ def _tag(job: BatchJob) -> None:
             placeholder=known or "blurred",
             help=f"A keyword of your own, at most {labels.LONGEST_TAG} characters. It is kept beside the table.",
         )
-        for label, there, icon in (("Add the tag", True, "add"), ("Remove the tag", False, "remove")):
+        for label, adds, icon in (("Add the tag", True, "add"), ("Remove the tag", False, "remove")):
             st.button(
                 label,
                 icon=f":material/{icon}:",
                 key=f"batch-tag-{icon}",
                 on_click=_change_tag,
-                args=(job, there),
-                help="To all selected pictures." if there else "From all selected pictures.",
+                args=(job, adds),
+                help="To all selected pictures." if adds else "From all selected pictures.",
             )
 
 
@@ -308,8 +308,8 @@ def _make_slide(job: BatchJob, row: Json) -> tuple[Scene, Sequence[str]]:
     item = job.find_item(row["picture"])
     if item is None:
         raise Problem(f"{row['picture']} is not among the pictures any more: choose them again.")
-    made = explain.replay(recipe_of(journal.settings_of(job.folders[0]), row), item.open())
-    return deck_views.of_map(made, 0), ()
+    explanation = explain.replay(recipe_of(journal.settings_of(job.folders[0]), row), item.open())
+    return deck_views.of_map(explanation, 0), ()
 
 
 WIDE = 168

@@ -203,10 +203,10 @@ def _cached(key: Hashable, make: Callable[[], Any]) -> Any:
     """Return what was made of a run's table, made again when it gave way to others."""
 
     def measure() -> tuple[Any, int]:
-        made = make()
+        result = make()
         # Groups are parts of their table.
-        frame, parts = made if isinstance(made, tuple) else (made, ())
-        return made, int(frame.memory_usage(deep=True).sum()) * (2 if parts else 1)
+        frame, parts = result if isinstance(result, tuple) else (result, ())
+        return result, int(frame.memory_usage(deep=True).sum()) * (2 if parts else 1)
 
     return _tables.get_or_make(key, measure)[0]
 
@@ -223,8 +223,8 @@ def frame_of_job(job: BatchJob) -> Frame:
 
 def find_odd(*key: Any) -> tuple[Frame, list[analysis.Group]]:
     """Return how unusual each map of a run is, and the groups of similar ones; `key`: of `table_key`."""
-    found: tuple[Frame, list[analysis.Group]] = _cached(("odd", *key), lambda: analysis.odd(read_frame(*key)))
-    return found
+    outliers: tuple[Frame, list[analysis.Group]] = _cached(("odd", *key), lambda: analysis.odd(read_frame(*key)))
+    return outliers
 
 
 def describe_run(job: BatchJob) -> str:
@@ -246,12 +246,14 @@ def table_key(job: BatchJob) -> tuple[Path, Path | None, int]:
     """Return what identifies a run's table for the cached functions above."""
     first, second = job.folders
     # The second model has no table if the run was stopped before it started.
-    there = second is not None and len(job.status.summaries) > 1 and job.status.summaries[1].done > 0
-    changed = [(folder / PARQUET).stat().st_mtime_ns for folder in (first, *([second] if there and second else []))]
+    has_second = second is not None and len(job.status.summaries) > 1 and job.status.summaries[1].done > 0
+    changed = [
+        (folder / PARQUET).stat().st_mtime_ns for folder in (first, *([second] if has_second and second else []))
+    ]
     for name in (labels.FILE, labels.TAGS_FILE):
-        if (said := first / name).exists():
-            changed.append(said.stat().st_mtime_ns)
-    return first, second if there else None, sum(changed)
+        if (path := first / name).exists():
+            changed.append(path.stat().st_mtime_ns)
+    return first, second if has_second else None, sum(changed)
 
 
 def choose_earlier() -> BatchJob | None:
@@ -318,9 +320,9 @@ def _find_problem(facts: RunFacts) -> str:
         for path, _ in _locate(facts):
             # Of a pattern, the folder before its first sign counts.
             start = re.split(r"[*?[]", str(path))[0]
-            there = path if start == str(path) else Path(os.path.dirname(start))
-            if not there.exists():
-                return f"{there} is not there any more: put it back to go on."
+            parent = path if start == str(path) else Path(os.path.dirname(start))
+            if not parent.exists():
+                return f"{parent} is not there any more: put it back to go on."
     except Problem as problem:
         return str(problem)
     return ""
@@ -329,15 +331,15 @@ def _find_problem(facts: RunFacts) -> str:
 def _locate(facts: RunFacts) -> list[tuple[Path, Path]]:
     """Return where a run's pictures are, each with the permitted folder; raise ModelProblem where none may be read."""
     allowed = gallery_picker.folders()
-    found = []
-    for one in facts.origin.source:
-        if (path := remote.local_path(one)) is None:
+    places = []
+    for source in facts.origin.source:
+        if (path := remote.local_path(source)) is None:
             raise ModelProblem("Its pictures are not on this machine: go on with it on the command line.")
         path = Path(os.path.join(facts.origin.base, path.expanduser()))
         if not allowed:
             raise ModelProblem(f"The operator has to name {path} in SIGHTGLASS_FOLDERS to go on.")
-        found.append(gallery_picker.check_path(str(path), allowed))
-    return found
+        places.append(gallery_picker.check_path(str(path), allowed))
+    return places
 
 
 def reopen(run: EarlierRun, facts: RunFacts) -> BatchJob:
@@ -373,12 +375,12 @@ def _make_plan(folder: Path, facts: RunFacts) -> RunPlan:
 
 def find_source(facts: RunFacts) -> Source:
     """Return the pictures of a run; raise Problem where they cannot be read."""
-    found = _locate(facts)
-    path, root = found[0]
-    several = len(found) > 1
-    given = [one for one, _ in found] if several else str(path)
+    places = _locate(facts)
+    path, root = places[0]
+    several = len(places) > 1
+    paths = [place for place, _ in places] if several else str(path)
     base = Path(facts.origin.base) if several and facts.origin.base else None
-    items = find(given, within=root, most=MAX_PICTURES, base=base)
+    items = find(paths, within=root, most=MAX_PICTURES, base=base)
     if facts.origin.samples is not None:
         items = spread(items, facts.origin.samples)
     return Source(tuple(items), facts.name, str(path), facts.origin)

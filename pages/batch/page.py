@@ -113,8 +113,8 @@ def _first(choices: Choices, explainer: Explainer) -> None:
     # Beside the heading, which asks for it.
     with head:
         count, done = plural(len(source.items), "picture"), _count_done(source, choices, prove=prove)
-        said = f"{count}, {done:,} done: continue" if done else f"{count} chosen: press Explain all"
-        st.markdown(f"## {said}", width="content")
+        status = f"{count}, {done:,} done: continue" if done else f"{count} chosen: press Explain all"
+        st.markdown(f"## {status}", width="content")
         _start_button(choices, source, second, prove=prove, label="Continue" if done else "Explain all")
     folders.draw_before(source, choices, explainer, _folder_of(source, choices, prove=prove))
     pictures.preview(source)
@@ -168,14 +168,14 @@ def _draw_example(head: DeltaGenerator) -> None:
 
 
 def _second(choices: Choices) -> str | None:
-    every = [spec for spec in model_picker.present(choices.model.task) if spec.id != choices.model.id]
+    others = [spec for spec in model_picker.present(choices.model.task) if spec.id != choices.model.id]
     # Sizes of the same family first: most people want to compare those.
-    every.sort(key=lambda spec: spec.family != choices.model.family)
+    others.sort(key=lambda spec: spec.family != choices.model.family)
     # Not None: a menu would show that as no choice yet.
     second = url_state.widget(
         st.selectbox,
         "Second model",
-        {"": "none"} | {spec.id: spec.id for spec in every},
+        {"": "none"} | {spec.id: spec.id for spec in others},
         "",
         key="batch-second",
         name="second",

@@ -148,8 +148,8 @@ def preview(source: Source) -> None:
     with st.container(horizontal=True, gap="small"):
         for item in previewed:
             with st.container(width=WIDE, gap="xxsmall"):
-                if (found := small[item.key]) is not None:
-                    st.image(found, width="stretch", alt=names[item.key])
+                if (thumbnail := small[item.key]) is not None:
+                    st.image(thumbnail, width="stretch", alt=names[item.key])
                 st.caption(escape(shorten(names[item.key], 24)))
     if more := len(source.items) - len(previewed):
         st.caption(f"And {more:,} more.")
@@ -167,13 +167,13 @@ def choose_previewed(items: Sequence[Item]) -> list[Item]:
 
 def _thumbnails(items: Sequence[Item]) -> dict[str, Any]:
     """Return small pictures by key; None for what is no picture, which the run will say."""
-    found: dict[str, Any] = {}
+    thumbnails: dict[str, Any] = {}
     for item in items:
         try:
-            found[item.key] = item.open().thumbnail(2 * WIDE)
+            thumbnails[item.key] = item.open().thumbnail(2 * WIDE)
         except Problem:
-            found[item.key] = None
-    return found
+            thumbnails[item.key] = None
+    return thumbnails
 
 
 def scratch() -> Path:
@@ -257,10 +257,10 @@ def _read(task: Task) -> GroundTruth | None:
     return state.latest("batch-labels", (path, state.modified(path), labels), lambda: labels.read(path))
 
 
-def _take_upload(given: UploadedFile, read: Callable[[Path], GroundTruth]) -> GroundTruth:
+def _take_upload(upload: UploadedFile, read: Callable[[Path], GroundTruth]) -> GroundTruth:
     # Under a fixed name: the file's own could be anything.
-    path = scratch() / f"labels{Path(given.name).suffix.lower()}"
-    path.write_bytes(given.getvalue())
+    path = scratch() / f"labels{Path(upload.name).suffix.lower()}"
+    path.write_bytes(upload.getvalue())
     return read(path)
 
 

@@ -129,7 +129,7 @@ def _find_items(name: str, folder: Path) -> tuple[Mapping[str, Item], str]:
     """Return the pictures of a run, and why they cannot be read."""
     if name == EXAMPLE:
         place = folder.with_name("pictures")
-        return state.latest("errors-example", place, lambda: {one.key: one for one in find(str(place))}), ""
+        return state.latest("errors-example", place, lambda: {item.key: item for item in find(str(place))}), ""
     job = state.of(Batch).job
     if job is not None and any(plan.folder == folder for plan in job.plans):
         return {item.key: item for item in job.source.items}, ""
@@ -149,8 +149,8 @@ def _read_items(folder: Path) -> tuple[dict[str, Item], str]:
 def say_missing(run: LabelledRun) -> None:
     """Draw why the pictures of a run cannot be opened; nothing where they can."""
     if not run.items:
-        shown = "Shown are those under their maps. To open one, explain them again on Batch."
-        st.caption(f":material/image_not_supported: {escape(run.missing)} {shown}")
+        advice = "Shown are those under their maps. To open one, explain them again on Batch."
+        st.caption(f":material/image_not_supported: {escape(run.missing)} {advice}")
 
 
 WIDE = 168

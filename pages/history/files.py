@@ -56,8 +56,8 @@ def render_pair(id: str) -> bytes:
     )
 
 
-def _size(found: tuple[Image, tuple[SavedMap, ...]]) -> int:
-    image, maps = found
+def _size(content: tuple[Image, tuple[SavedMap, ...]]) -> int:
+    image, maps = content
     grids = (grid for item in maps for grid in (item.values, item.measured, *item.layer_maps))
     return int(image.pixels.nbytes + len(image.jpeg) + sum(grid.nbytes for grid in grids))
 
@@ -124,7 +124,7 @@ def marking(id: str, index: int) -> None:
         opened.of, opened.marks, opened.last = (id, index, dark), [asdict(mark) for mark in record.marks], record.marks
     opened = state.of(AnnotatedRecord)
     label = record.labels[index] if index < len(record.labels) else "the map"
-    given = markup(
+    answer = markup(
         _overlay(record, index, dark=dark),
         opened.marks,
         id=opened.id,
@@ -132,10 +132,10 @@ def marking(id: str, index: int) -> None:
         key=f"history-markup-{id}",
     )
     # A step is saved once: the browser repeats its last one in every run, and others annotate the same record.
-    if given is not None and given.step != opened.step:
-        opened.step, opened.problem = given.step, ""
+    if answer is not None and answer.step != opened.step:
+        opened.step, opened.problem = answer.step, ""
         try:
-            record = _save(record, opened, given.marks)
+            record = _save(record, opened, answer.marks)
         except Problem as problem:
             opened.problem = str(problem)
     if opened.problem:
@@ -148,20 +148,20 @@ def marking(id: str, index: int) -> None:
         _others()
 
 
-def _save(record: Record, opened: AnnotatedRecord, given: Sequence[Any]) -> Record:
+def _save(record: Record, opened: AnnotatedRecord, sent: Sequence[Any]) -> Record:
     """Save a step of this browser; raises Problem if it cannot be read."""
     try:
         marks = tuple(
-            history.Mark(kind=one["kind"], points=tuple(map(tuple, one["points"])), text=one["text"], ink=one["ink"])
-            for one in given
+            history.Mark(kind=raw["kind"], points=tuple(map(tuple, raw["points"])), text=raw["text"], ink=raw["ink"])
+            for raw in sent
         )
     except (KeyError, TypeError, ValueError):
         raise Problem("The marks could not be read: reload the page.") from None
     if marks == opened.last:
         return record
-    found = history_store.store().annotate(record.id, marks=marks, since=opened.last)
+    saved = history_store.store().annotate(record.id, marks=marks, since=opened.last)
     opened.last = marks
-    return found
+    return saved
 
 
 def _others() -> None:

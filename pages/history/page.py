@@ -95,8 +95,8 @@ def _open(id: str, other: str | None) -> None:
     except Problem as problem:
         title.markdown("## This record cannot be shown")
         st.error(sentence(problem), icon=":material/error:")
-        for one in filter(None, (id, other)):
-            _remove_damaged(one)
+        for record_id in filter(None, (id, other)):
+            _remove_damaged(record_id)
 
 
 def _back() -> None:
@@ -172,14 +172,14 @@ def _all(storage: Storage) -> None:
     st.markdown(f"## {plural(storage.count, 'saved explanation')}")
     page.say_problem(state.of(Browsing))
     chosen_filters = _filters()
-    found = _find(_many())
+    result = _find(_many())
     head = st.container()
-    if not found.total:
+    if not result.total:
         with head:
             st.info("Nothing matches.", icon=":material/filter_alt_off:")
             st.button("Show all", on_click=_clear, icon=":material/filter_alt_off:", help="Clear search and filters.")
     # Also where none is found: the selection stays.
-    tiles.draw(found, head, narrowed=chosen_filters)
+    tiles.draw(result, head, narrowed=chosen_filters)
     _meter(storage)
     _where()
 

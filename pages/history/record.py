@@ -88,10 +88,10 @@ def show(record: Record) -> None:
             view = _viewer(record, image, maps, index)
             send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
             if record.marks:
-                one = len(record.marks) == 1
-                hidden = f"{plural(len(record.marks), 'mark')} {'is' if one else 'are'} hidden here"
+                single = len(record.marks) == 1
+                hidden = f"{plural(len(record.marks), 'mark')} {'is' if single else 'are'} hidden here"
                 st.button(
-                    f"{hidden}: show {'it' if one else 'them'}",
+                    f"{hidden}: show {'it' if single else 'them'}",
                     icon=":material/draw:",
                     type="tertiary",
                     on_click=_annotate,
@@ -173,8 +173,8 @@ def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
 
 def _viewer(record: Record, image: Image, maps: Sequence[SavedMap], index: int) -> View:
     drawn = tuple(panel_map(item, record, place) for place, item in enumerate(maps))
-    shown = [Pane(maps=drawn) if maps else panels.plain(image)]
-    scene = ViewerScene(image.pixels, image.sha256, shown, boxes(maps, index), image.jpeg, record.picture_name)
+    panes = [Pane(maps=drawn) if maps else panels.plain(image)]
+    scene = ViewerScene(image.pixels, image.sha256, panes, boxes(maps, index), image.jpeg, record.picture_name)
     return viewer(scene, ViewerOptions(beside=True), key=f"history-viewer-{record.id}")
 
 
@@ -214,14 +214,14 @@ def make_slide(record: Record) -> tuple[DeckScene, Sequence[str]]:
 
 def _slide(record: Record, image: Image, maps: Sequence[SavedMap], index: int, look: Look) -> DeckScene:
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
-    found = history_store.store().proof(record, index)
-    return views.of_record(replace(record, index=index, view=view), image, maps, found)
+    saved_proof = history_store.store().proof(record, index)
+    return views.of_record(replace(record, index=index, view=view), image, maps, saved_proof)
 
 
 def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:
     """Draw the proof of the chosen map, if it was saved with one: to look at, not to make again."""
     try:
-        if (found := history_store.store().proof(record, index)) is None:
+        if (saved_proof := history_store.store().proof(record, index)) is None:
             return
     except Problem as problem:
         st.error(sentence(problem), icon=":material/error:")
@@ -231,7 +231,7 @@ def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:
         ("history", record.id, index),
         lambda: proof.pack_map(image.pixels, item.seen, item.measured, item.label),
     )
-    drawn = proof.curves(found, detects=bool(item.boxes), of=of, whole=True)
+    drawn = proof.curves(saved_proof, detects=bool(item.boxes), of=of, whole=True)
     with st.container(key="proof"):
         st.markdown("### Proof")
         proof.draw(data, drawn | {"clicks": 0}, key=f"history-proof-{record.id}")

@@ -84,14 +84,14 @@ def draw(found: SearchResult, head: Any, *, narrowed: bool) -> None:
         tiles.append(_tile(record))
         pictures.append(_thumbnail(record))
     clicked = grid(tiles, pictures, turn=browsing.turn, key="history-grid")
-    shown = {record.id: record for record in found.records}
-    if clicked.opened in shown:
+    records = {record.id: record for record in found.records}
+    if clicked.opened in records:
         st.query_params["kept"] = str(clicked.opened)
         st.rerun()
-    chosen = [shown.get(one) or _hidden(one) for one in clicked.chosen[:MAX_SHOWN]]
+    chosen = [records.get(item) or _hidden(item) for item in clicked.chosen[:MAX_SHOWN]]
     with head, st.container(horizontal=True, vertical_alignment="center"):
-        ticked = [one for one in chosen if one is not None]
-        _actions(found, ticked, set(shown), narrowed=narrowed)
+        ticked = [item for item in chosen if item is not None]
+        _actions(found, ticked, set(records), narrowed=narrowed)
         _export(ticked or list(found.records), "Export" if ticked else "Export all")
     if len(found.records) < min(found.total, MAX_SHOWN):
 
@@ -135,12 +135,12 @@ def _hidden(id: str) -> Record | None:
         return None
 
 
-def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narrowed: bool) -> None:
+def _actions(result: SearchResult, chosen: list[Record], listed: set[str], *, narrowed: bool) -> None:
     """Draw the actions for the selected records."""
     if not chosen:
-        if not found.total:
+        if not result.total:
             return
-        some = f"{found.total:,} found. " if narrowed else ""
+        some = f"{result.total:,} found. " if narrowed else ""
         st.caption(f"{some}Open one, or select some to compare, present or delete.", width="content")
         return
 
@@ -148,7 +148,7 @@ def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narr
         st.query_params["kept"], st.query_params["against"] = chosen[0].id, chosen[1].id
 
     browsing = state.of(Browsing)
-    hidden = sum(record.id not in shown for record in chosen)
+    hidden = sum(record.id not in listed for record in chosen)
     beyond = f", {hidden} of them not shown now" if hidden else ""
     st.caption(f"{len(chosen)} selected{beyond}", width="content")
     st.button(

@@ -102,10 +102,10 @@ def _resume(now: Adding) -> None:
     """
     if now.folder is not None and (not now.folder.is_dir() or now.folder.name in store.tables()):
         now.folder = now.draft = None
-    if now.folder is None and users.current() != users.LOCAL and (found := store.unanswered()) is not None:
-        now.folder = found
+    if now.folder is None and users.current() != users.LOCAL and (folder := store.unanswered()) is not None:
+        now.folder = folder
         try:
-            now.draft = store.draft(found)
+            now.draft = store.draft(folder)
         except (Exception, MemoryError) as failure:
             _fail(failure, again=False)
 
@@ -370,8 +370,8 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     if explanation is None:
         explanation = explain_job.predict(choices, explainer)
     st.markdown(f"**{escape(plain_text(headline(explanation, 'yellow')))}**")
-    shown = [Pane(maps=(panels.heat(explanation, 0),))] if explanation.heatmaps else [panels.plain(image)]
-    view = panels.show(image, shown, key="viewer-models", height=360, files=False)
+    panes = [Pane(maps=(panels.heat(explanation, 0),))] if explanation.heatmaps else [panels.plain(image)]
+    view = panels.show(image, panes, key="viewer-models", height=360, files=False)
     panels.describe(view, [(explanation, 0)] if explanation.heatmaps else [], key="viewer-models-words")
 
 
@@ -404,26 +404,26 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
             help="In the order of the model's outputs."
             + (" After a name its unit, least and largest value may follow: yaw, °, -90, 90." if measures else ""),
         )
-        given = [line.strip() for line in text.splitlines() if line.strip()]
+        typed = [line.strip() for line in text.splitlines() if line.strip()]
         if st.button("Save names", help="They stand in every headline, list and file from now on."):
-            if len(given) != len(labels):
-                words = f"Give {plural(len(labels), 'name')}, one a line: there are {len(given)}."
+            if len(typed) != len(labels):
+                words = f"Give {plural(len(labels), 'name')}, one a line: there are {len(typed)}."
                 st.error(sentence(words), icon=":material/error:")
-            elif len(set(given)) < len(given):
+            elif len(set(typed)) < len(typed):
                 st.error("Two of them have the same name: give each its own.", icon=":material/error:")
-            elif measures and any("," in line for line in given):
-                _save_outputs(spec, given)
+            elif measures and any("," in line for line in typed):
+                _save_outputs(spec, typed)
             else:
-                _change(spec, {"weights.labels": given, "weights.outputs": None})
+                _change(spec, {"weights.labels": typed, "weights.outputs": None})
 
 
 def _save_outputs(spec: ModelSpec, lines: Sequence[str]) -> None:
     try:
-        found = adding.read_lines(lines)
+        outputs = adding.read_lines(lines)
     except Problem as problem:
         st.error(sentence(problem), icon=":material/error:")
         return
-    _change(spec, {"weights.outputs": found, "weights.labels": None, "weights.unit": None})
+    _change(spec, {"weights.outputs": outputs, "weights.labels": None, "weights.unit": None})
 
 
 def _ask_unit(spec: ModelSpec) -> None:
@@ -442,12 +442,15 @@ def _ask_unit(spec: ModelSpec) -> None:
 
 
 def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
-    found = preprocessing_check.readings(explainer.resident, image)
-    if len(found) < 2:
+    readings = preprocessing_check.readings(explainer.resident, image)
+    if len(readings) < 2:
         return
     # Of numbers there is no first answer that could stay the same.
-    said = [describe_score(one.score, spec, one.label) if task_of(spec).measures else one.label for one in found]
-    differ = len(set(said)) > 1
+    answers = [
+        describe_score(reading.score, spec, reading.label) if task_of(spec).measures else reading.label
+        for reading in readings
+    ]
+    differ = len(set(answers)) > 1
     with st.expander("How pictures are prepared", icon=":material/crop:", expanded=differ):
         st.caption(
             "The answer changes with it. Choose what the training did."
@@ -456,7 +459,7 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
             "Where two look alike, the words say what differs."
         )
         with st.container(horizontal=True):
-            for index, reading in enumerate(found):
+            for index, reading in enumerate(readings):
                 with st.container(width=WIDE, gap="xsmall"):
                     words = f"{reading.label} {describe_score(reading.score, spec, reading.label)}"
                     st.image(reading.picture, width=WIDE, alt=f"The picture, {reading.words}: {words}")

@@ -61,23 +61,23 @@ def draw() -> None:
     """Draw the list with its search."""
     shelf, here = state.of(Shelf), model_picker.menu()[1]
     st.markdown("### All models")
-    wanted = _filters(here)
+    matching = _filters(here)
     if shelf.fetching is not None:
         _follow(shelf.fetching)
     if shelf.problem:
         st.error(sentence(shelf.problem), icon=":material/error:")
         shelf.problem = ""
-    if not wanted:
+    if not matching:
         st.info("No model matches: type less, or choose All.", icon=":material/search_off:")
         return
     residents = _residents()
     added = {spec.id for spec in store.list_own()}
-    rows = [_row(spec, residents.get(spec.id), present=spec.id in here, own=spec.id in added) for spec in wanted]
+    rows = [_row(spec, residents.get(spec.id), present=spec.id in here, own=spec.id in added) for spec in matching]
     # Above the list, as a long one ends below the window.
     above = st.container()
     chosen = tables.choose_row(rows, key=KEY)
     if chosen is not None:
-        spec = wanted[chosen]
+        spec = matching[chosen]
         with above:
             _actions(spec, loaded=spec.id in residents, present=spec.id in here, own=spec.id in added)
     if shelf.remove:
@@ -96,11 +96,11 @@ def _filters(here: set[str]) -> list[ModelSpec]:
             label_visibility="collapsed",
             help="Part of a name, a family or a licence.",
         )
-        there = {spec.task for spec in catalog.catalog().values()}
+        tasks = {spec.task for spec in catalog.catalog().values()}
         task = url_state.widget(
             st.segmented_control,
             "Task",
-            {"": "All"} | {name: task.title for name, task in TASKS.items() if name in there},
+            {"": "All"} | {name: task.title for name, task in TASKS.items() if name in tasks},
             "",
             key="models-task",
             name="task",
@@ -110,17 +110,17 @@ def _filters(here: set[str]) -> list[ModelSpec]:
         only = st.toggle(
             "Here only", value=True, key="models-here", help="Only models whose weights are on this machine."
         )
-    wanted = word.strip().casefold()
+    text = word.strip().casefold()
     # One's own first.
-    found = [
+    specs = [
         spec
         for spec in catalog.catalog().values()
         if task in ("", spec.task)
         and (spec.id in here or not only)
-        and wanted in f"{spec.id} {spec.family} {spec.licence}".casefold()
+        and text in f"{spec.id} {spec.family} {spec.licence}".casefold()
     ]
-    own = {spec.id for spec in store.list_own()}
-    return sorted(found, key=lambda spec: spec.id not in own)
+    added = {spec.id for spec in store.list_own()}
+    return sorted(specs, key=lambda spec: spec.id not in added)
 
 
 def _residents() -> dict[str, Resident]:

@@ -126,9 +126,9 @@ def present() -> None:
 
 
 def _draw_all(decks: tuple[Deck, ...]) -> None:
-    own = sum(not deck.ready for deck in decks)
-    st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Show it to a room")
-    if not own:
+    changed = sum(not deck.ready for deck in decks)
+    st.markdown(f"## {plural(changed, 'deck')} of yours" if changed else "## Show it to a room")
+    if not changed:
         st.markdown(
             "A deck is a row of slides, each one of your views with its picture, answer and map. Press **Add to deck** "
             "below a map on any page, or begin with a ready one."
@@ -140,10 +140,10 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
         help = f"Open a deck that somebody exported: one file that ends in {archive.SUFFIX}."
         icon, key = ":material/folder_open:", "deck-file"
         page.button_for_window("Open a file", _upload, icon=icon, key=key, help=help, title="Open a deck")
-    there = {deck.ready for deck in decks}
+    copied = {deck.ready for deck in decks}
     ordered = sorted(decks, key=lambda deck: bool(deck.ready))
     cards = [partial(_card, deck) for deck in ordered]
-    cards += [partial(_ready_card, name) for name in READY if name not in there]
+    cards += [partial(_ready_card, name) for name in READY if name not in copied]
     for start in range(0, len(cards), COLUMNS):
         for column, card in zip(st.columns(COLUMNS), cards[start : start + COLUMNS], strict=False):
             with column, st.container(border=True, gap="xsmall"):
@@ -151,17 +151,17 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
 
 
 def _upload() -> None:
-    given = st.file_uploader(
+    deck_file = st.file_uploader(
         "A deck's file",
         type=[archive.SUFFIX.removeprefix(".")],
         key="deck-upload",
         max_upload_size=archive.MAX_BYTES >> 20,
         help="Its slides are added as a new deck. Nothing in it is run, and it needs no model.",
     )
-    if given is None:
+    if deck_file is None:
         return
     try:
-        _go(archive.put(_decks(), given.getvalue()).id)
+        _go(archive.put(_decks(), deck_file.getvalue()).id)
     except Problem as problem:
         st.error(sentence(problem), icon=":material/error:")
         return
@@ -175,8 +175,8 @@ def _card(deck: Deck) -> None:
     if deck.ready:
         page.draw_example_badge()
     st.markdown(f"**{escape(deck.title)}**")
-    made = "comes with Sightglass" if deck.ready else f"changed {history_store.when(deck.changed)}"
-    st.caption(f"{plural(len(deck.slides), 'slide')}, {made}")
+    origin = "comes with Sightglass" if deck.ready else f"changed {history_store.when(deck.changed)}"
+    st.caption(f"{plural(len(deck.slides), 'slide')}, {origin}")
     help = "See its slides, present it, edit it and export it."
     _button("Open", "slideshow", f"open-{deck.id}", partial(_go, deck.id), help)
 
@@ -241,7 +241,7 @@ def _play(deck: Deck) -> None:
     start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.shown) - 1))
 
     def make() -> str:
-        scenes = [_decks().scene(one) for one in deck.shown]
+        scenes = [_decks().scene(slide) for slide in deck.shown]
         return slide_page(scenes, title=deck.title, theme=THEMES[deck.theme].name, start=start)
 
     key = (str(history_store.store().folder), deck.id, deck.changed, start)
@@ -304,16 +304,16 @@ def _draw_new_slides(deck: Deck) -> None:
         with st.container(horizontal=True):
             for kind, (label, title, text, help) in WORDS.items():
                 _button(label, "add", f"add-{kind}", partial(_decks().add, deck.id, Scene(kind, title, text)), help)
-        given = st.file_uploader(
+        files = st.file_uploader(
             "Your pictures",
             type=["png", "jpg", "jpeg", "webp"],
             accept_multiple_files=True,
             key=f"deck-pictures-{deck.id}-{len(deck.slides)}",
             help=f"One picture fills the slide; two to {MAX_PICTURES} stand side by side.",
         )
-        if given and st.button("Add the pictures", key="deck-add-pictures", help="Make one slide of them."):
+        if files and st.button("Add the pictures", key="deck-add-pictures", help="Make one slide of them."):
             try:
-                _decks().add(deck.id, _of_pictures([(one.name, one.getvalue()) for one in given]))
+                _decks().add(deck.id, _of_pictures([(file.name, file.getvalue()) for file in files]))
             except Problem as problem:
                 st.error(sentence(problem), icon=":material/error:")
                 return

@@ -103,10 +103,10 @@ def _draw_again(job: ScoreJob) -> None:
         st.rerun()
 
 
-def _draw_card(job: ScoreJob, found: Scorecard, title: DeltaGenerator) -> None:
+def _draw_card(job: ScoreJob, scores: Scorecard, title: DeltaGenerator) -> None:
     """Draw a scorecard, its verdict as the heading in `title`."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        card = _choose_card(found)
+        card = _choose_card(scores)
         verdict = _choose_pair(card)
         _draw_downloads(card)
     with title:
@@ -185,7 +185,7 @@ def _draw_pareto(card: Scorecard) -> None:
     st.plotly_chart(figure, key="scorecard-pareto", config={"displayModeBar": False}, alt=alt)
 
 
-def _choose_card(found: Scorecard) -> Scorecard:
+def _choose_card(scores: Scorecard) -> Scorecard:
     """Draw the tolerance and the model to replace, and return the scorecard with these."""
     tolerance = url_state.widget(
         st.number_input,
@@ -200,23 +200,23 @@ def _choose_card(found: Scorecard) -> Scorecard:
         step=0.5,
         format="%.1f",
         width=150,
-        help=f"How many points of {found.largest.measure} may be lost. Shipping is advised only where the interval's "
+        help=f"How many points of {scores.largest.measure} may be lost. Shipping is advised only where the interval's "
         "upper end is within it.",
     )
-    names = [row.model for row in found.rows]
+    names = [row.model for row in scores.rows]
     against = url_state.widget(
         st.selectbox,
         "Instead of",
         names,
-        found.largest.model,
+        scores.largest.model,
         key=f"scorecard-against-{'-'.join(names)}",
         name="against",
         width=200,
         help="The model in use, or the larger one: the others are compared with it.",
     )
-    if against != found.largest.model:
-        found = scorecards.compare(found.rows, against=against)
-    return found.tolerate(tolerance / 100)
+    if against != scores.largest.model:
+        scores = scorecards.compare(scores.rows, against=against)
+    return scores.tolerate(tolerance / 100)
 
 
 def _choose_pair(card: Scorecard) -> Verdict:

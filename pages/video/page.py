@@ -93,24 +93,24 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     _last_clips()
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        given, about = None, ""
+        upload, about = None, ""
         try:
-            if (given := _upload()) is not None:
-                about = _about(given)
+            if (upload := _upload()) is not None:
+                about = _about(upload)
         except ImageProblem as problem:
             # What is no clip is said, and the example stays.
             st.error(sentence(problem), icon=":material/error:")
-            given = None
+            upload = None
     with right:
         settings, targets = _settings(choices, explainer)
-    if given is not None:
+    if upload is not None:
         with left:
             st.caption(f":material/movie: {about}.")
-            settings = _trim(given, settings)
+            settings = _trim(upload, settings)
         with head, st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"## {escape(given.name)}: press Explain", width="content")
+            st.markdown(f"## {escape(upload.name)}: press Explain", width="content")
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
-                _start(given, choices, settings, targets)
+                _start(upload, choices, settings, targets)
         return
     _draw_example(head)
 
@@ -168,7 +168,7 @@ def _write(file: Any) -> ClipSource:
 
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:
     """Choose what is made of the clip, and the class that is followed."""
-    wanted = st.selectbox(
+    target = st.selectbox(
         "Follow",
         # Not None: a menu would show that as no choice yet.
         ["", *sorted(set(explainer.labels))],
@@ -179,7 +179,7 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
     with st.expander("Frames and scale"):
         every, smooth, scale = _over_time()
     chosen = video_settings.Settings(every=every, smooth=smooth, scale=cast("Scale", scale))
-    return chosen, (wanted,) if wanted else ()
+    return chosen, (target,) if target else ()
 
 
 def _trim(source: ClipSource, settings: Settings) -> Settings:
@@ -281,16 +281,16 @@ def _last_clips() -> None:
             # Its folder goes with it.
             video.before, video.job = None, before if show else None
             st.rerun()
-    for one in jobs.find_left():
-        named = f"**{escape(one.name)}** with {one.model}"
-        words = f"Your last clip: {named}." if one.done else f"The server stopped while you worked on {named}."
-        show, delete = _offer(words, one.path.name, done=one.done)
-        if (show or delete) and (taken := jobs.take(one)) is not None:
+    for left in jobs.find_left():
+        named = f"**{escape(left.name)}** with {left.model}"
+        words = f"Your last clip: {named}." if left.done else f"The server stopped while you worked on {named}."
+        show, delete = _offer(words, left.path.name, done=left.done)
+        if (show or delete) and (taken := jobs.take(left)) is not None:
             folder, plan = taken
             if delete:
                 folder.delete()
             else:
-                video.job = ClipJob(plan, folder, done=one.done)
+                video.job = ClipJob(plan, folder, done=left.done)
             st.rerun()
 
 
