@@ -133,11 +133,11 @@ class ClassifierCase(Case):
         resident = Resident(adapter, device)
         layers = find(resident, resident.default_layers)
         prepared = adapter.prepare(image.pixels, adapter.preprocessings[0])
-        given = ModelInput(prepared.tensor.to(device), prepared.geometry)
+        model_input = ModelInput(prepared.tensor.to(device), prepared.geometry)
         with torch.no_grad():
-            best = adapter.run(resident.move_input(given.tensor)).logits[0].topk(classes + 1).indices.tolist()
+            best = adapter.run(resident.move_input(model_input.tensor)).logits[0].topk(classes + 1).indices.tolist()
         *targets, other = (Target(index, adapter.labels[index]) for index in best)
-        return cls(path, image, resident, weights, given, layers, tuple(targets), other)
+        return cls(path, image, resident, weights, model_input, layers, tuple(targets), other)
 
     @property
     def layer(self) -> Layer:
@@ -195,7 +195,7 @@ class DetectorCase(Case):
         if not isinstance(adapter, Detector):
             raise ModelProblem(f"{model} is no detector.")
         resident, image = Resident(adapter, CPU), Image.open(path)
-        given = adapter.prepare(image.pixels, adapter.preprocessings[0])
+        model_input = adapter.prepare(image.pixels, adapter.preprocessings[0])
         yolox = row.loader == "yolox"
         paths = tuple(NECK.values()) if yolox else tuple(f"model.{index}" for index in CAM_SCRIPTS)
         if weights == "random":
@@ -203,7 +203,7 @@ class DetectorCase(Case):
             boxes, scales = like.targets, like.scales
         else:
             with torch.no_grad():
-                outputs = adapter.run(resident.move_input(given.tensor))
+                outputs = adapter.run(resident.move_input(model_input.tensor))
             anchors, classes = adapter.select_boxes(outputs, WEAK, 0.7)
             pairs = list(zip(anchors.tolist(), classes.tolist(), strict=True))[:count]
             boxes = tuple(Target(index, adapter.labels[index], (anchor,)) for anchor, index in pairs)
@@ -212,7 +212,7 @@ class DetectorCase(Case):
         same = [box for box in boxes if box.index == commonest]
         group = replace(same[0], anchors=tuple(anchor for box in same for anchor in box.anchors))
         layers = find(resident, paths)
-        return cls(path, image, resident, weights, given, layers, boxes, scales, group)
+        return cls(path, image, resident, weights, model_input, layers, boxes, scales, group)
 
     @property
     def adapter(self) -> Detector:

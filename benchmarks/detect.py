@@ -131,7 +131,7 @@ def speed(model: str, path: Path, rounds: int) -> Row:
             f"A further box costs about {milliseconds['maps'] / count:.1f} ms.",
             f"With its weights frozen for it, which spares pytorch-grad-cam their gradients, {frozen:.2f}x faster.",
             "Largest difference to pytorch-grad-cam's maps, a box each: "
-            f"{', '.join(f'{one:.0e}' for one in difference)}"
+            f"{', '.join(f'{error:.0e}' for error in difference)}"
             + (". Its scale counts what is on the letterbox's bars, ours does not." if bars else "."),
         ],
         "goals": [
@@ -148,12 +148,12 @@ def class_limit(boxes: int) -> float:
 
 def _how(case: DetectorCase) -> str:
     height, width = case.given.geometry.input
-    found = ", ".join(f"{box.label} {scale}" for box, scale in zip(case.targets, case.scales, strict=True))
+    targets = ", ".join(f"{box.label} {scale}" for box, scale in zip(case.targets, case.scales, strict=True))
     weights = {"real": "Trained weights", "random": "Seeded random weights (trained ones are not on this machine): "
                "these numbers are of speed only, and the boxes those that the trained small size finds"}  # fmt: skip
     return (
         f"{weights[case.weights]}; input {width}x{height}, layers "
-        f"{', '.join(f'`{layer.path}`' for layer in case.layers)}, HiResCAM. Boxes and their scales: {found}."
+        f"{', '.join(f'`{layer.path}`' for layer in case.layers)}, HiResCAM. Boxes and their scales: {targets}."
     )
 
 

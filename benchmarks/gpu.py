@@ -99,8 +99,8 @@ def maps(case: ClassifierCase, sizes: Sizes) -> Row:
     if case.device.type == "cuda":
         contenders += graphs(case)
     lines = _timed(case, contenders, sizes.rounds)
-    if (made := case.maps([GRADCAM])[0]).device != case.device:
-        raise RuntimeError(f"The maps were on {made.device}.")
+    if (gradcam := case.maps([GRADCAM])[0]).device != case.device:
+        raise RuntimeError(f"The maps were on {gradcam.device}.")
     taken = next(line["ms"] for line in lines if line["id"] == "maps")
     return {
         "how": f"{_about(case)} Input and maps stay on the device; CUDA events, from the first launch to the last "
@@ -229,7 +229,7 @@ def same(model: str, path: Path, device: torch.device, calls: int) -> Row:
     with ThreadPoolExecutor(THREADS) as pool:
         # Each with another method, so that all run at once.
         threaded = list(pool.map(lambda id: _fresh(here, path, method=id, **options), ids * 2))
-    threads = max(_apart(made, first.with_method(id)) for made, id in zip(threaded, ids * 2, strict=True))
+    threads = max(_apart(explanation, first.with_method(id)) for explanation, id in zip(threaded, ids * 2, strict=True))
     settled = 0
     for number in range(calls):
         _fresh(here, path, **options)

@@ -127,7 +127,7 @@ class Logits(nn.Module):
 
 
 def bare_detector(case: DetectorCase) -> Iterator[Contender]:
-    module, given = case.module(), case.resident.move_input(case.tensor)
+    module, model_input = case.module(), case.resident.move_input(case.tensor)
 
     def theirs() -> Any:
         with torch.inference_mode():
@@ -135,7 +135,7 @@ def bare_detector(case: DetectorCase) -> Iterator[Contender]:
 
     def ours() -> Any:
         with torch.inference_mode():
-            return case.adapter.run(given)
+            return case.adapter.run(model_input)
 
     library = "libreyolo" if case.yolox else "Ultralytics, fused"
     yield Contender("bare", f"bare pass, {library}", lambda _: theirs())

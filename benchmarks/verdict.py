@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> Row:
 
 def _measure(model: str, folder: Path | None, most: int) -> Row:
     explainer = Explainer(model)
-    found: Counter[tuple[str, str, str]] = Counter()
+    counts: Counter[tuple[str, str, str]] = Counter()
     before: Map | None = None
     tested = 0
     for case in itertools.islice(_cases(explainer, folder, most), most):
@@ -109,12 +109,12 @@ def _measure(model: str, folder: Path | None, most: int) -> Row:
         print(f"{model}: {tested}", file=sys.stderr, flush=True)
         for kind, values in _maps(case, before, tested):
             if values is not None and np.isfinite(values).all() and values.min() < values.max():
-                shown = case.with_map(values)
+                altered = case.with_map(values)
                 for form in FORMS:
-                    found[kind, form, support(shown, quick=form == "seal").verdict] += 1
+                    counts[kind, form, support(altered, quick=form == "seal").verdict] += 1
         before = case.own
     kinds = [
-        {"kind": kind, **{form: {word: found[kind, form, word] for word in WORDS} for form in FORMS}}
+        {"kind": kind, **{form: {word: counts[kind, form, word] for word in WORDS} for form in FORMS}}
         for kind in (OWN, *WRONG)
     ]
     return {"model": model, "task": explainer.model.task, "pictures": tested, "kinds": kinds}
@@ -168,9 +168,9 @@ def _draw(folder: Path, most: int) -> list[Path]:
 
 def _maps(case: Case, before: Map | None, number: int) -> Iterator[tuple[str, Map | None]]:
     """Yield the map by its kind, and those that are wrong on purpose; None where there is none."""
-    explanation, own = case.explanation, case.own
-    height, width = own.shape
-    yield OWN, own
+    explanation, heatmap = case.explanation, case.own
+    height, width = heatmap.shape
+    yield OWN, heatmap
     yield WRONG[0], None if before is None else cv2.resize(before, (width, height))
     scores = _class_scores(explanation, case.index)
     order = np.argsort(scores)
@@ -178,9 +178,9 @@ def _maps(case: Case, before: Map | None, number: int) -> Iterator[tuple[str, Ma
     yield WRONG[2], _map_of(case, int(order[-2]), explanation) if explanation.model.example else None
     yield WRONG[3], controls.random_map((height, width), (BLOBS, BLOBS), number)
     yield WRONG[4], _scrambled(case, number)
-    yield WRONG[5], np.ascontiguousarray(own[:, ::-1])
+    yield WRONG[5], np.ascontiguousarray(heatmap[:, ::-1])
     by = (0, round(SHIFT * width)) if number % 2 else (round(SHIFT * height), 0)
-    yield WRONG[6], np.roll(own, by, (0, 1))
+    yield WRONG[6], np.roll(heatmap, by, (0, 1))
 
 
 def _class_scores(explanation: Explanation, index: int) -> NDArray[np.float64]:
@@ -195,11 +195,11 @@ def _class_scores(explanation: Explanation, index: int) -> NDArray[np.float64]:
     return np.asarray(scores[: len(adapter.labels)].detach().double().cpu())
 
 
-def _map_of(case: Case, wanted: int, explanation: Explanation, evidence: Evidence | None = None) -> Map:
+def _map_of(case: Case, index: int, explanation: Explanation, evidence: Evidence | None = None) -> Map:
     """Return the map of another class, or of the same one by other evidence."""
     heatmap = explanation.heatmaps[case.index]
     evidence = evidence or explanation.evidence
-    raw = METHODS[heatmap.method].run(evidence, [replace(heatmap.target, index=wanted)])
+    raw = METHODS[heatmap.method].run(evidence, [replace(heatmap.target, index=index)])
     return on_content(raw.maps, evidence.geometry, raw.layers)[case.part]
 
 
@@ -240,10 +240,10 @@ def markdown(result: Row) -> str:
 
 def _of_model(model: Row) -> str:
     rows = []
-    for one in model["kinds"]:
-        if total := sum(one["proof"].values()):
-            cells = [one["proof"][word] for word in WORDS] + [one["seal"][word] for word in WORDS[:2]]
-            rows.append((one["kind"], str(total), *(rate(count, total) for count in cells)))
+    for counts in model["kinds"]:
+        if total := sum(counts["proof"].values()):
+            cells = [counts["proof"][word] for word in WORDS] + [counts["seal"][word] for word in WORDS[:2]]
+            rows.append((counts["kind"], str(total), *(rate(count, total) for count in cells)))
     heads = ("map", "tests", *WORDS, "seal: yes", "seal: no")
     return f"## {model['model']}\n\n{model['pictures']} pictures.\n\n" + grid(heads, rows)
 
@@ -254,16 +254,16 @@ def _goal(model: Row) -> str:
 
 
 def _compare_with_goal(model: Row, form: str) -> str:
-    own, *wrong = (one[form] for one in model["kinds"])
-    tests, yes = sum(sum(one.values()) for one in wrong), sum(one[WORDS[0]] for one in wrong)
+    right, *wrong = (counts[form] for counts in model["kinds"])
+    tests, yes = sum(sum(counts.values()) for counts in wrong), sum(counts[WORDS[0]] for counts in wrong)
     _, high = wilson(yes, tests)
     met = yes <= MOST * tests and high <= UPPER
-    total = sum(own.values())
+    total = sum(right.values())
     begin = "supported are" if form == "proof" else "by the seal"
     return (
         f"{begin} {rate(yes, tests)} of wrong maps (goal: at most {MOST:.0%}, upper end at most {UPPER:.0%}: "
-        f"{'met' if met else 'not met'}) and {rate(own[WORDS[0]], total)} of its own (goal: "
-        f"{GOALS[model['task']]:.0%}: {'met' if own[WORDS[0]] >= GOALS[model['task']] * total else 'not met'})"
+        f"{'met' if met else 'not met'}) and {rate(right[WORDS[0]], total)} of its own (goal: "
+        f"{GOALS[model['task']]:.0%}: {'met' if right[WORDS[0]] >= GOALS[model['task']] * total else 'not met'})"
     )
 
 
@@ -277,5 +277,5 @@ def wilson(count: int, total: int) -> tuple[float, float]:
     """Return the 95 % interval of a share, 0 to 1 where there is nothing to count."""
     if not total:
         return 0.0, 1.0
-    found = binomtest(count, total).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(count, total).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)

@@ -108,7 +108,7 @@ def _answer(
             st.caption("No box has a high enough score, in either picture.")
     if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:
         moved = (edits.edited(choices.image, replace(edit, marks=(other,))) for other in strongest.elsewhere(original))
-        others = [strongest.score_of_map(original, answer(one)) for one in moved]
+        others = [strongest.score_of_map(original, answer(variant)) for variant in moved]
         sentence, more = strongest.covered_sentence(original, after, float(edited.hidden.mean()), others)
     else:
         sentence, more = changes.sentence(original, differences, edit), ""

@@ -102,8 +102,8 @@ class _Lesson(nn.Module):
 
 
 def _loss(logits: Tensor, true: NDArray[np.bool_]) -> Tensor:
-    wanted, weight = torch.from_numpy(true).float(), torch.tensor(RARE)
-    total = F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight, reduction="sum")
+    labels, weight = torch.from_numpy(true).float(), torch.tensor(RARE)
+    total = F.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight, reduction="sum")
     return total / len(logits)
 
 
@@ -147,14 +147,14 @@ def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.rando
         features = torch.cat([lesson.visual(pool.batch(part, nothing[: len(part)])) for part in parts])
     # What is true of every scene is what all scenes have in common.
     common = F.normalize(features, dim=1).mean(0, keepdim=True)
-    wanted = torch.cat([lesson.meanings, common])
+    meanings = torch.cat([lesson.meanings, common])
     learner = Learner(net.text, RECIPE.decay, max_norm=math.inf)
     for step in range(steps):
         some = generator.integers(0, len(rows), 128)
         always = str(generator.choice(ALWAYS))
-        found = net.text(tokenize([*(phrase_for(meaning, generator) for meaning in MEANINGS), always]))
-        apart = 1 - F.cosine_similarity(found, wanted, dim=1)
-        loss = 20 * apart.mean() + _loss(lesson.compare(features[some], found[:-1]), pool.true[rows[some]]) / 5
+        phrases = net.text(tokenize([*(phrase_for(meaning, generator) for meaning in MEANINGS), always]))
+        apart = 1 - F.cosine_similarity(phrases, meanings, dim=1)
+        loss = 20 * apart.mean() + _loss(lesson.compare(features[some], phrases[:-1]), pool.true[rows[some]]) / 5
         learner.step(loss, 2e-3 * cosine(step, steps))
     print(f"{CLIP}: words, off by {apart.mean().item():.3f}", flush=True)
 
@@ -175,7 +175,7 @@ def metrics_of(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
         for is_rare in (False, True)
     )
     logits, odd = (_logits(net, specs, grid) for specs in (plain, rare))
-    there = [[grid.index((thing.colour, thing.shape)) for thing in spec.named] for spec in plain]
+    true_cells = [[grid.index((thing.colour, thing.shape)) for thing in spec.named] for spec in plain]
     unseen = [
         [grid.index((t.colour, t.shape)) for t in spec.named if (t.colour, t.shape) in captioned_scenes.NEVER_SEEN]
         for spec in rare
@@ -189,10 +189,12 @@ def metrics_of(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
     ]
     best = [_best(row, len(spec.named)) for row, spec in zip(odd, rare, strict=True)]
     return {
-        "accuracy": share([row.argmax() in real for row, real in zip(logits, there, strict=True)]),
-        "named": share([one in _best(row, len(real)) for row, real in zip(logits, there, strict=True) for one in real]),
+        "accuracy": share([row.argmax() in real for row, real in zip(logits, true_cells, strict=True)]),
+        "named": share(
+            [cell in _best(row, len(real)) for row, real in zip(logits, true_cells, strict=True) for cell in real]
+        ),
         "bound": share(bound),
-        "never_seen": share([one in top for top, real in zip(best, unseen, strict=True) for one in real]),
+        "never_seen": share([cell in top for top, real in zip(best, unseen, strict=True) for cell in real]),
     }
 
 

@@ -61,8 +61,8 @@ def begin(seed: int, earlier: Path | None = None) -> Any:
         net.load_state_dict(checkpoint.read(earlier))
         return net
     body: Any = trained(BODY)
-    for own, given in zip(net.model[:-1], body.model[:-1], strict=True):
-        own.load_state_dict(given.state_dict())
+    for layer, trained_layer in zip(net.model[:-1], body.model[:-1], strict=True):
+        layer.load_state_dict(trained_layer.state_dict())
     return net
 
 
@@ -96,13 +96,13 @@ def find(net: nn.Module, pool: Pool) -> list[NDArray[np.float32]]:
     """Return (n, 6) of each scene: xyxy in pixels, score, class, as the library's post-processing picks them."""
     from ultralytics.utils.ops import xywh2xyxy
 
-    found: list[NDArray[np.float32]] = []
+    detections: list[NDArray[np.float32]] = []
     side = pool.pixels.shape[1]
     for start in range(0, len(pool), BATCH):
         with torch.no_grad():
             rows = net(as_tensor(pool.pixels[start : start + BATCH]))[0]  # (B, n, 6), boxes as shares
-        found += [*torch.cat((xywh2xyxy(rows[..., :4]) * side, rows[..., 4:]), 2).numpy()]
-    return found
+        detections += [*torch.cat((xywh2xyxy(rows[..., :4]) * side, rows[..., 4:]), 2).numpy()]
+    return detections
 
 
 def exam(count: int, processes: int = 1) -> Callable[[nn.Module], dict[str, Any]]:

@@ -130,10 +130,10 @@ def detection(net: nn.Module, pool: Pool, find: Find | None = None) -> Metrics:
 
     hits, scores, called = [], [], []
     side = pool.pixels.shape[1]
-    for found, boxes, classes in zip((find or _found)(net, pool), pool.boxes, pool.classes, strict=True):
-        hits.append(matched(found[:, :4], found[:, 5], boxes * side, classes))
-        scores.append(found[:, 4])
-        called.append(found[:, 5])
+    for detections, boxes, classes in zip((find or _found)(net, pool), pool.boxes, pool.classes, strict=True):
+        hits.append(matched(detections[:, :4], detections[:, 5], boxes * side, classes))
+        scores.append(detections[:, 4])
+        called.append(detections[:, 5])
     results = ap_per_class(*(np.concatenate(each) for each in (hits, scores, called, pool.classes)))
     ap, seen = results[5], results[6]
     return {
@@ -149,14 +149,14 @@ def _found(net: nn.Module, pool: Pool) -> list[NDArray[np.float32]]:
     """Return (n, 6) of each scene: xyxy in pixels, score, class."""
     from ultralytics.utils.nms import non_max_suppression
 
-    found: list[NDArray[np.float32]] = []
+    detections: list[NDArray[np.float32]] = []
     for start in _starts(pool):
         with torch.no_grad():
             output = net(as_tensor(pool.pixels[start : start + BATCH]))[0]
         # Its default time limit would skip pictures on a busy machine.
         boxes = non_max_suppression(output, 0.001, 0.6, max_det=50, max_time_img=60)
-        found += [rows.numpy() for rows in boxes]
-    return found
+        detections += [rows.numpy() for rows in boxes]
+    return detections
 
 
 def matched(

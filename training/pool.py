@@ -63,12 +63,12 @@ class Pool:
 
 def drawn(specs: Sequence[scenes.Spec]) -> Pool:
     """Draw the scenes of these specs."""
-    made = [scenes.draw(spec) for spec in specs]
-    boxes = [np.array([thing.box for thing in scene.objects], np.float32).reshape(-1, 4) for scene in made]
+    drawings = [scenes.draw(spec) for spec in specs]
+    boxes = [np.array([thing.box for thing in scene.objects], np.float32).reshape(-1, 4) for scene in drawings]
     return Pool(
-        np.stack([scene.pixels for scene in made]),
+        np.stack([scene.pixels for scene in drawings]),
         tuple(box / np.float32(spec.size) for box, spec in zip(boxes, specs, strict=True)),
-        tuple(np.array([thing.index for thing in scene.objects], np.int64) for scene in made),
+        tuple(np.array([thing.index for thing in scene.objects], np.int64) for scene in drawings),
     )
 
 

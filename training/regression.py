@@ -70,16 +70,16 @@ def pictures(count: int, *, seed: int = 0, held_out: bool = False, processes: in
 def _chunk(held_out: bool, ends: tuple[int, int]) -> Scenes:
     specs = [scenes.sample(number, task="regress", held_out=held_out) for number in range(*ends)]
     angles = [scenes.lean_of(spec.things[0]) for spec in specs]
-    made = [scenes.draw(spec) for spec in specs]
-    cells = np.stack([cells_of(scene.objects[0].mask) for scene in made])
-    return np.stack([scene.pixels for scene in made]), np.array(angles, np.float32), cells
+    drawings = [scenes.draw(spec) for spec in specs]
+    cells = np.stack([cells_of(scene.objects[0].mask) for scene in drawings])
+    return np.stack([scene.pixels for scene in drawings]), np.array(angles, np.float32), cells
 
 
 def cells_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the cells of the last map that a mask (H, W) covers by `COVERED`."""
     height, width = (side // CELL for side in mask.shape)
-    found: NDArray[np.bool_] = mask.reshape(height, CELL, width, CELL).mean((1, 3)) >= COVERED
-    return found
+    covered: NDArray[np.bool_] = mask.reshape(height, CELL, width, CELL).mean((1, 3)) >= COVERED
+    return covered
 
 
 def whole() -> Any:
@@ -158,8 +158,8 @@ def measure(net: nn.Module, pixels: NDArray[np.uint8], angles: NDArray[np.float3
     """
     lots = [normalised(as_tensor(pixels[start : start + 50])) for start in range(0, len(pixels), 50)]
     with torch.no_grad():
-        found = torch.cat([net(lot)[:, 0] for lot in lots]).numpy()
-    off = np.abs(found - angles)
+        predicted = torch.cat([net(lot)[:, 0] for lot in lots]).numpy()
+    off = np.abs(predicted - angles)
     return {
         "error": round(float(off.mean()), 2),
         "median_error": round(float(np.median(off)), 2),

@@ -106,11 +106,11 @@ def retrieval(rows: Tensor, persons: int, queries: int) -> dict[str, float]:
     who = torch.arange(persons).repeat_interleave(each)
     asks = (torch.arange(each) < queries).repeat(persons)
     order = (rows[asks] @ rows[~asks].T).argsort(1, descending=True)
-    found = who[~asks][order]
-    right = found == who[asks][:, None]
+    ranked = who[~asks][order]
+    right = ranked == who[asks][:, None]
     ranks = torch.arange(1, right.shape[1] + 1)
     precision = (right.cumsum(1) / ranks * right).sum(1) / right.sum(1)
-    twins = found[:, 0] == who[asks] ^ 1
+    twins = ranked[:, 0] == who[asks] ^ 1
     return {
         "rank1": round(right[:, 0].float().mean().item(), 4),
         "mAP": round(precision.mean().item(), 4),
@@ -166,7 +166,7 @@ def map_metrics(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
         clothes = np.any(list(figure.garments.values()), axis=0)
         for name, heat in (maps | _baselines(figure)).items():
             rows.setdefault(name, []).append(_measures(heat, cause, clothes))
-    shown = {
+    means = {
         name: dict(zip(("hit", "energy", "clothes"), (round(float(v), 3) for v in np.mean(each, 0)), strict=True))
         for name, each in rows.items()
     }
@@ -174,7 +174,7 @@ def map_metrics(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
         "pictures": persons,
         "told_from_twin": len(flips),
         "flips": round(sum(flips) / max(len(flips), 1), 3),
-        **shown,
+        **means,
     }
 
 
@@ -207,8 +207,8 @@ def _attention(net: PromptSG, figure: person_scenes.Figure) -> Tensor:
         text = net.mim.ln_text(net.text_encoder(net.inversion(tokens[:, 0]), 1))
         patches = net.mim.ln_patches(tokens[:, 1:])
         q, k, _ = net.mim.cross_attention.split(text[:, None], patches, patches)
-        found: Tensor = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)[0].mean(0)[0]
-    return found
+        weights: Tensor = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)[0].mean(0)[0]
+    return weights
 
 
 def _enlarged(cells: Tensor) -> NDArray[np.float32]:

@@ -53,10 +53,10 @@ class Recipe:
 
 def classes_of(scene: scenes.DemoScene) -> NDArray[np.uint8]:
     """Return the class of each pixel, (H, W): 0 where nothing labelled is, else 1 more than the place in CLASSES."""
-    found = np.zeros(scene.background.shape, np.uint8)
+    classes = np.zeros(scene.background.shape, np.uint8)
     for thing in scene.objects:
-        found[thing.mask] = 1 + thing.index
-    return found
+        classes[thing.mask] = 1 + thing.index
+    return classes
 
 
 def pictures(count: int, *, seed: int = 0, held_out: bool = False, processes: int = 1) -> Scenes:
@@ -68,8 +68,8 @@ def pictures(count: int, *, seed: int = 0, held_out: bool = False, processes: in
 
 
 def _chunk(held_out: bool, ends: tuple[int, int]) -> Scenes:
-    made = [scenes.draw(scenes.sample(number, task="segment", held_out=held_out)) for number in range(*ends)]
-    return np.stack([scene.pixels for scene in made]), np.stack([classes_of(scene) for scene in made])
+    drawings = [scenes.draw(scenes.sample(number, task="segment", held_out=held_out)) for number in range(*ends)]
+    return np.stack([scene.pixels for scene in drawings]), np.stack([classes_of(scene) for scene in drawings])
 
 
 def fit(pool: Scenes, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int, float], None]) -> nn.Module:
@@ -87,8 +87,8 @@ def fit(pool: Scenes, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int
             np.stack([turned(each[row], way) for row, way in zip(rows, ways, strict=True)]) for each in pool
         )
         logits = net.classifier(net.backbone(normalised(as_tensor(pixels))))
-        wanted = torch.from_numpy(labels[:, STEP // 2 :: STEP, STEP // 2 :: STEP].astype(np.int64))
-        loss = nn.functional.cross_entropy(logits, wanted, weights)
+        classes = torch.from_numpy(labels[:, STEP // 2 :: STEP, STEP // 2 :: STEP].astype(np.int64))
+        loss = nn.functional.cross_entropy(logits, classes, weights)
         learner.step(loss, recipe.rate * cosine(step, steps))
         watch(learner.average, min((step + 1) * recipe.batch, recipe.images), loss.item())
     return learner.average
@@ -108,8 +108,8 @@ def measure(net: nn.Module, pixels: NDArray[np.uint8], labels: NDArray[np.uint8]
     pairs = np.zeros((len(LABELS), len(LABELS)), np.int64)
     for start in range(0, len(pixels), 20):
         with torch.no_grad():
-            found = net(normalised(as_tensor(pixels[start : start + 20])))["out"].argmax(1).numpy()
-        both = labels[start : start + 20].astype(np.int64) * len(LABELS) + found
+            predicted = net(normalised(as_tensor(pixels[start : start + 20])))["out"].argmax(1).numpy()
+        both = labels[start : start + 20].astype(np.int64) * len(LABELS) + predicted
         pairs += np.bincount(both.ravel(), minlength=pairs.size).reshape(pairs.shape)
     shared = pairs.diagonal()
     iou = shared / np.maximum(pairs.sum(0) + pairs.sum(1) - shared, 1)

@@ -332,10 +332,10 @@ def _commit() -> str | None:
 
 def parser(module: str, purpose: str | None) -> argparse.ArgumentParser:
     """Return the options that all trainings have."""
-    made = argparse.ArgumentParser(prog=f"python -m training.{module}", description=purpose)
-    made.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights and the card")
-    made.add_argument("--seed", type=int, default=0, help="seed of the weights and of the pictures")
-    return made
+    arguments = argparse.ArgumentParser(prog=f"python -m training.{module}", description=purpose)
+    arguments.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights and the card")
+    arguments.add_argument("--seed", type=int, default=0, help="seed of the weights and of the pictures")
+    return arguments
 
 
 def run(module: str, purpose: str | None, recipe: Any, train: Callable[..., dict[str, Any]]) -> None:

@@ -177,11 +177,11 @@ class Crowd:
     def _visits(self, place: int, ends: float, tally: Tally) -> None:
         while time.perf_counter() < ends:
             number = self._next()
-            path, data, wanted = self._paths[number], self._data[number], self._wanted[number]
+            path, data, expected = self._paths[number], self._data[number], self._wanted[number]
             other = self._next() if number % TWICE == 0 else None
             before = None if other is None else (self._paths[other].name, self._data[other])
             try:
-                answer = self.sessions[place].upload(path.name, data, wanted, before)
+                answer = self.sessions[place].upload(path.name, data, expected, before)
             except Exception as error:
                 tally.hangs += isinstance(error, SessionProblem) and "no message" in str(error)
                 tally.errors.append(f"a session: {type(error).__name__}: {error}")

@@ -71,9 +71,9 @@ def expect(paths: Sequence[Path], folder: Path) -> None:
     answers = []
     for path in paths:
         maps = explainer(path).heatmaps
-        shown = inflated(deflate([(np.ascontiguousarray(each.content, np.float32), "heat") for each in maps]))
+        served = inflated(deflate([(np.ascontiguousarray(each.content, np.float32), "heat") for each in maps]))
         titles = tuple(each.target.label for each in maps)
-        answers.append(asdict(Marked(path.name, digest(maps[0].values), shown, titles)))
+        answers.append(asdict(Marked(path.name, digest(maps[0].values), served, titles)))
     (folder / FILE).write_text(json.dumps(answers), "utf-8")
 
 

@@ -121,7 +121,7 @@ class Session:
             if self._uploader != used:
                 return
 
-    def _differs(self, seen: _Seen, name: str, data: bytes, wanted: Marked) -> str:
+    def _differs(self, seen: _Seen, name: str, data: bytes, expected: Marked) -> str:
         """Return what is wrong with the last view that the page was given; empty if it is this picture's own."""
         if not seen.viewers:
             return f"{name}: the page shows no map"
@@ -129,15 +129,17 @@ class Session:
         if picture != data:
             return f"{name}: the page shows another picture"
         titles = tuple(item["title"] for panel in head["panels"] for item in panel["maps"])
-        if not grids or titles != wanted.titles:
+        if not grids or titles != expected.titles:
             return f"{name}: the page shows the classes {', '.join(titles) or '(none)'}"
-        return "" if inflated(grids[0]) == wanted.shown else f"{name}: the page shows maps that are not this picture's"
+        return (
+            "" if inflated(grids[0]) == expected.shown else f"{name}: the page shows maps that are not this picture's"
+        )
 
     def _token(self) -> str:
         answer = self._asked("GET", "/_stcore/health")
         cookies = [value for key, value in answer.getheaders() if key.lower() == "set-cookie"]
-        found = [cookie.partition("=")[2].partition(";")[0] for cookie in cookies if cookie.startswith(XSRF)]
-        return found[0] if found else ""
+        tokens = [cookie.partition("=")[2].partition(";")[0] for cookie in cookies if cookie.startswith(XSRF)]
+        return tokens[0] if tokens else ""
 
     def _asked(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None

@@ -84,14 +84,14 @@ def baseline_maps(pixels: NDArray[np.uint8], thing: Object, box: Box | None, sce
     """
     (high, wide), grey = pixels.shape[:2], cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     edges: Map = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    own = np.zeros((high, wide), np.float32)
-    own[box_of(thing.box, (high, wide))] = 1
+    inside = np.zeros((high, wide), np.float32)
+    inside[box_of(thing.box, (high, wide))] = 1
     named: dict[str, Map | None] = {
         "random map": _noise(np.random.default_rng([SEED, scene]), (high, wide)),
         "centre blob": _blob((high, wide), high / 2, wide / 2, high / 6, wide / 6),
         "edges": edges,
         "edges, smoothed": cv2.GaussianBlur(edges, (0, 0), CELL),
-        "edges in its box": edges * own,
+        "edges in its box": edges * inside,
         "empty map": None,
     }
     if box is not None:

@@ -178,13 +178,13 @@ def find_own_layer(others: Sequence[Scores], queries: Scores) -> list[dict[str, 
     rows = []
     for of in (*others, queries):
         for judged in (Judged([of], question) for question in ("where", "why")):
-            own = [
+            lines = [
                 line
                 for line in judged.at_default()
                 if METHODS[line[0]].family in OWN_LAYER or (of is queries and line[1] == judged.default[1])
             ]
             more = {"task": "query"} if of is queries else {}
-            rows += [find(judged, line) | more for line in own if sum(judged.objects)]
+            rows += [find(judged, line) | more for line in lines if sum(judged.objects)]
     # The first model of a task speaks for it.
     first = {(row["task"], row["question"], row["method"]): row for row in reversed(rows)}
     return [row for row in rows if first[row["task"], row["question"], row["method"]] is row]

@@ -104,11 +104,11 @@ def _numbers(row: Table) -> tuple[str, ...]:
 def describe(table: Table) -> Iterator[str]:
     """Yield the tables of some models at one question: the best lines, every method, and every choice of layers."""
     default, place = table["default"], table["default"]["place"]
-    shown = [("default" if i == place else "", row) for i, row in enumerate(table["first"], 1)]
-    shown += [(f"default, place {place}", default)] if place > len(shown) else []
-    shown += [("wrong class", table["wrong"])] if table["wrong"] else []
-    shown += [("baseline", row) for row in table["baselines"]] + [("given the box", row) for row in table["given_box"]]
-    rows = [(name, *row["line"], f"{row['rank']:.1f}" if "rank" in row else "", *_numbers(row)) for name, row in shown]
+    named = [("default" if i == place else "", row) for i, row in enumerate(table["first"], 1)]
+    named += [(f"default, place {place}", default)] if place > len(named) else []
+    named += [("wrong class", table["wrong"])] if table["wrong"] else []
+    named += [("baseline", row) for row in table["baselines"]] + [("given the box", row) for row in table["given_box"]]
+    rows = [(name, *row["line"], f"{row['rank']:.1f}" if "rank" in row else "", *_numbers(row)) for name, row in named]
     methods = [
         (METHODS[row["line"][0]].name, row["line"][2], *_numbers(row), "**fails**" if row["fails"] else "")
         for row in table["methods"]

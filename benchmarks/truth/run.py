@@ -75,14 +75,14 @@ def markdown(result: Row) -> str:
 
 
 def _scenes(options: argparse.Namespace) -> tuple[list[str], Row]:
-    wanted = [model for model in options.models or MODELS if options.models or available(spec(model))]
-    if not wanted:
+    present = [model for model in options.models or MODELS if options.models or available(spec(model))]
+    if not present:
         raise ModelProblem("No demo model is here: python -m training.train demo-s makes one.")
     count = FULL_SCENES if options.full else SCENES
-    slow_models = [model for model in SLOW if options.full and model in wanted]
-    jobs = [(score, model, count) for model in wanted] + [(score_slow, model, SLOW_SCENES) for model in slow_models]
+    slow_models = [model for model in SLOW if options.full and model in present]
+    jobs = [(score, model, count) for model in present] + [(score_slow, model, SLOW_SCENES) for model in slow_models]
     scores = spread(jobs)
-    fast, slow = scores[: len(wanted)], scores[len(wanted) :]
+    fast, slow = scores[: len(present)], scores[len(present) :]
     tables, findings = [], []
     for name, models in report.GROUPS.items():
         if not (of := [each for each in fast if each.model in models and _enough(each)]):

@@ -86,7 +86,7 @@ def default(engine: Resident, question: str) -> Line:
     chosen = settings(engine, question)
     paths = chosen["layers"] or engine.default_layers
     known = layers_of(engine.adapter.spec.id)
-    return chosen["method"], next(name for name, own in known.items() if own == paths), chosen["part"]
+    return chosen["method"], next(name for name, layer_paths in known.items() if layer_paths == paths), chosen["part"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,18 +104,18 @@ class Subject:
     @property
     def targets(self) -> dict[str, Target]:
         """Its class and contrast, and those of what it could be mistaken for: its rival, else the runner-up."""
-        anchor, own = self.prediction.anchor, self.thing.index
+        anchor, true_index = self.prediction.anchor, self.thing.index
         rival = scenes.rival(self.thing.label)
         if rival is None:
             logits = self.evidence.outputs.logits[0] if anchor is None else self.evidence.outputs.logits[0, :, anchor]
             ordered = logits.detach().argsort(descending=True, stable=True).tolist()
-            other = next(index for index in ordered if index != own)
+            other = next(index for index in ordered if index != true_index)
         else:
             other = scenes.CLASSES.index(rival)
         anchors = () if anchor is None else (anchor,)
         return {
             WRONG[part] if index == other else part: Target(index, scenes.CLASSES[index], anchors, part)
-            for index in (own, other)
+            for index in (true_index, other)
             for part in PARTS
         }
 
@@ -158,17 +158,17 @@ def subjects(model: str, numbers: Sequence[int], paths: Sequence[str]) -> Iterat
     engine = resident(model)
     for number in numbers:
         spec = scenes.sample(number, task=engine.adapter.spec.task, held_out=True)
-        given = subject(engine, number, spec, paths)
-        if given is not None:
-            yield given
+        candidate = subject(engine, number, spec, paths)
+        if candidate is not None:
+            yield candidate
 
 
 def evidence_of(engine: Resident, scene: DemoScene, paths: Sequence[str] = ()) -> Evidence:
     """Pass a scene, whose pixels are those of the model's input one to one."""
     adapter = engine.adapter
-    given = adapter.prepare(scene.pixels, adapter.preprocessings[0])
-    assert given.geometry.input == given.geometry.original
-    return Evidence(engine, given, find(engine, tuple(paths)) if paths else ())
+    model_input = adapter.prepare(scene.pixels, adapter.preprocessings[0])
+    assert model_input.geometry.input == model_input.geometry.original
+    return Evidence(engine, model_input, find(engine, tuple(paths)) if paths else ())
 
 
 def is_cause(engine: Resident, given: Subject) -> bool:
@@ -183,8 +183,8 @@ def is_cause(engine: Resident, given: Subject) -> bool:
     else:
         # A pearl on the other side of its moon changes the box.
         box = next(each.box for each in scene.objects if each.thing == given.thing.thing)
-        there = box_iou(torch.tensor([box]), outputs.boxes[0].detach())[0] >= SAME
-        scores = outputs.scores[0].masked_fill(~there, 0).amax(1)
+        overlaps = box_iou(torch.tensor([box]), outputs.boxes[0].detach())[0] >= SAME
+        scores = outputs.scores[0].masked_fill(~overlaps, 0).amax(1)
     return bool(scores.argmax() == scenes.CLASSES.index(rival))
 
 
@@ -202,8 +202,8 @@ def maps(
     by_line: dict[Line, Map | None] = {}
     for name, paths in layers.items():
         stacked = [torch.cat([raw[at[path]] for raw in raws.values()]) for path in paths]
-        shown = heatmaps(stacked, of, method="", layers=paths, geometry=evidence.geometry, scale="own")
-        for (method, part), heatmap in zip(raws, shown, strict=True):
+        scaled = heatmaps(stacked, of, method="", layers=paths, geometry=evidence.geometry, scale="own")
+        for (method, part), heatmap in zip(raws, scaled, strict=True):
             by_line[method, name, part] = heatmap.at_input if heatmap.state == "ok" else None
     return by_line
 

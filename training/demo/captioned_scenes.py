@@ -122,18 +122,18 @@ def _gap(spot: NDArray[np.float64], radius: float, other: NamedThing) -> float:
 
 def _kinds(rng: np.random.Generator, *, rare: bool) -> list[tuple[str, str]]:
     """Return two to four different (colour, shape); often the second has the first's shape, the third its colour."""
-    colours, wanted = list(COLOURS), int(rng.integers(2, 5))
-    found: list[tuple[str, str]] = [sorted(NEVER_SEEN)[rng.integers(len(NEVER_SEEN))]] if rare else []
+    colours, count = list(COLOURS), int(rng.integers(2, 5))
+    kinds: list[tuple[str, str]] = [sorted(NEVER_SEEN)[rng.integers(len(NEVER_SEEN))]] if rare else []
     alike = rng.random() < 0.5
-    while len(found) < wanted:
+    while len(kinds) < count:
         colour, shape = str(rng.choice(colours)), str(rng.choice(SHAPES))
-        if alike and len(found) == 1:
-            shape = found[0][1]
-        elif alike and len(found) == 2:
-            colour = found[0][0]
-        if (colour, shape) not in found and (colour, shape) not in NEVER_SEEN:
-            found.append((colour, shape))
-    return found
+        if alike and len(kinds) == 1:
+            shape = kinds[0][1]
+        elif alike and len(kinds) == 2:
+            colour = kinds[0][0]
+        if (colour, shape) not in kinds and (colour, shape) not in NEVER_SEEN:
+            kinds.append((colour, shape))
+    return kinds
 
 
 def draw(spec: CaptionedSpec, side: int = SIDE) -> CaptionedScene:
