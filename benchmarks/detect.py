@@ -88,7 +88,7 @@ def sightglass(case: DetectorCase) -> Iterator[Contender]:
     yield Contender("pass", "of it the model pass that keeps a graph", lambda _: case.evidence())
     yield Contender("maps", "of it the maps", lambda evidence: maps_of(evidence, boxes, HIRESCAM), case.evidence)
     grown = "of the maps enlarging them to the input's size"
-    yield Contender("grown", grown, lambda given: scale(given[0], given[1], "own"), raw)
+    yield Contender("grown", grown, lambda maps: scale(maps[0], maps[1], "own"), raw)
     yield Contender("raws", f"seven methods, {count} boxes, raw maps", lambda _: raws_of(case.evidence(), boxes, FAST))
     yield Contender("seven", f"seven methods, {count} boxes, maps at input size", lambda _: case.maps(FAST))
     # Of untrained weights thousands of boxes overlap: their suppression is no use to anybody.

@@ -29,5 +29,5 @@ def every_classifier() -> Iterator[tuple[str, nn.Module]]:
 
 
 if __name__ == "__main__":
-    found = {name: " ".join(prints(tensors)) for name, module in every_classifier() if (tensors := module.state_dict())}
-    INDEX.write_text(json.dumps(found, indent=0) + "\n", "utf-8")
+    index = {name: " ".join(prints(tensors)) for name, module in every_classifier() if (tensors := module.state_dict())}
+    INDEX.write_text(json.dumps(index, indent=0) + "\n", "utf-8")

@@ -74,7 +74,7 @@ def draw(job: BatchJob) -> None:
             plans = tuple(replace(plan, labels=None) for plan in job.plans)
             state.of(Batch).job = BatchJob(job.source, plans)
 
-    _draw(matches, read_classes(folder), None if job.example else correct, own=from_file)
+    _draw(matches, read_classes(folder), None if job.example else correct, from_file=from_file)
 
 
 def draw_before(source: Source, choices: Choices, explainer: Explainer, folder: Path | None) -> None:
@@ -90,7 +90,7 @@ def draw_before(source: Source, choices: Choices, explainer: Explainer, folder: 
 
     if truth is not None:
         chosen = (labels.corrections(folder) if folder else {}) | _said(known)
-        _draw(labelled.list_names(truth, known, chosen), known, correct, own=True)
+        _draw(labelled.list_names(truth, known, chosen), known, correct, from_file=True)
     else:
         _draw(labels.list_labels(counts, known, folder, _said(known)), known, correct)
 
@@ -128,9 +128,9 @@ def _draw(
     known: Sequence[str],
     correct: Callable[[str, Sequence[str]], None] | None,
     *,
-    own: bool = False,
+    from_file: bool = False,
 ) -> None:
-    """Draw the matches; `own`: of labels that a person gave, not of folders."""
+    """Draw the matches; `from_file`: of labels that a person gave, not of folders."""
     if not matches:
         return
     counted, total = (
@@ -139,19 +139,19 @@ def _draw(
     matched = sum(bool(match.classes) for match in matches)
     with st.expander(
         f"Labels and classes: {matched:,} of {plural(len(matches), 'label')} matched"
-        if own
+        if from_file
         else f"Folders as labels: {counted:,} of {plural(total, 'picture')} counted",
         icon=":material/folder:",
         # A question is seen; a folder that is no class may be meant as none.
         expanded=correct is not None and any(match.suggestion for match in matches),
     ):
         rows = [
-            {"label" if own else "folder": match.folder, "class": _name(match), "pictures": match.pictures}
+            {"label" if from_file else "folder": match.folder, "class": _name(match), "pictures": match.pictures}
             for match in matches
         ]
         tables.table(rows, height=min(300, 36 * (len(rows) + 1)))
         if correct is not None:
-            _correct({match.folder: match for match in matches}, known, correct, own=own)
+            _correct({match.folder: match for match in matches}, known, correct, from_file=from_file)
 
 
 def _name(match: labels.FolderLabel) -> str:
@@ -164,13 +164,13 @@ def _correct(
     known: Sequence[str],
     correct: Callable[[str, Sequence[str]], None],
     *,
-    own: bool,
+    from_file: bool,
 ) -> None:
     """Draw the choice of a label and of the classes that it counts as."""
     known = sorted({*known, *(name for chosen in matches.values() for name in chosen.classes)})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox(
-            "Label" if own else "Folder",
+            "Label" if from_file else "Folder",
             list(matches),
             key="batch-label-folder",
             width=220,

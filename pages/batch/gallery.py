@@ -291,11 +291,11 @@ def _tag(job: BatchJob) -> None:
             )
 
 
-def _change_tag(job: BatchJob, there: bool) -> None:
+def _change_tag(job: BatchJob, adds: bool) -> None:
     batch = state.of(Batch)
     try:
         labels.change_tag(
-            job.plans[0].folder, str(st.session_state.get("batch-tag-name") or ""), batch.selected, there=there
+            job.plans[0].folder, str(st.session_state.get("batch-tag-name") or ""), batch.selected, there=adds
         )
     except Problem as problem:
         batch.problem = str(problem)

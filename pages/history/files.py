@@ -66,7 +66,7 @@ _cache: ByteCache[tuple[Image, tuple[SavedMap, ...]]] = ByteCache(100 * MIB, _si
 
 
 _pairs: ByteCache[Similarity] = ByteCache(
-    64 * MIB, lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides)
+    64 * MIB, lambda pair: sum(s.signed.nbytes + s.image.pixels.nbytes for s in pair.sides)
 )
 
 

@@ -72,14 +72,14 @@ def draw() -> None:
         return
     residents = _residents()
     added = {spec.id for spec in store.list_own()}
-    rows = [_row(spec, residents.get(spec.id), present=spec.id in here, own=spec.id in added) for spec in matching]
+    rows = [_row(spec, residents.get(spec.id), present=spec.id in here, added=spec.id in added) for spec in matching]
     # Above the list, as a long one ends below the window.
     above = st.container()
     chosen = tables.choose_row(rows, key=KEY)
     if chosen is not None:
         spec = matching[chosen]
         with above:
-            _actions(spec, loaded=spec.id in residents, present=spec.id in here, own=spec.id in added)
+            _actions(spec, loaded=spec.id in residents, present=spec.id in here, added=spec.id in added)
     if shelf.remove:
         _confirm(shelf.remove)
     if shelf.said:
@@ -129,7 +129,7 @@ def _residents() -> dict[str, Resident]:
     return {resident.adapter.spec.id: resident for resident in RESIDENCY.residents()}
 
 
-def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, own: bool) -> dict[str, str]:
+def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, added: bool) -> dict[str, str]:
     # Without the network itself only its name says whether its boxes are queries.
     known = reliabilities(spec, queries="DETR" in spec.family)
     return {
@@ -139,7 +139,7 @@ def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, own: bool
         "In memory": "" if resident is None else megabytes(resident.nbytes),
         "State": "" if present else "not here",
         "Family": spec.family if spec.family != spec.id else "",
-        "Licence": "yours" if own else spec.licence,
+        "Licence": "yours" if added else spec.licence,
         "Classes": "" if resident is None else str(len(resident.adapter.labels)),
         "Map at": ", ".join(resident.default_layers if resident is not None else spec.target_layers),
         "Tests of its method": _record(spec, known),
@@ -160,7 +160,7 @@ def _record(spec: ModelSpec, known: Mapping[str, Reliability]) -> str:
     return f"{METHODS[spec.method].name}. {known[spec.method].sentence}" if spec.method in known else ""
 
 
-def _actions(spec: ModelSpec, *, loaded: bool, present: bool, own: bool) -> None:
+def _actions(spec: ModelSpec, *, loaded: bool, present: bool, added: bool) -> None:
     """Draw what can be done with the chosen model."""
     shelf = state.of(Shelf)
 
@@ -175,8 +175,8 @@ def _actions(spec: ModelSpec, *, loaded: bool, present: bool, own: bool) -> None
         (True, "Open", "open_in_new", add.open_model, (spec,), "Load it, and see what it says of the picture."),
         (loaded, "Unload", "eject", _unload, (spec.id,), "Free its memory: its next use loads it again."),
         (downloadable, "Download", "download", fetch, (), "Fetch its weights."),
-        (own, "Edit", "edit", add.show, (spec.id,), "Its names and its preparation of a picture."),
-        (own, "Remove…", "delete", remove, (), "Delete it and its files."),
+        (added, "Edit", "edit", add.show, (spec.id,), "Its names and its preparation of a picture."),
+        (added, "Remove…", "delete", remove, (), "Delete it and its files."),
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(spec.id)}**", width="content")

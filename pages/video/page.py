@@ -177,8 +177,8 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
         help="One class throughout, or the model's best answer in each frame. Of a detector: the objects of a class.",
     )
     with st.expander("Frames and scale"):
-        every, smooth, scale = _over_time()
-    chosen = video_settings.Settings(every=every, smooth=smooth, scale=cast("Scale", scale))
+        interval, smooth, scale = _over_time()
+    chosen = video_settings.Settings(every=interval, smooth=smooth, scale=cast("Scale", scale))
     return chosen, (target,) if target else ()
 
 
@@ -214,7 +214,7 @@ def _length(source: ClipSource) -> float | None:
 
 def _over_time() -> tuple[int, float, str]:
     """Choose which frames the model looks at, how maps are smoothed, and their scale."""
-    every = url_state.widget(
+    interval = url_state.widget(
         st.selectbox,
         "Look at",
         {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"},
@@ -244,7 +244,7 @@ def _over_time() -> tuple[int, float, str]:
         help="Each map reaches its hottest colour, or all maps of one class or object share a scale. On a shared "
         "scale a map fades where the evidence does.",
     )
-    return every, smooth, scale
+    return interval, smooth, scale
 
 
 def _start(source: ClipSource, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> None:

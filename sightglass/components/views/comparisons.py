@@ -205,8 +205,8 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
         close = _close_up()
         together = alike is not None and len(sides) > 1 and _together()
     shared = alike if together else None
-    panes = [_panel(one, name, i, shared) for i, (one, name) in enumerate(zip(sides, names, strict=True))]
-    pair = [i for i, one in enumerate(sides) if one.prediction is not None and one.explanation.heatmaps]
+    panes = [_panel(item, name, i, shared) for i, (item, name) in enumerate(zip(sides, names, strict=True))]
+    pair = [i for i, item in enumerate(sides) if item.prediction is not None and item.explanation.heatmaps]
     if len(pair) > 1:
         panes.append(_difference(sides[pair[0]], sides[pair[-1]], names[pair[0]], names[pair[-1]]))
     image = choices.image
@@ -217,15 +217,15 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
         view = panels.show(image, panes, key="viewer-sizes", height=400, columns=columns)
         described = [(side.explanation, 0) for side in sides if side.explanation.heatmaps]
         panels.describe(view, described, key="viewer-sizes-words")
-    for one, name in zip(sides, names, strict=True):
-        if one.prediction is None or one.missing:
-            words = one.missing.words if one.missing else "It has no candidate there."
+    for item, name in zip(sides, names, strict=True):
+        if item.prediction is None or item.missing:
+            words = item.missing.words if item.missing else "It has no candidate there."
             st.markdown(f":material/search: **{escape(name)}**: {escape(words)}")
     if alike is None and len(sides) > 1:
         st.caption("Their layers differ in size, so each map is on its own scale.")
     words = verdict([side.prediction is not None and not side.missing for side in sides], names, wanted.label)
     named = zip(names, sides, strict=True)
-    return LensResult(words, tuple((name, one.explanation, 0) for name, one in named if one.explanation.heatmaps))
+    return LensResult(words, tuple((name, item.explanation, 0) for name, item in named if item.explanation.heatmaps))
 
 
 def _columns(image: Image, count: int, wide: int) -> int | None:
@@ -264,27 +264,27 @@ def _other(choices: Choices, spec: ModelSpec, request: BoxOptions, method: str) 
     return explanation
 
 
-def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None) -> Pane:
-    prediction = one.prediction
-    if prediction is None or not one.explanation.heatmaps:
+def _panel(item: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None) -> Pane:
+    prediction = item.prediction
+    if prediction is None or not item.explanation.heatmaps:
         return Pane(title=name, note="no candidate")
-    label = f"{prediction.label} {describe_score(prediction.score, one.explanation.model, prediction.label)}"
-    note = label if one.missing is None or one.missing.reason.kind == "shown" else f"misses it, {label}"
-    heat = panels.heat(one.explanation, 0, title=name, note=note)
+    label = f"{prediction.label} {describe_score(prediction.score, item.explanation.model, prediction.label)}"
+    note = label if item.missing is None or item.missing.reason.kind == "shown" else f"misses it, {label}"
+    heat = panels.heat(item.explanation, 0, title=name, note=note)
     if shared is not None:
         heat = replace(heat, values=shared[index].content, raw=shared[index].ends, shared=None)
     missed = note.startswith("misses")
-    marks = one.explanation.task.marks(one.explanation, prediction)
+    marks = item.explanation.task.marks(item.explanation, prediction)
     if missed:
         marks = tuple(replace(mark, hollow=True) for mark in marks)
     boxes = (Box(prediction.box, label, marks=marks),) if prediction.box is not None else ()
     return Pane(maps=(heat,), boxes=boxes)
 
 
-def _difference(first: Side, second: Side, one: str, other: str) -> Pane:
+def _difference(first: Side, second: Side, left: str, right: str) -> Pane:
     a, b, seen = common(first, second)
     return Pane(
-        maps=(panels.difference(share_difference(a, b), seen, (one, other), sides=apart(one, other)),), boxes=()
+        maps=(panels.difference(share_difference(a, b), seen, (left, right), sides=apart(left, right)),), boxes=()
     )
 
 
@@ -298,8 +298,8 @@ def apart(one: str, other: str) -> tuple[str, str]:
 
 def verdict(shown: list[bool], names: list[str], label: str) -> str:
     """Say which of the models find an object, in one sentence."""
-    finders = [name for name, one in zip(names, shown, strict=True) if one]
-    missed = [name for name, one in zip(names, shown, strict=True) if not one]
+    finders = [name for name, seen in zip(names, shown, strict=True) if seen]
+    missed = [name for name, seen in zip(names, shown, strict=True) if not seen]
     if not missed:
         return f"{'Both' if len(finders) == 2 else 'All'} find this {label}."
     if not finders:
