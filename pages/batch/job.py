@@ -246,14 +246,12 @@ def table_key(job: BatchJob) -> tuple[Path, Path | None, int]:
     """Return what identifies a run's table for the cached functions above."""
     first, second = job.folders
     # The second model has no table if the run was stopped before it started.
-    has_second = second is not None and len(job.status.summaries) > 1 and job.status.summaries[1].done > 0
-    changed = [
-        (folder / PARQUET).stat().st_mtime_ns for folder in (first, *([second] if has_second and second else []))
-    ]
+    both = second is not None and len(job.status.summaries) > 1 and job.status.summaries[1].done > 0
+    changed = [(folder / PARQUET).stat().st_mtime_ns for folder in (first, *([second] if both and second else []))]
     for name in (labels.FILE, labels.TAGS_FILE):
         if (path := first / name).exists():
             changed.append(path.stat().st_mtime_ns)
-    return first, second if has_second else None, sum(changed)
+    return first, second if both else None, sum(changed)
 
 
 def choose_earlier() -> BatchJob | None:

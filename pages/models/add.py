@@ -446,10 +446,7 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     if len(readings) < 2:
         return
     # Of numbers there is no first answer that could stay the same.
-    answers = [
-        describe_score(reading.score, spec, reading.label) if task_of(spec).measures else reading.label
-        for reading in readings
-    ]
+    answers = [describe_score(row.score, spec, row.label) if task_of(spec).measures else row.label for row in readings]
     differ = len(set(answers)) > 1
     with st.expander("How pictures are prepared", icon=":material/crop:", expanded=differ):
         st.caption(

@@ -140,12 +140,10 @@ def draw_patches(grids: Sequence[PatchGrid], colours: PatchColours, *, key: str)
     st.markdown("### Like the chosen patch")
     alike = patches.find_alike(grids, 0, cell)
     pictures = [
-        patches.draw_alike(grid, likeness, cell if place == 0 else None)
-        for place, (grid, likeness) in enumerate(zip(grids, alike, strict=True))
+        patches.draw_alike(grid, hit, cell if place == 0 else None)
+        for place, (grid, hit) in enumerate(zip(grids, alike, strict=True))
     ]
-    words = [
-        f"best {'patch' if place else 'other patch'}: {signed(likeness.score)}" for place, likeness in enumerate(alike)
-    ]
+    words = [f"best {'patch' if place else 'other patch'}: {signed(hit.score)}" for place, hit in enumerate(alike)]
     _draw_row(grids, pictures, words)
     st.caption("1.00 is the same, 0.00 unrelated: the cosine, less what all patches here have in common.")
 

@@ -138,13 +138,11 @@ def save(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tup
 
 def keep_pair(pair: ComparedPair, *, screen: str, beside: Callable[[], None] | None = None) -> None:
     """Draw the button that saves two compared pictures, as `keep` does."""
-    result = pair.found
-    view = " ".join(
-        [result.model.id, result.weights_sha256, result.method, *result.layers, result.of, result.preprocessing]
-    )
-    view += "".join(f" {side.image.sha256} {side.image.name}" for side in result.sides)
+    match = pair.found
+    view = " ".join([match.model.id, match.weights_sha256, match.method, *match.layers, match.of, match.preprocessing])
+    view += "".join(f" {side.image.sha256} {side.image.name}" for side in match.sides)
     entry = _Entry(
-        partial(_existing_pair, result), lambda: store().keep_pair(result, pair.context, ranking=pair.ranking).id
+        partial(_existing_pair, match), lambda: store().keep_pair(match, pair.context, ranking=pair.ranking).id
     )
     _draw([entry], view, screen, "Save both pictures, their maps and all numbers to History.", beside)
 
@@ -222,19 +220,12 @@ def _existing(explanation: Explanation, index: int) -> str | None:
     return record.id if whole else None
 
 
-def _existing_pair(result: Similarity) -> str | None:
+def _existing_pair(match: Similarity) -> str | None:
     """Return the record of this comparison, whoever saved it."""
-    query, other = result.sides
+    query, other = match.sides
     name = query.image.name
-    alike = store().search(text=name, model=result.model.id, method=result.method, limit=200).records
-    key = (
-        query.image.sha256,
-        result.layers,
-        other.image.sha256,
-        result.of,
-        result.preprocessing,
-        result.weights_sha256,
-    )
+    alike = store().search(text=name, model=match.model.id, method=match.method, limit=200).records
+    key = (query.image.sha256, match.layers, other.image.sha256, match.of, match.preprocessing, match.weights_sha256)
     for record in alike:
         if (pair := record.pair) is not None:
             saved = (

@@ -356,10 +356,8 @@ def _choose(explanation: Explanation, at: tuple[float, ...]) -> None:
 
 def _round_down(at: Iterable[float], image: Picture) -> tuple[float, ...]:
     # The edge of the last pixel belongs to no pixel.
-    inside = (
-        min(max(coordinate, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, coordinate in enumerate(at)
-    )
-    return tuple(math.floor(coordinate * STEP) / STEP for coordinate in inside)
+    inside = (min(max(value, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, value in enumerate(at))
+    return tuple(math.floor(value * STEP) / STEP for value in inside)
 
 
 def find_corners(region: MarkedRegion, explanation: Explanation) -> tuple[float, ...]:

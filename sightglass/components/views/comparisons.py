@@ -97,23 +97,19 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     shows = {path: "" if checks is None else checks.shows for path, checks in seals.items()}
     ends = dict(zip([heatmap.path for heatmap in maps], tails([heatmap.path for heatmap in maps]), strict=True))
     titles = [f"{capital(drawn[heatmap.path].part)} {ends[heatmap.path]}" for heatmap in maps]
-    for layer_map, title in zip(maps, titles, strict=True):
-        stage = drawn[layer_map.path]
+    for entry, title in zip(maps, titles, strict=True):
+        stage = drawn[entry.path]
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
-        words = (
-            layer_map.heatmap.state
-            if layer_map.inside is None
-            else f"{percent(layer_map.inside)} of the evidence in {within}."
-        )
-        if known := shows[layer_map.path]:
+        words = entry.heatmap.state if entry.inside is None else f"{percent(entry.inside)} of the evidence in {within}."
+        if known := shows[entry.path]:
             words = f"the map shows {known}, not what the model learnt."
         drawn_maps.append(
             panels.layer(
                 explanation,
-                layer_map.heatmap,
+                entry.heatmap,
                 title=title,
-                note="–" if layer_map.inside is None else percent(layer_map.inside),
-                text=f"**{layer_map.path}**, {stage.kind}{cells}. {capital(name)}: {words}",
+                note="–" if entry.inside is None else percent(entry.inside),
+                text=f"**{entry.path}**, {stage.kind}{cells}. {capital(name)}: {words}",
             )
         )
     image, panes = explanation.image, [Pane(maps=(each,), boxes=boxes) for each in drawn_maps]
@@ -126,14 +122,14 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     with above:
         panels.show(image, panes, key="viewer-layers", height=320, columns=_columns(image, len(drawn_maps), 3) or 4)
     pairs = zip(maps, titles, strict=True)
-    tested = tuple((title, layer_map.explanation, 0) for layer_map, title in pairs if layer_map.heatmap.state == "ok")
+    tested = tuple((title, entry.explanation, 0) for entry, title in pairs if entry.heatmap.state == "ok")
     measured = [heatmap for heatmap in maps if heatmap.inside is not None]
     if not measured:
         return LensResult("", tested)
     # A map that shows the box whatever the weights would win.
-    learnt = [layer_map for layer_map in measured if not shows[layer_map.path]]
-    best = max(learnt or measured, key=lambda layer_map: layer_map.inside or 0.0)
-    least = min(measured, key=lambda layer_map: layer_map.inside or 0.0)
+    learnt = [entry for entry in measured if not shows[entry.path]]
+    best = max(learnt or measured, key=lambda entry: entry.inside or 0.0)
+    least = min(measured, key=lambda entry: entry.inside or 0.0)
     st.caption(
         f"Maps of {name} from the first layer to the last, with the share of the evidence in {within}. It is lowest "
         f"at {drawn[least.path].part} {ends[least.path]}: {percent(least.inside or 0.0)}. Zooming one map zooms all."
