@@ -12,7 +12,7 @@ _IMPORT = re.compile(r'^import (?:.* from )?"((?:\.\.?/)+(?:\w+/)*\w+\.js)";\n',
 
 
 def constants(path: str) -> dict[str, Any]:
-    """Return the constants of a module that are JSON, by name; `path`: inside the package."""
+    """Return a module's JSON constants by name; `path`: inside the package."""
     text = (BROWSER.parent / path).read_text("utf-8")
     pairs = re.findall(r"^export const (\w+) = (\{.*?\});$", text, re.MULTILINE | re.DOTALL)
     return {name: json.loads(value) for name, value in pairs}
@@ -25,7 +25,7 @@ def join(*scripts: Path) -> str:
 
 
 def modules(*scripts: Path) -> list[Path]:
-    """Return scripts and all that they import, each once and after what it needs."""
+    """Return scripts with their imports, each once, dependencies first."""
     seen: set[Path] = set()
     paths: list[Path] = []
 

@@ -61,4 +61,4 @@ def packed_by_content(head: Json, blobs: Sequence[bytes]) -> tuple[str, bytes]:
 
 
 def no_callback() -> None:
-    """Do nothing: Streamlit returns only values that have a callback."""
+    """Do nothing: Streamlit returns only values with a callback."""

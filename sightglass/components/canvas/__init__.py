@@ -51,7 +51,7 @@ class CanvasDrawing:
 
 
 def take_drawing() -> tuple[Image, str | None] | None:
-    """Return the drawing that came in since the last run, and the SHA-256 of the one it replaces; None without any.
+    """Return the new drawing and the replaced one's SHA-256, if any.
 
     Called before the page is drawn, when the choice of picture may still be set.
     """

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 
 def folders() -> list[Path]:
-    """Return the folders that may be read, as `SIGHTGLASS_FOLDERS` names them."""
+    """Return the readable folders of `SIGHTGLASS_FOLDERS`."""
     return [folder.resolve() for folder in settings().folders]
 
 
 def ask(label: str, *, key: str, name: str, help: str, default: str | None = None) -> tuple[Path, Path] | None:
-    """Ask for a path, and return it with the permitted folder that contains it; None while the field is empty.
+    """Ask for a path; return it with its permitted folder, if any.
 
     `default`: what the field has at first, the first permitted folder where it is None. Raises ModelProblem for a path
     that is not permitted.
@@ -60,7 +60,7 @@ def ask(label: str, *, key: str, name: str, help: str, default: str | None = Non
 
 
 def check_path(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
-    """Return the path and the permitted folder that contains it; raises ModelProblem for any other path.
+    """Return the path and its permitted folder; raise ModelProblem without one.
 
     What other people saved is not read, even where the operator named a folder that contains it.
     """
@@ -93,7 +93,7 @@ def _others(path: Path) -> bool:
 
 
 def _stores() -> Iterator[tuple[Path, Path | None]]:
-    """Yield each folder in which something is somebody's, with the current person's own part of it."""
+    """Yield each folder of saved data with the current person's part."""
     configured = settings()
     stores = (configured.history, configured.heatmaps, configured.batches, configured.clips, configured.own_models)
     for base in (store.resolve() for store in stores if store is not None):
@@ -199,13 +199,13 @@ def _turn_to_own(others: tuple[Item, ...]) -> None:
 
 
 def turn_to(image: Image) -> None:
-    """Make a picture of the gallery the query, in a widget's callback; what it is compared with stays."""
+    """Make a gallery picture the query, in a widget's callback."""
     state.of(Gallery).seen.add(image.sha256)
     image_source.turn_to(image)
 
 
 def waiting() -> bool:
-    """Return whether the examples stand in for pictures that are still to be given."""
+    """Return whether the examples replace pictures not given yet."""
     return state.of(Gallery).waiting
 
 

@@ -58,7 +58,7 @@ class Refused:
 
 
 def choose() -> Image:
-    """Follow what was done in the bar since the last run, and return the chosen picture."""
+    """Apply the bar's new actions and return the chosen picture."""
     _follow()
     state.of(image_source.Pictures).just_given = False
     reopen.go()
@@ -67,13 +67,13 @@ def choose() -> Image:
 
 
 def take_new_picture() -> Image | None:
-    """Return the picture that was just uploaded or drawn, once, if it is the reason for this run."""
+    """Return the picture uploaded or drawn for this run, once."""
     _follow()
     return image_source.take_new_picture()
 
 
 def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) -> None:
-    """Draw the bar in a place at the top of a page; None: the page explains no single picture.
+    """Draw the bar at the top; None: the page explains no picture.
 
     `instead`: an example that the page shows in place of the chosen picture.
     """
@@ -99,7 +99,7 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
 
 
 def _query() -> str:
-    """Return what the address says of picture and model."""
+    """Return the picture and model of the address."""
     query = st.query_params
     if state.of(image_source.Pictures).went_back:
         # The run that the browser itself asked for may have written another address, which is still on its way.
@@ -116,7 +116,7 @@ def _items() -> tuple[Thumb, ...]:
 
 @st.cache_resource(show_spinner=False)
 def _examples() -> tuple[Thumb, ...]:
-    """Return the examples that are on this machine, each opened only once in the life of the server."""
+    """Return the examples on this machine, each opened once."""
     return tuple(
         Thumb(name, name.capitalize(), _data_url(_of_example(name))) for name in EXAMPLES if image_source.is_here(name)
     )
@@ -129,12 +129,12 @@ def _of_example(name: str) -> bytes:
 
 
 def thumbnail_file(name: str) -> Path:
-    """Return where the small picture of an example lies, as `thumbnail` makes it."""
+    """Return the path of an example's thumbnail."""
     return Path(picture_bar.__file__).with_name(f"{name.replace(' ', '-')}.webp")
 
 
 def _small(image: Image | Closed) -> str:
-    """Return a picture's small one; empty where it is no longer on the server."""
+    """Return a picture's thumbnail; empty once it is off the server."""
     if (url := _thumbnails.get(image.sha256)) is None:
         whole = image if isinstance(image, Image) else UPLOADS.get(token(image))
         if whole is None:
@@ -145,7 +145,7 @@ def _small(image: Image | Closed) -> str:
 
 
 def thumbnail(image: Image) -> bytes:
-    """Return the middle of a picture as a WebP of the proportions of its place."""
+    """Return the middle of a picture as a WebP thumbnail."""
     fitted = ImageOps.fit(Pillow.fromarray(image.pixels), THUMBNAIL, Pillow.Resampling.BILINEAR)
     out = BytesIO()
     fitted.save(out, "WEBP", quality=60, method=0)
@@ -190,7 +190,7 @@ def _restore(keys: Any) -> None:
 
 
 def _back(to: Any) -> None:
-    """Choose the picture and the model that the browser's Back leads to."""
+    """Choose the picture and model of the browser's Back."""
     picture, model = (to.get("picture"), to.get("model")) if isinstance(to, dict) else (None, None)
     _choose(picture)
     state.of(image_source.Pictures).went_back = True
@@ -201,7 +201,7 @@ def _back(to: Any) -> None:
 
 
 def _photo(size: Any) -> None:
-    """Note that the next file is from the camera."""
+    """Mark the next file as a camera's."""
     state.of(image_source.Pictures).photo_bytes = size if isinstance(size, int) else None
 
 
@@ -213,7 +213,7 @@ def _draw(on: Any) -> None:
 
 
 def _refuse(files: Any) -> None:
-    """Say that files are too large, which the browser has not sent."""
+    """Report files too large for the browser to send."""
     if words := _too_large(files):
         state.of(image_source.Pictures).problem = words
 
@@ -224,7 +224,7 @@ def _refused_by_uploader(files: Any) -> None:
 
 
 def _too_large(files: Any) -> str:
-    """Return one sentence on files, of which the browser gives names and sizes; empty for none."""
+    """Return a sentence on files over the limit; empty for none."""
     limit = upload_megabytes()
     named = [(str(file.get("name"))[:80], file.get("size")) for file in files or () if isinstance(file, dict)]
     if not named:
@@ -239,7 +239,7 @@ def _too_large(files: Any) -> str:
 
 
 def say_refused() -> None:
-    """Draw, below an uploader of the page itself, which files were too large for it."""
+    """Draw the names of refused files below the page's own uploader."""
     if state.of(state.Navigation).arrived:
         # The uploader is empty again.
         state.of(Refused).words = ""
@@ -327,7 +327,7 @@ def lacks_second(choices: Choices, explainer: Explainer) -> bool:
 
 
 def ask_for_second(explainer: Explainer) -> str:
-    """Return the headline that asks for the second picture, in Markdown."""
+    """Return the request for the second picture as Markdown."""
     first, second = map(escape, explainer.resident.adapter.inputs)
     return f"This is *{first}*: which picture is *{second}*?"
 

@@ -50,7 +50,7 @@ async def announce(_app: st.App) -> AsyncIterator[None]:
 
 
 def addresses(host: str | None) -> list[str]:
-    """Return the addresses to type into a browser: on this machine and, of a server on all addresses, elsewhere.
+    """Return the server's addresses for a browser, here and in the network.
 
     A token that the server generated is in them.
     """

@@ -44,7 +44,7 @@ class Diagram:
 
 
 def picker(explainer: Explainer, key: str) -> None:
-    """Draw the model's presets of layers, and a button that opens the diagram: a sidebar is too narrow for it."""
+    """Draw the presets of layers and a button for the diagram."""
     _presets(explainer, key)
     if st.button(
         "Choose in a diagram",
@@ -142,7 +142,7 @@ def _close() -> None:
 
 
 def settle(key: str) -> None:
-    """Take over what was confirmed in the diagram, before the widget of that key is drawn."""
+    """Apply the diagram's confirmed choice, before its widget is drawn."""
     dialog = state.of(Diagram)
     chosen, dialog.used = dialog.used.get(key), {}
     if chosen is not None:
@@ -150,7 +150,7 @@ def settle(key: str) -> None:
 
 
 def toggle(chosen: Sequence[str], path: str, order: Sequence[str]) -> list[str]:
-    """Return the choice with one layer added or removed, in the order of execution; at most `MAX_LAYERS`."""
+    """Return the choice with one layer toggled, at most `MAX_LAYERS`."""
     paths = [layer for layer in chosen if layer != path] if path in chosen else [*chosen, path]
     if len(paths) > MAX_LAYERS:
         return list(chosen)
@@ -159,7 +159,7 @@ def toggle(chosen: Sequence[str], path: str, order: Sequence[str]) -> list[str]:
 
 
 def diagram(steps: Sequence[ModelStage], chosen: Collection[str]) -> go.Figure:
-    """Return a chart of the steps, joined to what they read; the chosen ones filled, large and named.
+    """Return a chart of the stages with the chosen ones marked.
 
     A step that returns no map is drawn at the height of what it reads, and cannot be chosen.
     """
@@ -230,7 +230,7 @@ def _describe(step: ModelStage) -> str:
 
 
 def _follow_click(event: Any) -> list[str]:
-    """Return the paths of the steps whose marks were clicked."""
+    """Return the paths of the clicked stages."""
     points = getattr(getattr(event, "selection", None), "points", None) or []
     custom_data = [point.get("customdata") for point in points]
     # Plotly gives a mark's own data in a list of one, or as it is.

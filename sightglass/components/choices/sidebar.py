@@ -107,7 +107,7 @@ def _is_resident(model: ModelSpec) -> bool:
 
 
 def foreseen() -> tuple[Choices, Explainer] | None:
-    """Return what `draw` is going to return, in a run caused by nothing but a new picture; else None.
+    """Return the result of `draw` if only the picture is new.
 
     A page may then show the picture's map first, which is what a person waits for, and the sidebar after it.
     """
@@ -147,7 +147,7 @@ def load(model_id: str) -> Explainer:
 
 
 def _example(model: ModelSpec) -> None:
-    """Offer an example picture of what a model knows that was not trained on photographs."""
+    """Offer an example picture for a model not trained on photographs."""
     if model.example and image_source.is_photograph():
         st.button(
             "Use a picture this model was trained for",
@@ -199,7 +199,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
 
 
 def _evidence(explainer: Explainer, method: str) -> str:
-    """Choose whether the map shows what speaks against its target too, of a method that has a sign."""
+    """Choose whether a signed method also maps evidence against the target."""
     # A number's map has both signs unless another part is chosen.
     if not METHODS[method].signed or "against" not in task_of(explainer.model).tools:
         url_state.write("evidence", None)
@@ -222,7 +222,7 @@ def method_key(explainer: Explainer) -> str:
 
 
 def _in_groups(methods: Sequence[str], recommended: Sequence[str]) -> list[str]:
-    """Return methods with the recommended ones first, and the others under each other as their groups have them."""
+    """Return the recommended methods, then the others by group."""
     first = [method for method in dict.fromkeys(recommended) if method in methods]
     groups = list(dict.fromkeys(GROUPS.values()))
     others = [method for method in methods if method not in first]
@@ -264,7 +264,7 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
 
 
 def _head(explainer: Explainer) -> int | None:
-    """Choose one attention head, counted from 0; None for the mean of all."""
+    """Choose an attention head from 0; None for the mean."""
     resident, mean = explainer.resident, -1
     count = max(block.heads for block in (*resident.attentions, *([resident.queries] if resident.queries else [])))
     head = url_state.widget(
@@ -282,7 +282,7 @@ def _head(explainer: Explainer) -> int | None:
 
 
 def _vocabulary(defaults: tuple[str, ...]) -> tuple[str, ...]:
-    """Choose the classes that a model with an open vocabulary looks for; none: its own."""
+    """Choose the classes of an open vocabulary; none: the model's own."""
     words = url_state.widget(
         st.text_input,
         "Look for",

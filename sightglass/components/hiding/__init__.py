@@ -40,7 +40,7 @@ def is_offered(explanation: Explanation) -> bool:
 
 
 def answer(view: View, explanation: Explanation) -> None:
-    """Answer the viewer, which was shown with `hides`, wherever it puts the disc."""
+    """Answer the viewer for each place of its hiding disc."""
     with view.place:
         _answer(explanation, hiding.DiscHider(explanation))
 
@@ -72,7 +72,7 @@ def _parse(sent: dict[str, Any]) -> hiding.Disc | None:
 
 
 def rows(explanation: Explanation, found: Sequence[Change]) -> list[Json]:
-    """Return the changed scores for the list of answers and for the line below the picture, one for each class.
+    """Return the changed scores of each class for both lists.
 
     Of a class with several boxes it is the best one's that is left, as in the list.
     """
@@ -95,7 +95,7 @@ def _row(label: str, changes: Sequence[Change], explanation: Explanation) -> Jso
 
 
 def _blurred(explanation: Explanation) -> tuple[list[int], bytes]:
-    """Return what the model saw of a picture, xyxy, and a JPEG of it blurred as its input is."""
+    """Return the model's crop, xyxy, and a JPEG of it blurred."""
     geometry = explanation.evidence.geometry
     left, top, right, bottom = geometry.seen
     x0, y0, x1, y1 = geometry.content

@@ -49,7 +49,7 @@ class Paintings:
 
 
 def painting(image: Image) -> Painting:
-    """Return what is painted on a picture, with what came in since the last run."""
+    """Return a picture's painting, with the new edit since the last run."""
     paintings = state.of(Paintings)
     current = paintings.every.setdefault(image.sha256, Painting())
     while len(paintings.every) > MOST:
@@ -65,7 +65,7 @@ def painting(image: Image) -> Painting:
 
 
 def example(image: Image, area: EditMark | None) -> None:
-    """Cover an area of the session's first picture, if nothing was painted on it."""
+    """Cover an area of the session's first picture, if still unpainted."""
     paintings = state.of(Paintings)
     if paintings.begun or area is None:
         return

@@ -98,7 +98,7 @@ HEIGHT = 420
 
 
 def choose_patch(pixels: Pixels, edges: CellEdges, size: tuple[int, int], text: str, *, key: str) -> int | None:
-    """Show a drawn picture, uint8 (h, w, 3), and return the patch that a person chose, row by row; None before that.
+    """Show a picture, uint8 (h, w, 3), and return the chosen patch.
 
     `edges` are in pixels of the picture itself, which has this `size` (width, height); `text` is its alternative.
     """
@@ -118,7 +118,7 @@ def choose_patch(pixels: Pixels, edges: CellEdges, size: tuple[int, int], text: 
 
 
 def draw_patches(grids: Sequence[PatchGrid], colours: PatchColours, *, key: str) -> None:
-    """Draw the first picture, of which a patch can be chosen, and the others below it."""
+    """Draw the first picture with choosable patches and the others below."""
     first = grids[0]
     left, right = st.columns(2, gap="medium")
     with left:

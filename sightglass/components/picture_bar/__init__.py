@@ -87,7 +87,7 @@ class Desk:
 
 
 def acts() -> Iterator[BarAct]:
-    """Yield what was done since the last run, in its order. Called before the page is drawn.
+    """Yield the actions since the last run, before the page is drawn.
 
     An act counts as followed when the caller asks for the next one: a run that another request interrupts in the
     middle of an act leaves it to the next run.
@@ -107,7 +107,7 @@ def acts() -> Iterator[BarAct]:
 
 
 def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
-    """Draw the bar in a place; None: nothing of it is seen, and no file is taken.
+    """Draw the bar; None: hide it and take no file.
 
     `take` is called with (name, bytes) of the files that were chosen, dropped, pasted or photographed, before the next
     run draws the page, and with whether files that were given later have come already. They come through Streamlit's

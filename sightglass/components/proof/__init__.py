@@ -46,7 +46,7 @@ _sight = declare("proof_sight", __file__, script="sight")
 
 
 def draw(payload: bytes, curves: Json, *, key: str) -> None:
-    """Draw the panel of what `pack` and `curves` return."""
+    """Draw the panel of `pack` and `curves`."""
     _component(key=key, data=payload)
     _channel(key=f"{key}-curves", data=curves, height=1)
 
@@ -61,7 +61,7 @@ _EMPTY = {
 
 
 def nothing_to_prove(heatmap: Heatmap) -> str | None:
-    """Return why a map cannot be proved, in one sentence; None where it can."""
+    """Return the reason against a proof in a sentence; None without one."""
     why = _EMPTY.get(heatmap.measured.state)
     return None if why is None else f"There is nothing to prove about the map of {heatmap.target.label}: {why}."
 
@@ -87,7 +87,7 @@ def pack_map(
 
 
 def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
-    """Return a proof as it is drawn: curves, the sentence, the line of shares, and the table, as texts.
+    """Return a proof's curves, sentence, shares and table as texts.
 
     `of`: the id of `pack`. `detects`: the target is a box. `whole`: no curve is missing any more.
     """
@@ -145,7 +145,7 @@ class OpenPanels:
 
 
 def is_open() -> bool:
-    """Return whether this page's panel is open, at first as the address says."""
+    """Return whether the page's panel is open, at first by address."""
     opened, name = state.of(OpenPanels), state.of(state.Navigation).page
     if not opened.read:
         opened.read = True
@@ -156,7 +156,7 @@ def is_open() -> bool:
 
 
 def button() -> None:
-    """Draw the button that opens the panel, or closes it."""
+    """Draw the button for opening or closing the panel."""
     label, icon = ("Close the tests", "close") if is_open() else ("Can I trust this?", "science")
     help = "Three tests of the map: hide what it shows, make it with random weights, and change the picture slightly."
     st.button(label, icon=f":material/{icon}:", key="prove-it", on_click=_turn, help=help)
@@ -183,13 +183,13 @@ def open_test(test: str, names: Sequence[str], name: str) -> None:
 
 
 def of_map(explanation: Explanation, index: int) -> list[Candidate]:
-    """Return the one map that a page shows, if there is any."""
+    """Return the page's only map, if any."""
     heatmaps = explanation.heatmaps
     return [(heatmaps[index].target.label, explanation, index)] if index < len(heatmaps) else []
 
 
 def panel(candidates: Sequence[Candidate]) -> None:
-    """Draw the panel where it is open: a test of one of the maps, and what chooses which."""
+    """Draw the open panel: a map's test and the choice of both."""
     candidates = [candidate for candidate in candidates if candidate[1].finished]
     if not candidates or not is_open():
         return
@@ -289,7 +289,7 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
 
 
 def _progress(job: Job[Proof]) -> None:
-    """Draw the proof's progress and a button to stop it or to start it again."""
+    """Draw the proof's progress and a button to stop or restart it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.cancel.is_set():
             st.caption(f"Stopped: {job.status.words}.", width="content")
@@ -301,6 +301,6 @@ def _progress(job: Job[Proof]) -> None:
 
 
 def _restart(help: str) -> None:
-    """Draw the button that drops a stopped or failed proof, so that it starts again."""
+    """Draw the button for restarting a stopped or failed proof."""
     if st.button("Start again", icon=":material/replay:", key="restart-proof", on_click=explain_job.stop, help=help):
         st.rerun()

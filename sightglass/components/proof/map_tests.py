@@ -65,7 +65,7 @@ class MapTestJobs:
 
 
 def key_of(part: MapTest, explanation: Explanation, index: int) -> Key:
-    """Return everything that a test's result depends on."""
+    """Return all inputs of a test's result."""
     heatmap, evidence = explanation.heatmaps[index], explanation.evidence
     of_model = (explanation.model.id, evidence.resident.adapter.weights_sha256, evidence.paths)
     return (part.name, explanation.image.sha256, *of_model, heatmap.method, heatmap.target, explanation.options)
@@ -114,7 +114,7 @@ def _run(part: MapTest, explanation: Explanation, index: int, *, progress: Progr
 
 
 def _find_job(part: MapTest, key: Key) -> Job[Any] | None:
-    """Return the job of exactly this test, if there is one; that of another map is stopped."""
+    """Return this test's job, if any; stop another map's."""
     jobs = state.of(MapTestJobs).jobs
     before, job = jobs.get(part.name, ((), None))
     if job is None:
@@ -149,7 +149,7 @@ STABILITY = MapTest(
 
 
 def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
-    """Draw the map as its model is scrambled; return what was found, once it is."""
+    """Draw the map under increasingly random weights; return the finished test."""
     title = page.Title(st.container())
     title.markdown("### Changes with the model")
     st.caption(
@@ -194,7 +194,7 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
 
 
 def draw_stability(explanation: Explanation, index: int) -> None:
-    """Draw how much map, score and answer change where the picture hardly changes."""
+    """Draw the change of map, score and answer under small changes."""
     title = page.Title(st.container())
     title.markdown("### Holds still")
     st.caption(
@@ -241,13 +241,13 @@ def _changes(outcome: Stability, model: ModelSpec) -> None:
 
 
 def _tested_map(explanation: Explanation, index: int, title: str | None = None, note: str | None = None) -> Map:
-    """Return the map as it was tested: of a signed one how strong it is, whichever way."""
+    """Return the tested map: the strength of a signed one."""
     view, heatmap = panels.heat(explanation, index, title=title, note=note), explanation.heatmaps[index]
     return _map(explanation, index, heatmap.strength, view.title, view.note, STRENGTH) if heatmap.signed else view
 
 
 def _map(explanation: Explanation, index: int, values: Any, title: str, note: str, words: str) -> Map:
-    """Return values over the content of the model's input as a map of the viewer."""
+    """Return values over the model's input as a viewer map."""
     extent, seen = explanation.evidence.geometry.extent, explanation.heatmaps[index].seen
     return Map(title, note, values, extent, seen, text=words)
 
@@ -257,5 +257,5 @@ def _panel(explanation: Explanation, index: int, view: Map) -> Pane:
 
 
 def _share(share: float) -> str:
-    """Return a share of weights; all of them only where none is left."""
+    """Return a share of weights; 100 % only if none are left."""
     return percent(share) if share >= 1 or share < 0.995 else f">{percent(0.99)}"

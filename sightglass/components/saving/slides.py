@@ -87,7 +87,7 @@ def button(
     records: Sequence[str] = (),
     labels: tuple[str, str] = ("Add to deck", "Present"),
 ) -> None:
-    """Draw the button that opens the dialog.
+    """Draw the button for the dialog.
 
     `saved`: the explanations that go to History with the slide; `records`: the ids of what is there already. `labels`:
     with decks, and where none can be changed and the dialog only presents.
@@ -112,7 +112,7 @@ def button(
 
 
 def draw_added_link(screen: str) -> None:
-    """Draw where the view was added to, as a link."""
+    """Draw a link to the deck of the added view."""
     adding = state.of(Adding)
     if (id := adding.added.get(screen)) is None:
         return
@@ -145,7 +145,7 @@ def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]])
 
 
 def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]], number: int) -> Scene:
-    """Draw what a person writes, and the button that adds the slide; return the scene with these words."""
+    """Draw the text fields and the add button; return the edited scene."""
     adding = state.of(Adding)
     title = st.text_input(
         "Title",
@@ -184,7 +184,7 @@ def _open(screen: str) -> Adding:
 
 
 def _add_button(label: str, key: str, help: str, add: Callable[[], None]) -> None:
-    """Draw the button of a dialog that adds, and closes it; or what kept it from that."""
+    """Draw the button for adding and closing, or its error."""
     if st.button(label, icon=":material/add:", key=key, type="primary", on_click=_try, args=(add,), help=help):
         if not (problem := state.of(Adding).problem):
             st.rerun()
@@ -234,7 +234,7 @@ def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
 
 
 def open_deck(number: int) -> str:
-    """Return the deck that was chosen in the dialog of this number; a new one is made."""
+    """Return the dialog's chosen deck; create a new one if chosen."""
     widgets = st.session_state
     deck = str(widgets.get(f"slide-deck-{number}", NEW))
     if deck != NEW:
@@ -243,27 +243,27 @@ def open_deck(number: int) -> str:
 
 
 def of_map(explanation: Explanation, index: int) -> Draft:
-    """Return what makes a slide of a map, with the proof that this session made of it."""
+    """Return the maker of a map's slide, with its proof."""
     return lambda look: views.of_map(explain_job.carrying(explanation), index, look)
 
 
 def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Draft:
-    """Return what makes a slide of a map as its model is scrambled; `title`: the page's own."""
+    """Return the maker of a randomisation slide; `title`: the page's own."""
     return lambda _look: rows.of_scramble(explanation, index, found, without_emphasis(title))
 
 
 def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str, more: str) -> Draft:
-    """Return what makes a slide of an edited picture; `title`, `more`: the page's own sentences."""
+    """Return the maker of an edit's slide; `title`, `more`: the page's sentences."""
     return lambda _look: rows.of_change(before, after, found, without_emphasis(title), more)
 
 
 def of_classes(explanation: Explanation, pair: tuple[int, int] | None = None) -> Draft:
-    """Return what makes a slide of several classes' maps side by side; `pair`: of two of them alone."""
+    """Return the maker of a slide of classes; `pair`: only these two."""
     return lambda look: views.of_classes(explain_job.carrying(explanation), pair, look)
 
 
 def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
-    """Return what makes a slide of several models."""
+    """Return the maker of a slide of several models."""
 
     def draft(look: Look) -> Scene:
         carrying = tuple(map(explain_job.carrying, comparison.explanations))
@@ -273,7 +273,7 @@ def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
 
 
 def of_pair(found: Similarity, verdict: str) -> Draft:
-    """Return what makes a slide of two compared pictures; `verdict`: what their score means."""
+    """Return the maker of a comparison's slide; `verdict`: the score's meaning."""
     return lambda _look: rows.of_pair(found, verdict)
 
 
@@ -298,7 +298,7 @@ Maker = Callable[[], "tuple[Scene, Sequence[str]]"]
 
 
 def button_for_several(screen: str, makers: Sequence[Maker]) -> None:
-    """Draw the button that opens the dialog; nothing where no deck can be changed."""
+    """Draw the button for the dialog if decks can be changed."""
     if not history_store.writable():
         return
     help = f"A slide of each, at most {MOST}, at the end of a deck. No copy is saved to History."

@@ -47,7 +47,7 @@ class RunningChecks:
 def _check_each(
     maps: Sequence[Candidate], *, progress: Progress, cancel: threading.Event, partial: Callable[[Unfinished], None]
 ) -> Unfinished:
-    """Make the seals of some maps, one after the other; return them as far as they come."""
+    """Test some maps one after the other; report partial results."""
     seals: Unfinished = {}
     for _, explanation, index in maps:
         key = explanation.checks_key(index)
@@ -61,7 +61,7 @@ def _check_each(
 
 
 def follow(maps: Sequence[Candidate], *, begin: bool) -> tuple[list[Checks | None], bool]:
-    """Return the seals of a page's maps as far as they have come, and whether tests are under way.
+    """Return the checks so far and whether tests are running.
 
     Tests of other maps stop. `begin`: start what is missing.
     """
@@ -102,7 +102,7 @@ class Clicked:
 
 
 def draw(maps: Sequence[Candidate]) -> None:
-    """Draw the marks of each of a page's maps that can be tested, with the maps' names if there are several.
+    """Draw the marks of the page's testable maps, named if several.
 
     A click on a mark opens its test in the page's panel.
     """
@@ -115,7 +115,7 @@ def draw(maps: Sequence[Candidate]) -> None:
 
 
 def keep_place() -> None:
-    """Leave the room of one map's marks, while that map is being made."""
+    """Reserve the space of a map's marks until it exists."""
     if settings().seal:
         st.space(HEIGHT)
 
@@ -126,7 +126,7 @@ def _shows(checks: Checks | None) -> bool:
 
 @st.fragment
 def _draw(maps: Sequence[Candidate], names: list[str], reported: list[bool]) -> None:
-    """`said`: for which maps the page says already that they do not depend on the model."""
+    """Draw the marks; `reported`: the maps already reported as independent."""
     sent: dict[str, Any] = st.session_state.get(KEY) or {}
     click = sent.get("open")
     is_click = isinstance(click, dict) and click.get("test") in QUESTIONS and click.get("name") in names
@@ -144,7 +144,7 @@ def _draw(maps: Sequence[Candidate], names: list[str], reported: list[bool]) -> 
 
 
 def _must_redraw(seals: Sequence[Checks | None], reported: Sequence[bool]) -> bool:
-    """Return whether the page has to say what these seals have found; `said`: of which maps it does already.
+    """Return whether the page must report new results beyond `reported`.
 
     Not before all three marks are there: only then does the rest of the page know them. The first map has the headline;
     for the others the page is drawn again once, not for each.
@@ -155,7 +155,7 @@ def _must_redraw(seals: Sequence[Checks | None], reported: Sequence[bool]) -> bo
 
 
 def _row(of: Candidate, checks: Checks | None) -> Json:
-    """Return the marks of one map as they are drawn: what is still to come has no answer."""
+    """Return a map's marks for drawing, unanswered ones included."""
     name, explanation, index = of
     marks: list[Json] = []
     for question, words in QUESTIONS.items():

@@ -106,7 +106,7 @@ def keep(
     words: str = "",
     beside: Callable[[], None] | None = None,
 ) -> None:
-    """Draw the button that saves these explanations, each with the map at its index, and the result after it.
+    """Draw the button for saving explanations, each with its map's index.
 
     `words`: the note that the records begin with. `beside` draws what is between the two. Draws nothing where the
     history is switched off, and for a viewer.
@@ -129,7 +129,7 @@ def _view(explanations: Sequence[tuple[Explanation, int]]) -> str:
 
 
 def save(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tuple[str, ...]:
-    """Return the records of these explanations, saved where they are not yet; the button of `keep` then says so."""
+    """Return the records of these explanations, saving new ones."""
     explanations = [(explain_job.carrying(item), index) for item, index in explanations]
     ids = tuple(_existing(item, index) or _keep(item, index, screen, "") for item, index in explanations)
     state.of(Saved).ids[_view(explanations)] = ids
@@ -137,7 +137,7 @@ def save(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tup
 
 
 def keep_pair(pair: ComparedPair, *, screen: str, beside: Callable[[], None] | None = None) -> None:
-    """Draw the button that saves two compared pictures, as `keep` does."""
+    """Draw the button for saving two compared pictures."""
     match = pair.found
     view = " ".join([match.model.id, match.weights_sha256, match.method, *match.layers, match.of, match.preprocessing])
     view += "".join(f" {side.image.sha256} {side.image.name}" for side in match.sides)
@@ -148,7 +148,7 @@ def keep_pair(pair: ComparedPair, *, screen: str, beside: Callable[[], None] | N
 
 
 def _draw(entries: Sequence[_Entry], view: str, screen: str, help: str, beside: Callable[[], None] | None) -> None:
-    """Draw the button, and what came of it for this `view`."""
+    """Draw the button and its result for this `view`."""
     if not writable():
         return
     saved = state.of(Saved)
@@ -179,7 +179,7 @@ def _draw(entries: Sequence[_Entry], view: str, screen: str, help: str, beside: 
 
 
 def _save(entries: Sequence[_Entry], screen: str, view: str) -> None:
-    """Save in a callback; an error is shown at the button; the page is drawn all the same."""
+    """Save in a callback and show an error at the button."""
     saved = state.of(Saved)
     pressed = saved.pressed[screen] = Pressed(view)
     try:
@@ -198,7 +198,7 @@ def _keep(explanation: Explanation, index: int, screen: str, words: str) -> str:
 
 
 def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> None:
-    """Explain a picture again from its recipe and save it, in a widget's callback; a message says what came of it."""
+    """Explain a picture from its recipe and save it, in a callback."""
     try:
         explanation = explain.replay(recipe, picture())
         existing = _existing(explanation, 0)
@@ -212,7 +212,7 @@ def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> 
 
 
 def _existing(explanation: Explanation, index: int) -> str | None:
-    """Return the record of this view, whoever saved it, if it has its proofs and seals."""
+    """Return the record of this view with its proofs and checks."""
     if (record := store().find(explanation, index)) is None:
         return None
     sealed = [i for i, seal in enumerate(list_checks(explanation)) if seal is not None]
@@ -257,7 +257,7 @@ def _details(ids: Sequence[str], name: str) -> None:
 
 
 def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
-    """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to."""
+    """Edit the note and tags of the records `ids`, saving each change."""
     place = f"{key}-note"
     # Also here: where the field was drawn anew meanwhile, its callback did not run.
     _save_note(ids, place)
@@ -289,7 +289,7 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
 
 
 def _save_note(ids: Sequence[str], place: str) -> None:
-    """Save what was typed since, once."""
+    """Save the newly typed note once."""
     notes, typed = state.of(Saved).notes, widgets.typed(st.session_state.get(place))
     if typed is None or typed.id != ids[0] or notes.get(place, widgets.NoteStatus()).step == typed.step:
         return
@@ -310,7 +310,7 @@ def _annotate(ids: Sequence[str], key: str) -> None:
 
 
 def when(then: datetime) -> str:
-    """Return a time as `just now`, `3 minutes ago` or `20 Nov 2026`."""
+    """Return a time as `just now`, `3 minutes ago`, `20 Nov 2026`."""
     seconds = (datetime.now(UTC) - then).total_seconds()
     if abs(seconds) < 45:
         return "just now"
