@@ -78,7 +78,7 @@ class Saved:
 
 
 def store() -> History:
-    """Return the history of whose session this is; another one once its environment variables change."""
+    """Return the session's history, for the current environment variables."""
     return _store(settings().history, settings().history_mb, users.owner())
 
 
@@ -242,7 +242,7 @@ def _existing_pair(match: Similarity) -> str | None:
 
 
 def look() -> Json:
-    """Return the viewer's settings as a link gave them; what was changed since, only the browser knows."""
+    """Return the viewer's settings of the opened link."""
     settings = state.of(state.ViewerStart).settings or {}
     return {name: value for name, value in settings.items() if name != "id"}
 

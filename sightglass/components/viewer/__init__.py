@@ -69,7 +69,7 @@ class MarkedRegion:
     """(h, w) over the whole picture, coarser than it; None for a rectangle."""
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_]:
-        """Return the area as bool (height, width), the size of the whole picture."""
+        """Return the area as bool (height, width) over the whole picture."""
         if self.painted is None:
             x0, y0, x1, y1 = (round(edge) for edge in self.xyxy)
             out = np.zeros((height, width), dtype=np.bool_)
@@ -80,7 +80,7 @@ class MarkedRegion:
 
 
 def region_of(given: object, picture_id: str, size: tuple[int, int]) -> MarkedRegion | None:
-    """Return the area that the browser says is marked; None for none, for another picture, and for nonsense.
+    """Return the browser's marked area; None if invalid or another picture's.
 
     `size` is (width, height) in original pixels.
     """
@@ -110,7 +110,7 @@ def region_of(given: object, picture_id: str, size: tuple[int, int]) -> MarkedRe
 
 
 def point_of(given: object) -> tuple[tuple[float, float] | None, int | None]:
-    """Return where the browser says it was clicked, and on which box; None for nonsense."""
+    """Return the clicked point and box; None if invalid."""
     try:
         at = (float(given["x"]), float(given["y"]))  # type: ignore[index]
         box = given["box"]  # type: ignore[index]
@@ -120,7 +120,7 @@ def point_of(given: object) -> tuple[tuple[float, float] | None, int | None]:
 
 
 def parse_place(given: object, picture_id: str, size: tuple[int, int]) -> Rect | None:
-    """Return the place, xyxy, that the browser asks about; None for none, for another picture, and for nonsense."""
+    """Return the browser's asked place, xyxy; None if invalid."""
     if not isinstance(given, dict) or given.get("picture") != picture_id:
         return None
     try:
@@ -131,7 +131,7 @@ def parse_place(given: object, picture_id: str, size: tuple[int, int]) -> Rect |
 
 
 def detail(scene: ViewerScene, given: object) -> bytes:
-    """Return a part of the picture, as fine as is sensible; empty for a part that does not exist."""
+    """Return a sharp part of the picture; empty for an invalid part."""
     if not isinstance(given, dict) or given.get("picture") != scene.picture_id:
         return b""
     height, width = scene.pixels.shape[:2]
@@ -147,7 +147,7 @@ def detail(scene: ViewerScene, given: object) -> bytes:
 
 
 def file(scene: ViewerScene, given: Any) -> bytes:
-    """Return all panels with a map as the browser shows them, at the picture's own size, as PNG or JPG; or an error.
+    """Return the mapped panels as PNG or JPG at full size.
 
     The file carries the recipe of its first map. Where the picture is visible in it, it also carries the picture: the
     JPEG it came as, if the scene has it, else one without loss.
@@ -185,7 +185,7 @@ def _file(scene: ViewerScene, request: Mapping[str, Any]) -> bytes:
 
 
 def _panel(scene: ViewerScene, panel: Pane, request: Mapping[str, Any]) -> tuple[NDArray[np.uint8], Map]:
-    """Draw a panel as on the screen: beside the plain picture, which has all boxes, it shows only the chosen ones."""
+    """Draw a panel with its boxes; beside the picture, only chosen ones."""
     settings, choice = request["settings"], int(request.get("choice") or 0)
     item = panel.maps[0] if len(panel.maps) == 1 else panel.maps[min(choice, len(panel.maps) - 1)]
     shared = raw_range(scene.panels), raw_reach(scene.panels)
@@ -300,7 +300,7 @@ def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, p
 
 
 def send_texts(view: View, texts: Sequence[str], recipes: Sequence[str | None], *, key: str) -> None:
-    """Send a sentence for each map that `viewer` has just shown, in their order: they take longer to make than maps.
+    """Send a sentence for each map of `viewer`, in their order.
 
     `recipes`: what a file of each map carries (`sightglass.export.embedded_recipe.line`).
     """
@@ -311,7 +311,7 @@ def send_texts(view: View, texts: Sequence[str], recipes: Sequence[str | None], 
 
 @st.fragment
 def _answer_requests(scene: ViewerScene, key: str) -> None:
-    """Answer the viewer's requests for finer pixels or a file, in a fragment: the page around it does not rerun."""
+    """Answer requests for pixels or a file, in a fragment."""
     requests = st.session_state.get(key) or {}
     reply = b""
     if request := requests.get("file"):

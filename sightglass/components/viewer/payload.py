@@ -195,14 +195,14 @@ def _list(panel: Pane, grids: list[Grid]) -> Json:
 
 
 def raw_range(panels: Sequence[Pane]) -> tuple[float, float] | None:
-    """Return the smallest raw value at 0 and the largest at 1 over all heatmaps: the shared scale. None without any."""
+    """Return the lowest and highest raw values of heatmaps, if any."""
     heats = [item for panel in panels for item in panel.maps if item.kind == "heat"]
     known = [raw for item in heats if (raw := _finite(item.raw))]
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 
 def raw_reach(panels: Sequence[Pane]) -> float | None:
-    """Return the largest raw value of all signed maps, whichever way: their shared scale. None without any."""
+    """Return the largest absolute raw value of signed maps, if any."""
     known = (_finite(item.raw) for panel in panels for item in panel.maps if item.kind == "signed")
     return max((max(abs(low), abs(high)) for low, high in filter(None, known)), default=None)
 
@@ -210,7 +210,7 @@ def raw_reach(panels: Sequence[Pane]) -> float | None:
 def scaling(
     item: Map, scale: str, top: float, shared: tuple[float, float] | None, reach: float | None = None
 ) -> tuple[float, float]:
-    """Return gain and offset that bring a map's values to the chosen scale, as `scaling` in draw.js does.
+    """Return gain and offset for a map's scale, as in draw.js.
 
     `shared`: as `raw_range`; `reach`: as `raw_reach`.
     """
@@ -227,12 +227,12 @@ def scaling(
 
 
 def picture(pixels: NDArray[np.uint8], name: str, file: bytes) -> bytes:
-    """Return a JPEG of a picture: the `file` that shows it where that is small enough, since encoding takes time."""
+    """Return a JPEG of a picture, its own `file` if small."""
     return (file if max(pixels.shape) <= MAX_SIDE else b"") or jpeg(pixels, MAX_SIDE, name)
 
 
 def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:
-    """Encode a picture, made smaller if it must be; cached by its name, which must change with the pixels."""
+    """Encode a picture of limited size; cached by its content's name."""
     key = ("jpeg", name, pixels.shape, max_side)
     if (encoded := _blobs.get(key)) is None:
         encoded = _encode(pixels, max_side)

@@ -53,7 +53,7 @@ Key = tuple[Any, ...]
 
 @st.cache_resource(show_spinner=False)
 def _cache() -> ByteCache[Explanation]:
-    """Explanations by everything they depend on: sessions share what is equal and nothing else."""
+    """Return the cache of explanations, shared by all sessions."""
 
     def size(explanation: Explanation) -> int:
         # A map that was once resampled to the picture's own grid stays so.
@@ -76,14 +76,14 @@ class Running:
 
 
 def is_slow(method: str) -> bool:
-    """Return whether a method runs in a thread: it runs the model many times, or belongs to a library that does."""
+    """Return whether a method is slow and runs in a thread."""
     return not METHODS[method].quick
 
 
 def explain(
     choices: Choices, explainer: Explainer, *, quiet: bool = False, wait: bool = False, **more: Any
 ) -> Explanation | None:
-    """Return the explanation of what was chosen; while a slow one is running, the unfinished one, or None.
+    """Return the chosen explanation; while a slow method runs, its partial one.
 
     `quiet`: no spinner. `wait`: the page waits, however slow the method; the result is then never None.
     """
@@ -121,7 +121,7 @@ def _explain_now(explainer: Explainer, image: Image, options: dict[str, Any]) ->
 
 
 def _finished(picture: str, model: str, key: Key) -> bool:
-    """Note the last finished explanation of a picture; return whether it is another one than before."""
+    """Remember a picture's finished explanation; return whether it is new."""
     finished = state.of(Running).finished
     changed = finished.get((picture, model)) != key
     finished[picture, model] = key
@@ -131,26 +131,26 @@ def _finished(picture: str, model: str, key: Key) -> bool:
 
 
 def before(choices: Choices) -> Explanation | None:
-    """Return the last finished explanation of the same picture by the same model, if it is still in memory."""
+    """Return the picture's last finished explanation by this model, if cached."""
     key = state.of(Running).finished.get((choices.image.sha256, choices.model.id))
     return None if key is None else _cache().get(key)
 
 
 def predict(choices: Choices, explainer: Explainer, **more: Any) -> Explanation:
-    """Return what the model says of the picture, without a map: one pass."""
+    """Return the model's predictions without a map: one pass."""
     with explanation_slot():
         return explainer(choices.image, maps=False, **choices.options | more)
 
 
 def spinner(explainer: Explainer) -> AbstractContextManager[None]:
-    """Return a spinner that names the model at work."""
+    """Return a spinner with the name of the working model."""
     return st.spinner(f"Running {explainer.model.name}…", show_time=False)
 
 
 def _in_thread(
     key: Key, choices: Choices, explainer: Explainer, options: dict[str, Any]
 ) -> tuple[Explanation | None, bool]:
-    """Return what there is so far, and whether it is finished."""
+    """Return the explanation so far and whether it is finished."""
     running = state.of(Running)
     # Nobody stopped it: its browser was away.
     if running.job is None or running.job.abandoned:
@@ -187,7 +187,7 @@ def _stop(but: Key) -> None:
 
 
 def restart_button() -> None:
-    """Draw the button that starts a stopped method again."""
+    """Draw the button for restarting a stopped method."""
     st.button("Start again", icon=":material/replay:", on_click=forget, help="Or choose a faster method.")
 
 
@@ -197,7 +197,7 @@ def forget() -> None:
 
 
 def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation, int]:
-    """Return the explanation with the wanted class among its maps, and that map's index; the first by default."""
+    """Return the explanation with a class's map, and its index."""
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     if wanted is None or wanted in labels:
         return explanation, labels.index(wanted) if wanted else 0
@@ -209,7 +209,7 @@ def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation,
 
 
 def measure_time(explanation: Explanation) -> Timing:
-    """Return how long a model takes on this picture, measured once in a session."""
+    """Return a model's time on this picture, measured once a session."""
     timings = state.of(Running).timings
     key = f"{explanation.model.id}-{explanation.evidence.resident.device}-{explanation.evidence.geometry.input}"
     if key not in timings:
@@ -235,7 +235,7 @@ class Proofs:
 
 
 def key_of(explanation: Explanation, index: int) -> Key:
-    """Return everything that the proof of a map depends on: the same class on another page is the same map."""
+    """Return all inputs of a map's proof, equal on all pages."""
     return _keys(explanation.recipe, explanation.heatmaps)[index]
 
 
@@ -246,7 +246,7 @@ def _keys(recipe: Recipe, maps: Iterable[Heatmap | SavedMap]) -> list[Key]:
 
 
 def bring(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof]) -> None:
-    """Hold the proofs of a record, so that its maps need none when they are opened elsewhere.
+    """Keep a record's proofs for its maps on other pages.
 
     Only those that a page would make in just the same way, here and now: the others would be taken for these.
     """
@@ -266,7 +266,7 @@ def _hold(key: Key, proof: Proof) -> None:
 
 
 def prove(explanation: Explanation, index: int) -> tuple[Proof | None, Job[Proof] | None]:
-    """Return the proof so far of a map, and its job, running or stopped.
+    """Return the map's proof so far and its unfinished job.
 
     Starts the job where there is none; the proof of any other map stops. Raises what went wrong in it.
     """
@@ -297,7 +297,7 @@ def prove(explanation: Explanation, index: int) -> tuple[Proof | None, Job[Proof
 
 
 def carrying(explanation: Explanation) -> Explanation:
-    """Return an explanation with those proofs of its maps that this session has whole, so that its files carry them."""
+    """Return an explanation with this session's whole proofs of its maps."""
     session_proofs = state.of(Proofs).made
     keys = _keys(explanation.recipe, explanation.heatmaps) if session_proofs else []
     finished = {i: session_proofs[key] for i, key in enumerate(keys) if key in session_proofs}
@@ -305,7 +305,7 @@ def carrying(explanation: Explanation) -> Explanation:
 
 
 def stop() -> None:
-    """Stop the proof that is in the making, and forget how far it was."""
+    """Stop the running proof and discard its progress."""
     proofs = state.of(Proofs)
     if proofs.job is not None:
         proofs.job.cancel.set()
