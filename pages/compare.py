@@ -68,7 +68,7 @@ def compare() -> None:
 
 
 def _models(chosen: ModelSpec) -> list[ModelSpec]:
-    """Choose two to four models: at first the sizes of the sidebar's family."""
+    """Choose two to four models, at first the family's sizes."""
     known, widgets, here = catalog.catalog(), st.session_state, model_picker.menu()[1]
     if url_state.memory("models-of") not in (None, chosen.family):
         widgets["models"] = _sizes(chosen)
@@ -106,7 +106,7 @@ def _sizes(chosen: ModelSpec, most: int | None = None) -> list[str]:
 
 
 def _pair(names: list[str]) -> tuple[int, int] | None:
-    """Choose two models whose difference is shown."""
+    """Choose two models for the difference map."""
     pairs = list(combinations(range(len(names)), 2))
     if not pairs:
         return None
@@ -127,7 +127,7 @@ def _pair(names: list[str]) -> tuple[int, int] | None:
 
 
 def _method(choices: Choices, models: list[ModelSpec]) -> str:
-    """Return the chosen method if it is fast and every model has it; else GradCAM, and say why."""
+    """Return the chosen method if all models have it, else GradCAM."""
     chosen = METHODS[choices.method]
     if chosen.slow:
         why = f"{chosen.name} is slow"
@@ -163,7 +163,7 @@ def _comparison(choices: Choices, models: list[ModelSpec], method: str) -> Compa
 
 
 def _of_one_target(comparison: Comparison) -> Comparison:
-    """Let the page choose what all maps are of: an answer of one of the models, or each model's own.
+    """Choose the maps' target: one answer, or each model's own.
 
     There is no choice where no two of them have a class in common.
     """

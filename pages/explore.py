@@ -114,7 +114,7 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
 
 
 def _places() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
-    """Return where the picture is, where the answers are, and what is below those.
+    """Return the places of the picture, the answers and the rest.
 
     The same for quick and slow methods: answers that are drawn again in their place do not move.
     """
@@ -123,7 +123,7 @@ def _places() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
 
 
 def _draw_stopped(choices: Choices, explainer: Explainer, before: Explanation | None) -> None:
-    """Say which map is shown after a method was stopped, and offer to stay with that or to start it again."""
+    """Name the map shown after a stop, and offer to restart."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if before is not None and before.heatmaps:
             other = METHODS[before.heatmaps[0].method]
@@ -141,7 +141,7 @@ def _draw_stopped(choices: Choices, explainer: Explainer, before: Explanation | 
 
 
 def _meanwhile(choices: Choices, label: str | None, answers: DeltaGenerator) -> None:
-    """Show the map before, dimmed, and its answers, while a slow method makes the next one."""
+    """Show the former map, dimmed, while a slow method runs."""
     before = explain_job.before(choices)
     if before is None or not before.heatmaps:
         panels.show(choices.image, [panels.plain(choices.image)], key="viewer", height=HEIGHT)
@@ -159,7 +159,7 @@ def _meanwhile(choices: Choices, label: str | None, answers: DeltaGenerator) -> 
 def _map_first(
     bar: DeltaGenerator, choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator
 ) -> None:
-    """Draw a new picture's map before everything else, since it is what a person waits for.
+    """Draw a new picture's map before everything else.
 
     Redrawing the sidebar and the list takes a browser longer than drawing a map.
     """

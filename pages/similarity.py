@@ -107,7 +107,7 @@ def similarity() -> None:
 
 
 def _able(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, str]:
-    """Return a model that compares pictures, the chosen one if it does, and a sentence if it is another."""
+    """Return a model for comparing pictures, and a sentence if another."""
     resident = explainer.resident
     if resident.adapter.has_embedding and resident.gradients:
         return choices, explainer, ""
@@ -152,7 +152,7 @@ def _cache() -> Any:
 
 
 def _rank(choices: Choices, explainer: Explainer, items: tuple[Any, ...]) -> Ranking:
-    """Return the gallery in order; kept, so that another choice of maps costs no pass."""
+    """Return the ranked gallery, cached."""
     ways = _preprocessing(choices)
     # Items have stamps: the same ones in the same order are the same gallery.
     key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(ways))
@@ -211,7 +211,7 @@ def _numbers(result: Similarity, context: Context) -> None:
 
 
 def _notes(ranking: Ranking, result: Similarity | None = None, *more: str) -> None:
-    """Draw the model's own notes, and say what stands in for a choice and which pictures were left out."""
+    """Draw the model's notes, substitutions and left-out pictures."""
     if gallery_picker.waiting():
         more = (*more, "These are the examples, until you give a picture under *Against*.")
     for note in (*filter(None, more), *(map(sentence, result.notes) if result is not None else ())):
@@ -225,7 +225,7 @@ def _notes(ranking: Ranking, result: Similarity | None = None, *more: str) -> No
 
 
 def _patches(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
-    """Draw the patches of the picture and of those that are most similar to it."""
+    """Draw the patches of the picture and of the most similar."""
     layers = tuple(choices.options.get("layers") or ())
     hits = ranking.hits[:STRIP]
     network = explainer.resident.adapter.weights_sha256, explainer.model.row

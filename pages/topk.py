@@ -77,7 +77,7 @@ def topk() -> None:
 
 
 def _panels(explanation: Explanation) -> tuple[int, int] | None:
-    """Draw the maps, and return the indices of the two that are compared, if any."""
+    """Draw the maps; return the indices of the compared two, if any."""
     panes = [Pane(maps=(panels.heat(explanation, i),)) for i in range(len(explanation.heatmaps))]
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     above = st.container()

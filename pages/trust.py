@@ -55,7 +55,7 @@ def trust() -> None:
 
 
 def _explain(choices: Choices, explainer: Explainer, title: page.Title) -> Explanation | None:
-    """Return an explanation with a map; None where the title says why there is none."""
+    """Return an explanation with a map; None after a titled reason."""
     method = METHODS[choices.method].name_for(choices.model.task)
     try:
         if explain_job.is_slow(choices.method):

@@ -49,7 +49,7 @@ def whatif() -> None:
 
 @st.fragment
 def _studio(choices: Choices, explainer: Explainer) -> None:
-    """Draw everything that follows a stroke; the page around it does not run again."""
+    """Draw the parts updated by each stroke, in a fragment."""
     title = st.container(key="whatif-headline")
     # Where it is narrow, the pictures stand side by side and the answers below them: layout.css.
     left, middle, right = st.container(key="whatif-studio").columns([3, 2, 3], gap="medium")
@@ -72,7 +72,7 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
 
 
 def _original(choices: Choices, explainer: Explainer) -> Explanation:
-    """Return the explanation of the picture as it is; without a map where that would take long."""
+    """Return the unedited picture's explanation, without a map if slow."""
     if not METHODS[choices.method].quick:
         return explain_job.predict(choices, explainer, method=choices.method)
     explanation = explain_job.explain(choices, explainer)
@@ -88,7 +88,7 @@ def _answer(
     places: tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator, DeltaGenerator],
     current: painter.Painting,
 ) -> None:
-    """Draw what the model says of the edited picture: first the numbers, then the map, which takes longer."""
+    """Draw the edited picture's numbers first, then its slower map."""
     title, middle, right, below = places
     edit = edits.parse(current.edit)
 
@@ -122,7 +122,7 @@ def _answer(
 
 
 def _with_map(original: Explanation, after: Explanation, differences: Sequence[Change]) -> Explanation:
-    """Return the explanation of the edited picture with one map, of what the original's first answer was, if any."""
+    """Return the edit's explanation with the original first answer's map, if any."""
     if not METHODS[after.options.method or after.model.method].quick:
         return after
     if not original.predictions:
@@ -155,7 +155,7 @@ def _map(original: Explanation, after: Explanation, differences: Sequence[Change
 
 
 def _files(edited: Explanation, slide: slides.Draft | None) -> None:
-    """Draw what can be done with the edited picture."""
+    """Draw the actions for the edited picture."""
     image = edited.image
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
@@ -179,7 +179,7 @@ def _take(image: Image) -> None:
 
 
 def _rows(edited: Explanation, look: Look) -> list[Files]:
-    """Return what Export offers: the picture alone, and what there is of its map."""
+    """Return the export files: the picture alone and its map's."""
     image = edited.image
     name = f"{image.name.rsplit('.', 1)[0]}.png"
     about = "The picture as the model was given it, without a map."

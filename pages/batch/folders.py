@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def describe_left_out(job: BatchJob) -> str:
-    """Say which folders' pictures are not counted; empty where all are, or there are none."""
+    """Describe the uncounted folders; empty for none."""
     folders = _find(job)
     if folders and not any(match.classes for match in folders):
         return "No folder name matches a class of this model."
@@ -57,7 +57,7 @@ def _read_labels(folder: Path) -> GroundTruth | None:
 
 
 def draw(job: BatchJob) -> None:
-    """Draw which class each label of a run counts as, and the way to correct it; nothing without labels."""
+    """Draw the labels' classes and their correction; nothing without labels."""
     matches, folder = _find(job), job.plans[0].folder
     from_file = _read_labels(folder) is not None
 
@@ -78,7 +78,7 @@ def draw(job: BatchJob) -> None:
 
 
 def draw_before(source: Source, choices: Choices, explainer: Explainer, folder: Path | None) -> None:
-    """Draw the same for pictures that are only chosen; `folder`: of an earlier run with the same choices."""
+    """Draw the same for chosen pictures; `folder`: of an earlier equal run."""
     counts = Counter(item.label for item in source.items if item.label)
     known, truth = _find_known(choices, explainer), state.of(ChosenLabels).truth
     if not known or not (counts or truth):
@@ -96,13 +96,13 @@ def draw_before(source: Source, choices: Choices, explainer: Explainer, folder: 
 
 
 def _said(known: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return what was said before the run, as far as this model knows the classes."""
+    """Return the matches chosen before the run, for known classes."""
     classes = {*known}
     return {name: named for name, named in state.of(Batch).matches.items() if classes.issuperset(named)}
 
 
 def keep(choices: Choices, explainer: Explainer, folder: Path) -> None:
-    """Write what was said before the run beside where its table will be."""
+    """Write the matches chosen before the run into its folder."""
     if matches := _said(_find_known(choices, explainer)):
         try:
             labels.correct(folder, matches)
@@ -112,7 +112,7 @@ def keep(choices: Choices, explainer: Explainer, folder: Path) -> None:
 
 
 def _find_known(choices: Choices, explainer: Explainer) -> tuple[str, ...]:
-    """Return the classes that the model knows, with the words it was given; none of a model that gives numbers."""
+    """Return the model's classes, prompts included; none for numbers."""
     if task_of(explainer.model).measures:
         return ()
     prompts = {name: value for name, value in choices.options.items() if name in ("vocabulary", "examples")}
@@ -130,7 +130,7 @@ def _draw(
     *,
     from_file: bool = False,
 ) -> None:
-    """Draw the matches; `from_file`: of labels that a person gave, not of folders."""
+    """Draw the matches; `from_file`: of given labels, not of folders."""
     if not matches:
         return
     counted, total = (
@@ -166,7 +166,7 @@ def _correct(
     *,
     from_file: bool,
 ) -> None:
-    """Draw the choice of a label and of the classes that it counts as."""
+    """Draw the choice of a label and its classes."""
     known = sorted({*known, *(name for chosen in matches.values() for name in chosen.classes)})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox(

@@ -67,7 +67,7 @@ NEEDED = {"apart": "disagreement", "unproved": "verdict", "unsealed": "seal"}
 
 
 def draw(job: BatchJob) -> None:
-    """Draw the pictures under their maps, filtered and sorted, a page at a time."""
+    """Draw the pictures' maps, filtered and sorted, one page at a time."""
     frame = frame_of_job(job)
     orders, only = _list_orders(job, frame), {"all": "All"}
     for name, label in ONLY.items():
@@ -132,7 +132,7 @@ def draw(job: BatchJob) -> None:
 
 
 def first_order(job: BatchJob, found: Frame) -> str:
-    """Return the order in which a run's pictures are shown at first."""
+    """Return the first order of a run's pictures."""
     orders = _list_orders(job, found)
     return next(name for name in ("unsure", "iou", "error", "smallest", "source") if name in orders)
 
@@ -148,7 +148,7 @@ def _list_orders(job: BatchJob, frame: Frame) -> dict[str, str]:
 
 
 def _choose_tag(job: BatchJob) -> str | None:
-    """Draw the choice of a tag, where there are any."""
+    """Draw the choice of a tag, if there are any."""
     counts = {name: len(tagged) for name, tagged in labels.read_tags(job.plans[0].folder).items()}
     if not counts:
         return None
@@ -163,7 +163,7 @@ def _choose_tag(job: BatchJob) -> str | None:
 
 
 def draw_slide_button(job: BatchJob) -> None:
-    """Draw *Add to deck* for the run: its numbers with the ticked pictures, else with the first ones of the gallery."""
+    """Draw *Add to deck* for the run's ticked or first pictures."""
 
     def draft(_look: Look) -> Scene:
         return _make_run_slide(job)
@@ -198,7 +198,7 @@ def _make_run_slide(job: BatchJob) -> Scene:
 
 
 def draw_tick(picture: str, where: str) -> None:
-    """Draw the box that selects a picture; the same picture may be shown in several places."""
+    """Draw a picture's tick box, also if shown in several places."""
     key = f"pick-{where}-{picture}"
     st.session_state[key] = picture in state.of(Batch).selected
     st.checkbox(
@@ -220,7 +220,7 @@ def _toggle(picture: str) -> None:
 
 
 def actions(job: BatchJob, shown: Sequence[str]) -> None:
-    """Draw what can be done with the selected pictures; `shown`: those that are below."""
+    """Draw the actions for selected pictures; `shown`: those below."""
     batch, folder = state.of(Batch), job.plans[0].folder
     rows = frame_of_job(job).set_index("picture", drop=False)
     # Of another run they are none of these.
@@ -384,7 +384,7 @@ def _tile(job: BatchJob, row: Json, name: str, where: str, order: str, scores: t
 
 
 def _more(row: Json, order: str) -> str:
-    """Return the number that a picture is sorted by, its label if the answer differs, and its tags."""
+    """Return a picture's sort value, differing label and tags."""
     parts = []
     value = row.get(analysis.ORDERS[order][0]) if order in NUMBERS else None
     if value is not None and value == value:
@@ -399,7 +399,7 @@ def _more(row: Json, order: str) -> str:
 
 
 def _keep(job: BatchJob, row: Json) -> None:
-    """Save a picture to History in a button's callback, explained again from its recipe."""
+    """Explain a picture from its recipe and save it, in a callback."""
     item = job.find_item(row["picture"])
     if item is None:
         _say_missing(row)
@@ -425,7 +425,7 @@ def _take(job: BatchJob, row: Json) -> None:
 
 
 def _say_missing(row: Json) -> None:
-    """Say that a picture is not where it was when the run began."""
+    """Report a picture moved since the start of the run."""
     state.of(Pictures).problem = f"{row['picture']} is not there any more: put it back, or choose other pictures."
 
 
@@ -440,7 +440,7 @@ def draw_groups(groups: Sequence[Group], caption: Callable[[Group], str]) -> Non
 
 
 def describe_group(group: Group, *, right: bool = False) -> str:
-    """Return the name of a group, how many pictures it has, and their mean score."""
+    """Return a group's name, number of pictures and mean score."""
     name = f"{escape(group.name)}, right" if right else f"**{escape(group.name)}**"
     mean = float(group.frame["predicted_score"].mean())
     spec = catalog.catalog().get(group.frame["model"].iloc[0])

@@ -121,7 +121,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
 
 
 def _count_done(source: Source, choices: Choices, *, prove: bool) -> int:
-    """Return how many of these pictures an earlier run with the same choices has done, also one that was killed."""
+    """Return the number of pictures finished by an earlier equal run."""
     if (folder := _folder_of(source, choices, prove=prove)) is None:
         return 0
     if not (changed := state.modified(folder / journal.NAME)):
@@ -131,7 +131,7 @@ def _count_done(source: Source, choices: Choices, *, prove: bool) -> int:
 
 
 def _folder_of(source: Source, choices: Choices, *, prove: bool) -> Path | None:
-    """Return where the results of these choices go, or are; None for uploads, which have no lasting place."""
+    """Return the folder of these choices' results; None for uploads."""
     if not source.path:
         return None
     return folder_for(source, choices.model.id, {"method": choices.method, **choices.options}, Path(), prove=prove)
@@ -226,7 +226,7 @@ def _again(job: BatchJob) -> None:
 
 
 def _anew(job: BatchJob, choices: Choices) -> None:
-    """Offer to explain the same pictures with the sidebar's choices, if they have changed."""
+    """Offer to explain the pictures again after changed choices."""
     first, *more = job.plans
     if (choices.model.id, {"method": choices.method, **choices.options}) == (first.model, first.options):
         return
@@ -242,7 +242,7 @@ def _anew(job: BatchJob, choices: Choices) -> None:
 
 
 def _test_these(job: BatchJob) -> None:
-    """Offer to prove, and to seal, the maps of a run that was made without."""
+    """Offer to test the maps of a run made without tests."""
     first, spec = job.plans[0], catalog.catalog().get(job.plans[0].model)
     help = f"Explain the same pictures again in the same way, and prove each map. {COST}"
     if (

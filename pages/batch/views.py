@@ -43,7 +43,7 @@ COLUMNS = (
 
 
 def classes(job: BatchJob) -> None:
-    """Draw where the model looks for each class, on average."""
+    """Draw the mean map of each class."""
     frame = frame_of_job(job)
     by = "predicted"
     if frame["labelled"].notna().any():
@@ -89,7 +89,7 @@ def odd(job: BatchJob) -> None:
 
 
 def mostly(group: analysis.Group) -> str:
-    """Say what most pictures of a group are called, or that no answer is in the majority."""
+    """Name the label of most pictures in a group, if any."""
     counts = group.frame["predicted"].value_counts()
     if not len(counts):
         return "mostly nothing"
@@ -126,13 +126,13 @@ def table(job: BatchJob) -> None:
 
 
 def _records(frame: DataFrame) -> list[Json]:
-    """Return a table's rows, with None for what is missing."""
+    """Return a table's rows, with None for missing values."""
     whole = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in whole.to_dict("records")]
 
 
 def downloads(job: BatchJob) -> None:
-    """Draw the menu of downloads: tables, and an archive that is made when it is requested."""
+    """Draw the menu of downloads; the archive is made on request."""
     with st.popover("Download", icon=":material/download:", help="The table, or everything as one archive."):
         first, second, _ = table_key(job)
         if second is not None:
@@ -185,7 +185,7 @@ def line(job: BatchJob) -> None:
 
 
 def draw(job: BatchJob) -> None:
-    """Draw what is mistaken for what, and the numbers of each class."""
+    """Draw the confusions and the numbers of each class."""
     data = frame_of_job(job)
     frame = accuracy.of_frame(data)
     if frame is None and (evaluated := load(job)) is not None:
@@ -220,7 +220,7 @@ def draw(job: BatchJob) -> None:
 
 
 def _draw_classes(evaluated: EvaluationSummary) -> None:
-    """Draw the average precision of each class of labelled boxes, or the IoU of each class of a segmentation."""
+    """Draw each class's average precision, or IoU for segmentation."""
     head, listed = evaluated.class_columns, evaluated.list_classes()
     height = min(420, ROW * (len(listed) + 1) + 2)
     if task_of(evaluated.task).gives_pixels:
@@ -271,7 +271,7 @@ def _draw_confusions(job: BatchJob, frame: Any, matrix: ConfusionMatrix) -> None
 
 
 def _draw_matrix(matrix: ConfusionMatrix) -> tuple[str, str]:
-    """Draw the matrix, and return the true class and the answer of the chosen cell: at first the most wrong answers."""
+    """Draw the matrix; return the chosen cell's true class and answer."""
     import pandas as pd
 
     signs = [
@@ -310,7 +310,7 @@ def _find_worst(matrix: ConfusionMatrix) -> tuple[int, int]:
 
 
 def draw_fit(job: BatchJob) -> bool:
-    """Draw how well a run fits its labels; return False for a run without labels."""
+    """Draw the fit to the labels; return False without labels."""
     evaluated = load(job)
     if evaluated is None:
         return False
@@ -325,7 +325,7 @@ def draw_fit(job: BatchJob) -> bool:
 
 
 def load(job: BatchJob) -> EvaluationSummary | None:
-    """Return the summary of the first run; None of one whose labels are its folders, or that has none."""
+    """Return the first run's summary; None without labels from a file."""
     folder = job.plans[0].folder
     try:
         masked = folder / pixels.FILE

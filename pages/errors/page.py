@@ -91,7 +91,7 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
 
 
 def _choose(run: LabelledRun) -> tuple[str, str]:
-    """Draw the choice of a type and of a class; return them, `ALL` and an empty text for all."""
+    """Draw and return the type and class; `ALL`, empty: all."""
     groups = sorted((kind for kind in run.report.types if kind.count), key=lambda kind: -kind.count)
     kinds = {ALL: f"All {len(run.report.errors):,}"} | {group.id: f"{group.name} {group.count:,}" for group in groups}
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -129,7 +129,7 @@ def _draw_actions(run: LabelledRun) -> None:
 
 
 def make_slide(run: LabelledRun, _look: Look) -> Scene:
-    """Return the slide of the headline, with errors of the chosen type and class."""
+    """Return the headline's slide with errors of the chosen kind."""
     report = run.report
     rows = report.select(str(url_state.memory(TYPE) or ALL), str(url_state.memory(CLASS) or ""))
     pictures = []

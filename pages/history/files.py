@@ -42,13 +42,13 @@ def files(record: Record) -> tuple[Image, tuple[SavedMap, ...]]:
 
 
 def pair(record: Record) -> Similarity:
-    """Return the comparison of a record of two pictures, cached: it never changes."""
+    """Return the comparison of a record of two pictures, cached."""
     store = history_store.store()
     return _pairs.get_or_make((str(store.folder), record.id), lambda: store.similarity(record))
 
 
 def render_pair(id: str) -> bytes:
-    """Return both pictures of a record under their maps, with the score, as a JPEG."""
+    """Return both pictures of a record with maps as a JPEG."""
     return next(
         data
         for name, data in similarity_files.of_similarity(pair(history_store.store().get(id)), None)
@@ -71,14 +71,14 @@ _pairs: ByteCache[Similarity] = ByteCache(
 
 
 def mark(id: str, index: int) -> bytes:
-    """Return the picture under the map with its marks, in full size, as a PNG that carries the recipe."""
+    """Return the marked map in full size, as PNG with recipe."""
     record = history_store.store().get(id)
     image, maps = files(record)
     return export.mark(record, image, maps[index], index)
 
 
 def archive(ids: Sequence[str]) -> bytes:
-    """Return a zip with a folder per record: picture, raw maps, numbers and notes, and the map with its marks."""
+    """Return a zip with a folder of all files per record."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, data in history_store.store().export(ids):
@@ -115,7 +115,7 @@ def _overlay(record: Record, index: int, *, dark: bool) -> NDArray[np.uint8]:
 
 @st.fragment
 def marking(id: str, index: int) -> None:
-    """Draw the map to annotate: a fragment, since marks are saved without the page around it."""
+    """Draw the map for annotation, in a fragment."""
     record = history_store.store().get(id)
     dark = st.context.theme.type == "dark"
     if state.of(AnnotatedRecord).of != (id, index, dark):
@@ -149,7 +149,7 @@ def marking(id: str, index: int) -> None:
 
 
 def _save(record: Record, opened: AnnotatedRecord, sent: Sequence[Any]) -> Record:
-    """Save a step of this browser; raises Problem if it cannot be read."""
+    """Save a step of this browser; raise Problem if invalid."""
     try:
         marks = tuple(
             history.Mark(kind=raw["kind"], points=tuple(map(tuple, raw["points"])), text=raw["text"], ink=raw["ink"])

@@ -71,7 +71,7 @@ def _open(id: str) -> None:
 
 
 def _apart(a: Record, b: Record) -> tuple[str, str]:
-    """Return the shortest names that tell them apart: for one family their sizes."""
+    """Return the shortest distinguishing names: for one family their sizes."""
     specs = [catalog.catalog().get(record.model) for record in (a, b)]
     if specs[0] and specs[1] and specs[0].family == specs[1].family and specs[0].size != specs[1].size:
         return specs[0].size or a.model, specs[1].size or b.model
@@ -165,7 +165,7 @@ def show_pictures(record: Record) -> None:
 
 
 def _ranking(record: Record) -> None:
-    """Draw the gallery that the second picture is of, as it was ranked."""
+    """Draw the saved ranking of the second picture's gallery."""
     if (ranked := record.pair) is None or not ranked.ranking:
         return
     with st.expander(f"Rank {ranked.rank} of {plural(len(ranked.ranking), 'picture')}"):

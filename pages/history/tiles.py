@@ -54,7 +54,7 @@ class Clicked:
 
 
 def grid(tiles: Sequence[Tile], pictures: Sequence[bytes], *, turn: str, key: str) -> Clicked:
-    """Draw the grid; `pictures`: a JPEG each, or empty. A new `turn` clears the selection."""
+    """Draw the grid of JPEG `pictures`; a new `turn` clears the selection."""
     data = pack(tiles, pictures, turn)
     result = _component(key=key, data=data, on_open_change=no_callback, on_chosen_change=no_callback)
     sent = result.chosen if isinstance(result.chosen, dict) and result.chosen.get("turn") == turn else {}
@@ -77,7 +77,7 @@ MAX_EXPORT = 250_000_000
 
 
 def draw(found: SearchResult, head: Any, *, narrowed: bool) -> None:
-    """Draw the records that were found, and in `head` what can be done with those that are ticked."""
+    """Draw the found records, and the ticked ones' actions in `head`."""
     browsing = state.of(Browsing)
     tiles, pictures = [], []
     for record in found.records:
@@ -109,7 +109,7 @@ def draw(found: SearchResult, head: Any, *, narrowed: bool) -> None:
 
 
 def _export(records: list[Record], label: str) -> None:
-    """Draw the download of these records as an archive, which is made when it is requested."""
+    """Draw the download of records as an archive made on request."""
     if not records:
         return
     total = sum(record.bytes for record in records)
@@ -128,7 +128,7 @@ def _export(records: list[Record], label: str) -> None:
 
 
 def _hidden(id: str) -> Record | None:
-    """Return a selected record that is not shown now; None if it was deleted."""
+    """Return a selected record not shown now; None if deleted."""
     try:
         return history_store.store().get(id)
     except Problem:
@@ -203,7 +203,7 @@ def _tile(record: Record) -> Tile:
 
 
 def _describe(record: Record) -> tuple[str, str, str]:
-    """Return the label of a record of one picture, its score, and what found it."""
+    """Return a record's label, score and method."""
     first, task = next(iter(record.predictions), None), task_of(record.task)
     label = record.label or (first.label if first else "nothing found")
     boxes = sum(prediction.box is not None for prediction in record.predictions)

@@ -156,12 +156,12 @@ def _size(spec: ModelSpec, *, present: bool) -> str:
 
 
 def _record(spec: ModelSpec, known: Mapping[str, Reliability]) -> str:
-    """Return what tests on drawn scenes found about a model's default method."""
+    """Return the default method's reliability on drawn scenes."""
     return f"{METHODS[spec.method].name}. {known[spec.method].sentence}" if spec.method in known else ""
 
 
 def _actions(spec: ModelSpec, *, loaded: bool, present: bool, added: bool) -> None:
-    """Draw what can be done with the chosen model."""
+    """Draw the actions for the chosen model."""
     shelf = state.of(Shelf)
 
     def fetch() -> None:

@@ -80,7 +80,7 @@ def _noting_problems() -> Iterator[None]:
 
 
 def _button(label: str, icon: str, key: str, act: Callable[[], object], help: str, **more: Any) -> None:
-    """Draw a button whose Problem the page shows."""
+    """Draw a button and show its Problem on the page."""
 
     def do() -> None:
         with _noting_problems():
@@ -169,7 +169,7 @@ def _upload() -> None:
 
 
 def _card(deck: Deck) -> None:
-    """Draw a deck with the button that opens it."""
+    """Draw a deck with its open button."""
     if picture := next(filter(None, map(_small, deck.slides[:3])), b""):
         st.image(picture, width="stretch", alt=f"A slide of {deck.title}")
     if deck.ready:
@@ -182,7 +182,7 @@ def _card(deck: Deck) -> None:
 
 
 def _ready_card(name: str) -> None:
-    """Draw a packaged deck that nobody opened here yet, with the button that adds it to the decks."""
+    """Draw a packaged deck with the button for adding it."""
     title, about = READY[name]
     page.draw_example_badge()
     st.markdown(f"**{title}**")
@@ -192,7 +192,7 @@ def _ready_card(name: str) -> None:
 
 
 def _small(slide: Slide) -> bytes:
-    """Return a slide's small picture; empty where it cannot be read."""
+    """Return a slide's thumbnail; empty if unreadable."""
     try:
         return _decks().thumbnail(slide)
     except Problem:
@@ -236,7 +236,7 @@ def _leave() -> None:
 
 
 def _play(deck: Deck) -> None:
-    """Draw the whole deck, from the slide that the address names."""
+    """Draw the whole deck, from the address's slide."""
     first = st.query_params.get(PLAY, "")
     start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.shown) - 1))
 
@@ -249,7 +249,7 @@ def _play(deck: Deck) -> None:
 
 
 def _draw_actions(deck: Deck) -> None:
-    """Draw what presents, exports, extends, renames and deletes the deck."""
+    """Draw the deck's actions: present, export, extend, rename, delete."""
     if deck.shown:
         ids = [slide.id for slide in deck.shown]
         chosen = state.of(Editing).slide
@@ -286,7 +286,7 @@ def _delete(id: str) -> None:
 
 
 def _draw_export(deck: Deck) -> None:
-    """Draw the files of a deck, each made when its button is pressed."""
+    """Draw the deck's files, each made on request."""
     with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
         make: Callable[[], bytes] = partial(archive.of, _decks(), deck)
         help = "One file that Present opens on another machine, with everything that is drawn."
@@ -299,7 +299,7 @@ def _draw_export(deck: Deck) -> None:
 
 
 def _draw_new_slides(deck: Deck) -> None:
-    """Draw the menu that adds a slide at the end."""
+    """Draw the menu for adding a last slide."""
     with st.popover("Add a slide", icon=":material/add:", key="deck-add", help="A slide of words or of your pictures."):
         with st.container(horizontal=True):
             for kind, (label, title, text, help) in WORDS.items():
@@ -322,7 +322,7 @@ def _draw_new_slides(deck: Deck) -> None:
 
 
 def _of_pictures(files: Sequence[tuple[str, bytes]]) -> Scene:
-    """Return a slide of a picture, or of several side by side; raise a Problem for a file that is none."""
+    """Return a slide of pictures; raise Problem for another file."""
     images = [Image.open(data, name=name) for name, data in files[:MAX_PICTURES]]
     if len(images) == 1:
         return making.scene(images[0], (), title="", sentence="")
@@ -331,7 +331,7 @@ def _of_pictures(files: Sequence[tuple[str, bytes]]) -> Scene:
 
 
 def _draw_undo(deck: Deck) -> None:
-    """Offer to bring back the slide that was deleted last."""
+    """Offer to restore the last deleted slide."""
     removed = state.of(Editing).removed
     if removed is None or removed.deck != deck.id:
         return
@@ -355,7 +355,7 @@ def _draw_empty() -> None:
 
 
 def _draw_strip(deck: Deck, chosen: Slide) -> None:
-    """Draw the slides small, each with the button that opens it."""
+    """Draw the slides' thumbnails, each with its open button."""
     for number, slide in enumerate(deck.slides, 1):
         if picture := _small(slide):
             st.image(picture, width="stretch", alt=f"Slide {number}")
@@ -366,7 +366,7 @@ def _draw_strip(deck: Deck, chosen: Slide) -> None:
 
 
 def _draw_slide(deck: Deck, slide: Slide) -> None:
-    """Draw one slide large, with its texts and what can be done with it."""
+    """Draw one slide large, with its texts and actions."""
     decks, number, ids = _decks(), deck.slides.index(slide) + 1, [slide.id for slide in deck.slides]
     texts = (slide.title, slide.sentence, slide.notes)
     key = (str(history_store.store().folder), slide.id, deck.theme, number, *texts, slide.view)

@@ -69,7 +69,7 @@ def _choose() -> None:
 
 
 def _draw(job: ScoreJob, title: DeltaGenerator) -> None:
-    """Draw a job: how far it is, why it failed, or its scorecard."""
+    """Draw a job's progress, failure or scorecard."""
     if not job.finished():
         title.markdown(f"## Which can be shipped: {listing([*job.plan.models])}?")
         background.progress(job, help="Nothing is shown of a scorecard that was stopped.", estimate=True)
@@ -133,7 +133,7 @@ def _draw_card(job: ScoreJob, scores: Scorecard, title: DeltaGenerator) -> None:
 
 
 def _draw_pareto(card: Scorecard) -> None:
-    """Draw each model's AP or accuracy over its time, with intervals; a line joins those that none beats in both."""
+    """Draw score over time with intervals; join the Pareto-optimal models."""
     import pandas as pd
     import plotly.express as px
 
@@ -186,7 +186,7 @@ def _draw_pareto(card: Scorecard) -> None:
 
 
 def _choose_card(scores: Scorecard) -> Scorecard:
-    """Draw the tolerance and the model to replace, and return the scorecard with these."""
+    """Draw tolerance and replaced model; return the scorecard with these."""
     tolerance = url_state.widget(
         st.number_input,
         "Tolerance, points",
@@ -220,7 +220,7 @@ def _choose_card(scores: Scorecard) -> Scorecard:
 
 
 def _choose_pair(card: Scorecard) -> Verdict:
-    """Draw the choice of the model that may take the other's place, and return its verdict."""
+    """Draw the choice of the replacing model; return its verdict."""
     assert card.verdict is not None
     by_name = {verdict.first.model: verdict for verdict in card.verdicts}
     name = url_state.widget(

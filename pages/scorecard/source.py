@@ -99,7 +99,7 @@ WAYS = {"now": "Run the models now", "runs": "Runs with labels"}
 
 
 def choose() -> ScorePlan | None:
-    """Draw the choice of what to score, models or stored runs, and return it; None until it is complete."""
+    """Draw and return the models or runs to score; None if incomplete."""
     way = url_state.widget(
         st.segmented_control,
         "Answers",
@@ -158,7 +158,7 @@ def _choose_runs() -> ScorePlan | None:
 
 
 def list_problems(sentences: Sequence[str]) -> None:
-    """Draw what does not count, and why; nothing where all counts."""
+    """Draw the excluded pictures with reasons; nothing if none."""
     if not sentences:
         return
     with st.expander(f"{plural(len(sentences), 'line')} or pictures do not count", icon=":material/broken_image:"):

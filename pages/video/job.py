@@ -105,12 +105,12 @@ class ClipFolder:
         _OPEN.add(self)
 
     def begin(self, plan: ClipPlan) -> None:
-        """Note what is made of the clip, so that it can go on."""
+        """Save the clip's plan for resuming."""
         facts = {"name": plan.source.name, "model": plan.model, "options": plan.options, "results": plan.folder.name}
         write_file(self.path / PLAN, to_json(facts | {"settings": asdict(plan.settings)}).encode())
 
     def results(self) -> Path:
-        """Return a new folder of results, which need not exist yet."""
+        """Return the path of a new results folder."""
         return self.path / f"results-{1 + sum(path.name.startswith('results-') for path in self.path.iterdir())}"
 
 
@@ -127,7 +127,7 @@ class LeftClip:
 
 
 def new() -> ClipFolder:
-    """Return a new folder; where the chosen place cannot be written, a temporary one, which goes with this process."""
+    """Return a new folder; a temporary one if the place is read-only."""
     try:
         base = _base()
         base.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def new() -> ClipFolder:
 
 
 def find_left() -> list[LeftClip]:
-    """Return the current person's clips that a server left behind, the latest first; delete what is of no use."""
+    """Return the person's unfinished clips, latest first; delete useless ones."""
     clips = []
     for path in _base().glob("clip-*"):
         try:
@@ -154,7 +154,7 @@ def find_left() -> list[LeftClip]:
 
 
 def take(one: LeftClip) -> tuple[ClipFolder, ClipPlan] | None:
-    """Return the folder and the plan of one; None where another session was quicker, or it is gone."""
+    """Return a clip's folder and plan; None if taken or gone."""
     try:
         folder = ClipFolder(one.path)
     except (Timeout, OSError):
@@ -168,7 +168,7 @@ def _base() -> Path:
 
 
 def _read_plan(path: Path) -> ClipPlan | None:
-    """Return the plan in a folder; None without one that can be used."""
+    """Return the plan in a folder; None without a usable one."""
     try:
         facts = json.loads((path / PLAN).read_text(encoding="utf-8"))
         chosen = TypeAdapter(video.Settings).validate_python(facts["settings"])
@@ -188,7 +188,7 @@ def _delete(lock: FileLock, remove: Callable[[], object]) -> None:
 
 @atexit.register
 def _leave() -> None:
-    """Delete the folders with which nothing could go on."""
+    """Delete the folders without a plan."""
     for folder in list(_OPEN):
         if not (folder.path / PLAN).exists():
             folder.delete()
@@ -213,7 +213,7 @@ class ClipJob(Task[ClipStatus]):
     """One run over a clip."""
 
     def __init__(self, plan: ClipPlan, folder: ClipFolder | None = None, *, done: bool = False) -> None:
-        """`folder`: that of an uploaded clip and its results, which lives as long as this object.
+        """Create a job; `folder`: an uploaded clip's, kept as long.
 
         `done`: a finished run, whose result is read.
         """
@@ -247,7 +247,7 @@ def open_example() -> ClipJob:
 
 
 def running(name: str) -> ClipJob | None:
-    """Return the current person's run in a folder of this name, while any session has it."""
+    """Return the person's run in a folder of this name, if any."""
     return _RUNS.get((users.owner(), name))
 
 
@@ -310,7 +310,7 @@ BEFORE, AFTER = 1.0, 3.0
 
 
 def draw(job: ClipJob, *, key: str) -> None:
-    """Draw the player and what is under it."""
+    """Draw the player and its timeline."""
     summary, start = job.summary, job.plan.settings.start
     changed = summary.clip.stat().st_mtime_ns
     about = _about(str(summary.clip), changed)
@@ -351,7 +351,7 @@ def draw(job: ClipJob, *, key: str) -> None:
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def _about(path: str, changed: int) -> About:
-    """Return what a drawn clip says of itself; read again when the file has changed."""
+    """Return a drawn clip's properties, read again after changes."""
     del changed
     return video_clip.Clip(path).about
 
@@ -363,7 +363,7 @@ def _curves(folder: str, seconds: float, start: float, changed: int) -> tuple[An
 
 
 def _open(plan: ClipPlan, at: float, to: str) -> None:
-    """Open the frame at a time of the drawn clip on another page."""
+    """Open the drawn clip's frame on another page."""
     try:
         image = frame(plan, at)
     except Problem as problem:
@@ -374,7 +374,7 @@ def _open(plan: ClipPlan, at: float, to: str) -> None:
 
 
 def frame(plan: ClipPlan, seconds: float) -> Image:
-    """Return the frame of the clip itself at a time of the drawn one; raise ImageProblem where it cannot be read."""
+    """Return the original frame at a time; raise ImageProblem if unreadable."""
     clip = video_clip.Clip(plan.source.file, plan.source.name)
     at = plan.settings.start + seconds
     picture = clip.at(at)
@@ -384,7 +384,7 @@ def frame(plan: ClipPlan, seconds: float) -> Image:
 
 
 def draw_slide_button(job: ClipJob) -> None:
-    """Draw the button that makes a slide of the clip."""
+    """Draw the button for the clip's slide."""
 
     def slide(_look: object) -> Scene:
         words = f"Where a model looked in {job.plan.source.name}, frame by frame."
@@ -428,7 +428,7 @@ def downloads(job: ClipJob, *, key: str) -> None:
 
 
 def film_moment(path: Path, at: float) -> bytes:
-    """Return the film around a time of a drawn clip, as a GIF."""
+    """Return a GIF of the clip around a time."""
     film = path.with_name(f"moment-{round(at * 1000)}.gif")
     if not film.exists():
         write.film(path, film, "gif", (at - BEFORE, at + AFTER))

@@ -83,7 +83,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
 
 
 def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
-    """Draw the choice of a clip and, until there is one, the example."""
+    """Draw the choice of a clip and the example until then."""
     if not task_of(explainer.model).names_classes:
         top.markdown("## A clip, frame by frame")
         raise ModelProblem(
@@ -148,7 +148,7 @@ def _upload() -> ClipSource | None:
 
 
 def _about(source: ClipSource) -> str:
-    """Return `640 × 480 pixels, 12 s, with sound`; raise ImageProblem for what is no video."""
+    """Return `640 × 480 pixels, 12 s, with sound`; raise ImageProblem otherwise."""
     about = clip.Clip(source.file, source.name).about
     long = f", {about.seconds:.0f}{NBSP}s" if about.seconds >= 1 else ""
     return f"{pixels(about.width, about.height)} pixels{long}, {'with' if about.sound else 'without'} sound"
@@ -167,7 +167,7 @@ def _write(file: Any) -> ClipSource:
 
 
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:
-    """Choose what is made of the clip, and the class that is followed."""
+    """Choose the clip's settings and the followed class."""
     target = st.selectbox(
         "Follow",
         # Not None: a menu would show that as no choice yet.
@@ -183,7 +183,7 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
 
 
 def _trim(source: ClipSource, settings: Settings) -> Settings:
-    """Choose a part of the clip on its timeline, shown playing, and return the settings with it."""
+    """Choose a part of the clip on its timeline; return the settings."""
     start, end = settings.start, settings.end
     if (ends := _length(source)) is not None:
         start, last = st.slider(
@@ -207,13 +207,13 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
 
 
 def _length(source: ClipSource) -> float | None:
-    """Return a clip's seconds, rounded up to a step; None where its file does not say, or is too short to cut."""
+    """Return a clip's seconds, rounded up; None if unknown or short."""
     seconds = clip.Clip(source.file, source.name).about.seconds
     return round(math.ceil(seconds / STEP) * STEP, 1) if seconds > STEP else None
 
 
 def _over_time() -> tuple[int, float, str]:
-    """Choose which frames the model looks at, how maps are smoothed, and their scale."""
+    """Choose the explained frames, the smoothing of maps and their scale."""
     interval = url_state.widget(
         st.selectbox,
         "Look at",
@@ -266,12 +266,12 @@ def _run(plan: ClipPlan, folder: ClipFolder | None) -> None:
 
 
 def _address(job: ClipJob | None) -> None:
-    """Name the session's run in the address, so that a page that is loaded again finds it."""
+    """Name the session's run in the address, for reloads."""
     url_state.write("clip", job.folder.path.name if job is not None and job.folder is not None else None)
 
 
 def _last_clips() -> None:
-    """Offer the clip that was left last, and those that the server left behind when it ended."""
+    """Offer the last clip and those of a stopped server."""
     video = state.of(Video)
     if (before := video.before) is not None:
         show, delete = _offer(
@@ -295,7 +295,7 @@ def _last_clips() -> None:
 
 
 def _offer(words: str, key: str, *, done: bool = True) -> tuple[bool, bool]:
-    """Draw what there is of a clip; return whether to show it, or to go on, and whether to delete it."""
+    """Draw a clip's actions; return whether to show and to delete it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/{'movie' if done else 'restore'}: {words}", width="content")
         show = st.button(
@@ -326,7 +326,7 @@ def _another() -> None:
 
 
 def _anew(job: ClipJob, choices: Choices) -> None:
-    """Offer to explain the same clip with the sidebar's choices, if they have changed."""
+    """Offer to explain the clip again after changed choices."""
     before = {name: value for name, value in job.plan.options.items() if name != "targets"}
     if (choices.model.id, {"method": choices.method, **choices.options}) == (job.plan.model, before):
         return
