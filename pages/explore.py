@@ -247,7 +247,7 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
 
 
 def _actions(explanation: Explanation, index: int) -> None:
-    """Draw what can be done with the map: in sight beside the picture, before what is found in it."""
+    """Draw the map's actions beside the picture."""
     with st.container(horizontal=True, vertical_alignment="center", key="acts"):
         if explanation.finished:
             proof.button()

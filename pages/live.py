@@ -70,7 +70,7 @@ def live() -> None:
 
 
 def _headline(choices: Choices) -> str:
-    """Return the headline; for drawn scenes also the model's purpose."""
+    """Return the headline, a warning for a model of drawn scenes."""
     name = choices.model.name
     if choices.model.example:
         return f"{name} knows drawn scenes only: its answers to the camera mean nothing."

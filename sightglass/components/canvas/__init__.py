@@ -78,7 +78,7 @@ def take_drawing() -> tuple[Image, str | None] | None:
 
 
 def needs_repaint(explainer: Explainer) -> bool:
-    """Return whether the chosen picture is a drawing and this model wants other colours: the next run has them."""
+    """Return whether a chosen drawing needs this model's other colours."""
     current = state.of(CanvasDrawing)
     before, current.paper = current.paper, explainer.resident.adapter.paper or PLAIN
     current.due = current.paper != before and _is_chosen(current)
@@ -97,12 +97,12 @@ def _picture(current: CanvasDrawing) -> tuple[Image, str | None]:
 
 
 def is_offered(explainer: Explainer) -> bool:
-    """Return whether the canvas is shown: for a model of drawings, and for anybody who wants to draw."""
+    """Return whether the canvas is shown: for drawing models or on request."""
     return explainer.resident.adapter.paper is not None or bool(url_state.memory("draw"))
 
 
 def pad(explainer: Explainer) -> None:
-    """Draw the canvas, in the colours that the model was trained with. Last in a run: it acknowledges the drawing."""
+    """Draw the canvas in training colours, last in a run."""
     current = state.of(CanvasDrawing)
     ink, _, ground = current.paper.partition(" on ")
     data: dict[str, Any] = {

@@ -42,7 +42,7 @@ MAX_MODELS = 3
 
 
 def every_box(explanation: Explanation, listed: list[ListedBox]) -> None:
-    """Draw all maps, each with its own boxes; the viewer can put them on one scale."""
+    """Draw all maps with their own boxes, on one scale if chosen."""
     panes = []
     for i in range(len(explanation.heatmaps)):
         whole = explanation.options.per == "picture"
@@ -76,7 +76,7 @@ class LensResult:
 
 
 def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, item: ListedBox) -> LensResult:
-    """Draw one box's map at every stage of the model, from one pass; the heading says where it is clearest."""
+    """Draw a box's map at every stage; title the clearest one."""
     drawn = {stage.path: stage for stage in stages(explainer.resident)}
     if not drawn:
         st.info(f"{explainer.model.id} exposes no internals: there are no layers to show.", icon=":material/layers:")
@@ -145,7 +145,7 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
 
 
 def _of(item: ListedBox, per: str, boxes: int) -> tuple[str, str]:
-    """Name what the maps explain, and the boxes their heat is measured in."""
+    """Name the maps' target and the boxes of their measures."""
     if per == "picture":
         return "the whole picture", "its box" if boxes == 1 else "the boxes"
     if per == "class" and boxes > 1:
@@ -154,7 +154,7 @@ def _of(item: ListedBox, per: str, boxes: int) -> tuple[str, str]:
 
 
 def tails(paths: list[str]) -> list[str]:
-    """Return the ends of layers' paths that tell them apart; bare numbers only where all are."""
+    """Return the distinguishing ends of layers' paths."""
     parts = [path.split(".") for path in paths]
 
     def tail(whole: list[str], least: int = 1) -> list[str]:
@@ -225,7 +225,7 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
 
 
 def _columns(image: Image, count: int, wide: int) -> int | None:
-    """Return how many panels go in a row, for wide pictures: more would leave each a narrow strip."""
+    """Return the number of panels in a row, for wide pictures."""
     return min(count, wide) if image.width > 1.2 * image.height else None
 
 
@@ -243,7 +243,7 @@ def _together() -> bool:
 
 
 def sizes(chosen: ModelSpec) -> list[ModelSpec]:
-    """Return the sizes of a detector's family on this machine, with the chosen one among them."""
+    """Return the local sizes of a detector's family, the chosen one included."""
     family = [spec for spec in model_picker.present(chosen.task) if spec.family == chosen.family and spec.size]
     if chosen not in family:
         return [chosen]
@@ -285,7 +285,7 @@ def _difference(first: Side, second: Side, left: str, right: str) -> Pane:
 
 
 def apart(one: str, other: str) -> tuple[str, str]:
-    """Return what tells two models' names apart, from the start of a word or number: `11n` and `26n`."""
+    """Return the distinguishing ends of two models' names: `11n` and `26n`."""
     words = {word.start() for name in (one, other) for word in re.finditer(r"\d+[^\W\d_]*|[^\W\d_]+", name)}
     shared = (at for at in words if one[:at] == other[:at] and at < min(len(one), len(other)))
     at = max(shared, default=0)
@@ -293,7 +293,7 @@ def apart(one: str, other: str) -> tuple[str, str]:
 
 
 def verdict(shown: list[bool], names: list[str], label: str) -> str:
-    """Say which of the models find an object, in one sentence."""
+    """Name the models with the object, in one sentence."""
     finders = [name for name, seen in zip(names, shown, strict=True) if seen]
     missed = [name for name, seen in zip(names, shown, strict=True) if not seen]
     if not missed:
@@ -308,7 +308,7 @@ OF = {"cosine": "Similarity and difference", "product": "What the score is made 
 
 
 def similarity_maps(found: Similarity, *, key: str) -> None:
-    """Draw both pictures under their maps, and say where each is similar and different."""
+    """Draw both pictures' maps and describe similar and different places."""
     sentences = similarity_files.places(found)
     line = "Point at a place in one picture: a line joins it to the best match in the other."
     pairs(found, (sentences[0], sentences[-1]), line if found.state == "ok" else sentences[0], key=key)

@@ -35,7 +35,7 @@ KEY, AXIS = "joint", "number"
 
 
 def choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
-    """Choose a joint and its number, of a network of poses; return the options that ask about it, none for the box.
+    """Choose a joint and its number; return its options, none for boxes.
 
     `masks`: the method hides parts of the picture, and explains boxes alone.
     """
@@ -67,7 +67,7 @@ def choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
 
 
 def joint_table(explanation: Explanation, prediction: Prediction) -> None:
-    """Draw the joints of a detection: where each is, and how visible."""
+    """Draw the place and visibility of a detection's joints."""
     if not prediction.joints:
         return
     target = explanation.heatmaps[0].target if explanation.heatmaps else None
@@ -147,7 +147,7 @@ class Lookup:
 
 
 def first(choices: Choices, explainer: Explainer, request: BoxOptions) -> Explanation:
-    """Return all boxes: with their maps by a quick method, without for a slow one, which explains a single box."""
+    """Return all boxes, with their maps if the method is quick."""
     if explain_job.is_slow(choices.method):
         return explain_job.predict(choices, explainer, **request.options)
     explanation = explain_job.explain(choices, explainer, top_k=MAX_MAPS, **request.options)
@@ -156,7 +156,7 @@ def first(choices: Choices, explainer: Explainer, request: BoxOptions) -> Explan
 
 
 def quick_method(choices: Choices, explainer: Explainer) -> str:
-    """Return the chosen method, or the model's default where that is slow."""
+    """Return the chosen method, or the model's default if slow."""
     if not explain_job.is_slow(choices.method):
         return choices.method
     return "gradcam" if explain_job.is_slow(explainer.model.method) else explainer.model.method
@@ -170,7 +170,7 @@ def explain(
     pair: Pair | None,
     candidate: Pair | None,
 ) -> Explanation | None:
-    """Return the maps of the best boxes, the chosen one and a candidate; None while a slow method is running."""
+    """Return the maps of best, chosen and candidate boxes; None while running."""
     pairs = [pair_of(p) for p in base.predictions]
     if explain_job.is_slow(choices.method):
         known = [*pairs, candidate] if candidate else pairs
@@ -193,7 +193,7 @@ def explain(
 
 
 def items(explanation: Explanation, candidate: Prediction | None = None) -> list[ListedBox]:
-    """Return everything to choose from: first what has a map, in the order of the maps, then the rest.
+    """Return all choices: mapped boxes first, then the rest.
 
     `candidate`: what was looked up; it can be chosen before it has a map.
     """
@@ -230,19 +230,19 @@ def _kind(explanation: Explanation, index: int) -> ListedBox:
 
 
 def pair_of(prediction: Prediction) -> Pair:
-    """Return what identifies a box: its candidate and its class."""
+    """Return a box's identity: its candidate and its class."""
     return (-1 if prediction.anchor is None else prediction.anchor, prediction.index)
 
 
 def locate_box(listed: list[ListedBox], pair: Pair | None) -> int:
-    """Return the index of the chosen box; else of the first of its class, else 0."""
+    """Return the chosen box's index, else its class's first, else 0."""
     exact = [i for i, item in enumerate(listed) if item.pair == pair]
     alike = [i for i, item in enumerate(listed) if pair is not None and item.pair[1] == pair[1]]
     return next(iter([*exact, *alike]), 0)
 
 
 def arrive(explanation: Explanation) -> None:
-    """Choose the best box of another picture or model; at first, the box that the address names."""
+    """Choose the best box of a new picture, or the address's."""
     chosen = state.of(state.ChosenBox)
     of = (explanation.image.sha256, explanation.model.id)
     if chosen.of == of:
@@ -254,21 +254,21 @@ def arrive(explanation: Explanation) -> None:
 
 
 def choose(pair: Pair | None, *, new_list: bool = False) -> None:
-    """Remember the chosen box. `new_list`: a list on the page keeps its own choice, a new one starts at this box."""
+    """Remember the chosen box. `new_list`: start a new list at it."""
     chosen = state.of(state.ChosenBox)
     chosen.pair = pair
     chosen.generation += new_list
 
 
 def keep(listed: list[ListedBox], chosen: int) -> None:
-    """Write the number of the chosen box to the address, unless it is the first one or a candidate."""
+    """Write the chosen box's number to the address, except the first's."""
     number = listed[chosen].number if listed else ""
     first = None if any(item.number == "?" for item in listed) else "1"
     url_state.write("box", number if number.isdecimal() else None, first)
 
 
 def listing(explanation: Explanation, listed: list[ListedBox], chosen: int) -> int:
-    """Draw the list, and return the index of the chosen row. The viewer follows a click before this runs again."""
+    """Draw the list and return the chosen row's index."""
     content = repr([(item.pair, item.number, item.score) for item in listed])
     digest = hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
     # A choice that the page made itself is another list, which starts there.
@@ -278,7 +278,7 @@ def listing(explanation: Explanation, listed: list[ListedBox], chosen: int) -> i
 
 
 def marks(explanation: Explanation, listed: list[ListedBox], tags: str, chosen: int | None = None) -> tuple[Box, ...]:
-    """Return the rectangles of the viewer, by their index in the list. `chosen` counts only where there is no map."""
+    """Return the viewer's rectangles in list order; `chosen`: only without maps."""
     if explanation.options.per == "class":
         return panels.boxes(explanation, chosen)
     return tuple(
@@ -296,7 +296,7 @@ def marks(explanation: Explanation, listed: list[ListedBox], tags: str, chosen: 
 
 
 def _marks(explanation: Explanation, item: ListedBox) -> tuple[Mark, ...]:
-    """Return what is drawn of a box; a candidate that is not shown has a dashed one."""
+    """Return a box's marks; a hidden candidate's are dashed."""
     drawn = explanation.task.marks(explanation, item.prediction)
     if item.number != "?":
         return drawn
@@ -319,13 +319,13 @@ def heats(explanation: Explanation, listed: list[ListedBox]) -> tuple[Map, ...]:
 
 
 def _note(explanation: Explanation, index: int, item: ListedBox) -> str:
-    """Return what stands beside a map's name: the number of its joint, or the score of its box."""
+    """Return a map's note: its joint's number or box's score."""
     number = explanation.task.number(explanation, index)
     return f"{explanation.heatmaps[index].target.label} {number}" if number else percent(item.score)
 
 
 def numbers(explanation: Explanation, index: int) -> None:
-    """Draw the numbers that relate the map to its boxes."""
+    """Draw the main numbers of the map and its boxes."""
     measured = explanation.box_numbers(index)
     if measured is None:
         if explanation.heatmaps[index].state != "ok":
@@ -349,7 +349,7 @@ def numbers(explanation: Explanation, index: int) -> None:
 
 
 def table(explanation: Explanation, index: int) -> None:
-    """Draw every number that relates a map to its boxes, with its meaning."""
+    """Draw all numbers of the map and its boxes, with meanings."""
     if (measured := explanation.box_numbers(index)) is None:
         return
     listed = [
