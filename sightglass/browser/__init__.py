@@ -19,7 +19,7 @@ def constants(path: str) -> dict[str, Any]:
 
 
 def join(*scripts: Path) -> str:
-    """Join scripts and the modules that they import; cut their imports and all exports but the default one."""
+    """Join scripts and their imports; remove import lines and named exports."""
     texts = (path.read_text("utf-8") for path in modules(*scripts))
     return "\n".join(re.sub(r"^export (?!default\b)", "", _IMPORT.sub("", text), flags=re.MULTILINE) for text in texts)
 
@@ -42,6 +42,6 @@ def modules(*scripts: Path) -> list[Path]:
 
 
 def _find_imports(module: Path, name: str) -> Path:
-    """Return the file that a module imports; in an installation pages are inside the package, not beside it."""
+    """Return an imported file's path, also in an installation."""
     outside, _, inside = name.rpartition(f"/{BROWSER.parent.name}/")
     return (BROWSER.parent / inside if outside else module.parent / name).resolve()

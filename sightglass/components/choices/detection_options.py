@@ -98,7 +98,7 @@ def lens() -> str:
 
 
 def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Question | None:
-    """Choose a predefined question, each a part, a method and layers at once; none is marked where the choices differ.
+    """Choose a predefined question: a part, a method and layers at once.
 
     `options`: what the sidebar has so far.
     """
@@ -339,7 +339,7 @@ def confidence() -> float:
 
 
 def parse_place(text: str, width: int, height: int) -> tuple[float, float, float, float] | None:
-    """Read a place, `x,y` or `x0,y0,x1,y1` in pixels, as xyxy; None where that is not in the picture."""
+    """Parse a place, `x,y` or `x0,y0,x1,y1`; None outside the picture."""
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:

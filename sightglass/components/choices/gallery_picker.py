@@ -83,7 +83,7 @@ def check_path(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
 
 
 def _others(path: Path) -> bool:
-    """Return whether a path contains, or is within, what somebody else saved; LOCAL, who runs the server, reads all."""
+    """Return whether a path touches other people's data, except for LOCAL."""
     if not users.owner():
         return False
     return any(
@@ -156,7 +156,7 @@ def take(image: Image) -> None:
 
 
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
-    """Choose the pictures to compare with, in a popover; never the query itself where there is another."""
+    """Choose the gallery in a popover, excluding the query if possible."""
     others = image_source.own_items(but=query.sha256)
     _turn_to_own(others)
     place = st.container(width="content").empty()
@@ -190,7 +190,7 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
 
 
 def _turn_to_own(others: tuple[Item, ...]) -> None:
-    """Compare with the session's own pictures once there are two: who uploads both wants to see them compared."""
+    """Compare with the session's own pictures once there are two."""
     gallery, uploads = state.of(Gallery), {image.sha256 for image in image_source.own()}
     first = next(iter(WAYS))
     if others and not uploads <= gallery.seen and url_state.recall_value(WAY, WAYS, first, name="gallery") == first:

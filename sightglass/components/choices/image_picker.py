@@ -123,7 +123,7 @@ def _examples() -> tuple[Thumb, ...]:
 
 
 def _of_example(name: str) -> bytes:
-    """Return an example's small picture; they come as files, since making them would delay the first screen."""
+    """Return an example's thumbnail, from its file if there is one."""
     file = thumbnail_file(name)
     return file.read_bytes() if file.exists() else thumbnail(image_source.load_bundled(name))
 
@@ -219,7 +219,7 @@ def _refuse(files: Any) -> None:
 
 
 def _refused_by_uploader(files: Any) -> None:
-    """Remember what an uploader of the page itself did not send: Streamlit only marks it. Empty: nothing any more."""
+    """Remember an uploader's refused files; empty clears them."""
     state.of(Refused).words = _too_large(files)
 
 
@@ -261,7 +261,7 @@ _ACTS = {
 
 
 def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
-    """Decode files; the last valid one is chosen, and a sentence says what is wrong with each of the others.
+    """Decode files, choose the last valid one and report each error.
 
     A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from. `late`:
     files that were given after these have come already, so what is chosen stays.
@@ -293,7 +293,7 @@ def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
 
 
 def _open_again(contents: Contents, name: str) -> None:
-    """Open the view a file was made from, with its picture: an example, one of the session's, or the one it carries.
+    """Open a file's view and its picture, embedded or known.
 
     Raises a Problem, and changes nothing, where the picture or the model is not here.
     """
@@ -333,7 +333,7 @@ def ask_for_second(explainer: Explainer) -> str:
 
 
 def offer_second(choices: Choices, explainer: Explainer) -> None:
-    """Draw the picture and, beside it, what takes the second one; both together are then the chosen picture."""
+    """Draw the picture beside the choice of the second one."""
     first, second = explainer.resident.adapter.inputs
     left, right = st.columns(2, gap="medium")
     with left:

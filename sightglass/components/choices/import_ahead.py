@@ -78,7 +78,7 @@ async def serving(app: st.App) -> AsyncIterator[None]:
 
 
 def _send_at_once(loop: asyncio.AbstractEventLoop) -> None:
-    """Switch Nagle's algorithm off on the socket that the loop will listen on, and so on its connections.
+    """Disable Nagle's algorithm on the loop's listening socket.
 
     asyncio does that for sockets that it makes itself, but Streamlit brings its own: each answer's body would wait up
     to 40 ms until the browser has acknowledged its headers, with six connections at a time for a hundred files.
@@ -94,7 +94,7 @@ def _send_at_once(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def finish() -> None:
-    """Wait until torch's libraries are loaded, if they are being loaded: `import torch` would let nobody else run."""
+    """Wait for the running load of torch's libraries, if any."""
     if _THREAD.is_alive():
         _THREAD.join()
 

@@ -70,7 +70,7 @@ def present(task: str) -> list[ModelSpec]:
 
 
 def mark(spec: ModelSpec, here: Collection[str]) -> str:
-    """Return what follows a model's name in a menu: ` (about 45 MB to download)`; nothing if it is on this machine."""
+    """Return a missing model's suffix in menus: ` (about 45 MB to download)`."""
     if spec.id in here:
         return ""
     if not weights.downloadable(spec):
@@ -81,7 +81,7 @@ def mark(spec: ModelSpec, here: Collection[str]) -> str:
 
 
 def by_id(spec: ModelSpec, here: Collection[str]) -> str:
-    """Return a model's line among those by id: `103 MB · resnet50`; no more has room in the sidebar."""
+    """Return a model's line in the list by id: `103 MB · resnet50`."""
     if spec.id not in here and weights.downloadable(spec) and (size := download(spec.megabytes)):
         return f"{size.removeprefix('about ')} · {spec.id}"
     return f"{spec.id}{mark(spec, here)}, {spec.family}"
@@ -147,7 +147,7 @@ def _detectors(
 def _make_searchable(
     names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str], *, other: bool
 ) -> dict[str, str]:
-    """Return the families, and below them every model by its id, so that typing an id finds it; with their labels."""
+    """Return families and models by id for searching, with labels."""
     absent = {name for name in names if not any(spec.id in here for spec in families[name])}
     labels = {name: f"{name}{mark(families[name][0], here)}" if name in absent else name for name in names}
     if other:
@@ -222,7 +222,7 @@ def short_names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
 
 
 def add_title(text: str) -> str:
-    """Return a name, or a sentence that may begin with one, as it begins: `Small`; other names stay as they are."""
+    """Return a name with a sentence's first letter: `Small`."""
     return capital(text) if text.startswith(tuple(SIZES.values())) else text
 
 
@@ -241,7 +241,7 @@ class Unavailable:
 
 
 def go_back(spec: ModelSpec, problem: WeightsProblem, instead: ModelSpec | None, *, own: bool) -> NoReturn:
-    """Run the page again with a model that is here; raise the problem where there is none."""
+    """Rerun with a local replacement model; raise the problem without one."""
     if instead is None or instead.id == spec.id:
         raise problem
     lost = state.of(Unavailable)

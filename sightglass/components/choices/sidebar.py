@@ -44,7 +44,7 @@ def draw(
     methods: Sequence[str] = (),
     own_detector: bool = False,
 ) -> tuple[Choices, Explainer]:
-    """Draw the whole sidebar; the model is loaded on the way, since its layers are in it.
+    """Draw the whole sidebar and load the model for its layers.
 
     `bar`: where the bar to choose a picture is drawn, on a page that explains one. `threshold`: whether the score from
     which boxes are shown is chosen in here, or by the page. `both`: the page shows what speaks against its target too.
@@ -100,7 +100,7 @@ def draw(
 
 
 def _is_resident(model: ModelSpec) -> bool:
-    """Return whether a model is loaded; without an import of torch, which takes seconds and is only needed if it is."""
+    """Return whether a model is loaded, without importing torch."""
     module = sys.modules.get("sightglass.explain.evidence.resident")
     residency = getattr(module, "RESIDENCY", None)
     return residency is not None and any(resident.adapter.spec.id == model.id for resident in residency.residents())
@@ -122,7 +122,7 @@ def foreseen() -> tuple[Choices, Explainer] | None:
 
 
 def add_warning(choices: Choices, finding: str) -> str:
-    """Return a page's headline: before what a model of drawn scenes made of a photograph, that it means nothing."""
+    """Return a page's headline, prefixed for photographs in drawn-scene models."""
     example = choices.model.example
     if not example or not (image_source.is_own() or image_source.is_photograph()):
         return finding
@@ -134,7 +134,7 @@ def add_warning(choices: Choices, finding: str) -> str:
 
 
 def load(model_id: str) -> Explainer:
-    """Return a resident model; while it is loaded for the first time, a line that moves nothing says how far it is."""
+    """Return a loaded model; report the progress of its first load."""
     import_ahead.finish()
     if _is_resident(catalog.spec(model_id)):
         return explain.Explainer(model_id)

@@ -34,7 +34,7 @@ _channel = declare("hiding_channel", __file__)
 
 
 def is_offered(explanation: Explanation) -> bool:
-    """Return whether the answers to a picture can follow a disc: there are classes, and their maps are finished."""
+    """Return whether a hiding disc is offered: finished maps of classes."""
     maps = explanation.heatmaps
     return explanation.finished and bool(maps) and all(heatmap.target.index is not None for heatmap in maps)
 

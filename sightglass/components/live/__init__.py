@@ -67,7 +67,7 @@ class LiveVisit:
 
 
 def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: str, saves: bool) -> None:
-    """Draw the live canvas; where a frame was handed over the page runs again. Raises ImageProblem for a broken one."""
+    """Draw the live canvas; rerun after a frame. Raises ImageProblem if broken."""
     visit = state.of(LiveVisit)
     # Drawn scenes for a model of these, else the photographs.
     photographs = tuple(name for name in packing.PHOTOGRAPHS if image_source.is_here(name))

@@ -77,7 +77,7 @@ def example(image: Image, area: EditMark | None) -> None:
 
 
 def painter(image: Image, strongest: EditMark | None) -> None:
-    """Draw the picture to paint on. Last in a run: it acknowledges the edit that the run explained.
+    """Draw the picture for painting, last in a run.
 
     `strongest`: the area that a button covers.
     """

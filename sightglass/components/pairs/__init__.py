@@ -38,7 +38,7 @@ _pairs = declare("pairs", __file__)
 
 
 def pairs(found: Similarity, texts: tuple[str, str], line: str, *, key: str, height: int = 496) -> None:
-    """Show the two; `texts`: for each, where the heat of its map is; `line`: shown while nothing is pointed at.
+    """Show both; `texts`: places of their heat; `line`: without a pointer.
 
     `height` is a picture's at a window height of 900 px.
     """
@@ -46,7 +46,7 @@ def pairs(found: Similarity, texts: tuple[str, str], line: str, *, key: str, hei
 
 
 def pack(found: Similarity, texts: tuple[str, str], line: str, *, height: int) -> bytes:
-    """Return the payload: [u32 header length][JSON][JPEG][JPEG][maps and cells, deflated as the viewer's are]."""
+    """Return the payload: [u32 header length][JSON][JPEG][JPEG][maps and cells, deflated]."""
     matches = found.matches
     grids = [*((side.signed, "difference") for side in found.sides), (matches.scores, "difference")]
     cells = (matches.query.shape[1], matches.gallery.shape[1])

@@ -165,6 +165,6 @@ def _take_files(take: Take, bay: int) -> None:
 
 
 def _release(files: Iterable[Any]) -> None:
-    """Drop the copies that Streamlit holds: their uploader is gone, and it would keep each until the session ends."""
+    """Drop Streamlit's copies of the uploads of a removed uploader."""
     for file in files:
         remove_upload(file.file_id)

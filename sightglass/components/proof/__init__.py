@@ -75,8 +75,7 @@ def pack(explanation: Explanation, index: int) -> tuple[str, bytes]:
 def pack_map(
     pixels: NDArray[np.uint8], seen: tuple[int, int, int, int], content: NDArray[np.float32], label: str
 ) -> tuple[str, bytes]:
-    """Return an id and the payload of a map (h, w) of a picture (H, W, 3): the picture, it blurred, and the order as
-    bytes, rows first.
+    """Return the id and payload of a map (h, w): picture, blurred, order.
 
     `seen`: xyxy, the part of the picture that the map is of. Raises ValueError for a map that is the same everywhere.
     """
@@ -173,7 +172,7 @@ def _turn() -> None:
 
 
 def open_test(test: str, names: Sequence[str], name: str) -> None:
-    """Open the panel at one test of one of the page's maps; the page must be drawn again."""
+    """Open the panel at a map's test, from the next drawing."""
     opened = state.of(OpenPanels)
     opened.pages.add(state.of(state.Navigation).page)
     opened.clicks += 1
@@ -258,7 +257,7 @@ def _goes_on(job: Job[Proof] | None) -> bool:
 
 
 def _proof(explanation: Explanation, index: int, polls: bool) -> None:
-    """Draw the proof as far as it has come: a fragment, which runs again by itself while it `polls`."""
+    """Draw the proof so far, in a fragment repeated while it `polls`."""
     try:
         result, job = explain_job.prove(explanation, index)
     except Exception as failure:

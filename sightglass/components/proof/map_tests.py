@@ -72,7 +72,7 @@ def key_of(part: MapTest, explanation: Explanation, index: int) -> Key:
 
 
 def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool = False) -> Any:
-    """Return what a test found, or None, where its button, progress or failure is drawn; `begin`: it needs no click."""
+    """Return a test's result; None while drawing it. `begin`: without a click."""
     tests, key = state.of(MapTestJobs), key_of(part, explanation, index)
     if (outcome := tests.results.get(key)) is not None:
         return outcome

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def slide_page(
     scenes: Sequence[Scene], *, title: str = "", theme: ThemeName = "dark", start: int | None = None, number: int = 1
 ) -> str:
-    """Return the page that `stage` shows: with this server's footer, from slide `start`, which then has the keys.
+    """Return the page for `stage`, from slide `start` with the keyboard.
 
     `number`: of the first slide.
     """
@@ -222,7 +222,7 @@ def choose_deck(number: int) -> None:
 
 
 def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
-    """Add the slide, in a callback: what was typed last may have come with the click."""
+    """Add the slide, in a callback with the latest text."""
     store, adding, widgets = history_store.store(), state.of(Adding), st.session_state
     number = adding.opened
     assert adding.scene is not None
@@ -278,7 +278,7 @@ def of_pair(found: Similarity, verdict: str) -> Draft:
 
 
 def view_settings(key: str, *, quiet: bool = False) -> Look:
-    """Draw the files of the view, which the viewer makes, and return its settings as the browser reports them.
+    """Draw the view's files and return the browser's settings.
 
     `quiet`: draw nothing. The first run returns none: once the browser has told them, there is another one.
     """
@@ -323,7 +323,7 @@ def button_for_several(screen: str, makers: Sequence[Maker]) -> None:
 
 
 def _add_each(screen: str, makers: Sequence[Maker], number: int) -> None:
-    """Make and add the slides, in a callback: what was typed last may have come with the click."""
+    """Make and add the slides, in a callback with the latest text."""
     adding = state.of(Adding)
     # All are made first: what cannot be made leaves no half of a deck.
     drafts = [make() for make in makers]

@@ -30,7 +30,7 @@ def sentence(said: object) -> str:
 
 
 def without_keys(note: str) -> str:
-    """Return a note without what names keys of a models.toml or arguments of Python: a page has fields instead.
+    """Return a note without keys of models.toml or Python's arguments.
 
     >>> without_keys("Its 5 classes have no names here: say weights.labels in its table.")
     'Its 5 classes have no names here.'

@@ -153,7 +153,7 @@ Grid = tuple["NDArray[np.float32]", Kind]
 
 
 def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, bytes]:
-    """Return the payload's id and the payload: [u32 header length][JSON, padded to 4][JPEG][maps], little-endian.
+    """Return id and payload: [u32 header length][JSON, padded to 4][JPEG][maps].
 
     Maps are uint16, each value but a row's first as its difference from the one before, all deflated together.
     """

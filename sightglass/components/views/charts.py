@@ -60,7 +60,7 @@ def download(label: str, make: Callable[[], Any], file: str, *, key: str | None,
 
 
 def metric(label: str, value: str, measure: str, help: str) -> None:
-    """Draw a number with its name above and its unit below; as wide as these, so that on a phone two share a row."""
+    """Draw a number with name and unit, as wide as its content."""
     st.metric(label, value, delta=measure, delta_color="off", delta_arrow="off", help=help, width="content")
 
 
@@ -153,7 +153,7 @@ def all_numbers(explanation: Explanation, index: int) -> None:
 
 
 def numbers_button(explanation: Explanation, index: int, first: Callable[[], None] | None = None) -> None:
-    """Draw the button that opens all numbers in a dialog: a popover filled after opening is cut off at the page's end.
+    """Draw the button for a dialog of all numbers.
 
     `first` draws what comes before them.
     """

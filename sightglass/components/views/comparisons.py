@@ -168,7 +168,7 @@ def tails(paths: list[str]) -> list[str]:
 
 
 def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, wanted: Prediction) -> LensResult:
-    """Draw the same object in several models, on one scale where their grids are alike, and a map of the difference.
+    """Draw the same object in several models and their difference.
 
     The heading says which models find it.
     """

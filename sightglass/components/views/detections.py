@@ -112,7 +112,7 @@ class ListedBox:
 
     @property
     def name(self) -> str:
-        """`person 4`, or `? person` of a candidate that is not shown."""
+        """Return `person 4`, or `? person` of a hidden candidate."""
         return f"? {self.label}" if self.number == "?" else f"{self.label} {self.number}".strip()
 
     @property

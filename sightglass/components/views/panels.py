@@ -83,7 +83,7 @@ def _line(explanation: Explanation, index: int) -> str | None:
 
 
 def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str, beside: bool = False) -> None:
-    """Send a sentence for each map that `show` has drawn, in their order: it takes longer to compute than the map.
+    """Send a sentence for each map of `show`, in their order.
 
     `beside`: the page has numbers and findings beside the map, which need not be said twice.
     """
@@ -246,7 +246,7 @@ def _initial(picture: str) -> dict[str, str] | None:
 
 
 def attention_heads(explanation: Explanation, index: int = 0) -> None:
-    """Draw the button that shows each head's weights in a dialog: on the page they would be below the fold.
+    """Draw the button for a dialog of each head's weights.
 
     `index`: the box, where the map is that of its query.
     """

@@ -177,8 +177,7 @@ class Pictures:
         return opened
 
     def close(self, most: int) -> None:
-        """Let go of pixels until at most `most` bytes are left, oldest first: not the chosen ones, nor what has no
-        file among the uploads."""
+        """Release the oldest uploads' pixels down to `most` bytes, except chosen ones."""
         for sha256, image in list(self.own.items()):
             if self.nbytes <= most:
                 return
@@ -197,8 +196,7 @@ def own() -> tuple[Image | Closed, ...]:
 
 
 def own_items(but: str) -> tuple[Item, ...]:
-    """Return the session's own pictures but one, oldest first, to be opened one at a time: together they may be
-    large."""
+    """Return the session's other pictures, oldest first, to open one by one."""
     pictures = state.of(Pictures)
     return tuple(
         Item(f"{sha256[:12]}/{image.name}", sha256, partial(pictures.looked_at, sha256))
@@ -319,8 +317,7 @@ def turn_to_example(name: str) -> None:
 
 
 def restore(keys: list[str]) -> None:
-    """Bring back pictures that the browser remembers of before the page was loaded again, without choosing one, or
-    opening any: together they may be large."""
+    """Restore the browser's pictures after a reload, unopened and unchosen."""
     pictures = state.of(Pictures)
     here = {token(image) for image in pictures.own.values()}
     for key in keys[:MAX_OWN]:
