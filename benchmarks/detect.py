@@ -45,7 +45,7 @@ FIRST_BOX, FURTHER_BOX = 1.25, 0.15
 
 
 def run(options: argparse.Namespace) -> Row:
-    """Measure each model on each picture; a failure is reported and the others go on."""
+    """Measure each model on each picture and report failures."""
     models, rounds = options.models, options.rounds or ROUNDS
     result: Row = {"machine": machine(torch.get_num_threads(), "cpu", PACKAGES), "lines": []}
 
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> Row:
 
 
 def pictures() -> list[Path]:
-    """Return the bus, and a crowded table of COCO if it is on this machine."""
+    """Return the bus and, if local, a crowded table of COCO."""
     table = [folder / "images" / "coco_000000000142.jpg" for folder in folders()]
     return [picture(), *(path for path in table if path.is_file())][:2]
 
@@ -142,7 +142,7 @@ def speed(model: str, path: Path, rounds: int) -> Row:
 
 
 def class_limit(boxes: int) -> float:
-    """Return the goal of a class map of so many boxes: each has a map with a peak of its own, one walk back each."""
+    """Return the goal of a class map, one walk back per box."""
     return FIRST_BOX + FURTHER_BOX * (boxes - 1)
 
 

@@ -119,7 +119,7 @@ class Handing(ray_engine.RayEngine):
 
 
 def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
-    """Return the batches a second that one process hands out, if the workers have nothing to do."""
+    """Return one process's batches per second for idle workers."""
     store = Local(out)
     times: list[float] = []
     batches: Sequence[Sequence[Item]] = [[item] * 8] * HANDED
@@ -131,7 +131,7 @@ def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
 
 
 def million(result: Row) -> str:
-    """Return the time that so many pictures would take, from the rate of two workers; the docs have the same part."""
+    """Return the time of a million pictures, from two workers' rate."""
     two = next(row for row in result["engines"] if (row["engine"], row["workers"]) == ("ray", 2))
     per_worker = two["rate"] / 2
     waking = result["start"] + two["waking"]

@@ -118,7 +118,7 @@ def prepared(case: ClassifierCase, images: Sequence[Image], size: int = 4) -> No
 
 
 def grad_cam(case: ClassifierCase, paths: Sequence[Path], out: Path) -> Callable[[], None]:
-    """Return the loop as its users write it: one picture after the other, the map drawn over it and saved."""
+    """Return the usual loop: explain, draw and save each picture."""
     from pytorch_grad_cam import GradCAM  # type: ignore[import-not-found, unused-ignore]
     from pytorch_grad_cam.utils.image import show_cam_on_image  # type: ignore[import-not-found, unused-ignore]
 
@@ -139,13 +139,13 @@ def grad_cam(case: ClassifierCase, paths: Sequence[Path], out: Path) -> Callable
 
 
 def memory(folder: Path, scratch: Path, many: int) -> Row:
-    """Return the MB held by the process of a long run at each tenth of it, by the number of pictures."""
+    """Return a long run's MB at each tenth of its pictures."""
     by_count, seconds = fresh(watched, link_many(folder, scratch / "crowd", many), scratch / "many")
     return {"pictures": many, "held": by_count, "seconds": seconds}
 
 
 def watched(source: Path, out: Path) -> tuple[dict[int, float], float]:
-    """Explain a folder; return the memory held at each tenth of the pictures, and the seconds."""
+    """Explain a folder; return memory at each tenth, and seconds."""
     by_count: dict[int, float] = {}
     total = len(list(source.rglob("*.jpg")))
 

@@ -82,7 +82,7 @@ class Case:
         return self.explanation.heatmaps[self.index].content[self.part]
 
     def with_map(self, values: Map) -> Explanation:
-        """Return the explanation with other values (h, w) in place of its map."""
+        """Return the explanation with another map's values (h, w)."""
         heatmap = self.explanation.heatmaps[self.index]
         left, top, right, bottom = heatmap.geometry.content
         at_input = heatmap.at_input.copy()
@@ -91,7 +91,7 @@ class Case:
 
 
 def run(options: argparse.Namespace) -> Row:
-    """Test maps of drawn scenes, and of the photographs in a folder or else of the bundled ones."""
+    """Test maps of drawn scenes and of a folder's or bundled photographs."""
     return {
         "machine": machine(1, "cpu", ("torch", "timm", "ultralytics", "numpy")),
         "models": [_measure(model, options.dataset, options.count) for model in options.models or MODELS],
@@ -137,7 +137,7 @@ def _cases(explainer: Explainer, folder: Path | None, most: int) -> Iterator[Cas
 
 
 def _part(explanation: Explanation, index: int) -> tuple[slice, slice] | None:
-    """Return the part of the content that is compared, None for a box too small to have a pattern."""
+    """Return the compared content; None for too small a box."""
     box = explanation.predictions[index].box
     if box is None:
         return slice(None), slice(None)
@@ -158,7 +158,7 @@ def _pictures(model: str, folder: Path | None, most: int) -> Iterator[object]:
 
 
 def _draw(folder: Path, most: int) -> list[Path]:
-    """Return at most this many photographs of a folder, the same ones every time."""
+    """Return at most this many photographs, always the same."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not files:
         raise ModelProblem(f"There is no photograph in {folder}: name a folder of JPEG or PNG files.")
@@ -167,7 +167,7 @@ def _draw(folder: Path, most: int) -> list[Path]:
 
 
 def _maps(case: Case, before: Map | None, number: int) -> Iterator[tuple[str, Map | None]]:
-    """Yield the map by its kind, and those that are wrong on purpose; None where there is none."""
+    """Yield the map by kind, then wrong ones, None if missing."""
     explanation, heatmap = case.explanation, case.own
     height, width = heatmap.shape
     yield OWN, heatmap
@@ -184,7 +184,7 @@ def _maps(case: Case, before: Map | None, number: int) -> Iterator[tuple[str, Ma
 
 
 def _class_scores(explanation: Explanation, index: int) -> NDArray[np.float64]:
-    """Return the score of each class, for a box those of its candidate, (K,)."""
+    """Return the class scores, for a box its candidate's, (K,)."""
     evidence, target = explanation.evidence, explanation.heatmaps[index].target
     adapter = evidence.resident.adapter
     scores = (
@@ -196,7 +196,7 @@ def _class_scores(explanation: Explanation, index: int) -> NDArray[np.float64]:
 
 
 def _map_of(case: Case, index: int, explanation: Explanation, evidence: Evidence | None = None) -> Map:
-    """Return the map of another class, or of the same one by other evidence."""
+    """Return another class's map, or one by other evidence."""
     heatmap = explanation.heatmaps[case.index]
     evidence = evidence or explanation.evidence
     raw = METHODS[heatmap.method].run(evidence, [replace(heatmap.target, index=index)])
@@ -204,7 +204,7 @@ def _map_of(case: Case, index: int, explanation: Explanation, evidence: Evidence
 
 
 def _scrambled(case: Case, number: int) -> Map:
-    """Return the map that the same network draws with random weights."""
+    """Return the same network's map with random weights."""
     before, target = case.explanation.evidence, case.explanation.heatmaps[case.index].target
     other = copy_resident(before.resident)
     for _ in redrawn(stages(other, before.tensor), number):
@@ -249,7 +249,7 @@ def _of_model(model: Row) -> str:
 
 
 def _goal(model: Row) -> str:
-    """Return how often wrong maps and own ones are supported, beside the goals."""
+    """Return the rates of supported wrong and own maps, with goals."""
     return f"**{model['model']}**: {'; '.join(_compare_with_goal(model, form) for form in FORMS)}."
 
 
@@ -274,7 +274,7 @@ def rate(count: int, total: int) -> str:
 
 
 def wilson(count: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share, 0 to 1 where there is nothing to count."""
+    """Return a share's 95 % interval, 0 to 1 without counts."""
     if not total:
         return 0.0, 1.0
     interval = binomtest(count, total).proportion_ci(method="wilson")

@@ -96,8 +96,7 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
 
 
 def _sizes(chosen: ModelSpec, most: int | None = None) -> list[str]:
-    """Return the family's models on this machine, `most` or as many as the page begins with; if there is only one,
-    others of its task too."""
+    """Return up to `most` local models of the family, else of the task."""
     here = model_picker.menu()[1]
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
     if len(family) > 1:

@@ -33,7 +33,7 @@ PACKAGES = ("torch", "streamlit", "fastapi", "starlette", "uvicorn", "numpy")
 
 
 def run(options: argparse.Namespace) -> Row:
-    """Return what everybody was answered, in `seconds` of load in `PARTS` parts."""
+    """Return all answers in `seconds` of load, in `PARTS` parts."""
     seconds, sessions, clients = options.seconds, options.sessions, options.clients
     # One core is left to the loop and the pages, in the server and in the library that it is compared with.
     threads = max(1, (os.cpu_count() or 2) - 1)
@@ -80,7 +80,7 @@ def _measured(crowd: Crowd, server: Server, seconds: float, alone: float) -> Row
 
 
 def throughput(sessions: Tally, clients: Tally, session: Tally, client: Tally) -> float:
-    """Return what all callers get done together, as a share of what one caller at a time gets done.
+    """Return the joint throughput as a share of single callers'.
 
     An answer to a session is a whole page and takes longer than one to a client: each kind counts by its own rate.
     """
@@ -119,12 +119,12 @@ def _waits(seconds: Sequence[float]) -> Row:
 
 
 def failures(result: Row) -> int:
-    """Return the number of answers that were wrong or failed, refusals included."""
+    """Return the number of wrong, failed or refused answers."""
     return sum(row[name] for row in result["answers"].values() for name in ("wrong", "errors", "refused"))
 
 
 def growth(held: Sequence[Row], name: str) -> float:
-    """Return what a process holds at the end, as a share of what it held once it was warm."""
+    """Return a final value as a share of the warm one."""
     return float(held[-1][name] / held[min(WARM, len(held) - 1)][name])
 
 

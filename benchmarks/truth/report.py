@@ -30,7 +30,7 @@ ASKED = {"where": '"Where is it?"', "why": '"Why this class?"'}
 
 
 def scenes_section(tables: Sequence[Table], slow: Sequence[Scores], scenes: int) -> list[str]:
-    """Return the section on every method and layer; `tables` are those of `ranking.table`."""
+    """Return the section on all lines; `tables`: of `ranking.table`."""
     rows = [
         (
             title(each),
@@ -61,7 +61,7 @@ def title(table: Table) -> str:
 
 
 def words(table: Table) -> str:
-    """Return the verdict as a paragraph; it claims only what the intervals show."""
+    """Return the verdict as a paragraph, within the intervals."""
     default, first, over = table["default"], table["first"][0], table["over"]
     baselines = ((measure, table["strongest"][measure]) for measure in DECIDING)
     named = ", ".join(f"{NAMES[measure]} {row['line'][0]} {row[measure][0]:.2f}" for measure, row in baselines)
@@ -102,7 +102,7 @@ def _numbers(row: Table) -> tuple[str, ...]:
 
 
 def describe(table: Table) -> Iterator[str]:
-    """Yield the tables of some models at one question: the best lines, every method, and every choice of layers."""
+    """Yield a question's tables: best lines, methods, choices of layers."""
     default, place = table["default"], table["default"]["place"]
     named = [("default" if i == place else "", row) for i, row in enumerate(table["first"], 1)]
     named += [(f"default, place {place}", default)] if place > len(named) else []
@@ -145,7 +145,7 @@ def _slow(slow: Sequence[Scores]) -> Iterator[str]:
 
 
 def own_layer_rows(models: Sequence[Scores]) -> str:
-    """Return the table of methods that name their own layer, beside each default and the best baseline."""
+    """Return the table of methods with their own layers."""
     rows = []
     for judged in (Judged([of], question) for of in models for question in QUESTIONS):
         ranked = [line for _, line in judged.ranked(judged.at_default())]

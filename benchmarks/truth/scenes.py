@@ -82,7 +82,7 @@ def resident(name: str) -> Resident:
 
 
 def default(engine: Resident, question: str) -> Line:
-    """Return the method, layers and part that the product answers a question with."""
+    """Return the product's method, layers and part for a question."""
     chosen = settings(engine, question)
     paths = chosen["layers"] or engine.default_layers
     known = layers_of(engine.adapter.spec.id)
@@ -103,7 +103,7 @@ class Subject:
 
     @property
     def targets(self) -> dict[str, Target]:
-        """Its class and contrast, and those of what it could be mistaken for: its rival, else the runner-up."""
+        """Return targets of the label and of its likeliest confusion."""
         anchor, true_index = self.prediction.anchor, self.thing.index
         rival = scenes.rival(self.thing.label)
         if rival is None:
@@ -121,7 +121,7 @@ class Subject:
 
 
 def subject(engine: Resident, number: int, spec: Spec, paths: Sequence[str]) -> Subject | None:
-    """Return a labelled object of the scene, drawn at random among those that the model gets right, if any."""
+    """Return a random correctly found object of the scene, if any."""
     scene = scenes.draw(spec)
     evidence = evidence_of(engine, scene, paths)
     predictions = engine.adapter.decode(evidence.outputs, evidence.geometry, top_k=1, confidence=0.25, iou=0.7)
@@ -139,7 +139,7 @@ def subject(engine: Resident, number: int, spec: Spec, paths: Sequence[str]) -> 
 
 
 def match(predictions: Sequence[Prediction], objects: Sequence[tuple[str, Box]]) -> list[tuple[Prediction, int]]:
-    """Return the boxes that are an object (its label, IoU >= 0.5), best first, with the object's number."""
+    """Return objects' boxes (label, IoU >= 0.5), best first, with object numbers."""
     free, pairs = set(range(len(objects))), []
     for prediction in predictions:
         overlaps = [
@@ -154,7 +154,7 @@ def match(predictions: Sequence[Prediction], objects: Sequence[tuple[str, Box]])
 
 
 def subjects(model: str, numbers: Sequence[int], paths: Sequence[str]) -> Iterator[Subject]:
-    """Yield an object of each held-out scene in which the model gets one right."""
+    """Yield a correctly found object of each held-out scene."""
     engine = resident(model)
     for number in numbers:
         spec = scenes.sample(number, task=engine.adapter.spec.task, held_out=True)
@@ -164,7 +164,7 @@ def subjects(model: str, numbers: Sequence[int], paths: Sequence[str]) -> Iterat
 
 
 def evidence_of(engine: Resident, scene: DemoScene, paths: Sequence[str] = ()) -> Evidence:
-    """Pass a scene, whose pixels are those of the model's input one to one."""
+    """Pass a scene of input size without resampling."""
     adapter = engine.adapter
     model_input = adapter.prepare(scene.pixels, adapter.preprocessings[0])
     assert model_input.geometry.input == model_input.geometry.original
@@ -172,7 +172,7 @@ def evidence_of(engine: Resident, scene: DemoScene, paths: Sequence[str] = ()) -
 
 
 def is_cause(engine: Resident, given: Subject) -> bool:
-    """Return whether the mark, swapped, makes the model name the rival; True for a class without a rival."""
+    """Return whether swapping the mark yields the rival, if any."""
     rival = scenes.rival(given.thing.label)
     if rival is None:
         return True
@@ -194,7 +194,7 @@ def maps(
     targets: Mapping[str, Target],
     methods: Sequence[Method] = FAST,
 ) -> dict[Line, Map | None]:
-    """Return float32 (H, W) in 0..1 by method, layers and part, as the product shows it; None for an empty map."""
+    """Return the product's maps (H, W) by line; None: empty map."""
     at = {layer.path: i for i, layer in enumerate(evidence.layers)}
     pairs = [(method, part) for method in methods for part in targets]
     raws = {(method.id, part): raw_maps(evidence, method, [targets[part]]) for method, part in pairs}
@@ -209,7 +209,7 @@ def maps(
 
 
 def map_of(evidence: Evidence, method: Method, target: Target, layers: Any = None) -> Map | None:
-    """Return a map by a method's own run, as `maps` does; `layers` None: those that the method names."""
+    """Return a map by a method's own run; `layers` None: its own."""
     raw = method.run(evidence, [target])
     (heatmap,) = heatmaps(
         raw.maps,

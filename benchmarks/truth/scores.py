@@ -89,7 +89,7 @@ class Rows:
 
 
 def score(model: str, numbers: Sequence[int]) -> Scores:
-    """Score one object of each scene, by every quick method, layers and part."""
+    """Score an object of each scene by all quick lines."""
     rows, layers = Rows(model), layers_of(model)
     defaults = [default(resident(model), question) for question in QUESTIONS]
     at_default = {name: layers[name] for name in layers if name in {name for _, name, _ in defaults}}
@@ -104,7 +104,7 @@ def score(model: str, numbers: Sequence[int]) -> Scores:
 
 
 def score_slow(model: str, numbers: Sequence[int]) -> Scores:
-    """Score every method that runs the model again, at both questions' layers; they explain a class and no contrast."""
+    """Score all slow methods at both questions' layers, classes only."""
     engine, rows = resident(model), Rows(model)
     names = dict.fromkeys(default(engine, question)[1] for question in QUESTIONS)
     for subject in subjects(model, numbers, ()):
@@ -145,7 +145,7 @@ class Study:
 
 
 def score_study(study: Study, numbers: Sequence[int]) -> Scores:
-    """Score one object of each scene by the methods of a study; both parts of those that know a class."""
+    """Score an object of each scene by a study's methods."""
     engine, known = resident(study.model), layers_of(study.model)
     defaults = [default(engine, question) for question in QUESTIONS]
     names = study.layers or tuple(dict.fromkeys(name for _, name, _ in defaults))
@@ -169,7 +169,7 @@ def _paths(layers: Mapping[str, tuple[str, ...]]) -> list[str]:
 
 
 def joined(lots: Sequence[Scores]) -> Scores:
-    """Join a model's scores on several lots of scenes; lots without an object that it finds are left out."""
+    """Join a model's scores of several lots, without empty ones."""
     full = [lot for lot in lots if lot.scenes] or lots[:1]
 
     def join(values: list[Any]) -> Any:

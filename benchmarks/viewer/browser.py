@@ -73,7 +73,7 @@ class Chromium:
             yield page
 
     def move(self, page: Page, points: Iterable[tuple[float, float]]) -> None:
-        """Move the mouse, left button down, through the points as a hand would: `RATE` of them a second.
+        """Drag the mouse through the points, `RATE` of them a second.
 
         Playwright would wait for the page after each move; a hand does not.
         """
@@ -151,18 +151,18 @@ def serving(script: Path) -> Iterator[Server]:
 
 
 def settled(page: Page) -> None:
-    """Wait until the script has finished, and has not begun again for a moment."""
+    """Wait until the script has finished for a moment."""
     page.evaluate("() => bench.settled()")
 
 
 def explained(page: Page) -> None:
-    """Wait until a map is on the screen and the script has finished."""
+    """Wait for a map on screen and the script's end."""
     page.evaluate("() => bench.places(['shown'])")
     settled(page)
 
 
 def from_event(page: Page, event: str, seen: str, act: Callable[[], object]) -> dict[str, Any]:
-    """Act, and return what the probe saw from the event that this causes until `seen`, one of its tests."""
+    """Act and return the probe's times from the event until `seen`."""
     page.evaluate("([event, seen]) => bench.arm(event, seen)", [event, seen])
     act()
     times: dict[str, Any] = page.evaluate("() => bench.armed")
@@ -170,14 +170,14 @@ def from_event(page: Page, event: str, seen: str, act: Callable[[], object]) -> 
 
 
 def uploader(page: Page) -> Locator:
-    """Return the file input that takes what is dropped on the page."""
+    """Return the file input for dropped files."""
     file_input = page.locator('[data-testid="stFileUploader"] input[type=file]').first
     file_input.wait_for(state="attached")
     return file_input
 
 
 def upload(page: Page, path: Path) -> dict[str, Any]:
-    """Upload a picture; return what the probe saw from the input's `change` to the map."""
+    """Upload a picture; return the times from `change` to map."""
     file_input = uploader(page)
     return from_event(page, "change", "shown", lambda: file_input.set_input_files(path))
 

@@ -107,7 +107,7 @@ def classes(rounds: int) -> dict[str, Any]:
 
 
 def drag(browser: Chromium, page: Page, selector: str, seconds: float) -> dict[str, Any]:
-    """Hold a slider's thumb and move it back and forth; return what the probe saw before the release."""
+    """Drag a slider back and forth; return the probe before release."""
     box = page.locator(selector).first.bounding_box()
     if box is None:
         raise BrowserProblem(f"{selector} is not on the page")
@@ -125,7 +125,7 @@ def drag(browser: Chromium, page: Page, selector: str, seconds: float) -> dict[s
 
 
 def _speed(seen: dict[str, Any]) -> dict[str, float]:
-    """Return rates per second between the first and the last event of the slider."""
+    """Return rates per second during the slider's events."""
     if not seen["inputs"]:
         raise BrowserProblem("the slider did not move with the mouse")
     start, end = seen["inputs"][0], seen["inputs"][-1]
@@ -142,7 +142,7 @@ def _speed(seen: dict[str, Any]) -> dict[str, float]:
 
 
 def uploads(rounds: int) -> dict[str, Any]:
-    """Time a file from its choice in the uploader to its map, and the engine alone on such a file."""
+    """Time uploads from choice to map, and the engine alone."""
     seen: list[dict[str, Any]] = []
     engine_times: list[float] = []
     with (
@@ -192,7 +192,7 @@ def _explainer() -> Explainer:
 
 
 def engine_ms(path: Path) -> float:
-    """Return the milliseconds that the engine alone takes for a file, with the dashboard's number of threads."""
+    """Return the engine's milliseconds for a file, with dashboard threads."""
     explainer, data = _explainer(), path.read_bytes()
     from sightglass.explain.picture.image import Image
 
@@ -221,7 +221,7 @@ def _parts(event: dict[str, Any]) -> dict[str, float]:
 
 
 def starts(rounds: int) -> dict[str, Any]:
-    """Time `streamlit run` until the page can be used, and until the first map."""
+    """Time `streamlit run` until usable and until the first map."""
     ours: list[dict[str, float]] = []
     theirs: list[float] = []
     with chromium() as browser:
@@ -254,7 +254,7 @@ def starts(rounds: int) -> dict[str, Any]:
 
 
 def _started(browser: Chromium, script: Path, names: list[str], *, twice: bool = False) -> dict[str, float]:
-    """Seconds from the start of the server to each place; with `again_`, of a second session from its opening."""
+    """Return each place's seconds from the start; `again_`: second session."""
     seconds: dict[str, float] = {}
     server = Server(script)
     try:

@@ -25,7 +25,7 @@ LINES: dict[str, tuple[str, Callable[[int], dict[str, Any]], int]] = {
 
 
 def run(options: argparse.Namespace) -> Row:
-    """Measure every line, or only some; a failure is reported and the others go on."""
+    """Measure all or some lines and report failures."""
     result: Row = {"machine": machine(0, "browser", PACKAGES), "lines": []}
     result["machine"]["versions"]["chromium"] = _chromium()
     for name in options.only or LINES:

@@ -333,8 +333,7 @@ JUDGED: dict[object, tuple[str, str]] = {
 
 
 def tiles(job: BatchJob, rows: Frame, where: str, order: str, every: Frame) -> None:
-    """Draw pictures side by side, each with its prediction and buttons to Explore and History; `every`: all pictures of
-    the run, from which the names must tell these apart."""
+    """Draw pictures with predictions and buttons; `every`: the whole run, for distinct names."""
     names, scores = distinct_names(list(every["picture"])), table.read_scores(job.folders[0])
     with st.container(horizontal=True, gap="small"):
         for row in rows.to_dict("records"):

@@ -228,8 +228,7 @@ def find_odd(*key: Any) -> tuple[Frame, list[analysis.Group]]:
 
 
 def describe_run(job: BatchJob) -> str:
-    """Describe the run, `demo-cls-l, GradCAM at layer4 (Where is it?)`, with what came of proving its maps; with two
-    models both."""
+    """Describe the run and its proofs: `demo-cls-l, GradCAM at layer4 (Where is it?)`."""
     first, second, changed = table_key(job)
     return "; compared with ".join(_describe_folder(folder, changed) for folder in (first, second) if folder)
 

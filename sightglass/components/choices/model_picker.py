@@ -70,7 +70,7 @@ def present(task: str) -> list[ModelSpec]:
 
 
 def mark(spec: ModelSpec, here: Collection[str]) -> str:
-    """Return a missing model's suffix in menus: ` (about 45 MB to download)`."""
+    """Return a missing model's menu suffix: ` (about 45 MB to download)`."""
     if spec.id in here:
         return ""
     if not weights.downloadable(spec):
@@ -81,7 +81,7 @@ def mark(spec: ModelSpec, here: Collection[str]) -> str:
 
 
 def by_id(spec: ModelSpec, here: Collection[str]) -> str:
-    """Return a model's line in the list by id: `103 MB · resnet50`."""
+    """Return a model's line in id lists: `103 MB · resnet50`."""
     if spec.id not in here and weights.downloadable(spec) and (size := download(spec.megabytes)):
         return f"{size.removeprefix('about ')} · {spec.id}"
     return f"{spec.id}{mark(spec, here)}, {spec.family}"

@@ -75,7 +75,7 @@ def pack(explanation: Explanation, index: int) -> tuple[str, bytes]:
 def pack_map(
     pixels: NDArray[np.uint8], seen: tuple[int, int, int, int], content: NDArray[np.float32], label: str
 ) -> tuple[str, bytes]:
-    """Return the id and payload of a map (h, w): picture, blurred, order.
+    """Return id and payload of a map (h, w): picture, blurred, order.
 
     `seen`: xyxy, the part of the picture that the map is of. Raises ValueError for a map that is the same everywhere.
     """

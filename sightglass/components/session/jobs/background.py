@@ -222,7 +222,7 @@ def _bar(task: Task[Any], label: str, estimate: bool) -> None:
 
 
 def time_left(share: float, elapsed: float) -> str:
-    """Return `, about 40 s left` from elapsed seconds and share, if known.
+    """Return `, about 40 s left` from seconds and share, if known.
 
     Rounded up to what a person would say, since the rate varies.
     """
