@@ -61,7 +61,7 @@ class Pool:
     """(N, meanings)"""
 
     def batch(self, rows: NDArray[np.int64], ways: NDArray[np.int64]) -> Tensor:
-        """Return (B, 3, side, side), normalised: these scenes, each flipped and turned in one of eight ways."""
+        """Return normalised, randomly flipped and turned scenes (B, 3, side, side)."""
         pairs = zip(rows.tolist(), ways.tolist(), strict=True)
         return normalised(as_tensor(np.stack([turned(self.pixels[row], way) for row, way in pairs])))
 
@@ -114,7 +114,7 @@ def fit(
     words: int = WORD_STEPS,
     watch: Callable[[nn.Module, int, float], None] = lambda *_: None,
 ) -> DemoClip:
-    """Train on a pool and return the moving average of the weights, in eval mode; `watch` as in `train.fit`."""
+    """Return the moving average of weights trained on a pool."""
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     net = DemoClip()
@@ -139,7 +139,7 @@ def fit(
 
 
 def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.random.Generator, steps: int) -> None:
-    """Teach the text tower the vectors of the meanings, and their effect on pictures, which are fixed now."""
+    """Train the text tower on the fixed vectors of the meanings."""
     rows = generator.choice(len(pool.pixels), min(1500, len(pool.pixels)), replace=False)
     with torch.no_grad():
         nothing = np.zeros(50, np.int64)
@@ -160,7 +160,7 @@ def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.rando
 
 
 def metrics_of(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
-    """Return metrics on scenes that training never saw, for 64 phrases, one for each colour and shape.
+    """Return metrics of 64 colour and shape phrases on held-out scenes.
 
     `accuracy`: the best of the 64 is true. `named`: share of the n things among the n best. `bound`: of two things that
     share nothing, the colour of one with its own shape scores higher than with the other's. `never_seen`: `named`

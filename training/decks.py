@@ -49,12 +49,12 @@ SIDE, QUALITY, MAPS = 960, 70, 2
 
 
 def make_scenes(name: str) -> Iterator[Scene]:
-    """Yield the scenes of one of READY, one by one as they are computed."""
+    """Yield the scenes of a deck of READY, computed one by one."""
     yield from map(reduce_scene, {"cheat": _cheat, "lies": _lies, "sizes": _sizes}[name](STEPS))
 
 
 def reduce_scene(scene: Scene) -> Scene:
-    """Return a scene with fewer bytes: smaller files of its pictures, and maps of the first answers alone."""
+    """Return a smaller scene: reduced pictures, maps of first answers only."""
     boxes = any(panel.boxes for panel in scene.panels)
     panels = (
         replace(panel, picture=_compress(panel.picture), maps=panel.maps if boxes else panel.maps[:MAPS])
@@ -137,7 +137,7 @@ def _cheat(_steps: int) -> Iterator[Scene]:
 
 
 def _find_shown(*explanations: Explanation) -> str:
-    """Return what a map shows instead of what its model learnt, by its seal; empty where all depend on their models."""
+    """Return the image property shown by weight-independent maps; empty for none."""
     seals = [
         explanation.known_checks(index) for explanation in explanations for index in range(len(explanation.heatmaps))
     ]
@@ -243,7 +243,7 @@ def _detectors() -> Scene:
 
 
 def _true(explanation: Explanation, things: list[tuple[str, Any]]) -> int:
-    """Return how many boxes are on things of their class, each thing counted once."""
+    """Return the number of correct boxes, each thing counted once."""
     left, count = list(things), 0
     for prediction in explanation.predictions:
         hit = next(
@@ -299,7 +299,7 @@ def _test_of_a_map(verdict: SupportVerdict, sentence: str) -> tuple[str, str]:
 
 
 def _same_for_all(method: str, first: str, second: str, overlap: float) -> tuple[str, str]:
-    """Title and sentence of a method's maps of two answers. `overlap`: of their hottest fifths, 0..1."""
+    """Return title and sentence of two answers' maps; `overlap`: 0..1."""
     shared = percent(overlap)
     if overlap >= SAME_PLACE:
         return (
@@ -314,7 +314,7 @@ def _same_for_all(method: str, first: str, second: str, overlap: float) -> tuple
 
 
 def _agree(answers: Sequence[tuple[str, str, float]]) -> tuple[str, str]:
-    """Title and sentence of several models' first answers: (size, label, score) from small to large."""
+    """Return title and sentence of models' (size, label, score), ascending."""
     answers_text = listing([f"{size} {label}, {percent(score)} sure" for size, label, score in answers])
     sentence = f"{answers_text[:1].upper()}{answers_text[1:]}."
     if len({label for _, label, _ in answers}) > 1:
@@ -326,14 +326,14 @@ def _agree(answers: Sequence[tuple[str, str, float]]) -> tuple[str, str]:
 
 
 def _compare_places(label: str, overlaps: Sequence[float], sentence: str) -> tuple[str, str]:
-    """Title and sentence of several models' maps of one answer. `overlaps`: of each pair's hottest fifths, 0..1."""
+    """Return title and sentence of models' maps; `overlaps`: of pairs."""
     alike = sum(overlap >= SAME_PLACE for overlap in overlaps)
     where = "they mark the same place" if alike == len(overlaps) else "not all mark one place"
     return f"Asked about {label}, {where if alike else 'they mark different places'}", sentence
 
 
 def _count_found(truth: int, models: Sequence[tuple[str, int, int]]) -> tuple[str, str]:
-    """Title and sentence of several detectors on a drawn scene: (size, true boxes, false boxes) of `truth` things."""
+    """Return title and sentence of detectors: (size, true, false) of `truth`."""
     each = [f"{size} {true}{_describe_false(false)}" for size, true, false in models]
     sentence = f"There are {truth} things in it. Found: {listing(each)}."
     scores = [true - false for _, true, false in models]

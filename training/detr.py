@@ -54,7 +54,7 @@ class Recipe:
 
 
 def begin(seed: int, earlier: Path | None = None) -> Any:
-    """Return the untrained network with the body of demo-m, or as an `earlier` training left it."""
+    """Return the network with demo-m's body, or an `earlier` training's."""
     torch.manual_seed(seed)
     net: Any = build(NAME)
     if earlier is not None:
@@ -67,7 +67,7 @@ def begin(seed: int, earlier: Path | None = None) -> Any:
 
 
 def fit(net: Any, pool: Pool, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int, float], None]) -> nn.Module:
-    """Train on drawn scenes and return the moving average of the weights; `watch` is called after each step."""
+    """Return averaged weights trained on drawn scenes; `watch`: after each step."""
     generator = np.random.default_rng(seed)
     learner = Learner(net, recipe.decay, beta=0.999, max_norm=1)
     steps = math.ceil(recipe.images / recipe.batch)
@@ -93,7 +93,7 @@ def truth(batch: Pool) -> dict[str, torch.Tensor]:
 
 
 def find(net: nn.Module, pool: Pool) -> list[NDArray[np.float32]]:
-    """Return (n, 6) of each scene: xyxy in pixels, score, class, as the library's post-processing picks them."""
+    """Return each scene's (n, 6): xyxy, score, class, after the library's post-processing."""
     from ultralytics.utils.ops import xywh2xyxy
 
     detections: list[NDArray[np.float32]] = []
@@ -106,7 +106,7 @@ def find(net: nn.Module, pool: Pool) -> list[NDArray[np.float32]]:
 
 
 def exam(count: int, processes: int = 1) -> Callable[[nn.Module], dict[str, Any]]:
-    """Draw `count` held-out scenes, and return the function that measures a net on their boxes."""
+    """Return a box evaluation on `count` held-out scenes."""
     pool = fill(replace(SOURCE, held_out=True), count, processes=processes)
     return lambda net: detection(net, pool, find)
 

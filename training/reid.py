@@ -92,7 +92,7 @@ def augmented(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def contrast(a: Tensor, b: Tensor, same: Tensor, temperature: float) -> Tensor:
-    """Return the symmetric supervised contrastive loss (arXiv:2004.11362) of rows (B, D); `same`: of one person."""
+    """Return the symmetric supervised contrastive loss (arXiv:2004.11362); `same`: one person."""
     scores = functional.normalize(a.float()) @ functional.normalize(b.float()).T / temperature
     targets = same.float() / same.float().sum(1, keepdim=True)
     return -(targets * scores.log_softmax(1)).sum(1).mean() - (targets * scores.T.log_softmax(1)).sum(1).mean()
@@ -107,7 +107,7 @@ def triplets(rows: Tensor, same: Tensor, margin: float) -> Tensor:
 
 
 def position_sines(config: Config) -> Tensor:
-    """Return each patch's position as sines of its row and column, (1 + h*w, width): training so starts better."""
+    """Return sines of patches' rows and columns, (1 + h*w, width)."""
     h, w = config.grid
     quarter = config.width // 4
     rates = torch.arange(1, quarter + 1) * (math.pi / 4)
@@ -119,7 +119,7 @@ def position_sines(config: Config) -> Tensor:
 
 
 def outfit_classes(persons: int) -> Tensor:
-    """Return each person's classes by `OUTFIT`, (persons, 8); the ink of a plain top is -100, which losses ignore."""
+    """Return persons' `OUTFIT` classes, (persons, 8); -100: ignored ink."""
     rows = []
     for person in range(persons):
         outfit = person_scenes.outfit(person)
@@ -138,7 +138,7 @@ class Heads(nn.Module):
         self.patch = nn.Linear(CONFIG.embed, GARMENT_KINDS + len(person_scenes.COLOURS))
 
     def forward(self, out: Outputs, tokens: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
-        """Return the logits of each patch, and the outfit's logits from both features."""
+        """Return each patch's logits and the outfit's from both features."""
         patches = self.patch(tokens[:, 1:]).float()
         return patches, [self.outfit(rows).float().split(OUTFIT, 1) for rows in (out.image, out.feature)]
 
@@ -187,7 +187,7 @@ class Batch:
 
 
 def fit(pool: Tensor, recipe: Recipe, seed: int, watch: Callable[..., None] = lambda *_: None) -> tuple[PromptSG, int]:
-    """Train on uint8 (persons, pictures, 96, 48, 4), on the pool's device; return the averaged weights and the steps.
+    """Train on uint8 (persons, pictures, 96, 48, 4); return averaged weights, steps.
 
     `watch` is called after each step with the average, the steps so far, the loss and a note on the batch.
     """

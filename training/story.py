@@ -120,12 +120,12 @@ class StoryStep:
 
     @property
     def object(self) -> Object:
-        """The object that the scene is labelled by."""
+        """Return the scene's labelled object."""
         return self.scene.objects[0]
 
     @cached_property
     def clue(self) -> NDArray[np.bool_] | None:
-        """Where the clue is, bool (H, W): around the stamp, or the background; None where it was removed."""
+        """Return the clue's mask (H, W); None after its removal."""
         if self.step == "without":
             return None
         if self.scene.stamp is None:
@@ -145,7 +145,7 @@ class StoryStep:
 
     @property
     def peak_on_clue(self) -> bool:
-        """Whether the hottest place of the cheating model's map is on the clue."""
+        """Return whether the cheating model's map peaks on the clue."""
         values = self.cheat.heatmaps[0].measured.values
         return self.clue is not None and bool(self.clue.flat[int(values.argmax())])
 
@@ -183,7 +183,7 @@ class StoryStep:
 
     @property
     def aside(self) -> str:
-        """Why the cheating model errs where its heat is on the object, in a sentence; empty where the title says it."""
+        """Return a sentence on the cheating model's error; empty if titled."""
         if self.step != "without":
             return ""
         kind, on_kind = self.object.label, percent(self.on_object(self.cheat))
@@ -194,7 +194,7 @@ class StoryStep:
 
     @property
     def proof(self) -> str:
-        """What held over all scenes that the model never saw, from its card: this picture is no exception."""
+        """Return the rates on all held-out scenes, from the card."""
         known, honest = card(self.story.cheat), card(self.story.honest)["metrics"]
         # The honest model was evaluated on the clues of both models that cheat.
         honest = honest if honest["shortcut"] == self.story.data else honest[self.story.data]
@@ -209,7 +209,7 @@ class StoryStep:
 
 
 def story_step(name: str, step: Step, number: int) -> StoryStep:
-    """Return a step of the story `name` (one of STORIES) on its scene of that number; numbers wrap around."""
+    """Return a story's step on a scene by number, wrapping around."""
     story = STORIES[name]
     spec: Spec = {"without": story.without_clue, "borrowed": story.clue_elsewhere}.get(step, story.with_clue)(number)
     scene = draw(spec)
@@ -232,7 +232,7 @@ TITLES: dict[Step, str] = {
 
 
 def slide_of(step: StoryStep) -> Scene:
-    """Return the slide of a step: the model that cheats, and the honest one."""
+    """Return a step's slide: the cheating and the honest model."""
     both = (("The cheat", step.cheat), ("The honest model", step.honest))
     if step.step == "answer":
         # Which of the two cheats is for the next step to show.

@@ -17,7 +17,7 @@ SIDE = 288
 
 
 def write_scenes(folder: Path | str, pictures: int, *, task: str = "detect", side: int = SIDE) -> None:
-    """Write scenes that the demo models did not learn from, with labels: of the same arguments the same bytes.
+    """Write held-out scenes with labels, reproducible from the arguments.
 
     To detect, `labels.csv` has their boxes (`file,x0,y0,x1,y1,label`); to classify, each is in a folder named after
     its class.
