@@ -46,7 +46,7 @@ def routes(settings: ApiRules | None = None, base: str = "") -> list[BaseRoute]:
 
 
 def documentation_routes(base: str = "") -> list[BaseRoute]:
-    """Return the routes of the documentation below a path; until `make docs` built it, they say so (404)."""
+    """Return the routes of the built documentation below a path."""
     at = f"{base}/docs"
 
     async def enter(request: Request) -> Response:

@@ -67,8 +67,8 @@ class RequestLog:
         root = scope.get("root_path", "")
         if scope["path"].startswith(root + VERSIONED):
             scope["path"] = f"{root}/api/{scope['path'].removeprefix(root + VERSIONED)}"
-        given = next((value.decode("latin-1") for name, value in scope["headers"] if name.lower() == REQUEST_ID), None)
-        with logs.working_on(logs.new_id(given)) as request:
+        header = next((value.decode("latin-1") for name, value in scope["headers"] if name.lower() == REQUEST_ID), None)
+        with logs.working_on(logs.new_id(header)) as request:
             status, begun = 0, time.perf_counter()
 
             async def identify(message: Message) -> None:
@@ -97,7 +97,7 @@ class RequestLog:
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """Raise ApiProblem, 422, for a parameter in the address that the route does not have."""
+    """Raise ApiProblem, 422, for an unknown query parameter."""
     route: APIRoute = request.scope["route"]
     if not route.include_in_schema or route.path == "/api/metrics":
         return
@@ -167,7 +167,7 @@ def _name(route: APIRoute) -> str:
 
 
 def list_middleware() -> list[Middleware]:
-    """Return what stands before the routes, outermost first."""
+    """Return the middleware, outermost first."""
     sites = [site.rstrip("/") for site in settings().api_origins]
     cors: dict[str, Any] = {
         "allow_origins": sites,

@@ -53,9 +53,9 @@ class LegacyClassRequest(LegacyRequest):
 
     @model_validator(mode="after")
     def _single_class(self) -> LegacyClassRequest:
-        given = self._collect_classes()
-        if len(given) > 1:
-            raise ValueError(f"names a class as {' and as '.join(given)}: send one of them.")
+        classes = self._collect_classes()
+        if len(classes) > 1:
+            raise ValueError(f"names a class as {' and as '.join(classes)}: send one of them.")
         return self
 
     def _collect_classes(self) -> dict[str, str | int]:

@@ -63,7 +63,7 @@ async def live(socket: WebSocket) -> None:
 
 
 async def _refuse(socket: WebSocket, code: int, sentence: str) -> None:
-    """Say what is wrong and close."""
+    """Send a problem and close the connection."""
     # The other side may be gone already.
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await socket.send_text(json.dumps({"type": "problem", "sentence": sentence, "fatal": True}))
@@ -88,11 +88,11 @@ class _Session:
         self.events = asyncio.get_running_loop()
         self.viewer = loop.join(self._deliver)
 
-    def _deliver(self, made: FrameResult) -> None:
+    def _deliver(self, result: FrameResult) -> None:
         """Take an answer in the loop's thread."""
 
         def take() -> None:
-            self.answer = made
+            self.answer = result
             self.news.set()
 
         # The server may be stopping.
@@ -120,9 +120,9 @@ class _Session:
             self.news.clear()
             while self.notes:
                 await self.socket.send_text(json.dumps(self.notes.pop(0)))
-            if (made := self.answer) is not None:
+            if (result := self.answer) is not None:
                 self.answer = None
-                await self.socket.send_bytes(message.result(made))
+                await self.socket.send_bytes(message.result(result))
 
     def _say(self, kind: str, **more: Any) -> None:
         self.notes = [note for note in self.notes if note["type"] != kind] + [{"type": kind, **more}]
@@ -130,35 +130,35 @@ class _Session:
 
     async def _read(self) -> None:
         while True:
-            given = await self.socket.receive()
-            if given["type"] == "websocket.disconnect":
-                raise WebSocketDisconnect(given.get("code", 1000))
-            if (data := given.get("bytes")) is not None:
+            event = await self.socket.receive()
+            if event["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(event.get("code", 1000))
+            if (data := event.get("bytes")) is not None:
                 self.last, jpeg = message.frame(data, self.last)
                 self.viewer.offer(self.last, jpeg)
             else:
-                self._hear(message.parse_message(given.get("text") or ""))
+                self._hear(message.parse_message(event.get("text") or ""))
 
-    def _hear(self, said: Json) -> None:
-        if said["type"] == "choose":
-            name, method, options = said.get("model"), said.get("method"), said.get("options") or {}
+    def _hear(self, request: Json) -> None:
+        if request["type"] == "choose":
+            name, method, options = request.get("model"), request.get("method"), request.get("options") or {}
             if not isinstance(name, str | None) or not isinstance(method, str | None) or not isinstance(options, dict):
                 raise message.BadMessage("choose names a model, a method and options.")
             self.wanted += 1
             if self.choosing is not None:
                 self.choosing.cancel()
             self.choosing = asyncio.create_task(self._choose(name, method, options, self.wanted))
-        elif said["type"] == "pin":
+        elif request["type"] == "pin":
             looker = self.viewer.looker
             # One that comes while a model is loaded is of the model before.
             if looker is not None:
                 labels = looker.choice.explainer.resident.adapter.labels
-                self.viewer.pin(message.pin(said.get("pin"), len(labels)))
+                self.viewer.pin(message.pin(request.get("pin"), len(labels)))
         else:
             raise message.BadMessage("A message in words is of type choose or pin.")
 
     async def _choose(self, name: str | None, method: str | None, options: Json, turn: int) -> None:
-        """Load a model and look with it; frames wait meanwhile."""
+        """Load a model for the next frames; frames wait meanwhile."""
         self.viewer.turn(None)
         try:
             choice = await run_in_threadpool(self._chosen, name, method, options)

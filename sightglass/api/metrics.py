@@ -68,8 +68,8 @@ class _CurrentState(Collector):
         explainer = sys.modules.get("sightglass.explain.explainer")
         residents = resident.RESIDENCY.residents() if resident else []
         sizes: Counted[tuple[str, ...]] = Counted()
-        for one in residents:
-            sizes[_public(one.adapter.spec), str(one.device)] += one.nbytes
+        for loaded in residents:
+            sizes[_public(loaded.adapter.spec), str(loaded.device)] += loaded.nbytes
         yield GaugeMetricFamily("sightglass_residents", "Number of loaded models.", len(residents))
         yield _labelled("resident_bytes", "Bytes of each loaded model.", ("model", "device"), sizes)
         nbytes = {
@@ -99,18 +99,18 @@ def watch(queue: WorkQueue) -> None:
 
 
 def observe(route: str, method: str, status: int, seconds: float) -> None:
-    """Count an answered request. `route` is the pattern, not the path, so that clients cannot make up labels."""
+    """Count an answered request. `route` is the route's pattern, not the path."""
     _REQUESTS.labels(route, method if method in KNOWN else "other", str(status)).inc()
     _SECONDS.labels(route).observe(seconds)
 
 
 def count_explained(model: ModelSpec, method: str) -> None:
-    """Count an explanation; both names come from the catalogue, not from the client."""
+    """Count an explanation; both names come from the catalogue."""
     _EXPLANATIONS.labels(_public(model), method).inc()
 
 
 def _public(model: ModelSpec) -> str:
-    """Return what whoever reads the metrics may know of a model: nothing of one that is somebody's own."""
+    """Return a model's public name; OWN for a visitor's model."""
     return model.id if everybodys(model) else OWN
 
 

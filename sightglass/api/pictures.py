@@ -37,7 +37,7 @@ router = APIRouter(tags=["pictures"])
 
 
 def _explain(write: Callable[..., BaseModel]) -> Callable[..., bytes]:
-    """Return the work of a request for an explanation; `write` makes its answer in JSON."""
+    """Return the work of an explanation request; `write` encodes the answer."""
 
     def work(request: Explaining, settings: ApiRules, kind: str) -> bytes:
         explanation = service.explain(request, settings, kind)
@@ -59,7 +59,7 @@ def to_bytes(result: BaseModel) -> bytes:
 
 
 def write_json(make: Callable[..., BaseModel]) -> Callable[..., bytes]:
-    """Return the work of a request that is answered with the JSON of what `make` returns."""
+    """Return the work of a request with a JSON answer from `make`."""
     return lambda request, settings, kind: to_bytes(make(request, settings))
 
 

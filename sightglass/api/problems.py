@@ -104,14 +104,14 @@ class ApiProblem(Problem):
 
 
 def token_needed(*, wrong: bool) -> ApiProblem:
-    """Return the answer to a request without the right token; `wrong`: it has another one."""
+    """Return the answer to a request without a valid token."""
     detail = f"{'The token is wrong' if wrong else 'A token is required'}: "
     detail += "send it as `Authorization: Bearer ...` or `X-API-Key`."
     return ApiProblem(401, "key", detail, {"WWW-Authenticate": "Bearer"})
 
 
 def response(problem: ApiProblem, instance: str | None = None) -> Response:
-    """Return the response for a problem; `instance` is the path of the request."""
+    """Return the response for a problem; `instance` is the request's path."""
     document = ProblemDocument(
         type=f"{BASE}/{problem.kind}",
         title=TITLES[problem.kind],
@@ -125,7 +125,7 @@ def response(problem: ApiProblem, instance: str | None = None) -> Response:
 
 
 async def respond(request: Request, error: BaseException) -> Response:
-    """Answer whatever a route raises."""
+    """Answer an exception of a route."""
     if isinstance(error, ClientDisconnect):
         return Response(status_code=CLIENT_CLOSED)
     path = request.url.path
@@ -147,12 +147,12 @@ _STATUSES: tuple[tuple[type[Problem], int, str], ...] = (
 
 
 def from_exception(error: BaseException) -> ApiProblem:
-    """Return the problem for an exception; an unexpected one is logged, and its message is not sent."""
+    """Return the problem for an exception; messages of unexpected ones stay private."""
     if isinstance(error, ApiProblem):
         return error
     if isinstance(error, RequestValidationError):
         # FastAPI puts where a parameter was sent before its name.
-        return from_validation([{**one, "loc": one["loc"][1:]} for one in error.errors()], ())
+        return from_validation([{**details, "loc": details["loc"][1:]} for details in error.errors()], ())
     if isinstance(error, Cancelled):
         return ApiProblem(504, "timeout", str(error) or "The work was stopped before it finished: try again.")
     if isinstance(error, LayerProblem):
@@ -186,7 +186,7 @@ def _from_http(error: HTTPException) -> ApiProblem:
 
 
 def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> ApiProblem:
-    """Return pydantic's errors as one sentence, with a suggestion for a field that is not among the `known`."""
+    """Return pydantic's errors as one sentence, with suggestions for unknown fields."""
     names, sentences, strange = list(known), list[str](), list[str]()
     by_field: dict[str, list[Mapping[str, Any]]] = {}
     for error in errors:
@@ -208,13 +208,13 @@ def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -
 
 
 def _describe_place(loc: Sequence[str | int]) -> str:
-    """Return the field and the indices in its lists; what follows in `loc` is a branch of a union."""
+    """Return the field of an error location, with its list indices."""
     places = (str(part) for part in takewhile(lambda part: isinstance(part, int), loc[1:]))
     return f"the field {'.'.join((str(loc[0]), *places))!r}" if loc else "the body"
 
 
 def _describe_errors(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Return the errors of a union's branches for one value as one; those of the value's own type alone, if any."""
+    """Return the errors of a union's branches as one error."""
     fit = [error for error in errors if not error["type"].endswith(("_type", "_parsing", "_from_float"))]
     first, *others = dict.fromkeys(_describe_error(error) for error in fit or errors)
     return first + "".join(f" or {words.removeprefix('should be ')}" for words in others)

@@ -34,7 +34,7 @@ router = APIRouter(tags=["runs"])
 
 
 def _tables(result: type[PlainResult]) -> dict[str, Any]:
-    """Return what OpenAPI says of a route that answers JSON or a table."""
+    """Return the OpenAPI description of a route with JSON or table answers."""
     binary = {MEDIA_TYPES[offer]: {"schema": {"type": "string", "format": "binary"}} for offer in OFFERS[1:]}
     return {"responses": {200: {"model": result, "content": binary}}}
 
@@ -42,7 +42,7 @@ def _tables(result: type[PlainResult]) -> dict[str, Any]:
 @router.get("/api/runs")
 def list_evaluated_runs() -> Runs:
     """List your batch runs with labels, the newest first."""
-    return Runs(runs=[ListedRun(id=one.id, written=one.written) for one in find_runs()])
+    return Runs(runs=[ListedRun(id=run.id, written=run.written) for run in find_runs()])
 
 
 @router.get("/api/runs/{run}", responses={200: {"model": RunEvaluation}})
@@ -108,14 +108,14 @@ async def get_scorecard(
 
 
 async def _answer(request: Request, format: str, work: Callable[[str], bytes]) -> Response:
-    """Return what `work` makes of the format that is asked for."""
+    """Return the answer of `work` in the requested format."""
     kind = choose_format(request, format, OFFERS)
     content, headers = await run_queued(request, lambda _: work(kind))
     return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
 
 
 def _find_folder(id: str) -> Folder:
-    """Return the folder of a run of whoever asks; raise ApiProblem, 404, for any other."""
+    """Return the folder of a visitor's run; raise ApiProblem, 404."""
     if (run := find_run(id)) is None:
         raise ApiProblem(404, "path", "There is no run with this id: GET /api/runs lists yours.")
     return run.folder

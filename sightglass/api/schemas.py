@@ -64,22 +64,22 @@ class ApiRules:
 
     @staticmethod
     def from_environment(**given: Any) -> ApiRules:
-        """Return the settings of the environment, overridden by `given` values that are not None; raise Problem."""
-        found = settings()
+        """Return the environment's settings, overridden by `given` values. Raises Problem."""
+        environment = settings()
         values: Json = {
-            "max_bytes": int(found.api_mb * MIB),
-            "timeout": found.api_timeout,
-            "workers": found.api_workers,
-            "waiting": found.api_queue,
-            "save_below": found.save_below,
-            "model": found.api_model,
-            "device": found.api_device,
+            "max_bytes": int(environment.api_mb * MIB),
+            "timeout": environment.api_timeout,
+            "workers": environment.api_workers,
+            "waiting": environment.api_queue,
+            "save_below": environment.save_below,
+            "model": environment.api_model,
+            "device": environment.api_device,
         }
         return ApiRules(**values | {name: value for name, value in given.items() if value is not None})
 
 
 def decode_picture(given: Any) -> bytes:
-    """Return the bytes of a picture file from base64 or a data URL; bytes stay as they are. Raises ValueError."""
+    """Decode a picture file from base64 or a data URL. Raises ValueError."""
     if isinstance(given, bytes):
         return given
     if not isinstance(given, str):
@@ -150,11 +150,11 @@ class _Request(BaseModel):
     image: Picture
 
     def engine_options(self) -> Json:
-        """Return the options that are set, as keyword arguments for an Explainer."""
-        given = {name: value for name in OFFERED if (value := getattr(self, name, None)) not in (None, ())}
-        if "method" in given:
-            given["method"] = method(given["method"]).id
-        return given
+        """Return the set options as keyword arguments for an Explainer."""
+        options = {name: value for name in OFFERED if (value := getattr(self, name, None)) not in (None, ())}
+        if "method" in options:
+            options["method"] = method(options["method"]).id
+        return options
 
 
 class _PictureRequest(_Request):
@@ -239,8 +239,8 @@ class ClassRequest(_ModelRequest):
     alpha: Alpha = OPACITY["even"]
 
     def engine_options(self) -> Json:
-        given = super().engine_options()
-        return {"targets": given.pop("classes"), **given}
+        options = super().engine_options()
+        return {"targets": options.pop("classes"), **options}
 
 
 class CompareRequest(_PictureRequest):

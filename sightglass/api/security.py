@@ -99,8 +99,8 @@ class SecurityHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = {name.lower() for name, _ in message.get("headers", ())}
-                missing = ((name, value) for name, value in headers.items() if name.encode() not in given)
+                present = {name.lower() for name, _ in message.get("headers", ())}
+                missing = ((name, value) for name, value in headers.items() if name.encode() not in present)
                 more = [(name.encode(), value.encode()) for name, value in missing]
                 message = {**message, "headers": [*map(secure_cookie, message.get("headers", ())), *more]}
             await send(message)
@@ -119,13 +119,13 @@ class SecurityHeaders:
 
 
 def write_policy(policy: Mapping[str, str]) -> str:
-    """Return a policy as its header, with the sites that may show the page in a frame."""
+    """Return a policy as its header, with the allowed frame ancestors."""
     whole = {**policy, "frame-ancestors": " ".join(("'self'", *settings().framed_by))}
     return "; ".join(f"{name} {value}" for name, value in whole.items())
 
 
 def is_known_host(host: str, scope: Scope) -> bool:
-    """Return whether a request to a loopback address names a local host; to other addresses, all names are right."""
+    """Return whether the host name of a loopback request is local."""
     named = [name.lower() for name in settings().api_hosts]
     if not host or "*" in named or not access.is_local((scope.get("server") or ("",))[0]):
         return True
@@ -140,7 +140,7 @@ def is_known_host(host: str, scope: Scope) -> bool:
 
 
 def is_own_page(origin: str, host: str, scope: Scope) -> bool:
-    """Return whether an Origin is that of this server's pages, as the Host of the same request names it."""
+    """Return whether an Origin is this server's own."""
     try:
         site = urlsplit(origin)
     except ValueError:
@@ -151,11 +151,11 @@ def is_own_page(origin: str, host: str, scope: Scope) -> bool:
 
 
 def tokens_in(headers: Headers) -> tuple[str, ...]:
-    """Return the tokens that a request sends."""
+    """Return the tokens of a request."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    found = (token.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", ""))
+    texts = (token.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", ""))
     # Clients write UTF-8; ASGI reads headers as Latin-1.
-    return tuple(text.encode("latin-1").decode("utf-8", "surrogateescape") for text in found if text)
+    return tuple(text.encode("latin-1").decode("utf-8", "surrogateescape") for text in texts if text)
 
 
 class Dashboard(Protocol):
@@ -168,7 +168,7 @@ class Dashboard(Protocol):
         """Return what the provider said of whoever has these cookies; None where nobody signed in."""
 
     def login_path(self) -> str:
-        """Return where signing in begins, below the base of the server's paths."""
+        """Return the path of the sign-in page below the server's base."""
 
 
 def _forbidden(kind: str, sentence: str) -> ApiProblem:
@@ -209,7 +209,7 @@ class AuthMiddleware:
             await answer(scope, receive, send)
 
     def _admit(self, path: str, request: HTTPConnection, scope: Scope) -> str | ApiProblem:
-        """Return the id of the visitor who sends a request, or why it is refused."""
+        """Return the visitor's id, or the reason of a refusal."""
         rules, tokens = access.in_use(), tokens_in(request.headers)
         by_token, public = any(map(rules.accepts, tokens)), is_public(path)
         if rules.way == "local" and not public and any(name in request.headers for name in FORWARDED):
@@ -232,28 +232,28 @@ class AuthMiddleware:
         return problems.token_needed(wrong=bool(tokens))
 
     def _wrong_origin(self, path: str, request: HTTPConnection, scope: Scope, *, public: bool) -> str:
-        """Return why the host or the page that a request comes from is refused, or an empty text."""
+        """Return the reason to refuse a request's host or origin, or ""."""
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
-        own = origin is not None and is_own_page(origin, host, scope)
+        same_site = origin is not None and is_own_page(origin, host, scope)
         if is_of_api(path):
             sites = [site.rstrip("/") for site in settings().api_origins]
             # Pages of other sites can also send requests without an Origin: as a picture, a frame or a link.
             embedded = origin is None and request.headers.get("sec-fetch-site") == "cross-site" and "*" not in sites
-            foreign = origin is not None and not (own or {origin, "*"} & {*sites})
+            foreign = origin is not None and not (same_site or {origin, "*"} & {*sites})
             if foreign or (embedded and not public):
                 return OTHER_SITE
         # Streamlit lets in pages of any port of this machine, to which browsers send the cookie as well.
         elif (
             path == STREAM
             and origin is not None
-            and not (own or (self.dashboard is not None and self.dashboard.is_named_site(origin)))
+            and not (same_site or (self.dashboard is not None and self.dashboard.is_named_site(origin)))
         ):
             return OTHER_PAGE
         # Where visitors sign in, a page under another name has no cookie of this server's.
         return "" if public or access.in_use().asks or is_known_host(host, scope) else UNKNOWN_HOST
 
     async def _answer_page(self, path: str, request: Request, answer: str | ApiProblem) -> str | ApiProblem | Response:
-        """Return `answer`, or what a browser is shown instead: a form, a link to the provider, a sentence."""
+        """Return `answer`, or for a browser a form, link or sentence."""
         rules, reading = access.in_use(), request.method in ("GET", "HEAD")
         if rules.way == "oidc" and self.dashboard is not None and path == LOGIN and not request.query_params:
             return RedirectResponse(self.base + self.dashboard.login_path(), 303)
@@ -317,7 +317,7 @@ def _forget_token(request: Request) -> Response:
 
 
 async def _posted_token(request: Request) -> str:
-    """Return the token of the form; empty for a body that is too long."""
+    """Return the form's token; empty for an oversized body."""
     body = b""
     async for part in request.stream():
         body += part
@@ -338,7 +338,7 @@ input, button { font: inherit }
 
 
 def page(title: str, body: str, status: int) -> Response:
-    """Return a small page that works without scripts; `body` is HTML."""
+    """Return a small page without scripts; `body` is HTML."""
     style = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     html = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="robots" content="noindex">'

@@ -128,11 +128,11 @@ def list_models(
     """List the models of the catalogue: their tasks, whether their weights are here, and the methods they support."""
     # No model is loaded before this module, and with it torch, is imported.
     residency = sys.modules.get("sightglass.explain.evidence.resident")
-    loaded = {one.adapter.spec.id: one for one in (residency.RESIDENCY.residents() if residency else ())}
+    loaded = {model.adapter.spec.id: model for model in (residency.RESIDENCY.residents() if residency else ())}
     rows = []
     for spec in catalog().values():
-        there, resident = available(spec), loaded.get(spec.id)
-        if task not in (None, spec.task) or here not in (None, there):
+        downloaded, resident = available(spec), loaded.get(spec.id)
+        if task not in (None, spec.task) or here not in (None, downloaded):
             continue
         if resident is not None and resident.adapter.spec != spec:
             # Another table of that id: somebody else's.
@@ -141,7 +141,7 @@ def list_models(
         rows.append(
             Listed(
                 **{name: getattr(spec, name) for name in names},
-                here=there,
+                here=downloaded,
                 download_mb=spec.megabytes,
                 resident=resident is not None,
                 methods=None if resident is None else [method.id for method in list_methods(resident)],
@@ -163,8 +163,8 @@ async def list_layers(
             explainer = service.load_explainer(model, request.app.state.settings)
             choices = layer_choices(explainer.resident, every=every)
         rows = [
-            LayerResult(path=one.path, shape=one.shape, layout=one.layout, default=one.path in choices.default)
-            for one in choices.layers
+            LayerResult(path=layer.path, shape=layer.shape, layout=layer.layout, default=layer.path in choices.default)
+            for layer in choices.layers
         ]
         return Layers(model=model, layers=rows, default=choices.default, presets=choices.presets)
 
@@ -270,7 +270,7 @@ class Readiness:
         self._failure, self._failed_at = "", 0.0
 
     def warmed(self) -> None:
-        """Note that the default model has made a map."""
+        """Record the default model's first map."""
         self._warm = True
 
     def problem(self) -> str | None:
@@ -304,7 +304,7 @@ class Readiness:
 
 
 def warm(explainer: Explainer) -> None:
-    """Explain one picture: the first pass finds the layers and takes several times as long as later ones."""
+    """Explain one picture: the first pass takes several times longer."""
     # Some models find nothing in a grey picture, or need words to look for.
     with contextlib.suppress(Problem):
         explainer(image.Image(np.full((64, 64, 3), 128, np.uint8), "warm"), top_k=1)
@@ -314,9 +314,9 @@ def unusable(folder: Path | None) -> str | None:
     """Return why the history cannot be used in this folder, in one sentence, or None; None is no history at all."""
     if folder is None:
         return None
-    if (there := writable(folder)) is None:
+    if (existing := writable(folder)) is None:
         return f"The history's folder {folder} cannot be written: give SIGHTGLASS_HISTORY another, or off."
-    if shutil.disk_usage(there).free < FREE_MB * MIB:
+    if shutil.disk_usage(existing).free < FREE_MB * MIB:
         return f"The disk of the history's folder {folder} is full: free some space."
     if (file := folder / "history.db").is_file():
         try:

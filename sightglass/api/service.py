@@ -81,14 +81,14 @@ Request = Explaining | CompareRequest | SimilarityRequest
 
 
 def expected_maps(request: Explaining, explainer: Explainer) -> int:
-    """Return the number of maps, if it is known before the model runs; 0 for detectors, where it is not."""
-    given, labels = request.engine_options(), request.vocabulary or explainer.labels
+    """Return the expected number of maps; 0 for detectors."""
+    options, labels = request.engine_options(), request.vocabulary or explainer.labels
     answers = min(getattr(request, "top_k", None) or Options().top_k, len(labels))
-    return task_of(explainer.model).expect_maps(len(given.get("targets", ())), answers)
+    return task_of(explainer.model).expect_maps(len(options.get("targets", ())), answers)
 
 
 def check_size(image: Image, maps: int, request: Request, fewer: str = "") -> None:
-    """Raise ApiProblem, 413, if `maps` maps in the formats of the request exceed the limit of an answer.
+    """Raise ApiProblem, 413, for an answer above the size limit.
 
     `fewer`: how the client asks for fewer maps.
     """
@@ -113,21 +113,21 @@ def _check_bytes(image: Image, maps: int, bytes_each: int, advice: list[str]) ->
 
 
 def check_options(request: Explaining, explainer: Explainer) -> None:
-    """Raise ModelProblem for an option that this model or the chosen method would ignore."""
+    """Raise ModelProblem for an option without effect on this method."""
     spec, resident = explainer.model, explainer.resident
     boxes = {name: getattr(request, name, None) for name in ("confidence", "iou", "ratio", "within")}
     idle = [name for name, value in boxes.items() if value not in (None, "picture")]
     task_of(spec).check_idle(spec.id, *idle, them="that")
     if "ratio" in idle and getattr(request, "per", None) != "picture":
         raise ModelProblem("ratio needs per=picture and would have no effect here: leave it out, or set that.")
-    own = spec.method if resident.gradients else "drise"
-    chosen = request.method or (settings(resident, request.question)["method"] if request.question else own)
-    found = METHODS[method(chosen).id]
-    if getattr(request, "evidence", None) == "both" and not found.signed:
-        raise ModelProblem(f"{found.name} shows no evidence against: leave evidence out, or use GradCAM.")
+    default = spec.method if resident.gradients else "drise"
+    chosen = request.method or (settings(resident, request.question)["method"] if request.question else default)
+    entry = METHODS[method(chosen).id]
+    if getattr(request, "evidence", None) == "both" and not entry.signed:
+        raise ModelProblem(f"{entry.name} shows no evidence against: leave evidence out, or use GradCAM.")
     for name, families, of in (("head", HEADED, "Attention"), ("masks", ("mask",), "D-RISE and Occlusion")):
-        if getattr(request, name) is not None and found.family not in families:
-            raise ModelProblem(f"{name} is an option of {of} and would have no effect on {found.name}: leave it out.")
+        if getattr(request, name) is not None and entry.family not in families:
+            raise ModelProblem(f"{name} is an option of {of} and would have no effect on {entry.name}: leave it out.")
 
 
 LOGGER = logging.getLogger(__name__)
@@ -142,30 +142,30 @@ FEWER, FEWER_MODELS = "ask for fewer maps (top_k, targets, classes)", "compare f
 
 
 def local_model(name: str) -> ModelSpec:
-    """Return a model of the catalogue whose weights are on this machine; raise ApiProblem, 404, for any other."""
+    """Return a catalogue model with local weights; raise ApiProblem, 404."""
     try:
-        found = spec(name)
+        model_spec = spec(name)
     except ModelProblem as error:
         raise ApiProblem(404, "model", str(error)) from error
-    if found.id not in catalog():
+    if model_spec.id not in catalog():
         raise ApiProblem(404, "model", f"{name} is not in the catalogue: GET /api/models lists the available models.")
-    if not available(found):
+    if not available(model_spec):
         words = f"The weights of {name} are not on this machine, and no request downloads them: choose another model."
         raise ApiProblem(404, "weights", words)
-    return found
+    return model_spec
 
 
 def load_explainer(name: str, settings: ApiRules) -> Explainer:
-    """Load a model; raise ApiProblem, 404, if that would need a download."""
-    found = local_model(name)
+    """Load a model without downloads; raise ApiProblem, 404."""
+    model_spec = local_model(name)
     from sightglass.explain.explainer import Explainer
 
     # By its id: a name may also be that of a file in the working folder.
-    return Explainer(found.id, device=settings.device)
+    return Explainer(model_spec.id, device=settings.device)
 
 
 def open_picture(data: bytes, name: str | None, settings: ApiRules) -> Image:
-    """Return the picture; raise ApiProblem: 413 too large, 415 no picture, 422 damaged."""
+    """Decode the request's picture; raise ApiProblem: 413, 415 or 422."""
     if len(data) > settings.max_bytes:
         words = f"The picture has {len(data):,} bytes and the limit is {settings.max_size}: send a smaller one."
         raise ApiProblem(413, "size", words)
@@ -228,11 +228,11 @@ def explain_picture(
 def make_checks(
     explanation: Explanation, request: Explaining | CompareRequest, most: int | None = None
 ) -> list[ChecksResult | None] | None:
-    """Return the seals of the first `most` maps, or of all; None for a map without one, and where none is asked."""
+    """Return the checks of the first `most` maps, else None."""
     if not request.seal:
         return None
-    made = [checks_result(seal) for seal in check_maps(explanation, most)]
-    return made + [None] * (len(explanation.heatmaps) - len(made))
+    checks = [checks_result(seal) for seal in check_maps(explanation, most)]
+    return checks + [None] * (len(explanation.heatmaps) - len(checks))
 
 
 def compare(request: CompareRequest, settings: ApiRules) -> Comparison:
@@ -249,14 +249,14 @@ def compare(request: CompareRequest, settings: ApiRules) -> Comparison:
         # Even if no map is sent, they are compared at the size of the picture.
         _check_bytes(image, len(ids), FORMAT_BYTES["png"], [FEWER_MODELS])
         check_size(image, len(ids), request, FEWER_MODELS)
-        made, timings = [], []
+        answers, timings = [], []
         for name in ids:
             check()
             explainer = load_explainer(name, settings)
-            made.append(explain_picture(explainer, image, request.question, options))
-            timings.append(measure(made[-1].evidence))
-            count(made[-1])
-        explanations = tuple(made) if request.targets or request.each_own else same_target(made)
+            answers.append(explain_picture(explainer, image, request.question, options))
+            timings.append(measure(answers[-1].evidence))
+            count(answers[-1])
+        explanations = tuple(answers) if request.targets or request.each_own else same_target(answers)
         return Comparison(explanations, names, tuple(timings))
 
 
@@ -283,16 +283,16 @@ def _fields(explanation: Explanation, request: ExplainRequest | DetectRequest, s
 
 
 def detection_answer(explanation: Explanation, request: DetectRequest, settings: ApiRules) -> DetectionAnswer:
-    """Return the same with the classes that were asked for and not found."""
+    """Return the answer, with the requested classes that are missing."""
     # For single detections a number means a box.
     single = explanation.options.per == "detection"
-    wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
-    missing = [plain_text(one.words) for one in find_missed(explanation, wanted)]
+    classes = [item for item in request.targets if isinstance(item, str) or (isinstance(item, int) and not single)]
+    missing = [plain_text(candidate.words) for candidate in find_missed(explanation, classes)]
     return DetectionAnswer(**_fields(explanation, request, settings), missing=missing)
 
 
 def class_answer(explanation: Explanation, request: ClassRequest, settings: ApiRules) -> ClassesAnswer:
-    """Return what speaks for each class."""
+    """Return the evidence for each class."""
     style = style_of(request)
     seals = make_checks(explanation, request) or [None] * len(explanation.heatmaps)
     classes = [
@@ -352,7 +352,7 @@ def map_answer(
 
 
 def reserve_pixels(image: Image) -> AbstractContextManager[None]:
-    """Return a context in which a map at the size of a picture is drawn: large ones one after the other."""
+    """Return a context for drawing large maps one at a time."""
     return DECODING.take(image.width * image.height)
 
 
@@ -381,19 +381,19 @@ def npy(values: NDArray[np.float32]) -> bytes:
 
 
 def _single_map(explanation: Explanation, index: int) -> Explanation:
-    """Return a copy with one map: its values at picture size are cached in the copy and freed with it."""
+    """Return a copy with one map and its own cache."""
     return replace(explanation, heatmaps=(replace(explanation.heatmaps[index]),), proofs={})
 
 
 def overlay_png(explanation: Explanation, index: int, style: Style, single: Explanation | None = None) -> bytes:
-    """Return the picture under one map as a PNG with its recipe; `single`: a copy with that map, if there is one."""
+    """Return one map's overlay as a PNG with its recipe."""
     drawn = (single or _single_map(explanation, index)).overlay(0, colormap=style.colormap, alpha=style.alpha)
     view = embedded_recipe.view_of(explanation, index, colormap=style.colormap, alpha=style.alpha)
     return embedded_recipe.write(to_png(drawn), checked_recipe(explanation), view)
 
 
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
-    """Return the first map: its overlay as `png`, or its values as `npy`. Raises ApiProblem if there is none."""
+    """Return the first map as `png` or `npy`; raise ApiProblem without one."""
     if not explanation.heatmaps:
         raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
     with reserve_pixels(explanation.image):
@@ -403,7 +403,7 @@ def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes
 
 
 def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tuple[str, bytes]]:
-    """Yield the files that the command line writes into the folder of a picture."""
+    """Yield the files of a picture's result folder."""
     style = style_of(request)
     if isinstance(request, ClassRequest):
         for i in range(len(explanation.heatmaps)):
@@ -419,7 +419,7 @@ def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tupl
 
 
 def save_unsure(explanation: Explanation, requested: float | None, settings: ApiRules) -> str | None:
-    """Save an explanation whose score is below the limit in the history; return its record's id, else None."""
+    """Save an unsure explanation in the history; return its id or None."""
     below = settings.save_below if requested is None else requested
     if not below:
         return None
@@ -449,11 +449,11 @@ def compare_pictures(request: SimilarityRequest, settings: ApiRules) -> Similari
         check_size(max(query, gallery, key=lambda image: image.pixels.size), 2, request)
         explainer = load_explainer(request.model or settings.model, settings)
         with explanation_slot():
-            made = similarity.similarity(explainer, query, gallery, of=request.of, **options)
+            pair = similarity.similarity(explainer, query, gallery, of=request.of, **options)
         check()
-        context = ranking.context(explainer, query, made.preprocessing, other=gallery) if request.context else None
-    sides = [_side(side, request) for side in made.sides]
-    return SimilarityAnswer(**similarity_files.fields(made, context), sides=sides)
+        context = ranking.context(explainer, query, pair.preprocessing, other=gallery) if request.context else None
+    sides = [_side(side, request) for side in pair.sides]
+    return SimilarityAnswer(**similarity_files.fields(pair, context), sides=sides)
 
 
 def _side(side: ComparedImage, request: SimilarityRequest) -> SideAnswer:
@@ -468,7 +468,7 @@ def _side(side: ComparedImage, request: SimilarityRequest) -> SideAnswer:
 
 
 def prove_map(request: ProveRequest, settings: ApiRules) -> ProofAnswer:
-    """Return the curves of a map and its controls; raise Cancelled within a batch of a stop."""
+    """Return a map's proof curves and controls. Raises Cancelled."""
     with weights.no_downloads():
         options = request.engine_options()
         image = open_picture(request.image, request.name, settings)

@@ -42,7 +42,7 @@ _close_now = _Server.handle_exit
 
 
 def install() -> None:
-    """Replace these parts of every server that starts from now on; call it in the main thread."""
+    """Replace these parts of all new servers; call from the main thread."""
     _Server.handle_exit = handle_exit
     for number in (signal.SIGINT, signal.SIGTERM):
         # Streamlit's server has taken its signals before it reads our file.
@@ -52,7 +52,7 @@ def install() -> None:
 
 
 def handle_exit(server: Any, number: int, frame: FrameType | None) -> None:
-    """Stop a server: at once where it is stopping already, else when its work is done or its time is up."""
+    """Stop a server gracefully; a second signal stops it at once."""
     if progress.stopping() or not server.started:
         _close_now(server, number, frame)
         return
@@ -88,7 +88,7 @@ def _daemon(work: Any, *given: Any) -> None:
 def prepare(
     host: str | None = "localhost", *, token: str | None = None, oidc: bool = False, open_to_all: bool = False
 ) -> None:
-    """Prepare this process for serving HTTP on an address; None: on all that the machine has.
+    """Prepare this process for serving HTTP; None: on all addresses.
 
     `token`, `oidc` and `open_to_all`: as of `access.choose`. Logs a warning where a folder of weights or a models.toml
     is missing or broken, and where strangers get in. Raises SettingProblem, one sentence for each variable that is

@@ -74,7 +74,7 @@ progress.on_stop(lambda: None, lambda: bool(_IN_FLIGHT))
 
 @contextmanager
 def in_flight() -> Iterator[None]:
-    """Have a stopping server wait for the request within; raise ApiProblem, 503, once it waits no longer."""
+    """Hold off shutdown during a request; raise ApiProblem, 503, when stopping."""
     if progress.stopping():
         raise _stopping()
     with anyio.CancelScope() as scope:
@@ -126,13 +126,13 @@ class WorkQueue:
         return len(self._jobs)
 
     def check(self) -> None:
-        """Raise ApiProblem, 429, if `run` would, so that a long body can be refused before it is read."""
+        """Raise ApiProblem, 429, for a full queue."""
         if self._closed or len(self) >= self.workers + self.waiting:
             self.counts["refused"] += 1
             raise self._busy()
 
     async def run(self, work: Callable[[threading.Event], T], *, timeout: float) -> T:
-        """Run `work` in a thread and return or raise its outcome; its argument is an event set once nobody awaits it.
+        """Run `work` in a thread; its argument is a cancel event.
 
         `timeout`: seconds from now. Raises ApiProblem: 429 at once if the queue is full, later if the job was still
         waiting at the timeout, and 504 if it had started. An abandoned job keeps its place until its thread is done.
@@ -176,7 +176,7 @@ class WorkQueue:
         return future
 
     def _busy(self) -> ApiProblem:
-        """Return the answer with the time after which a worker is probably free."""
+        """Return the answer for a full queue, with a retry time."""
         waiting = max(1, len(self) - self.workers + 1)
         seconds = min(max(1, math.ceil(self.seconds * waiting / self.workers)), MAX_RETRY_AFTER)
         headers = {"Retry-After": str(seconds), BEFORE: str(len(self)), "Connection": "close"}
@@ -194,11 +194,11 @@ class WorkQueue:
 
     @property
     def abandoned(self) -> int:
-        """Number of workers busy with jobs whose answer nobody awaits any more."""
+        """Number of workers busy with abandoned jobs."""
         return sum(job.started is not None and job.cancel.is_set() for job in tuple(self._jobs))
 
     def close(self, wait: float = 0.0) -> bool:
-        """Accept no more jobs and cancel the others; return whether all ended within `wait` seconds."""
+        """Close the queue and cancel jobs; return whether all ended in time."""
         self._closed = True
         jobs = tuple(self._jobs)
         for job in jobs:
@@ -209,7 +209,7 @@ class WorkQueue:
 
 
 async def run_queued(request: Request, work: Callable[[threading.Event], T]) -> tuple[T, dict[str, str]]:
-    """Run `work` in the application's queue until the client leaves; return its result and the answer's headers.
+    """Run `work` in the application's queue; return its result and headers.
 
     Raises ClientDisconnect where the client left.
     """
@@ -265,7 +265,7 @@ _EXAMPLES: Json = {"image": _GREY, "other": _GREY, "classes": [0]}
 def describe_route(
     schema: type[BaseModel], result: type[BaseModel], offers: tuple[str, ...] = ("json",)
 ) -> dict[str, Any]:
-    """Return what OpenAPI says of a route that calls `answer`, as arguments of FastAPI."""
+    """Return the OpenAPI arguments of a route with `answer`."""
     BODIES[schema.__name__] = schema
     binary = {MEDIA_TYPES[offer]: {"schema": {"type": "string", "format": "binary"}} for offer in offers[1:]}
     reference = "#/components/schemas/"
@@ -297,7 +297,7 @@ def body_schemas(max_bytes: int) -> Json:
 
 
 def choose_format(request: Request, format: str, offers: tuple[str, ...]) -> str:
-    """Return the format in the address, else the first of `offers` that `Accept` names, else JSON."""
+    """Return the requested format: by address, by `Accept`, else JSON."""
     if "format" in request.query_params:
         return format
     names = (part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(","))
@@ -323,7 +323,7 @@ class _Body:
         """File names by field."""
 
     async def read(self) -> None:
-        """Receive it all; raise ApiProblem for one that is neither JSON nor a form, too long, or too slow."""
+        """Receive the body; raise ApiProblem for an invalid, long or slow one."""
         headers = self._request.headers
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in (MEDIA_TYPES["json"], FORM):
@@ -369,7 +369,7 @@ class _Body:
             await form.close()
 
     async def drain(self, problem: ApiProblem) -> None:
-        """Read and drop the rest, for a limited time, so that the client reads why it was refused."""
+        """Discard the rest of the body, for a limited time."""
         waits = self._request.headers.get("expect", "").lower() == "100-continue" and not self._size
         if self._complete or waits or problem.status == 408:
             return
@@ -391,7 +391,7 @@ class _FormParser(MultiPartParser):
 
 
 def parse(body: _Body, schema: type[RequestT]) -> RequestT:
-    """Return the request; raise ApiProblem, 400 for invalid JSON and 422 for a wrong field."""
+    """Parse the request; raise ApiProblem, 400 or 422."""
     try:
         if body.raw is not None:
             return schema.model_validate_json(body.raw, strict=True)
@@ -404,7 +404,7 @@ def parse(body: _Body, schema: type[RequestT]) -> RequestT:
 
 
 def _form_values(body: _Body, schema: type[BaseModel]) -> Json:
-    """Return the values of a form's fields; an empty field counts as absent, as browsers send it."""
+    """Return a form's values; empty fields count as absent."""
     values: Json = {}
     for name, items in body.fields.items():
         # `class` is a keyword, and its field `class_`.
@@ -428,7 +428,7 @@ def _form_values(body: _Body, schema: type[BaseModel]) -> Json:
 
 
 def _list_values(texts: list[str]) -> list[Any]:
-    """Return the values of a repeated field, or of a JSON list in a single one; digits become numbers."""
+    """Return the values of a repeated field or a JSON list."""
     if len(texts) > 1 or not texts[0].startswith("["):
         return [_number(text) for text in texts]
     with suppress(ValueError, RecursionError):

@@ -53,9 +53,9 @@ class Share:
 
     def to_json(self) -> Json:
         """Return it as plain values; None of no pictures."""
-        found = self.estimate
-        share = found.value if self.total else None
-        return {"right": self.count, "of": self.total, "share": share, "low": found.low, "high": found.high}
+        interval = self.estimate
+        share = interval.value if self.total else None
+        return {"right": self.count, "of": self.total, "share": share, "low": interval.low, "high": interval.high}
 
 
 @dataclass(frozen=True)
@@ -109,28 +109,28 @@ class ConfusionMatrix:
 def name_answers(
     labels: Sequence[str | None], answers: Sequence[str | None], meant: Mapping[str, Collection[str]]
 ) -> list[tuple[str, str] | None]:
-    """Return each picture's true class and its answer, the same name where it is right; None where it is not counted.
+    """Return each picture's (class, answer), equal where right; None where not counted.
 
     `meant`: the classes that each label counts as, none for one that is not counted. A label of one class is named by
     that class, one of several `bus (2 classes)`; a wrong answer by the label that counts it, else by its class.
     """
     names = {
-        label: next(iter(every)) if len(every) == 1 else f"{label} ({len(every)} classes)"
-        for label, every in meant.items()
-        if every
+        label: next(iter(classes)) if len(classes) == 1 else f"{label} ({len(classes)} classes)"
+        for label, classes in meant.items()
+        if classes
     }
     # The label with the fewest classes comes last, and names them.
     order = sorted(names, key=lambda label: (-len(meant[label]), label))
-    named = {one: names[label] for label in order for one in meant[label]}
-    found: list[tuple[str, str] | None] = []
+    named = {class_: names[label] for label in order for class_ in meant[label]}
+    pairs: list[tuple[str, str] | None] = []
     for label, answer in zip(labels, answers, strict=True):
         if label not in names:
-            found.append(None)
+            pairs.append(None)
         elif answer in meant[label]:
-            found.append((names[label], names[label]))
+            pairs.append((names[label], names[label]))
         else:
-            found.append((names[label], NOTHING if answer is None else named.get(answer, answer)))
-    return found
+            pairs.append((names[label], NOTHING if answer is None else named.get(answer, answer)))
+    return pairs
 
 
 def measure(truths: Sequence[str], answers: Sequence[str]) -> Accuracy:
@@ -140,14 +140,14 @@ def measure(truths: Sequence[str], answers: Sequence[str]) -> Accuracy:
     2
     """
     right = Counter(truth for truth, answer in zip(truths, answers, strict=True) if truth == answer)
-    of, said = Counter(truths), Counter(answers)
-    classes = [ClassScores(name, Share(right[name], said[name]), Share(right[name], of[name])) for name in of]
-    classes.sort(key=lambda one: (one.recall.count / one.recall.total, one.name))
+    of, predicted = Counter(truths), Counter(answers)
+    classes = [ClassScores(name, Share(right[name], predicted[name]), Share(right[name], of[name])) for name in of]
+    classes.sort(key=lambda scores: (scores.recall.count / scores.recall.total, scores.name))
     return Accuracy(Share(right.total(), len(truths)), tuple(classes))
 
 
 def count_confusions(truths: Sequence[str], answers: Sequence[str], most: int = MOST) -> ConfusionMatrix:
-    """Return the matrix of the `most` classes with most wrong answers; of few classes it has all."""
+    """Return the confusion matrix of the `most` most confused classes."""
     pairs = Counter(zip(truths, answers, strict=True))
     wrong: Counter[str] = Counter()
     for (truth, answer), count in pairs.items():
@@ -170,7 +170,7 @@ def count_confusions(truths: Sequence[str], answers: Sequence[str], most: int = 
 
 
 def of_frame(frame: pd.DataFrame) -> Accuracy | None:
-    """Return the accuracy of a run's table (`analysis.load`); None where no picture is labelled."""
+    """Return the accuracy of a run's table; None without labels."""
     counted = frame[frame["truth"].notna()]
     return measure(list(counted["truth"]), list(counted["answer"])) if len(counted) else None
 
@@ -182,7 +182,7 @@ def confusions_of_frame(frame: pd.DataFrame) -> ConfusionMatrix:
 
 
 def pictures_in(frame: pd.DataFrame, matrix: ConfusionMatrix, truth: str, answer: str) -> pd.DataFrame:
-    """Return the rows of a run's table that a cell of its confusion matrix counts."""
+    """Return the table rows of one confusion-matrix cell."""
     of = frame[frame["truth"].eq(truth)]
     return of[~of["answer"].isin(matrix.answers)] if answer == OTHERS else of[of["answer"].eq(answer)]
 
@@ -201,17 +201,17 @@ def rows(found: Accuracy, most: int | None = None) -> list[tuple[str, ...]]:
 
 
 def summarise(frame: pd.DataFrame) -> Json:
-    """Return all numbers of a run's table as JSON, shares with the ends of their intervals; empty without labels."""
-    if (found := of_frame(frame)) is None:
+    """Return all accuracy numbers of a run as JSON."""
+    if (scores := of_frame(frame)) is None:
         return {}
 
     counted = frame[frame["truth"].notna()]
     wrong = Counter(zip(counted["truth"], counted["answer"], strict=True))
     return {
-        "accuracy": found.right.to_json(),
+        "accuracy": scores.right.to_json(),
         "classes": {
             class_.name: {"precision": class_.precision.to_json(), "recall": class_.recall.to_json()}
-            for class_ in found.classes
+            for class_ in scores.classes
         },
         "confusions": [
             {"class": truth, "answer": answer, "pictures": count}

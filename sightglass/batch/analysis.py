@@ -53,7 +53,7 @@ COARSE = 16
 
 
 def group(nearest: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Return the group (n,) of each map by spectral clustering of its neighbours (`unusual`).
+    """Group maps (n,) by spectral clustering of their neighbours.
 
     The eigengap sets the number of groups.
     """
@@ -131,7 +131,7 @@ class Group:
 
 
 def load(folder: Path, second: Path | None = None) -> Frame:
-    """Return one row a picture; with a second model's results also `disagreement` and that model's predictions.
+    """Return one row a picture, with `disagreement` for a second model.
 
     `labelled`: by the labels that were given, else by the folder. `truth`, `answer`: the class that this means
     (`labels`), and the prediction in the same words;
@@ -142,16 +142,16 @@ def load(folder: Path, second: Path | None = None) -> Frame:
     frame = _first(table.read(folder))
     frame["place"] = np.arange(len(frame))
     scores = table.read_scores(folder)
-    if (given := name_pictures(folder, list(frame["picture"]))) is not None:
-        frame["labelled"] = given
+    if (true_labels := name_pictures(folder, list(frame["picture"]))) is not None:
+        frame["labelled"] = true_labels
         if scores.numbers:
-            frame["true_number"] = [to_number(label) for label in given]
+            frame["true_number"] = [to_number(label) for label in true_labels]
             frame["error"] = frame["predicted_score"] - frame["true_number"].astype(float)
             frame["absolute_error"] = frame["error"].abs()
-    said, answers = ([None if name != name else name for name in frame[of]] for of in ("labelled", "predicted"))
+    truths, answers = ([None if name != name else name for name in frame[of]] for of in ("labelled", "predicted"))
     # A folder is named after what a picture is: no one class of a segmentation says that, and no number.
     meant = {} if not scores.sure else labels.find_matches(frame, folder)
-    named = accuracy.name_answers(said, answers, meant)
+    named = accuracy.name_answers(truths, answers, meant)
     frame["truth"], frame["answer"] = ([each and each[i] for each in named] for i in (0, 1))
     frame["wrong"] = [each and each[0] != each[1] for each in named]
     if tagged := labels.read_tags_of_pictures(folder):
@@ -174,7 +174,7 @@ def _first(frame: Frame) -> Frame:
 
 
 def _disagreement(first: Any, second: Any) -> float:
-    """Return 1 - IoU of the hottest fifths of two models' maps over what both saw; NaN if one has no map."""
+    """Return 1 - IoU of two maps' hottest fifths; NaN without both."""
     if not (first["cells"] and second["cells"]):
         return float("nan")
     edges = []
@@ -189,8 +189,8 @@ def _disagreement(first: Any, second: Any) -> float:
     left, top, right, bottom = edges
     if right <= left or bottom <= top:
         return 1.0
-    one, two = (np.ascontiguousarray(cells(row["cells"])[top:bottom, left:right]) for row in (first, second))
-    return 1 - iou(hottest_mask(one, 0.2), hottest_mask(two, 0.2))
+    map_a, map_b = (np.ascontiguousarray(cells(row["cells"])[top:bottom, left:right]) for row in (first, second))
+    return 1 - iou(hottest_mask(map_a, 0.2), hottest_mask(map_b, 0.2))
 
 
 def cells(data: bytes) -> Maps:
@@ -199,7 +199,7 @@ def cells(data: bytes) -> Maps:
 
 
 def order(frame: Frame, order: str) -> Frame:
-    """Sort by one of `ORDERS`, rows without a number last; unchanged if there is no such column."""
+    """Sort by one of `ORDERS`, rows without a number last."""
     column, rising = ORDERS[order]
     if column not in frame:
         return frame
@@ -220,14 +220,14 @@ def filter_rows(
         "unproved": lambda: frame["verdict"].eq("not supported"),
         "unsealed": lambda: frame[list(seals.MARKS)].eq("no").any(axis=1),
     }
-    found = frame[masks[only]()] if only in masks else frame
+    matching = frame[masks[only]()] if only in masks else frame
     if predicted is not None:
-        found = found[found["predicted"] == predicted]
+        matching = matching[matching["predicted"] == predicted]
     if tag:
-        found = found[found["tags"].map(lambda every: tag in str(every or "").split(", "))]
+        matching = matching[matching["tags"].map(lambda names: tag in str(names or "").split(", "))]
     if text:
-        found = found[found["picture"].str.contains(text, case=False, regex=False)]
-    return found
+        matching = matching[matching["picture"].str.contains(text, case=False, regex=False)]
+    return matching
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ class NumberErrors:
 
 
 def measure_errors(errors: Sequence[float]) -> NumberErrors:
-    """Return the mean and the median of absolute errors, the mean with the interval of redrawn pictures (percentiles).
+    """Return the mean and median absolute error, with the mean's interval.
 
     `errors`: number minus true number, of one picture at least.
 
@@ -266,7 +266,7 @@ def measure_errors(errors: Sequence[float]) -> NumberErrors:
 
 
 def measure_numbers(frame: Frame) -> NumberErrors | None:
-    """Return how far a model's numbers are from the true ones; None without labels, and of other models."""
+    """Return a regression model's errors; None without labels or for classifiers."""
     errors = frame["error"].dropna() if "error" in frame else ()
     return measure_errors(list(errors)) if len(errors) else None
 
@@ -274,8 +274,8 @@ def measure_numbers(frame: Frame) -> NumberErrors | None:
 def outliers(frame: Frame, most: int = 12) -> Frame:
     """Return the rows whose maps lie far from all others, after `odd`, the farthest first; often none, and none of
     fewer than `FEWEST` maps."""
-    found = frame[frame["oddness"] >= MIN_ODDNESS] if frame["oddness"].count() >= FEWEST else frame.iloc[:0]
-    return order(found, "odd").iloc[:most]
+    outlier_rows = frame[frame["oddness"] >= MIN_ODDNESS] if frame["oddness"].count() >= FEWEST else frame.iloc[:0]
+    return order(outlier_rows, "odd").iloc[:most]
 
 
 def farthest(frame: Frame, most: int = 12) -> tuple[Frame, str]:
@@ -285,12 +285,12 @@ def farthest(frame: Frame, most: int = 12) -> tuple[Frame, str]:
     if ranked.empty:
         return ranked, f"At least {RANKED} maps are needed to say which is the farthest from the others."
     unlike = f"A map is unlike the others from {MIN_ODDNESS:g} times the median distance from its like on."
-    if not (found := outliers(frame, most)).empty:
-        return found, f"{unlike} It shows an unusual picture, or a mistake."
-    shown = ranked["oddness"].round(1)
-    if shown.iloc[0] <= 1:
+    if not (outlier_rows := outliers(frame, most)).empty:
+        return outlier_rows, f"{unlike} It shows an unusual picture, or a mistake."
+    distances = ranked["oddness"].round(1)
+    if distances.iloc[0] <= 1:
         return ranked.iloc[:0], f"None of these {len(ranked)} maps is clearly farther from the others than the rest."
-    first = ranked[shown == shown.iloc[0]]
+    first = ranked[distances == distances.iloc[0]]
     those = "this one is" if len(first) == 1 else "these are"
     if len(ranked) >= FEWEST:
         return first.iloc[:most], f"{unlike} None is; {those} the farthest."
@@ -299,17 +299,17 @@ def farthest(frame: Frame, most: int = 12) -> tuple[Frame, str]:
 
 
 def compare_confused(frame: Frame, truth: str, answer: str, pictures: Frame) -> list[Group]:
-    """Return the mean map of the `pictures` of one class that got another's answer, and those of both where right."""
+    """Return mean maps of confused pictures and of right ones."""
     right = frame[frame["wrong"].eq(False) & frame["truth"].isin((truth, answer))]
-    shown = pictures[pictures["cells"].notna()]
-    mistaken = [] if shown.empty else [Group(f"{truth} as {answer}", shown, _mean(shown))]
+    with_map = pictures[pictures["cells"].notna()]
+    mistaken = [] if with_map.empty else [Group(f"{truth} as {answer}", with_map, _mean(with_map))]
     return [*mistaken, *classes(right, "truth")]
 
 
 def classes(frame: Frame, by: str = "predicted") -> list[Group]:
-    """Return the mean map of each predicted class (of each folder: `by` labelled), the most frequent first."""
-    found = frame[frame["cells"].notna() & frame[by].notna()]
-    groups = [Group(str(name), part, _mean(part)) for name, part in found.groupby(by, sort=True)]
+    """Return the mean map of each class, most frequent first."""
+    with_map = frame[frame["cells"].notna() & frame[by].notna()]
+    groups = [Group(str(name), part, _mean(part)) for name, part in with_map.groupby(by, sort=True)]
     return sorted(groups, key=lambda group: -group.count)
 
 
@@ -322,18 +322,18 @@ def _mean(frame: Frame) -> Maps:
 
 
 def odd(frame: Frame) -> tuple[Frame, list[Group]]:
-    """Return `unusual(frame)` with `group`, and the groups of similar maps, the largest first.
+    """Return `unusual(frame)` with a `group` column, and the groups.
 
     After SpRAy (Lapuschkin et al. 2019, doi:10.1038/s41467-019-08987-4): maps are made small, and grouped by the
     spectrum of their neighbourhood; a group of its own may be a trick that the model has learnt.
     """
-    found, nearest = _find_neighbours(frame)
+    neighbours, nearest = _find_neighbours(frame)
     if nearest is None:
-        found["group"] = 0
-        return found, []
-    found["group"] = group(nearest)
-    groups = [Group(str(number), part, _mean(part)) for number, part in found.groupby("group")]
-    return found, sorted(groups, key=lambda group: -group.count)
+        neighbours["group"] = 0
+        return neighbours, []
+    neighbours["group"] = group(nearest)
+    groups = [Group(str(number), part, _mean(part)) for number, part in neighbours.groupby("group")]
+    return neighbours, sorted(groups, key=lambda group: -group.count)
 
 
 def unusual(frame: Frame) -> Frame:
@@ -343,7 +343,7 @@ def unusual(frame: Frame) -> Frame:
 
 
 def _find_neighbours(frame: Frame) -> tuple[Frame, Any]:
-    """Return the rows of `unusual`, and which are the neighbours of each; None for too few maps to group."""
+    """Return the rows of `unusual` and each one's neighbours, or None."""
     rows = frame[frame["cells"].notna()].copy()
     rows["oddness"] = np.nan
     if len(rows) < RANKED:
@@ -362,7 +362,7 @@ def _find_neighbours(frame: Frame) -> tuple[Frame, Any]:
 
 
 def pack(folder: Path, to: Path) -> Path:
-    """Write all results of a run to a .zip, atomically and uncompressed: pictures do not get smaller."""
+    """Write all results of a run to an uncompressed .zip, atomically."""
     files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file() and not path.name.startswith("."))
     names = (table.PARQUET, table.CSV, table.PROBLEMS, labels.FILE, labels.TAGS_FILE)
     tables = [folder / name for name in names if (folder / name).is_file()]
@@ -373,9 +373,9 @@ def pack(folder: Path, to: Path) -> Path:
 
 
 def pack_some(folder: Path, pictures: Collection[str]) -> bytes:
-    """Return a .zip of these pictures under their maps, their raw maps, and their rows of the table."""
-    every = load(folder)
-    some = every[every["picture"].isin(pictures)]
+    """Return a .zip of these pictures' overlays, raw maps and rows."""
+    table_rows = load(folder)
+    some = table_rows[table_rows["picture"].isin(pictures)]
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", strict_timestamps=False) as archive:
         rows = some.drop(columns=["cells"]).astype(object)

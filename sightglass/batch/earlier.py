@@ -93,7 +93,7 @@ _ADAPTER = TypeAdapter(RunFacts)
 
 
 def describe_source(source: Any) -> RunOrigin | None:
-    """Return where pictures come from; None for what only this process has, such as uploads."""
+    """Return a serialisable picture source; None for uploads."""
     paths = [source] if isinstance(source, str | os.PathLike) else source
     if not (isinstance(paths, Sequence) and paths and all(isinstance(path, str | os.PathLike) for path in paths)):
         return None
@@ -101,7 +101,7 @@ def describe_source(source: Any) -> RunOrigin | None:
 
 
 def name_model(model: str | Explainer, origin: RunOrigin) -> str | None:
-    """Return the name by which a run finds its model again; None for one that only this process has."""
+    """Return a model's persistent name; None for an in-memory model."""
     named = origin.model or (model if isinstance(model, str) else model.model.id)
     if catalog.is_file(named):
         return named if remote_file.is_address(named) else str(catalog.model_file(named))
@@ -116,13 +116,13 @@ def write_facts(store: Local | RemoteFolder, facts: RunFacts) -> None:
 
 
 def unreadable(folder: Path | str) -> ModelProblem:
-    """Return the problem of a run whose facts cannot be read."""
+    """Return the problem of a run with unreadable facts."""
     name = printable(Path(folder).name)
     return ModelProblem(f"The notes of the run {name} cannot be read: choose its pictures again to go on.")
 
 
 def read_facts(store: Local | RemoteFolder) -> RunFacts | None:
-    """Return the facts of a run; None where there are none. Raises ModelProblem where they cannot be read."""
+    """Return a run's facts, or None; raise ModelProblem for unreadable ones."""
     data = store.get(FILE)
     if data is None:
         return None
@@ -142,9 +142,9 @@ def read_facts(store: Local | RemoteFolder) -> RunFacts | None:
 
 
 def _restore_tuples(value: Any) -> Any:
-    """Return options with tuples where JSON has lists, as choices are compared with them."""
+    """Return options with tuples in place of JSON's lists."""
     if isinstance(value, dict):
-        return {name: _restore_tuples(one) for name, one in value.items()}
+        return {name: _restore_tuples(item) for name, item in value.items()}
     return tuple(map(_restore_tuples, value)) if isinstance(value, list) else value
 
 
@@ -166,7 +166,7 @@ class EarlierRun:
 
 
 def list_runs(base: Path) -> list[EarlierRun]:
-    """Return the newest runs with results in folders of `base`, the one that ran last first."""
+    """Return the runs below `base`, newest first."""
     times: dict[Path, float] = {}
     # The folder is missing until the first run.
     with contextlib.suppress(OSError):
@@ -175,7 +175,7 @@ def list_runs(base: Path) -> list[EarlierRun]:
                 times[folder] = (folder / FILE).stat().st_mtime
     runs: list[EarlierRun] = []
     seconds: set[str] = set()
-    for folder in sorted(times, key=lambda one: -times[one]):
+    for folder in sorted(times, key=lambda path: -times[path]):
         run = _read_run(folder)
         if run.facts is not None and run.facts.origin.second is not None:
             seconds.add(run.facts.origin.second.folder)
@@ -186,37 +186,37 @@ def list_runs(base: Path) -> list[EarlierRun]:
 
 def _read_run(folder: Path) -> EarlierRun:
     try:
-        found = read_facts(output.Local(folder))
+        facts = read_facts(output.Local(folder))
     except ModelProblem as problem:
         return EarlierRun(folder, problem=str(problem))
     except OSError:
-        found = None
-    if found is None:
+        facts = None
+    if facts is None:
         return EarlierRun(folder, problem=str(unreadable(folder)))
-    left = _count_left(folder, found)
-    if (second := found.origin.second) is not None:
-        left = max(left, _count_left(folder.parent / second.folder, _find_second(folder.parent / second.folder, found)))
-    return EarlierRun(folder, found, left)
+    left = _count_left(folder, facts)
+    if (second := facts.origin.second) is not None:
+        left = max(left, _count_left(folder.parent / second.folder, _find_second(folder.parent / second.folder, facts)))
+    return EarlierRun(folder, facts, left)
 
 
 def _find_second(folder: Path, first: RunFacts) -> RunFacts:
-    """Return the facts of a second model's run; those of the first, with nothing done, before it began."""
+    """Return the second model's facts, by default the first's without progress."""
     with contextlib.suppress(ModelProblem, OSError):
-        if (found := read_facts(output.Local(folder))) is not None:
-            return found
+        if (facts := read_facts(output.Local(folder))) is not None:
+            return facts
     return replace(first, done=None)
 
 
-def _count_left(folder: Path, found: RunFacts) -> int:
+def _count_left(folder: Path, facts: RunFacts) -> int:
     """Return how many pictures of a run are still to be explained."""
-    done = found.done
+    done = facts.done
     if done is None:
         try:
             done = _count_done(folder, (folder / journal.NAME).stat().st_mtime_ns)
         except OSError:
             done = 0
     # Whatever its facts say, a run without a table has no result to show.
-    return max(found.pictures - done, 0 if (folder / table.PARQUET).is_file() else 1)
+    return max(facts.pictures - done, 0 if (folder / table.PARQUET).is_file() else 1)
 
 
 @lru_cache(maxsize=256)

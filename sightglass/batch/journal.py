@@ -48,26 +48,26 @@ class Journal:
     def _read(self, settings: Json, folder: Path) -> None:
         # As read from JSON: tuples become lists.
         settings = json.loads(json.dumps(settings))
-        former = (settings | {"recipe": one} for one in _list_former(settings.get("recipe", {})))
-        alike = [{"settings": one} for one in (settings, *former)]
+        former = (settings | {"recipe": recipe} for recipe in _list_former(settings.get("recipe", {})))
+        alike = [{"settings": known} for known in (settings, *former)]
         good = 0
         for start, line in _lines(self._path):
             try:
-                found = json.loads(line)
+                entries = json.loads(line)
             except ValueError:
                 break
             good = start + len(line)
             if start == 0:
-                if isinstance(found, dict) and isinstance(found.get("settings"), dict):
+                if isinstance(entries, dict) and isinstance(entries.get("settings"), dict):
                     # Runs of before compared methods on some pictures.
-                    found["settings"].pop("matrix", None)
-                if found not in alike:
+                    entries["settings"].pop("matrix", None)
+                if entries not in alike:
                     raise ModelProblem(
-                        f"{folder} holds results of other settings ({differing(found, settings)}): "
+                        f"{folder} holds results of other settings ({differing(entries, settings)}): "
                         "choose another folder, or start over (on the command line: --restart)."
                     )
                 continue
-            for place, entry in enumerate(found):
+            for place, entry in enumerate(entries):
                 self.done[entry["key"]] = (entry["stamp"], start, place)
         os.ftruncate(self._file, good)
         if not good:
@@ -86,21 +86,21 @@ class Journal:
         return start
 
     def add(self, outcomes: list[Outcome]) -> None:
-        """Append the outcomes of a batch, which then counts as done."""
+        """Append a batch's outcomes; from then on they are done."""
         with self._lock:
             start = self._write(outcomes)
             for place, entry in enumerate(outcomes):
                 self.done[entry["key"]] = (entry["stamp"], start, place)
 
     def forget(self) -> None:
-        """Drop all outcomes, so that everything is done again."""
+        """Drop all outcomes."""
         with self._lock:
             self.done.clear()
             os.ftruncate(self._file, 0)
             self._write({"settings": self._settings})
 
     def outcomes(self, keys: list[str]) -> Iterator[Outcome]:
-        """Yield the outcomes of these pictures, as far as they are done; neighbours share one read of their line."""
+        """Yield the finished outcomes of these pictures."""
         last, line = -1, []
         with self._path.open("rb") as file:
             for key in keys:
@@ -119,17 +119,17 @@ class Journal:
 
 
 def settings_of(folder: Path) -> Json:
-    """Return the settings of the results in a folder; raise ModelProblem if there are none."""
+    """Return the settings of a result folder; raise ModelProblem without any."""
     try:
         _, line = next(_lines(folder / NAME))
-        found: Json = json.loads(line)["settings"]
+        recorded: Json = json.loads(line)["settings"]
     except (OSError, StopIteration, ValueError, KeyError, TypeError) as error:
         raise ModelProblem(f"{folder} holds no results of a folder of pictures.") from error
-    return found
+    return recorded
 
 
 def stamps_of(folder: Path) -> dict[str, str]:
-    """Return the stamp of each picture that a run into a folder has done, also one that was killed; none without."""
+    """Return the stamps of a run's finished pictures."""
     done: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         for start, line in _lines(folder / NAME):
@@ -139,7 +139,7 @@ def stamps_of(folder: Path) -> dict[str, str]:
 
 
 def _list_former(recipe: Json) -> Iterator[Json]:
-    """Return a recipe as earlier versions wrote it, which is the same run."""
+    """Yield equal recipes in the formats of earlier versions."""
     # Maps of the pictures' gradients, which need captum, are new.
     versions = {name: version for name, version in recipe.get("versions", {}).items() if name != "captum"}
     yield recipe | {"versions": versions}
@@ -171,7 +171,7 @@ def _lock_file(file: int, folder: Path) -> None:
 
 
 def differing(found: Any, settings: Json) -> str:
-    """Return the names of the settings that differ."""
+    """Return the names of differing settings."""
     before = found.get("settings", {}) if isinstance(found, dict) else {}
 
     def flat(value: Json) -> Json:

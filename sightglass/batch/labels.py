@@ -45,28 +45,28 @@ def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def correct(folder: Path, changes: Matches) -> None:
-    """Keep corrections beside the table of a run; raise ModelProblem for a class that its model lacks."""
+    """Save corrections beside a run's table; raise ModelProblem for unknown classes."""
     known = table.classes(folder)
     # Before the run, and in results of an earlier version, nothing says which classes the model knows.
-    named = {name: [find_class(one, known) if known else one for one in every] for name, every in changes.items()}
+    named = {name: [find_class(text, known) if known else text for text in texts] for name, texts in changes.items()}
     folder.mkdir(parents=True, exist_ok=True)
     table.write_lists(folder / FILE, {**corrections(folder), **named})
 
 
 def find_class(name: str, known: Sequence[str]) -> str:
-    """Return the class of `known` that a person named, by its name or a synonym; raise ModelProblem for none."""
+    """Return a known class by name or synonym; raise ModelProblem."""
     equal = sorted(match([name], known).get(name, ()))
     return name if name in equal else equal[0] if len(equal) == 1 else known[class_index(name, known)]
 
 
 def find_matches(frame: pd.DataFrame, folder: Path) -> dict[str, frozenset[str]]:
-    """Return the classes that each folder's name in a table means, as matched or as corrected; none: not counted."""
+    """Return each folder's classes in a table, matched or corrected."""
     counts = dict.fromkeys(map(str, frame["labelled"].dropna().unique()), 0)
     return {label.folder: frozenset(label.classes) for label in list_labels(counts, _classes(frame, folder), folder)}
 
 
 def find_labels(frame: pd.DataFrame, folder: Path) -> list[FolderLabel]:
-    """Return what each folder's name counts as: those that are not counted first, then by name."""
+    """Return each folder's label, uncounted ones first."""
     counts = frame.drop_duplicates("picture")["labelled"].value_counts()
     return list_labels({str(name): int(count) for name, count in counts.items()}, _classes(frame, folder), folder)
 
@@ -74,16 +74,16 @@ def find_labels(frame: pd.DataFrame, folder: Path) -> list[FolderLabel]:
 def list_labels(
     counts: Mapping[str, int], known: Sequence[str], folder: Path | None = None, said: Matches | None = None
 ) -> list[FolderLabel]:
-    """Return what folders count as, also before a run: those that are not counted first, then by name.
+    """Return folder labels, uncounted ones first, then by name.
 
     `counts`: the pictures of each folder. `known`: the model's classes. What a person said is beside the table in
     `folder`, or it is `said`.
     """
     said = (corrections(folder) if folder else {}) | dict(said or {})
-    found = {name: tuple(sorted(said.get(name, every))) for name, every in _match(counts, known).items()}
-    asked = suggest((name for name, every in found.items() if not every and name not in said), known)
-    made = [FolderLabel(name, every, counts[name], asked.get(name)) for name, every in found.items()]
-    return sorted(made, key=lambda one: (bool(one.classes), one.folder))
+    matches = {name: tuple(sorted(said.get(name, classes))) for name, classes in _match(counts, known).items()}
+    asked = suggest((name for name, classes in matches.items() if not classes and name not in said), known)
+    labels = [FolderLabel(name, classes, counts[name], asked.get(name)) for name, classes in matches.items()]
+    return sorted(labels, key=lambda label: (bool(label.classes), label.folder))
 
 
 def _match(names: Iterable[str], known: Sequence[str]) -> Matches:
@@ -100,9 +100,9 @@ def few(names: Sequence[str]) -> list[str]:
     return [*names[:NAMED], *([f"{len(names) - NAMED} more"] if len(names) > NAMED else [])]
 
 
-def _describe(one: FolderLabel) -> list[str]:
-    asked = [f"did you mean {one.suggestion}?"] if one.suggestion else []
-    return [*([plural(one.pictures, "picture")] if one.pictures else []), *asked]
+def _describe(label: FolderLabel) -> list[str]:
+    asked = [f"did you mean {label.suggestion}?"] if label.suggestion else []
+    return [*([plural(label.pictures, "picture")] if label.pictures else []), *asked]
 
 
 def describe_left_out(labels: Sequence[FolderLabel]) -> str:
@@ -110,8 +110,8 @@ def describe_left_out(labels: Sequence[FolderLabel]) -> str:
     left = [label for label in labels if not label.classes]
     if not left:
         return ""
-    every = [f"{one.folder} ({'; '.join(more)})" if (more := _describe(one)) else one.folder for one in left]
-    return f"Not counted: {listing(few(every))}."
+    texts = [f"{item.folder} ({'; '.join(more)})" if (more := _describe(item)) else item.folder for item in left]
+    return f"Not counted: {listing(few(texts))}."
 
 
 TAGS_FILE = "tags.json"
@@ -127,22 +127,22 @@ def read_tags(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def read_tags_of_pictures(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the tags of each picture that has any."""
-    found: dict[str, tuple[str, ...]] = {}
+    """Return the tags of all tagged pictures."""
+    by_picture: dict[str, tuple[str, ...]] = {}
     for tag, pictures in sorted(read_tags(folder).items()):
         for picture in pictures:
-            found[picture] = (*found.get(picture, ()), tag)
-    return found
+            by_picture[picture] = (*by_picture.get(picture, ()), tag)
+    return by_picture
 
 
 def change_tag(folder: Path, tag: str, pictures: Iterable[str], *, there: bool) -> None:
-    """Give pictures a tag, or take it from them; raise Problem for a tag without letters, or of too many."""
+    """Add or remove a tag of pictures. Raises Problem."""
     # Commas separate the tags of a picture.
     tag = " ".join(tag.replace(",", " ").split())
     if not tag or len(tag) > LONGEST_TAG:
         raise Problem(f"A tag has 1 to {LONGEST_TAG} characters.")
     with _tags_lock:
-        every = read_tags(folder)
-        kept = set(every.get(tag, ()))
-        every[tag] = tuple(sorted(kept | {*pictures} if there else kept - {*pictures}))
-        table.write_lists(folder / TAGS_FILE, {name: some for name, some in every.items() if some})
+        all_tags = read_tags(folder)
+        kept = set(all_tags.get(tag, ()))
+        all_tags[tag] = tuple(sorted(kept | {*pictures} if there else kept - {*pictures}))
+        table.write_lists(folder / TAGS_FILE, {name: some for name, some in all_tags.items() if some})

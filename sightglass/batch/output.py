@@ -27,7 +27,7 @@ TRIES = 3
 
 
 def unwritable(place: Path | str, error: OSError) -> ModelProblem:
-    """Return the problem of results that cannot be written to a place."""
+    """Return the problem of an unwritable destination."""
     return ModelProblem(f"Results cannot be written to {place} ({error.strerror}): make room or choose another folder.")
 
 
@@ -45,7 +45,7 @@ class Local:
         write_file(path, data)
 
     def get(self, name: str) -> bytes | None:
-        """Return a file by its name below the folder; None where there is none."""
+        """Return a file by its name below the folder, or None."""
         try:
             return (self.folder / name).read_bytes()
         except FileNotFoundError:
@@ -53,7 +53,7 @@ class Local:
 
     @contextlib.contextmanager
     def workspace(self, resume: bool) -> Iterator[Local]:
-        """Yield this folder itself as the place for the journal and the tables."""
+        """Yield this folder as the place of journal and tables."""
         self.folder.mkdir(parents=True, exist_ok=True)
         yield self
 
@@ -74,20 +74,20 @@ class RemoteFolder:
         self._made: set[str] = set()
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file by its name below the folder; retry if the network fails, then raise OSError."""
+        """Write a file below the folder, with retries. Raises OSError."""
         path = f"{self._root}/{name}"
         self._parent(path)
         self._retry(lambda: self._fs.pipe_file(path, data))
 
     def get(self, name: str) -> bytes | None:
-        """Return a file by its name below the folder; None where there is none."""
+        """Return a file by its name below the folder, or None."""
         path = f"{self._root}/{name}"
         if not self._retry(lambda: self._fs.exists(path)):
             return None
         return bytes(self._retry(lambda: self._fs.cat_file(path)))
 
     def send(self, name: str, file: Path) -> None:
-        """Upload a local file of any size; if there is none, delete the remote one."""
+        """Upload a local file; delete the remote one if it is missing."""
         path = f"{self._root}/{name}"
         if file.exists():
             self._parent(path)
@@ -149,7 +149,7 @@ class RemoteWorkspace:
         self._last = time.monotonic()
 
     def save(self, interval: float = 0.0) -> None:
-        """Upload new lines, unless the last upload was less than `interval` seconds ago."""
+        """Upload new lines, at most once per `interval` seconds."""
         path = self.folder / journal.NAME
         if time.monotonic() - self._last < interval or not path.exists():
             return
@@ -170,7 +170,7 @@ class RemoteWorkspace:
 
 
 def at(out: str | Path) -> Local | RemoteFolder:
-    """Return the store of a path or an address with `://`; raise ModelProblem if it cannot be reached."""
+    """Return the store of a path or URL; raise ModelProblem if unreachable."""
     text = os.fspath(out)
     if (path := remote.local_path(text)) is not None:
         return Local(path)

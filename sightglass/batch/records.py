@@ -40,23 +40,23 @@ Row = dict[str, Any]
 
 
 def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
-    """Return one row for each map, or one without a map; plain values for JSON.
+    """Return one JSON row a map, at least one a picture.
 
     Adds to the columns of `sightglass.export.table`: `labelled`, the label of the folder or list; `margin`, the lead of
     the best class over the next; `sharpness` and
     `brightness` of the picture; `anchor`, the raw candidate of a single detection; `scores`, the best ones;
     `cells`, the small map.
     """
-    found = explanation.predictions
+    predictions = explanation.predictions
     left, top, right, bottom = explanation.evidence.geometry.seen
     # Of numbers none leads over the next.
-    best = found[0] if found and not explanation.task.measures else None
+    best = predictions[0] if predictions and not explanation.task.measures else None
     more: Row = {
         "picture": item.key,
         "labelled": item.label,
         "file": f"{stem}.jpg",
-        "margin": best.score - (found[1].score if found[1:] else 0.0) if best else None,
-        "scores": json.dumps([[p.label, round(p.score, 6)] for p in found[:5]]),
+        "margin": best.score - (predictions[1].score if predictions[1:] else 0.0) if best else None,
+        "scores": json.dumps([[p.label, round(p.score, 6)] for p in predictions[:5]]),
         "seen_left": left,
         "seen_top": top,
         "seen_right": right,
@@ -65,7 +65,7 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
         "notes": " ".join(explanation.notes),
     }
     per = explanation.options.per
-    made: list[Row] = [
+    map_rows: list[Row] = [
         {
             **row,
             "anchor": heatmap.target.anchors[0] if per == "detection" and heatmap.target.anchors else None,
@@ -74,11 +74,11 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
         for row, heatmap in zip(table.rows(explanation), explanation.heatmaps, strict=True)
     ]
     # In a table of one explanation the picture has its bare name.
-    return [more | row | {"picture": item.key} for row in made or [table.of_picture(explanation)]]
+    return [more | row | {"picture": item.key} for row in map_rows or [table.of_picture(explanation)]]
 
 
 def stem(item: Item) -> str:
-    """Return the path of a picture's files without suffix: safe for any name, and unique."""
+    """Return a unique, safe path for a picture's files, without suffix."""
     digest = hashlib.sha256(item.key.encode()).hexdigest()[:8]
     name = f"{file_stem(PurePosixPath(item.name).stem, max_length=MAX_NAME)}-{digest}"
     return "/".join((FOLDER, file_stem(item.label, max_length=MAX_NAME), name) if item.label else (FOLDER, name))
@@ -92,7 +92,7 @@ def write(
     side: int | None,
     seals: Sequence[Checks | None] = (),
 ) -> None:
-    """Write the picture under its first map as a JPEG with its recipe and `seals`, and the raw maps.
+    """Write a picture's overlay JPEG with recipe, and its raw maps.
 
     `put` writes a file by its name, atomically.
     """
@@ -108,12 +108,12 @@ def write(
 
 
 def change(style: Style) -> dict[str, Any]:
-    """Return the colours that are not the usual ones, by their names."""
+    """Return the non-default colours by name."""
     return {name: got for name in ("colormap", "alpha") if (got := getattr(style, name)) != getattr(VIEWER_STYLE, name)}
 
 
 def overlay(explanation: Explanation, style: Style, side: int | None = SIDE) -> NDArray[np.uint8]:
-    """Return the picture under its first map, uint8 (h, w, 3) RGB; `side`: pixels of the longer one, None: its own."""
+    """Return the first map's overlay, uint8 (h, w, 3) RGB."""
     pixels = explanation.image.pixels
     scale = min(1.0, side / max(pixels.shape[:2])) if side else 1.0
     small = pixels

@@ -27,7 +27,7 @@ LISTED = 24
 
 
 def html(folder: Path) -> str:
-    """Return the report of a finished run's folder, one page that needs no server.
+    """Return the offline report of a finished run's folder.
 
     It lists the least sure predictions, the maps that are farthest from all others, where there are labels the wrong
     ones, where maps were proved those not to trust, and where they were sealed those that fail a test. Raises OSError
@@ -82,39 +82,39 @@ def html(folder: Path) -> str:
 
 
 def _count_boxes(folder: Path) -> list[tuple[str, str]]:
-    """Return how well a detector's boxes fit the labels that were given; nothing of another run."""
+    """Return a detector's evaluation numbers; empty for other runs."""
     about = stored.read_facts(folder)
     if about is None or not task_of(about.task).has_boxes:
         return []
-    found = summary.load(folder)
+    evaluation = summary.load(folder)
     numbers = [
-        one
-        for name, score in found.scores.items()
-        for one in ((NAMES[name], score.points), ("95 % interval of that", score.range))
+        number
+        for name, score in evaluation.scores.items()
+        for number in ((NAMES[name], score.points), ("95 % interval of that", score.range))
     ]
-    return [*numbers, ("Labelled objects found", f"{found.right:,} of {found.objects:,}")]
+    return [*numbers, ("Labelled objects found", f"{evaluation.right:,} of {evaluation.objects:,}")]
 
 
 def _sum_up_masks(folder: Path) -> Json | None:
-    """Return how well a segmentation fits its masks, with each class; None of another run, and without masks."""
+    """Return a segmentation's evaluation by class; None without masks."""
     if not (folder / pixels.FILE).is_file():
         return None
-    found = summary.load(folder)
+    evaluation = summary.load(folder)
     rows = [
-        (name, points, f"{100 * found.by_class[name].value:.1f}", range_)
-        for name, points, range_ in found.list_classes()
+        (name, points, f"{100 * evaluation.by_class[name].value:.1f}", range_)
+        for name, points, range_ in evaluation.list_classes()
     ]
-    problems = found.problems[:LISTED]
+    problems = evaluation.problems[:LISTED]
     return {
-        "sentence": f"{found.headline}.",
+        "sentence": f"{evaluation.headline}.",
         "rows": rows,
         "problems": problems,
-        "left": len(found.problems) - len(problems),
+        "left": len(evaluation.problems) - len(problems),
     }
 
 
 def _write_extremes(folder: Path, frame: Any, names: dict[str, str], scores: table.Scores) -> Iterator[Section]:
-    """Yield the sections of the pictures with the least sure answers, the worst masks, or the extreme numbers."""
+    """Yield sections on the least sure answers and worst masks."""
     captions: dict[str, Callable[[Json], str]] = {
         "iou": lambda row: f"mean IoU {100 * row['mean_iou']:.1f}",
         "error": lambda row: plain_text(f"true: {scores.describe(row['true_number'], row['predicted'])}"),
@@ -128,7 +128,7 @@ def _write_extremes(folder: Path, frame: Any, names: dict[str, str], scores: tab
 
 
 def _write_untrusted(folder: Path, frame: Any, names: dict[str, str]) -> Iterator[Section]:
-    """Yield the sections of maps that are not supported, and that fail a test of the seal; none that were not made."""
+    """Yield sections on unsupported maps and failed checks."""
     if seals.add_up_proofs(frame) is not None:
         rows = analysis.order(analysis.filter_rows(frame, only="unproved"), "random")
         about = f"Maps of other pictures matter as much to these answers. The worst are first. {_most(rows)}"
@@ -152,7 +152,7 @@ def _most(rows: Any) -> str:
 
 
 def _tiles(folder: Path, rows: Any, names: dict[str, str], more: Any) -> list[dict[str, str]]:
-    """Return each picture under its map, with its prediction; a picture whose file was deleted has none."""
+    """Return an overlay tile a picture, with its prediction."""
     scores = table.read_scores(folder)
     return [
         {

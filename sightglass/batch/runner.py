@@ -107,7 +107,7 @@ def run(
     on_explained: Callable[[Explanation], object] | None = None,
     origin: RunOrigin | None = None,
 ) -> Summary:
-    """Explain every picture of a source and write files and a table to `out`.
+    """Explain a source's pictures into files and a table in `out`.
 
     `source`, `within`: see `sightglass.explain.picture.source.find`. `out`: a folder, or an address such as `s3://bucket/out`.
     `options`: as for an Explainer's call, including `question`. `maps`: number of a classifier's best classes to
@@ -175,7 +175,7 @@ def _take_labels(
     *,
     resume: bool,
 ) -> RunLabels | None:
-    """Return the labels of a run, given or of an earlier one, which are written beside its table."""
+    """Return the run's labels, and write them beside its table."""
     truth = work.kind.read(given) if isinstance(given, str | Path) else given
     corrections: Matches = match or {}
     if isinstance(store, output.Local):
@@ -185,13 +185,13 @@ def _take_labels(
     if truth is None:
         earlier = labelled.read_labels(store) if resume else None
         return None if earlier is None else labelled.match_names(earlier, known, corrections)
-    found = labelled.match_names(truth, known, corrections)
+    matched = labelled.match_names(truth, known, corrections)
     work.kind.check(truth, [item.key for item in items])
     try:
         labelled.write_labels(store, truth)
     except OSError as error:
         raise output.unwritable(store.name, error) from error
-    return found
+    return matched
 
 
 def _run(

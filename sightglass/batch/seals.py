@@ -39,7 +39,7 @@ MARKS = tuple(FAILED)
 
 
 def make(explanation: Explanation, cancel: threading.Event | None = None) -> tuple[Checks | None, ...]:
-    """Return the seal of each map, None for an empty one. Raises Cancelled.
+    """Return the checks of each map, None without evidence. Raises Cancelled.
 
     Of the maps as they are made alone: those of a pass over several pictures differ from them in the last digits, and a
     recipe's replay must find the same seal.
@@ -64,12 +64,12 @@ def columns(seals: Iterable[Checks | None]) -> list[Row]:
 
 
 def lacking(outcomes: Iterable[Outcome]) -> set[str]:
-    """Return the keys of pictures that were explained by a run that sealed no map."""
+    """Return the keys of pictures explained without checks."""
     return {outcome["key"] for outcome in outcomes if any("seal" not in row for row in outcome.get("rows", ()))}
 
 
 def add_up(frame: pd.DataFrame) -> tuple[int, int] | None:
-    """Return how many maps pass all three tests of the seal, and how many were tested; None without seals."""
+    """Return the numbers of passing and of checked maps, or None."""
     return _count(frame, "seal", len(MARKS))
 
 
@@ -103,11 +103,11 @@ def prove(explanation: Explanation, index: int, cancel: threading.Event | None =
 
 
 def add_up_proofs(frame: pd.DataFrame) -> tuple[int, int] | None:
-    """Return how many maps are supported, and how many were tested; None without a proof."""
+    """Return the numbers of supported and of tested maps, or None."""
     return _count(frame, "verdict", "supported")
 
 
 def describe_proofs(frame: pd.DataFrame) -> str:
     """Return `12 of 15 maps are supported`; empty without a proof."""
-    found = add_up_proofs(frame)
-    return "" if found is None else f"{found[0]:,} of {found[1]:,} maps are supported"
+    counts = add_up_proofs(frame)
+    return "" if counts is None else f"{counts[0]:,} of {counts[1]:,} maps are supported"

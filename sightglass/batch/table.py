@@ -38,7 +38,7 @@ class Scores:
 
     @property
     def sure(self) -> bool:
-        """Whether they say how sure the model is, so that a low one is a doubt."""
+        """Whether scores are confidences."""
         return not (self.areas or self.numbers)
 
     @property
@@ -57,7 +57,7 @@ class Scores:
 
     @property
     def unit(self) -> str:
-        """The unit of all numbers; empty where they have several, or none."""
+        """The unit of all numbers, or ""."""
         (first, *others) = {*self.units.values()} or {""}
         return "" if others else first
 
@@ -87,23 +87,23 @@ def write(
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """Return the table of a folder of results, one row a map; `cells` as bytes."""
+    """Read a result folder's table, one row a map; `cells` as bytes."""
     import pandas as pd
 
     return pd.read_parquet(folder / PARQUET)
 
 
 def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:
-    """Return the unusable pictures of a folder of results, each with its sentence."""
+    """Return a result folder's unusable pictures, each with its sentence."""
     try:
         with (folder / PROBLEMS).open(newline="", encoding="utf-8") as file:
-            return tuple((one["picture"], one["problem"]) for one in packing.read(file))
+            return tuple((row["picture"], row["problem"]) for row in packing.read(file))
     except FileNotFoundError:
         return ()
 
 
 def classes(folder: Path) -> tuple[str, ...]:
-    """Return the classes that the model of a run knows; none in results of an earlier version."""
+    """Return the class names of a run's model; empty for old results."""
     from pyarrow import parquet  # type: ignore[import-untyped]
 
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -112,7 +112,7 @@ def classes(folder: Path) -> tuple[str, ...]:
 
 
 def read_scores(folder: Path) -> Scores:
-    """Return what the scores of a run are; how sure the model is where the table does not say."""
+    """Return the kind of a run's scores, by default confidences."""
     from pyarrow import parquet
 
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -122,26 +122,26 @@ def read_scores(folder: Path) -> Scores:
 
 
 def read_lists(path: Path) -> dict[str, tuple[str, ...]]:
-    """Return the texts of each name in a file beside the table; none where it is missing or damaged."""
+    """Read lists of texts by name; empty for a missing file."""
     with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-        return {str(name): tuple(map(str, every)) for name, every in json.loads(path.read_text("utf-8")).items()}
+        return {str(name): tuple(map(str, names)) for name, names in json.loads(path.read_text("utf-8")).items()}
     return {}
 
 
 def write_lists(path: Path, lists: Mapping[str, Collection[str]]) -> None:
-    """Write what `read_lists` reads."""
+    """Write the file of `read_lists`."""
     write_file(path, json.dumps(lists, indent=1, default=list, ensure_ascii=False).encode())
 
 
 def _types(rows: Iterable[Row]) -> dict[str, str]:
-    """Return the columns in order of appearance, each with the narrowest type for all its values."""
+    """Return the columns, each with the narrowest type for its values."""
     order = ("null", "bool_", "int64", "float64", "string")
     kinds = {type(None): "null", bool: "bool_", int: "int64", float: "float64", str: "string"}
-    found: dict[str, str] = {}
+    kind_of: dict[str, str] = {}
     for row in rows:
         for name, value in row.items():
-            found[name] = max(found.get(name, "null"), kinds[type(value)], key=order.index)
-    return {name: "binary" if name == "cells" else kind for name, kind in found.items()}
+            kind_of[name] = max(kind_of.get(name, "null"), kinds[type(value)], key=order.index)
+    return {name: "binary" if name == "cells" else kind for name, kind in kind_of.items()}
 
 
 def _csv(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
@@ -163,7 +163,7 @@ def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str
 
 
 def _convert_types(row: Row, types: dict[str, str]) -> dict[str, Any]:
-    made: dict[str, Any] = {name: row.get(name) for name in types}
-    if isinstance(coded := made.get("cells"), str):
-        made["cells"] = base64.b64decode(coded)
-    return made
+    values: dict[str, Any] = {name: row.get(name) for name in types}
+    if isinstance(coded := values.get("cells"), str):
+        values["cells"] = base64.b64decode(coded)
+    return values

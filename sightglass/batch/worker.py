@@ -167,56 +167,58 @@ class Work:
         }
 
     def for_worker(self) -> Work:
-        """Return the instance for one more worker, with its own lock if workers run the model at the same time."""
+        """Return a copy for another worker, with its own lock."""
         if not self.parallel:
             return self
         # Recordings of a pass are kept by thread (explain/evidence/evidence.py), so that all can share one module.
-        own = copy.copy(self)
-        own._resident = self._resident.copy()
-        own._resident.lock = PassLock(own._resident.device)
-        return own
+        worker_copy = copy.copy(self)
+        worker_copy._resident = self._resident.copy()
+        worker_copy._resident.lock = PassLock(worker_copy._resident.device)
+        return worker_copy
 
     def process(self, batch: Sequence[Item]) -> list[journal.Outcome]:
-        """Explain each picture and write its files; return the outcomes. Raises Cancelled if the run was stopped."""
-        found: dict[str, journal.Outcome] = {}
-        for part in self._open(batch, found):
-            for item, made in zip(part, self._explain(list(part.values())), strict=True):
-                if isinstance(made, Problem):
+        """Explain a batch, write its files, return outcomes. Raises Cancelled."""
+        outcomes: dict[str, journal.Outcome] = {}
+        for part in self._open(batch, outcomes):
+            for item, explanation in zip(part, self._explain(list(part.values())), strict=True):
+                if isinstance(explanation, Problem):
                     # What there was no memory for is tried again by the next run: no picture has an empty stamp.
-                    stamp = "" if isinstance(made, MachineProblem) else item.stamp
-                    found[item.key] = {"key": item.key, "stamp": stamp, "problem": str(made)}
+                    stamp = "" if isinstance(explanation, MachineProblem) else item.stamp
+                    outcomes[item.key] = {"key": item.key, "stamp": stamp, "problem": str(explanation)}
                     continue
                 stem = records.stem(item)
                 if self.on_explained is not None:
-                    self.on_explained(made)
-                rows, sealed = self._test(records.rows(item, made, stem), made)
-                records.write(self.put, stem, made, self.style, self.side, sealed)
-                held: journal.Outcome = {}
+                    self.on_explained(explanation)
+                rows, sealed = self._test(records.rows(item, explanation, stem), explanation)
+                records.write(self.put, stem, explanation, self.style, self.side, sealed)
+                evaluated: journal.Outcome = {}
                 if self.labels is not None:
-                    held = self.kind.hold(self.labels, item.key, made, self._model_lock)
-                rows = [row | self.kind.columns(held) for row in rows]
-                found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | held
-        return [found[item.key] for item in batch]
+                    evaluated = self.kind.hold(self.labels, item.key, explanation, self._model_lock)
+                rows = [row | self.kind.columns(evaluated) for row in rows]
+                outcomes[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | evaluated
+        return [outcomes[item.key] for item in batch]
 
-    def _test(self, rows: list[records.Row], made: Explanation) -> tuple[list[records.Row], tuple[Checks | None, ...]]:
-        """Return the rows with the columns of each map's proof and seal, as far as they are made, and the seals."""
-        found: tuple[Checks | None, ...] = ()
+    def _test(
+        self, rows: list[records.Row], explanation: Explanation
+    ) -> tuple[list[records.Row], tuple[Checks | None, ...]]:
+        """Return the rows with proof and check columns, and the checks."""
+        checks: tuple[Checks | None, ...] = ()
         if not (self.prove or self.seal):
-            return rows, found
+            return rows, checks
         with self._model_lock:
             if self.prove:
-                proved = [seals.prove(made, index, self.stop) for index in range(len(made.heatmaps))]
+                proved = [seals.prove(explanation, index, self.stop) for index in range(len(explanation.heatmaps))]
                 rows = _widen(rows, proved, seals.PROOF_COLUMNS)
             if self.seal:
                 # Bit for bit those that a replay of the recipe makes: in a new thread, which has as many threads for
                 # PyTorch; with the worker's one the maps of random weights differ in the last digits.
                 with self._checking, ThreadPoolExecutor(1, "seal") as pool:
-                    found = pool.submit(seals.make, made, self.stop).result()
-                rows = _widen(rows, seals.columns(found), seals.COLUMNS)
-        return rows, found
+                    checks = pool.submit(seals.make, explanation, self.stop).result()
+                rows = _widen(rows, seals.columns(checks), seals.COLUMNS)
+        return rows, checks
 
-    def _open(self, batch: Sequence[Item], found: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
-        """Yield the decoded pictures in parts that fit the memory; report unreadable ones in `found`."""
+    def _open(self, batch: Sequence[Item], outcomes: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
+        """Yield decoded pictures in parts; report unreadable ones in `outcomes`."""
         part: dict[Item, Image] = {}
         for item in batch:
             try:
@@ -224,7 +226,7 @@ class Work:
             except ImageProblem as problem:
                 # What could not be fetched is tried again by the next run: no picture has an empty stamp.
                 stamp = "" if isinstance(problem, Unreachable) else item.stamp
-                found[item.key] = {"key": item.key, "stamp": stamp, "problem": str(problem)}
+                outcomes[item.key] = {"key": item.key, "stamp": stamp, "problem": str(problem)}
             if sum(image.pixels.nbytes for image in part.values()) > MAX_DECODED_BYTES:
                 yield part
                 part = {}
@@ -237,14 +239,14 @@ class Work:
         adapter = self._resident.adapter
         channels, way = adapter.channels, self.options.preprocessing
         try:
-            given = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
+            inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
         except (Problem, *NO_MEMORY):
             # One by one, so that each unsuitable picture gets its own message.
             return [self._explain_one(image) for image in images]
         try:
             with self._model_lock:
-                made = explain_together(self._resident, images, given, self._layers, self.options, self.maps)
-            return [*made]
+                explanations = explain_together(self._resident, images, inputs, self._layers, self.options, self.maps)
+            return [*explanations]
         except (Problem, *NO_MEMORY):
             if len(images) == 1:
                 return [self._explain_one(images[0])]
@@ -252,27 +254,27 @@ class Work:
         return [*self._explain(images[:half]), *self._explain(images[half:])]
 
     def _explain_one(self, image: Image) -> Explanation | Problem:
-        """Explain one picture on its own: with a detector, a slow method, or after a failure in a batch."""
+        """Explain one picture by itself."""
         options = self.given
         if self.stop.is_set():
             raise Cancelled
         with self._model_lock:
             try:
                 if self.task.ranked and not self.options.targets:
-                    found = self.explainer(image, maps=False, **options)
-                    options = options | {"targets": tuple(p.index for p in found.predictions[: self.maps])}
-                made = self.explainer(image, cancel=self.stop, **options)
+                    answer = self.explainer(image, maps=False, **options)
+                    options = options | {"targets": tuple(p.index for p in answer.predictions[: self.maps])}
+                explanation = self.explainer(image, cancel=self.stop, **options)
             except Problem as problem:
                 return problem
             except NO_MEMORY as error:
                 return from_machine(error) or MachineProblem(str(error))
         # Thousands of pictures that are not viewed again would evict those that are.
-        EVIDENCE.discard(lambda evidence: evidence is made.evidence)
-        return made
+        EVIDENCE.discard(lambda evidence: evidence is explanation.evidence)
+        return explanation
 
 
 def processor_cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of usable processor cores."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -303,14 +305,14 @@ class ThreadEngine:
             torch.get_num_threads()
             torch.set_num_threads(threads)
             ready.wait()
-            own = self._work.for_worker()
+            thread_work = self._work.for_worker()
             while not stop.is_set():
                 with lock:
                     batch = next(left, None)
                 if batch is None:
                     return
                 try:
-                    take(own.process(batch))
+                    take(thread_work.process(batch))
                 except Cancelled:
                     return
                 except BaseException:
@@ -332,11 +334,11 @@ class ThreadEngine:
             except BaseException:
                 stop.set()
                 raise
-        for one in workers:
-            one.result()
+        for future in workers:
+            future.result()
 
 
 def _widen(rows: list[records.Row], each: list[records.Row], columns: Iterable[str]) -> list[records.Row]:
-    """Return the rows with more columns, those of each map; a picture without a map has one row, without values."""
+    """Return the rows with added columns, by map."""
     nothing: list[records.Row] = [dict.fromkeys(columns)]
     return [row | more for row, more in zip(rows, each or nothing, strict=True)]

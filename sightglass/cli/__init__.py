@@ -44,7 +44,7 @@ def print_versions(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the versions that maps depend on.")] = False,
 ) -> None:
-    """Print versions, or help where no verb is given."""
+    """Print versions, or help without a verb."""
     if version:
         typer.echo("\n".join(f"{name} {number}" for name, number in recipe.versions().items()))
     else:
@@ -78,23 +78,23 @@ _WITHOUT = {
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif|ppm|npy)$", re.IGNORECASE)
 
 
-def _as_here(given: list[str]) -> list[str]:
-    """Return arguments as other programs write them in the form of this one: `--target_layers a b c`, `--out-dir`."""
-    found: list[str] = []
+def _as_here(words: list[str]) -> list[str]:
+    """Rename other programs' flags to ours: `--target_layers a b c`, `--out-dir`."""
+    renamed: list[str] = []
     layers = False
     # There --image is an option.
-    arguments = given if given[:1] == ["models"] else chain.from_iterable(map(_rename, given))
-    for one in arguments:
-        is_value = not one.startswith("-") and not _PICTURE.search(one) and not os.path.exists(one)
+    arguments = words if words[:1] == ["models"] else chain.from_iterable(map(_rename, words))
+    for argument in arguments:
+        is_value = not argument.startswith("-") and not _PICTURE.search(argument) and not os.path.exists(argument)
         if layers and is_value:
-            found[-1] += one if found[-1].endswith(",") else f",{one}"
+            renamed[-1] += argument if renamed[-1].endswith(",") else f",{argument}"
             continue
-        layers = len(found) > 0 and found[-1] == "--target-layers"
-        if found[-1:] == ["--top-k"] and not is_value:
-            found.pop()
-        found.append(one)
+        layers = len(renamed) > 0 and renamed[-1] == "--target-layers"
+        if renamed[-1:] == ["--top-k"] and not is_value:
+            renamed.pop()
+        renamed.append(argument)
     # Without its number it asks for the usual one.
-    return found[:-1] if found[-1:] == ["--top-k"] else found
+    return renamed[:-1] if renamed[-1:] == ["--top-k"] else renamed
 
 
 def _rename(argument: str) -> list[str]:
@@ -110,9 +110,9 @@ def _rename(argument: str) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default the process's own, and return its exit code; every error is one sentence."""
-    given = _as_here(list(sys.argv[1:] if arguments is None else arguments))
-    if given and (sentence := removed.VERBS.get(given[0])):
-        return _fail(sentence, 2, given)
+    words = _as_here(list(sys.argv[1:] if arguments is None else arguments))
+    if words and (sentence := removed.VERBS.get(words[0])):
+        return _fail(sentence, 2, words)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files may be bytes that are no text.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")
-            code = _command(given)(given, prog_name=PROGRAM, standalone_mode=False)
+            code = _command(words)(words, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader closed the pipe; without this the interpreter complains about it again as it ends.
@@ -129,20 +129,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if settings().traceback:
             raise
-        return _fail(*_explain(error), given)
-    if code == batch.STOPPED and given[:1] not in (["batch"], ["video"], ["serve"]):
-        return _fail("Stopped: every file that was written is whole.", batch.STOPPED, given)
+        return _fail(*_explain(error), words)
+    if code == batch.STOPPED and words[:1] not in (["batch"], ["video"], ["serve"]):
+        return _fail("Stopped: every file that was written is whole.", batch.STOPPED, words)
     return code if isinstance(code, int) else 0
 
 
-def _command(given: list[str]) -> Any:
-    """Return the program, whose help has the rare options too where --help-all asks for them."""
+def _command(words: list[str]) -> Any:
+    """Return the program; show rare options for --help-all."""
     program: Any = typer.main.get_command(app)
-    if MORE in given:
-        given[:] = ["--help" if word == MORE else word for word in given]
-        for one in (one for verb in program.commands.values() for one in verb.params if hasattr(one, "hidden")):
-            one.hidden = False
-            one.help = one.help.replace(SOME_METHODS, ", ".join(METHODS))
+    if MORE in words:
+        words[:] = ["--help" if word == MORE else word for word in words]
+        for param in (param for verb in program.commands.values() for param in verb.params if hasattr(param, "hidden")):
+            param.hidden = False
+            param.help = param.help.replace(SOME_METHODS, ", ".join(METHODS))
     return program
 
 
@@ -155,8 +155,8 @@ def _explain(error: Exception) -> tuple[str, int]:
     # Click's own errors, whose class depends on the installed typer.
     if hasattr(error, "format_message"):
         return _say_usage(error), 2
-    if (found := from_machine(error)) is not None:
-        return str(found), 1
+    if (problem := from_machine(error)) is not None:
+        return str(problem), 1
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be written or read: {error.strerror or error}.", 1
     name = type(error).__name__
@@ -164,21 +164,21 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _say_usage(error: Any) -> str:
-    """Return the sentence about wrong usage: options that contain the word first, and none that only sounds alike."""
+    """Return the sentence about wrong usage, with a suggestion."""
     message = str(error.format_message()).strip().rstrip(".")
-    if wanted := getattr(error, "option_name", ""):
-        if sentence := (removed.OPTIONS | _WITHOUT).get(wanted):
+    if option := getattr(error, "option_name", ""):
+        if sentence := (removed.OPTIONS | _WITHOUT).get(option):
             return sentence
-        word = wanted.lstrip("-")
-        known = {name.lstrip("-"): name for one in error.ctx.command.params for name in one.opts if name[:2] == "--"}
+        word = option.lstrip("-")
+        known = {name.lstrip("-"): name for opt in error.ctx.command.params for name in opt.opts if name[:2] == "--"}
         meant = [name for name in known if len(word) > 2 and word in name] or nearest(word, known, cutoff=0.7)
-        message = f"There is no option {wanted}{f': did you mean {known[meant[0]]}?' if meant else ''}"
-    elif (found := re.search(r"Input should be a valid (integer|number).*", message, re.DOTALL)) is not None:
+        message = f"There is no option {option}{f': did you mean {known[meant[0]]}?' if meant else ''}"
+    elif (match := re.search(r"Input should be a valid (integer|number).*", message, re.DOTALL)) is not None:
         kind = {"integer": "a whole number", "number": "a number"}
-        message = f"{message[: found.start()]}it should be {kind[found[1]]}"
+        message = f"{message[: match.start()]}it should be {kind[match[1]]}"
     return message if message.endswith("?") else f"{message}: see --help."
 
 
-def _fail(sentence: str, code: int, given: Sequence[str]) -> int:
-    Console("--json" in given).fail(sentence)
+def _fail(sentence: str, code: int, words: Sequence[str]) -> int:
+    Console("--json" in words).fail(sentence)
     return code

@@ -165,7 +165,7 @@ def batch(
 def _find_earlier(
     folder: str, options: BatchOptions, context: typer.Context
 ) -> tuple[RunOrigin, cli.EngineOptions, BatchOptions]:
-    """Return the pictures and options of an earlier run; raise ModelProblem where there is none in a folder.
+    """Return an earlier run's pictures and options; raise ModelProblem without one.
 
     Options that say how the work is done, and not what, may be given anew.
     """
@@ -175,13 +175,13 @@ def _find_earlier(
         if name not in ANEW and source is not None and source.name == "COMMANDLINE":
             what = "SOURCE" if name == "source" else parameter.opts[0]
             raise ModelProblem(f"--continue goes on as the run was begun: leave {what} out.")
-    found = earlier.read_facts(output.at(folder))
-    if found is None:
+    facts = earlier.read_facts(output.at(folder))
+    if facts is None:
         raise ModelProblem(f"There is no run to go on with in {folder}: give the folder of its results.")
-    how = asdict(found.arguments)
+    how = asdict(facts.arguments)
     asked, size, batch_size = how.pop("options"), how.pop("side"), how.pop("batch_size")
-    options = replace(options, **how, model=found.model, size=size or 0, batch_size=batch_size, out=folder)
-    return found.origin, cli.EngineOptions(asked), replace(options, num_samples=found.origin.samples)
+    options = replace(options, **how, model=facts.model, size=size or 0, batch_size=batch_size, out=folder)
+    return facts.origin, cli.EngineOptions(asked), replace(options, num_samples=facts.origin.samples)
 
 
 def _run(
@@ -212,10 +212,10 @@ def _run(
             raise ModelProblem("--match needs results on this machine: give a local folder with --out.")
         pictures = find(pictures)
         earlier = None if options.restart else labelled.read_labels(output.at(folder))
-        given = truth or earlier
-        found = given.classes if given else {item.label for item in pictures if item.label}
+        true_labels = truth or earlier
+        names = true_labels.classes if true_labels else {item.label for item in pictures if item.label}
         known = cli.known_labels(asked, explainer)
-        corrections = _parse_matches(options.match, known, sorted(found), folders=given is None)
+        corrections = _parse_matches(options.match, known, sorted(names), folders=true_labels is None)
     drawn: Json = {} if options.size is None else {"side": options.size or None}
     if options.alpha is not None:
         drawn["alpha"] = options.alpha
@@ -246,24 +246,24 @@ def _run(
     )
 
 
-def _parse_matches(given: list[str], known: Sequence[str], names: list[str], *, folders: bool) -> dict[str, list[str]]:
+def _parse_matches(texts: list[str], known: Sequence[str], names: list[str], *, folders: bool) -> dict[str, list[str]]:
     """Return the classes of each label named in `--match`; none: not counted. `folders`: the labels are folders."""
-    found: dict[str, list[str]] = {}
-    for text in given:
-        name, equals, one = text.partition("=")
+    matches: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, class_ = text.partition("=")
         if not equals:
             raise ModelProblem(f"--match {text} does not say which class: write LABEL=CLASS, or LABEL= for none.")
         if name not in names:
             what = "folders" if folders else "labels"
-            there = f"the {what} are {listing(labels.few(names))}" if names else "no folder is a label here"
+            known_names = f"the {what} are {listing(labels.few(names))}" if names else "no folder is a label here"
             start = f"No picture is in a folder called {name}" if folders else f"No label is called {name}"
-            raise ModelProblem(f"{start}: {there}.")
-        found.setdefault(name, []).extend([labels.find_class(one, known)] if one else [])
-    return found
+            raise ModelProblem(f"{start}: {known_names}.")
+        matches.setdefault(name, []).extend([labels.find_class(class_, known)] if class_ else [])
+    return matches
 
 
 def _say_how_right(console: Console, folder: Path) -> Json:
-    """Print how well the answers fit the labels, of `--labels` or of folders; return all of it."""
+    """Print and return a run's evaluation against its labels."""
     scores = table.read_scores(folder)
     if scores.numbers:
         if (errors := analysis.measure_numbers(analysis.load(folder))) is None:
@@ -272,7 +272,7 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         return {"errors": jsonable(asdict(errors))}
     if (truth := labelled.read_labels(output.Local(folder))) is None:
         return _say_right(console, folder)
-    found = labelled_summary.load(folder)
+    evaluation = labelled_summary.load(folder)
     names = labelled.list_names(truth, table.classes(folder), labels.corrections(folder))
     if words := labelled.describe_unmatched(names, labels.corrections(folder)):
         console.say(f"{words} Say what they are with --match LABEL=CLASS.")
@@ -280,52 +280,51 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         console.warn(problem.words)
     if len(truth.problems) > PROBLEMS:
         console.warn(f"And {len(truth.problems) - PROBLEMS:,} more lines of the labels; summary.json has all.")
-    _say_evaluated(console, found)
+    _say_evaluated(console, evaluation)
     return {
-        "labels": {one.folder: list(one.classes) for one in names},
-        "label_problems": [one.words for one in truth.problems],
-        "evaluation": found.to_json(),
+        "labels": {label.folder: list(label.classes) for label in names},
+        "label_problems": [problem.words for problem in truth.problems],
+        "evaluation": evaluation.to_json(),
     }
 
 
-def _say_evaluated(console: Console, found: EvaluationSummary) -> None:
-    console.say(f"{found.headline}.")
-    classes = found.list_classes()
-    for picture, why in found.problems[:PROBLEMS]:
+def _say_evaluated(console: Console, evaluation: EvaluationSummary) -> None:
+    console.say(f"{evaluation.headline}.")
+    classes = evaluation.list_classes()
+    for picture, why in evaluation.problems[:PROBLEMS]:
         console.warn(f"{picture}: {why}.")
-    if len(found.problems) > PROBLEMS:
-        console.warn(f"And {len(found.problems) - PROBLEMS:,} more pictures; summary.json has all.")
-    head = found.class_columns
+    if len(evaluation.problems) > PROBLEMS:
+        console.warn(f"And {len(evaluation.problems) - PROBLEMS:,} more pictures; summary.json has all.")
+    head = evaluation.class_columns
     console.table(head, classes[: labelled_summary.LISTED], right=head[1:])
     if len(classes) > labelled_summary.LISTED:
         console.say(f"The {labelled_summary.LISTED} lowest of {len(classes)} classes; summary.json has all.")
-    if not found.found:
+    if not evaluation.found:
         return
-    console.say(f"{found.found}. Errors:")
-    console.table(("error", "count", "meaning"), found.list_errors(), right=("count",))
+    console.say(f"{evaluation.found}. Errors:")
+    console.table(("error", "count", "meaning"), evaluation.list_errors(), right=("count",))
 
 
 def _say_right(console: Console, folder: Path) -> Json:
-    """Print which folders' pictures are not counted, how many others are answered right, and the classes with the
-    lowest recall; return all of it, and what each folder counts as."""
+    """Print and return a classifier's accuracy by its folders."""
     folders = labels.find_labels(table.read(folder), folder)
     if words := labels.describe_left_out(folders):
         console.say(f"{words} Say what they are with --match FOLDER=CLASS.")
-    told: Json = {"labels": {one.folder: list(one.classes) for one in folders}} if folders else {}
+    told: Json = {"labels": {label.folder: list(label.classes) for label in folders}} if folders else {}
     rows = analysis.load(folder)
-    if (found := accuracy.of_frame(rows)) is None:
+    if (scores := accuracy.of_frame(rows)) is None:
         return told
-    console.say(f"{found.words}.")
-    console.table(accuracy.HEAD, accuracy.rows(found, accuracy.LISTED), right=accuracy.HEAD[1:])
-    if len(found.classes) > accuracy.LISTED:
+    console.say(f"{scores.words}.")
+    console.table(accuracy.HEAD, accuracy.rows(scores, accuracy.LISTED), right=accuracy.HEAD[1:])
+    if len(scores.classes) > accuracy.LISTED:
         console.say(
-            f"The {accuracy.LISTED} of {len(found.classes)} classes with the lowest recall; summary.json has all."
+            f"The {accuracy.LISTED} of {len(scores.classes)} classes with the lowest recall; summary.json has all."
         )
     return told | accuracy.summarise(rows)
 
 
 def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:
-    """Return what saves unsure answers; None where none are to be saved."""
+    """Return the writer of unsure answers, or None."""
     below = settings().save_below if options.save_below is None else options.save_below
     if options.engine == "ray":
         if options.save_below is not None:
@@ -335,14 +334,14 @@ def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:
 
 
 def _write(folder: Path | str) -> list[str]:
-    """Return the names in the folder of results; in cloud storage, those that a run always writes."""
+    """List a result folder's names; in cloud storage, the usual ones."""
     if isinstance(folder, str):
         return ["journal", "maps", "results.csv", "results.parquet"]
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _name(source: list[str]) -> str:
-    """Return the default name of a run's folder: that of its source, if there is just one."""
+    """Return the default name of a run's folder, by its source."""
     only = Path(source[0])
     return (
         result_folder.label_stem(only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
@@ -351,7 +350,7 @@ def _name(source: list[str]) -> str:
 
 @contextlib.contextmanager
 def stop_on_interrupt(cancel: threading.Event, console: Console, what: str = "pictures") -> Iterator[None]:
-    """Make the first Ctrl-C end the run in order, with its finished pictures in the table, and a second one at once."""
+    """End the run in order on the first Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

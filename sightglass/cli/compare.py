@@ -74,7 +74,7 @@ def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOpti
             _seal(comparison, progress)
         more: Json = {"mixed": comparison.mixed}
         if sides:
-            more |= {"box": box, "objects": [_object(one, sides[0]) for one in sides]}
+            more |= {"box": box, "objects": [_object(side, sides[0]) for side in sides]}
         name = comparison.explanations[0].image.name.rsplit(".", 1)[0]
         # Not the picture's own folder, whose maps.npz its recipe is held against.
         (folder,) = result_folder.places([f"{name}_compared"], options.out)
@@ -115,7 +115,7 @@ def _compare(
 
 
 def _seal(comparison: Comparison, progress: Progress) -> None:
-    """Check the first map of each model, which is the one that is compared."""
+    """Check the first map of each model."""
     count = len(comparison.explanations)
     for i, explanation in enumerate(comparison.explanations):
 
@@ -125,32 +125,32 @@ def _seal(comparison: Comparison, progress: Progress) -> None:
         checks.check_maps(explanation, 1, progress=update)
 
 
-def _side(found: Explanation, number: int, sides: Sequence[Side]) -> Side:
+def _side(explanation: Explanation, number: int, sides: Sequence[Side]) -> Side:
     """Return the first model's box, or the same object in another model."""
-    if not sides and number > len(found.predictions):
-        shown = f"{found.model.id} shows {len(found.predictions)} here"
-        raise Problem(f"There is no box {number}: {shown}, counted from 1; a lower --score-thr shows more.")
-    wanted = sides[0].prediction if sides else found.predictions[number - 1]
-    assert wanted is not None  # the first model's own box
-    return detections.side(found, wanted)
+    if not sides and number > len(explanation.predictions):
+        text = f"{explanation.model.id} shows {len(explanation.predictions)} here"
+        raise Problem(f"There is no box {number}: {text}, counted from 1; a lower --score-thr shows more.")
+    box = sides[0].prediction if sides else explanation.predictions[number - 1]
+    assert box is not None  # the first model's own box
+    return detections.side(explanation, box)
 
 
-def _object(one: Side, first: Side) -> Json:
-    """Return what one model makes of the first one's box, for JSON; `missing` says why it does not show it."""
-    found, wanted = one.prediction, first.prediction
-    numbers = one.explanation.box_numbers(0) if one.explanation.heatmaps else None
-    missing = None if found else "It has no candidate there."
+def _object(side: Side, first: Side) -> Json:
+    """Return one model's side of the comparison as JSON."""
+    prediction, reference = side.prediction, first.prediction
+    numbers = side.explanation.box_numbers(0) if side.explanation.heatmaps else None
+    missing = None if prediction else "It has no candidate there."
     return {
-        "model": one.explanation.model.id,
-        **{name: getattr(found, name, None) for name in ("label", "score", "box")},
-        "iou": intersection_over_union(found.box, wanted.box)
-        if found and wanted and found.box and wanted.box
+        "model": side.explanation.model.id,
+        **{name: getattr(prediction, name, None) for name in ("label", "score", "box")},
+        "iou": intersection_over_union(prediction.box, reference.box)
+        if prediction and reference and prediction.box and reference.box
         else None,
         "inside": numbers.inside if numbers else None,
         "shares": {name: getattr(numbers, name) for name in ("own_only", "shared", "elsewhere", "outside")}
         if numbers
         else None,
-        "missing": phrases.plain_text(one.missing.words) if one.missing else missing,
+        "missing": phrases.plain_text(side.missing.words) if side.missing else missing,
     }
 
 
@@ -160,17 +160,17 @@ def _report_objects(console: Console, objects: Sequence[Json], comparison: Compa
     rows = [
         (
             *who,
-            one["label"] or "nothing",
-            phrases.percent(one["score"]) if one["score"] is not None else "–",
-            f"{one['iou']:.2f}" if one["iou"] is not None else "–",
-            phrases.percent(one["inside"]) if one["inside"] is not None else "–",
-            "no" if one["missing"] else "yes",
+            row["label"] or "nothing",
+            phrases.percent(row["score"]) if row["score"] is not None else "–",
+            f"{row['iou']:.2f}" if row["iou"] is not None else "–",
+            phrases.percent(row["inside"]) if row["inside"] is not None else "–",
+            "no" if row["missing"] else "yes",
         )
-        for who, one in zip(named, objects, strict=True)
+        for who, row in zip(named, objects, strict=True)
     ]
     columns = ("object", "how sure", "same box (IoU)", "in its box", "finds it")
     console.table((*MODEL[-len(named[0]) :], *columns), rows, right=columns[1:4])
-    console.say(*(f"{name}: {one['missing']}" for name, one in zip(names, objects, strict=True) if one["missing"]))
+    console.say(*(f"{name}: {row['missing']}" for name, row in zip(names, objects, strict=True) if row["missing"]))
 
 
 def _report(console: Console, comparison: Comparison) -> None:
@@ -246,11 +246,11 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
     else:
         with console.progress("Reading the labels") as progress:
             labels = ground_truth.read(options.labels) if options.labels is not None else None
-            found, left = run.gather(list(picture_source.find(pictures)), labels)
+            labelled, left = run.gather(list(picture_source.find(pictures)), labels)
             rows = run.score_models(
-                ids, lambda name: load_explainer(name, options.device, progress), found, tell=progress
+                ids, lambda name: load_explainer(name, options.device, progress), labelled, tell=progress
             )
-        problems = [one.words for one in labels.problems] if labels is not None else []
+        problems = [problem.words for problem in labels.problems] if labels is not None else []
     card = scorecards.compare(rows, tolerance=options.tolerance / 100, against=options.against)
     result = files.to_json(card, problems=problems, left_out=left)
     _print(console, card)
@@ -262,8 +262,8 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
     console.say(*(card.verdict.sentences if card.verdict else ()))
     if options.out is not None:
         kind = options.out.suffix.lower()
-        made = {".json": lambda: to_json(result).encode(), ".csv": lambda: files.write_csv(card)}
-        write_file(options.out, made.get(kind, lambda: files.to_parquet(card))())
+        writers = {".json": lambda: to_json(result).encode(), ".csv": lambda: files.write_csv(card)}
+        write_file(options.out, writers.get(kind, lambda: files.to_parquet(card))())
         console.say(f"Written: {options.out}")
     console.result(result)
     return 0
@@ -274,8 +274,8 @@ def _print(console: Console, card: Scorecard) -> None:
     console.say(f"{first.kind.describe_units(len(first.right), len(first.evaluation.pictures))}.")
     rows = files.list_rows(card)
     for names in (SCORES, [name for name in rows[0] if name not in SCORES[1:]]):
-        shown = [name for name in names if name in rows[0]]
-        console.table(shown, [[row[name] for name in shown] for row in rows], right=shown[1:])
+        columns = [name for name in names if name in rows[0]]
+        console.table(columns, [[row[name] for name in columns] for row in rows], right=columns[1:])
     for row in card.rows:
         if unknown := row.evaluation.unknown:
             console.say(f"{row.model} has no class for {', '.join(unknown[:LISTED])}: not counted.")

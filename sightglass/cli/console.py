@@ -37,7 +37,7 @@ class Console:
 
     @contextlib.contextmanager
     def _without_bar(self) -> Iterator[None]:
-        """Take the progress bar off the screen: both streams can be the same terminal."""
+        """Hide the progress bar: both streams can be the same terminal."""
         live = self._bars is not None and not self._bars.disable
         if live and self._bars:
             self._bars.stop()
@@ -73,7 +73,7 @@ class Console:
             screen.print(table)
 
     def files(self, folder: Path | str, names: Sequence[str]) -> None:
-        """Print which files were written to a folder; for a subfolder, how many."""
+        """Print the files written to a folder, by subfolder as counts."""
         if names:
             places = [name.rpartition("/") for name in names]
             counts = Counter(f"{inner}/" if inner else last for inner, _, last in places)
@@ -89,7 +89,7 @@ class Console:
             print(to_json(value), file=self._stdout)
 
     def fail(self, sentence: str) -> None:
-        """Print an error that is the whole answer."""
+        """Print an error as the whole answer."""
         self.warn(sentence)
         if self.as_json:
             print(json.dumps({"error": one_line(sentence)}), file=self._stdout)

@@ -88,8 +88,8 @@ def examples(
             console.warn(str(problem))
             continue
         contents[name.replace(" ", "-")] = source.read_bytes() if isinstance(source, Path) else to_png(source)
-    there = {name: folder / name for name in contents if (folder / name).exists()}
-    taken = [name for name, path in there.items() if not path.is_file() or path.read_bytes() != contents[name]]
+    existing = {name: folder / name for name in contents if (folder / name).exists()}
+    taken = [name for name, path in existing.items() if not path.is_file() or path.read_bytes() != contents[name]]
     if taken and not force:
         raise Problem(
             f"{folder} has another {taken[0]}: add --force to replace it, or name another folder."
@@ -131,12 +131,12 @@ def doctor(json: cli.Json = False) -> int:
 
 
 def check_versions() -> Iterator[Check]:
-    """Check Python, the requirements, those of the extras, and that native libraries start."""
+    """Check Python, the requirements, the extras and native libraries."""
     yield Check("Python", "Python", "works", f"{platform.python_version()} on {platform.platform(terse=True)}")
     for extra in (None, *EXTRAS):
         area, name = ("Extras", f"[{extra}]") if extra else ("Packages", "Requirements")
         needed = requirements(extra)
-        wrong = {sentence: f'"{one.name}{one.specifier}"' for one in needed if (sentence := _lacking(one))}
+        wrong = {sentence: f'"{item.name}{item.specifier}"' for item in needed if (sentence := _lacking(item))}
         state = ("missing" if extra else "broken") if wrong else "works"
         advice = f"Run pip install {' '.join(wrong.values())}." if wrong else ""
         yield Check(area, name, state, ", ".join(wrong) or f"all {len(needed)} are installed", advice)
@@ -148,28 +148,28 @@ def check_versions() -> Iterator[Check]:
 
 
 def requirements(extra: str | None) -> list[Requirement]:
-    """Return what Sightglass, or one of its extras, requires: by a checkout's file, else by the installation."""
+    """Return the requirements of Sightglass, or of an extra."""
     file = DASHBOARD / (f"requirements-{extra}.txt" if extra else "requirements.txt")
     if file.is_file():
         lines = [line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
         return [Requirement(line) for line in lines if line and not line.startswith("-")]
     stated = [Requirement(line) for line in metadata.requires("sightglass") or ()]
-    own = [one for one in stated if not one.marker or one.marker.evaluate({"extra": ""})]
-    of_extra = [one for one in stated if one.marker and one.marker.evaluate({"extra": extra or ""})]
-    return [one for one in of_extra if one not in own] if extra else own
+    base = [item for item in stated if not item.marker or item.marker.evaluate({"extra": ""})]
+    of_extra = [item for item in stated if item.marker and item.marker.evaluate({"extra": extra or ""})]
+    return [item for item in of_extra if item not in base] if extra else base
 
 
 def _lacking(requirement: Requirement) -> str:
-    """Return what is wrong with a requirement here, or nothing."""
+    """Return the problem of a requirement here, or ""."""
     name, specifier = requirement.name, requirement.specifier
-    here = next((one.version for end in ("", "-headless") for one in metadata.distributions(name=name + end)), None)
+    here = next((dist.version for end in ("", "-headless") for dist in metadata.distributions(name=name + end)), None)
     if here is None:
         return f"{name} is not installed"
     return "" if specifier.contains(here, prereleases=True) else f"{name} is {here} and should be {specifier}"
 
 
 def check_device() -> Check:
-    """Check the device that models run on."""
+    """Check the device of the models."""
     try:
         return Check("Machine", "Device", "works", str(resident.device(environment.settings().api_device)))
     except Problem as problem:
@@ -177,7 +177,7 @@ def check_device() -> Check:
 
 
 def check_weights() -> Iterator[Check]:
-    """Count the models of each loader whose weights are here."""
+    """Count each loader's models with local weights."""
     for loader in dict.fromkeys(spec.loader for spec in catalog.catalog().values()):
         here = [catalog.available(spec) for spec in catalog.catalog().values() if spec.loader == loader]
         yield Check("Models", loader, "works" if any(here) else "missing", f"{sum(here)} of {len(here)} here")

@@ -161,7 +161,7 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
 
 
 def _check_flags(verb: str, what: str, asked: cli.EngineOptions, options: ExplainOptions) -> None:
-    """Raise ModelProblem for a flag of `explain` that is of other models."""
+    """Raise ModelProblem for a flag of other kinds of models."""
     flags = [OFFERED[name].flag for name in asked if name in OFFERED and not OFFERED[name].is_for(verb)]
     for option in fields(options):
         verbs = option.metadata.get("verbs")
@@ -213,29 +213,29 @@ def _detect(
     if (boxes or places or options.candidate) and per != "detection":
         raise Problem(f"--box, --candidate and --missing are for single detections: leave --per {per} out.")
     style, labels = series.style, cli.known_labels(asked, explainer)
-    kept, wanted = asked.get("classes", ()), cli.class_indices(asked.get("targets"), labels)
+    kept, indices = asked.get("classes", ()), cli.class_indices(asked.get("targets"), labels)
     cli.class_indices(kept, labels)
     candidates = [cli.read_candidate(text, labels) for text in options.candidate or ()]
     # For single detections a number would mean a box, so classes are named.
-    classes: tuple[int | str, ...] = tuple(labels[index] for index in wanted) if per == "detection" else wanted
+    classes: tuple[int | str, ...] = tuple(labels[index] for index in indices) if per == "detection" else indices
     chosen = {"classes": tuple(cli.read_class(name, labels) for name in kept), "targets": (*classes, *candidates)}
 
     def find_missing(explanation: Explanation) -> list[Missing]:
-        """Return the strongest candidate at each place, or that of each class without a box."""
+        """Return the strongest candidate at each place, or of each class."""
         if not places:
-            return detections.find_missed(explanation, wanted)
+            return detections.find_missed(explanation, indices)
         width, height = explanation.image.width, explanation.image.height
         for text, (x0, y0, x1, y1) in places:
             if not all(0 <= x <= width for x in (x0, x1)) or not all(0 <= y <= height for y in (y0, y1)):
                 size = f"{explanation.image.name} is {width} by {height} pixels"
                 raise Problem(f"--missing is {text}, and {size}: give a place in the picture.")
-        candidates_there = (explanation.missing(box, index) for _, box in places for index in wanted or (None,))
+        candidates_there = (explanation.missing(box, index) for _, box in places for index in indices or (None,))
         return [missing for missing in candidates_there if missing is not None]
 
     def find_targets(explanation: Explanation) -> dict[str, Any]:
-        shown = len(explanation.predictions)
-        if beyond := next((number for number in boxes if number > shown), None):
-            counted = "1 is shown" if shown == 1 else f"{shown} are shown, counted from 1" if shown else "none is shown"
+        count = len(explanation.predictions)
+        if beyond := next((number for number in boxes if number > count), None):
+            counted = "1 is shown" if count == 1 else f"{count} are shown, counted from 1" if count else "none is shown"
             raise Problem(f"There is no box {beyond}: {counted}; a lower --score-thr shows more.")
         nearest = find_missing(explanation) if places else ()
         targets = (
@@ -280,7 +280,7 @@ def _summarise(missing: Missing, words: str) -> Json:
 
 
 def _parse_place(text: str) -> tuple[str, Box]:
-    """Return the text and its two corners in pixels of the picture, in any order; a point is both."""
+    """Parse a place: text and corners in pixels, a point twice."""
     try:
         edges = [float(edge) for edge in text.split(",")]
         if not all(map(math.isfinite, edges)):

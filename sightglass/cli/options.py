@@ -48,7 +48,7 @@ MORE = "--help-all"
 
 
 def print_help(context: typer.Context) -> None:
-    """Print help and exit with code 2 where a group of verbs is called without one."""
+    """Print help and exit with code 2 without a subcommand."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)
@@ -63,7 +63,7 @@ def option(usage: str, help: str, panel: str | None = None, **more: Any) -> Any:
 
 
 def field(usage: str, help: str, panel: str | None = None, *, verbs: str = "", default: Any = None, **more: Any) -> Any:
-    """Return a dataclass field that `verb` turns into that option; `verbs`: those that have it, else all.
+    """Return a dataclass field with a flag, for all or some `verbs`.
 
     `hidden`: only `--help-all` lists it.
     """
@@ -127,7 +127,7 @@ class SealOptions:
 def verb(
     app: typer.Typer, name: str, examples: str, help: str = "", *, alias: bool = False
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Register a function as a verb of `app`, with its docstring or `help`, and the examples below it.
+    """Register a function as a verb, with its help and examples.
 
     A parameter annotated with a dataclass stands for those of its fields that the verb has, each of them an option, and
     one annotated with `EngineOptions` for the engine's options that the verb has.
@@ -137,7 +137,7 @@ def verb(
         call, options = _expand(function, name)
         paragraphs = inspect.cleandoc(help or function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-        more = f"[bold]{MORE}[/] lists the rare options too.\n" * any(one.hidden for one in options)
+        more = f"[bold]{MORE}[/] lists the rare options too.\n" * any(info.hidden for info in options)
         below = f"\b\n{more}[bold]Examples[/]\n" + inspect.cleandoc(examples).replace("[", "\\[")
         app.command(name, help=text, epilog=below, rich_help_panel="Aliases" if alias else None)(call)
         return function
@@ -146,7 +146,7 @@ def verb(
 
 
 def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int], list[Any]]:
-    """Return the function with a parameter for each flag, which is what typer reads, and typer's options."""
+    """Return the function with typer's parameters, and its options."""
     parameters: list[tuple[str, Any, Any]] = []
     groups: dict[str, tuple[Any, list[str]]] = {}
     for name, hint in get_type_hints(function, include_extras=True).items():
@@ -167,7 +167,7 @@ def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int]
         return PANELS.index(name) if name in PANELS else len(PANELS)
 
     options = {name: next(iter(getattr(kind, "__metadata__", ())), None) for name, kind, _ in parameters}
-    parameters.sort(key=lambda one: panel(options[one[0]]))
+    parameters.sort(key=lambda parameter: panel(options[parameter[0]]))
     keyword = inspect.Parameter.KEYWORD_ONLY
     call.__name__, call.__module__ = function.__name__, function.__module__
     vars(call)["__signature__"] = inspect.Signature(
@@ -177,17 +177,17 @@ def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int]
 
 
 def _own_flags(options: Any, verb: str) -> list[tuple[str, Any, Any]]:
-    """Return the parameters of a verb for the fields of a dataclass: name, type and default."""
+    """Return a dataclass's flags: (name, type, default)."""
     hints = get_type_hints(options, include_extras=True)
     return [
-        (one.name, Annotated[hints[one.name], one.metadata["option"]] if one.metadata else hints[one.name], one.default)
-        for one in fields(options)
-        if verb in (one.metadata.get("verbs") or [verb])
+        (opt.name, Annotated[hints[opt.name], opt.metadata["option"]] if opt.metadata else hints[opt.name], opt.default)
+        for opt in fields(options)
+        if verb in (opt.metadata.get("verbs") or [verb])
     ]
 
 
 def _engine_flags(verb: str) -> list[tuple[str, Any, Any]]:
-    """Return the parameters of a verb for options of the engine: name, type and default."""
+    """Return the engine's flags: (name, type, default)."""
     flags: list[tuple[str, Any, Any]] = []
     for name, about in {"question": QUESTION, **OFFERED}.items():
         if about.is_for(verb):
@@ -198,7 +198,7 @@ def _engine_flags(verb: str) -> list[tuple[str, Any, Any]]:
 
 
 def _read_options(**values: Any) -> EngineOptions:
-    """Return options as an Explainer takes them; raise Problem for one that it would refuse by another name."""
+    """Return options in an Explainer's form; raise Problem for invalid ones."""
     options = EngineOptions({name: value for name, value in values.items() if value not in (None, [])})
     for name in options.keys() & {"layers", "vocabulary"}:
         options[name] = tuple(word.strip() for text in options[name] for word in text.split(",") if word.strip())
@@ -231,7 +231,7 @@ def box_number(box: int) -> int:
 
 
 def check_options(explainer: Explainer, options: dict[str, Any]) -> None:
-    """Raise ModelProblem for options that this model cannot honour for any picture."""
+    """Raise ModelProblem for options without effect on this model."""
     if options.get("layers") and not explainer.resident.gradients:
         raise ModelProblem(f"{explainer.model.id} exposes no internals and so no layers: leave --target-layers out.")
     if options.get("question"):
@@ -239,11 +239,11 @@ def check_options(explainer: Explainer, options: dict[str, Any]) -> None:
 
 
 def known_labels(asked: EngineOptions, explainer: Explainer) -> Sequence[str]:
-    """Return the labels of the model's classes, or of its given examples or words."""
-    given = Options.parse({name: asked[name] for name in ("vocabulary", "examples") if name in asked})
-    if given.examples:
-        return tuple(dict.fromkeys(name.strip() for _, name in given.examples))
-    return explainer.with_vocabulary(explainer.resident, given, None).adapter.labels
+    """Return the labels of the model, its examples or its words."""
+    options = Options.parse({name: asked[name] for name in ("vocabulary", "examples") if name in asked})
+    if options.examples:
+        return tuple(dict.fromkeys(name.strip() for _, name in options.examples))
+    return explainer.with_vocabulary(explainer.resident, options, None).adapter.labels
 
 
 def read_candidate(text: str, labels: Sequence[str]) -> tuple[int, int]:
@@ -255,18 +255,18 @@ def read_candidate(text: str, labels: Sequence[str]) -> tuple[int, int]:
 
 
 def with_classes(asked: EngineOptions, explainer: Explainer) -> dict[str, Any]:
-    """Return the options with the classes to explain by index; raise ModelProblem for one that there is not."""
+    """Return the options with classes by index; raise ModelProblem."""
     if "targets" not in asked:
         return asked
     return asked | {"targets": class_indices(asked["targets"], known_labels(asked, explainer))}
 
 
 def read_class(text: str, labels: Sequence[str]) -> int | str:
-    """Return a class that was typed: an index, or a label; a label that is a number counts as a label."""
+    """Parse a class: an index, or a label."""
     is_label = text.lower() in {label.lower() for label in labels}
     return int(text) if text.lstrip("-").isdigit() and not is_label else text
 
 
 def class_indices(names: Sequence[str] | None, labels: Sequence[str]) -> tuple[int, ...]:
-    """Return the indices of classes given by name or index; raise ModelProblem with a suggestion."""
+    """Return class indices by name or index; raise ModelProblem."""
     return tuple(dict.fromkeys(models_labels.class_index(read_class(name, labels), labels) for name in names or ()))

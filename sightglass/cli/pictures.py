@@ -43,7 +43,7 @@ BY_BOXES = ("own box only", "shared", "others only", "outside")
 def load_explainer(
     model: str, device: str, progress: Progress, options: dict[str, Any] | None = None, *, labels: Path | None = None
 ) -> Explainer:
-    """Load a model, and check that it supports the options; a download is shown as progress.
+    """Load a model for these options, with a progress bar.
 
     `labels`: a file of the names of the classes of a model's file.
     """
@@ -55,13 +55,13 @@ def load_explainer(
 
 
 def open_picture(typed: str, console: Console) -> Image:
-    """Open the picture that an argument names: a file, or an example that comes with the project, which is said.
+    """Open an argument's picture: a file, or a bundled example.
 
     `A + B` is two pictures side by side. Raises ImageProblem; Problem for an argument that is no picture, but a model's
     file or a configuration.
     """
     if (two := image.split_name(typed)) is not None:
-        return image.join_pictures(*(open_picture(one, console) for one in two))
+        return image.join_pictures(*(open_picture(half, console) for half in two))
     if image.example_meant(typed) is not None:
         console.warn(f"There is no {typed} in this folder: the example of that name is used.")
     check_kind(typed)
@@ -69,7 +69,7 @@ def open_picture(typed: str, console: Console) -> Image:
 
 
 def check_kind(typed: str) -> None:
-    """Raise Problem for the arguments that other programs take beside pictures."""
+    """Raise Problem for other programs' positional arguments."""
     suffix = typed[typed.rfind(".") :].lower() if "." in typed else ""
     if suffix in (".py", ".yaml", ".yml", ".json", ".toml", ".cfg"):
         raise Problem(
@@ -80,7 +80,7 @@ def check_kind(typed: str) -> None:
 
 
 def report(console: Console, explanation: Explanation, style: Style) -> None:
-    """Print one explanation for a reader: the headline, the numbers of its maps, their seals, and its findings."""
+    """Print one explanation: headline, numbers, checks and findings."""
     first = next(iter(explanation.heatmaps), None)
     name = methods.METHODS[first.method].name_for(explanation.model.task) if first else ""
     by = f", {name} at {', '.join(first.layers)}" if first else ""
@@ -109,7 +109,7 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
 
 
 def describe_checks(found: Checks | None, begin: str = "") -> list[str]:
-    """Return a seal in one line, and a sentence for each of its marks that is not a yes; none without a seal.
+    """Return a map's checks as lines; none without checks.
 
     `begin`: what the line says before the map's name.
     """
@@ -120,23 +120,23 @@ def describe_checks(found: Checks | None, begin: str = "") -> list[str]:
 
 
 def _by_boxes(explanation: Explanation, index: int) -> list[str]:
-    """Return a map's shares of evidence in the order of BY_BOXES; none without a box."""
+    """Return a map's shares in the order of BY_BOXES, or none."""
     numbers = explanation.box_numbers(index)
     return [] if numbers is None else [f"{share} %" for share in numbers.printed.values()]
 
 
 def parse_formats(texts: Sequence[str] | None) -> tuple[str, ...]:
     """Return formats given as `["svg,pdf", "html"]`, each once; raise Problem for an unknown one."""
-    found = tuple(
+    formats = tuple(
         dict.fromkeys(name.strip().lower() for text in texts or () for name in text.split(",") if name.strip())
     )
-    if unknown := [name for name in found if name not in FORMATS]:
+    if unknown := [name for name in formats if name not in FORMATS]:
         raise Problem(f"--also does not know {unknown[0]}: use {', '.join(FORMATS)}.")
-    return found
+    return formats
 
 
 def extra_files(explanation: Explanation, formats: Sequence[str], style: Style) -> Iterator[File]:
-    """Yield the best map as figures, reports and animations over the layers; nothing without a map."""
+    """Yield the best map as figures, reports and animations."""
     colormap, alpha = style.colormap, style.alpha
     makers: dict[str, Callable[[], bytes]] = {
         "svg": lambda: figure.figure(explanation, format="svg", colormap=colormap, alpha=alpha),

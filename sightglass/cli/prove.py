@@ -57,19 +57,19 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
         (folder,) = result_folder.places([image.name], options.out)
         result_folder.check(folder)
         explanation = _explain(image, asked, options, progress)
-        given: dict[str, Any] = {} if options.steps is None else {"steps": options.steps}
-        proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, **given)
-        made = proof_files.files(explanation, 0, proof), extra_files(explanation, formats, style.FILE_STYLE)
-        names = result_folder.write(folder, chain(*made))
+        steps: dict[str, Any] = {} if options.steps is None else {"steps": options.steps}
+        proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, **steps)
+        files = proof_files.files(explanation, 0, proof), extra_files(explanation, formats, style.FILE_STYLE)
+        names = result_folder.write(folder, chain(*files))
     heatmap = explanation.heatmaps[0]
     console.say(
         f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}", phrases.plain_text(proof.sentence)
     )
     console.table(measures.COLUMNS, measures.rows(proof, every=options.all_measures), right=measures.COLUMNS[1:])
-    found = proof_files.summary(explanation, 0, proof)
-    console.say(*map(phrases.plain_text, measures.lines(proof, every=options.all_measures)), *found["findings"])
+    summary = proof_files.summary(explanation, 0, proof)
+    console.say(*map(phrases.plain_text, measures.lines(proof, every=options.all_measures)), *summary["findings"])
     console.files(folder, names)
-    console.result(found | {"folder": folder, "files": names})
+    console.result(summary | {"folder": folder, "files": names})
     return 0
 
 
@@ -81,14 +81,14 @@ def _explain(image: Image, asked: cli.EngineOptions, options: ProveOptions, prog
         raise Problem(f"--map is {options.map}: answers are counted from 1, the surest first.")
     explainer = load_explainer(options.model, options.device, progress, asked)
     task = task_of(explainer.model)
-    given = asked | task.single()
+    arguments = asked | task.single()
     if "confidence" in asked:
         task.check_idle(explainer.model.id, "--score-thr")
     if options.class_ is not None:
         labels = cli.known_labels(asked, explainer)
         (index,) = cli.class_indices([options.class_], labels)
-        given["targets"] = (task.name_class(index, labels),)
+        arguments["targets"] = (task.name_class(index, labels),)
     elif options.map is not None and options.map > 1:
-        answers = explainer(image, maps=False, **given | {"top_k": options.map}).predictions
-        given["targets"] = (task.pick(explainer.model.id, answers, options.map),)
-    return explainer(image, progress=progress, **given)
+        answers = explainer(image, maps=False, **arguments | {"top_k": options.map}).predictions
+        arguments["targets"] = (task.pick(explainer.model.id, answers, options.map),)
+    return explainer(image, progress=progress, **arguments)

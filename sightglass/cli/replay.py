@@ -95,19 +95,19 @@ def replay(
     if sealed is not None:
         summary |= {"same_seals": sealed}
     if options.out is not None:
-        made = (
+        files = (
             result_folder.of_boxes(explanation, style, everything=False)
             if explanation.task.has_boxes
             else result_folder.of_picture(explanation, style)
         )
-        names = result_folder.write(options.out, result_folder.with_summary(made, summary))
+        names = result_folder.write(options.out, result_folder.with_summary(files, summary))
         console.files(options.out, names)
     console.result(summary | {"folder": options.out, "files": names})
     return 1 if same is False or proved is False or sealed is False else 0
 
 
 def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) -> bool | None:
-    """Print a proof, and whether proof.json beside the recipe has the same curves; None if it has none of this map."""
+    """Print a proof; return whether its curves equal the saved ones."""
     console.say(phrases.plain_text(proof.sentence))
     try:
         saved = json.loads((folder / proof_files.PROOF).read_text("utf-8"))
@@ -122,44 +122,44 @@ def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) 
 
 
 def _report_checks(console: Console, recipe: Recipe, seals: Mapping[int, Checks]) -> bool | None:
-    """Print the seals that were made again, and whether each is the recipe's; None for a recipe without one."""
+    """Print the new checks; return whether they equal the saved ones."""
     same = True
     for saved in recipe.seals:
         again = seals.get(saved.index)
         console.say("The map is empty now, so it has no seal." if again is None else f"{again.label}: {again.line}")
-        one = replaying.is_same_check(saved, again)
-        console.say("The seal matches the saved one bit for bit." if one else "The seal differs from the saved one.")
-        same = same and one
+        equal = replaying.is_same_check(saved, again)
+        console.say("The seal matches the saved one bit for bit." if equal else "The seal differs from the saved one.")
+        same = same and equal
     return same if recipe.seals else None
 
 
 def read(path: Path) -> Recipe:
-    """Return the recipe in a recipe.json or embedded in a file; raise ModelProblem where there is none."""
-    found = None
+    """Read the recipe of a file; raise ModelProblem without one."""
+    recipe = None
     try:
         data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
         if path.suffix.lower() == ".json":
             document = json.loads(data)
             # A summary contains its recipe.
-            found = explain_recipe.Recipe.model_validate_json(json.dumps(document.get("recipe", document)))
+            recipe = explain_recipe.Recipe.model_validate_json(json.dumps(document.get("recipe", document)))
         else:
-            found = embedded_recipe.read(data)
+            recipe = embedded_recipe.read(data)
     except (OSError, ValueError, AttributeError, RecursionError):
         pass
-    if found is None:
+    if recipe is None:
         raise ModelProblem(f"{path} is not a recipe: give the recipe.json that an explanation was saved with.")
-    return found
+    return recipe
 
 
 def _find_pictures(path: Path, recipe: Recipe) -> str | tuple[str, ...]:
-    """Return the picture that a recipe names, or the two in `A + B`; raise ModelProblem where one is missing."""
+    """Return a recipe's picture, or its two; raise ModelProblem."""
     name = recipe.picture_name
     names = image.split_name(name)
-    return _find_picture(path, name) if names is None else tuple(_find_picture(path, one) for one in names)
+    return _find_picture(path, name) if names is None else tuple(_find_picture(path, part) for part in names)
 
 
 def _find_picture(path: Path, name: str) -> str:
-    """Return a file of a picture's name, here or near the recipe, or the example of that name.
+    """Return a picture by name: here, near the recipe, or an example.
 
     Raises ModelProblem where there is none.
     """
@@ -172,7 +172,7 @@ def _find_picture(path: Path, name: str) -> str:
 
 
 def _compare(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[bool | None, float | None]:
-    """Return whether the saved maps are these, and their largest difference; None without saved maps of this recipe."""
+    """Return whether the saved maps are equal, and their largest difference."""
     now = result_folder.arrays(explanation)
     try:
         # Another explanation may have overwritten the recipe's.
@@ -188,5 +188,5 @@ def _compare(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[bo
 
 
 def _request(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe without what depends on the machine."""
+    """Return the recipe without machine-dependent fields."""
     return recipe.model_dump(exclude={"versions", "device", "picture_name", "prove", "seals"})

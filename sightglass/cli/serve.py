@@ -63,7 +63,7 @@ def dashboard(options: DashboardOptions) -> int:
 
 
 def _command(options: DashboardOptions) -> list[str]:
-    """Return the command that starts the server; raise Problem where it could not start."""
+    """Return the server's command; raise Problem where it cannot start."""
     if not SCRIPT.is_file() or find_spec("streamlit") is None:
         raise Problem("The dashboard is not part of this installation: install Sightglass with pip install .")
     if options.port is not None:
@@ -150,7 +150,7 @@ def serve(options: ServeOptions) -> int:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raise Problem, before a model is loaded, where that is impossible."""
+    """Return a listening socket; raise Problem before a model is loaded."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -199,10 +199,10 @@ def _server(app: Api) -> uvicorn.Server:
 def _announce(console: Console, listener: socket.socket) -> None:
     """Print the address, and whether a token is required."""
     address, port = listener.getsockname()[:2]
-    shown, rules = f"[{address}]" if ":" in address else address, access.in_use()
+    host, rules = f"[{address}]" if ":" in address else address, access.in_use()
     token = f"the token is {rules.token}" if rules.generated else "a token is required"
     token = token if rules.asks else "no token is required"
-    console.say(f"http://{shown}:{port}/api/docs lists all requests; {token}. Press Ctrl-C to stop.")
+    console.say(f"http://{host}:{port}/api/docs lists all requests; {token}. Press Ctrl-C to stop.")
     sys.stdout.flush()
 
 

@@ -97,13 +97,13 @@ def similarity(
         raise Problem("--patches colours two pictures: leave --gallery out.")
     if options.names is not None and not many:
         raise Problem("--names needs a folder of queries and a --gallery.")
-    console, given = Console(options.json), asked | {"of": options.of}
+    console, arguments = Console(options.json), asked | {"of": options.of}
     # Neither is a method of the engine that explains a similarity.
     if options.method not in (None, "all", ATTENTION):
-        given["method"] = find_method(options.method).id
+        arguments["method"] = find_method(options.method).id
     with console.progress(f"Loading {options.model}") as progress:
         explainer = load_explainer(options.model, options.device, progress)
-        run = _Run(console, progress, explainer, options, given)
+        run = _Run(console, progress, explainer, options, arguments)
         if many and gallery:
             return run.evaluate(pictures[0], gallery)
         query = open_picture(pictures[0], console)
@@ -128,8 +128,8 @@ class _Run:
         def files() -> Iterator[File]:
             yield from similarity_files.of_similarity(pair, baseline, self._attend(pair))
             if self.options.method == "all":
-                every = [self._explain(query, other, method=name) for name in SIMILARITY]
-                yield similarity_files.of_methods(every)
+                similarities = [self._explain(query, other, method=name) for name in SIMILARITY]
+                yield similarity_files.of_methods(similarities)
             if self.options.patches:
                 yield self._draw_patches(pair)
 
@@ -137,7 +137,7 @@ class _Run:
         written = result_folder.write(folder, list(files()))
         self.console.say(similarity_files.headline(pair, baseline), baseline.words, *similarity_files.places(pair))
         best = pair.matches.pairs[: similarity_files.PAIRS]
-        rows = [(str(i), _cell(one.query), _cell(one.gallery), f"{one.score:.2f}") for i, one in enumerate(best, 1)]
+        rows = [(str(i), _cell(hit.query), _cell(hit.gallery), f"{hit.score:.2f}") for i, hit in enumerate(best, 1)]
         columns = ("pair", "cell of the first", "cell of the second", "similarity")
         self.console.table(columns, rows, right=("pair", "similarity"))
         self.console.say(*(f"note: {note}" for note in pair.notes))
@@ -148,16 +148,16 @@ class _Run:
         (folder,) = result_folder.places([f"{_stem(query)}_gallery"], self.options.out)
         result_folder.check(folder)
         fitting = {name: self.given[name] for name in ("preprocessing",) if name in self.given}
-        found = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
+        ranked = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
         baseline = ranking.context(self.explainer, query, **fitting)
-        self._warn(found.failed)
+        self._warn(ranked.failed)
         top: list[Json] = []
         pairs: list[similarity_files.DrawnPair] = []
 
         def files() -> Iterator[File]:
-            yield similarity_files.of_ranking(found)
-            for i, hit in enumerate(found.hits[: self.options.top]):
-                self.progress(i / min(self.options.top, len(found.hits)), f"Map of {hit.name}")
+            yield similarity_files.of_ranking(ranked)
+            for i, hit in enumerate(ranked.hits[: self.options.top]):
+                self.progress(i / min(self.options.top, len(ranked.hits)), f"Map of {hit.name}")
                 pair = self._explain(query, hit.item.open())
                 top.append(similarity_files.summary(pair, None) | {"rank": i + 1})
                 pairs.append((pair, self._attend(pair)))
@@ -166,40 +166,40 @@ class _Run:
                 yield similarity_files.of_query(1, query.name, pairs)
 
         written = result_folder.write(folder, files())
-        self.console.say(f"{query.name} against {phrases.plural(len(found.hits), 'picture')}: {baseline.words}")
+        self.console.say(f"{query.name} against {phrases.plural(len(ranked.hits), 'picture')}: {baseline.words}")
         rows = [
             (str(i), hit.item.key, f"{hit.score:.2f}", baseline.verdict(hit.score))
-            for i, hit in enumerate(found.hits, 1)
+            for i, hit in enumerate(ranked.hits, 1)
         ]
         self.console.table(("rank", "picture", "score", "that is"), rows[:MAX_ROWS], right=("rank", "score"))
         if len(rows) > MAX_ROWS:
             self.console.say(f"{len(rows) - MAX_ROWS} more are in ranking.csv.")
-        if found.itself:
-            self.console.say(f"note: left out, the same picture as the query: {', '.join(found.itself)}.")
+        if ranked.itself:
+            self.console.say(f"note: left out, the same picture as the query: {', '.join(ranked.itself)}.")
         result = {
             "query": query.name,
             "model": self.explainer.model.id,
             "context": baseline,
-            "ranking": similarity_files.ranking(found),
+            "ranking": similarity_files.ranking(ranked),
             "top": top,
-            "itself": found.itself,
-            "failed": [{"picture": name, "error": sentence} for name, sentence in found.failed],
+            "itself": ranked.itself,
+            "failed": [{"picture": name, "error": sentence} for name, sentence in ranked.failed],
         }
-        return self._finish(folder, written, result, found.failed)
+        return self._finish(folder, written, result, ranked.failed)
 
     def evaluate(self, queries: str, gallery: str) -> int:
         """Evaluate queries against a gallery."""
         (folder,) = result_folder.places([f"{Path(queries).resolve().stem or 'queries'}_evaluation"], self.options.out)
         result_folder.check(folder)
         preprocessing, names = self.given.get("preprocessing", "trained"), self.options.names
-        found = evaluation.evaluate(
+        report = evaluation.evaluate(
             self.explainer, queries, gallery, names=names, preprocessing=preprocessing, progress=self.progress
         )
-        self._warn(found.failed)
-        sheets = found.queries[: self.options.num_visualize or (SHEETS if self.options.visualize else 0)]
+        self._warn(report.failed)
+        sheets = report.queries[: self.options.num_visualize or (SHEETS if self.options.visualize else 0)]
 
         def files() -> Iterator[File]:
-            yield from similarity_files.of_evaluation(found)
+            yield from similarity_files.of_evaluation(report)
             for i, query in enumerate(sheets):
                 self.progress(i / len(sheets), f"Matches of {query.item.key}")
                 image, top = query.item.open(), query.top[: self.options.top]
@@ -208,17 +208,17 @@ class _Run:
                 yield similarity_files.of_query(i + 1, query.item.key, drawn, [match.right for match in top])
 
         written = result_folder.write(folder, files())
-        self.console.say(found.words)
-        rows = [("mAP", f"{found.mean_ap:.1%}"), *((f"rank-{k}", f"{found.rank(k):.1%}") for k in evaluation.RANKS)]
+        self.console.say(report.words)
+        rows = [("mAP", f"{report.mean_ap:.1%}"), *((f"rank-{k}", f"{report.rank(k):.1%}") for k in evaluation.RANKS)]
         self.console.table(("measure", "value"), rows, right=("value",))
         worst = [
             (query.item.key, f"{query.average_precision:.2f}", str(query.first.rank), query.top[0].item.key)
-            for query in found.worst(self.options.top)
+            for query in report.worst(self.options.top)
         ]
         columns = ("worst queries", "average precision", "first right rank", "found first")
         self.console.table(columns, worst, right=columns[1:3])
-        self.console.say(*(f"note: {remark}" for remark in found.remarks))
-        return self._finish(folder, written, found.summary(), found.failed)
+        self.console.say(*(f"note: {remark}" for remark in report.remarks))
+        return self._finish(folder, written, report.summary(), report.failed)
 
     def _explain(self, query: Image, other: Image, **more: Any) -> Similarity:
         from sightglass.explain.similarity.similarity import similarity
@@ -235,7 +235,7 @@ class _Run:
         return 1 if failed else 0
 
     def _attend(self, pair: Similarity) -> list[NDArray[np.uint8]] | None:
-        """Return both pictures under the model's attention, where that is the method."""
+        """Return both pictures under the model's attention, or None."""
         if self.options.method != ATTENTION:
             return None
         how: dict[str, Any] = {"method": ATTENTION, "top_k": 1, "preprocessing": pair.preprocessing}
@@ -248,9 +248,9 @@ class _Run:
         images = [side.image for side in pair.sides]
         grids = patches.read_patches(self.explainer, images, layers=pair.layers, preprocessing=pair.preprocessing)
         colours = patches.colour_patches(grids)
-        every = zip(grids, colours.colours, colours.foreground, strict=True)
+        tiles = zip(grids, colours.colours, colours.foreground, strict=True)
         sheet = contact_sheet.grid(
-            [patches.draw_colours(*one) for one in every],
+            [patches.draw_colours(*tile) for tile in tiles],
             [image.name for image in images],
             columns=2,
             height=480,

@@ -73,7 +73,7 @@ def video(
     with console.progress("Reading the clip") as progress, stop_on_interrupt(cancel, console, "frames"):
         opened = video_clip.Clip(_find(clip, console), Path(clip).name)
         explainer = load_explainer(options.model, options.device, progress, asked)
-        made = runner.run(
+        summary = runner.run(
             opened,
             explainer,
             folder,
@@ -83,13 +83,13 @@ def video(
             progress=progress,
             cancel=cancel,
         )
-        names = [] if made.cancelled else _save_film(made, films, console)
-    _report(console, made, names)
-    return STOPPED if made.cancelled else 0
+        names = [] if summary.cancelled else _save_film(summary, films, console)
+    _report(console, summary, names)
+    return STOPPED if summary.cancelled else 0
 
 
 def _find(typed: str, console: Console) -> Path:
-    """Return the file that an argument names, or the example of that name, which is said."""
+    """Return an argument's file, or the example of its name."""
     if example.example_meant(typed) is not None:
         console.warn(f"There is no {typed} in this folder: the example of that name is used.")
     return example.find(typed)
@@ -132,25 +132,25 @@ def _films(also: list[str] | None) -> list[str]:
     return kinds
 
 
-def _save_film(made: Summary, films: list[str], console: Console) -> list[str]:
+def _save_film(summary: Summary, films: list[str], console: Console) -> list[str]:
     names = []
     for kind in films:
-        name = made.clip.with_suffix(f".{kind}").name
-        if note := write.film(made.clip, made.folder / name, kind):
+        name = summary.clip.with_suffix(f".{kind}").name
+        if note := write.film(summary.clip, summary.folder / name, kind):
             console.warn(note)
         names.append(name)
     return names
 
 
-def _report(console: Console, made: Summary, films: list[str]) -> None:
-    console.say(f"{made.words}.")
-    for note in made.notes:
+def _report(console: Console, summary: Summary, films: list[str]) -> None:
+    console.say(f"{summary.words}.")
+    for note in summary.notes:
         console.warn(note)
-    rows = [(results.clock(one.seconds), f"{one.frame:,}", one.words) for one in made.moments[:SHOWN]]
+    rows = [(results.clock(moment.seconds), f"{moment.frame:,}", moment.words) for moment in summary.moments[:SHOWN]]
     console.table(("time", "frame", "moment"), rows, right=("time", "frame"))
-    if more := len(made.moments) - len(rows):
+    if more := len(summary.moments) - len(rows):
         console.say(f"And {more:,} more: timeline.json has all.")
-    if not made.cancelled:
-        console.files(made.folder, [made.clip.name, "timeline.csv", "timeline.json", *films])
-    found: Json = {"folder": made.folder, "cancelled": made.cancelled, **made.facts}
-    console.result(found | {"seconds": made.seconds, "moments": [vars(one) for one in made.moments]})
+    if not summary.cancelled:
+        console.files(summary.folder, [summary.clip.name, "timeline.csv", "timeline.json", *films])
+    result: Json = {"folder": summary.folder, "cancelled": summary.cancelled, **summary.facts}
+    console.result(result | {"seconds": summary.seconds, "moments": [vars(moment) for moment in summary.moments]})

@@ -47,7 +47,7 @@ class Access:
 
     @property
     def asks(self) -> bool:
-        """Whether visitors have to say who they are."""
+        """Whether visitors must authenticate."""
         return self.way in ("token", "oidc")
 
     def accepts(self, token: str) -> bool:
@@ -55,7 +55,7 @@ class Access:
         return bool(self.token) and _is_equal(token, self.token)
 
     def cookie(self) -> str:
-        """Return the value of the cookie that stands for the token, from which nobody can derive the token."""
+        """Return the cookie's value, a keyed hash of the token."""
         return hmac.new(_bytes(self.token), b"sightglass cookie", hashlib.sha256).hexdigest()
 
     def accepts_cookie(self, value: str) -> bool:
@@ -64,7 +64,7 @@ class Access:
 
 
 def choose(host: str | None, *, token: str | None = None, oidc: bool = False, open_to_all: bool = False) -> Access:
-    """Return the access rules of a server that listens on `host`; None means all addresses.
+    """Return the access rules of a server on `host`; None: all addresses.
 
     `token` overrides the environment; `oidc`: whether a provider is set up. Raises SettingProblem where settings
     contradict each other.
@@ -98,7 +98,7 @@ def is_installed() -> bool:
 
 
 def in_use() -> Access:
-    """Return the rules of this process; a process that is no server has those of this machine."""
+    """Return this process's rules, by default this machine's."""
     return _IN_USE[0] if _IN_USE else Access()
 
 
@@ -116,7 +116,7 @@ def is_local(host: str | None) -> bool:
 
 
 def announcement(access: Access) -> str | None:
-    """Return the warning about who gets in that a server logs at its start, or None."""
+    """Return the startup warning about who has access, or None."""
     if access.way == "open":
         return "--open (SIGHTGLASS_OPEN) is set: whoever reaches this address may use everything without signing in."
     if access.way == "oidc" and not settings().emails:
@@ -127,7 +127,7 @@ def announcement(access: Access) -> str | None:
 
 
 def identify(claims: Mapping[str, Any]) -> str | None:
-    """Return the id of a visitor from a provider's claims, or None for one who may not come in.
+    """Return the visitor's id from claims; None for a refused one.
 
     It is the e-mail address if the provider verified it, else the provider's own `sub`.
     """
@@ -153,12 +153,12 @@ def may_fetch() -> bool:
 
 
 def may_run_code() -> bool:
-    """Return whether visitors may add models whose files run code."""
+    """Return whether visitors may add models with code."""
     return in_use().way == "local" or settings().model_code
 
 
-def _is_equal(one: str, other: str) -> bool:
-    return hmac.compare_digest(_bytes(one), _bytes(other))
+def _is_equal(text: str, other: str) -> bool:
+    return hmac.compare_digest(_bytes(text), _bytes(other))
 
 
 def _bytes(text: str) -> bytes:

@@ -71,12 +71,12 @@ def describe_error(error: BaseException) -> str:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory could not be allocated."""
+    """Return whether an error is a failed memory allocation."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def from_machine(error: BaseException) -> MachineProblem | None:
-    """Return the problem for an error that is the machine's and neither the user's nor a bug; None for any other."""
+    """Return the problem for a machine's error, else None."""
     if lacks_memory(error):
         return MachineProblem("This does not fit in memory: give a smaller picture or model, or fewer classes.")
     if not isinstance(error, OSError):
@@ -92,12 +92,12 @@ def from_machine(error: BaseException) -> MachineProblem | None:
 
 
 def nearest(wanted: str, among: Iterable[str], *, n: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return at most `n` of these names that are spelled like the wanted one, in any case; the likeliest first."""
+    """Return up to `n` similarly spelled names, the likeliest first."""
     lowered = {name.lower(): name for name in among}
     return [lowered[near] for near in difflib.get_close_matches(wanted.lower(), lowered, n, cutoff)]
 
 
 def did_you_mean(wanted: str, among: Iterable[str], otherwise: str = "", *, n: int = 1) -> str:
-    """Return `did you mean a or b?`, the end of a sentence, or `otherwise` where no name is near."""
+    """Return `did you mean a or b?`, else `otherwise`."""
     near = nearest(wanted, among, n=n)
     return f"did you mean {' or '.join(near)}?" if near else otherwise

@@ -57,7 +57,7 @@ def defer_imports(
 
     `from sightglass.export.figure import figure` reads it at once.
     """
-    homes = {name: home for home, found in (names or {}).items() for name in found}
+    homes = {name: home for home, exported in (names or {}).items() for name in exported}
 
     def find(name: str) -> Any:
         if name in homes:

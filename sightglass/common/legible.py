@@ -40,7 +40,7 @@ def without_codes(text: str) -> str:
 
 
 def one_line(sentence: str) -> str:
-    """Return a sentence as one line, without what is not seen.
+    """Return a sentence as one line of visible characters.
 
     Whatever is too long to be a word, such as a path, has an ellipsis in its middle.
 
@@ -48,4 +48,4 @@ def one_line(sentence: str) -> str:
     238
     """
     text = _MARKS.sub("", _BREAKS.sub(" ", sentence))
-    return _LONG.sub(lambda found: f"{found[0][: MAX_WORD // 2 - 1]}…{found[0][-MAX_WORD // 2 :]}", text)
+    return _LONG.sub(lambda match: f"{match[0][: MAX_WORD // 2 - 1]}…{match[0][-MAX_WORD // 2 :]}", text)

@@ -34,7 +34,7 @@ _request: ContextVar[str] = ContextVar("sightglass_request", default="")
 
 
 def request_id() -> str:
-    """Return the id of the request or page run for which this thread works; empty where it is for none."""
+    """Return the id of this thread's request, or ""."""
     return _request.get()
 
 
@@ -45,7 +45,7 @@ def new_id(given: str | None = None) -> str:
 
 @contextlib.contextmanager
 def working_on(request: str) -> Iterator[str]:
-    """Note this id with every line that is logged until the end of the block."""
+    """Log lines with this id within the block."""
     token = _request.set(request)
     try:
         yield request
@@ -77,7 +77,7 @@ def wants_json() -> bool:
 
 
 def install() -> None:
-    """Write every log of this process to stderr as JSON, those of its libraries too, if that is wanted."""
+    """Log this process to stderr as JSON, if configured."""
     if not wants_json():
         return
     handler = logging.StreamHandler(sys.stderr)
@@ -91,6 +91,6 @@ def install() -> None:
 
 
 def hand_over(logger: logging.Logger) -> None:
-    """Leave what a logger has to say to the root's handler."""
+    """Route a logger's records to the root's handler."""
     logger.handlers.clear()
     logger.propagate = True

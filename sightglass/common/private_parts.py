@@ -19,23 +19,23 @@ class Library:
     tried: str
 
     def find(self, path: str, *attributes: str) -> Any:
-        """Return what is at a dotted path; raise SettingProblem, one sentence, where this version does not have it.
+        """Return the object of a dotted path; raise SettingProblem if missing.
 
         `attributes`: those that must be on it, or be set where its objects are made.
         """
         try:
-            found = resolve_name(path)
+            owner = resolve_name(path)
         except (ImportError, AttributeError):
             raise self._lacks(path) from None
-        known = {*dir(found)}
-        if isinstance(found, type):
+        known = {*dir(owner)}
+        if isinstance(owner, type):
             # What `__init__` sets is not on the class.
-            made = getattr(getattr_static(found, "__init__"), "__code__", None)
-            known.update(getattr(found, "__annotations__", ()), made.co_names if made else ())
+            code = getattr(getattr_static(owner, "__init__"), "__code__", None)
+            known.update(getattr(owner, "__annotations__", ()), code.co_names if code else ())
         for name in attributes:
             if name not in known:
                 raise self._lacks(f"{path}.{name}")
-        return found
+        return owner
 
     def _lacks(self, path: str) -> SettingProblem:
         return SettingProblem(

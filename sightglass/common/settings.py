@@ -35,7 +35,7 @@ MIB = 2**20
 
 
 def _from_text(parse: Callable[[str], Any]) -> BeforeValidator:
-    """Parse what the environment gives; defaults are values already."""
+    """Parse a variable's text; defaults stay as they are."""
     return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
@@ -62,7 +62,7 @@ Sites = Annotated[tuple[Annotated[str, Field(pattern=r"^[!-+\--:<-~]+$")], ...],
 
 
 def _field(default: Any, meaning: str, give: str = "", *, shown: str | None = None) -> Any:
-    """A variable: its meaning, what to `give` if it is malformed, and its default as `shown`."""
+    """Return a pydantic field: its meaning, valid values, and displayed default."""
     give = give or ("1, yes, true or on; or 0, no, false or off" if isinstance(default, bool) else "")
     default = {"default_factory" if callable(default) else "default": default}
     return Field(description=meaning, json_schema_extra={"give": give, "shown": shown}, **default)
@@ -184,7 +184,7 @@ class Settings(BaseModel):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Raise SettingProblem for a field that is missing because its variable is malformed (see `read`)."""
+            """Raise SettingProblem for a field with a malformed variable."""
             if name in type(self).model_fields:
                 raise SettingProblem(_sentence(name, os.environ.get(variable(name), "")))
             return super().__getattr__(name)
@@ -205,11 +205,11 @@ def _read(environment: tuple[tuple[str, str], ...]) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        wrong = {str(one["loc"][0]) for one in error.errors()}
-    found = Settings(**{name: value for name, value in values.items() if name not in wrong})
+        wrong = {str(details["loc"][0]) for details in error.errors()}
+    valid = Settings(**{name: value for name, value in values.items() if name not in wrong})
     for name in wrong:
-        del found.__dict__[name]
-    return found
+        del valid.__dict__[name]
+    return valid
 
 
 def variable(field: str) -> str:
@@ -218,9 +218,9 @@ def variable(field: str) -> str:
 
 
 def find_malformed() -> dict[str, str]:
-    """Return a sentence for each field whose variable is malformed."""
-    found = settings().__dict__
-    return {name: _sentence(name, os.environ[variable(name)]) for name in Settings.model_fields if name not in found}
+    """Return a sentence for each malformed variable, by field."""
+    valid = settings().__dict__
+    return {name: _sentence(name, os.environ[variable(name)]) for name in Settings.model_fields if name not in valid}
 
 
 def check() -> None:
@@ -228,19 +228,19 @@ def check() -> None:
 
     A server must not start with what fails later, nor with a mistyped variable that would have protected it.
     """
-    if found := [*find_malformed().values(), *unknown()]:
-        raise SettingProblem(" ".join(found))
+    if sentences := [*find_malformed().values(), *unknown()]:
+        raise SettingProblem(" ".join(sentences))
 
 
 def _sentence(field: str, text: str) -> str:
     extra = Settings.model_fields[field].json_schema_extra
     assert isinstance(extra, dict)
-    said = repr(text) if len(repr(text)) <= MAX_QUOTED else f"{repr(text)[:MAX_QUOTED]}…"
-    return f"{variable(field)} is {said}: give {extra['give'] or 'a shorter path'}."
+    quoted = repr(text) if len(repr(text)) <= MAX_QUOTED else f"{repr(text)[:MAX_QUOTED]}…"
+    return f"{variable(field)} is {quoted}: give {extra['give'] or 'a shorter path'}."
 
 
 def describe_default(field: str) -> str:
-    """Return a field's default as a table of the settings shows it; empty where there is none."""
+    """Return a field's default for the settings table, or ""."""
     declared = Settings.model_fields[field]
     extra = declared.json_schema_extra
     assert isinstance(extra, dict)
@@ -252,7 +252,7 @@ def describe_default(field: str) -> str:
 
 
 def unknown() -> list[str]:
-    """Return a sentence for each variable with our prefix that sets nothing."""
+    """Return a sentence for each unknown variable with our prefix."""
     names = [variable(field) for field in Settings.model_fields]
     strangers = sorted(
         name
@@ -264,18 +264,18 @@ def unknown() -> list[str]:
 
 
 def find_removed() -> list[str]:
-    """Return a sentence for each variable that is set and that this version no longer reads."""
+    """Return a sentence for each removed variable in use."""
     return [sentence for name, sentence in removed.SETTINGS.items() if os.environ.get(name, "").strip()]
 
 
 def models_mb() -> float:
-    """Return the MiB that loaded models may take."""
+    """Return the memory limit of loaded models, in MiB."""
     limit = settings().models_mb
     return _total() * MODELS if limit is None else limit
 
 
 def evidence_mb() -> float:
-    """Return the MiB that the evidence and maps of the latest pictures may take."""
+    """Return the memory limit of evidence and maps, in MiB."""
     limit = settings().evidence_mb
     return _total() * EVIDENCE if limit is None else limit
 

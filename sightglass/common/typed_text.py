@@ -16,7 +16,7 @@ def line(text: str, most: int, what: str) -> str:
 
 
 def unseen(letter: str) -> bool:
-    """Return whether a letter shows nothing, or reverses how a line reads; what joins emoji stays."""
+    """Return whether a character is invisible or reverses the line."""
     # Control characters, and what no XML can hold.
     return (
         unicodedata.category(letter) in ("Cc", "Cs")

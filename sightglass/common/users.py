@@ -31,7 +31,7 @@ _resolvers: list[Callable[[], str]] = []
 
 
 def current() -> str:
-    """Return the id of the visitor whose request, page run or thread this is."""
+    """Return the visitor's id of this request, page run or thread."""
     user = _current.get()
     if user is None:
         user = _resolvers[0]() if _resolvers else LOCAL
@@ -39,7 +39,7 @@ def current() -> str:
 
 
 def resolve_with(resolver: Callable[[], str] | None) -> None:
-    """Ask `resolver` for the visitor outside every block of `acting`: callbacks run before a page's script."""
+    """Register `resolver` for the visitor outside of `acting` blocks."""
     _resolvers[:] = [] if resolver is None else [resolver]
 
 
@@ -54,7 +54,7 @@ def acting(user: str) -> Iterator[str]:
 
 
 def bind_person(work: Callable[P, R]) -> Callable[P, R]:
-    """Return `work` for another thread, bound to the caller's visitor and request; it may run several times."""
+    """Return `work` bound to the caller's visitor and request."""
     user, request = current(), logs.request_id()
 
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -65,7 +65,7 @@ def bind_person(work: Callable[P, R]) -> Callable[P, R]:
 
 
 def folder(base: Path, user: str | None = None) -> Path:
-    """Return a visitor's folder in a store, by default the current one's; `base` itself for LOCAL.
+    """Return a visitor's folder below `base`; `base` itself for LOCAL.
 
     The folder need not exist yet. Its name begins with the readable part of the id; the hash after it separates ids
     that would be spelled alike.
@@ -75,7 +75,7 @@ def folder(base: Path, user: str | None = None) -> Path:
 
 
 def owner(user: str | None = None) -> str:
-    """Return a visitor's key where the things of all are in one place; empty for LOCAL."""
+    """Return a visitor's key in a shared store; "" for LOCAL."""
     user = current() if user is None else user
     if user == LOCAL:
         return ""

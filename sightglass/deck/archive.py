@@ -104,7 +104,7 @@ def _scenes(data: bytes, files: list[zipfile.ZipInfo]) -> Iterator[Scene]:
 
 
 def _checked_scene(data: bytes) -> Scene:
-    """Return the one scene of a slide's file, without commands that are not Sightglass's own."""
+    """Return the scene of a slide's file, without foreign commands."""
     (scene,) = scenes(data)
     if scene.picture is not None:
         # Decoded: a header that promises billions of pixels is refused before it is unpacked.
@@ -116,7 +116,7 @@ def _checked_scene(data: bytes) -> Scene:
 
 @contextlib.contextmanager
 def _only_decks() -> Iterator[None]:
-    """Turn whatever a damaged or hostile archive raises into one sentence."""
+    """Raise one sentence for any error of a damaged archive."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, struct.error, OSError, ValueError, KeyError, TypeError, *UNKNOWN) as error:
@@ -124,7 +124,7 @@ def _only_decks() -> Iterator[None]:
 
 
 def _list(archive: zipfile.ZipFile) -> tuple[str, list[zipfile.ZipInfo], ThemeName]:
-    """Return a deck's title, its slides' files in order and its theme; raise ValueError for anything unusual."""
+    """Return a deck's title, slide files and theme; raise ValueError."""
     infos = archive.infolist()
     if len(infos) > MAX_SCENES + 1 or sum(info.file_size for info in infos) > MAX_BYTES:
         raise ValueError("too much")
@@ -147,7 +147,7 @@ def of(decks: Decks, deck: Deck) -> bytes:
 
 
 def put(decks: Decks, data: bytes, *, ready: str = "") -> Deck:
-    """Add a deck's file to the history's decks; `ready`: which of `READY` it is.
+    """Add a deck's file to the history; `ready`: its name in `READY`.
 
     Raises Problem where it is none, or where there is no room: then none of it is added.
     """
@@ -156,6 +156,6 @@ def put(decks: Decks, data: bytes, *, ready: str = "") -> Deck:
 
 
 def put_ready(decks: Decks, name: str) -> Deck:
-    """Add one of `READY`, or return it where it is there already."""
-    made = next((deck for deck in decks.all() if deck.ready == name), None)
-    return made or put(decks, (examples.find(examples.DECKS) / f"{name}{SUFFIX}").read_bytes(), ready=name)
+    """Add one of `READY`, or return the existing one."""
+    existing = next((deck for deck in decks.all() if deck.ready == name), None)
+    return existing or put(decks, (examples.find(examples.DECKS) / f"{name}{SUFFIX}").read_bytes(), ready=name)

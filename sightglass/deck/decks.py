@@ -65,7 +65,7 @@ class Decks:
         self._store, self._limit = store, limit
 
     def all(self) -> tuple[Deck, ...]:
-        """Return all decks with their slides, the one that was changed last first."""
+        """Return all decks with their slides, last changed first."""
         if not self._store.exists:
             return ()
         with self._store.reading() as database:
@@ -114,7 +114,7 @@ class Decks:
         return self.get(id)
 
     def set_theme(self, id: str, theme: str) -> Deck:
-        """Set how a deck is shown and exported: `dark` or `light`; KeyError for another."""
+        """Set a deck's theme: `dark` or `light`; KeyError for another."""
         with self._store.writing() as database:
             n = _number(database, id)
             write_note(database, _theme_note(id), THEMES[theme].name)
@@ -159,16 +159,16 @@ class Decks:
         return removed.slide
 
     def _insert(self, deck: str, slide: Slide, data: bytes, small: bytes, place: int | None = None) -> None:
-        made = _prepare(slide, data, small)
+        prepared = _prepare(slide, data, small)
 
         def write(database: sqlite3.Connection, _: Sequence[Blob]) -> None:
             n = _number(database, deck)
-            ids = _append(database, n, made)
+            ids = _append(database, n, prepared)
             if place is not None:
                 ids.insert(place, ids.pop())
             _arrange(database, n, ids)
 
-        self._store.commit(lambda _: made[1], write, limit=self._limit)
+        self._store.commit(lambda _: prepared[1], write, limit=self._limit)
 
     def edit(
         self,
@@ -179,11 +179,11 @@ class Decks:
         notes: str | None = None,
         view: SceneView | None = None,
     ) -> Slide:
-        """Replace texts of a slide, or how it is first shown; None leaves them as they are."""
+        """Replace a slide's texts or first view; None keeps a value."""
         with self._store.writing() as database:
             n, old = _slide_row(database, id)
-            given = (old.title if title is None else title, old.sentence if sentence is None else sentence)
-            texts = _texts(*given, old.notes if notes is None else notes, old.kind)
+            edited = (old.title if title is None else title, old.sentence if sentence is None else sentence)
+            texts = _texts(*edited, old.notes if notes is None else notes, old.kind)
             new = replace(old, title=texts[0], sentence=texts[1], notes=texts[2], view=view or old.view)
             values = (*texts, json.dumps(asdict(new.view)), id)
             database.execute("UPDATE slides SET title = ?, sentence = ?, notes = ?, view = ? WHERE id = ?", values)
@@ -199,30 +199,30 @@ class Decks:
         return new
 
     def arrange(self, deck: str, ids: Sequence[str]) -> Deck:
-        """Put slides into this order. Ids that are not in the deck count for nothing; slides not named come last."""
+        """Order slides; unknown ids are ignored, missing ones come last."""
         with self._store.writing() as database:
             n = _number(database, deck)
-            there = _order(database, n)
-            first = [id for id in dict.fromkeys(ids) if id in there]
-            _arrange(database, n, [*first, *(id for id in there if id not in first)])
+            current = _order(database, n)
+            first = [id for id in dict.fromkeys(ids) if id in current]
+            _arrange(database, n, [*first, *(id for id in current if id not in first)])
         return self.get(deck)
 
     def remove(self, id: str) -> Removed:
-        """Take a slide out of its deck; return what `put_back` needs."""
+        """Remove a slide from its deck; return the input of `put_back`."""
         with self._store.reading() as database:
             n, slide = _slide_row(database, id)
             (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
-            found = Removed(deck, _order(database, n).index(id), slide, *self._files(database, id))
+            removed = Removed(deck, _order(database, n).index(id), slide, *self._files(database, id))
         with self._store.writing() as database:
             files = database.execute("SELECT file, thumbnail FROM slides WHERE id = ?", (id,)).fetchone() or ()
             database.execute("DELETE FROM slides WHERE id = ?", (id,))
             _arrange(database, n, _order(database, n))
             freed = release(database, [file for file in files if file])
         self._remove(freed)
-        return found
+        return removed
 
     def scene(self, slide: Slide) -> Scene:
-        """Return what is drawn of a slide, with its texts as they are now; raise Problem if it is damaged or gone."""
+        """Return a slide's scene with its current texts; raise Problem."""
         with self._store.reading() as database:
             data, _ = self._files(database, slide.id)
         (scene,) = scenes(data)
@@ -238,7 +238,7 @@ class Decks:
         return makers[kind](slides, deck.title, THEMES[deck.theme], footer_of_settings())
 
     def thumbnail(self, slide: Slide) -> bytes:
-        """Return a small picture of a slide as a JPEG, drawn anew where it or its deck's theme was changed since."""
+        """Return a slide's thumbnail as a JPEG, redrawn after changes."""
         with self._store.reading() as database:
             n, _ = _slide_row(database, slide.id)
             (file,) = database.execute("SELECT thumbnail FROM slides WHERE id = ?", (slide.id,)).fetchone()
@@ -271,14 +271,14 @@ def _prepare(slide: Slide, data: bytes, small: bytes) -> _Prepared:
 
 
 def _slide_of(scene: Scene, records: Sequence[str] = ()) -> Slide:
-    """Return a new slide of a scene; raise Problem if one of its texts is too long."""
+    """Return a new slide of a scene; raise Problem for long texts."""
     texts = _texts(scene.title, scene.sentence, scene.notes, scene.kind)
     return Slide(secrets.token_hex(8), scene.kind, *texts, scene.view, tuple(records))
 
 
-def _append(database: sqlite3.Connection, n: int, made: _Prepared) -> list[str]:
-    """Insert a slide at the end of a deck; return the ids in order. Raises Problem where it has the most it may."""
-    (slide, blobs), ids = made, _order(database, n)
+def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[str]:
+    """Insert a slide at a deck's end; return all ids. Raises Problem."""
+    (slide, blobs), ids = prepared, _order(database, n)
     if len(ids) >= MAX_SCENES:
         raise Problem(f"This deck has {len(ids)} slides: {MAX_SCENES} at most, please.")
     (before,) = database.execute(_BYTES, (n,)).fetchone()
@@ -296,12 +296,12 @@ def _append(database: sqlite3.Connection, n: int, made: _Prepared) -> list[str]:
 
 
 def _texts(title: str, sentence: str, notes: str, kind: Kind) -> tuple[str, str, str]:
-    """Return the texts of a slide without invisible characters; raise Problem if one is too long."""
-    paragraphs = [line(one, MAX_NOTES, "A speaker's note") for one in notes.splitlines()]
+    """Return visible texts of a slide; raise Problem for long ones."""
+    paragraphs = [line(paragraph, MAX_NOTES, "A speaker's note") for paragraph in notes.splitlines()]
     if len(joined := "\n".join(paragraphs).strip()) > MAX_NOTES:
         raise Problem(f"The speaker's notes have {len(joined):,} letters: {MAX_NOTES:,} at most, please.")
-    given = sentence.splitlines() if kind in ("text", "columns") else [sentence]
-    text = "\n".join(_line(one, MAX_SENTENCE, "A slide's sentence") for one in given).strip()
+    sentences = sentence.splitlines() if kind in ("text", "columns") else [sentence]
+    text = "\n".join(_line(part, MAX_SENTENCE, "A slide's sentence") for part in sentences).strip()
     if len(text) > MAX_SENTENCE:
         raise Problem(f"The slide's text has {len(text)} letters: {MAX_SENTENCE} at most, please.")
     return _line(title, MAX_TITLE, "A slide's title"), text, joined

@@ -49,20 +49,20 @@ class Drawn:
 def draw(scene: Scene, item: Picture, theme: Theme = DARK, scale: float = SHARP) -> Drawn:
     """Return the picture of an item, uint8 (H, W, 3). `scale`: pixels of a unit."""
     panel = scene.panels[item.panel] if item.panel < len(scene.panels) else None
-    own = panel.picture if panel is not None else None
-    file = own or scene.picture
+    panel_file = panel.picture if panel is not None else None
+    file = panel_file or scene.picture
     assert file is not None
     pixels = _open(file, (max(1, round(item.place.width * scale)), max(1, round(item.place.height * scale))))
     if panel is None:
         return Drawn(pixels, None, scene.title)
-    if own is not None and panel.seen is not None:
+    if panel_file is not None and panel.seen is not None:
         pixels = _faded(pixels, panel.seen, theme)
-    one = panel.maps[item.map] if item.map is not None else None
-    mapped = None if one is None else _paint(pixels, one, scene, theme)
-    about = f"The picture that {panel.name} shows" if one is None else f"Heat map of {one.label}, {panel.name}"
-    if panel.boxes and own is None and not (one is None and any(other.maps for other in scene.panels)):
-        pixels = _mark(pixels, panel, one, scale)
-        mapped = None if mapped is None else _mark(mapped, panel, one, scale)
+    heatmap = panel.maps[item.map] if item.map is not None else None
+    mapped = None if heatmap is None else _paint(pixels, heatmap, scene, theme)
+    about = f"The picture that {panel.name} shows" if heatmap is None else f"Heat map of {heatmap.label}, {panel.name}"
+    if panel.boxes and panel_file is None and not (heatmap is None and any(other.maps for other in scene.panels)):
+        pixels = _mark(pixels, panel, heatmap, scale)
+        mapped = None if mapped is None else _mark(mapped, panel, heatmap, scale)
     return Drawn(pixels, mapped, about)
 
 
@@ -73,18 +73,18 @@ def _open(file: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, reducing_gap=2.0))
 
 
-def _paint(pixels: NDArray[np.uint8], one: SceneMap, scene: Scene, theme: Theme) -> NDArray[np.uint8]:
+def _paint(pixels: NDArray[np.uint8], heatmap: SceneMap, scene: Scene, theme: Theme) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
-    low, steps = (128, 127) if one.signed else (0, 255)
-    values = np.clip((one.values.astype(np.float32) - low) / steps, -1, 1).astype(np.float32)
-    x0, y0, x1, y1 = one.seen or (0.0, 0.0, 1.0, 1.0)
+    low, steps = (128, 127) if heatmap.signed else (0, 255)
+    values = np.clip((heatmap.values.astype(np.float32) - low) / steps, -1, 1).astype(np.float32)
+    x0, y0, x1, y1 = heatmap.seen or (0.0, 0.0, 1.0, 1.0)
     seen = round(x0 * width), round(y0 * height), max(1, round(x1 * width)), max(1, round(y1 * height))
-    field = Field(values, (0.0, 0.0, float(width), float(height)), seen, "signed" if one.signed else "heat")
+    field = Field(values, (0.0, 0.0, float(width), float(height)), seen, "signed" if heatmap.signed else "heat")
     return paint(pixels, field, scene.view.style, unseen=theme.name, unit=max(1.0, max(height, width) / 600))
 
 
 def _faded(pixels: NDArray[np.uint8], seen: tuple[float, float, float, float], theme: Theme) -> NDArray[np.uint8]:
-    """Return a picture that fades around what the model saw."""
+    """Return a picture faded outside the model's view."""
     (height, width), (x0, y0, x1, y1) = pixels.shape[:2], seen
     rows, columns = slice(round(y0 * height), round(y1 * height)), slice(round(x0 * width), round(x1 * width))
     out = fade(pixels, theme.name)
@@ -92,12 +92,12 @@ def _faded(pixels: NDArray[np.uint8], seen: tuple[float, float, float, float], t
     return out
 
 
-def _mark(pixels: NDArray[np.uint8], panel: Panel, one: SceneMap | None, scale: float) -> NDArray[np.uint8]:
-    """Draw a detector's boxes; that which the map explains is bolder."""
+def _mark(pixels: NDArray[np.uint8], panel: Panel, heatmap: SceneMap | None, scale: float) -> NDArray[np.uint8]:
+    """Draw a detector's boxes, the explained one bolder."""
     height, width = pixels.shape[:2]
     chosen = None
-    if one is not None and one.box is not None:
-        chosen = next((i for i, (box, *_) in enumerate(panel.boxes) if np.allclose(box, one.box, atol=1e-3)), None)
+    if heatmap is not None and heatmap.box is not None:
+        chosen = next((i for i, (box, *_) in enumerate(panel.boxes) if np.allclose(box, heatmap.box, atol=1e-3)), None)
     items = [
         ([box_mark((box[0] * width, box[1] * height, box[2] * width, box[3] * height))], f"{label} {percent(score)}")
         for box, label, score in panel.boxes
@@ -106,7 +106,7 @@ def _mark(pixels: NDArray[np.uint8], panel: Panel, one: SceneMap | None, scale: 
 
 
 def poster(scene: Scene) -> bytes | None:
-    """Return the picture of a clip's scene, else the clip's first frame as a JPEG; None where it cannot be decoded."""
+    """Return a clip's poster, else its first frame as a JPEG."""
     if scene.picture or scene.clip is None:
         return scene.picture
     try:
@@ -122,7 +122,7 @@ _SCALE = 3
 
 
 def thumbnail(scene: Scene, theme: Theme = DARK) -> bytes:
-    """Return the page of a scene, small for lists, as a JPEG of 16:9."""
+    """Return a scene's page as a small JPEG of 16:9."""
     on = Pillow.new("RGB", (int(WIDTH * _SCALE), int(HEIGHT * _SCALE)), theme.ground)
     pen = ImageDraw.Draw(on)
 

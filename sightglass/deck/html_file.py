@@ -91,7 +91,7 @@ def _css(colour: Colour) -> str:
 
 
 def _part(scene: Scene, item: Item, theme: Theme, pictures: dict[str, int]) -> dict[str, object]:
-    """Return what the template draws of an item. `pictures`: their addresses with numbers, each of them once."""
+    """Return an item's template values. `pictures`: their numbered addresses."""
 
     def number(file: bytes, kind: str = "jpeg") -> int:
         return pictures.setdefault(data_url(file, kind), len(pictures))
@@ -146,7 +146,7 @@ def _chart(scene: Scene, item: Curves) -> Markup:
         middle = (row + 0.5) * 1.6 * size
         sample = f"0,{middle:.1f} 70,{middle:.1f}"
         parts += [
-            f'<polyline class="{line.name}" points="{one}" stroke-dasharray="{stroke}"/>' for one in (points, sample)
+            f'<polyline class="{line.name}" points="{path}" stroke-dasharray="{stroke}"/>' for path in (points, sample)
         ]
         parts.append(f'<text x="86" y="{middle + size / 3:.1f}">{escape(line.title)}</text>')
     head = f'<svg viewBox="0 0 {wide:.0f} {high:.0f}" role="img" aria-label="{escape(proof.sentence)}">'

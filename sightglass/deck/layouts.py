@@ -106,7 +106,7 @@ def arrange(aspects: Sequence[float], room: Rect) -> tuple[Rect, ...]:
 
 
 def share(places: Sequence[Rect]) -> float:
-    """Return the share of the page, 0..1, that rectangles fill."""
+    """Return the share of the page, 0..1, covered by rectangles."""
     return sum(place.area for place in places) / (WIDTH * HEIGHT)
 
 

@@ -89,8 +89,8 @@ def scene(
 
 
 def made_by(results: Sequence[Result], index: int = 0) -> str:
-    """Return models and method, `EfficientNet-Lite0 · HiResCAM`: the foot of a slide has the models."""
-    models = list(dict.fromkeys(one.model.name for one in results))
+    """Return models and method, `EfficientNet-Lite0 · HiResCAM`."""
+    models = list(dict.fromkeys(result.model.name for result in results))
     first = results[0]
     used = first.heatmaps[index].method if index < len(first.heatmaps) else ""
     method = METHODS[used].name if used in METHODS else used
@@ -98,7 +98,7 @@ def made_by(results: Sequence[Result], index: int = 0) -> str:
 
 
 def statement(*texts: str) -> str:
-    """Return the first of some texts that is short enough for a title, without its period; else the last one, cut."""
+    """Return the first short text as a title, else the last, cut."""
     words = next((text for text in texts if text and len(text.split(" ")) <= MAX_WORDS), "")
     if not words:
         words = f"{' '.join(texts[-1].split(' ')[:MAX_WORDS]).rstrip(',;:')}…"
@@ -107,11 +107,11 @@ def statement(*texts: str) -> str:
 
 
 def answer_title(task: Task, predictions: Sequence[Prediction], otherwise: str) -> str:
-    """Return what a model answered as a title: `Minibus, 62 %`; `otherwise`: of a model whose scores are none."""
+    """Return an answer as a title: `Minibus, 62 %`, else `otherwise`."""
     if not predictions or not task.sure:
         return statement(otherwise)
     if predictions[0].box is not None:
-        counted = Counter(one.label for one in predictions).most_common()
+        counted = Counter(prediction.label for prediction in predictions).most_common()
         return statement(kinds(counted, 3), kinds(counted, 2), kinds(counted, 1))
     best = predictions[0]
     answer = f"{best.label}, {percent(best.score)}"
@@ -119,13 +119,13 @@ def answer_title(task: Task, predictions: Sequence[Prediction], otherwise: str) 
 
 
 def jpeg(image: Image, most: int = PICTURE_SIDE) -> tuple[bytes, tuple[int, int]]:
-    """Return a picture as a JPEG of at most so many pixels a side, with its width and height."""
+    """Return a picture as a JPEG, with its width and height."""
     pixels = image.thumbnail(most)
     return to_jpeg(pixels, QUALITY), (pixels.shape[1], pixels.shape[0])
 
 
 def shorten(text: str, most: int) -> str:
-    """Return a text of at most so many letters, cut at a word and ended with an ellipsis."""
+    """Cut a text at a word, with an ellipsis."""
     text = text.strip()
     if len(text) <= most:
         return text
@@ -133,7 +133,7 @@ def shorten(text: str, most: int) -> str:
 
 
 def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
-    """Return what a model answered about a picture, with its maps; `name`: instead of the model's.
+    """Return a panel of a model's answers and maps.
 
     Of more maps than a panel has, the first, with that at `index` among them: `locate_map` says where.
 
@@ -147,7 +147,7 @@ def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
 
 
 def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
-    """Return the same of a record of the history and its maps, with the selected one, without loading the model."""
+    """Return a panel of a saved record, without loading the model."""
     spec, task = catalog().get(record.model), task_of(record.task)
     drawn = [
         _map(item, task, item.label, item.score, item.boxes, record.checks_of(i), item.unit)
@@ -163,18 +163,18 @@ def _select_maps(count: int, index: int) -> list[int]:
 
 
 def locate_map(index: int) -> int:
-    """Return where a panel has the map of that index."""
+    """Return the position in a panel of the map at `index`."""
     return min(index, MAX_MAPS - 1)
 
 
 def _panel(
     name: str, task: Task, predictions: Sequence[Prediction], maps: Sequence[SceneMap], size: tuple[int, int]
 ) -> Panel:
-    answers = [(one.label[:200], _share(one.score)) for one in predictions[:MAX_BOXES]]
+    answers = [(prediction.label[:200], _share(prediction.score)) for prediction in predictions[:MAX_BOXES]]
     boxes = [
-        (fraction(one.box, size), *answer)
-        for one, answer in zip(predictions, answers, strict=False)
-        if one.box is not None
+        (fraction(prediction.box, size), *answer)
+        for prediction, answer in zip(predictions, answers, strict=False)
+        if prediction.box is not None
     ]
     # On a slide any score would read as how sure the model is.
     listed = answers[: max(len(boxes), ANSWERS)] if task.sure else ()
@@ -197,7 +197,7 @@ def _map(
     checks: Checks | None,
     unit: str,
 ) -> SceneMap:
-    """Return a map for a slide; `unit`: of what a signed one raises or lowers."""
+    """Return a map for a slide; `unit`: of its signed values."""
     geometry = item.geometry
     (height, width), scale = geometry.original, min(1.0, MAX_SIDE / max(geometry.original))
     size = max(1, round(height * scale)), max(1, round(width * scale))
@@ -206,12 +206,12 @@ def _map(
     grown = small.to_original(item.at_input)
     values = np.rint(128 + np.clip(grown, -1, 1) * 127 if item.signed else np.clip(grown, 0, 1) * 255).astype(np.uint8)
     whole = geometry.seen == (0, 0, width, height)
-    own = [one.box for one in boxes if one.box is not None]
+    corners = [prediction.box for prediction in boxes if prediction.box is not None]
     return SceneMap(
         label[:200],
         None if score is None or not task.sure else _share(score),
         values,
-        fraction(own[0], (width, height)) if len(own) == 1 else None,
+        fraction(corners[0], (width, height)) if len(corners) == 1 else None,
         None if whole else fraction(geometry.seen, (width, height)),
         seal="" if checks is None else checks.line[:MAX_CHECKS],
         signed=item.signed,
@@ -220,13 +220,13 @@ def _map(
 
 
 def fraction(box: tuple[float, float, float, float], size: tuple[int, int]) -> Fraction:
-    """Return an xyxy box in pixels as shares of a picture of that width and height."""
+    """Return an xyxy box in pixels as shares of the picture."""
     left, top, right, bottom = (float(np.clip(at / of, 0, 1)) for at, of in zip(box, (*size, *size), strict=True))
     return left, top, right, bottom
 
 
 def proof(found: Proof, *, panel: int = 0, map: int = 0) -> SceneProof:
-    """Return a proof's first filling as it is drawn, with the mean of its strongest control at the map's own shares."""
+    """Return a proof's first filling, with its strongest control's mean."""
     shares = found.map.shares
     control = "strongest" if found.of("strongest") else "random"
     hide, keep = (

@@ -100,8 +100,8 @@ class Page:
     notes: str = ""
 
     def share(self) -> float:
-        """Return the share of the page, 0..1, that pictures, charts and clips fill."""
-        return share([one.place for one in self.items if isinstance(one, (Picture, Film, Curves))])
+        """Return the share of the page, 0..1, covered by content."""
+        return share([item.place for item in self.items if isinstance(item, (Picture, Film, Curves))])
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,15 @@ class Footer:
 
 def footer_of_settings() -> Footer:
     """Return the owner's text and logo: SIGHTGLASS_SLIDE_TEXT and SIGHTGLASS_SLIDE_LOGO."""
-    given = settings()
-    if given.slide_logo is None:
-        return Footer(text=given.slide_text)
+    environment = settings()
+    if environment.slide_logo is None:
+        return Footer(text=environment.slide_text)
     try:
-        file = given.slide_logo.read_bytes()
+        file = environment.slide_logo.read_bytes()
         Pillow.open(BytesIO(file)).verify()
     except (OSError, ValueError, SyntaxError) as error:
-        raise Problem(f"SIGHTGLASS_SLIDE_LOGO is no picture: {given.slide_logo}.") from error
-    return Footer(text=given.slide_text, logo=file)
+        raise Problem(f"SIGHTGLASS_SLIDE_LOGO is no picture: {environment.slide_logo}.") from error
+    return Footer(text=environment.slide_text, logo=file)
 
 
 # ---- letters
@@ -132,7 +132,7 @@ def footer_of_settings() -> Footer:
 
 @functools.cache
 def font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
-    """Return the letters that texts are measured with, at a size in pixels."""
+    """Return the measuring font at a size in pixels."""
     return ImageFont.truetype(str(packing.font("DejaVuSans-Bold" if bold else "DejaVuSans")), size)
 
 
@@ -143,7 +143,7 @@ def width_of(words: str, *, bold: bool = False) -> float:
 
 
 def break_lines(words: str, width: float, size: float, *, bold: bool = False) -> list[str]:
-    """Return words as lines of at most a width; a word that is longer than that has a line of its own."""
+    """Break words into lines of a width; long words stay whole."""
     lines: list[str] = []
     for paragraph in words.splitlines() or [""]:
         line = ""
@@ -160,7 +160,7 @@ def break_lines(words: str, width: float, size: float, *, bold: bool = False) ->
 
 
 def lines(item: Text) -> Iterator[tuple[str, float, float]]:
-    """Yield the lines of a text with the place of each, left and top, in the letters that texts are measured with."""
+    """Yield a text's lines, each with its left and top."""
     left, width = item.place.left, item.place.width
     if item.tone == "tag":
         left, width = left + PAD, width - 2 * PAD
@@ -179,7 +179,7 @@ def _fits(words: str, place: Rect, size: float, bold: bool) -> bool:
 
 
 def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = False) -> tuple[str, float]:
-    """Return words and the largest of some sizes, large to small, at which they fit a place.
+    """Return words and the largest fitting size.
 
     Where none is small enough, the sentences that fit are kept, else as many words as do.
     """
@@ -204,13 +204,13 @@ def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = 
 
 
 def check(scenes: Sequence[Scene]) -> None:
-    """Raise Problem for a deck without slides, of which no file can be made."""
+    """Raise Problem for a deck without slides."""
     if not scenes:
         raise Problem("There is nothing to present: the deck has no slides.")
 
 
 def numbered(scenes: Sequence[Scene], footer: Footer | None = None) -> Iterator[tuple[Scene, Page]]:
-    """Yield each page with its scene; a proof has the number of its slide."""
+    """Yield each page with its scene; a proof shares its slide's number."""
     check(scenes)
     footer = footer or Footer()
     for number, scene in enumerate(scenes, footer.number):
@@ -219,7 +219,7 @@ def numbered(scenes: Sequence[Scene], footer: Footer | None = None) -> Iterator[
 
 
 def pages(scene: Scene, footer: Footer | None = None) -> list[Page]:
-    """Return the page of a scene, and a second one for its proof."""
+    """Return a scene's page, and a second one for its proof."""
     footer, notes = footer or Footer(), describe_making(scene)
     if scene.clip is not None:
         return [_clip(scene, footer, notes)]
@@ -232,7 +232,7 @@ def pages(scene: Scene, footer: Footer | None = None) -> list[Page]:
 
 
 def choose_map(scene: Scene, panel: int) -> int | None:
-    """Return the map that a panel shows: its own first one, or of another chosen answer that of the same name."""
+    """Return a panel's chosen map, else its first."""
     view, maps = scene.view, scene.panels[panel].maps
     if view.mode == "picture" or not maps:
         return None
@@ -240,11 +240,11 @@ def choose_map(scene: Scene, panel: int) -> int | None:
         return min(view.map, len(maps) - 1)
     first = scene.panels[min(view.panel, len(scene.panels) - 1)].maps
     label = first[min(view.map, len(first) - 1)].label if first else ""
-    return next((i for i, one in enumerate(maps) if one.label == label), 0)
+    return next((i for i, heatmap in enumerate(maps) if heatmap.label == label), 0)
 
 
 def describe_making(scene: Scene) -> str:
-    """Return a scene's notes, with its sentence, what made it and the commands that make it again."""
+    """Return a scene's notes, with its sentence, models and commands."""
     panels = [panel for panel in scene.panels if panel.answers or panel.maps]
     if not panels:
         return scene.notes
@@ -253,7 +253,7 @@ def describe_making(scene: Scene) -> str:
         answers = ", ".join(f"{label} {percent(score)}" for label, score in panel.answers[:3])
         name = "Answers" if scene.kind == "classes" else panel.name
         lines.append(f"{name}: {answers}." if answers else f"{name}.")
-        lines += [f"Checks of {one.label}: {one.seal}." for one in panel.maps if one.seal]
+        lines += [f"Checks of {heatmap.label}: {heatmap.seal}." for heatmap in panel.maps if heatmap.seal]
     if scene.commands:
         lines += ["Made again by:", *dict.fromkeys(scene.commands)]
     return "\n".join(lines).strip()
@@ -272,7 +272,7 @@ def _pictures(scene: Scene, footer: Footer, notes: str) -> Page:
     tiles = _tiles(scene)
     name, tiles, places = _choose(scene, tiles)
     layout = LAYOUTS[name]
-    shown = [one for tile in tiles if (one := _map(scene, tile)) is not None]
+    maps = [heatmap for tile in tiles if (heatmap := _map(scene, tile)) is not None]
     panel = scene.panels[tiles[-1].panel] if scene.panels else None
     answers = list(_answers(scene, layout, panel))
     if not answers and layout.answers is not None and layout.answers.top == layout.text.top:
@@ -284,14 +284,14 @@ def _pictures(scene: Scene, footer: Footer, notes: str) -> Page:
         *_draw_tiles(tiles, places),
         *_texts(scene.title, scene.sentence, layout),
         *answers,
-        *_key(scene, layout, shown),
+        *_key(scene, layout, maps),
         *_foot(scene, layout, footer),
     ]
     return Page(name, tuple(parts), notes)
 
 
 def _choose(scene: Scene, tiles: list[_Tile]) -> tuple[str, list[_Tile], tuple[Rect, ...]]:
-    """Return the first layout in which the pictures are large, else that in which they are largest.
+    """Return the first layout with large pictures, else the largest.
 
     Of one picture with a map, the picture without it may stand beside it.
     """
@@ -301,11 +301,11 @@ def _choose(scene: Scene, tiles: list[_Tile]) -> tuple[str, list[_Tile], tuple[R
         pair = [replace(tiles[0], map=None), *tiles]
         ways = [("one", tiles), ("one", pair), ("two", pair)]
     arranged = [
-        (name, shown, arrange([_aspect(scene, tile.panel) for tile in shown], LAYOUTS[name].pictures))
-        for name, shown in ways
+        (name, subset, arrange([_aspect(scene, tile.panel) for tile in subset], LAYOUTS[name].pictures))
+        for name, subset in ways
     ]
-    large = (one for one in arranged if share(one[2]) >= LARGE)
-    return next(large, None) or max(arranged, key=lambda one: share(one[2]))
+    large = (candidate for candidate in arranged if share(candidate[2]) >= LARGE)
+    return next(large, None) or max(arranged, key=lambda candidate: share(candidate[2]))
 
 
 def _tiles(scene: Scene) -> list[_Tile]:
@@ -318,22 +318,22 @@ def _tiles(scene: Scene) -> list[_Tile]:
 
 
 def _aspect(scene: Scene, panel: int) -> float:
-    own = scene.panels[panel] if scene.panels else None
-    width, height = own.size if own is not None and own.picture is not None else scene.size
+    shown_panel = scene.panels[panel] if scene.panels else None
+    width, height = shown_panel.size if shown_panel is not None and shown_panel.picture is not None else scene.size
     return max(width, 1) / max(height, 1)
 
 
 def _caption(scene: Scene, panel: int) -> str:
-    """Return what stands on one of several pictures: whose it is, and the answer that its map is of."""
-    own, at = scene.panels[panel], choose_map(scene, panel)
-    if scene.kind == "row" or own.picture is not None:
-        return own.name
+    """Return the caption of one of several pictures."""
+    shown_panel, at = scene.panels[panel], choose_map(scene, panel)
+    if scene.kind == "row" or shown_panel.picture is not None:
+        return shown_panel.name
     if at is None:
-        label, score = own.answers[0] if own.answers else ("", None)
+        label, score = shown_panel.answers[0] if shown_panel.answers else ("", None)
     else:
-        label, score = own.maps[at].label, own.maps[at].score
+        label, score = shown_panel.maps[at].label, shown_panel.maps[at].score
     answer = label if score is None else f"{label} {percent(score)}"
-    return answer if scene.kind == "classes" else f"{own.name}: {answer}" if answer else own.name
+    return answer if scene.kind == "classes" else f"{shown_panel.name}: {answer}" if answer else shown_panel.name
 
 
 def _map(scene: Scene, tile: _Tile) -> SceneMap | None:
@@ -349,7 +349,7 @@ def _draw_tiles(tiles: Sequence[_Tile], places: Sequence[Rect]) -> Iterator[Item
 
 
 def _tag(caption: str, picture: Rect) -> Text:
-    """Return a name at the foot of a picture, of two lines at most."""
+    """Return a name at a picture's foot, in at most two lines."""
     room = Rect(0, 0, picture.width - 2 * PAD, 2 * SMALLEST * LINE)
     words, size = fit(caption, room, (3.2, SMALLEST), bold=True)
     lines = break_lines(words, room.width, size, bold=True)
@@ -371,12 +371,12 @@ def _texts(title: str, sentence: str, layout: Layout) -> Iterator[Text]:
 
 
 def _answers(scene: Scene, layout: Layout, panel: Panel | None) -> Iterator[Text]:
-    """Yield figures or answers, below each other where there is room for them, else in a line: as many as fit."""
+    """Yield figures or answers, stacked if they fit, else in a line."""
     place = layout.answers
     single = scene.kind not in ("classes", "models", "story", "row") or len(scene.panels) < 2
     answers = scene.bars or (panel.answers if panel is not None and single else ())
     facts = [f"{value} {name}" for value, name in scene.numbers] or [
-        f"{one} {percent(score)}" for one, score in answers
+        f"{label} {percent(score)}" for label, score in answers
     ]
     if place is None or not facts:
         return
@@ -388,8 +388,8 @@ def _answers(scene: Scene, layout: Layout, panel: Panel | None) -> Iterator[Text
     yield Text("answers", words, place, size, bold=True)
 
 
-def _key(scene: Scene, layout: Layout, shown: Sequence[SceneMap]) -> Iterator[Item]:
-    """Yield what the colours mean: of two signs where a picture has them drawn in, else of the heat map."""
+def _key(scene: Scene, layout: Layout, maps: Sequence[SceneMap]) -> Iterator[Item]:
+    """Yield the colour key of signed maps, else of heat maps."""
     view, place = scene.view, layout.key
     if place is None:
         return
@@ -397,10 +397,10 @@ def _key(scene: Scene, layout: Layout, shown: Sequence[SceneMap]) -> Iterator[It
         # As on the pages: what there is less of, or more of the second, is at the left.
         colours = np.array([color_tables.SECOND_RGB, (225, 225, 225), color_tables.FIRST_RGB], np.uint8)
         ends = scene.sides[1], scene.sides[0]
-    elif not shown or view.mode not in ("overlay", "map"):
+    elif not maps or view.mode not in ("overlay", "map"):
         return
-    elif all(one.signed for one in shown):
-        colours, ends = map_lut("signed", view.colormap)[1:], shown[0].ends
+    elif all(heatmap.signed for heatmap in maps):
+        colours, ends = map_lut("signed", view.colormap)[1:], maps[0].ends
     else:
         colours, ends = lut(view.colormap), ("Weak", "Strong")
     strip = cv2.resize(np.asarray(colours, np.uint8)[None], (256, 8), interpolation=cv2.INTER_LINEAR)
@@ -412,7 +412,7 @@ def _key(scene: Scene, layout: Layout, shown: Sequence[SceneMap]) -> Iterator[It
 
 
 def _foot(scene: Scene, layout: Layout, footer: Footer) -> Iterator[Item]:
-    """Yield the footer: model, date, the owner's text and the number; the owner's logo at its right."""
+    """Yield the footer: model, date, the owner's text, number and logo."""
     models = scene.made.partition(" · ")[0] or ", ".join(
         dict.fromkeys(panel.name for panel in scene.panels if panel.answers or panel.maps)
     )
@@ -448,7 +448,7 @@ def _day(text: str) -> str:
 
 
 def _words(scene: Scene, footer: Footer) -> Page:
-    """Lay out a slide without pictures: a title, or words in place of the pictures."""
+    """Lay out a slide without pictures."""
     if scene.kind == "words":
         layout = LAYOUTS["title"]
         parts = _texts(scene.title, scene.sentence, layout)
@@ -470,7 +470,7 @@ def _words(scene: Scene, footer: Footer) -> Page:
 
 
 def _clip(scene: Scene, footer: Footer, notes: str) -> Page:
-    """Lay out the player, and in words what is said at which time."""
+    """Lay out the player, with its moments as text."""
     layout = LAYOUTS["one"]
     width, height = scene.size
     (film,) = arrange([max(width, 1) / max(height, 1)], layout.pictures)
@@ -498,7 +498,7 @@ def _proof(scene: Scene, proof: SceneProof, footer: Footer, notes: str) -> Page:
 
 
 def chart(proof: SceneProof) -> Chart:
-    """Return the chart of a slide: the answer as the hottest places are hidden, and beside it the strongest control."""
-    own = ChartLine("map", "Hottest places hidden", "", proof.hide, proof.keep)
+    """Return a slide's chart: the map's curve and its strongest control's."""
+    curve = ChartLine("map", "Hottest places hidden", "", proof.hide, proof.keep)
     control = ChartLine("random", proof.control, "", proof.control_hide, proof.control_keep)
-    return Chart("hidden", (own, control))
+    return Chart("hidden", (curve, control))

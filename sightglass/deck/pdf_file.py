@@ -32,7 +32,7 @@ _FONT = "DejaVu"
 
 
 def deck_pdf(scenes: Sequence[Scene], title: str, theme: Theme = LIGHT, footer: Footer | None = None) -> bytes:
-    """Return a PDF: each slide with the map that it begins with; of a clip the first frame. Raise a Problem for none.
+    """Return a PDF of a deck's slides. Raises Problem.
 
     Path("deck.pdf").write_bytes(deck_pdf(scenes, "When does a heat map lie?"))
     """

@@ -39,7 +39,7 @@ _PLACEHOLDERS = ("title", "text", "answers", "footer")
 
 
 def deck_pptx(scenes: Sequence[Scene], title: str, theme: Theme = DARK, footer: Footer | None = None) -> bytes:
-    """Return a PPTX of 16:9: a slide for each scene, and one more for each proof. Raise a Problem for none.
+    """Return a PPTX of 16:9, with a slide per proof. Raises Problem.
 
     Path("deck.pptx").write_bytes(deck_pptx(scenes, "When does a heat map lie?"))
     """
@@ -196,8 +196,8 @@ def _chart(shapes: Any, scene: Scene, item: Curves, theme: Theme) -> None:
     graph.category_axis.has_major_gridlines = False
     graph.value_axis.major_gridlines.format.line.color.rgb = RGBColor(*theme.track)
     for series, line in zip(graph.plots[0].series, drawn.lines, strict=True):
-        own, series.smooth, stroke = line.name == "map", False, series.format.line
-        stroke.color.rgb, stroke.width = RGBColor(*(theme.accent if own else theme.ink)), Pt(4 if own else 2.5)
+        is_map, series.smooth, stroke = line.name == "map", False, series.format.line
+        stroke.color.rgb, stroke.width = RGBColor(*(theme.accent if is_map else theme.ink)), Pt(4 if is_map else 2.5)
 
 
 def _film(shapes: Any, scene: Scene, item: Film) -> None:

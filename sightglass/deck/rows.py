@@ -57,14 +57,14 @@ def picture(image: Image, name: str) -> Panel:
 def difference(
     image: Image, maps: tuple[NDArray[np.float32], NDArray[np.float32]], extent: Box, seen: tuple[int, int, int, int]
 ) -> Panel:
-    """Return the difference of two maps over `extent`, drawn into the picture: red where the first has more."""
+    """Return two maps' difference over `extent`, drawn into the picture."""
     field = Field(share_difference(*maps), extent, seen, kind="difference")
     drawn = Image(paint(image.pixels, field, Style(), unseen="keep"), image.name)
     return _fading(picture(drawn, "Difference"), seen, image)
 
 
 def _fading(panel: Panel, seen: tuple[int, int, int, int], image: Image) -> Panel:
-    """Return a panel whose picture, with a map in it, fades around what the model saw, xyxy in pixels."""
+    """Return a panel of a picture faded outside `seen`, xyxy."""
     part = making.fraction(seen, (image.width, image.height))
     return panel if part == (0, 0, 1, 1) else replace(panel, seen=part)
 
@@ -76,14 +76,14 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
     """
     told = places(found)
     drawn = [
-        Image(np.ascontiguousarray(one), side.image.name)
-        for one, side in zip(draw_pair(found, "keep"), found.sides, strict=True)
+        Image(np.ascontiguousarray(pixels), side.image.name)
+        for pixels, side in zip(draw_pair(found, "keep"), found.sides, strict=True)
     ]
     setup = describe_setup(found.model.name, found.method, found.layers)
-    both = [picture(one, one.name) for one in drawn]
+    both = [picture(image, image.name) for image in drawn]
     # Persons, in outlines, keep their colours.
     if found.subject != "persons":
-        both = [_fading(one, side.seen, side.image) for one, side in zip(both, found.sides, strict=True)]
+        both = [_fading(panel, side.seen, side.image) for panel, side in zip(both, found.sides, strict=True)]
     sentence = "Red makes them similar, blue makes them differ." if len(told) > 1 else " ".join(told)
     return making.scene(
         drawn[0],
@@ -99,7 +99,7 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
 
 def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Scene:
     """Return the scene of a map as its model is scrambled: as it is, and with more and more random weights."""
-    own = making.panel(explanation, index, name="As it is")
+    unchanged = making.panel(explanation, index, name="As it is")
     # As many as are large on a slide: square pictures fill one as two.
     count = min(len(found.stages) - 1, SCRAMBLED - (0.85 < explanation.image.width / explanation.image.height < 1.2))
     stages = [
@@ -108,11 +108,11 @@ def of_scramble(explanation: Explanation, index: int, found: Scramble, title: st
     ]
     geometry = explanation.evidence.geometry
     at = making.locate_map(index)
-    panels = [Panel("As it is", maps=own.maps[at : at + 1])]
+    panels = [Panel("As it is", maps=unchanged.maps[at : at + 1])]
     for stage in stages:
         values = _on_picture(stage.map, geometry.extent, (explanation.image.width, explanation.image.height))
-        one = SceneMap(found.label[:200], None, values, seen=panels[0].maps[0].seen)
-        panels.append(Panel(f"{stage.share:.0%} random: {stage.likeness}".replace("%", "\u00a0%"), maps=(one,)))
+        heatmap = SceneMap(found.label[:200], None, values, seen=panels[0].maps[0].seen)
+        panels.append(Panel(f"{stage.share:.0%} random: {stage.likeness}".replace("%", "\u00a0%"), maps=(heatmap,)))
     return making.scene(
         explanation.image,
         panels,
@@ -127,7 +127,7 @@ def of_scramble(explanation: Explanation, index: int, found: Scramble, title: st
 
 
 def _on_picture(values: NDArray[np.float32], extent: tuple[float, ...], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return a map of a part of the picture, xyxy in pixels, on the picture's own grid."""
+    """Return a crop's map on the picture's full grid."""
     scale = min(1.0, MAX_SIDE / max(size))
     width, height = (max(1, round(side * scale)) for side in size)
     x0, y0, x1, y1 = (edge * scale for edge in extent)
@@ -146,7 +146,7 @@ def _on_picture(values: NDArray[np.float32], extent: tuple[float, ...], size: tu
 def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str, more: str = "") -> Scene:
     """Return the scene of an edited picture: before, covered, after; with the scores of the class of the map."""
     label = before.heatmaps[0].target.label if before.heatmaps else found[0].label if found else ""
-    change = next((one for one in found if one.label == label), None)
+    change = next((candidate for candidate in found if candidate.label == label), None)
     scores = (("Before", change.before), ("After", change.after)) if change is not None else ()
     # A bar is a share, and a number is none.
     lengths = [(name, before.task.bar(score or 0.0)) for name, score in scores]
@@ -169,7 +169,7 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
 
 
 def _fall(before: Explanation, change: Change | None) -> str:
-    """Say what became of a score: `minibus falls from 62 % to 21 %`."""
+    """Describe a score's change: `minibus falls from 62 % to 21 %`."""
     if change is None or change.before is None or change.after is None:
         return ""
     unit = before.model.unit_of(change.label)
@@ -213,7 +213,7 @@ def of_gallery(
 
 
 def _square_panel(tile: GalleryTile) -> Panel:
-    """Return the middle of a picture and of its map: those of a gallery have one shape."""
+    """Return a tile's central square, with its map."""
     width, height = tile.image.width, tile.image.height
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
@@ -228,8 +228,8 @@ def _square_panel(tile: GalleryTile) -> Panel:
     within = np.zeros_like(levels)
     part = tuple(slice(round(seen[i] * _TILE), round(seen[i + 2] * _TILE)) for i in (1, 0))
     within[part] = levels[part]
-    one = SceneMap(tile.name[:200], None, within, seen=None if seen == (0, 0, 1, 1) else seen)
-    return replace(panel, maps=(one,))
+    heatmap = SceneMap(tile.name[:200], None, within, seen=None if seen == (0, 0, 1, 1) else seen)
+    return replace(panel, maps=(heatmap,))
 
 
 UNSURE = 0.5
@@ -249,16 +249,16 @@ def of_run(
     `which`: says which these are; `open_picture`: opens one by its name in the table; `settings`: of the run's
     journal; `about`: for the notes. Raises what `open_picture` raises.
     """
-    found, recipe = accuracy.of_frame(frame), settings["recipe"]
+    scores, recipe = accuracy.of_frame(frame), settings["recipe"]
     spec = catalog().get(recipe["model"])
     method = METHODS[recipe["method"]].name if recipe["method"] in METHODS else recipe["method"]
-    said = _describe_answers(frame) if found is None else _describe_errors(frame)
+    description = _describe_answers(frame) if scores is None else _describe_errors(frame)
     return of_gallery(
         f"{plural(len(frame), 'picture')}, {plural(frame['predicted'].nunique(), 'different answer')}"
-        if found is None
-        else f"{found.right.percent} right of {plural(found.right.total, 'labelled picture')}",
-        f"{said} {which}".strip(),
-        _count(frame, found, spec),
+        if scores is None
+        else f"{scores.right.percent} right of {plural(scores.right.total, 'labelled picture')}",
+        f"{description} {which}".strip(),
+        _count(frame, scores, spec),
         [_tile(row, open_picture(row["picture"]), spec) for row in shown[:GALLERY]],
         " · ".join((spec.name if spec else recipe["model"], method)),
         about,
@@ -266,7 +266,7 @@ def of_run(
 
 
 def _describe_errors(frame: Any) -> str:
-    """Return which class is most often taken for which."""
+    """Describe the most frequent confusion of classes."""
     wrong = frame[frame["wrong"].eq(True)]
     if wrong.empty:
         return "No answer is wrong."
@@ -281,11 +281,11 @@ def _describe_answers(frame: Any) -> str:
     return f"Most frequent: {listing([f'{label} ({count:,})' for label, count in counts])}."
 
 
-def _count(frame: Any, found: accuracy.Accuracy | None, spec: ModelSpec | None) -> list[tuple[str, str]]:
-    """Return the run's numbers: (value, what it is)."""
+def _count(frame: Any, scores: accuracy.Accuracy | None, spec: ModelSpec | None) -> list[tuple[str, str]]:
+    """Return the run's numbers: (value, meaning)."""
     numbers = [(f"{len(frame):,}", "picture" if len(frame) == 1 else "pictures")]
-    if found is not None:
-        right = found.right
+    if scores is not None:
+        right = scores.right
         numbers = [(f"{right.count:,}", "right"), (f"{right.total - right.count:,}", "wrong")]
     if "mean_iou" in frame and len(shares := frame["mean_iou"].dropna()):
         numbers.append((f"{100 * float(shares.mean()):.1f}", "mean IoU of a picture"))

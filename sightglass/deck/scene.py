@@ -199,13 +199,13 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
     panels = []
     for panel in scene.panels:
         maps = [
-            vars(one) | {"values": {"blob": index(_deflate(one.values)), "shape": list(one.values.shape)}}
-            for one in panel.maps
+            vars(heatmap) | {"values": {"blob": index(_deflate(heatmap.values)), "shape": list(heatmap.values.shape)}}
+            for heatmap in panel.maps
         ]
         panels.append(vars(panel) | {"maps": maps, "picture": index(panel.picture)})
     proof = None if scene.proof is None else asdict(scene.proof)
-    made = {"picture": picture, "panels": panels, "proof": proof, "clip": clip, "view": asdict(scene.view)}
-    return vars(scene) | made
+    fields = {"picture": picture, "panels": panels, "proof": proof, "clip": clip, "view": asdict(scene.view)}
+    return vars(scene) | fields
 
 
 def _deflate(values: NDArray[np.uint8]) -> bytes:
@@ -214,7 +214,7 @@ def _deflate(values: NDArray[np.uint8]) -> bytes:
 
 
 def scenes(data: bytes) -> tuple[Scene, ...]:
-    """Return the scenes that `payload` was given. Bytes from strangers are safe: nothing is run, and all is checked.
+    """Return the scenes of `payload`; strangers' bytes are validated.
 
     Raises Problem, one sentence, for anything that is damaged, too large or out of range.
     """
@@ -228,17 +228,17 @@ def scenes(data: bytes) -> tuple[Scene, ...]:
 
 
 def _scene(plain: Json, blobs: Sequence[bytes]) -> Scene:
-    """Return a scene from its JSON; raises ValueError and others where it is not valid."""
+    """Return a scene from its JSON; raise ValueError and others."""
     files = {name: None if plain[name] is None else blobs[_READ_INDEX(plain[name])] for name in ("picture", "clip")}
     if not (files["picture"] or JPEG).startswith(JPEG) or (files["clip"] or MP4)[4:8] != MP4[4:8]:
         raise ValueError("no JPEG, or no MP4")
     panels = []
     for panel in plain["panels"][: MAX_PANELS + 1]:
-        maps = [one | {"values": _inflate(one["values"], blobs)} for one in panel["maps"][: MAX_MAPS + 1]]
-        own = None if panel.get("picture") is None else blobs[_READ_INDEX(panel["picture"])]
-        if not (own or JPEG).startswith(JPEG):
+        maps = [heatmap | {"values": _inflate(heatmap["values"], blobs)} for heatmap in panel["maps"][: MAX_MAPS + 1]]
+        picture = None if panel.get("picture") is None else blobs[_READ_INDEX(panel["picture"])]
+        if not (picture or JPEG).startswith(JPEG):
             raise ValueError("no JPEG")
-        panels.append(panel | {"maps": maps, "picture": own})
+        panels.append(panel | {"maps": maps, "picture": picture})
     scene: Scene = _READ_SCENE(plain | files | {"panels": panels})
     for at in (scene.view, scene.proof):
         if at and scene.panels and at.map >= max(len(scene.panels[at.panel].maps), 1):
@@ -300,7 +300,7 @@ class Deck:
 
     @property
     def shown(self) -> tuple[Slide, ...]:
-        """The slides that are presented and exported."""
+        """The slides to present and export."""
         return tuple(slide for slide in self.slides if not slide.view.hidden)
 
 
@@ -316,5 +316,5 @@ class Removed:
 
 
 def name(text: str) -> str:
-    """Return a deck's title as one line; an empty one gets words. Raises Problem if it is too long."""
+    """Return a deck's title as one line, by default words. Raises Problem."""
     return line(text, MAX_NAME, "A deck's title") or "Untitled deck"

@@ -46,14 +46,14 @@ def of_map(explanation: Explanation, index: int = 0, look: Mapping[str, Any] | N
 
         of_map(Explainer()("bus.jpg"), look={"mode": "contour"}).title
     """
-    proof, at, said = explanation.proofs.get(index), making.locate_map(index), describe(explanation, index=index)
+    proof, at, description = explanation.proofs.get(index), making.locate_map(index), describe(explanation, index=index)
     # What is known of the map limits all that is said of it.
     known = describe_independent(explanation, index) if explanation.heatmaps else ""
     return making.scene(
         explanation.image,
         [making.panel(explanation, index)],
-        title=making.answer_title(explanation.task, explanation.predictions, said.title),
-        sentence=known or (proof.sentence if proof else said.slide()),
+        title=making.answer_title(explanation.task, explanation.predictions, description.title),
+        sentence=known or (proof.sentence if proof else description.slide()),
         notes=notes(explanation, index),
         proof=making.proof(proof, map=at) if proof else None,
         view=seen_as(look, map=at),
@@ -69,25 +69,25 @@ def of_classes(
     difference."""
     # Square pictures fill a slide as two.
     square = 0.85 < explanation.image.width / explanation.image.height < 1.2
-    shown = list(pair or range(len(explanation.heatmaps)))[: MOST_CLASSES - square]
-    if len(shown) < 2:
+    indices = list(pair or range(len(explanation.heatmaps)))[: MOST_CLASSES - square]
+    if len(indices) < 2:
         return of_map(explanation, 0, look)
-    proved = next((i for i, index in enumerate(shown) if index in explanation.proofs), None)
-    maps = [explanation.heatmaps[index] for index in shown]
-    panels = [making.panel(replace(explanation, heatmaps=(one,)), name=one.target.label) for one in maps]
+    proved = next((i for i, index in enumerate(indices) if index in explanation.proofs), None)
+    maps = [explanation.heatmaps[index] for index in indices]
+    panels = [making.panel(replace(explanation, heatmaps=(heatmap,)), name=heatmap.target.label) for heatmap in maps]
     if pair is not None:
         both = maps[0].strength, maps[1].strength
         panels.append(rows.difference(explanation.image, both, explanation.evidence.geometry.extent, maps[0].seen))
     agreement = agreement_sentence(explanation, pair)
-    where = "the same place" if explanation.overlap(shown[0], shown[1]) >= SAME_PLACE else "different places"
+    where = "the same place" if explanation.overlap(indices[0], indices[1]) >= SAME_PLACE else "different places"
     return making.scene(
         explanation.image,
         panels,
         title=making.statement(agreement, f"{listing([panel.name for panel in panels[:2]])}: {where}"),
         sentence=agreement,
-        notes="\n".join((_describe_map(explanation, 0), *(describe(explanation, index=i).slide() for i in shown))),
+        notes="\n".join((_describe_map(explanation, 0), *(describe(explanation, index=i).slide() for i in indices))),
         kind="classes",
-        proof=None if proved is None else making.proof(explanation.proofs[shown[proved]], panel=proved),
+        proof=None if proved is None else making.proof(explanation.proofs[indices[proved]], panel=proved),
         view=seen_as(look),
         commands=[command.line(explanation.recipe)],
         sides=tuple(f"more {heatmap.target.label}" for heatmap in maps) if pair is not None else (),
@@ -97,32 +97,32 @@ def of_classes(
 
 def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, Any] | None = None) -> Scene:
     """Return the scene of several models on one picture, a panel each, in their order; `names`: their short names."""
-    shown = comparison.explanations[:MAX_PANELS]
+    explanations = comparison.explanations[:MAX_PANELS]
     verdict, overlap = comparison.verdict, comparison.mixed or comparison.overlaps
-    proved = next(((i, one.proofs[0]) for i, one in enumerate(shown) if 0 in one.proofs), None)
-    panels = [making.panel(one, name=name) for name, one in zip(names, shown, strict=False)]
+    proved = next(((i, result.proofs[0]) for i, result in enumerate(explanations) if 0 in result.proofs), None)
+    panels = [making.panel(result, name=name) for name, result in zip(names, explanations, strict=False)]
     sides: tuple[str, ...] = ()
-    if len(shown) > 1 and all(one.heatmaps for one in shown) and len(panels) < MAX_PANELS:
-        both = comparison.maps[0], comparison.maps[len(shown) - 1]
-        panels.append(rows.difference(shown[0].image, both, comparison.common, comparison.common))
-        sides = f"more {names[0]}", f"more {names[len(shown) - 1]}"
+    if len(explanations) > 1 and all(result.heatmaps for result in explanations) and len(panels) < MAX_PANELS:
+        both = comparison.maps[0], comparison.maps[len(explanations) - 1]
+        panels.append(rows.difference(explanations[0].image, both, comparison.common, comparison.common))
+        sides = f"more {names[0]}", f"more {names[len(explanations) - 1]}"
     return making.scene(
-        shown[0].image,
+        explanations[0].image,
         panels,
-        title=making.statement(verdict, _agree(shown)),
+        title=making.statement(verdict, _agree(explanations)),
         sentence=" ".join((verdict if len(verdict.split()) > making.MAX_WORDS else "", overlap)).strip(),
-        notes="\n".join(_describe_map(one, 0) for one in shown),
+        notes="\n".join(_describe_map(result, 0) for result in explanations),
         kind="models",
         proof=making.proof(proved[1], panel=proved[0]) if proved else None,
         view=seen_as(look),
-        commands=[command.line(one.recipe) for one in shown],
+        commands=[command.line(result.recipe) for result in explanations],
         sides=sides,
-        made=making.made_by(shown),
+        made=making.made_by(explanations),
     )
 
 
 def _agree(explanations: Sequence[Explanation]) -> str:
-    answers = {one.predictions[0].label if one.predictions else "" for one in explanations}
+    answers = {explanation.predictions[0].label if explanation.predictions else "" for explanation in explanations}
     return "The models agree" if len(answers) == 1 else "The models do not agree"
 
 
@@ -138,7 +138,7 @@ def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Pro
         [making.saved_panel(record, maps)],
         title=making.answer_title(task, record.predictions, title),
         sentence=proof.sentence if proof else without_emphasis(looks or rest),
-        notes="\n".join((record.note, *(one.text for one in record.findings))).strip(),
+        notes="\n".join((record.note, *(finding.text for finding in record.findings))).strip(),
         proof=making.proof(proof, map=at) if proof else None,
         view=seen_as(record.view.settings, map=at),
         commands=[command.line(record.recipe)] if record.recipe else [],
@@ -177,10 +177,10 @@ def of_clip(
 
 
 def notes(explanation: Explanation, index: int) -> str:
-    """Return what a speaker should know: how the map was made, and what limits it."""
+    """Return speaker's notes: how the map was made, and its limits."""
     # A proof that it has is heard in these.
     return "\n".join(
-        (_describe_map(explanation, index), *(without_emphasis(one.text) for one in diagnose(explanation, index)))
+        (_describe_map(explanation, index), *(without_emphasis(item.text) for item in diagnose(explanation, index)))
     )
 
 
@@ -190,14 +190,14 @@ def _describe_map(explanation: Result, index: int) -> str:
     if index >= len(explanation.heatmaps):
         return f"Made with {name}."
     heatmap = explanation.heatmaps[index]
-    labels = list(dict.fromkeys(one.label for one in explanation.predictions))
+    labels = list(dict.fromkeys(prediction.label for prediction in explanation.predictions))
     answers = listing(labels[:3]) if labels else "nothing"
-    made = describe_setup(name, heatmap.method, heatmap.layers, explanation.options.part, explanation.model.task)
-    return f"Made with {made}. It answers {answers}."
+    setup = describe_setup(name, heatmap.method, heatmap.layers, explanation.options.part, explanation.model.task)
+    return f"Made with {setup}. It answers {answers}."
 
 
 def seen_as(look: Mapping[str, Any] | None, *, map: int = 0) -> SceneView:
-    """Return how a scene is first shown, from the viewer's settings; what makes no sense there counts for nothing."""
+    """Return a scene's first view from the viewer's settings."""
     style = Style.of(look or {})
     # Fully dark, a spotlight is a black slide.
     opacity = min(style.alpha, SPOTLIGHT) if style.mode == "spotlight" else style.alpha

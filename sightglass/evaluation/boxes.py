@@ -52,7 +52,7 @@ class _ClassMatches:
     """(areas, pictures): labelled objects."""
 
     def average(self, area: int, weights: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return AP (draws, thresholds) where each picture counts as often as `weights` (draws, pictures) says.
+        """Return AP (draws, thresholds), pictures weighted by `weights` (draws, pictures).
 
         The mean of the precision at 101 recalls; nan for draws without a labelled object.
         """
@@ -69,10 +69,10 @@ class _ClassMatches:
             # Precision is highest at a right box: between two it falls.
             hits, skipped = np.flatnonzero(right & counted), np.flatnonzero(~counted)
             before = np.cumsum(np.pad(per_box[:, skipped], ((0, 0), (1, 0))), 1, np.int32)
-            shown = totals[:, hits] - before[:, np.searchsorted(skipped, hits)]
+            counts = totals[:, hits] - before[:, np.searchsorted(skipped, hits)]
             true = np.cumsum(per_box[:, hits], 1, np.int32)
             precision = np.zeros((len(with_objects), len(hits) + 1))
-            precision[:, :-1] = true / (shown + np.spacing(1))
+            precision[:, :-1] = true / (counts + np.spacing(1))
             precision = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
             recall = true / objects[with_objects, None]
             # After the last right box there is no recall, and no precision.
@@ -82,14 +82,14 @@ class _ClassMatches:
 
 
 def measure(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], *, seed: int = 0) -> Metrics:
-    """Return AP as COCO defines it, with intervals from `DRAWS` redrawn sets of pictures (basic bootstrap).
+    """Return COCO's AP with bootstrap intervals from `DRAWS` redrawn picture sets.
 
     `truths`, `found`: a list for each picture, boxes in its pixels. A class without labels does not count.
     """
     by_class = _match_classes(truths, found)
     draws, once = redraw(len(truths), seed), np.ones((1, len(truths)), np.int32)
-    exact = {name: [one.average(area, once)[0] for area in range(len(AREAS))] for name, one in by_class.items()}
-    drawn = {name: one.average(0, draws) for name, one in by_class.items()}
+    exact = {name: [matches.average(area, once)[0] for area in range(len(AREAS))] for name, matches in by_class.items()}
+    drawn = {name: matches.average(0, draws) for name, matches in by_class.items()}
 
     def average(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         return np.asarray(average_classes(np.stack(values))) if values else np.full(len(draws), np.nan)
@@ -110,15 +110,15 @@ def measure(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Predic
 
 
 def _match_classes(
-    truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]]
+    truths: Sequence[Sequence[TrueBox]], predictions: Sequence[Sequence[Prediction]]
 ) -> dict[str, _ClassMatches]:
-    """Match boxes with labels by COCO's rules, class by class; boxes of a class without labels are left out."""
-    labels, boxes = _group(truths), _group(found)
+    """Match boxes with labels by COCO's rules, class by class."""
+    labels, boxes = _group(truths), _group(predictions)
     return {name: _match_class(labels[name], boxes.get(name, {}), len(truths)) for name in sorted(labels)}
 
 
 def _group(rows: Sequence[Sequence[Any]]) -> dict[str, dict[int, list[Any]]]:
-    """Return boxes by class, and of a class by the index of their picture."""
+    """Group boxes by class, then by the index of their picture."""
     groups: dict[str, dict[int, list[Any]]] = {}
     for picture, boxes in enumerate(rows):
         for box in boxes:
@@ -132,7 +132,7 @@ def _match_class(
 ) -> _ClassMatches:
     from pycocotools import mask  # type: ignore[import-untyped]
 
-    surest = {picture: sorted(some, key=lambda one: -one.score)[:MOST] for picture, some in boxes.items()}
+    surest = {picture: sorted(some, key=lambda item: -item.score)[:MOST] for picture, some in boxes.items()}
     ends = dict(zip(surest, accumulate(map(len, surest.values())), strict=True))
     extents = _extents([box for some in surest.values() for box in some])
     counted = np.repeat(~_of_other_size(extents)[:, None], len(THRESHOLDS), 1)
@@ -143,9 +143,9 @@ def _match_class(
         ignored = crowd | _of_other_size(of_labels)
         objects[:, picture] = (~ignored).sum(1)
         if picture in ends:
-            own = slice(ends[picture] - len(surest[picture]), ends[picture])
-            overlaps = mask.iou(extents[own], of_labels, crowd.astype(np.uint8))
-            _assign(overlaps, crowd, ignored, right[..., own], counted[..., own])
+            columns = slice(ends[picture] - len(surest[picture]), ends[picture])
+            overlaps = mask.iou(extents[columns], of_labels, crowd.astype(np.uint8))
+            _assign(overlaps, crowd, ignored, right[..., columns], counted[..., columns])
     picture_of = np.repeat(np.array([*surest], np.int64), [*map(len, surest.values())])
     # The same sort as theirs: of equal scores the first picture comes first.
     order = np.argsort([-box.score for some in surest.values() for box in some], kind="stable")
@@ -159,7 +159,7 @@ def _extents(boxes: Sequence[TrueBox | Prediction]) -> NDArray[np.float64]:
 
 
 def _of_other_size(extents: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return (areas, boxes): which are not of each of `AREAS`."""
+    """Return (areas, boxes): whether a box is outside each of `AREAS`."""
     areas = np.prod(extents[:, 2:], 1)
     return np.asarray((areas < AREAS[:, :1]) | (areas > AREAS[:, 1:]))
 
@@ -171,7 +171,7 @@ def _assign(
     right: NDArray[np.bool_],
     counted: NDArray[np.bool_],
 ) -> None:
-    """Assign the boxes of a picture to its labels, in place: the surest box chooses first.
+    """Assign a picture's boxes to its labels, in place, surest first.
 
     It takes the free label that it overlaps most, one that counts before one that does not; a crowd is always free.
     """
@@ -219,11 +219,11 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
     Each box is matched at an IoU of 0.5 to the free label of its class that it overlaps most, the surest box first.
     Those in a crowd are neither.
     """
-    shown = sorted((i for i, box in enumerate(boxes) if box.score >= confidence), key=lambda i: -boxes[i].score)[:MOST]
-    if not (shown and truths):
-        return [BoxMatch(i, "extra", -1, boxes[i].score) for i in shown]
-    corners, of_labels = (np.array([one.box for one in some]) for some in ([boxes[i] for i in shown], truths))
-    names, label_names = (np.array([one.label for one in some]) for some in ([boxes[i] for i in shown], truths))
+    kept = sorted((i for i, box in enumerate(boxes) if box.score >= confidence), key=lambda i: -boxes[i].score)[:MOST]
+    if not (kept and truths):
+        return [BoxMatch(i, "extra", -1, boxes[i].score) for i in kept]
+    corners, of_labels = (np.array([item.box for item in some]) for some in ([boxes[i] for i in kept], truths))
+    names, label_names = (np.array([item.label for item in some]) for some in ([boxes[i] for i in kept], truths))
     same, crowd = names[:, None] == label_names, np.array([truth.crowd for truth in truths])
     overlaps = measure_pairs(corners[:, None], of_labels)
     of_class = np.where(same & ~crowd, overlaps, -1.0)
@@ -231,23 +231,23 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
     area = np.prod(corners[:, 2:] - corners[:, :2], 1)[:, None]
     in_crowd = (same & crowd & (measure_common(corners[:, None], of_labels) > FOREGROUND * area)).any(1)
     matches, free = [], ~crowd
-    for row, i in enumerate(shown):
-        own, other = int(of_class[row].argmax()), int(of_others[row].argmax())
-        most, most_other = of_class[row, own], of_others[row, other]
+    for row, i in enumerate(kept):
+        nearest, other = int(of_class[row].argmax()), int(of_others[row].argmax())
+        most, most_other = of_class[row, nearest], of_others[row, other]
         if most >= FOREGROUND and (candidates := np.where(free, of_class[row], -1)).max() >= FOREGROUND:
-            own = int(candidates.argmax())
-            free[own] = False
-            matches.append(BoxMatch(i, RIGHT, own, boxes[i].score))
+            nearest = int(candidates.argmax())
+            free[nearest] = False
+            matches.append(BoxMatch(i, RIGHT, nearest, boxes[i].score))
         elif in_crowd[row]:
             continue
         elif BACKGROUND <= most < FOREGROUND:
-            matches.append(BoxMatch(i, "misplaced", own, boxes[i].score))
+            matches.append(BoxMatch(i, "misplaced", nearest, boxes[i].score))
         elif most_other >= FOREGROUND:
             matches.append(BoxMatch(i, "class", other, boxes[i].score))
         else:
-            nearer = -1 if max(most, most_other) <= BACKGROUND else other if most < most_other else own
+            nearer = -1 if max(most, most_other) <= BACKGROUND else other if most < most_other else nearest
             matches.append(BoxMatch(i, "extra", nearer, boxes[i].score))
-    return sorted(matches, key=lambda one: one.type != RIGHT)
+    return sorted(matches, key=lambda item: item.type != RIGHT)
 
 
 @dataclass(frozen=True)
@@ -262,21 +262,21 @@ class Threshold:
 
 
 def find_threshold(matches: Sequence[Sequence[BoxMatch]], objects: int) -> Threshold:
-    """Return the threshold with the highest F1 at an IoU of 0.5, the highest of several.
+    """Return the threshold with the highest F1 at an IoU of 0.5.
 
     `matches`: of all boxes of each picture. `objects`: how many are labelled. It lies halfway to the next lower score.
     Without a right box it is 1: no box is worth showing.
     """
-    ranked = sorted(((one.score, one.type == RIGHT) for some in matches for one in some), reverse=True)
+    ranked = sorted(((item.score, item.type == RIGHT) for some in matches for item in some), reverse=True)
     scores, right = np.array(ranked).reshape(-1, 2).T
     if not objects or not right.any():
         return Threshold(1.0, 0.0, 0.0, 0.0)
-    true, shown = np.cumsum(right), np.arange(1, len(right) + 1)
+    true, count = np.cumsum(right), np.arange(1, len(right) + 1)
     # A threshold shows all boxes of the same score.
     ends = np.flatnonzero(np.append(scores[1:] < scores[:-1], True))
-    f1 = 2 * true[ends] / (shown[ends] + objects)
+    f1 = 2 * true[ends] / (count[ends] + objects)
     best = ends[int(f1.argmax())]
     lower = float(scores[best + 1]) if best + 1 < len(scores) else 0.0
     return Threshold(
-        (float(scores[best]) + lower) / 2, float(f1.max()), float(true[best] / shown[best]), float(true[best] / objects)
+        (float(scores[best]) + lower) / 2, float(f1.max()), float(true[best] / count[best]), float(true[best] / objects)
     )

@@ -87,7 +87,7 @@ class ErrorReport:
 
     @cached_property
     def errors(self) -> list[ErrorUnit]:
-        """The units that are errors; of an object and a box on it the box.
+        """The erroneous units; the box for an object and its box.
 
         Surest wrong answers first; then objects without a box, the largest first.
         """
@@ -95,16 +95,16 @@ class ErrorReport:
 
     @cached_property
     def types(self) -> list[ErrorGroup]:
-        """The types of a detector's errors, or the pairs of classes that a classifier mistakes, each with its count."""
+        """The error types, or confused class pairs, each with its count."""
         return self._kind.list_groups(self.errors)
 
     @cached_property
     def labels(self) -> list[str]:
-        """The classes that errors are about."""
+        """The classes of the errors."""
         return sorted({unit.about for unit in self.errors})
 
     def select(self, kind: str = ALL, label: str = "") -> list[ErrorUnit]:
-        """Return the errors of a type, or all; `label`: about one class alone."""
+        """Return the errors of a type, or all, for `label` alone."""
         return [
             unit
             for unit, group in zip(self.errors, self._kind.name_groups(self.errors), strict=True)
@@ -112,7 +112,7 @@ class ErrorReport:
         ]
 
     def to_json(self, *, most: int) -> Json:
-        """Return what is said of the errors, and at most so many of them, as plain values; nan is None."""
+        """Return the errors as plain values; nan is None."""
         told: Json = jsonable(
             {
                 "headline": self.headline,
@@ -136,7 +136,7 @@ DASH = 7
 
 
 def frame_boxes(boxes: list[Box], picture: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the part of a picture to show around boxes, xyxy in its pixels; without any the whole picture.
+    """Return the part of a picture around boxes, xyxy in pixels.
 
     `picture`: its width and height; `shape`: those of the tile, whose proportions the part has where the picture does.
     """
@@ -156,12 +156,12 @@ def frame_boxes(boxes: list[Box], picture: tuple[int, int], shape: tuple[int, in
 def draw_tile(
     pixels: NDArray[np.uint8], unit: ErrorUnit, shape: tuple[int, int], *, mapped: bool = True
 ) -> NDArray[np.uint8]:
-    """Draw the part of a picture that an error is in, uint8 (h, w, 3) RGB, no larger than `shape` (width, height).
+    """Draw an error's crop, uint8 (h, w, 3) RGB, within `shape`.
 
     `pixels`: the whole picture, uint8 (H, W, 3), of any size. `mapped`: with its map, if it has one.
     """
     wide, high = unit.picture.size
-    labelled, answered = (one.box if one else None for one in (unit.truth, unit.answer))
+    labelled, answered = (side.box if side else None for side in (unit.truth, unit.answer))
     x0, y0, x1, y1 = frame_boxes([box for box in (labelled, answered) if box is not None], (wide, high), shape)
     scale = min(shape[0] / (x1 - x0), shape[1] / (y1 - y0))
     size = (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale)))

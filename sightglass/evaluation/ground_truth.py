@@ -52,7 +52,7 @@ class TrueBox:
     relative: bool = False
 
     def in_pixels(self, size: Size) -> TrueBox:
-        """Return the box in pixels of a picture of this size, cut at its edges."""
+        """Return the box in pixels, clipped to a picture of this size."""
         wide, high = size if self.relative else (1, 1)
         x0, y0, x1, y1 = self.box
         left, top = max(0.0, x0 * wide), max(0.0, y0 * high)
@@ -92,32 +92,32 @@ class GroundTruth:
     @property
     def classes(self) -> tuple[str, ...]:
         """The labels in use, sorted."""
-        boxes = {one.label for picture in self.pictures.values() for one in picture}
+        boxes = {box.label for picture in self.pictures.values() for box in picture}
         return tuple(sorted(boxes | {*self.named.values(), *self.mask_labels}))
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
-        """Return the boxes of a picture by its path, or by its file's name where only one has it; None of no such."""
+        """Return a picture's boxes by path or unique name, else None."""
         boxes: tuple[TrueBox, ...] | None = self._find("pictures", key)
         return boxes
 
     def find_class(self, key: str) -> str | None:
-        """Return the class of a whole picture in the same way: of boxes the label that all have; None of no such."""
-        labels = {one.label for one in self.find(key) or ()}
+        """Return the class of a whole picture, else None."""
+        labels = {box.label for box in self.find(key) or ()}
         return self._find("named", key) or (labels.pop() if len(labels) == 1 else None)
 
     def find_mask(self, key: str) -> bytes | None:
-        """Return the mask of a picture in the same way; None of no such."""
+        """Return the mask of a picture, else None."""
         mask: bytes | None = self._find("masks", key)
         return mask
 
     @cached_property
     def _places(self) -> Mapping[str, Mapping[str, Any]]:
-        """What each picture has, by its path, and by its file's name where only one has it."""
+        """Labels by path, and by unique file name."""
         places = {}
         for kind in ("pictures", "named", "masks"):
             values: Mapping[str, Any] = getattr(self, kind)
             names = Counter(PurePosixPath(key).name for key in values)
-            unique = {name: one for key, one in values.items() if names[name := PurePosixPath(key).name] == 1}
+            unique = {name: value for key, value in values.items() if names[name := PurePosixPath(key).name] == 1}
             places[kind] = unique | dict(values)
         return places
 
@@ -138,18 +138,18 @@ class RunLabels:
 
     @cached_property
     def unknown(self) -> tuple[str, ...]:
-        """Labels that nobody said not to count, and for which the model has no class."""
+        """Counted labels without a class of the model."""
         return tuple(label for label in self.truth.classes if label not in self.named)
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
-        """Return the boxes of a picture that count, under their classes; None without labels."""
+        """Return a picture's counted boxes, by class; None without labels."""
         boxes = self.truth.find(key)
         if boxes is None:
             return None
         return tuple(replace(box, label=min(names)) for box in boxes if (names := self.named.get(box.label)))
 
     def find_classes(self, key: str) -> tuple[str, ...]:
-        """Return the classes that are right for a whole picture; none without a label that counts."""
+        """Return the right classes of a picture; empty without counted labels."""
         label = self.truth.find_class(key)
         return () if label is None else self.named.get(label, ())
 
@@ -160,7 +160,7 @@ whole picture, or to None for a picture without objects."""
 
 
 def _collect(rows: Iterable[_Row]) -> GroundTruth:
-    """Return the labels of all lines, and why the others cannot be used."""
+    """Collect the labels of all lines, and the unusable lines."""
     pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
     named: dict[str, str] = {}
     problems: list[LabelProblem] = []
@@ -226,7 +226,7 @@ def _read_file(path: Path) -> GroundTruth:
 
 
 def _read_files(folder: Path, files: Sequence[Path], named_in: Sequence[Path]) -> GroundTruth:
-    """Read the labels among the files of a folder; `named_in`: folders that may hold the names of YOLO's classes."""
+    """Read label files of a folder; `named_in`: folders with YOLO's names."""
     # What explains a data set is no label.
     files = sorted(file for file in files if not file.name.lower().startswith(("readme", "license")))
     by_kind = {
@@ -248,7 +248,7 @@ def _read_files(folder: Path, files: Sequence[Path], named_in: Sequence[Path]) -
 
 
 def check_file(path: Path, what: str, wanted: str) -> None:
-    """Raise Problem where there is no file of labels, or one that is too large."""
+    """Raise Problem for a missing or oversized label file."""
     if not path.is_file():
         raise Problem(f"There are no {what} at {path}: {wanted}.")
     if path.stat().st_size > MAX_BYTES:
@@ -257,7 +257,7 @@ def check_file(path: Path, what: str, wanted: str) -> None:
 
 @contextlib.contextmanager
 def unpack(path: Path, what: str, endings: tuple[str, ...] = PACKED) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield a temporary folder with what an archive of labels holds, and its files."""
+    """Yield a temporary folder with an archive's files."""
     with scratch_folder(what) as home:
         folder = Path(home) / file_stem(path.stem, otherwise=what)
         folder.mkdir()
@@ -265,11 +265,11 @@ def unpack(path: Path, what: str, endings: tuple[str, ...] = PACKED) -> Iterator
 
 
 def read_coco_tables(path: Path) -> tuple[dict[Any, str], dict[Any, str], list[Any]]:
-    """Return the pictures' and the classes' names of a COCO file by their ids, and its annotations; raise Problem."""
+    """Read a COCO file's names by id, and annotations. Raises Problem."""
     try:
         table = json.loads(path.read_bytes())
-        names = {one["id"]: str(one["file_name"]) for one in table["images"]}
-        classes = {one["id"]: str(one["name"]) for one in table["categories"]}
+        names = {row["id"]: str(row["file_name"]) for row in table["images"]}
+        classes = {row["id"]: str(row["name"]) for row in table["categories"]}
         return names, classes, list(table["annotations"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise Problem(f"{path.name} is no COCO file: it needs images, categories and annotations.") from problem
@@ -326,14 +326,14 @@ def _list_yolo(file: Path, folder: Path, names: Sequence[str]) -> Iterator[_Row]
 
 
 def _read_names(folder: Path, named_in: Sequence[Path]) -> Sequence[str]:
-    """Return the names of YOLO's classes from the first of some folders that has them; raise Problem."""
+    """Return YOLO's class names from the first folder with any."""
     for place in named_in:
         for name in DATA:
             with contextlib.suppress(OSError, ValueError, RecursionError):
                 if names := class_names.order(class_names.read_file(place / name)):
                     return names
-    wanted = f"{DATA[0]} with the names of its classes"
-    raise Problem(f"The folder {folder.name} has no {wanted}: put one into it or above it.")
+    missing = f"{DATA[0]} with the names of its classes"
+    raise Problem(f"The folder {folder.name} has no {missing}: put one into it or above it.")
 
 
 def _parse_yolo(parts: Sequence[str], names: Sequence[str]) -> TrueBox:

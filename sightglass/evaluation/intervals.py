@@ -22,7 +22,7 @@ Z = 1.959964
 
 
 def wilson(count: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927, doi:10.2307/2276774); 0 to 1 of nothing.
+    """Return a share's 95 % Wilson interval (1927, doi:10.2307/2276774).
 
     >>> wilson(8, 10)
     (0.490..., 0.943...)
@@ -65,7 +65,7 @@ class Estimate:
 
 
 def estimate_share(count: int, total: int) -> Estimate:
-    """Return a share of independent pictures with Wilson's interval; its value is nan of nothing."""
+    """Return a share with Wilson's interval; nan of nothing."""
     return Estimate(count / total if total else math.nan, *wilson(count, total))
 
 
@@ -77,14 +77,14 @@ def redraw(pictures: int, seed: int) -> NDArray[np.int32]:
 
 
 def average_classes(values: NDArray[np.float64]) -> Any:
-    """Return the mean over classes (first axis) of those that are numbers, nan of none."""
+    """Return the mean over classes (first axis), without nan."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(known, values, 0).sum(0) / known.sum(0)
 
 
 def estimate(value: float, drawn: NDArray[np.float64], least: float = -1.0) -> Estimate:
-    """Return a number with the basic bootstrap's 95 % interval, from the same number on redrawn pictures.
+    """Return a number with its 95 % basic bootstrap interval.
 
     The interval lies within `least` and 1.
     """

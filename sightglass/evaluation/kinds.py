@@ -110,12 +110,12 @@ class ErrorUnit:
 
     @property
     def answer(self) -> Prediction | None:
-        """The box or the class that was answered; None of an object without any box."""
+        """The answered box or class; None of a missed object."""
         return self.picture.found[self.found] if self.found >= 0 else None
 
     @property
     def label(self) -> str | None:
-        """The class by the labels; None of a box where nothing is labelled."""
+        """The labelled class; None of an unlabelled box."""
         return self.picture.truth if self.kind == "picture" else self.truth.label if self.truth else None
 
     @property
@@ -130,21 +130,21 @@ class ErrorUnit:
 
     @property
     def about(self) -> str:
-        """The class that an error is about: by its label, else by the model."""
+        """The class of an error: by its label, else by the model."""
         return self.label or self.predicted or ""
 
     @property
     def size(self) -> float | None:
-        """Square root of the area of the object, or of the wrong box, in pixels; None of a picture."""
-        shown = self.truth if self.kind == "object" else self.answer
-        box = None if shown is None else shown.box
+        """Square root of the object's or wrong box's area, in pixels."""
+        target = self.truth if self.kind == "object" else self.answer
+        box = None if target is None else target.box
         if self.kind == "picture" or box is None:
             return None
         return math.sqrt(max(0.0, (box[2] - box[0]) * (box[3] - box[1])))
 
     @property
     def map(self) -> NDArray[np.uint8] | None:
-        """Where the model looked for its answer, (32, 32), 0 to 255; None without a map."""
+        """Evidence for the answer, (32, 32), 0 to 255, or None."""
         return self.picture.maps.get(self.found)
 
     @property
@@ -187,11 +187,11 @@ class Classes:
     # Labels
 
     def read(self, path: Path | str) -> GroundTruth:
-        """Read labels; raise Problem for a file that has none."""
+        """Read labels; raise Problem for an empty file."""
         return ground_truth.read(path)
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
-        """Raise Problem unless labels are of these pictures, and of a kind that fits."""
+        """Raise Problem for labels of other pictures or another kind."""
         if truth.masks:
             raise ModelProblem("These labels are masks: only a segmentation network gives each pixel a class.")
         if not any(self.has(truth, key) for key in keys):
@@ -206,19 +206,19 @@ class Classes:
         return [truth.find_class(key) for key in keys]
 
     def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
-        """Return what is judged in a picture: each label with its box."""
+        """Return the judged labels of a picture, each with its box."""
         return [(picture.truth or "", (None,) * 4)]
 
     # A run's pictures
 
     def threshold(self, confidence: float) -> float:
-        """Return the score from which on an answer counts."""
+        """Return the score threshold of answers."""
         return 0.0
 
     def place(
         self, labels: RunLabels, key: str, size: tuple[int, int], answers: Sequence[Prediction]
     ) -> dict[str, Any] | None:
-        """Return the labels of a picture of this size as an `EvaluatedPicture` has them; None where none counts."""
+        """Return a picture's labels for an `EvaluatedPicture`, or None."""
         if not (right := labels.find_classes(key)):
             return None
         # Of a label that means several classes each is right.
@@ -226,24 +226,24 @@ class Classes:
         return {"truths": place_boxes(labels.find(key) or (), size), "truth": truth}
 
     def digest(self, labels: RunLabels, key: str) -> str | None:
-        """Return a text that changes with a picture's labels; None where nothing is stored of them."""
+        """Return a digest of a picture's labels, or None."""
         return None
 
     def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
-        """Return what an outcome says of a picture's labels; nothing without any.
+        """Return an outcome's evaluation fields; empty without labels.
 
         `lock`: of the model.
         """
         return {}
 
     def columns(self, held: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the columns of the table that follow from `hold`."""
+        """Return the table's columns for the fields of `hold`."""
         return {}
 
     def rows(
         self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
     ) -> Iterator[dict[str, Any]]:
-        """Yield the row of the evaluation that a picture has; none without a label that counts."""
+        """Yield a picture's evaluation row, if it has counted labels."""
         rows = outcome["rows"]
         first = rows[0]
         size = first["width"], first["height"]
@@ -262,13 +262,13 @@ class Classes:
         yield stored.to_row(EvaluatedPicture(key, size, found=answers, maps=maps, **placed))
 
     def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
-        """Write rows, which come in chunks, to the evaluation's file."""
+        """Write chunks of rows to the evaluation's file."""
         stored.write(path, chunks, about)
 
     # Errors
 
     def list_units(self, evaluation: Evaluation) -> Iterator[ErrorUnit]:
-        """Yield all that is right or wrong, picture by picture."""
+        """Yield all right and wrong units, picture by picture."""
         for picture in evaluation.pictures:
             labels = [answer.label for answer in picture.found]
             rank = labels.index(picture.truth) + 1 if picture.truth in labels else 0
@@ -276,25 +276,25 @@ class Classes:
             yield ErrorUnit(picture, "picture", 0, "right" if rank == 1 else "class", 0 if labels else -1, truth, rank)
 
     def describe_errors(self, name: str, units: Sequence[ErrorUnit]) -> str:
-        """Say where a model goes wrong, without a full stop."""
+        """Describe a model's errors, without a full stop."""
         wrong = [unit for unit in units if unit.wrong]
         if not wrong:
             return f"{name} is right on all {plural(len(units), 'picture')}"
         pairs = Counter((unit.label, unit.predicted) for unit in wrong if unit.label and unit.predicted)
-        every = f"wrong on {len(wrong):,} of {plural(len(units), 'picture')}"
-        (truth, answer), most = max(sorted(pairs.items()), key=lambda one: one[1], default=(("", ""), 0))
+        share = f"wrong on {len(wrong):,} of {plural(len(units), 'picture')}"
+        (truth, answer), most = max(sorted(pairs.items()), key=lambda item: item[1], default=(("", ""), 0))
         if most < 2:
-            return f"{name} is {every}"
+            return f"{name} is {share}"
         of = _count(sum(unit.label == truth for unit in units), truth)
-        return f"{name} calls {most:,} of {of} {answer}; it is {every}"
+        return f"{name} calls {most:,} of {of} {answer}; it is {share}"
 
     def count_errors(self, evaluation: Evaluation, units: Sequence[ErrorUnit]) -> str:
-        """Return the counts behind that sentence."""
+        """Return the counts of that sentence."""
         pictures = plural(len(evaluation.pictures), "labelled picture")
         return f"{sum(not unit.wrong for unit in units):,} of {pictures} right."
 
     def find_errors(self, units: Sequence[ErrorUnit]) -> list[ErrorUnit]:
-        """Return the units that are errors, the surest first."""
+        """Return the erroneous units, surest first."""
         return sorted((unit for unit in units if unit.wrong), key=_rank_error)
 
     def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
@@ -320,7 +320,7 @@ class Classes:
         pictures = evaluation.pictures
         right = self.find_right(evaluation)
         top5 = sum(picture.truth in [answer.label for answer in picture.found[:TOP]] for picture in pictures)
-        counts = Counter(one.truth for one, good in zip(pictures, right, strict=True) if good)
+        counts = Counter(picture.truth for picture, good in zip(pictures, right, strict=True) if good)
         of = Counter(str(picture.truth) for picture in pictures)
         return Metrics(
             {"accuracy": estimate_share(int(right.sum()), len(right)), "top5": estimate_share(top5, len(right))},
@@ -333,7 +333,7 @@ class Classes:
         return None
 
     def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
-        """Return which labelled objects have a right box, or which pictures are answered right."""
+        """Return which objects or pictures are right, as bools."""
         return np.array(
             [picture.truth in [answer.label for answer in picture.found[:1]] for picture in evaluation.pictures], bool
         )
@@ -348,7 +348,7 @@ class Classes:
         return f"Right: {right} of {plural(pictures, 'labelled picture')}; {NAMES['top5']}: {top}"
 
     def describe_right(self, right: int, objects: int, threshold: float) -> str:
-        """Say how many objects are found; empty where there are none."""
+        """Describe the found objects; empty without any."""
         return ""
 
 
@@ -372,7 +372,7 @@ class Boxes(Classes):
         return truth.find(key) is not None
 
     def name_pictures(self, truth: GroundTruth, keys: Sequence[str]) -> list[str | None]:
-        """Return no label: boxes say nothing of a picture as a whole."""
+        """Return None for each picture: boxes label no whole picture."""
         return [None] * len(keys)
 
     def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
@@ -401,7 +401,7 @@ class Boxes(Classes):
             maps = _map_boxes(explanation)
             answers = decode(explanation.evidence, options)
         # By what a box is: the same candidate decodes to the same box at any threshold.
-        places = {(one.anchor, one.index): i for i, one in enumerate(answers)}
+        places = {(answer.anchor, answer.index): i for i, answer in enumerate(answers)}
         timings = explanation.milliseconds
         row = stored.to_row(
             EvaluatedPicture(
@@ -427,10 +427,10 @@ class Boxes(Classes):
             for index, truth in enumerate(picture.truths):
                 # Of several boxes on one object that with another class says most, but for a right one.
                 about = [match for match in matches if match.truth == index and match.type in TOLD]
-                best = min(about, key=lambda one: (TOLD.index(one.type), one.box), default=None)
-                kind, found = (best.type, best.box) if best is not None else ("missed", -1)
+                best = min(about, key=lambda match: (TOLD.index(match.type), match.box), default=None)
+                kind, box_index = (best.type, best.box) if best is not None else ("missed", -1)
                 if not truth.crowd:
-                    yield ErrorUnit(picture, "object", index, kind, found, truth)
+                    yield ErrorUnit(picture, "object", index, kind, box_index, truth)
             for match in matches:
                 if match.type != RIGHT:
                     on = picture.truths[match.truth] if match.truth >= 0 else None
@@ -449,7 +449,7 @@ class Boxes(Classes):
                 else "none of its boxes is wrong"
             )
             return f"{name} finds all {plural(len(objects), 'object')}; {wrong}"
-        label, most = max(sorted(missed.items()), key=lambda one: one[1])
+        label, most = max(sorted(missed.items()), key=lambda item: item[1])
         of_label = [unit for unit in objects if unit.about == label]
         start = f"{name} misses {most:,} of {_count(len(of_label), label)}"
         small = Counter(unit.wrong for unit in of_label if (unit.size or 0) < SMALL)
@@ -467,7 +467,7 @@ class Boxes(Classes):
         return f"{missed} at a threshold of {threshold}, and {boxes:,} boxes are wrong, on {pictures}."
 
     def find_errors(self, units: Sequence[ErrorUnit]) -> list[ErrorUnit]:
-        """Return wrong boxes, the surest first; then objects without a box, the largest first."""
+        """Return wrong boxes, surest first, then missed objects, largest first."""
         return sorted((unit for unit in units if unit.kind == "box" or unit.type == "missed"), key=_rank_error)
 
     def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
@@ -489,12 +489,12 @@ class Boxes(Classes):
         return find_threshold(evaluation.match(), evaluation.objects)
 
     def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
-        every = evaluation.matches if threshold is None else evaluation.match(threshold.score)
-        right = [{match.truth for match in matches if match.type == RIGHT} for matches in every]
+        all_matches = evaluation.matches if threshold is None else evaluation.match(threshold.score)
+        right = [{match.truth for match in matches if match.type == RIGHT} for matches in all_matches]
         return np.array(
             [
-                index in found
-                for picture, found in zip(evaluation.pictures, right, strict=True)
+                index in indices
+                for picture, indices in zip(evaluation.pictures, right, strict=True)
                 for index, truth in enumerate(picture.truths)
                 if not truth.crowd
             ],
@@ -536,7 +536,7 @@ class Areas(Classes):
     def digest(self, labels: RunLabels, key: str) -> str | None:
         if not (mask := labels.truth.find_mask(key)):
             return None
-        named = json.dumps([labels.truth.mask_labels, sorted((name, *every) for name, every in labels.named.items())])
+        named = json.dumps([labels.truth.mask_labels, sorted((name, *names) for name, names in labels.named.items())])
         return _digest(named.encode() + mask)
 
     def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
@@ -547,13 +547,13 @@ class Areas(Classes):
         classes = adapter.labels
         background = next((i for i in range(len(classes)) if adapter.is_background(i)), masks.VOID)
         indices = {label: classes.index(min(named)) for label, named in labels.named.items() if named}
-        held: dict[str, Any] = {"digest": self.digest(labels, key)}
+        result: dict[str, Any] = {"digest": self.digest(labels, key)}
         try:
             truth = masks.decode(mask, answer.shape, labels.truth.mask_labels, indices, len(classes), background)
-            held["pairs"] = masks.count_pairs(truth, answer)
+            result["pairs"] = masks.count_pairs(truth, answer)
         except ValueError as problem:
-            held["problem"] = str(problem)
-        return {self.outcome: held}
+            result["problem"] = str(problem)
+        return {self.outcome: result}
 
     def columns(self, held: Mapping[str, Any]) -> dict[str, Any]:
         if self.outcome not in held:
@@ -565,10 +565,10 @@ class Areas(Classes):
     def rows(
         self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
     ) -> Iterator[dict[str, Any]]:
-        held = outcome.get(self.outcome, {"problem": "no mask is named as this picture"})
-        pairs = held.get("pairs", ())
+        result = outcome.get(self.outcome, {"problem": "no mask is named as this picture"})
+        pairs = result.get("pairs", ())
         columns = {name: [pair[place] for pair in pairs] for place, name in enumerate(masks.PAIR)}
-        yield {"picture": key, "problem": held.get("problem"), **columns}
+        yield {"picture": key, "problem": result.get("problem"), **columns}
 
     def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
         columns = {"picture": "string", "problem": "string", **dict.fromkeys(masks.PAIR, "list<int64>")}
@@ -614,18 +614,18 @@ KINDS = {"classes": Classes(), "boxes": Boxes(), "areas": Areas(), "numbers": Nu
 
 
 def kind_of(model: ModelSpec | Adapter | str) -> Classes:
-    """Return how answers of a model, or of the task that a file names, are held against labels."""
+    """Return the evaluation kind of a model or a task."""
     return KINDS[task_of(model).truth]
 
 
 def place_boxes(boxes: Sequence[TrueBox], size: tuple[int, int]) -> tuple[TrueBox, ...]:
-    """Return boxes in pixels of a picture of this size, without those that lie outside of it."""
-    every = (box.in_pixels(size) for box in boxes)
-    return tuple(box for box in every if box.box[2] > box.box[0] and box.box[3] > box.box[1])
+    """Return boxes in pixels, without those outside of the picture."""
+    placed = (box.in_pixels(size) for box in boxes)
+    return tuple(box for box in placed if box.box[2] > box.box[0] and box.box[3] > box.box[1])
 
 
 def to_number(label: str | None) -> float | None:
-    """Return the true number that a label is; None of one that is no finite number."""
+    """Return a label as a finite number, else None."""
     try:
         number = float(label or "")
     except ValueError:
@@ -634,7 +634,7 @@ def to_number(label: str | None) -> float | None:
 
 
 def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:
-    """Return the small map of each shown box, by candidate and class; none of a model or a method that is slow."""
+    """Return each shown box's small map; empty for slow methods."""
     from sightglass.explain.explanation import explain, method_of
 
     options, evidence = explanation.options, explanation.evidence
@@ -662,7 +662,7 @@ def _count(number: int, label: str) -> str:
 
 
 def _describe_points(scores: Mapping[str, Estimate]) -> str:
-    return ", ".join(f"{NAMES[name]} {one.points} (95 % interval: {one.range})" for name, one in scores.items())
+    return ", ".join(f"{NAMES[name]} {score.points} (95 % interval: {score.range})" for name, score in scores.items())
 
 
 def _describe_share(one: Estimate) -> str:

@@ -57,7 +57,7 @@ def read(path: Path | str) -> GroundTruth:
     """
     path = Path(path).expanduser()
     if path.is_dir():
-        return _read_folder(path, [one for one in path.rglob("*") if one.is_file()])
+        return _read_folder(path, [entry for entry in path.rglob("*") if entry.is_file()])
     check_file(path, "masks", WANTED)
     if path.suffix.lower() == ".zip":
         with unpack(path, "masks", (".png", *PACKED)) as (folder, files):
@@ -73,7 +73,7 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
     problems: list[LabelProblem] = []
     total = 0
     # Those that can be used first: a picture beside its mask is no problem.
-    for file in sorted(files, key=lambda one: (one.suffix.lower() != ".png", one)):
+    for file in sorted(files, key=lambda file: (file.suffix.lower() != ".png", file)):
         key, kind = file.with_suffix("").relative_to(folder).as_posix().removesuffix("_mask"), file.suffix.lower()
         if kind == ".png":
             try:
@@ -90,24 +90,24 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
 
 
 def _read_names(files: Sequence[Path]) -> tuple[str, ...]:
-    """Return the names of the indices, where a file beside the masks has them."""
+    """Return the index names of a file beside the masks, if any."""
     for file in sorted(file for file in files if file.name in DATA):
         try:
-            if found := class_names.order(class_names.read_file(file)):
-                return tuple(found)
+            if names := class_names.order(class_names.read_file(file)):
+                return tuple(names)
         except (OSError, ValueError, RecursionError) as problem:
             raise Problem(f"{file.name} has no readable names of classes: write one on each line.") from problem
     return ()
 
 
 def _read_coco(path: Path) -> GroundTruth:
-    names, classes, every = read_coco_tables(path)
+    names, classes, rows = read_coco_tables(path)
     shapes: defaultdict[str, list[tuple[str, Any]]] = defaultdict(list)
     problems: list[LabelProblem] = []
     used: set[str] = set()
-    for place, one in enumerate(every, 1):
+    for place, row in enumerate(rows, 1):
         try:
-            name, label, shape = names[one["image_id"]], classes[one["category_id"]], one["segmentation"]
+            name, label, shape = names[row["image_id"]], classes[row["category_id"]], row["segmentation"]
         except (KeyError, TypeError):
             problems.append(LabelProblem(path.name, place, "it needs a picture, a category and a segmentation"))
             continue
@@ -125,7 +125,7 @@ def _read_coco(path: Path) -> GroundTruth:
 def decode(
     data: bytes, size: tuple[int, int], labels: Sequence[str], indices: Mapping[str, int], count: int, otherwise: int
 ) -> NDArray[np.int64]:
-    """Return the class of each pixel of a picture, int64 (H, W), `VOID` where it is not counted.
+    """Return each pixel's class, int64 (H, W), or `VOID`.
 
     `size`: (H, W) of the picture. `labels`: of a PNG's values; none: they are indices of the model's `count` classes.
     `indices`: the model's class of each label. `otherwise`: the class where no COCO shape is. Raises ValueError.
@@ -146,12 +146,12 @@ def _decode_png(data: bytes, size: tuple[int, int], indices: Sequence[int]) -> N
             values = np.asarray(opened).astype(np.int64)
     except (OSError, SyntaxError, Pillow.DecompressionBombError) as problem:
         raise ValueError("the mask is no readable PNG") from problem
-    found = np.full(size, VOID)
+    mask = np.full(size, VOID)
     known = values < len(indices)
     if (wrong := values[~known & ~np.isin(values, IGNORED)]).size:
         raise ValueError(f"the mask has the class index {wrong[0]}, and the classes go from 0 to {len(indices) - 1}")
-    found[known] = np.asarray(indices)[values[known]]
-    return found
+    mask[known] = np.asarray(indices)[values[known]]
+    return mask
 
 
 def _check_size(found: tuple[int, int], size: tuple[int, int]) -> None:
@@ -162,16 +162,16 @@ def _check_size(found: tuple[int, int], size: tuple[int, int]) -> None:
 def _draw_shapes(
     shapes: Sequence[tuple[str, Any]], size: tuple[int, int], indices: Mapping[str, int], otherwise: int
 ) -> NDArray[np.int64]:
-    found = np.full(size, otherwise)
+    mask = np.full(size, otherwise)
     drawn = np.zeros(size, bool)
     for label, shape in shapes:
         inside, index = _draw_shape(shape, size), indices.get(label, VOID)
         # Where objects of two classes overlap nothing says which is in front.
-        clash = inside & drawn & (found != index)
-        found[inside] = index
-        found[clash] = VOID
+        clash = inside & drawn & (mask != index)
+        mask[inside] = index
+        mask[clash] = VOID
         drawn |= inside
-    return found
+    return mask
 
 
 def _draw_shape(shape: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -182,10 +182,10 @@ def _draw_shape(shape: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _draw_rle(shape: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    height, width = (int(one) for one in shape["size"])
+    height, width = (int(side) for side in shape["size"])
     _check_size((height, width), size)
-    given = shape["counts"]
-    counts = np.asarray(_unpack_counts(given, height * width) if isinstance(given, str) else given, np.int64)
+    encoded = shape["counts"]
+    counts = np.asarray(_unpack_counts(encoded, height * width) if isinstance(encoded, str) else encoded, np.int64)
     if counts.ndim != 1 or (counts < 0).any() or (counts > height * width).any() or counts.sum() != height * width:
         raise ValueError("the counts of a shape are not those of its size")
     # COCO counts down the columns, and begins outside.
@@ -193,7 +193,7 @@ def _draw_rle(shape: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.boo
 
 
 def _unpack_counts(text: str, most: int) -> list[int]:
-    """Return the counts of a compressed RLE: five bits a letter, from the third on less those two before."""
+    """Decode the counts of a compressed RLE, five bits a letter."""
     counts: list[int] = []
     value = shift = 0
     for letter in text:
@@ -216,8 +216,8 @@ def _draw_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> NDArray[np
 
     height, width = size
     checked = []
-    for one in polygons:
-        points = np.asarray(one, np.float64)
+    for polygon in polygons:
+        points = np.asarray(polygon, np.float64)
         if points.ndim != 1 or len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
             raise ValueError("a polygon has three points or more, two numbers each")
         if np.abs(points).max() > FAR * max(size) or np.abs(np.diff(points.reshape(-1, 2), axis=0)).sum() > LONG:
@@ -236,7 +236,7 @@ ABOUT = b"sightglass_masks"
 
 
 def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pair]:
-    """Return how many pixels have each pair of classes; those with a negative class on either side are not counted."""
+    """Count the pixels of each pair of classes, negative ones excluded."""
     counted = (truth >= 0) & (answer >= 0)
     if not counted.any():
         return []
@@ -246,7 +246,7 @@ def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pai
 
 
 def score_picture(pairs: Sequence[Pair]) -> tuple[float, float]:
-    """Return one picture's mean IoU, over the classes that it has or is given, and its share of right pixels.
+    """Return one picture's mean IoU and pixel accuracy.
 
     >>> score_picture([(0, 0, 6), (0, 1, 2), (1, 1, 4)])
     (0.708..., 0.833...)
@@ -254,18 +254,18 @@ def score_picture(pairs: Sequence[Pair]) -> tuple[float, float]:
     total = sum(count for *_, count in pairs)
     if not total:
         return float("nan"), float("nan")
-    right, union = _count_classes([pairs], sorted({one for pair in pairs for one in pair[:2]}))
+    right, union = _count_classes([pairs], sorted({class_ for pair in pairs for class_ in pair[:2]}))
     return float((right / union).mean()), float(right.sum() / total)
 
 
 def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
-    """Return IoU and accuracy over all pictures, with intervals from redrawn sets of pictures (basic bootstrap).
+    """Return IoU and accuracy with bootstrap intervals over pictures.
 
     Its classes are those that any mask or any answer has, by their indices.
     """
     # A picture without a counted pixel says nothing, and drawn again it would widen the intervals.
     pictures = [pairs for pairs in pictures if pairs]
-    classes = sorted({one for pairs in pictures for pair in pairs for one in pair[:2]})
+    classes = sorted({class_ for pairs in pictures for pair in pairs for class_ in pair[:2]})
     right, union = _count_classes(pictures, classes)
     total = np.array([sum(count for *_, count in pairs) for pairs in pictures], np.float64)
     draws = redraw(len(pictures), seed)
@@ -291,7 +291,7 @@ def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
 def _count_classes(
     pictures: Sequence[Sequence[Pair]], classes: Sequence[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each picture's pixels of each class that are right, and those that are the class's by mask or answer."""
+    """Return each picture's right pixels and union by class."""
     places = {index: i for i, index in enumerate(classes)}
     right, union = np.zeros((2, len(pictures), len(classes)))
     for row, pairs in enumerate(pictures):

@@ -77,14 +77,14 @@ class Evaluation:
 
     @property
     def left_out(self) -> str:
-        """Which labels are not counted, `demo-s has no class for ring: not counted.`; empty where all are."""
+        """The uncounted labels, `demo-s has no class for ring: not counted.`"""
         more = f" and {len(self.unknown) - NAMED} more" if len(self.unknown) > NAMED else ""
         names = ", ".join(self.unknown[:NAMED])
         return f"{self.called} has no class for {names}{more}: not counted." if names else ""
 
     @property
     def objects(self) -> int:
-        """Labelled ones that are no crowd."""
+        """Labelled objects that are no crowd."""
         return sum(not truth.crowd for picture in self.pictures for truth in picture.truths)
 
     @cached_property
@@ -93,7 +93,7 @@ class Evaluation:
         return self.match(self.threshold)
 
     def match(self, confidence: float = 0.0) -> list[list[BoxMatch]]:
-        """Return what is right and wrong of each picture's boxes from a score on."""
+        """Return the matches of each picture's boxes above a score."""
         return [boxes.match(picture.truths, picture.found, confidence) for picture in self.pictures]
 
 
@@ -156,14 +156,14 @@ def to_row(one: EvaluatedPicture) -> dict[str, Any]:
 
 
 def write(path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
-    """Write rows (`to_row`), which come in chunks: no more than one of them is in memory."""
+    """Write chunks of rows (`to_row`), one in memory at a time."""
     write_chunks(path, chunks, COLUMNS, {_ABOUT: json.dumps(vars(about))})
 
 
 def write_chunks(
     path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], columns: Mapping[str, str], about: Mapping[bytes, str]
 ) -> None:
-    """Write chunks of rows to a Parquet file, whole or not at all."""
+    """Write chunks of rows to a Parquet file, atomically."""
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow import parquet
 
@@ -178,12 +178,12 @@ def _type(kind: str) -> Any:
     import pyarrow as pa
 
     inner = kind.removeprefix("list<").removesuffix(">")
-    one = pa.bool_() if inner == "bool" else getattr(pa, inner)()
-    return pa.list_(one) if inner != kind else one
+    inner_type = pa.bool_() if inner == "bool" else getattr(pa, inner)()
+    return pa.list_(inner_type) if inner != kind else inner_type
 
 
 def load(folder: Path) -> Evaluation:
-    """Return the evaluation of a run with labels, by its folder; raise Problem where there is none."""
+    """Load a run's evaluation by its folder. Raises Problem."""
     from pyarrow import ArrowException, parquet
 
     try:
@@ -200,7 +200,7 @@ def load(folder: Path) -> Evaluation:
 
 
 def read_facts(folder: Path) -> EvaluationFacts | None:
-    """Return what holds for all pictures of a run's evaluation; None where there is none, or it is damaged."""
+    """Return the evaluation's facts; None without valid ones."""
     from pyarrow import ArrowException, parquet
 
     with contextlib.suppress(OSError, ArrowException, ValueError, KeyError, TypeError):

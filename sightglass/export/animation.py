@@ -71,17 +71,17 @@ def sweep(
 
 
 def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = ()) -> tuple[Heatmap, ...]:
-    """Return one map per layer, in the order given, from a single pass."""
+    """Return one map per layer, in order, from a single pass."""
     heatmap = caption.check(explanation, index)
     evidence, method = explanation.evidence, METHODS[heatmap.method]
     resident, adapter = evidence.resident, evidence.resident.adapter
     if method.family not in ("gradient", "eigen"):
         raise Problem(f"{method.name} does not work layer by layer: choose GradCAM, LayerCAM or another quick method.")
     paths = tuple(layers) or _every(explanation)
-    given = adapter.prepare(
+    prepared = adapter.prepare(
         explanation.image.taken(adapter.channels, adapter.spec.id), explanation.options.preprocessing
     )
-    through = Evidence(resident, given, balance(find(resident, paths)))
+    through = Evidence(resident, prepared, balance(find(resident, paths)))
     # One of the targets as the recipe names it; none for the whole picture.
     targets = () if explanation.options.per == "picture" else (explanation.recipe.targets[index],)
     options = replace(explanation.options, layers=paths, targets=targets, scale="own")
@@ -102,7 +102,7 @@ def _every(explanation: Explanation) -> tuple[str, ...]:
 
 
 def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, many: int, colormap: str) -> Pixels:
-    """Draw the overlay above a strip with the layer's name and its position in the model."""
+    """Draw the overlay above a strip with the layer's name."""
     source = explanation.image.pixels
     scale = MAX_SIDE / max(source.shape[:2])
     # Even sides, as video codecs want them.
@@ -125,7 +125,7 @@ def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, m
 
 
 def encode_gif(frames: Sequence[Pixels], seconds: float) -> bytes:
-    """Encode frames, uint8 (H, W, 3), as a GIF, each in its own 256 colours; `seconds`: for which one is shown."""
+    """Encode frames, uint8 (H, W, 3), as a GIF; `seconds`: per frame."""
     pages = [Pillow.fromarray(frame).quantize(256, Pillow.Quantize.FASTOCTREE) for frame in frames]
     each = round(seconds * 1000)
     lasts = [each] * (len(pages) - 1) + [3 * each]

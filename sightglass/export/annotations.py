@@ -93,7 +93,7 @@ class MarkParts:
 
 
 def draw(pixels: NDArray[np.uint8], marks: Sequence[Mark]) -> NDArray[np.uint8]:
-    """Return a copy of the pixels, uint8 (H, W, 3) RGB, with the marks drawn over it."""
+    """Draw marks on a copy of pixels, uint8 (H, W, 3) RGB."""
     size = (pixels.shape[1], pixels.shape[0])
     unit, out = unit_of(size), np.ascontiguousarray(pixels).copy()
     for mark in marks:
@@ -107,12 +107,12 @@ def draw(pixels: NDArray[np.uint8], marks: Sequence[Mark]) -> NDArray[np.uint8]:
 
 
 def unit_of(size: tuple[int, int]) -> float:
-    """Return the unit of a picture of this width and height, in pixels."""
+    """Return the unit of a picture of this size, in pixels."""
     return max(size) / 500
 
 
 def wrap_lines(text: str) -> tuple[str, ...]:
-    """Wrap a text into lines of at most 28 letters; a longer word has a line of its own."""
+    """Wrap a text at 28 letters; long words stay whole."""
     lines: list[str] = []
     for word in text[:_MOST_LETTERS].split():
         if lines and len(lines[-1]) + 1 + len(word) <= _LINE:
@@ -123,7 +123,7 @@ def wrap_lines(text: str) -> tuple[str, ...]:
 
 
 def drawing_of(mark: Mark, unit: float, size: tuple[int, int]) -> MarkParts:
-    """Lay out the parts of a mark on a picture of this width and height."""
+    """Lay out a mark's parts on a picture of this size."""
     tall, gap = _TEXT * _LEADING * unit, _GAP * unit
     down = (len(wrap_lines(mark.text)) - 0.5) * tall
     first = mark.points[0]
@@ -157,7 +157,7 @@ def _wide(lines: Sequence[str], unit: float) -> float:
 
 
 def _place_text(text: str, at: Point, anchor: Anchor, unit: float, size: tuple[int, int]) -> Words | None:
-    """Place text, moved so that it does not leave the picture."""
+    """Place text inside the picture."""
     lines, letter = wrap_lines(text), _TEXT * unit
     if not lines:
         return None
@@ -189,7 +189,7 @@ def _lines(out: NDArray[np.uint8], drawing: MarkParts, colour: Colour, width: fl
 
 
 def _fixed(point: Point) -> tuple[int, int]:
-    """Convert to OpenCV's fixed point, in which integers are pixel centres."""
+    """Convert to OpenCV's fixed point, with integers at pixel centres."""
     x, y = ((value - 0.5) * 2**_SHIFT for value in point)
     return round(x), round(y)
 
@@ -197,10 +197,10 @@ def _fixed(point: Point) -> tuple[int, int]:
 def _letters(out: NDArray[np.uint8], words: Words, front: Colour, back: Colour, around: float) -> NDArray[np.uint8]:
     # Scaled to the width of the browser's letters: DejaVu is wider.
     font: Any = ImageFont.truetype(str(packing.font("DejaVuSans-Bold")), max(6.0, 0.86 * words.size))
-    made = Pillow.fromarray(out)
-    pen = ImageDraw.Draw(made)
+    canvas = Pillow.fromarray(out)
+    pen = ImageDraw.Draw(canvas)
     anchor = {"start": "lm", "middle": "mm", "end": "rm"}[words.anchor]
     for place, line in enumerate(words.lines):
         at = (words.at[0], words.at[1] + place * _LEADING * words.size)
         pen.text(at, line, font=font, fill=front, anchor=anchor, stroke_width=max(1, round(around)), stroke_fill=back)
-    return np.array(made)
+    return np.array(canvas)

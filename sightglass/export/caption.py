@@ -41,7 +41,7 @@ STATES = {
 
 
 def check(explanation: Result, index: int) -> Heatmap:
-    """Return the heatmap at `index`; raise a Problem where there is none."""
+    """Return the heatmap at `index`. Raises Problem."""
     many = len(explanation.heatmaps)
     if not many:
         raise Problem(f"There is no map of {explanation.image.name} to export: the model found nothing in it.")
@@ -51,7 +51,7 @@ def check(explanation: Result, index: int) -> Heatmap:
 
 
 def check_format(kind: str, format: str, formats: Sequence[str]) -> None:
-    """Raise a Problem for a format in which there is no such file."""
+    """Raise a Problem for an unsupported format."""
     if format not in formats:
         raise Problem(f"There is no {kind} as {format}: use one of {', '.join(formats)}.")
 
@@ -64,7 +64,7 @@ def title(explanation: Result, index: int) -> str:
 def place_labels(
     answers: Iterable[Answer], corner: tuple[float, float], scale: float, high: float, width: Callable[[str], float]
 ) -> Iterator[tuple[Mark, str, float, float]]:
-    """Yield the mark of each box with its words and where they begin on a page, none over another.
+    """Yield each box's mark, words and place, without overlaps.
 
     `corner`, `scale`: where the picture is on it; `high`, `width`: of a line of words.
     """
@@ -88,27 +88,27 @@ def number(value: float) -> str:
 
 
 def bar(heatmap: Heatmap, unit: str = "") -> tuple[tuple[str, str, str], str]:
-    """Return the labels at both ends and in the middle of the colour bar, and what they are; `unit`: of a number."""
+    """Return the colour bar's three labels and their meaning."""
     many = len(heatmap.layers)
-    own = "scaled to its own maximum"
+    scaling = "scaled to its own maximum"
     if heatmap.signed:
         lowers, raises = label_ends(heatmap.ends, unit)
-        about = "raw value" if heatmap.ends else f"mean of {many} layers, each {own}" if many > 1 else own
+        about = "raw value" if heatmap.ends else f"mean of {many} layers, each {scaling}" if many > 1 else scaling
         return (lowers, "0", raises), about
     if heatmap.ends is not None:
         low, high = heatmap.ends
         return (number(low), number((low + high) / 2), number(high)), "raw value, negative values cut off"
-    return ("0", "0.5", "1"), f"mean of {many} layers, each {own}" if many > 1 else own
+    return ("0", "0.5", "1"), f"mean of {many} layers, each {scaling}" if many > 1 else scaling
 
 
 def label_ends(ends: tuple[float, float] | None, unit: str) -> tuple[str, str]:
-    """Return what stands at the ends of a signed map's colour bar, with the raw values there: `lowers −3.1°`."""
+    """Return the ends of a signed map's colour bar: `lowers −3.1°`."""
     low, high = ("", "") if ends is None else (f" {phrases.quantity(end, unit)}" for end in ends)
     return f"lowers{low}", f"raises{high}"
 
 
 def describe_line(heatmap: Heatmap) -> str:
-    """Say what the white line on a map is, as the second half of a sentence."""
+    """Describe the white line on a map, as half a sentence."""
     return f"white line: half of the scale{', dashed around what lowers' if heatmap.signed else ''}"
 
 
@@ -151,23 +151,23 @@ def describe_versions(explanation: Result) -> str:
 
 
 def caveats(explanation: Result, index: int) -> list[str]:
-    """Return the limitations of a map, each with its level; one line in any case."""
+    """Return a map's limitations, each with its level."""
     words = {"serious": "Serious", "caution": "Caution", "note": "Note"}
-    found = [f"{words[finding.level]}: {finding.text}" for finding in diagnose(explanation, index)]
-    return found or ["No limitations found."]
+    texts = [f"{words[finding.level]}: {finding.text}" for finding in diagnose(explanation, index)]
+    return texts or ["No limitations found."]
 
 
 def inside_boxes(explanation: Result, index: int) -> str:
-    """Say where a map's evidence is, by boxes; empty for a map without boxes."""
+    """Describe a map's evidence by boxes; empty without boxes."""
     numbers = explanation.box_numbers(index)
     if numbers is None:
         return ""
-    own = own_boxes(explanation.options.per, len(explanation.own(index)))
-    which = own.replace("own ", "")
+    words = own_boxes(explanation.options.per, len(explanation.own(index)))
+    which = words.replace("own ", "")
     seal = explanation.known_checks(index)
     what = "The map" if seal is not None and seal.shows else "Evidence"
     return (
-        f"{what} by boxes: {phrases.listing(numbers.describe(own))}; {which} {'is' if which == 'its box' else 'are'} "
+        f"{what} by boxes: {phrases.listing(numbers.describe(words))}; {which} {'is' if which == 'its box' else 'are'} "
         f"{percent(numbers.area)} of the area."
     )
 
@@ -180,7 +180,7 @@ def listing(recipe: Recipe) -> str:
 
 
 def fit(width: int, height: int, longest: int) -> tuple[int, int]:
-    """Return (width, height) with the same proportions, neither above `longest` and never enlarged."""
+    """Scale (width, height) down to at most `longest` a side."""
     scale = min(1.0, longest / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -197,7 +197,7 @@ def field(heatmap: Heatmap, size: tuple[int, int]) -> Field:
 
 
 def place_field(content: NDArray[np.float32], geometry: Geometry, size: tuple[int, int], kind: Kind = "heat") -> Field:
-    """Return values (h, w) of what the model saw of a picture, placed over it scaled to `size` (width, height)."""
+    """Place values (h, w) over the picture at `size` (width, height)."""
     width, height = size
     across, down = width / geometry.original[1], height / geometry.original[0]
     x0, y0, x1, y1 = (edge * by for edge, by in zip(geometry.extent, (across, down) * 2, strict=True))

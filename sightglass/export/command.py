@@ -60,15 +60,17 @@ def replay(recipe: Recipe, file: str = "recipe.json") -> str:
 
 
 def is_own_command(text: str) -> bool:
-    """Whether `line` could have written this, for a model of the catalogue here: others in a stranger's file are not
-    shown, because they may write elsewhere, open a model's file, or do more in a shell or a terminal."""
+    """Return whether `line` could have written this command.
+
+    Others, of a stranger's file, may write elsewhere, open a model's file, or do more in a shell or a terminal.
+    """
     text = _FORMERLY.sub(f"{_PROGRAM} ", text, count=1) if _FORMERLY.match(text) else text
     try:
         words = shlex.split(text)
     except ValueError:
         return False
     picture, flags, values = words[2:3], words[3::2], words[4::2]
-    given = dict(zip(flags, values, strict=False))
+    options = dict(zip(flags, values, strict=False))
     return (
         words[:1] == [_PROGRAM]
         and words[1:2] in ([task.verb] for task in TASKS.values())
@@ -76,7 +78,7 @@ def is_own_command(text: str) -> bool:
         and not set("/\\") & set("".join(picture).removeprefix("./"))
         and len(flags) == len(values)
         and set(flags) <= _FLAGS
-        and _in_catalog(given.get("--model", ""))
+        and _in_catalog(options.get("--model", ""))
     )
 
 
@@ -89,13 +91,13 @@ def _in_catalog(model: str) -> bool:
 
 
 def _call(recipe: Recipe, model: str) -> str:
-    """Return the call in Python; `model` is what stands for the model there."""
-    given = {name: value for name, option in OFFERED.items() if (value := getattr(recipe, name)) != option.default}
+    """Return the call in Python; `model` is its model expression."""
+    options = {name: value for name, option in OFFERED.items() if (value := getattr(recipe, name)) != option.default}
     # The default part is the model's own.
-    given |= {"part": recipe.part}
+    options |= {"part": recipe.part}
     if recipe.per == "picture":
-        del given["targets"]
-    arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        del options["targets"]
+    arguments = ", ".join(f"{name}={value!r}" for name, value in options.items())
     call = f"Explainer({model})({recipe.picture_name!r}, {arguments})"
     return f"{call}  # model: your {recipe.model}" if model == "model" else call
 
@@ -115,15 +117,15 @@ def _flags(recipe: Recipe, verb: str) -> Iterator[tuple[str, str]]:
         elif option.kind is not tuple or option.separator:
             yield option.flag.split()[0], _joined(value, option.separator)
         else:
-            yield from ((option.flag.split()[0], _text(one)) for one in value)
+            yield from ((option.flag.split()[0], _text(item)) for item in value)
 
 
 def _joined(value: Any, separator: str) -> str:
-    """Return a value as its flag takes it; several with the separator between them."""
+    """Return a value in its flag's form, joined by the separator."""
     if not separator:
         return str(value)
     # A number to its last digit.
-    return separator.join(one if isinstance(one, str) else repr(one).removesuffix(".0") for one in value)
+    return separator.join(item if isinstance(item, str) else repr(item).removesuffix(".0") for item in value)
 
 
 def _targets(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -134,6 +136,6 @@ def _targets(recipe: Recipe) -> Iterator[tuple[str, str]]:
             yield "--class", str(target)
 
 
-def _text(one: int | str | tuple[Box, str]) -> str:
-    """Return a class or an example as its flag takes it, each number of a box to its last digit."""
-    return f"{_joined(one[0], ',')}={one[1]}" if isinstance(one, tuple) else str(one)
+def _text(value: int | str | tuple[Box, str]) -> str:
+    """Return a class or an example in its flag's form."""
+    return f"{_joined(value[0], ',')}={value[1]}" if isinstance(value, tuple) else str(value)

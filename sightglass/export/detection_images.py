@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def every_map(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
-    """Draw all maps over the picture, each on its own scale, the hotter one where two overlap, and all `boxes`."""
+    """Draw all maps and boxes over the picture, the hottest map foremost."""
     pixels = explanation.image.pixels
     if explanation.heatmaps:
         hottest = np.maximum.reduce([heatmap.strength for heatmap in explanation.heatmaps])
@@ -36,8 +36,8 @@ def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, box
     """Draw one map over the picture, with its `boxes`."""
     heatmap = explanation.heatmaps[index]
     pixels = _under(explanation, heatmap.content, style, heatmap.kind)
-    own = explanation.own(index) if boxes else ()
-    return _draw_boxes(explanation, pixels, own, chosen=0 if len(own) == 1 else None)
+    predictions = explanation.own(index) if boxes else ()
+    return _draw_boxes(explanation, pixels, predictions, chosen=0 if len(predictions) == 1 else None)
 
 
 def tagger(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> Callable[[bytes, int], bytes]:
@@ -48,7 +48,7 @@ def tagger(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = Tr
 
 
 def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, JPEG) of the picture, of its boxes, of all maps together, and of each map.
+    """Yield (name, JPEG) of picture, boxes, all maps, and each map.
 
     All but the first carry the recipe; the two with all boxes carry that of the first map. `boxes` False: no box is
     drawn over a map, and only the file that is about the boxes, `*_detection.jpg`, has them.
@@ -57,10 +57,10 @@ def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = Tru
             Path(name).write_bytes(data)
     """
     stem = file_stem(explanation.image.name.rsplit(".", 1)[0])
-    tagged, found = tagger(explanation, style, boxes=boxes), tagger(explanation, style)
+    tagged, tag_boxed = tagger(explanation, style, boxes=boxes), tagger(explanation, style)
     yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
     boxed = _draw_boxes(explanation, explanation.image.pixels, explanation.predictions)
-    yield f"{stem}_detection.jpg", found(to_jpeg(boxed), 0)
+    yield f"{stem}_detection.jpg", tag_boxed(to_jpeg(boxed), 0)
     yield f"{stem}_gradcam.jpg", tagged(to_jpeg(every_map(explanation, style, boxes=boxes)), 0)
     for i, heatmap in enumerate(explanation.heatmaps):
         name = f"{stem}_{i + 1:02}_{file_stem(heatmap.target.label)}.jpg"
@@ -73,7 +73,7 @@ def _under(explanation: Result, values: NDArray[np.float32], style: Style, kind:
 
 
 def _draw_boxes(
-    explanation: Result, pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None
+    explanation: Result, pixels: NDArray[np.uint8], predictions: Sequence[Prediction], chosen: int | None = None
 ) -> NDArray[np.uint8]:
-    answers = explanation.task.answers(explanation, found)
+    answers = explanation.task.answers(explanation, predictions)
     return draw_marks(pixels, [(answer.marks, plain_text(answer.line)) for answer in answers], chosen=chosen)

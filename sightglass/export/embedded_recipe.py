@@ -93,12 +93,12 @@ def view_of(explanation: Result, index: int, **settings: bool | float | str) -> 
 
 
 def line(recipe: Recipe, view: Look | None = None) -> str:
-    """Return the JSON that is embedded, on one line in ASCII."""
+    """Return the JSON to embed, on one line in ASCII."""
     return json.dumps(Contents(recipe=recipe, view=view or Look()).model_dump(mode="json"), separators=(",", ":"))
 
 
 def write(data: bytes, recipe: Recipe, view: Look | None = None, *, picture: bytes = b"") -> bytes:
-    """Return the bytes of a PNG or JPG with the recipe embedded, its pixels unchanged.
+    """Return a PNG's or JPG's bytes with the recipe, pixels unchanged.
 
     `picture`: the file of the original picture from `encode`. A recipe too long for EXIF (64 kB) is left out of a JPG.
     Raises ImageProblem for another kind of file.
@@ -131,13 +131,13 @@ def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[byt
 
 
 def read(data: bytes) -> Recipe | None:
-    """Return the recipe embedded in a file; None where there is no valid one."""
-    found = contents(data)
-    return found.recipe if found is not None else None
+    """Return a file's embedded recipe, or None."""
+    embedded = contents(data)
+    return embedded.recipe if embedded is not None else None
 
 
 def contents(data: bytes) -> Contents | None:
-    """Return everything embedded in a file, or that a recipe.json says; None where there is nothing valid.
+    """Return the contents of a file or recipe.json, or None.
 
     Never raises.
     """
@@ -150,8 +150,8 @@ def contents(data: bytes) -> Contents | None:
         elif data.startswith(b"\xff\xd8\xff"):
             line, picture = _of_jpeg(data)
         elif data.startswith(b"%PDF-"):
-            if found := [*_PDF.finditer(data)]:
-                line = bytes.fromhex(found[-1][1].decode())
+            if matches := [*_PDF.finditer(data)]:
+                line = bytes.fromhex(matches[-1][1].decode())
         elif (svg := _SVG.search(data)) is not None:
             line = html.unescape(svg[1].decode("utf-8")).encode()
         if not 0 < len(line) <= MAX_TEXT:
@@ -162,7 +162,7 @@ def contents(data: bytes) -> Contents | None:
 
 
 def _of_json(data: bytes) -> Contents | None:
-    """Return what a recipe.json says, or a summary that contains a recipe."""
+    """Return the contents of a recipe.json or summary."""
     if len(data) > MAX_TEXT:
         return None
     document = json.loads(data)
@@ -171,7 +171,7 @@ def _of_json(data: bytes) -> Contents | None:
 
 
 def encode(image: Image) -> bytes:
-    """Return a file of exactly these pixels to embed: the original JPEG, else a lossless one; empty if too large."""
+    """Return these pixels as a file to embed; empty if too large."""
     if image.jpeg:
         return image.jpeg if len(image.jpeg) <= MAX_PICTURE else b""
     if image.width * image.height > MAX_LOSSLESS:
@@ -183,7 +183,7 @@ def encode(image: Image) -> bytes:
 
 
 def original(found: Contents) -> Image | None:
-    """Return the embedded picture; None where there is none, or not the one of the recipe."""
+    """Return the recipe's embedded picture, or None."""
     if not found.picture:
         return None
     try:
@@ -215,7 +215,7 @@ def _of_png(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _international(body: bytes) -> bytes:
-    """Return the text of an iTXt chunk after its keyword; other programs may deflate it when they save the file."""
+    """Return an iTXt chunk's text, inflated if needed."""
     deflated, rest = body[:1] == b"\1", body[2:].split(b"\0", 2)[-1]
     if not deflated:
         return rest
@@ -226,7 +226,7 @@ def _international(body: bytes) -> bytes:
 
 
 def _exif(line: bytes) -> bytes:
-    """Return an APP1 segment with the line as the comment; empty where it is too long for one."""
+    """Return an APP1 segment with the line; empty if too long."""
     exif = Pillow.Exif()
     exif[ExifTags.IFD.Exif] = {ExifTags.Base.UserComment: b"ASCII\0\0\0" + line}
     body = exif.tobytes()
@@ -274,18 +274,18 @@ def _comment(body: bytes) -> bytes:
 
 
 def list_checks(explanation: Result) -> list[Checks | None]:
-    """Return the seal of each map; None for a map that nobody sealed: none is made here."""
+    """Return each map's existing checks, or None."""
     return [explanation.known_checks(index) for index in range(len(explanation.heatmaps))]
 
 
 def add_checks(recipe: Recipe, seals: Sequence[Checks | None]) -> Recipe:
-    """Return a recipe that says what came out for the maps that were sealed; `seals`: one for each of its maps."""
-    found = tuple(SavedChecks.of(index, seal) for index, seal in enumerate(seals) if seal is not None)
-    return recipe.model_copy(update={"seals": found}) if found else recipe
+    """Return a recipe with its maps' checks; `seals`: one a map."""
+    saved = tuple(SavedChecks.of(index, seal) for index, seal in enumerate(seals) if seal is not None)
+    return recipe.model_copy(update={"seals": saved}) if saved else recipe
 
 
 def checked_recipe(explanation: Result) -> Recipe:
-    """Return the recipe of an explanation as files have it, with its seals.
+    """Return an explanation's recipe with its checks.
 
     `Result.recipe` itself has none: it stands for an explanation where two are compared.
     """

@@ -65,7 +65,7 @@ def figure(
     alpha: float = FILE_STYLE.alpha,
     look: Mapping[str, bool | float | str] | None = None,
 ) -> bytes:
-    """Return picture, heatmap and overlay as one figure; a PNG or JPG has the recipe in its metadata.
+    """Return picture, heatmap and overlay as a figure with the recipe.
 
     `alpha`, 0..1: opacity of the map in the overlay, the same everywhere. `look`: settings of the viewer instead, by
     name: its colormap, its opacity, even or not, and whether it shows boxes; the file opens again with all of them. PNG
@@ -91,8 +91,8 @@ def figure(
     with LOCK, warnings.catch_warnings():
         # A letter that the font does not have is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        shown = [caption.reduce(pixels, MAX_SIDE) for pixels in pictures]
-        draw = partial(_draw_page, explanation, index, shown, colormap, named=bool(settings.get("boxes", True)))
+        reduced = [caption.reduce(pixels, MAX_SIDE) for pixels in pictures]
+        draw = partial(_draw_page, explanation, index, reduced, colormap, named=bool(settings.get("boxes", True)))
         data = save(draw, caption.caption(explanation, index), format, _ENCODING.get(format))
     if format in ("svg", "pdf"):
         return data
@@ -102,7 +102,7 @@ def figure(
 
 
 def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | None = None) -> bytes:
-    """Return a figure as a file that has no time in it; `encoding`: of its pixels, for Pillow."""
+    """Return a figure as a file without timestamps."""
     import matplotlib
 
     out = BytesIO()
@@ -118,7 +118,7 @@ def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | N
 
 
 def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap: str, *, named: bool) -> Figure:
-    """Lay out the page in inches, from the top down; `named`: with boxes."""
+    """Lay out the page in inches, top down; `named`: with boxes."""
     from matplotlib.figure import Figure
 
     ratio = explanation.image.width / explanation.image.height
@@ -130,14 +130,14 @@ def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap
     page = max(room, 6.6) + 2 * _MARGIN
     lines = textwrap.wrap(caption.caption(explanation, index), int((page - 2 * _MARGIN) * 19.5))
     tall = _MARGIN + down * (_HEAD + high) + _BAR + len(lines) * _LINE + _MARGIN
-    made = Figure(figsize=(page, tall))
+    sheet = Figure(figsize=(page, tall))
 
     def axes(left: float, top: float, width: float, height: float) -> Axes:
-        return made.add_axes((left / page, 1 - (top + height) / tall, width / page, height / tall))
+        return sheet.add_axes((left / page, 1 - (top + height) / tall, width / page, height / tall))
 
     heatmap, first = explanation.heatmaps[index], (page - room) / 2
-    own = explanation.own(index)
-    boxes: list[Sequence[Prediction]] = [explanation.every or own, (), own] if named else [(), (), ()]
+    explained = explanation.own(index)
+    boxes: list[Sequence[Prediction]] = [explanation.every or explained, (), explained] if named else [(), (), ()]
     answers = [explanation.task.answers(explanation, predictions) for predictions in boxes]
     heads = [
         explanation.image.name,
@@ -155,19 +155,19 @@ def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap
         panel.set(xlim=(0, size[0]), ylim=(size[1], 0), xticks=[], yticks=[])
         panel.spines[:].set(linewidth=0.5, color="#8a8a8a")
         panel.set_title(_cut(head, wide), fontsize=_TEXT, loc="left", pad=4)
-        _boxes(panel, listed, size[0] / wide, chosen=bool(own) and i == 2)
+        _boxes(panel, listed, size[0] / wide, chosen=bool(explained) and i == 2)
     top = _MARGIN + down * (_HEAD + high) + 0.12
     start = first + (0 if stacked else wide + _GAP)
     _colour_bar(axes(start, top, room - (start - first), 0.12), explanation, index, colormap)
     if not stacked:
-        _answers(made, explanation, first / page, 1 - top / tall, wide)
+        _answers(sheet, explanation, first / page, 1 - top / tall, wide)
     words, foot = "\n".join(lines), 1 - (top + _BAR - 0.1) / tall
-    made.text(_MARGIN / page, foot, words, fontsize=_SMALL, va="top", linespacing=1.25)
-    return made
+    sheet.text(_MARGIN / page, foot, words, fontsize=_SMALL, va="top", linespacing=1.25)
+    return sheet
 
 
 def _boxes(panel: Axes, answers: Sequence[Answer], inch: float, *, chosen: bool) -> None:
-    """Draw outlines and names, none over another; `inch`: pixels of the picture per inch."""
+    """Draw outlines and names, without overlaps."""
     from matplotlib.patches import Polygon
 
     colour, ground = ("#141414", "white") if chosen else ("white", "#141414")
@@ -196,15 +196,15 @@ def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> No
     bar.spines[:].set(linewidth=0.5, color="#8a8a8a")
 
 
-def _answers(made: Figure, explanation: Result, left: float, top: float, wide: float) -> None:
+def _answers(sheet: Figure, explanation: Result, left: float, top: float, wide: float) -> None:
     best = explanation.task.answers(explanation, explanation.predictions[:3])
     more = len(explanation.predictions) - len(best)
     rest = f", and {more} more" if more and explanation.task.has_boxes else ""
     lines = [_cut(answer.line, wide, rest if answer is best[-1] else "") for answer in best]
     text = "\n".join(lines) or "nothing found"
-    made.text(left, top, text, fontsize=_SMALL, va="top", linespacing=1.25)
+    sheet.text(left, top, text, fontsize=_SMALL, va="top", linespacing=1.25)
 
 
 def _cut(text: str, inches: float, after: str = "") -> str:
-    """Shorten a text with an ellipsis to fit this width, together with what comes `after` it."""
+    """Shorten a text with an ellipsis to a width, with `after`."""
     return shorten(text, int(inches * 13.5) - len(after), len) + after

@@ -26,8 +26,7 @@ _PAGES = Environment(
 
 
 def fill(template: str, style: str | Sequence[str], script: str | Sequence[str] = (), **values: Any) -> str:
-    """Return the page of a template; it gets `policy`, `style`, `script` (files, joined with what they import) and the
-    values.
+    """Return a template's page with its `policy`, `style`, `script` and values.
 
     All names are paths inside the package, such as `batch/report.html`.
     """

@@ -55,7 +55,7 @@ MAX_LABEL = 60
 
 
 def save(explanation: Result, folder: Path) -> None:
-    """Write the folder of one picture, with its summary: all files, or none where one cannot be made or written."""
+    """Write one picture's folder with its summary, all or nothing."""
     style = FILE_STYLE
     files = [*with_summary(of_picture(explanation, style, bare=True), summary(explanation, style))]
     written: list[Path] = []
@@ -76,7 +76,7 @@ def save(explanation: Result, folder: Path) -> None:
 
 
 def write(folder: Path, files: Iterable[File]) -> list[str]:
-    """Write files (a name that may contain folders, and bytes) into a folder, each whole or not at all.
+    """Write files (name, bytes) into a folder, each atomically.
 
     Existing files are replaced. A new summary also deletes the files that the previous one listed: a folder holds one
     explanation. Returns the names; raises OSError.
@@ -97,7 +97,7 @@ def write(folder: Path, files: Iterable[File]) -> list[str]:
 
 
 def _list(folder: Path) -> list[str]:
-    """Return the files that a folder's summary lists."""
+    """Return the files of a folder's summary."""
     try:
         named = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
         return [name for name in named if OURS.fullmatch(name)]
@@ -113,26 +113,26 @@ def places(names: Sequence[str], out: Path | None) -> list[Path]:
     if out is not None and len(names) == 1:
         return [out]
     taken: set[str] = set()
-    found = []
+    folders = []
     for name in names:
         base = label_stem(name.rsplit(".", 1)[0])
-        free = next(given for given in (base, *(f"{base}_{i}" for i in range(2, len(names) + 2))) if given not in taken)
+        free = next(name for name in (base, *(f"{base}_{i}" for i in range(2, len(names) + 2))) if name not in taken)
         taken.add(free)
-        found.append((out or Path("explained")) / free)
-    return found
+        folders.append((out or Path("explained")) / free)
+    return folders
 
 
 def check(folder: Path) -> None:
-    """Raise ModelProblem if a folder cannot be written to, before minutes of work; it need not exist yet."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise ModelProblem(f"{there} is a file: name a folder to write to.")
-    if not os.access(there, os.W_OK):
-        raise ModelProblem(f"{there} is not writable: name another folder.")
+    """Raise ModelProblem if a folder cannot be written to."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ModelProblem(f"{existing} is a file: name a folder to write to.")
+    if not os.access(existing, os.W_OK):
+        raise ModelProblem(f"{existing} is not writable: name another folder.")
 
 
 def label_stem(label: str) -> str:
-    """Return a label as part of a file name: `Egyptian cat` is `Egyptian_cat`."""
+    """Return a label as a file name: `Egyptian cat` is `Egyptian_cat`."""
     return file_stem(label, separator="_", keep="-", max_length=MAX_LABEL)
 
 
@@ -156,7 +156,7 @@ def stem(explanation: Result, index: int) -> str:
 
 
 def with_summary(files: Iterable[File], values: Json) -> Iterator[File]:
-    """Yield the files and then their summary: if it is there, all others are."""
+    """Yield the files, then their summary."""
     names = []
     for name, data in files:
         names.append(name)
@@ -165,7 +165,7 @@ def with_summary(files: Iterable[File], values: Json) -> Iterator[File]:
 
 
 def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bool = False) -> Iterator[File]:
-    """Yield the files of one picture: the best map as a figure, each class's overlay, all of them on a sheet.
+    """Yield one picture's files: the figure, overlays, and a sheet.
 
     `npy`: also each map at the picture's size, float32 (H, W) in 0..1, a signed one in -1..1. `bare`: also each map
     without the picture.
@@ -177,8 +177,8 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
         yield f"{name}.png", tagged(to_png(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha)), i)
         if bare:
-            shown = explanation.heatmaps[i]
-            heatmap = render.heatmap_only(shown.values, style.colormap, kind=shown.kind)
+            item = explanation.heatmaps[i]
+            heatmap = render.heatmap_only(item.values, style.colormap, kind=item.kind)
             view = embedded_recipe.view_of(explanation, i)
             yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), checked_recipe(explanation), view)
         if npy:
@@ -189,17 +189,17 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
 
 
 def of_segmentation(explanation: Result) -> Iterator[File]:
-    """Yield the segmentation drawn over the picture, and the class of each pixel as its index, 255 where none is."""
+    """Yield the segmentation as an overlay and as class indices."""
     classes, labels = explanation.segmentation, explanation.evidence.resident.adapter.labels
     if classes is None:
         return
-    plain = [one.index for one in explanation.predictions if is_background(explanation, one.index)]
+    plain = [prediction.index for prediction in explanation.predictions if is_background(explanation, prediction.index)]
     yield "segmentation.png", to_png(draw_segments(explanation.image.pixels, classes, labels, plain=plain))
     yield "classes.png", classes_png(classes)
 
 
 def classes_png(classes: NDArray[np.int64]) -> bytes:
-    """Encode the class of each pixel, (H, W), as a grey PNG of its index; 255 where there is none."""
+    """Encode classes (H, W) as a grey PNG; 255 for none."""
     return to_png(np.where(classes < 0, 255, classes).clip(0, 255).astype(np.uint8))
 
 
@@ -221,7 +221,7 @@ def of_boxes(explanation: Result, style: Style, *, everything: bool, boxes: bool
 
 
 def thumbnail(explanation: Result, style: Style) -> tuple[NDArray[np.uint8], str]:
-    """Return a small picture under its best map with a caption: a cell of a sheet."""
+    """Return a captioned thumbnail of the best map, for a sheet."""
     image = explanation.image
     drawn = explanation.overlay(0, colormap=style.colormap, alpha=style.alpha) if explanation.heatmaps else image.pixels
     return Image(drawn).thumbnail(CELL), plain_text(f"{image.name}: {explanation.task.answer(explanation)}")
@@ -233,7 +233,7 @@ def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
 
 
 def _numbers(explanation: Result) -> Iterator[File]:
-    """Yield the maps and their statistics as numbers, the proofs of maps that were proved, and the recipe.
+    """Yield maps, statistics, proofs and the recipe as files.
 
     Of several proofs the others than the first have their maps' names.
     """
@@ -257,19 +257,19 @@ def named_arrays(
 ) -> dict[str, NDArray[np.float32]]:
     """Return each map (label, map at the model's input, layers, raw maps) as `top1_cat`, float32 (h, w) in 0..1, and as
     `top1_cat_raw_<layer>`, signed, on the layer's grid."""
-    found = {}
+    by_name = {}
     for i, (label, at_input, layers, raws) in enumerate(maps, 1):
         name = f"top{i}_{label_stem(label)}"
-        found[name] = at_input
+        by_name[name] = at_input
         names = layers if len(layers) == len(raws) else map(str, range(len(raws)))
-        found |= {f"{name}_raw_{layer}": raw for layer, raw in zip(names, raws, strict=True)}
-    return found
+        by_name |= {f"{name}_raw_{layer}": raw for layer, raw in zip(names, raws, strict=True)}
+    return by_name
 
 
 def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     """Yield a sheet with the first map by each quick method."""
     names = [method.id for method in list_methods(explanation.evidence.resident) if method.quick]
-    panels = [one.overlay(0, colormap=style.colormap, alpha=style.alpha) for one in explanation.with_methods(*names)]
+    panels = [item.overlay(0, colormap=style.colormap, alpha=style.alpha) for item in explanation.with_methods(*names)]
     captions = [METHODS[name].name_for(explanation.model.task) for name in names]
     sheet = contact_sheet.grid(
         [explanation.image.pixels, *panels],
@@ -287,7 +287,7 @@ def _sheet(explanation: Result, style: Style) -> NDArray[np.uint8]:
 
 
 def _name_map(explanation: Result, index: int) -> str:
-    """Return the label of a map and its score, where it has one."""
+    """Return a map's label and score."""
     label, score = explanation.heatmaps[index].target.label, explanation.task.shown_score(explanation, index)
     return plain_text(label if score is None else f"{label} {describe_score(score, explanation.model, label)}")
 
@@ -310,8 +310,7 @@ def class_analysis(explanation: Explanation, index: int) -> Json:
 
 
 def of_comparison(compared: Comparison, style: Style, more: Json | None = None) -> Iterator[File]:
-    """Yield the models' maps, each as a file and all on a sheet, their proofs, and comparison.json, which includes
-    `more`."""
+    """Yield the models' maps, sheet, proofs and comparison.json with `more`."""
     panels, captions = [], []
     for i, explanation in enumerate(compared.explanations):
         if explanation.heatmaps:
@@ -332,7 +331,7 @@ def of_comparison(compared: Comparison, style: Style, more: Json | None = None) 
 
 
 def of_first(explanation: Explanation) -> tuple[str, str]:
-    """Return the label of the first map's target and its score; without a map the model's answer."""
+    """Return the first map's label and score, else the answer."""
     if not explanation.heatmaps:
         return explanation.task.answer(explanation), ""
     target = explanation.heatmaps[0].target
@@ -344,5 +343,5 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
 
 
 def comparison(compared: Comparison) -> Json:
-    """Return the answers of several models on one picture and their agreement, as `results.ComparisonResult`."""
+    """Return several models' answers and agreement, as `results.ComparisonResult`."""
     return results.to_dict(results.ComparisonResult, results.comparison_fields(compared))

@@ -567,8 +567,8 @@ def map_fields(explanation: Result, index: int) -> Json:
     """Return the fields of `MapResult`."""
     heatmap = explanation.heatmaps[index]
     names = ("method", "layers", "state", "scale", "ends", "signed", "raising", "seen")
-    own = {"label": heatmap.target.label, "raw": heatmap.raw_range, "outside": explanation.outside(index)}
-    return own | {name: getattr(heatmap, name) for name in names}
+    fields = {"label": heatmap.target.label, "raw": heatmap.raw_range, "outside": explanation.outside(index)}
+    return fields | {name: getattr(heatmap, name) for name in names}
 
 
 def model_fields(explanation: Result) -> Json:
@@ -604,7 +604,7 @@ def explained_fields(explanation: Result, style: Style = FILE_STYLE) -> Json:
 
 
 def class_fields(explanation: Explanation, index: int) -> Json:
-    """Return the fields of `ClassResult`; a fast method does not run the model again for the best class's map."""
+    """Return the fields of `ClassResult`."""
     heatmap = explanation.heatmaps[index]
     target, scores = heatmap.target, explanation.task.class_scores(explanation)
     assert target.index is not None  # the target is a class
@@ -640,7 +640,7 @@ def class_fields(explanation: Explanation, index: int) -> Json:
 
 
 def comparison_fields(compared: Comparison) -> Json:
-    """Return the fields of `ComparisonResult`; each of its `models` as the fields of `ComparedModel`."""
+    """Return the fields of `ComparisonResult`, with `ComparedModel` fields."""
     count = range(len(compared.names))
     return {
         "picture": compared.explanations[0].image.name,

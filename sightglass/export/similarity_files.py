@@ -55,7 +55,7 @@ def draw_pair(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.ui
 
 
 def outline(side: ComparedImage) -> NDArray[np.uint8]:
-    """Surround what makes the two similar with red lines, what makes them differ with dotted blue ones.
+    """Surround similar regions with red lines, different ones with blue dots.
 
     The picture keeps its colours. Returns uint8 (H, W, 3), at least `OUTLINED` pixels high, as the lines need room.
     """
@@ -64,15 +64,15 @@ def outline(side: ComparedImage) -> NDArray[np.uint8]:
     (height, width), (x0, y0, x1, y1) = out.shape[:2], (edge * times for edge in side.geometry.extent)
     line, (rows, columns) = max(2, line_width(out.shape)), side.signed.shape
     for sign, colour in ((1, color_tables.FIRST_RGB), (-1, color_tables.SECOND_RGB)):
-        found = contours.segments(sign * side.signed, LEVEL)
-        found[:, ::2] = x0 + found[:, ::2] / columns * (x1 - x0)
-        found[:, 1::2] = y0 + found[:, 1::2] / rows * (y1 - y0)
+        segments = contours.segments(sign * side.signed, LEVEL)
+        segments[:, ::2] = x0 + segments[:, ::2] / columns * (x1 - x0)
+        segments[:, 1::2] = y0 + segments[:, 1::2] / rows * (y1 - y0)
         if sign < 0:
             # A dot in each square of the line, whose pieces come in no order.
-            _, first = np.unique(np.floor(found[:, :2] / (6 * line)), axis=0, return_index=True)
-            found = found[np.sort(first)][:, [0, 1, 0, 1]]
+            _, first = np.unique(np.floor(segments[:, :2] / (6 * line)), axis=0, return_index=True)
+            segments = segments[np.sort(first)][:, [0, 1, 0, 1]]
         halo, ink = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
-        contours.cover([halo, ink], found, [2.2 * line, (1 if sign > 0 else 1.5) * line])
+        contours.cover([halo, ink], segments, [2.2 * line, (1 if sign > 0 else 1.5) * line])
         for plane, tone in ((halo, (255, 255, 255)), (ink, colour)):
             share = plane[..., None] / 255
             out += share * (np.array(tone, np.float32) - out)
@@ -80,7 +80,7 @@ def outline(side: ComparedImage) -> NDArray[np.uint8]:
 
 
 def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen = "light") -> NDArray[np.uint8]:
-    """Draw the signed map over its picture, uint8 (H, W, 3): red makes the two similar, blue makes them differ.
+    """Draw the signed map, uint8 (H, W, 3): red similar, blue different.
 
     A picture without a map stays as it is.
     """
@@ -93,7 +93,7 @@ def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen =
 
 
 def of_similarity(found: Similarity, context: Context | None, attended: Panels | None = None) -> Iterator[File]:
-    """Yield similarity.jpg with both maps, pairs.jpg with the best matches, maps.npz, and similarity.json.
+    """Yield similarity.jpg, pairs.jpg, maps.npz and similarity.json.
 
     `attended`: both pictures under the model's attention, to be shown instead of the maps of the similarity.
     """
@@ -115,9 +115,9 @@ def of_similarity(found: Similarity, context: Context | None, attended: Panels |
 
 
 def of_methods(every: Sequence[Similarity]) -> File:
-    """Return both pictures with their maps by each method, a row each: `methods.jpg`."""
-    panels = [panel for found in every for panel in draw_pair(found)]
-    captions = [f"{side.image.name}, {METHODS[found.method].name}" for found in every for side in found.sides]
+    """Return both pictures' maps, a row per method: `methods.jpg`."""
+    panels = [panel for result in every for panel in draw_pair(result)]
+    captions = [f"{side.image.name}, {METHODS[result.method].name}" for result in every for side in result.sides]
     return "methods.jpg", _draw_sheet(panels, captions, _title(every[0]))
 
 
@@ -135,10 +135,10 @@ def of_query(number: int, name: str, pairs: Sequence[DrawnPair], right: Sequence
     The query's map is that of its best match. `right`: whether each match shows the query's person, where that is
     known.
     """
-    drawn = [attended or draw_pair(found) for found, attended in pairs]
-    marks = ["right " if one else "wrong " for one in right] or [""] * len(pairs)
-    scores = [f"{i}. {mark}{found.score:.2f}" for i, (mark, (found, _)) in enumerate(zip(marks, pairs, strict=True), 1)]
-    bare = [str(i) for i, (found, attended) in enumerate(pairs, 1) if not attended and found.state != "ok"]
+    drawn = [attended or draw_pair(pair) for pair, attended in pairs]
+    marks = ["right " if correct else "wrong " for correct in right] or [""] * len(pairs)
+    scores = [f"{i}. {mark}{pair.score:.2f}" for i, (mark, (pair, _)) in enumerate(zip(marks, pairs, strict=True), 1)]
+    bare = [str(i) for i, (pair, attended) in enumerate(pairs, 1) if not attended and pair.state != "ok"]
     title = f"{name}. {ATTENDED if pairs[0][1] else COLOURS}{f'. Without a map: {listing(bare)}' if bare else ''}"
     panels = [drawn[0][0], *(panel for _, panel in drawn)]
     sheet = _draw_sheet(panels, ["query", *scores], title, columns=min(len(panels), COLUMNS))
@@ -159,7 +159,7 @@ def fields(found: Similarity, context: Context | None) -> Json:
 
 
 def headline(found: Similarity, context: Context | None) -> str:
-    """Return the names, the score and its meaning: `bus.jpg and part.jpg: 0.78, clearly related.`"""
+    """Return the headline: `bus.jpg and part.jpg: 0.78, clearly related.`"""
     verdict = f", {context.verdict(found.score)}" if context is not None else ""
     return f"{found.query.image.name} and {found.gallery.image.name}: {found.score:.2f}{verdict}."
 
@@ -218,14 +218,14 @@ def _query_row(query: QueryResult) -> Json:
 
 
 def rectangle(grid: CellEdges, cell: tuple[int, int], image: Image) -> tuple[float, float, float, float]:
-    """Return a cell (row, column) as xyxy in original pixels, clipped to the picture."""
+    """Return a cell (row, column) as xyxy in original pixels."""
     (x0, x1), (y0, y1) = (edges[at : at + 2] for edges, at in zip((grid.across, grid.down), cell[::-1], strict=True))
     return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)
 
 
-def _title(found: Similarity, attended: Panels | None = None) -> str:
-    words = ATTENDED if attended else COLOURS if found.state == "ok" else places(found)[0]
-    return f"Similarity {found.score:.2f}. {words}"
+def _title(similarity: Similarity, attended: Panels | None = None) -> str:
+    words = ATTENDED if attended else COLOURS if similarity.state == "ok" else places(similarity)[0]
+    return f"Similarity {similarity.score:.2f}. {words}"
 
 
 def _draw_sheet(panels: Panels, captions: list[str], title: str, columns: int = 2) -> bytes:
@@ -233,11 +233,11 @@ def _draw_sheet(panels: Panels, captions: list[str], title: str, columns: int = 
     return to_jpeg(contact_sheet.grid(panels, captions, columns, height=480, title=plain_text(title), names=True))
 
 
-def _arrays(found: Similarity) -> dict[str, NDArray[np.float32]]:
+def _arrays(similarity: Similarity) -> dict[str, NDArray[np.float32]]:
     """Return each picture's signed map, float32 (h, w) at the model's input size, its raw maps by layer, its embedding,
     and the scores of all pairs of cells."""
-    arrays = {"cells": found.matches.scores}
-    for name, side in zip(("query", "gallery"), found.sides, strict=True):
+    arrays = {"cells": similarity.matches.scores}
+    for name, side in zip(("query", "gallery"), similarity.sides, strict=True):
         arrays |= {name: side.padded, f"{name}_vector": side.vector}
-        arrays |= {f"{name}_raw_{layer}": raw for layer, raw in zip(found.layers, side.raw, strict=True)}
+        arrays |= {f"{name}_raw_{layer}": raw for layer, raw in zip(similarity.layers, side.raw, strict=True)}
     return arrays

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def rows(explanation: Result) -> list[Json]:
-    """Return one flat row per heatmap: the prediction, the target, every statistic, the map's relation to its boxes.
+    """Return one flat row per heatmap.
 
     Values are str, int, float, bool or None; places are in original pixels, shares 0..1
     (`sightglass.explain.maps.statistics.MEANING`). `regions` is JSON. `box_...` is None for a map without a box.
@@ -33,7 +33,7 @@ def rows(explanation: Result) -> list[Json]:
 
 
 def of_picture(explanation: Result) -> Json:
-    """Return the columns that all maps of a picture share."""
+    """Return the columns shared by a picture's maps."""
     best = explanation.predictions[0] if explanation.predictions else None
     return {
         "picture": explanation.image.name,
@@ -48,7 +48,7 @@ def of_picture(explanation: Result) -> Json:
 
 
 def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str:
-    """Return rows as CSV (RFC 4180) with the columns of the first row as header; empty without rows."""
+    """Return rows as CSV (RFC 4180); empty without rows."""
     out, all_rows = StringIO(), iter(table)
     if (first := next(all_rows, None)) is not None:
         packing.write(out, list(first), chain((first,), all_rows))
@@ -58,7 +58,7 @@ def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str
 def _of_map(explanation: Result, index: int) -> Json:
     heatmap = explanation.heatmaps[index]
     boxes, raw = explanation.box_numbers(index), heatmap.raw_range
-    found = {
+    columns = {
         "map": index,
         "label": heatmap.target.label,
         "class": heatmap.target.index,
@@ -73,7 +73,7 @@ def _of_map(explanation: Result, index: int) -> Json:
         **({"raising": heatmap.raising} if heatmap.signed else {}),
     }
     numbers = asdict(boxes) if boxes is not None else {field.name: None for field in fields(BoxNumbers)}
-    return found | _flat(explanation.statistics[index]) | {f"box_{key}": value for key, value in numbers.items()}
+    return columns | _flat(explanation.statistics[index]) | {f"box_{key}": value for key, value in numbers.items()}
 
 
 def _flat(statistics: Statistics) -> Json:
@@ -93,6 +93,6 @@ def _flat(statistics: Statistics) -> Json:
 
 
 def list_numbers(statistics: Statistics) -> list[tuple[str, str, str]]:
-    """Return (name, value, meaning) of every number of a map, without histogram and regions."""
+    """Return (name, value, meaning) of a map's numbers."""
     numbers = {name: value for name, value in asdict(statistics).items() if name not in ("histogram", "regions")}
     return [(NAMES[name], format_value(name, value), MEANING[name]) for name, value in numbers.items()]

@@ -76,5 +76,5 @@ def map_view(explanation: Result, index: int) -> View:
 
 def _proof(proof: Proof) -> Section:
     head, *rows = proof_files.number_rows(proof)
-    said = (proof.sentence, *lines(proof), proof_files.describe_settings(proof), proof_files.ABOUT)
-    return Section("Is this map true?", said, proof, head, tuple(rows))
+    sentences = (proof.sentence, *lines(proof), proof_files.describe_settings(proof), proof_files.ABOUT)
+    return Section("Is this map true?", sentences, proof, head, tuple(rows))

@@ -39,7 +39,7 @@ MAX_BYTES = 2**31
 
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Pack arrays of uint8, uint16 or float32 with two or three axes, by name; the same arrays give the same bytes."""
+    """Pack arrays (uint8, uint16, float32) by name, reproducibly."""
     listed, parts = [], []
     for name, array in arrays.items():
         if array.dtype.name not in KINDS or array.ndim not in (2, 3) or not array.size:
@@ -56,7 +56,7 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays that `pack` was given; raise Problem for any other data."""
+    """Return the arrays of `pack`. Raises Problem."""
     try:
         if not data.startswith(MAGIC):
             raise ValueError("another kind of file")
@@ -73,15 +73,15 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
         inflated = inflate.decompress(data[start + length :], sum(sizes) + 1)
         if len(inflated) != sum(sizes) or not inflate.eof:
             raise ValueError("length")
-        found, at = {}, 0
+        arrays, at = {}, 0
         for (name, kind, shape), size in zip(listed, sizes, strict=True):
             bits = _bits(kind)
             steps = np.frombuffer(inflated, np.uint8, size, at).reshape(bits.itemsize, -1)
             differences = np.ascontiguousarray(steps.T).view(bits).reshape(shape)
             array = np.cumsum(differences, axis=1, dtype=bits).view(kind)
             array.flags.writeable = False
-            found[name], at = array, at + size
-        return found
+            arrays[name], at = array, at + size
+        return arrays
     except (ValueError, KeyError, TypeError, struct.error, zlib.error) as error:
         raise Problem(f"A file of maps is damaged ({error}).") from error
 
@@ -92,7 +92,7 @@ def _bits(kind: str) -> np.dtype[Any]:
 
 
 def _planes(values: NDArray[Any]) -> bytes:
-    """Return all first bytes, then all second ones, and so on: the high ones hardly change."""
+    """Return first bytes before second ones, for better compression."""
     flat = np.ascontiguousarray(values).reshape(-1)
     return np.ascontiguousarray(flat.view(np.uint8).reshape(-1, values.dtype.itemsize).T).tobytes()
 
@@ -120,7 +120,7 @@ class EncodedRecord:
 
 
 def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None, screen: str) -> EncodedRecord:
-    """Encode an explanation; raise Problem if it is not finished, has no map `index`, or `look` is not valid."""
+    """Encode a finished explanation. Raises Problem."""
     if not explanation.finished:
         raise Problem("This map is not finished yet: wait until it is, then save it.")
     count = len(explanation.heatmaps)
@@ -128,19 +128,19 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
         raise Problem(f"There is no map {index}: this explanation has {count}, counted from 0.")
     view, predictions = _view(explanation, index, look or {}, screen), explanation.predictions
     style = visible_style(view)
-    said = describe(explanation, style.hot, index)
-    found = diagnose(explanation, index) if count else explanation.diagnosis
+    description = describe(explanation, style.hot, index)
+    findings = diagnose(explanation, index) if count else explanation.diagnosis
     said_of_proofs, others = proofs.encode(explanation.proofs)
     body = RecordBody(
-        headline=said.headline,
-        title=said.title,
+        headline=description.headline,
+        title=description.title,
         layers=explanation.recipe.layers,
         predictions=predictions,
         labels=tuple(heatmap.target.label for heatmap in explanation.heatmaps),
         index=index,
         score=explanation.task.saved_score(explanation, index),
         statistics=explanation.statistics[index] if count else None,
-        findings=tuple(found),
+        findings=tuple(findings),
         recipe=explanation.recipe,
         view=view,
         notes=explanation.notes,
@@ -156,13 +156,13 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
 
 
 def encode_checks(explanation: Explanation) -> tuple[Checks | None, ...]:
-    """Return the seal of each map, None for one without; empty where no map was sealed."""
+    """Return each map's checks, or None; empty without any."""
     seals = list_checks(explanation)
     return tuple(seals) if any(seals) else ()
 
 
 def picture(image: Image) -> Blob:
-    """Return the picture's own JPEG if it has one, else its pixels (and any further channels) without loss."""
+    """Return the picture's own JPEG, else a lossless file."""
     if image.planes is not None:
         return Blob.of(pack({"pixels": image.pixels, "planes": image.planes}), "maps")
     if image.jpeg:
@@ -171,7 +171,7 @@ def picture(image: Image) -> Blob:
 
 
 def decode_picture(file: str, data: bytes, name: str) -> Image:
-    """Return the picture of a file that `picture` made; `file` is the file's name."""
+    """Return the picture of `picture`'s file, named `file`."""
     if file.endswith(".maps"):
         arrays = unpack(data)
         return Image(arrays["pixels"], name, planes=arrays.get("planes"))
@@ -220,13 +220,13 @@ def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen:
 
 
 def visible_style(view: Look) -> Style:
-    """Return the chosen colormap, and the chosen opacity if the map is visible at it."""
+    """Return the chosen colormap, with the opacity of a visible map."""
     chosen = Style.of(view.settings)
     return Style(colormap=chosen.colormap, alpha=chosen.alpha if chosen.alpha >= MIN_ALPHA else VIEWER_STYLE.alpha)
 
 
 def _thumbnail(explanation: Explanation, index: int, style: Style) -> bytes:
-    """Return the picture under one map as a JPEG, reduced before it is coloured."""
+    """Return the picture under one map as a small JPEG."""
     pixels = explanation.image.thumbnail(SIDE)
     if explanation.heatmaps:
         heatmap, (height, width) = explanation.heatmaps[index], pixels.shape[:2]
@@ -244,7 +244,7 @@ def _thumbnail(explanation: Explanation, index: int, style: Style) -> bytes:
 
 
 def grey_out(pixels: NDArray[np.uint8], seen: tuple[int, int, int, int]) -> NDArray[np.uint8]:
-    """Fade what the model did not see to a grey that differs from light pages and from dark ones."""
+    """Fade what the model did not see to a neutral grey."""
     left, top, right, bottom = seen
     grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
     faded = np.rint(0.4 * grey + 0.6 * GREY).astype(np.uint8)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def every(history: History, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield what `History.export` says."""
+    """Yield the files of `History.export`."""
     for number, record in enumerate(map(history.get, dict.fromkeys(ids)), 1):
         try:
             if record.pair:
@@ -50,7 +50,7 @@ def every(history: History, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
 
 
 def folder(number: int, record: Record) -> str:
-    """Return the folder of a record's files: `<number>_<picture>_<class>`, of a pair with the second picture."""
+    """Return a record's folder: `<number>_<picture>_<class>`."""
     stem = result_folder.label_stem(record.picture_name.rsplit(".", 1)[0])
     what = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
     return f"{number:03}_{stem}_{result_folder.label_stem(what)}"
@@ -94,7 +94,7 @@ def pair_files(record: Record, found: Similarity) -> Iterator[tuple[str, bytes]]
 
 
 def mark(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
-    """Return the picture under a map and the record's marks, at full size, as a PNG with the recipe."""
+    """Return the overlay with the record's marks, as a PNG."""
     data = to_png(draw(look(image, item, record.view.settings), record.marks))
     recipe = record.checked_recipe
     if recipe is None:
@@ -104,7 +104,7 @@ def mark(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
 
 
 def look(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
-    """Return the picture under the map with the viewer's settings, uint8 (H, W, 3), at full size."""
+    """Return the overlay with the viewer's settings, uint8 (H, W, 3)."""
     return _draw(image, item, Style.of(settings), "dark" if dark else "light")
 
 
@@ -115,16 +115,16 @@ def _draw(image: Image, item: SavedMap, style: Style, unseen: Unseen = "light") 
 
 def describe(record: Record, maps: Iterable[SavedMap] = ()) -> Json:
     """Return a record as plain values, ready for `sightglass.common.files.to_json`."""
-    found: Json = {"id": record.id} | vars(record)
-    found["created"] = record.created.isoformat()
-    found["predictions"] = [asdict(prediction) for prediction in record.predictions]
-    found["recipe"] = record.checked_recipe
-    found["seals"] = [None if seal is None else seal.summary() for seal in record.seals]
+    document: Json = {"id": record.id} | vars(record)
+    document["created"] = record.created.isoformat()
+    document["predictions"] = [asdict(prediction) for prediction in record.predictions]
+    document["recipe"] = record.checked_recipe
+    document["seals"] = [None if seal is None else seal.summary() for seal in record.seals]
     names = ("label", "score", "method", "layers", "scale", "state", "raw", "seen", "extent", "statistics", "signed")
-    found["maps"] = [
+    document["maps"] = [
         {**{name: getattr(item, name) for name in names}, "looks": plain_text(item.looks)} for item in maps
     ]
-    return found
+    return document
 
 
 def _picture(image: Image) -> tuple[str, bytes]:

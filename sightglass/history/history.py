@@ -60,10 +60,10 @@ class History:
     def __init__(self, folder: Path | str | None = None, *, limit: int | None = None) -> None:
         """`folder`: by default SIGHTGLASS_HISTORY, else a folder of this user's; in it, who signed in has one of their
         own. `limit` in bytes: by default SIGHTGLASS_HISTORY_MB, else 2048 MB."""
-        found = Path(folder).expanduser() if folder is not None else settings().history
-        if folder is None and found is not None:
-            found = users.folder(found)
-        self.folder: Path | None = found.absolute() if found is not None else None
+        base = Path(folder).expanduser() if folder is not None else settings().history
+        if folder is None and base is not None:
+            base = users.folder(base)
+        self.folder: Path | None = base.absolute() if base is not None else None
         """None if the history is switched off."""
         self.limit = int(settings().history_mb * 1_000_000) if limit is None else limit
         if self.limit <= 0:
@@ -97,8 +97,8 @@ class History:
         `index`: the selected map. `look`: the viewer's settings, by name. `screen`: where it reopens. Raises
         Problem if the explanation is not finished or the limit is reached; then nothing is saved or deleted.
         """
-        made, method = encoding.encode(explanation, index, look, screen), explanation.recipe.method
-        return self._keep(explanation.image, explanation.model, method, made, note, tags)
+        encoded, method = encoding.encode(explanation, index, look, screen), explanation.recipe.method
+        return self._keep(explanation.image, explanation.model, method, encoded, note, tags)
 
     def keep_pair(
         self,
@@ -117,11 +117,11 @@ class History:
             record = history.keep_pair(similarity(explainer, "bus.jpg", "zidane.jpg"))
             history.similarity(record).score == record.score
         """
-        made = pairs.encode(found, context, ranking)
-        return self._keep(found.query.image, found.model, found.method, made, note, tags)
+        encoded = pairs.encode(found, context, ranking)
+        return self._keep(found.query.image, found.model, found.method, encoded, note, tags)
 
     def _keep(
-        self, image: Image, model: ModelSpec, method: str, made: encoding.EncodedRecord, note: str, tags: Sequence[str]
+        self, image: Image, model: ModelSpec, method: str, entry: encoding.EncodedRecord, note: str, tags: Sequence[str]
     ) -> Record:
         store, note, tags = self._store, checked_note(note), checked_tags(tags)
         columns = {
@@ -133,8 +133,8 @@ class History:
             "model": model.id,
             "task": model.task,
             "method": method,
-            "score": made.body.score,
-            "thumbnail": made.thumbnail.name,
+            "score": entry.body.score,
+            "thumbnail": entry.thumbnail.name,
             "note": note,
             "tags": json.dumps(tags),
             "marks": "[]",
@@ -143,10 +143,10 @@ class History:
 
         def blobs(attempt: int) -> list[Blob]:
             picture = self._picture(image, anew=attempt > 0)
-            return [picture, made.thumbnail, *made.others, *(blob for _, blob in made.maps)]
+            return [picture, entry.thumbnail, *entry.others, *(blob for _, blob in entry.maps)]
 
         def write(database: sqlite3.Connection, placed: Sequence[Blob]) -> None:
-            rows.insert(database, columns | {"picture": placed[0].name}, made, placed, tags)
+            rows.insert(database, columns | {"picture": placed[0].name}, entry, placed, tags)
 
         store.commit(blobs, write, limit=self.limit)
         return self.get(str(columns["id"]))
@@ -168,9 +168,9 @@ class History:
         """Put the proofs of an explanation into the record that was made of it, in place of earlier ones of the same
         maps, and the seals that its maps have by now; synced to the disk when this returns. Raises Problem if the
         record is gone or damaged, or the limit is reached."""
-        said, files = proofs.encode(explanation.proofs)
+        saved, files = proofs.encode(explanation.proofs)
         seals = encoding.encode_checks(explanation)
-        write = partial(rows.add_proofs, id=id, said=said, proofs=explanation.proofs, seals=seals)
+        write = partial(rows.add_proofs, id=id, said=saved, proofs=explanation.proofs, seals=seals)
         self.get(id)
         self._store.commit(lambda _: files, write, limit=self.limit)
         return self.get(id)
@@ -180,14 +180,14 @@ class History:
 
         Raises Problem if its file is damaged or gone.
         """
-        if (said := record.proof_of(index)) is None:
+        if (saved := record.proof_of(index)) is None:
             return None
-        return proofs.decode(self._store.file(said.file))
+        return proofs.decode(self._store.file(saved.file))
 
     def proofs(self, record: Record) -> dict[int, Proof]:
         """Return the proofs of a record's maps by their indices; raises Problem as `proof` does."""
-        found = {said.index: self.proof(record, said.index) for said in record.proofs}
-        return {index: proof for index, proof in found.items() if proof is not None}
+        decoded = {saved.index: self.proof(record, saved.index) for saved in record.proofs}
+        return {index: proof for index, proof in decoded.items() if proof is not None}
 
     def search(
         self,
@@ -214,11 +214,11 @@ class History:
             indexed = schema.make_searchable(database)
             span = [None if end is None else rows.microseconds(end) for end in (since, until)]
             condition, values = search.where(text, filters, indexed=indexed, span=span)
-            every = ", count(*) OVER ()" if text else ""
+            count = ", count(*) OVER ()" if text else ""
             hits = database.execute(
-                f"SELECT n{every} FROM records WHERE {condition} ORDER BY {by} LIMIT ? OFFSET ?", (*values, most, start)
+                f"SELECT n{count} FROM records WHERE {condition} ORDER BY {by} LIMIT ? OFFSET ?", (*values, most, start)
             ).fetchall()
-            if every and hits:
+            if count and hits:
                 # Text is searched once; without it both queries use an index.
                 total = hits[0][1]
             else:
@@ -230,8 +230,8 @@ class History:
                     [n for n, *_ in hits],
                 )
             }
-            found = [records[n] for n, *_ in hits]
-        return SearchResult(tuple(map(rows.read_record, found)), total)
+            page = [records[n] for n, *_ in hits]
+        return SearchResult(tuple(map(rows.read_record, page)), total)
 
     def choices(self) -> FilterChoices:
         if not self._store.exists:
@@ -313,12 +313,12 @@ class History:
 
         >>> history.put_back(history.remove([record.id]))
         """
-        found = RemovedRecords(0)
+        removed = RemovedRecords(0)
         if self._store.exists:
             # Also what is damaged can be deleted.
             with contextlib.suppress(Problem):
-                found = read_records(self._store, ids)
-        return replace(found, freed=self.delete(ids))
+                removed = read_records(self._store, ids)
+        return replace(removed, freed=self.delete(ids))
 
     def put_back(self, removed: RemovedRecords) -> None:
         """Bring records back; raise Problem where there is no room for them any more."""
@@ -345,15 +345,15 @@ class History:
     def _maps(self, record: Record) -> list[tuple[str, int, bytes]]:
         """Return the description, its checksum and the file of each map."""
         with self._store.reading() as database:
-            found = database.execute(
+            map_rows = database.execute(
                 "SELECT file, about, crc FROM maps WHERE record = (SELECT n FROM records WHERE id = ?) ORDER BY place",
                 (record.id,),
             ).fetchall()
-        if not found:
+        if not map_rows:
             self.get(record.id)
-        if len(found) != len(record.labels) and not record.damaged:
+        if len(map_rows) != len(record.labels) and not record.damaged:
             raise Problem("A map of this record is gone: the record is not complete any more.")
-        return [(info, crc, self._store.file(file)) for file, info, crc in found]
+        return [(info, crc, self._store.file(file)) for file, info, crc in map_rows]
 
     def thumbnail(self, record: Record) -> bytes:
         """Return the picture under the selected map: JPEG, at most 320 pixels a side."""

@@ -47,7 +47,7 @@ GAP = 4
 
 
 def encode(found: Similarity, context: Context | None, ranking: Ranking | None) -> encoding.EncodedRecord:
-    """Encode a comparison with both pictures, their maps and what matches."""
+    """Encode a comparison with pictures, maps and matches."""
     image = found.gallery.image
     other = encoding.picture(image)
     hits = ranking.hits[:MAX_RANKED] if ranking is not None else ()
@@ -83,50 +83,50 @@ def encode(found: Similarity, context: Context | None, ranking: Ranking | None) 
     return encoding.EncodedRecord(body, maps, Blob.of(_thumbnail(found), "jpg"), frozenset(), (other,))
 
 
-def _map(found: Similarity, place: int) -> tuple[MapInfo, Blob]:
-    side, grid = found.sides[place], (found.matches.query, found.matches.gallery)[place]
-    sentences = similarity_files.places(found)
+def _map(similarity: Similarity, place: int) -> tuple[MapInfo, Blob]:
+    side, grid = similarity.sides[place], (similarity.matches.query, similarity.matches.gallery)[place]
+    sentences = similarity_files.places(similarity)
     arrays: dict[str, NDArray[Any]] = {"values": np.asarray(side.signed, np.float32)}
     arrays |= {f"raw {layer}": np.asarray(raw, np.float32) for layer, raw in enumerate(side.raw)}
     # The file holds arrays of two axes or three.
     rows_ = {"vector": side.vector, "down": grid.down, "across": grid.across}
     arrays |= {name: np.asarray(array, np.float32)[None] for name, array in rows_.items()}
     if place == 0:
-        arrays["cells"] = np.asarray(found.matches.scores, np.float32)
+        arrays["cells"] = np.asarray(similarity.matches.scores, np.float32)
     info = MapInfo(
         label=side.image.name,
         score=None,
         ends=None,
         geometry=side.geometry,
-        method=found.method,
-        layers=found.layers,
+        method=similarity.method,
+        layers=similarity.layers,
         scale="shared",
-        state=found.state if found.state in ("ok", "no evidence", "not a number") else "flat",
+        state=similarity.state if similarity.state in ("ok", "no evidence", "not a number") else "flat",
         statistics=side.statistics[0],
         looks=sentences[place % len(sentences)],
     )
     return info, Blob.of(encoding.pack(arrays), "maps")
 
 
-def _thumbnail(found: Similarity) -> bytes:
-    """Return both pictures under their maps side by side, at one height, as a JPEG."""
-    pictures = similarity_files.draw_pair(found, unseen="keep")
-    if found.subject != "persons":
-        pictures = [encoding.grey_out(one, side.seen) for one, side in zip(pictures, found.sides, strict=True)]
+def _thumbnail(similarity: Similarity) -> bytes:
+    """Return both overlays side by side as a JPEG."""
+    pictures = similarity_files.draw_pair(similarity, unseen="keep")
+    if similarity.subject != "persons":
+        pictures = [encoding.grey_out(tile, side.seen) for tile, side in zip(pictures, similarity.sides, strict=True)]
     drawn = [Pillow.fromarray(pixels) for pixels in pictures]
-    aspects = [one.width / one.height for one in drawn]
+    aspects = [tile.width / tile.height for tile in drawn]
     height = max(1, round((encoding.SIDE - GAP) / sum(aspects)))
     # Two narrow pictures are as high as one alone may be.
     height = min(height, encoding.SIDE)
-    small = [one.resize((max(1, round(height * aspect)), height)) for one, aspect in zip(drawn, aspects, strict=True)]
-    canvas = Pillow.new("RGB", (sum(one.width for one in small) + GAP, height), (encoding.GREY,) * 3)
+    small = [tile.resize((max(1, round(height * aspect)), height)) for tile, aspect in zip(drawn, aspects, strict=True)]
+    canvas = Pillow.new("RGB", (sum(tile.width for tile in small) + GAP, height), (encoding.GREY,) * 3)
     canvas.paste(small[0], (0, 0))
     canvas.paste(small[1], (small[0].width + GAP, 0))
     return to_jpeg(np.asarray(canvas), 80)
 
 
 def restore(record: Record, images: tuple[Image, Image], maps: Sequence[tuple[str, int, bytes]]) -> Similarity:
-    """Return the comparison that `encode` was given; `maps`: each one's description, its checksum and its file.
+    """Return `encode`'s comparison; `maps`: (description, checksum, file) each.
 
     Raises Problem where a map is damaged.
     """
@@ -168,7 +168,7 @@ def restore(record: Record, images: tuple[Image, Image], maps: Sequence[tuple[st
 
 
 def context_of(record: Record) -> Context | None:
-    """Return the reference scores of a pair; None where there are none."""
+    """Return a pair's reference scores, or None."""
     pair = record.pair
     if pair is None or pair.mirrored is None:
         return None
@@ -176,7 +176,7 @@ def context_of(record: Record) -> Context | None:
 
 
 def command(record: Record) -> str:
-    """Return the command that compares the same pictures again, quoted for a shell."""
+    """Return the command to compare the pictures again."""
     pair = record.pair
     assert pair is not None
     names = [f"./{name}" if name.startswith("-") else name for name in (record.picture_name, pair.name)]
@@ -193,7 +193,7 @@ ALIKE, APART = 0.6, 0.3
 
 
 def compare(one: Record, other: Record, maps: Sequence[SavedMap], other_maps: Sequence[SavedMap]) -> RecordComparison:
-    """Compare the selected maps of two records, given all maps of each; raise Problem for a pair of pictures."""
+    """Compare two records' selected maps; raise Problem for a pair."""
     if one.pair or other.pair:
         raise Problem("A comparison of two pictures cannot be compared with another record: open each by itself.")
     first, second = _select(one, maps), _select(other, other_maps)
@@ -227,14 +227,14 @@ def _shows_else(record: Record) -> bool:
 
 
 def common(one: Box, other: Box) -> Box | None:
-    """Return the part that both saw; None if there is none."""
+    """Return the boxes' intersection, or None."""
     left, top = max(one[0], other[0]), max(one[1], other[1])
     right, bottom = min(one[2], other[2]), min(one[3], other[3])
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
 def grid(found: SavedMap, seen: Box) -> NDArray[np.float32]:
-    """Return a map over a part of its picture, float32 (h, w) with at most 320 cells a side."""
+    """Return a map's part, float32 (h, w), at most 320 cells."""
     left, top, right, bottom = seen
     geometry = found.geometry
     values = np.clip(geometry.to_original(geometry.to_input(found.measured)), 0, 1)
@@ -272,8 +272,8 @@ def _answers(one: Record, other: Record) -> str:
 
 
 def _places(*both: tuple[Record, SavedMap | None]) -> tuple[str, ...]:
-    """Return a sentence on where each map is hottest."""
-    found = []
+    """Return a sentence on each map's hottest place."""
+    sentences = []
     for name, (record, looked) in zip(("first", "second"), both, strict=True):
         if looked is None or not looked.statistics.regions:
             continue
@@ -283,5 +283,5 @@ def _places(*both: tuple[Record, SavedMap | None]) -> tuple[str, ...]:
         part = "of the visible area" if unseen >= CROPPED else "of the picture"
         half = percent(looked.statistics.half_heat_area)
         of = "it" if _shows_else(record) else "its evidence"
-        found.append(f"The {name} ({record.label}) is hottest {place}: half of {of} is on {half} {part}.")
-    return tuple(found)
+        sentences.append(f"The {name} ({record.label}) is hottest {place}: half of {of} is on {half} {part}.")
+    return tuple(sentences)

@@ -29,14 +29,14 @@ _NAMES = ("map", *CONTROLS)
 
 
 def encode(proofs: Mapping[int, Proof]) -> tuple[tuple[SavedProof, ...], tuple[Blob, ...]]:
-    """Return what a record says of its proofs, by their maps' indices, and their files."""
-    said, files = [], []
+    """Return a record's proofs by map index, and their files."""
+    saved, files = [], []
     for index, proof in sorted(proofs.items()):
         file = Blob.of(json.dumps(_plain(proof), separators=(",", ":")).encode(), "json")
-        made = proof_files.settings(index, proof)
-        said.append(SavedProof(index, made.steps, made.fillings, proof.sentence, file.name))
+        applied = proof_files.settings(index, proof)
+        saved.append(SavedProof(index, applied.steps, applied.fillings, proof.sentence, file.name))
         files.append(file)
-    return tuple(said), tuple(files)
+    return tuple(saved), tuple(files)
 
 
 def _plain(proof: Proof) -> Json:
@@ -55,10 +55,10 @@ def _trace(trace: Trace) -> dict[str, list[Any]]:
 
 
 def decode(data: bytes) -> Proof:
-    """Return the proof of a file that `encode` made; raise Problem if it is damaged."""
+    """Return the proof of `encode`'s file. Raises Problem."""
     try:
         plain = json.loads(data)
-        curves = tuple(_curve(one) for one in plain["curves"])
+        curves = tuple(_curve(item) for item in plain["curves"])
         similarity = None if plain["similarity"] is None else Agreement(**plain["similarity"])
         texts = {name: str(plain[name]) for name in ("label", "part", "runner_up")}
         fillings = tuple(plain["fillings"])
@@ -94,8 +94,8 @@ def _curve(plain: Json) -> Curve:
     if plain["name"] not in _NAMES or plain["filling"] not in FILLINGS:
         raise ValueError("no such curve")
     deletion, insertion = (
-        Trace(np.array(one["value"], float), np.array(one["score"], float), np.array(one["stays"], bool))
-        for one in (plain["deletion"], plain["insertion"])
+        Trace(np.array(trace["value"], float), np.array(trace["score"], float), np.array(trace["stays"], bool))
+        for trace in (plain["deletion"], plain["insertion"])
     )
     return Curve(plain["name"], int(plain["number"]), plain["filling"], deletion, insertion)
 

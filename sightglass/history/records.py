@@ -65,7 +65,7 @@ class SavedPair:
 
     @property
     def rank(self) -> int | None:
-        """Place of the second picture in its gallery, from 1; None without one."""
+        """Rank of the second picture in its gallery, or None."""
         names = [name for name, _ in self.ranking]
         return names.index(self.name) + 1 if self.name in names else None
 
@@ -147,26 +147,26 @@ class Record(RecordBody):
     """One sentence if parts of the record cannot be read."""
 
     def proof_of(self, index: int) -> SavedProof | None:
-        """Return how the map of that index was proved; None if it was not."""
+        """Return the saved proof of the map at `index`, or None."""
         return next((proof for proof in self.proofs if proof.index == index), None)
 
     def checks_of(self, index: int) -> Checks | None:
-        """Return the seal of the map of that index; None if it had none when the record was saved."""
+        """Return the saved checks of the map at `index`, or None."""
         return self.seals[index] if 0 <= index < len(self.seals) else None
 
     @property
     def checked_recipe(self) -> Recipe | None:
-        """The recipe as files have it, with the seals of its maps; None in a damaged record."""
+        """The recipe with its maps' checks; None in a damaged record."""
         return None if self.recipe is None else add_checks(self.recipe, self.seals)
 
     def recipe_of(self, index: int) -> Recipe | None:
-        """Return the recipe with the seals, and with the map's proof if there is one; None in a damaged record."""
+        """Return the recipe with checks and the map's proof, or None."""
         proof, recipe = self.proof_of(index), self.checked_recipe
         return recipe if recipe is None or proof is None else recipe.model_copy(update={"prove": proof.settings})
 
     @property
     def title_and_rest(self) -> tuple[str, str]:
-        """The headline in two parts; what it says of the map is the second."""
+        """The headline in two parts: the answer and the map."""
         if self.title:
             return self.title, self.headline.removeprefix(self.title).strip()
         first, _, rest = self.headline.partition(". ")
@@ -225,17 +225,17 @@ class SavedMap(MapInfo):
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """The area that `values` cover: xyxy in original pixels."""
+        """The area of `values`: xyxy in original pixels."""
         return self.geometry.extent
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
-        """The area that the model saw: xyxy in whole original pixels."""
+        """The model's view: xyxy in whole original pixels."""
         return self.geometry.seen
 
     @property
     def raw(self) -> tuple[float, float] | None:
-        """The raw values at 0 and at 1, of a signed map at -1 and at 1; None for several layers."""
+        """Raw values at 0 (signed: -1) and 1; None for several layers."""
         return self.ends or ((0.0, 0.0) if len(self.layer_maps) == 1 else None)
 
     @property
@@ -282,7 +282,7 @@ class Storage:
 
     @property
     def full(self) -> float:
-        """Share of the limit that is used, 0..1."""
+        """Used share of the limit, 0..1."""
         return min(1.0, self.bytes / self.limit)
 
 
@@ -314,7 +314,7 @@ class RecordComparison:
 
 
 def checked_note(text: str) -> str:
-    """Return a note without invisible characters, its lines kept; raise Problem if it is too long."""
+    """Return a note without invisible characters. Raises Problem."""
     text = "".join(c if c == "\n" or not unseen(c) else " " for c in text.replace("\r\n", "\n")).strip()
     if len(text) > MAX_NOTE:
         raise Problem(f"The note has {len(text):,} letters: {MAX_NOTE:,} at most, please.")
@@ -322,16 +322,16 @@ def checked_note(text: str) -> str:
 
 
 def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
-    """Return tags in order, without duplicates that differ only in case; raise Problem if there are too many."""
+    """Return tags in order, without duplicates. Raises Problem."""
     if isinstance(tags, str):
         raise Problem("Tags must be a list of words.")
-    found: dict[str, str] = {}
+    unique: dict[str, str] = {}
     for text in tags:
         if tag := line(text, MAX_TAG, "A tag"):
-            found.setdefault(tag.casefold(), tag)
-    if len(found) > MAX_TAGS:
-        raise Problem(f"A record has {len(found)} tags: {MAX_TAGS} at most, please.")
-    return tuple(found.values())
+            unique.setdefault(tag.casefold(), tag)
+    if len(unique) > MAX_TAGS:
+        raise Problem(f"A record has {len(unique)} tags: {MAX_TAGS} at most, please.")
+    return tuple(unique.values())
 
 
 def checked_marks(marks: Sequence[Mark]) -> tuple[Mark, ...]:
@@ -341,7 +341,7 @@ def checked_marks(marks: Sequence[Mark]) -> tuple[Mark, ...]:
 
 
 def merge(there: Sequence[Mark], since: Sequence[Mark], now: Sequence[Mark]) -> tuple[Mark, ...]:
-    """Return `there` without the marks removed between `since` and `now`, and with those added."""
+    """Merge changes from `since` to `now` into the marks `there`."""
     if tuple(there) == tuple(since):
         return tuple(now)
     gone, new = Counter(since) - Counter(now), Counter(now) - Counter(since)

@@ -50,7 +50,7 @@ def _reader(kind: Any) -> TypeAdapter[Any]:
 
 
 def encode(values: RecordBody | MapInfo) -> tuple[str, int]:
-    """Return the JSON of a body or a map's description, every number exact, and its checksum."""
+    """Return a value's JSON and checksum."""
     plain = asdict(values)
     if isinstance(values, RecordBody):
         models = {name: getattr(values, name) for name in ("recipe", "view")}
@@ -60,11 +60,11 @@ def encode(values: RecordBody | MapInfo) -> tuple[str, int]:
 
 
 def read(kind: type[T], text: str, crc: int) -> T:
-    """Decode what `encode` returned; raise ValueError if it is damaged."""
+    """Decode the text of `encode`; raise ValueError if damaged."""
     if not isinstance(text, str) or zlib.crc32(text.encode("utf-8", "surrogatepass")) != crc:
         raise ValueError("the checksum does not match")
-    found: T = _reader(kind).validate_python(json.loads(text))  # type: ignore[arg-type]  # a type is hashable
-    return found
+    value: T = _reader(kind).validate_python(json.loads(text))  # type: ignore[arg-type]  # a type is hashable
+    return value
 
 
 def insert(
@@ -74,7 +74,7 @@ def insert(
     blobs: Sequence[Blob],
     tags: Sequence[str],
 ) -> None:
-    """Insert a record whose files are in their places, within `Store.writing`."""
+    """Insert a record within `Store.writing`, its files in place."""
     sizes = {blob.name: len(blob.data) for blob in blobs}
     columns = columns | {"created": now(), "bytes": sum(sizes.values())}
     columns["text"] = search.text_of(columns, made.body, tags)
@@ -116,8 +116,8 @@ def add_proofs(
     body = replace(body, proofs=tuple(sorted((*kept, *said), key=lambda one: one.index)))
     pairs = zip_longest(seals, body.seals)
     body = replace(body, seals=tuple(now or before for now, before in pairs))
-    if (own := proofs.get(body.index)) is not None and body.statistics is not None:
-        body = replace(body, findings=most_serious_first(add_proof(body.findings, task, body.statistics, own)))
+    if (saved_proof := proofs.get(body.index)) is not None and body.statistics is not None:
+        body = replace(body, findings=most_serious_first(add_proof(body.findings, task, body.statistics, saved_proof)))
     database.execute("UPDATE bodies SET body = ?, crc = ? WHERE n = ?", (*encode(body), n))
     database.executemany("INSERT OR IGNORE INTO uses VALUES (?, ?)", [(blob.name, n) for blob in blobs])
     total = "SELECT coalesce(sum(bytes), 0) FROM uses JOIN files ON name = file WHERE record = ?"
@@ -131,18 +131,18 @@ def annotate(
     marks: Sequence[Mark] | None,
     since: Sequence[Mark] | None,
 ) -> bool:
-    """Write the note, tags and marks of a record, within `Store.writing`; return whether there is such a record.
+    """Write a record's note, tags and marks; return whether it exists.
 
     `changed`: note and tags (JSON) as columns. `marks`, `since`: see `History.annotate`.
     """
     names = ("picture_name", "model", "method", "body", "crc", "note", "tags", "marks")
-    found = database.execute(f"SELECT n, {', '.join(names)} FROM {TABLES} WHERE id = ?", (id,)).fetchone()
-    if found is None:
+    row = database.execute(f"SELECT n, {', '.join(names)} FROM {TABLES} WHERE id = ?", (id,)).fetchone()
+    if row is None:
         return False
-    n, values = found[0], dict(zip(names, found[1:], strict=True)) | changed
+    n, values = row[0], dict(zip(names, row[1:], strict=True)) | changed
     if marks is not None:
-        there = read_list(Mark, values["marks"]) or ()
-        values["marks"] = marks_json(checked_marks(marks if since is None else merge(there, since, marks)))
+        stored = read_list(Mark, values["marks"]) or ()
+        values["marks"] = marks_json(checked_marks(marks if since is None else merge(stored, since, marks)))
     body: RecordBody | None = None
     with contextlib.suppress(ValueError):
         body = read(RecordBody, values["body"], values["crc"])
@@ -162,7 +162,7 @@ def marks_json(marks: Sequence[Mark]) -> str:
 
 
 def read_record(row: Iterable[Any]) -> Record:
-    """Decode a row of `COLUMNS`; damaged values are replaced and reported in `Record.damaged`."""
+    """Decode a row of `COLUMNS`; report damage in `Record.damaged`."""
     columns: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
     body, damaged = _UNREADABLE, DAMAGED
     with contextlib.suppress(ValueError, RecursionError):
@@ -181,7 +181,7 @@ def read_record(row: Iterable[Any]) -> Record:
 
 
 def read_list(kind: Any, text: Any) -> Any:
-    """Decode a list of values as a tuple; None if it is damaged."""
+    """Decode a list of values as a tuple; None if damaged."""
     try:
         return _reader(tuple[kind, ...]).validate_python(json.loads(text))
     except (ValueError, TypeError, RecursionError):
@@ -189,7 +189,7 @@ def read_list(kind: Any, text: Any) -> Any:
 
 
 def read_map(info: str, crc: int, data: bytes) -> SavedMap:
-    """Decode a map from its row and its file; raise Problem if either is damaged."""
+    """Decode a map from its row and file. Raises Problem."""
     try:
         described = read(MapInfo, info, crc)
         arrays = encoding.unpack(data)
@@ -244,7 +244,7 @@ class RemovedRecords:
 
 
 def read_records(store: Store, ids: Sequence[str]) -> RemovedRecords:
-    """Return what brings these records back; without records where their files are more than `MOST`.
+    """Return rows to restore these records, up to `MOST` bytes.
 
     Raises Problem where a file is damaged.
     """
@@ -263,25 +263,25 @@ def read_records(store: Store, ids: Sequence[str]) -> RemovedRecords:
 
 
 def _rows(database: sqlite3.Connection, table: str, column: str, n: int) -> list[dict[str, Any]]:
-    found = database.execute(f"SELECT * FROM {table} WHERE {column} = ?", (n,))
-    names = [about[0] for about in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found]
+    cursor = database.execute(f"SELECT * FROM {table} WHERE {column} = ?", (n,))
+    names = [about[0] for about in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 def write_records(database: sqlite3.Connection, removed: RemovedRecords) -> None:
-    """Write the rows again, within `Store.writing`; a record that is there again is left as it is."""
+    """Restore the rows within `Store.writing`; existing records are kept."""
     for record in removed.records:
-        (own,) = record["records"]
-        if database.execute("SELECT 1 FROM records WHERE id = ?", (own["id"],)).fetchone():
+        (main_row,) = record["records"]
+        if database.execute("SELECT 1 FROM records WHERE id = ?", (main_row["id"],)).fetchone():
             continue
         # Records are in the order of their numbers; another may have taken this one.
-        taken = database.execute("SELECT 1 FROM records WHERE n = ?", (own["n"],)).fetchone()
-        n = _insert(database, "records", own | {"n": None} if taken else own)
+        taken = database.execute("SELECT 1 FROM records WHERE n = ?", (main_row["n"],)).fetchone()
+        n = _insert(database, "records", main_row | {"n": None} if taken else main_row)
         for table, column in _RECORD_TABLES.items():
             if table != "records":
                 for row in record[table]:
                     _insert(database, table, row | {column: n})
-        search.add(database, n, own["text"], json.loads(own["tags"]))
+        search.add(database, n, main_row["text"], json.loads(main_row["tags"]))
 
 
 def _insert(database: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> int | None:

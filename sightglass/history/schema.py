@@ -113,7 +113,7 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def prepare(database: sqlite3.Connection, path: Path, *, wait: float, others: bool) -> None:
-    """Configure a connection and upgrade the tables; raise Problem if another program owns the database.
+    """Configure a connection and upgrade the tables. Raises Problem.
 
     `others`: there are files already; if the database is new, they are not its own.
     """
@@ -137,7 +137,7 @@ def prepare(database: sqlite3.Connection, path: Path, *, wait: float, others: bo
 
 
 def _version(database: sqlite3.Connection, path: Path) -> int:
-    """Return the version of the tables, 0 for an empty database; raise Problem for a database that is not ours."""
+    """Return the tables' version, 0 if empty. Raises Problem."""
     # One statement sees one moment: between several, another process may create the tables, which would then look like
     # those of another program.
     version, application, tables = database.execute(
@@ -155,7 +155,7 @@ def _version(database: sqlite3.Connection, path: Path) -> int:
 
 
 def _enable_wal(database: sqlite3.Connection, wait: float) -> bool:
-    """Switch to a write-ahead log and return whether that worked; retry while another process does the same."""
+    """Switch to a write-ahead log; return whether that worked."""
     until = time.monotonic() + wait
     while True:
         try:
@@ -177,7 +177,7 @@ def make_searchable(database: sqlite3.Connection) -> bool:
 
 
 def _create_index(database: sqlite3.Connection) -> None:
-    """Create the full-text index, or rebuild it after a process without FTS5; not every SQLite has it."""
+    """Create or rebuild the full-text index, if SQLite has FTS5."""
     is_complete = "SELECT (SELECT count(*) FROM records) = (SELECT count(*) FROM found_docsize)"
     with contextlib.suppress(sqlite3.OperationalError):
         if database.execute(is_complete).fetchone()[0]:
@@ -193,7 +193,7 @@ def _create_index(database: sqlite3.Connection) -> None:
 
 
 def read_note(database: sqlite3.Connection, name: str) -> str | None:
-    """Return a note that the store keeps about itself."""
+    """Return one of the store's internal notes."""
     row = database.execute("SELECT value FROM said WHERE name = ?", (name,)).fetchone()
     return row[0] if row else None
 

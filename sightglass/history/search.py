@@ -45,9 +45,9 @@ def where(
 ) -> tuple[str, list[str | int]]:
     """Return the condition and its values. `indexed`: find words by the index, else by LIKE. `span`: first and last
     time at which a record was saved, in microseconds since 1970."""
-    given = {_FILTERS[name]: storable(value) for name, value in filters.items() if value is not None}
-    parts: list[str] = [*given]
-    values: list[str | int] = [*given.values()]
+    criteria = {_FILTERS[name]: storable(value) for name, value in filters.items() if value is not None}
+    parts: list[str] = [*criteria]
+    values: list[str | int] = [*criteria.values()]
     for sign, end in zip((">=", "<"), span, strict=True):
         if end is not None:
             parts.append(f"created {sign} ?")
@@ -78,7 +78,7 @@ def page(limit: int, offset: int) -> tuple[int, int]:
 
 
 def choices(database: sqlite3.Connection) -> FilterChoices:
-    """Return every value that occurs, with the number of its records."""
+    """Return every value with its number of records."""
 
     def count(sql: str) -> dict[str, int]:
         return dict(database.execute(f"{sql} ORDER BY 2 DESC, 1").fetchall())
@@ -92,7 +92,7 @@ def choices(database: sqlite3.Connection) -> FilterChoices:
 
 
 def storable(text: str) -> str:
-    """Return text that the database accepts: undecodable parts of a name become question marks."""
+    """Return text in valid Unicode: undecodable parts become question marks."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -105,7 +105,7 @@ def fold(text: str) -> str:
 
 
 def _is_indexed(word: str) -> bool:
-    """Return whether the index holds a word: it lacks scripts without spaces, and signs."""
+    """Return whether the index has a word."""
     return all(ord(letter) < 0x0530 for letter in word) and any(letter.isalnum() for letter in word)
 
 
@@ -116,7 +116,7 @@ def _literal(word: str) -> str:
 
 
 def text_of(columns: dict[str, Any], body: RecordBody | None, tags: Sequence[str], marks: Sequence[Mark] = ()) -> str:
-    """Return everything under which a record is found, as one text; `body` is None if it is damaged."""
+    """Return a record's searchable text; `body` is None if damaged."""
     headline = (body.headline, *body.labels) if body else ("",)
     parts = [*headline, columns["note"], *tags, *(mark.text for mark in marks)]
     parts += [columns["picture_name"], columns["model"], columns["method"]]
@@ -136,7 +136,7 @@ def remove(database: sqlite3.Connection, n: int) -> None:
 
 
 def delete_record(database: sqlite3.Connection, n: int) -> dict[str, int]:
-    """Delete a record's rows; return the files, with their sizes, that no record uses any more."""
+    """Delete a record's rows; return unused files with sizes."""
     remove(database, n)
     files = [name for (name,) in database.execute("SELECT file FROM uses WHERE record = ?", (n,))]
     for sql in ("words WHERE record", "maps WHERE record", "uses WHERE record", "bodies WHERE n", "records WHERE n"):

@@ -72,7 +72,7 @@ class Store:
             return self.path.exists()
 
     def blocked(self) -> str:
-        """Return why this process cannot write here, as a sentence; empty if it can."""
+        """Return why this process cannot write, else ""."""
         return self._unwritable if writable(self.folder) is None else ""
 
     @contextlib.contextmanager
@@ -89,7 +89,7 @@ class Store:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Yield the database for exclusive writing; committed at the end, rolled back on an exception."""
+        """Yield the database for exclusive writing, in a transaction."""
         with self.reported(), _lock(self._write_lock):
             database = self._database("write")
             with schema.transaction(database):
@@ -118,7 +118,7 @@ class Store:
 
     @contextlib.contextmanager
     def reported(self) -> Iterator[None]:
-        """Raise errors of the disk and the database as a Problem that says what to do."""
+        """Raise disk and database errors as a Problem."""
         try:
             yield
         except sqlite3.Error as error:
@@ -149,7 +149,7 @@ class Store:
         return next((text for parts, text in sentences.items() if any(part in message for part in parts)), otherwise)
 
     def file(self, name: str) -> bytes:
-        """Return the bytes of a file; raise Problem if it is missing or damaged."""
+        """Return a file's bytes; raise Problem if missing or damaged."""
         if not _NAME.fullmatch(name):
             raise Problem("This record is damaged: the name of one of its files makes no sense.")
         try:
@@ -179,19 +179,19 @@ class Store:
         *,
         limit: int,
     ) -> None:
-        """Put files in their places and write the rows that name them, in one transaction.
+        """Publish files and write their rows, in one transaction.
 
         `blobs` gets the number of the attempt: where another process removes a file meanwhile, all is tried again.
         Raises Problem where files and rows go beyond `limit` bytes; then nothing is written.
         """
         for attempt in range(TRIES):
-            found = blobs(attempt)
-            ready = self.draft(found)
+            pending = blobs(attempt)
+            ready = self.draft(pending)
             try:
                 with self.writing() as database:
-                    self._check_room(database, found, limit)
-                    self.publish_files(database, found, ready)
-                    write(database, found)
+                    self._check_room(database, pending, limit)
+                    self.publish_files(database, pending, ready)
+                    write(database, pending)
                 return
             except FilesChanged:
                 continue
@@ -200,7 +200,7 @@ class Store:
         raise Problem("Another program is moving the history's files: try again when it has finished.")
 
     def _check_room(self, database: sqlite3.Connection, blobs: Sequence[Blob], limit: int) -> None:
-        """Raise Problem where the files and the rows of another record go beyond the limit."""
+        """Raise Problem for files above the limit."""
         sizes = {blob.name: len(blob.data) for blob in blobs}
         known = {name for name in sizes if database.execute("SELECT 1 FROM files WHERE name = ?", (name,)).fetchone()}
         new = sum(size for name, size in sizes.items() if name not in known) + ROOM
@@ -213,22 +213,22 @@ class Store:
 
     def draft(self, blobs: Iterable[Blob]) -> dict[str, Path]:
         """Write the missing files under temporary names; `publish_files` renames them."""
-        made: dict[str, Path] = {}
+        drafts: dict[str, Path] = {}
         with self.reported():
             try:
                 self._drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
                 for blob in blobs:
-                    if blob.name in made or self.intact(blob.name):
+                    if blob.name in drafts or self.intact(blob.name):
                         continue
-                    made[blob.name] = draft = self._drafts / secrets.token_hex(16)
+                    drafts[blob.name] = draft = self._drafts / secrets.token_hex(16)
                     with draft.open("xb") as file:
                         file.write(blob.data)
                         file.flush()
                         os.fsync(file.fileno())
             except BaseException:
-                self.drop(made)
+                self.drop(drafts)
                 raise
-        return made
+        return drafts
 
     def drop(self, drafts: dict[str, Path]) -> None:
         for draft in drafts.values():
@@ -236,7 +236,7 @@ class Store:
                 draft.unlink(missing_ok=True)
 
     def publish_files(self, database: sqlite3.Connection, blobs: Sequence[Blob], drafts: dict[str, Path]) -> None:
-        """Rename drafts to their final names, within `writing`; raise FilesChanged if an existing file is gone."""
+        """Publish drafts within `writing`; raise FilesChanged for missing files."""
         known = {blob.name: len(blob.data) for blob in blobs}
         touched: set[Path] = set()
         for name, size in known.items():
@@ -262,7 +262,7 @@ class Store:
             _sync(place)
 
     def remove(self, names: Sequence[str]) -> None:
-        """Remove files, except those that a row names again."""
+        """Remove files without a row."""
         with self.writing() as database:
             for name in names:
                 if not database.execute("SELECT 1 FROM files WHERE name = ?", (name,)).fetchone():
@@ -278,7 +278,7 @@ class Store:
             self.sweep()
 
     def sweep(self, *, age: float = DRAFT_AGE) -> int:
-        """Remove what killed processes left: drafts older than `age` seconds, and files that no row names.
+        """Remove old drafts and files without a row.
 
         Returns the number of bytes freed. Files that are older than the database are kept.
         """
@@ -311,7 +311,7 @@ class Store:
         return freed
 
     def taken(self, database: sqlite3.Connection) -> int:
-        """Return the bytes of all files that rows name, and of the database with its log."""
+        """Return the bytes of all files and the database."""
         (total,) = database.execute("SELECT coalesce(sum(bytes), 0) FROM files").fetchone()
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
@@ -331,7 +331,7 @@ class Store:
 
 
 def release(database: sqlite3.Connection, names: Iterable[str]) -> dict[str, int]:
-    """Forget those of the files that no record and no slide uses any more, within `Store.writing`; return their sizes.
+    """Forget unused files within `Store.writing`; return their sizes.
 
     `Store.remove` then deletes them.
     """
@@ -351,7 +351,7 @@ _abandoned: list[dict[str, sqlite3.Connection]] = []
 
 @contextlib.contextmanager
 def _lock(lock: threading.Lock) -> Iterator[None]:
-    """Hold a lock; waiting too long for another thread fails as it does for another process."""
+    """Hold a lock; a timeout fails like another process's lock."""
     if not lock.acquire(timeout=WAIT):
         raise sqlite3.OperationalError("database is locked")
     try:
@@ -361,7 +361,7 @@ def _lock(lock: threading.Lock) -> Iterator[None]:
 
 
 def _sync(folder: Path) -> None:
-    """Sync a folder's list of names to the disk, where the system can."""
+    """Sync a folder's names to the disk, if possible."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -24,14 +24,14 @@ _waiting = threading.BoundedSemaphore(MAX_WAITING)
 
 
 def best_score(explanation: Explanation) -> float | None:
-    """Return the highest score; None without an answer, and for models whose scores are no confidence."""
+    """Return the highest confidence, or None."""
     if not explanation.task.sure:
         return None
     return max((prediction.score for prediction in explanation.predictions), default=None)
 
 
 def save_unsure(explanation: Explanation, below: float, history: History | None = None) -> Record | None:
-    """Save an explanation whose best score is below `below`, under the tag `unsure`.
+    """Save an explanation with a score below `below`, tagged `unsure`.
 
     Returns None for any other, and the earlier record of the same picture and recipe where there is one. `history`: by
     default the current person's. Raises Problem if the history is switched off or full.
@@ -58,7 +58,7 @@ class UnsureAnswers:
         """Why nothing is saved any more, as a sentence."""
 
     def save(self, explanation: Explanation) -> None:
-        """Save an explanation if it is unsure; the first failure is kept in `problem` and ends the saving."""
+        """Save an unsure explanation; the first failure ends the saving."""
         if self.problem:
             return
         try:
@@ -71,7 +71,7 @@ class UnsureAnswers:
 
 
 def save_unsure_later(explanation: Explanation, below: float) -> None:
-    """Save an explanation in the background, for the current person; failures are logged."""
+    """Save an explanation in the background; failures are logged."""
     if not _waiting.acquire(blocking=False):
         return
     _pool().submit(users.bind_person(_save_and_log), explanation, below)

@@ -58,7 +58,7 @@ class FollowedObject:
     """Frames in a row without a match."""
 
     def find(self, predictions: Sequence[Prediction]) -> int | None:
-        """Return the place of this object among a frame's boxes, and remember where it is; None where it is not seen.
+        """Return the index of this object's box, or None.
 
         Its own class is preferred; without one, a box of another class in its place, since detectors waver between
         classes.
@@ -68,19 +68,19 @@ class FollowedObject:
             for place, prediction in enumerate(predictions)
             if prediction.box is not None
         ]
-        near = [one for one in overlaps if one[1] >= SAME]
+        near = [overlap for overlap in overlaps if overlap[1] >= SAME]
         if not near:
             self.missed += 1
             return None
-        _, _, place = max(near, key=lambda one: (one[0], one[1], -one[2]))
-        found = predictions[place]
-        assert found.box is not None
-        self.box, self.missed = found.box, 0
+        _, _, place = max(near, key=lambda overlap: (overlap[0], overlap[1], -overlap[2]))
+        best = predictions[place]
+        assert best.box is not None
+        self.box, self.missed = best.box, 0
         return place
 
     @property
     def lost(self) -> bool:
-        """Whether it was not seen for so long that it is given up."""
+        """Whether the object was missing for too long."""
         return self.missed > PATIENCE
 
 
@@ -96,7 +96,7 @@ class Looker:
         self._followed: FollowedObject | None = None
 
     def look(self, data: bytes) -> FrameAnswer:
-        """Return the answer to a frame, a JPEG; raises ImageProblem for what is none, or is too large."""
+        """Return a JPEG frame's answer. Raises ImageProblem."""
         start = time.perf_counter()
         if len(data) > MAX_BYTES:
             raise ImageProblem(f"A frame has at most {MAX_BYTES // 2**20} MiB: send a smaller one.")
@@ -116,14 +116,14 @@ class Looker:
         target, place, lost = self._target(evidence, predictions, size)
         if target is not None:
             predictions = self._with_followed(predictions, target, evidence)
-        found = None if target is None else self._map(evidence, target, predictions, place)
+        heatmap = None if target is None else self._map(evidence, target, predictions, place)
         milliseconds["maps"] = (time.perf_counter() - start) * 1e3
-        return FrameAnswer(size, predictions, found, place, lost, milliseconds)
+        return FrameAnswer(size, predictions, heatmap, place, lost, milliseconds)
 
     def _target(
         self, evidence: Evidence, predictions: tuple[Prediction, ...], size: tuple[int, int]
     ) -> tuple[Target | None, int | None, bool]:
-        """Return what to explain, its place among the boxes, and whether an object was given up just now."""
+        """Return the target, its box index, and whether it was lost."""
         if self.wanted is not self._pin:
             self._pin, self._followed = self.wanted, None
         options, pin, lost = replace(self.choice.options, top_k=1), self._pin, False
@@ -156,19 +156,19 @@ class Looker:
     def _map(
         self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], place: int | None
     ) -> RawMap:
-        made = self.choice.method.run(evidence, [target])
-        raws = tuple(raw[0].cpu().numpy() for raw in made.maps)
-        found = state_of(raws, evidence.geometry)
-        same = [one.score for one in predictions if one.index == target.index]
+        output = self.choice.method.run(evidence, [target])
+        raws = tuple(raw[0].cpu().numpy() for raw in output.maps)
+        state = state_of(raws, evidence.geometry)
+        same = [prediction.score for prediction in predictions if prediction.index == target.index]
         score = max(same) if place is None else predictions[place].score
-        shown, layers = (raws, made.layers) if found == "ok" else ((), ())
-        return RawMap(target.label, score, found, shown, layers, evidence.geometry)
+        maps, layers = (raws, output.layers) if state == "ok" else ((), ())
+        return RawMap(target.label, score, state, maps, layers, evidence.geometry)
 
     def _with_followed(
         self, predictions: tuple[Prediction, ...], target: Target, evidence: Evidence
     ) -> tuple[Prediction, ...]:
-        """Return a classifier's predictions with the class that is followed: last, where it is not among the best."""
-        if target.index is None or any(one.index == target.index for one in predictions):
+        """Return a classifier's predictions with the followed class."""
+        if target.index is None or any(prediction.index == target.index for prediction in predictions):
             return predictions
         score = self.task.class_score(evidence, predictions, target.index) or 0.0
         return (*predictions, Prediction(target.label, target.index, score))
@@ -188,7 +188,7 @@ class LiveChoice:
 
 
 def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -> LiveChoice:
-    """Return what a viewer looks with; `given` are options by the names in `OPTIONS`.
+    """Return a viewer's model, method and options; `given`: by name.
 
     Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
     """
@@ -201,22 +201,22 @@ def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -
         )
     if unknown := sorted(set(given) - set(OPTIONS)):
         raise ModelProblem(f"There is no option {unknown[0]} here: use {', '.join(OPTIONS)}.")
-    found = find_method(method or quick(spec, None))
-    if not found.quick:
+    chosen = find_method(method or quick(spec, None))
+    if not chosen.quick:
         first = METHODS[quick(spec, None)].name
         raise ModelProblem(
-            f"{found.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {first}."
+            f"{chosen.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {first}."
         )
-    options = explainer.options({**given, "method": found.id})
+    options = explainer.options({**given, "method": chosen.id})
     if len(options.vocabulary) > MAX_WORDS:
         raise ModelProblem(
             f"A camera looks for at most {MAX_WORDS} things, not {len(options.vocabulary):,}: give fewer."
         )
-    return LiveChoice(explainer, options, found)
+    return LiveChoice(explainer, options, chosen)
 
 
 def quick(spec: ModelSpec, method: str | None) -> str:
-    """Return a method's id if it can follow a camera, else that of the model's own or of GradCAM."""
+    """Return a quick method's id: this, the model's, or GradCAM."""
     return next(name for name in (method, spec.method, "gradcam") if name and METHODS[name].quick)
 
 
@@ -236,27 +236,27 @@ class Viewer:
         self.dropped = 0
 
     def offer(self, number: int, data: bytes) -> None:
-        """Let a frame wait, in place of one that waits already. Safe from any thread."""
+        """Replace the waiting frame. Thread-safe."""
         with self._loop.changed:
             self.dropped += self._waiting is not None
             self._waiting = (number, data, time.perf_counter())
             self._loop.ready(self)
 
     def turn(self, looker: Looker | None) -> None:
-        """Look with something else from the next frame on; None: wait. Safe from any thread."""
+        """Change the model from the next frame on; None: wait. Thread-safe."""
         with self._loop.changed:
             self.looker = looker
             if self._waiting is not None:
                 self._loop.ready(self)
 
     def pin(self, pin: Pin | None) -> None:
-        """Follow a class or an object from the next frame on. Safe from any thread."""
+        """Follow a class or an object from the next frame on. Thread-safe."""
         with self._loop.changed:
             if self.looker is not None:
                 self.looker.wanted = pin
 
     def take(self) -> tuple[Looker, int, bytes, float] | None:
-        """Take the frame that waits; called by the loop, which holds its lock."""
+        """Take the waiting frame, with the loop's lock held."""
         if self._waiting is None or self.looker is None:
             return None
         number, data, since = self._waiting
@@ -264,7 +264,7 @@ class Viewer:
         return self.looker, number, data, since
 
     def serve(self, looker: Looker, number: int, data: bytes, since: float) -> None:
-        """Look at a frame and deliver the result, whatever comes of it."""
+        """Explain a frame and deliver its result."""
         waited, answer, problem = (time.perf_counter() - since) * 1e3, None, ""
         try:
             answer = looker.look(data)
@@ -312,7 +312,7 @@ class Loop:
         return len(self._viewers)
 
     def ready(self, viewer: Viewer) -> None:
-        """Let a viewer stand in line, once, if it is one of the loop's; called with the lock held."""
+        """Queue a viewer once, with the lock held."""
         if viewer in self._viewers and viewer not in self._line:
             self._line.append(viewer)
             self.changed.notify()

@@ -98,7 +98,7 @@ class BadMessage(Problem):
 
 
 def frame(data: bytes, last: int) -> tuple[int, bytes]:
-    """Return a frame's number and its JPEG; raises BadMessage. `last`: the number of the frame before."""
+    """Return a frame's number and JPEG. Raises BadMessage."""
     if len(data) > MAX_BYTES + HEADER.size:
         raise BadMessage(f"A frame has at most {MAX_BYTES // 2**20} MiB: send smaller ones.")
     if len(data) <= HEADER.size:
@@ -116,16 +116,16 @@ def parse_message(text: str) -> Json:
     if len(text) > MAX_TEXT:
         raise BadMessage(f"A message in words has at most {MAX_TEXT // 1024} KiB: send shorter ones.")
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("type"), str):
+        document = None
+    if not isinstance(document, dict) or not isinstance(document.get("type"), str):
         raise BadMessage("A message in words is a JSON object with a type: choose or pin.")
-    return found
+    return document
 
 
 def pin(given: Any, classes: int) -> Pin | None:
-    """Return what `pin` of a message names; None: whatever the model says first. Raises BadMessage."""
+    """Return a message's `pin`, or None. Raises BadMessage."""
     if given is None:
         return None
     index, box = (given.get("index"), given.get("box")) if isinstance(given, dict) else (None, None)
@@ -140,7 +140,7 @@ def pin(given: Any, classes: int) -> Pin | None:
 
 
 def result(made: FrameResult) -> bytes:
-    """Pack what became of a frame."""
+    """Pack the result of a frame."""
     head: Json = {
         "n": made.number,
         "problem": made.problem,
@@ -157,28 +157,28 @@ def result(made: FrameResult) -> bytes:
 
 def _answer(answer: FrameAnswer) -> Json:
     width, height = answer.size
-    said = [
-        {"label": one.label, "index": one.index, "score": round(one.score, 4)}
-        | ({} if one.box is None else {"box": [round(edge, 1) for edge in one.box], "anchor": one.anchor})
-        | ({} if one.box is None else {"marks": [{"kind": "polygon", "points": _round(one.outline)}]})
-        for one in answer.predictions
+    answers = [
+        {"label": p.label, "index": p.index, "score": round(p.score, 4)}
+        | ({} if p.box is None else {"box": [round(edge, 1) for edge in p.box], "anchor": p.anchor})
+        | ({} if p.box is None else {"marks": [{"kind": "polygon", "points": _round(p.outline)}]})
+        for p in answer.predictions
     ]
-    found = None if answer.map is None else _map(answer.map)
-    return {"size": [width, height], "answers": said, "map": found, "place": answer.place, "lost": answer.lost}
+    heatmap = None if answer.map is None else _map(answer.map)
+    return {"size": [width, height], "answers": answers, "map": heatmap, "place": answer.place, "lost": answer.lost}
 
 
 def _round(points: Iterable[tuple[float, float]]) -> list[list[float]]:
     return [[round(x, 1), round(y, 1)] for x, y in points]
 
 
-def _map(made: RawMap) -> Json:
-    geometry = made.geometry
+def _map(raw_map: RawMap) -> Json:
+    geometry = raw_map.geometry
     return {
-        "label": made.label,
-        "score": round(made.score, 4),
-        "state": made.state,
-        "shapes": [list(raw.shape) for raw in made.raws],
-        "offsets": [list(geometry.cell_offset(path)) for path in made.layers],
+        "label": raw_map.label,
+        "score": round(raw_map.score, 4),
+        "state": raw_map.state,
+        "shapes": [list(raw.shape) for raw in raw_map.raws],
+        "offsets": [list(geometry.cell_offset(path)) for path in raw_map.layers],
         "input": list(geometry.input),
         "content": list(geometry.content),
         "extent": [round(edge, 4) for edge in geometry.extent],

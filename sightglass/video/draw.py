@@ -50,7 +50,7 @@ _FLAT = 1e-4
 
 
 def paint_map(pixels: Pixels, field: Field, style: Style) -> Pixels:
-    """Return a frame, uint8 (H, W, 3), with the map over it; what the model did not see is faded."""
+    """Return a frame, uint8 (H, W, 3), under its map."""
     plain = Style(colormap=style.colormap, alpha=style.alpha, threshold=style.threshold, even=style.even)
     if style != plain or field.kind != "heat" or not style.alpha:
         return render.paint(pixels, field, style)
@@ -70,14 +70,14 @@ def paint_map(pixels: Pixels, field: Field, style: Style) -> Pixels:
 
 @lru_cache(maxsize=8)
 def _tables(style: Style) -> tuple[Pixels, Pixels]:
-    """Return what of 255 is kept of a pixel, and what is added, at each level: uint8 (256, 1, 3) each."""
+    """Return each level's pixel factor and addend: uint8 (256, 1, 3)."""
     table = color_tables.of("heat", style, 228)
     assert table is not None
     return _table(table[0].astype(np.float64) * 255), np.rint(table[1]).astype(np.uint8)[:, None]
 
 
 def _grow(values: Pixels, field: Field, shape: tuple[int, ...]) -> Pixels:
-    """Return values of the map's extent, bilinear over the part that the model saw, uint8 (h, w)."""
+    """Upsample values to the model's view, uint8 (h, w)."""
     x0, y0 = field.seen[:2]
     left, top, right, bottom = field.extent
     across, down = values.shape[1] / (right - left), values.shape[0] / (bottom - top)
@@ -89,7 +89,7 @@ def _grow(values: Pixels, field: Field, shape: tuple[int, ...]) -> Pixels:
 
 
 def _outline(inside: Pixels, field: Field, style: Style, longest: int) -> None:
-    """Draw the line over the part that the model saw: where the distance from it, value by slope, is small."""
+    """Draw the contour line over the model's view."""
     values = _coarse(field.values)
     left, top, right, bottom = field.extent
     slope = cv2.magnitude(
@@ -106,7 +106,7 @@ def _outline(inside: Pixels, field: Field, style: Style, longest: int) -> None:
 
 @lru_cache(maxsize=8)
 def _line_tables(unit: float) -> tuple[Pixels, Pixels]:
-    """Return what is kept of a pixel and what is added at each step of distance: a white line over a dark halo."""
+    """Return each distance's factor and addend for a haloed line."""
     away = abs(np.arange(256) - 127.5) * (2 * _FAR / 255)
     halo, line = (np.clip(width * unit / 2 + 0.5 - away, 0, 1) for width in (_LINE[1] + _HALO, _LINE[1]))
     dark = 0.75 * halo
@@ -147,12 +147,12 @@ class Drawn:
 
     @property
     def statistics(self) -> Statistics:
-        """Statistics of the map on its own scale, places in pixels of the clip's frames."""
+        """Statistics of the map, in pixels of the clip's frames."""
         return describe(_coarse(self.heatmap.strength, GRID), self.heatmap.seen)
 
 
 def strength(raws: Raws, geometry: Geometry, *, signed: bool = False) -> float:
-    """Return how strong a map's evidence is at most: its highest raw value over the picture, averaged over layers.
+    """Return a map's peak raw value, averaged over layers.
 
     `signed`: the highest absolute value.
     """
@@ -165,16 +165,16 @@ def strength(raws: Raws, geometry: Geometry, *, signed: bool = False) -> float:
 
 
 def levels(records: Iterable[Sighting], geometry: Geometry, *, signed: bool = False) -> dict[tuple[int, int], float]:
-    """Return, for each class or object, the strength that `COMMON` of its frames do not exceed: 1 on the clip's scale.
+    """Return each series' clip scale: the strength at quantile `COMMON`.
 
     Not the highest of all: a single frame would darken all others. Counted in steps of a 32nd of a doubling, so memory
     does not grow with the clip.
     """
     counts: dict[tuple[int, int], Counter[int]] = {}
     for record in records:
-        for one in record.shown:
-            if one.raws is not None and 0 < (found := strength(one.raws, geometry, signed=signed)) < math.inf:
-                counts.setdefault(one.series, Counter())[math.ceil(STEPS * math.log2(found) - 1e-9)] += 1
+        for seen in record.shown:
+            if seen.raws is not None and 0 < (level := strength(seen.raws, geometry, signed=signed)) < math.inf:
+                counts.setdefault(seen.series, Counter())[math.ceil(STEPS * math.log2(level) - 1e-9)] += 1
     return {series: 2 ** (_quantile(counted, COMMON) / STEPS) for series, counted in counts.items()}
 
 
@@ -213,12 +213,12 @@ class Painter:
 
     def maps(self, record: Sighting) -> tuple[Drawn, ...]:
         """Return the maps of a frame, scaled."""
-        having = [one for one in record.shown if one.raws is not None]
+        having = [seen for seen in record.shown if seen.raws is not None]
         if not having:
             return ()
-        raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(one.raws or () for one in having), strict=True)]
-        targets = [Target(one.index, one.label) for one in having]
-        made = heatmaps(
+        raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(seen.raws or () for seen in having), strict=True)]
+        targets = [Target(seen.index, seen.label) for seen in having]
+        computed = heatmaps(
             raws,
             targets,
             method=self._method,
@@ -227,26 +227,26 @@ class Painter:
             scale="own",
             signed=self.signed,
         )
-        return tuple(self._scale_map(one, heatmap) for one, heatmap in zip(having, made, strict=True))
+        return tuple(self._scale_map(seen, heatmap) for seen, heatmap in zip(having, computed, strict=True))
 
     def _scale_map(self, seen: Seen, heatmap: Heatmap) -> Drawn:
         level = self.levels.get(seen.series, 0.0)
-        found = strength(seen.raws or (), self.geometry, signed=self.signed) if level > 0 else 0.0
-        share = found / level if level > 0 else 0.0
+        peak = strength(seen.raws or (), self.geometry, signed=self.signed) if level > 0 else 0.0
+        share = peak / level if level > 0 else 0.0
         gain = min(1.0, share) if self.settings.scale == "clip" else 1.0
         return Drawn(seen, heatmap, heatmap.content * np.float32(gain), share)
 
     def paint(
         self, pixels: Pixels, record: Sighting, maps: tuple[Drawn, ...], trails: Mapping[int, Sequence[Point]]
     ) -> Pixels:
-        """Return a frame at the drawn size, uint8 (h, w, 3), with the maps, trails, boxes and the answer over it.
+        """Return a frame, uint8 (h, w, 3), with maps, trails and boxes.
 
         `trails`: of each object by its number, in pixels of the clip's frames.
         """
         small = as_even(pixels, self.size)
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self.signed:
-            hottest = _join([one.content for one in maps]) if maps else np.zeros((1, 1), np.float32)
+            hottest = _join([heatmap.content for heatmap in maps]) if maps else np.zeros((1, 1), np.float32)
             field = caption.place_field(hottest, self.geometry, self.size, "signed" if self.signed else "heat")
             small = paint_map(small, field, self.settings.style)
         if not self.settings.labels:
@@ -254,7 +254,7 @@ class Painter:
         return self._label(self._draw_trails(small, trails), record)
 
     def _draw_trails(self, pixels: Pixels, trails: Mapping[int, Sequence[Point]]) -> Pixels:
-        """Draw where the objects came from, each in the colour of its box over a dark halo."""
+        """Draw the objects' trails, in their boxes' colours."""
         drawn, line = pixels.copy(), render.line_width(pixels.shape)
         # Thinner than the boxes, and thick enough for a clip to keep its colour.
         width = 2 * line
@@ -267,41 +267,41 @@ class Painter:
         return drawn
 
     def _label(self, pixels: Pixels, record: Sighting) -> Pixels:
-        boxed = [one for one in record.shown if one.box is not None]
+        boxed = [seen for seen in record.shown if seen.box is not None]
         if boxed:
-            tracks = [one.track for one in boxed]
+            tracks = [seen.track for seen in boxed]
             # The same colour as its curve: without tracks there is none.
             colors = [rgb_of(track) for track in tracks if track is not None]
-            items = [((box_mark(self._scale(one.box or ())),), _label(one)) for one in boxed]
+            items = [((box_mark(self._scale(seen.box or ())),), _label(seen)) for seen in boxed]
             return draw_marks(pixels, items, colors=colors if len(colors) == len(items) else ())
         if not record.answer:
             return pixels
-        (one,) = record.shown
-        return contact_sheet.add_heading(pixels, plain_text(self._task.caption(one.label, one.score)))
+        (seen,) = record.shown
+        return contact_sheet.add_heading(pixels, plain_text(self._task.caption(seen.label, seen.score)))
 
     def _scale(self, place: Sequence[float]) -> tuple[float, ...]:
-        """Return a place in a frame, x y or xyxy, in what is drawn."""
+        """Scale a place, x y or xyxy, to the drawn size."""
         height, width = self.geometry.original
         across, down = self.size[0] / width, self.size[1] / height
         return tuple(at * (down if i % 2 else across) for i, at in enumerate(place))
 
 
 def _join(contents: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return the strongest value of several maps in each place, with its sign."""
+    """Return the strongest value at each place, with its sign."""
     highest: NDArray[np.float32] = np.maximum.reduce(contents)
     lowest: NDArray[np.float32] = np.minimum.reduce(contents)
     return np.where(highest >= -lowest, highest, lowest)
 
 
-def _label(one: Seen) -> str:
-    number = "" if one.track is None else f"{one.track} "
-    return plain_text(f"{number}{one.label} {percent(one.score)}")
+def _label(seen: Seen) -> str:
+    number = "" if seen.track is None else f"{seen.track} "
+    return plain_text(f"{number}{seen.label} {percent(seen.score)}")
 
 
 def row(record: Sighting, drawn: Drawn | None, one: Seen) -> Json:
-    """Return one row of the timeline: an answer in a frame, and its map in numbers where it has one."""
+    """Return one timeline row: an answer in a frame, with numbers."""
     box = one.box or (None,) * 4
-    found: Json = {
+    columns: Json = {
         "seconds": round(record.seconds, 4),
         "frame": record.number,
         "answer": one.label,
@@ -312,7 +312,7 @@ def row(record: Sighting, drawn: Drawn | None, one: Seen) -> Json:
         **{k: None if v is None else round(v, 2) for k, v in zip(("x0", "y0", "x1", "y1"), box, strict=True)},
     }
     if drawn is None:
-        return found | dict.fromkeys(MEASURED)
+        return columns | dict.fromkeys(MEASURED)
     numbers = drawn.statistics
     values = (
         drawn.heatmap.state,
@@ -322,7 +322,7 @@ def row(record: Sighting, drawn: Drawn | None, one: Seen) -> Json:
         numbers.half_heat_area,
         numbers.spread,
     )
-    return found | {
+    return columns | {
         name: round(value, 4) if isinstance(value, float) else value
         for name, value in zip(MEASURED, values, strict=True)
     }

@@ -73,7 +73,7 @@ class Looking:
         self.signed = self.method.signed and self.options.evidence == "both"
         """Whether maps keep their signs."""
         self.layers = chosen_layers(self.resident, self.options.layers)
-        self.wanted = tuple(class_index(one, adapter.labels) for one in self.options.targets)
+        self.wanted = tuple(class_index(target, adapter.labels) for target in self.options.targets)
         if len(self.wanted) > 1 and not self.task.has_boxes:
             raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
@@ -109,7 +109,7 @@ class Looking:
         return self.in_a_pass * (self.workers * ROUNDS if self.workers > 1 else 1)
 
     def together_of(self, nbytes: int) -> int:
-        """Return how many frames of this size one call takes: whole passes, of no more bytes than are read ahead."""
+        """Return how many frames of this size one call takes."""
         return max(1, min(self.batch, BYTES // max(1, nbytes)) // self.in_a_pass) * self.in_a_pass
 
     def geometry(self, pixels: Pixels) -> Geometry:
@@ -117,14 +117,14 @@ class Looking:
         return self._prepare(self.resident, pixels).geometry
 
     def replay(self, records: Iterable[Sighting]) -> None:
-        """Follow the boxes of frames that an earlier run has seen, so that the numbers of objects go on."""
+        """Replay an earlier run's frames, to continue object numbers."""
         if self._tracker is not None:
             for record in records:
                 self._tracker.update(record.seen)
 
     @own_modes()
     def __call__(self, frames: Sequence[Frame]) -> list[Sighting]:
-        """Return what the model sees in each frame; raise Cancelled if that was asked for."""
+        """Return each frame's record. Raises Cancelled."""
         if self._cancel is not None and self._cancel.is_set():
             raise Cancelled
         if self.workers > 1:
@@ -142,22 +142,22 @@ class Looking:
             if self._tracker is None:
                 yield self._with_room(frame, evidence, partial(self._class_record, frame))
             else:
-                found = self._with_room(frame, evidence, self._boxes)
-                made = partial(self._box_record, frame, found=found, tracks=self._tracker.update(found))
-                yield self._with_room(frame, evidence, made)
+                boxes = self._with_room(frame, evidence, self._boxes)
+                explain = partial(self._box_record, frame, found=boxes, tracks=self._tracker.update(boxes))
+                yield self._with_room(frame, evidence, explain)
 
     def _with_room(self, frame: Frame, evidence: Evidence, work: Callable[[Evidence], T]) -> T:
-        """Return `work(evidence)`, or that of a pass made anew where the GPU was full."""
-        given = iter((evidence,))
+        """Return `work(evidence)`, retried after a full GPU."""
+        passes = iter((evidence,))
 
         def run_once(resident: Resident, _: tuple[str, ...]) -> T:
-            own = next(given, None)
-            return work(self._one_by_one(resident, [frame])[0] if own is None else own)
+            reused = next(passes, None)
+            return work(self._one_by_one(resident, [frame])[0] if reused is None else reused)
 
         return self.explainer.with_oom_fallback(run_once)
 
     def _side_by_side(self, frames: Sequence[Frame]) -> list[Sighting]:
-        """Return the records, made by several workers; boxes are followed in this thread, in order."""
+        """Return the records of several workers, boxes followed in order."""
         if self._pool is None:
             # Made once for all of them.
             self.resident.fastest_adapter(self.layers)
@@ -166,11 +166,11 @@ class Looking:
         groups = [frames[i : i + self.in_a_pass] for i in range(0, len(frames), self.in_a_pass)]
         tracker = self._tracker
         if tracker is None:
-            made = in_order(groups, self._class_records, pool, self.workers + 1)
-            return [record for group in made for record in group]
+            recorded = in_order(groups, self._class_records, pool, self.workers + 1)
+            return [record for group in recorded for record in group]
         boxed = in_order(groups, self._find_boxes, pool, self.workers + 1)
-        followed = ((*one, tracker.update(one[2])) for one in boxed)
-        return [*in_order(followed, lambda one: self._box_record(*one), pool, self.workers)]
+        followed = ((*entry, tracker.update(entry[2])) for entry in boxed)
+        return [*in_order(followed, lambda entry: self._box_record(*entry), pool, self.workers)]
 
     def _class_records(self, frames: Sequence[Frame]) -> list[Sighting]:
         return [*self._record(frames, self._passes(self._worker(), frames))]
@@ -180,11 +180,11 @@ class Looking:
         return frame, evidence, self._boxes(evidence)
 
     def _worker(self) -> Resident:
-        """Return this thread's own resident: recordings of a pass are kept by thread, so all can share one module."""
-        if (own := getattr(self._own, "resident", None)) is None:
-            own = self._own.resident = self.resident.copy()
-            own.lock = PassLock(own.device)
-        return own
+        """Return this thread's copy of the loaded model."""
+        if (resident := getattr(self._own, "resident", None)) is None:
+            resident = self._own.resident = self.resident.copy()
+            resident.lock = PassLock(resident.device)
+        return resident
 
     def _prepare(self, resident: Resident, pixels: Pixels) -> ModelInput:
         adapter = resident.adapter
@@ -198,18 +198,20 @@ class Looking:
 
     def _in_one_pass(self, resident: Resident, frames: Sequence[Frame]) -> list[Evidence]:
         resident = self._ready(resident)
-        parts = batched_pass.run_pass(resident, [self._prepare(resident, one.pixels) for one in frames], self.layers)
+        parts = batched_pass.run_pass(
+            resident, [self._prepare(resident, frame.pixels) for frame in frames], self.layers
+        )
         if self.method.gradients:
             batched_pass.backward(parts, [self._class(part) for part in parts])
         return [*parts]
 
     def _class(self, evidence: Evidence) -> Target:
-        """Return the class that a map is of: the one that was named, or the best."""
+        """Return the mapped class: the named one, or the best."""
         options = replace(self.options, targets=self.wanted[:1], top_k=1)
         return resolve(options, decode(evidence, options), evidence)[0]
 
     def _class_record(self, frame: Frame, evidence: Evidence) -> Sighting:
-        """Return the class that was named, or the best; without a map where it cannot be explained now."""
+        """Return the record of the named class, or the best."""
         predictions, labels = decode(evidence, self.options), evidence.resident.adapter.labels
         best = predictions[0]
         index = self.wanted[0] if self.wanted else best.index
@@ -255,7 +257,7 @@ class Looking:
         if not targets:
             return []
         request = Request(self.options.masks, self.options.head, None, self._cancel)
-        made = self.method.run(evidence, targets, request)
-        self.paths = made.layers
-        layers = [layer.detach().to(torch.float32).cpu().numpy() for layer in made.maps]
+        output = self.method.run(evidence, targets, request)
+        self.paths = output.layers
+        layers = [layer.detach().to(torch.float32).cpu().numpy() for layer in output.maps]
         return [tuple(layer[i] for layer in layers) for i in range(len(targets))]

@@ -42,7 +42,7 @@ class Seen:
 
     @property
     def series(self) -> tuple[int, int]:
-        """What it is one of over time: an object, or else a class."""
+        """Key of its series: an object, or else a class."""
         return (1, self.track) if self.track is not None else (0, self.index)
 
 
@@ -62,8 +62,8 @@ class Sighting:
 
     @property
     def shown(self) -> tuple[Seen, ...]:
-        """Return what is drawn: the class, or the boxes that belong to an object."""
-        return tuple(one for one in self.seen if one.box is None or one.track is not None)
+        """Return the drawn items: the class, or boxes with a track."""
+        return tuple(seen for seen in self.seen if seen.box is None or seen.track is not None)
 
 
 def save(path: Path, records: Sequence[Sighting]) -> None:
@@ -71,10 +71,10 @@ def save(path: Path, records: Sequence[Sighting]) -> None:
     rows, maps = [], []
     for record in records:
         listed = []
-        for one in record.seen:
-            listed.append([one.label, one.index, one.score, one.box, one.track, one.raws is not None])
-            if one.raws is not None:
-                maps.append(one.raws)
+        for seen in record.seen:
+            listed.append([seen.label, seen.index, seen.score, seen.box, seen.track, seen.raws is not None])
+            if seen.raws is not None:
+                maps.append(seen.raws)
         rows.append([record.number, record.pts, record.seconds, record.answer, record.score, listed])
     text = json.dumps(jsonable(rows)).encode()
     arrays: dict[str, Any] = {"rows": np.frombuffer(text, np.uint8)}
@@ -95,13 +95,13 @@ def load(path: Path) -> list[Sighting]:
         return Seen(label, index, score, tuple(box) if box else None, track, next(maps) if mapped else None)
 
     return [
-        Sighting(number, pts, seconds, answer, score, tuple(parse_row(one) for one in listed))
+        Sighting(number, pts, seconds, answer, score, tuple(parse_row(fields) for fields in listed))
         for number, pts, seconds, answer, score, listed in rows
     ]
 
 
 def read(paths: Iterable[Path]) -> Iterator[Sighting]:
-    """Yield the records of several parts, one part in memory at a time."""
+    """Yield the records of several parts, one in memory at a time."""
     for path in paths:
         yield from load(path)
 
@@ -114,7 +114,7 @@ SIDE = MAX_WINDOW // 2
 
 
 def smooth_maps(records: Iterable[Sighting], tau: float) -> Iterator[Sighting]:
-    """Yield the records with each map mixed with those around it; `tau` in seconds, 0 for none."""
+    """Yield the records with smoothed maps; `tau` in seconds."""
     if tau <= 0:
         yield from records
         return
@@ -127,60 +127,60 @@ def smooth_maps(records: Iterable[Sighting], tau: float) -> Iterator[Sighting]:
             place >= len(window)
             or (window[-1].seconds - window[place].seconds < REACH * tau and len(window) - 1 - place < SIDE)
         ):
-            if (one := next(source, None)) is None:
+            if (sighting := next(source, None)) is None:
                 ended = True
             else:
-                window.append(one)
+                window.append(sighting)
         if place >= len(window):
             return
         centre = window[place]
-        yield replace(centre, seen=tuple(_mix(one, centre, window, place, tau) for one in centre.seen))
+        yield replace(centre, seen=tuple(_mix(seen, centre, window, place, tau) for seen in centre.seen))
         place += 1
         while place > SIDE or (place and window[0].seconds < centre.seconds - REACH * tau):
             window.popleft()
             place -= 1
 
 
-def _mix(one: Seen, centre: Sighting, window: Sequence[Sighting], place: int, tau: float) -> Seen:
-    if one.raws is None:
-        return one
-    total, sums = 0.0, [np.zeros(raw.shape, np.float64) for raw in one.raws]
+def _mix(seen: Seen, centre: Sighting, window: Sequence[Sighting], place: int, tau: float) -> Seen:
+    if seen.raws is None:
+        return seen
+    total, sums = 0.0, [np.zeros(raw.shape, np.float64) for raw in seen.raws]
     for at in range(max(0, place - SIDE), min(len(window), place + SIDE + 1)):
         other = window[at]
         apart = abs(other.seconds - centre.seconds)
         if apart > REACH * tau:
             continue
-        found = one if at == place else next((x for x in other.seen if x.series == one.series), None)
-        if found is None or found.raws is None:
+        match = seen if at == place else next((x for x in other.seen if x.series == seen.series), None)
+        if match is None or match.raws is None:
             continue
         weight = math.exp(-apart / tau)
         total += weight
-        for into, raw in zip(sums, found.raws, strict=True):
+        for into, raw in zip(sums, match.raws, strict=True):
             into += weight * raw
-    return replace(one, raws=tuple((into / total).astype(np.float32) for into in sums))
+    return replace(seen, raws=tuple((into / total).astype(np.float32) for into in sums))
 
 
 def between(first: Sighting, second: Sighting | None, number: int, pts: int, seconds: float) -> Sighting:
-    """Return what is drawn over a frame from `first` on and before `second`: the two mixed by how near they are.
+    """Interpolate a record between `first` and `second`.
 
     What only the first has is held. None: there is no second, all is held.
     """
     if second is None or number == first.number:
         return replace(first, number=number, pts=pts, seconds=seconds)
     share = (seconds - first.seconds) / max(second.seconds - first.seconds, 1e-9)
-    later = {one.series: one for one in second.shown}
+    later = {seen.series: seen for seen in second.shown}
 
-    def mix(one: Seen) -> Seen:
-        other = later.get(one.series)
+    def mix(seen: Seen) -> Seen:
+        other = later.get(seen.series)
         if other is None:
-            return one
-        box, raws = one.box, one.raws
+            return seen
+        box, raws = seen.box, seen.raws
         if box is not None and other.box is not None:
             box = tuple((1 - share) * a + share * b for a, b in zip(box, other.box, strict=True))  # type: ignore[assignment]
         if raws is not None and other.raws is not None:
             raws = tuple(
                 ((1 - share) * a + share * b).astype(np.float32) for a, b in zip(raws, other.raws, strict=True)
             )
-        return replace(one, score=(1 - share) * one.score + share * other.score, box=box, raws=raws)
+        return replace(seen, score=(1 - share) * seen.score + share * other.score, box=box, raws=raws)
 
-    return replace(first, number=number, pts=pts, seconds=seconds, seen=tuple(mix(one) for one in first.shown))
+    return replace(first, number=number, pts=pts, seconds=seconds, seen=tuple(mix(seen) for seen in first.shown))

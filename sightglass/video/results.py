@@ -30,7 +30,7 @@ COLORS = ("#2BA5B0", "#E07B2E", "#9A7BE0", "#4C93E0", "#D6549C", "#7CA83A")
 
 
 def color_of(track: int) -> str:
-    """Return the colour of an object by its number, `#rrggbb`; the numbers from 1 on take turns.
+    """Return an object's colour by its number, `#rrggbb`.
 
     >>> color_of(1) == color_of(len(COLORS) + 1)
     True
@@ -101,7 +101,7 @@ class Finder:
     series: dict[Any, _Series] = field(default_factory=dict)
 
     def read(self, rows: Iterable[Row]) -> Iterator[Moment]:
-        """Yield the moments as they are certain; `rows` in the order of their frames."""
+        """Yield the moments of `rows`, in frame order."""
         frame: list[Row] = []
         for row in rows:
             if frame and row["frame"] != frame[0]["frame"]:
@@ -138,51 +138,51 @@ class Finder:
 
     def _find_moves(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
         key = row["object"] if row["object"] is not None else row["answer"]
-        one = self.series.get(key)
-        if one is None:
-            one = self.series[key] = _Series(row["answer"], first=now)
-        one.last = now
+        state = self.series.get(key)
+        if state is None:
+            state = self.series[key] = _Series(row["answer"], first=now)
+        state.last = now
         name = row["answer"] if row["object"] is None else f"{row['answer']} {row['object']}"
-        if row["object"] is not None and not one.said and now[0] - one.first[0] >= LASTING:
-            one.said = True
-            if one.first[1] > 0:
-                yield Moment(*one.first, "object", f"{name} comes", row["object"], row["answer"])
+        if row["object"] is not None and not state.said and now[0] - state.first[0] >= LASTING:
+            state.said = True
+            if state.first[1] > 0:
+                yield Moment(*state.first, "object", f"{name} comes", row["object"], row["answer"])
         if row["map"] != "ok":
             return
         at = row["centre_x"], row["centre_y"]
-        if one.centre is None:
-            one.centre = at
-        if math.dist(at, one.centre) <= MOVED * self.diagonal:
-            one.begun = None
+        if state.centre is None:
+            state.centre = at
+        if math.dist(at, state.centre) <= MOVED * self.diagonal:
+            state.begun = None
             return
-        one.begun = one.begun or now
-        if now[0] - one.begun[0] >= LASTING:
-            share = math.dist(at, one.centre) / self.diagonal
-            began, one.begun, one.centre = one.begun, None, at
+        state.begun = state.begun or now
+        if now[0] - state.begun[0] >= LASTING:
+            share = math.dist(at, state.centre) / self.diagonal
+            began, state.begun, state.centre = state.begun, None, at
             words = plain_text(f"the evidence for {name} moves by {percent(share)} of the diagonal")
             yield Moment(*began, "place", words, row["object"], row["answer"])
 
     def _find_gone(self, now: tuple[float, int]) -> Iterator[Moment]:
-        """Yield the objects that have not been seen for a while, and forget them and classes long past."""
-        for key, one in list(self.series.items()):
-            if now[0] - one.last[0] < LASTING:
+        """Yield the objects gone for a while, and forget them."""
+        for key, state in list(self.series.items()):
+            if now[0] - state.last[0] < LASTING:
                 continue
             if isinstance(key, int):
-                if one.said:
-                    yield Moment(*one.last, "gone", f"{one.label} {key} goes", key, one.label)
+                if state.said:
+                    yield Moment(*state.last, "gone", f"{state.label} {key} goes", key, state.label)
                 del self.series[key]
-            elif now[0] - one.last[0] > 30:
+            elif now[0] - state.last[0] > 30:
                 del self.series[key]
 
 
 def find_moments(rows: Iterable[Row], width: int, height: int, task: Task | None = None) -> list[Moment]:
-    """Return the moments of a timeline, in the order of time, at most `MAX_MOMENTS`; sizes in pixels of its frames."""
-    found: list[Moment] = []
-    for one in Finder(math.hypot(width, height), task or Task()).read(rows):
-        found.append(one)
-        if len(found) >= MAX_MOMENTS:
+    """Return a timeline's first moments, at most `MAX_MOMENTS`, by time."""
+    moments: list[Moment] = []
+    for moment in Finder(math.hypot(width, height), task or Task()).read(rows):
+        moments.append(moment)
+        if len(moments) >= MAX_MOMENTS:
             break
-    return sorted(found, key=lambda one: (one.seconds, one.kind))
+    return sorted(moments, key=lambda moment: (moment.seconds, moment.kind))
 
 
 CLIP = "overlay.mp4"
@@ -237,7 +237,7 @@ CSV, JSON = "timeline.csv", "timeline.json"
 def write_timeline(
     folder: Path, columns: Sequence[str], rows: Callable[[], Iterable[Row]], facts: Mapping[str, Any]
 ) -> None:
-    """Write `timeline.csv` and `timeline.json` (the facts, then the rows under `rows`), one row in memory at a time."""
+    """Write `timeline.csv` and `timeline.json`, one row at a time."""
     with atomic_write(folder / CSV) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         packing.write(file, columns, rows())
     with atomic_write(folder / JSON) as draft, draft.open("w", encoding="utf-8") as file:
@@ -279,10 +279,10 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurv
     `seconds`: the length of the drawn clip, which begins at `start` of the whole one; times are since then.
     """
     counts: Counter[str] = Counter(row["object"] for row in _rows(folder))
-    wanted = [name for name, _ in counts.most_common(MAX_CURVES)]
+    objects = [name for name, _ in counts.most_common(MAX_CURVES)]
     step = max(seconds, 1e-6) / POINTS
-    sums: dict[str, dict[int, list[float]]] = {name: {} for name in wanted}
-    names: dict[str, Counter[str]] = {name: Counter() for name in wanted}
+    sums: dict[str, dict[int, list[float]]] = {name: {} for name in objects}
+    names: dict[str, Counter[str]] = {name: Counter() for name in objects}
     for row in _rows(folder):
         if (into := sums.get(row["object"])) is None:
             continue
@@ -292,16 +292,16 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurv
         area = row["half_heat_area"] if row["map"] == "ok" else ""
         for i, value in enumerate((1.0, at, float(row["score"]), float(bool(area)), float(area or 0))):
             cell[i] += value
-    found = []
-    for name in wanted:
+    answer_curves = []
+    for name in objects:
         label = names[name].most_common(1)[0][0]
         points = (
             Point(at / count, score / count, area / mapped if mapped else None)
             for count, at, score, mapped, area in (sums[name][cell] for cell in sorted(sums[name]))
         )
         color = color_of(int(name)) if name else ""
-        found.append(AnswerCurve(f"{label} {name}" if name else "its answer", tuple(points), color))
-    return tuple(found)
+        answer_curves.append(AnswerCurve(f"{label} {name}" if name else "its answer", tuple(points), color))
+    return tuple(answer_curves)
 
 
 def _rows(folder: Path) -> Iterator[dict[str, str]]:
@@ -310,13 +310,13 @@ def _rows(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def read_facts(folder: Path) -> Json:
-    """Return what a finished run was made with; raise ModelProblem where its result cannot be read."""
+    """Return a finished run's settings. Raises ModelProblem."""
     facts: Json = _read(folder)["run"]
     return facts
 
 
 def read_result(folder: Path) -> Summary:
-    """Return the result of a finished run; raise ModelProblem where it cannot be read."""
+    """Return a finished run's result. Raises ModelProblem."""
     result = _read(folder)
     moments = tuple(Moment(**moment) for moment in result["moments"])
     numbers = (result["frames"], result["looked"], result["skipped"])

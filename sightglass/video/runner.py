@@ -98,7 +98,7 @@ def run(
 
 
 def _facts(clip: Clip, looking: Looking, settings: Settings) -> Json:
-    """Return everything that the results depend on."""
+    """Return all facts of the results."""
     adapter, options = looking.resident.adapter, looking.options
     return {
         "clip": clip.stamp(),
@@ -140,7 +140,7 @@ class _Run:
         """Whether drawing has failed, so that the model need not go on."""
 
     def whole(self, *, fresh: bool) -> Summary:
-        """Do what is left of it."""
+        """Run the remaining stages."""
         remove_drafts(self.folder, age=0)
         if not all(path.is_file() for path in self._files()):
             # Somebody deleted what the journal says is done.
@@ -164,7 +164,7 @@ class _Run:
         return self._finish(frames, note)
 
     def _entry(self, key: str) -> Json | None:
-        """Return what the journal says of a part or a stage; None where it is not done."""
+        """Return a part's or stage's journal entry, or None."""
         return next(iter(self.journal.outcomes([key])), None)
 
     def _count(self) -> int:
@@ -176,7 +176,7 @@ class _Run:
         return self.work / "seen" / f"{number:06}.npz"
 
     def _files(self) -> Iterator[Path]:
-        """Yield the files that there should be, by the journal."""
+        """Yield the files expected by the journal."""
         if "whole" in self.journal.done:
             yield from (self.folder / name for name in (CLIP, CSV, JSON))
         else:
@@ -187,7 +187,7 @@ class _Run:
             raise Cancelled
 
     def _report(self, stage: int, seconds: float, words: str) -> None:
-        """Report how far a stage is; drawing keeps quiet while the model is at work."""
+        """Report a stage's progress; the model's has priority."""
         end = self.settings.end or self.clip.about.seconds
         done = (seconds - self.settings.start) / max(end - self.settings.start, 1e-9) if end else 0.0
         self._shares[stage] = max(self._shares[stage], min(1.0, max(0.0, done)))
@@ -201,7 +201,7 @@ class _Run:
         return ahead(frames, depth(about.width * about.height * 3))
 
     def _look(self) -> Iterator[list[Sighting]]:
-        """Yield what the model saw in each part: those of an earlier run, then new ones, which it writes."""
+        """Yield and save each part's records, earlier ones first."""
         number, looked, after = self._count(), 0, None
         for part in self._saved():
             self.looking.replay(part)
@@ -233,7 +233,7 @@ class _Run:
         self.journal.add([done | {"cut_off": self.clip.cut_off, "layers": self.looking.paths}])
 
     def _saved(self) -> Iterator[list[Sighting]]:
-        """Yield the parts that are written."""
+        """Yield the saved parts."""
         return map(parts.load, map(self._part, range(self._count())))
 
     def _smooth(self, looked: Iterable[list[Sighting]]) -> Iterator[Sighting]:
@@ -241,19 +241,19 @@ class _Run:
         return parts.smooth_maps(itertools.chain.from_iterable(looked), self.settings.smooth)
 
     def _looked_at(self, frames: Iterator[Frame], looked: int, total: int) -> list[Sighting]:
-        """Return the records of the next part; fewer at the end of the clip."""
-        found: list[Sighting] = []
+        """Return the next part's records; fewer at the end."""
+        sightings: list[Sighting] = []
         together = self.looking.together_of(self.clip.about.width * self.clip.about.height * 3)
-        while batch := list(itertools.islice(frames, min(together, PART - len(found)))):
-            found += self.looking(batch)
+        while batch := list(itertools.islice(frames, min(together, PART - len(sightings)))):
+            sightings += self.looking(batch)
             of = f" of about {total:,}" if total and not self.settings.start and self.settings.end is None else ""
             at = batch[-1]
             self._check()
             self._report(0, at.seconds, f"Looking at frame {at.number + 1:,}{of}")
-        return found
+        return sightings
 
     def _draw(self) -> tuple[int, str]:
-        """Draw and encode the frames; return how many there are, and a note on the sound."""
+        """Draw and encode the frames; return their number and a note."""
         # Its own reading of the file: the model is elsewhere in it.
         clip, chosen, count = copy.copy(self.clip), self.settings, 0
         about = clip.about
@@ -287,7 +287,7 @@ class _Run:
         return count, note
 
     def _painter(self, looked: Iterator[list[Sighting]]) -> tuple[draw.Painter, Iterator[Sighting]]:
-        """Return what draws the frames, and the smoothed records of all parts."""
+        """Return the painter, and the smoothed records of all parts."""
         first, about, chosen = next(looked), self.clip.about, self.settings
         painter = draw.Painter(
             self.looking.geometry(np.zeros((about.height, about.width, 3), np.uint8)),
@@ -307,7 +307,7 @@ class _Run:
         return painter, self._smooth(self._saved())
 
     def _pair(self, frames: Iterator[Frame], records: Iterator[Sighting]) -> Iterator[FrameOver]:
-        """Yield each frame with what is drawn over it, whether the model saw it, and where its objects came from."""
+        """Yield each frame with its record, whether explained, and trails."""
         now, later = next(records, None), next(records, None)
         trails = track.Trails()
         if now is not None:
@@ -331,7 +331,7 @@ class _Run:
         looked, skipped = ended["looked"], ended["skipped"]
         notes = [note] if note else []
         if self.looking.signed:
-            raws = (raw for record in self._smooth(self._saved()) for one in record.shown for raw in one.raws or ())
+            raws = (raw for record in self._smooth(self._saved()) for seen in record.shown for raw in seen.raws or ())
             lowers = any((raw < 0).any() for raw in raws)
             notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * lowers}.")
         if ended.get("cut_off"):
@@ -341,9 +341,9 @@ class _Run:
             with (self.work / ROWS).open(encoding="utf-8") as file:
                 yield from map(json.loads, file)
 
-        found = find_moments(rows(), about.width, about.height, self.looking.task)
+        moments = find_moments(rows(), about.width, about.height, self.looking.task)
         entry = {"key": "whole", "stamp": "", "frames": frames, "looked": looked, "skipped": skipped, "notes": notes}
-        entry["moments"] = [vars(one) for one in found]
+        entry["moments"] = [vars(moment) for moment in moments]
         head = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
         write_timeline(
             self.folder, draw.COLUMNS, rows, head | {"run": self.facts} | {k: entry[k] for k in list(entry)[2:]}
@@ -353,19 +353,19 @@ class _Run:
         return self._summary(entry)
 
     def _summary(self, entry: Json) -> Summary:
-        found = tuple(Moment(**one) for one in entry["moments"])
+        moments = tuple(Moment(**fields) for fields in entry["moments"])
         took = time.monotonic() - self.started
         numbers = (entry["frames"], entry["looked"], entry["skipped"])
-        return Summary(self.folder, *numbers, took, self.resumed, moments=found, notes=tuple(entry["notes"]))
+        return Summary(self.folder, *numbers, took, self.resumed, moments=moments, notes=tuple(entry["notes"]))
 
 
 def _paint(painter: draw.Painter, over: FrameOver) -> tuple[Frame, Pixels, list[Row]]:
-    """Return a frame with its maps drawn over it, and its rows of the timeline if the model saw it."""
+    """Return a frame under its maps, and its timeline rows."""
     frame, record, measured, trails = over
     maps = painter.maps(record)
     pixels = painter.paint(frame.pixels, record, maps, trails)
     rows: list[Row] = []
     if measured:
-        of = {id(one.seen): one for one in maps}
-        rows = [draw.row(record, of.get(id(one)), one) for one in record.shown]
+        of = {id(heatmap.seen): heatmap for heatmap in maps}
+        rows = [draw.row(record, of.get(id(seen)), seen) for seen in record.shown]
     return frame, pixels, rows

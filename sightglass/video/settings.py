@@ -73,7 +73,7 @@ class Settings:
 
     @property
     def facts(self) -> Json:
-        """Everything that results depend on, as plain values."""
+        """All facts of the results, as plain values."""
         names = ("every", "between", "start", "end", "scale", "smooth", "objects", "only", "labels", "side")
         drawn = {name: getattr(self.style, name) for name in ("mode", "colormap", "alpha", "threshold", "even")}
         return {name: getattr(self, name) for name in names} | {"sound": self.sound} | drawn

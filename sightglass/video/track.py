@@ -48,11 +48,11 @@ class Trails:
         self._past: deque[tuple[float, dict[int, Point]]] = deque()
 
     def add(self, seconds: float, boxes: Sequence[Seen]) -> None:
-        """Note where the objects of a frame are; frames come in order."""
+        """Record a frame's objects; frames come in order."""
         self._past.append((seconds, dict(_find_centres(boxes))))
 
     def find(self, seconds: float, boxes: Sequence[Seen]) -> dict[int, tuple[Point, ...]]:
-        """Return the way of each object of a frame during `TRAIL` seconds, its present place last."""
+        """Return each object's trail of `TRAIL` seconds, present place last."""
         while self._past and self._past[0][0] < seconds - TRAIL:
             self._past.popleft()
         past = [centres for then, centres in self._past if then < seconds]
@@ -63,10 +63,10 @@ class Trails:
 
 
 def _find_centres(boxes: Sequence[Seen]) -> Iterator[tuple[int, Point]]:
-    for one in boxes:
-        if one.track is not None and one.box is not None:
-            x0, y0, x1, y1 = one.box
-            yield one.track, ((x0 + x1) / 2, (y0 + y1) / 2)
+    for box in boxes:
+        if box.track is not None and box.box is not None:
+            x0, y0, x1, y1 = box.box
+            yield box.track, ((x0 + x1) / 2, (y0 + y1) / 2)
 
 
 class Tracker:
@@ -85,25 +85,25 @@ class Tracker:
         self._numbers: dict[int, int] = {}
 
     def update(self, boxes: Sequence[TrackedBox]) -> tuple[int | None, ...]:
-        """Return the number of the object that each box of the next frame belongs to; None where it is none yet.
+        """Return each box's object number, or None.
 
         Objects are counted from 1 in the order in which they were first seen. `boxes`: all that are scored `low` or
         more.
         """
         from ultralytics.engine.results import Boxes
 
-        listed = [(*(one.box or ()), one.score, one.index) for one in boxes]
+        listed = [(*(box.box or ()), box.score, box.index) for box in boxes]
         rows = self._tracker.update(Boxes(np.array(listed, np.float32).reshape(-1, 6), (1, 1)))
         places = {int(row[7]): self._number(int(row[4])) for row in sorted(rows, key=lambda row: row[4])}
         return tuple(places.get(place) for place in range(len(boxes)))
 
     def _number(self, track: int) -> int:
-        """Return an object's number: the tracker also counts boxes that it gave up before they were shown."""
+        """Return an object's displayed number."""
         return self._numbers.setdefault(track, len(self._numbers) + 1)
 
 
 def _options(confidence: float, low: float) -> dict[str, Any]:
-    """Return ByteTrack's settings as Ultralytics ships them, with the thresholds for these scores."""
+    """Return Ultralytics' ByteTrack settings, with these scores' thresholds."""
     from ultralytics.utils import ROOT, YAML
 
     shipped: dict[str, Any] = YAML.load(ROOT / "cfg" / "trackers" / "bytetrack.yaml")

@@ -46,7 +46,8 @@ APP = (
     + """
 import streamlit as st
 from PIL import Image
-from sightglass.components.widgets import Row, rows
+from sightglass.components.widgets import rows
+from sightglass.explain.tasks.task import Answer
 from sightglass.components.viewer import Map, ViewerOptions, Pane, ViewerScene, viewer
 
 st.set_page_config(layout="wide")
@@ -64,7 +65,7 @@ link = {"alpha": st.query_params["alpha"], "id": "a link"} if "alpha" in st.quer
 if scene == "explore":
     left, right = st.columns([3, 1])
     with right:
-        chosen = rows([Row(name, share, "1 %") for name, share in zip(names, [0.7, 0.2, 0.1])], key="rows")
+        chosen = rows([Answer(name, "1 %", share) for name, share in zip(names, [0.7, 0.2, 0.1])], key="rows")
         st.text(f"chosen {chosen}")
     with left:
         options = ViewerOptions(link, beside=True, marks=True)

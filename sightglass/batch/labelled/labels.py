@@ -36,14 +36,14 @@ FILE, MASKS = "ground_truth.json", "ground_truth_masks.zip"
 
 
 def match_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> RunLabels:
-    """Return labels under the names of a model's classes, as matched or as a person corrected them."""
-    found = list_names(truth, classes, corrections)
-    return RunLabels(truth, {one.folder: one.classes for one in found if one.classes or one.folder in corrections})
+    """Return labels under a model's class names, matched or corrected."""
+    rows = list_names(truth, classes, corrections)
+    return RunLabels(truth, {row.folder: row.classes for row in rows if row.classes or row.folder in corrections})
 
 
 def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> list[FolderLabel]:
-    """Return what each label counts as, and in how many pictures it is: those without a class first."""
-    counts = Counter(label for picture in truth.pictures.values() for label in {one.label for one in picture})
+    """Return each label's classes and pictures, unmatched labels first."""
+    counts = Counter(label for picture in truth.pictures.values() for label in {box.label for box in picture})
     counts.update(truth.named.values())
     # How many masks show a label would take all of them to be decoded.
     counts.update(dict.fromkeys(truth.mask_labels, 0))
@@ -51,7 +51,7 @@ def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches)
 
 
 def describe_unmatched(names: Sequence[FolderLabel], corrections: Matches) -> str:
-    """Return which labels do not count because they mean no class of the model; empty where each means one.
+    """Return the labels without a class of the model, as text.
 
     `names`: of `list_names`. `corrections`: a label that a person said not to count is none of them.
     """
@@ -59,15 +59,15 @@ def describe_unmatched(names: Sequence[FolderLabel], corrections: Matches) -> st
 
 
 def label_by_folders(folders: Mapping[str, str], classes: Sequence[str], corrections: Matches) -> RunLabels | None:
-    """Return the labels that folders are; None where none is a class of the model. `folders`: of each picture."""
+    """Return labels by folder name; None without a matching class."""
     truth = GroundTruth({}, (), folders)
     names = list_names(truth, classes, corrections)
-    named = {one.folder: one.classes for one in names}
+    named = {label.folder: label.classes for label in names}
     return RunLabels(truth, named) if any(named.values()) else None
 
 
 def name_pictures(folder: Path, keys: Sequence[str]) -> list[str | None] | None:
-    """Return the label of each picture of a run as a whole; None where no labels were given.
+    """Return each picture's label; None for a run without labels.
 
     A detector's labels are boxes, so that no picture has one.
     """
@@ -78,10 +78,10 @@ def name_pictures(folder: Path, keys: Sequence[str]) -> list[str | None] | None:
 
 
 def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:
-    """Write the labels beside the table of a run, for when it is resumed."""
+    """Write the labels beside a run's table, for resuming."""
     boxes = {
-        name: [(one.label, *one.box, one.crowd, one.relative) for one in every]
-        for name, every in labels.pictures.items()
+        name: [(box.label, *box.box, box.crowd, box.relative) for box in boxes_of_picture]
+        for name, boxes_of_picture in labels.pictures.items()
     }
     problems = [(problem.file, problem.line, problem.reason) for problem in labels.problems]
     data = {"pictures": boxes, "named": dict(labels.named), "problems": problems}
@@ -97,20 +97,20 @@ def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:
 
 
 def read_labels(store: Local | RemoteFolder) -> GroundTruth | None:
-    """Return the labels beside the table of a run; None where there are none, or they are damaged."""
+    """Return the labels beside a run's table; None without valid ones."""
     if (data := store.get(FILE)) is None:
         return None
     try:
-        given: Json = json.loads(data)
+        document: Json = json.loads(data)
         return GroundTruth(
             {
-                name: tuple(TrueBox(label, (x0, y0, x1, y1), *more) for label, x0, y0, x1, y1, *more in every)
-                for name, every in given["pictures"].items()
+                name: tuple(TrueBox(label, (x0, y0, x1, y1), *more) for label, x0, y0, x1, y1, *more in rows)
+                for name, rows in document["pictures"].items()
             },
-            tuple(LabelProblem(*one) for one in given["problems"]),
-            given["named"],
-            _read_masks(store, given.get("masks", ())),
-            tuple(given.get("mask_labels", ())),
+            tuple(LabelProblem(*problem) for problem in document["problems"]),
+            document["named"],
+            _read_masks(store, document.get("masks", ())),
+            tuple(document.get("mask_labels", ())),
         )
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
@@ -124,7 +124,7 @@ def _read_masks(store: Local | RemoteFolder, keys: Sequence[str]) -> dict[str, b
 
 
 def find_lacking(kind: Classes, labels: RunLabels, items: Sequence[Item], journal: Journal) -> set[str]:
-    """Return the keys of pictures that were explained without labels, or with others."""
+    """Return the keys of pictures explained with other labels."""
     digests = {item.key: digest for item in items if (digest := kind.digest(labels, item.key)) is not None}
     return {
         outcome["key"]
@@ -141,7 +141,7 @@ def write_evaluation(
     labels: RunLabels | None,
     facts: EvaluationFacts,
 ) -> None:
-    """Write the evaluation beside the table of a run; without labels that of a classifier by its class folders.
+    """Write the evaluation beside a run's table.
 
     Where there are no labels at all, none is left.
     """
@@ -159,7 +159,7 @@ def write_evaluation(
 
 
 def evaluate_folders(folder: Path) -> None:
-    """Write a classifier's evaluation by its class folders again, once a person corrected what one counts as.
+    """Write a classifier's evaluation by folders again, after a correction.
 
     It is made of the run's table, without its model. A run with labels of its own, or of a detector, is left as it is.
     """
@@ -183,7 +183,7 @@ def evaluate_folders(folder: Path) -> None:
 
 
 def _find_facts(folder: Path) -> EvaluationFacts | None:
-    """Return what holds for all pictures of a run, also of one without an evaluation; None of an unknown model."""
+    """Return a run's evaluation facts; None for an unknown model."""
     if (about := stored.read_facts(folder)) is not None:
         return about
     try:

@@ -76,9 +76,9 @@ class EvaluationSummary:
         return kind_of(self.task).describe_right(self.right, self.objects, self.threshold)
 
     def list_classes(self) -> list[tuple[str, str, str]]:
-        """Return the classes, the worst first: each with its number and its interval."""
-        classes = sorted(self.by_class.items(), key=lambda one: (math.isnan(one[1].value), one[1].value, one[0]))
-        return [(name, one.points, one.range) for name, one in classes]
+        """Return (name, number, interval) of each class, worst first."""
+        classes = sorted(self.by_class.items(), key=lambda item: (math.isnan(item[1].value), item[1].value, item[0]))
+        return [(name, score.points, score.range) for name, score in classes]
 
     @property
     def class_columns(self) -> tuple[str, str, str]:
@@ -91,7 +91,7 @@ class EvaluationSummary:
         return [(error.name, f"{error.count:,}", error.meaning) for error in self.errors]
 
     def to_json(self) -> Json:
-        """Return it as plain values, None where there is no number, with its headline."""
+        """Return plain values and the headline; nan becomes None."""
         told = {
             "errors": {error.id: error.count for error in self.errors},
             "problems": [list(problem) for problem in self.problems],
@@ -103,7 +103,7 @@ _ADAPTER = TypeAdapter(EvaluationSummary)
 
 
 def summarise(report: ErrorReport) -> EvaluationSummary:
-    """Return how well answers fit labels; AP ranks all boxes, all else counts those from the threshold on."""
+    """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
     evaluation, kind = report.evaluation, kind_of(report.evaluation.task)
     metrics = kind.measure_fit(evaluation)
     return EvaluationSummary(
@@ -122,7 +122,7 @@ def summarise(report: ErrorReport) -> EvaluationSummary:
 
 
 def _sum_up_pixels(folder: Path) -> EvaluationSummary:
-    """Return how well a run's segmentations fit their masks; raise Problem where they cannot be read."""
+    """Summarise a segmentation run; raise Problem for an unreadable one."""
     from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
 
     try:
@@ -139,7 +139,7 @@ def _sum_up_pixels(folder: Path) -> EvaluationSummary:
             sum(count for picture in pairs for truth, answer, count in picture if truth == answer),
             0.0,
             metrics.scores,
-            {about["classes"][int(index)]: one for index, one in metrics.by_class.items()},
+            {about["classes"][int(index)]: estimate for index, estimate in metrics.by_class.items()},
             unknown=tuple(about["unknown"]),
             problems=tuple((row["picture"], row["problem"]) for row in rows if row["problem"] is not None),
         )
@@ -156,24 +156,24 @@ def load(folder: Path) -> EvaluationSummary:
         return kept
     stamp = _stamp(folder)
     if (folder / pixels.FILE).is_file():
-        made = _sum_up_pixels(folder)
+        evaluation = _sum_up_pixels(folder)
         units = [
-            dict(zip(("class", "iou", "low", "high"), (name, *astuple(one)), strict=True))
-            for name, one in made.by_class.items()
+            dict(zip(("class", "iou", "low", "high"), (name, *astuple(estimate)), strict=True))
+            for name, estimate in evaluation.by_class.items()
         ]
     else:
         report = ErrorReport(stored.load(folder))
-        made, units = summarise(report), list_rows(report.units)
-    data = {"of": stamp, "summary": jsonable(asdict(made))}
+        evaluation, units = summarise(report), list_rows(report.units)
+    data = {"of": stamp, "summary": jsonable(asdict(evaluation))}
     # A folder that may only be read is no reason not to answer.
     with contextlib.suppress(OSError):
         write_file(folder / CSV, write_csv(units).encode())
         write_file(folder / FILE, json.dumps(data, ensure_ascii=False).encode())
-    return made
+    return evaluation
 
 
 def find_kept(folder: Path) -> EvaluationSummary | None:
-    """Return what is kept of the evaluation that is there; None where it has not been summed up yet."""
+    """Return the stored summary of the current evaluation, or None."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads((folder / FILE).read_bytes())
         if kept["of"] == _stamp(folder):
@@ -191,9 +191,9 @@ def _stamp(folder: Path) -> list[int]:
 
 
 def _from_json(value: Any) -> Any:
-    """Return plain values with nan where JSON has no number."""
+    """Return plain values with nan in place of null."""
     if isinstance(value, dict):
-        return {name: _from_json(one) for name, one in value.items()}
+        return {name: _from_json(item) for name, item in value.items()}
     return math.nan if value is None else value
 
 
@@ -216,19 +216,19 @@ class EvaluatedRun:
 
 
 def list_runs() -> list[EvaluatedRun]:
-    """Return the runs with labels that the current person made on the dashboard, the newest first."""
-    found = []
+    """Return the current person's labelled runs, newest first."""
+    runs = []
     # The folder is missing until the first run.
     with contextlib.suppress(OSError):
         for folder in users.folder(settings().batches).iterdir():
             for name in (stored.FILE, pixels.FILE):
                 with contextlib.suppress(OSError):
                     seconds = (folder / name).stat().st_mtime
-                    found.append(EvaluatedRun(folder, datetime.fromtimestamp(seconds, UTC)))
+                    runs.append(EvaluatedRun(folder, datetime.fromtimestamp(seconds, UTC)))
                     break
-    return sorted(found, key=lambda one: one.written, reverse=True)[:MOST]
+    return sorted(runs, key=lambda item: item.written, reverse=True)[:MOST]
 
 
 def find_run(id: str) -> EvaluatedRun | None:
-    """Return a run of the current person by its id; None where there is no such."""
+    """Return the current person's run of this id, or None."""
     return next((run for run in list_runs() if run.id == id), None)

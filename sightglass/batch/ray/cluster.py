@@ -43,7 +43,7 @@ QUIET = {
 
 
 def library() -> Any:
-    """Return Ray, configured to be quiet; raise ModelProblem if it is not installed."""
+    """Return Ray, configured to be quiet; raise ModelProblem without it."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -55,7 +55,7 @@ def library() -> Any:
 
 @contextlib.contextmanager
 def _whole_package() -> Iterator[Path]:
-    """Yield the folder of the package; of a checkout, a copy laid out as in an installation."""
+    """Yield the package's folder, for a checkout an installed layout."""
     if CHECKOUT is None:
         yield PACKAGE
         return
@@ -69,7 +69,7 @@ def _whole_package() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def cluster(address: str | None, workers: int | None = None) -> Iterator[bool]:
-    """Join the cluster at `address`, else start one here with `workers` processors; leave it at the end.
+    """Join the cluster at `address`, else start a local one.
 
     Yields whether it is local. If this process is in a cluster already, that one is used and not left.
     """
@@ -112,18 +112,18 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[bool]:
 
 
 def _check_address(address: str) -> None:
-    """Raise ModelProblem if no cluster answers within seconds; Ray itself would wait for minutes."""
+    """Raise ModelProblem if no cluster answers within seconds."""
     if address in ("auto", "local"):
         return
     failure: list[BaseException] = []
 
     def connect() -> None:
         try:
-            there = urlsplit("//" + address.removeprefix("ray://"))
-            if not there.hostname:
+            url = urlsplit("//" + address.removeprefix("ray://"))
+            if not url.hostname:
                 raise ValueError(address)
-            port = there.port or (10001 if address.startswith("ray://") else 6379)
-            with socket.create_connection((there.hostname, port), CONNECT_TIMEOUT) as line:
+            port = url.port or (10001 if address.startswith("ray://") else 6379)
+            with socket.create_connection((url.hostname, port), CONNECT_TIMEOUT) as line:
                 # Another service may stay silent, and Ray would wait.
                 line.sendall(GREETING)
                 if os.environ.get("RAY_USE_TLS", "0") == "0" and line.recv(4)[3:] != SETTINGS:
@@ -143,7 +143,7 @@ def _check_address(address: str) -> None:
 
 @contextlib.contextmanager
 def _environment(own: bool) -> Iterator[None]:
-    """Restore afterwards what Ray sets in this process's environment.
+    """Restore the environment variables set by Ray.
 
     A local cluster gets a token, so that other users of the machine cannot send work to it; Ray would store its own in
     the user's home.
@@ -163,7 +163,7 @@ def _environment(own: bool) -> Iterator[None]:
 
 
 def _reset_token() -> None:
-    """Make Ray read its token again: it caches it for the process, and another cluster has another."""
+    """Make Ray read its token again; it caches the token per process."""
     with contextlib.suppress(ImportError, AttributeError):
         core = import_module("ray._raylet")
         core.AuthenticationTokenLoader.instance().reset_cache()
@@ -171,7 +171,7 @@ def _reset_token() -> None:
 
 
 def _end(before: set[psutil.Process]) -> None:
-    """Leave the cluster and end all processes started meanwhile: workers outlive Ray's shutdown for a while."""
+    """Leave the cluster and end all processes started meanwhile."""
     started = set(psutil.Process().children(recursive=True)) - before
     library().shutdown()
     for process in psutil.wait_procs(started, timeout=END_TIMEOUT)[1]:
@@ -181,7 +181,7 @@ def _end(before: set[psutil.Process]) -> None:
 
 @contextlib.contextmanager
 def _stderr_silenced() -> Iterator[None]:
-    """Silence the process's stderr, to which Ray's core writes at the start, whatever the settings."""
+    """Silence stderr while Ray's core starts."""
     try:
         stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     except OSError:
@@ -198,7 +198,7 @@ def _stderr_silenced() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[Callable[[], Any]]:
-    """Yield a function that takes SIGTERM back from Ray, whose handler prints a stack trace."""
+    """Yield a function to restore SIGTERM's handler after Ray's."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return

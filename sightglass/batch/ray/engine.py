@@ -45,7 +45,7 @@ class _Try:
     """Workers that ended over them."""
 
     def repeat(self) -> list[_Try]:
-        """Return what is to be tried after one more worker has ended."""
+        """Return the batches to retry after a worker's end."""
         if self.deaths + 1 < DEATHS or len(self.items) == 1:
             return [_Try(self.items, self.deaths + 1)]
         # One by one, to find the picture that ends them.
@@ -87,23 +87,23 @@ class RayEngine:
 
     @cached_property
     def _cluster(self) -> tuple[bool, dict[str, float]]:
-        """Join or start the cluster; return whether it is a local one, and its resources."""
-        own = self.stack.enter_context(cluster(self.address, self.workers or processor_cores()))
-        return own, library().cluster_resources()
+        """Join or start the cluster; return (is local, resources)."""
+        is_local = self.stack.enter_context(cluster(self.address, self.workers or processor_cores()))
+        return is_local, library().cluster_resources()
 
     def _plan(self) -> tuple[ray_worker.WorkerPlan, int]:
         """Return the workers' configuration and their number."""
-        own, has = self._cluster
+        is_local, has = self._cluster
         on_gpu, store = self.device != "cpu", self.store
         if on_gpu and has.get("GPU", 0) < self.gpus:
             raise ModelProblem(f"The cluster has {has.get('GPU', 0):g} GPUs: use --device cpu, or check the cluster.")
         count = self.workers or int(has["GPU"] / self.gpus if on_gpu else has.get("CPU", 1)) or 1
         seen: list[tuple[str, Path]] = []
-        if not own and (path := ray_worker.file(self.sample)) is not None:
+        if not is_local and (path := ray_worker.file(self.sample)) is not None:
             seen.append(("where the pictures are", path))
         if isinstance(store, Local):
             store = Local(store.folder.absolute())
-            if not own:
+            if not is_local:
                 mark = store.folder / f".{uuid.uuid4().hex}.seen"
                 mark.touch()
                 self.stack.callback(mark.unlink, missing_ok=True)

@@ -41,7 +41,7 @@ class WorkerPlan:
     labels: RunLabels | None = field(default=None, repr=False)
 
     def work(self) -> Work:
-        """Load the model; raise ModelProblem or WeightsProblem if this machine differs from that one."""
+        """Load the model; raise ModelProblem or WeightsProblem for a different machine."""
         import torch
 
         for what, path in self.seen:
@@ -82,12 +82,12 @@ class Worker:
             raise ModelProblem(words) from error
 
     def process(self, items: Sequence[Item]) -> list[Outcome]:
-        """Explain the pictures of a batch, write their files, and return the outcomes."""
+        """Explain a batch, write its files, and return the outcomes."""
         return self._work.process(items)
 
 
 def file(item: Item) -> Path | None:
-    """Return the local file that a picture is read from, if any."""
+    """Return the local file of a picture, if any."""
     read = item.read
     if not isinstance(read, partial):
         return None

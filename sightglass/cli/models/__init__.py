@@ -57,18 +57,18 @@ def list_(
     if task is not None and task not in TASKS:
         raise Problem(f"--task is {task}: use {', '.join(TASKS[:-1])} or {TASKS[-1]}.")
     console = Console(json)
-    found = [
+    matching = [
         _row(spec, catalog.available(spec))
         for spec in catalog.catalog().values()
         if task in (None, spec.task) and search.lower() in f"{spec.id} {spec.family}".lower()
     ]
-    found = [row for row in found if row["here"] or not here]
-    console.table(COLUMNS, [[_cell(row, name) for name in COLUMNS] for row in found], right=("download",))
-    if not found:
+    matching = [row for row in matching if row["here"] or not here]
+    console.table(COLUMNS, [[_cell(row, name) for name in COLUMNS] for row in matching], right=("download",))
+    if not matching:
         console.say("No model matches: leave out a word or --here.")
     if (wrong := catalog.problem()) is not None:
         console.warn(wrong)
-    console.result({"models": found})
+    console.result({"models": matching})
     return 0
 
 
@@ -80,14 +80,14 @@ def show(
 ) -> int:
     """Show all that is known of one model; it is loaded if its weights are on this machine."""
     console = Console(json)
-    found = catalog.spec(model)
-    here = catalog.available(found)
-    known: Json = _row(found, here) | {
-        "architecture": found.arch,
-        "source": found.source,
-        "method": found.method,
-        "outputs": tuple(map(adding.line_of, found.weights.outputs)),
-        "weights": weights.find(found),
+    spec = catalog.spec(model)
+    here = catalog.available(spec)
+    known: Json = _row(spec, here) | {
+        "architecture": spec.arch,
+        "source": spec.source,
+        "method": spec.method,
+        "outputs": tuple(map(adding.line_of, spec.weights.outputs)),
+        "weights": weights.find(spec),
     }
     if here:
         with console.progress(f"Loading {model}") as progress:
@@ -105,17 +105,17 @@ def show(
             }
             if labels:
                 known["labels"] = explainer.labels
-    shown = {
+    texts = {
         name: value
         for name, value in known.items()
         if name not in ("labels", "download_mb") and value not in (None, "", ())
     }
-    shown["weights"] = getattr(known["weights"], "name", "")
-    console.table(("", model), [(name.replace("_", " "), _text(value)) for name, value in shown.items()])
+    texts["weights"] = getattr(known["weights"], "name", "")
+    console.table(("", model), [(name.replace("_", " "), _text(value)) for name, value in texts.items()])
     if labels and here:
         console.table(("index", "class"), [(str(i), name) for i, name in enumerate(known["labels"])], right=("index",))
     if not here:
-        console.say(f"Its weights are not on this machine: the first use {_first_use(found)}.")
+        console.say(f"Its weights are not on this machine: the first use {_first_use(spec)}.")
     console.result(known)
     return 0
 
@@ -138,10 +138,10 @@ def layers(
     console = Console(json)
     with console.progress(f"Loading {model}") as progress:
         explainer = load_explainer(model, "cpu", progress)
-        found = evidence_layers.layer_choices(explainer.resident, every=every)
-    shown, default, presets = found.layers, found.default, found.presets
+        choices = evidence_layers.layer_choices(explainer.resident, every=every)
+    listed, default, presets = choices.layers, choices.default, choices.presets
     rows, cells = [], []
-    for layer in shown:
+    for layer in listed:
         (channels, height, width), chosen = layer.shape, layer.path in default
         rows.append({"path": layer.path, "shape": layer.shape, "layout": layer.layout, "default": chosen})
         cells.append((layer.path, str(channels), f"{height} × {width}", "default" * chosen))
@@ -149,7 +149,7 @@ def layers(
     console.table(columns, cells, right=columns[1:3])
     for name, paths in presets.items():
         console.say(f"{name}: {', '.join(paths)}")
-    if not shown:
+    if not listed:
         console.say(f"{model} exposes no internals and so no layers.")
     console.result({"model": model, "layers": rows, "default": default, "presets": presets})
     return 0

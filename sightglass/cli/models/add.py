@@ -89,7 +89,7 @@ def add(
     table = table_file.relative(table, to.parent)
     text, whole = table_file.text_of(id_, table), table_file.with_table(to, id_, table, force=options.force)
     if not options.force and any(
-        id_ == one.id for family in catalog.families(packaged=True).values() for one in family
+        id_ == known.id for family in catalog.families(packaged=True).values() for known in family
     ):
         raise ModelProblem(
             f"There is a packaged model {id_}: give another name (--name my-{id_}), or --force to replace it "
@@ -106,7 +106,7 @@ def add(
 
 
 def _ask(unknown: Unknown) -> str:
-    """Return the sentence that asks for what a file does not say, with the option that answers."""
+    """Return the question about a missing setting, with its option."""
     if unknown.key == inspect.TRUST:
         return f"{unknown.question} Add --trust if you do."
     option = f"--{unknown.key.rpartition('.')[2]}" if adding.is_text(unknown.key) else f"--set {unknown.key}="
@@ -115,14 +115,14 @@ def _ask(unknown: Unknown) -> str:
 
 
 def _settings(texts: Sequence[str]) -> Toml:
-    """Return `KEY=VALUE` as a dict; a value that is not TOML is a string."""
-    found: Toml = {}
+    """Parse `KEY=VALUE` texts; a value of invalid TOML is a string."""
+    values: Toml = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not re.fullmatch(r"\w+(\.\w+)*", key.strip()):
             raise ModelProblem(f"--set is {text!r}: it should be KEY=VALUE, such as weights.preprocessing.size=64.")
-        found[key.strip()] = adding.parse_value(value)
-    return found
+        values[key.strip()] = adding.parse_value(value)
+    return values
 
 
 def _existing(file: str) -> str:
@@ -140,7 +140,7 @@ def _absolute(arch: str | None) -> str:
 
 @contextmanager
 def _temporary_catalog(to: Path, whole: str, id_: str) -> Iterator[None]:
-    """Make the catalogue read the new text of the file within the block; raise ModelProblem if it cannot."""
+    """Use the new text as catalogue within the block. Raises ModelProblem."""
     draft = to.with_name(f".{to.name}.{uuid.uuid4().hex}")
     named = os.environ.get("SIGHTGLASS_MODELS")
     try:
@@ -158,7 +158,7 @@ def _temporary_catalog(to: Path, whole: str, id_: str) -> Iterator[None]:
 
 
 def _try(console: Console, id_: str, image: str | None) -> Json:
-    """Explain one picture with the model, print that, and return it with the findings on its preprocessing."""
+    """Explain one picture with the model; return it with findings."""
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
         adapter = explainer.resident.adapter
@@ -185,9 +185,9 @@ def _try(console: Console, id_: str, image: str | None) -> Json:
     report(console, explanation, style.FILE_STYLE)
     findings: list[Finding] = []
     if not (prompted or adapter.inputs):
-        others = [one for path in packaged if (one := Image.open(path)).sha256 != picture.sha256]
+        others = [example for path in packaged if (example := Image.open(path)).sha256 != picture.sha256]
         checks = (preprocessing_check.suspect, preprocessing_check.resizing)
-        findings = [said for check in checks if (said := check(explainer.resident, [picture, *others])) is not None]
+        findings = [result for check in checks if (result := check(explainer.resident, [picture, *others])) is not None]
     console.say(*(f"{finding.level}: {finding.text}" for finding in findings))
     return {
         "picture": picture.name,

@@ -30,7 +30,7 @@ ABANDONED = 3600.0
 
 @contextlib.contextmanager
 def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
-    """Yield a path beside a file to write to; it takes the file's place at the end, or is deleted after an error.
+    """Yield a draft's path; it replaces the file at the end.
 
     `sync`: wait until its bytes are on the disk, so that they survive a crash of the machine too. The path's name
     begins with a dot and ends in `.part`.
@@ -49,17 +49,16 @@ def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
 
 
 def writable(folder: Path) -> Path | None:
-    """Return the folder, or the nearest above it that exists, if files can be made there; else None."""
-    there = folder.absolute()
+    """Return the nearest existing folder if it is writable, else None."""
+    existing = folder.absolute()
     # A link that leads nowhere is in the way.
-    while not os.path.lexists(there) and there != there.parent:
-        there = there.parent
-    return there if os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK) else None
+    while not os.path.lexists(existing) and existing != existing.parent:
+        existing = existing.parent
+    return existing if os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK) else None
 
 
 def remove_drafts(folder: Path, *, age: float = ABANDONED) -> None:
-    """Delete what killed processes left of `atomic_write` in a folder, not below it: drafts that nobody has written to
-    for `age` seconds."""
+    """Delete drafts of `atomic_write` older than `age` seconds in a folder."""
     for draft in folder.glob(".sightglass-*.part"):
         with contextlib.suppress(OSError):
             # Of a clock that was set back, a draft may be of tomorrow.
@@ -74,7 +73,7 @@ def write_file(path: Path, data: bytes, *, sync: bool = False) -> None:
 
 
 def write_unique(data: bytes, where: Path, name: str) -> Path:
-    """Write a file into a folder, with `_2` and so on added to a name in use. Raises OSError."""
+    """Write a file under an unused name (`_2` …). Raises OSError."""
     where.mkdir(parents=True, exist_ok=True)
     to = _free(where, name)
     try:
@@ -86,7 +85,7 @@ def write_unique(data: bytes, where: Path, name: str) -> Path:
 
 
 def _free(where: Path, name: str) -> Path:
-    """Reserve an unused name with an empty file: two photos in one second do not collide."""
+    """Reserve an unused name with an empty file."""
     stem, suffix = os.path.splitext(name)
     for number in itertools.count(1):
         path = where / (name if number == 1 else f"{stem}_{number}{suffix}")
@@ -99,7 +98,7 @@ def _free(where: Path, name: str) -> Path:
 
 
 def to_json(value: Any) -> str:
-    """Return plain values, dataclasses and pydantic models as JSON, numbers that are not finite as null."""
+    """Return plain values, dataclasses and pydantic models as JSON."""
     return json.dumps(jsonable(value), indent=1)
 
 
@@ -132,7 +131,7 @@ def npz_bytes(arrays: Mapping[str, NDArray[Any]], *, compress: bool = True) -> b
 
 
 def npy_or_npz(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, bytes]:
-    """Return the file extension and the content: `npy` for a single array, `npz` for several."""
+    """Return (extension, content): `npy` for one array, else `npz`."""
     if len(arrays) == 1:
         return "npy", npy_bytes(*arrays.values())
     return "npz", npz_bytes(arrays, compress=False)
@@ -157,7 +156,7 @@ def file_stem(
 
 
 def data_folder(name: str) -> Path:
-    """Return the folder of that name among this user's data of Sightglass; it need not exist yet."""
+    """Return this user's data folder of that name."""
     import platformdirs
 
     return platformdirs.user_data_path("sightglass", appauthor=False) / name

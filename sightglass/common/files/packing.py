@@ -35,7 +35,7 @@ def pack_data(head: Json, blobs: Sequence[bytes] = ()) -> bytes:
 
 
 def unpack_data(data: bytes) -> tuple[Json, list[bytes]]:
-    """Return the header and the blobs that `pack_data` was given; raise ValueError for other bytes."""
+    """Return the header and blobs of `pack_data`; raise ValueError."""
     if len(data) < 4:
         raise ValueError("too short for a header")
     (length,) = struct.unpack_from("<I", data)
@@ -62,12 +62,12 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def escape(value: Any) -> Any:
-    """Put an apostrophe before a text that a spreadsheet would read as a formula; numbers stay as they are."""
+    """Put an apostrophe before a text like a spreadsheet formula."""
     return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA) else value
 
 
 def unescape(text: str) -> str:
-    """Return the text that `escape` was given."""
+    """Undo `escape`."""
     return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA) else text
 
 
@@ -125,14 +125,14 @@ PHOTOGRAPHS = {
 
 
 def packaged_file(package: str, part: str) -> Path | None:
-    """Return the path of a file inside an installed package; None where there is none."""
-    found = find_spec(package)
-    places = (found.submodule_search_locations if found else None) or ()
+    """Return a file of an installed package, or None."""
+    spec = find_spec(package)
+    places = (spec.submodule_search_locations if spec else None) or ()
     return next((path for place in places if (path := Path(place) / part).is_file()), None)
 
 
 def photograph(name: str) -> Path | None:
-    """Return the path of a photograph by its name in PHOTOGRAPHS; None where its package is not installed."""
+    """Return a photograph of PHOTOGRAPHS by name, or None."""
     return packaged_file(*PHOTOGRAPHS[name])
 
 

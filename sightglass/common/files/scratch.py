@@ -28,13 +28,12 @@ _HOMES: dict[int, tuple[Path, BaseFileLock]] = {}
 
 
 def scratch_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
-    """Return a new temporary folder, whose name begins with `kind`; deleted by `cleanup`, with the object, or with the
-    process. Raises OSError where none can be made."""
+    """Return a new temporary folder with prefix `kind`. Raises OSError."""
     return tempfile.TemporaryDirectory(prefix=f"{kind}-", dir=_home(), ignore_cleanup_errors=True)
 
 
 def homes() -> list[Path]:
-    """Return the folders of all processes, those of other users of the machine too."""
+    """Return the folders of all processes and users."""
     return list(Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"))
 
 
@@ -42,8 +41,8 @@ def _home() -> Path:
     from filelock import FileLock
 
     with _GUARD:
-        if (found := _HOMES.get(os.getpid())) is not None and found[0].is_dir():
-            return found[0]
+        if (existing := _HOMES.get(os.getpid())) is not None and existing[0].is_dir():
+            return existing[0]
         _sweep()
         home = Path(tempfile.mkdtemp(prefix=PREFIX))
         lock = FileLock(home / LOCK, timeout=0)
@@ -54,7 +53,7 @@ def _home() -> Path:
 
 
 def _sweep() -> None:
-    """Delete what killed processes of this user left."""
+    """Remove folders of this user's killed processes."""
     from filelock import FileLock, Timeout
 
     for home in homes():
@@ -72,6 +71,6 @@ def _sweep() -> None:
 
 def _end(process: int) -> None:
     """Delete this process's folder when it ends."""
-    if process == os.getpid() and (found := _HOMES.pop(process, None)) is not None:
-        shutil.rmtree(found[0], ignore_errors=True)
-        found[1].release()
+    if process == os.getpid() and (home := _HOMES.pop(process, None)) is not None:
+        shutil.rmtree(home[0], ignore_errors=True)
+        home[1].release()

@@ -30,7 +30,7 @@ _thread = threading.local()
 
 
 def lower_priority() -> None:
-    """Let pages come first from now on; threads that torch starts from this one inherit that."""
+    """Lower this thread's priority below pages; torch's threads inherit it."""
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
@@ -62,7 +62,7 @@ class PausableStop(threading.Event):
 
 @contextmanager
 def stopped_by(event: threading.Event | None) -> Iterator[None]:
-    """Raise Cancelled at the next pass of this thread, whatever it is part of, once an event is set; None: never."""
+    """Raise Cancelled in this thread's next pass once an event is set."""
     before = getattr(_thread, "stop", None)
     _thread.stop = event
     try:
@@ -72,7 +72,7 @@ def stopped_by(event: threading.Event | None) -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise Cancelled where the work of this thread was stopped."""
+    """Raise Cancelled if this thread's work was stopped."""
     event: threading.Event | None = getattr(_thread, "stop", None)
     if event is not None and event.is_set():
         raise Cancelled
@@ -80,7 +80,7 @@ def check() -> None:
 
 @contextmanager
 def explanation_slot(cancel: threading.Event | None = None) -> Iterator[None]:
-    """Wait until this thread may make a quick explanation; raise Cancelled once `cancel` is set."""
+    """Wait for a slot for a quick explanation. Raises Cancelled."""
     while not _SLOTS.acquire(timeout=_POLL):
         if cancel is not None and cancel.is_set():
             raise Cancelled
@@ -98,18 +98,18 @@ STEP = 0.05
 
 
 def stopping() -> bool:
-    """Return whether this process is about to end, and takes no new work."""
+    """Return whether this process is shutting down."""
     return _STOPPING.is_set()
 
 
 def on_stop(stop: Callable[[], None], busy: Callable[[], bool]) -> None:
-    """Have `stop` called, in any thread, once the process is told to end; it is waited for while `busy()`."""
+    """Register `stop` for shutdown, and wait while `busy()`."""
     _STOPS.append(stop)
     _BUSY.append(busy)
 
 
 def stop(seconds: float) -> bool:
-    """Take no new work, tell running work to end, and return whether all of it did within these seconds."""
+    """Stop all work; return whether it ended within these seconds."""
     _STOPPING.set()
     for tell in _STOPS:
         tell()
@@ -117,7 +117,7 @@ def stop(seconds: float) -> bool:
 
 
 def wait_for_end(seconds: float) -> bool:
-    """Wait for running work for at most these seconds, and return whether none is left."""
+    """Wait for running work; return whether none is left."""
     until = time.monotonic() + seconds
     while any(busy() for busy in _BUSY):
         if time.monotonic() >= until:

@@ -50,7 +50,7 @@ class Speed:
     p95: float
 
     def apart(self, other: Speed) -> bool:
-        """Return whether the middle halves of the two do not overlap, so that one model is clearly faster."""
+        """Return whether the middle halves do not overlap."""
         return self.p75 < other.p25 or other.p75 < self.p25
 
 
@@ -78,7 +78,7 @@ class ModelScore:
 
     @property
     def kind(self) -> Classes:
-        """How its answers are held against labels."""
+        """The evaluation kind of its answers."""
         return kind_of(self.evaluation.task)
 
     @property
@@ -88,12 +88,12 @@ class ModelScore:
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
-        """(objects,): which labelled objects are found at its threshold, or which pictures answered right."""
+        """Right objects or pictures at its threshold, (objects,)."""
         return self.kind.find_right(self.evaluation, self.threshold)
 
     @property
     def found(self) -> int:
-        """Labelled objects with a right box at its threshold, or pictures answered right."""
+        """Right objects or pictures at its threshold, as a number."""
         return int(self.right.sum())
 
 
@@ -113,7 +113,7 @@ class Verdict:
 
     @cached_property
     def gap(self) -> Estimate:
-        """By how much the second model's AP or accuracy is above the first's, on the same redrawn pictures."""
+        """Advantage of the second model's AP or accuracy, on redrawn pictures."""
         value = self.second.score.value - self.first.score.value
         gap = estimate(value, self._drawn)
         # Models that agree on all of few pictures may differ on others; after Bonett and Price (2012,
@@ -124,14 +124,14 @@ class Verdict:
 
     @property
     def kind(self) -> Kind:
-        """`ship` only where the upper end of the gap's interval is within the tolerance."""
+        """`ship` only for an interval within the tolerance."""
         if self.gap.high <= self.tolerance:
             return "ship"
         return "do not ship" if self.gap.low > self.tolerance else "cannot be told"
 
     @property
     def more_pictures(self) -> int | None:
-        """How many more pictures would settle it if the gap stayed as it is; None where it is settled, or too many.
+        """Pictures needed to settle the gap; None if settled or too many.
 
         The standard error is taken to fall with the square root of the number of pictures.
         """
@@ -144,12 +144,12 @@ class Verdict:
 
     @property
     def sentences(self) -> list[str]:
-        """The verdict: the gap and the times, and what to do."""
+        """The verdict: the gap, the times, and a recommendation."""
         return [self.headline, self.advice]
 
     @property
     def headline(self) -> str:
-        """By how much the first is behind, with its interval, and the two times where they are apart."""
+        """The gap with its interval, and the two times if apart."""
         first, second, gap = self.first, self.second, self.gap
         if gap.value != gap.value:
             return f"{first.model} and {second.model} cannot be compared: nothing is labelled."
@@ -206,7 +206,7 @@ class Scorecard:
 
     @property
     def verdict(self) -> Verdict | None:
-        """That of the first model that can be shipped, or else of the first; None of a single model."""
+        """The verdict of the first shippable model, else of the first."""
         return next((verdict for verdict in self.verdicts if verdict.kind == "ship"), next(iter(self.verdicts), None))
 
     def tolerate(self, tolerance: float) -> Scorecard:
@@ -219,7 +219,7 @@ class Scorecard:
         return " ".join(self.verdict.sentences) if self.verdict else ""
 
     def is_efficient(self, row: ModelScore) -> bool:
-        """Return whether no other model is both faster and better; False where its speed is not known."""
+        """Return whether no other model is both faster and better."""
         speed = row.speed
         if speed is None:
             return False
@@ -231,7 +231,7 @@ class Scorecard:
 
 
 def score(evaluation: Evaluation, facts: ModelFacts | None = None) -> ModelScore:
-    """Return the row of a model whose answers are known, from a run made now or a stored one."""
+    """Return the row of an evaluated model."""
     kind, facts = kind_of(evaluation.task), facts or ModelFacts()
     times = [picture.milliseconds for picture in evaluation.pictures if picture.milliseconds > 0]
     speed = Speed(*map(float, np.percentile(times, [25, 50, 75, 95]))) if times else None
@@ -239,7 +239,7 @@ def score(evaluation: Evaluation, facts: ModelFacts | None = None) -> ModelScore
 
 
 def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against: str = "") -> Scorecard:
-    """Return the scorecard of models that were judged on the same labels.
+    """Return the scorecard of models on the same labels.
 
     `against`: the model that the others are to replace; empty: the one with the most parameters, or the best where
     these are not known. Raises Problem for more than `MOST` models, two of one name, other labels, detectors beside
@@ -263,7 +263,7 @@ def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against
 
 
 def check_number(names: Sequence[str]) -> None:
-    """Raise Problem for more models than a scorecard takes, or two of one name."""
+    """Raise Problem for too many models, or two of one name."""
     if len(names) > MOST:
         raise Problem(f"A scorecard compares at most {MOST} models: leave some out.")
     if len(set(names)) < len(names):
@@ -271,14 +271,14 @@ def check_number(names: Sequence[str]) -> None:
 
 
 def _check_alike(rows: Sequence[ModelScore]) -> None:
-    """Raise Problem unless all models were judged on the same labels of the same pictures."""
+    """Raise Problem for models on different labels or pictures."""
     if len({row.evaluation.task for row in rows}) > 1:
         raise Problem("Detectors and classifiers cannot be compared on one scorecard: choose models of one kind.")
     for row in rows[1:]:
-        for one, other in zip(rows[0].evaluation.pictures, row.evaluation.pictures, strict=True):
-            same = [of.box for of in one.truths] == [of.box for of in other.truths]
-            if one.key != other.key or not same:
-                raise Problem(f"{row.model} was judged by other labels of {one.key}: run both on the same ones.")
+        for picture, other in zip(rows[0].evaluation.pictures, row.evaluation.pictures, strict=True):
+            same = [of.box for of in picture.truths] == [of.box for of in other.truths]
+            if picture.key != other.key or not same:
+                raise Problem(f"{row.model} was judged by other labels of {picture.key}: run both on the same ones.")
 
 
 def _points(share: float) -> str:
@@ -287,6 +287,6 @@ def _points(share: float) -> str:
 
 
 def _round_up(count: int) -> int:
-    """Round up to one digit and a half: what is extrapolated is not known better."""
+    """Round up to one digit and a half."""
     step: int = 10 ** max(0, len(str(count)) - 2) * (5 if count >= 100 else 1)
     return math.ceil(count / step) * step

@@ -65,7 +65,7 @@ def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence
 
 
 def list_objects(card: Scorecard) -> list[dict[str, Any]]:
-    """Return a row for each labelled object, or picture of a classifier, with a column of right or wrong a model."""
+    """Return a row per labelled object or picture, right or wrong."""
     rows: list[dict[str, Any]] = []
     for picture in card.largest.evaluation.pictures:
         for label, box in card.largest.kind.list_labels(picture):
@@ -86,7 +86,7 @@ def to_parquet(card: Scorecard) -> bytes:
 
 
 def list_rows(card: Scorecard) -> list[dict[str, str]]:
-    """Return a row of texts a model under the columns of `HELP`; columns that are empty for all are left out."""
+    """Return a row of texts per model, without empty columns."""
     rows: list[dict[str, Any]] = []
     for row in card.rows:
         star = " ★" if card.is_efficient(row) and len(card.rows) > 1 else ""
@@ -134,10 +134,10 @@ def _describe_row(row: ModelScore, *, efficient: bool) -> Json:
         **asdict(row.facts),
         "unknown_labels": list(evaluation.unknown),
     }
-    told |= {name: asdict(one) for name, one in [*scores.items()][1:]}
+    told |= {name: asdict(estimate) for name, estimate in [*scores.items()][1:]}
     if row.threshold is not None:
         told |= {
-            "ap_by_class": {name: asdict(one) for name, one in row.metrics.by_class.items()},
+            "ap_by_class": {name: asdict(estimate) for name, estimate in row.metrics.by_class.items()},
             "ap_by_size": dict(row.metrics.by_size),
             "threshold": asdict(row.threshold),
         }

@@ -49,11 +49,11 @@ class LabelledPictures:
 
 
 def gather(items: Sequence[Item], labels: GroundTruth | None) -> tuple[LabelledPictures, list[str]]:
-    """Return the pictures that have labels and can be read, and a sentence on each other.
+    """Return the readable labelled pictures, and a sentence on each other.
 
     `labels` None: the folder of a picture is its class. Raises Problem where no picture has labels.
     """
-    found: list[Item] = []
+    labelled: list[Item] = []
     left: list[str] = []
     boxes: dict[str, tuple[TrueBox, ...]] = {}
     named: dict[str, str] = {}
@@ -68,14 +68,14 @@ def gather(items: Sequence[Item], labels: GroundTruth | None) -> tuple[LabelledP
         except Problem as problem:
             left.append(f"{item.key}: {problem}")
             continue
-        found.append(item)
+        labelled.append(item)
         boxes |= {} if of_picture is None else {item.key: of_picture}
         named |= {} if label is None else {item.key: label}
-    if not found and labels is None:
+    if not labelled and labels is None:
         raise Problem("None of the pictures has a label: put them into folders named after classes, or give labels.")
-    if not found:
+    if not labelled:
         raise Problem(UNLABELLED)
-    return LabelledPictures(tuple(found), GroundTruth(boxes, named=named)), left
+    return LabelledPictures(tuple(labelled), GroundTruth(boxes, named=named)), left
 
 
 def score_models(
@@ -86,7 +86,7 @@ def score_models(
     tell: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> list[ModelScore]:
-    """Run models over labelled pictures, one after the other, and return their rows; raise what `evaluate` does."""
+    """Run models one after the other; return their rows."""
     check_number(names)
     evaluations, facts = [], []
     for number, name in enumerate(names):
@@ -102,7 +102,7 @@ def score_models(
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Return the folders of runs with labels: the folder itself, or those directly in it, by name."""
+    """Return the folders of labelled runs in a folder, by name."""
     if (folder / stored.FILE).is_file():
         return [folder]
     return sorted(file.parent for file in folder.glob(f"*/{stored.FILE}"))
@@ -111,27 +111,27 @@ def find_runs(folder: Path) -> list[Path]:
 def score_runs(
     folders: Sequence[Path], load: Callable[[Path], Evaluation] = stored.load
 ) -> tuple[list[ModelScore], list[str]]:
-    """Return the rows of stored runs on the pictures that all have, and a sentence on those that only some have.
+    """Return the rows of stored runs on their common pictures.
 
     Runs of the same model are called after their folders. `load` reads the evaluation of each. Raises Problem for more
     runs than a scorecard takes, a run without an evaluation, and runs without a common picture.
     """
     check_number([str(folder) for folder in folders])
-    found = [load(folder) for folder in folders]
-    names = [one.called for one in found]
+    evaluations = [load(folder) for folder in folders]
+    names = [evaluation.called for evaluation in evaluations]
     times = Counter(names)
     named = [
-        replace(one, name=name if times[name] == 1 else folder.name)
-        for one, name, folder in zip(found, names, folders, strict=True)
+        replace(evaluation, name=name if times[name] == 1 else folder.name)
+        for evaluation, name, folder in zip(evaluations, names, folders, strict=True)
     ]
     common, left = keep_common(named)
-    return [score(one, _describe_stored(one)) for one in common], (
+    return [score(evaluation, _describe_stored(evaluation)) for evaluation in common], (
         [f"{plural(left, 'picture')} that not every run has."] if left else []
     )
 
 
 def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], int]:
-    """Return evaluations of the pictures that all have, in one order, and how many pictures that leaves out.
+    """Return evaluations of the common pictures, and the number dropped.
 
     Labels that are no class of one of the models count for none. Raises Problem for no common picture.
     """
@@ -142,7 +142,7 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
     counted: dict[str, set[Box]] = {}
     if len({each.unknown for each in evaluations}) > 1:
         counted = {
-            key: set.intersection(*({truth.box for truth in every[key].truths} for every in by_key)) for key in common
+            key: set.intersection(*({truth.box for truth in keyed[key].truths} for keyed in by_key)) for key in common
         }
 
     def keep(picture: EvaluatedPicture) -> EvaluatedPicture:
@@ -152,14 +152,14 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
         return replace(picture, truths=tuple(truth for truth in picture.truths if truth.box in boxes))
 
     kept = [
-        replace(each, pictures=tuple(keep(every[key]) for key in common))
-        for each, every in zip(evaluations, by_key, strict=True)
+        replace(each, pictures=tuple(keep(keyed[key]) for key in common))
+        for each, keyed in zip(evaluations, by_key, strict=True)
     ]
     return kept, len(set.union(*map(set, by_key))) - len(common)
 
 
 def _describe_stored(one: Evaluation) -> ModelFacts:
-    """Return what is known of a model that is not loaded: the size of its file, where it is on this machine."""
+    """Return an unloaded model's facts: its file's size."""
     try:
         return ModelFacts(file_bytes=_measure_file(catalog.spec(one.model)))
     except Problem:
@@ -183,7 +183,7 @@ def evaluate(
     tell: Callable[[int, int], object] | None = None,
     cancel: threading.Event | None = None,
 ) -> Evaluation:
-    """Run a model on labelled pictures, one at a time, and return its answers beside the labels that count.
+    """Return a model's answers on labelled pictures, one at a time.
 
     `tell(done, total)` is called after each picture. Raises Problem for a model that names no classes, or where no
     picture has the labels that it needs, and Cancelled once `cancel` is set.
@@ -211,18 +211,18 @@ def evaluate(
             done.append(EvaluatedPicture(item.key, size, found=answers, milliseconds=milliseconds, **placed))
         if tell is not None:
             tell(number + 1, len(usable))
-    done.sort(key=lambda one: one.key)
+    done.sort(key=lambda picture: picture.key)
     threshold = kind.threshold(Options().confidence)
     return Evaluation(explainer.model.id, kind.task, explainer.labels, threshold, tuple(done), labels.unknown)
 
 
 def _answer(explainer: Explainer, image: Image, options: Options) -> tuple[tuple[Prediction, ...], float]:
-    """Return a model's answers for a picture and the milliseconds from its pixels to them."""
+    """Return a model's answers for a picture and their milliseconds."""
 
     def work(resident: Any, _notes: tuple[str, ...]) -> tuple[tuple[Prediction, ...], float]:
         begun = time.perf_counter()
         evidence, _ = explainer.fresh_evidence(resident, image, options)
-        found = decode(evidence, options)
-        return found, (time.perf_counter() - begun) * 1e3
+        predictions = decode(evidence, options)
+        return predictions, (time.perf_counter() - begun) * 1e3
 
     return explainer.with_oom_fallback(work)

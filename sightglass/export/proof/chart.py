@@ -85,7 +85,7 @@ class ChartFrame:
         return self.left + share * (self.width - self.left - self.right)
 
     def down(self, height: float) -> float:
-        """Return where a height of 0..1 of the axis lies."""
+        """Return the y of a height of 0..1 of the axis."""
         return self.top + (1 - max(0.0, height)) * (self.height - self.top - self.bottom)
 
 
@@ -110,12 +110,12 @@ class Chart:
         return HEADS[self.way]
 
     def rows(self, frame: ChartFrame) -> list[tuple[float, str]]:
-        """Return the lines of the grid: where, and the score there."""
+        """Return the grid's lines: (place, score)."""
         count = round(self.top / self.unit)
         return [(frame.down(i / count), percent(self.top * i / count)) for i in range(count + 1)]
 
     def columns(self, frame: ChartFrame) -> list[tuple[float, str]]:
-        """Return where shares are written below the axis."""
+        """Return the places of the shares below the axis."""
         return [(frame.across(share), percent(share)) for share in SHARES]
 
     def points(self, line: ChartLine, frame: ChartFrame) -> list[Point]:
@@ -143,7 +143,7 @@ class Pen:
 
 
 def titles(proof: Proof) -> dict[str, str]:
-    """Return what each curve of a proof is called."""
+    """Return the names of a proof's curves."""
     name = "Another map" if proof.support is None else proof.support.strongest_name
     return TITLES | {"strongest": name[:1].upper() + name[1:], "runner-up": f"Map of {proof.runner_up}"}
 
@@ -165,30 +165,30 @@ def _mean(proof: Proof, name: str, filling: Filling, way: str) -> list[float]:
 
 
 def chart(proof: Proof, way: Way, filling: str = "") -> Chart:
-    """Return the chart of one way, with the curves of one filling or all, on an axis that both ways share.
+    """Return one way's chart, with one filling's curves or all.
 
     It ends at the next 5, 10 or 20 % above all scores of all fillings.
     """
-    found = lines(proof)
-    most = max(0.01, *(score for line in found for score in (*line.hidden, *line.kept)))
+    all_lines = lines(proof)
+    most = max(0.01, *(score for line in all_lines for score in (*line.hidden, *line.kept)))
     unit = 0.2 if most > 0.4 else 0.1 if most > 0.1 else 0.05
-    shown = tuple(line for line in found if filling in ("", line.filling))
-    return Chart(way, shown, min(1.0, math.ceil(most / unit - 1e-9) * unit), unit)
+    selected = tuple(line for line in all_lines if filling in ("", line.filling))
+    return Chart(way, selected, min(1.0, math.ceil(most / unit - 1e-9) * unit), unit)
 
 
 def dashes(name: str, width: float) -> list[float]:
-    """Return dashes and gaps of a curve's line of that width, in its unit; none for the map's own."""
+    """Return a curve's dashes and gaps; empty for the map's own."""
     return [float(length) * width / LINE for length in DASHES[name].split()]
 
 
 def stroke(name: str, width: float) -> dict[str, str]:
     """Return the attributes of a curve's line in SVG."""
-    found = {"stroke": INKS[name], "stroke-width": f"{width:g}"}
-    return found | ({"stroke-dasharray": " ".join(f"{each:g}" for each in dashes(name, width))} if DASHES[name] else {})
+    style = {"stroke": INKS[name], "stroke-width": f"{width:g}"}
+    return style | ({"stroke-dasharray": " ".join(f"{each:g}" for each in dashes(name, width))} if DASHES[name] else {})
 
 
 def draw_chart(page: FPDF, drawn: Chart, frame: ChartFrame, at: Point, pen: Pen) -> None:
-    """Draw axes and curves on a page of a PDF, in its font, with the frame's corner `at` x, y."""
+    """Draw axes and curves on a PDF page, at `at`."""
     left, top = at
     foot, right = top + frame.down(0), left + frame.across(0.5)
     page.set_line_width(pen.thin)
@@ -204,7 +204,7 @@ def draw_chart(page: FPDF, drawn: Chart, frame: ChartFrame, at: Point, pen: Pen)
 
 
 def draw_line(page: FPDF, name: str, points: Sequence[Point], pen: Pen) -> None:
-    """Draw a curve on a page of a PDF, or a sample of one, with its dashes."""
+    """Draw a dashed curve, or its sample, on a PDF page."""
     (x, y), *rest = points
     with page.new_path(x, y) as path:
         path.style.auto_close, path.style.fill_color, path.style.stroke_color = False, None, pen.inks[name]
@@ -240,7 +240,7 @@ class Slides:
 
 
 def write(scores: Sequence[float], share: float) -> str:
-    """Return a curve's score at a share, 0..1, as it is shown: with ≈ where it lies between two of its steps."""
+    """Format a curve's score at a share, with ≈ between steps."""
     at = share * (len(scores) - 1)
     measured = abs(at - round(at)) < 1e-6
     value = scores[round(at)] if measured else float(np.interp(at, range(len(scores)), scores))
@@ -258,20 +258,20 @@ def slides(pixels: NDArray[np.uint8], content: NDArray[np.float32]) -> Slides:
     soft, mean = draw_fillings(pixels, (content.shape[0], content.shape[1]))
     scale = min(1.0, MAX_SIDE / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    shown = pixels if scale == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return Slides(to_jpeg(shown, QUALITY), to_jpeg(soft, QUALITY), mean, size, levels(places))
+    reduced = pixels if scale == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return Slides(to_jpeg(reduced, QUALITY), to_jpeg(soft, QUALITY), mean, size, levels(places))
 
 
 def levels(places: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the order (h, w) of a map on at most MAX_CELLS cells a side, 0 the hottest and LEVELS - 1 the coldest."""
+    """Return a map's order (h, w) in LEVELS steps, 0 the hottest."""
     height, width = places.shape
     scale = MAX_CELLS / max(height, width)
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         places = cv2.resize(places, size, interpolation=cv2.INTER_AREA)
     # Half a pixel's share keeps a rank that is a whole number of levels from falling below it in float32.
-    found = np.floor(places.astype(np.float64) * LEVELS + 0.5 * LEVELS / (height * width))
-    return np.asarray(found.clip(0, LEVELS - 1), np.uint8)
+    ranks = np.floor(places.astype(np.float64) * LEVELS + 0.5 * LEVELS / (height * width))
+    return np.asarray(ranks.clip(0, LEVELS - 1), np.uint8)
 
 
 def draw_fillings(seen: NDArray[np.uint8], grid: tuple[int, int]) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
@@ -287,12 +287,12 @@ def draw_fillings(seen: NDArray[np.uint8], grid: tuple[int, int]) -> tuple[NDArr
 
 
 def shares(proof: Proof, *, detects: bool, every: bool = False) -> str:
-    """Return necessity and sufficiency in plain words: those that are shown, or both with `every`.
+    """Describe necessity and sufficiency in plain words.
 
     `detects`: the target is a box.
     """
-    found = {"necessity": _necessity(proof, detects=detects), "sufficiency": _sufficiency(proof)}
-    words = "; ".join(text for name, text in found.items() if is_shown(name, every=every))
+    sentences = {"necessity": _necessity(proof, detects=detects), "sufficiency": _sufficiency(proof)}
+    words = "; ".join(text for name, text in sentences.items() if is_shown(name, every=every))
     return f"{words[0].upper()}{words[1:]}." if words else ""
 
 

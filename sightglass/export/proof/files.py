@@ -44,34 +44,34 @@ _SIZE = (7.2, 3.9)  # inches
 
 
 def settings(index: int, proof: Proof) -> ProofSettings:
-    """Return how the map of that index was proved."""
+    """Return the proof settings of the map at `index`."""
     return ProofSettings(index=index, steps=proof.map.steps, fillings=proof.fillings)
 
 
 def recipe(explanation: Result, index: int, proof: Proof | None = None) -> Recipe:
-    """Return the recipe of an explanation with its seals, and with the proof of one of its maps if there is one.
+    """Return an explanation's recipe with checks and one map's proof.
 
     `proof`: by default the explanation's own.
     """
     proof = proof or explanation.proofs.get(index)
-    made = checked_recipe(explanation)
-    return made if proof is None else made.model_copy(update={"prove": settings(index, proof)})
+    checked = checked_recipe(explanation)
+    return checked if proof is None else checked.model_copy(update={"prove": settings(index, proof)})
 
 
 def summary(explanation: Result, index: int, proof: Proof) -> Json:
-    """Return everything about a proof of a map, as the values of `results.ProofResult`."""
+    """Return everything about a proof, as `results.ProofResult` values."""
     return results.to_dict(results.ProofResult, fields(explanation, index, proof))
 
 
 def fields(explanation: Result, index: int, proof: Proof) -> Json:
-    """Return the fields of `results.ProofResult` for a proof of a map of an explanation."""
+    """Return the fields of `results.ProofResult` for an explanation's proof."""
     heatmap, model = explanation.heatmaps[index], explanation.model
-    made = recipe(explanation, index, proof)
-    return describe(proof, explanation.image.name, model.task, heatmap, explanation.statistics[index], made)
+    saved_recipe = recipe(explanation, index, proof)
+    return describe(proof, explanation.image.name, model.task, heatmap, explanation.statistics[index], saved_recipe)
 
 
 def describe(proof: Proof, picture: str, task: str, item: Any, statistics: Statistics, recipe: Recipe) -> Json:
-    """Return the fields of `results.ProofResult`; `item`: the map, of an explanation or a record."""
+    """Return the fields of `results.ProofResult`; `item`: the map."""
     return {
         "picture": picture,
         "model": recipe.model,
@@ -84,7 +84,7 @@ def describe(proof: Proof, picture: str, task: str, item: Any, statistics: Stati
 
 
 def curves(explanation: Result, index: int, proof: Proof, format: Format = "png") -> bytes:
-    """Return the curves of a proof as a figure; a PNG has the recipe in its metadata."""
+    """Return a proof's curves as a figure; a PNG has the recipe."""
     drawn = figure(proof, format)
     if format != "png":
         return drawn
@@ -92,13 +92,13 @@ def curves(explanation: Result, index: int, proof: Proof, format: Format = "png"
 
 
 def files(explanation: Result, index: int, proof: Proof) -> Iterator[File]:
-    """Yield the curves as a figure, with the recipe in its metadata, and then the numbers."""
+    """Yield the curves' figure with the recipe, then the numbers."""
     yield CURVES, curves(explanation, index, proof)
     yield PROOF, to_json(summary(explanation, index, proof)).encode()
 
 
 def figure(proof: Proof, format: Format = "png") -> bytes:
-    """Return the score over the share that is hidden, and that alone is kept; the same proof, the same bytes.
+    """Return the score over the hidden and kept shares, reproducibly.
 
     A control's line is the mean over its maps, for the proof's first filling. In SVG and PDF lines and text are
     vectors. Raises a Problem for another format.
@@ -140,7 +140,7 @@ def _curves(axes: Axes, proof: Proof, way: str) -> None:
         # Matplotlib takes the lengths by the line's width.
         style = (0, dashes(name, 1))
         axes.plot(shares, mean, linestyle=style, color=INKS[name], linewidth=1.1, label=CONTROLS[name])
-    scores = [score for curve in proof.curves for one in _PANELS for score in getattr(curve, one).score.tolist()]
+    scores = [score for curve in proof.curves for panel in _PANELS for score in getattr(curve, panel).score.tolist()]
     axes.set_xlim(0, 100)
     axes.set_ylim(min(0.0, *scores), max(*scores, 0.01) * 1.05)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
@@ -158,14 +158,14 @@ ABOUT = (
 
 
 def describe_settings(proof: Proof) -> str:
-    """Say how the proof was made: what hidden pixels become, and in how many steps."""
+    """Describe a proof's fillings and steps."""
     first, *rest = (FILLINGS[filling] for filling in proof.fillings)
     also = f"; computed again with {listing(rest)}" if rest else ""
     return f"Hidden pixels become {first}{also}. {plural(proof.map.steps, 'step')}, drawn for the first filling."
 
 
 def first_step(proof: Proof) -> int:
-    """Return the step whose scores are shown before anybody moves a slider."""
+    """Return the initially displayed step."""
     return max(1, round(SHOWN * proof.map.steps))
 
 
@@ -176,7 +176,7 @@ def heads(proof: Proof) -> tuple[str, ...]:
 
 
 def number_rows(proof: Proof) -> list[tuple[str, ...]]:
-    """Return the headings, and a row for the map and for each control, for the first filling.
+    """Return headings and rows of the map and its controls.
 
     A difference that does not agree with known causes (`proof.SHOWN`) is left out; the row names its curve.
     """

@@ -41,7 +41,7 @@ FRAME_HEIGHT = 760
 
 
 def html(explanations: Sequence[Result], *, title: str | None = None, index: int = 0) -> str:
-    """Return a page with one section per explanation, which opens on its map at `index`, or on its first.
+    """Return a page with one section per explanation, opened at `index`.
 
     Each shows the picture under the selected map with opacity, threshold and colormap to choose, the value under the
     pointer, the predictions, the limitations and numbers of the map, the recipe and the command that reproduces it. A
@@ -53,7 +53,7 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
     """
     if not explanations:
         raise Problem("There is nothing to report: give at least one explanation.")
-    one = explanations[0]
+    first = explanations[0]
     data = {
         "views": [_pictures(explanation) for explanation in explanations],
         "colormaps": {known.name: base64_text(lut(known.name).tobytes()) for known in colormaps()},
@@ -65,7 +65,7 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
         "export/report/html.html",
         ["export/report/page.css", "export/report/html.css"],
         "export/report/html.js",
-        title=title or _title(one, index),
+        title=title or _title(first, index),
         # "<" would let the data end the element that holds it.
         data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
         count=plural(len(explanations), "explanation"),
@@ -77,7 +77,7 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
 
 
 def _title(explanation: Result, index: int) -> str:
-    """Return the page's title, which says "looked" of no map that random weights draw as well."""
+    """Return the page's title; "looked" only for a trusted map."""
     model, name = explanation.model.id, explanation.image.name
     sealed = explanation.known_checks(index) if 0 <= index < len(explanation.heatmaps) else None
     if sealed is not None and sealed.shows:
@@ -86,7 +86,7 @@ def _title(explanation: Result, index: int) -> str:
 
 
 def frame(explanations: Sequence[Result], *, title: str | None = None) -> str:
-    """Return a notebook's element that holds the page of `html`, cut off from the page around it."""
+    """Return a notebook's isolated frame of the page of `html`."""
     document = escape(html(explanations, title=title))
     return (
         f'<iframe srcdoc="{document}" sandbox="allow-scripts" title="Explanation" '
@@ -95,7 +95,7 @@ def frame(explanations: Sequence[Result], *, title: str | None = None) -> str:
 
 
 def _signed_tables() -> Json:
-    """Return how signed maps are coloured: their colours alone, and over the picture those of the ends, by level."""
+    """Return signed maps' colours, alone and over the picture."""
     alone = color_tables.of("signed", Style(mode="map"), GROUNDS["light"])
     over = color_tables.of("signed", Style(alpha=1.0), GROUNDS["light"])
     assert alone is not None and over is not None
@@ -109,7 +109,7 @@ def _signed_tables() -> Json:
 
 
 def _pictures(explanation: Result) -> Json:
-    """Return the pictures and map levels that the page's script draws, as data URLs."""
+    """Return the script's pictures and map levels as data URLs."""
     image = explanation.image
     small = caption.reduce(image.pixels, MAX_SIDE)
     height, width = small.shape[:2]
@@ -145,7 +145,7 @@ def _pictures(explanation: Result) -> Json:
 
 
 def _view(explanation: Result, index: int) -> Json:
-    """Return what the template says of one explanation."""
+    """Return the template values of one explanation."""
     first = index if 0 <= index < len(explanation.heatmaps) else 0
     image = explanation.image
     width, height = caption.fit(image.width, image.height, MAX_SIDE)
@@ -190,17 +190,17 @@ def _chart(proof: Proof) -> str:
 
 
 def _without_map(explanation: Result) -> list[Prediction]:
-    own = {(p.index, p.anchor) for i in range(len(explanation.heatmaps)) for p in explanation.own(i)}
+    mapped = {(p.index, p.anchor) for i in range(len(explanation.heatmaps)) for p in explanation.own(i)}
     classes = {heatmap.target.index for heatmap in explanation.heatmaps}
     return [
         p
         for p in explanation.predictions
-        if (p.index, p.anchor) not in own and (p.box is not None or p.index not in classes)
+        if (p.index, p.anchor) not in mapped and (p.box is not None or p.index not in classes)
     ]
 
 
 def _half_lines(explanation: Result, index: int, size: tuple[int, int]) -> list[tuple[str, bool]]:
-    """Return the paths of a map's lines at half of its scale, and whether they are dashed: around what lowers."""
+    """Return a map's half-scale lines: (path, whether dashed)."""
     heatmap = explanation.heatmaps[index]
     if heatmap.state != "ok":
         return []
@@ -214,28 +214,28 @@ def _half_lines(explanation: Result, index: int, size: tuple[int, int]) -> list[
     return paths
 
 
-def _half_line(explanation: Result, found: contours.Segments, shape: tuple[int, ...], size: tuple[int, int]) -> str:
-    """Return the path of segments in the cells of a map of this shape."""
+def _half_line(explanation: Result, segments: contours.Segments, shape: tuple[int, ...], size: tuple[int, int]) -> str:
+    """Return the path of segments in a map's cells."""
     x0, y0, x1, y1 = explanation.evidence.geometry.extent
     (height, width), scale = shape, size[0] / explanation.image.width
-    found[:, ::2] = (x0 + found[:, ::2] / width * (x1 - x0)) * scale
-    found[:, 1::2] = (y0 + found[:, 1::2] / height * (y1 - y0)) * scale
+    segments[:, ::2] = (x0 + segments[:, ::2] / width * (x1 - x0)) * scale
+    segments[:, 1::2] = (y0 + segments[:, 1::2] / height * (y1 - y0)) * scale
     words, at = [], None
-    for a, b, c, d in found.tolist():
+    for a, b, c, d in segments.tolist():
         words.append(f"L{c:.1f} {d:.1f}" if (a, b) == at else f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}")
         at = (c, d)
     return "".join(words)
 
 
 def _boxes(explanation: Result, scale: float) -> list[dict[str, str]]:
-    """Return a detector's boxes, each with the indices of the maps that are about it."""
+    """Return a detector's boxes, each with its maps' indices."""
     owners: dict[tuple[int, int | None], list[str]] = {}
-    every = {(p.index, p.anchor): p for p in explanation.predictions if p.box is not None}
+    by_key = {(p.index, p.anchor): p for p in explanation.predictions if p.box is not None}
     for i in range(len(explanation.heatmaps)):
         for p in explanation.own(i):
-            every.setdefault((p.index, p.anchor), p)
+            by_key.setdefault((p.index, p.anchor), p)
             owners.setdefault((p.index, p.anchor), []).append(str(i))
-    answers = explanation.task.answers(explanation, list(every.values()))
+    answers = explanation.task.answers(explanation, list(by_key.values()))
     return [
         {
             "maps": " ".join(owners.get(key, [])),
@@ -244,6 +244,6 @@ def _boxes(explanation: Result, scale: float) -> list[dict[str, str]]:
             "y": f"{max(0.0, p.box[1]) * scale + 15:.1f}",
             "text": answer.line,
         }
-        for (key, p), answer in zip(every.items(), answers, strict=True)
+        for (key, p), answer in zip(by_key.items(), answers, strict=True)
         if p.box is not None
     ]

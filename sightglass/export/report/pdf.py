@@ -37,7 +37,7 @@ _INK, _SOFT = (23, 23, 23), (102, 102, 102)
 
 
 def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYLE.colormap) -> bytes:
-    """Return the report of one map as a PDF, with the recipe on its last page.
+    """Return one map's report as a PDF, with the recipe last.
 
     A map that was proved (`Explanation.prove`) has its proof too: sentence, curves and numbers. Raises
     a Problem where there is no such map or colormap.
@@ -114,14 +114,14 @@ def _code(page: FPDF, text: str, size: float = 8) -> None:
 
 
 def _pictures(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
-    """Put the picture and the overlay side by side, or stack them where they are wide."""
+    """Put picture and overlay side by side, wide ones stacked."""
     ratio = explanation.image.width / explanation.image.height
     stacked = ratio > 2.4
     wide = min(_WIDTH if stacked else (_WIDTH - _GAP) / 2, _TALL * ratio)
     high, top = wide / ratio, page.get_y()
-    own, style = explanation.own(index), Style(colormap=colormap)
+    marked, style = explanation.own(index), Style(colormap=colormap)
     overlay = caption.overlay(explanation.heatmaps[index], explanation.image, MAX_SIDE, style)
-    both = (caption.reduce(explanation.image.pixels, MAX_SIDE), explanation.predictions or own), (overlay, own)
+    both = ((caption.reduce(explanation.image.pixels, MAX_SIDE), explanation.predictions or marked), (overlay, marked))
     for i, (drawn, boxes) in enumerate(both):
         left = _EDGE if stacked else _EDGE + (_WIDTH - 2 * wide - _GAP) / 2 + i * (wide + _GAP)
         _image(page, _marked(explanation, drawn, boxes), left, top + (i * (high + 2) if stacked else 0), wide, high)

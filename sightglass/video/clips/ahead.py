@@ -27,7 +27,7 @@ def depth(nbytes: int) -> int:
 
 
 def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
-    """Yield the items, at most `count` of which are read ahead in a thread; its errors are raised here.
+    """Yield the items, up to `count` read ahead in a thread.
 
     The thread ends with this iterator, also where that is closed early.
     """
@@ -47,7 +47,7 @@ def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
 
 
 def in_order(items: Iterable[T], work: Callable[[T], R], pool: Executor, count: int) -> Iterator[R]:
-    """Yield `work` of each item in their order, at most `count` of them at once in the pool's threads."""
+    """Yield `work` of each item in order, `count` at once."""
     pending: deque[Future[R]] = deque()
     for item in items:
         pending.append(pool.submit(work, item))
@@ -58,7 +58,7 @@ def in_order(items: Iterable[T], work: Callable[[T], R], pool: Executor, count: 
 
 
 def single_threaded(count: int, name: str) -> ThreadPoolExecutor:
-    """Return a thread pool in which PyTorch uses one thread per worker.
+    """Return a thread pool with one PyTorch thread per worker.
 
     A team of threads in each of them would wait for its next operation in busy loops, on cores that others need.
     """

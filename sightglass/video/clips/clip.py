@@ -86,7 +86,7 @@ class Clip:
     """
 
     def __init__(self, path: str | Path, name: str = "") -> None:
-        """Read the head of a file; raise ImageProblem for what is no video, TooLarge for too much of it."""
+        """Read a file's head. Raises ImageProblem or TooLarge."""
         self.path = Path(path)
         self.name = name or self.path.name
         self._format = self._container()
@@ -169,7 +169,7 @@ class Clip:
     def frames(
         self, start: float = 0.0, end: float | None = None, *, after: tuple[int, int] | None = None, every: int = 1
     ) -> Iterator[Frame]:
-        """Yield the frames from `start` to before `end`, seconds since the start of the clip, or every n-th of them.
+        """Yield every n-th frame from `start` to `end` (exclusive), in seconds.
 
         `after`: number and timestamp of a frame behind which to go on. Raises TooLarge where frames turn out larger
         than is taken.
@@ -197,21 +197,21 @@ class Clip:
                 number += 1
 
     def at(self, seconds: float) -> Frame | None:
-        """Return the frame that is shown at a time since the start of the clip; None behind its end."""
+        """Return the frame at a time; None after the end."""
         for back in (MAX_SHOWN, seconds + 1):
-            found = None
+            last = None
             for frame in self.frames(max(0.0, seconds - back)):
                 if frame.seconds > seconds + 1e-3:
                     break
-                found = frame
+                last = frame
             else:
-                return found
-            if found is not None:
-                return found
+                return last
+            if last is not None:
+                return last
         return None
 
     def _order_frames(self, container: Any) -> Iterator[tuple[int, Any]]:
-        """Yield the decoded frames with timestamps that rise."""
+        """Yield decoded frames in order of timestamps."""
         last: int | None = None
         for frame in self._decode(container):
             pts = frame.pts
@@ -222,7 +222,7 @@ class Clip:
             yield pts, frame
 
     def _seek(self, container: Any, timestamp: int) -> None:
-        """Go to the last key frame before a time, where the file has an index."""
+        """Seek to the last key frame before a time."""
         try:
             container.seek(timestamp, stream=container.streams.video[0], backward=True)
         except (av.FFmpegError, ValueError):
@@ -244,11 +244,11 @@ class Clip:
             if packet is None:
                 return
             try:
-                found = packet.decode()
+                decoded = packet.decode()
             except (av.FFmpegError, ValueError):
                 self.skipped += 1
                 continue
-            for frame in found:
+            for frame in decoded:
                 if frame.is_corrupt:
                     self.skipped += 1
                 elif frame.width * frame.height > MAX_PIXELS:
@@ -257,7 +257,7 @@ class Clip:
                     yield frame
 
     def stamp(self) -> Json:
-        """Return what tells this file from others: its size, and a digest of its two ends."""
+        """Return the file's fingerprint: size and digest of both ends."""
         size = self.path.stat().st_size
         digest = hashlib.sha256()
         with self.path.open("rb") as file:
@@ -268,7 +268,7 @@ class Clip:
 
 
 def upright(frame: Any, turn: Turn, size: tuple[int, int] | None = None, *, aspect: float = 1.0) -> Pixels:
-    """Return a decoded frame as uint8 (H, W, 3) RGB, turned and with square pixels.
+    """Return a decoded frame as upright uint8 (H, W, 3) RGB.
 
     `size`: (width, height) of the result, for frames that differ from the first; by default the frame's own. `aspect`:
     how much wider than high a pixel of the frame is shown.
@@ -290,7 +290,7 @@ def upright(frame: Any, turn: Turn, size: tuple[int, int] | None = None, *, aspe
 
 
 def _turn(frame: Any) -> Turn:
-    """Return how a clip that begins with a frame is brought upright."""
+    """Return the rotation of a clip's first frame."""
     for data in frame.side_data:
         if data.type.name == _MATRIX:
             a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
@@ -302,13 +302,13 @@ def _turn(frame: Any) -> Turn:
 
 
 def _sound(container: Any) -> str:
-    """Return the codec of the sound; empty without any that this build of FFmpeg can read."""
+    """Return the sound's codec; empty without a readable one."""
     codec = container.streams.audio[0].codec_context if container.streams.audio else None
     return "" if codec is None else str(codec.name)
 
 
 def _aspect(stream: Any) -> float:
-    """Return how much wider than high a pixel is shown, 1 where that is absurd."""
+    """Return a pixel's width over height, 1 if absurd."""
     ratio = stream.sample_aspect_ratio
     return float(ratio) if ratio and 1 / 8 <= ratio <= 8 else 1.0
 

@@ -36,18 +36,18 @@ _FOLDER: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def example_meant(typed: str) -> str | None:
-    """Return the clip that an argument names, where there is no file of that name."""
+    """Return an argument's example clip, if no file has that name."""
     return typed if typed in NAMES and not os.path.exists(typed) else None
 
 
 def find(source: str | Path) -> Path:
-    """Return the file of a clip, which a bundled one stands for where there is no file of its name."""
+    """Return a clip's file, or a bundled example."""
     name = example_meant(str(source))
     return Path(source) if name is None else example(name)
 
 
 def example(name: str) -> Path:
-    """Return the file of an example; that of photographs is deleted when the process ends.
+    """Return an example's file.
 
     Raises ImageProblem where the package of a photograph is not installed.
     """

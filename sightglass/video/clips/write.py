@@ -40,12 +40,12 @@ _LIMITED = 1
 
 
 def even(side: float) -> int:
-    """Return a side in pixels as H.264 takes it: even, at least 2."""
+    """Round a side in pixels to even, at least 2."""
     return max(2, round(side / 2) * 2)
 
 
 def fit_size(width: int, height: int, longest: int) -> tuple[int, int]:
-    """Return the size of drawn frames: not enlarged, no side above `longest` (0: any), both even."""
+    """Fit a size into `longest` (0: any), with even sides."""
     scale = min(1.0, longest / max(width, height)) if longest else 1.0
     return even(width * scale), even(height * scale)
 
@@ -101,7 +101,7 @@ def _encode_pictures(
 
 
 def _codec() -> str:
-    """Return the encoder's name; MPEG-4 where this build of FFmpeg lacks H.264."""
+    """Return the encoder's name: H.264, else MPEG-4."""
     return "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
 
@@ -118,22 +118,22 @@ def _set_up(stream: Any, codec: str, time_base: Fraction) -> None:
 
 
 def _read_sound(source: Any, file: Any, origin: Fraction, within: Range) -> tuple[Iterator[Any], str]:
-    """Return the packets of the clip's sound, copied where an MP4 takes them, and a note where it does not."""
-    given = source.streams.audio[0]
-    if given.codec_context.name in COPIED:
-        stream = file.add_stream_from_template(given)
-        stream.time_base = given.time_base
-        return _copy(source, given, stream, origin, within), ""
-    rate = given.codec_context.sample_rate or 44_100
+    """Return the clip's sound packets for MP4, and a note."""
+    sound = source.streams.audio[0]
+    if sound.codec_context.name in COPIED:
+        stream = file.add_stream_from_template(sound)
+        stream.time_base = sound.time_base
+        return _copy(source, sound, stream, origin, within), ""
+    rate = sound.codec_context.sample_rate or 44_100
     stream = file.add_stream("aac", rate=rate)
-    note = f"The sound ({given.codec_context.name}) was encoded again as AAC, which an MP4 takes."
-    return _encode(source, given, stream, origin, within), note
+    note = f"The sound ({sound.codec_context.name}) was encoded again as AAC, which an MP4 takes."
+    return _encode(source, sound, stream, origin, within), note
 
 
-def _copy(source: Any, given: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
-    offset = round(origin / given.time_base)
-    for packet in _whole(source.demux(given)):
-        if not _inside(packet.pts * given.time_base, within):
+def _copy(source: Any, sound: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
+    offset = round(origin / sound.time_base)
+    for packet in _whole(source.demux(sound)):
+        if not _inside(packet.pts * sound.time_base, within):
             continue
         packet.pts, packet.dts = packet.pts - offset, packet.dts - offset
         packet.stream = stream
@@ -145,8 +145,8 @@ def _inside(at: Fraction, within: Range) -> bool:
     return (within[0] is None or at >= within[0]) and (within[1] is None or at < within[1])
 
 
-def _encode(source: Any, given: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
-    for packet in _whole(source.demux(given)):
+def _encode(source: Any, sound: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
+    for packet in _whole(source.demux(sound)):
         try:
             frames = packet.decode()
         except (av.FFmpegError, ValueError):
@@ -161,7 +161,7 @@ def _encode(source: Any, given: Any, stream: Any, origin: Fraction, within: Rang
 
 
 def _whole(packets: Iterator[Any]) -> Iterator[Any]:
-    """Yield packets with a time, up to where the file is damaged."""
+    """Yield packets with a time, up to the damage."""
     try:
         for packet in packets:
             if packet.dts is not None and packet.pts is not None:
@@ -171,7 +171,7 @@ def _whole(packets: Iterator[Any]) -> Iterator[Any]:
 
 
 def _interleave(pictures: Iterator[Any], heard: Iterator[Any]) -> Iterator[Any]:
-    """Yield the packets of two streams in the order of their times, so that a player need not look far ahead."""
+    """Yield the packets of two streams in order of time."""
     picture, sound = next(pictures, None), next(heard, None)
     while picture is not None or sound is not None:
         if sound is None or (picture is not None and _time(picture) <= _time(sound)):
@@ -187,21 +187,21 @@ def _time(packet: Any) -> Fraction:
 
 
 def film(video: Path, into: Path, kind: str, within: tuple[float, float] = (0.0, math.inf)) -> str:
-    """Encode an MP4 again as a GIF or an animated WebP without sound, reduced; return a note on what was left out.
+    """Encode an MP4 as a GIF or WebP; return a note.
 
     `within`: the seconds of its beginning and its end.
     """
     begin, end = max(0.0, within[0]), within[1]
     gif, per_second = kind == "gif", 100 if kind == "gif" else 1000
     with av.open(str(video)) as source:
-        given: Any = source.streams.video[0]
-        seconds = float((given.duration or 0) * given.time_base)
-        pictures = _thin(source.decode(given), FILM_RATE[kind], begin, min(end, begin + FILM_SECONDS))
+        track: Any = source.streams.video[0]
+        seconds = float((track.duration or 0) * track.time_base)
+        pictures = _thin(source.decode(track), FILM_RATE[kind], begin, min(end, begin + FILM_SECONDS))
         if (first := next(pictures, None)) is None:
             raise ModelProblem(f"There is no frame to make a {NAMES[kind]} of: choose another range.")
         with atomic_write(into) as draft, av.open(str(draft), "w", format=kind) as file:
             stream: Any = file.add_stream("gif" if gif else "libwebp_anim", rate=25 if gif else 100)
-            stream.width, stream.height = fit_size(given.width, given.height, FILM_SIDE)
+            stream.width, stream.height = fit_size(track.width, track.height, FILM_SIDE)
             stream.pix_fmt = "pal8" if gif else "yuv420p"
             stream.options = {} if gif else {"quality": "80", "loop": "0"}
             stream.time_base = stream.codec_context.time_base = Fraction(1, per_second)
@@ -221,7 +221,7 @@ def film(video: Path, into: Path, kind: str, within: tuple[float, float] = (0.0,
 
 
 def _thin(frames: Iterator[Any], rate: float, begin: float, end: float) -> Iterator[tuple[int, Any]]:
-    """Yield (hundredths of a second since `begin`, frame), at most so many a second."""
+    """Yield (hundredths of a second since `begin`, frame), thinned."""
     due = begin
     for frame in frames:
         if frame.time >= end:
@@ -232,7 +232,7 @@ def _thin(frames: Iterator[Any], rate: float, begin: float, end: float) -> Itera
 
 
 def _with_palettes(frames: Iterable[Any], stream: Any) -> Iterator[Any]:
-    """Yield frames with a palette of 256 colours each, made by FFmpeg's palettegen and paletteuse."""
+    """Yield frames with a palette of 256 colours each."""
     graph: Any = av.filter.Graph()
     enter = graph.add_buffer(width=stream.width, height=stream.height, format="rgb24", time_base=stream.time_base)
     split, make = graph.add("split"), graph.add("palettegen", "stats_mode=single")
@@ -251,7 +251,7 @@ def _with_palettes(frames: Iterable[Any], stream: Any) -> Iterator[Any]:
 
 
 def as_even(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Return a picture at (width, height), reduced by area where it is larger."""
+    """Return a picture at (width, height), reduced by area."""
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
     shrinks = size[0] <= pixels.shape[1] and size[1] <= pixels.shape[0]
