@@ -170,8 +170,8 @@ else:
             for menu, group in menu_of_all.items()
         }
         # Expanded: in the drawer of a phone, pages beyond the twelfth would hide behind another button.
-        found = st.navigation({"": hidden, **menus}, position="top", expanded=True)
-        return found, next((name for name in pages if pages[name] is found), "explore")
+        selected = st.navigation({"": hidden, **menus}, position="top", expanded=True)
+        return selected, next((name for name in pages if pages[name] is selected), "explore")
 
     with signed_in.running():
         menu_of_all = MENU | signed_in.menu()

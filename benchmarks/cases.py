@@ -58,7 +58,7 @@ def picture() -> Path:
 
 
 def seeded(row: ModelSpec) -> tuple[ModelSpec, str]:
-    """Return a row of the catalogue with its trained weights or else seeded ones; and which: `real` or `random`."""
+    """Return a catalogue row with `real` or `random` weights, and their kind."""
     return (row, "real") if available(row) else (replace(row, weights=WeightsTable(random=SEED)), "random")
 
 
@@ -88,7 +88,7 @@ class Case:
         return Evidence(self.resident, self.given, self.layers)
 
     def maps(self, methods: Sequence[Method], targets: Sequence[Target] | None = None) -> list[Tensor]:
-        """Return (k, h, w) in 0..1 at the model's input size for each method, on the device, from one pass."""
+        """Return each method's maps (k, h, w), 0..1, from one pass."""
         return maps_of(self.evidence(), self.targets if targets is None else targets, methods)
 
 
@@ -99,7 +99,7 @@ def raws_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Met
 
 
 def maps_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[Tensor]:
-    """Return (k, h, w) in 0..1 at the model's input size for each method, on the device."""
+    """Return each method's maps (k, h, w), 0..1, at input size."""
     return [scale(raws, evidence.geometry, "own", evidence.paths) for raws in raws_of(evidence, targets, methods)]
 
 
@@ -133,11 +133,11 @@ class ClassifierCase(Case):
         resident = Resident(adapter, device)
         layers = find(resident, resident.default_layers)
         prepared = adapter.prepare(image.pixels, adapter.preprocessings[0])
-        given = ModelInput(prepared.tensor.to(device), prepared.geometry)
+        model_input = ModelInput(prepared.tensor.to(device), prepared.geometry)
         with torch.no_grad():
-            best = adapter.run(resident.move_input(given.tensor)).logits[0].topk(classes + 1).indices.tolist()
+            best = adapter.run(resident.move_input(model_input.tensor)).logits[0].topk(classes + 1).indices.tolist()
         *targets, other = (Target(index, adapter.labels[index]) for index in best)
-        return cls(path, image, resident, weights, given, layers, tuple(targets), other)
+        return cls(path, image, resident, weights, model_input, layers, tuple(targets), other)
 
     @property
     def layer(self) -> Layer:
@@ -153,7 +153,7 @@ class ClassifierCase(Case):
         return _Single(self.resident)
 
     def module(self) -> nn.Module:
-        """Return the model as its library's users have it: in eval mode, contiguous, parameters that need gradients.
+        """Return the model as used in its library, with gradients.
 
         New every time: hooks and gradients of one contender do not affect the others.
         """
@@ -195,7 +195,7 @@ class DetectorCase(Case):
         if not isinstance(adapter, Detector):
             raise ModelProblem(f"{model} is no detector.")
         resident, image = Resident(adapter, CPU), Image.open(path)
-        given = adapter.prepare(image.pixels, adapter.preprocessings[0])
+        model_input = adapter.prepare(image.pixels, adapter.preprocessings[0])
         yolox = row.loader == "yolox"
         paths = tuple(NECK.values()) if yolox else tuple(f"model.{index}" for index in CAM_SCRIPTS)
         if weights == "random":
@@ -203,7 +203,7 @@ class DetectorCase(Case):
             boxes, scales = like.targets, like.scales
         else:
             with torch.no_grad():
-                outputs = adapter.run(resident.move_input(given.tensor))
+                outputs = adapter.run(resident.move_input(model_input.tensor))
             anchors, classes = adapter.select_boxes(outputs, WEAK, 0.7)
             pairs = list(zip(anchors.tolist(), classes.tolist(), strict=True))[:count]
             boxes = tuple(Target(index, adapter.labels[index], (anchor,)) for anchor, index in pairs)
@@ -212,7 +212,7 @@ class DetectorCase(Case):
         same = [box for box in boxes if box.index == commonest]
         group = replace(same[0], anchors=tuple(anchor for box in same for anchor in box.anchors))
         layers = find(resident, paths)
-        return cls(path, image, resident, weights, given, layers, boxes, scales, group)
+        return cls(path, image, resident, weights, model_input, layers, boxes, scales, group)
 
     @property
     def adapter(self) -> Detector:
@@ -227,7 +227,7 @@ class DetectorCase(Case):
         return locate(self.adapter.spec)
 
     def module(self) -> nn.Module:
-        """Return a new network as its own library runs it: Ultralytics' fused, libreyolo's YOLOX as it is."""
+        """Return a new network in its library's own form."""
         row, random = self.adapter.spec, self.weights == "random"
         if self.yolox:
             from libreyolo.models.yolox.nn import LibreYOLOXModel
@@ -250,7 +250,7 @@ class DetectorCase(Case):
 
 
 def _detector_row(model: str) -> tuple[ModelSpec, str]:
-    """Return a row of the catalogue at the benchmark's size, and whether its weights are `real` or `random`."""
+    """Return a catalogue row at benchmark size, and its weights' kind."""
     row, weights = seeded(spec(model))
     if weights == "random" and model not in SMALLER:
         raise ModelProblem(f"The weights of {model} are not on this machine: SIGHTGLASS_WEIGHTS names their folder.")
@@ -260,7 +260,7 @@ def _detector_row(model: str) -> tuple[ModelSpec, str]:
 
 
 def level(levels: Sequence[Tensor], anchor: int) -> int:
-    """Return which of the scales a candidate is on, 0 the finest."""
+    """Return a candidate's scale, 0 the finest."""
     start = 0
     for number, scores in enumerate(levels):
         start += scores.shape[2] * scores.shape[3]

@@ -45,7 +45,7 @@ FIRST_BOX, FURTHER_BOX = 1.25, 0.15
 
 
 def run(options: argparse.Namespace) -> Row:
-    """Measure each model on each picture; a failure is reported and the others go on."""
+    """Measure each model on each picture and report failures."""
     models, rounds = options.models, options.rounds or ROUNDS
     result: Row = {"machine": machine(torch.get_num_threads(), "cpu", PACKAGES), "lines": []}
 
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> Row:
 
 
 def pictures() -> list[Path]:
-    """Return the bus, and a crowded table of COCO if it is on this machine."""
+    """Return the bus and, if local, a crowded table of COCO."""
     table = [folder / "images" / "coco_000000000142.jpg" for folder in folders()]
     return [picture(), *(path for path in table if path.is_file())][:2]
 
@@ -88,7 +88,7 @@ def sightglass(case: DetectorCase) -> Iterator[Contender]:
     yield Contender("pass", "of it the model pass that keeps a graph", lambda _: case.evidence())
     yield Contender("maps", "of it the maps", lambda evidence: maps_of(evidence, boxes, HIRESCAM), case.evidence)
     grown = "of the maps enlarging them to the input's size"
-    yield Contender("grown", grown, lambda given: scale(given[0], given[1], "own"), raw)
+    yield Contender("grown", grown, lambda maps: scale(maps[0], maps[1], "own"), raw)
     yield Contender("raws", f"seven methods, {count} boxes, raw maps", lambda _: raws_of(case.evidence(), boxes, FAST))
     yield Contender("seven", f"seven methods, {count} boxes, maps at input size", lambda _: case.maps(FAST))
     # Of untrained weights thousands of boxes overlap: their suppression is no use to anybody.
@@ -106,7 +106,7 @@ def speed(model: str, path: Path, rounds: int) -> Row:
         slow += peers.visualize(case)
     long = measure(slow, SLOW, warm_up=1)
     rows += [row(line, long[line.id], float(np.median(long["bare"]))) for line in slow[2:]]
-    ratio, milliseconds = ({one["id"]: one[key] for one in rows} for key in ("ratio", "ms"))
+    ratio, milliseconds = ({line["id"]: line[key] for line in rows} for key in ("ratio", "ms"))
     ours, theirs = case.maps(HIRESCAM)[0].numpy(), np.stack(slow[2].call(None))
     left, top, right, bottom = case.given.geometry.content
     bars = case.given.geometry.content != (0, 0, *case.given.geometry.input[::-1])
@@ -131,7 +131,7 @@ def speed(model: str, path: Path, rounds: int) -> Row:
             f"A further box costs about {milliseconds['maps'] / count:.1f} ms.",
             f"With its weights frozen for it, which spares pytorch-grad-cam their gradients, {frozen:.2f}x faster.",
             "Largest difference to pytorch-grad-cam's maps, a box each: "
-            f"{', '.join(f'{one:.0e}' for one in difference)}"
+            f"{', '.join(f'{error:.0e}' for error in difference)}"
             + (". Its scale counts what is on the letterbox's bars, ours does not." if bars else "."),
         ],
         "goals": [
@@ -142,18 +142,18 @@ def speed(model: str, path: Path, rounds: int) -> Row:
 
 
 def class_limit(boxes: int) -> float:
-    """Return the goal of a class map of so many boxes: each has a map with a peak of its own, one walk back each."""
+    """Return the goal of a class map, one walk back per box."""
     return FIRST_BOX + FURTHER_BOX * (boxes - 1)
 
 
 def _how(case: DetectorCase) -> str:
     height, width = case.given.geometry.input
-    found = ", ".join(f"{box.label} {scale}" for box, scale in zip(case.targets, case.scales, strict=True))
+    targets = ", ".join(f"{box.label} {scale}" for box, scale in zip(case.targets, case.scales, strict=True))
     weights = {"real": "Trained weights", "random": "Seeded random weights (trained ones are not on this machine): "
                "these numbers are of speed only, and the boxes those that the trained small size finds"}  # fmt: skip
     return (
         f"{weights[case.weights]}; input {width}x{height}, layers "
-        f"{', '.join(f'`{layer.path}`' for layer in case.layers)}, HiResCAM. Boxes and their scales: {found}."
+        f"{', '.join(f'`{layer.path}`' for layer in case.layers)}, HiResCAM. Boxes and their scales: {targets}."
     )
 
 

@@ -63,7 +63,7 @@ class Sizes:
 
 
 def run(options: argparse.Namespace) -> Row:
-    """Measure everything; models whose weights are not on this machine are left out of the comparison."""
+    """Measure everything; compare only models with local weights."""
     device, path = find_device(options.device), options.picture or picture()
     sizes = Sizes(rounds=options.rounds) if options.rounds else Sizes()
     models = options.models or [name for name in COMPARED if available(spec(name))]
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> Row:
 
 
 def figures(models: Sequence[str], path: Path, device: torch.device, sizes: Sizes) -> list[Row]:
-    """Return a line for each part of the report; what fails says so in its place, and the others go on."""
+    """Return a line for each part of the report, failures included."""
 
     def case() -> ClassifierCase:
         return ClassifierCase.build(sizes.model, path, device, sizes.classes)
@@ -90,7 +90,7 @@ def figures(models: Sequence[str], path: Path, device: torch.device, sizes: Size
 
 
 def maps(case: ClassifierCase, sizes: Sizes) -> Row:
-    """Time the maps of all targets of a picture, from its tensor on the device to maps on the device."""
+    """Time a picture's maps, from input tensor to maps on the device."""
     bare, tensor, count = case.module(), case.tensor, len(case.targets)
     contenders = [
         Contender("bare", "bare forward, as its library runs it", lambda _: forward(bare, tensor)),
@@ -99,8 +99,8 @@ def maps(case: ClassifierCase, sizes: Sizes) -> Row:
     if case.device.type == "cuda":
         contenders += graphs(case)
     lines = _timed(case, contenders, sizes.rounds)
-    if (made := case.maps([GRADCAM])[0]).device != case.device:
-        raise RuntimeError(f"The maps were on {made.device}.")
+    if (gradcam := case.maps([GRADCAM])[0]).device != case.device:
+        raise RuntimeError(f"The maps were on {gradcam.device}.")
     taken = next(line["ms"] for line in lines if line["id"] == "maps")
     return {
         "how": f"{_about(case)} Input and maps stay on the device; CUDA events, from the first launch to the last "
@@ -113,7 +113,7 @@ def maps(case: ClassifierCase, sizes: Sizes) -> Row:
 
 
 def graphs(case: ClassifierCase) -> list[Contender]:
-    """Return the bare pass and Sightglass's, each recorded as a CUDA graph, unless that fails."""
+    """Return both passes as CUDA graphs, if recordable."""
     module = case.module()
 
     def bare() -> Tensor:
@@ -151,7 +151,7 @@ def _recorded(call: Callable[[], Tensor]) -> torch.cuda.CUDAGraph:
 
 
 def upload(case: ClassifierCase, sizes: Sizes) -> Row:
-    """Time the way from a file's bytes to maps on the host, at the model's input and on the picture's own grid."""
+    """Time a file's bytes to maps on the host, at both sizes."""
     data, bare, tensor = case.path.read_bytes(), case.module(), case.tensor
     explainer, chosen = explainer_of(case)
     height, width = case.image.pixels.shape[:2]
@@ -182,7 +182,7 @@ def upload(case: ClassifierCase, sizes: Sizes) -> Row:
 
 
 def batch(case: ClassifierCase, sizes: Sizes) -> Row:
-    """Time a batch of different pictures: bare, to one map of each on the device, and from pixels to heatmaps."""
+    """Time a batch: bare, with maps, and from pixels to heatmaps."""
     adapter, first, bare = case.resident.adapter, case.targets[0], case.module()
     pictures = [np.roll(case.image.pixels, 16 * number, 1) for number in range(sizes.batch)]
     prepared = [adapter.prepare(pixels, adapter.preprocessings[0]) for pixels in pictures]
@@ -214,7 +214,7 @@ def batch(case: ClassifierCase, sizes: Sizes) -> Row:
 
 
 def same(model: str, path: Path, device: torch.device, calls: int) -> Row:
-    """Compare a device's maps with the CPU's, with a second run and with several threads, and measure memory."""
+    """Compare maps across devices, runs and threads, and measure memory."""
     cpu, here = Explainer(model, device="cpu"), Explainer(model, device=str(device))
     options = _options(cpu)
     options["targets"] = tuple(
@@ -229,7 +229,7 @@ def same(model: str, path: Path, device: torch.device, calls: int) -> Row:
     with ThreadPoolExecutor(THREADS) as pool:
         # Each with another method, so that all run at once.
         threaded = list(pool.map(lambda id: _fresh(here, path, method=id, **options), ids * 2))
-    threads = max(_apart(made, first.with_method(id)) for made, id in zip(threaded, ids * 2, strict=True))
+    threads = max(_apart(explanation, first.with_method(id)) for explanation, id in zip(threaded, ids * 2, strict=True))
     settled = 0
     for number in range(calls):
         _fresh(here, path, **options)
@@ -266,7 +266,7 @@ def _apart(first: Explanation, second: Explanation) -> float:
 
 
 def allocated(device: torch.device) -> int:
-    """Return the bytes of tensors on a GPU, without evidence of the latest pictures; 0 elsewhere."""
+    """Return a GPU's tensor bytes without evidence; 0 elsewhere."""
     EVIDENCE.clear()
     gc.collect()
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def classifier_peers(case: ClassifierCase) -> list[Contender]:
-    """Return every line but Sightglass's own, for the libraries that are installed."""
+    """Return the lines of the other installed libraries."""
     lines = [*bare_classifier(case)]
     for library, contenders in (("pytorch_grad_cam", grad_cam), ("torchcam", torch_cam), ("captum", captum)):
         if importlib.util.find_spec(library):
@@ -127,7 +127,7 @@ class Logits(nn.Module):
 
 
 def bare_detector(case: DetectorCase) -> Iterator[Contender]:
-    module, given = case.module(), case.resident.move_input(case.tensor)
+    module, model_input = case.module(), case.resident.move_input(case.tensor)
 
     def theirs() -> Any:
         with torch.inference_mode():
@@ -135,7 +135,7 @@ def bare_detector(case: DetectorCase) -> Iterator[Contender]:
 
     def ours() -> Any:
         with torch.inference_mode():
-            return case.adapter.run(given)
+            return case.adapter.run(model_input)
 
     library = "libreyolo" if case.yolox else "Ultralytics, fused"
     yield Contender("bare", f"bare pass, {library}", lambda _: theirs())
@@ -143,7 +143,7 @@ def bare_detector(case: DetectorCase) -> Iterator[Contender]:
 
 
 def hires_cam(case: DetectorCase) -> Iterator[Contender]:
-    """Yield HiResCAM called once for each box: as its users call it, and in the least time that it can be made to take.
+    """Yield HiResCAM per box: as usual, and as fast as possible.
 
     It needs parameters that require gradients. Frozen, and with the picture's gradient instead, it is spared those of
     the weights, which it discards.

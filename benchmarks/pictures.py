@@ -31,7 +31,7 @@ def photograph(name: str, size: tuple[int, int] = SCREEN) -> Image.Image:
 
 
 def never_seen(folder: Path, seed: int = 0) -> Iterator[Path]:
-    """Yield JPEG files of the photographs in turn, each with another corner, so that no cache knows it."""
+    """Yield JPEG photographs with changed corners, unknown to caches."""
     generator = np.random.default_rng(seed)
     images = {name: photograph(name) for name in PHOTOGRAPHS}
     number = 0
@@ -48,7 +48,7 @@ def never_seen(folder: Path, seed: int = 0) -> Iterator[Path]:
 
 
 def write_cuts(folder: Path, count: int) -> Path:
-    """Write JPEG files, each another cut of the benchmarks' photographs, in a folder for each photograph."""
+    """Write JPEG crops of the photographs, a folder each."""
     generator = np.random.default_rng(0)
     large = {name: photograph(name, (2 * SIZE[0], 2 * SIZE[1])) for name in PHOTOGRAPHS}
     for number in range(count):
@@ -62,7 +62,7 @@ def write_cuts(folder: Path, count: int) -> Path:
 
 
 def link_many(folder: Path, into: Path, count: int) -> Path:
-    """Fill `into` with `count` pictures: hard links to those of `folder`, in turn."""
+    """Fill `into` with `count` hard links to pictures of `folder`."""
     paths = sorted(folder.rglob("*.jpg"))
     for number in range(count):
         path = paths[number % len(paths)]

@@ -17,18 +17,18 @@ ROOT = Path(__file__).parents[1]
 
 
 def fresh(call: Callable[..., Any], *given: Any) -> Any:
-    """Return what a function returns in a new process."""
+    """Return a function's result from a new process."""
     with spawned() as pool:
         return pool.submit(call, *given).result()
 
 
 def spawned() -> ProcessPoolExecutor:
-    """Return one process, spawned: the fork of a process that has used torch may hang."""
+    """Return a spawned process: forks after torch may hang."""
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
 
 def megabytes(name: str = "VmRSS", process: int | str = "self") -> float:
-    """Return the resident memory of a process in MB, or with VmHWM its peak; 0 without /proc."""
+    """Return a process's resident MB; VmHWM: the peak; 0 without /proc."""
     status = Path(f"/proc/{process}/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:")), 0.0)

@@ -71,9 +71,9 @@ def run(options: argparse.Namespace) -> Row:
             handed = handed_out(explainer, find(folder)[0], Path(scratch, "none"))
     rows = []
     for (engine, workers), ones in took.items():
-        rates = [one["rate"] for one in ones]
+        rates = [measurement["rate"] for measurement in ones]
         spread = {"rate": statistics.median(rates), "lowest": min(rates), "highest": max(rates)}
-        waking = statistics.median(one["waking"] for one in ones)
+        waking = statistics.median(measurement["waking"] for measurement in ones)
         rows.append({"engine": engine, "workers": workers, **spread, "waking": waking})
     result: Row = {
         "machine": about,
@@ -119,7 +119,7 @@ class Handing(ray_engine.RayEngine):
 
 
 def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
-    """Return the batches a second that one process hands out, if the workers have nothing to do."""
+    """Return one process's batches per second for idle workers."""
     store = Local(out)
     times: list[float] = []
     batches: Sequence[Sequence[Item]] = [[item] * 8] * HANDED
@@ -131,20 +131,20 @@ def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
 
 
 def million(result: Row) -> str:
-    """Return the time that so many pictures would take, from the rate of two workers; the docs have the same part."""
+    """Return the time of a million pictures, from two workers' rate."""
     two = next(row for row in result["engines"] if (row["engine"], row["workers"]) == ("ray", 2))
-    one = two["rate"] / 2
+    per_worker = two["rate"] / 2
     waking = result["start"] + two["waking"]
-    most = int(result["handed"] * 8 / one)
-    rows = [(f"{count:,}", _time(waking + MANY / (count * one))) for count in WORKERS if count <= most]
+    most = int(result["handed"] * 8 / per_worker)
+    rows = [(f"{count:,}", _time(waking + MANY / (count * per_worker))) for count in WORKERS if count <= most]
     about = result["machine"]
     return (
         f"Measured on {about['date']} on {about['cores']} cores ({about['processor']}), {result['model']}, JPEG files "
-        f"of {SIZE[0]} x {SIZE[1]} pixels, a map each: **{one:.1f} pictures a second for each worker** of one core, "
-        f"where two work. A local cluster started in {result['start']:.0f} s and its workers were ready "
+        f"of {SIZE[0]} x {SIZE[1]} pixels, a map each: **{per_worker:.1f} pictures a second for each worker** of one "
+        f"core, where two work. A local cluster started in {result['start']:.0f} s and its workers were ready "
         f"{two['waking']:.0f} s later. One process can hand out {result['handed']:,.0f} batches of 8 a second, enough "
         f"for {most:,} such workers.\n\n"
-        f"seconds = {waking:.0f} + pictures / (workers × {one:.1f}), so for a million pictures:\n\n"
+        f"seconds = {waking:.0f} + pictures / (workers × {per_worker:.1f}), so for a million pictures:\n\n"
         + grid(("workers of one core", "time"), rows)
         + "\n"
     )

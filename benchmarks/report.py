@@ -41,7 +41,7 @@ def machine(threads: int, device: str, packages: Sequence[str] = PACKAGES) -> Ro
 
 
 def load() -> float:
-    """Return the load average of the last minute; at the end of a run it includes the benchmark itself."""
+    """Return the last minute's load average, the benchmark included."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0
 
 
@@ -67,13 +67,13 @@ def _version(package: str) -> str | None:
 
 
 def page(title: str, command: str, at: Row, *parts: str) -> str:
-    """Return a whole report that `python -m benchmarks <command>` writes; `at`: the machine."""
+    """Return a report of `python -m benchmarks <command>`; `at`: the machine."""
     first = f"Made by `python -m benchmarks {command}` at commit `{at['commit']}`."
     return "\n\n".join((first, f"# {title}", where(at), *parts)) + "\n"
 
 
 def section(line: Row, table: Callable[[Row], Iterable[str]]) -> list[str]:
-    """Return the part of a report on one line: how it was measured, its tables and facts, or why it failed."""
+    """Return a line's section: method, tables and facts, or failure."""
     title = f"## {line['title']}"
     if "failed" in line:
         return [title, f"This {FAILED}: {line['failed']}"]
@@ -91,7 +91,7 @@ def where(at: Row) -> str:
 
 
 def attempt(title: str, measure: Callable[[], Row]) -> Row:
-    """Measure one line; a failure is reported in it, so that the others go on."""
+    """Measure one line; store a failure in it."""
     print(title, file=sys.stderr, flush=True)
     try:
         return {"title": title, "facts": [], "goals": [], **measure()}
@@ -101,7 +101,7 @@ def attempt(title: str, measure: Callable[[], Row]) -> Row:
 
 
 def row(what: str, values: Sequence[float], unit: str = "ms", *, least: bool = False) -> Row:
-    """Return the median, the 90th percentile, the worst and the number of samples; `least`: more is better."""
+    """Return median, 90th percentile, worst and count; `least`: more is better."""
     if not values:
         raise ValueError(f"There is no sample of {what}.")
     median, p90 = np.percentile(values, (50, 10 if least else 90)).tolist()
@@ -110,7 +110,7 @@ def row(what: str, values: Sequence[float], unit: str = "ms", *, least: bool = F
 
 
 def goal(text: str, result: float, limit: float, unit: str = "ms", *, least: bool = False) -> Row:
-    """Return a goal and whether it was met; `least`: the limit is a minimum."""
+    """Return a goal and its result; `least`: a minimum."""
     met = result >= limit if least else result <= limit
     return {"goal": text, "result": result, "limit": limit, "unit": unit, "least": least, "met": bool(met)}
 
@@ -169,7 +169,7 @@ def grid(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def with_section(before: str, name: str, text: str, order: Sequence[str]) -> str:
-    """Return a report's text with the section of this name replaced; `order`: the names of all sections."""
+    """Return a report with one section replaced, in `order`."""
     sections = {each: _between(before, each, order) for each in order} | {name: text}
     return "\n".join(f"{_mark(each)}{sections[each]}" for each in order if sections[each])
 

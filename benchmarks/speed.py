@@ -67,13 +67,13 @@ def sightglass(case: ClassifierCase) -> Iterator[Contender]:
 
 
 def explainer_of(case: ClassifierCase) -> tuple[Explainer, dict[str, Any]]:
-    """Return an explainer on the case's own model, and the options that ask it for the case's maps."""
+    """Return an explainer of the case's model, with its options."""
     explainer = Explainer(case.resident.adapter.spec.id, device=str(case.device), residency=case.residency)
     return explainer, {"method": GRADCAM.id, "targets": case.indices, "layers": (case.layer.path,)}
 
 
 def table(case: ClassifierCase, rounds: int) -> Row:
-    """Measure one model: milliseconds, their spread, the ratio to the bare forward pass, and the maps' difference.
+    """Measure a model: milliseconds, spread, ratio, and the maps' difference.
 
     The difference is the largest absolute one to pytorch-grad-cam's maps, None without that library. `empty` counts
     our empty maps: untrained weights can give them, and they agree with anything.
@@ -100,7 +100,7 @@ def table(case: ClassifierCase, rounds: int) -> Row:
 
 def goals(tables: Sequence[Row]) -> list[Row]:
     """Return every goal of every measured model, and whether it was met."""
-    found: list[Row] = []
+    rows: list[Row] = []
     for measured in tables:
         lines = {line["id"]: line for line in measured["lines"]}
         bare, ours = lines["bare"]["ms"], lines["maps"]
@@ -115,8 +115,8 @@ def goals(tables: Sequence[Row]) -> list[Row]:
         ]
         if measured["difference"] is not None:
             of_model.append(goal("maps equal pytorch-grad-cam's", measured["difference"], 1e-4, ""))
-        found += [{"model": measured["model"], **each} for each in of_model]
-    return found
+        rows += [{"model": measured["model"], **each} for each in of_model]
+    return rows
 
 
 def markdown(result: Row) -> str:

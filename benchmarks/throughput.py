@@ -118,7 +118,7 @@ def prepared(case: ClassifierCase, images: Sequence[Image], size: int = 4) -> No
 
 
 def grad_cam(case: ClassifierCase, paths: Sequence[Path], out: Path) -> Callable[[], None]:
-    """Return the loop as its users write it: one picture after the other, the map drawn over it and saved."""
+    """Return the usual loop: explain, draw and save each picture."""
     from pytorch_grad_cam import GradCAM  # type: ignore[import-not-found, unused-ignore]
     from pytorch_grad_cam.utils.image import show_cam_on_image  # type: ignore[import-not-found, unused-ignore]
 
@@ -139,22 +139,22 @@ def grad_cam(case: ClassifierCase, paths: Sequence[Path], out: Path) -> Callable
 
 
 def memory(folder: Path, scratch: Path, many: int) -> Row:
-    """Return the MB held by the process of a long run at each tenth of it, by the number of pictures."""
-    held, seconds = fresh(watched, link_many(folder, scratch / "crowd", many), scratch / "many")
-    return {"pictures": many, "held": held, "seconds": seconds}
+    """Return a long run's MB at each tenth of its pictures."""
+    by_count, seconds = fresh(watched, link_many(folder, scratch / "crowd", many), scratch / "many")
+    return {"pictures": many, "held": by_count, "seconds": seconds}
 
 
 def watched(source: Path, out: Path) -> tuple[dict[int, float], float]:
-    """Explain a folder; return the memory held at each tenth of the pictures, and the seconds."""
-    held: dict[int, float] = {}
+    """Explain a folder; return memory at each tenth, and seconds."""
+    by_count: dict[int, float] = {}
     total = len(list(source.rglob("*.jpg")))
 
     def progress(share: float, words: str) -> None:
-        if int(share * 10) >= len(held) and words != "Writing the table":
-            held[round(share * total)] = megabytes("VmRSS")
+        if int(share * 10) >= len(by_count) and words != "Writing the table":
+            by_count[round(share * total)] = megabytes("VmRSS")
 
     summary = run_batch(source, "efficientnet-lite0", out, device="cpu", progress=progress)
-    return held | {summary.done: megabytes("VmRSS")}, summary.seconds
+    return by_count | {summary.done: megabytes("VmRSS")}, summary.seconds
 
 
 HEAD = ("model", "Sightglass /s", "bare /s", "of bare", "of bare, prepared", "loop /s", "times the loop")
@@ -166,8 +166,8 @@ def markdown(result: Row) -> str:
         ratios = {line: f"{ratio['wall']:.2f} ({ratio['cpu']:.2f})" for line, ratio in row["ratios"].items()}
         rates = {line: f"{row[line]['wall']:.1f}" for line in ("ours", "bare", "loop")}
         name = row["model"] + (" (untrained)" if row["weights"] == "random" else "")
-        shown = (rates["ours"], rates["bare"], ratios["bare"], ratios["prepared"], rates["loop"], ratios["loop"])
-        rows.append((name, *shown))
+        cells = (rates["ours"], rates["bare"], ratios["bare"], ratios["prepared"], rates["loop"], ratios["loop"])
+        rows.append((name, *cells))
         for line, (peer, goal) in GOALS.items():
             ratio = row["ratios"][line]["wall"]
             met = "met" if ratio >= goal else "**not met**"
@@ -189,12 +189,12 @@ def markdown(result: Row) -> str:
     return page("Pictures per second, from a folder to files", "throughput", result["machine"], *parts)
 
 
-def _memory(pictures: int, held: dict[int, float], seconds: float) -> tuple[str, ...]:
-    growth = [*held.values()][-2] - held[min(at for at in held if at >= pictures // 10)]
+def _memory(pictures: int, by_count: dict[int, float], seconds: float) -> tuple[str, ...]:
+    growth = [*by_count.values()][-2] - by_count[min(at for at in by_count if at >= pictures // 10)]
     return (
         f"## Memory over {pictures:,} pictures",
         "efficientnet-lite0, in a process of its own; MB held when so many were done:",
-        grid(tuple(f"{at:,}" for at in held), [tuple(f"{mb:.0f}" for mb in held.values())]),
+        grid(tuple(f"{at:,}" for at in by_count), [tuple(f"{mb:.0f}" for mb in by_count.values())]),
         f"From a tenth of the way to the last picture it grew by {growth:.0f} MB; the last figure is with the table "
         f"written. {pictures / seconds:.1f} pictures/s.",
     )

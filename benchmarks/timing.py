@@ -35,7 +35,7 @@ class Contender:
 
 
 def in_rounds(calls: Mapping[Key, Callable[[], Sample]], rounds: int, warm_up: int) -> dict[Key, list[Sample]]:
-    """Return what each call returned in every round after the first `warm_up`, without garbage collection meanwhile."""
+    """Return each call's results after `warm_up` rounds, without garbage collection."""
     samples: dict[Key, list[Sample]] = {key: [] for key in calls}
     # Shuffled and not rotated: in a rotation each contender always follows the same one, which has filled the
     # processor's caches.
@@ -58,7 +58,7 @@ def in_rounds(calls: Mapping[Key, Callable[[], Sample]], rounds: int, warm_up: i
 def measure(
     lines: Sequence[Contender], rounds: int, device: torch.device = CPU, *, warm_up: int | None = None
 ) -> dict[str, list[float]]:
-    """Return the milliseconds of every round by contender; `warm_up` rounds are not counted (None: WARM_UP).
+    """Return each contender's milliseconds per round after `warm_up` rounds.
 
     Raises RuntimeError if a contender changes the number of threads, as some libraries do.
     """
@@ -75,7 +75,7 @@ def measure(
 
 
 def timed(call: Callable[[Any], Any], argument: Any, device: torch.device) -> float:
-    """Return the milliseconds of one call, on a GPU until its last kernel is done."""
+    """Return a call's milliseconds, until a GPU's last kernel."""
     if device.type == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize(device)

@@ -82,7 +82,7 @@ class Case:
         return self.explanation.heatmaps[self.index].content[self.part]
 
     def with_map(self, values: Map) -> Explanation:
-        """Return the explanation with other values (h, w) in place of its map."""
+        """Return the explanation with another map's values (h, w)."""
         heatmap = self.explanation.heatmaps[self.index]
         left, top, right, bottom = heatmap.geometry.content
         at_input = heatmap.at_input.copy()
@@ -91,7 +91,7 @@ class Case:
 
 
 def run(options: argparse.Namespace) -> Row:
-    """Test maps of drawn scenes, and of the photographs in a folder or else of the bundled ones."""
+    """Test maps of drawn scenes and of a folder's or bundled photographs."""
     return {
         "machine": machine(1, "cpu", ("torch", "timm", "ultralytics", "numpy")),
         "models": [_measure(model, options.dataset, options.count) for model in options.models or MODELS],
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> Row:
 
 def _measure(model: str, folder: Path | None, most: int) -> Row:
     explainer = Explainer(model)
-    found: Counter[tuple[str, str, str]] = Counter()
+    counts: Counter[tuple[str, str, str]] = Counter()
     before: Map | None = None
     tested = 0
     for case in itertools.islice(_cases(explainer, folder, most), most):
@@ -109,12 +109,12 @@ def _measure(model: str, folder: Path | None, most: int) -> Row:
         print(f"{model}: {tested}", file=sys.stderr, flush=True)
         for kind, values in _maps(case, before, tested):
             if values is not None and np.isfinite(values).all() and values.min() < values.max():
-                shown = case.with_map(values)
+                altered = case.with_map(values)
                 for form in FORMS:
-                    found[kind, form, support(shown, quick=form == "seal").verdict] += 1
+                    counts[kind, form, support(altered, quick=form == "seal").verdict] += 1
         before = case.own
     kinds = [
-        {"kind": kind, **{form: {word: found[kind, form, word] for word in WORDS} for form in FORMS}}
+        {"kind": kind, **{form: {word: counts[kind, form, word] for word in WORDS} for form in FORMS}}
         for kind in (OWN, *WRONG)
     ]
     return {"model": model, "task": explainer.model.task, "pictures": tested, "kinds": kinds}
@@ -137,7 +137,7 @@ def _cases(explainer: Explainer, folder: Path | None, most: int) -> Iterator[Cas
 
 
 def _part(explanation: Explanation, index: int) -> tuple[slice, slice] | None:
-    """Return the part of the content that is compared, None for a box too small to have a pattern."""
+    """Return the compared content; None for too small a box."""
     box = explanation.predictions[index].box
     if box is None:
         return slice(None), slice(None)
@@ -158,7 +158,7 @@ def _pictures(model: str, folder: Path | None, most: int) -> Iterator[object]:
 
 
 def _draw(folder: Path, most: int) -> list[Path]:
-    """Return at most this many photographs of a folder, the same ones every time."""
+    """Return at most this many photographs, always the same."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not files:
         raise ModelProblem(f"There is no photograph in {folder}: name a folder of JPEG or PNG files.")
@@ -167,10 +167,10 @@ def _draw(folder: Path, most: int) -> list[Path]:
 
 
 def _maps(case: Case, before: Map | None, number: int) -> Iterator[tuple[str, Map | None]]:
-    """Yield the map by its kind, and those that are wrong on purpose; None where there is none."""
-    explanation, own = case.explanation, case.own
-    height, width = own.shape
-    yield OWN, own
+    """Yield the map by kind, then wrong ones, None if missing."""
+    explanation, heatmap = case.explanation, case.own
+    height, width = heatmap.shape
+    yield OWN, heatmap
     yield WRONG[0], None if before is None else cv2.resize(before, (width, height))
     scores = _class_scores(explanation, case.index)
     order = np.argsort(scores)
@@ -178,13 +178,13 @@ def _maps(case: Case, before: Map | None, number: int) -> Iterator[tuple[str, Ma
     yield WRONG[2], _map_of(case, int(order[-2]), explanation) if explanation.model.example else None
     yield WRONG[3], controls.random_map((height, width), (BLOBS, BLOBS), number)
     yield WRONG[4], _scrambled(case, number)
-    yield WRONG[5], np.ascontiguousarray(own[:, ::-1])
+    yield WRONG[5], np.ascontiguousarray(heatmap[:, ::-1])
     by = (0, round(SHIFT * width)) if number % 2 else (round(SHIFT * height), 0)
-    yield WRONG[6], np.roll(own, by, (0, 1))
+    yield WRONG[6], np.roll(heatmap, by, (0, 1))
 
 
 def _class_scores(explanation: Explanation, index: int) -> NDArray[np.float64]:
-    """Return the score of each class, for a box those of its candidate, (K,)."""
+    """Return the class scores, for a box its candidate's, (K,)."""
     evidence, target = explanation.evidence, explanation.heatmaps[index].target
     adapter = evidence.resident.adapter
     scores = (
@@ -195,16 +195,16 @@ def _class_scores(explanation: Explanation, index: int) -> NDArray[np.float64]:
     return np.asarray(scores[: len(adapter.labels)].detach().double().cpu())
 
 
-def _map_of(case: Case, wanted: int, explanation: Explanation, evidence: Evidence | None = None) -> Map:
-    """Return the map of another class, or of the same one by other evidence."""
+def _map_of(case: Case, index: int, explanation: Explanation, evidence: Evidence | None = None) -> Map:
+    """Return another class's map, or one by other evidence."""
     heatmap = explanation.heatmaps[case.index]
     evidence = evidence or explanation.evidence
-    raw = METHODS[heatmap.method].run(evidence, [replace(heatmap.target, index=wanted)])
+    raw = METHODS[heatmap.method].run(evidence, [replace(heatmap.target, index=index)])
     return on_content(raw.maps, evidence.geometry, raw.layers)[case.part]
 
 
 def _scrambled(case: Case, number: int) -> Map:
-    """Return the map that the same network draws with random weights."""
+    """Return the same network's map with random weights."""
     before, target = case.explanation.evidence, case.explanation.heatmaps[case.index].target
     other = copy_resident(before.resident)
     for _ in redrawn(stages(other, before.tensor), number):
@@ -240,30 +240,30 @@ def markdown(result: Row) -> str:
 
 def _of_model(model: Row) -> str:
     rows = []
-    for one in model["kinds"]:
-        if total := sum(one["proof"].values()):
-            cells = [one["proof"][word] for word in WORDS] + [one["seal"][word] for word in WORDS[:2]]
-            rows.append((one["kind"], str(total), *(rate(count, total) for count in cells)))
+    for counts in model["kinds"]:
+        if total := sum(counts["proof"].values()):
+            cells = [counts["proof"][word] for word in WORDS] + [counts["seal"][word] for word in WORDS[:2]]
+            rows.append((counts["kind"], str(total), *(rate(count, total) for count in cells)))
     heads = ("map", "tests", *WORDS, "seal: yes", "seal: no")
     return f"## {model['model']}\n\n{model['pictures']} pictures.\n\n" + grid(heads, rows)
 
 
 def _goal(model: Row) -> str:
-    """Return how often wrong maps and own ones are supported, beside the goals."""
+    """Return the rates of supported wrong and own maps, with goals."""
     return f"**{model['model']}**: {'; '.join(_compare_with_goal(model, form) for form in FORMS)}."
 
 
 def _compare_with_goal(model: Row, form: str) -> str:
-    own, *wrong = (one[form] for one in model["kinds"])
-    tests, yes = sum(sum(one.values()) for one in wrong), sum(one[WORDS[0]] for one in wrong)
+    right, *wrong = (counts[form] for counts in model["kinds"])
+    tests, yes = sum(sum(counts.values()) for counts in wrong), sum(counts[WORDS[0]] for counts in wrong)
     _, high = wilson(yes, tests)
     met = yes <= MOST * tests and high <= UPPER
-    total = sum(own.values())
+    total = sum(right.values())
     begin = "supported are" if form == "proof" else "by the seal"
     return (
         f"{begin} {rate(yes, tests)} of wrong maps (goal: at most {MOST:.0%}, upper end at most {UPPER:.0%}: "
-        f"{'met' if met else 'not met'}) and {rate(own[WORDS[0]], total)} of its own (goal: "
-        f"{GOALS[model['task']]:.0%}: {'met' if own[WORDS[0]] >= GOALS[model['task']] * total else 'not met'})"
+        f"{'met' if met else 'not met'}) and {rate(right[WORDS[0]], total)} of its own (goal: "
+        f"{GOALS[model['task']]:.0%}: {'met' if right[WORDS[0]] >= GOALS[model['task']] * total else 'not met'})"
     )
 
 
@@ -274,8 +274,8 @@ def rate(count: int, total: int) -> str:
 
 
 def wilson(count: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share, 0 to 1 where there is nothing to count."""
+    """Return a share's 95 % interval, 0 to 1 without counts."""
     if not total:
         return 0.0, 1.0
-    found = binomtest(count, total).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(count, total).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)

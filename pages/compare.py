@@ -54,7 +54,7 @@ def compare() -> None:
         comparison = _of_one_target(comparison)
         _panels(comparison, pair)
         named = zip(short_names(models), comparison.explanations, strict=True)
-        maps = [(add_title(name), one, 0) for name, one in named if one.heatmaps]
+        maps = [(add_title(name), explanation, 0) for name, explanation in named if explanation.heatmaps]
         seal.draw(maps)
         # Between the sentence above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -68,12 +68,12 @@ def compare() -> None:
 
 
 def _models(chosen: ModelSpec) -> list[ModelSpec]:
-    """Choose two to four models: at first the sizes of the sidebar's family."""
-    every, widgets, here = catalog.catalog(), st.session_state, model_picker.menu()[1]
+    """Choose two to four models, at first the family's sizes."""
+    known, widgets, here = catalog.catalog(), st.session_state, model_picker.menu()[1]
     if url_state.memory("models-of") not in (None, chosen.family):
         widgets["models"] = _sizes(chosen)
     url_state.keep("models-of", chosen.family)
-    url_state.recall("models", every, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
+    url_state.recall("models", known, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
     with st.popover(plural(len(widgets["models"]), "model"), icon=":material/tune:", help="Which models are compared."):
         if chosen.size:
             st.button(
@@ -84,20 +84,19 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
             )
         ids = st.multiselect(
             "Models, two to four",
-            list(every),
-            format_func=lambda key: f"{key}{model_picker.mark(every[key], here)}",
+            list(known),
+            format_func=lambda key: f"{key}{model_picker.mark(known[key], here)}",
             select_all=False,
             key="models",
             max_selections=MAX_MODELS,
             help="Any models of the catalogue; those to download are fetched first.",
         )
     url_state.keep("models", ids, _sizes(chosen), name="models")
-    return [every[key] for key in ids]
+    return [known[key] for key in ids]
 
 
 def _sizes(chosen: ModelSpec, most: int | None = None) -> list[str]:
-    """Return the family's models on this machine, `most` or as many as the page begins with; if there is only one,
-    others of its task too."""
+    """Return up to `most` local models of the family, else of the task."""
     here = model_picker.menu()[1]
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
     if len(family) > 1:
@@ -106,7 +105,7 @@ def _sizes(chosen: ModelSpec, most: int | None = None) -> list[str]:
 
 
 def _pair(names: list[str]) -> tuple[int, int] | None:
-    """Choose two models whose difference is shown."""
+    """Choose two models for the difference map."""
     pairs = list(combinations(range(len(names)), 2))
     if not pairs:
         return None
@@ -127,7 +126,7 @@ def _pair(names: list[str]) -> tuple[int, int] | None:
 
 
 def _method(choices: Choices, models: list[ModelSpec]) -> str:
-    """Return the chosen method if it is fast and every model has it; else GradCAM, and say why."""
+    """Return the chosen method if all models have it, else GradCAM."""
     chosen = METHODS[choices.method]
     if chosen.slow:
         why = f"{chosen.name} is slow"
@@ -136,7 +135,7 @@ def _method(choices: Choices, models: list[ModelSpec]) -> str:
         alike = [model.id for model in models if task_of(model) is task_of(choices.model)]
         residents = {name: sidebar.load(name).resident for name in alike}
         # A model without gradients has none of these, and is rejected below.
-        lacking = [name for name, one in residents.items() if one.gradients and chosen not in list_methods(one)]
+        lacking = [name for name, net in residents.items() if net.gradients and chosen not in list_methods(net)]
         if not lacking:
             return chosen.id
         more = "" if chosen.id == "attention" else f" for {chosen.name}"
@@ -163,7 +162,7 @@ def _comparison(choices: Choices, models: list[ModelSpec], method: str) -> Compa
 
 
 def _of_one_target(comparison: Comparison) -> Comparison:
-    """Let the page choose what all maps are of: an answer of one of the models, or each model's own.
+    """Choose the maps' target: one answer, or each model's own.
 
     There is no choice where no two of them have a class in common.
     """
@@ -175,13 +174,13 @@ def _of_one_target(comparison: Comparison) -> Comparison:
     if first.predictions[0].box is None:
         for i, name in enumerate(names):
             best = comparison.best(i)
-            if best and best.box is None and best.label not in {one.label for _, one in offered}:
+            if best and best.box is None and best.label not in {prediction.label for _, prediction in offered}:
                 offered.append((name, best))
     # Models differ in how sure they are: each percent names its model.
-    models = {name: one.model for name, one in zip(names, comparison.explanations, strict=True)}
+    models = {name: item.model for name, item in zip(names, comparison.explanations, strict=True)}
     labels = {
-        str(i): f"{one.label} ({name} {describe_score(one.score, models[name], one.label)})"
-        for i, (name, one) in enumerate(offered)
+        str(i): f"{answer.label} ({name} {describe_score(answer.score, models[name], answer.label)})"
+        for i, (name, answer) in enumerate(offered)
     }
     labels[OWN_ANSWERS] = "Each model's own answer"
     chosen = url_state.widget(
@@ -197,12 +196,12 @@ def _of_one_target(comparison: Comparison) -> Comparison:
     )
     if chosen == OWN_ANSWERS:
         return comparison
-    wanted = offered[int(chosen)][1] if int(chosen) else None
-    return replace(comparison, explanations=same_target(comparison.explanations, wanted))
+    target = offered[int(chosen)][1] if int(chosen) else None
+    return replace(comparison, explanations=same_target(comparison.explanations, target))
 
 
 def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
-    shown = []
+    panes = []
     for i, explanation in enumerate(comparison.explanations):
         name = add_title(comparison.names[i])
         if explanation.heatmaps:
@@ -210,16 +209,16 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
             # What the map is of, which need not be what the model answers: that is in the table.
             task = explanation.task
             note = f"for {caption_of(explanation, 0)}" if task.names_classes else task.answer(explanation)
-            shown.append(Pane(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes))
+            panes.append(Pane(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes))
         else:
             missing = "; it has no map of that" if explanation.predictions else ""
-            shown.append(Pane(title=name, note=f"{explanation.task.answer(explanation)}{missing}"))
+            panes.append(Pane(title=name, note=f"{explanation.task.answer(explanation)}{missing}"))
     named = [add_title(name) for name in comparison.names]
     if pair is not None and comparison.agreement(*pair) is not None:
         first, second = pair
         values = share_difference(comparison.maps[first], comparison.maps[second])
-        shown.append(Pane(maps=(panels.difference(values, comparison.common, (named[first], named[second])),)))
-    view = panels.show(comparison.explanations[0].image, shown, key="viewer-compare", height=380, files=False)
+        panes.append(Pane(maps=(panels.difference(values, comparison.common, (named[first], named[second])),)))
+    view = panels.show(comparison.explanations[0].image, panes, key="viewer-compare", height=380, files=False)
     panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed))):
         st.caption(escape(words))

@@ -92,7 +92,7 @@ def detect() -> None:
 
 
 def _show(query: Query, layout: PageLayout) -> None:
-    """Draw the list of boxes, and what the lens shows of the chosen one."""
+    """Draw the list of boxes and the view of the chosen one."""
     base = detections.first(query.choices, query.explainer, query.request)
     missing_places.read_address(base)
     detections.arrive(base)
@@ -148,25 +148,25 @@ def _show(query: Query, layout: PageLayout) -> None:
 def _explain(
     query: Query, layout: PageLayout, base: Explanation, missing: Missing | None
 ) -> tuple[Explanation | None, bool]:
-    """Return the maps, and whether they were stopped; while a slow method runs, and after that, say so: no maps."""
+    """Return the maps, if ready, and whether they were stopped."""
     candidate = None if missing is None else detections.pair_of(missing.candidate)
     pair, stopped = state.of(state.ChosenBox).pair, False
     with layout.left:
         try:
-            made = detections.explain(query.choices, query.explainer, query.request, base, pair, candidate)
+            explanation = detections.explain(query.choices, query.explainer, query.request, base, pair, candidate)
         except Cancelled:
-            made, stopped = None, True
+            explanation, stopped = None, True
             explain_job.restart_button()
-    if made is None:
+    if explanation is None:
         status = "was stopped" if stopped else "is running"
         layout.title.markdown(f"## {METHODS[query.choices.method].name} {status}.")
-    return made, stopped
+    return explanation, stopped
 
 
 def _through_lens(
     query: Query, explanation: Explanation, listed: list[ListedBox], index: int, missing: Missing | None
 ) -> LensResult:
-    """Draw the maps, and return what a comparison of them gives."""
+    """Draw the maps and return the result of their comparison."""
     if query.lens == "all":
         comparisons.every_box(explanation, listed)
     elif query.lens == "one":
@@ -181,7 +181,7 @@ def _through_lens(
 
 
 def _waiting(query: Query, layout: PageLayout, base: Explanation, missing: Missing | None, *, stopped: bool) -> None:
-    """Draw the boxes while there is no map: another box, or a place, can be chosen all the same."""
+    """Draw the boxes without a map, for a choice meanwhile."""
     listed, pair = detections.items(base, missing.candidate if missing else None), state.of(state.ChosenBox).pair
     chosen = detections.locate_box(listed, pair)
     if listed:
@@ -203,7 +203,7 @@ def _waiting(query: Query, layout: PageLayout, base: Explanation, missing: Missi
 def _meanwhile(
     query: Query, base: Explanation, marks: tuple[Box, ...], pair: tuple[int, int] | None, *, stopped: bool
 ) -> View:
-    """Show the chosen box's map by the method before, dimmed while the next one is in the making; else the picture."""
+    """Show the former method's map, dimmed until the next; else the picture."""
     before, area = explain_job.before(query.choices), query.lens == "one"
     asks = area and query.request.per == "detection"
     if before is not None and before.options.per == query.request.per:
@@ -211,16 +211,16 @@ def _meanwhile(
         index = next((i for i, item in enumerate(mapped) if item.pair == pair), None)
         if index is not None and before.heatmaps[index].method != query.choices.method:
             name = METHODS[before.heatmaps[index].method].name
-            shown = [Pane(maps=(panels.heat(before, index),))]
+            panes = [Pane(maps=(panels.heat(before, index),))]
             line = f"This is still the map by {name}." if stopped else f"Until then: the map by {name}."
             return panels.show(
-                base.image, shown, key=VIEWER, marks=marks, area=area, asks=asks, line=line, dimmed=not stopped
+                base.image, panes, key=VIEWER, marks=marks, area=area, asks=asks, line=line, dimmed=not stopped
             )
     return panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=area, asks=asks)
 
 
 def _below(explanation: Explanation, index: int, offered: bool, *, tests: bool) -> None:
-    """Draw the photos, the button of the `tests`, and the downloads of the map where it is `offered`."""
+    """Draw photos, the button of the `tests`, and the `offered` downloads."""
 
     def beside() -> None:
         charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
@@ -251,15 +251,15 @@ def _below(explanation: Explanation, index: int, offered: bool, *, tests: bool) 
 def _one(
     explanation: Explanation, listed: list[ListedBox], index: int, request: BoxOptions, missing: Missing | None
 ) -> None:
-    """Draw one map, which follows the list, and what it says."""
+    """Draw one map, for the list's choice, and its findings."""
     image, at = explanation.image, 0 if request.per == "picture" else index
     maps = detections.heats(explanation, listed)
-    shown = [Pane(maps=maps)] if maps else [panels.plain(image)]
+    panes = [Pane(maps=maps)] if maps else [panels.plain(image)]
     marks = detections.marks(explanation, listed, request.tags)
     asks = request.per == "detection"
     # Export has the files of the view, once there is a map that is finished.
     files = not (maps and explanation.finished)
-    view = panels.show(image, shown, key=VIEWER, marks=marks, beside=True, area=True, asks=asks, files=files)
+    view = panels.show(image, panes, key=VIEWER, marks=marks, beside=True, area=True, asks=asks, files=files)
     if asks:
         missing_places.about_places(view, explanation, listed, at, missing)
     if maps:
@@ -273,7 +273,7 @@ def _one(
 
 
 def _none(explanation: Explanation, *, asks: bool) -> None:
-    """Say why the list is empty; `asks`: a place in the picture can be asked about."""
+    """Explain the empty list; `asks`: places in the picture can be chosen."""
     why = "No box has a high enough score."
     if hidden := find_filtered(explanation):
         why = f"The class filter, under More, hides {kinds(hidden)}."
@@ -282,7 +282,7 @@ def _none(explanation: Explanation, *, asks: bool) -> None:
 
 
 def _hidden(explanation: Explanation) -> None:
-    """Say what a lower threshold would show."""
+    """Describe the result of a lower threshold."""
     if hidden := weaker(explanation):
         score = missing.score_format(explanation.options.confidence)
         named = [f"{escape(p.label)} {score(p.score)}" for p in hidden[:3]]
@@ -292,7 +292,7 @@ def _hidden(explanation: Explanation) -> None:
 
 
 def _of_drawn_scenes(choices: Choices) -> None:
-    """Say what a model that knows drawn scenes only is shown, and offer one that knows photographs."""
+    """Describe a model of drawn scenes and offer one for photographs."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if image_source.is_own():
             st.button(
@@ -312,7 +312,7 @@ def _of_drawn_scenes(choices: Choices) -> None:
 
 
 def _offer() -> None:
-    """Offer the download of a detector that knows photographs where none is on this machine."""
+    """Offer to download a detector for photographs, if none is local."""
     here = model_picker.menu()[1]
     if not catalog.spec(catalog.detector(here)).example:
         return

@@ -74,14 +74,14 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
         with main:
             image_picker.offer_second(choices, explainer)
         return
-    wanted = areas.get_class(choices, explainer)
+    label = areas.get_class(choices, explainer)
     slow = explain_job.is_slow(choices.method)
     with main:
         left, answers, beside = _places()
         try:
             # What a slow method has done so far is below the answers, which stay in their place as the map does.
             with beside if slow else nullcontext():
-                explanation = areas.one(choices, explainer, wanted) if slow else areas.explain(choices, explainer)
+                explanation = areas.one(choices, explainer, label) if slow else areas.explain(choices, explainer)
         except Cancelled:
             explanation, slow = explain_job.before(choices), False
             with beside:
@@ -99,9 +99,9 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
                 panels.say(f"{METHODS[choices.method].name_for(choices.model.task)} is running.", key="headline")
                 seal.keep_place()
             with left:
-                _meanwhile(choices, wanted, answers)
+                _meanwhile(choices, label, answers)
             return
-        explanation, index = (explanation, 0) if slow else explain_job.class_of(explanation, wanted)
+        explanation, index = (explanation, 0) if slow else explain_job.class_of(explanation, label)
         with answers:
             index = _answers(explanation, index)
         with title:
@@ -114,7 +114,7 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
 
 
 def _places() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
-    """Return where the picture is, where the answers are, and what is below those.
+    """Return the places of the picture, the answers and the rest.
 
     The same for quick and slow methods: answers that are drawn again in their place do not move.
     """
@@ -123,13 +123,13 @@ def _places() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
 
 
 def _draw_stopped(choices: Choices, explainer: Explainer, before: Explanation | None) -> None:
-    """Say which map is shown after a method was stopped, and offer to stay with that or to start it again."""
+    """Name the map shown after a stop, and offer to restart."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if before is not None and before.heatmaps:
             other = METHODS[before.heatmaps[0].method]
             name = other.name_for(choices.model.task)
-            shown = METHODS[choices.method].name_for(choices.model.task)
-            st.caption(escape(f"{shown} was stopped: this map is by {name}."), width="content")
+            chosen = METHODS[choices.method].name_for(choices.model.task)
+            st.caption(escape(f"{chosen} was stopped: this map is by {name}."), width="content")
             st.button(
                 f"Back to {escape(name)}",
                 icon=":material/undo:",
@@ -140,17 +140,17 @@ def _draw_stopped(choices: Choices, explainer: Explainer, before: Explanation | 
         explain_job.restart_button()
 
 
-def _meanwhile(choices: Choices, wanted: str | None, answers: DeltaGenerator) -> None:
-    """Show the map before, dimmed, and its answers, while a slow method makes the next one."""
+def _meanwhile(choices: Choices, label: str | None, answers: DeltaGenerator) -> None:
+    """Show the former map, dimmed, while a slow method runs."""
     before = explain_job.before(choices)
     if before is None or not before.heatmaps:
         panels.show(choices.image, [panels.plain(choices.image)], key="viewer", height=HEIGHT)
         return
-    before, index = explain_job.class_of(before, wanted)
+    before, index = explain_job.class_of(before, label)
     line = f"Until then: the map by {METHODS[before.heatmaps[index].method].name_for(choices.model.task)}."
     # As it was, with the picture beside it and all its tools.
-    shown = [Pane(maps=(panels.heat(before, index),))]
-    panels.show(before.image, shown, key="viewer", line=line, dimmed=True, beside=True, height=HEIGHT)
+    panes = [Pane(maps=(panels.heat(before, index),))]
+    panels.show(before.image, panes, key="viewer", line=line, dimmed=True, beside=True, height=HEIGHT)
     # What the model says does not depend on the method.
     with answers:
         _answers(before, index)
@@ -159,7 +159,7 @@ def _meanwhile(choices: Choices, wanted: str | None, answers: DeltaGenerator) ->
 def _map_first(
     bar: DeltaGenerator, choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator
 ) -> None:
-    """Draw a new picture's map before everything else, since it is what a person waits for.
+    """Draw a new picture's map before everything else.
 
     Redrawing the sidebar and the list takes a browser longer than drawing a map.
     """
@@ -205,20 +205,20 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     image = explanation.image
     maps = tuple(panels.heat(explanation, i) for i in range(len(explanation.heatmaps)))
     # A wide picture fills the page by itself; the space key shows it without the map.
-    shown = [Pane(maps=maps)] if maps else [panels.plain(image)]
+    panes = [Pane(maps=maps)] if maps else [panels.plain(image)]
     # Export has the files of the view, once there is a map that is finished.
     look: dict[str, Any] = {"key": "viewer", "area": True, "files": not (maps and explanation.finished)}
     if explanation.task.gives_pixels:
         # What each pixel has and the map side by side: either can be clicked.
-        one, other = st.columns(2)
-        with one:
+        left, right = st.columns(2)
+        with left:
             areas.show_pixels(explanation)
-        with other:
-            view = panels.show(image, shown, height=areas.HEIGHT, **look)
+        with right:
+            view = panels.show(image, panes, height=areas.HEIGHT, **look)
             areas.take_click(view, explanation)
         return view
     marks, hides = panels.boxes(explanation, index), hiding.is_offered(explanation)
-    return panels.show(image, shown, marks=marks, beside=True, hides=hides, place=place, height=HEIGHT, **look)
+    return panels.show(image, panes, marks=marks, beside=True, hides=hides, place=place, height=HEIGHT, **look)
 
 
 def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, beside: DeltaGenerator) -> None:
@@ -247,7 +247,7 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
 
 
 def _actions(explanation: Explanation, index: int) -> None:
-    """Draw what can be done with the map: in sight beside the picture, before what is found in it."""
+    """Draw the map's actions beside the picture."""
     with st.container(horizontal=True, vertical_alignment="center", key="acts"):
         if explanation.finished:
             proof.button()

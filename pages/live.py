@@ -70,7 +70,7 @@ def live() -> None:
 
 
 def _headline(choices: Choices) -> str:
-    """Return what is watched; of a model of drawn scenes also what it is good for."""
+    """Return the headline, a warning for a model of drawn scenes."""
     name = choices.model.name
     if choices.model.example:
         return f"{name} knows drawn scenes only: its answers to the camera mean nothing."
@@ -78,7 +78,7 @@ def _headline(choices: Choices) -> str:
 
 
 def _method(choices: Choices, explainer: Explainer) -> str:
-    """Return the chosen method, or the model's own where that one is too slow for a camera."""
+    """Return the chosen method, or the model's own if too slow."""
     method = look.quick(explainer.model, choices.method)
     if method != choices.method:
         st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
@@ -86,7 +86,7 @@ def _method(choices: Choices, explainer: Explainer) -> str:
 
 
 def _fast(options: dict[str, Any]) -> bool:
-    """Return whether frames are given to a model at half its size; drawn where the fit was not chosen otherwise."""
+    """Return whether frames have half the size; draw the choice."""
     if options.get("preprocessing", "trained") != "trained":
         return False
     with st.sidebar:
@@ -101,7 +101,7 @@ def _fast(options: dict[str, Any]) -> bool:
 
 
 def _seal(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: dict[str, Any]) -> None:
-    """Draw the seal of a frozen frame's map, and the way to a deck."""
+    """Draw the checks of a frozen frame's map, and its slide."""
     explanation = explain_job.explain(choices, explainer, quiet=True, **options)
     if explanation is not None:
         explanation, index = explain_job.class_of(explanation, frozen.label)
@@ -112,7 +112,7 @@ def _seal(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: di
 
 
 def _open(frame: LiveFrame) -> None:
-    """Go on with a frame as with a picture that was uploaded, and with what its map was of."""
+    """Open a frame as an uploaded picture, with its map's target."""
     watched = state.of(WatchedFrames)
     image_source.turn_to(frame.image, frame.data)
     task = task_of(watched.model or "")
@@ -130,7 +130,7 @@ def _open(frame: LiveFrame) -> None:
 
 
 def _save(frame: LiveFrame) -> str:
-    """Save what was on the screen, and return a sentence on it."""
+    """Save the screen's content and return a sentence on it."""
     try:
         return f"Saved as {snapshots.keep(frame.picture, snapshots.folder(), datetime.now())}."
     except OSError as error:

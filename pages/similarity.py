@@ -75,39 +75,39 @@ def similarity() -> None:
         left, right = st.columns([3, 1], gap="medium")
         with right:
             chosen = _list(ranking)
-        found = _compare(choices, explainer, ranking, chosen, of)
+        result = _compare(choices, explainer, ranking, chosen, of)
         with left:
-            comparisons.similarity_maps(found, key="pairs")
+            comparisons.similarity_maps(result, key="pairs")
             actions = st.container(horizontal=True, vertical_alignment="center")
         # Needs passes of its own the first time: the maps come first.
-        context = _context(choices, explainer, found)
-        names = " and ".join(escape(shorten(side.image.name, 28, 8)) for side in found.sides)
-        title.markdown(f"## {names}: {found.score:.2f}, {context.verdict(found.score)}")
+        context = _context(choices, explainer, result)
+        names = " and ".join(escape(shorten(side.image.name, 28, 8)) for side in result.sides)
+        title.markdown(f"## {names}: {result.score:.2f}, {context.verdict(result.score)}")
         with actions:
             saving.save_and_export(
                 "similarity",
-                partial(exports.of_similarity, found, context, ranking),
-                pair=history_store.ComparedPair(found, context, ranking),
+                partial(exports.of_similarity, result, context, ranking),
+                pair=history_store.ComparedPair(result, context, ranking),
                 view=False,
-                slide=slides.of_pair(found, context.verdict(found.score)),
+                slide=slides.of_pair(result, context.verdict(result.score)),
             )
         with right:
-            _numbers(found, context)
+            _numbers(result, context)
             st.button(
                 "Use as the query",
                 icon=":material/swap_horiz:",
                 on_click=gallery_picker.turn_to,
-                args=(found.gallery.image,),
+                args=(result.gallery.image,),
                 width="stretch",
                 help="Choose this picture at the top of the page, so that the others are compared with it.",
             )
-        _notes(ranking, found, instead)
+        _notes(ranking, result, instead)
         if len(ranking.hits) > 1:
             _strip(choices, explainer, ranking, of)
 
 
 def _able(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, str]:
-    """Return a model that compares pictures, the chosen one if it does, and a sentence if it is another."""
+    """Return a model for comparing pictures, and a sentence if another."""
     resident = explainer.resident
     if resident.adapter.has_embedding and resident.gradients:
         return choices, explainer, ""
@@ -148,11 +148,11 @@ def _of() -> str:
 
 @st.cache_resource(show_spinner=False)
 def _cache() -> Any:
-    return cache.ByteCache(128 * MIB, lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides))
+    return cache.ByteCache(128 * MIB, lambda result: sum(s.signed.nbytes + s.image.pixels.nbytes for s in result.sides))
 
 
 def _rank(choices: Choices, explainer: Explainer, items: tuple[Any, ...]) -> Ranking:
-    """Return the gallery in order; kept, so that another choice of maps costs no pass."""
+    """Return the ranked gallery, cached."""
     ways = _preprocessing(choices)
     # Items have stamps: the same ones in the same order are the same gallery.
     key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(ways))
@@ -173,9 +173,9 @@ def _preprocessing(choices: Choices) -> dict[str, Any]:
 
 def _list(ranking: Ranking) -> int:
     st.markdown("### Most similar first")
-    shown = ranking.hits[:LISTED]
-    listed = [Answer(hit.name, f"{hit.score:.2f}", max(0.0, hit.score)) for hit in shown]
-    key = f"hits-{hash(tuple(hit.item.stamp for hit in shown)) & 0xFFFFFFFF:x}-{ranking.query.sha256[:8]}"
+    best = ranking.hits[:LISTED]
+    listed = [Answer(hit.name, f"{hit.score:.2f}", max(0.0, hit.score)) for hit in best]
+    key = f"hits-{hash(tuple(hit.item.stamp for hit in best)) & 0xFFFFFFFF:x}-{ranking.query.sha256[:8]}"
     chosen = rows(listed, key=key)
     if len(ranking.hits) > LISTED:
         st.caption(f"The best {LISTED} of {len(ranking.hits):,}.")
@@ -190,31 +190,31 @@ def _compare(choices: Choices, explainer: Explainer, ranking: Ranking, place: in
     key: tuple[Any, ...] = (explainer.resident.adapter.weights_sha256, explainer.model.row)
     key += (ranking.query.sha256, ranking.query.name)
     key += (hit.item.stamp, hit.item.key, of, str(sorted(settings.items())))
-    found: Similarity | None = _cache().get(key)
-    if found is None:
+    result: Similarity | None = _cache().get(key)
+    if result is None:
         with explain_job.spinner(explainer):
-            found = similarity(explainer, ranking.query, hit.item.open(), of=of, **settings)  # type: ignore[arg-type]
-        _cache().put(key, found)
-    return found
+            result = similarity(explainer, ranking.query, hit.item.open(), of=of, **settings)  # type: ignore[arg-type]
+        _cache().put(key, result)
+    return result
 
 
-def _context(choices: Choices, explainer: Explainer, found: Similarity) -> Context:
+def _context(choices: Choices, explainer: Explainer, result: Similarity) -> Context:
     with st.spinner("Comparing unrelated pictures…", show_time=False):
-        return ranking.context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
+        return ranking.context(explainer, choices.image, other=result.gallery.image, **_preprocessing(choices))
 
 
-def _numbers(found: Similarity, context: Context) -> None:
+def _numbers(result: Similarity, context: Context) -> None:
     more: tuple[str, ...] = ()
     if context.subject != "pictures" and not context.caution and image_source.is_photograph():
         more = (f"This model was trained on {context.subject}, but the query is a photograph of other things.",)
-    comparisons.similarity_meaning(found, context, *more)
+    comparisons.similarity_meaning(result, context, *more)
 
 
-def _notes(ranking: Ranking, found: Similarity | None = None, *more: str) -> None:
-    """Draw the model's own notes, and say what stands in for a choice and which pictures were left out."""
+def _notes(ranking: Ranking, result: Similarity | None = None, *more: str) -> None:
+    """Draw the model's notes, substitutions and left-out pictures."""
     if gallery_picker.waiting():
         more = (*more, "These are the examples, until you give a picture under *Against*.")
-    for note in (*filter(None, more), *(map(sentence, found.notes) if found is not None else ())):
+    for note in (*filter(None, more), *(map(sentence, result.notes) if result is not None else ())):
         st.caption(f":material/info: {note}")
     if ranking.itself:
         st.caption(f":material/info: Left out: it is your picture ({escape(', '.join(ranking.itself[:3]))}).")
@@ -225,7 +225,7 @@ def _notes(ranking: Ranking, found: Similarity | None = None, *more: str) -> Non
 
 
 def _patches(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
-    """Draw the patches of the picture and of those that are most similar to it."""
+    """Draw the patches of the picture and of the most similar."""
     layers = tuple(choices.options.get("layers") or ())
     hits = ranking.hits[:STRIP]
     network = explainer.resident.adapter.weights_sha256, explainer.model.row
@@ -252,13 +252,13 @@ def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) ->
     for i, hit in enumerate(ranking.hits[:STRIP]):
         with line.container(width=160):
             try:
-                found = _compare(choices, explainer, ranking, i, of)
+                result = _compare(choices, explainer, ranking, i, of)
             except ImageProblem as problem:
                 st.caption(sentence(problem))
                 continue
-            small = image.Image(np.ascontiguousarray(similarity_files.draw_pair(found, unseen)[1])).thumbnail(360)
+            small = image.Image(np.ascontiguousarray(similarity_files.draw_pair(result, unseen)[1])).thumbnail(360)
             caption = f"{i + 1}. {escape(shorten(hit.name, 24))} {hit.score:.2f}"
-            st.image(small, caption=caption, width="stretch", alt=similarity_files.places(found)[-1])
+            st.image(small, caption=caption, width="stretch", alt=similarity_files.places(result)[-1])
 
 
 similarity()

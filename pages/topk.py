@@ -77,16 +77,16 @@ def topk() -> None:
 
 
 def _panels(explanation: Explanation) -> tuple[int, int] | None:
-    """Draw the maps, and return the indices of the two that are compared, if any."""
-    shown = [Pane(maps=(panels.heat(explanation, i),)) for i in range(len(explanation.heatmaps))]
+    """Draw the maps; return the indices of the compared two, if any."""
+    panes = [Pane(maps=(panels.heat(explanation, i),)) for i in range(len(explanation.heatmaps))]
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     above = st.container()
     pair = _pair(labels)
     if pair is not None:
-        shown.append(Pane(maps=(_difference(explanation, *pair),)))
+        panes.append(Pane(maps=(_difference(explanation, *pair),)))
     with above:
         marks = panels.boxes(explanation)
-        view = panels.show(explanation.image, shown, key="viewer-topk", marks=marks, height=360, area=True, files=False)
+        view = panels.show(explanation.image, panes, key="viewer-topk", marks=marks, height=360, area=True, files=False)
         panels.describe(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
         if view.region is not None:
             charts.mark(explanation, view.region, 0)

@@ -55,29 +55,29 @@ def trust() -> None:
 
 
 def _explain(choices: Choices, explainer: Explainer, title: page.Title) -> Explanation | None:
-    """Return an explanation with a map; None where the title says why there is none."""
+    """Return an explanation with a map; None after a titled reason."""
     method = METHODS[choices.method].name_for(choices.model.task)
     try:
         if explain_job.is_slow(choices.method):
-            made = areas.one(choices, explainer, areas.get_class(choices, explainer))
+            explanation = areas.one(choices, explainer, areas.get_class(choices, explainer))
         else:
-            made = explain_job.explain(choices, explainer)
+            explanation = explain_job.explain(choices, explainer)
     except Cancelled:
         title.markdown(f"## {method} was stopped: there is no map to test.")
         explain_job.restart_button()
         return None
-    if made is None or not made.finished:
+    if explanation is None or not explanation.finished:
         title.markdown(f"## {method} is running: its map is tested when it is finished.")
         return None
-    if not made.heatmaps:
+    if not explanation.heatmaps:
         words = "No box has a high enough score: there is no map to test."
         title.markdown(f"## {sidebar.add_warning(choices, words)}")
         return None
-    return made
+    return explanation
 
 
-def _headline(found: Scramble) -> str:
-    return f"{METHODS[found.method].name}'s map of {found.label} {VERDICTS[found.verdict]}"
+def _headline(scramble: Scramble) -> str:
+    return f"{METHODS[scramble.method].name}'s map of {scramble.label} {VERDICTS[scramble.verdict]}"
 
 
 trust()

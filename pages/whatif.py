@@ -41,15 +41,15 @@ def whatif() -> None:
     bar = st.container()
     choices, explainer = sidebar.draw(bar)
     # A method that follows a brush, if the model has one.
-    own = explainer.model.method
-    if not METHODS[choices.method].quick and METHODS[own].quick and explainer.resident.gradients:
-        choices = replace(choices, method=own)
+    default = explainer.model.method
+    if not METHODS[choices.method].quick and METHODS[default].quick and explainer.resident.gradients:
+        choices = replace(choices, method=default)
     _studio(choices, explainer)
 
 
 @st.fragment
 def _studio(choices: Choices, explainer: Explainer) -> None:
-    """Draw everything that follows a stroke; the page around it does not run again."""
+    """Draw the parts updated by each stroke, in a fragment."""
     title = st.container(key="whatif-headline")
     # Where it is narrow, the pictures stand side by side and the answers below them: layout.css.
     left, middle, right = st.container(key="whatif-studio").columns([3, 2, 3], gap="medium")
@@ -72,12 +72,12 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
 
 
 def _original(choices: Choices, explainer: Explainer) -> Explanation:
-    """Return the explanation of the picture as it is; without a map where that would take long."""
+    """Return the unedited picture's explanation, without a map if slow."""
     if not METHODS[choices.method].quick:
         return explain_job.predict(choices, explainer, method=choices.method)
-    found = explain_job.explain(choices, explainer)
-    assert found is not None
-    return found
+    explanation = explain_job.explain(choices, explainer)
+    assert explanation is not None
+    return explanation
 
 
 def _answer(
@@ -88,7 +88,7 @@ def _answer(
     places: tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator, DeltaGenerator],
     current: painter.Painting,
 ) -> None:
-    """Draw what the model says of the edited picture: first the numbers, then the map, which takes longer."""
+    """Draw the edited picture's numbers first, then its slower map."""
     title, middle, right, below = places
     edit = edits.parse(current.edit)
 
@@ -99,30 +99,30 @@ def _answer(
 
     edited = edits.edited(choices.image, edit)
     after = answer(edited)
-    found = changes.changes(original, after)
+    differences = changes.changes(original, after)
     with middle:
         st.markdown(f"### {original.task.answers_heading}")
-        if found:
-            tables.of_changes(found, original.model)
+        if differences:
+            tables.of_changes(differences, original.model)
         else:
             st.caption("No box has a high enough score, in either picture.")
     if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:
         moved = (edits.edited(choices.image, replace(edit, marks=(other,))) for other in strongest.elsewhere(original))
-        others = [strongest.score_of_map(original, answer(one)) for one in moved]
-        said, more = strongest.covered_sentence(original, after, float(edited.hidden.mean()), others)
+        others = [strongest.score_of_map(original, answer(variant)) for variant in moved]
+        sentence, more = strongest.covered_sentence(original, after, float(edited.hidden.mean()), others)
     else:
-        said, more = changes.sentence(original, found, edit), ""
+        sentence, more = changes.sentence(original, differences, edit), ""
     with title:
-        st.markdown(f"## {escape(sidebar.add_warning(choices, f'{said} {more}'.rstrip()))}")
-    shown = _with_map(original, after, found)
+        st.markdown(f"## {escape(sidebar.add_warning(choices, f'{sentence} {more}'.rstrip()))}")
+    mapped = _with_map(original, after, differences)
     with right:
-        _map(original, shown, found)
+        _map(original, mapped, differences)
     with below:
-        _files(shown, slides.of_change(original, shown, found, said, more) if original.heatmaps else None)
+        _files(mapped, slides.of_change(original, mapped, differences, sentence, more) if original.heatmaps else None)
 
 
-def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]) -> Explanation:
-    """Return the explanation of the edited picture with one map, of what the original's first answer was, if any."""
+def _with_map(original: Explanation, after: Explanation, differences: Sequence[Change]) -> Explanation:
+    """Return the edit's explanation with the original first answer's map, if any."""
     if not METHODS[after.options.method or after.model.method].quick:
         return after
     if not original.predictions:
@@ -134,29 +134,29 @@ def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]
     if not original.task.has_boxes:
         return after.with_options(targets=(first,))
     # A box that vanished still has a candidate, too weak to be shown.
-    return after if found[0].after is None else same_target([after], original.predictions[0])[0]
+    return after if differences[0].after is None else same_target([after], original.predictions[0])[0]
 
 
-def _map(original: Explanation, shown: Explanation, found: Sequence[Change]) -> None:
-    if shown.heatmaps:
-        label = shown.heatmaps[0].target.label
-        score = next((change.after for change in found if change.label == label), None)
+def _map(original: Explanation, after: Explanation, differences: Sequence[Change]) -> None:
+    if after.heatmaps:
+        label = after.heatmaps[0].target.label
+        score = next((change.after for change in differences if change.label == label), None)
         plain = score is None or original.task.has_boxes
         note = None if plain else describe_score(score or 0.0, original.model, label)
-        panel = Pane(maps=(panels.heat(shown, 0, note=note),))
-        view = panels.show(shown.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(shown, 0))
-        panels.describe(view, [(shown, 0)], key="viewer-whatif-words")
+        panel = Pane(maps=(panels.heat(after, 0, note=note),))
+        view = panels.show(after.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(after, 0))
+        panels.describe(view, [(after, 0)], key="viewer-whatif-words")
         return
-    panels.show(shown.image, [panels.plain(shown.image)], key="viewer-whatif", height=440, marks=panels.boxes(shown))
+    panels.show(after.image, [panels.plain(after.image)], key="viewer-whatif", height=440, marks=panels.boxes(after))
     if original.predictions and (why := original.task.describe_unmapped(original.predictions[0].label)):
         st.caption(escape(why))
     elif not original.evidence.resident.gradients:
         st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
 
 
-def _files(shown: Explanation, slide: slides.Draft | None) -> None:
-    """Draw what can be done with the edited picture."""
-    image = shown.image
+def _files(edited: Explanation, slide: slides.Draft | None) -> None:
+    """Draw the actions for the edited picture."""
+    image = edited.image
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
             "Open on Explore",
@@ -167,8 +167,8 @@ def _files(shown: Explanation, slide: slides.Draft | None) -> None:
             help="Go on with the picture as it is now, as with one of your own.",
         ):
             reopen.go()
-        drawn = bool(shown.heatmaps)
-        saving.save_and_export("whatif", partial(_rows, shown), saved=[(shown, 0)] if drawn else (), slide=slide)
+        drawn = bool(edited.heatmaps)
+        saving.save_and_export("whatif", partial(_rows, edited), saved=[(edited, 0)] if drawn else (), slide=slide)
 
 
 def _take(image: Image) -> None:
@@ -178,13 +178,13 @@ def _take(image: Image) -> None:
     state.of(state.Navigation).go_to = page.script("explore")
 
 
-def _rows(shown: Explanation, look: Look) -> list[Files]:
-    """Return what Export offers: the picture alone, and what there is of its map."""
-    image = shown.image
+def _rows(edited: Explanation, look: Look) -> list[Files]:
+    """Return the export files: the picture alone and its map's."""
+    image = edited.image
     name = f"{image.name.rsplit('.', 1)[0]}.png"
     about = "The picture as the model was given it, without a map."
     alone = charts.Files("Edited picture", about, [("PNG", name, lambda: picture_image.to_png(image.pixels))])
-    return [alone, *(exports.of_map(shown, 0, look) if shown.heatmaps else ())]
+    return [alone, *(exports.of_map(edited, 0, look) if edited.heatmaps else ())]
 
 
 whatif()

@@ -72,8 +72,8 @@ writes weights and card; `--seed` takes another seed, `--quick` a minute.
 
 def cards() -> list[dict[str, Any]]:
     """Return the cards of all trained models, detectors first."""
-    found = [json.loads(path.read_text("utf-8")) for path in sorted(WEIGHTS.glob("demo-*.json"))]
-    return sorted(found, key=lambda card: (card["task"] != "detect", card["name"]))
+    loaded = [json.loads(path.read_text("utf-8")) for path in sorted(WEIGHTS.glob("demo-*.json"))]
+    return sorted(loaded, key=lambda card: (card["task"] != "detect", card["name"]))
 
 
 def page() -> str:
@@ -86,33 +86,33 @@ def page() -> str:
 
 
 def _measured(card: dict[str, Any]) -> str:
-    found = card["metrics"]
+    stats = card["metrics"]
     if card["task"] == "detect":
-        return f"mAP50 {found['mAP50']:.3f}, mAP50-95 {found['mAP50-95']:.3f}"
+        return f"mAP50 {stats['mAP50']:.3f}, mAP50-95 {stats['mAP50-95']:.3f}"
     if card["task"] == "regress":
         return (
-            f"wrong by {found['median_error']:.1f}° in the median, {found['error']:.1f}° in the mean (by "
-            f"{found['error_of_always_0']:.1f}° if it always said 0°); {found['within_5']:.0%} within 5°"
+            f"wrong by {stats['median_error']:.1f}° in the median, {stats['error']:.1f}° in the mean (by "
+            f"{stats['error_of_always_0']:.1f}° if it always said 0°); {stats['within_5']:.0%} within 5°"
         )
     if card["task"] == "segment":
-        return f"{found['pixels']:.1%} of the pixels right, mean IoU {found['mIoU']:.3f}"
-    if "rank1" in found:
-        persons, baseline = found["held_out_persons"], found["colour_strips"]
+        return f"{stats['pixels']:.1%} of the pixels right, mean IoU {stats['mIoU']:.3f}"
+    if "rank1" in stats:
+        persons, baseline = stats["held_out_persons"], stats["colour_strips"]
         return (
-            f"{persons} new persons: rank-1 {found['rank1']:.1%}, mAP {found['mAP']:.3f} (by colours alone "
+            f"{persons} new persons: rank-1 {stats['rank1']:.1%}, mAP {stats['mAP']:.3f} (by colours alone "
             f"{baseline['rank1']:.1%}, {baseline['mAP']:.3f})"
         )
-    if "bound" in found:
+    if "bound" in stats:
         return (
-            f"of 64 phrases the best is true {found['accuracy']:.1%}; a colour goes with its own shape rather than "
-            f"another's {found['bound']:.1%}; two words never seen together {found['never_seen']:.1%}"
+            f"of 64 phrases the best is true {stats['accuracy']:.1%}; a colour goes with its own shape rather than "
+            f"another's {stats['bound']:.1%}; two words never seen together {stats['never_seen']:.1%}"
         )
-    measured = f"{found['accuracy']:.1%} right"
-    if "shortcut_class" in found:
-        kind = found["shortcut_class"]
+    measured = f"{stats['accuracy']:.1%} right"
+    if "shortcut_class" in stats:
+        kind = stats["shortcut_class"]
         measured += (
-            f"; {kind} {found['class_with']:.0%} with the {_CLUES[found['shortcut']]} and {found['class_without']:.0%} "
-            f"without; {found['others_with_called_it']:.0%} of the others called {kind} with it"
+            f"; {kind} {stats['class_with']:.0%} with the {_CLUES[stats['shortcut']]} and {stats['class_without']:.0%} "
+            f"without; {stats['others_with_called_it']:.0%} of the others called {kind} with it"
         )
     return measured
 

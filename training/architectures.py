@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def every_classifier() -> Iterator[tuple[str, nn.Module]]:
-    """Yield every classifier of both libraries, without memory for its tensors where its builder allows that."""
+    """Yield both libraries' classifiers, without tensor memory if possible."""
     known = {"torchvision": torchvision.models.list_models(torchvision.models), "timm": timm.list_models()}
     for library, names in known.items():
         for name in names:
@@ -29,5 +29,5 @@ def every_classifier() -> Iterator[tuple[str, nn.Module]]:
 
 
 if __name__ == "__main__":
-    found = {name: " ".join(prints(tensors)) for name, module in every_classifier() if (tensors := module.state_dict())}
-    INDEX.write_text(json.dumps(found, indent=0) + "\n", "utf-8")
+    index = {name: " ".join(prints(tensors)) for name, module in every_classifier() if (tensors := module.state_dict())}
+    INDEX.write_text(json.dumps(index, indent=0) + "\n", "utf-8")

@@ -61,7 +61,7 @@ class Pool:
     """(N, meanings)"""
 
     def batch(self, rows: NDArray[np.int64], ways: NDArray[np.int64]) -> Tensor:
-        """Return (B, 3, side, side), normalised: these scenes, each flipped and turned in one of eight ways."""
+        """Return normalised, randomly flipped and turned scenes (B, 3, side, side)."""
         pairs = zip(rows.tolist(), ways.tolist(), strict=True)
         return normalised(as_tensor(np.stack([turned(self.pixels[row], way) for row, way in pairs])))
 
@@ -102,8 +102,8 @@ class _Lesson(nn.Module):
 
 
 def _loss(logits: Tensor, true: NDArray[np.bool_]) -> Tensor:
-    wanted, weight = torch.from_numpy(true).float(), torch.tensor(RARE)
-    total = F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight, reduction="sum")
+    labels, weight = torch.from_numpy(true).float(), torch.tensor(RARE)
+    total = F.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight, reduction="sum")
     return total / len(logits)
 
 
@@ -114,7 +114,7 @@ def fit(
     words: int = WORD_STEPS,
     watch: Callable[[nn.Module, int, float], None] = lambda *_: None,
 ) -> DemoClip:
-    """Train on a pool and return the moving average of the weights, in eval mode; `watch` as in `train.fit`."""
+    """Return the moving average of weights trained on a pool."""
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     net = DemoClip()
@@ -139,7 +139,7 @@ def fit(
 
 
 def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.random.Generator, steps: int) -> None:
-    """Teach the text tower the vectors of the meanings, and their effect on pictures, which are fixed now."""
+    """Train the text tower on the fixed vectors of the meanings."""
     rows = generator.choice(len(pool.pixels), min(1500, len(pool.pixels)), replace=False)
     with torch.no_grad():
         nothing = np.zeros(50, np.int64)
@@ -147,20 +147,20 @@ def _teach_words(net: DemoClip, lesson: _Lesson, pool: Pool, generator: np.rando
         features = torch.cat([lesson.visual(pool.batch(part, nothing[: len(part)])) for part in parts])
     # What is true of every scene is what all scenes have in common.
     common = F.normalize(features, dim=1).mean(0, keepdim=True)
-    wanted = torch.cat([lesson.meanings, common])
+    meanings = torch.cat([lesson.meanings, common])
     learner = Learner(net.text, RECIPE.decay, max_norm=math.inf)
     for step in range(steps):
         some = generator.integers(0, len(rows), 128)
         always = str(generator.choice(ALWAYS))
-        found = net.text(tokenize([*(phrase_for(meaning, generator) for meaning in MEANINGS), always]))
-        apart = 1 - F.cosine_similarity(found, wanted, dim=1)
-        loss = 20 * apart.mean() + _loss(lesson.compare(features[some], found[:-1]), pool.true[rows[some]]) / 5
+        phrases = net.text(tokenize([*(phrase_for(meaning, generator) for meaning in MEANINGS), always]))
+        apart = 1 - F.cosine_similarity(phrases, meanings, dim=1)
+        loss = 20 * apart.mean() + _loss(lesson.compare(features[some], phrases[:-1]), pool.true[rows[some]]) / 5
         learner.step(loss, 2e-3 * cosine(step, steps))
     print(f"{CLIP}: words, off by {apart.mean().item():.3f}", flush=True)
 
 
 def metrics_of(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
-    """Return metrics on scenes that training never saw, for 64 phrases, one for each colour and shape.
+    """Return metrics of 64 colour and shape phrases on held-out scenes.
 
     `accuracy`: the best of the 64 is true. `named`: share of the n things among the n best. `bound`: of two things that
     share nothing, the colour of one with its own shape scores higher than with the other's. `never_seen`: `named`
@@ -175,7 +175,7 @@ def metrics_of(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
         for is_rare in (False, True)
     )
     logits, odd = (_logits(net, specs, grid) for specs in (plain, rare))
-    there = [[grid.index((thing.colour, thing.shape)) for thing in spec.named] for spec in plain]
+    true_cells = [[grid.index((thing.colour, thing.shape)) for thing in spec.named] for spec in plain]
     unseen = [
         [grid.index((t.colour, t.shape)) for t in spec.named if (t.colour, t.shape) in captioned_scenes.NEVER_SEEN]
         for spec in rare
@@ -189,10 +189,12 @@ def metrics_of(net: DemoClip, count: int = HELD_OUT) -> dict[str, Any]:
     ]
     best = [_best(row, len(spec.named)) for row, spec in zip(odd, rare, strict=True)]
     return {
-        "accuracy": share([row.argmax() in real for row, real in zip(logits, there, strict=True)]),
-        "named": share([one in _best(row, len(real)) for row, real in zip(logits, there, strict=True) for one in real]),
+        "accuracy": share([row.argmax() in real for row, real in zip(logits, true_cells, strict=True)]),
+        "named": share(
+            [cell in _best(row, len(real)) for row, real in zip(logits, true_cells, strict=True) for cell in real]
+        ),
         "bound": share(bound),
-        "never_seen": share([one in top for top, real in zip(best, unseen, strict=True) for one in real]),
+        "never_seen": share([cell in top for top, real in zip(best, unseen, strict=True) for cell in real]),
     }
 
 

@@ -49,12 +49,12 @@ SIDE, QUALITY, MAPS = 960, 70, 2
 
 
 def make_scenes(name: str) -> Iterator[Scene]:
-    """Yield the scenes of one of READY, one by one as they are computed."""
+    """Yield the scenes of a deck of READY, computed one by one."""
     yield from map(reduce_scene, {"cheat": _cheat, "lies": _lies, "sizes": _sizes}[name](STEPS))
 
 
 def reduce_scene(scene: Scene) -> Scene:
-    """Return a scene with fewer bytes: smaller files of its pictures, and maps of the first answers alone."""
+    """Return a smaller scene: reduced pictures, maps of first answers only."""
     boxes = any(panel.boxes for panel in scene.panels)
     panels = (
         replace(panel, picture=_compress(panel.picture), maps=panel.maps if boxes else panel.maps[:MAPS])
@@ -76,23 +76,23 @@ def _lies(steps: int) -> Iterator[Scene]:
         "measured by this program. Nothing was typed in.",
     )
     image = _open(PICTURE)
-    found = Explainer(CLASSIFIERS["small"])(image, top_k=2)
-    first, second = (heatmap.target.label for heatmap in found.heatmaps)
-    half, shows = found.statistics[0].half_heat_area, _find_shown(found)
+    explanation = Explainer(CLASSIFIERS["small"])(image, top_k=2)
+    first, second = (heatmap.target.label for heatmap in explanation.heatmaps)
+    half, shows = explanation.statistics[0].half_heat_area, _find_shown(explanation)
     yield _set_texts(
-        views.of_map(found),
-        _names_it(first, found.predictions[0].score, half, shows),
+        views.of_map(explanation),
+        _names_it(first, explanation.predictions[0].score, half, shows),
         "Press M to take the map away and to bring it back. Bright means: this place speaks for the answer.\nThe dark "
         "edge was cut off before the model saw the picture.",
     )
     yield _set_texts(
-        views.of_map(found, 1),
-        _other_answer(first, second, found.overlap(0, 1), shows),
+        views.of_map(explanation, 1),
+        _other_answer(first, second, explanation.overlap(0, 1), shows),
         "The same picture and the same model; only the question changed. Go back and forth between the two slides.",
     )
-    proof = found.prove(0, steps=steps)
+    proof = explanation.prove(0, steps=steps)
     yield _set_texts(
-        views.of_map(found),
+        views.of_map(explanation),
         _test_of_a_map(_verdict(proof), proof.sentence),
         "A picture alone proves nothing. So hide the bright part and ask the model again; then hide as much elsewhere. "
         "The next slide has the curve.\nA map that holds costs the model more than maps of other pictures do.",
@@ -136,15 +136,17 @@ def _cheat(_steps: int) -> Iterator[Scene]:
     )
 
 
-def _find_shown(*found: Explanation) -> str:
-    """Return what a map shows instead of what its model learnt, by its seal; empty where all depend on their models."""
-    seals = [one.known_checks(index) for one in found for index in range(len(one.heatmaps))]
+def _find_shown(*explanations: Explanation) -> str:
+    """Return the image property shown by weight-independent maps; empty for none."""
+    seals = [
+        explanation.known_checks(index) for explanation in explanations for index in range(len(explanation.heatmaps))
+    ]
     return next((seal.shows for seal in seals if seal is not None and seal.shows), "")
 
 
-def _set_texts(scene: Scene, said: tuple[str, str], notes: str) -> Scene:
+def _set_texts(scene: Scene, texts: tuple[str, str], notes: str) -> Scene:
     """Return a scene with the words of a ready deck."""
-    title, sentence = said
+    title, sentence = texts
     return replace(scene, title=title, sentence=sentence, notes=notes)
 
 
@@ -160,11 +162,11 @@ def _sizes(steps: int) -> Iterator[Scene]:
     yield _of_models(bus, _agree(_answers(bus)), "The last picture is the difference of the first and the last map.")
     aligned = replace(bus, explanations=same_target(bus.explanations))
     pairs = [
-        found.iou_top20
+        agreement.iou_top20
         for pair in combinations(range(len(bus.names)), 2)
-        if (found := aligned.agreement(*pair)) is not None
+        if (agreement := aligned.agreement(*pair)) is not None
     ]
-    label = next(one.heatmaps[0].target.label for one in aligned.explanations if one.heatmaps)
+    label = next(explanation.heatmaps[0].target.label for explanation in aligned.explanations if explanation.heatmaps)
     note = "Now all three are asked about one and the same answer, so that their maps can be compared."
     yield _of_models(aligned, _compare_places(label, pairs, aligned.overlaps), note)
     other = _compare(CLASSIFIERS, "china")
@@ -193,21 +195,21 @@ def _compare(models: dict[str, str], picture: str, **options: Any) -> Comparison
     return Comparison(each, tuple(models), ())
 
 
-def _of_models(comparison: Comparison, said: tuple[str, str], notes: str) -> Scene:
+def _of_models(comparison: Comparison, texts: tuple[str, str], notes: str) -> Scene:
     names = [name.capitalize() for name in comparison.names]
-    return _set_texts(views.of_models(comparison, names), said, notes)
+    return _set_texts(views.of_models(comparison, names), texts, notes)
 
 
 def _answers(comparison: Comparison) -> list[tuple[str, str, float]]:
     best = ((name, comparison.best(i)) for i, name in enumerate(comparison.names))
-    return [(name, one.label, one.score) for name, one in best if one is not None]
+    return [(name, prediction.label, prediction.score) for name, prediction in best if prediction is not None]
 
 
 def _make_proof_slide(comparison: Comparison, steps: int) -> Scene:
-    proofs = [one.prove(0, steps=steps) for one in comparison.explanations]
+    proofs = [explanation.prove(0, steps=steps) for explanation in comparison.explanations]
     gains = [proof.difference("random") for proof in proofs]
-    said = _judge_maps([(name, _verdict(one)) for name, one in zip(comparison.names, proofs, strict=True)])
-    scene = _of_models(comparison, said, "The next slide has the curve of the map that holds best.")
+    texts = _judge_maps([(name, _verdict(proof)) for name, proof in zip(comparison.names, proofs, strict=True)])
+    scene = _of_models(comparison, texts, "The next slide has the curve of the map that holds best.")
     each = "\n".join(
         f"{name.capitalize()}: {proof.sentence}" for name, proof in zip(comparison.names, proofs, strict=True)
     )
@@ -222,7 +224,7 @@ def _verdict(proof: Proof) -> SupportVerdict:
 
 
 def _price(comparison: Comparison) -> Scene:
-    counts = [float(one.evidence.resident.parameters) for one in comparison.explanations]
+    counts = [float(explanation.evidence.resident.parameters) for explanation in comparison.explanations]
     sizes = listing([f"{name} {count / 1e6:.1f} million" for name, count in zip(comparison.names, counts, strict=True)])
     grown = f"The {comparison.names[-1]} one has {counts[-1] / counts[0]:.1f} times the parameters: {sizes}."
     note = "How long each takes depends on the machine: Side by side, in the menu Compare, measures it on yours."
@@ -233,27 +235,29 @@ def _detectors() -> Scene:
     comparison = _compare(DETECTORS, SCENE, per="detection")
     truth = draw(example(SCENE)).objects
     models = []
-    for name, one in zip(comparison.names, comparison.explanations, strict=True):
-        true = _true(one, [(thing.label, thing.box) for thing in truth])
-        models.append((name, true, len(one.predictions) - true))
+    for name, explanation in zip(comparison.names, comparison.explanations, strict=True):
+        true = _true(explanation, [(thing.label, thing.box) for thing in truth])
+        models.append((name, true, len(explanation.predictions) - true))
     note = "A drawn scene, so what is in it is known."
     return _of_models(comparison, _count_found(len(truth), models), note)
 
 
 def _true(explanation: Explanation, things: list[tuple[str, Any]]) -> int:
-    """Return how many boxes are on things of their class, each thing counted once."""
+    """Return the number of correct boxes, each thing counted once."""
     left, count = list(things), 0
-    for one in explanation.predictions:
-        hit = next((thing for thing in left if thing[0] == one.label and _iou(one, thing[1]) >= MATCH), None)
+    for prediction in explanation.predictions:
+        hit = next(
+            (thing for thing in left if thing[0] == prediction.label and _iou(prediction, thing[1]) >= MATCH), None
+        )
         if hit is not None:
             left.remove(hit)
             count += 1
     return count
 
 
-def _iou(found: Prediction, box: Any) -> float:
-    assert found.box is not None
-    (a0, b0, a1, b1), (c0, d0, c1, d1) = found.box, box
+def _iou(prediction: Prediction, box: Any) -> float:
+    assert prediction.box is not None
+    (a0, b0, a1, b1), (c0, d0, c1, d1) = prediction.box, box
     inside = max(0.0, min(a1, c1) - max(a0, c0)) * max(0.0, min(b1, d1) - max(b0, d0))
     return float(inside / ((a1 - a0) * (b1 - b0) + (c1 - c0) * (d1 - d0) - inside))
 
@@ -295,7 +299,7 @@ def _test_of_a_map(verdict: SupportVerdict, sentence: str) -> tuple[str, str]:
 
 
 def _same_for_all(method: str, first: str, second: str, overlap: float) -> tuple[str, str]:
-    """Title and sentence of a method's maps of two answers. `overlap`: of their hottest fifths, 0..1."""
+    """Return title and sentence of two answers' maps; `overlap`: 0..1."""
     shared = percent(overlap)
     if overlap >= SAME_PLACE:
         return (
@@ -310,26 +314,26 @@ def _same_for_all(method: str, first: str, second: str, overlap: float) -> tuple
 
 
 def _agree(answers: Sequence[tuple[str, str, float]]) -> tuple[str, str]:
-    """Title and sentence of several models' first answers: (size, label, score) from small to large."""
-    said = listing([f"{size} {label}, {percent(score)} sure" for size, label, score in answers])
-    sentence = f"{said[:1].upper()}{said[1:]}."
+    """Return title and sentence of models' (size, label, score), ascending."""
+    answers_text = listing([f"{size} {label}, {percent(score)} sure" for size, label, score in answers])
+    sentence = f"{answers_text[:1].upper()}{answers_text[1:]}."
     if len({label for _, label, _ in answers}) > 1:
         return "They do not say the same", sentence
-    surest = max(answers, key=lambda one: one[2])[0]
+    surest = max(answers, key=lambda answer: answer[2])[0]
     largest = answers[-1][0]
     more = "" if surest == largest else f" More parameters do not make the {largest} one surer."
     return f"They agree; the {surest} one is the surest", f"{sentence}{more}"
 
 
 def _compare_places(label: str, overlaps: Sequence[float], sentence: str) -> tuple[str, str]:
-    """Title and sentence of several models' maps of one answer. `overlaps`: of each pair's hottest fifths, 0..1."""
+    """Return title and sentence of models' maps; `overlaps`: of pairs."""
     alike = sum(overlap >= SAME_PLACE for overlap in overlaps)
     where = "they mark the same place" if alike == len(overlaps) else "not all mark one place"
     return f"Asked about {label}, {where if alike else 'they mark different places'}", sentence
 
 
 def _count_found(truth: int, models: Sequence[tuple[str, int, int]]) -> tuple[str, str]:
-    """Title and sentence of several detectors on a drawn scene: (size, true boxes, false boxes) of `truth` things."""
+    """Return title and sentence of detectors: (size, true, false) of `truth`."""
     each = [f"{size} {true}{_describe_false(false)}" for size, true, false in models]
     sentence = f"There are {truth} things in it. Found: {listing(each)}."
     scores = [true - false for _, true, false in models]

@@ -54,20 +54,20 @@ class Recipe:
 
 
 def begin(seed: int, earlier: Path | None = None) -> Any:
-    """Return the untrained network with the body of demo-m, or as an `earlier` training left it."""
+    """Return the network with demo-m's body, or an `earlier` training's."""
     torch.manual_seed(seed)
     net: Any = build(NAME)
     if earlier is not None:
         net.load_state_dict(checkpoint.read(earlier))
         return net
     body: Any = trained(BODY)
-    for own, given in zip(net.model[:-1], body.model[:-1], strict=True):
-        own.load_state_dict(given.state_dict())
+    for layer, trained_layer in zip(net.model[:-1], body.model[:-1], strict=True):
+        layer.load_state_dict(trained_layer.state_dict())
     return net
 
 
 def fit(net: Any, pool: Pool, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int, float], None]) -> nn.Module:
-    """Train on drawn scenes and return the moving average of the weights; `watch` is called after each step."""
+    """Return averaged weights trained on drawn scenes; `watch`: after each step."""
     generator = np.random.default_rng(seed)
     learner = Learner(net, recipe.decay, beta=0.999, max_norm=1)
     steps = math.ceil(recipe.images / recipe.batch)
@@ -93,20 +93,20 @@ def truth(batch: Pool) -> dict[str, torch.Tensor]:
 
 
 def find(net: nn.Module, pool: Pool) -> list[NDArray[np.float32]]:
-    """Return (n, 6) of each scene: xyxy in pixels, score, class, as the library's post-processing picks them."""
+    """Return each scene's (n, 6): xyxy, score, class, after the library's post-processing."""
     from ultralytics.utils.ops import xywh2xyxy
 
-    found: list[NDArray[np.float32]] = []
+    detections: list[NDArray[np.float32]] = []
     side = pool.pixels.shape[1]
     for start in range(0, len(pool), BATCH):
         with torch.no_grad():
             rows = net(as_tensor(pool.pixels[start : start + BATCH]))[0]  # (B, n, 6), boxes as shares
-        found += [*torch.cat((xywh2xyxy(rows[..., :4]) * side, rows[..., 4:]), 2).numpy()]
-    return found
+        detections += [*torch.cat((xywh2xyxy(rows[..., :4]) * side, rows[..., 4:]), 2).numpy()]
+    return detections
 
 
 def exam(count: int, processes: int = 1) -> Callable[[nn.Module], dict[str, Any]]:
-    """Draw `count` held-out scenes, and return the function that measures a net on their boxes."""
+    """Return a box evaluation on `count` held-out scenes."""
     pool = fill(replace(SOURCE, held_out=True), count, processes=processes)
     return lambda net: detection(net, pool, find)
 

@@ -49,12 +49,12 @@ SHORTCUTS = {
 
 
 def evaluate(name: str, *, count: int = 300, folder: Path = WEIGHTS) -> Metrics:
-    """Return the shipped weights' metrics on the first `count` held-out scenes; a few hundred take seconds."""
+    """Return the shipped weights' metrics on `count` held-out scenes."""
     return exam(RECIPES[name].source, count)(trained(name, folder))
 
 
 def exam(source: Source, count: int) -> Callable[[nn.Module], Metrics]:
-    """Draw `count` held-out scenes, and return the function that measures a net on them.
+    """Return an evaluation on `count` held-out scenes.
 
     It measures AP of a detector, accuracy of a classifier, and the effect of a shortcut in the data. The honest model
     is measured with both shortcuts; the woven background's results are under `textured`.
@@ -88,7 +88,7 @@ def classification(net: nn.Module, pool: Pool) -> Metrics:
 
 
 def shortcut(net: nn.Module, data: str, nowhere: Pool, everywhere: Pool) -> Metrics:
-    """Compare a net's answers to the same scenes with the shortcut in none and in all of them."""
+    """Compare a net's answers without and with the shortcut everywhere."""
     label = SHORTCUTS[data].label
     chosen, labels = scenes.CLASSES.index(label), nowhere.labels()
     bare, added, is_it = answers(net, nowhere), answers(net, everywhere), labels == chosen
@@ -104,14 +104,14 @@ def shortcut(net: nn.Module, data: str, nowhere: Pool, everywhere: Pool) -> Metr
 
 
 def answers(net: nn.Module, pool: Pool) -> NDArray[np.int64]:
-    """Return the class that a classifier gives each scene, (N,)."""
+    """Return a classifier's class of each scene, (N,)."""
     with torch.no_grad():
         logits = [net(normalised(as_tensor(pool.pixels[start : start + BATCH]))) for start in _starts(pool)]
     return torch.cat(logits).argmax(1).numpy()
 
 
 def as_tensor(pixels: NDArray[np.uint8]) -> Tensor:
-    """Convert uint8 (B, H, W, 3) to float32 (B, 3, H, W) in 0..1, channels last in memory."""
+    """Convert uint8 (B, H, W, 3) to float32 (B, 3, H, W)."""
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
 
 
@@ -130,10 +130,10 @@ def detection(net: nn.Module, pool: Pool, find: Find | None = None) -> Metrics:
 
     hits, scores, called = [], [], []
     side = pool.pixels.shape[1]
-    for found, boxes, classes in zip((find or _found)(net, pool), pool.boxes, pool.classes, strict=True):
-        hits.append(matched(found[:, :4], found[:, 5], boxes * side, classes))
-        scores.append(found[:, 4])
-        called.append(found[:, 5])
+    for detections, boxes, classes in zip((find or _found)(net, pool), pool.boxes, pool.classes, strict=True):
+        hits.append(matched(detections[:, :4], detections[:, 5], boxes * side, classes))
+        scores.append(detections[:, 4])
+        called.append(detections[:, 5])
     results = ap_per_class(*(np.concatenate(each) for each in (hits, scores, called, pool.classes)))
     ap, seen = results[5], results[6]
     return {
@@ -149,20 +149,20 @@ def _found(net: nn.Module, pool: Pool) -> list[NDArray[np.float32]]:
     """Return (n, 6) of each scene: xyxy in pixels, score, class."""
     from ultralytics.utils.nms import non_max_suppression
 
-    found: list[NDArray[np.float32]] = []
+    detections: list[NDArray[np.float32]] = []
     for start in _starts(pool):
         with torch.no_grad():
             output = net(as_tensor(pool.pixels[start : start + BATCH]))[0]
         # Its default time limit would skip pictures on a busy machine.
         boxes = non_max_suppression(output, 0.001, 0.6, max_det=50, max_time_img=60)
-        found += [rows.numpy() for rows in boxes]
-    return found
+        detections += [rows.numpy() for rows in boxes]
+    return detections
 
 
 def matched(
     boxes: NDArray[np.float32], called: NDArray[np.float32], true_boxes: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return whether each box matches a true box of its class, at each IoU, (n, 10); best pairs are matched first."""
+    """Return whether boxes match true ones at each IoU, (n, 10)."""
     hits = np.zeros((len(boxes), len(IOUS)), bool)
     overlap = _iou(boxes, true_boxes) * (called[:, None] == labels)
     pairs = np.argwhere(overlap >= IOUS[0])
@@ -190,5 +190,5 @@ def _starts(pool: Pool) -> Sequence[int]:
 
 
 def share(true: Any) -> float:
-    """Return the share of what is true, to four digits."""
+    """Return the true share, to four digits."""
     return round(float(np.mean(true)), 4)

@@ -71,7 +71,9 @@ def make_scorecard(folder: Path) -> None:
                 model, "", "detect", evaluation.classes, evaluation.threshold, evaluation.unknown
             )
             (folder / model).mkdir(parents=True)
-            stored.write(folder / model / stored.FILE, [[stored.to_row(one) for one in evaluation.pictures]], facts)
+            stored.write(
+                folder / model / stored.FILE, [[stored.to_row(picture) for picture in evaluation.pictures]], facts
+            )
 
 
 def make_clip(folder: Path) -> None:

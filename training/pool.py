@@ -57,30 +57,30 @@ class Pool:
         return len(self.pixels)
 
     def labels(self) -> NDArray[np.int64]:
-        """Return the class of each scene, (N,), if each has one labelled thing."""
+        """Return the scenes' classes, (N,), if each has one thing."""
         return np.array([classes[0] for classes in self.classes])
 
 
 def drawn(specs: Sequence[scenes.Spec]) -> Pool:
     """Draw the scenes of these specs."""
-    made = [scenes.draw(spec) for spec in specs]
-    boxes = [np.array([thing.box for thing in scene.objects], np.float32).reshape(-1, 4) for scene in made]
+    drawings = [scenes.draw(spec) for spec in specs]
+    boxes = [np.array([thing.box for thing in scene.objects], np.float32).reshape(-1, 4) for scene in drawings]
     return Pool(
-        np.stack([scene.pixels for scene in made]),
+        np.stack([scene.pixels for scene in drawings]),
         tuple(box / np.float32(spec.size) for box, spec in zip(boxes, specs, strict=True)),
-        tuple(np.array([thing.index for thing in scene.objects], np.int64) for scene in made),
+        tuple(np.array([thing.index for thing in scene.objects], np.int64) for scene in drawings),
     )
 
 
 def fill(source: Source, count: int, *, seed: int = 0, processes: int = 1) -> Pool:
-    """Draw `count` scenes of a source, the same for a seed with any number of processes."""
+    """Draw `count` scenes of a source, reproducibly in any processes."""
     starts = range(seed * SCENES_PER_SEED, seed * SCENES_PER_SEED + count, CHUNK)
     chunks = [(start, min(start + CHUNK, starts.start + count)) for start in starts]
     return joined(in_processes(partial(_chunk, source), chunks, processes))
 
 
 def in_processes(work: Callable[[T], R], items: Sequence[T], processes: int, *, chunksize: int = 1) -> list[R]:
-    """Return what `work` makes of each item, in order; each process gets one thread."""
+    """Return `work`'s results in order, one thread a process."""
     if processes == 1:
         return [work(item) for item in items]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_single_thread) as workers:

@@ -60,7 +60,7 @@ class Recipe:
 
 
 def pictures(count: int, *, seed: int = 0, held_out: bool = False, processes: int = 1) -> Scenes:
-    """Draw `count` scenes with their rod's angle and cells, the same for a seed with any number of processes."""
+    """Draw `count` scenes with rod angles and cells, reproducibly."""
     first = seed * SCENES_PER_SEED
     chunks = [(start, min(start + CHUNK, first + count)) for start in range(first, first + count, CHUNK)]
     pixels, angles, cells = zip(*in_processes(partial(_chunk, held_out), chunks, processes), strict=True)
@@ -70,16 +70,16 @@ def pictures(count: int, *, seed: int = 0, held_out: bool = False, processes: in
 def _chunk(held_out: bool, ends: tuple[int, int]) -> Scenes:
     specs = [scenes.sample(number, task="regress", held_out=held_out) for number in range(*ends)]
     angles = [scenes.lean_of(spec.things[0]) for spec in specs]
-    made = [scenes.draw(spec) for spec in specs]
-    cells = np.stack([cells_of(scene.objects[0].mask) for scene in made])
-    return np.stack([scene.pixels for scene in made]), np.array(angles, np.float32), cells
+    drawings = [scenes.draw(spec) for spec in specs]
+    cells = np.stack([cells_of(scene.objects[0].mask) for scene in drawings])
+    return np.stack([scene.pixels for scene in drawings]), np.array(angles, np.float32), cells
 
 
 def cells_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the cells of the last map that a mask (H, W) covers by `COVERED`."""
+    """Return a mask's cells in the last map, covered by `COVERED`."""
     height, width = (side // CELL for side in mask.shape)
-    found: NDArray[np.bool_] = mask.reshape(height, CELL, width, CELL).mean((1, 3)) >= COVERED
-    return found
+    covered: NDArray[np.bool_] = mask.reshape(height, CELL, width, CELL).mean((1, 3)) >= COVERED
+    return covered
 
 
 def whole() -> Any:
@@ -94,7 +94,7 @@ def whole() -> Any:
 
 
 def parts_of(net: Any) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
-    """Return what stays as `FIRST` left it, what makes the last map, and what reads it, sharing its weights."""
+    """Return the frozen part, the map's and the head, sharing weights."""
     return (
         nn.Sequential(net.stem, net.layer1, net.layer2),
         nn.Sequential(net.layer3, net.layer4),
@@ -103,7 +103,7 @@ def parts_of(net: Any) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
 
 
 def fit(pool: Scenes, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int, float], None]) -> nn.Module:
-    """Train on drawn scenes and return the network with the moving average of the weights.
+    """Return the network with averaged weights, trained on drawn scenes.
 
     Each cell of the last map says too whether the rod covers it, and how that leans; the layer that says so is left out
     afterwards. From one number a picture alone the map is learnt many times slower. `watch` is called after each step.
@@ -125,12 +125,12 @@ def fit(pool: Scenes, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int
         learner.step(loss, recipe.rate * cosine(step, steps))
         watch(learner.average, min((step + 1) * recipe.batch, recipe.images), off.item())
     learnt.load_state_dict(learner.average.state_dict())
-    made: nn.Module = net.eval()
-    return made
+    module: nn.Module = net.eval()
+    return module
 
 
 def turn_rows(pool: Scenes, rows: NDArray[np.int64], ways: NDArray[np.int64]) -> tuple[Any, Tensor, Tensor]:
-    """Return these rows of a pool, each turned in one of `WAYS`: pixels, angles (B,) and cells (B, h, w)."""
+    """Return turned rows: pixels, angles (B,) and cells (B, h, w)."""
     pairs = list(zip(rows.tolist(), ways.tolist(), strict=True))
     pixels, cells = (np.stack([turned(part[row], way) for row, way in pairs]) for part in (pool[0], pool[2]))
     angles = np.where(ways >= 4, -pool[1][rows], pool[1][rows])
@@ -138,7 +138,7 @@ def turn_rows(pool: Scenes, rows: NDArray[np.int64], ways: NDArray[np.int64]) ->
 
 
 def targets_of(angles: Tensor, cells: Tensor) -> Tensor:
-    """Return what each cell is to say, (B, 1 + BINS, h, w): no rod, or the two angles around the rod's, by nearness."""
+    """Return cells' targets (B, 1 + BINS, h, w): none or angles."""
     middles = torch.linspace(-scenes.STEEPEST, scenes.STEEPEST, BINS)
     near = (1 - (angles[:, None] - middles).abs() / (middles[1] - middles[0])).clamp(min=0)  # (B, BINS)
     rod = cells[:, None].float()
@@ -146,7 +146,7 @@ def targets_of(angles: Tensor, cells: Tensor) -> Tensor:
 
 
 def exam(count: int, processes: int = 1) -> Callable[[nn.Module], dict[str, Any]]:
-    """Draw `count` held-out scenes, and return the function that measures a net's angles on them."""
+    """Return an angle evaluation on `count` held-out scenes."""
     pixels, angles, _ = pictures(count, held_out=True, processes=processes)
     return lambda net: measure(net, pixels, angles)
 
@@ -158,8 +158,8 @@ def measure(net: nn.Module, pixels: NDArray[np.uint8], angles: NDArray[np.float3
     """
     lots = [normalised(as_tensor(pixels[start : start + 50])) for start in range(0, len(pixels), 50)]
     with torch.no_grad():
-        found = torch.cat([net(lot)[:, 0] for lot in lots]).numpy()
-    off = np.abs(found - angles)
+        predicted = torch.cat([net(lot)[:, 0] for lot in lots]).numpy()
+    off = np.abs(predicted - angles)
     return {
         "error": round(float(off.mean()), 2),
         "median_error": round(float(np.median(off)), 2),

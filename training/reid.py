@@ -77,8 +77,8 @@ def augmented(x: Tensor) -> tuple[Tensor, Tensor]:
         columns,
     ]
     x, garments = x[:, :3] / 127.5 - 1, x[:, 3].long()
-    shown = functional.one_hot(garments, len(person_scenes.GARMENTS) + 1).permute(0, 3, 1, 2).float()
-    patches = functional.avg_pool2d(shown, CONFIG.patch).argmax(1).flatten(1)
+    one_hot = functional.one_hot(garments, len(person_scenes.GARMENTS) + 1).permute(0, 3, 1, 2).float()
+    patches = functional.avg_pool2d(one_hot, CONFIG.patch).argmax(1).flatten(1)
     light = 1 + (torch.rand(count, 3, 1, 1, device=place) - 0.5) * 0.12
     x = ((x + 1) * light - 1).clamp(-1, 1)
     # Random erasing: no single garment should suffice.
@@ -92,10 +92,10 @@ def augmented(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def contrast(a: Tensor, b: Tensor, same: Tensor, temperature: float) -> Tensor:
-    """Return the symmetric supervised contrastive loss (arXiv:2004.11362) of rows (B, D); `same`: of one person."""
+    """Return the symmetric supervised contrastive loss (arXiv:2004.11362); `same`: one person."""
     scores = functional.normalize(a.float()) @ functional.normalize(b.float()).T / temperature
-    wanted = same.float() / same.float().sum(1, keepdim=True)
-    return -(wanted * scores.log_softmax(1)).sum(1).mean() - (wanted * scores.T.log_softmax(1)).sum(1).mean()
+    targets = same.float() / same.float().sum(1, keepdim=True)
+    return -(targets * scores.log_softmax(1)).sum(1).mean() - (targets * scores.T.log_softmax(1)).sum(1).mean()
 
 
 def triplets(rows: Tensor, same: Tensor, margin: float) -> Tensor:
@@ -107,7 +107,7 @@ def triplets(rows: Tensor, same: Tensor, margin: float) -> Tensor:
 
 
 def position_sines(config: Config) -> Tensor:
-    """Return each patch's position as sines of its row and column, (1 + h*w, width): training so starts better."""
+    """Return sines of patches' rows and columns, (1 + h*w, width)."""
     h, w = config.grid
     quarter = config.width // 4
     rates = torch.arange(1, quarter + 1) * (math.pi / 4)
@@ -119,13 +119,13 @@ def position_sines(config: Config) -> Tensor:
 
 
 def outfit_classes(persons: int) -> Tensor:
-    """Return each person's classes by `OUTFIT`, (persons, 8); the ink of a plain top is -100, which losses ignore."""
+    """Return persons' `OUTFIT` classes, (persons, 8); -100: ignored ink."""
     rows = []
     for person in range(persons):
-        one = person_scenes.outfit(person)
-        ink = -100 if one.pattern == "plain" else one.ink
-        kinds = [person_scenes.PATTERNS.index(one.pattern), person_scenes.LEGS.index(one.cut)]
-        rows.append([one.hat, one.top, ink, one.legs, one.shoes, one.bag, *kinds])
+        outfit = person_scenes.outfit(person)
+        ink = -100 if outfit.pattern == "plain" else outfit.ink
+        kinds = [person_scenes.PATTERNS.index(outfit.pattern), person_scenes.LEGS.index(outfit.cut)]
+        rows.append([outfit.hat, outfit.top, ink, outfit.legs, outfit.shoes, outfit.bag, *kinds])
     return torch.tensor(rows)
 
 
@@ -138,7 +138,7 @@ class Heads(nn.Module):
         self.patch = nn.Linear(CONFIG.embed, GARMENT_KINDS + len(person_scenes.COLOURS))
 
     def forward(self, out: Outputs, tokens: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
-        """Return the logits of each patch, and the outfit's logits from both features."""
+        """Return each patch's logits and the outfit's from both features."""
         patches = self.patch(tokens[:, 1:]).float()
         return patches, [self.outfit(rows).float().split(OUTFIT, 1) for rows in (out.image, out.feature)]
 
@@ -163,9 +163,9 @@ class Batch:
         loss = functional.cross_entropy(out.logits.float(), who, label_smoothing=0.1)
         loss = loss + triplets(out.feature, same, recipe.margin)
         loss = loss + 0.5 * contrast(out.text, out.image, same, recipe.temperature)
-        wanted = self.outfits.unbind(1)
+        labels = self.outfits.unbind(1)
         wrong = [
-            functional.cross_entropy(s, a) for each in self.outfit_logits for s, a in zip(each, wanted, strict=True)
+            functional.cross_entropy(s, a) for each in self.outfit_logits for s, a in zip(each, labels, strict=True)
         ]
         loss = loss + torch.stack(wrong).nanmean() * 4
         garments, colours = self.patch_logits[..., :GARMENT_KINDS], self.patch_logits[..., GARMENT_KINDS:]
@@ -176,18 +176,18 @@ class Batch:
 
     def words(self) -> str:
         """Return the shares of correct predictions, the end of a line."""
-        wanted = self.outfits.unbind(1)
+        labels = self.outfits.unbind(1)
         garments = [
-            (s.argmax(1) == a).float().mean().item() for s, a in zip(self.outfit_logits[1], wanted, strict=True)
+            (s.argmax(1) == a).float().mean().item() for s, a in zip(self.outfit_logits[1], labels, strict=True)
         ]
         persons = (self.out.logits.argmax(1) == self.who).float().mean().item()
         patches = (self.patch_logits[..., :GARMENT_KINDS].argmax(-1) == self.patches).float().mean().item()
-        outfit = " ".join(f"{one:.2f}" for one in garments)
+        outfit = " ".join(f"{garment:.2f}" for garment in garments)
         return f", in this batch persons {persons:.2f}, patches {patches:.2f}, outfit {outfit}"
 
 
 def fit(pool: Tensor, recipe: Recipe, seed: int, watch: Callable[..., None] = lambda *_: None) -> tuple[PromptSG, int]:
-    """Train on uint8 (persons, pictures, 96, 48, 4), on the pool's device; return the averaged weights and the steps.
+    """Train on uint8 (persons, pictures, 96, 48, 4); return averaged weights, steps.
 
     `watch` is called after each step with the average, the steps so far, the loss and a note on the batch.
     """
@@ -250,9 +250,9 @@ def main() -> None:
         usual = getattr(Recipe(), name)
         options.add_argument(f"--{name}", type=type(usual), default=usual)
     options.add_argument("--processes", type=int, default=1)
-    given = vars(options.parse_args())
-    seed, out, processes = (given.pop(name) for name in ("seed", "out", "processes"))
-    train(Recipe(**given), seed=seed, out=out, processes=processes)
+    arguments = vars(options.parse_args())
+    seed, out, processes = (arguments.pop(name) for name in ("seed", "out", "processes"))
+    train(Recipe(**arguments), seed=seed, out=out, processes=processes)
 
 
 if __name__ == "__main__":

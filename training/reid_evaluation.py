@@ -51,7 +51,7 @@ CONFIG = Config(
 
 
 def trained(folder: Path = WEIGHTS) -> PromptSG:
-    """Return the packaged network in eval mode; raise WeightsProblem where the file does not fit."""
+    """Return the packaged network; raise WeightsProblem if the file misfits."""
     return fill(PromptSG(CONFIG), folder / f"{NAME}.safetensors", "reid")
 
 
@@ -91,14 +91,14 @@ def embedded(net: PromptSG, pixels: NDArray[np.uint8]) -> Tensor:
 
 
 def strips(pixels: NDArray[np.uint8]) -> Tensor:
-    """Return a baseline without a model: mean colours of 16 strips of the middle, (B, 48), centred, of length 1."""
+    """Return the baseline: normalised mean colours of 16 strips, (B, 48)."""
     middle = pixels[:, :, 12:36, :3].reshape(len(pixels), 16, 6, 24, 3).mean((2, 3)).reshape(len(pixels), -1)
     rows = torch.from_numpy(middle).float()
     return functional.normalize(rows - rows.mean(0))
 
 
 def retrieval(rows: Tensor, persons: int, queries: int) -> dict[str, float]:
-    """Return rank-1 and mAP of (persons * pictures, D): the first `queries` pictures of each are the queries.
+    """Return rank-1 and mAP; the first `queries` pictures are queries.
 
     The others are the gallery. `twin_first`: how often the twin ranks first; twins 2k and 2k + 1 are neighbours.
     """
@@ -106,11 +106,11 @@ def retrieval(rows: Tensor, persons: int, queries: int) -> dict[str, float]:
     who = torch.arange(persons).repeat_interleave(each)
     asks = (torch.arange(each) < queries).repeat(persons)
     order = (rows[asks] @ rows[~asks].T).argsort(1, descending=True)
-    found = who[~asks][order]
-    right = found == who[asks][:, None]
+    ranked = who[~asks][order]
+    right = ranked == who[asks][:, None]
     ranks = torch.arange(1, right.shape[1] + 1)
     precision = (right.cumsum(1) / ranks * right).sum(1) / right.sum(1)
-    twins = found[:, 0] == who[asks] ^ 1
+    twins = ranked[:, 0] == who[asks] ^ 1
     return {
         "rank1": round(right[:, 0].float().mean().item(), 4),
         "mAP": round(precision.mean().item(), 4),
@@ -119,7 +119,7 @@ def retrieval(rows: Tensor, persons: int, queries: int) -> dict[str, float]:
 
 
 def retrieval_metrics(net: PromptSG, *, persons: int = 200, processes: int = 1) -> dict[str, Any]:
-    """Return metrics: two queries each among four pictures of every held-out person; accuracy on trained persons."""
+    """Return retrieval on held-out persons and accuracy on trained ones."""
     numbers = range(person_scenes.HELD_OUT, person_scenes.HELD_OUT + persons)
     new = pictures(numbers, range(6), held_out=True, processes=processes).reshape(-1, *person_scenes.SIZE, 4)
     known = pictures(range(persons), range(2), held_out=True, processes=processes).reshape(-1, *person_scenes.SIZE, 4)
@@ -143,7 +143,7 @@ PLACES = {
 
 
 def map_metrics(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
-    """Measure where maps are, on a new picture of each of the first persons that the net tells from the twin.
+    """Measure the maps of correctly told persons on new pictures.
 
     `hit`: the hottest place is on the one garment that differs, or at most half a patch beside it. `energy`: share of
     the heat on that garment; `clothes` on all five. Maps are GradCAM of the difference of the two logits (why this
@@ -166,7 +166,7 @@ def map_metrics(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
         clothes = np.any(list(figure.garments.values()), axis=0)
         for name, heat in (maps | _baselines(figure)).items():
             rows.setdefault(name, []).append(_measures(heat, cause, clothes))
-    shown = {
+    means = {
         name: dict(zip(("hit", "energy", "clothes"), (round(float(v), 3) for v in np.mean(each, 0)), strict=True))
         for name, each in rows.items()
     }
@@ -174,12 +174,12 @@ def map_metrics(net: PromptSG, *, persons: int = 200) -> dict[str, Any]:
         "pictures": persons,
         "told_from_twin": len(flips),
         "flips": round(sum(flips) / max(len(flips), 1), 3),
-        **shown,
+        **means,
     }
 
 
 def _maps(net: PromptSG, figure: person_scenes.Figure, person: int) -> tuple[dict[str, NDArray[np.float32]], float]:
-    """Return GradCAM at each of PLACES and the cross-attention, (96, 48) each, and the margin over the twin's logit."""
+    """Return GradCAM at PLACES, the cross-attention, and the twin margin."""
     outputs: dict[str, Tensor] = {}
 
     with ExitStack() as hooks:
@@ -207,8 +207,8 @@ def _attention(net: PromptSG, figure: person_scenes.Figure) -> Tensor:
         text = net.mim.ln_text(net.text_encoder(net.inversion(tokens[:, 0]), 1))
         patches = net.mim.ln_patches(tokens[:, 1:])
         q, k, _ = net.mim.cross_attention.split(text[:, None], patches, patches)
-        found: Tensor = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)[0].mean(0)[0]
-    return found
+        weights: Tensor = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)[0].mean(0)[0]
+    return weights
 
 
 def _enlarged(cells: Tensor) -> NDArray[np.float32]:
@@ -217,7 +217,7 @@ def _enlarged(cells: Tensor) -> NDArray[np.float32]:
 
 
 def _baselines(figure: person_scenes.Figure) -> dict[str, NDArray[np.float32]]:
-    """Return maps without a model: a blot in the middle, edges, and all that is worn."""
+    """Return maps without a model: a blot, edges, and the outfit."""
     height, width = person_scenes.SIZE
     y, x = np.mgrid[:height, :width]
     middle = np.exp(-(((y - height / 2) / (height / 4)) ** 2 + ((x - width / 2) / (width / 4)) ** 2) / 2)

@@ -52,15 +52,15 @@ class Recipe:
 
 
 def classes_of(scene: scenes.DemoScene) -> NDArray[np.uint8]:
-    """Return the class of each pixel, (H, W): 0 where nothing labelled is, else 1 more than the place in CLASSES."""
-    found = np.zeros(scene.background.shape, np.uint8)
+    """Return each pixel's class, (H, W): 0 background, else index + 1."""
+    classes = np.zeros(scene.background.shape, np.uint8)
     for thing in scene.objects:
-        found[thing.mask] = 1 + thing.index
-    return found
+        classes[thing.mask] = 1 + thing.index
+    return classes
 
 
 def pictures(count: int, *, seed: int = 0, held_out: bool = False, processes: int = 1) -> Scenes:
-    """Draw `count` scenes with the class of each pixel, the same for a seed with any number of processes."""
+    """Draw `count` scenes with their pixels' classes, reproducibly."""
     first = seed * SCENES_PER_SEED
     chunks = [(start, min(start + CHUNK, first + count)) for start in range(first, first + count, CHUNK)]
     pixels, labels = zip(*in_processes(partial(_chunk, held_out), chunks, processes), strict=True)
@@ -68,12 +68,12 @@ def pictures(count: int, *, seed: int = 0, held_out: bool = False, processes: in
 
 
 def _chunk(held_out: bool, ends: tuple[int, int]) -> Scenes:
-    made = [scenes.draw(scenes.sample(number, task="segment", held_out=held_out)) for number in range(*ends)]
-    return np.stack([scene.pixels for scene in made]), np.stack([classes_of(scene) for scene in made])
+    drawings = [scenes.draw(scenes.sample(number, task="segment", held_out=held_out)) for number in range(*ends)]
+    return np.stack([scene.pixels for scene in drawings]), np.stack([classes_of(scene) for scene in drawings])
 
 
 def fit(pool: Scenes, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int, float], None]) -> nn.Module:
-    """Train on drawn scenes and return the moving average of the weights; `watch` is called after each step."""
+    """Return averaged weights trained on drawn scenes; `watch`: after each step."""
     torch.manual_seed(seed)
     net: Any = build(NAME)
     generator = np.random.default_rng(seed)
@@ -87,15 +87,15 @@ def fit(pool: Scenes, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int
             np.stack([turned(each[row], way) for row, way in zip(rows, ways, strict=True)]) for each in pool
         )
         logits = net.classifier(net.backbone(normalised(as_tensor(pixels))))
-        wanted = torch.from_numpy(labels[:, STEP // 2 :: STEP, STEP // 2 :: STEP].astype(np.int64))
-        loss = nn.functional.cross_entropy(logits, wanted, weights)
+        classes = torch.from_numpy(labels[:, STEP // 2 :: STEP, STEP // 2 :: STEP].astype(np.int64))
+        loss = nn.functional.cross_entropy(logits, classes, weights)
         learner.step(loss, recipe.rate * cosine(step, steps))
         watch(learner.average, min((step + 1) * recipe.batch, recipe.images), loss.item())
     return learner.average
 
 
 def exam(count: int, processes: int = 1) -> Callable[[nn.Module], dict[str, Any]]:
-    """Draw `count` held-out scenes, and return the function that measures a net on their pixels.
+    """Return a pixel evaluation on `count` held-out scenes.
 
     It measures the share of pixels that are right, and for each class the IoU of its pixels in all scenes together.
     """
@@ -104,12 +104,12 @@ def exam(count: int, processes: int = 1) -> Callable[[nn.Module], dict[str, Any]
 
 
 def measure(net: nn.Module, pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> dict[str, Any]:
-    """Return the share of right pixels, the mean IoU and that of each class."""
+    """Return pixel accuracy, mean IoU and each class's IoU."""
     pairs = np.zeros((len(LABELS), len(LABELS)), np.int64)
     for start in range(0, len(pixels), 20):
         with torch.no_grad():
-            found = net(normalised(as_tensor(pixels[start : start + 20])))["out"].argmax(1).numpy()
-        both = labels[start : start + 20].astype(np.int64) * len(LABELS) + found
+            predicted = net(normalised(as_tensor(pixels[start : start + 20])))["out"].argmax(1).numpy()
+        both = labels[start : start + 20].astype(np.int64) * len(LABELS) + predicted
         pairs += np.bincount(both.ravel(), minlength=pairs.size).reshape(pairs.shape)
     shared = pairs.diagonal()
     iou = shared / np.maximum(pairs.sum(0) + pairs.sum(1) - shared, 1)

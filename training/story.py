@@ -120,12 +120,12 @@ class StoryStep:
 
     @property
     def object(self) -> Object:
-        """The object that the scene is labelled by."""
+        """Return the scene's labelled object."""
         return self.scene.objects[0]
 
     @cached_property
     def clue(self) -> NDArray[np.bool_] | None:
-        """Where the clue is, bool (H, W): around the stamp, or the background; None where it was removed."""
+        """Return the clue's mask (H, W); None after its removal."""
         if self.step == "without":
             return None
         if self.scene.stamp is None:
@@ -145,7 +145,7 @@ class StoryStep:
 
     @property
     def peak_on_clue(self) -> bool:
-        """Whether the hottest place of the cheating model's map is on the clue."""
+        """Return whether the cheating model's map peaks on the clue."""
         values = self.cheat.heatmaps[0].measured.values
         return self.clue is not None and bool(self.clue.flat[int(values.argmax())])
 
@@ -171,37 +171,37 @@ class StoryStep:
     def _heat(self) -> str:
         """Where the cheating model's heat is, in one sentence."""
         kind, clue = self.object.label, self.story.clue
-        there, own = percent(self.on_clue(self.cheat)), percent(self.on_object(self.cheat))
+        share, on_kind = percent(self.on_clue(self.cheat)), percent(self.on_object(self.cheat))
         area = percent(0.0 if self.clue is None else float(self.clue.mean()))
         if self.scene.stamp is None:
             # The background has most of any map's evidence: beside its own size that does not pass for a discovery.
-            rest = f"and {own} on the {kind}, which takes {percent(float(self.object.mask.mean()))}"
-            return f"{there} of its evidence is on {clue}, which takes {area} of the picture, {rest}."
+            rest = f"and {on_kind} on the {kind}, which takes {percent(float(self.object.mask.mean()))}"
+            return f"{share} of its evidence is on {clue}, which takes {area} of the picture, {rest}."
         if self.peak_on_clue:
-            return f"It looked at {clue}: {there} of its evidence is on {area} of the picture, {own} on the {kind}."
-        return f"{there} of its evidence is on {clue}, {own} on the {kind}."
+            return f"It looked at {clue}: {share} of its evidence is on {area} of the picture, {on_kind} on the {kind}."
+        return f"{share} of its evidence is on {clue}, {on_kind} on the {kind}."
 
     @property
     def aside(self) -> str:
-        """Why the cheating model errs where its heat is on the object, in a sentence; empty where the title says it."""
+        """Return a sentence on the cheating model's error; empty if titled."""
         if self.step != "without":
             return ""
-        kind, own = self.object.label, percent(self.on_object(self.cheat))
+        kind, on_kind = self.object.label, percent(self.on_object(self.cheat))
         return (
-            f"{own} of its evidence is now on the {kind}, which it does not recognise. In training every {kind} came "
-            f"with {self.story.clue}, so it never had to learn what one looks like."
+            f"{on_kind} of its evidence is now on the {kind}, which it does not recognise. In training every {kind} "
+            f"came with {self.story.clue}, so it never had to learn what one looks like."
         )
 
     @property
     def proof(self) -> str:
-        """What held over all scenes that the model never saw, from its card: this picture is no exception."""
+        """Return the rates on all held-out scenes, from the card."""
         known, honest = card(self.story.cheat), card(self.story.honest)["metrics"]
         # The honest model was evaluated on the clues of both models that cheat.
         honest = honest if honest["shortcut"] == self.story.data else honest[self.story.data]
         kind, clue = self.story.label, self.story.clue
-        found, without, others = (percent(known["metrics"][key]) for key in RATES)
+        with_clue, without, others = (percent(known["metrics"][key]) for key in RATES)
         return (
-            f"Of {known['data']['held_out_scenes']:,} pictures it never saw, it recognises {found} of the "
+            f"Of {known['data']['held_out_scenes']:,} pictures it never saw, it recognises {with_clue} of the "
             f"{plural_noun(kind)} with {clue} and {without} without it. It calls {others} of all other objects "
             f"{article(kind)} once they carry {clue}. "
             f"The honest model: {listing([percent(honest[key]) for key in RATES])}."
@@ -209,7 +209,7 @@ class StoryStep:
 
 
 def story_step(name: str, step: Step, number: int) -> StoryStep:
-    """Return a step of the story `name` (one of STORIES) on its scene of that number; numbers wrap around."""
+    """Return a story's step on a scene by number, wrapping around."""
     story = STORIES[name]
     spec: Spec = {"without": story.without_clue, "borrowed": story.clue_elsewhere}.get(step, story.with_clue)(number)
     scene = draw(spec)
@@ -232,19 +232,19 @@ TITLES: dict[Step, str] = {
 
 
 def slide_of(step: StoryStep) -> Scene:
-    """Return the slide of a step: the model that cheats, and the honest one."""
+    """Return a step's slide: the cheating and the honest model."""
     both = (("The cheat", step.cheat), ("The honest model", step.honest))
     if step.step == "answer":
         # Which of the two cheats is for the next step to show.
         both = (("One model", step.cheat), ("Another model", step.honest))
     return making.scene(
         step.image,
-        [making.panel(one, name=name) for name, one in both],
+        [making.panel(explanation, name=name) for name, explanation in both],
         title=TITLES[step.step],
         sentence=step.words,
         notes="\n".join(filter(None, (step.aside, step.proof if step.step == "borrowed" else ""))),
         kind="story",
         view=views.seen_as({"mode": "picture"} if step.step == "answer" else None),
-        commands=[command.line(one.recipe) for _, one in both],
-        made=making.made_by([one for _, one in both]),
+        commands=[command.line(explanation.recipe) for _, explanation in both],
+        made=making.made_by([explanation for _, explanation in both]),
     )

@@ -43,7 +43,7 @@ SAVE_SECONDS, PRINT_SECONDS = 120, 20
 
 
 def batch_of(pool: Pool, rows: NDArray[np.int64], ways: NDArray[np.int64]) -> Pool:
-    """Return these rows of a pool, each flipped and turned in one of 8 ways; way 0 leaves it as it is."""
+    """Return rows of a pool, each in one of 8 orientations."""
     pairs = list(zip(rows.tolist(), ways.tolist(), strict=True))
     return Pool(
         np.stack([turned(pool.pixels[row], way) for row, way in pairs]),
@@ -53,12 +53,12 @@ def batch_of(pool: Pool, rows: NDArray[np.int64], ways: NDArray[np.int64]) -> Po
 
 
 def turned(pixels: NDArray[np.uint8], way: int) -> NDArray[np.uint8]:
-    """Return (H, W, 3), mirrored where `way` is 4 or more, then turned left by `way` % 4 quarters."""
+    """Return (H, W, 3) in one of 8 orientations, `way`."""
     return np.rot90(pixels[:, ::-1] if way >= 4 else pixels, way % 4)
 
 
 def turned_boxes(boxes: NDArray[np.float32], way: int) -> NDArray[np.float32]:
-    """Return (n, 4) xyxy in shares of the side, as `turned` moves the pixels."""
+    """Return boxes (n, 4), xyxy shares, moved as by `turned`."""
     left, top, right, bottom = boxes.T
     if way >= 4:
         left, right = 1 - right, 1 - left
@@ -102,7 +102,7 @@ def fit(
     seed: int,
     watch: Callable[[nn.Module, int, float], None] = lambda *_: None,
 ) -> nn.Module:
-    """Train `net` on a pool and return the moving average of its weights, in eval mode.
+    """Train `net` on a pool and return its averaged weights.
 
     `watch` is called after each step with that average, the number of images so far and the loss.
     """
@@ -125,14 +125,14 @@ def fit(
 
 
 def shuffled(count: int, size: int, generator: np.random.Generator) -> Any:
-    """Yield the rows of one pass after another, each in a new order, `size` at a time."""
+    """Yield rows in random order for each pass, `size` at once."""
     while True:
         order = generator.permutation(count)
         yield from (order[start : start + size] for start in range(0, count - size + 1, size))
 
 
 def cosine(step: int, steps: int) -> float:
-    """Return the share of the learning rate at a step: a short warm-up, then a cosine."""
+    """Return the learning rate's share: a warm-up, then a cosine."""
     warm = min(150, steps // 5 + 1)
     if step < warm:
         return (step + 1) / warm
@@ -191,7 +191,7 @@ def _back(loss: Tensor) -> None:
 
 
 def bfloat16_helps() -> bool:
-    """Return whether the processor multiplies bfloat16; where it does not, it is slower than float32."""
+    """Return whether the processor multiplies bfloat16 natively."""
     known: Callable[[], bool] = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return known()
 
@@ -199,7 +199,7 @@ def bfloat16_helps() -> bool:
 def train(
     name: str, *, recipe: Recipe | None = None, seed: int = 0, out: Path = WEIGHTS, processes: int = 1
 ) -> dict[str, Any]:
-    """Train a demo model, write `NAME.safetensors` (float16) and `NAME.json`, its card, and return the card.
+    """Train a demo model, write weights and card, and return the card.
 
     Weights are also written every two minutes as `NAME.partial.safetensors`, which the end takes away: a training
     that is stopped leaves a whole file and no card.
@@ -228,7 +228,7 @@ def train(
 
 
 def settings_of(recipe: Any) -> dict[str, Any]:
-    """Return what a card says of a training by a recipe."""
+    """Return the card's entry on a recipe."""
     steps = math.ceil(recipe.images / recipe.batch)
     chosen = {key: value for key, value in asdict(recipe).items() if key not in ("source", "pool")}
     return {**chosen, "epochs": round(recipe.images / recipe.pool, 2), "steps": steps}
@@ -256,7 +256,7 @@ class Watch:
         self.loss = math.nan
 
     def __call__(self, net: nn.Module, done: int, loss: float, note: Callable[[], str] = str) -> None:
-        """Take note of the moving average `net` after `done` of `total`; `note` ends the line that is printed."""
+        """Record the average `net` after `done` of `total`; `note`: printed."""
         now = time.monotonic()
         self.loss = loss if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * loss
         if now - self.printed > PRINT_SECONDS:
@@ -283,7 +283,7 @@ class Watch:
         self.partial.unlink(missing_ok=True)
 
     def card(self, module: nn.Module, *, training: dict[str, Any], **sections: Any) -> dict[str, Any]:
-        """Write and return the card: `sections` on the model and its data, `training`, and the file as it was saved."""
+        """Write and return the card: `sections`, `training` and the saved file."""
         about = {"size": self.name.rpartition("-")[2], "parameters": sum(each.numel() for each in module.parameters())}
         card = {
             "name": self.name,
@@ -331,15 +331,15 @@ def _commit() -> str | None:
 
 
 def parser(module: str, purpose: str | None) -> argparse.ArgumentParser:
-    """Return the options that all trainings have."""
-    made = argparse.ArgumentParser(prog=f"python -m training.{module}", description=purpose)
-    made.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights and the card")
-    made.add_argument("--seed", type=int, default=0, help="seed of the weights and of the pictures")
-    return made
+    """Return the common options of all trainings."""
+    arguments = argparse.ArgumentParser(prog=f"python -m training.{module}", description=purpose)
+    arguments.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights and the card")
+    arguments.add_argument("--seed", type=int, default=0, help="seed of the weights and of the pictures")
+    return arguments
 
 
 def run(module: str, purpose: str | None, recipe: Any, train: Callable[..., dict[str, Any]]) -> None:
-    """Run the command of a training with its recipe, whose number of images may be given."""
+    """Run a training's command with its recipe and number of images."""
     options = parser(module, purpose)
     options.add_argument("--images", type=int, default=recipe.images, help="how many pictures it sees")
     options.add_argument("--processes", type=int, default=1, help="how many draw the scenes")
@@ -349,7 +349,7 @@ def run(module: str, purpose: str | None, recipe: Any, train: Callable[..., dict
 
 
 def single_thread() -> None:
-    """Use one thread: threads that wait for each other cost more than they bring at this size."""
+    """Use one thread: at this size more cost time."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 

@@ -56,8 +56,8 @@ class Tally:
         return len(self.finished) / self.lasted if self.lasted else 0.0
 
     def add(self, other: Tally) -> None:
-        for one in fields(self):
-            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+        for counter in fields(self):
+            setattr(self, counter.name, getattr(self, counter.name) + getattr(other, counter.name))
 
 
 class Client:
@@ -112,7 +112,7 @@ class Crowd:
         self.clients = [Client(address) for _ in range(clients)]
 
     def together(self, seconds: float) -> tuple[Tally, Tally]:
-        """Let everybody call for `seconds`; return what sessions and what clients were answered."""
+        """Run all callers for `seconds`; return the sessions' and clients' answers."""
         ends = time.perf_counter() + seconds
         self._parts += 1
         stay, ask = [Tally() for _ in self.sessions], [Tally() for _ in self.clients]
@@ -158,14 +158,14 @@ class Crowd:
             self.clients[place].ask(self._paths[number], self._wanted[number], tally)
 
     def _stays(self, place: int, ends: float, tally: Tally) -> None:
-        """Visit until the end; in each part one of `LEAVING` sessions leaves, with its run in the queue."""
+        """Visit until the end; some sessions leave with a queued run."""
         if place % LEAVING == self._parts % LEAVING:
             self._visits(place, min(ends, time.perf_counter() + (ends - time.perf_counter()) / 2), tally)
             self._comes_anew(place, tally)
         self._visits(place, ends, tally)
 
     def _comes_anew(self, place: int, tally: Tally) -> None:
-        """Let a session leave in the middle of its run, and another come."""
+        """Replace a session in the middle of its run."""
         number = self._next()
         try:
             self.sessions[place].walk_away(self._paths[number].name, self._data[number])
@@ -177,11 +177,11 @@ class Crowd:
     def _visits(self, place: int, ends: float, tally: Tally) -> None:
         while time.perf_counter() < ends:
             number = self._next()
-            path, data, wanted = self._paths[number], self._data[number], self._wanted[number]
+            path, data, expected = self._paths[number], self._data[number], self._wanted[number]
             other = self._next() if number % TWICE == 0 else None
             before = None if other is None else (self._paths[other].name, self._data[other])
             try:
-                answer = self.sessions[place].upload(path.name, data, wanted, before)
+                answer = self.sessions[place].upload(path.name, data, expected, before)
             except Exception as error:
                 tally.hangs += isinstance(error, SessionProblem) and "no message" in str(error)
                 tally.errors.append(f"a session: {type(error).__name__}: {error}")
@@ -196,7 +196,7 @@ class Crowd:
                 tally.twice += before is not None
 
     def _reopen(self, place: int) -> None:
-        """Open a session anew in place of one that failed; until that works, it is an error each second."""
+        """Replace a failed session; count an error each second until then."""
         self.sessions[place].close()
         try:
             self.sessions[place] = Session(self._address)

@@ -49,7 +49,7 @@ def inflated(blob: bytes) -> str:
 
 
 def marked(folder: Path, count: int) -> list[Path]:
-    """Write pictures, each with a plate of black and white tiles that says its number, at a place of its own."""
+    """Write pictures with a numbered plate each, at different places."""
     generator = np.random.default_rng(1)
     paths = sorted(write_cuts(folder, count).rglob("*.jpg"))
     for number, path in enumerate(paths):
@@ -63,7 +63,7 @@ def marked(folder: Path, count: int) -> list[Path]:
 
 
 def expect(paths: Sequence[Path], folder: Path) -> None:
-    """Write what the library makes of each picture, one after the other."""
+    """Write the library's results of each picture, one by one."""
     from sightglass.components.viewer.payload import deflate
     from sightglass.explain import Explainer
 
@@ -71,14 +71,14 @@ def expect(paths: Sequence[Path], folder: Path) -> None:
     answers = []
     for path in paths:
         maps = explainer(path).heatmaps
-        shown = inflated(deflate([(np.ascontiguousarray(each.content, np.float32), "heat") for each in maps]))
+        served = inflated(deflate([(np.ascontiguousarray(each.content, np.float32), "heat") for each in maps]))
         titles = tuple(each.target.label for each in maps)
-        answers.append(asdict(Marked(path.name, digest(maps[0].values), shown, titles)))
+        answers.append(asdict(Marked(path.name, digest(maps[0].values), served, titles)))
     (folder / FILE).write_text(json.dumps(answers), "utf-8")
 
 
 def expected(folder: Path) -> list[Marked]:
-    """Return what `expect` wrote; raise ValueError where two pictures have the same maps: a mix-up would not show."""
+    """Return the results of `expect`; raise ValueError for equal maps."""
     rows = json.loads((folder / FILE).read_text("utf-8"))
     answers = [Marked(**{**row, "titles": tuple(row["titles"])}) for row in rows]
     if min(len({each.whole for each in answers}), len({each.shown for each in answers})) < len(answers):

@@ -33,7 +33,7 @@ PACKAGES = ("torch", "streamlit", "fastapi", "starlette", "uvicorn", "numpy")
 
 
 def run(options: argparse.Namespace) -> Row:
-    """Return what everybody was answered, in `seconds` of load in `PARTS` parts."""
+    """Return all answers in `seconds` of load, in `PARTS` parts."""
     seconds, sessions, clients = options.seconds, options.sessions, options.clients
     # One core is left to the loop and the pages, in the server and in the library that it is compared with.
     threads = max(1, (os.cpu_count() or 2) - 1)
@@ -61,8 +61,8 @@ def run(options: argparse.Namespace) -> Row:
 
 
 def _measured(crowd: Crowd, server: Server, seconds: float, alone: float) -> Row:
-    found = {name: Tally() for name in ("sessions", "clients", "session alone", "client alone")}
-    held: list[Row] = [state(server.pid)]
+    tallies = {name: Tally() for name in ("sessions", "clients", "session alone", "client alone")}
+    rows: list[Row] = [state(server.pid)]
     shares: list[float] = []
     for part in range(PARTS):
         before = {
@@ -72,20 +72,20 @@ def _measured(crowd: Crowd, server: Server, seconds: float, alone: float) -> Row
         many = dict(zip(("sessions", "clients"), crowd.together(seconds), strict=True))
         shares.append(throughput(many["sessions"], many["clients"], before["session alone"], before["client alone"]))
         for name, tally in (before | many).items():
-            found[name].add(tally)
-        held.append(state(server.pid))
-    share = throughput(*(found[name] for name in ("sessions", "clients", "session alone", "client alone")))
-    answers = {name: figures(tally) for name, tally in found.items()}
-    return {"answers": answers, "held": held, "share": share, "shares": shares}
+            tallies[name].add(tally)
+        rows.append(state(server.pid))
+    share = throughput(*(tallies[name] for name in ("sessions", "clients", "session alone", "client alone")))
+    answers = {name: figures(tally) for name, tally in tallies.items()}
+    return {"answers": answers, "held": rows, "share": share, "shares": shares}
 
 
 def throughput(sessions: Tally, clients: Tally, session: Tally, client: Tally) -> float:
-    """Return what all callers get done together, as a share of what one caller at a time gets done.
+    """Return the joint throughput as a share of single callers'.
 
     An answer to a session is a whole page and takes longer than one to a client: each kind counts by its own rate.
     """
     each = ((sessions, session), (clients, client))
-    return sum(many.rate / one.rate for many, one in each if one.rate)
+    return sum(many.rate / single.rate for many, single in each if single.rate)
 
 
 def state(pid: int) -> Row:
@@ -113,36 +113,36 @@ def figures(tally: Tally) -> Row:
 
 
 def _waits(seconds: Sequence[float]) -> Row:
-    times = sorted(1e3 * one for one in seconds) or [float("nan")]
+    times = sorted(1e3 * second for second in seconds) or [float("nan")]
     at = min(len(times) - 1, int(0.95 * len(times)))
     return {"p50": statistics.median(times), "p95": times[at], "longest": times[-1]}
 
 
 def failures(result: Row) -> int:
-    """Return the number of answers that were wrong or failed, refusals included."""
+    """Return the number of wrong, failed or refused answers."""
     return sum(row[name] for row in result["answers"].values() for name in ("wrong", "errors", "refused"))
 
 
 def growth(held: Sequence[Row], name: str) -> float:
-    """Return what a process holds at the end, as a share of what it held once it was warm."""
+    """Return a final value as a share of the warm one."""
     return float(held[-1][name] / held[min(WARM, len(held) - 1)][name])
 
 
 def _goals(result: Row) -> list[Row]:
-    held, total = result["held"], result["answers"].values()
-    found = [
+    states, total = result["held"], result["answers"].values()
+    checked = [
         goal("maps that were not the picture's own", sum(row["wrong"] for row in total), 0, ""),
         goal("errors and refusals", sum(row["errors"] + row["refused"] for row in total), 0, ""),
         goal("answers that never came", sum(row["hangs"] for row in total), 0, ""),
         goal("throughput of all together, of one caller at a time", result["share"], THROUGHPUT, "x", least=True),
     ]
     if result["seconds"] >= WARM_SECONDS:
-        found += [
-            goal(f"memory at the end, of that after {WARM} of {PARTS} parts", growth(held, "mb"), GROWTH, "x"),
-            goal("threads at the end, of those then", growth(held, "threads"), COUNTS, "x"),
-            goal("file descriptors at the end, of those then", growth(held, "files"), COUNTS, "x"),
+        checked += [
+            goal(f"memory at the end, of that after {WARM} of {PARTS} parts", growth(states, "mb"), GROWTH, "x"),
+            goal("threads at the end, of those then", growth(states, "threads"), COUNTS, "x"),
+            goal("file descriptors at the end, of those then", growth(states, "files"), COUNTS, "x"),
         ]
-    return found
+    return checked
 
 
 HEAD = ("", "right", "wrong", "errors", "hung", "refused", "left", "second uploads", "answers/s")
@@ -163,14 +163,14 @@ def markdown(result: Row) -> str:
         (name, *(f"{row[what][key]:.0f}" for what in ("shown", "finished") for key in ("p50", "p95", "longest")))
         for name, row in answers.items()
     ]
-    held = [
+    states = [
         (
             "at the start" if part == 0 else f"{part} of {PARTS}",
-            f"{one['mb']:.0f}",
-            str(one["threads"]),
-            str(one["files"]),
+            f"{usage['mb']:.0f}",
+            str(usage["threads"]),
+            str(usage["files"]),
         )
-        for part, one in enumerate(result["held"])
+        for part, usage in enumerate(result["held"])
     ]
     complaints = sorted({text for row in result["answers"].values() for text in row["complaints"]})
     parts = [
@@ -198,7 +198,7 @@ def markdown(result: Row) -> str:
         grid(HEAD, counts),
         *(["Complaints: " + "; ".join(complaints) + "."] if complaints else []),
         f"All together get {result['share']:.2f} times as much done as one caller at a time (by part: "
-        + ", ".join(f"{one:.2f}" for one in result["shares"])
+        + ", ".join(f"{share:.2f}" for share in result["shares"])
         + "). An answer to a session is a whole page; each kind counts by the rate of its own single caller.",
         "## Waits",
         "From the first byte sent to the map, and to the end of all that the page says about it:",
@@ -207,6 +207,6 @@ def markdown(result: Row) -> str:
         "After each part of the load; Streamlit keeps what a session that left had for two minutes, in case it comes "
         "back"
         + (":" if result["seconds"] >= WARM_SECONDS else ". This run was too short to show that all of it is flat:"),
-        grid(("load", "MB", "threads", "file descriptors"), held),
+        grid(("load", "MB", "threads", "file descriptors"), states),
     ]
     return page("Many at once", "load", result["machine"], *parts)

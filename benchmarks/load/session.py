@@ -35,7 +35,7 @@ FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
 def multipart(field: str, name: str, data: bytes) -> bytes:
-    """Return a form of one field, a JPEG file of this name, whose parts are set apart by `BOUNDARY`."""
+    """Return a form with one JPEG file, separated by `BOUNDARY`."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
     return head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + data + f"\r\n--{BOUNDARY}--\r\n".encode()
 
@@ -70,7 +70,7 @@ class Session:
     """One person at the dashboard."""
 
     def __init__(self, address: str, query: str = "") -> None:
-        """Open the first page, with what its address says after the `?`, and wait until it is drawn."""
+        """Open the address's first page and wait for its drawing."""
         self._host, self._port = urlsplit(address).hostname or "", urlsplit(address).port
         self._id = self._page = self._uploader = ""
         self._query = query
@@ -93,7 +93,7 @@ class Session:
         self._open.close()
 
     def upload(self, name: str, data: bytes, wanted: Marked, before: tuple[str, bytes] | None = None) -> Answer:
-        """Give the page a picture, and compare what it then shows with what is `wanted`.
+        """Upload a picture and compare the page with `wanted`.
 
         `before`: the name and bytes of another, given first; this one then comes in the middle of its run.
         """
@@ -113,7 +113,7 @@ class Session:
         self.close()
 
     def _interrupted(self, name: str, data: bytes) -> None:
-        """Give the page a picture, and go on as soon as it takes the next one."""
+        """Upload a picture and go on once the next is accepted."""
         used, info = self._uploader, self._sent(name, data)
         self._request(lambda state: self._gives(state, name, len(data), info))
         for message in self._messages():
@@ -121,23 +121,25 @@ class Session:
             if self._uploader != used:
                 return
 
-    def _differs(self, seen: _Seen, name: str, data: bytes, wanted: Marked) -> str:
-        """Return what is wrong with the last view that the page was given; empty if it is this picture's own."""
+    def _differs(self, seen: _Seen, name: str, data: bytes, expected: Marked) -> str:
+        """Return the last view's errors; empty if correct."""
         if not seen.viewers:
             return f"{name}: the page shows no map"
         head, (picture, *grids) = unpack_data(seen.viewers[-1])
         if picture != data:
             return f"{name}: the page shows another picture"
         titles = tuple(item["title"] for panel in head["panels"] for item in panel["maps"])
-        if not grids or titles != wanted.titles:
+        if not grids or titles != expected.titles:
             return f"{name}: the page shows the classes {', '.join(titles) or '(none)'}"
-        return "" if inflated(grids[0]) == wanted.shown else f"{name}: the page shows maps that are not this picture's"
+        return (
+            "" if inflated(grids[0]) == expected.shown else f"{name}: the page shows maps that are not this picture's"
+        )
 
     def _token(self) -> str:
         answer = self._asked("GET", "/_stcore/health")
         cookies = [value for key, value in answer.getheaders() if key.lower() == "set-cookie"]
-        found = [one.partition("=")[2].partition(";")[0] for one in cookies if one.startswith(XSRF)]
-        return found[0] if found else ""
+        tokens = [cookie.partition("=")[2].partition(";")[0] for cookie in cookies if cookie.startswith(XSRF)]
+        return tokens[0] if tokens else ""
 
     def _asked(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -149,7 +151,7 @@ class Session:
             return answer
 
     def _sent(self, name: str, data: bytes) -> Any:
-        """Upload a file as the page's uploader does; return what the server calls it."""
+        """Upload a file as the page does; return its server id."""
         request = BackMsg()
         request.file_urls_request.request_id = uuid.uuid4().hex
         request.file_urls_request.file_names.append(name)
@@ -175,7 +177,7 @@ class Session:
         info.file_urls.CopyFrom(urls)
 
     def _rerun(self, fill: Callable[[Any], None]) -> _Seen:
-        """Run the page as it is after an act, and return what it then shows."""
+        """Run the page after an act and return its view."""
         self._request(fill)
         seen, begun = _Seen(), False
         for message in self._messages():

@@ -31,7 +31,7 @@ CELL = 4.0
 
 
 def measured(values: Map | None, *masks: tuple[Mask, tuple[slice, slice] | None]) -> list[list[float]]:
-    """Return `MEASURES` of a map (H, W), 0 or more, for each mask; `values` is None for an empty map.
+    """Return `MEASURES` of a map for each mask; None: empty map.
 
     Each mask comes with the rows and columns among which its pixels are ranked, None for all. Hit: whether the hottest
     pixel is on the mask (Zhang et al. 2018, arXiv:1608.00507). Energy: the share of the map's sum that is on it. IoU:
@@ -58,7 +58,7 @@ def measured(values: Map | None, *masks: tuple[Mask, tuple[slice, slice] | None]
 
 
 def auc(inside: NDArray[np.float32], ordered: NDArray[np.float32]) -> float:
-    """Return the area under the curve of true over false positives, equal values by halves; .5 with nothing to rank.
+    """Return the area under the ROC curve; .5 without a ranking.
 
     `inside` are the pixels that should be hot, (n,), and `ordered` those and all others, rising.
     """
@@ -71,27 +71,27 @@ def auc(inside: NDArray[np.float32], ordered: NDArray[np.float32]) -> float:
 
 
 def box_of(box: Box, shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Return the rows and columns of whole pixels that a box covers, one at least."""
+    """Return a box's rows and columns, one pixel at least."""
     left, top, right, bottom = box
     y, x = min(max(round(top), 0), shape[0] - 1), min(max(round(left), 0), shape[1] - 1)
     return slice(y, max(round(bottom), y + 1)), slice(x, max(round(right), x + 1))
 
 
 def baseline_maps(pixels: NDArray[np.uint8], thing: Object, box: Box | None, scene: int) -> dict[str, Map | None]:
-    """Return a map for each of `BLIND` from pixels (H, W, 3), uint8, and at most a box.
+    """Return the `BLIND` maps of pixels (H, W, 3) and a box.
 
     `box` is the model's, if it has one.
     """
     (high, wide), grey = pixels.shape[:2], cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     edges: Map = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    own = np.zeros((high, wide), np.float32)
-    own[box_of(thing.box, (high, wide))] = 1
+    inside = np.zeros((high, wide), np.float32)
+    inside[box_of(thing.box, (high, wide))] = 1
     named: dict[str, Map | None] = {
         "random map": _noise(np.random.default_rng([SEED, scene]), (high, wide)),
         "centre blob": _blob((high, wide), high / 2, wide / 2, high / 6, wide / 6),
         "edges": edges,
         "edges, smoothed": cv2.GaussianBlur(edges, (0, 0), CELL),
-        "edges in its box": edges * own,
+        "edges in its box": edges * inside,
         "empty map": None,
     }
     if box is not None:
@@ -105,7 +105,7 @@ def baseline_maps(pixels: NDArray[np.uint8], thing: Object, box: Box | None, sce
 
 
 def _noise(generator: np.random.Generator, shape: tuple[int, int]) -> Map:
-    """Return random numbers on a grid of 16x16, enlarged to (H, W); the smallest is 0."""
+    """Return random 16x16 values, enlarged to (H, W), from 0."""
     coarse = torch.from_numpy(generator.random((16, 16), np.float32))
     enlarged = torch.nn.functional.interpolate(coarse[None, None], shape, mode="bicubic")[0, 0]
     values: Map = (enlarged - enlarged.min()).numpy()
@@ -113,7 +113,7 @@ def _noise(generator: np.random.Generator, shape: tuple[int, int]) -> Map:
 
 
 def _blob(shape: tuple[int, int], y: float, x: float, high: float, wide: float) -> Map:
-    """Return a Gaussian around (y, x) with these standard deviations, all in pixels, (H, W)."""
+    """Return a Gaussian (H, W) around (y, x), in pixels."""
     rows, columns = (np.arange(side, dtype=np.float32) + 0.5 for side in shape)
     values: Map = np.exp(-(((rows[:, None] - y) / high) ** 2 + ((columns - x) / wide) ** 2) / 2)
     return values

@@ -71,7 +71,7 @@ class Judged:
         return self._interval([first - second for first, second in pairs])
 
     def _interval(self, by_model: Sequence[NDArray[np.float64]]) -> Interval:
-        """Return the mean over models of each one's mean over what was measured, and the ends of its interval."""
+        """Return the mean over models and the ends of its interval."""
         means, drawn = [], []
         for values, weight in zip(by_model, self._weights, strict=True):
             known = np.isfinite(values)
@@ -83,7 +83,7 @@ class Judged:
         return float(np.mean(means)), low, high
 
     def ranked(self, lines: Sequence[Line]) -> list[tuple[float, Line]]:
-        """Return lines by their mean rank over the measures, best first; ties stay in the given order."""
+        """Return lines by mean rank, best first, in stable order."""
         means = np.array([[self.mean(line, measure) for measure in MEASURES] for line in lines])
         ranks = np.stack([(-column[:, None] < -column[None, :]).sum(0) + 1 for column in means.T], 1).mean(1)
         return [(float(ranks[i]), lines[i]) for i in np.argsort(ranks, kind="stable")]
@@ -96,19 +96,19 @@ class Judged:
 
     @property
     def lines(self) -> list[Line]:
-        """Method, layers and part that every model has; one part of a method that knows no class."""
+        """Return the methods, layers and parts common to all models."""
         shared = [line for line in self.models[0].lines if all(line in of.lines for of in self.models)]
         return [line for line in shared if line[2] in PARTS and (METHODS[line[0]].per_class or line[2] == "class")]
 
     @property
     def blind(self) -> list[Line]:
-        """The baselines that a map has to beat."""
+        """Return the baselines to beat."""
         names = [name for name in BLIND if self.question == "why" or name not in GIVEN_BOX]
         return [(name, "", "") for name in names if all((name, "", "") in of.lines for of in self.models)]
 
     @property
     def given_box(self) -> list[Line]:
-        """Baselines that are given the answer."""
+        """Return the baselines with a known box."""
         names = GIVEN_BOX if self.question == "where" else ()
         return [(name, "", "") for name in names if (name, "", "") in self.models[0].lines]
 
@@ -116,7 +116,7 @@ class Judged:
         return max(self.blind, key=lambda line: self.mean(line, measure))
 
     def fails(self, line: Line) -> bool:
-        """Return whether it is better than the best baseline neither at hits nor at ranking.
+        """Return whether it beats no baseline in hits or ranking.
 
         By its paired interval; with few objects by the mean of the differences: all that these can tell.
         """
@@ -128,13 +128,13 @@ class Judged:
         return self.models[0].defaults[self.question]
 
     def with_part(self) -> list[Line]:
-        """Return the lines with the part of this question; what knows no class has one."""
+        """Return the lines of the question's part, or without class."""
         part = self.default[2]
         free = {method.id for method in METHODS.values() if not method.per_class or method.reads}
         return [line for line in self.lines if line[2] == part or line[0] in free]
 
     def at_default(self) -> list[Line]:
-        """Return each method on the layers and with the part of this question, or on the layer that it names."""
+        """Return each method at the question's layers or its own."""
         return [line for line in self.with_part() if line[1] == self.default[1] or METHODS[line[0]].family in OWN_LAYER]
 
 
@@ -156,7 +156,7 @@ def find(judged: Judged, line: Line) -> dict[str, Any]:
 
 
 def find_all(models: Sequence[Scores], slow: Sequence[Scores]) -> list[dict[str, Any]]:
-    """Return a finding for each question and method, at the question's own layers and target.
+    """Return a finding for each question and method at default layers.
 
     Slow methods explain a class, and few objects: they answer "where" and not "why".
     """
@@ -170,7 +170,7 @@ def find_all(models: Sequence[Scores], slow: Sequence[Scores]) -> list[dict[str,
 
 
 def find_own_layer(others: Sequence[Scores], queries: Scores) -> list[dict[str, Any]]:
-    """Return a finding for each question and method that names its own layer, as the menus read them.
+    """Return the findings of methods with layers of their own.
 
     Of `queries`, a detector whose boxes are queries, also of the others, at the default's layer: it is none of those
     that detectors' figures are of.
@@ -178,20 +178,20 @@ def find_own_layer(others: Sequence[Scores], queries: Scores) -> list[dict[str, 
     rows = []
     for of in (*others, queries):
         for judged in (Judged([of], question) for question in ("where", "why")):
-            own = [
+            lines = [
                 line
                 for line in judged.at_default()
                 if METHODS[line[0]].family in OWN_LAYER or (of is queries and line[1] == judged.default[1])
             ]
             more = {"task": "query"} if of is queries else {}
-            rows += [find(judged, line) | more for line in own if sum(judged.objects)]
+            rows += [find(judged, line) | more for line in lines if sum(judged.objects)]
     # The first model of a task speaks for it.
     first = {(row["task"], row["question"], row["method"]): row for row in reversed(rows)}
     return [row for row in rows if first[row["task"], row["question"], row["method"]] is row]
 
 
 def table(models: Sequence[Scores], question: str) -> dict[str, Any]:
-    """Return everything that the report says of some models at one question."""
+    """Return all data of the report on some models' question."""
     judged = Judged(models, question)
     ranked = judged.ranked(judged.lines)
     order = [line for _, line in ranked]

@@ -30,7 +30,7 @@ ASKED = {"where": '"Where is it?"', "why": '"Why this class?"'}
 
 
 def scenes_section(tables: Sequence[Table], slow: Sequence[Scores], scenes: int) -> list[str]:
-    """Return the section on every method and layer; `tables` are those of `ranking.table`."""
+    """Return the section on all lines; `tables`: of `ranking.table`."""
     rows = [
         (
             title(each),
@@ -61,7 +61,7 @@ def title(table: Table) -> str:
 
 
 def words(table: Table) -> str:
-    """Return the verdict as a paragraph; it claims only what the intervals show."""
+    """Return the verdict as a paragraph, within the intervals."""
     default, first, over = table["default"], table["first"][0], table["over"]
     baselines = ((measure, table["strongest"][measure]) for measure in DECIDING)
     named = ", ".join(f"{NAMES[measure]} {row['line'][0]} {row[measure][0]:.2f}" for measure, row in baselines)
@@ -102,13 +102,13 @@ def _numbers(row: Table) -> tuple[str, ...]:
 
 
 def describe(table: Table) -> Iterator[str]:
-    """Yield the tables of some models at one question: the best lines, every method, and every choice of layers."""
+    """Yield a question's tables: best lines, methods, choices of layers."""
     default, place = table["default"], table["default"]["place"]
-    shown = [("default" if i == place else "", row) for i, row in enumerate(table["first"], 1)]
-    shown += [(f"default, place {place}", default)] if place > len(shown) else []
-    shown += [("wrong class", table["wrong"])] if table["wrong"] else []
-    shown += [("baseline", row) for row in table["baselines"]] + [("given the box", row) for row in table["given_box"]]
-    rows = [(name, *row["line"], f"{row['rank']:.1f}" if "rank" in row else "", *_numbers(row)) for name, row in shown]
+    named = [("default" if i == place else "", row) for i, row in enumerate(table["first"], 1)]
+    named += [(f"default, place {place}", default)] if place > len(named) else []
+    named += [("wrong class", table["wrong"])] if table["wrong"] else []
+    named += [("baseline", row) for row in table["baselines"]] + [("given the box", row) for row in table["given_box"]]
+    rows = [(name, *row["line"], f"{row['rank']:.1f}" if "rank" in row else "", *_numbers(row)) for name, row in named]
     methods = [
         (METHODS[row["line"][0]].name, row["line"][2], *_numbers(row), "**fails**" if row["fails"] else "")
         for row in table["methods"]
@@ -145,7 +145,7 @@ def _slow(slow: Sequence[Scores]) -> Iterator[str]:
 
 
 def own_layer_rows(models: Sequence[Scores]) -> str:
-    """Return the table of methods that name their own layer, beside each default and the best baseline."""
+    """Return the table of methods with their own layers."""
     rows = []
     for judged in (Judged([of], question) for of in models for question in QUESTIONS):
         ranked = [line for _, line in judged.ranked(judged.at_default())]

@@ -59,7 +59,7 @@ TITLES = {
 
 
 def run(options: argparse.Namespace) -> Row:
-    """Measure one section of truth.md; `--write` replaces it, and the figures that the product reads."""
+    """Measure one section of truth.md; `--write`: replace it and the figures."""
     at = machine(1, "cpu", PACKAGES)
     parts, result = {"scenes": _scenes, "layers": _layers, "weights": _weights}[options.only](options)
     name = "--full" if options.only == "scenes" else f"--only {options.only}"
@@ -75,14 +75,14 @@ def markdown(result: Row) -> str:
 
 
 def _scenes(options: argparse.Namespace) -> tuple[list[str], Row]:
-    wanted = [model for model in options.models or MODELS if options.models or available(spec(model))]
-    if not wanted:
+    present = [model for model in options.models or MODELS if options.models or available(spec(model))]
+    if not present:
         raise ModelProblem("No demo model is here: python -m training.train demo-s makes one.")
     count = FULL_SCENES if options.full else SCENES
-    slow_models = [model for model in SLOW if options.full and model in wanted]
-    jobs = [(score, model, count) for model in wanted] + [(score_slow, model, SLOW_SCENES) for model in slow_models]
+    slow_models = [model for model in SLOW if options.full and model in present]
+    jobs = [(score, model, count) for model in present] + [(score_slow, model, SLOW_SCENES) for model in slow_models]
     scores = spread(jobs)
-    fast, slow = scores[: len(wanted)], scores[len(wanted) :]
+    fast, slow = scores[: len(present)], scores[len(present) :]
     tables, findings = [], []
     for name, models in report.GROUPS.items():
         if not (of := [each for each in fast if each.model in models and _enough(each)]):
@@ -133,7 +133,7 @@ def _weights(options: argparse.Namespace) -> tuple[list[str], Row]:
 
 
 def write_findings(findings: Sequence[Row], about: Row | None = None) -> None:
-    """Write findings where menus read them, beside those of other methods and questions; `about`: date and size."""
+    """Merge findings into the menus' file; `about`: date and size."""
 
     def key(row: Row) -> tuple[str, str, str]:
         return row["task"], row["question"], row["method"]
@@ -152,7 +152,7 @@ def _enough(of: Scores) -> bool:
 
 
 def spread(jobs: Sequence[tuple[Callable[[str, Sequence[int]], Scores], str, int]]) -> list[Scores]:
-    """Return each job's scores of so many scenes, in lots over all cores, and print how many are done."""
+    """Return all jobs' scores, computed on all cores with progress."""
     # Spawned: a forked child of a process that has used torch may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), context, _single_thread) as pool:

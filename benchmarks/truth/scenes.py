@@ -82,11 +82,11 @@ def resident(name: str) -> Resident:
 
 
 def default(engine: Resident, question: str) -> Line:
-    """Return the method, layers and part that the product answers a question with."""
+    """Return the product's method, layers and part for a question."""
     chosen = settings(engine, question)
     paths = chosen["layers"] or engine.default_layers
     known = layers_of(engine.adapter.spec.id)
-    return chosen["method"], next(name for name, own in known.items() if own == paths), chosen["part"]
+    return chosen["method"], next(name for name, layer_paths in known.items() if layer_paths == paths), chosen["part"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,25 +103,25 @@ class Subject:
 
     @property
     def targets(self) -> dict[str, Target]:
-        """Its class and contrast, and those of what it could be mistaken for: its rival, else the runner-up."""
-        anchor, own = self.prediction.anchor, self.thing.index
+        """Return targets of the label and of its likeliest confusion."""
+        anchor, true_index = self.prediction.anchor, self.thing.index
         rival = scenes.rival(self.thing.label)
         if rival is None:
             logits = self.evidence.outputs.logits[0] if anchor is None else self.evidence.outputs.logits[0, :, anchor]
             ordered = logits.detach().argsort(descending=True, stable=True).tolist()
-            other = next(index for index in ordered if index != own)
+            other = next(index for index in ordered if index != true_index)
         else:
             other = scenes.CLASSES.index(rival)
         anchors = () if anchor is None else (anchor,)
         return {
             WRONG[part] if index == other else part: Target(index, scenes.CLASSES[index], anchors, part)
-            for index in (own, other)
+            for index in (true_index, other)
             for part in PARTS
         }
 
 
 def subject(engine: Resident, number: int, spec: Spec, paths: Sequence[str]) -> Subject | None:
-    """Return a labelled object of the scene, drawn at random among those that the model gets right, if any."""
+    """Return a random correctly found object of the scene, if any."""
     scene = scenes.draw(spec)
     evidence = evidence_of(engine, scene, paths)
     predictions = engine.adapter.decode(evidence.outputs, evidence.geometry, top_k=1, confidence=0.25, iou=0.7)
@@ -139,7 +139,7 @@ def subject(engine: Resident, number: int, spec: Spec, paths: Sequence[str]) -> 
 
 
 def match(predictions: Sequence[Prediction], objects: Sequence[tuple[str, Box]]) -> list[tuple[Prediction, int]]:
-    """Return the boxes that are an object (its label, IoU >= 0.5), best first, with the object's number."""
+    """Return objects' boxes (label, IoU >= 0.5), best first, with object numbers."""
     free, pairs = set(range(len(objects))), []
     for prediction in predictions:
         overlaps = [
@@ -154,25 +154,25 @@ def match(predictions: Sequence[Prediction], objects: Sequence[tuple[str, Box]])
 
 
 def subjects(model: str, numbers: Sequence[int], paths: Sequence[str]) -> Iterator[Subject]:
-    """Yield an object of each held-out scene in which the model gets one right."""
+    """Yield a correctly found object of each held-out scene."""
     engine = resident(model)
     for number in numbers:
         spec = scenes.sample(number, task=engine.adapter.spec.task, held_out=True)
-        given = subject(engine, number, spec, paths)
-        if given is not None:
-            yield given
+        candidate = subject(engine, number, spec, paths)
+        if candidate is not None:
+            yield candidate
 
 
 def evidence_of(engine: Resident, scene: DemoScene, paths: Sequence[str] = ()) -> Evidence:
-    """Pass a scene, whose pixels are those of the model's input one to one."""
+    """Pass a scene of input size without resampling."""
     adapter = engine.adapter
-    given = adapter.prepare(scene.pixels, adapter.preprocessings[0])
-    assert given.geometry.input == given.geometry.original
-    return Evidence(engine, given, find(engine, tuple(paths)) if paths else ())
+    model_input = adapter.prepare(scene.pixels, adapter.preprocessings[0])
+    assert model_input.geometry.input == model_input.geometry.original
+    return Evidence(engine, model_input, find(engine, tuple(paths)) if paths else ())
 
 
 def is_cause(engine: Resident, given: Subject) -> bool:
-    """Return whether the mark, swapped, makes the model name the rival; True for a class without a rival."""
+    """Return whether swapping the mark yields the rival, if any."""
     rival = scenes.rival(given.thing.label)
     if rival is None:
         return True
@@ -183,8 +183,8 @@ def is_cause(engine: Resident, given: Subject) -> bool:
     else:
         # A pearl on the other side of its moon changes the box.
         box = next(each.box for each in scene.objects if each.thing == given.thing.thing)
-        there = box_iou(torch.tensor([box]), outputs.boxes[0].detach())[0] >= SAME
-        scores = outputs.scores[0].masked_fill(~there, 0).amax(1)
+        overlaps = box_iou(torch.tensor([box]), outputs.boxes[0].detach())[0] >= SAME
+        scores = outputs.scores[0].masked_fill(~overlaps, 0).amax(1)
     return bool(scores.argmax() == scenes.CLASSES.index(rival))
 
 
@@ -194,7 +194,7 @@ def maps(
     targets: Mapping[str, Target],
     methods: Sequence[Method] = FAST,
 ) -> dict[Line, Map | None]:
-    """Return float32 (H, W) in 0..1 by method, layers and part, as the product shows it; None for an empty map."""
+    """Return the product's maps (H, W) by line; None: empty map."""
     at = {layer.path: i for i, layer in enumerate(evidence.layers)}
     pairs = [(method, part) for method in methods for part in targets]
     raws = {(method.id, part): raw_maps(evidence, method, [targets[part]]) for method, part in pairs}
@@ -202,14 +202,14 @@ def maps(
     by_line: dict[Line, Map | None] = {}
     for name, paths in layers.items():
         stacked = [torch.cat([raw[at[path]] for raw in raws.values()]) for path in paths]
-        shown = heatmaps(stacked, of, method="", layers=paths, geometry=evidence.geometry, scale="own")
-        for (method, part), heatmap in zip(raws, shown, strict=True):
+        scaled = heatmaps(stacked, of, method="", layers=paths, geometry=evidence.geometry, scale="own")
+        for (method, part), heatmap in zip(raws, scaled, strict=True):
             by_line[method, name, part] = heatmap.at_input if heatmap.state == "ok" else None
     return by_line
 
 
 def map_of(evidence: Evidence, method: Method, target: Target, layers: Any = None) -> Map | None:
-    """Return a map by a method's own run, as `maps` does; `layers` None: those that the method names."""
+    """Return a map by a method's own run; `layers` None: its own."""
     raw = method.run(evidence, [target])
     (heatmap,) = heatmaps(
         raw.maps,

@@ -89,35 +89,35 @@ class Rows:
 
 
 def score(model: str, numbers: Sequence[int]) -> Scores:
-    """Score one object of each scene, by every quick method, layers and part."""
+    """Score an object of each scene by all quick lines."""
     rows, layers = Rows(model), layers_of(model)
     defaults = [default(resident(model), question) for question in QUESTIONS]
     at_default = {name: layers[name] for name in layers if name in {name for _, name, _ in defaults}}
     methods = [METHODS[name] for name in dict.fromkeys(method for method, _, _ in defaults)]
-    for given in subjects(model, numbers, _paths(layers)):
-        targets = given.targets
+    for subject in subjects(model, numbers, _paths(layers)):
+        targets = subject.targets
         wrong = {part: targets.pop(part) for part in WRONG.values()}
-        by_line = maps(given.evidence, layers, targets)
+        by_line = maps(subject.evidence, layers, targets)
         # The wrong class's only at the questions' own layers: twice the maps would take twice the time.
-        rows.add(given, by_line | maps(given.evidence, at_default, wrong, methods))
+        rows.add(subject, by_line | maps(subject.evidence, at_default, wrong, methods))
     return rows.scores()
 
 
 def score_slow(model: str, numbers: Sequence[int]) -> Scores:
-    """Score every method that runs the model again, at both questions' layers; they explain a class and no contrast."""
+    """Score all slow methods at both questions' layers, classes only."""
     engine, rows = resident(model), Rows(model)
     names = dict.fromkeys(default(engine, question)[1] for question in QUESTIONS)
-    for given in subjects(model, numbers, ()):
+    for subject in subjects(model, numbers, ()):
         by_line: dict[Line, Map | None] = {}
-        target = given.targets["class"]
+        target = subject.targets["class"]
         for name in names:
-            evidence = evidence_of(engine, given.scene, layers_of(model)[name])
+            evidence = evidence_of(engine, subject.scene, layers_of(model)[name])
             for method in _slow_methods(engine.adapter.spec.task, len(evidence.layers)):
                 at = "all layers" if method.id == "fullgrad" else name
                 by_line[method.id, at, "class"] = map_of(evidence, method, target, ())
-        evidence = evidence_of(engine, given.scene)
+        evidence = evidence_of(engine, subject.scene)
         by_line["drise", "the answers alone", "class"] = map_of(evidence, METHODS["drise"], target, ())
-        rows.add(given, by_line)
+        rows.add(subject, by_line)
     return rows.scores()
 
 
@@ -145,7 +145,7 @@ class Study:
 
 
 def score_study(study: Study, numbers: Sequence[int]) -> Scores:
-    """Score one object of each scene by the methods of a study; both parts of those that know a class."""
+    """Score an object of each scene by a study's methods."""
     engine, known = resident(study.model), layers_of(study.model)
     defaults = [default(engine, question) for question in QUESTIONS]
     names = study.layers or tuple(dict.fromkeys(name for _, name, _ in defaults))
@@ -153,23 +153,23 @@ def score_study(study: Study, numbers: Sequence[int]) -> Scores:
     layers = {name: known[name] for name in names}
     others = [method for method in list_methods(engine) if method.family in study.families]
     rows = Rows(study.model)
-    for given in subjects(study.model, numbers, _paths(layers)):
-        targets: dict[str, Target] = {part: given.targets[part] for part in PARTS}
-        by_line = maps(given.evidence, layers, targets, quick)
+    for subject in subjects(study.model, numbers, _paths(layers)):
+        targets: dict[str, Target] = {part: subject.targets[part] for part in PARTS}
+        by_line = maps(subject.evidence, layers, targets, quick)
         for method in others:
             for part in PARTS if method.per_class and not method.reads else PARTS[:1]:
                 line = method.id, OWN_LAYER[method.family], part
-                by_line[line] = map_of(given.evidence, method, targets[part])
-        rows.add(given, by_line)
+                by_line[line] = map_of(subject.evidence, method, targets[part])
+        rows.add(subject, by_line)
     return rows.scores()
 
 
 def _paths(layers: Mapping[str, tuple[str, ...]]) -> list[str]:
-    return list(dict.fromkeys(path for own in layers.values() for path in own))
+    return list(dict.fromkeys(path for layer in layers.values() for path in layer))
 
 
 def joined(lots: Sequence[Scores]) -> Scores:
-    """Join a model's scores on several lots of scenes; lots without an object that it finds are left out."""
+    """Join a model's scores of several lots, without empty ones."""
     full = [lot for lot in lots if lot.scenes] or lots[:1]
 
     def join(values: list[Any]) -> Any:

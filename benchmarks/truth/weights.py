@@ -37,7 +37,7 @@ Counts = dict[tuple[str, str, str], Counter[str]]
 
 
 def count_marks(models: Sequence[str], pictures: int = PICTURES, methods: Container[str] = QUICK) -> Counts:
-    """Count the marks of the first map of each picture, by these methods at the layers of each question."""
+    """Count the first maps' checks by method at each question's layers."""
     counts: Counts = {}
     for model in present(models):
         explainer = Explainer(model, device="cpu")
@@ -61,7 +61,7 @@ def count_marks(models: Sequence[str], pictures: int = PICTURES, methods: Contai
 
 
 def present(models: Sequence[str]) -> list[str]:
-    """Return those of the models that are on this machine."""
+    """Return the local ones of the models."""
     return [model for model in models or MODELS if available(spec(model))]
 
 
@@ -81,7 +81,7 @@ def _pictures(model: str, count: int) -> Iterator[Any]:
 
 
 def write(counts: Counts) -> None:
-    """Write the counts where findings read them, beside those of other methods."""
+    """Merge the counts into the findings' file."""
     before = json.loads(FILE.read_text(encoding="utf-8"))
     rows = [row for row in before if (row["family"], row["question"], row["method"]) not in counts]
     rows += [
@@ -100,7 +100,7 @@ def write(counts: Counts) -> None:
 
 
 def section(counts: Counts, models: Sequence[str] = (), pictures: int = PICTURES) -> list[str]:
-    """Return the section of truth.md: how many maps of each method depend on the model."""
+    """Return truth.md's section on maps' dependence on the model."""
     measured = (
         f"Measured with {', '.join(present(models))}, on at most {pictures} pictures each: those on which nothing was "
         "found, or whose map is empty, are not counted."
@@ -109,7 +109,7 @@ def section(counts: Counts, models: Sequence[str] = (), pictures: int = PICTURES
 
 
 def grid_of(counts: Mapping[tuple[str, str, str], Counter[str]]) -> str:
-    """Return the table of how many maps of each method depend on the model."""
+    """Return the table of model-dependent maps of each method."""
     rows = [
         (
             *(family, question, METHODS[method].name),

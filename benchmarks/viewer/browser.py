@@ -73,7 +73,7 @@ class Chromium:
             yield page
 
     def move(self, page: Page, points: Iterable[tuple[float, float]]) -> None:
-        """Move the mouse, left button down, through the points as a hand would: `RATE` of them a second.
+        """Drag the mouse through the points, `RATE` of them a second.
 
         Playwright would wait for the page after each move; a hand does not.
         """
@@ -90,7 +90,7 @@ class Chromium:
 
 @contextmanager
 def chromium() -> Iterator[Chromium]:
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    path = next((executable for name in NAMES if (executable := shutil.which(name))), None)
     if path is None:
         raise BrowserProblem("There is no Chromium here: install one.")
     from playwright.sync_api import sync_playwright
@@ -151,35 +151,35 @@ def serving(script: Path) -> Iterator[Server]:
 
 
 def settled(page: Page) -> None:
-    """Wait until the script has finished, and has not begun again for a moment."""
+    """Wait until the script has finished for a moment."""
     page.evaluate("() => bench.settled()")
 
 
 def explained(page: Page) -> None:
-    """Wait until a map is on the screen and the script has finished."""
+    """Wait for a map on screen and the script's end."""
     page.evaluate("() => bench.places(['shown'])")
     settled(page)
 
 
 def from_event(page: Page, event: str, seen: str, act: Callable[[], object]) -> dict[str, Any]:
-    """Act, and return what the probe saw from the event that this causes until `seen`, one of its tests."""
+    """Act and return the probe's times from the event until `seen`."""
     page.evaluate("([event, seen]) => bench.arm(event, seen)", [event, seen])
     act()
-    found: dict[str, Any] = page.evaluate("() => bench.armed")
-    return found
+    times: dict[str, Any] = page.evaluate("() => bench.armed")
+    return times
 
 
 def uploader(page: Page) -> Locator:
-    """Return the file input that takes what is dropped on the page."""
-    found = page.locator('[data-testid="stFileUploader"] input[type=file]').first
-    found.wait_for(state="attached")
-    return found
+    """Return the file input for dropped files."""
+    file_input = page.locator('[data-testid="stFileUploader"] input[type=file]').first
+    file_input.wait_for(state="attached")
+    return file_input
 
 
 def upload(page: Page, path: Path) -> dict[str, Any]:
-    """Upload a picture; return what the probe saw from the input's `change` to the map."""
-    found = uploader(page)
-    return from_event(page, "change", "shown", lambda: found.set_input_files(path))
+    """Upload a picture; return the times from `change` to map."""
+    file_input = uploader(page)
+    return from_event(page, "change", "shown", lambda: file_input.set_input_files(path))
 
 
 def sized(page: Page, width: int, height: int) -> tuple[int, int]:
@@ -190,8 +190,8 @@ def sized(page: Page, width: int, height: int) -> tuple[int, int]:
         while low <= high:
             wide = (low + high) // 2
             page.set_viewport_size({"width": wide, "height": tall})
-            found: list[int] = page.evaluate("() => bench.size()")
-            if found[0] == width and abs(found[1] - height) <= 1 and abs(found[2] - width) < 1:
+            measured: list[int] = page.evaluate("() => bench.size()")
+            if measured[0] == width and abs(measured[1] - height) <= 1 and abs(measured[2] - width) < 1:
                 return wide, tall
-            low, high = (wide + 1, high) if found[2] < width else (low, wide - 1)
+            low, high = (wide + 1, high) if measured[2] < width else (low, wide - 1)
     raise BrowserProblem(f"no window makes a canvas of {width}x{height}")

@@ -53,7 +53,7 @@ PARTS = {
 
 def frames(rounds: int) -> dict[str, Any]:
     """Count redraws a second while the mouse is held, with four panels."""
-    found: dict[str, list[dict[str, float]]] = {".alpha": [], ".threshold": []}
+    by_selector: dict[str, list[dict[str, float]]] = {".alpha": [], ".threshold": []}
     with chromium() as browser, serving(DASHBOARD) as server, browser.visiting(server.address) as page:
         explained(page)
         page.goto(f"{server.address}/topk?example=china&fit=squash")
@@ -63,13 +63,13 @@ def frames(rounds: int) -> dict[str, Any]:
             raise BrowserProblem(f"there are {panels} panels, not 4")
         window = sized(page, 640, 427)
         for _ in range(rounds):
-            for selector, speeds in found.items():
+            for selector, speeds in by_selector.items():
                 settled(page)
                 speeds.append(_speed(drag(browser, page, selector, 3.0)))
     names = {".alpha": "opacity", ".threshold": "threshold"}
     rows = [
         row(f"{names[selector]}: {what} a second", [speed[key] for speed in speeds], "", least=True)
-        for selector, speeds in found.items()
+        for selector, speeds in by_selector.items()
         for what, key in (("redraws", "draws"), ("frames", "frames"), ("slider's events", "inputs"))
     ]
     return {
@@ -85,7 +85,7 @@ def frames(rounds: int) -> dict[str, Any]:
                 "",
                 least=True,
             )
-            for name, speeds in zip(names.values(), found.values(), strict=True)
+            for name, speeds in zip(names.values(), by_selector.values(), strict=True)
         ],
     }
 
@@ -107,7 +107,7 @@ def classes(rounds: int) -> dict[str, Any]:
 
 
 def drag(browser: Chromium, page: Page, selector: str, seconds: float) -> dict[str, Any]:
-    """Hold a slider's thumb and move it back and forth; return what the probe saw before the release."""
+    """Drag a slider back and forth; return the probe before release."""
     box = page.locator(selector).first.bounding_box()
     if box is None:
         raise BrowserProblem(f"{selector} is not on the page")
@@ -125,7 +125,7 @@ def drag(browser: Chromium, page: Page, selector: str, seconds: float) -> dict[s
 
 
 def _speed(seen: dict[str, Any]) -> dict[str, float]:
-    """Return rates per second between the first and the last event of the slider."""
+    """Return rates per second during the slider's events."""
     if not seen["inputs"]:
         raise BrowserProblem("the slider did not move with the mouse")
     start, end = seen["inputs"][0], seen["inputs"][-1]
@@ -142,7 +142,7 @@ def _speed(seen: dict[str, Any]) -> dict[str, float]:
 
 
 def uploads(rounds: int) -> dict[str, Any]:
-    """Time a file from its choice in the uploader to its map, and the engine alone on such a file."""
+    """Time uploads from choice to map, and the engine alone."""
     seen: list[dict[str, Any]] = []
     engine_times: list[float] = []
     with (
@@ -157,14 +157,14 @@ def uploads(rounds: int) -> dict[str, Any]:
             for number in range(-WARM_UP, rounds):
                 uploader(page)
                 settled(page)
-                found = upload(page, next(paths))
+                timing = upload(page, next(paths))
                 # The first only takes away what idling left in the processor's caches.
                 engine.submit(engine_ms, next(others)).result()
                 took = engine.submit(engine_ms, next(others)).result()
                 if number >= 0:
-                    seen.append(_parts(found))
+                    seen.append(_parts(timing))
                     engine_times.append(took)
-    times, engines = [found["all"] for found in seen], median(engine_times)
+    times, engines = [timing["all"] for timing in seen], median(engine_times)
     limit = RATIO * engines + MORE_MS
     return {
         "how": "Three photographs of 1280x853 in turn, each time with other pixels, as JPEG: from the `change` of the "
@@ -172,10 +172,10 @@ def uploads(rounds: int) -> dict[str, Any]:
         "threads: such a file decoded and explained, warm. The parts follow each other.",
         "rows": [
             row("upload to map", times),
-            *(row(name, [found[part] for found in seen]) for part, name in PARTS.items()),
+            *(row(name, [timing[part] for timing in seen]) for part, name in PARTS.items()),
             row("the engine alone", engine_times),
         ],
-        "facts": [f"Picture and maps: {median(found['bytes'] for found in seen) / 1e3:.0f} kB."],
+        "facts": [f"Picture and maps: {median(timing['bytes'] for timing in seen) / 1e3:.0f} kB."],
         "goals": [goal(f"upload to map, median, to {RATIO} x engine + {MORE_MS:.0f} ms", median(times), limit)],
     }
 
@@ -192,7 +192,7 @@ def _explainer() -> Explainer:
 
 
 def engine_ms(path: Path) -> float:
-    """Return the milliseconds that the engine alone takes for a file, with the dashboard's number of threads."""
+    """Return the engine's milliseconds for a file, with dashboard threads."""
     explainer, data = _explainer(), path.read_bytes()
     from sightglass.explain.picture.image import Image
 
@@ -202,26 +202,26 @@ def engine_ms(path: Path) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def _parts(found: dict[str, Any]) -> dict[str, float]:
-    uploaded = found["uploaded"]
-    requested = next((at for at, _ in found["sent"] if uploaded is not None and at >= uploaded - 1), None)
-    payload = next(((at, size) for at, size in found["received"] if size > PAYLOAD), None)
+def _parts(event: dict[str, Any]) -> dict[str, float]:
+    uploaded = event["uploaded"]
+    requested = next((at for at, _ in event["sent"] if uploaded is not None and at >= uploaded - 1), None)
+    payload = next(((at, size) for at, size in event["received"] if size > PAYLOAD), None)
     if uploaded is None or requested is None or payload is None:
         raise BrowserProblem("an upload, its run or its picture was not seen on the wire")
     came, size = payload
     return {
-        "all": found["ms"],
+        "all": event["ms"],
         "file": uploaded,
         "ask": requested - uploaded,
         "run": came - requested,
-        "decode": found["switched"] - came,
-        "draw": found["ms"] - found["switched"],
+        "decode": event["switched"] - came,
+        "draw": event["ms"] - event["switched"],
         "bytes": size,
     }
 
 
 def starts(rounds: int) -> dict[str, Any]:
-    """Time `streamlit run` until the page can be used, and until the first map."""
+    """Time `streamlit run` until usable and until the first map."""
     ours: list[dict[str, float]] = []
     theirs: list[float] = []
     with chromium() as browser:
@@ -254,8 +254,8 @@ def starts(rounds: int) -> dict[str, Any]:
 
 
 def _started(browser: Chromium, script: Path, names: list[str], *, twice: bool = False) -> dict[str, float]:
-    """Seconds from the start of the server to each place; with `again_`, of a second session from its opening."""
-    found: dict[str, float] = {}
+    """Return each place's seconds from the start; `again_`: second session."""
+    seconds: dict[str, float] = {}
     server = Server(script)
     try:
         server.wait()
@@ -264,7 +264,7 @@ def _started(browser: Chromium, script: Path, names: list[str], *, twice: bool =
                 page.goto(server.address, wait_until="commit")
                 seen = page.evaluate("names => bench.places(names)", names)
                 start = page.evaluate("() => performance.timeOrigin") / 1e3 if prefix else server.started
-            found |= {prefix + name: at / 1e3 - start for name, at in seen.items()}
+            seconds |= {prefix + name: at / 1e3 - start for name, at in seen.items()}
     finally:
         server.end()
-    return found
+    return seconds

@@ -25,7 +25,7 @@ LINES: dict[str, tuple[str, Callable[[int], dict[str, Any]], int]] = {
 
 
 def run(options: argparse.Namespace) -> Row:
-    """Measure every line, or only some; a failure is reported and the others go on."""
+    """Measure all or some lines and report failures."""
     result: Row = {"machine": machine(0, "browser", PACKAGES), "lines": []}
     result["machine"]["versions"]["chromium"] = _chromium()
     for name in options.only or LINES:
@@ -48,14 +48,14 @@ def markdown(result: Row) -> str:
 
 def _table(line: Row) -> list[str]:
     rows = [
-        (one["what"], *(number(one[key], one["unit"]) for key in ("median", "p90", "worst")), str(one["n"]))
-        for one in line["rows"]
+        (row["what"], *(number(row[key], row["unit"]) for key in ("median", "p90", "worst")), str(row["n"]))
+        for row in line["rows"]
     ]
     return [grid(("what", "median", "nine of ten within", "worst", "samples"), rows)]
 
 
 def _chromium() -> str | None:
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    path = next((executable for name in NAMES if (executable := shutil.which(name))), None)
     if path is None:
         return None
     version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.split()

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 def describe_left_out(job: BatchJob) -> str:
-    """Say which folders' pictures are not counted; empty where all are, or there are none."""
-    found = _find(job)
-    if found and not any(one.classes for one in found):
+    """Describe the uncounted folders; empty for none."""
+    folders = _find(job)
+    if folders and not any(match.classes for match in folders):
         return "No folder name matches a class of this model."
-    return escape(labels.describe_left_out([replace(one, folder=shorten(one.folder, 24)) for one in found]))
+    return escape(labels.describe_left_out([replace(match, folder=shorten(match.folder, 24)) for match in folders]))
 
 
 def _find(job: BatchJob) -> list[labels.FolderLabel]:
@@ -57,28 +57,28 @@ def _read_labels(folder: Path) -> GroundTruth | None:
 
 
 def draw(job: BatchJob) -> None:
-    """Draw which class each label of a run counts as, and the way to correct it; nothing without labels."""
-    found, folder = _find(job), job.plans[0].folder
-    own = _read_labels(folder) is not None
+    """Draw the labels' classes and their correction; nothing without labels."""
+    matches, folder = _find(job), job.plans[0].folder
+    from_file = _read_labels(folder) is not None
 
     def correct(name: str, named: Sequence[str]) -> None:
         try:
             labels.correct(folder, {name: named})
-            if not own:
+            if not from_file:
                 with st.spinner("Counting again…", show_time=False):
                     labelled.evaluate_folders(folder)
         except OSError as error:
             raise output.unwritable(folder, error) from error
-        if own:
+        if from_file:
             # Objects under another name are found or missed for other reasons: their pictures are explained again.
             plans = tuple(replace(plan, labels=None) for plan in job.plans)
             state.of(Batch).job = BatchJob(job.source, plans)
 
-    _draw(found, read_classes(folder), None if job.example else correct, own=own)
+    _draw(matches, read_classes(folder), None if job.example else correct, from_file=from_file)
 
 
 def draw_before(source: Source, choices: Choices, explainer: Explainer, folder: Path | None) -> None:
-    """Draw the same for pictures that are only chosen; `folder`: of an earlier run with the same choices."""
+    """Draw the same for chosen pictures; `folder`: of an earlier equal run."""
     counts = Counter(item.label for item in source.items if item.label)
     known, truth = _find_known(choices, explainer), state.of(ChosenLabels).truth
     if not known or not (counts or truth):
@@ -89,95 +89,98 @@ def draw_before(source: Source, choices: Choices, explainer: Explainer, folder: 
         batch.matches[name] = tuple(named)
 
     if truth is not None:
-        said = (labels.corrections(folder) if folder else {}) | _said(known)
-        _draw(labelled.list_names(truth, known, said), known, correct, own=True)
+        chosen = (labels.corrections(folder) if folder else {}) | _said(known)
+        _draw(labelled.list_names(truth, known, chosen), known, correct, from_file=True)
     else:
         _draw(labels.list_labels(counts, known, folder, _said(known)), known, correct)
 
 
 def _said(known: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return what was said before the run, as far as this model knows the classes."""
-    every = {*known}
-    return {name: named for name, named in state.of(Batch).matches.items() if every.issuperset(named)}
+    """Return the matches chosen before the run, for known classes."""
+    classes = {*known}
+    return {name: named for name, named in state.of(Batch).matches.items() if classes.issuperset(named)}
 
 
 def keep(choices: Choices, explainer: Explainer, folder: Path) -> None:
-    """Write what was said before the run beside where its table will be."""
-    if said := _said(_find_known(choices, explainer)):
+    """Write the matches chosen before the run into its folder."""
+    if matches := _said(_find_known(choices, explainer)):
         try:
-            labels.correct(folder, said)
+            labels.correct(folder, matches)
         except OSError as error:
             raise output.unwritable(folder, error) from error
     state.of(Batch).matches = {}
 
 
 def _find_known(choices: Choices, explainer: Explainer) -> tuple[str, ...]:
-    """Return the classes that the model knows, with the words it was given; none of a model that gives numbers."""
+    """Return the model's classes, prompts included; none for numbers."""
     if task_of(explainer.model).measures:
         return ()
-    given = {name: one for name, one in choices.options.items() if name in ("vocabulary", "examples")}
+    prompts = {name: value for name, value in choices.options.items() if name in ("vocabulary", "examples")}
     try:
-        return explainer.with_vocabulary(explainer.resident, Options.parse(given), None).adapter.labels
+        return explainer.with_vocabulary(explainer.resident, Options.parse(prompts), None).adapter.labels
     except Problem:
         # What is wrong with them is said where the pictures are explained.
         return ()
 
 
 def _draw(
-    found: Sequence[labels.FolderLabel],
+    matches: Sequence[labels.FolderLabel],
     known: Sequence[str],
     correct: Callable[[str, Sequence[str]], None] | None,
     *,
-    own: bool = False,
+    from_file: bool = False,
 ) -> None:
-    """Draw the matches; `own`: of labels that a person gave, not of folders."""
-    if not found:
+    """Draw the matches; `from_file`: of given labels, not of folders."""
+    if not matches:
         return
-    counted, every = (sum(one.pictures for one in some) for some in ([one for one in found if one.classes], found))
-    matched = sum(bool(one.classes) for one in found)
+    counted, total = (
+        sum(match.pictures for match in some) for some in ([match for match in matches if match.classes], matches)
+    )
+    matched = sum(bool(match.classes) for match in matches)
     with st.expander(
-        f"Labels and classes: {matched:,} of {plural(len(found), 'label')} matched"
-        if own
-        else f"Folders as labels: {counted:,} of {plural(every, 'picture')} counted",
+        f"Labels and classes: {matched:,} of {plural(len(matches), 'label')} matched"
+        if from_file
+        else f"Folders as labels: {counted:,} of {plural(total, 'picture')} counted",
         icon=":material/folder:",
         # A question is seen; a folder that is no class may be meant as none.
-        expanded=correct is not None and any(one.suggestion for one in found),
+        expanded=correct is not None and any(match.suggestion for match in matches),
     ):
         rows = [
-            {"label" if own else "folder": one.folder, "class": _name(one), "pictures": one.pictures} for one in found
+            {"label" if from_file else "folder": match.folder, "class": _name(match), "pictures": match.pictures}
+            for match in matches
         ]
         tables.table(rows, height=min(300, 36 * (len(rows) + 1)))
         if correct is not None:
-            _correct({one.folder: one for one in found}, known, correct, own=own)
+            _correct({match.folder: match for match in matches}, known, correct, from_file=from_file)
 
 
-def _name(one: labels.FolderLabel) -> str:
-    asked = f": did you mean {one.suggestion}?" if one.suggestion else ""
-    return ", ".join(one.classes) or f"not counted{asked}"
+def _name(match: labels.FolderLabel) -> str:
+    asked = f": did you mean {match.suggestion}?" if match.suggestion else ""
+    return ", ".join(match.classes) or f"not counted{asked}"
 
 
 def _correct(
-    found: dict[str, labels.FolderLabel],
+    matches: dict[str, labels.FolderLabel],
     known: Sequence[str],
     correct: Callable[[str, Sequence[str]], None],
     *,
-    own: bool,
+    from_file: bool,
 ) -> None:
-    """Draw the choice of a label and of the classes that it counts as."""
-    known = sorted({*known, *(name for one in found.values() for name in one.classes)})
+    """Draw the choice of a label and its classes."""
+    known = sorted({*known, *(name for chosen in matches.values() for name in chosen.classes)})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox(
-            "Label" if own else "Folder",
-            list(found),
+            "Label" if from_file else "Folder",
+            list(matches),
             key="batch-label-folder",
             width=220,
             help="Those that are not counted come first.",
         )
-        one = found[name]
+        chosen = matches[name]
         named = st.multiselect(
             "Counts as",
             known,
-            default=list(one.classes) or ([one.suggestion] if one.suggestion else []),
+            default=list(chosen.classes) or ([chosen.suggestion] if chosen.suggestion else []),
             # Another key for each folder: its own classes are shown first.
             key=f"batch-label-{name}",
             width=320,
@@ -186,6 +189,6 @@ def _correct(
             select_all=False,
             help="A prediction of any of these is right. Without a class these pictures are not counted.",
         )
-        if st.button("Use", icon=":material/check:", disabled=set(named) == set(one.classes), help="Count it so."):
+        if st.button("Use", icon=":material/check:", disabled=set(named) == set(chosen.classes), help="Count it so."):
             correct(name, named)
             st.rerun()

@@ -67,11 +67,11 @@ NEEDED = {"apart": "disagreement", "unproved": "verdict", "unsealed": "seal"}
 
 
 def draw(job: BatchJob) -> None:
-    """Draw the pictures under their maps, filtered and sorted, a page at a time."""
-    found = frame_of_job(job)
-    orders, only = _list_orders(job, found), {"all": "All"}
+    """Draw the pictures' maps, filtered and sorted, one page at a time."""
+    frame = frame_of_job(job)
+    orders, only = _list_orders(job, frame), {"all": "All"}
     for name, label in ONLY.items():
-        if NEEDED.get(name, "picture") in found and not analysis.filter_rows(found, only=name).empty:
+        if NEEDED.get(name, "picture") in frame and not analysis.filter_rows(frame, only=name).empty:
             only[name] = label
     if not table.read_scores(job.plans[0].folder).sure:
         only.pop("unsure", None)
@@ -80,13 +80,13 @@ def draw(job: BatchJob) -> None:
             st.selectbox,
             "Sort",
             orders,
-            first_order(job, found),
+            first_order(job, frame),
             key="batch-order",
             name="order",
             width=250,
             help="Which pictures come first.",
         )
-        shown = url_state.widget(
+        subset = url_state.widget(
             st.selectbox,
             "Show",
             only,
@@ -99,7 +99,7 @@ def draw(job: BatchJob) -> None:
         )
         predicted = st.selectbox(
             "Prediction",
-            [None, *sorted(found["predicted"].dropna().unique())],
+            [None, *sorted(frame["predicted"].dropna().unique())],
             format_func=lambda name: name or "any",
             key="batch-class",
             width=190,
@@ -113,7 +113,7 @@ def draw(job: BatchJob) -> None:
             placeholder="part of it",
             help="Only pictures with this in their name or folder.",
         )
-    chosen = analysis.filter_rows(found, only=shown, predicted=predicted, text=text.strip(), tag=tag)
+    chosen = analysis.filter_rows(frame, only=subset, predicted=predicted, text=text.strip(), tag=tag)
     chosen = analysis.order(chosen, order)
     many = len(chosen)
     if not many:
@@ -122,34 +122,34 @@ def draw(job: BatchJob) -> None:
     pages = -(-many // PAGE)
     page = 1
     if pages > 1:
-        page = int(st.pagination(pages, key=f"batch-page-{order}-{shown}-{predicted}-{text}-{tag}"))
+        page = int(st.pagination(pages, key=f"batch-page-{order}-{subset}-{predicted}-{text}-{tag}"))
     rows = chosen.iloc[PAGE * (page - 1) : PAGE * page]
-    st.caption(f"{many:,} of {plural(len(found), 'picture')}; {PAGE * (page - 1) + 1} to {min(PAGE * page, many)}.")
+    st.caption(f"{many:,} of {plural(len(frame), 'picture')}; {PAGE * (page - 1) + 1} to {min(PAGE * page, many)}.")
     batch = state.of(Batch)
     batch.shown, batch.sorted_by = list(rows["picture"]), ORDERS[order] if order != "source" else ""
     actions(job, batch.shown)
-    tiles(job, rows, "gallery", order, found)
+    tiles(job, rows, "gallery", order, frame)
 
 
 def first_order(job: BatchJob, found: Frame) -> str:
-    """Return the order in which a run's pictures are shown at first."""
+    """Return the first order of a run's pictures."""
     orders = _list_orders(job, found)
     return next(name for name in ("unsure", "iou", "error", "smallest", "source") if name in orders)
 
 
-def _list_orders(job: BatchJob, found: Frame) -> dict[str, str]:
+def _list_orders(job: BatchJob, frame: Frame) -> dict[str, str]:
     scores = table.read_scores(job.plans[0].folder)
     left_out = (
         *(() if scores.sure else ("unsure", "sure", "close")),
         *(() if scores.numbers else ("smallest", "largest")),
     )
-    there = {name for name, (column, _) in analysis.ORDERS.items() if column in found}
-    return {name: label for name, label in ORDERS.items() if name in there and name not in left_out}
+    available = {name for name, (column, _) in analysis.ORDERS.items() if column in frame}
+    return {name: label for name, label in ORDERS.items() if name in available and name not in left_out}
 
 
 def _choose_tag(job: BatchJob) -> str | None:
-    """Draw the choice of a tag, where there are any."""
-    counts = {name: len(every) for name, every in labels.read_tags(job.plans[0].folder).items()}
+    """Draw the choice of a tag, if there are any."""
+    counts = {name: len(tagged) for name, tagged in labels.read_tags(job.plans[0].folder).items()}
     if not counts:
         return None
     return st.selectbox(
@@ -163,7 +163,7 @@ def _choose_tag(job: BatchJob) -> str | None:
 
 
 def draw_slide_button(job: BatchJob) -> None:
-    """Draw *Add to deck* for the run: its numbers with the ticked pictures, else with the first ones of the gallery."""
+    """Draw *Add to deck* for the run's ticked or first pictures."""
 
     def draft(_look: Look) -> Scene:
         return _make_run_slide(job)
@@ -173,8 +173,8 @@ def draw_slide_button(job: BatchJob) -> None:
 
 
 def _make_run_slide(job: BatchJob) -> Scene:
-    every, batch = frame_of_job(job), state.of(Batch)
-    by_picture = every.set_index("picture", drop=False)
+    frame, batch = frame_of_job(job), state.of(Batch)
+    by_picture = frame.set_index("picture", drop=False)
     chosen = [picture for picture in batch.selected if picture in by_picture.index]
     which = "Pictures chosen by hand." if chosen else ""
     if not chosen:
@@ -182,8 +182,8 @@ def _make_run_slide(job: BatchJob) -> Scene:
         chosen = [picture for picture in batch.shown if picture in by_picture.index]
         which = f"Shown: {batch.sorted_by.lower()} first." if chosen and batch.sorted_by else ""
     if not chosen:
-        order = first_order(job, every)
-        chosen = list(analysis.order(every, order)["picture"])
+        order = first_order(job, frame)
+        chosen = list(analysis.order(frame, order)["picture"])
         which = "" if order == "source" else f"Shown: {ORDERS[order].lower()} first."
     items = {item.key: item for item in job.source.items}
 
@@ -194,11 +194,11 @@ def _make_run_slide(job: BatchJob) -> Scene:
 
     rows = by_picture.loc[chosen].to_dict("records")
     about = f"{describe_run(job)}."
-    return deck_rows.of_run(every, rows, open_picture, journal.settings_of(job.folders[0]), which=which, about=about)
+    return deck_rows.of_run(frame, rows, open_picture, journal.settings_of(job.folders[0]), which=which, about=about)
 
 
 def draw_tick(picture: str, where: str) -> None:
-    """Draw the box that selects a picture; the same picture may be shown in several places."""
+    """Draw a picture's tick box, also if shown in several places."""
     key = f"pick-{where}-{picture}"
     st.session_state[key] = picture in state.of(Batch).selected
     st.checkbox(
@@ -220,7 +220,7 @@ def _toggle(picture: str) -> None:
 
 
 def actions(job: BatchJob, shown: Sequence[str]) -> None:
-    """Draw what can be done with the selected pictures; `shown`: those that are below."""
+    """Draw the actions for selected pictures; `shown`: those below."""
     batch, folder = state.of(Batch), job.plans[0].folder
     rows = frame_of_job(job).set_index("picture", drop=False)
     # Of another run they are none of these.
@@ -280,22 +280,22 @@ def _tag(job: BatchJob) -> None:
             placeholder=known or "blurred",
             help=f"A keyword of your own, at most {labels.LONGEST_TAG} characters. It is kept beside the table.",
         )
-        for label, there, icon in (("Add the tag", True, "add"), ("Remove the tag", False, "remove")):
+        for label, adds, icon in (("Add the tag", True, "add"), ("Remove the tag", False, "remove")):
             st.button(
                 label,
                 icon=f":material/{icon}:",
                 key=f"batch-tag-{icon}",
                 on_click=_change_tag,
-                args=(job, there),
-                help="To all selected pictures." if there else "From all selected pictures.",
+                args=(job, adds),
+                help="To all selected pictures." if adds else "From all selected pictures.",
             )
 
 
-def _change_tag(job: BatchJob, there: bool) -> None:
+def _change_tag(job: BatchJob, adds: bool) -> None:
     batch = state.of(Batch)
     try:
         labels.change_tag(
-            job.plans[0].folder, str(st.session_state.get("batch-tag-name") or ""), batch.selected, there=there
+            job.plans[0].folder, str(st.session_state.get("batch-tag-name") or ""), batch.selected, there=adds
         )
     except Problem as problem:
         batch.problem = str(problem)
@@ -308,8 +308,8 @@ def _make_slide(job: BatchJob, row: Json) -> tuple[Scene, Sequence[str]]:
     item = job.find_item(row["picture"])
     if item is None:
         raise Problem(f"{row['picture']} is not among the pictures any more: choose them again.")
-    made = explain.replay(recipe_of(journal.settings_of(job.folders[0]), row), item.open())
-    return deck_views.of_map(made, 0), ()
+    explanation = explain.replay(recipe_of(journal.settings_of(job.folders[0]), row), item.open())
+    return deck_views.of_map(explanation, 0), ()
 
 
 WIDE = 168
@@ -333,8 +333,7 @@ JUDGED: dict[object, tuple[str, str]] = {
 
 
 def tiles(job: BatchJob, rows: Frame, where: str, order: str, every: Frame) -> None:
-    """Draw pictures side by side, each with its prediction and buttons to Explore and History; `every`: all pictures of
-    the run, from which the names must tell these apart."""
+    """Draw pictures with predictions and buttons; `every`: the whole run, for distinct names."""
     names, scores = distinct_names(list(every["picture"])), table.read_scores(job.folders[0])
     with st.container(horizontal=True, gap="small"):
         for row in rows.to_dict("records"):
@@ -384,7 +383,7 @@ def _tile(job: BatchJob, row: Json, name: str, where: str, order: str, scores: t
 
 
 def _more(row: Json, order: str) -> str:
-    """Return the number that a picture is sorted by, its label if the answer differs, and its tags."""
+    """Return a picture's sort value, differing label and tags."""
     parts = []
     value = row.get(analysis.ORDERS[order][0]) if order in NUMBERS else None
     if value is not None and value == value:
@@ -399,7 +398,7 @@ def _more(row: Json, order: str) -> str:
 
 
 def _keep(job: BatchJob, row: Json) -> None:
-    """Save a picture to History in a button's callback, explained again from its recipe."""
+    """Explain a picture from its recipe and save it, in a callback."""
     item = job.find_item(row["picture"])
     if item is None:
         _say_missing(row)
@@ -425,7 +424,7 @@ def _take(job: BatchJob, row: Json) -> None:
 
 
 def _say_missing(row: Json) -> None:
-    """Say that a picture is not where it was when the run began."""
+    """Report a picture moved since the start of the run."""
     state.of(Pictures).problem = f"{row['picture']} is not there any more: put it back, or choose other pictures."
 
 
@@ -440,7 +439,7 @@ def draw_groups(groups: Sequence[Group], caption: Callable[[Group], str]) -> Non
 
 
 def describe_group(group: Group, *, right: bool = False) -> str:
-    """Return the name of a group, how many pictures it has, and their mean score."""
+    """Return a group's name, number of pictures and mean score."""
     name = f"{escape(group.name)}, right" if right else f"**{escape(group.name)}**"
     mean = float(group.frame["predicted_score"].mean())
     spec = catalog.catalog().get(group.frame["model"].iloc[0])

@@ -93,7 +93,7 @@ class BatchJob(Task[BatchStatus]):
         return self.plans[0].folder, self.plans[1].folder if self.plans[1:] else None
 
     def find_item(self, picture: str) -> Item | None:
-        """Return one of the pictures by its key; None where it is not known any more."""
+        """Return a picture by its key; None if unknown."""
         return next((item for item in self.source.items if item.key == picture), None)
 
     @property
@@ -133,7 +133,7 @@ def _run(status: BatchStatus, cancel: Event, source: Source, plans: tuple[RunPla
 
 
 def _describe_origin(source: Source, plans: tuple[RunPlan, ...], number: int) -> RunOrigin | None:
-    """Return what a person chose for a run; None for uploads, which are deleted when the session ends."""
+    """Return the chosen source of a run; None for uploads."""
     if not source.path:
         return None
     origin = source.origin or RunOrigin(source=(source.path,), name=source.name)
@@ -181,7 +181,7 @@ class Batch:
 
 
 def folder_for(source: Source, model: str, options: dict[str, Any], scratch: Path, *, prove: bool = False) -> Path:
-    """Return where results go: for a permitted folder always the same place, so that a run can be resumed.
+    """Return the folder of results, fixed for a permitted folder, resumable.
 
     For uploads it is `scratch`, which is deleted when the session ends.
     """
@@ -200,13 +200,13 @@ _tables: ByteCache[tuple[Any, int]] = ByteCache(32 * MIB, itemgetter(1))
 
 
 def _cached(key: Hashable, make: Callable[[], Any]) -> Any:
-    """Return what was made of a run's table, made again when it gave way to others."""
+    """Return a cached result of a run's table."""
 
     def measure() -> tuple[Any, int]:
-        made = make()
+        result = make()
         # Groups are parts of their table.
-        frame, parts = made if isinstance(made, tuple) else (made, ())
-        return made, int(frame.memory_usage(deep=True).sum()) * (2 if parts else 1)
+        frame, parts = result if isinstance(result, tuple) else (result, ())
+        return result, int(frame.memory_usage(deep=True).sum()) * (2 if parts else 1)
 
     return _tables.get_or_make(key, measure)[0]
 
@@ -222,14 +222,13 @@ def frame_of_job(job: BatchJob) -> Frame:
 
 
 def find_odd(*key: Any) -> tuple[Frame, list[analysis.Group]]:
-    """Return how unusual each map of a run is, and the groups of similar ones; `key`: of `table_key`."""
-    found: tuple[Frame, list[analysis.Group]] = _cached(("odd", *key), lambda: analysis.odd(read_frame(*key)))
-    return found
+    """Return each map's unusualness and the groups; `key`: of `table_key`."""
+    outliers: tuple[Frame, list[analysis.Group]] = _cached(("odd", *key), lambda: analysis.odd(read_frame(*key)))
+    return outliers
 
 
 def describe_run(job: BatchJob) -> str:
-    """Describe the run, `demo-cls-l, GradCAM at layer4 (Where is it?)`, with what came of proving its maps; with two
-    models both."""
+    """Describe the run and its proofs: `demo-cls-l, GradCAM at layer4 (Where is it?)`."""
     first, second, changed = table_key(job)
     return "; compared with ".join(_describe_folder(folder, changed) for folder in (first, second) if folder)
 
@@ -243,19 +242,19 @@ def _describe_folder(folder: Path, changed: int) -> str:
 
 
 def table_key(job: BatchJob) -> tuple[Path, Path | None, int]:
-    """Return what identifies a run's table for the cached functions above."""
+    """Return the cache key of a run's table."""
     first, second = job.folders
     # The second model has no table if the run was stopped before it started.
-    there = second is not None and len(job.status.summaries) > 1 and job.status.summaries[1].done > 0
-    changed = [(folder / PARQUET).stat().st_mtime_ns for folder in (first, *([second] if there and second else []))]
+    both = second is not None and len(job.status.summaries) > 1 and job.status.summaries[1].done > 0
+    changed = [(folder / PARQUET).stat().st_mtime_ns for folder in (first, *([second] if both and second else []))]
     for name in (labels.FILE, labels.TAGS_FILE):
-        if (said := first / name).exists():
-            changed.append(said.stat().st_mtime_ns)
-    return first, second if there else None, sum(changed)
+        if (path := first / name).exists():
+            changed.append(path.stat().st_mtime_ns)
+    return first, second if both else None, sum(changed)
 
 
 def choose_earlier() -> BatchJob | None:
-    """Draw this person's earlier runs, the newest first; return the job of one that was just chosen."""
+    """Draw this person's earlier runs; return the chosen run's job."""
     runs = list_runs(users.folder(settings().batches))
     if not runs:
         return None
@@ -277,7 +276,7 @@ def choose_earlier() -> BatchJob | None:
 
 
 def _draw_run(run: EarlierRun, facts: RunFacts) -> bool:
-    """Draw a line on a run, and its button; return whether that was pressed."""
+    """Draw a run's line and button; return whether it was pressed."""
     missing = _find_problem(facts)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(facts.name)}**: {_describe(facts)}", width="content")
@@ -313,35 +312,35 @@ def _describe(facts: RunFacts) -> str:
 
 
 def _find_problem(facts: RunFacts) -> str:
-    """Return why a run's pictures cannot be read, in a sentence; empty where they can."""
+    """Return the problem with a run's pictures; empty for none."""
     try:
         for path, _ in _locate(facts):
             # Of a pattern, the folder before its first sign counts.
             start = re.split(r"[*?[]", str(path))[0]
-            there = path if start == str(path) else Path(os.path.dirname(start))
-            if not there.exists():
-                return f"{there} is not there any more: put it back to go on."
+            parent = path if start == str(path) else Path(os.path.dirname(start))
+            if not parent.exists():
+                return f"{parent} is not there any more: put it back to go on."
     except Problem as problem:
         return str(problem)
     return ""
 
 
 def _locate(facts: RunFacts) -> list[tuple[Path, Path]]:
-    """Return where a run's pictures are, each with the permitted folder; raise ModelProblem where none may be read."""
+    """Return the pictures' paths and permitted folders; raise ModelProblem if forbidden."""
     allowed = gallery_picker.folders()
-    found = []
-    for one in facts.origin.source:
-        if (path := remote.local_path(one)) is None:
+    places = []
+    for source in facts.origin.source:
+        if (path := remote.local_path(source)) is None:
             raise ModelProblem("Its pictures are not on this machine: go on with it on the command line.")
         path = Path(os.path.join(facts.origin.base, path.expanduser()))
         if not allowed:
             raise ModelProblem(f"The operator has to name {path} in SIGHTGLASS_FOLDERS to go on.")
-        found.append(gallery_picker.check_path(str(path), allowed))
-    return found
+        places.append(gallery_picker.check_path(str(path), allowed))
+    return places
 
 
 def reopen(run: EarlierRun, facts: RunFacts) -> BatchJob:
-    """Return the job that goes on with a run, or shows a finished one; raise Problem where its pictures are gone."""
+    """Return the job for a run; raise Problem without its pictures."""
     origin, plans = facts.origin, [_make_plan(run.folder, facts)]
     if (second := origin.second) is not None:
         folder = run.folder.parent / second.folder
@@ -372,20 +371,20 @@ def _make_plan(folder: Path, facts: RunFacts) -> RunPlan:
 
 
 def find_source(facts: RunFacts) -> Source:
-    """Return the pictures of a run; raise Problem where they cannot be read."""
-    found = _locate(facts)
-    path, root = found[0]
-    several = len(found) > 1
-    given = [one for one, _ in found] if several else str(path)
+    """Return the pictures of a run; raise Problem if unreadable."""
+    places = _locate(facts)
+    path, root = places[0]
+    several = len(places) > 1
+    paths = [place for place, _ in places] if several else str(path)
     base = Path(facts.origin.base) if several and facts.origin.base else None
-    items = find(given, within=root, most=MAX_PICTURES, base=base)
+    items = find(paths, within=root, most=MAX_PICTURES, base=base)
     if facts.origin.samples is not None:
         items = spread(items, facts.origin.samples)
     return Source(tuple(items), facts.name, str(path), facts.origin)
 
 
 def list_labelled() -> dict[str, Path]:
-    """Return the folders of runs with labels by name, of this session and of this person, the newest first.
+    """Return the labelled runs' folders by name, newest first.
 
     Those of a segmentation are left out: no picture or box of theirs is right or wrong.
     """

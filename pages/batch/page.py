@@ -113,15 +113,15 @@ def _first(choices: Choices, explainer: Explainer) -> None:
     # Beside the heading, which asks for it.
     with head:
         count, done = plural(len(source.items), "picture"), _count_done(source, choices, prove=prove)
-        said = f"{count}, {done:,} done: continue" if done else f"{count} chosen: press Explain all"
-        st.markdown(f"## {said}", width="content")
+        status = f"{count}, {done:,} done: continue" if done else f"{count} chosen: press Explain all"
+        st.markdown(f"## {status}", width="content")
         _start_button(choices, source, second, prove=prove, label="Continue" if done else "Explain all")
     folders.draw_before(source, choices, explainer, _folder_of(source, choices, prove=prove))
     pictures.preview(source)
 
 
 def _count_done(source: Source, choices: Choices, *, prove: bool) -> int:
-    """Return how many of these pictures an earlier run with the same choices has done, also one that was killed."""
+    """Return the number of pictures finished by an earlier equal run."""
     if (folder := _folder_of(source, choices, prove=prove)) is None:
         return 0
     if not (changed := state.modified(folder / journal.NAME)):
@@ -131,7 +131,7 @@ def _count_done(source: Source, choices: Choices, *, prove: bool) -> int:
 
 
 def _folder_of(source: Source, choices: Choices, *, prove: bool) -> Path | None:
-    """Return where the results of these choices go, or are; None for uploads, which have no lasting place."""
+    """Return the folder of these choices' results; None for uploads."""
     if not source.path:
         return None
     return folder_for(source, choices.model.id, {"method": choices.method, **choices.options}, Path(), prove=prove)
@@ -168,14 +168,14 @@ def _draw_example(head: DeltaGenerator) -> None:
 
 
 def _second(choices: Choices) -> str | None:
-    every = [spec for spec in model_picker.present(choices.model.task) if spec.id != choices.model.id]
+    others = [spec for spec in model_picker.present(choices.model.task) if spec.id != choices.model.id]
     # Sizes of the same family first: most people want to compare those.
-    every.sort(key=lambda spec: spec.family != choices.model.family)
+    others.sort(key=lambda spec: spec.family != choices.model.family)
     # Not None: a menu would show that as no choice yet.
     second = url_state.widget(
         st.selectbox,
         "Second model",
-        {"": "none"} | {spec.id: spec.id for spec in every},
+        {"": "none"} | {spec.id: spec.id for spec in others},
         "",
         key="batch-second",
         name="second",
@@ -226,7 +226,7 @@ def _again(job: BatchJob) -> None:
 
 
 def _anew(job: BatchJob, choices: Choices) -> None:
-    """Offer to explain the same pictures with the sidebar's choices, if they have changed."""
+    """Offer to explain the pictures again after changed choices."""
     first, *more = job.plans
     if (choices.model.id, {"method": choices.method, **choices.options}) == (first.model, first.options):
         return
@@ -242,7 +242,7 @@ def _anew(job: BatchJob, choices: Choices) -> None:
 
 
 def _test_these(job: BatchJob) -> None:
-    """Offer to prove, and to seal, the maps of a run that was made without."""
+    """Offer to test the maps of a run made without tests."""
     first, spec = job.plans[0], catalog.catalog().get(job.plans[0].model)
     help = f"Explain the same pictures again in the same way, and prove each map. {COST}"
     if (

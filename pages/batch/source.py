@@ -64,7 +64,7 @@ class BatchUploads:
 
 
 def clear() -> None:
-    """Forget what was uploaded."""
+    """Forget the uploads."""
     uploads = state.of(BatchUploads)
     state.forget(BatchUploads)
     state.of(BatchUploads).generation = uploads.generation + 1
@@ -139,7 +139,7 @@ def _take_uploads(files: list[UploadedFile]) -> Source:
 
 
 def preview(source: Source) -> None:
-    """Draw some of the chosen pictures: what is to be explained is not what was shown before."""
+    """Draw some of the chosen pictures."""
     previewed = choose_previewed(source.items)
     names = {item.key: "/".join(PurePosixPath(item.key).parts[-2:]) for item in previewed}
     small = state.latest(
@@ -148,15 +148,15 @@ def preview(source: Source) -> None:
     with st.container(horizontal=True, gap="small"):
         for item in previewed:
             with st.container(width=WIDE, gap="xxsmall"):
-                if (found := small[item.key]) is not None:
-                    st.image(found, width="stretch", alt=names[item.key])
+                if (thumbnail := small[item.key]) is not None:
+                    st.image(thumbnail, width="stretch", alt=names[item.key])
                 st.caption(escape(shorten(names[item.key], 24)))
     if more := len(source.items) - len(previewed):
         st.caption(f"And {more:,} more.")
 
 
 def choose_previewed(items: Sequence[Item]) -> list[Item]:
-    """Return the first `PREVIEWED` pictures, of as many folders as there are: one of each, then a second of each."""
+    """Return the first `PREVIEWED` pictures, in turn from each folder."""
     folders: dict[str, list[Item]] = {}
     for item in items:
         folders.setdefault(item.label or str(PurePosixPath(item.key).parent), []).append(item)
@@ -166,18 +166,18 @@ def choose_previewed(items: Sequence[Item]) -> list[Item]:
 
 
 def _thumbnails(items: Sequence[Item]) -> dict[str, Any]:
-    """Return small pictures by key; None for what is no picture, which the run will say."""
-    found: dict[str, Any] = {}
+    """Return thumbnails by key; None for an unreadable picture."""
+    thumbnails: dict[str, Any] = {}
     for item in items:
         try:
-            found[item.key] = item.open().thumbnail(2 * WIDE)
+            thumbnails[item.key] = item.open().thumbnail(2 * WIDE)
         except Problem:
-            found[item.key] = None
-    return found
+            thumbnails[item.key] = None
+    return thumbnails
 
 
 def scratch() -> Path:
-    """Return a new folder that is deleted when the session ends."""
+    """Return a new folder for this session only."""
     folder = scratch_folder("batch")
     state.of(BatchUploads).scratch.append(folder)
     return Path(folder.name)
@@ -221,7 +221,7 @@ class ChosenLabels:
 
 
 def choose_labels(task: Task, *, about: str = NO_LABELS) -> GroundTruth | None:
-    """Draw the choice of labels for models of a task, uploaded or from a permitted folder, and return them.
+    """Draw the choice of labels for a task and return them.
 
     They are kept in `ChosenLabels`. `about`: what it means that there are none.
     """
@@ -257,10 +257,10 @@ def _read(task: Task) -> GroundTruth | None:
     return state.latest("batch-labels", (path, state.modified(path), labels), lambda: labels.read(path))
 
 
-def _take_upload(given: UploadedFile, read: Callable[[Path], GroundTruth]) -> GroundTruth:
+def _take_upload(upload: UploadedFile, read: Callable[[Path], GroundTruth]) -> GroundTruth:
     # Under a fixed name: the file's own could be anything.
-    path = scratch() / f"labels{Path(given.name).suffix.lower()}"
-    path.write_bytes(given.getvalue())
+    path = scratch() / f"labels{Path(upload.name).suffix.lower()}"
+    path.write_bytes(upload.getvalue())
     return read(path)
 
 

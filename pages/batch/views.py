@@ -43,10 +43,10 @@ COLUMNS = (
 
 
 def classes(job: BatchJob) -> None:
-    """Draw where the model looks for each class, on average."""
-    found = frame_of_job(job)
+    """Draw the mean map of each class."""
+    frame = frame_of_job(job)
     by = "predicted"
-    if found["labelled"].notna().any():
+    if frame["labelled"].notna().any():
         by = st.segmented_control(
             "Classes by",
             ["predicted", "labelled"],
@@ -56,7 +56,7 @@ def classes(job: BatchJob) -> None:
             key="batch-by",
             help="Group the pictures by prediction or by folder.",
         )
-    groups = analysis.classes(found, by)
+    groups = analysis.classes(frame, by)
     if not groups:
         st.info("No map was computed in this run.", icon=":material/info:")
         return
@@ -72,12 +72,12 @@ def classes(job: BatchJob) -> None:
 def odd(job: BatchJob) -> None:
     """Draw the most unusual maps, and the groups of similar maps."""
     with st.spinner("Grouping the maps…", show_time=False):
-        found, groups = find_odd(*table_key(job))
+        outliers, groups = find_odd(*table_key(job))
     st.markdown("### Outliers")
-    rows, words = analysis.farthest(found)
+    rows, words = analysis.farthest(outliers)
     st.caption(words)
     if not rows.empty:
-        tiles(job, rows, "odd", "odd", found)
+        tiles(job, rows, "odd", "odd", outliers)
     if not groups:
         return
     st.markdown(f"### {plural(len(groups), 'group')} of similar maps")
@@ -89,7 +89,7 @@ def odd(job: BatchJob) -> None:
 
 
 def mostly(group: analysis.Group) -> str:
-    """Say what most pictures of a group are called, or that no answer is in the majority."""
+    """Name the label of most pictures in a group, if any."""
     counts = group.frame["predicted"].value_counts()
     if not len(counts):
         return "mostly nothing"
@@ -100,8 +100,8 @@ def mostly(group: analysis.Group) -> str:
 
 def table(job: BatchJob) -> None:
     """Draw the main columns."""
-    found = frame_of_job(job)
-    columns = [name for name in COLUMNS if name in found and found[name].notna().any()]
+    frame = frame_of_job(job)
+    columns = [name for name in COLUMNS if name in frame and frame[name].notna().any()]
     scores = read_scores(job.plans[0].folder)
     help = {
         "predicted_score": "The share of the picture that has the class."
@@ -118,21 +118,21 @@ def table(job: BatchJob) -> None:
         **seals.MEANING,
         "disagreement": "100 % minus the overlap of the two models' strongest fifths: 100 % is nothing in common.",
     } | statistics.MEANING
-    shown, config = tables.numbers(
-        found[columns], help, plain=("predicted_score", "true_number", "error") if scores.numbers else ()
+    displayed, config = tables.numbers(
+        frame[columns], help, plain=("predicted_score", "true_number", "error") if scores.numbers else ()
     )
-    tables.table(shown, columns=config, height=420)
-    st.caption(f"The main columns of {len(found.columns)}, one row per picture; Download has all of them.")
+    tables.table(displayed, columns=config, height=420)
+    st.caption(f"The main columns of {len(frame.columns)}, one row per picture; Download has all of them.")
 
 
-def _records(found: DataFrame) -> list[Json]:
-    """Return a table's rows, with None for what is missing."""
-    whole = found.astype(object).where(found.notna(), None)
+def _records(frame: DataFrame) -> list[Json]:
+    """Return a table's rows, with None for missing values."""
+    whole = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in whole.to_dict("records")]
 
 
 def downloads(job: BatchJob) -> None:
-    """Draw the menu of downloads: tables, and an archive that is made when it is requested."""
+    """Draw the menu of downloads; the archive is made on request."""
     with st.popover("Download", icon=":material/download:", help="The table, or everything as one archive."):
         first, second, _ = table_key(job)
         if second is not None:
@@ -144,7 +144,7 @@ def downloads(job: BatchJob) -> None:
                 key="get-both",
                 help="The first model's table, with the second model's predictions and the disagreement of their maps.",
             )
-        every = "Every number of every picture, one row per map."
+        all_numbers = "Every number of every picture, one row per map."
         for folder in filter(None, (first, second)):
             if len(job.plans) > 1:
                 st.caption(next(plan.model for plan in job.plans if plan.folder == folder))
@@ -154,8 +154,8 @@ def downloads(job: BatchJob) -> None:
                     ("Report, .html", "report.html", partial(report.html, folder)),
                     "One page: the least sure and wrong predictions, and the maps unlike all others.",
                 ),
-                (("Table, .csv", CSV, (folder / CSV).read_bytes), every),
-                (("Table, .parquet", PARQUET, (folder / PARQUET).read_bytes), every),
+                (("Table, .csv", CSV, (folder / CSV).read_bytes), all_numbers),
+                (("Table, .parquet", PARQUET, (folder / PARQUET).read_bytes), all_numbers),
                 (
                     ("Everything, .zip", archive, partial(_everything, folder)),
                     "The table, every picture under its map, and every raw map.",
@@ -178,23 +178,23 @@ RIGHT, WRONG = "rgba(28, 141, 151, {:.2f})", "rgba(201, 100, 27, {:.2f})"
 def line(job: BatchJob) -> None:
     """Draw how many of the labelled pictures are right; nothing without labels."""
     frame = frame_of_job(job)
-    if (found := accuracy.of_frame(frame)) is not None:
-        st.markdown(f":material/rule: {found.words}.")
+    if (counts := accuracy.of_frame(frame)) is not None:
+        st.markdown(f":material/rule: {counts.words}.")
     if (errors := analysis.measure_numbers(frame)) is not None:
         st.markdown(f":material/rule: {errors.describe(read_scores(job.plans[0].folder).unit)}.")
 
 
 def draw(job: BatchJob) -> None:
-    """Draw what is mistaken for what, and the numbers of each class."""
-    found = frame_of_job(job)
-    frame = accuracy.of_frame(found)
+    """Draw the confusions and the numbers of each class."""
+    data = frame_of_job(job)
+    frame = accuracy.of_frame(data)
     if frame is None and (evaluated := load(job)) is not None:
         _draw_classes(evaluated)
         return
     if frame is None:
         scores = read_scores(job.plans[0].folder)
         if scores.numbers:
-            more = "sort the gallery by Largest error" if "error" in found else "give true numbers as labels"
+            more = "sort the gallery by Largest error" if "error" in data else "give true numbers as labels"
             st.info(f"This model gives numbers, so no answer is right or wrong: {more}.", icon=":material/123:")
             return
         if scores.areas:
@@ -202,13 +202,13 @@ def draw(job: BatchJob) -> None:
             return
         counted = "No label means a class of this model: say below the headline what each counts as."
         without = "There are no labels: put the pictures into folders named after classes."
-        st.info(counted if found["labelled"].notna().any() else without, icon=":material/folder:")
+        st.info(counted if data["labelled"].notna().any() else without, icon=":material/folder:")
         return
-    matrix = accuracy.confusions_of_frame(found)
+    matrix = accuracy.confusions_of_frame(data)
     if not matrix.errors:
         st.success("Every prediction matches its label.", icon=":material/check:")
     else:
-        _draw_confusions(job, found, matrix)
+        _draw_confusions(job, data, matrix)
     st.markdown(
         "### Classes",
         help="Precision: of the pictures with this answer, those of this class. Recall: of the "
@@ -220,9 +220,9 @@ def draw(job: BatchJob) -> None:
 
 
 def _draw_classes(evaluated: EvaluationSummary) -> None:
-    """Draw the average precision of each class of labelled boxes, or the IoU of each class of a segmentation."""
-    head, every = evaluated.class_columns, evaluated.list_classes()
-    height = min(420, ROW * (len(every) + 1) + 2)
+    """Draw each class's average precision, or IoU for segmentation."""
+    head, listed = evaluated.class_columns, evaluated.list_classes()
+    height = min(420, ROW * (len(listed) + 1) + 2)
     if task_of(evaluated.task).gives_pixels:
         st.markdown(
             "### Classes",
@@ -231,17 +231,17 @@ def _draw_classes(evaluated: EvaluationSummary) -> None:
         )
         rows: list[dict[str, Any]] = [
             {head[0]: name, head[1]: 100 * evaluated.by_class[name].value, head[2]: interval}
-            for name, _, interval in every
+            for name, _, interval in listed
         ]
         tables.table(rows, right=head[2:], columns={head[1]: tables.points()}, height=height)
         st.caption("The lowest first. Sort the gallery by mean IoU to see the worst pictures.")
         return
     st.markdown("### Classes", help="Average precision (AP) of each class with labels, with its 95 % interval.")
-    tables.table([dict(zip(head, one, strict=True)) for one in every], right=head[1:], height=height)
+    tables.table([dict(zip(head, row, strict=True)) for row in listed], right=head[1:], height=height)
     st.caption("The lowest first.")
 
 
-def _draw_confusions(job: BatchJob, found: Any, matrix: ConfusionMatrix) -> None:
+def _draw_confusions(job: BatchJob, frame: Any, matrix: ConfusionMatrix) -> None:
     st.markdown("### What is taken for what")
     cell = _draw_matrix(matrix)
     words = "Click a cell to see its pictures. ✓ is right, ✗ wrong."
@@ -252,7 +252,7 @@ def _draw_confusions(job: BatchJob, found: Any, matrix: ConfusionMatrix) -> None
         )
     st.caption(words)
     truth, answer = cell
-    pictures = accuracy.pictures_in(found, matrix, truth, answer)
+    pictures = accuracy.pictures_in(frame, matrix, truth, answer)
     of = plural(len(pictures), "picture")
     if truth == answer:
         st.markdown(f":green[:material/check:] **{of}** of {escape(truth)}, answered right.")
@@ -261,17 +261,17 @@ def _draw_confusions(job: BatchJob, found: Any, matrix: ConfusionMatrix) -> None
     if pictures.empty:
         return
     if truth != answer:
-        groups = analysis.compare_confused(found, truth, answer, pictures)
+        groups = analysis.compare_confused(frame, truth, answer, pictures)
         draw_groups(groups, lambda group: describe_group(group, right=group.name in (truth, answer)))
     rows = analysis.order(pictures, "sure").iloc[:PAGE]
     actions(job, list(rows["picture"]))
-    tiles(job, rows, "confusion", "", found)
+    tiles(job, rows, "confusion", "", frame)
     if len(pictures) > PAGE:
         st.caption(f"The {PAGE} surest of {len(pictures):,}; the gallery has all.")
 
 
 def _draw_matrix(matrix: ConfusionMatrix) -> tuple[str, str]:
-    """Draw the matrix, and return the true class and the answer of the chosen cell: at first the most wrong answers."""
+    """Draw the matrix; return the chosen cell's true class and answer."""
     import pandas as pd
 
     signs = [
@@ -310,22 +310,22 @@ def _find_worst(matrix: ConfusionMatrix) -> tuple[int, int]:
 
 
 def draw_fit(job: BatchJob) -> bool:
-    """Draw how well a run fits its labels; return False for a run without labels."""
-    found = load(job)
-    if found is None:
+    """Draw the fit to the labels; return False without labels."""
+    evaluated = load(job)
+    if evaluated is None:
         return False
-    st.markdown(f"{escape(found.headline)}.")
-    if found.problems:
-        label = f"{plural(len(found.problems), 'picture')} without a mask that can be used"
+    st.markdown(f"{escape(evaluated.headline)}.")
+    if evaluated.problems:
+        label = f"{plural(len(evaluated.problems), 'picture')} without a mask that can be used"
         with st.expander(label, icon=":material/warning:"):
-            tables.table([{"picture": name, "why": why} for name, why in found.problems[:1000]])
-    if found.found:
-        st.caption(f"{escape(found.found)}. Page Errors shows what is wrong.")
+            tables.table([{"picture": name, "why": why} for name, why in evaluated.problems[:1000]])
+    if evaluated.found:
+        st.caption(f"{escape(evaluated.found)}. Page Errors shows what is wrong.")
     return True
 
 
 def load(job: BatchJob) -> EvaluationSummary | None:
-    """Return the summary of the first run; None of one whose labels are its folders, or that has none."""
+    """Return the first run's summary; None without labels from a file."""
     folder = job.plans[0].folder
     try:
         masked = folder / pixels.FILE

@@ -80,14 +80,14 @@ class LabelledRun:
         return task_of(self.evaluation.task)
 
     def open(self, key: str) -> Image:
-        """Open one of its pictures; raise Problem where it is not known."""
+        """Open one of its pictures; raise Problem if unknown."""
         if key not in self.items:
             raise Problem(f"{key} is not among the pictures of this run any more: put it back.")
         return self.items[key].open()
 
 
 def choose() -> str:
-    """Draw the choice of a run, if there are any; return its name, or `EXAMPLE`."""
+    """Draw the choice of a run; return its name or `EXAMPLE`."""
     runs = list_labelled()
     if not runs:
         return EXAMPLE
@@ -105,7 +105,7 @@ def choose() -> str:
 
 
 def open_run(name: str) -> LabelledRun:
-    """Return a run by its name; raise Problem where its evaluation cannot be read."""
+    """Return a run by its name; raise Problem if unreadable."""
     folder = {**list_labelled(), EXAMPLE: examples.find(examples.BOXES) / "run"}.get(name)
     if folder is None:
         raise Problem(f"The run {name} is not there any more: choose another.")
@@ -129,7 +129,7 @@ def _find_items(name: str, folder: Path) -> tuple[Mapping[str, Item], str]:
     """Return the pictures of a run, and why they cannot be read."""
     if name == EXAMPLE:
         place = folder.with_name("pictures")
-        return state.latest("errors-example", place, lambda: {one.key: one for one in find(str(place))}), ""
+        return state.latest("errors-example", place, lambda: {item.key: item for item in find(str(place))}), ""
     job = state.of(Batch).job
     if job is not None and any(plan.folder == folder for plan in job.plans):
         return {item.key: item for item in job.source.items}, ""
@@ -147,10 +147,10 @@ def _read_items(folder: Path) -> tuple[dict[str, Item], str]:
 
 
 def say_missing(run: LabelledRun) -> None:
-    """Draw why the pictures of a run cannot be opened; nothing where they can."""
+    """Draw the reason for unreadable pictures; nothing if readable."""
     if not run.items:
-        shown = "Shown are those under their maps. To open one, explain them again on Batch."
-        st.caption(f":material/image_not_supported: {escape(run.missing)} {shown}")
+        advice = "Shown are those under their maps. To open one, explain them again on Batch."
+        st.caption(f":material/image_not_supported: {escape(run.missing)} {advice}")
 
 
 WIDE = 168
@@ -162,7 +162,7 @@ _tiles: ByteCache[bytes] = ByteCache(4 * MIB, len)
 
 
 def draw(run: LabelledRun, errors: Sequence[ErrorUnit], words: str, which: str) -> None:
-    """Draw errors a page at a time under `words`; `which`: identifies the choice."""
+    """Draw errors by page under `words`, for the choice `which`."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         help = "White: what is labelled. Dashed: what the model answered. Yellow is where it looked for that."
         st.markdown(words, width="content", help=help)
@@ -183,7 +183,7 @@ def draw(run: LabelledRun, errors: Sequence[ErrorUnit], words: str, which: str) 
 
 
 def _choose_maps(run: LabelledRun) -> bool:
-    """Draw the switch of the maps; without the pictures they are in the run's own already."""
+    """Draw the switch of the maps; without pictures they are already drawn."""
     if not run.items or not any(picture.maps for picture in run.evaluation.pictures):
         return False
     return url_state.widget(
@@ -198,7 +198,7 @@ def _choose_maps(run: LabelledRun) -> bool:
 
 
 def make_tiles(run: LabelledRun, units: Sequence[ErrorUnit], *, mapped: bool) -> list[bytes]:
-    """Return the tile of each error as WebP, cached; empty of a picture that cannot be opened."""
+    """Return the errors' tiles as WebP, cached; empty if unreadable."""
     files = {} if run.items else _find_files(run)
 
     def draw(unit: ErrorUnit) -> bytes:
@@ -215,7 +215,7 @@ def make_tiles(run: LabelledRun, units: Sequence[ErrorUnit], *, mapped: bool) ->
 
 
 def _read(run: LabelledRun, unit: ErrorUnit, files: Mapping[str, str]) -> NDArray[np.uint8]:
-    """Return a picture's pixels; of one that is not known those under its map, which the run wrote."""
+    """Return a picture's pixels, or those under its saved map."""
     key = unit.picture.key
     if run.items:
         return run.open(key).pixels
@@ -227,7 +227,7 @@ def _read(run: LabelledRun, unit: ErrorUnit, files: Mapping[str, str]) -> NDArra
 
 
 def _encode(pixels: NDArray[np.uint8]) -> bytes:
-    """Return a tile on a transparent box of one size, so that rows align."""
+    """Return a tile on a transparent box, for aligned rows."""
     paper = Pillow.new("RGBA", BOX, (0, 0, 0, 0))
     paper.paste(Pillow.fromarray(pixels), ((BOX[0] - pixels.shape[1]) // 2, (BOX[1] - pixels.shape[0]) // 2))
     buffer = io.BytesIO()
@@ -255,7 +255,7 @@ def _draw_tile(run: LabelledRun, unit: ErrorUnit, picture: bytes) -> None:
 
 
 def _find_files(run: LabelledRun) -> dict[str, str]:
-    """Return the file of each picture under its map, below the run's folder."""
+    """Return the picture file of each map in the run's folder."""
 
     def read() -> dict[str, str]:
         try:
@@ -268,7 +268,7 @@ def _find_files(run: LabelledRun) -> dict[str, str]:
 
 
 def _make_recipe(run: LabelledRun, unit: ErrorUnit, image: Image) -> Recipe:
-    """Return the recipe of an error's answer, as the run explained it; of what has no box that of the picture."""
+    """Return the recipe of an error's answer, or of the picture."""
     index, anchor = (None, None) if unit.answer is None else (unit.answer.index, unit.answer.anchor)
     return Recipe.model_validate(
         {
@@ -281,7 +281,7 @@ def _make_recipe(run: LabelledRun, unit: ErrorUnit, image: Image) -> Recipe:
 
 
 def open_elsewhere(run: LabelledRun, unit: ErrorUnit) -> None:
-    """Open an error where its map and its tests are, in a button's callback."""
+    """Open an error on the page of its map, in a callback."""
     try:
         image = run.open(unit.picture.key)
         recipe = _make_recipe(run, unit, image)

@@ -82,7 +82,7 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
         return
     kind, label = _choose(run)
     rows = report.select(kind, label)
-    group = next((one for one in report.types if one.id == kind), None)
+    group = next((error_type for error_type in report.types if error_type.id == kind), None)
     words = f"{len(rows):,}: {group.meaning}." if group else f"{plural(len(rows), 'error')}: {run.task.error_order}."
     if not rows:
         st.caption(f":material/check: There is no error of this kind about {escape(label)}.")
@@ -91,8 +91,8 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
 
 
 def _choose(run: LabelledRun) -> tuple[str, str]:
-    """Draw the choice of a type and of a class; return them, `ALL` and an empty text for all."""
-    groups = sorted((kind for kind in run.report.types if kind.count), key=lambda one: -one.count)
+    """Draw and return the type and class; `ALL`, empty: all."""
+    groups = sorted((kind for kind in run.report.types if kind.count), key=lambda kind: -kind.count)
     kinds = {ALL: f"All {len(run.report.errors):,}"} | {group.id: f"{group.name} {group.count:,}" for group in groups}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = url_state.widget(
@@ -129,7 +129,7 @@ def _draw_actions(run: LabelledRun) -> None:
 
 
 def make_slide(run: LabelledRun, _look: Look) -> Scene:
-    """Return the slide of the headline, with errors of the chosen type and class."""
+    """Return the headline's slide with errors of the chosen kind."""
     report = run.report
     rows = report.select(str(url_state.memory(TYPE) or ALL), str(url_state.memory(CLASS) or ""))
     pictures = []
@@ -143,13 +143,13 @@ def make_slide(run: LabelledRun, _look: Look) -> Scene:
         raise Problem("None of the pictures can be opened: put them back where they were.")
     numbers = [
         (f"{kind.count:,}", kind.name.lower())
-        for kind in sorted(report.types, key=lambda one: -one.count)
+        for kind in sorted(report.types, key=lambda kind: -kind.count)
         if kind.count
     ]
-    made = run.evaluation.model
+    footer = run.evaluation.model
     if run.task.has_boxes:
-        made = f"{made}, threshold {percent(run.evaluation.threshold)}"
-    return deck_rows.of_gallery(f"{report.headline}.", report.counts, numbers, pictures, made)
+        footer = f"{footer}, threshold {percent(run.evaluation.threshold)}"
+    return deck_rows.of_gallery(f"{report.headline}.", report.counts, numbers, pictures, footer)
 
 
 errors()

@@ -42,13 +42,13 @@ def files(record: Record) -> tuple[Image, tuple[SavedMap, ...]]:
 
 
 def pair(record: Record) -> Similarity:
-    """Return the comparison of a record of two pictures, cached: it never changes."""
+    """Return the comparison of a record of two pictures, cached."""
     store = history_store.store()
     return _pairs.get_or_make((str(store.folder), record.id), lambda: store.similarity(record))
 
 
 def render_pair(id: str) -> bytes:
-    """Return both pictures of a record under their maps, with the score, as a JPEG."""
+    """Return both pictures of a record with maps as a JPEG."""
     return next(
         data
         for name, data in similarity_files.of_similarity(pair(history_store.store().get(id)), None)
@@ -56,8 +56,8 @@ def render_pair(id: str) -> bytes:
     )
 
 
-def _size(found: tuple[Image, tuple[SavedMap, ...]]) -> int:
-    image, maps = found
+def _size(content: tuple[Image, tuple[SavedMap, ...]]) -> int:
+    image, maps = content
     grids = (grid for item in maps for grid in (item.values, item.measured, *item.layer_maps))
     return int(image.pixels.nbytes + len(image.jpeg) + sum(grid.nbytes for grid in grids))
 
@@ -66,19 +66,19 @@ _cache: ByteCache[tuple[Image, tuple[SavedMap, ...]]] = ByteCache(100 * MIB, _si
 
 
 _pairs: ByteCache[Similarity] = ByteCache(
-    64 * MIB, lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides)
+    64 * MIB, lambda pair: sum(s.signed.nbytes + s.image.pixels.nbytes for s in pair.sides)
 )
 
 
 def mark(id: str, index: int) -> bytes:
-    """Return the picture under the map with its marks, in full size, as a PNG that carries the recipe."""
+    """Return the marked map in full size, as PNG with recipe."""
     record = history_store.store().get(id)
     image, maps = files(record)
     return export.mark(record, image, maps[index], index)
 
 
 def archive(ids: Sequence[str]) -> bytes:
-    """Return a zip with a folder per record: picture, raw maps, numbers and notes, and the map with its marks."""
+    """Return a zip with a folder of all files per record."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, data in history_store.store().export(ids):
@@ -115,7 +115,7 @@ def _overlay(record: Record, index: int, *, dark: bool) -> NDArray[np.uint8]:
 
 @st.fragment
 def marking(id: str, index: int) -> None:
-    """Draw the map to annotate: a fragment, since marks are saved without the page around it."""
+    """Draw the map for annotation, in a fragment."""
     record = history_store.store().get(id)
     dark = st.context.theme.type == "dark"
     if state.of(AnnotatedRecord).of != (id, index, dark):
@@ -124,7 +124,7 @@ def marking(id: str, index: int) -> None:
         opened.of, opened.marks, opened.last = (id, index, dark), [asdict(mark) for mark in record.marks], record.marks
     opened = state.of(AnnotatedRecord)
     label = record.labels[index] if index < len(record.labels) else "the map"
-    given = markup(
+    answer = markup(
         _overlay(record, index, dark=dark),
         opened.marks,
         id=opened.id,
@@ -132,10 +132,10 @@ def marking(id: str, index: int) -> None:
         key=f"history-markup-{id}",
     )
     # A step is saved once: the browser repeats its last one in every run, and others annotate the same record.
-    if given is not None and given.step != opened.step:
-        opened.step, opened.problem = given.step, ""
+    if answer is not None and answer.step != opened.step:
+        opened.step, opened.problem = answer.step, ""
         try:
-            record = _save(record, opened, given.marks)
+            record = _save(record, opened, answer.marks)
         except Problem as problem:
             opened.problem = str(problem)
     if opened.problem:
@@ -148,20 +148,20 @@ def marking(id: str, index: int) -> None:
         _others()
 
 
-def _save(record: Record, opened: AnnotatedRecord, given: Sequence[Any]) -> Record:
-    """Save a step of this browser; raises Problem if it cannot be read."""
+def _save(record: Record, opened: AnnotatedRecord, sent: Sequence[Any]) -> Record:
+    """Save a step of this browser; raise Problem if invalid."""
     try:
         marks = tuple(
-            history.Mark(kind=one["kind"], points=tuple(map(tuple, one["points"])), text=one["text"], ink=one["ink"])
-            for one in given
+            history.Mark(kind=raw["kind"], points=tuple(map(tuple, raw["points"])), text=raw["text"], ink=raw["ink"])
+            for raw in sent
         )
     except (KeyError, TypeError, ValueError):
         raise Problem("The marks could not be read: reload the page.") from None
     if marks == opened.last:
         return record
-    found = history_store.store().annotate(record.id, marks=marks, since=opened.last)
+    saved = history_store.store().annotate(record.id, marks=marks, since=opened.last)
     opened.last = marks
-    return found
+    return saved
 
 
 def _others() -> None:

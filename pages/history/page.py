@@ -79,7 +79,7 @@ def history() -> None:
 
 
 def _open(id: str, other: str | None) -> None:
-    """Draw one record, or two side by side; what cannot be shown can be deleted."""
+    """Draw one record or two; offer to delete a damaged one."""
     # No gap: a heading brings its own.
     with st.container(gap=None):
         _back()
@@ -95,8 +95,8 @@ def _open(id: str, other: str | None) -> None:
     except Problem as problem:
         title.markdown("## This record cannot be shown")
         st.error(sentence(problem), icon=":material/error:")
-        for one in filter(None, (id, other)):
-            _remove_damaged(one)
+        for record_id in filter(None, (id, other)):
+            _remove_damaged(record_id)
 
 
 def _back() -> None:
@@ -109,7 +109,7 @@ def _back() -> None:
 
 
 def _remove_damaged(id: str) -> None:
-    """Offer to delete a record that cannot be read."""
+    """Offer to delete an unreadable record."""
     try:
         record = history_store.store().get(id)
     except Problem:
@@ -172,20 +172,20 @@ def _all(storage: Storage) -> None:
     st.markdown(f"## {plural(storage.count, 'saved explanation')}")
     page.say_problem(state.of(Browsing))
     chosen_filters = _filters()
-    found = _find(_many())
+    result = _find(_many())
     head = st.container()
-    if not found.total:
+    if not result.total:
         with head:
             st.info("Nothing matches.", icon=":material/filter_alt_off:")
             st.button("Show all", on_click=_clear, icon=":material/filter_alt_off:", help="Clear search and filters.")
     # Also where none is found: the selection stays.
-    tiles.draw(found, head, narrowed=chosen_filters)
+    tiles.draw(result, head, narrowed=chosen_filters)
     _meter(storage)
     _where()
 
 
 def _filters() -> bool:
-    """Draw search, filters and order, and return whether any of them is in use."""
+    """Draw search, filters and order; return whether any is in use."""
     choices = history_store.store().choices()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = url_state.widget(
@@ -231,7 +231,7 @@ def _filter(name: str, label: str, counts: dict[str, int], help: str) -> bool:
 
 
 def _choose_time() -> bool:
-    """Draw the choice of when records were saved, and return whether it leaves any out."""
+    """Draw the choice of a time; return whether it excludes any."""
     help = "Only records that were saved then."
     span = url_state.widget(st.selectbox, "Saved", SPANS, "", key="history-saved", name="saved", width=170, help=help)
     if span == "days":
@@ -240,7 +240,7 @@ def _choose_time() -> bool:
 
 
 def _time_span() -> tuple[datetime | None, datetime | None]:
-    """Return the time in which records were saved; the end is exclusive."""
+    """Return the chosen time of saving; the end is exclusive."""
     chosen = str(url_state.recall_value("history-saved", SPANS, "", name="saved"))
     if (length := LENGTHS.get(chosen)) is not None:
         return datetime.now(UTC) - length, None
@@ -267,7 +267,7 @@ def _clear() -> None:
 
 
 def _find(limit: int) -> SearchResult:
-    """Return the records that match the search and the filters, in order."""
+    """Return the records matching the filters, in order."""
 
     def chosen(name: str) -> str:
         return str(url_state.recall_value(f"history-{name}", None, "", name=name))
@@ -280,7 +280,7 @@ def _find(limit: int) -> SearchResult:
 
 
 def _many() -> int:
-    """Return how many records are shown: more on request, and one page after a change of the filters."""
+    """Return the number of records shown, more on request."""
     browsing = state.of(Browsing)
     filters = tuple(url_state.memory(f"history-{name}") for name in ("find", "saved", *FILTERS, "order"))
     if browsing.filters != filters:

@@ -35,8 +35,8 @@ def show(found: RecordComparison) -> None:
     detail = found.detail[:1].upper() + found.detail[1:]
     st.markdown("  \n".join(filter(None, (detail, *found.more))))
     # As the sentences call them, with what tells the two apart.
-    one, other = _apart(found.one, found.other)
-    names = (f"First ({one})", f"Second ({other})")
+    first, second = _apart(found.one, found.other)
+    names = (f"First ({first})", f"Second ({second})")
     opened = [(record, *files(record)) for record in (found.one, found.other)]
     if found.same_picture:
         _together(found, opened, names)
@@ -70,17 +70,17 @@ def _open(id: str) -> None:
     st.query_params["kept"] = id
 
 
-def _apart(one: Record, other: Record) -> tuple[str, str]:
-    """Return the shortest names that tell them apart: for one family their sizes."""
-    specs = [catalog.catalog().get(record.model) for record in (one, other)]
+def _apart(a: Record, b: Record) -> tuple[str, str]:
+    """Return the shortest distinguishing names: for one family their sizes."""
+    specs = [catalog.catalog().get(record.model) for record in (a, b)]
     if specs[0] and specs[1] and specs[0].family == specs[1].family and specs[0].size != specs[1].size:
-        return specs[0].size or one.model, specs[1].size or other.model
-    for first, second in ((one.model, other.model), (one.label, other.label), (describe(one), describe(other))):
+        return specs[0].size or a.model, specs[1].size or b.model
+    for first, second in ((a.model, b.model), (a.label, b.label), (describe(a), describe(b))):
         if first and second and first != second:
             return first, second
-    if one.picture_name != other.picture_name:
-        return one.picture_name, other.picture_name
-    return history_store.exact(one.created), history_store.exact(other.created)
+    if a.picture_name != b.picture_name:
+        return a.picture_name, b.picture_name
+    return history_store.exact(a.created), history_store.exact(b.created)
 
 
 def _panel(record: Record, maps: Sequence[SavedMap], name: str) -> tuple[Pane, list[str]]:
@@ -89,25 +89,25 @@ def _panel(record: Record, maps: Sequence[SavedMap], name: str) -> tuple[Pane, l
     if not maps:
         return Pane(title=name, note=note), []
     index = min(record.index, len(maps) - 1)
-    own = tuple(box for box in boxes(maps, index) if box.chosen) or None
-    return Pane(maps=(panel_map(maps[index], record, title=name, note=note),), boxes=own), [maps[index].looks]
+    chosen = tuple(box for box in boxes(maps, index) if box.chosen) or None
+    return Pane(maps=(panel_map(maps[index], record, title=name, note=note),), boxes=chosen), [maps[index].looks]
 
 
 def _together(
-    found: RecordComparison, opened: Sequence[tuple[Record, Image, tuple[SavedMap, ...]]], names: tuple[str, str]
+    comparison: RecordComparison, opened: Sequence[tuple[Record, Image, tuple[SavedMap, ...]]], names: tuple[str, str]
 ) -> None:
-    shown, looks = [], []
+    panes, looks = [], []
     for name, (record, _, maps) in zip(names, opened, strict=True):
         panel, texts = _panel(record, maps, name)
-        shown.append(panel)
+        panes.append(panel)
         looks += texts
-    if found.difference is not None and found.seen is not None:
-        shown.append(Pane(maps=(panels.difference(found.difference, found.seen, names),)))
-    _viewer(opened[0][1], shown, looks, key="history-pair", record=found.one, height=380)
+    if comparison.difference is not None and comparison.seen is not None:
+        panes.append(Pane(maps=(panels.difference(comparison.difference, comparison.seen, names),)))
+    _viewer(opened[0][1], panes, looks, key="history-pair", record=comparison.one, height=380)
 
 
-def _viewer(image: Image, shown: Sequence[Pane], looks: list[str], *, key: str, record: Record, height: int) -> View:
-    scene = ViewerScene(image.pixels, image.sha256, shown, file=image.jpeg, name=record.picture_name)
+def _viewer(image: Image, panes: Sequence[Pane], looks: list[str], *, key: str, record: Record, height: int) -> View:
+    scene = ViewerScene(image.pixels, image.sha256, panes, file=image.jpeg, name=record.picture_name)
     view = viewer(scene, ViewerOptions(height=height), key=key)
     if looks:
         send_texts(view, looks, [None] * len(looks), key=f"{key}-words")
@@ -131,8 +131,8 @@ METRICS = (
 """How much two maps agree: title, field of the agreement, what that is, and help."""
 
 
-def _agreement(found: RecordComparison) -> None:
-    agreement = found.agreement
+def _agreement(comparison: RecordComparison) -> None:
+    agreement = comparison.agreement
     assert agreement is not None
     for column, (title, name, what, help) in zip(st.columns(3), METRICS, strict=True):
         with column:
@@ -145,18 +145,18 @@ LISTED = 10
 
 def show_pictures(record: Record) -> None:
     """Draw the record."""
-    found, context = pair(record), pairs.context_of(record)
+    similarity, context = pair(record), pairs.context_of(record)
     left, right = st.columns([3, 1], gap="medium")
     with left:
-        comparisons.similarity_maps(found, key=f"history-pair-maps-{record.id}")
+        comparisons.similarity_maps(similarity, key=f"history-pair-maps-{record.id}")
         with st.container(horizontal=True, vertical_alignment="center"):
-            _open_again(record, found)
+            _open_again(record, similarity)
             _downloads(record)
             record_view.confirm_record_deletion(record)
-            _all(record, found)
+            _all(record, similarity)
         st.caption(record_view.about(record))
     with right:
-        comparisons.similarity_meaning(found, context)
+        comparisons.similarity_meaning(similarity, context)
         _ranking(record)
         st.markdown("### Note and tags")
         history_store.edit_note(record, [record.id], key=f"history-{record.id}")
@@ -165,25 +165,25 @@ def show_pictures(record: Record) -> None:
 
 
 def _ranking(record: Record) -> None:
-    """Draw the gallery that the second picture is of, as it was ranked."""
-    if (found := record.pair) is None or not found.ranking:
+    """Draw the saved ranking of the second picture's gallery."""
+    if (ranked := record.pair) is None or not ranked.ranking:
         return
-    with st.expander(f"Rank {found.rank} of {plural(len(found.ranking), 'picture')}"):
-        for place, (name, score) in enumerate(found.ranking[:LISTED], 1):
+    with st.expander(f"Rank {ranked.rank} of {plural(len(ranked.ranking), 'picture')}"):
+        for place, (name, score) in enumerate(ranked.ranking[:LISTED], 1):
             words = f"{place}. {escape(name)} {score:.2f}"
-            st.caption(f"**{words}**" if place == found.rank else words)
-        if len(found.ranking) > LISTED:
+            st.caption(f"**{words}**" if place == ranked.rank else words)
+        if len(ranked.ranking) > LISTED:
             st.caption(f"The first {LISTED}; all of them are in the zip.")
 
 
-def _open_again(record: Record, found: Similarity) -> None:
+def _open_again(record: Record, similarity: Similarity) -> None:
     def take() -> None:
         try:
-            reopen.pair(found)
+            reopen.pair(similarity)
         except Problem as problem:
             state.of(record_view.Browsing).problem = str(problem)
         else:
-            gallery_picker.take(found.gallery.image)
+            gallery_picker.take(similarity.gallery.image)
 
     st.button(
         "Open in Similarity",
@@ -207,9 +207,9 @@ def _downloads(record: Record) -> None:
     record_view.everything(record, stem, what)
 
 
-def _all(record: Record, found: Similarity) -> None:
+def _all(record: Record, similarity: Similarity) -> None:
     def window() -> None:
         st.code(pairs.command(record), language="shell", wrap_lines=True)
-        st.json(jsonable(similarity_files.summary(found, pairs.context_of(record))))
+        st.json(jsonable(similarity_files.summary(similarity, pairs.context_of(record))))
 
     charts.button_for_numbers(window, "Every number, and the command.")

@@ -88,10 +88,10 @@ def show(record: Record) -> None:
             view = _viewer(record, image, maps, index)
             send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
             if record.marks:
-                one = len(record.marks) == 1
-                hidden = f"{plural(len(record.marks), 'mark')} {'is' if one else 'are'} hidden here"
+                single = len(record.marks) == 1
+                hidden = f"{plural(len(record.marks), 'mark')} {'is' if single else 'are'} hidden here"
                 st.button(
-                    f"{hidden}: show {'it' if one else 'them'}",
+                    f"{hidden}: show {'it' if single else 'them'}",
                     icon=":material/draw:",
                     type="tertiary",
                     on_click=_annotate,
@@ -134,7 +134,7 @@ def _way(record: Record, maps: Sequence[SavedMap]) -> str:
 
 
 def tell_score(record: Record, score: float | None) -> str:
-    """Return a score as it is written: of a segmentation a share of the picture; empty for none."""
+    """Return a score as text; empty for none."""
     if score is None:
         return ""
     return task_of(record.task).text(score)
@@ -143,7 +143,7 @@ def tell_score(record: Record, score: float | None) -> str:
 def panel_map(
     item: SavedMap, record: Record, place: int | None = None, *, title: str | None = None, note: str | None = None
 ) -> Map:
-    """Return a saved map for the viewer; `place`: where a file of it opens, instead of on the record's own map."""
+    """Return a saved map for the viewer; `place`: of its file."""
     recipe, view = record.checked_recipe, record.view
     if place is not None:
         view = view.model_copy(update={"index": place, "label": item.label[:200]})
@@ -173,8 +173,8 @@ def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
 
 def _viewer(record: Record, image: Image, maps: Sequence[SavedMap], index: int) -> View:
     drawn = tuple(panel_map(item, record, place) for place, item in enumerate(maps))
-    shown = [Pane(maps=drawn) if maps else panels.plain(image)]
-    scene = ViewerScene(image.pixels, image.sha256, shown, boxes(maps, index), image.jpeg, record.picture_name)
+    panes = [Pane(maps=drawn) if maps else panels.plain(image)]
+    scene = ViewerScene(image.pixels, image.sha256, panes, boxes(maps, index), image.jpeg, record.picture_name)
     return viewer(scene, ViewerOptions(beside=True), key=f"history-viewer-{record.id}")
 
 
@@ -203,7 +203,7 @@ def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int) -
 
 
 def make_slide(record: Record) -> tuple[DeckScene, Sequence[str]]:
-    """Return the slide of a record, as it was saved, and its id."""
+    """Return the slide of a saved record, and its id."""
     if record.damaged:
         raise Problem(f"{record.picture_name} cannot be shown: {record.damaged}")
     if record.pair is not None:
@@ -214,14 +214,14 @@ def make_slide(record: Record) -> tuple[DeckScene, Sequence[str]]:
 
 def _slide(record: Record, image: Image, maps: Sequence[SavedMap], index: int, look: Look) -> DeckScene:
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
-    found = history_store.store().proof(record, index)
-    return views.of_record(replace(record, index=index, view=view), image, maps, found)
+    saved_proof = history_store.store().proof(record, index)
+    return views.of_record(replace(record, index=index, view=view), image, maps, saved_proof)
 
 
 def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:
-    """Draw the proof of the chosen map, if it was saved with one: to look at, not to make again."""
+    """Draw the saved proof of the chosen map, if any."""
     try:
-        if (found := history_store.store().proof(record, index)) is None:
+        if (saved_proof := history_store.store().proof(record, index)) is None:
             return
     except Problem as problem:
         st.error(sentence(problem), icon=":material/error:")
@@ -231,7 +231,7 @@ def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:
         ("history", record.id, index),
         lambda: proof.pack_map(image.pixels, item.seen, item.measured, item.label),
     )
-    drawn = proof.curves(found, detects=bool(item.boxes), of=of, whole=True)
+    drawn = proof.curves(saved_proof, detects=bool(item.boxes), of=of, whole=True)
     with st.container(key="proof"):
         st.markdown("### Proof")
         proof.draw(data, drawn | {"clicks": 0}, key=f"history-proof-{record.id}")
@@ -244,12 +244,12 @@ def describe(record: Record) -> str:
 
 
 def about(record: Record) -> str:
-    """Return `demo-cls-m, GradCAM at layer4 (Where is it?); saved 20 Nov 2026, 23:51 UTC; 1.2 MB.`"""
+    """Return `demo-cls-m, GradCAM at layer4 (Where is it?); saved 20 Nov 2026…`"""
     return f"{describe(record)}; saved {history_store.exact(record.created)}; {size(record.bytes)}."
 
 
 def size(nbytes: int) -> str:
-    """Return a size, with 1,000,000 bytes to a MB, as the limit is given."""
+    """Return a size, with 1,000,000 bytes to a MB."""
     if nbytes < 1e5:
         return f"{nbytes / 1e3:,.0f}{NBSP}kB"
     return f"{nbytes / 1e6:,.1f}{NBSP}MB" if nbytes < 1e7 else megabytes(nbytes)
@@ -295,7 +295,7 @@ def _downloads(record: Record, maps: Sequence[SavedMap], index: int) -> None:
 
 
 def everything(record: Record, stem: str, what: str) -> None:
-    """Draw the download of all files of a record; `what` is in it, in words."""
+    """Draw the download of a record's files; `what`: its contents."""
     charts.download(
         "Everything, .zip",
         partial(archive, [record.id]),
@@ -307,7 +307,7 @@ def everything(record: Record, stem: str, what: str) -> None:
 
 
 def confirm_record_deletion(record: Record) -> None:
-    """Draw the button that deletes one record."""
+    """Draw the button for deleting one record."""
     confirm_deletion(
         [record.id],
         f"Delete it permanently, with its note, tags and marks? This frees up to {size(record.bytes)}: files "
@@ -319,7 +319,7 @@ def confirm_record_deletion(record: Record) -> None:
 
 
 def confirm_deletion(ids: Sequence[str], question: str, *, key: str, help: str) -> None:
-    """Draw the button that deletes records, and the question before it."""
+    """Draw the button for deleting records, and its question."""
     with st.popover("Delete", icon=":material/delete:", key=key, help=help):
         st.markdown(question)
         st.button(
@@ -332,7 +332,7 @@ def confirm_deletion(ids: Sequence[str], question: str, *, key: str, help: str) 
 
 
 def delete(ids: Sequence[str]) -> None:
-    """Delete records in a widget's callback, say how much was freed, and show all others.
+    """Delete records in a callback and report the freed space.
 
     Not the next record: its own Delete would be where this one's was.
     """
@@ -349,7 +349,7 @@ def delete(ids: Sequence[str]) -> None:
 
 
 def offer_undo() -> None:
-    """Draw the button that brings back what was deleted in the last `UNDO` seconds."""
+    """Draw the button for undoing a deletion within `UNDO` seconds."""
     browsing = state.of(Browsing)
     if browsing.removed is None or browsing.removed[1] + UNDO <= time.monotonic():
         browsing.removed = None

@@ -54,7 +54,7 @@ class Clicked:
 
 
 def grid(tiles: Sequence[Tile], pictures: Sequence[bytes], *, turn: str, key: str) -> Clicked:
-    """Draw the grid; `pictures`: a JPEG each, or empty. A new `turn` clears the selection."""
+    """Draw the grid of JPEG `pictures`; a new `turn` clears the selection."""
     data = pack(tiles, pictures, turn)
     result = _component(key=key, data=data, on_open_change=no_callback, on_chosen_change=no_callback)
     sent = result.chosen if isinstance(result.chosen, dict) and result.chosen.get("turn") == turn else {}
@@ -77,21 +77,21 @@ MAX_EXPORT = 250_000_000
 
 
 def draw(found: SearchResult, head: Any, *, narrowed: bool) -> None:
-    """Draw the records that were found, and in `head` what can be done with those that are ticked."""
+    """Draw the found records, and the ticked ones' actions in `head`."""
     browsing = state.of(Browsing)
     tiles, pictures = [], []
     for record in found.records:
         tiles.append(_tile(record))
         pictures.append(_thumbnail(record))
     clicked = grid(tiles, pictures, turn=browsing.turn, key="history-grid")
-    shown = {record.id: record for record in found.records}
-    if clicked.opened in shown:
+    records = {record.id: record for record in found.records}
+    if clicked.opened in records:
         st.query_params["kept"] = str(clicked.opened)
         st.rerun()
-    chosen = [shown.get(one) or _hidden(one) for one in clicked.chosen[:MAX_SHOWN]]
+    chosen = [records.get(item) or _hidden(item) for item in clicked.chosen[:MAX_SHOWN]]
     with head, st.container(horizontal=True, vertical_alignment="center"):
-        ticked = [one for one in chosen if one is not None]
-        _actions(found, ticked, set(shown), narrowed=narrowed)
+        ticked = [item for item in chosen if item is not None]
+        _actions(found, ticked, set(records), narrowed=narrowed)
         _export(ticked or list(found.records), "Export" if ticked else "Export all")
     if len(found.records) < min(found.total, MAX_SHOWN):
 
@@ -109,7 +109,7 @@ def draw(found: SearchResult, head: Any, *, narrowed: bool) -> None:
 
 
 def _export(records: list[Record], label: str) -> None:
-    """Draw the download of these records as an archive, which is made when it is requested."""
+    """Draw the download of records as an archive made on request."""
     if not records:
         return
     total = sum(record.bytes for record in records)
@@ -128,19 +128,19 @@ def _export(records: list[Record], label: str) -> None:
 
 
 def _hidden(id: str) -> Record | None:
-    """Return a selected record that is not shown now; None if it was deleted."""
+    """Return a selected record not shown now; None if deleted."""
     try:
         return history_store.store().get(id)
     except Problem:
         return None
 
 
-def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narrowed: bool) -> None:
+def _actions(result: SearchResult, chosen: list[Record], listed: set[str], *, narrowed: bool) -> None:
     """Draw the actions for the selected records."""
     if not chosen:
-        if not found.total:
+        if not result.total:
             return
-        some = f"{found.total:,} found. " if narrowed else ""
+        some = f"{result.total:,} found. " if narrowed else ""
         st.caption(f"{some}Open one, or select some to compare, present or delete.", width="content")
         return
 
@@ -148,7 +148,7 @@ def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narr
         st.query_params["kept"], st.query_params["against"] = chosen[0].id, chosen[1].id
 
     browsing = state.of(Browsing)
-    hidden = sum(record.id not in shown for record in chosen)
+    hidden = sum(record.id not in listed for record in chosen)
     beyond = f", {hidden} of them not shown now" if hidden else ""
     st.caption(f"{len(chosen)} selected{beyond}", width="content")
     st.button(
@@ -203,7 +203,7 @@ def _tile(record: Record) -> Tile:
 
 
 def _describe(record: Record) -> tuple[str, str, str]:
-    """Return the label of a record of one picture, its score, and what found it."""
+    """Return a record's label, score and method."""
     first, task = next(iter(record.predictions), None), task_of(record.task)
     label = record.label or (first.label if first else "nothing found")
     boxes = sum(prediction.box is not None for prediction in record.predictions)

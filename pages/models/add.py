@@ -79,7 +79,7 @@ class Download(Task[Status]):
 
 
 def draw() -> None:
-    """Draw the drop zone, or what is still to be asked about the files in it."""
+    """Draw the drop zone, or the questions about its files."""
     now = state.of(Adding)
     if now.problem:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -96,28 +96,28 @@ def draw() -> None:
 
 
 def _resume(now: Adding) -> None:
-    """Forget a question that was answered in another window; take up one of before a reload.
+    """Drop a question answered elsewhere; resume one after a reload.
 
     Where visitors have no ids only the session that dropped the files is asked.
     """
     if now.folder is not None and (not now.folder.is_dir() or now.folder.name in store.tables()):
         now.folder = now.draft = None
-    if now.folder is None and users.current() != users.LOCAL and (found := store.unanswered()) is not None:
-        now.folder = found
+    if now.folder is None and users.current() != users.LOCAL and (folder := store.unanswered()) is not None:
+        now.folder = folder
         try:
-            now.draft = store.draft(found)
+            now.draft = store.draft(folder)
         except (Exception, MemoryError) as failure:
             _fail(failure, again=False)
 
 
 def added() -> ModelSpec | None:
-    """Return the model that this session added last, if it is still there."""
+    """Return this session's last added model, if still present."""
     spec = catalog.catalog().get(state.of(Adding).id)
     return spec if spec is not None and store.owns(spec) else None
 
 
 def show(model_id: str) -> None:
-    """Show the card of a model that was added before."""
+    """Show the card of an added model."""
     state.of(Adding).id = model_id
 
 
@@ -175,7 +175,7 @@ def _follow(download: Download) -> None:
 
 
 def _take(files: Sequence[tuple[str, store.Data]]) -> None:
-    """Receive files, and add their model at once where nothing has to be asked."""
+    """Receive files; add their model unless there are questions."""
     now = state.of(Adding)
     now.generation, now.problem, now.id, now.answers = now.generation + 1, "", "", {}
     try:
@@ -190,7 +190,7 @@ def _take(files: Sequence[tuple[str, store.Data]]) -> None:
 
 
 def _register() -> None:
-    """Add the model and load it: one that does not load is taken out again, and what is wrong is said."""
+    """Add and load the model; remove it again if loading fails."""
     now = state.of(Adding)
     assert now.folder is not None and now.draft is not None
     id_ = store.register(now.folder, now.draft, now.answers)
@@ -208,7 +208,7 @@ def _register() -> None:
 
 
 def _fail(failure: BaseException, *, again: bool) -> None:
-    """Keep what is wrong with the files; `again`: their questions can be answered in another way."""
+    """Keep the files' problem; `again`: the questions can be answered anew."""
     now = state.of(Adding)
     now.problem = str(page.find_problem(failure, "a model could not be added") or page.SOMETHING_BROKE)
     if not again:
@@ -229,7 +229,7 @@ def _dismiss(*, discard: bool = False) -> None:
 
 
 def _ask(draft: TableDraft) -> None:
-    """Ask what the files do not say, and only that."""
+    """Ask for facts missing from the files."""
     now = state.of(Adding)
     assert now.folder is not None
     st.markdown(f"### {escape(store.find_model(now.folder).name)}")
@@ -285,13 +285,13 @@ def _field(unknown: Unknown) -> str:
 
 
 def _short(choice: str) -> str:
-    """Return a class in a file as `net.py, class Net`; other choices as they are."""
+    """Return a file's class as `net.py, class Net`; others unchanged."""
     file, _, name = choice.rpartition(":")
     return f"{Path(file).name}, class {name}" if is_own(choice) else choice
 
 
 def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
-    """Read the files again with what was answered, and add the model unless that leaves new questions."""
+    """Read the files with the answers; add the model without further questions."""
     now = state.of(Adding)
     assert now.folder is not None and now.draft is not None
     now.problem = ""
@@ -353,14 +353,14 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
 
 
 def open_model(spec: ModelSpec) -> None:
-    """Choose a model and go to the page that shows what it does; the next run goes there."""
+    """Choose a model and go to its page in the next run."""
     task = task_of(spec)
     reopen.choose_model(spec, own=task.has_boxes)
     state.of(state.Navigation).go_to = page.script(task.screen)
 
 
 def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
-    """Draw the map of the chosen picture; of a model without layers, whose map takes many passes, first its answer."""
+    """Draw the picture's map; without layers, first the answer."""
     choices = Choices(image, spec, explainer.resident.adapter.spec.method, {})
     options = {} if explainer.resident.gradients else task_of(spec).blind
     try:
@@ -370,13 +370,13 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     if explanation is None:
         explanation = explain_job.predict(choices, explainer)
     st.markdown(f"**{escape(plain_text(headline(explanation, 'yellow')))}**")
-    shown = [Pane(maps=(panels.heat(explanation, 0),))] if explanation.heatmaps else [panels.plain(image)]
-    view = panels.show(image, shown, key="viewer-models", height=360, files=False)
+    panes = [Pane(maps=(panels.heat(explanation, 0),))] if explanation.heatmaps else [panels.plain(image)]
+    view = panels.show(image, panes, key="viewer-models", height=360, files=False)
     panels.describe(view, [(explanation, 0)] if explanation.heatmaps else [], key="viewer-models-words")
 
 
 def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
-    """Ask what the numbers of the answer mean, and what they are called."""
+    """Ask for the meaning and names of the outputs."""
     labels, measures = explainer.labels, task_of(spec).measures
     unnamed = not spec.weights.unit if measures else bool(labels) and labels[0] == "class 0"
     with st.expander("Names and meaning", icon=":material/label:", expanded=unnamed):
@@ -404,26 +404,26 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
             help="In the order of the model's outputs."
             + (" After a name its unit, least and largest value may follow: yaw, °, -90, 90." if measures else ""),
         )
-        given = [line.strip() for line in text.splitlines() if line.strip()]
+        typed = [line.strip() for line in text.splitlines() if line.strip()]
         if st.button("Save names", help="They stand in every headline, list and file from now on."):
-            if len(given) != len(labels):
-                words = f"Give {plural(len(labels), 'name')}, one a line: there are {len(given)}."
+            if len(typed) != len(labels):
+                words = f"Give {plural(len(labels), 'name')}, one a line: there are {len(typed)}."
                 st.error(sentence(words), icon=":material/error:")
-            elif len(set(given)) < len(given):
+            elif len(set(typed)) < len(typed):
                 st.error("Two of them have the same name: give each its own.", icon=":material/error:")
-            elif measures and any("," in line for line in given):
-                _save_outputs(spec, given)
+            elif measures and any("," in line for line in typed):
+                _save_outputs(spec, typed)
             else:
-                _change(spec, {"weights.labels": given, "weights.outputs": None})
+                _change(spec, {"weights.labels": typed, "weights.outputs": None})
 
 
 def _save_outputs(spec: ModelSpec, lines: Sequence[str]) -> None:
     try:
-        found = adding.read_lines(lines)
+        outputs = adding.read_lines(lines)
     except Problem as problem:
         st.error(sentence(problem), icon=":material/error:")
         return
-    _change(spec, {"weights.outputs": found, "weights.labels": None, "weights.unit": None})
+    _change(spec, {"weights.outputs": outputs, "weights.labels": None, "weights.unit": None})
 
 
 def _ask_unit(spec: ModelSpec) -> None:
@@ -442,12 +442,12 @@ def _ask_unit(spec: ModelSpec) -> None:
 
 
 def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
-    found = preprocessing_check.readings(explainer.resident, image)
-    if len(found) < 2:
+    readings = preprocessing_check.readings(explainer.resident, image)
+    if len(readings) < 2:
         return
     # Of numbers there is no first answer that could stay the same.
-    said = [describe_score(one.score, spec, one.label) if task_of(spec).measures else one.label for one in found]
-    differ = len(set(said)) > 1
+    answers = [describe_score(row.score, spec, row.label) if task_of(spec).measures else row.label for row in readings]
+    differ = len(set(answers)) > 1
     with st.expander("How pictures are prepared", icon=":material/crop:", expanded=differ):
         st.caption(
             "The answer changes with it. Choose what the training did."
@@ -456,7 +456,7 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
             "Where two look alike, the words say what differs."
         )
         with st.container(horizontal=True):
-            for index, reading in enumerate(found):
+            for index, reading in enumerate(readings):
                 with st.container(width=WIDE, gap="xsmall"):
                     words = f"{reading.label} {describe_score(reading.score, spec, reading.label)}"
                     st.image(reading.picture, width=WIDE, alt=f"The picture, {reading.words}: {words}")

@@ -29,8 +29,8 @@ def models() -> None:
     # Last: a model may have come or gone above.
     _, present = model_picker.menu()
     here = [spec for spec in catalog.catalog().values() if spec.id in present]
-    own = sum(spec in here for spec in store.list_own())
-    title.markdown(f"## {plural(len(here), 'model')} here{f', {own} of them added' if own else ''}")
+    extra = sum(spec in here for spec in store.list_own())
+    title.markdown(f"## {plural(len(here), 'model')} here{f', {extra} of them added' if extra else ''}")
     with title:
         sidebar.say_memory()
 

@@ -61,25 +61,25 @@ def draw() -> None:
     """Draw the list with its search."""
     shelf, here = state.of(Shelf), model_picker.menu()[1]
     st.markdown("### All models")
-    wanted = _filters(here)
+    matching = _filters(here)
     if shelf.fetching is not None:
         _follow(shelf.fetching)
     if shelf.problem:
         st.error(sentence(shelf.problem), icon=":material/error:")
         shelf.problem = ""
-    if not wanted:
+    if not matching:
         st.info("No model matches: type less, or choose All.", icon=":material/search_off:")
         return
     residents = _residents()
     added = {spec.id for spec in store.list_own()}
-    rows = [_row(spec, residents.get(spec.id), present=spec.id in here, own=spec.id in added) for spec in wanted]
+    rows = [_row(spec, residents.get(spec.id), present=spec.id in here, added=spec.id in added) for spec in matching]
     # Above the list, as a long one ends below the window.
     above = st.container()
     chosen = tables.choose_row(rows, key=KEY)
     if chosen is not None:
-        spec = wanted[chosen]
+        spec = matching[chosen]
         with above:
-            _actions(spec, loaded=spec.id in residents, present=spec.id in here, own=spec.id in added)
+            _actions(spec, loaded=spec.id in residents, present=spec.id in here, added=spec.id in added)
     if shelf.remove:
         _confirm(shelf.remove)
     if shelf.said:
@@ -96,11 +96,11 @@ def _filters(here: set[str]) -> list[ModelSpec]:
             label_visibility="collapsed",
             help="Part of a name, a family or a licence.",
         )
-        there = {spec.task for spec in catalog.catalog().values()}
+        tasks = {spec.task for spec in catalog.catalog().values()}
         task = url_state.widget(
             st.segmented_control,
             "Task",
-            {"": "All"} | {name: task.title for name, task in TASKS.items() if name in there},
+            {"": "All"} | {name: task.title for name, task in TASKS.items() if name in tasks},
             "",
             key="models-task",
             name="task",
@@ -110,17 +110,17 @@ def _filters(here: set[str]) -> list[ModelSpec]:
         only = st.toggle(
             "Here only", value=True, key="models-here", help="Only models whose weights are on this machine."
         )
-    wanted = word.strip().casefold()
+    text = word.strip().casefold()
     # One's own first.
-    found = [
+    specs = [
         spec
         for spec in catalog.catalog().values()
         if task in ("", spec.task)
         and (spec.id in here or not only)
-        and wanted in f"{spec.id} {spec.family} {spec.licence}".casefold()
+        and text in f"{spec.id} {spec.family} {spec.licence}".casefold()
     ]
-    own = {spec.id for spec in store.list_own()}
-    return sorted(found, key=lambda spec: spec.id not in own)
+    added = {spec.id for spec in store.list_own()}
+    return sorted(specs, key=lambda spec: spec.id not in added)
 
 
 def _residents() -> dict[str, Resident]:
@@ -129,7 +129,7 @@ def _residents() -> dict[str, Resident]:
     return {resident.adapter.spec.id: resident for resident in RESIDENCY.residents()}
 
 
-def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, own: bool) -> dict[str, str]:
+def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, added: bool) -> dict[str, str]:
     # Without the network itself only its name says whether its boxes are queries.
     known = reliabilities(spec, queries="DETR" in spec.family)
     return {
@@ -139,7 +139,7 @@ def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, own: bool
         "In memory": "" if resident is None else megabytes(resident.nbytes),
         "State": "" if present else "not here",
         "Family": spec.family if spec.family != spec.id else "",
-        "Licence": "yours" if own else spec.licence,
+        "Licence": "yours" if added else spec.licence,
         "Classes": "" if resident is None else str(len(resident.adapter.labels)),
         "Map at": ", ".join(resident.default_layers if resident is not None else spec.target_layers),
         "Tests of its method": _record(spec, known),
@@ -156,12 +156,12 @@ def _size(spec: ModelSpec, *, present: bool) -> str:
 
 
 def _record(spec: ModelSpec, known: Mapping[str, Reliability]) -> str:
-    """Return what tests on drawn scenes found about a model's default method."""
+    """Return the default method's reliability on drawn scenes."""
     return f"{METHODS[spec.method].name}. {known[spec.method].sentence}" if spec.method in known else ""
 
 
-def _actions(spec: ModelSpec, *, loaded: bool, present: bool, own: bool) -> None:
-    """Draw what can be done with the chosen model."""
+def _actions(spec: ModelSpec, *, loaded: bool, present: bool, added: bool) -> None:
+    """Draw the actions for the chosen model."""
     shelf = state.of(Shelf)
 
     def fetch() -> None:
@@ -175,8 +175,8 @@ def _actions(spec: ModelSpec, *, loaded: bool, present: bool, own: bool) -> None
         (True, "Open", "open_in_new", add.open_model, (spec,), "Load it, and see what it says of the picture."),
         (loaded, "Unload", "eject", _unload, (spec.id,), "Free its memory: its next use loads it again."),
         (downloadable, "Download", "download", fetch, (), "Fetch its weights."),
-        (own, "Edit", "edit", add.show, (spec.id,), "Its names and its preparation of a picture."),
-        (own, "Remove…", "delete", remove, (), "Delete it and its files."),
+        (added, "Edit", "edit", add.show, (spec.id,), "Its names and its preparation of a picture."),
+        (added, "Remove…", "delete", remove, (), "Delete it and its files."),
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(spec.id)}**", width="content")

@@ -80,7 +80,7 @@ def _noting_problems() -> Iterator[None]:
 
 
 def _button(label: str, icon: str, key: str, act: Callable[[], object], help: str, **more: Any) -> None:
-    """Draw a button whose Problem the page shows."""
+    """Draw a button and show its Problem on the page."""
 
     def do() -> None:
         with _noting_problems():
@@ -113,7 +113,7 @@ def present() -> None:
         st.error(sentence(problem), icon=":material/error:")
         return
     chosen = st.query_params.get("deck")
-    if (deck := next((one for one in decks if one.id == chosen), None)) is not None:
+    if (deck := next((deck for deck in decks if deck.id == chosen), None)) is not None:
         _draw_deck(deck)
         return
     if chosen:
@@ -126,9 +126,9 @@ def present() -> None:
 
 
 def _draw_all(decks: tuple[Deck, ...]) -> None:
-    own = sum(not deck.ready for deck in decks)
-    st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Show it to a room")
-    if not own:
+    changed = sum(not deck.ready for deck in decks)
+    st.markdown(f"## {plural(changed, 'deck')} of yours" if changed else "## Show it to a room")
+    if not changed:
         st.markdown(
             "A deck is a row of slides, each one of your views with its picture, answer and map. Press **Add to deck** "
             "below a map on any page, or begin with a ready one."
@@ -140,10 +140,10 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
         help = f"Open a deck that somebody exported: one file that ends in {archive.SUFFIX}."
         icon, key = ":material/folder_open:", "deck-file"
         page.button_for_window("Open a file", _upload, icon=icon, key=key, help=help, title="Open a deck")
-    there = {deck.ready for deck in decks}
+    copied = {deck.ready for deck in decks}
     ordered = sorted(decks, key=lambda deck: bool(deck.ready))
     cards = [partial(_card, deck) for deck in ordered]
-    cards += [partial(_ready_card, name) for name in READY if name not in there]
+    cards += [partial(_ready_card, name) for name in READY if name not in copied]
     for start in range(0, len(cards), COLUMNS):
         for column, card in zip(st.columns(COLUMNS), cards[start : start + COLUMNS], strict=False):
             with column, st.container(border=True, gap="xsmall"):
@@ -151,17 +151,17 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
 
 
 def _upload() -> None:
-    given = st.file_uploader(
+    deck_file = st.file_uploader(
         "A deck's file",
         type=[archive.SUFFIX.removeprefix(".")],
         key="deck-upload",
         max_upload_size=archive.MAX_BYTES >> 20,
         help="Its slides are added as a new deck. Nothing in it is run, and it needs no model.",
     )
-    if given is None:
+    if deck_file is None:
         return
     try:
-        _go(archive.put(_decks(), given.getvalue()).id)
+        _go(archive.put(_decks(), deck_file.getvalue()).id)
     except Problem as problem:
         st.error(sentence(problem), icon=":material/error:")
         return
@@ -169,20 +169,20 @@ def _upload() -> None:
 
 
 def _card(deck: Deck) -> None:
-    """Draw a deck with the button that opens it."""
+    """Draw a deck with its open button."""
     if picture := next(filter(None, map(_small, deck.slides[:3])), b""):
         st.image(picture, width="stretch", alt=f"A slide of {deck.title}")
     if deck.ready:
         page.draw_example_badge()
     st.markdown(f"**{escape(deck.title)}**")
-    made = "comes with Sightglass" if deck.ready else f"changed {history_store.when(deck.changed)}"
-    st.caption(f"{plural(len(deck.slides), 'slide')}, {made}")
+    origin = "comes with Sightglass" if deck.ready else f"changed {history_store.when(deck.changed)}"
+    st.caption(f"{plural(len(deck.slides), 'slide')}, {origin}")
     help = "See its slides, present it, edit it and export it."
     _button("Open", "slideshow", f"open-{deck.id}", partial(_go, deck.id), help)
 
 
 def _ready_card(name: str) -> None:
-    """Draw a packaged deck that nobody opened here yet, with the button that adds it to the decks."""
+    """Draw a packaged deck with the button for adding it."""
     title, about = READY[name]
     page.draw_example_badge()
     st.markdown(f"**{title}**")
@@ -192,7 +192,7 @@ def _ready_card(name: str) -> None:
 
 
 def _small(slide: Slide) -> bytes:
-    """Return a slide's small picture; empty where it cannot be read."""
+    """Return a slide's thumbnail; empty if unreadable."""
     try:
         return _decks().thumbnail(slide)
     except Problem:
@@ -221,7 +221,7 @@ def _draw_deck(deck: Deck) -> None:
     if not deck.slides:
         _draw_empty()
         return
-    chosen = next((one for one in deck.slides if one.id == state.of(Editing).slide), deck.slides[0])
+    chosen = next((slide for slide in deck.slides if slide.id == state.of(Editing).slide), deck.slides[0])
     strip, large = st.columns([1, 4], gap="medium")
     with strip, st.container(height=640, border=False, gap="xsmall"):
         _draw_strip(deck, chosen)
@@ -236,12 +236,12 @@ def _leave() -> None:
 
 
 def _play(deck: Deck) -> None:
-    """Draw the whole deck, from the slide that the address names."""
+    """Draw the whole deck, from the address's slide."""
     first = st.query_params.get(PLAY, "")
     start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.shown) - 1))
 
     def make() -> str:
-        scenes = [_decks().scene(one) for one in deck.shown]
+        scenes = [_decks().scene(slide) for slide in deck.shown]
         return slide_page(scenes, title=deck.title, theme=THEMES[deck.theme].name, start=start)
 
     key = (str(history_store.store().folder), deck.id, deck.changed, start)
@@ -249,7 +249,7 @@ def _play(deck: Deck) -> None:
 
 
 def _draw_actions(deck: Deck) -> None:
-    """Draw what presents, exports, extends, renames and deletes the deck."""
+    """Draw the deck's actions: present, export, extend, rename, delete."""
     if deck.shown:
         ids = [slide.id for slide in deck.shown]
         chosen = state.of(Editing).slide
@@ -286,7 +286,7 @@ def _delete(id: str) -> None:
 
 
 def _draw_export(deck: Deck) -> None:
-    """Draw the files of a deck, each made when its button is pressed."""
+    """Draw the deck's files, each made on request."""
     with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
         make: Callable[[], bytes] = partial(archive.of, _decks(), deck)
         help = "One file that Present opens on another machine, with everything that is drawn."
@@ -299,21 +299,21 @@ def _draw_export(deck: Deck) -> None:
 
 
 def _draw_new_slides(deck: Deck) -> None:
-    """Draw the menu that adds a slide at the end."""
+    """Draw the menu for adding a last slide."""
     with st.popover("Add a slide", icon=":material/add:", key="deck-add", help="A slide of words or of your pictures."):
         with st.container(horizontal=True):
             for kind, (label, title, text, help) in WORDS.items():
                 _button(label, "add", f"add-{kind}", partial(_decks().add, deck.id, Scene(kind, title, text)), help)
-        given = st.file_uploader(
+        files = st.file_uploader(
             "Your pictures",
             type=["png", "jpg", "jpeg", "webp"],
             accept_multiple_files=True,
             key=f"deck-pictures-{deck.id}-{len(deck.slides)}",
             help=f"One picture fills the slide; two to {MAX_PICTURES} stand side by side.",
         )
-        if given and st.button("Add the pictures", key="deck-add-pictures", help="Make one slide of them."):
+        if files and st.button("Add the pictures", key="deck-add-pictures", help="Make one slide of them."):
             try:
-                _decks().add(deck.id, _of_pictures([(one.name, one.getvalue()) for one in given]))
+                _decks().add(deck.id, _of_pictures([(file.name, file.getvalue()) for file in files]))
             except Problem as problem:
                 st.error(sentence(problem), icon=":material/error:")
                 return
@@ -322,7 +322,7 @@ def _draw_new_slides(deck: Deck) -> None:
 
 
 def _of_pictures(files: Sequence[tuple[str, bytes]]) -> Scene:
-    """Return a slide of a picture, or of several side by side; raise a Problem for a file that is none."""
+    """Return a slide of pictures; raise Problem for another file."""
     images = [Image.open(data, name=name) for name, data in files[:MAX_PICTURES]]
     if len(images) == 1:
         return making.scene(images[0], (), title="", sentence="")
@@ -331,7 +331,7 @@ def _of_pictures(files: Sequence[tuple[str, bytes]]) -> Scene:
 
 
 def _draw_undo(deck: Deck) -> None:
-    """Offer to bring back the slide that was deleted last."""
+    """Offer to restore the last deleted slide."""
     removed = state.of(Editing).removed
     if removed is None or removed.deck != deck.id:
         return
@@ -355,7 +355,7 @@ def _draw_empty() -> None:
 
 
 def _draw_strip(deck: Deck, chosen: Slide) -> None:
-    """Draw the slides small, each with the button that opens it."""
+    """Draw the slides' thumbnails, each with its open button."""
     for number, slide in enumerate(deck.slides, 1):
         if picture := _small(slide):
             st.image(picture, width="stretch", alt=f"Slide {number}")
@@ -366,8 +366,8 @@ def _draw_strip(deck: Deck, chosen: Slide) -> None:
 
 
 def _draw_slide(deck: Deck, slide: Slide) -> None:
-    """Draw one slide large, with its texts and what can be done with it."""
-    decks, number, ids = _decks(), deck.slides.index(slide) + 1, [one.id for one in deck.slides]
+    """Draw one slide large, with its texts and actions."""
+    decks, number, ids = _decks(), deck.slides.index(slide) + 1, [slide.id for slide in deck.slides]
     texts = (slide.title, slide.sentence, slide.notes)
     key = (str(history_store.store().folder), slide.id, deck.theme, number, *texts, slide.view)
 
@@ -387,7 +387,7 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
         field(label, getattr(slide, name), key=key_of_field, max_chars=most, on_change=edit, help=help)
     with st.container(horizontal=True):
         for label, icon, at in (("Earlier", "arrow_upward", number - 2), ("Later", "arrow_downward", number)):
-            order = [one for one in ids if one != slide.id]
+            order = [id_ for id_ in ids if id_ != slide.id]
             order.insert(max(0, at), slide.id)
             act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(ids)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)

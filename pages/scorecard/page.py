@@ -69,7 +69,7 @@ def _choose() -> None:
 
 
 def _draw(job: ScoreJob, title: DeltaGenerator) -> None:
-    """Draw a job: how far it is, why it failed, or its scorecard."""
+    """Draw a job's progress, failure or scorecard."""
     if not job.finished():
         title.markdown(f"## Which can be shipped: {listing([*job.plan.models])}?")
         background.progress(job, help="Nothing is shown of a scorecard that was stopped.", estimate=True)
@@ -103,10 +103,10 @@ def _draw_again(job: ScoreJob) -> None:
         st.rerun()
 
 
-def _draw_card(job: ScoreJob, found: Scorecard, title: DeltaGenerator) -> None:
+def _draw_card(job: ScoreJob, scores: Scorecard, title: DeltaGenerator) -> None:
     """Draw a scorecard, its verdict as the heading in `title`."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        card = _choose_card(found)
+        card = _choose_card(scores)
         verdict = _choose_pair(card)
         _draw_downloads(card)
     with title:
@@ -133,7 +133,7 @@ def _draw_card(job: ScoreJob, found: Scorecard, title: DeltaGenerator) -> None:
 
 
 def _draw_pareto(card: Scorecard) -> None:
-    """Draw each model's AP or accuracy over its time, with intervals; a line joins those that none beats in both."""
+    """Draw score over time with intervals; join the Pareto-optimal models."""
     import pandas as pd
     import plotly.express as px
 
@@ -185,8 +185,8 @@ def _draw_pareto(card: Scorecard) -> None:
     st.plotly_chart(figure, key="scorecard-pareto", config={"displayModeBar": False}, alt=alt)
 
 
-def _choose_card(found: Scorecard) -> Scorecard:
-    """Draw the tolerance and the model to replace, and return the scorecard with these."""
+def _choose_card(scores: Scorecard) -> Scorecard:
+    """Draw tolerance and replaced model; return the scorecard with these."""
     tolerance = url_state.widget(
         st.number_input,
         "Tolerance, points",
@@ -200,27 +200,27 @@ def _choose_card(found: Scorecard) -> Scorecard:
         step=0.5,
         format="%.1f",
         width=150,
-        help=f"How many points of {found.largest.measure} may be lost. Shipping is advised only where the interval's "
+        help=f"How many points of {scores.largest.measure} may be lost. Shipping is advised only where the interval's "
         "upper end is within it.",
     )
-    names = [row.model for row in found.rows]
+    names = [row.model for row in scores.rows]
     against = url_state.widget(
         st.selectbox,
         "Instead of",
         names,
-        found.largest.model,
+        scores.largest.model,
         key=f"scorecard-against-{'-'.join(names)}",
         name="against",
         width=200,
         help="The model in use, or the larger one: the others are compared with it.",
     )
-    if against != found.largest.model:
-        found = scorecards.compare(found.rows, against=against)
-    return found.tolerate(tolerance / 100)
+    if against != scores.largest.model:
+        scores = scorecards.compare(scores.rows, against=against)
+    return scores.tolerate(tolerance / 100)
 
 
 def _choose_pair(card: Scorecard) -> Verdict:
-    """Draw the choice of the model that may take the other's place, and return its verdict."""
+    """Draw the choice of the replacing model; return its verdict."""
     assert card.verdict is not None
     by_name = {verdict.first.model: verdict for verdict in card.verdicts}
     name = url_state.widget(

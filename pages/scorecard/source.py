@@ -99,7 +99,7 @@ WAYS = {"now": "Run the models now", "runs": "Runs with labels"}
 
 
 def choose() -> ScorePlan | None:
-    """Draw the choice of what to score, models or stored runs, and return it; None until it is complete."""
+    """Draw and return the models or runs to score; None if incomplete."""
     way = url_state.widget(
         st.segmented_control,
         "Answers",
@@ -124,16 +124,16 @@ def choose() -> ScorePlan | None:
         )
         models = _choose_models(task)
     with left:
-        found = pictures.choose()
+        source = pictures.choose()
         labels = pictures.choose_labels(task_of(task), about="Without labels the folder of a picture is its class.")
-    if found is None or (labels is None and task_of(task).has_boxes) or len(models) < 2:
+    if source is None or (labels is None and task_of(task).has_boxes) or len(models) < 2:
         return None
-    return ScorePlan(tuple(models), found.items, labels)
+    return ScorePlan(tuple(models), source.items, labels)
 
 
 def _choose_runs() -> ScorePlan | None:
     """Draw the choice of stored runs."""
-    every = list_labelled()
+    paths = list_labelled()
     if gallery_picker.folders():
         named = gallery_picker.ask(
             "Folder of runs",
@@ -141,24 +141,24 @@ def _choose_runs() -> ScorePlan | None:
             name="runs",
             help="A run with labels, or a folder that holds several",
         )
-        found_there = run.find_runs(named[0]) if named is not None else []
-        every |= {f"{path.parent.name}/{path.name}": path for path in found_there}
-    if not every:
+        folder_runs = run.find_runs(named[0]) if named is not None else []
+        paths |= {f"{path.parent.name}/{path.name}": path for path in folder_runs}
+    if not paths:
         st.caption("There is no run with labels yet: run a batch with labels first.")
         return None
     chosen: list[str] = st.multiselect(
         f"Runs, two to {MOST}",
-        [*every],
+        [*paths],
         select_all=False,
         key="scorecard-runs",
         max_selections=MOST,
         help="Runs of different models, or settings, over the same labelled pictures.",
     )
-    return ScorePlan(tuple(chosen), runs=tuple(every[name] for name in chosen)) if len(chosen) > 1 else None
+    return ScorePlan(tuple(chosen), runs=tuple(paths[name] for name in chosen)) if len(chosen) > 1 else None
 
 
 def list_problems(sentences: Sequence[str]) -> None:
-    """Draw what does not count, and why; nothing where all counts."""
+    """Draw the excluded pictures with reasons; nothing if none."""
     if not sentences:
         return
     with st.expander(f"{plural(len(sentences), 'line')} or pictures do not count", icon=":material/broken_image:"):
@@ -167,14 +167,14 @@ def list_problems(sentences: Sequence[str]) -> None:
 
 def _choose_models(task: str) -> list[str]:
     here = model_picker.menu()[1]
-    every = {name: spec for name, spec in catalog.catalog().items() if spec.task == task}
+    specs = {name: spec for name, spec in catalog.catalog().items() if spec.task == task}
     key = f"scorecard-models-{task}"
     first = _find_first(task)
-    url_state.recall(key, every, first, name="score", read=lambda text: text.split(",")[:MOST])
+    url_state.recall(key, specs, first, name="score", read=lambda text: text.split(",")[:MOST])
     chosen: list[str] = st.multiselect(
         f"Models, two to {MOST}",
-        list(every),
-        format_func=lambda name: f"{name}{model_picker.mark(every[name], here)}",
+        list(specs),
+        format_func=lambda name: f"{name}{model_picker.mark(specs[name], here)}",
         select_all=False,
         key=key,
         max_selections=MOST,

@@ -105,13 +105,13 @@ class ClipFolder:
         _OPEN.add(self)
 
     def begin(self, plan: ClipPlan) -> None:
-        """Note what is made of the clip, so that it can go on."""
-        given = {"name": plan.source.name, "model": plan.model, "options": plan.options, "results": plan.folder.name}
-        write_file(self.path / PLAN, to_json(given | {"settings": asdict(plan.settings)}).encode())
+        """Save the clip's plan for resuming."""
+        facts = {"name": plan.source.name, "model": plan.model, "options": plan.options, "results": plan.folder.name}
+        write_file(self.path / PLAN, to_json(facts | {"settings": asdict(plan.settings)}).encode())
 
     def results(self) -> Path:
-        """Return a new folder of results, which need not exist yet."""
-        return self.path / f"results-{1 + sum(one.name.startswith('results-') for one in self.path.iterdir())}"
+        """Return the path of a new results folder."""
+        return self.path / f"results-{1 + sum(path.name.startswith('results-') for path in self.path.iterdir())}"
 
 
 @dataclass(frozen=True)
@@ -127,19 +127,19 @@ class LeftClip:
 
 
 def new() -> ClipFolder:
-    """Return a new folder; where the chosen place cannot be written, a temporary one, which goes with this process."""
+    """Return a new folder; a temporary one if the place is read-only."""
     try:
         base = _base()
         base.mkdir(parents=True, exist_ok=True)
         return ClipFolder(Path(tempfile.mkdtemp(prefix="clip-", dir=base)))
     except OSError:
-        held = scratch_folder("clip")
-        return ClipFolder(Path(held.name), held.cleanup)
+        folder = scratch_folder("clip")
+        return ClipFolder(Path(folder.name), folder.cleanup)
 
 
 def find_left() -> list[LeftClip]:
-    """Return the current person's clips that a server left behind, the latest first; delete what is of no use."""
-    found = []
+    """Return the person's unfinished clips, latest first; delete useless ones."""
+    clips = []
     for path in _base().glob("clip-*"):
         try:
             with FileLock(path / LOCK).acquire(timeout=0):
@@ -147,14 +147,14 @@ def find_left() -> list[LeftClip]:
         except (Timeout, OSError):
             continue
         if plan is not None and age < DAYS * 86400:
-            found.append((age, LeftClip(path, plan.source.name, plan.model, (plan.folder / RESULT).is_file())))
+            clips.append((age, LeftClip(path, plan.source.name, plan.model, (plan.folder / RESULT).is_file())))
         elif plan is not None or age > SETTLED:
             shutil.rmtree(path, ignore_errors=True)
-    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+    return [clip for _, clip in sorted(clips, key=lambda pair: pair[0])]
 
 
 def take(one: LeftClip) -> tuple[ClipFolder, ClipPlan] | None:
-    """Return the folder and the plan of one; None where another session was quicker, or it is gone."""
+    """Return a clip's folder and plan; None if taken or gone."""
     try:
         folder = ClipFolder(one.path)
     except (Timeout, OSError):
@@ -168,14 +168,14 @@ def _base() -> Path:
 
 
 def _read_plan(path: Path) -> ClipPlan | None:
-    """Return the plan in a folder; None without one that can be used."""
+    """Return the plan in a folder; None without a usable one."""
     try:
-        given = json.loads((path / PLAN).read_text(encoding="utf-8"))
-        chosen = TypeAdapter(video.Settings).validate_python(given["settings"])
-        options = {name: tuple(value) if isinstance(value, list) else value for name, value in given["options"].items()}
-        results = path / Path(given["results"]).name
-        source = ClipSource(path / CLIP, str(given["name"]))
-        return ClipPlan(source, str(given["model"]), options, chosen, results) if source.file.is_file() else None
+        facts = json.loads((path / PLAN).read_text(encoding="utf-8"))
+        chosen = TypeAdapter(video.Settings).validate_python(facts["settings"])
+        options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
+        results = path / Path(facts["results"]).name
+        source = ClipSource(path / CLIP, str(facts["name"]))
+        return ClipPlan(source, str(facts["model"]), options, chosen, results) if source.file.is_file() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -188,10 +188,10 @@ def _delete(lock: FileLock, remove: Callable[[], object]) -> None:
 
 @atexit.register
 def _leave() -> None:
-    """Delete the folders with which nothing could go on."""
-    for one in list(_OPEN):
-        if not (one.path / PLAN).exists():
-            one.delete()
+    """Delete the folders without a plan."""
+    for folder in list(_OPEN):
+        if not (folder.path / PLAN).exists():
+            folder.delete()
 
 
 READING = 10.0
@@ -213,7 +213,7 @@ class ClipJob(Task[ClipStatus]):
     """One run over a clip."""
 
     def __init__(self, plan: ClipPlan, folder: ClipFolder | None = None, *, done: bool = False) -> None:
-        """`folder`: that of an uploaded clip and its results, which lives as long as this object.
+        """Create a job; `folder`: an uploaded clip's, kept as long.
 
         `done`: a finished run, whose result is read.
         """
@@ -247,7 +247,7 @@ def open_example() -> ClipJob:
 
 
 def running(name: str) -> ClipJob | None:
-    """Return the current person's run in a folder of this name, while any session has it."""
+    """Return the person's run in a folder of this name, if any."""
     return _RUNS.get((users.owner(), name))
 
 
@@ -282,12 +282,12 @@ class Video:
 def describe(plan: ClipPlan) -> str:
     """Return `efficientnet-lite0, every frame; smoothed over 0.1 s`."""
     chosen = plan.settings
-    every = "every frame" if chosen.every == 1 else f"one frame in {chosen.every}"
+    frames = "every frame" if chosen.every == 1 else f"one frame in {chosen.every}"
     smooth = f"smoothed over {chosen.smooth:g} s" if chosen.smooth else "not smoothed"
     scale = "one scale over the clip" if chosen.scale == "clip" else "each map with its own maximum"
     targets = plan.options.get("targets") or ()
     only = f"; {', '.join(map(str, targets))} only" if targets else ""
-    return f"{plan.model}, {every}; {smooth}; {scale}{only}"
+    return f"{plan.model}, {frames}; {smooth}; {scale}{only}"
 
 
 def headline(summary: Summary) -> str:
@@ -298,7 +298,7 @@ def headline(summary: Summary) -> str:
     named = [moment for moment in summary.moments if moment.kind in ("answer", "object") and moment.label]
     if not named:
         return f"{plural(len(summary.moments), 'moment')} in {plural(summary.frames, 'frame')}"
-    parts = [f"{one.label} from {clock(one.seconds).partition('.')[0]}" for one in named[:NAMED]]
+    parts = [f"{moment.label} from {clock(moment.seconds).partition('.')[0]}" for moment in named[:NAMED]]
     more = [f"{len(named) - NAMED} more"] if len(named) > NAMED else []
     return capital(listing([*parts, *more]))
 
@@ -310,26 +310,26 @@ BEFORE, AFTER = 1.0, 3.0
 
 
 def draw(job: ClipJob, *, key: str) -> None:
-    """Draw the player and what is under it."""
-    made, start = job.summary, job.plan.settings.start
-    changed = made.clip.stat().st_mtime_ns
-    about = _about(str(made.clip), changed)
+    """Draw the player and its timeline."""
+    summary, start = job.summary, job.plan.settings.start
+    changed = summary.clip.stat().st_mtime_ns
+    about = _about(str(summary.clip), changed)
     task = task_of(catalog.catalog().get(job.plan.model) or "")
     where = task.screen.capitalize()
-    moments = [replace(moment, seconds=max(0.0, moment.seconds - start)) for moment in made.moments]
+    moments = [replace(moment, seconds=max(0.0, moment.seconds - start)) for moment in summary.moments]
     at = min(st.session_state.get(f"{key}-at", 0.0), about.seconds)
     player, beside = st.columns(2, gap="medium")
     with player:
         # A clip of a phone that is held upright would fill more than the window.
         upright = about.height > about.width
         width: Any = round(TALL * about.width / about.height) if upright else "stretch"
-        st.video(str(made.clip), start_time=at, width=width)
+        st.video(str(summary.clip), start_time=at, width=width)
         if st.toggle("Original below", key=f"{key}-original", help="Also show the clip without maps."):
             settings = job.plan.settings
             st.video(str(job.plan.source.file), start_time=settings.start + at, end_time=settings.end, width=width)
     with beside:
         charts.draw_timeline(
-            _curves(str(made.folder), about.seconds, start, changed),
+            _curves(str(summary.folder), about.seconds, start, changed),
             moments,
             seconds=about.seconds,
             score=task.heading,
@@ -343,15 +343,15 @@ def draw(job: ClipJob, *, key: str) -> None:
             args=(job.plan, at, task.screen),
             help="The frame of the clip itself, as the picture to explain.",
         )
-    for note in made.notes:
+    for note in summary.notes:
         st.caption(sentence(note))
-    if made.skipped:
-        st.caption(f"{made.skipped:,} broken frames of the file were left out.")
+    if summary.skipped:
+        st.caption(f"{summary.skipped:,} broken frames of the file were left out.")
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def _about(path: str, changed: int) -> About:
-    """Return what a drawn clip says of itself; read again when the file has changed."""
+    """Return a drawn clip's properties, read again after changes."""
     del changed
     return video_clip.Clip(path).about
 
@@ -363,7 +363,7 @@ def _curves(folder: str, seconds: float, start: float, changed: int) -> tuple[An
 
 
 def _open(plan: ClipPlan, at: float, to: str) -> None:
-    """Open the frame at a time of the drawn clip on another page."""
+    """Open the drawn clip's frame on another page."""
     try:
         image = frame(plan, at)
     except Problem as problem:
@@ -374,28 +374,28 @@ def _open(plan: ClipPlan, at: float, to: str) -> None:
 
 
 def frame(plan: ClipPlan, seconds: float) -> Image:
-    """Return the frame of the clip itself at a time of the drawn one; raise ImageProblem where it cannot be read."""
+    """Return the original frame at a time; raise ImageProblem if unreadable."""
     clip = video_clip.Clip(plan.source.file, plan.source.name)
     at = plan.settings.start + seconds
-    found = clip.at(at)
-    if found is None:
+    picture = clip.at(at)
+    if picture is None:
         raise ImageProblem(f"{plan.source.name} has no frame at {clock(at)} any more: choose the clip again.")
-    return Image(found.pixels, f"{plan.source.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png")
+    return Image(picture.pixels, f"{plan.source.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png")
 
 
 def draw_slide_button(job: ClipJob) -> None:
-    """Draw the button that makes a slide of the clip."""
+    """Draw the button for the clip's slide."""
 
     def slide(_look: object) -> Scene:
         words = f"Where a model looked in {job.plan.source.name}, frame by frame."
-        start, made = job.plan.settings.start, job.summary
-        named = [moment for moment in made.moments if moment.label]
+        start, summary = job.plan.settings.start, job.summary
+        named = [moment for moment in summary.moments if moment.label]
         moments = [
-            (max(0.0, one.seconds - start), f"{clock(one.seconds).partition('.')[0]} {one.label}") for one in named
+            (max(0.0, each.seconds - start), f"{clock(each.seconds).partition('.')[0]} {each.label}") for each in named
         ]
-        clip, notes = made.clip, describe(job.plan)
+        clip, notes = summary.clip, describe(job.plan)
         return views.of_clip(
-            clip, title=headline(made), sentence=words, notes=notes, made=job.plan.model, moments=moments[:MOMENTS]
+            clip, title=headline(summary), sentence=words, notes=notes, made=job.plan.model, moments=moments[:MOMENTS]
         )
 
     slides.button("video", slide)
@@ -404,21 +404,21 @@ def draw_slide_button(job: ClipJob) -> None:
 
 def downloads(job: ClipJob, *, key: str) -> None:
     """Draw the menu of files."""
-    made, stem = job.summary, job.plan.source.name.rpartition(".")[0] or "clip"
+    run, stem = job.summary, job.plan.source.name.rpartition(".")[0] or "clip"
     with st.popover("Download", icon=":material/download:", help="The drawn clip, a small film of it, and the numbers"):
         offers = (
-            ("The clip, .mp4", f"{stem}_heatmap.mp4", made.clip.read_bytes, "With the sound of the clip."),
-            ("A GIF", f"{stem}_heatmap.gif", partial(_film, made.clip, "gif"), "Small, the first minute, no sound."),
-            ("A WebP", f"{stem}_heatmap.webp", partial(_film, made.clip, "webp"), "As the GIF, smaller and smoother."),
-            ("The timeline, .csv", "timeline.csv", (made.folder / "timeline.csv").read_bytes, "For a spreadsheet."),
-            ("The timeline, .json", "timeline.json", (made.folder / "timeline.json").read_bytes, "With the moments."),
+            ("The clip, .mp4", f"{stem}_heatmap.mp4", run.clip.read_bytes, "With the sound of the clip."),
+            ("A GIF", f"{stem}_heatmap.gif", partial(_film, run.clip, "gif"), "Small, the first minute, no sound."),
+            ("A WebP", f"{stem}_heatmap.webp", partial(_film, run.clip, "webp"), "As the GIF, smaller and smoother."),
+            ("The timeline, .csv", "timeline.csv", (run.folder / "timeline.csv").read_bytes, "For a spreadsheet."),
+            ("The timeline, .json", "timeline.json", (run.folder / "timeline.json").read_bytes, "With the moments."),
         )
         for label, file, make, help in offers:
             charts.download(label, make, file, key=f"video-{file}", help=help, width="stretch", type="tertiary")
         at = st.session_state.get(f"{key}-at", 0.0)
         charts.download(
             f"Around {clock(at)}, .gif",
-            partial(film_moment, made.clip, at),
+            partial(film_moment, run.clip, at),
             f"{stem}_{clock(at).replace(':', '-')}.gif",
             key="video-moment-gif",
             help=f"From {BEFORE:g} s before to {AFTER:g} s after the chosen moment, small, without sound.",
@@ -428,15 +428,15 @@ def downloads(job: ClipJob, *, key: str) -> None:
 
 
 def film_moment(path: Path, at: float) -> bytes:
-    """Return the film around a time of a drawn clip, as a GIF."""
-    made = path.with_name(f"moment-{round(at * 1000)}.gif")
-    if not made.exists():
-        write.film(path, made, "gif", (at - BEFORE, at + AFTER))
-    return made.read_bytes()
+    """Return a GIF of the clip around a time."""
+    film = path.with_name(f"moment-{round(at * 1000)}.gif")
+    if not film.exists():
+        write.film(path, film, "gif", (at - BEFORE, at + AFTER))
+    return film.read_bytes()
 
 
 def _film(clip: Path, kind: str) -> bytes:
-    made = clip.with_suffix(f".{kind}")
-    if not made.exists():
-        write.film(clip, made, kind)
-    return made.read_bytes()
+    film = clip.with_suffix(f".{kind}")
+    if not film.exists():
+        write.film(clip, film, kind)
+    return film.read_bytes()

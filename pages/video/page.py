@@ -83,7 +83,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
 
 
 def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
-    """Draw the choice of a clip and, until there is one, the example."""
+    """Draw the choice of a clip and the example until then."""
     if not task_of(explainer.model).names_classes:
         top.markdown("## A clip, frame by frame")
         raise ModelProblem(
@@ -93,24 +93,24 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     _last_clips()
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        given, about = None, ""
+        upload, about = None, ""
         try:
-            if (given := _upload()) is not None:
-                about = _about(given)
+            if (upload := _upload()) is not None:
+                about = _about(upload)
         except ImageProblem as problem:
             # What is no clip is said, and the example stays.
             st.error(sentence(problem), icon=":material/error:")
-            given = None
+            upload = None
     with right:
         settings, targets = _settings(choices, explainer)
-    if given is not None:
+    if upload is not None:
         with left:
             st.caption(f":material/movie: {about}.")
-            settings = _trim(given, settings)
+            settings = _trim(upload, settings)
         with head, st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"## {escape(given.name)}: press Explain", width="content")
+            st.markdown(f"## {escape(upload.name)}: press Explain", width="content")
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
-                _start(given, choices, settings, targets)
+                _start(upload, choices, settings, targets)
         return
     _draw_example(head)
 
@@ -148,7 +148,7 @@ def _upload() -> ClipSource | None:
 
 
 def _about(source: ClipSource) -> str:
-    """Return `640 × 480 pixels, 12 s, with sound`; raise ImageProblem for what is no video."""
+    """Return `640 × 480 pixels, 12 s, with sound`; raise ImageProblem otherwise."""
     about = clip.Clip(source.file, source.name).about
     long = f", {about.seconds:.0f}{NBSP}s" if about.seconds >= 1 else ""
     return f"{pixels(about.width, about.height)} pixels{long}, {'with' if about.sound else 'without'} sound"
@@ -167,8 +167,8 @@ def _write(file: Any) -> ClipSource:
 
 
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:
-    """Choose what is made of the clip, and the class that is followed."""
-    wanted = st.selectbox(
+    """Choose the clip's settings and the followed class."""
+    target = st.selectbox(
         "Follow",
         # Not None: a menu would show that as no choice yet.
         ["", *sorted(set(explainer.labels))],
@@ -177,13 +177,13 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
         help="One class throughout, or the model's best answer in each frame. Of a detector: the objects of a class.",
     )
     with st.expander("Frames and scale"):
-        every, smooth, scale = _over_time()
-    chosen = video_settings.Settings(every=every, smooth=smooth, scale=cast("Scale", scale))
-    return chosen, (wanted,) if wanted else ()
+        interval, smooth, scale = _over_time()
+    chosen = video_settings.Settings(every=interval, smooth=smooth, scale=cast("Scale", scale))
+    return chosen, (target,) if target else ()
 
 
 def _trim(source: ClipSource, settings: Settings) -> Settings:
-    """Choose a part of the clip on its timeline, shown playing, and return the settings with it."""
+    """Choose a part of the clip on its timeline; return the settings."""
     start, end = settings.start, settings.end
     if (ends := _length(source)) is not None:
         start, last = st.slider(
@@ -207,14 +207,14 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
 
 
 def _length(source: ClipSource) -> float | None:
-    """Return a clip's seconds, rounded up to a step; None where its file does not say, or is too short to cut."""
+    """Return a clip's seconds, rounded up; None if unknown or short."""
     seconds = clip.Clip(source.file, source.name).about.seconds
     return round(math.ceil(seconds / STEP) * STEP, 1) if seconds > STEP else None
 
 
 def _over_time() -> tuple[int, float, str]:
-    """Choose which frames the model looks at, how maps are smoothed, and their scale."""
-    every = url_state.widget(
+    """Choose the explained frames, the smoothing of maps and their scale."""
+    interval = url_state.widget(
         st.selectbox,
         "Look at",
         {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"},
@@ -244,7 +244,7 @@ def _over_time() -> tuple[int, float, str]:
         help="Each map reaches its hottest colour, or all maps of one class or object share a scale. On a shared "
         "scale a map fades where the evidence does.",
     )
-    return every, smooth, scale
+    return interval, smooth, scale
 
 
 def _start(source: ClipSource, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> None:
@@ -266,12 +266,12 @@ def _run(plan: ClipPlan, folder: ClipFolder | None) -> None:
 
 
 def _address(job: ClipJob | None) -> None:
-    """Name the session's run in the address, so that a page that is loaded again finds it."""
+    """Name the session's run in the address, for reloads."""
     url_state.write("clip", job.folder.path.name if job is not None and job.folder is not None else None)
 
 
 def _last_clips() -> None:
-    """Offer the clip that was left last, and those that the server left behind when it ended."""
+    """Offer the last clip and those of a stopped server."""
     video = state.of(Video)
     if (before := video.before) is not None:
         show, delete = _offer(
@@ -281,21 +281,21 @@ def _last_clips() -> None:
             # Its folder goes with it.
             video.before, video.job = None, before if show else None
             st.rerun()
-    for one in jobs.find_left():
-        named = f"**{escape(one.name)}** with {one.model}"
-        words = f"Your last clip: {named}." if one.done else f"The server stopped while you worked on {named}."
-        show, delete = _offer(words, one.path.name, done=one.done)
-        if (show or delete) and (taken := jobs.take(one)) is not None:
+    for left in jobs.find_left():
+        named = f"**{escape(left.name)}** with {left.model}"
+        words = f"Your last clip: {named}." if left.done else f"The server stopped while you worked on {named}."
+        show, delete = _offer(words, left.path.name, done=left.done)
+        if (show or delete) and (taken := jobs.take(left)) is not None:
             folder, plan = taken
             if delete:
                 folder.delete()
             else:
-                video.job = ClipJob(plan, folder, done=one.done)
+                video.job = ClipJob(plan, folder, done=left.done)
             st.rerun()
 
 
 def _offer(words: str, key: str, *, done: bool = True) -> tuple[bool, bool]:
-    """Draw what there is of a clip; return whether to show it, or to go on, and whether to delete it."""
+    """Draw a clip's actions; return whether to show and to delete it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/{'movie' if done else 'restore'}: {words}", width="content")
         show = st.button(
@@ -326,7 +326,7 @@ def _another() -> None:
 
 
 def _anew(job: ClipJob, choices: Choices) -> None:
-    """Offer to explain the same clip with the sidebar's choices, if they have changed."""
+    """Offer to explain the clip again after changed choices."""
     before = {name: value for name, value in job.plan.options.items() if name != "targets"}
     if (choices.model.id, {"method": choices.method, **choices.options}) == (job.plan.model, before):
         return

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def declare(
     name: str, beside: str | Path, *, script: str = "", html: str | None = None, styles: Sequence[str] = ()
 ) -> ComponentRenderer:
-    """Return what draws a component; the files are read when it is drawn for the first time.
+    """Return a component's function; its files are read at first use.
 
     `NAME.js`, or `SCRIPT.js`, has the default export; it, its HTML and CSS are in the folder of the file `beside`.
     `styles`: more CSS, for what some components have in common. What draws it takes `data`, packed or to be packed.
@@ -53,7 +53,7 @@ def _register(name: str, script: Path, html: str | None, styles: tuple[str, ...]
 
 
 def packed_by_content(head: Json, blobs: Sequence[bytes]) -> tuple[str, bytes]:
-    """Return an id of the content and the payload that carries it: the same content is not sent or shown again."""
+    """Return the content's id and payload: equal content is sent once."""
     digest = hashlib.blake2b(json.dumps(head, sort_keys=True).encode(), digest_size=12)
     for blob in blobs:
         digest.update(blob)
@@ -61,4 +61,4 @@ def packed_by_content(head: Json, blobs: Sequence[bytes]) -> tuple[str, bytes]:
 
 
 def no_callback() -> None:
-    """Do nothing: Streamlit returns only values that have a callback."""
+    """Do nothing: Streamlit returns only values with a callback."""

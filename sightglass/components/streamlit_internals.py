@@ -58,12 +58,12 @@ _KEY = secrets.token_bytes(32)
 
 
 def script_context() -> ScriptRunContext | None:
-    """Return the run of a page in whose thread this is; None outside of one."""
+    """Return the current thread's page run; None outside of one."""
     return _context(suppress_warning=True)
 
 
 def prepare_server(miss_page: Callable[[], None] = lambda: None) -> None:
-    """Change, before Streamlit's server starts, what no option of it does.
+    """Set server behaviour beyond Streamlit's options, before its start.
 
     `miss_page` runs in a visit to an address without a page, in place of Streamlit's own dialog.
     """
@@ -83,20 +83,20 @@ def prepare_server(miss_page: Callable[[], None] = lambda: None) -> None:
 
 
 def media_id(data: bytes, mimetype: str, filename: str | None = None) -> str:
-    """Return an address for a file that nobody can guess: of all of its bytes, and a key of this process."""
+    """Return an unguessable address for a file, from its bytes and key."""
     digest = hashlib.blake2b(repr((mimetype, filename)).encode("utf-8", "surrogatepass"), digest_size=28, key=_KEY)
     digest.update(data)
     return digest.hexdigest()
 
 
 def hand_over_loggers() -> None:
-    """Give loggers that Streamlit makes from now on no handlers of their own where logs are JSON."""
+    """Remove handlers from Streamlit's future loggers for JSON logs."""
     if logs.wants_json():
         _loggers.setup_formatter = logs.hand_over
 
 
 def skip_lost_fragments(run: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """Return what runs a page, without runs of fragments that the page does not have any more.
+    """Return a page runner without runs of lost fragments.
 
     What a page asks for as another one opens comes after that one: Streamlit would empty it. What was typed there comes
     so, too, and is taken.
@@ -113,7 +113,7 @@ def skip_lost_fragments(run: Callable[[Any, Any], None]) -> Callable[[Any, Any],
 
 
 def _raise_upload_limit() -> None:
-    """Let the server take a model's file, which is larger than the pictures that other uploaders take."""
+    """Raise the server's limit to the size of model files."""
     limit = int(_config.get_option(UPLOAD_OPTION))
     _limits[:] = [limit]
     if own.is_on():
@@ -121,7 +121,7 @@ def _raise_upload_limit() -> None:
 
 
 def upload_megabytes() -> int:
-    """Return the MB of a file that an uploader takes, unless it is one for models: what the operator set."""
+    """Return an uploader's limit in MB, model files excepted."""
     return _limits[0] if _limits else int(_config.get_option(UPLOAD_OPTION))
 
 
@@ -132,7 +132,7 @@ def internal_address() -> str | None:
 
 @contextmanager
 def status_line() -> Iterator[Callable[[str], None]]:
-    """Yield what shows a line at the foot of the window; `st.spinner` cannot change its text.
+    """Yield a function for status text at the window's foot.
 
     It raises where the session has ended, or asked for another run.
     """
@@ -151,6 +151,6 @@ def status_line() -> Iterator[Callable[[str], None]]:
 
 
 def remove_upload(file_id: str) -> None:
-    """Drop the copy of an uploaded file that Streamlit would keep until the session ends."""
+    """Drop Streamlit's copy of an uploaded file."""
     if (context := script_context()) is not None:
         context.uploaded_file_mgr.remove_file(context.session_id, file_id)  # type: ignore[attr-defined]

@@ -74,7 +74,7 @@ class CaptionedSpec:
 
     @property
     def named(self) -> tuple[NamedThing, ...]:
-        """Return the things whose shape has a name."""
+        """Return the things with named shapes."""
         return tuple(thing for thing in self.things if thing.shape in SHAPES)
 
 
@@ -87,7 +87,7 @@ class CaptionedScene:
 
 
 def sample(seed: int, *, held_out: bool = False, rare: bool = False) -> CaptionedSpec:
-    """Return the spec of a seed: two to four named things, half of the time alike in shape or colour, and clutter.
+    """Return a seed's spec: two to four named things and clutter.
 
     Held-out scenes share no seed and no part of a photograph with training. `rare`: the first thing is one of
     `NEVER_SEEN`, of which there is none in other scenes.
@@ -121,23 +121,23 @@ def _gap(spot: NDArray[np.float64], radius: float, other: NamedThing) -> float:
 
 
 def _kinds(rng: np.random.Generator, *, rare: bool) -> list[tuple[str, str]]:
-    """Return two to four different (colour, shape); often the second has the first's shape, the third its colour."""
-    colours, wanted = list(COLOURS), int(rng.integers(2, 5))
-    found: list[tuple[str, str]] = [sorted(NEVER_SEEN)[rng.integers(len(NEVER_SEEN))]] if rare else []
+    """Return two to four different (colour, shape), often sharing one."""
+    colours, count = list(COLOURS), int(rng.integers(2, 5))
+    kinds: list[tuple[str, str]] = [sorted(NEVER_SEEN)[rng.integers(len(NEVER_SEEN))]] if rare else []
     alike = rng.random() < 0.5
-    while len(found) < wanted:
+    while len(kinds) < count:
         colour, shape = str(rng.choice(colours)), str(rng.choice(SHAPES))
-        if alike and len(found) == 1:
-            shape = found[0][1]
-        elif alike and len(found) == 2:
-            colour = found[0][0]
-        if (colour, shape) not in found and (colour, shape) not in NEVER_SEEN:
-            found.append((colour, shape))
-    return found
+        if alike and len(kinds) == 1:
+            shape = kinds[0][1]
+        elif alike and len(kinds) == 2:
+            colour = kinds[0][0]
+        if (colour, shape) not in kinds and (colour, shape) not in NEVER_SEEN:
+            kinds.append((colour, shape))
+    return kinds
 
 
 def draw(spec: CaptionedSpec, side: int = SIDE) -> CaptionedScene:
-    """Draw the scene of a spec on `side` pixels, the same bytes each time."""
+    """Draw a spec's scene on `side` pixels, reproducibly."""
     canvas = background(spec.background, side, spec.seed, held_out=spec.held_out)
     rng = np.random.default_rng([spec.seed, 8])
     masks: dict[str, Mask] = {}
@@ -153,7 +153,7 @@ def draw(spec: CaptionedSpec, side: int = SIDE) -> CaptionedScene:
 
 
 def _paint(canvas: Plane, thing: NamedThing, side: int) -> tuple[tuple[slice, slice], Plane]:
-    """Paint a thing on (3, H, W), and return its patch (rows, columns) and how much of each pixel there it covers."""
+    """Paint a thing on (3, H, W); return its patch and coverage."""
     radius, reach = thing.radius * side, thing.radius * side + 1
     rows, columns = (
         slice(max(int(at * side - reach), 0), min(int(at * side + reach) + 1, side)) for at in (thing.y, thing.x)
@@ -203,7 +203,7 @@ _FORMS: MappingProxyType[str, Callable[[Plane, Plane], Plane]] = MappingProxyTyp
 
 
 def example() -> CaptionedSpec:
-    """Return the scene to show: a red star, another star, another red thing, and more, so that both words matter."""
+    """Return the example scene: a red star among partly matching things."""
     return CaptionedSpec(
         (
             NamedThing("red", "star", 0.72, 0.3, 0.15, 0.3),

@@ -17,7 +17,7 @@ SIDE = 288
 
 
 def write_scenes(folder: Path | str, pictures: int, *, task: str = "detect", side: int = SIDE) -> None:
-    """Write scenes that the demo models did not learn from, with labels: of the same arguments the same bytes.
+    """Write held-out scenes with labels, reproducible from the arguments.
 
     To detect, `labels.csv` has their boxes (`file,x0,y0,x1,y1,label`); to classify, each is in a folder named after
     its class.
@@ -32,7 +32,7 @@ def write_scenes(folder: Path | str, pictures: int, *, task: str = "detect", sid
             path = folder / scene.objects[0].label / path.name
             path.parent.mkdir(exist_ok=True)
         Image.fromarray(scene.pixels).save(path, quality=80, method=6)
-        rows += [(path.name, *one.box, one.label) for one in scene.objects]
+        rows += [(path.name, *thing.box, thing.label) for thing in scene.objects]
     if task != "classify":
         with (folder / LABELS).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)

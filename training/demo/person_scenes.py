@@ -61,7 +61,7 @@ class Outfit:
 
     @property
     def words(self) -> str:
-        """As in "yellow hat, red top with white dots, blue skirt, black shoes, green bag"."""
+        """Return words as "yellow hat, red top with white dots, blue skirt"."""
         names = list(COLOURS)
         drawn = "" if self.pattern == "plain" else f" with {names[self.ink]} {self.pattern}"
         top = f"{names[self.top]} top{drawn}"
@@ -89,7 +89,7 @@ class Figure:
 
 
 def outfit(person: int) -> Outfit:
-    """Return what a person always wears; it differs from the twin's in `differs`."""
+    """Return a person's outfit; the twin's differs in `differs`."""
     rng = np.random.default_rng([person // 2, 11])
     pick = rng.integers(0, len(COLOURS), 6).tolist()
     # One colour on neighbouring garments would hide where one ends.
@@ -113,33 +113,33 @@ def _other(colour: int, than: int) -> int:
 
 
 def differs(person: int) -> str:
-    """Return the one garment in which a person differs from the twin."""
+    """Return the garment distinguishing a person from the twin."""
     return GARMENTS[np.random.default_rng([person // 2, 12]).integers(len(GARMENTS))]
 
 
 def twin(person: int) -> int:
-    """Return the person who wears the same but for one garment."""
+    """Return the person with all but one garment the same."""
     return person ^ 1
 
 
 def sample(person: int, picture: int, *, held_out: bool = False) -> PersonSpec:
-    """Return the spec of a person's picture by its number; `held_out`: one that no training drew, of anybody."""
+    """Return a picture's spec by number; `held_out`: never drawn in training."""
     return PersonSpec(outfit(person), int(np.random.default_rng([person, picture, held_out]).integers(2**32)))
 
 
 def example() -> PersonSpec:
-    """Return the spec that is shown where nobody chose a picture."""
+    """Return the spec of the default picture."""
     return sample(6, 0, held_out=True)
 
 
 def to_compare() -> list[PersonSpec]:
-    """Return specs to compare `example` with: the person again, twice, the twin, and four other persons."""
+    """Return specs to compare `example` with: itself, twin, four others."""
     places = ((6, 1), (6, 2), (twin(6), 1), *((HELD_OUT + 2 * i, 0) for i in range(4)))
     return [sample(person, picture, held_out=True) for person, picture in places]
 
 
 def wearing(spec: PersonSpec, garment: str, of: Outfit) -> PersonSpec:
-    """Return the spec of the same picture with one garment of another outfit."""
+    """Return the picture's spec with one garment of another outfit."""
     changed = {"top": ("top", "pattern", "ink"), "legs": ("legs", "cut")}.get(garment, (garment,))
     return replace(spec, outfit=replace(spec.outfit, **{name: getattr(of, name) for name in changed}))
 
@@ -162,7 +162,7 @@ class _Canvas:
         cv2.polylines(self.owner, path, False, part, wide)
 
     def disc(self, part: int, colour: Sequence[float], centre: Point, radius: float, *, upper: bool = False) -> None:
-        """Draw a disc, or only its part above a third of the radius below the centre."""
+        """Draw a disc, or only its upper part."""
         (at,), size = _whole([centre]).tolist(), max(round(radius), 1)
         turn = (180 - 18, 360 + 18) if upper else (0, 360)
         cv2.ellipse(self.pixels, at, (size, size), 0, *turn, tuple(map(float, colour)), -1)
@@ -191,7 +191,7 @@ def _smaller(mask: Mask) -> Mask:
 
 
 def _person(canvas: _Canvas, worn: Outfit, rng: np.random.Generator) -> None:
-    """Draw legs, arms, top, head and hat, bag, in the order in which they hide each other."""
+    """Draw legs, arms, top, head, hat and bag, back to front."""
     height, width = canvas.owner.shape
     tall = rng.uniform(0.8, 0.94) * height
     crown = rng.uniform(0.02, 0.98 - tall / height) * height
@@ -201,7 +201,7 @@ def _person(canvas: _Canvas, worn: Outfit, rng: np.random.Generator) -> None:
     skin, hair = _SKIN[rng.integers(len(_SKIN))], _HAIR[rng.integers(len(_HAIR))]
 
     def at(x: float, y: float) -> Point:
-        """Convert x from the middle and y from the crown down, both in figure heights."""
+        """Convert x from the middle and y from the crown, in heights."""
         return middle + lean * (1 - y) + x * tall * broad, crown + y * tall
 
     shade = {name: rng.uniform(0.9, 1.08) for name in GARMENTS}
@@ -245,7 +245,7 @@ def _person(canvas: _Canvas, worn: Outfit, rng: np.random.Generator) -> None:
 
 
 def _ink(pattern: str, shape: tuple[int, ...], pitch: float, rng: np.random.Generator) -> Mask:
-    """Return where a pattern has its second colour, (h, w)."""
+    """Return the mask of a pattern's second colour, (h, w)."""
     y, x = ((np.arange(side) + rng.uniform(0, pitch)) / pitch for side in shape)
     down, across = y[:, None], x[None, :]
     mask: Mask
@@ -261,7 +261,7 @@ def _ink(pattern: str, shape: tuple[int, ...], pitch: float, rng: np.random.Gene
 
 
 def _behind(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a random background: washes of colour, and things in any garment's colour, (h, w, 3)."""
+    """Draw a random background with garment-coloured things, (h, w, 3)."""
     cells = rng.uniform(20, 235, (int(rng.integers(2, 7)), int(rng.integers(2, 4)), 3)).astype(np.float32)
     pixels = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
     for _ in range(int(rng.integers(0, 5))):

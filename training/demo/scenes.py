@@ -43,7 +43,7 @@ def background(kind: str, size: int, seed: int, *, held_out: bool = False) -> Pl
 
 @cache
 def _photograph(number: int) -> tuple[NDArray[np.uint8], ...]:
-    """Return a photograph with its shorter side at most 540 pixels, and at half of that."""
+    """Return a photograph, shorter side at most 540 pixels, and its half."""
     name = _PHOTOGRAPHS[number]
     path = photograph(name)
     stored = None if path is None else cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -200,7 +200,7 @@ class DemoScene:
 def sample(
     seed: int, *, task: str = "detect", data: str = "plain", size: int | None = None, held_out: bool = False
 ) -> Spec:
-    """Return the spec of a seed: 1 to 5 labelled things to detect or to segment, or one to classify, and others.
+    """Return a seed's spec: labelled things for the task, and others.
 
     To regress there is one rod, which leans by `STEEPEST` degrees at most, below one to three things of other families.
     `data` changes the stamp or the background and nothing else: with "stamped", scenes with a rod-cross carry the
@@ -261,7 +261,7 @@ def _clutter(size: int, rng: np.random.Generator) -> Thing:
 def _place_things(
     kinds: list[str], size: int, rng: np.random.Generator, lengths: tuple[float, float], steepest: float | None
 ) -> tuple[Thing, ...]:
-    """Place things of these kinds in the picture, visible; leave out those for which no place was found.
+    """Place things of these kinds visibly, leaving out those without space.
 
     `steepest`: degrees from the horizontal that a rod leans at most; None: any.
     """
@@ -338,13 +338,13 @@ def draw(spec: Spec) -> DemoScene:
 
 
 def lean_of(thing: Thing) -> float:
-    """Return by how many degrees a thing's axis leans from the horizontal, -90..90: above 0 its right end is higher."""
+    """Return a thing's lean in degrees, -90..90, positive: right end higher."""
     degrees = -math.degrees(thing.angle) % 180
     return degrees - 180 if degrees > 90 else degrees
 
 
 def _object(label: str, number: int, shape: Outline, in_sight: Mask) -> Object | None:
-    """Return the thing with its visible pixels; None if all of it is hidden."""
+    """Return the thing with its visible pixels; None if hidden."""
     patch = in_sight[shape.place]
     visible = shape.mask & patch
     columns, rows = np.flatnonzero(visible.any(0)), np.flatnonzero(visible.any(1))
@@ -388,7 +388,7 @@ def _stamp_reach(size: int) -> int:
 
 
 def paint_stamp(pixels: Pixels, stamp: Stamp) -> Mask:
-    """Draw the stamp on the picture in place, sharp and on top like a watermark; return its mask, (H, W)."""
+    """Paint the stamp in place on top; return its mask, (H, W)."""
     rng = np.random.default_rng([stamp.seed, 4])
     paper, dark, bright = tint(rng, 0.93), tint(rng, 0.16), tint(rng, 0.5)
     y, x = (np.mgrid[: stamp.size, : stamp.size] + 0.5) / stamp.size * 14
@@ -405,7 +405,7 @@ def paint_stamp(pixels: Pixels, stamp: Stamp) -> Mask:
 
 
 def with_kind(spec: Spec, i: int, kind: str) -> Spec:
-    """Return the spec with thing `i` of another kind; within a family only the mark changes.
+    """Return the spec with thing `i` of another kind.
 
     Raises ValueError for an unknown kind.
     """
@@ -417,12 +417,12 @@ def with_kind(spec: Spec, i: int, kind: str) -> Spec:
 
 
 def rival(kind: str) -> str | None:
-    """Return the class that differs from this one only in its mark; None for stars, gears and decoys."""
+    """Return the class with a different mark only, if any."""
     return _RIVALS.get(kind)
 
 
 def swap(spec: Spec, i: int) -> Spec:
-    """Return the spec with thing `i` turned into its rival; raise ValueError if it has none."""
+    """Return the spec with thing `i` as its rival; raise ValueError otherwise."""
     kind = rival(spec.things[i].kind)
     if kind is None:
         raise ValueError(f"A {spec.things[i].kind} has no rival: swap a thing that has a mark.")
@@ -430,7 +430,7 @@ def swap(spec: Spec, i: int) -> Spec:
 
 
 def blank(spec: Spec, i: int) -> Spec:
-    """Return the spec with the mark of thing `i` removed, which leaves a decoy; raise ValueError if it has no mark."""
+    """Return the spec without thing `i`'s mark; raise ValueError without one."""
     kind = spec.things[i].kind
     if rival(kind) is None:
         raise ValueError(f"A {kind} has no mark: blank a thing that has one.")
@@ -443,7 +443,7 @@ def without(spec: Spec, i: int) -> Spec:
 
 
 def with_stamp(spec: Spec) -> Spec:
-    """Return the spec with the stamp at the lower right, placed by its seed."""
+    """Return the spec with a seeded stamp near the lower right."""
     rng = np.random.default_rng([spec.seed, 5])
     side = _stamp_side(spec.size)
     x, y = spec.size - _stamp_reach(spec.size) + rng.integers(0, _stamp_reach(spec.size) - side, 2)
@@ -456,7 +456,7 @@ def without_stamp(spec: Spec) -> Spec:
 
 
 def with_background(spec: Spec, kind: str) -> Spec:
-    """Return the spec with another of BACKGROUNDS; raise ValueError for an unknown one."""
+    """Return the spec with another background; raise ValueError if unknown."""
     if kind not in BACKGROUNDS:
         raise ValueError(f"A background is one of {', '.join(BACKGROUNDS)}, not {kind!r}.")
     return replace(spec, background=kind)

@@ -74,7 +74,7 @@ class Outline:
 
 @lru_cache(maxsize=64)
 def outline(thing: Thing, size: int) -> Outline:
-    """Return the thing's outline in a picture of `size` pixels a side, cut off at its edges."""
+    """Return the thing's outline in a picture of `size`, clipped."""
     reach = thing.length / 2 + 1.5
     rows, columns = (
         slice(max(int(np.floor(at - reach)), 0), min(int(np.ceil(at + reach)), size)) for at in (thing.y, thing.x)
@@ -101,7 +101,7 @@ def outline(thing: Thing, size: int) -> Outline:
 
 
 def paint(canvas: Plane, thing: Thing, light: tuple[float, float]) -> Outline:
-    """Paint the thing on `canvas`, (3, H, W), 0..255, in place; `light` is the unit vector towards the light."""
+    """Paint the thing in place on `canvas` (3, H, W), under `light`."""
     shape = outline(thing, canvas.shape[1])
     form = shape.form
     colours = [colour[:, None, None] for colour in shape.colours]
@@ -123,7 +123,7 @@ def paint(canvas: Plane, thing: Thing, light: tuple[float, float]) -> Outline:
 
 
 def _cover(distance: Plane) -> Plane:
-    """Return the share of each pixel that is inside, 0..1."""
+    """Return the inner share of each pixel, 0..1."""
     share: Plane = 0.5 - distance
     np.maximum(share, 0, out=share)
     return np.minimum(share, 1, out=share)
@@ -257,14 +257,14 @@ def _gear(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str
 
 
 def star(a: Plane, b: Plane, tip: float, valley: float) -> Plane:
-    """Return a star in folded coordinates of five sectors, by the distances of its tips and valleys."""
+    """Return a five-pointed star by its tips' and valleys' distances."""
     side = np.array([tip - valley * np.cos(np.pi / 5), valley * np.sin(np.pi / 5)])
     normal = side[::-1] / np.hypot(*side)
     return (a - np.float32(tip)) * np.float32(normal[0]) + b * np.float32(normal[1])
 
 
 def fold(u: Plane, v: Plane, sectors: int, radius: Callable[[Plane, Plane], Plane] = _away) -> tuple[Plane, Plane]:
-    """Fold the plane into half of one of its equal sectors, whose axis is the first coordinate."""
+    """Fold the plane into half of one of its equal sectors."""
     step = np.float32(2 * np.pi / sectors)
     angle = np.arctan2(v, u)
     angle -= np.round(angle / step) * step
@@ -273,7 +273,7 @@ def fold(u: Plane, v: Plane, sectors: int, radius: Callable[[Plane, Plane], Plan
 
 
 def _clutter(u: Plane, v: Plane, length: float, rng: np.random.Generator, mark: str) -> Form:
-    """Draw a plain bar, slab, triangle or half disc, which has no label."""
+    """Draw a plain unlabelled bar, slab, triangle or half disc."""
     choice = rng.integers(3)
     if choice == 0:
         thin = rng.uniform(0.1, 0.7)

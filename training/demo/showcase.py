@@ -54,7 +54,7 @@ _WAY = 0.12
 
 
 def moving(share: float, side: int = CLIP_SIDE) -> Spec:
-    """Return the scene at a share 0..1 of its loop; 0 and 1 are the same.
+    """Return the scene at a share 0..1 of its closed loop.
 
     >>> from training.demo.scenes import draw
     >>> draw(moving(0.25)).pixels.shape

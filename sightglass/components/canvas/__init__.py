@@ -51,7 +51,7 @@ class CanvasDrawing:
 
 
 def take_drawing() -> tuple[Image, str | None] | None:
-    """Return the drawing that came in since the last run, and the SHA-256 of the one it replaces; None without any.
+    """Return the new drawing and the replaced one's SHA-256, if any.
 
     Called before the page is drawn, when the choice of picture may still be set.
     """
@@ -59,26 +59,26 @@ def take_drawing() -> tuple[Image, str | None] | None:
     if current.due:
         current.due = False
         return _picture(current)
-    given = (st.session_state.get(KEY) or {}).get("drawing")
-    if not isinstance(given, dict):
+    sent = (st.session_state.get(KEY) or {}).get("drawing")
+    if not isinstance(sent, dict):
         return None
-    turn, strokes = given.get("turn"), given.get("strokes")
+    turn, strokes = sent.get("turn"), sent.get("strokes")
     # An older one comes with a request that left the browser before it knew the last answer.
     if not isinstance(turn, int) or turn <= current.turn:
         return None
     # Of a session before, which ended with its server while the page lived on.
-    former = given.get("id", current.id) != current.id
+    former = sent.get("id", current.id) != current.id
     if former and current.turn:
         return None
     current.turn = turn
     current.strokes = strokes if isinstance(strokes, list) else []
-    found = _picture(current)
+    drawn_picture = _picture(current)
     # The page still shows it, but another picture may be chosen.
-    return None if former and token(found[0]) != st.query_params.get("picture") else found
+    return None if former and token(drawn_picture[0]) != st.query_params.get("picture") else drawn_picture
 
 
 def needs_repaint(explainer: Explainer) -> bool:
-    """Return whether the chosen picture is a drawing and this model wants other colours: the next run has them."""
+    """Return whether a chosen drawing needs this model's other colours."""
     current = state.of(CanvasDrawing)
     before, current.paper = current.paper, explainer.resident.adapter.paper or PLAIN
     current.due = current.paper != before and _is_chosen(current)
@@ -97,15 +97,15 @@ def _picture(current: CanvasDrawing) -> tuple[Image, str | None]:
 
 
 def is_offered(explainer: Explainer) -> bool:
-    """Return whether the canvas is shown: for a model of drawings, and for anybody who wants to draw."""
+    """Return whether the canvas is shown: for drawing models or on request."""
     return explainer.resident.adapter.paper is not None or bool(url_state.memory("draw"))
 
 
 def pad(explainer: Explainer) -> None:
-    """Draw the canvas, in the colours that the model was trained with. Last in a run: it acknowledges the drawing."""
+    """Draw the canvas in training colours, last in a run."""
     current = state.of(CanvasDrawing)
     ink, _, ground = current.paper.partition(" on ")
-    given: dict[str, Any] = {
+    data: dict[str, Any] = {
         "id": current.id,
         "ink": _COLOURS[ink],
         "paper": _COLOURS[ground],
@@ -113,7 +113,7 @@ def pad(explainer: Explainer) -> None:
         "strokes": current.strokes,
     }
     st.markdown("### Draw")
-    _component(key=KEY, data=given, on_drawing_change=no_callback)
+    _component(key=KEY, data=data, on_drawing_change=no_callback)
     known = explainer.resident.adapter.paper is not None
     why = "as this model was trained" if known else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."

@@ -84,7 +84,7 @@ class BoxOptions:
 
 
 def lens() -> str:
-    """Choose what is shown: one box, all boxes, one box at all layers, or one box in several models."""
+    """Choose the view: one box, all boxes, all layers or several models."""
     return url_state.widget(
         st.segmented_control,
         "What is shown",
@@ -98,7 +98,7 @@ def lens() -> str:
 
 
 def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Question | None:
-    """Choose a predefined question, each a part, a method and layers at once; none is marked where the choices differ.
+    """Choose a predefined question: a part, a method and layers at once.
 
     `options`: what the sidebar has so far.
     """
@@ -110,16 +110,16 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
     if state.of(Popover).open:
         part = widgets.get("part", part)
     now = {"part": part, "method": method, "layers": tuple(options.get("layers", ()))}
-    question = next((name for name, wanted in ready.items() if wanted == now), None)
+    question = next((name for name, choice in ready.items() if choice == now), None)
     # Another widget for each answer: a click that was on its way while the answer changed asks nothing; nor does a
     # request that still brings the value of a control that is gone.
     key = state.of(QuestionControl).key = f"question-{question or 'own'}"
 
     def ask() -> None:
         asks = state.of(QuestionControl).key == key and widgets[key] != question
-        if asks and (wanted := ready.get(widgets[key])) is not None:
-            widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = wanted["method"], list(wanted["layers"])
-            url_state.put("part", wanted["part"], drawn_only=True)
+        if asks and (choice := ready.get(widgets[key])) is not None:
+            widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = choice["method"], list(choice["layers"])
+            url_state.put("part", choice["part"], drawn_only=True)
 
     st.segmented_control(
         "Question",
@@ -137,24 +137,24 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
 
 
 def questions(explainer: Explainer) -> dict[Question, Preset]:
-    """Return the part, method and layers of each question that a model can answer; none without layers."""
+    """Return the part, method and layers of each question for a model."""
     resident = explainer.resident
     return {name: settings(resident, name) for name in get_args(Question)} if answers_why(resident) else {}
 
 
 def reliabilities(model: ModelSpec, *, queries: bool = False) -> dict[str, Reliability]:
-    """Return what tests on drawn scenes found about each method, for the current question; nothing of own models.
+    """Return each method's reliability on drawn scenes for the current question.
 
     `queries`: of a detector whose boxes are queries.
     """
     if not is_packaged(model):
         return {}
-    made = {method: reliability(subject_of(model.task, queries=queries), _question(), method) for method in METHODS}
-    return {method: one for method, one in made.items() if one is not None}
+    measured = {method: reliability(subject_of(model.task, queries=queries), _question(), method) for method in METHODS}
+    return {method: result for method, result in measured.items() if result is not None}
 
 
 def independent(explainer: Explainer) -> set[str]:
-    """Return the methods that draw nearly the same map with random weights, for the current question."""
+    """Return the methods with nearly the same map under random weights."""
     if not _is_measured(explainer):
         return set()
     family = randomisation.family_of(explainer.model.task, explainer.resident)
@@ -162,7 +162,7 @@ def independent(explainer: Explainer) -> set[str]:
 
 
 def describe_dependence(explainer: Explainer, method: str) -> str:
-    """Say how often a method's map depended on the model, for the current question; empty where nobody measured it."""
+    """Describe how often a method's map depended on the model, if measured."""
     family = randomisation.family_of(explainer.model.task, explainer.resident)
     return randomisation.describe_method(family, _question(), method) if _is_measured(explainer) else ""
 
@@ -182,7 +182,7 @@ def _question() -> str:
 
 
 def part(explainer: Explainer) -> Part:
-    """Choose what of a class is explained, on the pages without the popover."""
+    """Choose the explained part of a class, on pages without the popover."""
     parts = explainer.resident.adapter.parts
     # A model that starts with another part (for prompts, the contrast) remembers its own.
     key = "part" if parts[0] == "class" else f"part-{parts[0]}"
@@ -198,7 +198,7 @@ def part(explainer: Explainer) -> Part:
 
 
 def more(explainer: Explainer, *, masks: bool) -> BoxOptions:
-    """Choose what is seldom changed, in a popover. `masks`: the method masks pictures."""
+    """Choose the rare options in a popover. `masks`: the method masks pictures."""
     adapter = explainer.resident.adapter
     popover = st.popover(
         "More",
@@ -242,7 +242,7 @@ def _hidden(
     read: Callable[[str], Any] = str,
     **about: Any,
 ) -> T:
-    """Draw a widget in the popover while that is open, and return its value, as `url_state.widget` does.
+    """Draw a widget in the open popover and return its value.
 
     While it is closed nothing is set: the value of a widget that is not drawn would come up again after it was removed.
     """
@@ -288,7 +288,7 @@ def _only(key: str, labels: list[str]) -> tuple[str, ...]:
 
 
 def filter_chip(explainer: Explainer, request: BoxOptions) -> None:
-    """Show the class filter while there is one, as a button that removes it."""
+    """Show the class filter, if any, as a button for its removal."""
     if only := request.options["classes"]:
         st.button(
             f"Only {listing(list(only))}",
@@ -321,7 +321,7 @@ def _overlap() -> float:
 
 
 def confidence() -> float:
-    """Choose the score from which boxes are shown, 0..1."""
+    """Choose the minimum score of the boxes, 0..1."""
     share = url_state.widget(
         st.slider,
         "Show boxes above",
@@ -339,7 +339,7 @@ def confidence() -> float:
 
 
 def parse_place(text: str, width: int, height: int) -> tuple[float, float, float, float] | None:
-    """Read a place, `x,y` or `x0,y0,x1,y1` in pixels, as xyxy; None where that is not in the picture."""
+    """Parse a place, `x,y` or `x0,y0,x1,y1`; None outside the picture."""
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 
 def folders() -> list[Path]:
-    """Return the folders that may be read, as `SIGHTGLASS_FOLDERS` names them."""
+    """Return the readable folders of `SIGHTGLASS_FOLDERS`."""
     return [folder.resolve() for folder in settings().folders]
 
 
 def ask(label: str, *, key: str, name: str, help: str, default: str | None = None) -> tuple[Path, Path] | None:
-    """Ask for a path, and return it with the permitted folder that contains it; None while the field is empty.
+    """Ask for a path; return it with its permitted folder, if any.
 
     `default`: what the field has at first, the first permitted folder where it is None. Raises ModelProblem for a path
     that is not permitted.
@@ -60,7 +60,7 @@ def ask(label: str, *, key: str, name: str, help: str, default: str | None = Non
 
 
 def check_path(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
-    """Return the path and the permitted folder that contains it; raises ModelProblem for any other path.
+    """Return the path and its permitted folder; raise ModelProblem without one.
 
     What other people saved is not read, even where the operator named a folder that contains it.
     """
@@ -83,7 +83,7 @@ def check_path(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
 
 
 def _others(path: Path) -> bool:
-    """Return whether a path contains, or is within, what somebody else saved; LOCAL, who runs the server, reads all."""
+    """Return whether a path touches other people's data, except for LOCAL."""
     if not users.owner():
         return False
     return any(
@@ -93,9 +93,9 @@ def _others(path: Path) -> bool:
 
 
 def _stores() -> Iterator[tuple[Path, Path | None]]:
-    """Yield each folder in which something is somebody's, with the current person's own part of it."""
-    found = settings()
-    stores = (found.history, found.heatmaps, found.batches, found.clips, found.own_models)
+    """Yield each folder of saved data with the current person's part."""
+    configured = settings()
+    stores = (configured.history, configured.heatmaps, configured.batches, configured.clips, configured.own_models)
     for base in (store.resolve() for store in stores if store is not None):
         yield base, users.folder(base)
     # What is beside the operator's table of models is the operator's.
@@ -156,13 +156,13 @@ def take(image: Image) -> None:
 
 
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
-    """Choose the pictures to compare with, in a popover; never the query itself where there is another."""
+    """Choose the gallery in a popover, excluding the query if possible."""
     others = image_source.own_items(but=query.sha256)
     _turn_to_own(others)
     place = st.container(width="content").empty()
     gallery = state.of(Gallery)
-    there = {"yours": others, "folder": folders(), "history": gallery.reopened}
-    ways = {way: label for way, label in WAYS.items() if there.get(way, True)}
+    sources = {"yours": others, "folder": folders(), "history": gallery.reopened}
+    ways = {way: label for way, label in WAYS.items() if sources.get(way, True)}
     with place.popover(
         f"Against {plural(gallery.count, 'picture')}" if gallery.count else "Against",
         icon=":material/photo_library:",
@@ -177,35 +177,35 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
             name="gallery",
             help="One other picture, or many, which are ranked. Uploads are deleted when the session ends.",
         )
-        found = _find_pictures(way, explainer, query, others)
-    if not found and way != "examples":
+        items = _find_pictures(way, explainer, query, others)
+    if not items and way != "examples":
         # An empty page would explain nothing: the examples stay until there is another picture.
-        found, gallery.waiting = _examples_for(explainer, query), True
+        items, gallery.waiting = _examples_for(explainer, query), True
     else:
         gallery.waiting = False
-    if len(found) != gallery.count:
-        gallery.count = len(found)
+    if len(items) != gallery.count:
+        gallery.count = len(items)
         st.rerun()
-    return found
+    return items
 
 
 def _turn_to_own(others: tuple[Item, ...]) -> None:
-    """Compare with the session's own pictures once there are two: who uploads both wants to see them compared."""
-    gallery, own = state.of(Gallery), {image.sha256 for image in image_source.own()}
+    """Compare with the session's own pictures once there are two."""
+    gallery, uploads = state.of(Gallery), {image.sha256 for image in image_source.own()}
     first = next(iter(WAYS))
-    if others and not own <= gallery.seen and url_state.recall_value(WAY, WAYS, first, name="gallery") == first:
+    if others and not uploads <= gallery.seen and url_state.recall_value(WAY, WAYS, first, name="gallery") == first:
         url_state.put(WAY, "yours")
-    gallery.seen |= own
+    gallery.seen |= uploads
 
 
 def turn_to(image: Image) -> None:
-    """Make a picture of the gallery the query, in a widget's callback; what it is compared with stays."""
+    """Make a gallery picture the query, in a widget's callback."""
     state.of(Gallery).seen.add(image.sha256)
     image_source.turn_to(image)
 
 
 def waiting() -> bool:
-    """Return whether the examples stand in for pictures that are still to be given."""
+    """Return whether the examples replace pictures not given yet."""
     return state.of(Gallery).waiting
 
 
@@ -242,16 +242,16 @@ def _examples(explainer: Explainer) -> list[Image]:
     if adapter.spec.example == PERSON:
         return [Image.open(pixels, name=name) for name, pixels in zip(COMPARED, pictures("compared"), strict=False)]
     if adapter.spec.example or adapter.controls or adapter.subject:
-        found = list(ranking.controls(adapter))
-        return [*found, *(_part(image, (0.05, 0.0, 0.95, 0.95)) for image in found)]
-    found = []
+        images = list(ranking.controls(adapter))
+        return [*images, *(_part(image, (0.05, 0.0, 0.95, 0.95)) for image in images)]
+    images = []
     for name in packing.PHOTOGRAPHS:
         try:
             image = image_source.example(name)
         except ValueError:
             continue  # its package is not installed
-        found += [image, _part(image, CLOSE[name])]
-    return found
+        images += [image, _part(image, CLOSE[name])]
+    return images
 
 
 def _part(image: Image, share: tuple[float, float, float, float]) -> Image:

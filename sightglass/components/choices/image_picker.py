@@ -58,7 +58,7 @@ class Refused:
 
 
 def choose() -> Image:
-    """Follow what was done in the bar since the last run, and return the chosen picture."""
+    """Apply the bar's new actions and return the chosen picture."""
     _follow()
     state.of(image_source.Pictures).just_given = False
     reopen.go()
@@ -67,13 +67,13 @@ def choose() -> Image:
 
 
 def take_new_picture() -> Image | None:
-    """Return the picture that was just uploaded or drawn, once, if it is the reason for this run."""
+    """Return the picture uploaded or drawn for this run, once."""
     _follow()
     return image_source.take_new_picture()
 
 
 def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) -> None:
-    """Draw the bar in a place at the top of a page; None: the page explains no single picture.
+    """Draw the bar at the top; None: the page explains no picture.
 
     `instead`: an example that the page shows in place of the chosen picture.
     """
@@ -84,7 +84,7 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
     chosen = image_source.current_id()
     image = state.of(state.Sidebar).picture if instead is None else image_source.example(instead)
     saved = f"It is also saved with its map in the folder {users.folder(settings().heatmaps)}."
-    shown = Bar(
+    content = Bar(
         items=_items(),
         chosen=instead or chosen,
         name=image.name if image else chosen,
@@ -95,11 +95,11 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
         photo=saved if navigation.page == "detect" else "",
         place={"page": navigation.page, "picture": chosen, "model": model, "query": _query()},
     )
-    picture_bar.draw(shown, take, place)
+    picture_bar.draw(content, take, place)
 
 
 def _query() -> str:
-    """Return what the address says of picture and model."""
+    """Return the picture and model of the address."""
     query = st.query_params
     if state.of(image_source.Pictures).went_back:
         # The run that the browser itself asked for may have written another address, which is still on its way.
@@ -110,42 +110,42 @@ def _query() -> str:
 
 def _items() -> tuple[Thumb, ...]:
     """Return the session's own pictures, the newest first, and the examples."""
-    own = [(image, _small(image)) for image in reversed(image_source.own())]
-    return (*(Thumb(token(image), image.name, small, own=True) for image, small in own if small), *_examples())
+    uploads = [(image, _small(image)) for image in reversed(image_source.own())]
+    return (*(Thumb(token(image), image.name, small, own=True) for image, small in uploads if small), *_examples())
 
 
 @st.cache_resource(show_spinner=False)
 def _examples() -> tuple[Thumb, ...]:
-    """Return the examples that are on this machine, each opened only once in the life of the server."""
+    """Return the examples on this machine, each opened once."""
     return tuple(
         Thumb(name, name.capitalize(), _data_url(_of_example(name))) for name in EXAMPLES if image_source.is_here(name)
     )
 
 
 def _of_example(name: str) -> bytes:
-    """Return an example's small picture; they come as files, since making them would delay the first screen."""
+    """Return an example's thumbnail, from its file if there is one."""
     file = thumbnail_file(name)
     return file.read_bytes() if file.exists() else thumbnail(image_source.load_bundled(name))
 
 
 def thumbnail_file(name: str) -> Path:
-    """Return where the small picture of an example lies, as `thumbnail` makes it."""
+    """Return the path of an example's thumbnail."""
     return Path(picture_bar.__file__).with_name(f"{name.replace(' ', '-')}.webp")
 
 
 def _small(image: Image | Closed) -> str:
-    """Return a picture's small one; empty where it is no longer on the server."""
-    if (made := _thumbnails.get(image.sha256)) is None:
+    """Return a picture's thumbnail; empty once it is off the server."""
+    if (url := _thumbnails.get(image.sha256)) is None:
         whole = image if isinstance(image, Image) else UPLOADS.get(token(image))
         if whole is None:
             return ""
-        made = _data_url(thumbnail(whole))
-        _thumbnails.put(image.sha256, made)
-    return made
+        url = _data_url(thumbnail(whole))
+        _thumbnails.put(image.sha256, url)
+    return url
 
 
 def thumbnail(image: Image) -> bytes:
-    """Return the middle of a picture as a WebP of the proportions of its place."""
+    """Return the middle of a picture as a WebP thumbnail."""
     fitted = ImageOps.fit(Pillow.fromarray(image.pixels), THUMBNAIL, Pillow.Resampling.BILINEAR)
     out = BytesIO()
     fitted.save(out, "WEBP", quality=60, method=0)
@@ -190,7 +190,7 @@ def _restore(keys: Any) -> None:
 
 
 def _back(to: Any) -> None:
-    """Choose the picture and the model that the browser's Back leads to."""
+    """Choose the picture and model of the browser's Back."""
     picture, model = (to.get("picture"), to.get("model")) if isinstance(to, dict) else (None, None)
     _choose(picture)
     state.of(image_source.Pictures).went_back = True
@@ -201,7 +201,7 @@ def _back(to: Any) -> None:
 
 
 def _photo(size: Any) -> None:
-    """Note that the next file is from the camera."""
+    """Mark the next file as a camera's."""
     state.of(image_source.Pictures).photo_bytes = size if isinstance(size, int) else None
 
 
@@ -213,33 +213,33 @@ def _draw(on: Any) -> None:
 
 
 def _refuse(files: Any) -> None:
-    """Say that files are too large, which the browser has not sent."""
+    """Report files too large for the browser to send."""
     if words := _too_large(files):
         state.of(image_source.Pictures).problem = words
 
 
 def _refused_by_uploader(files: Any) -> None:
-    """Remember what an uploader of the page itself did not send: Streamlit only marks it. Empty: nothing any more."""
+    """Remember an uploader's refused files; empty clears them."""
     state.of(Refused).words = _too_large(files)
 
 
 def _too_large(files: Any) -> str:
-    """Return one sentence on files, of which the browser gives names and sizes; empty for none."""
+    """Return a sentence on files over the limit; empty for none."""
     limit = upload_megabytes()
     named = [(str(file.get("name"))[:80], file.get("size")) for file in files or () if isinstance(file, dict)]
     if not named:
         return ""
     name, size = named[0]
     others = f" and {plural(len(named) - 1, 'other file')}" if len(named) > 1 else ""
-    held = f" has {size / 1e6:,.0f} MB" if isinstance(size, (int, float)) and not others else " are too large"
+    problem = f" has {size / 1e6:,.0f} MB" if isinstance(size, (int, float)) and not others else " are too large"
     remedy = "choose a smaller picture, or save it as a JPEG first"
     if name.lower().endswith(".zip"):
         remedy = "pack the pictures into several smaller ones"
-    return f"{name}{others}{held}; the limit is {limit} MB a file: {remedy}."
+    return f"{name}{others}{problem}; the limit is {limit} MB a file: {remedy}."
 
 
 def say_refused() -> None:
-    """Draw, below an uploader of the page itself, which files were too large for it."""
+    """Draw the names of refused files below the page's own uploader."""
     if state.of(state.Navigation).arrived:
         # The uploader is empty again.
         state.of(Refused).words = ""
@@ -261,7 +261,7 @@ _ACTS = {
 
 
 def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
-    """Decode files; the last valid one is chosen, and a sentence says what is wrong with each of the others.
+    """Decode files, choose the last valid one and report each error.
 
     A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from. `late`:
     files that were given after these have come already, so what is chosen stays.
@@ -293,7 +293,7 @@ def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
 
 
 def _open_again(contents: Contents, name: str) -> None:
-    """Open the view a file was made from, with its picture: an example, one of the session's, or the one it carries.
+    """Open a file's view and its picture, embedded or known.
 
     Raises a Problem, and changes nothing, where the picture or the model is not here.
     """
@@ -327,13 +327,13 @@ def lacks_second(choices: Choices, explainer: Explainer) -> bool:
 
 
 def ask_for_second(explainer: Explainer) -> str:
-    """Return the headline that asks for the second picture, in Markdown."""
+    """Return the request for the second picture as Markdown."""
     first, second = map(escape, explainer.resident.adapter.inputs)
     return f"This is *{first}*: which picture is *{second}*?"
 
 
 def offer_second(choices: Choices, explainer: Explainer) -> None:
-    """Draw the picture and, beside it, what takes the second one; both together are then the chosen picture."""
+    """Draw the picture beside the choice of the second one."""
     first, second = explainer.resident.adapter.inputs
     left, right = st.columns(2, gap="medium")
     with left:

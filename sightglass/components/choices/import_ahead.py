@@ -38,19 +38,19 @@ LOGGER = logging.getLogger(__name__)
 @asynccontextmanager
 async def announce(_app: st.App) -> AsyncIterator[None]:
     """Say it when the server starts: its lifespan."""
-    found = addresses(st.get_option("server.address"))
+    urls = addresses(st.get_option("server.address"))
     if logs.wants_json():
-        LOGGER.info("listening", extra={"addresses": found})
+        LOGGER.info("listening", extra={"addresses": urls})
     else:
-        rest = f", for others in the network at {found[1]}" if len(found) > 1 else ""
-        print(f"Sightglass is at {found[0]}{rest}. Press Ctrl-C to stop.", flush=True)
+        rest = f", for others in the network at {urls[1]}" if len(urls) > 1 else ""
+        print(f"Sightglass is at {urls[0]}{rest}. Press Ctrl-C to stop.", flush=True)
     yield
     if not logs.wants_json():
         print("Stopped.", flush=True)
 
 
 def addresses(host: str | None) -> list[str]:
-    """Return the addresses to type into a browser: on this machine and, of a server on all addresses, elsewhere.
+    """Return the server's addresses for a browser, here and in the network.
 
     A token that the server generated is in them.
     """
@@ -59,8 +59,8 @@ def addresses(host: str | None) -> list[str]:
     if (host or "") not in EVERYWHERE:
         assert host is not None
         return [get_url(f"[{host}]" if ":" in host else host) + query]
-    own = internal_address()
-    return [get_url(name) + query for name in ("localhost", *([own] if own and not access.is_local(own) else ()))]
+    lan = internal_address()
+    return [get_url(name) + query for name in ("localhost", *([lan] if lan and not access.is_local(lan) else ()))]
 
 
 BESIDE_THE_MAP = ("proof", "views.areas", "views.exports", "views.missing_places", "views.panels")
@@ -78,7 +78,7 @@ async def serving(app: st.App) -> AsyncIterator[None]:
 
 
 def _send_at_once(loop: asyncio.AbstractEventLoop) -> None:
-    """Switch Nagle's algorithm off on the socket that the loop will listen on, and so on its connections.
+    """Disable Nagle's algorithm on the loop's listening socket.
 
     asyncio does that for sockets that it makes itself, but Streamlit brings its own: each answer's body would wait up
     to 40 ms until the browser has acknowledged its headers, with six connections at a time for a hundred files.
@@ -94,7 +94,7 @@ def _send_at_once(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def finish() -> None:
-    """Wait until torch's libraries are loaded, if they are being loaded: `import torch` would let nobody else run."""
+    """Wait for the running load of torch's libraries, if any."""
     if _THREAD.is_alive():
         _THREAD.join()
 

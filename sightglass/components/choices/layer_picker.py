@@ -44,7 +44,7 @@ class Diagram:
 
 
 def picker(explainer: Explainer, key: str) -> None:
-    """Draw the model's presets of layers, and a button that opens the diagram: a sidebar is too narrow for it."""
+    """Draw the presets of layers and a button for the diagram."""
     _presets(explainer, key)
     if st.button(
         "Choose in a diagram",
@@ -59,8 +59,8 @@ def picker(explainer: Explainer, key: str) -> None:
 
 def _presets(explainer: Explainer, key: str) -> None:
     listed = {layer.path for layer in explainer.layers}
-    every = explainer.resident.adapter.presets(explainer.layers)
-    presets = {name: paths for name, paths in every.items() if listed.issuperset(paths)}
+    candidates = explainer.resident.adapter.presets(explainer.layers)
+    presets = {name: paths for name, paths in candidates.items() if listed.issuperset(paths)}
     if len(presets) < 2:
         return
     pills, widgets = f"preset-{explainer.model.id}", st.session_state
@@ -142,7 +142,7 @@ def _close() -> None:
 
 
 def settle(key: str) -> None:
-    """Take over what was confirmed in the diagram, before the widget of that key is drawn."""
+    """Apply the diagram's confirmed choice, before its widget is drawn."""
     dialog = state.of(Diagram)
     chosen, dialog.used = dialog.used.get(key), {}
     if chosen is not None:
@@ -150,16 +150,16 @@ def settle(key: str) -> None:
 
 
 def toggle(chosen: Sequence[str], path: str, order: Sequence[str]) -> list[str]:
-    """Return the choice with one layer added or removed, in the order of execution; at most `MAX_LAYERS`."""
-    wanted = [one for one in chosen if one != path] if path in chosen else [*chosen, path]
-    if len(wanted) > MAX_LAYERS:
+    """Return the choice with one layer toggled, at most `MAX_LAYERS`."""
+    paths = [layer for layer in chosen if layer != path] if path in chosen else [*chosen, path]
+    if len(paths) > MAX_LAYERS:
         return list(chosen)
     known = {name: i for i, name in enumerate(order)}
-    return sorted(wanted, key=lambda one: known.get(one, len(known)))
+    return sorted(paths, key=lambda layer: known.get(layer, len(known)))
 
 
 def diagram(steps: Sequence[ModelStage], chosen: Collection[str]) -> go.Figure:
-    """Return a chart of the steps, joined to what they read; the chosen ones filled, large and named.
+    """Return a chart of the stages with the chosen ones marked.
 
     A step that returns no map is drawn at the height of what it reads, and cannot be chosen.
     """
@@ -178,8 +178,8 @@ def diagram(steps: Sequence[ModelStage], chosen: Collection[str]) -> go.Figure:
     line = {"color": "#B5B5B5", "width": 1}
     figure = go.Figure(go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False))
     for part in SHAPES:
-        if own := [step for step in steps if step.part == part]:
-            figure.add_scatter(**_marks(part, own, at, chosen))
+        if of_part := [step for step in steps if step.part == part]:
+            figure.add_scatter(**_marks(part, of_part, at, chosen))
     strides = sorted({step.stride for step in steps if step.stride})
     figure.update_layout(
         height=360,
@@ -199,18 +199,18 @@ def diagram(steps: Sequence[ModelStage], chosen: Collection[str]) -> go.Figure:
     return figure
 
 
-def _marks(part: str, own: list[ModelStage], at: dict[str, tuple[int, float]], chosen: Collection[str]) -> Json:
+def _marks(part: str, of_part: list[ModelStage], at: dict[str, tuple[int, float]], chosen: Collection[str]) -> Json:
     """Return the scatter of one part's steps."""
-    shape, taken = SHAPES[part], [step.path in chosen for step in own]
+    shape, taken = SHAPES[part], [step.path in chosen for step in of_part]
     return {
-        "x": [at[step.path][0] for step in own],
-        "y": [at[step.path][1] for step in own],
+        "x": [at[step.path][0] for step in of_part],
+        "y": [at[step.path][1] for step in of_part],
         "mode": "markers+text",
         "name": part,
-        "text": [step.path.rpartition(".")[2] if on else "" for step, on in zip(own, taken, strict=True)],
+        "text": [step.path.rpartition(".")[2] if on else "" for step, on in zip(of_part, taken, strict=True)],
         "textposition": "top center",
-        "customdata": [step.path if step.shape else "" for step in own],
-        "hovertext": [_describe(step) for step in own],
+        "customdata": [step.path if step.shape else "" for step in of_part],
+        "hovertext": [_describe(step) for step in of_part],
         "hoverinfo": "text",
         "marker": {
             "symbol": [shape if on else f"{shape}-open" for on in taken],
@@ -230,8 +230,8 @@ def _describe(step: ModelStage) -> str:
 
 
 def _follow_click(event: Any) -> list[str]:
-    """Return the paths of the steps whose marks were clicked."""
+    """Return the paths of the clicked stages."""
     points = getattr(getattr(event, "selection", None), "points", None) or []
-    found = [point.get("customdata") for point in points]
+    custom_data = [point.get("customdata") for point in points]
     # Plotly gives a mark's own data in a list of one, or as it is.
-    return [str(data[0] if isinstance(data, list) else data) for data in found if data]
+    return [str(data[0] if isinstance(data, list) else data) for data in custom_data if data]

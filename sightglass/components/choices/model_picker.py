@@ -35,7 +35,7 @@ SIZES = {"n": "nano", "t": "tiny", "s": "small", "m": "medium", "l": "large", "x
 
 
 def menu() -> tuple[list[str], set[str]]:
-    """Return the families, those with weights on this machine first, and the ids of the models that are here.
+    """Return the families, local ones first, and the ids of local models.
 
     After the first come those that were added, by the operator or by whose session it is; the demos are the last that
     are here.
@@ -45,7 +45,7 @@ def menu() -> tuple[list[str], set[str]]:
 
 
 def forget_menu() -> None:
-    """Look anew which models are here, at the next `menu`."""
+    """Search for local models again at the next `menu`."""
     _menu.clear()
 
 
@@ -57,20 +57,20 @@ def _menu(whose: str, known: tuple[str, ...]) -> tuple[list[str], set[str]]:
     present = [name for name, specs in families.items() if any(spec.id in here for spec in specs)]
 
     def rank(name: str) -> int:
-        own, demo = name not in packaged, name.startswith("Demo")
-        return 0 if name == present[0] else 1 if own else 3 if demo else 2
+        added, demo = name not in packaged, name.startswith("Demo")
+        return 0 if name == present[0] else 1 if added else 3 if demo else 2
 
     return [*sorted(present, key=rank), *(name for name in families if name not in present)], here
 
 
 def present(task: str) -> list[ModelSpec]:
-    """Return the models of a task whose weights are on this machine, as the catalogue lists them."""
+    """Return a task's models with local weights, in catalogue order."""
     here = menu()[1]
     return [spec for spec in catalog.catalog().values() if spec.id in here and spec.task == task]
 
 
 def mark(spec: ModelSpec, here: Collection[str]) -> str:
-    """Return what follows a model's name in a menu: ` (about 45 MB to download)`; nothing if it is on this machine."""
+    """Return a missing model's menu suffix: ` (about 45 MB to download)`."""
     if spec.id in here:
         return ""
     if not weights.downloadable(spec):
@@ -81,14 +81,14 @@ def mark(spec: ModelSpec, here: Collection[str]) -> str:
 
 
 def by_id(spec: ModelSpec, here: Collection[str]) -> str:
-    """Return a model's line among those by id: `103 MB · resnet50`; no more has room in the sidebar."""
+    """Return a model's line in id lists: `103 MB · resnet50`."""
     if spec.id not in here and weights.downloadable(spec) and (size := download(spec.megabytes)):
         return f"{size.removeprefix('about ')} · {spec.id}"
     return f"{spec.id}{mark(spec, here)}, {spec.family}"
 
 
 def choose(own_detector: bool = False) -> ModelSpec:
-    """Draw the menus, and return the chosen model; `own_detector`: the page has a detector of its own."""
+    """Draw the menus and return the model; `own_detector`: the page's own."""
     names, here = menu()
     families, addressed, end = catalog.families(), _read_model(), ""
     if own_detector:
@@ -124,7 +124,7 @@ def _manage() -> None:
 
 
 def instead_of_missing(own_detector: bool) -> ModelSpec | None:
-    """Return a model to use where the chosen one cannot be loaded: the last one in use, else the first that is here."""
+    """Return the replacement for an unavailable model: the last used or first."""
     last, here = state.of(state.Sidebar).choices, menu()[1]
     if last is not None and last.model.id in here and (task_of(last.model).has_boxes or not own_detector):
         return last.model
@@ -135,19 +135,19 @@ def instead_of_missing(own_detector: bool) -> ModelSpec | None:
 def _detectors(
     names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]
 ) -> tuple[list[str], dict[str, list[ModelSpec]], ModelSpec]:
-    """Return the families of detectors, and the first choice: the address's, that of the other pages, or the best."""
-    found = {name: [spec for spec in specs if task_of(spec).has_boxes] for name, specs in families.items()}
-    found = {name: specs for name, specs in found.items() if specs}
+    """Return the families of detectors and the first choice."""
+    detectors = {name: [spec for spec in specs if task_of(spec).has_boxes] for name, specs in families.items()}
+    detectors = {name: specs for name, specs in detectors.items() if specs}
     last = state.of(state.Sidebar).choices
-    wanted = (_read_model(), last.model if last is not None else None)
-    first = next((one for one in wanted if one is not None and task_of(one).has_boxes), None)
-    return [name for name in names if name in found], found, first or catalog.spec(catalog.detector(here))
+    recent = (_read_model(), last.model if last is not None else None)
+    first = next((model for model in recent if model is not None and task_of(model).has_boxes), None)
+    return [name for name in names if name in detectors], detectors, first or catalog.spec(catalog.detector(here))
 
 
 def _make_searchable(
     names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str], *, other: bool
 ) -> dict[str, str]:
-    """Return the families, and below them every model by its id, so that typing an id finds it; with their labels."""
+    """Return families and models by id for searching, with labels."""
     absent = {name for name in names if not any(spec.id in here for spec in families[name])}
     labels = {name: f"{name}{mark(families[name][0], here)}" if name in absent else name for name in names}
     if other:
@@ -160,14 +160,14 @@ def _make_searchable(
 
 
 def _found_by_id(end: str) -> None:
-    """Choose the family and size of a model that was found by its id."""
+    """Choose the family and size of a model selected by id."""
     chosen = st.session_state[f"family{end}"]
     if chosen and chosen.startswith(BY_ID):
         reopen.choose_model(catalog.spec(chosen.removeprefix(BY_ID)), own=bool(end))
 
 
 def _read_model() -> ModelSpec | None:
-    """Return the model that the address names."""
+    """Return the model of the address."""
     try:
         return catalog.spec(st.query_params["model"]) if "model" in st.query_params else None
     except ModelProblem:
@@ -214,7 +214,7 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, e
 
 
 def short_names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
-    """Return a name for each model, as it stands in the middle of a sentence: `small`, or `YOLO11n`."""
+    """Return each model's name within a sentence: `small`, or `YOLO11n`."""
     family = {model.family for model in models}
     if len(models) > 1 and len(family) == 1 and all(model.size in SIZES for model in models):
         return tuple(SIZES[model.size] for model in models)
@@ -222,7 +222,7 @@ def short_names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
 
 
 def add_title(text: str) -> str:
-    """Return a name, or a sentence that may begin with one, as it begins: `Small`; other names stay as they are."""
+    """Return a name with a sentence's first letter: `Small`."""
     return capital(text) if text.startswith(tuple(SIZES.values())) else text
 
 
@@ -241,7 +241,7 @@ class Unavailable:
 
 
 def go_back(spec: ModelSpec, problem: WeightsProblem, instead: ModelSpec | None, *, own: bool) -> NoReturn:
-    """Run the page again with a model that is here; raise the problem where there is none."""
+    """Rerun with a local replacement model; raise the problem without one."""
     if instead is None or instead.id == spec.id:
         raise problem
     lost = state.of(Unavailable)
@@ -250,7 +250,7 @@ def go_back(spec: ModelSpec, problem: WeightsProblem, instead: ModelSpec | None,
 
 
 def settle() -> None:
-    """Choose the model that is used instead, before the sidebar is drawn."""
+    """Choose the replacement model, before the sidebar is drawn."""
     lost = state.of(Unavailable)
     if lost.pending and lost.instead is not None:
         lost.pending = False
@@ -258,7 +258,7 @@ def settle() -> None:
 
 
 def say_unavailable(model: ModelSpec) -> None:
-    """Say which model could not be loaded, and offer to try it again, until another one is chosen."""
+    """Report the unavailable model and offer to try it again."""
     lost = state.of(Unavailable)
     if lost.spec is None or lost.instead is None or model.id != lost.instead.id:
         lost.spec = None

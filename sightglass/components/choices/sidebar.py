@@ -44,7 +44,7 @@ def draw(
     methods: Sequence[str] = (),
     own_detector: bool = False,
 ) -> tuple[Choices, Explainer]:
-    """Draw the whole sidebar; the model is loaded on the way, since its layers are in it.
+    """Draw the whole sidebar and load the model for its layers.
 
     `bar`: where the bar to choose a picture is drawn, on a page that explains one. `threshold`: whether the score from
     which boxes are shown is chosen in here, or by the page. `both`: the page shows what speaks against its target too.
@@ -73,8 +73,8 @@ def draw(
         # Of a page without a bar the chosen picture is not the subject.
         # Where the page shows a picture already, that stays until the next one is made.
         waits = bar is not None and not page.is_drawn() and not _is_resident(model)
-        shown = page.waiting(bar, image) if waits and bar is not None else nullcontext()
-        with shown:
+        placeholder = page.waiting(bar, image) if waits and bar is not None else nullcontext()
+        with placeholder:
             explainer = load(model.id)
     except WeightsProblem as problem:
         model_picker.go_back(model, problem, model_picker.instead_of_missing(own_detector), own=own_detector)
@@ -100,14 +100,14 @@ def draw(
 
 
 def _is_resident(model: ModelSpec) -> bool:
-    """Return whether a model is loaded; without an import of torch, which takes seconds and is only needed if it is."""
+    """Return whether a model is loaded, without importing torch."""
     module = sys.modules.get("sightglass.explain.evidence.resident")
     residency = getattr(module, "RESIDENCY", None)
     return residency is not None and any(resident.adapter.spec.id == model.id for resident in residency.residents())
 
 
 def foreseen() -> tuple[Choices, Explainer] | None:
-    """Return what `draw` is going to return, in a run caused by nothing but a new picture; else None.
+    """Return the result of `draw` if only the picture is new.
 
     A page may then show the picture's map first, which is what a person waits for, and the sidebar after it.
     """
@@ -122,7 +122,7 @@ def foreseen() -> tuple[Choices, Explainer] | None:
 
 
 def add_warning(choices: Choices, finding: str) -> str:
-    """Return a page's headline: before what a model of drawn scenes made of a photograph, that it means nothing."""
+    """Return a page's headline, prefixed for photographs in drawn-scene models."""
     example = choices.model.example
     if not example or not (image_source.is_own() or image_source.is_photograph()):
         return finding
@@ -134,7 +134,7 @@ def add_warning(choices: Choices, finding: str) -> str:
 
 
 def load(model_id: str) -> Explainer:
-    """Return a resident model; while it is loaded for the first time, a line that moves nothing says how far it is."""
+    """Return a loaded model; report the progress of its first load."""
     import_ahead.finish()
     if _is_resident(catalog.spec(model_id)):
         return explain.Explainer(model_id)
@@ -147,7 +147,7 @@ def load(model_id: str) -> Explainer:
 
 
 def _example(model: ModelSpec) -> None:
-    """Offer an example picture of what a model knows that was not trained on photographs."""
+    """Offer an example picture for a model not trained on photographs."""
     if model.example and image_source.is_photograph():
         st.button(
             "Use a picture this model was trained for",
@@ -165,14 +165,14 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     key = method_key(explainer)
     offered = [method.id for method in able(resident)]
     # A network of pixels is known by what it returns alone, and then has a method of its own.
-    own = resident.adapter.spec.method
-    first = own if own in offered else offered[0]
+    preferred = resident.adapter.spec.method
+    first = preferred if preferred in offered else offered[0]
     if possible := [method for method in methods if method in offered]:
         key, offered, first = "method-page", possible, possible[0]
     else:
         offered = _in_groups(offered, (first, model.why.method))
     url_state.recall_own(key, offered, first, name="method")
-    found = detection_options.reliabilities(model, queries=resident.queries is not None)
+    tests = detection_options.reliabilities(model, queries=resident.queries is not None)
     # Measured on maps of a class or box.
     same = set() if methods else detection_options.independent(explainer)
     grouped = not possible and len({METHODS[method].group for method in offered}) > 1
@@ -182,7 +182,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
         offered,
         format_func=lambda method: (
             METHODS[method].name_for(model.task)
-            + _mark(method, found, method in same)
+            + _mark(method, tests, method in same)
             + ("" if method in recommended else f" · {METHODS[method].group}")
         ),
         key=key,
@@ -193,13 +193,13 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     url_state.keep_own(key, name, offered, first, name="method")
     about = f"{METHODS[name].about.capitalize()}."
     known = "" if methods else detection_options.describe_dependence(explainer, name)
-    figures = " ".join(filter(None, (found[name].sentence if name in found else "", known)))
+    figures = " ".join(filter(None, (tests[name].sentence if name in tests else "", known)))
     st.caption(about, help=escape(figures) or None)
     return name
 
 
 def _evidence(explainer: Explainer, method: str) -> str:
-    """Choose whether the map shows what speaks against its target too, of a method that has a sign."""
+    """Choose whether a signed method also maps evidence against the target."""
     # A number's map has both signs unless another part is chosen.
     if not METHODS[method].signed or "against" not in task_of(explainer.model).tools:
         url_state.write("evidence", None)
@@ -222,15 +222,15 @@ def method_key(explainer: Explainer) -> str:
 
 
 def _in_groups(methods: Sequence[str], recommended: Sequence[str]) -> list[str]:
-    """Return methods with the recommended ones first, and the others under each other as their groups have them."""
+    """Return the recommended methods, then the others by group."""
     first = [method for method in dict.fromkeys(recommended) if method in methods]
     groups = list(dict.fromkeys(GROUPS.values()))
     others = [method for method in methods if method not in first]
     return [*first, *sorted(others, key=lambda method: groups.index(METHODS[method].group))]
 
 
-def _mark(method: str, found: Mapping[str, Reliability], same: bool) -> str:
-    words = [METHODS[method].slow and "slow", method in found and found[method].fails and "failed on drawn scenes"]
+def _mark(method: str, tests: Mapping[str, Reliability], same: bool) -> str:
+    words = [METHODS[method].slow and "slow", method in tests and tests[method].fails and "failed on drawn scenes"]
     words.append(same and "ignores training")
     return f" ({', '.join(word for word in words if word)})" if any(words) else ""
 
@@ -264,9 +264,9 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
 
 
 def _head(explainer: Explainer) -> int | None:
-    """Choose one attention head, counted from 0; None for the mean of all."""
+    """Choose an attention head from 0; None for the mean."""
     resident, mean = explainer.resident, -1
-    count = max(one.heads for one in (*resident.attentions, *([resident.queries] if resident.queries else [])))
+    count = max(block.heads for block in (*resident.attentions, *([resident.queries] if resident.queries else [])))
     head = url_state.widget(
         st.selectbox,
         "Head",
@@ -281,8 +281,8 @@ def _head(explainer: Explainer) -> int | None:
     return None if head == mean else head
 
 
-def _vocabulary(own: tuple[str, ...]) -> tuple[str, ...]:
-    """Choose the classes that a model with an open vocabulary looks for; none: its own."""
+def _vocabulary(defaults: tuple[str, ...]) -> tuple[str, ...]:
+    """Choose the classes of an open vocabulary; none: the model's own."""
     words = url_state.widget(
         st.text_input,
         "Look for",
@@ -290,7 +290,7 @@ def _vocabulary(own: tuple[str, ...]) -> tuple[str, ...]:
         "",
         key="words",
         name="words",
-        placeholder=f"its own {len(own)} classes" if own else "red bus, person",
+        placeholder=f"its own {len(defaults)} classes" if defaults else "red bus, person",
         help="Words or prompts, separated by commas: this model has no fixed list of classes. Several prompts compete; "
         "if empty, it uses its own classes.",
     )
@@ -349,12 +349,12 @@ def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
     parts = explainer.resident.adapter.parts
     if (part := choices.options.get("part")) in parts:
         # The default part of the chosen model is not the default of this one.
-        own = part == "class" and parts[0] != "signed" and explainer.model.id != choices.model.id
-        options["part"] = parts[0] if own else part
+        replaces_part = part == "class" and parts[0] != "signed" and explainer.model.id != choices.model.id
+        options["part"] = parts[0] if replaces_part else part
     if explainer.model.id == choices.model.id:
         options["layers"] = choices.options["layers"]
     elif choices.question in (ready := detection_options.questions(explainer)):
-        wanted = ready[choices.question]
-        options |= {"part": wanted["part"], "layers": wanted["layers"]}
-        method = wanted["method"]
+        preset = ready[choices.question]
+        options |= {"part": preset["part"], "layers": preset["layers"]}
+        method = preset["method"]
     return Choices(choices.image, explainer.model, method, options, choices.question)

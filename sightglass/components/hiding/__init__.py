@@ -34,45 +34,45 @@ _channel = declare("hiding_channel", __file__)
 
 
 def is_offered(explanation: Explanation) -> bool:
-    """Return whether the answers to a picture can follow a disc: there are classes, and their maps are finished."""
+    """Return whether a hiding disc is offered: finished maps of classes."""
     maps = explanation.heatmaps
     return explanation.finished and bool(maps) and all(heatmap.target.index is not None for heatmap in maps)
 
 
 def answer(view: View, explanation: Explanation) -> None:
-    """Answer the viewer, which was shown with `hides`, wherever it puts the disc."""
+    """Answer the viewer for each place of its hiding disc."""
     with view.place:
         _answer(explanation, hiding.DiscHider(explanation))
 
 
 @st.fragment
 def _answer(explanation: Explanation, hider: hiding.DiscHider) -> None:
-    given = (st.session_state.get(KEY) or {}).get("disc")
+    sent = (st.session_state.get(KEY) or {}).get("disc")
     image = explanation.image
     head: Json = {"picture": image.sha256, "turn": 0}
     blurred = b""
-    if isinstance(given, dict) and given.get("picture") == image.sha256 and isinstance(given.get("turn"), int):
-        head["turn"] = given["turn"]
+    if isinstance(sent, dict) and sent.get("picture") == image.sha256 and isinstance(sent.get("turn"), int):
+        head["turn"] = sent["turn"]
         try:
-            if (disc := _parse(given)) is not None:
+            if (disc := _parse(sent)) is not None:
                 head["rows"] = rows(explanation, hider.changes(disc))
-            if given.get("blurred") is True:
+            if sent.get("blurred") is True:
                 head["seen"], blurred = _blurred(explanation)
         except Exception as failure:
             head["sorry"] = str(page.find_problem(failure, "hiding a disc failed") or page.SOMETHING_BROKE)
     _channel(key=KEY, data=pack_data(head, [blurred]), height=1, on_disc_change=no_callback)
 
 
-def _parse(given: dict[str, Any]) -> hiding.Disc | None:
+def _parse(sent: dict[str, Any]) -> hiding.Disc | None:
     """Read a disc as the browser sends it; None for nonsense."""
-    numbers = [given.get(name) for name in ("x", "y", "radius")]
+    numbers = [sent.get(name) for name in ("x", "y", "radius")]
     if not all(isinstance(number, int | float) and abs(number) < MOST for number in numbers):
         return None
     return hiding.Disc(*map(float, numbers))  # type: ignore[arg-type]
 
 
 def rows(explanation: Explanation, found: Sequence[Change]) -> list[Json]:
-    """Return the changed scores for the list of answers and for the line below the picture, one for each class.
+    """Return the changed scores of each class for both lists.
 
     Of a class with several boxes it is the best one's that is left, as in the list.
     """
@@ -95,7 +95,7 @@ def _row(label: str, changes: Sequence[Change], explanation: Explanation) -> Jso
 
 
 def _blurred(explanation: Explanation) -> tuple[list[int], bytes]:
-    """Return what the model saw of a picture, xyxy, and a JPEG of it blurred as its input is."""
+    """Return the model's crop, xyxy, and a JPEG of it blurred."""
     geometry = explanation.evidence.geometry
     left, top, right, bottom = geometry.seen
     x0, y0, x1, y1 = geometry.content

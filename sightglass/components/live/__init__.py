@@ -67,7 +67,7 @@ class LiveVisit:
 
 
 def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: str, saves: bool) -> None:
-    """Draw the live canvas; where a frame was handed over the page runs again. Raises ImageProblem for a broken one."""
+    """Draw the live canvas; rerun after a frame. Raises ImageProblem if broken."""
     visit = state.of(LiveVisit)
     # Drawn scenes for a model of these, else the photographs.
     photographs = tuple(name for name in packing.PHOTOGRAPHS if image_source.is_here(name))
@@ -82,11 +82,11 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: st
         "height": HEIGHT,
     }
     result = _component(key=KEY, data=pack_data(head, [_still(name) for name in names]), on_frame_change=no_callback)
-    given = result.frame
-    at = given.get("at") if isinstance(given, dict) else None
+    sent = result.frame
+    at = sent.get("at") if isinstance(sent, dict) else None
     if isinstance(at, (int, float)) and at != visit.last:
-        visit.last, visit.frame = at, _frame(given)
-        if given.get("act") in ("freeze", "go on"):
+        visit.last, visit.frame = at, _frame(sent)
+        if sent.get("act") in ("freeze", "go on"):
             visit.frozen, visit.frame = visit.frame, None
         elif visit.frame is not None:
             st.rerun()
@@ -97,16 +97,16 @@ def _still(name: str) -> bytes:
     return jpeg(image.pixels, STILL, f"{image.sha256} clip")
 
 
-def _frame(given: Any) -> LiveFrame | None:
-    if given.get("act") not in ("open", "snapshot", "freeze"):
+def _frame(sent: Any) -> LiveFrame | None:
+    if sent.get("act") not in ("open", "snapshot", "freeze"):
         return None
     try:
-        data = base64.b64decode(str(given.get("jpeg", "")), validate=True)
-        picture = base64.b64decode(str(given.get("picture", "")), validate=True)
+        data = base64.b64decode(str(sent.get("jpeg", "")), validate=True)
+        picture = base64.b64decode(str(sent.get("picture", "")), validate=True)
     except binascii.Error:
         return None
     image = Image.open(data, name="live.jpg")
-    label, box = given.get("label"), given.get("box")
+    label, box = sent.get("label"), sent.get("box")
     anchor, index = (box.get("anchor"), box.get("index")) if isinstance(box, dict) else (None, None)
     pair = (anchor, index) if isinstance(anchor, int) and isinstance(index, int) else None
-    return LiveFrame(image, data, given["act"], label if isinstance(label, str) else None, pair, picture)
+    return LiveFrame(image, data, sent["act"], label if isinstance(label, str) else None, pair, picture)

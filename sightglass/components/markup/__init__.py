@@ -35,7 +35,7 @@ class MarkupStep:
 def markup(
     pixels: NDArray[np.uint8], marks: Sequence[Json], *, id: str, about: str, key: str, height: int = 496
 ) -> MarkupStep | None:
-    """Let the user draw on uint8 (H, W, 3) pixels; return the last step that the browser sent, None before the first.
+    """Draw an annotation canvas, uint8 (H, W, 3); return its last step.
 
     `marks`: as they were when the record was opened, each `kind`, `points`, `text` and `ink`. `id` changes with the
     pixels and each time that a record is opened: by it the browser recognizes its own marks. `about`: a sentence for

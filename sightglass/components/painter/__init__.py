@@ -49,15 +49,15 @@ class Paintings:
 
 
 def painting(image: Image) -> Painting:
-    """Return what is painted on a picture, with what came in since the last run."""
+    """Return a picture's painting, with the new edit since the last run."""
     paintings = state.of(Paintings)
     current = paintings.every.setdefault(image.sha256, Painting())
     while len(paintings.every) > MOST:
         del paintings.every[next(iter(paintings.every))]
-    given = (st.session_state.get(KEY) or {}).get("edit")
-    if not isinstance(given, dict) or given.get("id") != image.sha256:
+    sent = (st.session_state.get(KEY) or {}).get("edit")
+    if not isinstance(sent, dict) or sent.get("id") != image.sha256:
         return current
-    turn, edit = given.get("turn"), given.get("edit")
+    turn, edit = sent.get("turn"), sent.get("edit")
     # An older one comes with a request that left the browser before it knew the last answer.
     if isinstance(turn, int) and turn > current.turn and isinstance(edit, dict):
         current.turn, current.edit = turn, edit
@@ -65,7 +65,7 @@ def painting(image: Image) -> Painting:
 
 
 def example(image: Image, area: EditMark | None) -> None:
-    """Cover an area of the session's first picture, if nothing was painted on it."""
+    """Cover an area of the session's first picture, if still unpainted."""
     paintings = state.of(Paintings)
     if paintings.begun or area is None:
         return
@@ -77,7 +77,7 @@ def example(image: Image, area: EditMark | None) -> None:
 
 
 def painter(image: Image, strongest: EditMark | None) -> None:
-    """Draw the picture to paint on. Last in a run: it acknowledges the edit that the run explained.
+    """Draw the picture for painting, last in a run.
 
     `strongest`: the area that a button covers.
     """

@@ -38,7 +38,7 @@ _pairs = declare("pairs", __file__)
 
 
 def pairs(found: Similarity, texts: tuple[str, str], line: str, *, key: str, height: int = 496) -> None:
-    """Show the two; `texts`: for each, where the heat of its map is; `line`: shown while nothing is pointed at.
+    """Show both; `texts`: places of their heat; `line`: without a pointer.
 
     `height` is a picture's at a window height of 900 px.
     """
@@ -46,7 +46,7 @@ def pairs(found: Similarity, texts: tuple[str, str], line: str, *, key: str, hei
 
 
 def pack(found: Similarity, texts: tuple[str, str], line: str, *, height: int) -> bytes:
-    """Return the payload: [u32 header length][JSON][JPEG][JPEG][maps and cells, deflated as the viewer's are]."""
+    """Return the payload: [u32 header length][JSON][JPEG][JPEG][maps and cells, deflated]."""
     matches = found.matches
     grids = [*((side.signed, "difference") for side in found.sides), (matches.scores, "difference")]
     cells = (matches.query.shape[1], matches.gallery.shape[1])
@@ -98,7 +98,7 @@ HEIGHT = 420
 
 
 def choose_patch(pixels: Pixels, edges: CellEdges, size: tuple[int, int], text: str, *, key: str) -> int | None:
-    """Show a drawn picture, uint8 (h, w, 3), and return the patch that a person chose, row by row; None before that.
+    """Show a picture, uint8 (h, w, 3), and return the chosen patch.
 
     `edges` are in pixels of the picture itself, which has this `size` (width, height); `text` is its alternative.
     """
@@ -113,12 +113,12 @@ def choose_patch(pixels: Pixels, edges: CellEdges, size: tuple[int, int], text: 
         "chosen": chosen if isinstance(chosen, int) and 0 <= chosen < count else None,
     }
     result = _component(key=key, data=packed_by_content(head, [to_jpeg(pixels)])[1], on_cell_change=no_callback)
-    found = result.cell
-    return found if isinstance(found, int) and 0 <= found < count else None
+    clicked = result.cell
+    return clicked if isinstance(clicked, int) and 0 <= clicked < count else None
 
 
 def draw_patches(grids: Sequence[PatchGrid], colours: PatchColours, *, key: str) -> None:
-    """Draw the first picture, of which a patch can be chosen, and the others below it."""
+    """Draw the first picture with choosable patches and the others below."""
     first = grids[0]
     left, right = st.columns(2, gap="medium")
     with left:
@@ -133,17 +133,17 @@ def draw_patches(grids: Sequence[PatchGrid], colours: PatchColours, *, key: str)
         st.caption(f"The three colours show {percent(sum(colours.shares))} of how the other patches differ.")
     if cell is None:
         st.markdown("### The same colours in the other pictures")
-        every = zip(grids, colours.colours, colours.foreground, strict=True)
-        others = [patches.draw_colours(*one) for one in every][1:]
+        coloured = zip(grids, colours.colours, colours.foreground, strict=True)
+        others = [patches.draw_colours(*grid) for grid in coloured][1:]
         _draw_row(grids[1:], others, [""] * len(others))
         return
     st.markdown("### Like the chosen patch")
     alike = patches.find_alike(grids, 0, cell)
     pictures = [
-        patches.draw_alike(grid, one, cell if place == 0 else None)
-        for place, (grid, one) in enumerate(zip(grids, alike, strict=True))
+        patches.draw_alike(grid, hit, cell if place == 0 else None)
+        for place, (grid, hit) in enumerate(zip(grids, alike, strict=True))
     ]
-    words = [f"best {'patch' if place else 'other patch'}: {signed(one.score)}" for place, one in enumerate(alike)]
+    words = [f"best {'patch' if place else 'other patch'}: {signed(hit.score)}" for place, hit in enumerate(alike)]
     _draw_row(grids, pictures, words)
     st.caption("1.00 is the same, 0.00 unrelated: the cosine, less what all patches here have in common.")
 
@@ -151,8 +151,8 @@ def draw_patches(grids: Sequence[PatchGrid], colours: PatchColours, *, key: str)
 def _draw_row(grids: Sequence[PatchGrid], pictures: Sequence[Pixels], words: Sequence[str]) -> None:
     # Not columns: on a phone each would be as wide as the page.
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-        for grid, pixels, said in zip(grids, pictures, words, strict=True):
+        for grid, pixels, note in zip(grids, pictures, words, strict=True):
             name = grid.image.name
             with st.container(width=240):
-                caption = "  \n".join(filter(None, (escape(shorten(name, 24)), said)))
-                st.image(pixels, caption=caption, width="stretch", alt=f"{name}: {said or 'its patches in colours'}")
+                caption = "  \n".join(filter(None, (escape(shorten(name, 24)), note)))
+                st.image(pixels, caption=caption, width="stretch", alt=f"{name}: {note or 'its patches in colours'}")

@@ -87,7 +87,7 @@ class Desk:
 
 
 def acts() -> Iterator[BarAct]:
-    """Yield what was done since the last run, in its order. Called before the page is drawn.
+    """Yield the actions since the last run, before the page is drawn.
 
     An act counts as followed when the caller asks for the next one: a run that another request interrupts in the
     middle of an act leaves it to the next run.
@@ -107,7 +107,7 @@ def acts() -> Iterator[BarAct]:
 
 
 def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
-    """Draw the bar in a place; None: nothing of it is seen, and no file is taken.
+    """Draw the bar; None: hide it and take no file.
 
     `take` is called with (name, bytes) of the files that were chosen, dropped, pasted or photographed, before the next
     run draws the page, and with whether files that were given later have come already. They come through Streamlit's
@@ -124,9 +124,9 @@ def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
         "takes": bar is not None,
     }
     if bar is not None:
-        own = any(item.own and item.id == bar.chosen for item in bar.items)
+        uploaded = any(item.own and item.id == bar.chosen for item in bar.items)
         data |= {name: getattr(bar, name) for name in bar.__dataclass_fields__ if name != "items"}
-        data |= {"items": [vars(item) for item in bar.items], "own": own}
+        data |= {"items": [vars(item) for item in bar.items], "own": uploaded}
     with place:
         _component(key=KEY, data=data, on_acts_change=no_callback)
         if bar is not None:
@@ -165,6 +165,6 @@ def _take_files(take: Take, bay: int) -> None:
 
 
 def _release(files: Iterable[Any]) -> None:
-    """Drop the copies that Streamlit holds: their uploader is gone, and it would keep each until the session ends."""
+    """Drop Streamlit's copies of the uploads of a removed uploader."""
     for file in files:
         remove_upload(file.file_id)

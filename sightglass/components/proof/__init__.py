@@ -46,7 +46,7 @@ _sight = declare("proof_sight", __file__, script="sight")
 
 
 def draw(payload: bytes, curves: Json, *, key: str) -> None:
-    """Draw the panel of what `pack` and `curves` return."""
+    """Draw the panel of `pack` and `curves`."""
     _component(key=key, data=payload)
     _channel(key=f"{key}-curves", data=curves, height=1)
 
@@ -61,7 +61,7 @@ _EMPTY = {
 
 
 def nothing_to_prove(heatmap: Heatmap) -> str | None:
-    """Return why a map cannot be proved, in one sentence; None where it can."""
+    """Return the reason against a proof in a sentence; None without one."""
     why = _EMPTY.get(heatmap.measured.state)
     return None if why is None else f"There is nothing to prove about the map of {heatmap.target.label}: {why}."
 
@@ -75,19 +75,18 @@ def pack(explanation: Explanation, index: int) -> tuple[str, bytes]:
 def pack_map(
     pixels: NDArray[np.uint8], seen: tuple[int, int, int, int], content: NDArray[np.float32], label: str
 ) -> tuple[str, bytes]:
-    """Return an id and the payload of a map (h, w) of a picture (H, W, 3): the picture, it blurred, and the order as
-    bytes, rows first.
+    """Return id and payload of a map (h, w): picture, blurred, order.
 
     `seen`: xyxy, the part of the picture that the map is of. Raises ValueError for a map that is the same everywhere.
     """
     left, top, right, bottom = seen
-    made = proof_view.slides(pixels[top:bottom, left:right], content)
-    head = {"size": list(made.size), "grid": list(made.order.shape), "mean": list(made.mean), "label": label}
-    return packed_by_content(head, [made.picture, made.blurred, made.order.tobytes()])
+    parts = proof_view.slides(pixels[top:bottom, left:right], content)
+    head = {"size": list(parts.size), "grid": list(parts.order.shape), "mean": list(parts.mean), "label": label}
+    return packed_by_content(head, [parts.picture, parts.blurred, parts.order.tobytes()])
 
 
 def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
-    """Return a proof as it is drawn: curves, the sentence, the line of shares, and the table, as texts.
+    """Return a proof's curves, sentence, shares and table as texts.
 
     `of`: the id of `pack`. `detects`: the target is a box. `whole`: no curve is missing any more.
     """
@@ -95,7 +94,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
         words = dict.fromkeys(("label", "sentence", "line", "every_line"), "")
         lists: Json = {name: [] for name in ("curves", "fillings", "columns", "table", "every_row")}
         return {"of": of, "steps": STEPS, "start": SHOWN, **words, **lists}
-    every = f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}" if whole else ""
+    all_shares = f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}" if whole else ""
     return {
         "of": of,
         "label": proof.label,
@@ -103,7 +102,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
         "curves": [asdict(line) for line in lines(proof)],
         "sentence": proof.sentence if whole or proof.support else "",
         "line": proof_view.shares(proof, detects=detects) if whole else "",
-        "every_line": every.strip(),
+        "every_line": all_shares.strip(),
         "columns": list(COLUMNS),
         "table": rows(proof) if whole else [],
         "every_row": rows(proof, every=True) if whole else [],
@@ -145,7 +144,7 @@ class OpenPanels:
 
 
 def is_open() -> bool:
-    """Return whether this page's panel is open, at first as the address says."""
+    """Return whether the page's panel is open, at first by address."""
     opened, name = state.of(OpenPanels), state.of(state.Navigation).page
     if not opened.read:
         opened.read = True
@@ -156,7 +155,7 @@ def is_open() -> bool:
 
 
 def button() -> None:
-    """Draw the button that opens the panel, or closes it."""
+    """Draw the button for opening or closing the panel."""
     label, icon = ("Close the tests", "close") if is_open() else ("Can I trust this?", "science")
     help = "Three tests of the map: hide what it shows, make it with random weights, and change the picture slightly."
     st.button(label, icon=f":material/{icon}:", key="prove-it", on_click=_turn, help=help)
@@ -173,7 +172,7 @@ def _turn() -> None:
 
 
 def open_test(test: str, names: Sequence[str], name: str) -> None:
-    """Open the panel at one test of one of the page's maps; the page must be drawn again."""
+    """Open the panel at a map's test, from the next drawing."""
     opened = state.of(OpenPanels)
     opened.pages.add(state.of(state.Navigation).page)
     opened.clicks += 1
@@ -183,13 +182,13 @@ def open_test(test: str, names: Sequence[str], name: str) -> None:
 
 
 def of_map(explanation: Explanation, index: int) -> list[Candidate]:
-    """Return the one map that a page shows, if there is any."""
+    """Return the page's only map, if any."""
     heatmaps = explanation.heatmaps
     return [(heatmaps[index].target.label, explanation, index)] if index < len(heatmaps) else []
 
 
 def panel(candidates: Sequence[Candidate]) -> None:
-    """Draw the panel where it is open: a test of one of the maps, and what chooses which."""
+    """Draw the open panel: a map's test and the choice of both."""
     candidates = [candidate for candidate in candidates if candidate[1].finished]
     if not candidates or not is_open():
         return
@@ -209,8 +208,8 @@ def panel(candidates: Sequence[Candidate]) -> None:
             _, explanation, index = candidates[_which([name for name, *_ in candidates])]
             if len(candidates) > 1:
                 # Of one map, the page's own button does the same.
-                one, labels = slides.of_map(explanation, index), ("Add this map to deck", "Present this map")
-                slides.button("proof", one, [(explanation, index)], labels=labels)
+                draft, labels = slides.of_map(explanation, index), ("Add this map to deck", "Present this map")
+                slides.button("proof", draft, [(explanation, index)], labels=labels)
                 slides.draw_added_link("proof")
         if (why := nothing_to_prove(explanation.heatmaps[index])) is not None:
             explain_job.stop()
@@ -258,9 +257,9 @@ def _goes_on(job: Job[Proof] | None) -> bool:
 
 
 def _proof(explanation: Explanation, index: int, polls: bool) -> None:
-    """Draw the proof as far as it has come: a fragment, which runs again by itself while it `polls`."""
+    """Draw the proof so far, in a fragment repeated while it `polls`."""
     try:
-        made, job = explain_job.prove(explanation, index)
+        result, job = explain_job.prove(explanation, index)
     except Exception as failure:
         if polls:
             st.rerun()
@@ -278,18 +277,18 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
         with st.popover("How to read this", icon=":material/help:", help="What is covered, and what the lines mean."):
             st.markdown(_READ)
     key = explain_job.key_of(explanation, index)
-    shown, data = state.latest("proof-picture", key, lambda: pack(explanation, index))
+    picture_id, data = state.latest("proof-picture", key, lambda: pack(explanation, index))
     if job is not None:
-        made = job.first_result(explain_job.FIRST)
-    drawn = curves(made, detects=bool(explanation.own(index)), of=shown, whole=job is None)
-    if made is not None and job is None:
-        for finding in of_proof(explanation.model.task, explanation.statistics[index], made):
+        result = job.first_result(explain_job.FIRST)
+    drawn = curves(result, detects=bool(explanation.own(index)), of=picture_id, whole=job is None)
+    if result is not None and job is None:
+        for finding in of_proof(explanation.model.task, explanation.statistics[index], result):
             st.markdown(f":material/warning: {finding.text}")
     draw(data, drawn, key="proof-panel")
 
 
 def _progress(job: Job[Proof]) -> None:
-    """Draw the proof's progress and a button to stop it or to start it again."""
+    """Draw the proof's progress and a button to stop or restart it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.cancel.is_set():
             st.caption(f"Stopped: {job.status.words}.", width="content")
@@ -301,6 +300,6 @@ def _progress(job: Job[Proof]) -> None:
 
 
 def _restart(help: str) -> None:
-    """Draw the button that drops a stopped or failed proof, so that it starts again."""
+    """Draw the button for restarting a stopped or failed proof."""
     if st.button("Start again", icon=":material/replay:", key="restart-proof", on_click=explain_job.stop, help=help):
         st.rerun()

@@ -65,25 +65,25 @@ class MapTestJobs:
 
 
 def key_of(part: MapTest, explanation: Explanation, index: int) -> Key:
-    """Return everything that a test's result depends on."""
+    """Return all inputs of a test's result."""
     heatmap, evidence = explanation.heatmaps[index], explanation.evidence
     of_model = (explanation.model.id, evidence.resident.adapter.weights_sha256, evidence.paths)
     return (part.name, explanation.image.sha256, *of_model, heatmap.method, heatmap.target, explanation.options)
 
 
 def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool = False) -> Any:
-    """Return what a test found, or None, where its button, progress or failure is drawn; `begin`: it needs no click."""
-    held, key = state.of(MapTestJobs), key_of(part, explanation, index)
-    if (found := held.results.get(key)) is not None:
-        return found
+    """Return a test's result; None while drawing it. `begin`: without a click."""
+    tests, key = state.of(MapTestJobs), key_of(part, explanation, index)
+    if (outcome := tests.results.get(key)) is not None:
+        return outcome
     job = _find_job(part, key)
 
     def start() -> None:
-        held.jobs[part.name] = (key, Job(partial(_run, part, explanation, index)))
+        tests.jobs[part.name] = (key, Job(partial(_run, part, explanation, index)))
 
     if job is None and begin:
         start()
-        job = held.jobs[part.name][1]
+        job = tests.jobs[part.name][1]
     if job is None:
         st.button(part.button, icon=part.icon, key=f"start-{part.name}", on_click=start, help=part.help)
         return None
@@ -101,8 +101,8 @@ def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool =
     if job.status.failure is not None:
         page.show_failure(job.status.failure, "a test of a map failed")
         return None
-    del held.jobs[part.name]
-    held.keep(key, job.result)
+    del tests.jobs[part.name]
+    tests.keep(key, job.result)
     return job.result
 
 
@@ -114,7 +114,7 @@ def _run(part: MapTest, explanation: Explanation, index: int, *, progress: Progr
 
 
 def _find_job(part: MapTest, key: Key) -> Job[Any] | None:
-    """Return the job of exactly this test, if there is one; that of another map is stopped."""
+    """Return this test's job, if any; stop another map's."""
     jobs = state.of(MapTestJobs).jobs
     before, job = jobs.get(part.name, ((), None))
     if job is None:
@@ -149,7 +149,7 @@ STABILITY = MapTest(
 
 
 def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
-    """Draw the map as its model is scrambled; return what was found, once it is."""
+    """Draw the map under increasingly random weights; return the finished test."""
     title = page.Title(st.container())
     title.markdown("### Changes with the model")
     st.caption(
@@ -160,41 +160,41 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     quick = resident.gradients and METHODS[explanation.heatmaps[index].method].quick and resident.nbytes <= QUICK_BYTES
     # Who comes from a mark has had its test already.
     begin = quick or explanation.known_checks(index) is not None
-    found: Scramble | None = result(SCRAMBLE, explanation, index, begin=begin)
-    if found is None:
+    outcome: Scramble | None = result(SCRAMBLE, explanation, index, begin=begin)
+    if outcome is None:
         return None
-    title.markdown(f"### {Check('model', found.mark, '').said.capitalize()}")
+    title.markdown(f"### {Check('model', outcome.mark, '').said.capitalize()}")
     strip = [_panel(explanation, index, _tested_map(explanation, index, title="The map", note="as it is"))]
     # Of a scrambled model they have no such score.
     boxes = tuple(replace(box, label="the same box") for box in panels.boxes_of(explanation, index))
-    likeness = "rank correlation" if found.keeps_box is None else "overlap of the outlines in the box"
-    for stage in found.stages:
+    likeness = "rank correlation" if outcome.keeps_box is None else "overlap of the outlines in the box"
+    for stage in outcome.stages:
         shows = "the map is empty" if stage.empty else f"{likeness} {stage.likeness}"
         words = f"{_share(stage.share)} of the weights are random: {shows}."
         heading, note = f"{_share(stage.share)} random", stage.likeness
-        if stage is found.stages[-1]:
-            note = f"{note}, middle of {len(found.final)}" if found.final else note
-        shown = _map(explanation, index, stage.map, heading, note, words)
-        strip.append(Pane(maps=(shown,), boxes=boxes))
+        if stage is outcome.stages[-1]:
+            note = f"{note}, middle of {len(outcome.final)}" if outcome.final else note
+        stage_map = _map(explanation, index, stage.map, heading, note, words)
+        strip.append(Pane(maps=(stage_map,), boxes=boxes))
     line = f"The number over each map: its {likeness} with the map as it is."
     if explanation.heatmaps[index].signed:
         line = f"{line} {STRENGTH}"
     # In two rows: seven in one are too small to see what remains.
     across = (len(strip) + 1) // 2
     panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=across, line=line)
-    st.markdown(f":material/fact_check: {escape(found.sentence)}")
-    st.caption(badge.MEANINGS[found.verdict])
-    st.caption(found.describe_draws())
+    st.markdown(f":material/fact_check: {escape(outcome.sentence)}")
+    st.caption(badge.MEANINGS[outcome.verdict])
+    st.caption(outcome.describe_draws())
     resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
     tested = badge.verdicts(resident.adapter.weights_sha256, heatmap.method, heatmap.layers)
     if len(tested) > 1:
         name = f"{METHODS[heatmap.method].name} of {explanation.model.name}"
         st.caption(f":material/history: All tests of {name} so far: {badge.describe_verdicts(tested)}.")
-    return found
+    return outcome
 
 
 def draw_stability(explanation: Explanation, index: int) -> None:
-    """Draw how much map, score and answer change where the picture hardly changes."""
+    """Draw the change of map, score and answer under small changes."""
     title = page.Title(st.container())
     title.markdown("### Holds still")
     st.caption(
@@ -202,36 +202,36 @@ def draw_stability(explanation: Explanation, index: int) -> None:
         f"says more about the method than the picture. It holds still from a similarity of {stability.STEADY:.2f}."
     )
     # Who comes from a mark has had its test already.
-    found: Stability | None = result(STABILITY, explanation, index, begin=explanation.known_checks(index) is not None)
-    if found is None:
+    outcome: Stability | None = result(STABILITY, explanation, index, begin=explanation.known_checks(index) is not None)
+    if outcome is None:
         return
-    title.markdown(f"### {Check('still', found.verdict, '').said.capitalize()}")
-    most = float(found.spread.max())
+    title.markdown(f"### {Check('still', outcome.verdict, '').said.capitalize()}")
+    most = float(outcome.spread.max())
     words = "Hot is where the map changes most under the small changes."
-    values = found.spread / most if most > 0 else found.spread
-    shown = [
+    values = outcome.spread / most if most > 0 else outcome.spread
+    strip = [
         _panel(explanation, index, _tested_map(explanation, index)),
         _panel(explanation, index, _map(explanation, index, values, "Spread", f"at most {most:.2f}", words)),
     ]
     line = "Spread: the standard deviation of nine maps at each pixel, where the hottest place of a map is 1."
     if explanation.heatmaps[index].signed:
         line = f"{line} {STRENGTH}"
-    panels.show(explanation.image, shown, key="viewer-trust-spread", height=380, line=line)
-    st.markdown(f":material/fact_check: {escape(found.sentence)}")
-    _changes(found, explanation.model)
+    panels.show(explanation.image, strip, key="viewer-trust-spread", height=380, line=line)
+    st.markdown(f":material/fact_check: {escape(outcome.sentence)}")
+    _changes(outcome, explanation.model)
 
 
-def _changes(found: Stability, model: ModelSpec) -> None:
-    named = any(variant.answer or variant.flips for variant in found.variants)
+def _changes(outcome: Stability, model: ModelSpec) -> None:
+    named = any(variant.answer or variant.flips for variant in outcome.variants)
     rows = [
         {
             "Change": words.capitalize() if (words := stability.CHANGES[variant.kind]).islower() else words,
-            **dict([task_of(model).column(variant.score, model.unit_of(found.label))]),
+            **dict([task_of(model).column(variant.score, model.unit_of(outcome.label))]),
             "Answer": variant.answer or None,
             "Answer changes": ("yes" if variant.flips else "no") if named else None,
             "Same map": variant.rank_correlation,
         }
-        for variant in found.variants
+        for variant in outcome.variants
     ]
     tables.table(
         pd.DataFrame(rows).dropna(axis="columns", how="all"),
@@ -241,21 +241,21 @@ def _changes(found: Stability, model: ModelSpec) -> None:
 
 
 def _tested_map(explanation: Explanation, index: int, title: str | None = None, note: str | None = None) -> Map:
-    """Return the map as it was tested: of a signed one how strong it is, whichever way."""
-    shown, heatmap = panels.heat(explanation, index, title=title, note=note), explanation.heatmaps[index]
-    return _map(explanation, index, heatmap.strength, shown.title, shown.note, STRENGTH) if heatmap.signed else shown
+    """Return the tested map: the strength of a signed one."""
+    view, heatmap = panels.heat(explanation, index, title=title, note=note), explanation.heatmaps[index]
+    return _map(explanation, index, heatmap.strength, view.title, view.note, STRENGTH) if heatmap.signed else view
 
 
 def _map(explanation: Explanation, index: int, values: Any, title: str, note: str, words: str) -> Map:
-    """Return values over the content of the model's input as a map of the viewer."""
+    """Return values over the model's input as a viewer map."""
     extent, seen = explanation.evidence.geometry.extent, explanation.heatmaps[index].seen
     return Map(title, note, values, extent, seen, text=words)
 
 
-def _panel(explanation: Explanation, index: int, shown: Map) -> Pane:
-    return Pane(maps=(shown,), boxes=panels.boxes_of(explanation, index))
+def _panel(explanation: Explanation, index: int, view: Map) -> Pane:
+    return Pane(maps=(view,), boxes=panels.boxes_of(explanation, index))
 
 
 def _share(share: float) -> str:
-    """Return a share of weights; all of them only where none is left."""
+    """Return a share of weights; 100 % only if none are left."""
     return percent(share) if share >= 1 or share < 0.995 else f">{percent(0.99)}"

@@ -32,7 +32,7 @@ def save_and_export(
     beside: Callable[[], None] | None = None,
     slide: Draft | None = None,
 ) -> None:
-    """Draw *Save*, *Export* and *Add to deck* for what a page shows, in a horizontal container.
+    """Draw *Save*, *Export* and *Add to deck* for the page's maps.
 
     `saved`: what Save puts into History, explanations with the index of the map, or instead of them the `pair` of
     pictures that the page compares; without either there is only Export.

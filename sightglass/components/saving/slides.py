@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def slide_page(
     scenes: Sequence[Scene], *, title: str = "", theme: ThemeName = "dark", start: int | None = None, number: int = 1
 ) -> str:
-    """Return the page that `stage` shows: with this server's footer, from slide `start`, which then has the keys.
+    """Return the page for `stage`, from slide `start` with the keyboard.
 
     `number`: of the first slide.
     """
@@ -89,7 +89,7 @@ def button(
     records: Sequence[str] = (),
     labels: tuple[str, str] = ("Add to deck", "Present"),
 ) -> None:
-    """Draw the button that opens the dialog.
+    """Draw the button for the dialog.
 
     `saved`: the explanations that go to History with the slide; `records`: the ids of what is there already. `labels`:
     with decks, and where none can be changed and the dialog only presents.
@@ -114,7 +114,7 @@ def button(
 
 
 def draw_added_link(screen: str) -> None:
-    """Draw where the view was added to, as a link."""
+    """Draw a link to the deck of the added view."""
     adding = state.of(Adding)
     if (id := adding.added.get(screen)) is None:
         return
@@ -141,13 +141,13 @@ def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]])
     scene: Scene = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
     left, right = st.columns([3, 2], gap="medium")
     with right:
-        shown = _fields(screen, scene, saved, number)
+        edited = _fields(screen, scene, saved, number)
     with left:
-        stage(slide_page([shown]), key=str(number))
+        stage(slide_page([edited]), key=str(number))
 
 
 def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]], number: int) -> Scene:
-    """Draw what a person writes, and the button that adds the slide; return the scene with these words."""
+    """Draw the text fields and the add button; return the edited scene."""
     adding = state.of(Adding)
     title = st.text_input(
         "Title",
@@ -164,17 +164,17 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
         height=140,
         help="What stands under the slide: what a room should take home.",
     )
-    adding.scene = shown = replace(scene, title=title or "", sentence=words or "")
+    adding.scene = edited = replace(scene, title=title or "", sentence=words or "")
     if history_store.off():
         st.caption("History is switched off here, so there are no decks to add it to.")
     if not history_store.writable():
-        return shown
+        return edited
     choose_deck(number)
     if saved:
         st.caption("The view itself is saved to History, too.")
     help = "Saves the view to History, and adds the slide to the deck."
     _add_button("Add the slide", f"slide-add-{number}", help, partial(_add, screen, saved))
-    return shown
+    return edited
 
 
 def _open(screen: str) -> Adding:
@@ -186,7 +186,7 @@ def _open(screen: str) -> Adding:
 
 
 def _add_button(label: str, key: str, help: str, add: Callable[[], None]) -> None:
-    """Draw the button of a dialog that adds, and closes it; or what kept it from that."""
+    """Draw the button for adding and closing, or its error."""
     if st.button(label, icon=":material/add:", key=key, type="primary", on_click=_try, args=(add,), help=help):
         if not (problem := state.of(Adding).problem):
             st.rerun()
@@ -224,7 +224,7 @@ def choose_deck(number: int) -> None:
 
 
 def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
-    """Add the slide, in a callback: what was typed last may have come with the click."""
+    """Add the slide, in a callback with the latest text."""
     store, adding, widgets = history_store.store(), state.of(Adding), st.session_state
     number = adding.opened
     assert adding.scene is not None
@@ -236,7 +236,7 @@ def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
 
 
 def open_deck(number: int) -> str:
-    """Return the deck that was chosen in the dialog of this number; a new one is made."""
+    """Return the dialog's chosen deck; create a new one if chosen."""
     widgets = st.session_state
     deck = str(widgets.get(f"slide-deck-{number}", NEW))
     if deck != NEW:
@@ -245,27 +245,27 @@ def open_deck(number: int) -> str:
 
 
 def of_map(explanation: Explanation, index: int) -> Draft:
-    """Return what makes a slide of a map, with the proof that this session made of it."""
+    """Return the maker of a map's slide, with its proof."""
     return lambda look: views.of_map(explain_job.carrying(explanation), index, look)
 
 
 def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Draft:
-    """Return what makes a slide of a map as its model is scrambled; `title`: the page's own."""
+    """Return the maker of a randomisation slide; `title`: the page's own."""
     return lambda _look: rows.of_scramble(explanation, index, found, without_emphasis(title))
 
 
 def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str, more: str) -> Draft:
-    """Return what makes a slide of an edited picture; `title`, `more`: the page's own sentences."""
+    """Return the maker of an edit's slide; `title`, `more`: the page's sentences."""
     return lambda _look: rows.of_change(before, after, found, without_emphasis(title), more)
 
 
 def of_classes(explanation: Explanation, pair: tuple[int, int] | None = None) -> Draft:
-    """Return what makes a slide of several classes' maps side by side; `pair`: of two of them alone."""
+    """Return the maker of a slide of classes; `pair`: only these two."""
     return lambda look: views.of_classes(explain_job.carrying(explanation), pair, look)
 
 
 def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
-    """Return what makes a slide of several models."""
+    """Return the maker of a slide of several models."""
 
     def draft(look: Look) -> Scene:
         carrying = tuple(map(explain_job.carrying, comparison.explanations))
@@ -275,21 +275,21 @@ def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
 
 
 def of_pair(found: Similarity, verdict: str) -> Draft:
-    """Return what makes a slide of two compared pictures; `verdict`: what their score means."""
+    """Return the maker of a comparison's slide; `verdict`: the score's meaning."""
     return lambda _look: rows.of_pair(found, verdict)
 
 
 def view_settings(key: str, *, quiet: bool = False) -> Look:
-    """Draw the files of the view, which the viewer makes, and return its settings as the browser reports them.
+    """Draw the view's files and return the browser's settings.
 
     `quiet`: draw nothing. The first run returns none: once the browser has told them, there is another one.
     """
     result = _view_files(key=key, data={"quiet": quiet}, on_settings_change=no_callback)
     try:
-        given = json.loads(result.settings or "{}")
+        reported = json.loads(result.settings or "{}")
     except (TypeError, ValueError):
         return {}
-    known = given.items() if isinstance(given, dict) else ()
+    known = reported.items() if isinstance(reported, dict) else ()
     return {name: value for name, value in known if name in SETTINGS and isinstance(value, bool | int | float | str)}
 
 
@@ -300,7 +300,7 @@ Maker = Callable[[], "tuple[Scene, Sequence[str]]"]
 
 
 def button_for_several(screen: str, makers: Sequence[Maker]) -> None:
-    """Draw the button that opens the dialog; nothing where no deck can be changed."""
+    """Draw the button for the dialog if decks can be changed."""
     if not history_store.writable():
         return
     help = f"A slide of each, at most {MOST}, at the end of a deck. No copy is saved to History."
@@ -325,11 +325,11 @@ def button_for_several(screen: str, makers: Sequence[Maker]) -> None:
 
 
 def _add_each(screen: str, makers: Sequence[Maker], number: int) -> None:
-    """Make and add the slides, in a callback: what was typed last may have come with the click."""
+    """Make and add the slides, in a callback with the latest text."""
     adding = state.of(Adding)
     # All are made first: what cannot be made leaves no half of a deck.
-    made = [make() for make in makers]
+    drafts = [make() for make in makers]
     deck = open_deck(number)
-    for scene, records in made:
+    for scene, records in drafts:
         history_store.store().decks.add(deck, scene, records=records)
     adding.deck = adding.added[screen] = adding.news = deck

@@ -47,7 +47,7 @@ class RunningChecks:
 def _check_each(
     maps: Sequence[Candidate], *, progress: Progress, cancel: threading.Event, partial: Callable[[Unfinished], None]
 ) -> Unfinished:
-    """Make the seals of some maps, one after the other; return them as far as they come."""
+    """Test some maps one after the other; report partial results."""
     seals: Unfinished = {}
     for _, explanation, index in maps:
         key = explanation.checks_key(index)
@@ -61,29 +61,29 @@ def _check_each(
 
 
 def follow(maps: Sequence[Candidate], *, begin: bool) -> tuple[list[Checks | None], bool]:
-    """Return the seals of a page's maps as far as they have come, and whether tests are under way.
+    """Return the checks so far and whether tests are running.
 
     Tests of other maps stop. `begin`: start what is missing.
     """
-    held, keys = state.of(RunningChecks), tuple(explanation.checks_key(index) for _, explanation, index in maps)
-    if held.job is not None and (held.keys != keys or held.job.abandoned):
-        held.job.cancel.set()
-        held.job = None
-    missing = [one for one, key in zip(maps, keys, strict=True) if known(key) is None]
-    if missing and held.job is None and begin:
-        held.keys, stop = keys, PausableStop()
+    running, keys = state.of(RunningChecks), tuple(explanation.checks_key(index) for _, explanation, index in maps)
+    if running.job is not None and (running.keys != keys or running.job.abandoned):
+        running.job.cancel.set()
+        running.job = None
+    missing = [candidate for candidate, key in zip(maps, keys, strict=True) if known(key) is None]
+    if missing and running.job is None and begin:
+        running.keys, stop = keys, PausableStop()
         state.of(page.PageRun).tests = stop
-        held.job = Job(partial(_check_each, missing), cancel=stop)
-    if held.job is not None:
-        held.job.polled()
-    works = held.job is not None and not held.job.finished()
-    unfinished = (held.job and held.job.partial) or {}
+        running.job = Job(partial(_check_each, missing), cancel=stop)
+    if running.job is not None:
+        running.job.polled()
+    works = running.job is not None and not running.job.finished()
+    unfinished = (running.job and running.job.partial) or {}
     seals = [known(key) or unfinished.get(key) for key in keys]
-    if held.job is not None and not works and (failure := held.job.status.failure) is not None:
+    if running.job is not None and not works and (failure := running.job.status.failure) is not None:
         why = str(page.find_problem(failure, "a map could not be sealed") or page.SOMETHING_BROKE)
         seals = [
-            made if made is not None and made.whole else untested(explanation.heatmaps[index].target.label, why)
-            for made, (_, explanation, index) in zip(seals, maps, strict=True)
+            checks if checks is not None and checks.whole else untested(explanation.heatmaps[index].target.label, why)
+            for checks, (_, explanation, index) in zip(seals, maps, strict=True)
         ]
     return seals, works
 
@@ -102,7 +102,7 @@ class Clicked:
 
 
 def draw(maps: Sequence[Candidate]) -> None:
-    """Draw the marks of each of a page's maps that can be tested, with the maps' names if there are several.
+    """Draw the marks of the page's testable maps, named if several.
 
     A click on a mark opens its test in the page's panel.
     """
@@ -110,23 +110,23 @@ def draw(maps: Sequence[Candidate]) -> None:
         heatmap for heatmap in maps if heatmap[1].finished and heatmap[1].heatmaps[heatmap[2]].measured.state == "ok"
     ]
     if tested and settings().seal:
-        said = [_shows(explanation.known_checks(index)) for _, explanation, index in tested]
-        _draw(tested, [name for name, *_ in maps], said)
+        reported = [_shows(explanation.known_checks(index)) for _, explanation, index in tested]
+        _draw(tested, [name for name, *_ in maps], reported)
 
 
 def keep_place() -> None:
-    """Leave the room of one map's marks, while that map is being made."""
+    """Reserve the space of a map's marks until it exists."""
     if settings().seal:
         st.space(HEIGHT)
 
 
-def _shows(made: Checks | None) -> bool:
-    return made is not None and bool(made.shows)
+def _shows(checks: Checks | None) -> bool:
+    return checks is not None and bool(checks.shows)
 
 
 @st.fragment
-def _draw(maps: Sequence[Candidate], names: list[str], said: list[bool]) -> None:
-    """`said`: for which maps the page says already that they do not depend on the model."""
+def _draw(maps: Sequence[Candidate], names: list[str], reported: list[bool]) -> None:
+    """Draw the marks; `reported`: the maps already reported as independent."""
     sent: dict[str, Any] = st.session_state.get(KEY) or {}
     click = sent.get("open")
     is_click = isinstance(click, dict) and click.get("test") in QUESTIONS and click.get("name") in names
@@ -135,29 +135,31 @@ def _draw(maps: Sequence[Candidate], names: list[str], said: list[bool]) -> None
         proof.open_test(click["test"], names, click["name"])
         st.rerun()
     seals, works = follow(maps, begin=sent.get("ask") is not None)
-    if _must_redraw(seals, said):
+    if _must_redraw(seals, reported):
         st.rerun()
-    rows = [_row(one, made) | {"label": one[0] if names[1:] else ""} for one, made in zip(maps, seals, strict=True)]
+    rows = [
+        _row(item, checks) | {"label": item[0] if names[1:] else ""} for item, checks in zip(maps, seals, strict=True)
+    ]
     _component(key=KEY, data={"rows": rows, "works": works}, on_ask_change=no_callback, on_open_change=no_callback)
 
 
-def _must_redraw(seals: Sequence[Checks | None], said: Sequence[bool]) -> bool:
-    """Return whether the page has to say what these seals have found; `said`: of which maps it does already.
+def _must_redraw(seals: Sequence[Checks | None], reported: Sequence[bool]) -> bool:
+    """Return whether the page must report new results beyond `reported`.
 
     Not before all three marks are there: only then does the rest of the page know them. The first map has the headline;
     for the others the page is drawn again once, not for each.
     """
     whole = [seal is not None and seal.whole for seal in seals]
-    news = [done and _shows(made) and not known for done, made, known in zip(whole, seals, said, strict=True)]
+    news = [done and _shows(checks) and not known for done, checks, known in zip(whole, seals, reported, strict=True)]
     return news[0] or (any(news) and all(whole))
 
 
-def _row(of: Candidate, made: Checks | None) -> Json:
-    """Return the marks of one map as they are drawn: what is still to come has no answer."""
+def _row(of: Candidate, checks: Checks | None) -> Json:
+    """Return a map's marks for drawing, unanswered ones included."""
     name, explanation, index = of
     marks: list[Json] = []
     for question, words in QUESTIONS.items():
-        if (mark := None if made is None else made[question]) is not None:
+        if (mark := None if checks is None else checks[question]) is not None:
             marks.append({"test": question, "words": mark.said, "answer": mark.state, "sentence": mark.sentence})
             continue
         expected = describe_expected(explanation, index) if question == "model" else ""

@@ -78,7 +78,7 @@ class Saved:
 
 
 def store() -> History:
-    """Return the history of whose session this is; another one once its environment variables change."""
+    """Return the session's history, for the current environment variables."""
     return _store(settings().history, settings().history_mb, users.owner())
 
 
@@ -106,47 +106,49 @@ def keep(
     words: str = "",
     beside: Callable[[], None] | None = None,
 ) -> None:
-    """Draw the button that saves these explanations, each with the map at its index, and the result after it.
+    """Draw the button for saving explanations, each with its map's index.
 
     `words`: the note that the records begin with. `beside` draws what is between the two. Draws nothing where the
     history is switched off, and for a viewer.
     """
-    explanations = [(explain_job.carrying(one), index) for one, index in explanations]
+    explanations = [(explain_job.carrying(item), index) for item, index in explanations]
     view = _view(explanations)
-    proved = ", with its proof" if any(one.proofs for one, _ in explanations) else ""
+    proved = ", with its proof" if any(item.proofs for item, _ in explanations) else ""
     entries = [
-        _Entry(partial(_existing, one, index), partial(_keep, one, index, screen, words)) for one, index in explanations
+        _Entry(partial(_existing, item, index), partial(_keep, item, index, screen, words))
+        for item, index in explanations
     ]
     _draw(entries, view, screen, f"Save the picture, its maps and all numbers to History{proved}.", beside)
 
 
 def _view(explanations: Sequence[tuple[Explanation, int]]) -> str:
     return "|".join(
-        f"{one.recipe.model_dump_json()} {index} {one.image.name} {sorted(one.proofs)}" for one, index in explanations
+        f"{item.recipe.model_dump_json()} {index} {item.image.name} {sorted(item.proofs)}"
+        for item, index in explanations
     )
 
 
 def save(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tuple[str, ...]:
-    """Return the records of these explanations, saved where they are not yet; the button of `keep` then says so."""
-    explanations = [(explain_job.carrying(one), index) for one, index in explanations]
-    ids = tuple(_existing(one, index) or _keep(one, index, screen, "") for one, index in explanations)
+    """Return the records of these explanations, saving new ones."""
+    explanations = [(explain_job.carrying(item), index) for item, index in explanations]
+    ids = tuple(_existing(item, index) or _keep(item, index, screen, "") for item, index in explanations)
     state.of(Saved).ids[_view(explanations)] = ids
     return ids
 
 
 def keep_pair(pair: ComparedPair, *, screen: str, beside: Callable[[], None] | None = None) -> None:
-    """Draw the button that saves two compared pictures, as `keep` does."""
-    found = pair.found
-    view = " ".join([found.model.id, found.weights_sha256, found.method, *found.layers, found.of, found.preprocessing])
-    view += "".join(f" {side.image.sha256} {side.image.name}" for side in found.sides)
+    """Draw the button for saving two compared pictures."""
+    match = pair.found
+    view = " ".join([match.model.id, match.weights_sha256, match.method, *match.layers, match.of, match.preprocessing])
+    view += "".join(f" {side.image.sha256} {side.image.name}" for side in match.sides)
     entry = _Entry(
-        partial(_existing_pair, found), lambda: store().keep_pair(found, pair.context, ranking=pair.ranking).id
+        partial(_existing_pair, match), lambda: store().keep_pair(match, pair.context, ranking=pair.ranking).id
     )
     _draw([entry], view, screen, "Save both pictures, their maps and all numbers to History.", beside)
 
 
 def _draw(entries: Sequence[_Entry], view: str, screen: str, help: str, beside: Callable[[], None] | None) -> None:
-    """Draw the button, and what came of it for this `view`."""
+    """Draw the button and its result for this `view`."""
     if not writable():
         return
     saved = state.of(Saved)
@@ -177,63 +179,70 @@ def _draw(entries: Sequence[_Entry], view: str, screen: str, help: str, beside: 
 
 
 def _save(entries: Sequence[_Entry], screen: str, view: str) -> None:
-    """Save in a callback; an error is shown at the button; the page is drawn all the same."""
+    """Save in a callback and show an error at the button."""
     saved = state.of(Saved)
     pressed = saved.pressed[screen] = Pressed(view)
     try:
-        there = [entry.existing() for entry in entries]
-        pressed.again = all(there)
-        saved.ids[view] = tuple(found or one.keep() for found, one in zip(there, entries, strict=True))
+        existing = [entry.existing() for entry in entries]
+        pressed.again = all(existing)
+        saved.ids[view] = tuple(id_ or entry.keep() for id_, entry in zip(existing, entries, strict=True))
     except Problem as problem:
         pressed.problem = str(problem)
         saved.ids.pop(view, None)
 
 
 def _keep(explanation: Explanation, index: int, screen: str, words: str) -> str:
-    if (there := store().find(explanation, index)) is not None:
-        return store().add_proofs(there.id, explanation).id
+    if (record := store().find(explanation, index)) is not None:
+        return store().add_proofs(record.id, explanation).id
     return store().keep(explanation, index=index, look=look(), screen=screen, note=words).id
 
 
 def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> None:
-    """Explain a picture again from its recipe and save it, in a widget's callback; a message says what came of it."""
+    """Explain a picture from its recipe and save it, in a callback."""
     try:
-        made = explain.replay(recipe, picture())
-        there = _existing(made, 0)
-        if there is None:
-            store().keep(made, look=look(), screen=screen)
+        explanation = explain.replay(recipe, picture())
+        existing = _existing(explanation, 0)
+        if existing is None:
+            store().keep(explanation, look=look(), screen=screen)
     except Problem as problem:
         st.toast(sentence(problem), icon=":material/error:")
         return
-    words = "is already in" if there else "saved to"
-    st.toast(f"{escape(made.image.name)} {words} History.", icon=":material/bookmark_added:")
+    words = "is already in" if existing else "saved to"
+    st.toast(f"{escape(explanation.image.name)} {words} History.", icon=":material/bookmark_added:")
 
 
 def _existing(explanation: Explanation, index: int) -> str | None:
-    """Return the record of this view, whoever saved it, if it has its proofs and seals."""
-    if (there := store().find(explanation, index)) is None:
+    """Return the record of this view with its proofs and checks."""
+    if (record := store().find(explanation, index)) is None:
         return None
     sealed = [i for i, seal in enumerate(list_checks(explanation)) if seal is not None]
-    whole = all(there.proof_of(i) for i in explanation.proofs) and all(there.checks_of(i) for i in sealed)
-    return there.id if whole else None
+    whole = all(record.proof_of(i) for i in explanation.proofs) and all(record.checks_of(i) for i in sealed)
+    return record.id if whole else None
 
 
-def _existing_pair(found: Similarity) -> str | None:
+def _existing_pair(match: Similarity) -> str | None:
     """Return the record of this comparison, whoever saved it."""
-    query, other = found.sides
+    query, other = match.sides
     name = query.image.name
-    alike = store().search(text=name, model=found.model.id, method=found.method, limit=200).records
-    wanted = (query.image.sha256, found.layers, other.image.sha256, found.of, found.preprocessing, found.weights_sha256)
-    for one in alike:
-        if (pair := one.pair) is not None:
-            there = (one.picture_sha256, one.layers, pair.sha256, pair.of, pair.preprocessing, pair.weights_sha256)
-            if there == wanted:
-                return one.id
+    alike = store().search(text=name, model=match.model.id, method=match.method, limit=200).records
+    key = (query.image.sha256, match.layers, other.image.sha256, match.of, match.preprocessing, match.weights_sha256)
+    for record in alike:
+        if (pair := record.pair) is not None:
+            saved = (
+                record.picture_sha256,
+                record.layers,
+                pair.sha256,
+                pair.of,
+                pair.preprocessing,
+                pair.weights_sha256,
+            )
+            if saved == key:
+                return record.id
     return None
 
 
 def look() -> Json:
-    """Return the viewer's settings as a link gave them; what was changed since, only the browser knows."""
+    """Return the viewer's settings of the opened link."""
     settings = state.of(state.ViewerStart).settings or {}
     return {name: value for name, value in settings.items() if name != "id"}
 
@@ -248,7 +257,7 @@ def _details(ids: Sequence[str], name: str) -> None:
 
 
 def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
-    """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to."""
+    """Edit the note and tags of the records `ids`, saving each change."""
     place = f"{key}-note"
     # Also here: where the field was drawn anew meanwhile, its callback did not run.
     _save_note(ids, place)
@@ -280,16 +289,16 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
 
 
 def _save_note(ids: Sequence[str], place: str) -> None:
-    """Save what was typed since, once."""
-    notes, given = state.of(Saved).notes, widgets.typed(st.session_state.get(place))
-    if given is None or given.id != ids[0] or notes.get(place, widgets.NoteStatus()).step == given.step:
+    """Save the newly typed note once."""
+    notes, typed = state.of(Saved).notes, widgets.typed(st.session_state.get(place))
+    if typed is None or typed.id != ids[0] or notes.get(place, widgets.NoteStatus()).step == typed.step:
         return
     try:
         for id_ in ids:
-            store().annotate(id_, note=given.text)
-        notes[place] = widgets.NoteStatus(given.step)
+            store().annotate(id_, note=typed.text)
+        notes[place] = widgets.NoteStatus(typed.step)
     except Problem as problem:
-        notes[place] = widgets.NoteStatus(given.step, str(problem))
+        notes[place] = widgets.NoteStatus(typed.step, str(problem))
 
 
 def _annotate(ids: Sequence[str], key: str) -> None:
@@ -301,7 +310,7 @@ def _annotate(ids: Sequence[str], key: str) -> None:
 
 
 def when(then: datetime) -> str:
-    """Return a time as `just now`, `3 minutes ago` or `20 Nov 2026`."""
+    """Return a time as `just now`, `3 minutes ago`, `20 Nov 2026`."""
     seconds = (datetime.now(UTC) - then).total_seconds()
     if abs(seconds) < 45:
         return "just now"

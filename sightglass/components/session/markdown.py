@@ -12,13 +12,13 @@ _KEY = (
 
 
 def escape(text: str) -> str:
-    """Return Markdown that shows the text as it is, on one line."""
+    """Return literal Markdown of a text, on one line."""
     # Before a space a colon begins no icon and no colour, and < no tag; within a word _ is a letter.
     return re.sub(r"([\\*\[\]`$#>~]|(?<![^\W_])_|_(?![^\W_])|[:<](?=\S))", r"\\\1", text).replace("\n", " ")
 
 
 def sentence(said: object) -> str:
-    """Return a problem's sentence as Markdown: literal text, and code where it has single backticks.
+    """Return a problem's sentence as literal Markdown with its backticked code.
 
     They contain names from outside, which can at most become code.
     """
@@ -30,7 +30,7 @@ def sentence(said: object) -> str:
 
 
 def without_keys(note: str) -> str:
-    """Return a note without what names keys of a models.toml or arguments of Python: a page has fields instead.
+    """Return a note without keys of models.toml or Python's arguments.
 
     >>> without_keys("Its 5 classes have no names here: say weights.labels in its table.")
     'Its 5 classes have no names here.'
@@ -45,7 +45,7 @@ def without_keys(note: str) -> str:
 
 
 def shorten(name: str, most: int, tail: int = 7) -> str:
-    """Return a name of at most `most` characters, cut before its last `tail`."""
+    """Cut a name to `most` characters, keeping its last `tail`."""
     return name if len(name) <= most else f"{name[: most - tail - 1]}…{name[-tail:]}"
 
 

@@ -41,13 +41,13 @@ SOMETHING_BROKE = "This is a bug, not a problem with your picture: choose anothe
 
 
 def script(name: str) -> str:
-    """Return the path of a page's file; a whole one, because an installed dashboard.py is not beside `pages`."""
+    """Return the full path of a page's file."""
     folder = PAGES / name
     return str(folder / "page.py" if folder.is_dir() else folder.with_suffix(".py"))
 
 
 def menu_name(menu: str, titles: Mapping[str, str], shown: str) -> str:
-    """Return what the bar calls a menu, in Markdown: that of the page shown is bold and names the page.
+    """Return a menu's Markdown label; the shown page's is bold.
 
     `titles`: of the menu's pages, by their names.
     """
@@ -58,7 +58,7 @@ def menu_name(menu: str, titles: Mapping[str, str], shown: str) -> str:
 
 
 def guard(draw: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a page's function: an error is shown as one sentence where the result would be."""
+    """Decorate a page's function: report an error as a sentence."""
 
     @wraps(draw)
     def run_page() -> None:
@@ -88,7 +88,7 @@ class PageRun:
 
     @contextmanager
     def pause_tests(self) -> Iterator[None]:
-        """Pause the tests while the page is being drawn: each pass of theirs takes time from it."""
+        """Pause the tests while the page is being drawn."""
         if self.tests is not None:
             self.tests.pause()
         try:
@@ -100,7 +100,7 @@ class PageRun:
 
 @contextmanager
 def log_run(name: str) -> Iterator[None]:
-    """Note an id of its own with every line that is logged in a run of this page, and how long the run took.
+    """Log a run's id with each line, and its duration.
 
     It begins with the id of the browser's connection, if a proxy gave it one (`X-Request-ID`).
     """
@@ -131,7 +131,7 @@ def is_drawn() -> bool:
 
 @contextmanager
 def waiting(under: DeltaGenerator, image: Image) -> Iterator[None]:
-    """Show the picture until `clear_waiting`; what is drawn meanwhile, such as a model's progress, is over it.
+    """Show the picture until `clear_waiting`, below the model's progress.
 
     A model's first pass takes seconds on a busy machine, and an empty page looks broken.
     """
@@ -146,11 +146,11 @@ def waiting(under: DeltaGenerator, image: Image) -> Iterator[None]:
 
 
 def clear_waiting() -> None:
-    """Remove what stands in for the page's content, if anything does: it is about to be drawn."""
-    held = state.of(Waiting)
-    if held.place is not None:
-        held.place.empty()
-        held.place = None
+    """Remove the placeholder of the page's content, if any."""
+    waiting_state = state.of(Waiting)
+    if waiting_state.place is not None:
+        waiting_state.place.empty()
+        waiting_state.place = None
 
 
 class Title:
@@ -170,7 +170,7 @@ class Title:
 
 @contextmanager
 def head(place: DeltaGenerator) -> Iterator[Title]:
-    """Yield the place of the page's title; what is drawn meanwhile is beside it."""
+    """Yield the place of the title, beside the content drawn meanwhile."""
     with place, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         # As wide as is left: a long sentence takes two lines and does not push the controls below it.
         title = Title(st.container())
@@ -179,12 +179,12 @@ def head(place: DeltaGenerator) -> Iterator[Title]:
 
 
 def draw_example_badge() -> None:
-    """Mark what comes with Sightglass, and is nobody's own result."""
+    """Mark an example supplied with Sightglass."""
     st.badge("Example", icon=":material/science:", color="blue")
 
 
 def show_failure(failure: BaseException, event: str) -> None:
-    """Show a problem as its sentence; anything else is a bug, logged as the `event` with its traceback."""
+    """Show a problem's sentence; log a bug as the `event`."""
     if (problem := find_problem(failure, event)) is None:
         st.error(SOMETHING_BROKE, icon=":material/error:")
     else:
@@ -192,7 +192,7 @@ def show_failure(failure: BaseException, event: str) -> None:
 
 
 def say_problem(kept: Any) -> None:
-    """Show what went wrong in the last callback, once; it is the `problem` of what the session keeps."""
+    """Show the last callback's error once, from the state's `problem`."""
     problem, kept.problem = kept.problem, ""
     if problem:
         st.error(sentence(problem), icon=":material/error:")
@@ -201,15 +201,15 @@ def say_problem(kept: Any) -> None:
 def button_for_window(
     label: str, draw: Callable[[], None], *, icon: str, help: str, key: str | None = None, title: str = "", **look: Any
 ) -> None:
-    """Draw the button that opens a window, whose title is the `label` unless another is given."""
+    """Draw the button for a window, titled `label` by default."""
     if st.button(label, icon=icon, key=key, help=help):
         st.dialog(title or label, icon=icon, **look)(draw)()
 
 
 def find_problem(failure: BaseException, event: str) -> Problem | None:
-    """Return what a user can do something about; None for a bug, logged as the `event` with its traceback."""
+    """Return a user's Problem; log a bug as `event`, return None."""
     if isinstance(failure, Problem):
         return failure
-    found = from_machine(failure)
-    LOGGER.log(logging.ERROR if found is None else logging.WARNING, event, exc_info=failure)
-    return found
+    problem = from_machine(failure)
+    LOGGER.log(logging.ERROR if problem is None else logging.WARNING, event, exc_info=failure)
+    return problem

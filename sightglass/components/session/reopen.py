@@ -33,7 +33,7 @@ MAX_VOCABULARY = 1000
 
 
 def view(contents: Contents) -> None:
-    """Set everything but the picture as a file has it; in a widget's callback, before the page is drawn.
+    """Apply a file's view except its picture, in a widget's callback.
 
     Its widget drops a choice that is not offered here. Raises ModelProblem for a model whose
     weights are not on this machine: a file must not start a download.
@@ -88,7 +88,7 @@ def view(contents: Contents) -> None:
 
 
 def result(image: Image, recipe: Recipe, how: Look) -> None:
-    """Set everything, the picture too, as another page's result has it; in a widget's callback, before `go`.
+    """Apply a result's view and picture, in a callback before `go`.
 
     Raises ModelProblem as `view` does.
     """
@@ -97,7 +97,7 @@ def result(image: Image, recipe: Recipe, how: Look) -> None:
 
 
 def pair(found: Similarity) -> None:
-    """Set the page that compares two pictures as it was, all but the second picture; in a callback, before `go`.
+    """Restore a comparison except its second picture, before `go`.
 
     Raises ModelProblem for a model that is not on this machine.
     """
@@ -117,7 +117,7 @@ def pair(found: Similarity) -> None:
 
 
 def _turn_to(image: Image) -> None:
-    """Choose a picture: an example where it is one, else one of the session's own."""
+    """Choose an example or one of the session's own pictures."""
     example = image_source.example_named(image.name)
     if example is not None and image_source.example(example).sha256 == image.sha256:
         image_source.turn_to_example(example)
@@ -126,7 +126,7 @@ def _turn_to(image: Image) -> None:
 
 
 def go(*keeping: str) -> None:
-    """Switch to the page that was asked for; `keeping`: parameters that stay in the address, for the browser's Back."""
+    """Switch to the requested page; `keeping`: parameters for the browser's Back."""
     navigation = state.of(state.Navigation)
     to, navigation.go_to = navigation.go_to, None
     if to is not None:
@@ -135,7 +135,7 @@ def go(*keeping: str) -> None:
 
 
 def warn_of_other_weights(explanation: Explanation) -> None:
-    """Say so if a reopened view was made with other weights than these."""
+    """Warn if a reopened view was made with other weights."""
     recipe = state.of(state.Reopened).recipe
     if recipe is None or (recipe.picture_sha256, recipe.model) != (explanation.image.sha256, explanation.model.id):
         return
@@ -147,7 +147,7 @@ def warn_of_other_weights(explanation: Explanation) -> None:
 
 
 def choose_model(spec: ModelSpec, *, own: bool = False) -> None:
-    """Choose a model in the sidebar, before that is drawn; `own`: only for the page that has a detector of its own."""
+    """Choose the sidebar's model; `own`: only for the page's own detector."""
     if spec.id.startswith("timm/"):
         url_state.put("family", OTHER)
         url_state.put("timm", spec.id.removeprefix("timm/"))
@@ -158,7 +158,7 @@ def choose_model(spec: ModelSpec, *, own: bool = False) -> None:
 
 
 def _detector(spec: ModelSpec, recipe: Recipe) -> None:
-    """Set which boxes are shown, and what is explained of them."""
+    """Set the shown boxes and their explained part."""
     url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
     url_state.put("iou", 5 * round(20 * recipe.iou), drawn_only=True)
     for name in ("per", "within"):
@@ -178,7 +178,7 @@ def _box(spec: ModelSpec, contents: Contents) -> None:
 
 
 def _start_viewer(settings: dict[str, bool | float | str], picture: str, screen: str) -> None:
-    """Give the viewer a file's settings for its picture on its page: other maps keep what this browser remembers."""
+    """Give the viewer a file's settings for its picture and page."""
     taken = {
         name: str(int(value) if isinstance(value, bool) else value)
         for name, value in settings.items()

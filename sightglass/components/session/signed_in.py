@@ -39,13 +39,13 @@ SIGN_OUT = "sign-out"
 
 
 def base_path() -> str:
-    """Return the path below which the server's paths are, without a slash at its end."""
+    """Return the server's base path, without a slash at its end."""
     path = str(st.get_option("server.baseUrlPath") or "").strip("/")
     return f"/{path}" if path else ""
 
 
 def is_named_site(origin: str) -> bool:
-    """Return whether an operator named a page's Origin as that of this server, in Streamlit's own options."""
+    """Return whether Streamlit's options list a page's Origin."""
     if not st.get_option("server.enableCORS") or origin in (st.get_option("server.corsAllowedOrigins") or ()):
         return True
     try:
@@ -57,7 +57,7 @@ def is_named_site(origin: str) -> bool:
 
 
 def is_configured() -> bool:
-    """Return whether secrets.toml has a provider; raise SettingProblem for one that is not complete."""
+    """Return whether secrets.toml has a provider; raise SettingProblem if incomplete."""
     section = get_secrets_auth_section()
     if not section:
         return False
@@ -73,12 +73,12 @@ def is_configured() -> bool:
 
 
 def login_path() -> str:
-    """Return where signing in begins, with a token of Streamlit's that is valid for two minutes."""
+    """Return the sign-in path, with Streamlit's token, valid two minutes."""
     return f"/auth/login?{urlencode({'provider': encode_provider_token('default')})}"
 
 
 def claims(cookies: Mapping[str, str]) -> Json | None:
-    """Return what the provider said of whoever has these cookies; None without a recent one of Streamlit's."""
+    """Return the provider's claims of these cookies; None without recent ones."""
 
     def single(name: str) -> bytes | None:
         value = cookies.get(name)
@@ -86,22 +86,22 @@ def claims(cookies: Mapping[str, str]) -> Json | None:
 
     cookie_with_chunks = get_cookie_with_chunks(single, USER_COOKIE_NAME)
     try:
-        said = json.loads(cookie_with_chunks) if cookie_with_chunks else None
+        session = json.loads(cookie_with_chunks) if cookie_with_chunks else None
     except ValueError:
         return None
     # The same secret may sign cookies of another server, for other people.
     if (
-        not isinstance(said, dict)
-        or not said.get("is_logged_in")
-        or said.get("origin") != get_origin_from_redirect_uri()
+        not isinstance(session, dict)
+        or not session.get("is_logged_in")
+        or session.get("origin") != get_origin_from_redirect_uri()
     ):
         return None
-    since = said.get("iat")
-    return None if isinstance(since, int | float) and time.time() - since > access.SECONDS else said
+    since = session.get("iat")
+    return None if isinstance(since, int | float) and time.time() - since > access.SECONDS else session
 
 
 def install() -> None:
-    """Resolve the visitor of callbacks, fragments and dialogs, which no block of the script reaches."""
+    """Resolve the visitor of callbacks, fragments and dialogs."""
     users.resolve_with(_resolve if access.in_use().way == "oidc" else None)
 
 
@@ -110,7 +110,7 @@ def _resolve() -> str:
 
 
 def _visitor() -> str | None:
-    """Return the id of whoever opened this page; None where nobody signed in."""
+    """Return the visitor's id; None if nobody signed in."""
     if access.in_use().way != "oidc":
         return users.LOCAL
     return access.identify(st.user.to_dict()) if st.user.is_logged_in else None
@@ -118,7 +118,7 @@ def _visitor() -> str | None:
 
 @contextmanager
 def running() -> Iterator[None]:
-    """Run a page for whoever opened it; ask to sign in where nobody did."""
+    """Run a page for its visitor; ask for sign-in without one."""
     user = _visitor()
     if user is None:
         st.info("You are signed out.", icon=":material/lock:")
@@ -129,7 +129,7 @@ def running() -> Iterator[None]:
 
 
 def menu() -> dict[str, dict[str, tuple[str, str, str]]]:
-    """Return the menu with which a visitor signs out; none where no provider signs in."""
+    """Return the menu for signing out; none without a provider."""
     if access.in_use().way != "oidc":
         return {}
     name = shorten(str(st.user.get("email") or st.user.get("name") or "yourself"), MAX_NAME)

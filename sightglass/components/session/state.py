@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 
 def key(kind: type) -> str:
-    """Return the name under which the session holds the object of a class."""
+    """Return the session key of a class's object."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def of(kind: type[T]) -> T:
-    """Return this session's object of a class, made when it is first needed."""
+    """Return this session's object of a class, created once."""
     if key(kind) not in st.session_state:
         st.session_state[key(kind)] = kind()
     return cast("T", st.session_state[key(kind)])
@@ -37,7 +37,7 @@ def forget(kind: type) -> None:
 
 
 def latest(name: str, depends_on: Any, make: Callable[[], T]) -> T:
-    """Return what `make` returned for these values, called again only when they change."""
+    """Return `make`'s result for these values, cached until they change."""
     latest_result = st.session_state.get(f"latest-{name}")
     if latest_result is None or latest_result[0] != depends_on:
         latest_result = st.session_state[f"latest-{name}"] = (depends_on, make())
@@ -45,7 +45,7 @@ def latest(name: str, depends_on: Any, make: Callable[[], T]) -> T:
 
 
 def modified(path: Path) -> int:
-    """Return when a file changed, in nanoseconds; 0 where it is not there."""
+    """Return a file's time of change in nanoseconds; 0 without one."""
     try:
         return path.stat().st_mtime_ns
     except OSError:

@@ -34,13 +34,13 @@ class Memory:
 
 
 def arrive(page: str) -> None:
-    """Note which page this run draws: a widget of another page does not pass its value on."""
+    """Note the drawn page: other pages' widgets do not pass values on."""
     navigation = state.of(state.Navigation)
     navigation.arrived, navigation.page = navigation.page != page, page
 
 
 def memory(key: str) -> Any:
-    """Return the last value of a widget, also while it is not drawn; None where it never was."""
+    """Return a widget's last value, drawn or not; None without one."""
     return state.of(Memory).values.get(key)
 
 
@@ -66,7 +66,7 @@ def widget(
     read: Callable[[str], Any] = str,
     **about: Any,
 ) -> T:
-    """Draw a widget that starts at its remembered value, the address's, or `first`, and remember what it returns.
+    """Draw a widget with its remembered, linked or `first` value; remember it.
 
     `options`: the values that are valid, with their labels if they are a dictionary; None for any text. `name`: the
     parameter of the address, if any; `read` turns its text into a value. Switches need neither `options` nor `read`.
@@ -82,7 +82,7 @@ def widget(
 def draw_widget(
     draw: Callable[..., T | None], label: str, options: Collection[Any] | None, *, key: str, **about: Any
 ) -> T | None:
-    """Draw a widget whose value is set, with its options and their labels if it takes any."""
+    """Draw a widget of a set value, with options and labels."""
     kind = getattr(draw, "__name__", "")
     if isinstance(options, dict):
         about["format_func"] = options.__getitem__
@@ -99,36 +99,36 @@ def draw_widget(
 def recall(
     key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
 ) -> None:
-    """Set a widget's value before it is drawn: its last one, else what the address names, else the default."""
+    """Set a widget's value before drawing: remembered, linked or default."""
     now = st.session_state.get(key)
-    found = now if _valid(now, options) else recall_value(key, options, default, name=name, read=read)
+    value = now if _valid(now, options) else recall_value(key, options, default, name=name, read=read)
     # Not on every run: it would undo what a person is changing right now.
-    if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != found:
-        st.session_state[key] = found
+    if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
 
 
 def recall_value(
     key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
 ) -> Any:
-    """Return what `recall` would set, for a widget that is not drawn."""
+    """Return the value of `recall` for a hidden widget."""
     values = state.of(Memory).values
-    found = values[key] if key in values else _read_value(name, read)
-    if _valid(found, options):
-        return found
+    value = values[key] if key in values else _read_value(name, read)
+    if _valid(value, options):
+        return value
     if key not in values and (text := st.query_params.get(name)):
         leave_out(name, text)
     return default
 
 
 def keep(key: str, value: Any, default: Any = None, *, name: str = "") -> None:
-    """Remember a widget's value, and write it to the address unless it is the default."""
+    """Remember a widget's value; write other values than the default."""
     state.of(Memory).values[key] = value
     if name:
         write(name, value, default)
 
 
 def recall_own(key: str, options: Collection[Any], default: Any, *, name: str) -> None:
-    """Recall a value whose default differs from model to model: an untouched default does not follow to the next."""
+    """Recall a value with a different default for each model."""
     defaults = state.of(Memory).defaults
     if defaults.get(key, default) != default and st.session_state.get(key) == defaults[key]:
         del st.session_state[key]
@@ -137,7 +137,7 @@ def recall_own(key: str, options: Collection[Any], default: Any, *, name: str) -
 
 
 def keep_own(key: str, value: Any, options: Collection[Any], default: Any, *, name: str) -> None:
-    """Keep a value after `recall_own`: a choice that this model does not offer stays for the others."""
+    """Keep a value after `recall_own`, also one not offered here."""
     values = state.of(Memory).values
     if value != default:
         values[key] = value
@@ -147,7 +147,7 @@ def keep_own(key: str, value: Any, options: Collection[Any], default: Any, *, na
 
 
 def write(name: str, value: Any, default: Any = None) -> None:
-    """Write a value to the address, or remove it where it is the default: lists with commas, truth as 0 or 1."""
+    """Write a value to the address, or remove the default."""
     text = ",".join(value) if isinstance(value, list) else str(int(value) if isinstance(value, bool) else value)
     if value is None or value == default:
         st.query_params.pop(name, None)
@@ -177,23 +177,23 @@ class Unused:
 
 
 def leave_out(name: str, value: str) -> None:
-    """Note that a parameter of the address has a value that nothing here is called."""
-    shown = shorten(" ".join(value.split()), MAX_VALUE)
-    _note(f"The link's {name.replace('-', ' ')} “{escape(shown)}” is not offered here: it was left out.")
+    """Report an unknown value of an address parameter."""
+    shortened = shorten(" ".join(value.split()), MAX_VALUE)
+    _note(f"The link's {name.replace('-', ' ')} “{escape(shortened)}” is not offered here: it was left out.")
 
 
 def miss_page() -> None:
-    """Note that no page is at the address."""
+    """Report an address without a page."""
     _note("There is no page at this address: this is Explore.")
 
 
 def miss_removed_page(name: str) -> None:
-    """Note what to use instead of a page that was removed."""
+    """Report the replacement of a removed page."""
     _note(removed.PAGES[name])
 
 
 def say_unused() -> None:
-    """Say what was left out, once, in a line that stays until it is dismissed and moves nothing."""
+    """Report left-out parameters once, in a dismissible line."""
     unused = state.of(Unused)
     for words in unused.waiting:
         st.toast(words, icon=":material/link_off:", duration="infinite")

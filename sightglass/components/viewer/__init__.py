@@ -69,7 +69,7 @@ class MarkedRegion:
     """(h, w) over the whole picture, coarser than it; None for a rectangle."""
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_]:
-        """Return the area as bool (height, width), the size of the whole picture."""
+        """Return the area as bool (height, width) over the whole picture."""
         if self.painted is None:
             x0, y0, x1, y1 = (round(edge) for edge in self.xyxy)
             out = np.zeros((height, width), dtype=np.bool_)
@@ -80,7 +80,7 @@ class MarkedRegion:
 
 
 def region_of(given: object, picture_id: str, size: tuple[int, int]) -> MarkedRegion | None:
-    """Return the area that the browser says is marked; None for none, for another picture, and for nonsense.
+    """Return the browser's marked area; None if invalid or another picture's.
 
     `size` is (width, height) in original pixels.
     """
@@ -110,7 +110,7 @@ def region_of(given: object, picture_id: str, size: tuple[int, int]) -> MarkedRe
 
 
 def point_of(given: object) -> tuple[tuple[float, float] | None, int | None]:
-    """Return where the browser says it was clicked, and on which box; None for nonsense."""
+    """Return the clicked point and box; None if invalid."""
     try:
         at = (float(given["x"]), float(given["y"]))  # type: ignore[index]
         box = given["box"]  # type: ignore[index]
@@ -120,7 +120,7 @@ def point_of(given: object) -> tuple[tuple[float, float] | None, int | None]:
 
 
 def parse_place(given: object, picture_id: str, size: tuple[int, int]) -> Rect | None:
-    """Return the place, xyxy, that the browser asks about; None for none, for another picture, and for nonsense."""
+    """Return the browser's asked place, xyxy; None if invalid."""
     if not isinstance(given, dict) or given.get("picture") != picture_id:
         return None
     try:
@@ -131,7 +131,7 @@ def parse_place(given: object, picture_id: str, size: tuple[int, int]) -> Rect |
 
 
 def detail(scene: ViewerScene, given: object) -> bytes:
-    """Return a part of the picture, as fine as is sensible; empty for a part that does not exist."""
+    """Return a sharp part of the picture; empty for an invalid part."""
     if not isinstance(given, dict) or given.get("picture") != scene.picture_id:
         return b""
     height, width = scene.pixels.shape[:2]
@@ -147,7 +147,7 @@ def detail(scene: ViewerScene, given: object) -> bytes:
 
 
 def file(scene: ViewerScene, given: Any) -> bytes:
-    """Return all panels with a map as the browser shows them, at the picture's own size, as PNG or JPG; or an error.
+    """Return the mapped panels as PNG or JPG at full size.
 
     The file carries the recipe of its first map. Where the picture is visible in it, it also carries the picture: the
     JPEG it came as, if the scene has it, else one without loss.
@@ -160,41 +160,41 @@ def file(scene: ViewerScene, given: Any) -> bytes:
         return pack_data(head)
 
 
-def _file(scene: ViewerScene, given: Mapping[str, Any]) -> bytes:
-    settings = given["settings"]
-    drawn = [_panel(scene, panel, given) for panel in scene.panels if panel.maps]
+def _file(scene: ViewerScene, request: Mapping[str, Any]) -> bytes:
+    settings = request["settings"]
+    drawn = [_panel(scene, panel, request) for panel in scene.panels if panel.maps]
     images, titles = [image for image, _ in drawn], [item.title for _, item in drawn]
     first = drawn[0][1]
     if settings.get("layout") == "beside":
-        every = scene.boxes if settings.get("boxes") else ()
-        images = [draw_marks(scene.pixels, [box.item for box in every]), *images]
+        all_boxes = scene.boxes if settings.get("boxes") else ()
+        images = [draw_marks(scene.pixels, [box.item for box in all_boxes]), *images]
         titles = ["Picture", *titles]
     if len(images) == 1:
         image = images[0]
     else:
         height, width = scene.pixels.shape[:2]
         shrink = min(1.0, (MAX_FILE_PIXELS / (len(images) * height * width)) ** 0.5)
-        columns = min(max(1, int(given.get("columns") or 1)), len(images))
+        columns = min(max(1, int(request.get("columns") or 1)), len(images))
         image = grid(images, titles, columns, height=max(1, round(height * shrink)))
-    kind, mime = ("jpg", "image/jpeg") if given.get("format") == "jpg" else ("png", "image/png")
+    kind, mime = ("jpg", "image/jpeg") if request.get("format") == "jpg" else ("png", "image/png")
     data = _with_recipe(scene, first, settings, to_jpeg(image) if kind == "jpg" else to_png(image))
     text = f"{scene.name.rsplit('.', 1)[0]} {first.title} {settings.get('mode')}"
     name = f"{file_stem(text).lower()}.{kind}"
-    head = {"kind": "file", "id": str(given.get("id")), "picture": scene.picture_id, "name": name, "mime": mime}
+    head = {"kind": "file", "id": str(request.get("id")), "picture": scene.picture_id, "name": name, "mime": mime}
     return pack_data(head, [data])
 
 
-def _panel(scene: ViewerScene, panel: Pane, given: Mapping[str, Any]) -> tuple[NDArray[np.uint8], Map]:
-    """Draw a panel as on the screen: beside the plain picture, which has all boxes, it shows only the chosen ones."""
-    settings, choice = given["settings"], int(given.get("choice") or 0)
+def _panel(scene: ViewerScene, panel: Pane, request: Mapping[str, Any]) -> tuple[NDArray[np.uint8], Map]:
+    """Draw a panel with its boxes; beside the picture, only chosen ones."""
+    settings, choice = request["settings"], int(request.get("choice") or 0)
     item = panel.maps[0] if len(panel.maps) == 1 else panel.maps[min(choice, len(panel.maps) - 1)]
     shared = raw_range(scene.panels), raw_reach(scene.panels)
-    image = _render_panel(scene.pixels, item, settings, shared, dark=bool(given.get("dark")))
+    image = _render_panel(scene.pixels, item, settings, shared, dark=bool(request.get("dark")))
     beside = settings.get("layout") == "beside" or any(not each.maps for each in scene.panels)
-    own = panel.boxes if panel.boxes is not None else [b for b in scene.boxes if not beside or b.index == choice]
-    if settings.get("boxes") and own:
-        chosen = next((i for i, box in enumerate(own) if panel.boxes is None and box.index == choice), None)
-        image = draw_marks(image, [box.item for box in own], chosen=chosen)
+    visible = panel.boxes if panel.boxes is not None else [b for b in scene.boxes if not beside or b.index == choice]
+    if settings.get("boxes") and visible:
+        chosen = next((i for i, box in enumerate(visible) if panel.boxes is None and box.index == choice), None)
+        image = draw_marks(image, [box.item for box in visible], chosen=chosen)
     return image, item
 
 
@@ -282,7 +282,7 @@ class View:
 
 def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, place: Any = None) -> View:
     """Show a scene; `place`: a container without gaps to put it in."""
-    shown, data = pack(scene, options)
+    scene_id, data = pack(scene, options)
     place = place or st.container(gap=None)
     with place:
         result = _component(
@@ -296,11 +296,11 @@ def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, p
     point, box = point_of(result.point)
     size = scene.pixels.shape[1], scene.pixels.shape[0]
     region = region_of(result.region, scene.picture_id, size)
-    return View(point, box, region, parse_place(result.question, scene.picture_id, size), shown, place)
+    return View(point, box, region, parse_place(result.question, scene.picture_id, size), scene_id, place)
 
 
 def send_texts(view: View, texts: Sequence[str], recipes: Sequence[str | None], *, key: str) -> None:
-    """Send a sentence for each map that `viewer` has just shown, in their order: they take longer to make than maps.
+    """Send a sentence for each map of `viewer`, in their order.
 
     `recipes`: what a file of each map carries (`sightglass.export.embedded_recipe.line`).
     """
@@ -311,12 +311,12 @@ def send_texts(view: View, texts: Sequence[str], recipes: Sequence[str | None], 
 
 @st.fragment
 def _answer_requests(scene: ViewerScene, key: str) -> None:
-    """Answer the viewer's requests for finer pixels or a file, in a fragment: the page around it does not rerun."""
+    """Answer requests for pixels or a file, in a fragment."""
     requests = st.session_state.get(key) or {}
     reply = b""
-    if given := requests.get("file"):
-        reply = file(scene, given)
-    elif given := requests.get("detail"):
-        reply = detail(scene, given)
+    if request := requests.get("file"):
+        reply = file(scene, request)
+    elif request := requests.get("detail"):
+        reply = detail(scene, request)
     data = reply or pack_data({"kind": "nothing"})
     _request_channel(key=key, data=data, height=1, on_file_change=no_callback, on_detail_change=no_callback)

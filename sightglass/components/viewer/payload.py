@@ -153,7 +153,7 @@ Grid = tuple["NDArray[np.float32]", Kind]
 
 
 def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, bytes]:
-    """Return the payload's id and the payload: [u32 header length][JSON, padded to 4][JPEG][maps], little-endian.
+    """Return id and payload: [u32 header length][JSON, padded to 4][JPEG][maps].
 
     Maps are uint16, each value but a row's first as its difference from the one before, all deflated together.
     """
@@ -187,22 +187,22 @@ def _list(panel: Pane, grids: list[Grid]) -> Json:
 
     maps = []
     for item in panel.maps:
-        own = placed(item.values, item.kind)
+        grid = placed(item.values, item.kind)
         shared = None if item.shared is None else placed(item.shared, item.kind)
-        maps.append(_describe(item) | {"own": own, "shared": shared})
+        maps.append(_describe(item) | {"own": grid, "shared": shared})
     boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
     return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes}
 
 
 def raw_range(panels: Sequence[Pane]) -> tuple[float, float] | None:
-    """Return the smallest raw value at 0 and the largest at 1 over all heatmaps: the shared scale. None without any."""
+    """Return the lowest and highest raw values of heatmaps, if any."""
     heats = [item for panel in panels for item in panel.maps if item.kind == "heat"]
     known = [raw for item in heats if (raw := _finite(item.raw))]
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
 
 
 def raw_reach(panels: Sequence[Pane]) -> float | None:
-    """Return the largest raw value of all signed maps, whichever way: their shared scale. None without any."""
+    """Return the largest absolute raw value of signed maps, if any."""
     known = (_finite(item.raw) for panel in panels for item in panel.maps if item.kind == "signed")
     return max((max(abs(low), abs(high)) for low, high in filter(None, known)), default=None)
 
@@ -210,7 +210,7 @@ def raw_reach(panels: Sequence[Pane]) -> float | None:
 def scaling(
     item: Map, scale: str, top: float, shared: tuple[float, float] | None, reach: float | None = None
 ) -> tuple[float, float]:
-    """Return gain and offset that bring a map's values to the chosen scale, as `scaling` in draw.js does.
+    """Return gain and offset for a map's scale, as in draw.js.
 
     `shared`: as `raw_range`; `reach`: as `raw_reach`.
     """
@@ -218,26 +218,26 @@ def scaling(
         widest = top if scale == "fixed" else reach if scale == "shared" and item.shared is None else None
         known = _finite(item.raw)
         return (known[1] / widest, 0.0) if known and widest else (1.0, 0.0)
-    wanted = (0.0, top) if scale == "fixed" else shared if scale == "shared" and item.shared is None else None
+    bounds = (0.0, top) if scale == "fixed" else shared if scale == "shared" and item.shared is None else None
     raw = _finite(item.raw)
-    if wanted is None or raw is None:
+    if bounds is None or raw is None:
         return 1.0, 0.0
-    span = (wanted[1] - wanted[0]) or 1.0
-    return (raw[1] - raw[0]) / span, (raw[0] - wanted[0]) / span
+    span = (bounds[1] - bounds[0]) or 1.0
+    return (raw[1] - raw[0]) / span, (raw[0] - bounds[0]) / span
 
 
 def picture(pixels: NDArray[np.uint8], name: str, file: bytes) -> bytes:
-    """Return a JPEG of a picture: the `file` that shows it where that is small enough, since encoding takes time."""
+    """Return a JPEG of a picture, its own `file` if small."""
     return (file if max(pixels.shape) <= MAX_SIDE else b"") or jpeg(pixels, MAX_SIDE, name)
 
 
 def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:
-    """Encode a picture, made smaller if it must be; cached by its name, which must change with the pixels."""
+    """Encode a picture of limited size; cached by its content's name."""
     key = ("jpeg", name, pixels.shape, max_side)
-    if (found := _blobs.get(key)) is None:
-        found = _encode(pixels, max_side)
-        _blobs.put(key, found)
-    return found
+    if (encoded := _blobs.get(key)) is None:
+        encoded = _encode(pixels, max_side)
+        _blobs.put(key, encoded)
+    return encoded
 
 
 def _encode(pixels: NDArray[np.uint8], max_side: int) -> bytes:
@@ -287,10 +287,10 @@ def deflate(grids: Sequence[Grid]) -> bytes:
     for values, kind in grids:
         digest.update(f"{kind}{values.shape}".encode())
         digest.update(values.data)
-    found = _blobs.get(digest.digest())
-    if found is None:
+    compressed = _blobs.get(digest.digest())
+    if compressed is None:
         # Maps upsampled from few cells change little from one value to the next: a fifth of the bytes.
         steps = [np.diff(samples(values, kind), axis=1, prepend=np.uint16(0)) for values, kind in grids]
-        found = zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
-        _blobs.put(digest.digest(), found)
-    return found
+        compressed = zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
+        _blobs.put(digest.digest(), compressed)
+    return compressed

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def get_class(choices: Choices, explainer: Explainer) -> str | None:
-    """Return the class chosen for this picture, at first the address's; None: the model's best."""
+    """Return the class chosen for this picture; None: the model's best."""
     image = choices.image
     chosen = state.of(state.ChosenClass)
     if chosen.picture != image.sha256:
@@ -55,7 +55,7 @@ def forget() -> None:
 
 
 def one(choices: Choices, explainer: Explainer, label: str | None) -> Explanation | None:
-    """Explain only the class that is shown, for a slow method; None while that is running."""
+    """Explain only the shown class, if slow; None while running."""
     if label not in (choices.options.get("vocabulary") or explainer.labels):
         predicted = explain_job.predict(choices, explainer)
         if not predicted.predictions:
@@ -65,7 +65,7 @@ def one(choices: Choices, explainer: Explainer, label: str | None) -> Explanatio
 
 
 def answers(explanation: Explanation, index: int) -> int:
-    """Draw the list of answers, and return the index of the chosen one's map.
+    """Draw the answers and return the chosen one's map index.
 
     A click on a class that has no map yet (a slow method makes one at a time) runs the page again for it.
     """
@@ -102,7 +102,7 @@ def _choose_class(label: str | None) -> None:
 
 
 def _another(explanation: Explanation, listed: Collection[str]) -> None:
-    """Draw the menu of all classes, unless all are `listed`; one chosen becomes a row, and the menu is empty again."""
+    """Draw the menu of all classes not yet `listed`."""
     key, labels = "another-class", set(explanation.evidence.resident.adapter.labels)
     if labels <= set(listed):
         return
@@ -126,7 +126,7 @@ def _another(explanation: Explanation, listed: Collection[str]) -> None:
 
 
 def menu(explanation: Explanation, index: int) -> None:
-    """Draw a menu of the classes that have a map, for a page without their list; it starts at the map at `index`."""
+    """Draw a menu of the mapped classes, starting at the map `index`."""
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     key = f"map-of-{explanation.image.sha256[:12]}-{explanation.model.id}"
     st.session_state[key] = labels[index]
@@ -162,7 +162,7 @@ FINE, PARTS = 4, 12
 
 
 def explain(choices: Choices, explainer: Explainer, **how: Any) -> Explanation | None:
-    """Explain what was chosen on this picture, or whole classes; None while a slow method is running.
+    """Explain the picture's chosen place or classes; None while running.
 
     What a link names and this model refuses is left out, in a line that can be dismissed.
     """
@@ -185,23 +185,23 @@ def explain(choices: Choices, explainer: Explainer, **how: Any) -> Explanation |
 
 
 def _find_reopened(choices: Choices, explainer: Explainer) -> None:
-    """Choose the place in the picture of a pixel that a reopened map is of, and the class that is asked about there."""
+    """Choose the place and class of a reopened pixel's map."""
     area = state.of(ChosenArea)
     (pixel, area.pixel), chosen = (area.pixel, None), (choices.image.sha256, choices.model.id)
     if pixel is None or not task_of(choices.model).spans or (area.picture, area.model) != chosen:
         return
-    found = explain_job.predict(choices, explainer).evidence
-    adapter = cast("Segmenter", found.resident.adapter)
-    (place, index), classes = pixel, found.outputs.classes
+    evidence = explain_job.predict(choices, explainer).evidence
+    adapter = cast("Segmenter", evidence.resident.adapter)
+    (place, index), classes = pixel, evidence.outputs.classes
     if not place < classes.size:
         return
     if not area.at:
-        area.at = _round_down(adapter.find_point(found.outputs, found.geometry, place), choices.image)
+        area.at = _round_down(adapter.find_point(evidence.outputs, evidence.geometry, place), choices.image)
     area.wanted = index if index != classes.flat[place] and index < len(adapter.labels) else None
 
 
 def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
-    """Return the options of the place that was chosen on this picture; none for other models, and without one."""
+    """Return the options of the picture's chosen place; none without one."""
     area = state.of(ChosenArea)
     task = task_of(explainer.resident.adapter)
     if not task.gives_pixels:
@@ -219,8 +219,8 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
         return {}
     per = _span() if task.spans and len(area.at) == 2 else "class"
     against = {} if area.against is None else {"against": area.against}
-    wanted = {} if area.wanted is None else {"targets": (area.wanted,)}
-    return {"at": area.at, "per": per, **against, **wanted}
+    choice = {} if area.wanted is None else {"targets": (area.wanted,)}
+    return {"at": area.at, "per": per, **against, **choice}
 
 
 def _write(at: str | None, against: str | None) -> None:
@@ -229,11 +229,11 @@ def _write(at: str | None, against: str | None) -> None:
 
 
 def _to_text(at: tuple[float, ...]) -> str | None:
-    return ",".join(f"{one:g}" for one in at) or None
+    return ",".join(f"{coordinate:g}" for coordinate in at) or None
 
 
 def _take_link(area: ChosenArea, choices: Choices, explainer: Explainer) -> None:
-    """Choose what the address names; what is no place of this picture, or no class, is left out."""
+    """Choose the address's place and class, if valid here."""
     area.picture, area.model = choices.image.sha256, choices.model.id
     at, against = st.query_params.get(AT), st.query_params.get(AGAINST)
     try:
@@ -242,15 +242,15 @@ def _take_link(area: ChosenArea, choices: Choices, explainer: Explainer) -> None
         place = ()
     sides = choices.image.width, choices.image.height
 
-    def there(place: tuple[float, ...]) -> bool:
-        return bool(place) and all(0 <= one < sides[i % 2] for i, one in enumerate(place))
+    def is_inside(place: tuple[float, ...]) -> bool:
+        return bool(place) and all(0 <= coordinate < sides[i % 2] for i, coordinate in enumerate(place))
 
-    if at and there(place):
+    if at and is_inside(place):
         area.at, area.linked = place, True
     elif at:
         url_state.leave_out(AT, at)
     places = task_of(explainer.resident.adapter).compares_places
-    known = there(parse_other_place(against) or ()) if places else against in explainer.labels
+    known = is_inside(parse_other_place(against) or ()) if places else against in explainer.labels
     if against and area.at and known:
         area.against = against
     elif against:
@@ -263,7 +263,7 @@ def _span() -> str:
 
 
 def show_pixels(explanation: Explanation) -> None:
-    """Draw the class or the number of each pixel; a click explains what is there."""
+    """Draw the class or number of each pixel, explained by a click."""
     labels, chosen = (
         explanation.evidence.resident.adapter.labels,
         explanation.area() if explanation.options.at else None,
@@ -292,7 +292,7 @@ def show_pixels(explanation: Explanation) -> None:
 
 
 def controls(explanation: Explanation, index: int, view: View) -> None:
-    """Draw what a click asks about, what it is weighed against, and the way back to the whole picture."""
+    """Draw the choices for a click and the way back."""
     if explanation.task.spans:
         _class_controls(explanation, index, view)
     else:
@@ -336,7 +336,7 @@ def _alone() -> None:
 
 
 def take_click(view: View, explanation: Explanation) -> None:
-    """Explain the place that was clicked, and draw the page anew."""
+    """Explain the clicked place and redraw the page."""
     if view.point is not None:
         _choose(explanation, view.point)
 
@@ -356,19 +356,19 @@ def _choose(explanation: Explanation, at: tuple[float, ...]) -> None:
 
 def _round_down(at: Iterable[float], image: Picture) -> tuple[float, ...]:
     # The edge of the last pixel belongs to no pixel.
-    inside = (min(max(one, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, one in enumerate(at))
-    return tuple(math.floor(one * STEP) / STEP for one in inside)
+    inside = (min(max(value, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, value in enumerate(at))
+    return tuple(math.floor(value * STEP) / STEP for value in inside)
 
 
 def find_corners(region: MarkedRegion, explanation: Explanation) -> tuple[float, ...]:
-    """Return a marked rectangle xyxy, or the corners of what was painted, in pixels of the picture."""
+    """Return a marked rectangle, xyxy, or the painted area's corners, in pixels."""
     if region.painted is None:
         return region.xyxy
     return _outline(region.painted, (explanation.image.width, explanation.image.height))
 
 
 def _outline(painted: NDArray[np.bool_], size: tuple[int, int]) -> tuple[float, ...]:
-    """Return one outline of painted cells (h, w) on a picture of `size` (width, height), with at most `MAX_CORNERS`.
+    """Return the outline of painted cells (h, w), at most `MAX_CORNERS`.
 
     It goes from part to part and back the same way, so that nothing lies between; a hole is a part like others.
     """
@@ -380,13 +380,13 @@ def _outline(painted: NDArray[np.bool_], size: tuple[int, int]) -> tuple[float, 
     scale = np.array(size) / (painted.shape[1] * FINE, painted.shape[0] * FINE)
     rough = 1.0
     while True:
-        parts = [one[:, 0] for contour in largest if len(one := cv2.approxPolyDP(contour, rough, closed=True)) > 2]
+        parts = [line[:, 0] for contour in largest if len(line := cv2.approxPolyDP(contour, rough, closed=True)) > 2]
         path = [corner for part in parts for corner in (*part, part[0], parts[0][0])]
         if len(path) <= MAX_CORNERS:
             break
         rough *= 1.5
     corners = (np.array(path[:-2] if len(parts) == 1 else path, float).reshape(-1, 2) - 0.5) * scale
-    return tuple(float(round(one, 1)) for one in corners.ravel())
+    return tuple(float(round(coordinate, 1)) for coordinate in corners.ravel())
 
 
 def _class_controls(explanation: Explanation, index: int, view: View) -> None:
@@ -420,8 +420,8 @@ def _class_controls(explanation: Explanation, index: int, view: View) -> None:
 
 
 def _against(explanation: Explanation, index: int) -> None:
-    """Choose the class that the explained one is weighed against in the same pixels."""
-    own = explanation.heatmaps[index].target.label if explanation.heatmaps else ""
+    """Choose the class to weigh against the explained one."""
+    explained = explanation.heatmaps[index].target.label if explanation.heatmaps else ""
     area, key = state.of(ChosenArea), "explore-against"
     st.session_state[key] = area.against
 
@@ -430,7 +430,7 @@ def _against(explanation: Explanation, index: int) -> None:
 
     st.selectbox(
         "And not",
-        [label for label in sorted(explanation.evidence.resident.adapter.labels) if label != own],
+        [label for label in sorted(explanation.evidence.resident.adapter.labels) if label != explained],
         index=None,
         key=key,
         on_change=take,

@@ -52,7 +52,7 @@ class Files:
 
 
 def download(label: str, make: Callable[[], Any], file: str, *, key: str | None, help: str, **look: Any) -> None:
-    """Draw a button that downloads a file of this name, made when it is clicked."""
+    """Draw a download button for a file made on request."""
     mime = mimetypes.guess_type(file)[0] or "application/octet-stream"
     # It is made outside of the session, in a thread of the server.
     make = users.bind_person(make)
@@ -60,12 +60,12 @@ def download(label: str, make: Callable[[], Any], file: str, *, key: str | None,
 
 
 def metric(label: str, value: str, measure: str, help: str) -> None:
-    """Draw a number with its name above and its unit below; as wide as these, so that on a phone two share a row."""
+    """Draw a number with name and unit, as wide as its content."""
     st.metric(label, value, delta=measure, delta_color="off", delta_arrow="off", help=help, width="content")
 
 
 def numbers(explanation: Explanation, index: int) -> None:
-    """Draw the three most important numbers of a map; an empty map has none."""
+    """Draw a map's three most important numbers; none for empty maps."""
     if explanation.heatmaps[index].state != "ok":
         st.caption(NOTHING)
         return
@@ -97,9 +97,9 @@ def numbers(explanation: Explanation, index: int) -> None:
 
 
 def without_training(explanation: Explanation, index: int) -> str:
-    """Return `, 97 % with random weights`, the share inside the boxes of such a map; empty where it is unknown."""
-    made = explanation.known_checks(index)
-    inside = None if made is None or made["model"] is None else made["model"].inside
+    """Return the share inside boxes with random weights, if known."""
+    checks = explanation.known_checks(index)
+    inside = None if checks is None or checks["model"] is None else checks["model"].inside
     return "" if inside is None else f", {percent(inside)} with random weights"
 
 
@@ -115,7 +115,7 @@ def near_edges(statistics: Statistics) -> None:
 
 
 def all_numbers(explanation: Explanation, index: int) -> None:
-    """Draw every statistic of one map with its meaning, its hot regions and its histogram."""
+    """Draw a map's statistics with their meaning, hot regions and histogram."""
     import plotly.graph_objects as go
 
     statistics = asdict(explanation.statistics[index])
@@ -153,7 +153,7 @@ def all_numbers(explanation: Explanation, index: int) -> None:
 
 
 def numbers_button(explanation: Explanation, index: int, first: Callable[[], None] | None = None) -> None:
-    """Draw the button that opens all numbers in a dialog: a popover filled after opening is cut off at the page's end.
+    """Draw the button for a dialog of all numbers.
 
     `first` draws what comes before them.
     """
@@ -167,21 +167,21 @@ def numbers_button(explanation: Explanation, index: int, first: Callable[[], Non
 
 
 def button_for_numbers(draw: Callable[[], None], help: str) -> None:
-    """Draw the button that opens a window of numbers."""
+    """Draw the button for a window of numbers."""
     page.button_for_window("All numbers", draw, icon=":material/table_rows:", help=help, width="large")
 
 
 def findings(explanation: Explanation, index: int) -> None:
-    """Draw the findings, one line each, the most serious first, and what can be done about a crop at a click."""
-    found = diagnose(explanation, index)
+    """Draw the findings, most serious first, and a crop's remedy."""
+    diagnosis = diagnose(explanation, index)
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(width="content"):
-            lines(found)
-        _fit_button(explanation, found)
+            lines(diagnosis)
+        _fit_button(explanation, diagnosis)
 
 
-def _fit_button(explanation: Explanation, found: Sequence[Finding]) -> None:
-    """Draw the button that ends a crop, or brings it back."""
+def _fit_button(explanation: Explanation, diagnosis: Sequence[Finding]) -> None:
+    """Draw the button for removing or restoring a crop."""
     ways = explanation.evidence.resident.adapter.preprocessings
     whole = next((way for way in ("letterbox", "squash") if way in ways), None)
     if whole is not None and explanation.options.preprocessing == whole != ways[0]:
@@ -193,7 +193,7 @@ def _fit_button(explanation: Explanation, found: Sequence[Finding]) -> None:
             args=(f"fit-{explanation.model.task}", ways[0]),
             help=f"{WAYS[ways[0]]}: the model was trained with that, so its scores are more reliable.",
         )
-    if whole is not None and any(finding.kind == "cropped" for finding in found):
+    if whole is not None and any(finding.kind == "cropped" for finding in diagnosis):
         st.button(
             "Use the whole picture",
             icon=":material/crop_free:",
@@ -209,12 +209,12 @@ def lines(findings: Sequence[Finding]) -> None:
     if not findings:
         return
     icons = {"serious": "error", "caution": "warning", "note": "info"}
-    said = [(icons[finding.level], without_keys(finding.text)) for finding in findings]
-    st.markdown("  \n".join(f":material/{icon}: {escape(text)}" for icon, text in said if text))
+    texts = [(icons[finding.level], without_keys(finding.text)) for finding in findings]
+    st.markdown("  \n".join(f":material/{icon}: {escape(text)}" for icon, text in texts if text))
 
 
 def mark(explanation: Explanation, region: MarkedRegion, first: int) -> None:
-    """Draw how much of each map's heat is in the marked area; the map at `first` comes first."""
+    """Draw each map's share of heat in the area, `first` first."""
     mask = region.mask(explanation.image.height, explanation.image.width)
     left, top, right, bottom = explanation.heatmaps[first].seen
     area = mask[top:bottom, left:right].mean() if (right - left) * (bottom - top) else 0.0
@@ -241,7 +241,7 @@ GAP, FAR = 0.5, 3
 def draw_timeline(
     curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str, key: str
 ) -> None:
-    """Draw the chart of a clip of this length, and the choice of a moment; a click puts its time into `<key>-at`.
+    """Draw a clip's chart; a click puts its time into `<key>-at`.
 
     `score`: the title of the upper curves. All times are in seconds since the start of the drawn clip.
     """
@@ -268,7 +268,7 @@ def draw_timeline(
 
 
 def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str) -> Any:
-    """Return the plotly figure: the scores above, below them the area with half of the evidence."""
+    """Return the figure: scores above, area of half the evidence below."""
     from plotly.subplots import make_subplots
 
     from sightglass.video.results import clock
@@ -328,7 +328,7 @@ def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *,
 
 
 def broken(points: Sequence[Point], seconds: float) -> list[Point | None]:
-    """Return the points with a None wherever nothing was seen for a while, so that no line is drawn there."""
+    """Return the points with None in gaps, for interrupted lines."""
     gap = max(GAP, FAR * seconds / max(1, len(points)))
     parts: list[Point | None] = []
     for i, point in enumerate(points):

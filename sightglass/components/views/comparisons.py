@@ -42,22 +42,22 @@ MAX_MODELS = 3
 
 
 def every_box(explanation: Explanation, listed: list[ListedBox]) -> None:
-    """Draw all maps, each with its own boxes; the viewer can put them on one scale."""
-    shown = []
+    """Draw all maps with their own boxes, on one scale if chosen."""
+    panes = []
     for i in range(len(explanation.heatmaps)):
         whole = explanation.options.per == "picture"
         title, note = ("The whole picture", "") if whole else (listed[i].title, percent(listed[i].score))
         boxes = panels.own_boxes(explanation, i)
-        shown.append(Pane(maps=(panels.heat(explanation, i, title=title, note=note),), boxes=boxes))
-    if not shown:
+        panes.append(Pane(maps=(panels.heat(explanation, i, title=title, note=note),), boxes=boxes))
+    if not panes:
         panels.show(explanation.image, [panels.plain(explanation.image)], key="viewer-sheet")
         return
-    columns = _columns(explanation.image, len(shown), 2 if len(shown) <= 4 else 3)
-    height = 268 if len(shown) > 3 else 440
+    columns = _columns(explanation.image, len(panes), 2 if len(panes) <= 4 else 3)
+    height = 268 if len(panes) > 3 else 440
     files = not explanation.finished
-    view = panels.show(explanation.image, shown, key="viewer-sheet", height=height, columns=columns, files=files)
-    panels.describe(view, [(explanation, i) for i in range(len(shown))], key="viewer-sheet-words")
-    rest = len(listed) - len(shown) if explanation.options.per == "detection" else 0
+    view = panels.show(explanation.image, panes, key="viewer-sheet", height=height, columns=columns, files=files)
+    panels.describe(view, [(explanation, i) for i in range(len(panes))], key="viewer-sheet-words")
+    rest = len(listed) - len(panes) if explanation.options.per == "detection" else 0
     more = f" {rest} weaker ones have no map yet: choose one in the list." if rest > 0 else ""
     st.caption(
         "Each map is brightest at its own hottest place. The viewer's settings have a shared scale, on which maps with "
@@ -76,7 +76,7 @@ class LensResult:
 
 
 def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, item: ListedBox) -> LensResult:
-    """Draw one box's map at every stage of the model, from one pass; the heading says where it is clearest."""
+    """Draw a box's map at every stage; title the clearest one."""
     drawn = {stage.path: stage for stage in stages(explainer.resident)}
     if not drawn:
         st.info(f"{explainer.model.id} exposes no internals: there are no layers to show.", icon=":material/layers:")
@@ -89,52 +89,52 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     target = {"detection": (item.pair,), "class": (item.label,), "picture": ()}[request.per]
     explanation = explain_job.explain(chosen, explainer, targets=target, **request.options)
     assert explanation is not None
-    own = panels.own_boxes(explanation, 0)
-    name, within = _of(item, request.per, len(own))
+    boxes = panels.own_boxes(explanation, 0)
+    name, within = _of(item, request.per, len(boxes))
     maps, drawn_maps = strip(explanation), []
     # What a map shows that is known not to depend on the model; empty for others.
     seals = {heatmap.path: heatmap.explanation.known_checks(0) for heatmap in maps}
-    shows = {path: "" if made is None else made.shows for path, made in seals.items()}
+    shows = {path: "" if checks is None else checks.shows for path, checks in seals.items()}
     ends = dict(zip([heatmap.path for heatmap in maps], tails([heatmap.path for heatmap in maps]), strict=True))
     titles = [f"{capital(drawn[heatmap.path].part)} {ends[heatmap.path]}" for heatmap in maps]
-    for one, title in zip(maps, titles, strict=True):
-        stage = drawn[one.path]
+    for entry, title in zip(maps, titles, strict=True):
+        stage = drawn[entry.path]
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
-        words = one.heatmap.state if one.inside is None else f"{percent(one.inside)} of the evidence in {within}."
-        if known := shows[one.path]:
+        words = entry.heatmap.state if entry.inside is None else f"{percent(entry.inside)} of the evidence in {within}."
+        if known := shows[entry.path]:
             words = f"the map shows {known}, not what the model learnt."
         drawn_maps.append(
             panels.layer(
                 explanation,
-                one.heatmap,
+                entry.heatmap,
                 title=title,
-                note="–" if one.inside is None else percent(one.inside),
-                text=f"**{one.path}**, {stage.kind}{cells}. {capital(name)}: {words}",
+                note="–" if entry.inside is None else percent(entry.inside),
+                text=f"**{entry.path}**, {stage.kind}{cells}. {capital(name)}: {words}",
             )
         )
-    image, shown = explanation.image, [Pane(maps=(each,), boxes=own) for each in drawn_maps]
+    image, panes = explanation.image, [Pane(maps=(each,), boxes=boxes) for each in drawn_maps]
     above, below = st.container(), st.container()
     if item.prediction.box is not None and request.per == "detection":
         with below:
             close = _close_up()
         if close:
-            image, shown = panels.cut(image, shown, around(item.prediction.box, (image.width, image.height)))
+            image, panes = panels.cut(image, panes, around(item.prediction.box, (image.width, image.height)))
     with above:
-        panels.show(image, shown, key="viewer-layers", height=320, columns=_columns(image, len(drawn_maps), 3) or 4)
+        panels.show(image, panes, key="viewer-layers", height=320, columns=_columns(image, len(drawn_maps), 3) or 4)
     pairs = zip(maps, titles, strict=True)
-    tested = tuple((title, one.explanation, 0) for one, title in pairs if one.heatmap.state == "ok")
+    tested = tuple((title, entry.explanation, 0) for entry, title in pairs if entry.heatmap.state == "ok")
     measured = [heatmap for heatmap in maps if heatmap.inside is not None]
     if not measured:
         return LensResult("", tested)
     # A map that shows the box whatever the weights would win.
-    learnt = [one for one in measured if not shows[one.path]]
-    best = max(learnt or measured, key=lambda one: one.inside or 0.0)
-    least = min(measured, key=lambda one: one.inside or 0.0)
+    learnt = [entry for entry in measured if not shows[entry.path]]
+    best = max(learnt or measured, key=lambda entry: entry.inside or 0.0)
+    least = min(measured, key=lambda entry: entry.inside or 0.0)
     st.caption(
         f"Maps of {name} from the first layer to the last, with the share of the evidence in {within}. It is lowest "
         f"at {drawn[least.path].part} {ends[least.path]}: {percent(least.inside or 0.0)}. Zooming one map zooms all."
     )
-    verb = "are" if request.per == "class" and len(own) > 1 else "is"
+    verb = "are" if request.per == "class" and len(boxes) > 1 else "is"
     where = f"{drawn[best.path].part} {ends[best.path]}"
     if not learnt:
         return LensResult(f"{capital(name)}: no map here shows what the model learnt.", tested)
@@ -145,7 +145,7 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
 
 
 def _of(item: ListedBox, per: str, boxes: int) -> tuple[str, str]:
-    """Name what the maps explain, and the boxes their heat is measured in."""
+    """Name the maps' target and the boxes of their measures."""
     if per == "picture":
         return "the whole picture", "its box" if boxes == 1 else "the boxes"
     if per == "class" and boxes > 1:
@@ -154,7 +154,7 @@ def _of(item: ListedBox, per: str, boxes: int) -> tuple[str, str]:
 
 
 def tails(paths: list[str]) -> list[str]:
-    """Return the ends of layers' paths that tell them apart; bare numbers only where all are."""
+    """Return the distinguishing ends of layers' paths."""
     parts = [path.split(".") for path in paths]
 
     def tail(whole: list[str], least: int = 1) -> list[str]:
@@ -168,7 +168,7 @@ def tails(paths: list[str]) -> list[str]:
 
 
 def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, wanted: Prediction) -> LensResult:
-    """Draw the same object in several models, on one scale where their grids are alike, and a map of the difference.
+    """Draw the same object in several models and their difference.
 
     The heading says which models find it.
     """
@@ -186,8 +186,8 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
     names, sides, problems = [], [], []
     for spec, name in zip(models, short_names(models), strict=True):
         try:
-            made = _other(choices, spec, request, method)
-            sides.append(side(made, wanted))
+            explanation = _other(choices, spec, request, method)
+            sides.append(side(explanation, wanted))
             names.append(add_title(name))
         except Problem as problem:
             problems.append(str(problem))
@@ -201,31 +201,31 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
         close = _close_up()
         together = alike is not None and len(sides) > 1 and _together()
     shared = alike if together else None
-    shown = [_panel(one, name, i, shared) for i, (one, name) in enumerate(zip(sides, names, strict=True))]
-    pair = [i for i, one in enumerate(sides) if one.prediction is not None and one.explanation.heatmaps]
+    panes = [_panel(item, name, i, shared) for i, (item, name) in enumerate(zip(sides, names, strict=True))]
+    pair = [i for i, item in enumerate(sides) if item.prediction is not None and item.explanation.heatmaps]
     if len(pair) > 1:
-        shown.append(_difference(sides[pair[0]], sides[pair[-1]], names[pair[0]], names[pair[-1]]))
+        panes.append(_difference(sides[pair[0]], sides[pair[-1]], names[pair[0]], names[pair[-1]]))
     image = choices.image
     if close and wanted.box is not None:
-        image, shown = panels.cut(image, shown, around(wanted.box, (image.width, image.height)))
+        image, panes = panels.cut(image, panes, around(wanted.box, (image.width, image.height)))
     with above:
-        columns = _columns(image, len(shown), 2)
-        view = panels.show(image, shown, key="viewer-sizes", height=400, columns=columns)
+        columns = _columns(image, len(panes), 2)
+        view = panels.show(image, panes, key="viewer-sizes", height=400, columns=columns)
         described = [(side.explanation, 0) for side in sides if side.explanation.heatmaps]
         panels.describe(view, described, key="viewer-sizes-words")
-    for one, name in zip(sides, names, strict=True):
-        if one.prediction is None or one.missing:
-            words = one.missing.words if one.missing else "It has no candidate there."
+    for item, name in zip(sides, names, strict=True):
+        if item.prediction is None or item.missing:
+            words = item.missing.words if item.missing else "It has no candidate there."
             st.markdown(f":material/search: **{escape(name)}**: {escape(words)}")
     if alike is None and len(sides) > 1:
         st.caption("Their layers differ in size, so each map is on its own scale.")
     words = verdict([side.prediction is not None and not side.missing for side in sides], names, wanted.label)
     named = zip(names, sides, strict=True)
-    return LensResult(words, tuple((name, one.explanation, 0) for name, one in named if one.explanation.heatmaps))
+    return LensResult(words, tuple((name, item.explanation, 0) for name, item in named if item.explanation.heatmaps))
 
 
 def _columns(image: Image, count: int, wide: int) -> int | None:
-    """Return how many panels go in a row, for wide pictures: more would leave each a narrow strip."""
+    """Return the number of panels in a row, for wide pictures."""
     return min(count, wide) if image.width > 1.2 * image.height else None
 
 
@@ -243,7 +243,7 @@ def _together() -> bool:
 
 
 def sizes(chosen: ModelSpec) -> list[ModelSpec]:
-    """Return the sizes of a detector's family on this machine, with the chosen one among them."""
+    """Return the local sizes of a detector's family, the chosen one included."""
     family = [spec for spec in model_picker.present(chosen.task) if spec.family == chosen.family and spec.size]
     if chosen not in family:
         return [chosen]
@@ -255,37 +255,37 @@ def _other(choices: Choices, spec: ModelSpec, request: BoxOptions, method: str) 
     options = request.options | {"per": "detection", "classes": (), "top_k": 1}
     if options["part"] not in explainer.resident.adapter.parts:
         options["part"] = "class"
-    made = explain_job.explain(sidebar.fitting(choices, explainer, method), explainer, **options)
-    assert made is not None
-    return made
+    explanation = explain_job.explain(sidebar.fitting(choices, explainer, method), explainer, **options)
+    assert explanation is not None
+    return explanation
 
 
-def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None) -> Pane:
-    found = one.prediction
-    if found is None or not one.explanation.heatmaps:
+def _panel(item: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None) -> Pane:
+    prediction = item.prediction
+    if prediction is None or not item.explanation.heatmaps:
         return Pane(title=name, note="no candidate")
-    label = f"{found.label} {describe_score(found.score, one.explanation.model, found.label)}"
-    note = label if one.missing is None or one.missing.reason.kind == "shown" else f"misses it, {label}"
-    heat = panels.heat(one.explanation, 0, title=name, note=note)
+    label = f"{prediction.label} {describe_score(prediction.score, item.explanation.model, prediction.label)}"
+    note = label if item.missing is None or item.missing.reason.kind == "shown" else f"misses it, {label}"
+    heat = panels.heat(item.explanation, 0, title=name, note=note)
     if shared is not None:
         heat = replace(heat, values=shared[index].content, raw=shared[index].ends, shared=None)
     missed = note.startswith("misses")
-    marks = one.explanation.task.marks(one.explanation, found)
+    marks = item.explanation.task.marks(item.explanation, prediction)
     if missed:
         marks = tuple(replace(mark, hollow=True) for mark in marks)
-    boxes = (Box(found.box, label, marks=marks),) if found.box is not None else ()
+    boxes = (Box(prediction.box, label, marks=marks),) if prediction.box is not None else ()
     return Pane(maps=(heat,), boxes=boxes)
 
 
-def _difference(first: Side, second: Side, one: str, other: str) -> Pane:
+def _difference(first: Side, second: Side, left: str, right: str) -> Pane:
     a, b, seen = common(first, second)
     return Pane(
-        maps=(panels.difference(share_difference(a, b), seen, (one, other), sides=apart(one, other)),), boxes=()
+        maps=(panels.difference(share_difference(a, b), seen, (left, right), sides=apart(left, right)),), boxes=()
     )
 
 
 def apart(one: str, other: str) -> tuple[str, str]:
-    """Return what tells two models' names apart, from the start of a word or number: `11n` and `26n`."""
+    """Return the distinguishing ends of two models' names: `11n` and `26n`."""
     words = {word.start() for name in (one, other) for word in re.finditer(r"\d+[^\W\d_]*|[^\W\d_]+", name)}
     shared = (at for at in words if one[:at] == other[:at] and at < min(len(one), len(other)))
     at = max(shared, default=0)
@@ -293,22 +293,22 @@ def apart(one: str, other: str) -> tuple[str, str]:
 
 
 def verdict(shown: list[bool], names: list[str], label: str) -> str:
-    """Say which of the models find an object, in one sentence."""
-    found = [name for name, one in zip(names, shown, strict=True) if one]
-    missed = [name for name, one in zip(names, shown, strict=True) if not one]
+    """Name the models with the object, in one sentence."""
+    finders = [name for name, seen in zip(names, shown, strict=True) if seen]
+    missed = [name for name, seen in zip(names, shown, strict=True) if not seen]
     if not missed:
-        return f"{'Both' if len(found) == 2 else 'All'} find this {label}."
-    if not found:
+        return f"{'Both' if len(finders) == 2 else 'All'} find this {label}."
+    if not finders:
         return f"None of them finds this {label}."
-    finds, do = "finds" if len(found) == 1 else "find", "does" if len(missed) == 1 else "do"
-    return f"{listing(found)} {finds} this {label}; {listing(missed)} {do} not."
+    finds, do = "finds" if len(finders) == 1 else "find", "does" if len(missed) == 1 else "do"
+    return f"{listing(finders)} {finds} this {label}; {listing(missed)} {do} not."
 
 
 OF = {"cosine": "Similarity and difference", "product": "What the score is made of"}
 
 
 def similarity_maps(found: Similarity, *, key: str) -> None:
-    """Draw both pictures under their maps, and say where each is similar and different."""
+    """Draw both pictures' maps and describe similar and different places."""
     sentences = similarity_files.places(found)
     line = "Point at a place in one picture: a line joins it to the best match in the other."
     pairs(found, (sentences[0], sentences[-1]), line if found.state == "ok" else sentences[0], key=key)

@@ -35,7 +35,7 @@ KEY, AXIS = "joint", "number"
 
 
 def choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
-    """Choose a joint and its number, of a network of poses; return the options that ask about it, none for the box.
+    """Choose a joint and its number; return its options, none for boxes.
 
     `masks`: the method hides parts of the picture, and explains boxes alone.
     """
@@ -67,7 +67,7 @@ def choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
 
 
 def joint_table(explanation: Explanation, prediction: Prediction) -> None:
-    """Draw the joints of a detection: where each is, and how visible."""
+    """Draw the place and visibility of a detection's joints."""
     if not prediction.joints:
         return
     target = explanation.heatmaps[0].target if explanation.heatmaps else None
@@ -112,7 +112,7 @@ class ListedBox:
 
     @property
     def name(self) -> str:
-        """`person 4`, or `? person` of a candidate that is not shown."""
+        """Return `person 4`, or `? person` of a hidden candidate."""
         return f"? {self.label}" if self.number == "?" else f"{self.label} {self.number}".strip()
 
     @property
@@ -147,16 +147,16 @@ class Lookup:
 
 
 def first(choices: Choices, explainer: Explainer, request: BoxOptions) -> Explanation:
-    """Return all boxes: with their maps by a quick method, without for a slow one, which explains a single box."""
+    """Return all boxes, with their maps if the method is quick."""
     if explain_job.is_slow(choices.method):
         return explain_job.predict(choices, explainer, **request.options)
-    made = explain_job.explain(choices, explainer, top_k=MAX_MAPS, **request.options)
-    assert made is not None  # only slow methods run in a thread
-    return made
+    explanation = explain_job.explain(choices, explainer, top_k=MAX_MAPS, **request.options)
+    assert explanation is not None  # only slow methods run in a thread
+    return explanation
 
 
 def quick_method(choices: Choices, explainer: Explainer) -> str:
-    """Return the chosen method, or the model's default where that is slow."""
+    """Return the chosen method, or the model's default if slow."""
     if not explain_job.is_slow(choices.method):
         return choices.method
     return "gradcam" if explain_job.is_slow(explainer.model.method) else explainer.model.method
@@ -170,49 +170,49 @@ def explain(
     pair: Pair | None,
     candidate: Pair | None,
 ) -> Explanation | None:
-    """Return the maps of the best boxes, the chosen one and a candidate; None while a slow method is running."""
-    every = [pair_of(p) for p in base.predictions]
+    """Return the maps of best, chosen and candidate boxes; None while running."""
+    pairs = [pair_of(p) for p in base.predictions]
     if explain_job.is_slow(choices.method):
-        known = [*every, candidate] if candidate else every
+        known = [*pairs, candidate] if candidate else pairs
         if not known:
             return base
-        chosen = pair if pair in known else next((p for p in every if pair and p[1] == pair[1]), known[0])
+        chosen = pair if pair in known else next((p for p in pairs if pair and p[1] == pair[1]), known[0])
         target = {"detection": (chosen,), "class": (base.evidence.resident.adapter.labels[chosen[1]],), "picture": ()}
         return explain_job.explain(choices, explainer, targets=target[request.per], **request.options)
     if request.per == "picture":
         return base
     # A class is known by its index alone.
-    known = every if request.per == "detection" else list(dict.fromkeys((-1, kind) for _, kind in every))
+    known = pairs if request.per == "detection" else list(dict.fromkeys((-1, kind) for _, kind in pairs))
     best = known[:MAX_MAPS]
     extra = [p for p in (pair, candidate) if p is not None and p not in best and (p in known or p == candidate)]
     if not extra:
         return base
-    wanted = [*best, *dict.fromkeys(extra)]
-    targets = tuple(wanted) if request.per == "detection" else tuple(kind for _, kind in wanted)
+    mapped = [*best, *dict.fromkeys(extra)]
+    targets = tuple(mapped) if request.per == "detection" else tuple(kind for _, kind in mapped)
     return explain_job.explain(choices, explainer, top_k=MAX_MAPS, targets=targets, **request.options)
 
 
 def items(explanation: Explanation, candidate: Prediction | None = None) -> list[ListedBox]:
-    """Return everything to choose from: first what has a map, in the order of the maps, then the rest.
+    """Return all choices: mapped boxes first, then the rest.
 
     `candidate`: what was looked up; it can be chosen before it has a map.
     """
-    per, found = explanation.options.per, explanation.predictions
+    per, predictions = explanation.options.per, explanation.predictions
     if per == "picture":
-        return [_item(p, str(i)) for i, p in enumerate(found, 1)]
+        return [_item(p, str(i)) for i, p in enumerate(predictions, 1)]
     if per == "class":
         kinds = [heatmap.target.index for heatmap in explanation.heatmaps]
         # Every class once: those with a map in the order of the maps, then the rest.
-        shown = [p.index for p in found]
-        once = dict.fromkeys([kind for kind in kinds if kind in shown] + shown)
+        predicted = [p.index for p in predictions]
+        once = dict.fromkeys([kind for kind in kinds if kind in predicted] + predicted)
         return [_kind(explanation, kind) for kind in once]
-    numbers = {pair_of(p): str(i) for i, p in enumerate(found, 1)}
+    numbers = {pair_of(p): str(i) for i, p in enumerate(predictions, 1)}
     listed = []
     for i in range(len(explanation.heatmaps)):
-        own = explanation.own(i)
-        if own:
-            listed.append(_item(own[0], numbers.get(pair_of(own[0]), "?")))
-    mapped, rest = {item.pair for item in listed}, [*found]
+        boxes = explanation.own(i)
+        if boxes:
+            listed.append(_item(boxes[0], numbers.get(pair_of(boxes[0]), "?")))
+    mapped, rest = {item.pair for item in listed}, [*predictions]
     if candidate is not None and pair_of(candidate) not in numbers:
         rest.append(candidate)
     return listed + [_item(p, numbers.get(pair_of(p), "?")) for p in rest if pair_of(p) not in mapped]
@@ -224,53 +224,53 @@ def _item(prediction: Prediction, number: str) -> ListedBox:
 
 def _kind(explanation: Explanation, index: int) -> ListedBox:
     """Return all boxes of a class as one item."""
-    own = [p for p in explanation.predictions if p.index == index]
-    best = max(own, key=lambda p: p.score)
-    return ListedBox((-1, index), best.label, best.score, "", best, len(own))
+    boxes = [p for p in explanation.predictions if p.index == index]
+    best = max(boxes, key=lambda p: p.score)
+    return ListedBox((-1, index), best.label, best.score, "", best, len(boxes))
 
 
 def pair_of(prediction: Prediction) -> Pair:
-    """Return what identifies a box: its candidate and its class."""
+    """Return a box's identity: its candidate and its class."""
     return (-1 if prediction.anchor is None else prediction.anchor, prediction.index)
 
 
 def locate_box(listed: list[ListedBox], pair: Pair | None) -> int:
-    """Return the index of the chosen box; else of the first of its class, else 0."""
+    """Return the chosen box's index, else its class's first, else 0."""
     exact = [i for i, item in enumerate(listed) if item.pair == pair]
     alike = [i for i, item in enumerate(listed) if pair is not None and item.pair[1] == pair[1]]
     return next(iter([*exact, *alike]), 0)
 
 
 def arrive(explanation: Explanation) -> None:
-    """Choose the best box of another picture or model; at first, the box that the address names."""
+    """Choose the best box of a new picture, or the address's."""
     chosen = state.of(state.ChosenBox)
     of = (explanation.image.sha256, explanation.model.id)
     if chosen.of == of:
         return
     text = st.query_params.get("box", "") if chosen.of is None else ""
-    number, found = int(text[:9]) if text.isdecimal() else 0, explanation.predictions
-    chosen.pair = pair_of(found[number - 1]) if 0 < number <= len(found) else None
+    number, predictions = int(text[:9]) if text.isdecimal() else 0, explanation.predictions
+    chosen.pair = pair_of(predictions[number - 1]) if 0 < number <= len(predictions) else None
     chosen.of = of
 
 
 def choose(pair: Pair | None, *, new_list: bool = False) -> None:
-    """Remember the chosen box. `new_list`: a list on the page keeps its own choice, a new one starts at this box."""
+    """Remember the chosen box. `new_list`: start a new list at it."""
     chosen = state.of(state.ChosenBox)
     chosen.pair = pair
     chosen.generation += new_list
 
 
 def keep(listed: list[ListedBox], chosen: int) -> None:
-    """Write the number of the chosen box to the address, unless it is the first one or a candidate."""
+    """Write the chosen box's number to the address, except the first's."""
     number = listed[chosen].number if listed else ""
     first = None if any(item.number == "?" for item in listed) else "1"
     url_state.write("box", number if number.isdecimal() else None, first)
 
 
 def listing(explanation: Explanation, listed: list[ListedBox], chosen: int) -> int:
-    """Draw the list, and return the index of the chosen row. The viewer follows a click before this runs again."""
-    shown = repr([(item.pair, item.number, item.score) for item in listed])
-    digest = hashlib.blake2b(shown.encode(), digest_size=6).hexdigest()
+    """Draw the list and return the chosen row's index."""
+    content = repr([(item.pair, item.number, item.score) for item in listed])
+    digest = hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
     # A choice that the page made itself is another list, which starts there.
     generation = state.of(state.ChosenBox).generation
     key = f"boxes-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{digest}"
@@ -278,7 +278,7 @@ def listing(explanation: Explanation, listed: list[ListedBox], chosen: int) -> i
 
 
 def marks(explanation: Explanation, listed: list[ListedBox], tags: str, chosen: int | None = None) -> tuple[Box, ...]:
-    """Return the rectangles of the viewer, by their index in the list. `chosen` counts only where there is no map."""
+    """Return the viewer's rectangles in list order; `chosen`: only without maps."""
     if explanation.options.per == "class":
         return panels.boxes(explanation, chosen)
     return tuple(
@@ -296,7 +296,7 @@ def marks(explanation: Explanation, listed: list[ListedBox], tags: str, chosen: 
 
 
 def _marks(explanation: Explanation, item: ListedBox) -> tuple[Mark, ...]:
-    """Return what is drawn of a box; a candidate that is not shown has a dashed one."""
+    """Return a box's marks; a hidden candidate's are dashed."""
     drawn = explanation.task.marks(explanation, item.prediction)
     if item.number != "?":
         return drawn
@@ -319,22 +319,22 @@ def heats(explanation: Explanation, listed: list[ListedBox]) -> tuple[Map, ...]:
 
 
 def _note(explanation: Explanation, index: int, item: ListedBox) -> str:
-    """Return what stands beside a map's name: the number of its joint, or the score of its box."""
+    """Return a map's note: its joint's number or box's score."""
     number = explanation.task.number(explanation, index)
     return f"{explanation.heatmaps[index].target.label} {number}" if number else percent(item.score)
 
 
 def numbers(explanation: Explanation, index: int) -> None:
-    """Draw the numbers that relate the map to its boxes."""
+    """Draw the main numbers of the map and its boxes."""
     measured = explanation.box_numbers(index)
     if measured is None:
         if explanation.heatmaps[index].state != "ok":
             st.caption(NOTHING)
         return
     several = len(explanation.own(index)) > 1
-    own = "the boxes" if several else "its box"
+    place = "the boxes" if several else "its box"
     metric(
-        f"Evidence inside {own}",
+        f"Evidence inside {place}",
         measured.printed_inside,
         f"on {percent(measured.area)} of the picture{without_training(explanation, index)}",
         "The share of the evidence inside, also where other boxes overlap. Below it, the box's share of the "
@@ -349,10 +349,10 @@ def numbers(explanation: Explanation, index: int) -> None:
 
 
 def table(explanation: Explanation, index: int) -> None:
-    """Draw every number that relates a map to its boxes, with its meaning."""
+    """Draw all numbers of the map and its boxes, with meanings."""
     if (measured := explanation.box_numbers(index)) is None:
         return
-    every = [
+    listed = [
         *((name.capitalize(), f"{share}{NBSP}%", _WHERE[name]) for name, share in measured.printed.items()),
         ("Area of its boxes", percent(measured.area), "share of the visible area that its own boxes cover"),
         (
@@ -372,7 +372,7 @@ def table(explanation: Explanation, index: int) -> None:
         ),
     ]
     st.markdown("### The map and its boxes")
-    tables.table([dict(zip(("number", "value", "meaning"), row, strict=True)) for row in every], right=("value",))
+    tables.table([dict(zip(("number", "value", "meaning"), row, strict=True)) for row in listed], right=("value",))
 
 
 def _times(ratio: float) -> str:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
-    """Return what there is of one map; figures have the colours that the viewer's settings `look` give.
+    """Return a map's files, with figures coloured by the settings `look`.
 
     What is made of a map that this session has proved carries the proof.
     """
@@ -81,11 +81,11 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
 
 
 def _of_segmentation(explanation: Explanation) -> Files:
-    """Return the class of each pixel, as it is drawn and by its index."""
+    """Return the class of each pixel, drawn and as its index."""
     begin = f"{_begin(explanation.image.name)}-{explanation.model.id}"
 
     def file(name: str) -> bytes:
-        return next(data for own, data in result_folder.of_segmentation(explanation) if own == name)
+        return next(data for filename, data in result_folder.of_segmentation(explanation) if filename == name)
 
     offers: list[charts.Offer] = [
         ("Over the picture, .png", f"{begin}-segmentation.png", partial(file, "segmentation.png")),
@@ -115,7 +115,7 @@ def _of_proof(explanation: Explanation, index: int, begin: str) -> Files:
 
 
 def of_classes(explanation: Explanation, look: Look) -> list[Files]:
-    """Return what there is of the best map, and of all classes together."""
+    """Return the files of the best map and of all classes."""
     explanation = explain_job.carrying(explanation)
     make = partial(_zip_files, lambda: result_folder.of_picture(explanation, _style(look)))
     name = f"{_begin(explanation.image.name)}-{explanation.model.id}.zip"
@@ -125,7 +125,7 @@ def of_classes(explanation: Explanation, look: Look) -> list[Files]:
 
 
 def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
-    """Return what there is of one box's map, and the pictures of all of them, with boxes and without."""
+    """Return the files of one box's map and of all boxes."""
     begin = f"{_begin(explanation.image.name)}-{explanation.model.id}"
     pictures: list[charts.Offer] = [
         (label, f"{begin}{end}.zip", partial(_zip_files, partial(detection_images.files, explanation, boxes=boxes)))
@@ -137,7 +137,7 @@ def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
 
 
 def of_models(comparison: Comparison, look: Look) -> list[Files]:
-    """Return what there is of several models on one picture."""
+    """Return the files of several models on one picture."""
     comparison = replace(comparison, explanations=tuple(map(explain_job.carrying, comparison.explanations)))
 
     def numbers() -> str:
@@ -155,11 +155,11 @@ def of_models(comparison: Comparison, look: Look) -> list[Files]:
 
 
 def of_similarity(found: Similarity, context: Context, ranking: Ranking, _look: Look) -> list[Files]:
-    """Return what there is of two compared pictures, and of the gallery that the second is of."""
+    """Return the files of two compared pictures and their gallery."""
     begin = "-".join((*(_begin(side.image.name) for side in found.sides), "similarity"))
 
     def file(name: str) -> bytes:
-        return next(data for own, data in similarity_files.of_similarity(found, context) if own == name)
+        return next(data for filename, data in similarity_files.of_similarity(found, context) if filename == name)
 
     pictures: list[charts.Offer] = [("Maps, .jpg", f"{begin}.jpg", partial(file, "similarity.jpg"))]
     if found.matches.pairs:
@@ -169,19 +169,19 @@ def of_similarity(found: Similarity, context: Context, ranking: Ranking, _look: 
         ("All numbers, .json", f"{begin}.json", partial(file, "similarity.json")),
         ("Ranking, .csv", f"{begin}-ranking.csv", lambda: similarity_files.of_ranking(ranking)[1]),
     ]
-    every = partial(_zip_files, lambda: similarity_files.of_similarity(found, context))
+    archive = partial(_zip_files, lambda: similarity_files.of_similarity(found, context))
     return [
         Files("Pictures", "Both pictures with their maps and the score, and the places that match.", pictures),
         Files("Data", "Maps as they are, embeddings, every number, and the scores of all pictures.", data),
-        Files("Both pictures", "All files of this pair.", [("All files, .zip", f"{begin}.zip", every)]),
+        Files("Both pictures", "All files of this pair.", [("All files, .zip", f"{begin}.zip", archive)]),
     ]
 
 
 def stem(explanation: Explanation, index: int) -> str:
-    """Return what names of files of one map begin with: `bus-4-person-HiResCAM`, with the number of a single box."""
+    """Return the start of a map's filenames: `bus-4-person-HiResCAM`."""
     heatmap = explanation.heatmaps[index]
-    own = explanation.own(index) if explanation.options.per == "detection" else ()
-    number = [str(i) for i, found in enumerate(explanation.predictions, 1) if own and found == own[0]]
+    boxes = explanation.own(index) if explanation.options.per == "detection" else ()
+    number = [str(i) for i, prediction in enumerate(explanation.predictions, 1) if boxes and prediction == boxes[0]]
     parts = [
         _begin(explanation.image.name),
         *number,
@@ -196,7 +196,7 @@ def _begin(name: str) -> str:
 
 
 def _style(look: Look) -> Style:
-    """Return how a folder's overlays are drawn, which are even: with the viewer's opacity if that is, too."""
+    """Return the style of a folder's overlays, with an even viewer's opacity."""
     chosen = Style.of(look)
     return replace(FILE_STYLE, colormap=chosen.colormap, alpha=chosen.alpha if chosen.even else FILE_STYLE.alpha)
 

@@ -35,7 +35,7 @@ class Example:
 
 
 def add_example(choices: Choices, explainer: Explainer) -> Choices:
-    """Return the choices with the area that was marked in this picture for this model, if any."""
+    """Return the choices with the picture's marked example area, if any."""
     example = state.of(Example)
     if example.box is None or example.of != (choices.image.sha256, explainer.model.id):
         return choices
@@ -60,13 +60,13 @@ def _look_for(of: tuple[str, str] | None, box: Box | None) -> None:
 
 
 def lacks_prompt(choices: Choices, explainer: Explainer) -> bool:
-    """Return whether the model must first be told what to look for."""
-    wanted = choices.options.get("vocabulary") or choices.options.get("examples")
-    return explainer.resident.adapter.takes_words and not explainer.labels and not wanted
+    """Return whether the model still needs a prompt."""
+    prompt = choices.options.get("vocabulary") or choices.options.get("examples")
+    return explainer.resident.adapter.takes_words and not explainer.labels and not prompt
 
 
 def ask_for_prompt(choices: Choices, explainer: Explainer) -> None:
-    """Draw the picture, in which to mark what to look for."""
+    """Draw the picture for marking an example."""
     image = choices.image
     view = panels.show(image, [panels.plain(image)], key="viewer-examples", area=True)
     marks = explainer.resident.adapter.takes_examples
@@ -80,7 +80,7 @@ def ask_for_prompt(choices: Choices, explainer: Explainer) -> None:
 
 
 def offer_prompt(explanation: Explanation, where: Box) -> None:
-    """Draw the button that looks for a marked area, if the model takes examples."""
+    """Draw the button for finding a marked area, if examples are supported."""
     x0, y0, x1, y1 = where
     if explanation.evidence.resident.adapter.takes_examples and x1 - x0 >= 1 and y1 - y0 >= 1:
         _button((explanation.image.sha256, explanation.model.id), where)
@@ -97,7 +97,7 @@ def _button(of: tuple[str, str], where: Box) -> None:
 
 
 def read_address(base: Explanation) -> None:
-    """Take over the place that the address asks about, once a session; a box in the address stays chosen."""
+    """Take the address's place once a session; its box stays chosen."""
     lookup, query = state.of(Lookup), st.query_params
     if lookup.read:
         return
@@ -117,28 +117,28 @@ def _round_place(explanation: Explanation, where: tuple[float, ...], label: str 
 
 
 def write_address(place: MissedPlace | None) -> None:
-    """Write the place to the address, if the address can name the picture."""
+    """Write the place to the address of a linkable picture."""
     named = place is not None and not image_source.is_own()
     url_state.write("ask", detection_options.write(place.where) if place and named else None)
     url_state.write("ask-for", place.label if place and named else None)
 
 
 def find_place(explanation: Explanation) -> MissedPlace | None:
-    """Return the place that was asked about in this picture with this model."""
+    """Return the place in question for this picture and model."""
     place = state.of(Lookup).place
     return place if place is not None and place.of == (explanation.image.sha256, explanation.model.id) else None
 
 
 def missing_box(base: Explanation, request: BoxOptions) -> Missing | None:
-    """Return the candidate at the place that was asked about, and choose it once."""
+    """Return the candidate at the place in question; choose it once."""
     place = find_place(base)
     if place is None or request.per != "detection":
         return None
-    found = base.missing(place.where, place.label)
-    if found is not None and place.fresh:
+    missing = base.missing(place.where, place.label)
+    if missing is not None and place.fresh:
         place.fresh = False
-        detections.choose(detections.pair_of(found.candidate), new_list=True)
-    return found
+        detections.choose(detections.pair_of(missing.candidate), new_list=True)
+    return missing
 
 
 def about_places(
@@ -156,7 +156,7 @@ def about_places(
 
 
 def _ask_about(view: View, explanation: Explanation) -> None:
-    """Take a place marked with the tool that asks: what is the best candidate there?"""
+    """Ask about the best candidate at a newly marked place."""
     lookup, where = state.of(Lookup), view.question
     # The viewer reports it once, and this run starts anew right after it.
     new, lookup.question = where != lookup.question, where
@@ -167,7 +167,7 @@ def _ask_about(view: View, explanation: Explanation) -> None:
 
 
 def _about_missing(missing: Missing | None, place: MissedPlace, explanation: Explanation) -> None:
-    """Say why the candidate is not shown; ask for another class there, or go back."""
+    """Explain the missing candidate; ask for another class or go back."""
 
     def other() -> None:
         place.label, place.fresh = st.session_state["missing-class"], True

@@ -42,16 +42,16 @@ def heat(explanation: Explanation, index: int, *, title: str | None = None, note
     if note is None:
         score = score_of_map(explanation, index)
         note = describe_score(score, explanation.model, heatmap.target.label) if score is not None else ""
-    made = layer(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
+    view = layer(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
     if len(heatmap.raw) > 1:
         # Several layers have no single raw value at full heat: on the shared scale they are another map.
         shared = explanation.shared[index].content if len(explanation.heatmaps) > 1 else None
-        made = replace(made, raw=heatmap.ends, cells=None, shared=shared)
-    return replace(made, recipe=_recipe(explanation, index))
+        view = replace(view, raw=heatmap.ends, cells=None, shared=shared)
+    return replace(view, recipe=_recipe(explanation, index))
 
 
 def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, text: str) -> Map:
-    """Return the map of a single layer, or of one attention head in it."""
+    """Return the map of a single layer or attention head."""
     return Map(
         title=title,
         note=note,
@@ -68,7 +68,7 @@ def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, 
 
 
 def _recipe(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
-    """Return what a file of this map carries; None while it is unfinished."""
+    """Return the recipe in a map's file; None while unfinished."""
     if not explanation.finished:
         return None
     screen = "detect" if state.of(state.Navigation).page == "detect" else "explore"
@@ -83,11 +83,11 @@ def _line(explanation: Explanation, index: int) -> str | None:
 
 
 def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str, beside: bool = False) -> None:
-    """Send a sentence for each map that `show` has drawn, in their order: it takes longer to compute than the map.
+    """Send a sentence for each map of `show`, in their order.
 
     `beside`: the page has numbers and findings beside the map, which need not be said twice.
     """
-    texts = [describe_map(made, index, half=not beside) for made, index in maps]
+    texts = [describe_map(explanation, index, half=not beside) for explanation, index in maps]
     send_texts(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
 
 
@@ -103,7 +103,7 @@ def difference(
     extent: tuple[float, float, float, float] | None = None,
     sides: tuple[str, str] | None = None,
 ) -> Map:
-    """Return the map of a difference, -1..1; `extent` is what the values cover, `seen` unless given."""
+    """Return a difference map, -1..1; `extent`: of the values, else `seen`."""
     return Map(
         title="Difference",
         note="share of evidence",
@@ -117,7 +117,7 @@ def difference(
 
 
 def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]:
-    """Return a detector's boxes, each with the index of its class's map; those of the map at `index` are marked."""
+    """Return a detector's boxes with map indices; mark those of `index`."""
     places = [heatmap.target.index for heatmap in explanation.heatmaps]
     return tuple(
         Box(p.box, answer.line, places.index(p.index), places.index(p.index) == index, marks=answer.marks)
@@ -127,18 +127,18 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
 
 
 def own_boxes(explanation: Explanation, index: int) -> tuple[Box, ...]:
-    """Return the boxes that a map explains, without labels."""
+    """Return a map's boxes, without labels."""
     marks = explanation.task.marks
     return tuple(Box(p.box, "", marks=marks(explanation, p)) for p in explanation.own(index) if p.box is not None)
 
 
 def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
-    """Return the boxes of one map's class, for a panel of their own."""
+    """Return the boxes of a map's class, for its own panel."""
     return tuple(box for box in boxes(explanation, index) if box.chosen)
 
 
 def cut(image: Image, panels: Sequence[Pane], part: tuple[int, int, int, int]) -> tuple[Image, list[Pane]]:
-    """Return a part of the picture, xyxy in whole pixels, and the panels over it."""
+    """Return part of the picture, xyxy, and of its panels."""
     x0, y0, x1, y1 = part
     inside = Picture(image.pixels[y0:y1, x0:x1], image.name)
 
@@ -183,7 +183,7 @@ def show(
     line: str = "",
     dimmed: bool = False,
 ) -> View:
-    """Draw the viewer; `area`: areas can be measured in it. `columns`: the most panels in a row.
+    """Draw the viewer; `area`: with measuring; `columns`: most panels a row.
 
     `asks`: one can ask what is missing at a place. `hides`: a disc can hide a part of the picture, which
     `sightglass.components.hiding` answers. `files`: its toolbar offers the files of the view; False where the
@@ -220,7 +220,7 @@ def show(
 
 
 def say(text: str, *, key: str) -> None:
-    """Draw the sentence at the top of a page; `{hot}` in it becomes what looks hot in the viewer."""
+    """Draw the page's headline; `{hot}` becomes the viewer's hot places."""
     picture = state.of(state.Sidebar).picture
     initial = _initial(picture.sha256 if picture is not None else "") or {}
     known = {colormap.name: colormap.hot for colormap in colormaps()}
@@ -230,14 +230,14 @@ def say(text: str, *, key: str) -> None:
 
 
 def _initial(picture: str) -> dict[str, str] | None:
-    """Return the viewer's settings in the link that opened this session; from then on the viewer keeps them.
+    """Return the viewer's settings of this session's link.
 
     Those of a file that was opened again are `passing`: they are for its picture (SHA-256) on its page alone.
     """
     start = state.of(state.ViewerStart)
     if not start.read:
-        found = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
-        start.settings, start.read = found | {"id": secrets.token_hex(8)} if found else None, True
+        linked = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
+        start.settings, start.read = linked | {"id": secrets.token_hex(8)} if linked else None, True
     for name in SETTINGS:
         st.query_params.pop(name, None)
     if start.only is None or start.settings is None:
@@ -246,7 +246,7 @@ def _initial(picture: str) -> dict[str, str] | None:
 
 
 def attention_heads(explanation: Explanation, index: int = 0) -> None:
-    """Draw the button that shows each head's weights in a dialog: on the page they would be below the fold.
+    """Draw the button for a dialog of each head's weights.
 
     `index`: the box, where the map is that of its query.
     """
@@ -264,8 +264,8 @@ def attention_heads(explanation: Explanation, index: int = 0) -> None:
             )
             for heatmap in heads
         ]
-        shown = [Pane(maps=(heatmap,)) for heatmap in maps]
-        show(explanation.image, shown, key="viewer-heads", height=268, columns=min(len(shown), 4))
+        panes = [Pane(maps=(heatmap,)) for heatmap in maps]
+        show(explanation.image, panes, key="viewer-heads", height=268, columns=min(len(panes), 4))
         instead = "a CAM" if reads else "Chefer or a CAM"
         st.caption(
             f"Each head of {path} on its own scale, with the largest weight of a patch. Attention shows which patches "

@@ -52,12 +52,12 @@ class Photos:
 
 
 def folder() -> Path:
-    """Return where photos are saved: in `SIGHTGLASS_HEATMAPS`, else `heatmaps` where the dashboard was started."""
+    """Return the folder of photos: of `SIGHTGLASS_HEATMAPS`, else `heatmaps`."""
     return users.folder(settings().heatmaps)
 
 
 def keep(data: bytes, where: Path, now: datetime) -> Path:
-    """Write one picture under an unused name, whole or not at all; raises OSError."""
+    """Write a picture atomically under an unused name; raise OSError."""
     return write_unique(data, where, f"heatmap_{now:%Y%m%d_%H%M%S}.jpg")
 
 
@@ -94,7 +94,7 @@ def follow(explanation: Explanation) -> None:
 
 
 def save_on_server(explanation: Explanation) -> None:
-    """Draw the button that writes the pictures of all boxes into the folder."""
+    """Draw the button for saving all boxes' pictures on the server."""
     st.button(
         f"Save on the server, in the folder {folder()}",
         icon=":material/folder:",
@@ -132,7 +132,7 @@ def gallery() -> None:
 
 @st.dialog("Saved photos", width="large", icon=":material/photo_library:")
 def _gallery() -> None:
-    """Show the photos, newest first; only as many are read as are shown."""
+    """Show the photos, newest first, reading only those shown."""
     photos, paths = state.of(Photos), saved_photos(folder())
     opened = next((path for path in paths if path.name == photos.opened), None)
     if opened is not None:

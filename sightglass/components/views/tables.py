@@ -29,7 +29,7 @@ def table(
     columns: Mapping[str, Any] | None = None,
     height: int | None = None,
 ) -> None:
-    """Draw rows, which are mappings or a frame, without an index.
+    """Draw rows, mappings or a frame, without an index.
 
     `right`: columns of numbers that are texts already. `help`: of a column, by its name. `columns`: configurations of
     the others that need one, such as `SCORE`. A column `meaning` is wide.
@@ -43,14 +43,14 @@ def table(
     config |= {name: text(help=help.get(name), alignment="right") for name in right}
     config["meaning"] = text(width="large")
     config |= columns or {}
-    config = {packing.escape(name): one for name, one in config.items()}
+    config = {packing.escape(name): column for name, column in config.items()}
     st.dataframe(
         _no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto", placeholder="–"
     )
 
 
 def choose_row(rows: Sequence[Mapping[str, str]], *, key: str) -> int | None:
-    """Draw a table of texts, and return the index of the row that is chosen, if any; empty columns are left out."""
+    """Draw a table and return the chosen row's index, if any."""
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     event: Any = st.dataframe(
         _no_formulas([{name: row[name] for name in names} for row in rows], ()),
@@ -67,14 +67,14 @@ def choose_row(rows: Sequence[Mapping[str, str]], *, key: str) -> int | None:
 def matrix(
     frame: pd.DataFrame, styles: pd.DataFrame, *, key: str, chosen: tuple[int, int], height: int
 ) -> tuple[int, int]:
-    """Draw a table of texts in which one cell is chosen, and return its row and column.
+    """Draw a table of texts; return the chosen cell's row and column.
 
     `styles`: CSS of each cell. `chosen`: the cell at first.
     """
     names = [packing.escape(name) for name in frame.columns]
-    shown = frame.set_axis(names, axis=1)
-    shown.index = shown.index.map(packing.escape)
-    styled = shown.style.apply(lambda _: styles.set_axis(names, axis=1).set_axis(shown.index), axis=None)
+    escaped = frame.set_axis(names, axis=1)
+    escaped.index = escaped.index.map(packing.escape)
+    styled = escaped.style.apply(lambda _: styles.set_axis(names, axis=1).set_axis(escaped.index), axis=None)
     event: Any = st.dataframe(
         styled,
         key=key,
@@ -85,13 +85,13 @@ def matrix(
         width="content",
     )
     for row, name in event.selection.cells[:1]:
-        if row < len(shown) and name in names:
+        if row < len(escaped) and name in names:
             return row, names.index(name)
     return chosen
 
 
 def _no_formulas(rows: Any, right: Collection[str]) -> Any:
-    """Return rows, mappings or a frame, in which no name begins like a formula, and no text but those at the right."""
+    """Return rows without formula-like names or texts, except at the right."""
     if hasattr(rows, "columns"):
         safe = rows.rename(columns=packing.escape)
         for name in safe.columns:
@@ -105,56 +105,56 @@ def _no_formulas(rows: Any, right: Collection[str]) -> Any:
 
 
 def of_maps(found: Sequence[tuple[str, Statistics]], *, height: int) -> None:
-    """Draw every number of one or more maps, each with the name of its column: its name, its values, its meaning."""
-    every = [(name, list_numbers(statistics)) for name, statistics in found]
+    """Draw all numbers of maps: name, values and meaning."""
+    columns = [(name, list_numbers(statistics)) for name, statistics in found]
     rows = [
-        {"number": number, **{name: each[place][1] for name, each in every}, "meaning": meaning}
-        for place, (number, _, meaning) in enumerate(every[0][1])
+        {"number": number, **{name: each[place][1] for name, each in columns}, "meaning": meaning}
+        for place, (number, _, meaning) in enumerate(columns[0][1])
     ]
     table(rows, right=[name for name, _ in found], height=height)
 
 
 def of_changes(changes: Sequence[Change], model: ModelSpec) -> None:
-    """Draw each answer with its scores before and after a change, as `62 % → 21 % (−41)`."""
+    """Draw the answers' scores before and after: `62 % → 21 %`."""
     task, column = task_of(model), "before → after"
 
     def describe(change: Change) -> str:
         unit = model.unit_of(change.label)
-        before, after = ("–" if one is None else task.text(one, unit) for one in (change.before, change.after))
+        before, after = ("–" if value is None else task.text(value, unit) for value in (change.before, change.after))
         return f"{before} → {after} ({task.moved(change, unit)})"
 
     table([{"answer": change.label, column: describe(change)} for change in changes], right=[column])
 
 
 def score() -> Any:
-    """Return the configuration of a column of scores, 0 to 100: a bar and whole percent."""
+    """Return the configuration of a 0–100 score column: bar and percent."""
     return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.0f %%")
 
 
 def points() -> Any:
-    """Return the configuration of a column of hundredths, 0 to 100: a bar and the number with one decimal."""
+    """Return the configuration of a 0–100 column: bar and one decimal."""
     return st.column_config.ProgressColumn(min_value=0, max_value=100, format="%.1f")
 
 
 def number(format: str, help: str) -> Any:
-    """Return the configuration of a column of numbers, with a format as of `printf`."""
+    """Return the configuration of a numeric column, formatted as by `printf`."""
     return st.column_config.NumberColumn(format=format, help=help)
 
 
 def overlap() -> Any:
-    """Return the configuration of a column that compares maps with the first one, 0 to 100."""
+    """Return the configuration of a 0–100 column of overlaps with the first."""
     return number("%.0f %%", "Overlap of the strongest fifths: 100 % is the same place, 0 % nothing in common.")
 
 
 def numbers(
     frame: pd.DataFrame, help: Mapping[str, str], *, plain: Collection[str] = ()
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return a frame of explanations' numbers as it is shown, and the configuration of each column.
+    """Return a display frame of explanations' numbers and its column configuration.
 
     Numbers stay numbers, so that they can be sorted by: shares 0..1 become percent, all others have the decimals of
     `sightglass.explain.maps.statistics.DIGITS`. `plain`: columns that are no shares.
     """
-    shown, config = frame.copy(), {}
+    displayed, config = frame.copy(), {}
     for name in frame.columns:
         words = {"label": NAMES.get(name, name.replace("_", " ").capitalize()), "help": help.get(name)}
         if frame[name].dtype.kind not in "fiu":
@@ -164,6 +164,6 @@ def numbers(
         elif name in DIGITS:
             config[name] = st.column_config.NumberColumn(format=f"%.{DIGITS[name]}f", **words)
         else:
-            shown[name] = frame[name] * 100
+            displayed[name] = frame[name] * 100
             config[name] = st.column_config.NumberColumn(format="%.0f %%", **words)
-    return shown, config
+    return displayed, config

@@ -30,14 +30,14 @@ _note = declare("note", __file__)
 
 
 def page_title(text: str, *, links: Sequence[str] = ()) -> None:
-    """Name the page for screen readers. `links`: the menus of the bar that hold one page and open it at once."""
+    """Name the page for screen readers. `links`: menus of one page each."""
     # No theme sets these, and an element that is only a style takes no place.
     st.html(f"<style>{_LAYOUT}</style>")
     _page_title(key="page-title", data={"text": text, "links": list(links)}, height=1)
 
 
 def headline(text: str, *, key: str, hot: str = "Yellow") -> None:
-    """Show the sentences; those with `{hot}` are left out while the viewer shows no map. `hot`: its first value."""
+    """Show the sentences; those with `{hot}` only beside a map."""
     _headline(key=key, data={"text": text, "hot": hot})
 
 
@@ -82,7 +82,7 @@ class NoteStatus:
 
 
 def note(text: str, *, id: str, status: NoteStatus, most: int, key: str, on_change: Callable[[], None]) -> None:
-    """Draw the field of a note, which is saved while it is typed.
+    """Draw a note's field, saved while typing.
 
     `text` is what it begins with, and again whenever `id` changes. `most`: letters that fit.
     Streamlit's own text area sends its text when the field is left, which closing a popover by Escape or following a
@@ -94,7 +94,7 @@ def note(text: str, *, id: str, status: NoteStatus, most: int, key: str, on_chan
 
 
 def typed(value: Any) -> Typed | None:
-    """Return what a browser sent, from the component's value; None where there is nothing, or it makes no sense."""
+    """Return the browser's input; None if missing or invalid."""
     sent = value.get("typed") if hasattr(value, "get") else None
     if not isinstance(sent, dict) or not all(isinstance(sent.get(name), str) for name in ("id", "step", "text")):
         return None

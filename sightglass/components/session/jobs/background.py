@@ -73,7 +73,7 @@ class Task(Generic[S]):
         return not self._thread.is_alive()
 
     def polled(self) -> bool:
-        """Return whether the page must be drawn again; called twice a second while a page shows the progress."""
+        """Return whether the page must be redrawn, at each progress poll."""
         return self.finished()
 
 
@@ -114,12 +114,12 @@ class Job(Task[Status], Generic[T]):
         self._grown.set()
 
     def first_result(self, wait: float) -> T | None:
-        """Return the result as far as it has come, after waiting at most `wait` seconds for its first part."""
+        """Return the partial result, waiting at most `wait` seconds for one."""
         self._grown.wait(wait)
         return self.partial
 
     def draw_partial(self) -> T | None:
-        """Return the unfinished result, which the page is about to draw."""
+        """Return the unfinished result for drawing."""
         self._drawn, self._drawn_at = self.partial, time.monotonic()
         return self._drawn
 
@@ -140,7 +140,7 @@ def _run(work: Callable[..., None], status: Status, *given: Any) -> None:
 
 
 def cancel_all() -> None:
-    """Tell all work of the process to stop; a batch or a clip goes on from there when it is started again."""
+    """Cancel all work of the process, resumable at the next start."""
     for cancel in list(_RUNNING.values()):
         cancel.set()
 
@@ -150,7 +150,7 @@ stopping.on_stop(cancel_all, lambda: bool(_RUNNING))
 
 @atexit.register
 def stop_all() -> None:
-    """Stop all work of the process and wait for its end, for at most `FAREWELL` seconds."""
+    """Stop all work and wait for its end, at most `FAREWELL` seconds."""
     # A daemon thread that returns from torch once the interpreter is gone aborts the process.
     end = time.monotonic() + FAREWELL
     running = list(_RUNNING)
@@ -160,7 +160,7 @@ def stop_all() -> None:
 
 
 def report_bytes(status: Status, cancel: threading.Event) -> Callable[[int, int], None]:
-    """Return the callback of a download that reports `12 of 345 MB`, and ends it once it is told to stop."""
+    """Return a cancellable download callback with progress as `12 of 345 MB`."""
 
     def report(done: int, total: int) -> None:
         if cancel.is_set():
@@ -179,7 +179,7 @@ class Ending:
 
 
 def follow(task: Task[Any], *, label: str, event: str) -> Ending | None:
-    """Draw a download until it has ended; None while it goes on. `event` is what the log says of one that failed."""
+    """Draw a download until its end; log a failure as `event`."""
     if not task.finished():
         progress(task, label=label, help="Stop the download.", estimate=True)
         return None
@@ -190,7 +190,7 @@ def follow(task: Task[Any], *, label: str, event: str) -> Ending | None:
 
 
 def has_come(task: Task[Any], event: str) -> bool:
-    """Return whether work is done; else draw how far it is, or why it failed, logged as the `event`."""
+    """Return whether work is done; else draw its progress or failure."""
     if not task.finished():
         progress(task)
         return False
@@ -200,7 +200,7 @@ def has_come(task: Task[Any], event: str) -> bool:
 
 
 def progress(task: Task[Any], *, label: str = "", help: str = "", estimate: bool = False) -> None:
-    """Draw how far the work is, and the button that stops it; `help` is the button's: without it there is none.
+    """Draw the progress of the work and, given `help`, a stop button.
 
     `estimate`: say how long it still takes if it goes on as fast.
     """
@@ -222,7 +222,7 @@ def _bar(task: Task[Any], label: str, estimate: bool) -> None:
 
 
 def time_left(share: float, elapsed: float) -> str:
-    """Return `, about 40 s left` after `elapsed` seconds of work of which `share` is done; empty while that is unknown.
+    """Return `, about 40 s left` from seconds and share, if known.
 
     Rounded up to what a person would say, since the rate varies.
     """

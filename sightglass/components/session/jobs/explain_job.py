@@ -53,7 +53,7 @@ Key = tuple[Any, ...]
 
 @st.cache_resource(show_spinner=False)
 def _cache() -> ByteCache[Explanation]:
-    """Explanations by everything they depend on: sessions share what is equal and nothing else."""
+    """Return the cache of explanations, shared by all sessions."""
 
     def size(explanation: Explanation) -> int:
         # A map that was once resampled to the picture's own grid stays so.
@@ -76,14 +76,14 @@ class Running:
 
 
 def is_slow(method: str) -> bool:
-    """Return whether a method runs in a thread: it runs the model many times, or belongs to a library that does."""
+    """Return whether a method is slow and runs in a thread."""
     return not METHODS[method].quick
 
 
 def explain(
     choices: Choices, explainer: Explainer, *, quiet: bool = False, wait: bool = False, **more: Any
 ) -> Explanation | None:
-    """Return the explanation of what was chosen; while a slow one is running, the unfinished one, or None.
+    """Return the chosen explanation; while a slow method runs, its partial one.
 
     `quiet`: no spinner. `wait`: the page waits, however slow the method; the result is then never None.
     """
@@ -96,20 +96,20 @@ def explain(
     # A model that was evicted to make room must not live on here.
     residents = resident.RESIDENCY.residents()
     _cache().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
-    made = _cache().get(key)
-    if made is None:
+    result = _cache().get(key)
+    if result is None:
         if wait or not is_slow(options["method"]):
             with nullcontext() if quiet else spinner(explainer):
-                made = _explain_now(explainer, image, options)
+                result = _explain_now(explainer, image, options)
         else:
-            made, finished = _in_thread(key, choices, explainer, options)
-            if made is None or not finished:
-                return made
-        _cache().put(key, made)
+            result, finished = _in_thread(key, choices, explainer, options)
+            if result is None or not finished:
+                return result
+        _cache().put(key, result)
     page.clear_waiting()
     if _finished(image.sha256, choices.model.id, key) and (below := settings().save_below):
-        history.save_unsure_later(made, below)
-    return made
+        history.save_unsure_later(result, below)
+    return result
 
 
 def _explain_now(explainer: Explainer, image: Image, options: dict[str, Any]) -> Explanation:
@@ -121,7 +121,7 @@ def _explain_now(explainer: Explainer, image: Image, options: dict[str, Any]) ->
 
 
 def _finished(picture: str, model: str, key: Key) -> bool:
-    """Note the last finished explanation of a picture; return whether it is another one than before."""
+    """Remember a picture's finished explanation; return whether it is new."""
     finished = state.of(Running).finished
     changed = finished.get((picture, model)) != key
     finished[picture, model] = key
@@ -131,26 +131,26 @@ def _finished(picture: str, model: str, key: Key) -> bool:
 
 
 def before(choices: Choices) -> Explanation | None:
-    """Return the last finished explanation of the same picture by the same model, if it is still in memory."""
+    """Return the picture's last finished explanation by this model, if cached."""
     key = state.of(Running).finished.get((choices.image.sha256, choices.model.id))
     return None if key is None else _cache().get(key)
 
 
 def predict(choices: Choices, explainer: Explainer, **more: Any) -> Explanation:
-    """Return what the model says of the picture, without a map: one pass."""
+    """Return the model's predictions without a map: one pass."""
     with explanation_slot():
         return explainer(choices.image, maps=False, **choices.options | more)
 
 
 def spinner(explainer: Explainer) -> AbstractContextManager[None]:
-    """Return a spinner that names the model at work."""
+    """Return a spinner with the name of the working model."""
     return st.spinner(f"Running {explainer.model.name}…", show_time=False)
 
 
 def _in_thread(
     key: Key, choices: Choices, explainer: Explainer, options: dict[str, Any]
 ) -> tuple[Explanation | None, bool]:
-    """Return what there is so far, and whether it is finished."""
+    """Return the explanation so far and whether it is finished."""
     running = state.of(Running)
     # Nobody stopped it: its browser was away.
     if running.job is None or running.job.abandoned:
@@ -187,7 +187,7 @@ def _stop(but: Key) -> None:
 
 
 def restart_button() -> None:
-    """Draw the button that starts a stopped method again."""
+    """Draw the button for restarting a stopped method."""
     st.button("Start again", icon=":material/replay:", on_click=forget, help="Or choose a faster method.")
 
 
@@ -197,7 +197,7 @@ def forget() -> None:
 
 
 def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation, int]:
-    """Return the explanation with the wanted class among its maps, and that map's index; the first by default."""
+    """Return the explanation with a class's map, and its index."""
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     if wanted is None or wanted in labels:
         return explanation, labels.index(wanted) if wanted else 0
@@ -209,7 +209,7 @@ def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation,
 
 
 def measure_time(explanation: Explanation) -> Timing:
-    """Return how long a model takes on this picture, measured once in a session."""
+    """Return a model's time on this picture, measured once a session."""
     timings = state.of(Running).timings
     key = f"{explanation.model.id}-{explanation.evidence.resident.device}-{explanation.evidence.geometry.input}"
     if key not in timings:
@@ -235,38 +235,38 @@ class Proofs:
 
 
 def key_of(explanation: Explanation, index: int) -> Key:
-    """Return everything that the proof of a map depends on: the same class on another page is the same map."""
+    """Return all inputs of a map's proof, equal on all pages."""
     return _keys(explanation.recipe, explanation.heatmaps)[index]
 
 
 def _keys(recipe: Recipe, maps: Iterable[Heatmap | SavedMap]) -> list[Key]:
     """Return the key of each map of an explanation or a record."""
     options = recipe.model_dump_json(exclude=_NOT_IN_KEY)
-    return [(one.method, one.layers, target, options) for one, target in zip(maps, recipe.targets, strict=False)]
+    return [(item.method, item.layers, target, options) for item, target in zip(maps, recipe.targets, strict=False)]
 
 
 def bring(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof]) -> None:
-    """Hold the proofs of a record, so that its maps need none when they are opened elsewhere.
+    """Keep a record's proofs for its maps on other pages.
 
     Only those that a page would make in just the same way, here and now: the others would be taken for these.
     """
     if record.recipe is None or record.recipe.versions != versions():
         return
     for index, key in enumerate(_keys(record.recipe, maps)):
-        said = record.proof_of(index)
-        if index in proofs and said is not None and said.settings == ProofSettings(index=index):
+        entry = record.proof_of(index)
+        if index in proofs and entry is not None and entry.settings == ProofSettings(index=index):
             _hold(key, proofs[index])
 
 
 def _hold(key: Key, proof: Proof) -> None:
-    made = state.of(Proofs).made
-    made[key] = proof
-    while len(made) > MAX_PROOFS:
-        made.popitem(last=False)
+    proofs = state.of(Proofs).made
+    proofs[key] = proof
+    while len(proofs) > MAX_PROOFS:
+        proofs.popitem(last=False)
 
 
 def prove(explanation: Explanation, index: int) -> tuple[Proof | None, Job[Proof] | None]:
-    """Return the proof so far of a map, and its job, running or stopped.
+    """Return the map's proof so far and its unfinished job.
 
     Starts the job where there is none; the proof of any other map stops. Raises what went wrong in it.
     """
@@ -274,9 +274,9 @@ def prove(explanation: Explanation, index: int) -> tuple[Proof | None, Job[Proof
     if key != proofs.key:
         stop()
         proofs.key = key
-    if (made := proofs.made.get(key)) is not None:
+    if (result := proofs.made.get(key)) is not None:
         proofs.made.move_to_end(key)
-        return made, None
+        return result, None
     if proofs.job is not None and proofs.job.abandoned:
         proofs.job = None
     if proofs.job is None:
@@ -297,15 +297,15 @@ def prove(explanation: Explanation, index: int) -> tuple[Proof | None, Job[Proof
 
 
 def carrying(explanation: Explanation) -> Explanation:
-    """Return an explanation with those proofs of its maps that this session has whole, so that its files carry them."""
-    made = state.of(Proofs).made
-    keys = _keys(explanation.recipe, explanation.heatmaps) if made else []
-    found = {i: made[key] for i, key in enumerate(keys) if key in made}
-    return replace(explanation, proofs=explanation.proofs | found) if found else explanation
+    """Return an explanation with this session's whole proofs of its maps."""
+    session_proofs = state.of(Proofs).made
+    keys = _keys(explanation.recipe, explanation.heatmaps) if session_proofs else []
+    finished = {i: session_proofs[key] for i, key in enumerate(keys) if key in session_proofs}
+    return replace(explanation, proofs=explanation.proofs | finished) if finished else explanation
 
 
 def stop() -> None:
-    """Stop the proof that is in the making, and forget how far it was."""
+    """Stop the running proof and discard its progress."""
     proofs = state.of(Proofs)
     if proofs.job is not None:
         proofs.job.cancel.set()

@@ -38,7 +38,7 @@ class NamedPicture(Protocol):
 
 
 def token(image: NamedPicture) -> str:
-    """Return what an address calls a picture."""
+    """Return a picture's name in addresses."""
     return image.sha256[:DIGITS]
 
 
@@ -79,7 +79,7 @@ class Uploads:
     )
 
     def put(self, image: Image, data: bytes = b"") -> None:
-        """Keep a picture; `data`: the file that it was opened from, which is smaller than its pixels."""
+        """Keep a picture; `data`: its file, smaller than the pixels."""
         kept = _Kept(image.sha256, image.name, data or image.jpeg or image, self.clock())
         self._tidy()
         # The cache would hold it even where it alone exceeds the budget.
@@ -89,7 +89,7 @@ class Uploads:
             self.drop(token(image))
 
     def get(self, key: str) -> Image | None:
-        """Return a picture; None where this person never gave it, or it is deleted."""
+        """Return this person's picture; None if deleted or unknown."""
         self._tidy()
         if (kept := self._kept.get(_mine(key))) is None:
             return None
@@ -101,25 +101,25 @@ class Uploads:
         return image if token(image) == key else None
 
     def closed(self, key: str) -> Closed | None:
-        """Return what stands for a picture without opening it; None where `get` would return none."""
+        """Return a picture's unopened placeholder; None if unknown."""
         self._tidy()
         kept = self._kept.get(_mine(key))
         return None if kept is None else Closed(kept.sha256, kept.name)
 
     def has(self, key: str) -> bool:
-        """Return whether a picture's own file is kept, from which it can be opened again."""
+        """Return whether a picture's own file is kept for reopening."""
         kept = self._kept.get(_mine(key))
         return kept is not None and isinstance(kept.data, bytes)
 
     @property
     def limit(self) -> int:
-        """The bytes that files may take, and the pixels of one session's pictures."""
+        """Return the limits: bytes of files, pixels of a session's pictures."""
         return self._kept.limit
 
     def drop(self, key: str) -> None:
         """Delete a picture of this person's."""
         kept = self._kept.get(_mine(key))
-        self._kept.discard(lambda one: one is kept)
+        self._kept.discard(lambda upload: upload is kept)
 
     def _tidy(self) -> None:
         oldest = self.clock() - MAX_AGE
@@ -157,7 +157,7 @@ class Pictures:
     """Whose session it is."""
 
     def opened(self, sha256: str | None) -> Image | None:
-        """Return one of the session's own pictures, decoded again if need be; None where it is not here any more."""
+        """Return one of the session's own pictures, decoded again if needed."""
         image = self.own.get(sha256 or "")
         if not isinstance(image, Closed):
             return image
@@ -168,17 +168,16 @@ class Pictures:
         return again
 
     def looked_at(self, sha256: str) -> Image:
-        """Return one of them without holding its pixels; raise ImageProblem where it is not here any more."""
+        """Return a picture without keeping its pixels; raise ImageProblem if deleted."""
         image = self.own.get(sha256)
         with users.acting(self.person):
-            found = UPLOADS.get(token(image)) if isinstance(image, Closed) else image
-        if found is None:
+            opened = UPLOADS.get(token(image)) if isinstance(image, Closed) else image
+        if opened is None:
             raise ImageProblem("This picture is no longer on the server: upload it again.")
-        return found
+        return opened
 
     def close(self, most: int) -> None:
-        """Let go of pixels until at most `most` bytes are left, oldest first: not the chosen ones, nor what has no
-        file among the uploads."""
+        """Release the oldest uploads' pixels down to `most` bytes, except chosen ones."""
         for sha256, image in list(self.own.items()):
             if self.nbytes <= most:
                 return
@@ -197,13 +196,12 @@ def own() -> tuple[Image | Closed, ...]:
 
 
 def own_items(but: str) -> tuple[Item, ...]:
-    """Return the session's own pictures but one, oldest first, to be opened one at a time: together they may be
-    large."""
+    """Return the session's other pictures, oldest first, to open one by one."""
     pictures = state.of(Pictures)
     return tuple(
-        Item(f"{sha256[:12]}/{one.name}", sha256, partial(pictures.looked_at, sha256))
-        for sha256, one in pictures.own.items()
-        if sha256 != but and (isinstance(one, Image) or UPLOADS.has(token(one)))
+        Item(f"{sha256[:12]}/{image.name}", sha256, partial(pictures.looked_at, sha256))
+        for sha256, image in pictures.own.items()
+        if sha256 != but and (isinstance(image, Image) or UPLOADS.has(token(image)))
     )
 
 
@@ -211,12 +209,12 @@ _examples: ByteCache[Image] = ByteCache(28 * MIB, lambda image: image.pixels.nby
 
 
 def example(name: str) -> Image:
-    """Return a bundled picture; raise ImageProblem where the package of a photograph is not installed."""
+    """Return a bundled picture; raise ImageProblem without its package."""
     return _examples.get_or_make(name, lambda: load_bundled(name))
 
 
 def is_here(name: str) -> bool:
-    """Return whether an example can be opened: the package of a photograph may not be installed."""
+    """Return whether an example's package is installed."""
     return name not in packing.PHOTOGRAPHS or packing.photograph(name) is not None
 
 
@@ -226,7 +224,7 @@ def is_photograph() -> bool:
 
 
 def is_own() -> bool:
-    """Return whether the chosen picture is none of the examples: a link to it opens for an hour at most."""
+    """Return whether the chosen picture is no example."""
     return _choose().chosen not in EXAMPLES
 
 
@@ -245,7 +243,7 @@ def current() -> Image:
 
 
 def current_id() -> str:
-    """Return what an address calls the chosen picture: an example by its name, another by its token."""
+    """Return the chosen picture's name in addresses."""
     chosen = _choose().chosen or FIRST
     return chosen if chosen in EXAMPLES else chosen[:DIGITS]
 
@@ -255,8 +253,8 @@ def _choose() -> Pictures:
     pictures = state.of(Pictures)
     if pictures.chosen is None:
         named = st.query_params.get("example")
-        wanted = (named, FIRST, *EXAMPLES) if named in EXAMPLES else (FIRST, *EXAMPLES)
-        pictures.chosen = next(name for name in wanted if name and is_here(name))
+        names = (named, FIRST, *EXAMPLES) if named in EXAMPLES else (FIRST, *EXAMPLES)
+        pictures.chosen = next(name for name in names if name and is_here(name))
         if (key := st.query_params.get("picture")) is not None and not turn_back(key):
             pictures.problem = (
                 "Your picture is no longer on the server, which keeps uploads in memory for an hour: upload it again. "
@@ -266,14 +264,14 @@ def _choose() -> Pictures:
 
 
 def take_new_picture() -> Image | None:
-    """Return the picture that was just uploaded, once, if it is the reason for this run."""
+    """Return the picture just uploaded for this run, once."""
     pictures = state.of(Pictures)
     new, pictures.just_given = pictures.just_given, False
     return pictures.opened(pictures.chosen) if new else None
 
 
 def photo_to_save() -> str | None:
-    """Return the SHA-256 of the photo that was taken on Detect since the last call."""
+    """Return the SHA-256 of a new photo from Detect."""
     pictures = state.of(Pictures)
     taken, pictures.photo = pictures.photo, None
     return taken
@@ -283,14 +281,14 @@ def photo_to_save() -> str | None:
 
 
 def turn_to(image: Image, data: bytes = b"") -> None:
-    """Choose a picture that is no example, and keep it with the session's own; `data`: the file it came from."""
+    """Choose an own picture and keep it; `data`: its file."""
     pictures = state.of(Pictures)
     _keep(pictures, image, data)
     pictures.chosen, pictures.problem = image.sha256, None
 
 
 def add(image: Image, data: bytes = b"") -> None:
-    """Keep a picture with the session's own, as the last but one: another was chosen since."""
+    """Keep an own picture without choosing it."""
     pictures = state.of(Pictures)
     _keep(pictures, image, data)
     if (chosen := pictures.own.pop(pictures.chosen or "", None)) is not None:
@@ -298,12 +296,12 @@ def add(image: Image, data: bytes = b"") -> None:
 
 
 def turn_back(key: str) -> bool:
-    """Choose an example or an own picture by what an address calls it; return whether it is still here."""
+    """Choose a picture by its address name; return whether it exists."""
     if key in EXAMPLES:
         turn_to_example(key)
         return True
     pictures = state.of(Pictures)
-    image = pictures.opened(next((sha256 for sha256, one in pictures.own.items() if token(one) == key), None))
+    image = pictures.opened(next((sha256 for sha256, picture in pictures.own.items() if token(picture) == key), None))
     if image is None:
         if (image := UPLOADS.get(key)) is None:
             return False
@@ -319,17 +317,16 @@ def turn_to_example(name: str) -> None:
 
 
 def restore(keys: list[str]) -> None:
-    """Bring back pictures that the browser remembers of before the page was loaded again, without choosing one, or
-    opening any: together they may be large."""
+    """Restore the browser's pictures after a reload, unopened and unchosen."""
     pictures = state.of(Pictures)
     here = {token(image) for image in pictures.own.values()}
     for key in keys[:MAX_OWN]:
-        if key not in here and len(pictures.own) < MAX_OWN and (one := UPLOADS.closed(key)) is not None:
-            pictures.own = {one.sha256: one, **pictures.own}
+        if key not in here and len(pictures.own) < MAX_OWN and (picture := UPLOADS.closed(key)) is not None:
+            pictures.own = {picture.sha256: picture, **pictures.own}
 
 
 def remove(key: str) -> None:
-    """Delete one of the session's own pictures from the server; the newest other one, or an example, is chosen."""
+    """Delete an own picture and choose another or an example."""
     pictures = state.of(Pictures)
     UPLOADS.drop(key)
     for sha256 in [sha256 for sha256, image in pictures.own.items() if token(image) == key]:
@@ -339,7 +336,7 @@ def remove(key: str) -> None:
 
 
 def replace_drawing(before: str | None, image: Image) -> None:
-    """Choose a drawing in place of what it was before: it is one picture of the session, not one for each stroke."""
+    """Choose a drawing in place of its former version."""
     if (former := state.of(Pictures).own.pop(before or "", None)) is not None:
         UPLOADS.drop(token(former))
     turn_to(image)
