@@ -16,10 +16,9 @@ from sightglass.components.session import history_store, page, state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import SETTINGS, Look
-from sightglass.deck import rows, views
+from sightglass.deck import html_file, layouts, rows, views
+from sightglass.deck import page as slide_layout
 from sightglass.deck import scene as slide_scene
-from sightglass.deck.layouts import THEMES
-from sightglass.deck.page import footer_of_settings
 from sightglass.explain.phrases import plural, without_emphasis
 
 if TYPE_CHECKING:
@@ -39,11 +38,8 @@ def slide_page(
 
     `number`: of the first slide.
     """
-    # Here, since pages that show no slide need no Jinja2.
-    from sightglass.deck.html_file import deck_html
-
-    footer = replace(footer_of_settings(), number=number)
-    return deck_html(scenes, title, THEMES[theme], footer, start=start).decode()
+    footer = replace(slide_layout.footer_of_settings(), number=number)
+    return html_file.deck_html(scenes, title, layouts.THEMES[theme], footer, start=start).decode()
 
 
 def stage(shown: str, *, key: str) -> None:
