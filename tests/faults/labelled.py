@@ -82,7 +82,10 @@ PLAIN = {
 def raw(fields: list[tuple[str, str]]) -> Iterator[str]:
     """Yield each field of a page's messages, with its text, in which a name stands as it was given."""
     for field, text in fields:
-        if field not in PLAIN and not field.endswith(".id") and (found := RAW.search(text)):
+        if field == "IFrame.srcdoc":
+            # A page of its own, whose elements are looked at.
+            yield from (f"{field}: {element}" for element in Elements.hostile(text))
+        elif field not in PLAIN and not field.endswith(".id") and (found := RAW.search(text)):
             yield f"{field}: {text[max(0, found.start() - 80) : found.end() + 40]!r}"
 
 
@@ -94,7 +97,8 @@ class Elements(HTMLParser):
         self.found: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if any(name.startswith("on") or "evil" in (value or "") for name, value in attrs):
+        # What an image shows is said in its alt text, whatever it is called.
+        if any(name.startswith("on") or ("evil" in (value or "") and name != "alt") for name, value in attrs):
             self.found.append(self.get_starttag_text() or tag)
 
     @classmethod
