@@ -216,7 +216,9 @@ def batch(case: ClassifierCase, sizes: Sizes) -> Row:
 def same(model: str, path: Path, device: torch.device, calls: int) -> Row:
     """Compare maps across devices, runs and threads, and measure memory."""
     cpu, here = Explainer(model, device="cpu"), Explainer(model, device=str(device))
-    options = _options(cpu)
+    # The strongest boxes, or the best classes.
+    boxed: dict[str, Any] = {"per": "detection", "confidence": 0.1} if cpu.model.task == "detect" else {}
+    options = {"top_k": COUNT[cpu.model.task]} | boxed
     options["targets"] = tuple(
         (target.anchors[0], target.index) if "per" in options else target.index
         for target in (heatmap.target for heatmap in _fresh(cpu, path, **options).heatmaps)
@@ -246,12 +248,6 @@ def same(model: str, path: Path, device: torch.device, calls: int) -> Row:
         "threads": threads,
         "growth": growth,
     }
-
-
-def _options(explainer: Explainer) -> dict[str, Any]:
-    """Return the options for the strongest boxes, or the best classes."""
-    detects = explainer.model.task == "detect"
-    return {"top_k": COUNT[explainer.model.task]} | ({"per": "detection", "confidence": 0.1} if detects else {})
 
 
 def _fresh(explainer: Explainer, path: Path, **options: Any) -> Explanation:

@@ -47,12 +47,12 @@ SMALLEST = 0.002
 """Share of the picture below which a region is drawn without its name."""
 
 
-def box_mark(xyxy: Sequence[float], *, dashed: bool = False) -> Mark:
+def box_mark(xyxy: Sequence[float]) -> Mark:
     """Return a mark of an upright box, xyxy in pixels; raise ValueError unless it is four finite numbers."""
     if len(xyxy) != 4 or not np.isfinite(xyxy).all():
         raise ValueError(f"A box must be four finite numbers x0, y0, x1, y1, got {xyxy}.")
     x0, y0, x1, y1 = (float(edge) for edge in xyxy)
-    return Mark("polygon", ((x0, y0), (x1, y0), (x1, y1), (x0, y1)), hollow=dashed)
+    return Mark("polygon", ((x0, y0), (x1, y0), (x1, y1), (x0, y1)))
 
 
 def draw_marks(

@@ -6,8 +6,6 @@ shows the same page.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,7 @@ from sightglass.deck import drawing
 from sightglass.deck.layouts import DARK, SMALLEST, THEMES, Rect, Theme
 from sightglass.deck.page import Curves, Film, Picture, Sign, chart, numbered
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.export.offline_page import data_url
+from sightglass.export.offline_page import base64_text, data_url, source_hash
 from sightglass.export.proof.chart import ChartFrame, dashes
 
 if TYPE_CHECKING:
@@ -54,10 +52,9 @@ def deck_html(
         for scene, page in numbered(scenes, footer)
     ]
     script = "\n".join(_read(name) for name in ("vendor/reveal.js", "deck.js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
-        f"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
+        "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+        f"script-src '{source_hash(script)}'; base-uri 'none'; form-action 'none'"
     )
     page = _PAGES.get_template("deck.html").render(
         policy=Markup(policy),
@@ -106,7 +103,7 @@ def _part(scene: Scene, item: Item, theme: Theme, pictures: dict[str, int]) -> d
         part["source"] = number(item.file, "png" if item.file.startswith(b"\x89PNG") else "jpeg")
     elif isinstance(item, Film):
         assert scene.clip is not None
-        part["source"] = f"data:video/mp4;base64,{base64.b64encode(scene.clip).decode()}"
+        part["source"] = f"data:video/mp4;base64,{base64_text(scene.clip)}"
         frame = drawing.poster(scene)
         part["poster"] = "" if frame is None else data_url(frame, "jpeg")
     elif isinstance(item, Curves):

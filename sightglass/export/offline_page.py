@@ -32,8 +32,8 @@ def fill(template: str, style: str | Sequence[str], script: str | Sequence[str] 
     """
     css = "\n".join(path.read_text("utf-8") for path in _paths(style))
     js = join(*_paths(script))
-    allowed = f"; script-src '{_hash(js)}'" if js else ""
-    policy = f"default-src 'none'; img-src data:; style-src '{_hash(css)}'{allowed}"
+    allowed = f"; script-src '{source_hash(js)}'" if js else ""
+    policy = f"default-src 'none'; img-src data:; style-src '{source_hash(css)}'{allowed}"
     policy += "; base-uri 'none'; form-action 'none'"
     page = _PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
     return f"{page}\n"
@@ -52,5 +52,6 @@ def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _hash(text: str) -> str:
+def source_hash(text: str) -> str:
+    """Return what a Content-Security-Policy calls a style or script by."""
     return f"sha256-{base64_text(hashlib.sha256(text.encode()).digest())}"
