@@ -12,7 +12,7 @@ import streamlit as st
 from sightglass.common.errors import SettingProblem
 
 try:
-    from sightglass.components.session import page, state
+    from sightglass.components.session import page
     from sightglass.components.streamlit_internals import prepare_server, script_context
 except SettingProblem as problem:
     # This version of Streamlit lacks something.
@@ -24,77 +24,42 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 """Of the icons: beside this file, in a checkout as in an installation."""
 MENU = {
-    "Look": {
-        "explore": ("Explore", "visibility", "What a model sees in a picture, and where it looks."),
-        "topk": (
-            "Top-k",
-            "format_list_numbered",
-            "The model's best classes side by side, and what speaks for one but not for another.",
-        ),
-        "detect": ("Detect", "select_all", "The evidence for each box, and why a missing one is not shown."),
-    },
-    "Compare": {
-        "compare": ("Side by side", "compare", "Two to four models on the same picture."),
-        "similarity": (
-            "Similarity",
-            "join_inner",
-            "How similar two pictures are to a model, or one and a gallery, and which regions make them so.",
-        ),
-        "scorecard": (
-            "Scorecard",
-            "leaderboard",
-            "Two to six models on labelled pictures: which one can be shipped, and what it would lose.",
-        ),
-    },
-    "Prove": {
-        "trust": (
-            "Trust",
-            "fact_check",
-            "Whether one map of your picture deserves trust: scrambled weights, and small changes of the picture.",
-        ),
-        "whatif": (
-            "What if",
-            "brush",
-            "Paint over a part of the picture, and see at once what that changes in the answer.",
-        ),
-    },
-    "Many pictures": {
-        "batch": (
-            "Batch",
-            "photo_library",
-            "Many pictures at once: a gallery, the mean map of each class, confusions and outliers.",
-        ),
-        "errors": (
-            "Errors",
-            "rule",
-            "Labelled pictures: where a model goes wrong, how often, and why.",
-        ),
-    },
-    "Show": {
-        "live": (
-            "Live",
-            "videocam",
-            "The camera in real time, with what the model says and where it looks; without a camera, a clip.",
-        ),
-        "video": (
-            "Video",
-            "movie",
-            "A clip in, a clip out: where the model looks in each frame, and the moments in which something changes.",
-        ),
-        "present": (
-            "Present",
-            "slideshow",
-            "Decks of slides made of your views, for a room: edit, arrange, present and export them.",
-        ),
-    },
-    "History": {
-        "history": ("History", "bookmarks", "What you saved: search, annotate and compare it; no model runs."),
-    },
-    "Models": {
-        "models": ("Models", "deployed_code", "What is here, and how large; add your own from a file."),
-    },
+    "explore": ("Explore", "visibility", "Where a model looks in a picture, and whether that can be trusted."),
+    "topk": ("Top-k", "format_list_numbered", "The best answers side by side, and what speaks for one of two."),
+    "compare": ("Compare", "compare", "Two to four models on the same picture."),
+    "similarity": (
+        "Similarity",
+        "join_inner",
+        "How similar two pictures are to a model, or one and a gallery, and which regions make them so.",
+    ),
+    "scorecard": (
+        "Scorecard",
+        "leaderboard",
+        "Two to six models on labelled pictures: which one can be shipped, and what it would lose.",
+    ),
+    "batch": (
+        "Batch",
+        "photo_library",
+        "Many pictures at once: a gallery, the mean map of each class, confusions and outliers.",
+    ),
+    "errors": ("Errors", "rule", "Labelled pictures: where a model goes wrong, how often, and why."),
+    "video": ("Video", "movie", "A clip or the camera: where the model looks, and when its answer changes."),
+    "present": (
+        "Present",
+        "slideshow",
+        "Decks of slides made of your views, for a room: edit, arrange, present and export them.",
+    ),
+    "history": ("History", "bookmarks", "What you saved: search, annotate and compare it; no model runs."),
+    "models": ("Models", "deployed_code", "What is here, and how large; add your own from a file."),
 }
-"""The menus of the bar in their order, each with its pages: their addresses, titles, icons and help texts."""
+"""The pages of the bar in their order: their addresses, titles, icons and help texts."""
+MOVED: dict[str, tuple[str, dict[str, str]]] = {
+    "detect": ("explore", {}),
+    "whatif": ("explore", {"view": "whatif"}),
+    "trust": ("explore", {"prove": "1"}),
+    "live": ("video", {"source": "camera"}),
+}
+"""Former addresses, with the page that has their content now and its parameters."""
 
 if script_context() is None:
     # The server reads this file once, for what is answered beside the pages; each visit then runs the rest.
@@ -121,8 +86,8 @@ if script_context() is None:
     app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
 else:
     from sightglass.common import removed
+    from sightglass.components.choices import model_picker
     from sightglass.components.session import signed_in, url_state
-    from sightglass.components.session.markdown import escape
     from sightglass.components.widgets import page_title
 
     def to_explore() -> None:
@@ -140,6 +105,20 @@ else:
             help=help,
         )
 
+    def moved_page(name: str) -> StreamlitPage:
+        """Return the hidden page at a former address, which opens the page that has its content now."""
+        to, parameters = MOVED[name]
+
+        def leave() -> None:
+            query = st.query_params.to_dict()
+            if query.pop("lens", "") == "layers":
+                query["view"] = "layers"
+            if name == "detect":
+                model_picker.choose_detector(query.get("model"))
+            st.switch_page(pages[to], query_params=query | parameters)
+
+        return st.Page(leave, title=pages[to].title, url_path=name, visibility="hidden")
+
     def removed_page(name: str) -> StreamlitPage:
         """Return the hidden page at an address that opens another page with what to use instead."""
 
@@ -149,42 +128,28 @@ else:
 
         return st.Page(leave, title="Explore", url_path=name, visibility="hidden")
 
-    hidden = [
-        st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
-        *map(removed_page, removed.PAGES),
-    ]
-
-    def bar(shown: str) -> tuple[StreamlitPage, str]:
-        """Draw the bar, in which the menu of one page is named after it; return the page to run and its name."""
-        # First: for a page without an icon of the window's own, the bar would fetch its symbol from a host outside.
-        st.set_page_config(
-            page_title=f"{pages[shown].title} · Sightglass",
-            page_icon=str(HERE / "assets/icon.png"),
-            layout="wide",
-            initial_sidebar_state=264,
-        )
-        menus = {
-            page.menu_name(escape(menu), {name: title for name, (title, *_) in group.items()}, shown): [
-                pages[name] for name in group
-            ]
-            for menu, group in menu_of_all.items()
-        }
-        # Expanded: in the drawer of a phone, pages beyond the twelfth would hide behind another button.
-        selected = st.navigation({"": hidden, **menus}, position="top", expanded=True)
-        return selected, next((name for name in pages if pages[name] is selected), "explore")
-
     with signed_in.running():
-        menu_of_all = MENU | signed_in.menu()
-        pages = {name: make_page(name, *about) for group in menu_of_all.values() for name, about in group.items()}
-        # Streamlit says which page is wanted only when it is given the bar: at first it is drawn for the page before.
-        before = state.of(state.Navigation).page or "explore"
-        current, shown = bar(before)
-        if shown != before:
-            current, shown = bar(shown)
-        # Where the sidebar is folded, or a page has none, the logo in the bar is as wide: the menus do not move.
+        menu = MENU | signed_in.menu()
+        pages = {name: make_page(name, *about) for name, about in menu.items()}
+        hidden = [
+            st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
+            *map(moved_page, MOVED),
+            *map(removed_page, removed.PAGES),
+        ]
+        # First: for a page without an icon of the window's own, the bar would fetch its symbol from a host outside.
+        st.set_page_config(page_icon=str(HERE / "assets/icon.png"), layout="wide", initial_sidebar_state="collapsed")
+        # Expanded: in the drawer of a phone, pages beyond the twelfth would hide behind another button.
+        current = st.navigation([*pages.values(), *hidden], position="top", expanded=True)
+        shown = next((name for name in pages if pages[name] is current), "explore")
+        st.set_page_config(page_title=f"{pages[shown].title} · Sightglass")
+        # Where the bar is folded, the logo is as wide: the links do not move.
         st.logo(str(HERE / "assets/logo.svg"), icon_image=str(HERE / "assets/logo-wide.svg"), size="large")
+        # On a phone, where Streamlit folds the bar into a drawer.
+        with st.container(key="bottom-bar", horizontal=True, gap=None):
+            for name, (title, icon, _) in menu.items():
+                st.page_link(pages[name], label=title, icon=f":material/{icon}:")
         # The name takes no place, and no gap.
         with st.container(gap=None):
-            page_title(pages[shown].title, links=[menu for menu, group in menu_of_all.items() if len(group) == 1])
+            page_title(pages[shown].title)
             with st.container():
                 current.run()

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components import proof, saving, seal
+from sightglass.components import checks, saving
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.choices.model_picker import add_title, short_names
 from sightglass.components.saving import slides
@@ -55,15 +55,13 @@ def compare() -> None:
         _panels(comparison, pair)
         named = zip(short_names(models), comparison.explanations, strict=True)
         maps = [(add_title(name), explanation, 0) for name, explanation in named if explanation.heatmaps]
-        seal.draw(maps)
+        checks.chip(maps)
         # Between the sentence above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
-            if maps:
-                proof.button()
             saved = [(explanation, 0) for explanation in comparison.explanations]
             slide = slides.of_models(comparison, [add_title(name) for name in short_names(models)])
             saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved, slide=slide)
-        proof.panel(maps)
+        checks.cards(maps, beside=True)
         _table(comparison)
 
 

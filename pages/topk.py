@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from sightglass.components import proof, saving, seal
+from sightglass.components import checks, saving
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, url_state
@@ -31,6 +31,7 @@ def topk() -> None:
     bar, top, main = st.container(), st.container(), st.container()
     choices, explainer = sidebar.draw(bar)
     with page.head(top) as title:
+        beside = st.container(width="content")
         count = url_state.widget(
             st.segmented_control,
             "How many classes",
@@ -64,15 +65,15 @@ def topk() -> None:
             return
         pair = _panels(explanation)
         maps = [(heatmap.target.label, explanation, i) for i, heatmap in enumerate(explanation.heatmaps)]
-        seal.draw(maps)
+        with beside:
+            checks.chip(maps)
         # The maps before their agreement, which takes longer to compute.
         title.markdown(f"## {escape(sidebar.add_warning(choices, agreement_sentence(explanation, pair)))}")
         # Between the menus above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
-            proof.button()
             files, slide = partial(exports.of_classes, explanation), slides.of_classes(explanation, pair)
             saving.save_and_export("topk", files, saved=[(explanation, 0)], slide=slide)
-        proof.panel(maps)
+        checks.cards(maps, beside=True)
         _table(explanation)
 
 

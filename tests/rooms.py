@@ -75,8 +75,8 @@ def every_room() -> list[str]:
     return sorted({*BESIDE, *(name for name in inside if not name.startswith("__"))})
 
 
-def menu() -> dict[str, dict[str, str]]:
-    """Return the dashboard's menus: of each the titles of its pages, by their names.
+def menu() -> dict[str, str]:
+    """Return the titles of the dashboard's pages, by their names.
 
     They are read from the source: its import would start a server.
     """
@@ -85,10 +85,9 @@ def menu() -> dict[str, dict[str, str]]:
         for node in ast.parse((ROOT / "dashboard.py").read_text("utf-8")).body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
-    groups = ast.literal_eval(assigned["MENU"])
-    return {name: {page: about[0] for page, about in group.items()} for name, group in groups.items()}
+    return {page: about[0] for page, about in ast.literal_eval(assigned["MENU"]).items()}
 
 
 def list_pages() -> list[str]:
     """Return the names of the pages of the dashboard."""
-    return [name for group in menu().values() for name in group]
+    return [*menu()]

@@ -248,7 +248,7 @@ def _draw_tile(run: LabelledRun, unit: ErrorUnit, picture: bytes) -> None:
         type="tertiary",
         icon=":material/visibility:",
         disabled=not run.items,
-        help=f"Open {escape(unit.picture.key)} on {run.task.screen.capitalize()}, with this map and its tests.",
+        help=f"Open {escape(unit.picture.key)} on Explore, with this map and its tests.",
         on_click=open_elsewhere,
         args=(run, unit),
     )
@@ -286,7 +286,7 @@ def open_elsewhere(run: LabelledRun, unit: ErrorUnit) -> None:
         image = run.open(unit.picture.key)
         recipe = _make_recipe(run, unit, image)
         answer = unit.answer
-        how = embedded_recipe.Look(label=answer.label[:200] if answer is not None else None, screen=run.task.screen)
+        how = embedded_recipe.Look(label=answer.label[:200] if answer is not None else None)
         reopen.result(image, recipe, how)
     except Problem as problem:
         state.of(ErrorsView).problem = str(problem)

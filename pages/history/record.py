@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components import proof
+from sightglass.components import check_cards
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, reopen, state
 from sightglass.components.session.jobs import explain_job
@@ -100,7 +100,7 @@ def show(record: Record) -> None:
                 )
         _below(record, image, maps, index)
         if maps:
-            _proof(record, image, maps[index], index)
+            _proof(record, maps[index], index)
 
 
 def _way_key(id: str) -> str:
@@ -218,7 +218,7 @@ def _slide(record: Record, image: Image, maps: Sequence[SavedMap], index: int, l
     return views.of_record(replace(record, index=index, view=view), image, maps, saved_proof)
 
 
-def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:
+def _proof(record: Record, item: SavedMap, index: int) -> None:
     """Draw the saved proof of the chosen map, if any."""
     try:
         if (saved_proof := history_store.store().proof(record, index)) is None:
@@ -226,15 +226,8 @@ def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:
     except Problem as problem:
         st.error(sentence(problem), icon=":material/error:")
         return
-    of, data = state.latest(
-        "proof-picture",
-        ("history", record.id, index),
-        lambda: proof.pack_map(image.pixels, item.seen, item.measured, item.label),
-    )
-    drawn = proof.curves(saved_proof, detects=bool(item.boxes), of=of, whole=True)
-    with st.container(key="proof"):
-        st.markdown("### Proof")
-        proof.draw(data, drawn | {"clicks": 0}, key=f"history-proof-{record.id}")
+    st.markdown("### Proof")
+    check_cards.draw_proof(saved_proof, detects=bool(item.boxes))
 
 
 def describe(record: Record) -> str:

@@ -204,7 +204,7 @@ def _register() -> None:
         raise
     now.id, now.folder, now.draft = id_, None, None
     # Other pages show it too.
-    reopen.choose_model(catalog.spec(id_), own=task_of(catalog.spec(id_)).has_boxes)
+    reopen.choose_model(catalog.spec(id_))
 
 
 def _fail(failure: BaseException, *, again: bool) -> None:
@@ -332,7 +332,7 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
         left, right = st.columns([3, 2], gap="medium")
         with right, st.container(horizontal=True):
             st.button(
-                f"Open in {task_of(spec).screen.capitalize()}",
+                "Open in Explore",
                 icon=":material/open_in_new:",
                 type="primary",
                 on_click=open_model,
@@ -353,10 +353,9 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
 
 
 def open_model(spec: ModelSpec) -> None:
-    """Choose a model and go to its page in the next run."""
-    task = task_of(spec)
-    reopen.choose_model(spec, own=task.has_boxes)
-    state.of(state.Navigation).go_to = page.script(task.screen)
+    """Choose a model and go to Explore in the next run."""
+    reopen.choose_model(spec)
+    reopen.open_explore("map")
 
 
 def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:

@@ -29,7 +29,7 @@ from sightglass.common.files import to_json, write_file
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.common.settings import settings
 from sightglass.components.saving import slides
-from sightglass.components.session import page, state
+from sightglass.components.session import reopen, state
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.components.session.markdown import capital, sentence
 from sightglass.components.session.pictures import image_source
@@ -315,7 +315,6 @@ def draw(job: ClipJob, *, key: str) -> None:
     changed = summary.clip.stat().st_mtime_ns
     about = _about(str(summary.clip), changed)
     task = task_of(catalog.catalog().get(job.plan.model) or "")
-    where = task.screen.capitalize()
     moments = [replace(moment, seconds=max(0.0, moment.seconds - start)) for moment in summary.moments]
     at = min(st.session_state.get(f"{key}-at", 0.0), about.seconds)
     player, beside = st.columns(2, gap="medium")
@@ -336,11 +335,11 @@ def draw(job: ClipJob, *, key: str) -> None:
             key=key,
         )
         st.button(
-            f"Open the frame at {clock(at)} on {where}",
+            f"Open the frame at {clock(at)} on Explore",
             icon=":material/open_in_new:",
             key=f"{key}-open",
             on_click=_open,
-            args=(job.plan, at, task.screen),
+            args=(job.plan, at),
             help="The frame of the clip itself, as the picture to explain.",
         )
     for note in summary.notes:
@@ -362,15 +361,15 @@ def _curves(folder: str, seconds: float, start: float, changed: int) -> tuple[An
     return curves(Path(folder), seconds, start)
 
 
-def _open(plan: ClipPlan, at: float, to: str) -> None:
-    """Open the drawn clip's frame on another page."""
+def _open(plan: ClipPlan, at: float) -> None:
+    """Open the drawn clip's frame on Explore."""
     try:
         image = frame(plan, at)
     except Problem as problem:
         state.of(Video).opened = str(problem)
         return
     image_source.turn_to(image)
-    state.of(state.Navigation).go_to = page.script(to)
+    reopen.open_explore("map")
 
 
 def frame(plan: ClipPlan, seconds: float) -> Image:

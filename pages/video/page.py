@@ -16,6 +16,7 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import NBSP, pixels
 from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
+from sightglass.pages.video.camera import draw as draw_camera
 from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, describe, headline, open_example, running
 from sightglass.video import settings as video_settings
 from sightglass.video.clips import clip
@@ -39,8 +40,24 @@ STEP = 0.1
 
 @page.guard
 def video() -> None:
-    top, main = st.container(), st.container()
-    choices, explainer = sidebar.draw()
+    bar, top, main = st.container(), st.container(), st.container()
+    with bar:
+        source, place = st.columns([1, 2], vertical_alignment="center")
+    with source:
+        camera = url_state.widget(
+            st.segmented_control,
+            "Source",
+            {"file": "File", "camera": "Camera"},
+            "file",
+            key="video-source",
+            name="source",
+            label_visibility="collapsed",
+            help="A clip, explained frame by frame into a file; or the camera, in real time.",
+        )
+    if camera == "camera":
+        draw_camera(place, top)
+        return
+    choices, explainer = sidebar.draw(place=place)
     video = state.of(Video)
     job = video.job = video.job or running(st.query_params.get("clip", ""))
     _address(job)

@@ -249,8 +249,6 @@ def serious(page: Page) -> list[str]:
     ]
 
 
-def go_to(page: Page, menu: str, name: str = "") -> None:
-    """Choose a page in one of the bar's menus; without a name, the only one of that menu."""
-    page.get_by_test_id("stTopNavSection").filter(has_text=menu).click()
-    if name:
-        page.get_by_role("menuitem", name=name, exact=True).click()
+def go_to(page: Page, name: str) -> None:
+    """Choose a page in the bar."""
+    page.get_by_test_id("stTopNavLink").filter(has=page.get_by_text(name, exact=True)).click()

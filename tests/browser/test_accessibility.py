@@ -53,7 +53,7 @@ def opened(browser: Browser, server: str, width: int) -> Page:
 
 def fits_smaller_windows(page: Page) -> None:
     """The page fits a smaller window and a phone; the window is wide before and after."""
-    last = page.get_by_test_id("stTopNavSection").last
+    last = page.get_by_test_id("stTopNavLink").last
     page.set_viewport_size({"width": 1024, "height": HEIGHT})
     fits(page)
     box = last.bounding_box()
@@ -67,39 +67,19 @@ def fits_smaller_windows(page: Page) -> None:
 
 def test_every_page_fits_its_window_and_nothing_on_it_is_serious(browser: Browser, server: str) -> None:
     page, wrong = opened(browser, server, 1440), []
-    bar, menus = page.get_by_test_id("stTopNav"), page.get_by_test_id("stTopNavSection")
-    left = menus.first.bounding_box()["x"]
-    for group, pages in menu().items():
-        for name in pages.values():
-            # A menu with one page opens it at once.
-            go_to(page, group, name if len(pages) > 1 else "")
-            shown(page, name)
-            expect(bar.locator("strong")).to_have_text(f"{group} · {name}" if group != name else name)
-            # Also where there is no sidebar beside it.
-            assert abs(menus.first.bounding_box()["x"] - left) < 3
-            wrong += found(page, name)
-            fits_smaller_windows(page)
+    for name in menu().values():
+        go_to(page, name)
+        shown(page, name)
+        wrong += found(page, name)
+        fits_smaller_windows(page)
     assert wrong == []
 
 
-def test_menus_and_the_drawer_of_a_phone_open_by_keys_and_fold(browser: Browser, server: str) -> None:
-    page, wrong = opened(browser, server, 1440), []
-    page.get_by_test_id("stTopNavSection").first.focus()
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("menuitem").first).to_be_focused()
-    wrong += found(page, "the open menu")
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
-    shown(page, "Top-k")
-    page.set_viewport_size({"width": 390, "height": HEIGHT})
-    page.goto(server)
-    page.locator(CANVAS).first.wait_for()
-    drawer = page.get_by_test_id("stSidebar")
-    expect(drawer).to_have_attribute("data-collapsed", "true")
-    page.get_by_test_id("stExpandSidebarButton").click()
-    expect(drawer).to_have_attribute("data-collapsed", "false")
-    wrong += found(page, "the open drawer")
-    drawer.get_by_role("link", name="Top-k").click()
-    expect(drawer).to_have_attribute("data-collapsed", "true")
+def test_a_phone_has_the_links_at_its_foot(browser: Browser, server: str) -> None:
+    page = opened(browser, server, 390)
+    wrong = found(page, "a phone")
+    links = page.locator(".st-key-bottom-bar").get_by_role("link")
+    expect(links).to_have_count(len(menu()))
+    links.filter(has_text="Top-k").click()
     shown(page, "Top-k")
     assert wrong == []

@@ -135,11 +135,11 @@ def test_a_line_is_explained_while_it_is_drawn_by_hand_and_lies_where_it_was(vis
     settled(page)
     until_drawn(page, expected)
     # Another screen and back: the same drawing, on a paper that is mounted anew.
-    go_to(page, "Look", "Top-k")
+    go_to(page, "Top-k")
     page.wait_for_url("**/topk*")
     page.get_by_text("drawing.png").first.wait_for()
     settled(page)
-    go_to(page, "Look", "Explore")
+    go_to(page, "Explore")
     page.locator(PAPER).wait_for()
     settled(page)
     until_drawn(page, expected)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     pass
 
 
-OF_ONE_PICTURE = ("explore", "topk", "detect", "compare", "similarity")
+OF_ONE_PICTURE = ("explore", "topk", "compare", "similarity")
 
 
 @pytest.mark.parametrize("name", list_pages())
@@ -38,15 +38,18 @@ def test_a_page_draws(page, name):
 @pytest.mark.parametrize("kind", ["numbers", "depth", "segmentation"])
 def test_pages_draw_with_a_model_without_classes(page, depth: str, kind):
     model = {"numbers": "demo-regress", "segmentation": "demo-seg"}.get(kind, depth)
-    for name in ("topk", "compare", "trust", "whatif", "live"):
+    for name in ("topk", "compare"):
         page(name, model=model, example="scene 3", fails=None)
+    for parameters in ({"view": "whatif"}, {"prove": "1"}):
+        page("", model=model, example="scene 3", fails=None, **parameters)
+    page("video", source="camera", model=model, fails=None)
 
 
 LARGE = {"IPython", "altair", "authlib", "av", "fastapi", "httpx", "matplotlib", "pandas", "pptx", "prometheus_client"}
 LARGE |= {"pyarrow", "pytorch_grad_cam", "ray", "reportlab", "scipy", "sklearn", "timm", "tomlkit", "torchvision"}
 LARGE |= {"transformers", "ultralytics"}
 """Libraries that the start page does not need."""
-FIRST_ROOMS = {"common", "components", "deck", "explain", "export", "models"}
+FIRST_ROOMS = {"common", "components", "deck", "explain", "export", "models", "pages"}
 SERVER = """
 import runpy, sys, dashboard
 assert type(dashboard.app).__name__ == "App"
@@ -56,7 +59,7 @@ names = {"torch", "fastapi", "sightglass.api.app", "sightglass.explain", "promet
 assert not names, names
 from sightglass.components.session import page
 page.guard = lambda draw: (lambda: None)
-for name in ("explore", "topk", "detect", "compare", "trust", "whatif"):
+for name in ("explore", "topk", "compare", "video"):
     runpy.run_path(page.script(name))
 heavy = {"torch", "torchvision", "timm", "ultralytics", "pytorch_grad_cam", "sklearn"} & {*sys.modules}
 assert not heavy, heavy

@@ -157,7 +157,7 @@ def test_a_photo_is_saved_with_its_map_on_detect_alone_which_says_so_before(page
     Pillow.effect_noise((320, 240), 60).convert("RGB").save(buffer, "JPEG")
     photo = buffer.getvalue()
     assert bar(page(model="demo-s", example="scene 3"))["photo"] == ""
-    app = page("detect", model="demo-s", example="scene 3")
+    app = page("", model="demo-s", example="scene 3")
     assert str(tmp_path) in bar(app)["photo"] and not snapshots.saved_photos(tmp_path)
     # On a busy server one request brings both.
     number = session(app, Desk).last + 1

@@ -76,7 +76,7 @@ def test_other_pages_make_slides_of_their_own_kind(page, history, name, kind, pa
 
 
 def test_the_sentence_of_what_if_is_its_slide(page, history):
-    app = page("whatif", model="demo-cls-s")
+    app = page("", view="whatif", model="demo-cls-s")
     title = next(one.value for one in app.markdown if one.value.startswith("## "))
     add(app)
     (slide,) = history.decks.all()[0].slides

@@ -45,7 +45,7 @@ def painted(app, turn: int, *marks: dict, fill: str = "grey", keep: bool = False
 
 
 def test_it_opens_on_an_example_that_one_click_clears(page):
-    app = page("whatif")
+    app = page("", view="whatif")
     head = paper(app)
     (mark,) = head["edit"]["marks"]
     assert (mark["kind"], mark["points"]) == ("area", head["strongest"])
@@ -66,7 +66,7 @@ def test_it_opens_on_an_example_that_one_click_clears(page):
 
 
 def test_with_a_detector_the_example_is_about_the_boxes_whose_map_is_covered_until_they_vanish(page):
-    app = page("whatif", model="demo-s", example="scene 1")
+    app = page("", view="whatif", model="demo-s", example="scene 1")
     own = Explainer("demo-s")(image_source.example("scene 1")).own()
     label = own[0].label if len(own) == 1 else f"the mean of {len(own)} "
     assert re.match(rf"Covering the strongest \d+ % of the picture takes {label}", sentence(app))
@@ -80,7 +80,7 @@ def test_with_a_detector_the_example_is_about_the_boxes_whose_map_is_covered_unt
 
 
 def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
-    app = page("whatif")
+    app = page("", view="whatif")
     original = image_source.example("bus")
     for turn, (fill, keep) in enumerate((("grey", False), ("linear", True)), 1):
         edit = painted(app, turn, FRONT, fill=fill, keep=keep)
@@ -95,14 +95,14 @@ def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
         # Of the edited picture, for the class that the original is.
         assert shown(app).titles == ["minibus"]
         np.testing.assert_allclose(shown(app).maps[0], after.heatmaps[0].content, atol=1 / 65535)
-    app.button(key="whatif-explore").click().run()
+    app.button(key="whatif-map").click().run()
     assert not app.error
     assert session(app, Navigation).page == "explore" and session(app, Sidebar).picture.sha256 == image.sha256
     assert bar(app)["name"] == image.name == "bus-edited.png"
 
 
 def test_what_comes_late_from_another_picture_or_is_no_edit_changes_nothing(page):
-    app = page("whatif", method="rise", model="demo-cls-s", example="scene 1")
+    app = page("", view="whatif", method="rise", model="demo-cls-s", example="scene 1")
     painted(app, 2, FRONT)
     # A slow method gives way to one that follows a brush.
     assert len(shown(app).maps) == 1 and "follow a brush" not in texts(app)

@@ -49,7 +49,7 @@ WITHIN = {
     "each": "inside, each box rescaled",
 }
 TAGS = {"number": "numbers", "name": "names", "score": "names and scores"}
-QUESTIONS = {"where": "Where is it?", "why": "Why this class?"}
+QUESTIONS = {"where": "Where", "why": "Why"}
 MASKED = ("class", "box", "all")
 """The parts that a method which masks the picture can explain."""
 
@@ -81,20 +81,6 @@ class BoxOptions:
     @property
     def per(self) -> str:
         return str(self.options["per"])
-
-
-def lens() -> str:
-    """Choose the view: one box, all boxes, all layers or several models."""
-    return url_state.widget(
-        st.segmented_control,
-        "What is shown",
-        {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Side by side"},
-        "one",
-        key="lens",
-        name="lens",
-        label_visibility="collapsed",
-        help="One box's map, every box's map, one box at every layer, or one object in models of several sizes.",
-    )
 
 
 def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Question | None:
@@ -129,7 +115,8 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
         required=True,
         key=key,
         on_change=ask,
-        width="stretch",
+        label_visibility="collapsed",
+        width="content",
         help="Where is it: what raises the class's score. Why this class: what sets it apart from the other classes. "
         "Neither is marked once you choose a method, layers or a part yourself.",
     )
@@ -336,6 +323,13 @@ def confidence() -> float:
         help=widgets.TERMS["score threshold"],
     )
     return share / 100
+
+
+def remembered(explainer: Explainer) -> dict[str, Any]:
+    """Return the score threshold and part of a view that has no controls for them."""
+    share = url_state.recall_value("confidence", range(1, 96), 25, name="confidence", read=int)
+    part = url_state.recall_value("part", explainer.resident.adapter.parts, "class", name="part")
+    return {"confidence": share / 100, "part": part}
 
 
 def parse_place(text: str, width: int, height: int) -> tuple[float, float, float, float] | None:

@@ -13,9 +13,8 @@ import streamlit as st
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
-from sightglass.common.settings import MIB, settings
+from sightglass.common.settings import MIB
 from sightglass.components import canvas, picture_bar
 from sightglass.components.picture_bar import Bar, Thumb
 from sightglass.components.session import page, reopen, state, url_state
@@ -72,27 +71,22 @@ def take_new_picture() -> Image | None:
     return image_source.take_new_picture()
 
 
-def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) -> None:
-    """Draw the bar at the top; None: the page explains no picture.
-
-    `instead`: an example that the page shows in place of the chosen picture.
-    """
+def bar(place: DeltaGenerator | None, model: str) -> None:
+    """Draw the bar at the top; None: the page explains no picture."""
     pictures, navigation = state.of(image_source.Pictures), state.of(state.Navigation)
     if place is None:
         picture_bar.draw(None, take, st.container())
         return
     chosen = image_source.current_id()
-    image = state.of(state.Sidebar).picture if instead is None else image_source.example(instead)
-    saved = f"It is also saved with its map in the folder {users.folder(settings().heatmaps)}."
+    image = state.of(state.Sidebar).picture
     content = Bar(
         items=_items(),
-        chosen=instead or chosen,
+        chosen=chosen,
         name=image.name if image else chosen,
         size=size_in_pixels(image.width, image.height) if image else "",
         hint="" if pictures.own or pictures.problem or navigation.page != "explore" else INVITATION,
         problem=pictures.problem or "",
         drawing=bool(url_state.memory("draw")),
-        photo=saved if navigation.page == "detect" else "",
         place={"page": navigation.page, "picture": chosen, "model": model, "query": _query()},
     )
     picture_bar.draw(content, take, place)
@@ -195,14 +189,9 @@ def _back(to: Any) -> None:
     _choose(picture)
     state.of(image_source.Pictures).went_back = True
     if isinstance(model, str) and (spec := catalog.catalog().get(model)) is not None:
-        reopen.choose_model(spec, own=state.of(state.Navigation).page == "detect")
+        reopen.choose_model(spec)
     elif isinstance(model, str) and model.startswith("timm/"):
         reopen.choose_model(catalog.spec(model))
-
-
-def _photo(size: Any) -> None:
-    """Mark the next file as a camera's."""
-    state.of(image_source.Pictures).photo_bytes = size if isinstance(size, int) else None
 
 
 def _draw(on: Any) -> None:
@@ -253,7 +242,6 @@ _ACTS = {
     "restore": _restore,
     "back": _back,
     "draw": _draw,
-    "photo": _photo,
     "refused": _refuse,
     "dismiss": _dismiss,
     "refused-by-uploader": _refused_by_uploader,
@@ -286,8 +274,6 @@ def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
             continue
         image_source.turn_to(image, data)
         pictures.just_given = True
-        if len(data) == pictures.photo_bytes and state.of(state.Navigation).page == "detect":
-            pictures.photo = image.sha256
     if problems or not late:
         pictures.problem = " ".join(problems) or None
 

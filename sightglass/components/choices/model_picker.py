@@ -9,9 +9,9 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
-from sightglass.components.session import page, reopen, state, url_state
+from sightglass.components.session import reopen, state, url_state
 from sightglass.components.session.markdown import capital, sentence
-from sightglass.components.session.reopen import OTHER, OWN_DETECTOR
+from sightglass.components.session.reopen import OTHER
 from sightglass.explain.phrases import download
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sightglass.common.errors import WeightsProblem
     from sightglass.models.spec import ModelSpec
 
+WIDTH = 176
+"""Pixels of a menu in the row of controls."""
 MAX_BUTTONS = 5
 """Sizes in a row of buttons; more would begin a second one."""
 
@@ -87,71 +89,48 @@ def by_id(spec: ModelSpec, here: Collection[str]) -> str:
     return f"{spec.id}{mark(spec, here)}, {spec.family}"
 
 
-def choose(own_detector: bool = False) -> ModelSpec:
-    """Draw the menus and return the model; `own_detector`: the page's own."""
+def choose() -> ModelSpec:
+    """Draw the menus and return the model."""
     names, here = menu()
-    families, addressed, end = catalog.families(), _read_model(), ""
-    if own_detector:
-        (names, families, addressed), end = _detectors(names, families, here), OWN_DETECTOR
+    families, addressed = catalog.families(), _read_model()
     first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
     family = url_state.widget(
         st.selectbox,
         "Model",
-        _make_searchable(names, families, here, other=not own_detector),
+        _make_searchable(names, families, here),
         first,
-        key=f"family{end}",
+        key="family",
         on_change=_found_by_id,
-        args=(end,),
+        label_visibility="collapsed",
+        width=WIDTH,
         help="A family of models, or one model: type a part of its name. Those to download, with about how many MB, "
         "are fetched when you choose them.",
     )
-    spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed, end)
-    st.button(
-        "Manage models",
-        icon=":material/deployed_code:",
-        type="tertiary",
-        key=f"manage-models{end}",
-        on_click=_manage,
-        help="What is here, how large and how fast; add your own from a file.",
-    )
-    # The first detector differs from machine to machine: an address names it.
-    url_state.write("model", spec.id, None if own_detector else FIRST)
+    spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed)
+    url_state.write("model", spec.id, FIRST)
     return spec
 
 
-def _manage() -> None:
-    state.of(state.Navigation).go_to = page.script("models")
+def choose_detector(name: str | None) -> None:
+    """Choose a detector before the menu is drawn, unless one is chosen or named."""
+    last, here = state.of(state.Sidebar).choices, menu()[1]
+    if name is None and (last is None or not task_of(last.model).has_boxes):
+        reopen.choose_model(catalog.spec(catalog.detector(here)))
 
 
-def instead_of_missing(own_detector: bool) -> ModelSpec | None:
+def instead_of_missing() -> ModelSpec | None:
     """Return the replacement for an unavailable model: the last used or first."""
     last, here = state.of(state.Sidebar).choices, menu()[1]
-    if last is not None and last.model.id in here and (task_of(last.model).has_boxes or not own_detector):
+    if last is not None and last.model.id in here:
         return last.model
-    first = catalog.detector(here) if own_detector else FIRST
-    return catalog.spec(first) if first in here else next((catalog.spec(name) for name in sorted(here)), None)
+    return catalog.spec(FIRST) if FIRST in here else next((catalog.spec(name) for name in sorted(here)), None)
 
 
-def _detectors(
-    names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]
-) -> tuple[list[str], dict[str, list[ModelSpec]], ModelSpec]:
-    """Return the families of detectors and the first choice."""
-    detectors = {name: [spec for spec in specs if task_of(spec).has_boxes] for name, specs in families.items()}
-    detectors = {name: specs for name, specs in detectors.items() if specs}
-    last = state.of(state.Sidebar).choices
-    recent = (_read_model(), last.model if last is not None else None)
-    first = next((model for model in recent if model is not None and task_of(model).has_boxes), None)
-    return [name for name in names if name in detectors], detectors, first or catalog.spec(catalog.detector(here))
-
-
-def _make_searchable(
-    names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str], *, other: bool
-) -> dict[str, str]:
+def _make_searchable(names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]) -> dict[str, str]:
     """Return families and models by id for searching, with labels."""
     absent = {name for name in names if not any(spec.id in here for spec in families[name])}
     labels = {name: f"{name}{mark(families[name][0], here)}" if name in absent else name for name in names}
-    if other:
-        labels[OTHER] = OTHER
+    labels[OTHER] = OTHER
     for name in names:
         # An own model is a family by itself, and listed already.
         for spec in families[name] if families[name][0].id != name else ():
@@ -159,11 +138,11 @@ def _make_searchable(
     return labels
 
 
-def _found_by_id(end: str) -> None:
+def _found_by_id() -> None:
     """Choose the family and size of a model selected by id."""
-    chosen = st.session_state[f"family{end}"]
+    chosen = st.session_state["family"]
     if chosen and chosen.startswith(BY_ID):
-        reopen.choose_model(catalog.spec(chosen.removeprefix(BY_ID)), own=bool(end))
+        reopen.choose_model(catalog.spec(chosen.removeprefix(BY_ID)))
 
 
 def _read_model() -> ModelSpec | None:
@@ -184,12 +163,14 @@ def _by_name(addressed: ModelSpec | None) -> ModelSpec:
         addressed.id.removeprefix("timm/") if addressed and timm else "",
         key="timm",
         placeholder=TIMM_EXAMPLE,
+        label_visibility="collapsed",
+        width=WIDTH,
         help="Any model of the timm library with ImageNet weights.",
     )
     return catalog.spec(f"timm/{name or TIMM_EXAMPLE}")
 
 
-def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, end: str) -> ModelSpec:
+def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None) -> ModelSpec:
     if len(specs) == 1:
         return specs[0]
     sizes = {spec.id: spec for spec in specs}
@@ -205,10 +186,11 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, e
         "Size" if sized else "Variant",
         {spec.id: f"{spec.size or spec.id}{mark(spec, here)}" for spec in specs},
         addressed.id if addressed and addressed.id in sizes else first,
-        key=f"size-{specs[0].family}{end}",
+        key=f"size-{specs[0].family}",
         help=("From small and fast to large and slow." if sized else "Each is a separate model.")
         + ("" if buttons else " Those to download are fetched when you choose them."),
-        width="stretch",
+        label_visibility="collapsed",
+        width="content" if buttons else WIDTH,
     )
     return sizes[chosen]
 
@@ -235,17 +217,15 @@ class Unavailable:
     instead: ModelSpec | None = None
     """The model that is used in its place."""
     pending: bool = False
-    """Whether that is still to be chosen in the sidebar."""
-    own: bool = False
-    """Whether it is the model of a page that has its own."""
+    """Whether that is still to be chosen in the menu."""
 
 
-def go_back(spec: ModelSpec, problem: WeightsProblem, instead: ModelSpec | None, *, own: bool) -> NoReturn:
+def go_back(spec: ModelSpec, problem: WeightsProblem, instead: ModelSpec | None) -> NoReturn:
     """Rerun with a local replacement model; raise the problem without one."""
     if instead is None or instead.id == spec.id:
         raise problem
     lost = state.of(Unavailable)
-    lost.spec, lost.why, lost.instead, lost.pending, lost.own = spec, str(problem), instead, True, own
+    lost.spec, lost.why, lost.instead, lost.pending = spec, str(problem), instead, True
     st.rerun()
 
 
@@ -254,7 +234,7 @@ def settle() -> None:
     lost = state.of(Unavailable)
     if lost.pending and lost.instead is not None:
         lost.pending = False
-        reopen.choose_model(lost.instead, own=lost.own)
+        reopen.choose_model(lost.instead)
 
 
 def say_unavailable(model: ModelSpec) -> None:
@@ -276,4 +256,4 @@ def _again() -> None:
     lost = state.of(Unavailable)
     spec, lost.spec = lost.spec, None
     if spec is not None:
-        reopen.choose_model(spec, own=lost.own)
+        reopen.choose_model(spec)

@@ -1,4 +1,4 @@
-"""The sidebar: model, method, layers."""
+"""The row of controls at the top of a page: picture, model, method, layers."""
 
 from __future__ import annotations
 
@@ -42,33 +42,36 @@ def draw(
     threshold: bool = True,
     both: bool = False,
     methods: Sequence[str] = (),
-    own_detector: bool = False,
+    place: DeltaGenerator | None = None,
 ) -> tuple[Choices, Explainer]:
-    """Draw the whole sidebar and load the model for its layers.
+    """Draw the row of controls and load the model for its layers.
 
-    `bar`: where the bar to choose a picture is drawn, on a page that explains one. `threshold`: whether the score from
-    which boxes are shown is chosen in here, or by the page. `both`: the page shows what speaks against its target too.
-    `methods`: those of a page that does not explain a class, its default first. `own_detector`: the page has a model of
-    its own, a detector; one that knows drawn scenes only is shown such a scene, on this page alone, where an example
-    photograph is chosen.
+    `bar`: where a page that explains a picture has it chosen, and the controls beside it. `place`: where the controls
+    are drawn on a page without one. `threshold`: whether the part of a box and the score from which boxes are shown are
+    chosen here, or by the page. `both`: the page shows what speaks against its target too. `methods`: those of a page
+    that does not explain a class, its default first.
     """
     image = image_picker.choose()
     model_picker.settle()
-    chosen, instead = "", None
+    picture, controls = None, place or st.container()
+    if bar is not None:
+        with bar:
+            picture, controls = st.columns([3, 2], gap="small", vertical_alignment="top")
+    chosen = ""
     try:
-        with st.sidebar:
-            model = model_picker.choose(own_detector)
+        with controls, _row():
+            model = model_picker.choose()
             chosen = model.id
-            if not own_detector:
-                _example(model)
-            elif model.example and image_source.is_photograph():
-                image, instead = image_source.example(model.example), model.example
-            question_place, method_place = st.container(key="question"), st.container()
-            below = st.container(gap="small")
+            question_place = st.container(key="question", width="content")
+            popover = st.popover(
+                "", icon=":material/tune:", key="options", help="The method, the layers, and how the picture is fitted."
+            )
     finally:
-        image_picker.bar(bar, chosen, instead)
+        image_picker.bar(picture, chosen)
     with bar or nullcontext():
         model_picker.say_unavailable(model)
+        if bar is not None:
+            _example(model)
     try:
         # Of a page without a bar the chosen picture is not the subject.
         # Where the page shows a picture already, that stays until the next one is made.
@@ -77,26 +80,34 @@ def draw(
         with placeholder:
             explainer = load(model.id)
     except WeightsProblem as problem:
-        model_picker.go_back(model, problem, model_picker.instead_of_missing(own_detector), own=own_detector)
-    with method_place:
+        model_picker.go_back(model, problem, model_picker.instead_of_missing())
+    with popover:
         method = _method(explainer, methods)
         evidence = _evidence(explainer, method) if both else "for"
-    with below:
-        options = _details(explainer, threshold) | ({"evidence": evidence} if evidence != "for" else {})
+        options: dict[str, Any] = {}
         if method in ("attention", "queryattention"):
             options["head"] = _head(explainer)
         else:
             url_state.write("head", None)
+        options = _details(explainer, threshold) | ({"evidence": evidence} if evidence != "for" else {}) | options
         if style.has_site():
             # Relative, as a proxy may show the server below a path.
             st.link_button("Documentation", "docs/", icon=":material/menu_book:", type="tertiary")
-    question = None
-    if not methods:
-        with question_place:
-            question = detection_options.question(explainer, method, options)
+    with question_place:
+        if explainer.resident.adapter.takes_words:
+            options["vocabulary"] = _vocabulary(explainer.resident.adapter.labels)
+        else:
+            url_state.write("words", None)
+        question = None if methods else detection_options.question(explainer, method, options)
     sidebar = state.of(state.Sidebar)
     choices = sidebar.choices = Choices(image, model, method, options, question)
     return choices, explainer
+
+
+def _row() -> DeltaGenerator:
+    return st.container(
+        horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall", key="choices"
+    )
 
 
 def _is_resident(model: ModelSpec) -> bool:
@@ -126,9 +137,6 @@ def add_warning(choices: Choices, finding: str) -> str:
     example = choices.model.example
     if not example or not (image_source.is_own() or image_source.is_photograph()):
         return finding
-    # A page may show its scene in place of the chosen photograph.
-    if choices.image.sha256 == image_source.example(example).sha256:
-        return finding
     knows = f"{choices.model.name} knows drawn scenes only"
     return finding if finding.startswith(knows) else f"{knows}: on a photograph its answers mean nothing. {finding}"
 
@@ -154,7 +162,6 @@ def _example(model: ModelSpec) -> None:
             icon=":material/image:",
             on_click=image_source.turn_to_example,
             args=(model.example,),
-            width="stretch",
             help="This model was trained on pictures of another kind: on photographs its answers mean nothing.",
         )
 
@@ -238,28 +245,24 @@ def _mark(method: str, tests: Mapping[str, Reliability], same: bool) -> str:
 def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
     spec, adapter = explainer.model, explainer.resident.adapter
     options: dict[str, Any] = {}
-    if adapter.takes_words:
-        options["vocabulary"] = _vocabulary(adapter.labels)
-    else:
-        url_state.write("words", None)
-    with st.expander("Layers and fit"):
-        if threshold and len(adapter.parts) > 1:
-            options["part"] = detection_options.part(explainer)
-        options["layers"] = _layers(explainer)
-        if len(adapter.preprocessings) > 1:
-            options["preprocessing"] = url_state.widget(
-                st.selectbox,
-                "How the picture is fitted",
-                {way: WAYS[way] for way in adapter.preprocessings},
-                adapter.preprocessings[0],
-                key=f"fit-{spec.task}",
-                name="fit",
-                help=widgets.TERMS["fit"],
-            )
-        if adapter.resizing and options.get("preprocessing", "trained") == "trained":
-            st.caption(f"As in training: {adapter.resizing}")
-        if "threshold" in task_of(spec).tools and threshold:
-            options["confidence"] = detection_options.confidence()
+    whole = threshold or not task_of(spec).has_boxes
+    if whole and len(adapter.parts) > 1:
+        options["part"] = detection_options.part(explainer)
+    options["layers"] = _layers(explainer)
+    if len(adapter.preprocessings) > 1:
+        options["preprocessing"] = url_state.widget(
+            st.selectbox,
+            "How the picture is fitted",
+            {way: WAYS[way] for way in adapter.preprocessings},
+            adapter.preprocessings[0],
+            key=f"fit-{spec.task}",
+            name="fit",
+            help=widgets.TERMS["fit"],
+        )
+    if adapter.resizing and options.get("preprocessing", "trained") == "trained":
+        st.caption(f"As in training: {adapter.resizing}")
+    if whole and "threshold" in task_of(spec).tools:
+        options["confidence"] = detection_options.confidence()
     return options
 
 

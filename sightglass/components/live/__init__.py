@@ -43,21 +43,17 @@ class LiveFrame:
     data: bytes
     """The JPEG that the model saw."""
     act: str
-    """`open`, `snapshot` or `freeze`."""
+    """`open` or `freeze`."""
     label: str | None
     """What the map is of."""
     pair: tuple[int, int] | None
     """The candidate and the class of the box that it is of."""
-    picture: bytes
-    """What was on the screen, a JPEG; empty unless it is a snapshot."""
 
 
 @dataclass
 class LiveVisit:
     """What the session knows of its live page."""
 
-    said: str = ""
-    """What became of the last snapshot."""
     frame: LiveFrame | None = None
     """One that was handed over, until the next run begins."""
     frozen: LiveFrame | None = None
@@ -66,7 +62,7 @@ class LiveVisit:
     """When the browser handed over the last frame, by its clock: one is followed once."""
 
 
-def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: str, saves: bool) -> None:
+def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
     """Draw the live canvas; rerun after a frame. Raises ImageProblem if broken."""
     visit = state.of(LiveVisit)
     # Drawn scenes for a model of these, else the photographs.
@@ -74,10 +70,7 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: st
     names = SCENES if model.example or not photographs else photographs
     head = {
         "choice": {"model": model.id, "method": method, "options": dict(options)},
-        "place": place,
         "stills": ", ".join(names),
-        "said": visit.said,
-        "saves": saves,
         "colormaps": tables(),
         "height": HEIGHT,
     }
@@ -98,15 +91,14 @@ def _still(name: str) -> bytes:
 
 
 def _frame(sent: Any) -> LiveFrame | None:
-    if sent.get("act") not in ("open", "snapshot", "freeze"):
+    if sent.get("act") not in ("open", "freeze"):
         return None
     try:
         data = base64.b64decode(str(sent.get("jpeg", "")), validate=True)
-        picture = base64.b64decode(str(sent.get("picture", "")), validate=True)
     except binascii.Error:
         return None
     image = Image.open(data, name="live.jpg")
     label, box = sent.get("label"), sent.get("box")
     anchor, index = (box.get("anchor"), box.get("index")) if isinstance(box, dict) else (None, None)
     pair = (anchor, index) if isinstance(anchor, int) and isinstance(index, int) else None
-    return LiveFrame(image, data, sent["act"], label if isinstance(label, str) else None, pair, picture)
+    return LiveFrame(image, data, sent["act"], label if isinstance(label, str) else None, pair)

@@ -26,11 +26,10 @@ export async function handOver(live, act) {
   const { shown } = live.screen, { mode, alpha, threshold, colormap } = live.settings;
   if (!shown?.taken.jpeg) return;
   if (act === "open") live.freeze(true, false);
-  const { head } = shown.answer, drawn = act === "snapshot" ? await asJpeg(live.canvas) : null;
-  if (drawn && !live.head?.saves) return download(drawn, named("heatmap", new Date(), "jpg"));
-  const [jpeg, picture] = await Promise.all([base64(new Blob([shown.taken.jpeg])), drawn ? base64(drawn) : ""]);
+  if (act === "snapshot") return download(await asJpeg(live.canvas), named("heatmap", new Date(), "jpg"));
+  const { head } = shown.answer, jpeg = await base64(new Blob([shown.taken.jpeg]));
   const target = { label: head.map?.label ?? null, box: head.place === null ? null : head.answers[head.place] };
-  live.send("frame", { act, jpeg, picture, ...target, view: { mode, alpha, threshold, colormap }, at: Date.now() });
+  live.send("frame", { act, jpeg, ...target, view: { mode, alpha, threshold, colormap }, at: Date.now() });
 }
 
 const KINDS = ["video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"];

@@ -11,9 +11,9 @@ import { Screen } from "./screen.js";
 import { Notice, Sources } from "./source.js";
 
 /**
- * @typedef {{choice: {model: string, method: string, options: object}, place: string, stills: string,
- *   said: string, saves: boolean, colormaps: import("../viewer/controls.js").Colormap[], height: number}} Head  place: the
- *   page that a frame can be opened on; stills: names the clip's pictures; said: what became of a snapshot; saves: on the server
+ * @typedef {{choice: {model: string, method: string, options: object}, stills: string,
+ *   colormaps: import("../viewer/controls.js").Colormap[], height: number}} Head  stills: names
+ *   the clip's pictures
  */
 
 export class Live {
@@ -58,8 +58,6 @@ export class Live {
     this.send = setTriggerValue;
     this.#theme = themeOf(this.root);
     if (!before) this.#begin(head);
-    find(this.root, ".place").textContent = `Open on ${head.place}`;
-    if (head.said !== before?.said && head.said) this.notice.say(head.said);
     if (JSON.stringify(head.choice) !== JSON.stringify(before?.choice)) {
       this.following.reset();
       this.loop.pace.reset();

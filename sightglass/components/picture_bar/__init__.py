@@ -55,8 +55,6 @@ class Bar:
     problem: str = ""
     """Why a picture was not taken: in the line below the bar, where it moves nothing."""
     drawing: bool = False
-    photo: str = ""
-    """What is done with a photo besides explaining it."""
     place: dict[str, str] = field(default_factory=dict)
     """Page, picture and model: another picture or model on the same page is an entry in the browser's history."""
 

@@ -16,9 +16,9 @@ export function problemOf(name) {
   return "The camera could not be opened: upload a picture instead.";
 }
 
-/** Return where a photo goes, in words, before it is taken. @param {string} host @param {string} kept what else happens to it */
-export function destination(host, kept) {
-  return `The photo is sent to the Sightglass server at ${host} and nowhere else. Nothing is sent until you take it.${kept && ` ${kept}`}`;
+/** Return where a photo goes, in words, before it is taken. @param {string} host */
+export function destination(host) {
+  return `The photo is sent to the Sightglass server at ${host} and nowhere else. Nothing is sent until you take it.`;
 }
 
 export class Camera {
@@ -40,9 +40,8 @@ export class Camera {
     signal.addEventListener("abort", () => this.#stop());
   }
 
-  /** @param {string} kept what is done with a photo besides explaining it */
-  async open(kept) {
-    find(this.dialog, ".where").textContent = destination(location.host, kept);
+  async open() {
+    find(this.dialog, ".where").textContent = destination(location.host);
     const said = find(this.dialog, ".problem");
     said.textContent = "";
     this.shutter.disabled = true;

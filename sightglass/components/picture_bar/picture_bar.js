@@ -178,7 +178,7 @@ export class Places {
 /**
  * @typedef {import("../../browser/component.js").Send} Send
  * @typedef {import("./intake.js").Target & {session: string, last: number, items: Item[], chosen: string, name: string, size: string,
- *   hint: string, problem: string, drawing: boolean, photo: string, own: boolean, place: Place}} Data
+ *   hint: string, problem: string, drawing: boolean, own: boolean, place: Place}} Data
  */
 
 /** Acts that a restarted server is told of again: it has lost what others refer to. */
@@ -216,7 +216,6 @@ class Bar {
     this.strip = new Strip(find(root, ".window"), signal, (id) => act("choose", id));
     const dialog = /** @type {HTMLDialogElement} */ (root.querySelector("dialog"));
     const camera = new Camera(dialog, signal, (photo) => {
-      act("photo", photo.size);
       this.#take([photo]);
     });
     const files = find(root, ".files"), draw = find(root, ".draw");
@@ -226,7 +225,7 @@ class Bar {
       // The same file can be chosen again.
       files.value = "";
     }, { signal });
-    find(root, ".photo").addEventListener("click", () => void camera.open(this.#data?.photo ?? ""), { signal });
+    find(root, ".photo").addEventListener("click", () => void camera.open(), { signal });
     draw.addEventListener("click", () => {
       const on = draw.getAttribute("aria-pressed") !== "true";
       draw.setAttribute("aria-pressed", String(on));

@@ -84,6 +84,7 @@ def button(
     *,
     records: Sequence[str] = (),
     labels: tuple[str, str] = ("Add to deck", "Present"),
+    shortcut: str | None = "d",
 ) -> None:
     """Draw the button for the dialog.
 
@@ -94,7 +95,7 @@ def button(
     label, alone = labels
     if not history_store.writable():
         label, help = alone, "Make a slide of this view, and show it on the whole screen now."
-    if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help, shortcut="d"):
+    if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help, shortcut=shortcut):
         return
     _open(screen).records = tuple(records)
     heading = "Present this, or add it to a deck" if history_store.writable() else "Present this"

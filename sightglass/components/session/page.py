@@ -20,7 +20,7 @@ from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from streamlit.delta_generator import DeltaGenerator
 
@@ -44,17 +44,6 @@ def script(name: str) -> str:
     """Return the full path of a page's file."""
     folder = PAGES / name
     return str(folder / "page.py" if folder.is_dir() else folder.with_suffix(".py"))
-
-
-def menu_name(menu: str, titles: Mapping[str, str], shown: str) -> str:
-    """Return a menu's Markdown label; the shown page's is bold.
-
-    `titles`: of the menu's pages, by their names.
-    """
-    if shown not in titles:
-        return menu
-    title = titles[shown]
-    return f"**{menu}**" if title == menu else f"**{menu} · {title}**"
 
 
 def guard(draw: Callable[[], None]) -> Callable[[], None]:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 OTHER = "timm, by name"
 """The family of models that are in no catalogue."""
-OWN_DETECTOR = "-detect"
-"""Ends the keys of the widgets in which a page chooses a detector of its own."""
 MAX_VOCABULARY = 1000
 """Characters of a vocabulary that is taken over from a file."""
 
@@ -45,10 +43,8 @@ def view(contents: Contents) -> None:
             f"{recipe.picture_name} was explained by {spec.id}, which is not on this machine: choose it under Model, "
             "then open the file again."
         )
-    # Earlier versions named the other one for a region.
     task = task_of(spec)
-    screen = "explore" if task.gives_pixels else contents.view.screen
-    choose_model(spec, own=screen == "detect")
+    choose_model(spec)
     if recipe.method in METHODS:
         # Whether the model exposes its internals is known when it is loaded; then one of the two is drawn.
         for kind in ("answers", spec.task) if METHODS[recipe.method].family == "mask" else (spec.task,):
@@ -80,11 +76,16 @@ def view(contents: Contents) -> None:
         )
     # Lists and viewers on the page keep what they show: new ones take their places.
     chosen.generation += 1
-    _start_viewer(contents.view.settings, recipe.picture_sha256, screen)
+    _start_viewer(contents.view.settings, recipe.picture_sha256)
     state.of(state.Reopened).recipe = recipe
-    navigation = state.of(state.Navigation)
-    if navigation.page != screen:
-        navigation.go_to = page.script(screen)
+    open_explore("map")
+
+
+def open_explore(view: str) -> None:
+    """Go to a view of Explore: `map`, `whatif` or `layers`."""
+    url_state.put("view", view, drawn_only=True)
+    if state.of(state.Navigation).page != "explore":
+        state.of(state.Navigation).go_to = page.script("explore")
 
 
 def result(image: Image, recipe: Recipe, how: Look) -> None:
@@ -146,15 +147,14 @@ def warn_of_other_weights(explanation: Explanation) -> None:
         )
 
 
-def choose_model(spec: ModelSpec, *, own: bool = False) -> None:
-    """Choose the sidebar's model; `own`: only for the page's own detector."""
+def choose_model(spec: ModelSpec) -> None:
+    """Choose the model, in a widget's callback."""
     if spec.id.startswith("timm/"):
         url_state.put("family", OTHER)
         url_state.put("timm", spec.id.removeprefix("timm/"))
     else:
-        end = OWN_DETECTOR if own else ""
-        url_state.put(f"family{end}", spec.family)
-        url_state.put(f"size-{spec.family}{end}", spec.id)
+        url_state.put("family", spec.family)
+        url_state.put(f"size-{spec.family}", spec.id)
 
 
 def _detector(spec: ModelSpec, recipe: Recipe) -> None:
@@ -165,7 +165,6 @@ def _detector(spec: ModelSpec, recipe: Recipe) -> None:
         url_state.put(name, getattr(recipe, name), drawn_only=True)
     url_state.put("ratio", 100 * recipe.ratio, drawn_only=True)
     url_state.put(f"only-{spec.id}", [name for name in recipe.classes if isinstance(name, str)], drawn_only=True)
-    url_state.put("lens", "one")
 
 
 def _box(spec: ModelSpec, contents: Contents) -> None:
@@ -177,8 +176,8 @@ def _box(spec: ModelSpec, contents: Contents) -> None:
     chosen.generation += 1
 
 
-def _start_viewer(settings: dict[str, bool | float | str], picture: str, screen: str) -> None:
-    """Give the viewer a file's settings for its picture and page."""
+def _start_viewer(settings: dict[str, bool | float | str], picture: str) -> None:
+    """Give the viewer a file's settings for its picture."""
     taken = {
         name: str(int(value) if isinstance(value, bool) else value)
         for name, value in settings.items()
@@ -187,5 +186,5 @@ def _start_viewer(settings: dict[str, bool | float | str], picture: str, screen:
     if taken:
         start = state.of(state.ViewerStart)
         start.settings, start.read = taken | {"id": secrets.token_hex(8)}, True
-        start.only = (picture, screen)
+        start.only = (picture, "explore")
         start.generation += 1

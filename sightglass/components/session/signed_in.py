@@ -128,12 +128,12 @@ def running() -> Iterator[None]:
         yield
 
 
-def menu() -> dict[str, dict[str, tuple[str, str, str]]]:
-    """Return the menu for signing out; none without a provider."""
+def menu() -> dict[str, tuple[str, str, str]]:
+    """Return the page for signing out; none without a provider."""
     if access.in_use().way != "oidc":
         return {}
     name = shorten(str(st.user.get("email") or st.user.get("name") or "yourself"), MAX_NAME)
-    return {"Sign out": {SIGN_OUT: ("Sign out", "logout", f"You are signed in as {name}.")}}
+    return {SIGN_OUT: ("Sign out", "logout", f"You are signed in as {name}.")}
 
 
 def sign_out() -> None:

@@ -71,10 +71,7 @@ def _recipe(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
     """Return the recipe in a map's file; None while unfinished."""
     if not explanation.finished:
         return None
-    screen = "detect" if state.of(state.Navigation).page == "detect" else "explore"
-    return checked_recipe(explanation), embedded_recipe.view_of(explanation, index).model_copy(
-        update={"screen": screen}
-    )
+    return checked_recipe(explanation), embedded_recipe.view_of(explanation, index)
 
 
 def _line(explanation: Explanation, index: int) -> str | None:

@@ -29,11 +29,11 @@ _answers = declare(
 _note = declare("note", __file__)
 
 
-def page_title(text: str, *, links: Sequence[str] = ()) -> None:
-    """Name the page for screen readers. `links`: menus of one page each."""
+def page_title(text: str) -> None:
+    """Name the page for screen readers."""
     # No theme sets these, and an element that is only a style takes no place.
     st.html(f"<style>{_LAYOUT}</style>")
-    _page_title(key="page-title", data={"text": text, "links": list(links)}, height=1)
+    _page_title(key="page-title", data={"text": text}, height=1)
 
 
 def headline(text: str, *, key: str, hot: str = "Yellow") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -282,7 +283,7 @@ def prove(explanation: Explanation, index: int) -> tuple[Proof | None, Job[Proof
     if proofs.job is None:
         # Other sessions may hold the same explanation: they have not asked for its proof.
         mine = replace(explanation, proofs={})
-        proofs.job = Job(partial(mine.prove, index, fillings=(FILLING, "mean")))
+        proofs.job = Job(partial(mine.prove, index, fillings=(FILLING, "mean")), redraw_every=math.inf)
     job = proofs.job
     job.polled()
     if not job.finished() or job.cancel.is_set():

@@ -149,10 +149,6 @@ class Pictures:
     """Whether a new picture is all that changed since the last run."""
     went_back: bool = False
     """Whether the browser's Back led to the choice."""
-    photo_bytes: int | None = None
-    """Size of the file that the camera took last."""
-    photo: str | None = None
-    """SHA-256 of a photo that is to be saved with its map."""
     person: str = field(default_factory=users.current)
     """Whose session it is."""
 
@@ -268,13 +264,6 @@ def take_new_picture() -> Image | None:
     pictures = state.of(Pictures)
     new, pictures.just_given = pictures.just_given, False
     return pictures.opened(pictures.chosen) if new else None
-
-
-def photo_to_save() -> str | None:
-    """Return the SHA-256 of a new photo from Detect."""
-    pictures = state.of(Pictures)
-    taken, pictures.photo = pictures.photo, None
-    return taken
 
 
 # The following are a person's acts: they run in callbacks and at the start of a run, before anything is drawn.

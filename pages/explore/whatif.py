@@ -1,4 +1,4 @@
-"""What if: paint over a picture and compare answers."""
+"""What if: paint over the picture and compare answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components import painter, saving
-from sightglass.components.choices import sidebar
+from sightglass.components.choices import detection_options, sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import explain_job
@@ -20,7 +20,7 @@ from sightglass.components.views import charts, exports, panels, tables
 from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture import image as picture_image
-from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks import describe_score, task_of
 from sightglass.explain.whatif import changes, edits, strongest
 
 if TYPE_CHECKING:
@@ -36,15 +36,16 @@ if TYPE_CHECKING:
     from sightglass.explain.whatif.edits import Edited, EditMark
 
 
-@page.guard
-def whatif() -> None:
-    bar = st.container()
-    choices, explainer = sidebar.draw(bar)
+def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
+    """Draw the view."""
     # A method that follows a brush, if the model has one.
     default = explainer.model.method
     if not METHODS[choices.method].quick and METHODS[default].quick and explainer.resident.gradients:
         choices = replace(choices, method=default)
-    _studio(choices, explainer)
+    if explainer.resident.adapter.parts and task_of(explainer.model).has_boxes:
+        choices = replace(choices, options=choices.options | detection_options.remembered(explainer))
+    with main:
+        _studio(choices, explainer)
 
 
 @st.fragment
@@ -158,15 +159,11 @@ def _files(edited: Explanation, slide: slides.Draft | None) -> None:
     """Draw the actions for the edited picture."""
     image = edited.image
     with st.container(horizontal=True, vertical_alignment="center"):
+        help = "Go on with the picture as it is now, as with one of your own."
         if st.button(
-            "Open on Explore",
-            icon=":material/visibility:",
-            key="whatif-explore",
-            on_click=_take,
-            args=(image,),
-            help="Go on with the picture as it is now, as with one of your own.",
+            "Show its map", icon=":material/visibility:", key="whatif-map", on_click=_take, args=(image,), help=help
         ):
-            reopen.go()
+            st.rerun()
         drawn = bool(edited.heatmaps)
         saving.save_and_export("whatif", partial(_rows, edited), saved=[(edited, 0)] if drawn else (), slide=slide)
 
@@ -175,7 +172,7 @@ def _take(image: Image) -> None:
     source = state.of(state.Sidebar).picture
     if source is None or source.sha256 != image.sha256:
         image_source.turn_to(image)
-    state.of(state.Navigation).go_to = page.script("explore")
+    reopen.open_explore("map")
 
 
 def _rows(edited: Explanation, look: Look) -> list[Files]:
@@ -185,6 +182,3 @@ def _rows(edited: Explanation, look: Look) -> list[Files]:
     about = "The picture as the model was given it, without a map."
     alone = charts.Files("Edited picture", about, [("PNG", name, lambda: picture_image.to_png(image.pixels))])
     return [alone, *(exports.of_map(edited, 0, look) if edited.heatmaps else ())]
-
-
-whatif()

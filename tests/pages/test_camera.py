@@ -10,7 +10,6 @@ from PIL import Image as Pillow
 
 from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
-from sightglass.components.views import snapshots
 from sightglass.explain import Explainer
 from sightglass.history import History
 from tests.pages.conftest import received, session, texts
@@ -29,13 +28,13 @@ def jpeg(name: str) -> bytes:
 
 def handed(app, act: str, data: bytes, **more):
     text = base64.b64encode(data).decode()
-    app.session_state["live"] = {"frame": {"act": act, "jpeg": text, "picture": text, "at": 1.0} | more}
+    app.session_state["live"] = {"frame": {"act": act, "jpeg": text, "at": 1.0} | more}
     app.run()
     return app
 
 
 def test_the_browser_is_told_the_choices_of_the_address_and_a_slow_method_is_replaced(page):
-    app = page("live", method="scorecam")
+    app = page("video", source="camera", method="scorecam")
     sent = head(app)
     assert (sent["choice"]["model"], sent["choice"]["method"]) == ("efficientnet-lite0", "gradcam")
     assert "ScoreCAM is too slow for a camera: maps here are by GradCAM." in texts(app)
@@ -47,37 +46,24 @@ def test_the_browser_is_told_the_choices_of_the_address_and_a_slow_method_is_rep
 @pytest.mark.parametrize(
     ("model", "picture", "fit"), [("demo-s", "scene 3", "trained"), real("yolo11n", "bus", "half")]
 )
-def test_a_frame_of_a_detector_goes_to_detect_with_the_box_and_the_size_that_it_had(page, model, picture, fit):
-    app = page("live", model=model)
+def test_a_frame_of_a_detector_goes_to_explore_with_the_box_and_the_size_that_it_had(page, model, picture, fit):
+    app = page("video", source="camera", model=model)
     assert head(app)["choice"]["options"].get("preprocessing", "trained") == fit
-    assert head(app)["place"] == "Detect"
     data = jpeg(picture)
     box = Explainer(model)(data, per="detection", preprocessing=fit, maps=False).predictions[1]
     handed(app, "open", data, label=box.label, box={"anchor": box.anchor, "index": box.index})
-    assert session(app, state.Navigation).page == "detect"
+    assert session(app, state.Navigation).page == "explore"
     assert session(app, state.Sidebar).picture.name == "live.jpg"
     assert session(app, state.ChosenBox).pair == (box.anchor, box.index)
     assert app.session_state["fit-detect"] == fit
 
 
-def test_a_snapshot_is_kept_once_and_said(page, monkeypatch, tmp_path):
-    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
-    data = jpeg("bus")
-    app = handed(page("live"), "snapshot", data)
-    (saved,) = tmp_path.iterdir()
-    assert snapshots.PATTERN.fullmatch(saved.name) and saved.read_bytes() == data
-    assert head(app)["said"] == f"Saved as {saved}."
-    app.run()
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 def test_a_frozen_frame_has_checks_and_becomes_a_slide_until_the_camera_goes_on(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
-    app = page("live", model="demo-cls-s")
+    app = page("video", source="camera", model="demo-cls-s")
     assert "Add to deck" not in [one.label for one in app.button], "what moves cannot be added"
     app = handed(app, "freeze", jpeg("scene 1"))
-    (row,) = received(app, "seal")[0]["rows"]
-    assert [mark["test"] for mark in row["marks"]] == ["model", "answer", "still"]
+    assert "Checking…" in [button.label for button in app.button]
     for label in ("Add to deck", "Add the slide"):
         next(one for one in app.button if one.label == label).click().run()
         assert not app.error
@@ -85,12 +71,12 @@ def test_a_frozen_frame_has_checks_and_becomes_a_slide_until_the_camera_goes_on(
     assert len(deck.slides) == 1 and History().search().total == 1
     app.session_state["live"] = {"frame": {"act": "go on", "at": 2.0}}
     app.run()
-    assert received(app, "seal") == []
+    assert "Checking…" not in [button.label for button in app.button]
 
 
 def test_what_is_no_frame_changes_nothing(page):
-    app = page("live", model="demo-cls-s")
+    app = page("video", source="camera", model="demo-cls-s")
     for given in (3, {"act": "open"}, {"act": "open", "jpeg": "%", "at": 1}, {"act": "delete", "jpeg": "", "at": 1}):
         app.session_state["live"] = {"frame": given}
         app.run()
-        assert session(app, state.Navigation).page == "live"
+        assert session(app, state.Navigation).page == "video"

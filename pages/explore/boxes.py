@@ -1,4 +1,4 @@
-"""Detect: the evidence for each box."""
+"""The evidence for each box, and why a missing one is not shown."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components import proof, saving, seal, widgets
-from sightglass.components.choices import detection_options, model_picker, sidebar
+from sightglass.components import checks, saving, widgets
+from sightglass.components.choices import detection_options, sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
-from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
-from sightglass.components.views import charts, comparisons, detections, exports, missing_places, panels, snapshots
-from sightglass.components.views.comparisons import LensResult
+from sightglass.components.views import charts, detections, exports, missing_places, panels
 from sightglass.explain.comparison.detections import box_sentence, describe_boxes, find_filtered, kinds, weaker
 from sightglass.explain.evidence import missing
 from sightglass.explain.findings.randomisation import describe_independent
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import download, listing
-from sightglass.models import catalog
-from sightglass.models.checkpoints import weights
+from sightglass.explain.phrases import listing
+from sightglass.pages.explore.layers import every_layer
+from sightglass.pages.explore.map import headline_row
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -37,58 +35,57 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation
     from sightglass.explain.evidence.missing import Missing
 
-VIEWER = "viewer-detect"
-
-
-@dataclass(frozen=True)
-class Query:
-    """What is requested: everything chosen in the sidebar and on this page."""
-
-    lens: str
-    choices: Choices
-    explainer: Explainer
-    request: BoxOptions
+VIEWER = "viewer-boxes"
 
 
 @dataclass(frozen=True)
 class PageLayout:
-    """Where the parts of the page are drawn."""
+    """Where the parts of the view are drawn."""
 
     title: page.Title
+    chip: DeltaGenerator
     left: DeltaGenerator
     rows: DeltaGenerator
     right: DeltaGenerator
 
 
-@page.guard
-def detect() -> None:
-    bar, top, main = st.container(), st.container(), st.container()
-    choices, explainer = sidebar.draw(bar, threshold=False, own_detector=True, both=True)
-    with page.head(top) as title:
-        lens = detection_options.lens()
+@dataclass(frozen=True)
+class Query:
+    """What is requested: everything chosen in the row of controls and beside the boxes."""
+
+    choices: Choices
+    explainer: Explainer
+    request: BoxOptions
+    layers: bool = False
+    """Whether the chosen box's map is drawn at every layer."""
+
+
+def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator, *, layers: bool = False) -> None:
+    """Draw the view; `layers`: with the chosen box's map at every layer."""
     with main:
-        if choices.model.example:
-            _of_drawn_scenes(choices)
-        left, right = st.columns([3, 1], gap="medium")
-        with right:
-            choices = missing_places.add_example(choices, explainer)
-        if missing_places.lacks_prompt(choices, explainer):
-            title.markdown("## What should it look for?")
-            with left:
-                missing_places.ask_for_prompt(choices, explainer)
-            return
-        with right:
-            head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
-            rows = st.container()
-            choices = replace(choices, options=choices.options | {"confidence": detection_options.confidence()})
-        with head:
-            st.markdown("### Boxes", width="content", help=widgets.TERMS["score"])
-            masks = METHODS[choices.method].family == "mask"
-            request = detection_options.more(explainer, masks=masks)
-        with rows:
-            request = replace(request, options=request.options | detections.choose_joint(explainer, masks=masks))
-            detection_options.filter_chip(explainer, request)
-        _show(Query(lens, choices, explainer, request), PageLayout(title, left, rows, right))
+        query, layout = _choose(choices, explainer)
+        _show(replace(query, layers=layers), layout)
+
+
+def _choose(choices: Choices, explainer: Explainer) -> tuple[Query, PageLayout]:
+    """Draw the choice of boxes, and return it with the places of the rest."""
+    head_row = headline_row(st.container())
+    title = page.Title(head_row.container())
+    chip = head_row.container(width="content")
+    left, right = st.columns([3, 1], gap="medium")
+    with right:
+        choices = missing_places.add_example(choices, explainer)
+        head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+        rows = st.container()
+        choices = replace(choices, options=choices.options | {"confidence": detection_options.confidence()})
+    with head:
+        st.markdown("### Boxes", width="content", help=widgets.TERMS["score"])
+        masks = METHODS[choices.method].family == "mask"
+        request = detection_options.more(explainer, masks=masks)
+    with rows:
+        request = replace(request, options=request.options | detections.choose_joint(explainer, masks=masks))
+        detection_options.filter_chip(explainer, request)
+    return Query(choices, explainer, request), PageLayout(title, chip, left, rows, right)
 
 
 def _show(query: Query, layout: PageLayout) -> None:
@@ -109,7 +106,7 @@ def _show(query: Query, layout: PageLayout) -> None:
         if listed:
             index = detections.listing(explanation, listed, index)
         else:
-            _none(explanation, asks=query.lens == "one" and query.request.per == "detection")
+            _none(explanation, asks=not query.layers and query.request.per == "detection")
         _hidden(explanation)
     if listed and listed[index].pair != pair:
         detections.choose(listed[index].pair)
@@ -122,27 +119,32 @@ def _show(query: Query, layout: PageLayout) -> None:
     filtered = f"Showing only {listing(list(only))}." if only else ""
     heading = " ".join(filter(None, (describe_boxes(base), filtered, known)))
     layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, heading))}")
-    # The lenses Layers and Sizes have other maps on the page.
-    offered = query.lens in ("one", "all") and at < len(explanation.heatmaps)
-    tested = proof.of_map(explanation, at) if offered else []
+    offered = at < len(explanation.heatmaps)
     with layout.left:
-        if offered:
-            seal.draw(tested)
-        drawn = _through_lens(query, explanation, listed, index, missing)
-        if drawn.heading:
-            layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, drawn.heading))}")
-        if drawn.maps:
-            tested = [*drawn.maps]
-            seal.draw(tested)
-        _below(explanation, at, offered, tests=bool(tested))
+        if query.layers:
+            if listed:
+                drawn = every_layer(query.choices, query.explainer, query.request, listed[index])
+                if drawn.heading:
+                    layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, drawn.heading))}")
+                with layout.chip:
+                    checks.chip(drawn.maps)
+                checks.cards(drawn.maps, beside=True)
+            else:
+                panels.show(explanation.image, [panels.plain(explanation.image)], key="viewer-layers")
+            return
+        _one(explanation, listed, at, query.request, missing)
+        _below(explanation, at, offered)
     if offered:
+        maps = checks.of_map(explanation, at)
+        with layout.chip:
+            checks.chip(maps)
         with layout.right:
+            checks.cards(maps)
             st.markdown("### What the map says", help=widgets.TERMS["evidence"])
             with st.container(horizontal=True):
                 detections.numbers(explanation, at)
             if listed:
                 detections.joint_table(explanation, listed[index].prediction)
-    proof.panel(tested)
 
 
 def _explain(
@@ -163,23 +165,6 @@ def _explain(
     return explanation, stopped
 
 
-def _through_lens(
-    query: Query, explanation: Explanation, listed: list[ListedBox], index: int, missing: Missing | None
-) -> LensResult:
-    """Draw the maps and return the result of their comparison."""
-    if query.lens == "all":
-        comparisons.every_box(explanation, listed)
-    elif query.lens == "one":
-        _one(explanation, listed, index, query.request, missing)
-    elif not listed:
-        panels.show(explanation.image, [panels.plain(explanation.image)], key=f"viewer-{query.lens}")
-    elif query.lens == "layers":
-        return comparisons.every_layer(query.choices, query.explainer, query.request, listed[index])
-    else:
-        return comparisons.every_size(query.choices, query.explainer, query.request, listed[index].prediction)
-    return LensResult()
-
-
 def _waiting(query: Query, layout: PageLayout, base: Explanation, missing: Missing | None, *, stopped: bool) -> None:
     """Draw the boxes without a map, for a choice meanwhile."""
     listed, pair = detections.items(base, missing.candidate if missing else None), state.of(state.ChosenBox).pair
@@ -194,17 +179,15 @@ def _waiting(query: Query, layout: PageLayout, base: Explanation, missing: Missi
     with layout.left:
         marks = detections.marks(base, listed, query.request.tags, chosen)
         view = _meanwhile(query, base, marks, listed[chosen].pair if listed else None, stopped=stopped)
-        if query.lens == "one" and query.request.per == "detection":
+        if not query.layers and query.request.per == "detection":
             missing_places.about_places(view, base, listed, chosen, missing)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            snapshots.gallery()
 
 
 def _meanwhile(
     query: Query, base: Explanation, marks: tuple[Box, ...], pair: tuple[int, int] | None, *, stopped: bool
 ) -> View:
     """Show the former method's map, dimmed until the next; else the picture."""
-    before, area = explain_job.before(query.choices), query.lens == "one"
+    before, area = explain_job.before(query.choices), not query.layers
     asks = area and query.request.per == "detection"
     if before is not None and before.options.per == query.request.per:
         mapped = detections.items(before)[: len(before.heatmaps)]
@@ -219,28 +202,23 @@ def _meanwhile(
     return panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=area, asks=asks)
 
 
-def _below(explanation: Explanation, index: int, offered: bool, *, tests: bool) -> None:
-    """Draw photos, the button of the `tests`, and the `offered` downloads."""
+def _below(explanation: Explanation, index: int, offered: bool) -> None:
+    """Draw the actions of a map, if `offered`."""
 
     def beside() -> None:
         charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
 
-    snapshots.follow(explanation)
     reopen.warn_of_other_weights(explanation)
     with st.container(horizontal=True, vertical_alignment="center", key="acts"):
-        snapshots.gallery()
-        if tests and explanation.finished:
-            proof.button()
         if not offered:
             return
         if explanation.heatmaps and METHODS[explanation.heatmaps[0].method].reads:
             panels.attention_heads(explanation, index)
         if explanation.finished:
             saving.save_and_export(
-                "detect",
+                "boxes",
                 partial(exports.of_boxes, explanation, index),
                 saved=[(explanation, index)],
-                more=partial(snapshots.save_on_server, explanation),
                 beside=beside,
                 slide=slides.of_map(explanation, index),
             )
@@ -252,7 +230,7 @@ def _one(
     explanation: Explanation, listed: list[ListedBox], index: int, request: BoxOptions, missing: Missing | None
 ) -> None:
     """Draw one map, for the list's choice, and its findings."""
-    image, at = explanation.image, 0 if request.per == "picture" else index
+    image, at = explanation.image, index
     maps = detections.heats(explanation, listed)
     panes = [Pane(maps=maps)] if maps else [panels.plain(image)]
     marks = detections.marks(explanation, listed, request.tags)
@@ -277,7 +255,7 @@ def _none(explanation: Explanation, *, asks: bool) -> None:
     why = "No box has a high enough score."
     if hidden := find_filtered(explanation):
         why = f"The class filter, under More, hides {kinds(hidden)}."
-    first = "" if asks else "Choose One box, and under More one map for one box. "
+    first = "" if asks else "Under More choose one map for one box. "
     st.caption(f"{escape(why)} {first}The question mark over the picture asks what is missing at a place.")
 
 
@@ -289,50 +267,3 @@ def _hidden(explanation: Explanation) -> None:
         more = [f"{len(hidden) - 3} more"] if len(hidden) > 3 else []
         noun = "weaker box" if len(hidden) == 1 else "weaker boxes"
         st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")
-
-
-def _of_drawn_scenes(choices: Choices) -> None:
-    """Describe a model of drawn scenes and offer one for photographs."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if image_source.is_own():
-            st.button(
-                "Try it on a drawn scene",
-                icon=":material/image:",
-                on_click=image_source.turn_to_example,
-                args=(choices.model.example,),
-                help="Choose a scene it was trained for. Your picture stays in the bar at the top.",
-            )
-        elif image_source.is_photograph():
-            st.caption(
-                f"{choices.model.name} knows drawn scenes only, so this page shows one. "
-                f"{escape(image_source.current().name)} stays chosen on the other pages.",
-                width="content",
-            )
-        _offer()
-
-
-def _offer() -> None:
-    """Offer to download a detector for photographs, if none is local."""
-    here = model_picker.menu()[1]
-    if not catalog.spec(catalog.detector(here)).example:
-        return
-    spec = catalog.spec(catalog.FIRST_DETECTOR)
-    size, licence = download(spec.megabytes), f"licence {spec.licence}"
-    if weights.offline():
-        st.caption(
-            f"For photographs, put {spec.arch} ({size}, {licence}) into a folder named in SIGHTGLASS_WEIGHTS.",
-            width="content",
-        )
-        return
-    st.button(
-        f"Download {spec.name} ({size})",
-        icon=":material/download:",
-        on_click=reopen.choose_model,
-        args=(spec,),
-        kwargs={"own": True},
-        help="For photographs: it finds 80 kinds of everyday objects. The download takes some seconds and is kept on "
-        f"this machine; {licence}.",
-    )
-
-
-detect()

@@ -1,26 +1,26 @@
-"""Live: the camera in real time."""
+"""The camera in real time, with its maps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from sightglass.components import checks
 from sightglass.components import live as canvas
-from sightglass.components import proof, seal
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
-from sightglass.components.session import page, reopen, state, url_state
+from sightglass.components.session import reopen, state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.pictures import image_source
-from sightglass.components.views import snapshots
 from sightglass.explain.methods import METHODS
 from sightglass.explain.tasks import task_of
 from sightglass.live import look
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from sightglass.components.live import LiveFrame
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
@@ -38,33 +38,27 @@ class WatchedFrames:
     preprocessing: str = "trained"
 
 
-@page.guard
-def live() -> None:
-    # First: what this sets must be set before the sidebar is drawn.
+def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
+    """Draw the camera, below the row of controls and the headline."""
+    # First: what this sets must be set before the controls are drawn.
     visit = state.of(canvas.LiveVisit)
     # A frame that was handed over in the last run, once.
     frame, visit.frame = visit.frame, None
-    if frame is not None and frame.act == "open":
+    if frame is not None:
         _open(frame)
         reopen.go()
-    if frame is not None:
-        visit.said = _save(frame)
-    title = st.container()
-    choices, explainer = sidebar.draw(None)
-    task = task_of(explainer.model)
+    choices, explainer = sidebar.draw(place=bar)
     with title:
         st.markdown(f"## {_headline(choices)}")
-        if task.frame_note:
-            st.caption(task.frame_note)
+        if note := task_of(explainer.model).frame_note:
+            st.caption(note)
     method = _method(choices, explainer)
     options: dict[str, Any] = {name: choices.options[name] for name in TAKEN if choices.options.get(name)}
     if "half" in explainer.resident.adapter.preprocessings and _fast(options):
         options["preprocessing"] = "half"
     watched = state.of(WatchedFrames)
     watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
-    # On the server's own machine a snapshot belongs into its folder.
-    saves = (st.context.ip_address or "127.0.0.1") in ("127.0.0.1", "::1")
-    canvas.live(choices.model, method, options, place=task.screen.capitalize(), saves=saves)
+    canvas.live(choices.model, method, options)
     if (frozen := visit.frozen) is not None:
         _seal(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
 
@@ -89,15 +83,14 @@ def _fast(options: dict[str, Any]) -> bool:
     """Return whether frames have half the size; draw the choice."""
     if options.get("preprocessing", "trained") != "trained":
         return False
-    with st.sidebar:
-        return url_state.widget(
-            st.toggle,
-            "Fast: frames at half the size",
-            None,
-            True,
-            key="live-fast",
-            help="About four times as many frames a second; small and far objects are missed.",
-        )
+    return url_state.widget(
+        st.toggle,
+        "Fast: frames at half the size",
+        None,
+        True,
+        key="live-fast",
+        help="About four times as many frames a second; small and far objects are missed.",
+    )
 
 
 def _seal(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: dict[str, Any]) -> None:
@@ -105,7 +98,8 @@ def _seal(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: di
     explanation = explain_job.explain(choices, explainer, quiet=True, **options)
     if explanation is not None:
         explanation, index = explain_job.class_of(explanation, frozen.label)
-        seal.draw(proof.of_map(explanation, index))
+        checks.chip(checks.of_map(explanation, index))
+        checks.cards(checks.of_map(explanation, index), beside=True)
         if explanation.heatmaps:
             slides.button("live", slides.of_map(explanation, index), [(explanation, index)])
             slides.draw_added_link("live")
@@ -117,8 +111,6 @@ def _open(frame: LiveFrame) -> None:
     image_source.turn_to(frame.image, frame.data)
     task = task_of(watched.model or "")
     if watched.model is not None and task.has_boxes:
-        # Detect has a model of its own where the sidebar's draws no boxes.
-        reopen.choose_model(watched.model, own=True)
         url_state.put("fit-detect", watched.preprocessing)
         chosen_box = state.of(state.ChosenBox)
         chosen_box.pair, chosen_box.generation = frame.pair, chosen_box.generation + 1
@@ -126,16 +118,4 @@ def _open(frame: LiveFrame) -> None:
     else:
         chosen = state.of(state.ChosenClass)
         chosen.label, chosen.picture, chosen.generation = frame.label, frame.image.sha256, chosen.generation + 1
-    state.of(state.Navigation).go_to = page.script(task.screen)
-
-
-def _save(frame: LiveFrame) -> str:
-    """Save the screen's content and return a sentence on it."""
-    try:
-        return f"Saved as {snapshots.keep(frame.picture, snapshots.folder(), datetime.now())}."
-    except OSError as error:
-        words = f"The snapshot could not be saved in {snapshots.folder()} ({error.strerror or error}): "
-        return f"{words}name another folder in SIGHTGLASS_HEATMAPS."
-
-
-live()
+    reopen.open_explore("map")

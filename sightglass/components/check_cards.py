@@ -1,38 +1,51 @@
-"""Run and draw the tests with random weights and with small changes."""
+"""Draw the cards of a map's checks: random weights, hidden places, small changes of the picture."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
+from sightglass.components import checks
+from sightglass.components.saving import slides
 from sightglass.components.session import page, state
-from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs import background, explain_job
 from sightglass.components.session.jobs.background import Job
 from sightglass.components.session.markdown import capital, escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import panels, tables
 from sightglass.explain.faithfulness import badge, scramble, stability
+from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
-from sightglass.explain.proof.checks import Check
+from sightglass.explain.proof.proof import COLUMNS, rows
+from sightglass.explain.rendering.render import paint
+from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import task_of
+from sightglass.export.proof import chart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from threading import Event
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from sightglass.common.work.progress import Progress
     from sightglass.explain import Explanation
     from sightglass.explain.faithfulness.scramble import Scramble
     from sightglass.explain.faithfulness.stability import Stability
+    from sightglass.explain.proof.checks import CheckId
+    from sightglass.explain.proof.proof import Proof
     from sightglass.models.spec import ModelSpec
 
-
+THUMBNAIL = 440
+"""Pixels of the longer side of a map on a card."""
 PATIENCE = 0.4
 """Seconds that a test may take before a progress bar is worth showing."""
 Key = tuple[Any, ...]
@@ -148,22 +161,32 @@ STABILITY = MapTest(
 )
 
 
-def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
-    """Draw the map under increasingly random weights; return the finished test."""
-    title = page.Title(st.container())
-    title.markdown("### Changes with the model")
+def draw_model(explanation: Explanation, index: int, begin: bool) -> bool:
+    """Draw the map under random weights; return whether the test is done."""
+    resident = explanation.evidence.resident
+    quick = resident.gradients and METHODS[explanation.heatmaps[index].method].quick and resident.nbytes <= QUICK_BYTES
+    outcome: Scramble | None = result(SCRAMBLE, explanation, index, begin=begin and quick)
+    if outcome is None:
+        return not quick
+    last = outcome.stages[-1]
+    _thumbnail(explanation, index, None if last.empty else last.map, "With random weights")
+    with st.container(horizontal=True):
+        _details("model", partial(_scramble, explanation, index, outcome))
+        method = METHODS[outcome.method].name
+        headline = f"{method}'s map of {outcome.label} {badge.VERDICTS[outcome.verdict]}"
+        slides.button(
+            "checks", slides.of_scramble(explanation, index, outcome, headline), [(explanation, index)], shortcut=None
+        )
+    slides.draw_added_link("checks")
+    return True
+
+
+def _scramble(explanation: Explanation, index: int, outcome: Scramble) -> None:
+    """Draw the map under increasingly random weights."""
     st.caption(
         "The model's weights become random, stage by stage. A map of what the model has learnt must dissolve; one that "
         "stays shows something else."
     )
-    resident = explanation.evidence.resident
-    quick = resident.gradients and METHODS[explanation.heatmaps[index].method].quick and resident.nbytes <= QUICK_BYTES
-    # Who comes from a mark has had its test already.
-    begin = quick or explanation.known_checks(index) is not None
-    outcome: Scramble | None = result(SCRAMBLE, explanation, index, begin=begin)
-    if outcome is None:
-        return None
-    title.markdown(f"### {Check('model', outcome.mark, '').said.capitalize()}")
     strip = [_panel(explanation, index, _tested_map(explanation, index, title="The map", note="as it is"))]
     # Of a scrambled model they have no such score.
     boxes = tuple(replace(box, label="the same box") for box in panels.boxes_of(explanation, index))
@@ -190,22 +213,25 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     if len(tested) > 1:
         name = f"{METHODS[heatmap.method].name} of {explanation.model.name}"
         st.caption(f":material/history: All tests of {name} so far: {badge.describe_verdicts(tested)}.")
-    return outcome
 
 
-def draw_stability(explanation: Explanation, index: int) -> None:
+def draw_still(explanation: Explanation, index: int, begin: bool) -> bool:
+    """Draw where the map changes under small changes; return whether the test is done."""
+    outcome: Stability | None = result(STABILITY, explanation, index, begin=begin)
+    if outcome is None:
+        return False
+    most = float(outcome.spread.max())
+    _thumbnail(explanation, index, outcome.spread / most if most > 0 else None, "Where eight small changes move it")
+    _details("still", partial(_stability, explanation, index, outcome))
+    return True
+
+
+def _stability(explanation: Explanation, index: int, outcome: Stability) -> None:
     """Draw the change of map, score and answer under small changes."""
-    title = page.Title(st.container())
-    title.markdown("### Holds still")
     st.caption(
         "The map is made again for eight changes that a person hardly sees. If it moves while the answer stays, it "
         f"says more about the method than the picture. It holds still from a similarity of {stability.STEADY:.2f}."
     )
-    # Who comes from a mark has had its test already.
-    outcome: Stability | None = result(STABILITY, explanation, index, begin=explanation.known_checks(index) is not None)
-    if outcome is None:
-        return
-    title.markdown(f"### {Check('still', outcome.verdict, '').said.capitalize()}")
     most = float(outcome.spread.max())
     words = "Hot is where the map changes most under the small changes."
     values = outcome.spread / most if most > 0 else outcome.spread
@@ -219,6 +245,109 @@ def draw_stability(explanation: Explanation, index: int) -> None:
     panels.show(explanation.image, strip, key="viewer-trust-spread", height=380, line=line)
     st.markdown(f":material/fact_check: {escape(outcome.sentence)}")
     _changes(outcome, explanation.model)
+
+
+def draw_answer(explanation: Explanation, index: int, begin: bool) -> bool:
+    """Draw the score while places are hidden; return whether the test is done."""
+    key = explain_job.key_of(explanation, index)
+    if not begin and key not in state.of(explain_job.Proofs).made:
+        st.caption("Begins after the test above.")
+        return False
+    try:
+        proof, job = explain_job.prove(explanation, index)
+    except Exception as failure:
+        page.show_failure(failure, "a proof failed")
+        return True
+    if job is not None and job.cancel.is_set():
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Stopped: {job.status.words}.", width="content")
+            again = "Start the test again from the beginning."
+            st.button(
+                "Start again", icon=":material/replay:", key="again-answer", on_click=explain_job.stop, help=again
+            )
+        return False
+    if job is not None:
+        background.progress(job, help="Stop the test; what was computed stays.", estimate=True)
+        return False
+    assert proof is not None
+    draw_proof_chart(proof, "hidden", key="check-curve", small=True)
+    for finding in of_proof(explanation.model.task, explanation.statistics[index], proof):
+        st.caption(f":material/warning: {finding.text}")
+    _details("answer", partial(draw_proof, proof, detects=bool(explanation.own(index))))
+    return True
+
+
+def draw_proof(proof: Proof, *, detects: bool) -> None:
+    """Draw a proof's sentence, curves and table."""
+    st.markdown(f":material/fact_check: {escape(proof.sentence)}")
+    left, right = st.columns(2)
+    with left:
+        draw_proof_chart(proof, "hidden", key="proof-hidden")
+    with right:
+        draw_proof_chart(proof, "kept", key="proof-kept")
+    st.caption(escape(chart.shares(proof, detects=detects)))
+    tables.table([dict(zip(COLUMNS, row, strict=True)) for row in rows(proof)], right=COLUMNS[1:])
+    st.caption(
+        "Left: the places that the map calls most important are covered, the hottest first. Right: everything else is. "
+        "The thin lines cover as much elsewhere. Compare lines with each other, not with 0 or 100 %: a model has not "
+        "learnt from half-covered pictures. The verdict is a test of its own, against maps of other pictures."
+    )
+
+
+def draw_proof_chart(proof: Proof, way: chart.Way, *, key: str, small: bool = False) -> None:
+    """Draw the score over the share that is hidden, or alone is kept."""
+    import plotly.graph_objects as go
+
+    lines = [line for line in chart.lines(proof) if line.filling in ("", proof.fillings[0])]
+    figure = go.Figure()
+    for line in reversed(lines):
+        scores = getattr(line, way)
+        figure.add_scatter(
+            x=[i / (len(scores) - 1) for i in range(len(scores))],
+            y=scores,
+            name=line.title,
+            mode="lines",
+            line={
+                "color": chart.INKS[line.name] if line.name != "map" else None,
+                "width": 3 if line.name == "map" else 1.5,
+                "dash": None if line.name == "map" else "dot",
+            },
+        )
+    figure.update_layout(
+        height=190 if small else 340,
+        margin={"l": 0, "r": 8, "t": 8, "b": 0},
+        legend={"orientation": "h", "y": -0.3, "traceorder": "reversed"},
+        xaxis={"tickformat": ".0%", "title": chart.AXES[way], "range": [0, 1]},
+        yaxis={"tickformat": ".0%", "rangemode": "tozero"},
+    )
+    config = {"displayModeBar": False}
+    st.plotly_chart(figure, config=config, key=key, alt=f"{chart.HEADS[way]}: the score. {proof.sentence}")
+
+
+def _thumbnail(explanation: Explanation, index: int, values: NDArray[np.float32] | None, words: str) -> None:
+    """Draw a map over the picture, small."""
+    image, heatmap = explanation.image, explanation.heatmaps[index]
+    if values is None:
+        st.caption(f"{words}: an empty map.")
+        return
+    shrink = min(1.0, THUMBNAIL / max(image.width, image.height))
+    size = max(1, round(image.width * shrink)), max(1, round(image.height * shrink))
+    extent, seen = explanation.evidence.geometry.extent, heatmap.seen
+    small = Field(values, tuple(edge * shrink for edge in extent), tuple(round(edge * shrink) for edge in seen))
+    pixels = cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA)
+    st.image(paint(pixels, small, Style()), caption=words, width=150, alt=f"{words}: the map of {heatmap.target.label}")
+
+
+def _details(id: CheckId, draw: Callable[[], None]) -> None:
+    page.button_for_window(
+        "Details",
+        draw,
+        icon=":material/open_in_full:",
+        help="The whole test, with all its numbers.",
+        key=f"details-{id}",
+        title=checks.TITLES[id],
+        width="large",
+    )
 
 
 def _changes(outcome: Stability, model: ModelSpec) -> None:
@@ -259,3 +388,11 @@ def _panel(explanation: Explanation, index: int, view: Map) -> Pane:
 def _share(share: float) -> str:
     """Return a share of weights; 100 % only if none are left."""
     return percent(share) if share >= 1 or share < 0.995 else f">{percent(0.99)}"
+
+
+DRAWERS: dict[CheckId, Callable[[Explanation, int, bool], bool]] = {
+    "model": draw_model,
+    "answer": draw_answer,
+    "still": draw_still,
+}
+"""What draws each card, and returns whether its test is done."""

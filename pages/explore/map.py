@@ -1,4 +1,4 @@
-"""Explore: what a model sees in a picture, and where it looks."""
+"""The map of a class, a region or a number, beside the model's answers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components import canvas, hiding, proof, saving, seal, widgets
-from sightglass.components.choices import image_picker, sidebar
+from sightglass.components import checks, hiding, saving, widgets
+from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
-from sightglass.components.session import page, reopen, url_state
+from sightglass.components.session import reopen, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
-from sightglass.components.views import areas, charts, exports, missing_places, panels
+from sightglass.components.views import areas, charts, exports, panels
 from sightglass.components.widgets import HOT
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS
@@ -38,42 +38,9 @@ HEIGHT = 456
 """Of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
 
 
-@page.guard
-def explore() -> None:
-    # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
-    bar, title, main = st.container(), st.container(), st.container()
-    draw: Callable[..., None] = _explain
-    foreseen = sidebar.foreseen()
-    if foreseen is not None and not missing_places.lacks_prompt(*foreseen) and not image_picker.lacks_second(*foreseen):
-        choices, explainer = foreseen
-        draw = partial(_map_first, bar)
-    else:
-        choices, explainer = sidebar.draw(bar, both=True)
-    if canvas.needs_repaint(explainer):
-        st.rerun()
-    paper = None
-    if canvas.is_offered(explainer):
-        paper, main = main.columns([2, 5], gap="medium")
-    try:
-        draw(choices, explainer, title, main)
-    finally:
-        # Also where there is no map: the next stroke may bring one.
-        if paper is not None:
-            with paper:
-                canvas.pad(explainer)
-
-
-def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
-    if missing_places.lacks_prompt(choices, explainer):
-        title.markdown("## What should it look for?")
-        with main:
-            missing_places.ask_for_prompt(choices, explainer)
-        return
-    if image_picker.lacks_second(choices, explainer):
-        title.markdown(f"## {image_picker.ask_for_second(explainer)}")
-        with main:
-            image_picker.offer_second(choices, explainer)
-        return
+def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
+    """Draw the view."""
+    title = headline_row(main)
     label = areas.get_class(choices, explainer)
     slow = explain_job.is_slow(choices.method)
     with main:
@@ -89,28 +56,24 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
             if explanation is None:
                 with title:
                     panels.say(f"{METHODS[choices.method].name_for(choices.model.task)} was stopped.", key="headline")
-                    seal.keep_place()
                 with left:
                     panels.show(choices.image, [panels.plain(choices.image)], key="viewer", height=HEIGHT)
                 return
         if explanation is None:
             with title:
-                # As high as with a map and its seal: nothing below moves while it runs.
                 panels.say(f"{METHODS[choices.method].name_for(choices.model.task)} is running.", key="headline")
-                seal.keep_place()
             with left:
                 _meanwhile(choices, label, answers)
             return
         explanation, index = (explanation, 0) if slow else explain_job.class_of(explanation, label)
         with answers:
-            index = _answers(explanation, index)
+            index = _answers_or_checks(explanation, index)
         with title:
             _say(choices, explanation, index)
         # The picture before the numbers: they take longer to compute and are read second.
         with left:
             view = _picture(explanation, index)
         _rest(explanation, index, view, left, beside)
-        proof.panel(proof.of_map(explanation, index))
 
 
 def _places() -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
@@ -156,13 +119,17 @@ def _meanwhile(choices: Choices, label: str | None, answers: DeltaGenerator) -> 
         _answers(before, index)
 
 
-def _map_first(
-    bar: DeltaGenerator, choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator
+def draw_first(
+    choices: Choices,
+    explainer: Explainer,
+    main: DeltaGenerator,
+    draw_controls: Callable[[], tuple[Choices, Explainer, object]],
 ) -> None:
     """Draw a new picture's map before everything else.
 
-    Redrawing the sidebar and the list takes a browser longer than drawing a map.
+    Redrawing the controls and the list takes a browser longer than drawing a map.
     """
+    title = headline_row(main)
     with main:
         left, answers, beside = _places()
     try:
@@ -175,22 +142,33 @@ def _map_first(
                 view = _picture(explanation, index, place)
         time.sleep(AHEAD)
     finally:
-        drawn, _ = sidebar.draw(bar, both=True)
+        drawn, *_ = draw_controls()
     if drawn != choices:
         st.rerun()
     with answers:
-        index = _answers(explanation, index)
+        index = _answers_or_checks(explanation, index)
     with title:
         _say(choices, explanation, index)
     _rest(explanation, index, view, left, beside)
-    with main:
-        proof.panel(proof.of_map(explanation, index))
 
 
 def _say(choices: Choices, explanation: Explanation, index: int) -> None:
-    """Draw the sentence over the map, and the map's seal."""
+    """Draw the sentence over the map, and the chip of its checks."""
     panels.say(sidebar.add_warning(choices, headline(explanation, HOT, index)), key="headline")
-    seal.draw(proof.of_map(explanation, index))
+    checks.chip(checks.of_map(explanation, index))
+
+
+def headline_row(place: DeltaGenerator) -> DeltaGenerator:
+    """Return the place of a headline, and of the chip of the checks at its right."""
+    return place.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+
+
+def _answers_or_checks(explanation: Explanation, index: int) -> int:
+    """Draw the answers, or the open checks of the chosen one; return its map's index."""
+    if explanation.heatmaps and checks.is_open():
+        checks.cards(checks.of_map(explanation, index))
+        return index
+    return _answers(explanation, index)
 
 
 def _answers(explanation: Explanation, index: int) -> int:
@@ -222,7 +200,7 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
 
 
 def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, beside: DeltaGenerator) -> None:
-    if explanation.heatmaps:
+    if explanation.heatmaps and not checks.is_open():
         with beside:
             st.markdown("### What the map says", help=widgets.TERMS["evidence"])
             with st.container(horizontal=True):
@@ -250,11 +228,7 @@ def _actions(explanation: Explanation, index: int) -> None:
     """Draw the map's actions beside the picture."""
     with st.container(horizontal=True, vertical_alignment="center", key="acts"):
         if explanation.finished:
-            proof.button()
             files, slide = partial(exports.of_map, explanation, index), slides.of_map(explanation, index)
             saving.save_and_export("explore", files, saved=[(explanation, index)], slide=slide)
     if explanation.heatmaps[index].method == "attention":
         panels.attention_heads(explanation)
-
-
-explore()

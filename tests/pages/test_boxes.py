@@ -8,17 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.components.choices import model_picker
 from sightglass.components.session.pictures.image_source import Pictures
-from sightglass.components.session.state import ChosenBox, Sidebar
-from sightglass.components.views import detections, snapshots
+from sightglass.components.session.state import Sidebar
+from sightglass.components.views import detections
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import RESIDENCY
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import Image, load_bundled
 from tests.pages.conftest import act, press, rerun_until, session, shown, texts
 
-VIEWER = "viewer-detect"
+VIEWER = "viewer-boxes"
 ADDRESS = {"model": "demo-s", "example": "scene 3"}
 FOUND = "2 ball-dots, 1 gear and 1 rod-cross"
 """What demo-s finds in the scene."""
@@ -46,7 +44,7 @@ def result(scene):
 
 
 def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
-    app = page("detect", **ADDRESS)
+    app = page("", **ADDRESS)
     assert app.markdown[0].value == f"## {FOUND}."
     view = shown(app)
     for i, (box, prediction) in enumerate(zip(view.head["boxes"], result.predictions, strict=True), 1):
@@ -71,21 +69,21 @@ def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
 
 
 def test_an_address_opens_its_box_and_its_question(page, scene):
-    app = page("detect", **ADDRESS, box="4", part="contrast", within="inside", iou="40")
+    app = page("", **ADDRESS, box="4", part="contrast", within="inside", iou="40")
     result = Explainer("demo-s")(scene, per="detection", part="contrast", within="inside", iou=0.4, top_k=12)
     np.testing.assert_allclose(shown(app).maps[3], result.heatmaps[3].content, atol=1e-3)
     assert "Evidence for **rod-cross 4**: " in texts(app)
 
 
 def test_nonsense_in_the_address_is_passed_over(page):
-    app = page("detect", **ADDRESS, box="9" * 5000, part="y", per="z", iou="many", ratio="9", lens="?", only="unicorn")
+    app = page("", **ADDRESS, box="9" * 5000, part="y", per="z", iou="many", ratio="9", lens="?", only="unicorn")
     assert FOUND in app.markdown[0].value
-    app = page("detect", **ADDRESS, ask="50,50,10,10", **{"ask-for": "unicorn"})
+    app = page("", **ADDRESS, ask="50,50,10,10", **{"ask-for": "unicorn"})
     assert "candidate" not in texts(app) and "ask" not in app.query_params
 
 
 def test_only_chosen_classes_are_shown_until_the_filter_is_removed(page):
-    app = page("detect", **ADDRESS, only="gear")
+    app = page("", **ADDRESS, only="gear")
     assert app.markdown[0].value == "## 1 gear. Showing only gear."
     assert len(shown(app).maps) == 1 and app.query_params["only"] == "gear"
     # It holds for the next picture too, and can be seen and removed there.
@@ -99,7 +97,7 @@ def test_only_chosen_classes_are_shown_until_the_filter_is_removed(page):
 
 
 def test_a_place_that_is_asked_about_shows_what_is_missing_there(page, result):
-    app = page("detect", **ADDRESS)
+    app = page("", **ADDRESS)
     # A click beside every box without the tool asks nothing.
     app.session_state[VIEWER] = {"point": {"x": 20, "y": 210, "box": None}}
     app.run()
@@ -126,7 +124,7 @@ def test_a_place_that_is_asked_about_shows_what_is_missing_there(page, result):
 
 
 def test_a_box_whose_map_is_not_held_gets_one_when_it_is_chosen(page, scene):
-    app = page("detect", **ADDRESS, confidence="1", iou="95")
+    app = page("", **ADDRESS, confidence="1", iou="95")
     result = Explainer("demo-s")(scene, per="detection", confidence=0.01, iou=0.95, top_k=detections.MAX_MAPS)
     assert len(result.predictions) > detections.MAX_MAPS + 3
     assert len(shown(app).maps) == detections.MAX_MAPS
@@ -137,72 +135,39 @@ def test_a_box_whose_map_is_not_held_gets_one_when_it_is_chosen(page, scene):
     assert shown(app).head["boxes"][detections.MAX_MAPS]["tag"] == str(place + 1) == app.query_params["box"]
 
 
-@pytest.mark.parametrize("lens", ["all", "layers", "sizes"])
-def test_every_lens_shows_its_maps_and_what_can_be_taken_along(page, scene, result, lens):
-    app = page("detect", **ADDRESS, lens=lens, box="4")
-    view, offered = shown(app), {button.label for button in app.button} & {"All numbers", "Save", "Export"}
-    assert offered == ({"All numbers", "Save", "Export"} if lens == "all" else set())
-    if lens == "all":
-        assert view.titles == [f"{i + 1}  {p.label}" for i, p in enumerate(result.predictions)]
-    if lens == "layers":
-        paths = [stage.path for stage in result.evidence.resident.adapter.stages(Explainer("demo-s").layers)]
-        layers = tuple(path for path in paths if path != "model.19")
-        strip = Explainer("demo-s")(scene, per="detection", targets=(3,), layers=layers)
-        for got, heatmap in zip(view.maps, strip.by_layer(0), strict=True):
-            np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
-        assert app.markdown[0].value.startswith("## Rod-cross 4 is clearest at neck ")
-    if lens == "sizes":
-        assert view.titles[-1] == "Difference" and "this rod-cross" in app.markdown[0].value
+def test_the_view_of_layers_shows_the_box_at_each(page, scene):
+    app = page("", **ADDRESS, view="layers", box="4")
+    assert {button.label for button in app.button} & {"All numbers", "Save", "Export"} == set()
+    explainer = Explainer("demo-s")
+    paths = [stage.path for stage in explainer.resident.adapter.stages(explainer.layers)]
+    layers = tuple(path for path in paths if path != "model.19")
+    strip = explainer(scene, per="detection", targets=(3,), layers=layers)
+    for got, heatmap in zip(shown(app).maps, strip.by_layer(0), strict=True):
+        np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
+    assert app.markdown[0].value.startswith("## Rod-cross 4 is clearest at neck ")
 
 
-def test_an_unfinished_map_is_not_taken_along(page, masks, monkeypatch, tmp_path):
-    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
-    app = page("detect", **ADDRESS, method="drise")
-    session(app, snapshots.Photos).to_save = session(app, ChosenBox).of[0]
+def test_an_unfinished_map_is_not_taken_along(page, masks):
+    app = page("", **ADDRESS, method="drise")
     rerun_until(app, lambda: "This map is not finished" in texts(app))
     for finished in (False, True):
-        offered = {button.label for button in app.button} & {"Photos", "Save", "Export"}
-        assert offered == ({"Photos", "Save", "Export"} if finished else set())
-        assert bool(snapshots.saved_photos(tmp_path)) == finished
+        offered = {button.label for button in app.button} & {"Save", "Export"}
+        assert offered == ({"Save", "Export"} if finished else set())
         masks()
         rerun_until(app, lambda: shown(app).maps and "This map is not finished" not in texts(app))
 
 
-@pytest.fixture
-def fresh(monkeypatch, tmp_path):
-    """A machine just after the installation: no weights but those in packages, and no network."""
-    monkeypatch.delenv("SIGHTGLASS_WEIGHTS", raising=False)
-    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
-    for cache in ("XDG_CACHE_HOME", "TORCH_HOME", "HF_HOME"):
-        monkeypatch.setenv(cache, str(tmp_path))
-    model_picker.forget_menu()
-    # Earlier tests loaded models whose files are not here now.
-    RESIDENCY.free()
-    yield
-    model_picker.forget_menu()
-
-
-def chosen_model(app) -> tuple[str, str]:
-    """The model and the picture that the page explains."""
-    choices = session(app, Sidebar).choices
-    return choices.model.id, choices.image.name
-
-
-@pytest.mark.usefixtures("fresh")
-def test_a_fresh_machine_opens_on_a_drawn_scene_from_which_an_own_photo_is_told(page):
-    app = page("detect")
-    assert chosen_model(app) == ("demo-s", "scene 3.png")
-    assert "Demo-s knows drawn scenes only, so this page shows one. bus.jpg stays chosen" in texts(app)
-    assert f"put yolo11n.pt (about 5.3{NBSP}MB, licence AGPL-3.0) into a folder" in texts(app)
+def test_a_model_of_drawn_scenes_says_so_of_photographs_and_offers_a_scene(page):
+    app = page("", model="demo-s")
+    assert app.markdown[0].value.startswith("## Demo-s knows drawn scenes only: ")
+    press(app, "Use a picture this model was trained for")
+    assert session(app, Sidebar).choices.image.name == "scene 3.png"
+    assert app.markdown[0].value == f"## {FOUND}."
     own = Image(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8), "mine.png")
     session(app, Pictures).own[own.sha256] = own
     session(app, Pictures).chosen = own.sha256
     app.run()
-    assert chosen_model(app) == ("demo-s", "mine.png")
-    knows = "## Demo-s knows drawn scenes only: "
-    assert app.markdown[0].value.startswith(f"{knows}on a photograph its answers mean nothing. ")
-    press(app, "Try it on a drawn scene")
-    assert chosen_model(app) == ("demo-s", "scene 3.png")
+    assert app.markdown[0].value.startswith("## Demo-s knows drawn scenes only: on a photograph its answers mean noth")
 
 
 # ---- poses
@@ -227,7 +192,7 @@ def pose(tmp_path: Path, own_models) -> str:
 
 
 def test_a_joint_can_be_chosen_and_its_body_is_drawn(page, pose):
-    app = page("detect", model=pose, example="scene 1")
+    app = page("", model=pose, example="scene 1")
     made = Explainer(pose)(load_bundled("scene 1"), per="detection", joint="left wrist x", top_k=12)
     first = made.predictions[0]
     joints = [mark for mark in shown(app).head["boxes"][0]["marks"] if mark["kind"] == "point"]

@@ -1,0 +1,98 @@
+"""Explore: where a model looked in a picture, how sure it is, and what changes its answer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.components import canvas
+from sightglass.components.choices import image_picker, sidebar
+from sightglass.components.session import page, url_state
+from sightglass.components.views import missing_places
+from sightglass.explain.evidence.layers import stages
+from sightglass.explain.tasks import task_of
+from sightglass.pages.explore import boxes, map, whatif
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamlit.delta_generator import DeltaGenerator
+
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explainer
+
+    View = Callable[[Choices, Explainer, DeltaGenerator], None]
+
+
+@page.guard
+def explore() -> None:
+    # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
+    bar, tabs, main = st.container(), st.container(), st.container()
+
+    def draw_controls() -> tuple[Choices, Explainer, View]:
+        choices, explainer = sidebar.draw(bar, both=True, threshold=False)
+        with tabs:
+            return choices, explainer, choose_view(explainer)
+
+    foreseen = sidebar.foreseen()
+    if foreseen is not None and _is_map(*foreseen):
+        map.draw_first(*foreseen, main, draw_controls)
+        return
+    choices, explainer, view = draw_controls()
+    if canvas.needs_repaint(explainer):
+        st.rerun()
+    paper = None
+    if canvas.is_offered(explainer):
+        paper, main = main.columns([2, 5], gap="medium")
+    try:
+        _draw(choices, explainer, view, main)
+    finally:
+        # Also where there is no map: the next stroke may bring one.
+        if paper is not None:
+            with paper:
+                canvas.pad(explainer)
+
+
+def _draw(choices: Choices, explainer: Explainer, view: View, main: DeltaGenerator) -> None:
+    if missing_places.lacks_prompt(choices, explainer):
+        with main:
+            st.markdown("## What should it look for?")
+            missing_places.ask_for_prompt(choices, explainer)
+    elif image_picker.lacks_second(choices, explainer):
+        with main:
+            st.markdown(f"## {image_picker.ask_for_second(explainer)}")
+            image_picker.offer_second(choices, explainer)
+    else:
+        view(choices, explainer, main)
+
+
+def choose_view(explainer: Explainer) -> View:
+    """Draw the views that the model has, and return the chosen one."""
+    has_boxes = task_of(explainer.model).has_boxes
+    views: dict[str, tuple[str, View]] = {"map": ("Boxes", boxes.draw) if has_boxes else ("Map", map.draw)}
+    views["whatif"] = ("What if", whatif.draw)
+    if has_boxes and stages(explainer.resident):
+        views["layers"] = ("Layers", partial(boxes.draw, layers=True))
+    chosen = url_state.widget(
+        st.segmented_control,
+        "View",
+        {name: title for name, (title, _) in views.items()},
+        "map",
+        key="view",
+        name="view",
+        label_visibility="collapsed",
+        help="The map; what an edit of the picture changes; a detector's map at every layer.",
+    )
+    return views[chosen][1]
+
+
+def _is_map(choices: Choices, explainer: Explainer) -> bool:
+    """Return whether the chosen view is the map of a model without boxes."""
+    if task_of(explainer.model).has_boxes or url_state.memory("view") not in (None, "map"):
+        return False
+    return not image_picker.lacks_second(choices, explainer)
+
+
+explore()

@@ -1,0 +1,180 @@
+"""The checks of a map: the chip says what the engine says, and each card shows its test, which can be stopped."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.components import checks as page_checks
+from sightglass.components.checks import RunningChecks
+from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs.explain_job import Proofs
+from sightglass.components.session.page import SOMETHING_BROKE
+from sightglass.explain import Explainer, Explanation
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.faithfulness import badge, scramble, stability
+from sightglass.explain.faithfulness.prove import prove
+from sightglass.explain.picture.image import load_bundled
+from sightglass.explain.proof import checks
+from sightglass.history import History
+from tests.pages.conftest import labels, press, received, rerun_until, session, texts
+from tests.waits import patience
+
+if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
+
+ADDRESS = {"model": "demo-cls-s", "example": "scene 1"}
+
+
+def chip(app: AppTest) -> str:
+    """Return the chip's words; empty without one."""
+    return next((button.label for button in app.button if button.key == "checks"), "")
+
+
+def dialog(app: AppTest, id: str) -> AppTest:
+    """Open a card's details."""
+    app.button(key=f"details-{id}").click().run()
+    assert not app.error
+    return app
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is expected is computed while no page polls, for long on a busy machine."""
+    checks.forget()
+    monkeypatch.setattr(background, "ABANDONED", 600.0)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proofs in few steps with one filling."""
+
+    def few(self: Explanation, index: int = 0, **options: Any) -> Any:
+        return prove(self, index, **(options | {"steps": 5, "fillings": ("mean",)}))
+
+    monkeypatch.setattr(Explanation, "prove", few)
+
+
+def test_the_chip_waits_for_a_second_run_and_then_says_what_the_engine_says(page):
+    app = page(**ADDRESS)
+    assert chip(app) == "Checking…" and session(app, RunningChecks).job is None
+    rerun_until(app, lambda: chip(app).startswith("Checks: ") and session(app, RunningChecks).job.finished(), 120)
+    made = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).checks()
+    assert chip(app.run()) == f"Checks: {page_checks.describe([made])}"
+    assert sum(int(part.split()[0]) for part in page_checks.describe([made]).split(", ")) == 3
+
+
+def test_a_setting_switches_it_off(page, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_SEAL", "no")
+    assert chip(page(**ADDRESS)) == ""
+
+
+def test_a_failure_of_the_tests_leaves_the_page_and_is_not_tried_again(page, monkeypatch):
+    def fail(*_: Any, **__: Any) -> None:
+        raise ModelProblem("The service does not answer: try again.")
+
+    monkeypatch.setattr(page_checks, "run_checks", fail)
+    app = page(**ADDRESS)
+    rerun_until(app, lambda: chip(app) == "Checks: 3 unclear")
+    job = session(app, RunningChecks).job
+    app.run()
+    assert session(app, RunningChecks).job is job and not app.error
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_cards_show_each_test_and_the_page_goes_back_to_the_answers(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    monkeypatch.setattr(badge, "_tests", OrderedDict())
+    monkeypatch.setattr(scramble, "_CACHE", ByteCache(1 << 24, lambda one: one.nbytes))
+    app = page(**ADDRESS)
+    app.button(key="checks").click().run()
+    assert app.query_params["prove"] == "1" and "### Predictions" not in texts(app)
+    rerun_until(app, lambda: {"details-model", "details-answer", "details-still"} <= {b.key for b in app.button}, 240)
+    explanation = Explainer("demo-cls-s")(load_bundled("scene 1"))
+    scrambled, moved = scramble.scramble(explanation), stability.stability(explanation)
+    assert scrambled.sentence in texts(dialog(app, "model"))
+    (strip,) = [head for head in received(app, "viewer") if len(head["panels"]) == 1 + len(scrambled.stages)]
+    assert strip["panels"][0]["maps"][0]["title"] == "The map"
+    assert moved.sentence in texts(dialog(app, "still"))
+    changes = app.dataframe[0].value
+    assert list(changes["Score"]) == pytest.approx([variant.score * 100 for variant in moved.variants])
+    proof = prove(explanation, 0, steps=5, fillings=("mean",))
+    assert proof.sentence in texts(dialog(app, "answer")).replace("\\", "")
+    # The verdict can be shown to a room.
+    app.button(key="deck-checks").click().run()
+    press(app, "Add the slide")
+    (deck,) = History().decks.all()
+    assert deck.slides[0].title.endswith(badge.VERDICTS[scrambled.verdict])
+    app.button(key="close-checks").click().run()
+    assert "prove" not in app.query_params and "### Predictions" in texts(app)
+
+
+def test_a_card_can_be_stopped_and_started_again_and_ends_when_another_map_is_chosen(page, monkeypatch):
+    begun: list[Event] = []
+
+    def slow(*given: Any, progress: Any, cancel: Event) -> None:
+        begun.append(cancel)
+        progress(0.5, "4 of 8 changes")
+        assert cancel.wait(60)
+        raise Cancelled
+
+    monkeypatch.setattr(scramble, "scramble", slow)
+    app = page(prove="1", **ADDRESS)
+    press(app, "Stop")
+    assert begun[0].is_set() and "Stopped before it finished." in texts(app) and "Stop" not in labels(app)
+    press(app, "Start again")
+    assert "Stop" in labels(app) and len(begun) == 2 and not begun[1].is_set()
+    app.button(key="close-checks").click().run()
+    app.selectbox(key="another-class").set_value("gear").run()
+    app.button(key="checks").click().run()
+    assert begun[1].is_set() and len(begun) == 3 and not app.error
+
+
+def test_what_is_wrong_is_said_on_the_card(page, monkeypatch):
+    def broken(*given: Any, **how: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(scramble, "scramble", broken)
+    app = page(prove="1", fails=None, **ADDRESS)
+    rerun_until(app, lambda: [error.value for error in app.error] == [SOMETHING_BROKE])
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_leaves_the_page_carries_the_proof(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    app = page(**ADDRESS)
+    app.button(key="keep-explore").click().run()
+    (before,) = History().search().records
+    assert before.proofs == ()
+    app.button(key="checks").click().run()
+    rerun_until(app, lambda: session(app, Proofs).made, 240)
+    (proof,) = session(app, Proofs).made.values()
+    app.run().button(key="keep-explore").click().run()
+    (record,) = History().search().records
+    assert (record.id, [entry.sentence for entry in record.proofs]) == (before.id, [proof.sentence])
+    assert proof.sentence in texts(page("pages/history/page.py", kept=record.id)).replace("\\", "")
+
+
+def test_a_proof_stops_and_starts_again_and_closing_the_cards_stops_it(page, monkeypatch):
+    def endless(self: Explanation, index: int = 0, **options: Any) -> Any:
+        options["progress"](0.5, "5 of 10 maps")
+        options["cancel"].wait(60)
+        raise Cancelled
+
+    monkeypatch.setattr(Explanation, "prove", endless)
+    app = page(prove="1", **ADDRESS)
+    rerun_until(app, lambda: session(app, Proofs).job is not None, 120)
+    job = session(app, Proofs).job
+    press(app, "Stop")
+    assert job.finished(10)
+    assert "Stopped: 5 of 10 maps." in texts(app.run())
+    app.button(key="again-answer").click().run()
+    again = session(app, Proofs).job
+    assert again is not job and not again.cancel.is_set()
+    app.button(key="close-checks").click().run()
+    assert again.cancel.is_set() and session(app, Proofs).job is None
+    assert again.finished(patience(60))
