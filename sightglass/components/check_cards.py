@@ -332,8 +332,9 @@ def _thumbnail(explanation: Explanation, index: int, values: NDArray[np.float32]
         return
     shrink = min(1.0, THUMBNAIL / max(image.width, image.height))
     size = max(1, round(image.width * shrink)), max(1, round(image.height * shrink))
-    extent, seen = explanation.evidence.geometry.extent, heatmap.seen
-    small = Field(values, tuple(edge * shrink for edge in extent), tuple(round(edge * shrink) for edge in seen))
+    x0, y0, x1, y1 = (edge * shrink for edge in explanation.evidence.geometry.extent)
+    left, top, right, bottom = (round(edge * shrink) for edge in heatmap.seen)
+    small = Field(values, (x0, y0, x1, y1), (left, top, right, bottom))
     pixels = cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA)
     st.image(paint(pixels, small, Style()), caption=words, width=150, alt=f"{words}: the map of {heatmap.target.label}")
 

@@ -30,14 +30,19 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.proof.checks import Check
+    from sightglass.explain.proof.support import Mark
 
 Candidate = tuple[str, "Explanation", int]
 """A map that can be tested: its name among those of the page, its explanation, its index there."""
 Unfinished = dict[Hashable, Checks]
 POLL = 0.5
 """Seconds between two looks at the running tests."""
-ICONS = {"yes": ":material/check_circle:", "no": ":material/cancel:", "cannot be told": ":material/help:"}
-WORDS = {"yes": "passed", "no": "failed", "cannot be told": "unclear"}
+ICONS: dict[Mark, str] = {
+    "yes": ":material/check_circle:",
+    "no": ":material/cancel:",
+    "cannot be told": ":material/help:",
+}
+WORDS: dict[Mark, str] = {"yes": "passed", "no": "failed", "cannot be told": "unclear"}
 TITLES: dict[CheckId, str] = {
     "model": "Changes with the model",
     "answer": "Matters to the answer",
