@@ -216,7 +216,7 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
             panels.attention_heads(explanation, index)
         if explanation.finished:
             saving.save_and_export(
-                "boxes",
+                "explore",
                 partial(exports.of_boxes, explanation, index),
                 saved=[(explanation, index)],
                 beside=beside,

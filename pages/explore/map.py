@@ -202,7 +202,6 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
 def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, beside: DeltaGenerator) -> None:
     if explanation.heatmaps and not checks.is_open():
         with beside:
-            st.markdown("### What the map says", help=widgets.TERMS["evidence"])
             with st.container(horizontal=True):
                 charts.numbers(explanation, index)
             charts.numbers_button(explanation, index)

@@ -184,7 +184,6 @@ def numbers(item: SavedMap) -> None:
         st.caption(charts.NOTHING)
         return
     charts.half_heat(item.statistics, "of the visible area")
-    charts.near_edges(item.statistics)
 
 
 def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int) -> None:

@@ -12,7 +12,6 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components import checks
 from sightglass.components.saving import slides
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background, explain_job
@@ -44,6 +43,11 @@ if TYPE_CHECKING:
     from sightglass.explain.proof.proof import Proof
     from sightglass.models.spec import ModelSpec
 
+TITLES: dict[CheckId, str] = {
+    "model": "Changes with the model",
+    "answer": "Matters to the answer",
+    "still": "Stays when the picture barely changes",
+}
 THUMBNAIL = 440
 """Pixels of the longer side of a map on a card."""
 PATIENCE = 0.4
@@ -346,7 +350,7 @@ def _details(id: CheckId, draw: Callable[[], None]) -> None:
         icon=":material/open_in_full:",
         help="The whole test, with all its numbers.",
         key=f"details-{id}",
-        title=checks.TITLES[id],
+        title=TITLES[id],
         width="large",
     )
 

@@ -21,7 +21,7 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.jobs.background import Job
 from sightglass.components.session.markdown import capital, escape
 from sightglass.explain.faithfulness.checks import run_checks
-from sightglass.explain.proof.checks import CheckId, Checks, known, untested
+from sightglass.explain.proof.checks import Checks, known, untested
 
 if TYPE_CHECKING:
     import threading
@@ -43,11 +43,6 @@ ICONS: dict[Mark, str] = {
     "cannot be told": ":material/help:",
 }
 WORDS: dict[Mark, str] = {"yes": "passed", "no": "failed", "cannot be told": "unclear"}
-TITLES: dict[CheckId, str] = {
-    "model": "Changes with the model",
-    "answer": "Matters to the answer",
-    "still": "Stays when the picture barely changes",
-}
 _EMPTY = {
     "no evidence": "nothing in the picture speaks for it, so no place is hotter than another",
     "flat": "it is the same everywhere, so no place is hotter than another",
@@ -207,22 +202,23 @@ def cards(maps: Sequence[Candidate], *, beside: bool = False) -> None:
         explain_job.stop()
         st.info(why, icon=":material/science:")
         return
-    columns = st.columns(len(TITLES)) if beside else [st.container() for _ in TITLES]
+    titles = check_cards.TITLES
+    columns = st.columns(len(titles)) if beside else [st.container() for _ in titles]
     checks, begin = known(explanation.checks_key(index)), True
-    for id, place in zip(TITLES, columns, strict=True):
+    for (id, title), place in zip(titles.items(), columns, strict=True):
         with place, st.container(border=True, key=f"check-{id}"):
-            _say(id, None if checks is None else checks[id])
+            _say(title, None if checks is None else checks[id])
             # One test after the other: they share the machine with the page.
             begin = check_cards.DRAWERS[id](explanation, index, begin) and begin
 
 
-def _say(id: CheckId, check: Check | None) -> None:
+def _say(title: str, check: Check | None) -> None:
     """Draw a card's title with the check's state, and its sentence."""
     if check is None:
-        st.markdown(f"#### :material/hourglass_top: {TITLES[id]}")
+        st.markdown(f"#### :material/hourglass_top: {title}")
         return
     unclear = check.state == "cannot be told"
-    st.markdown(f"#### {ICONS[check.state]} {TITLES[id]}: {'unclear' if unclear else check.state}")
+    st.markdown(f"#### {ICONS[check.state]} {title}: {'unclear' if unclear else check.state}")
     st.caption(escape(capital(check.sentence)))
 
 

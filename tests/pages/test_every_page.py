@@ -29,7 +29,6 @@ def test_a_page_draws(page, name):
     given, picture = bar(app), session(app, Sidebar).choices.image
     height, width = picture.pixels.shape[:2]
     assert given["takes"] and given["name"] == picture.name and given["size"] == pixels(width, height)
-    assert given["hint"] == ("Drop, paste or upload your own picture." if name == "explore" else "")
     # Small enough for the first screen.
     assert len(json.dumps(given)) < 50_000
     assert not app.sidebar.get("file_uploader") and not app.sidebar.get("image")

@@ -11,17 +11,16 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.components.choices import image_picker
-from sightglass.components.picture_bar import KEY, Desk
+from sightglass.components.picture_bar import KEY
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import UPLOADS, Pictures, Uploads, token
 from sightglass.components.session.state import Sidebar
-from sightglass.components.views import snapshots
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.export import embedded_recipe
 from sightglass.models import drawing
-from tests.pages.conftest import act, bar, headline, press, received, session, shown, texts
+from tests.pages.conftest import act, bar, headline, received, session, shown, texts
 
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
@@ -149,27 +148,6 @@ def test_back_chooses_the_picture_and_the_model_again(page):
     assert (bar(app)["name"], session(app, Sidebar).choices.model.id) == ("bus.jpg", "efficientnet-lite0")
     act(app, "back", {"picture": "0" * 20, "model": "none"})
     assert "no longer on the server" in bar(app)["problem"]
-
-
-def test_a_photo_is_saved_with_its_map_on_detect_alone_which_says_so_before(page, monkeypatch, tmp_path):
-    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
-    buffer = io.BytesIO()
-    Pillow.effect_noise((320, 240), 60).convert("RGB").save(buffer, "JPEG")
-    photo = buffer.getvalue()
-    assert bar(page(model="demo-s", example="scene 3"))["photo"] == ""
-    app = page("", model="demo-s", example="scene 3")
-    assert str(tmp_path) in bar(app)["photo"] and not snapshots.saved_photos(tmp_path)
-    # On a busy server one request brings both.
-    number = session(app, Desk).last + 1
-    acts = [{"n": number, "session": bar(app)["session"], "kind": "photo", "value": len(photo)}]
-    app.session_state[KEY] = {"acts": acts}
-    upload(app, "camera.jpg", photo)
-    saved = snapshots.saved_photos(tmp_path)
-    assert len(saved) == 1
-    # It can be deleted again.
-    press(app, "Photos")
-    next(button for button in app.button if str(button.key).startswith("delete-heatmap")).click().run()
-    assert not snapshots.saved_photos(tmp_path)
 
 
 def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, own_models):

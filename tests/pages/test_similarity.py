@@ -72,7 +72,7 @@ def test_the_gallery_that_was_uploaded_is_ranked_and_a_broken_file_is_told_of(pa
     assert "until you give a picture" not in texts(app)
     assert any("broken.jpg" in w.value for w in app.warning)
     # Another page drops the uploader, not what was given; to delete it is an act of its own.
-    app.switch_page("pages/explore.py").run()
+    app.switch_page("pages/explore/page.py").run()
     app.switch_page(SCREEN).run()
     assert {name for name, _ in listed(app)} == {path.name for path in pictures[1:3]}
     press(app, "Delete 3 uploads")

@@ -99,13 +99,13 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
 
     held: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", held)
-    jobs._open(plan, 0.0, "explore")
+    jobs._open(plan, 0.0)
     frame = next(Clip(plan.source.file).frames(0.2))
     chosen = held[state.key(Pictures)]
     (own,) = image_source.own()
     assert own.sha256 == chosen.chosen
     assert (own.pixels == frame.pixels).all()
-    assert held[state.key(Navigation)].go_to.endswith("explore.py")
+    assert held[state.key(Navigation)].go_to.endswith("explore/page.py")
 
 
 def test_a_stopped_clip_can_go_on(page: Any, plan: ClipPlan, monkeypatch: pytest.MonkeyPatch) -> None:

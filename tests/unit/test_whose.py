@@ -19,7 +19,6 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import scratch
 from sightglass.components.choices import gallery_picker
 from sightglass.components.session.pictures import image_source
-from sightglass.components.views import snapshots
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import load_bundled, to_png
@@ -84,7 +83,6 @@ def said(ask: Callable[..., object], *given: object) -> str:
     ("name", "place"),
     [
         ("history", lambda: History().folder),
-        ("heatmaps", snapshots.folder),
         ("batches", lambda: folder_for(Source((), "", "/pictures"), "demo-s", {}, scratch=None).parent),  # type: ignore[arg-type]
         ("clips", job._base),
     ],

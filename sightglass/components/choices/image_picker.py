@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 THUMBNAIL = (104, 88)
 """Width and height in pixels, twice those on the page."""
 _thumbnails: ByteCache[str] = ByteCache(8 * MIB, len)
-INVITATION = "Drop, paste or upload your own picture."
 
 
 @dataclass
@@ -84,7 +83,6 @@ def bar(place: DeltaGenerator | None, model: str) -> None:
         chosen=chosen,
         name=image.name if image else chosen,
         size=size_in_pixels(image.width, image.height) if image else "",
-        hint="" if pictures.own or pictures.problem or navigation.page != "explore" else INVITATION,
         problem=pictures.problem or "",
         drawing=bool(url_state.memory("draw")),
         place={"page": navigation.page, "picture": chosen, "model": model, "query": _query()},

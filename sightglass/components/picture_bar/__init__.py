@@ -51,7 +51,6 @@ class Bar:
     chosen: str
     name: str
     size: str
-    hint: str = ""
     problem: str = ""
     """Why a picture was not taken: in the line below the bar, where it moves nothing."""
     drawing: bool = False

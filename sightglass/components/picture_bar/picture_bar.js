@@ -178,7 +178,7 @@ export class Places {
 /**
  * @typedef {import("../../browser/component.js").Send} Send
  * @typedef {import("./intake.js").Target & {session: string, last: number, items: Item[], chosen: string, name: string, size: string,
- *   hint: string, problem: string, drawing: boolean, own: boolean, place: Place}} Data
+ *   problem: string, drawing: boolean, own: boolean, place: Place}} Data
  */
 
 /** Acts that a restarted server is told of again: it has lost what others refer to. */
@@ -279,7 +279,6 @@ class Bar {
     this.strip.show(data.items, data.chosen);
     find(root, ".name").textContent = data.name;
     find(root, ".size").textContent = data.size;
-    find(root, ".hint").textContent = data.hint;
     find(root, ".remove").hidden = !data.own;
     find(root, ".remove").title = `Delete ${data.name} from the server`;
     find(root, ".draw").setAttribute("aria-pressed", String(data.drawing));

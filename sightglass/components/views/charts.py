@@ -65,7 +65,7 @@ def metric(label: str, value: str, measure: str, help: str) -> None:
 
 
 def numbers(explanation: Explanation, index: int) -> None:
-    """Draw a map's three most important numbers; none for empty maps."""
+    """Draw a map's most important numbers; none for empty maps."""
     if explanation.heatmaps[index].state != "ok":
         st.caption(NOTHING)
         return
@@ -77,23 +77,6 @@ def numbers(explanation: Explanation, index: int) -> None:
         what = "number" if explanation.measures else "score"
         metric(f"Raises the {what}", percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
     half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")
-    if (boxes := explanation.box_numbers(index)) is not None:
-        metric(
-            "Evidence inside its boxes",
-            boxes.printed_inside,
-            f"on {percent(boxes.area)} of the picture{without_training(explanation, index)}",
-            "The share of the evidence inside the boxes of this class; that of a map with random weights, once tested.",
-        )
-    else:
-        near_edges(statistics)
-    if len(explanation.heatmaps) > 1:
-        other = 1 if index == 0 else 0
-        metric(
-            f"Overlap with {escape(explanation.heatmaps[other].target.label)}",
-            percent(explanation.overlap(index, other)),
-            "of the strongest fifths",
-            "100 %: the same places; 0 %: none in common. Near 100 %, the map does not tell the two classes apart.",
-        )
 
 
 def without_training(explanation: Explanation, index: int) -> str:
@@ -106,12 +89,6 @@ def without_training(explanation: Explanation, index: int) -> str:
 def half_heat(statistics: Statistics, part: str) -> None:
     """Draw on how much of the `part` half of the heat is."""
     metric("Half of the evidence is on", percent(statistics.half_heat_area), part, MEANING["half_heat_area"])
-
-
-def near_edges(statistics: Statistics) -> None:
-    """Draw how much of the heat is near the edges."""
-    area = f"on {percent(statistics.border_area)} of the area"
-    metric("Evidence near the edges", percent(statistics.border_share), area, MEANING["border_share"])
 
 
 def all_numbers(explanation: Explanation, index: int) -> None:
