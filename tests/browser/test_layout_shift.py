@@ -50,7 +50,9 @@ def _at(selector: str, index: int = 0) -> Callable[[Page], object]:
 
 
 def _mode(name: str) -> Callable[[Page], object]:
-    return lambda page: page.locator(".modes label").filter(has_text=name).first.click()
+    """Choose a display mode, whose menu is closed."""
+    chosen = f".modes input[value={name.lower()}]"
+    return lambda page: page.locator(chosen).first.evaluate("input => input.click()")
 
 
 def _point(page: Page) -> None:
