@@ -11,7 +11,7 @@ from sightglass.components import canvas
 from sightglass.components.choices import image_picker, sidebar
 from sightglass.components.session import page, url_state
 from sightglass.components.views import missing_places
-from sightglass.explain.evidence.layers import stages
+from sightglass.explain.evidence import layers
 from sightglass.explain.tasks import task_of
 from sightglass.pages.explore import boxes, map, whatif
 
@@ -73,7 +73,7 @@ def choose_view(explainer: Explainer) -> View:
     has_boxes = task_of(explainer.model).has_boxes
     views: dict[str, tuple[str, View]] = {"map": ("Boxes", boxes.draw) if has_boxes else ("Map", map.draw)}
     views["whatif"] = ("What if", whatif.draw)
-    if has_boxes and stages(explainer.resident):
+    if has_boxes and layers.stages(explainer.resident):
         views["layers"] = ("Layers", partial(boxes.draw, layers=True))
     chosen = url_state.widget(
         st.segmented_control,

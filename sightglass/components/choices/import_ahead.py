@@ -63,7 +63,7 @@ def addresses(host: str | None) -> list[str]:
     return [get_url(name) + query for name in ("localhost", *([lan] if lan and not access.is_local(lan) else ()))]
 
 
-BESIDE_THE_MAP = ("checks", "views.areas", "views.exports", "views.missing_places", "views.panels")
+BESIDE_THE_MAP = ("views.areas", "views.exports", "views.missing_places", "views.panels")
 """Nothing of either imports torch, which would hold up the first screen."""
 
 

@@ -40,6 +40,14 @@ def test_layers_are_named_by_what_tells_them_apart() -> None:
     assert layers.tails(["a.x", "b.x", "x"]) == ["a.x", "b.x", "x"]
 
 
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        (("yolo11n", "yolo11s"), ("nano", "small")),
+        (("yolo11n", "yolo26n"), ("YOLO11n", "YOLO26n")),
+        (("yolox_nano",), ("YOLOX nano",)),
+    ],
+)
 def test_models_are_named_by_size_where_they_are_sizes(ids: tuple[str, ...], words: tuple[str, ...]) -> None:
     assert model_picker.short_names([catalog.spec(name) for name in ids]) == words
     assert model_picker.add_title("small and medium say cat") == "Small and medium say cat"
