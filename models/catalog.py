@@ -54,7 +54,11 @@ _BOTH = "loader task licence source method channels_last target_layers why examp
 SHARED = {key: _ROW[key] for key in _BOTH.split(" ")} | {"arch": (str, dict)}
 """Keys of a family that hold for all of its models, and that a model may have too, with the kinds of their values."""
 TOP = {"family": (list,), "model": (dict,)}
-FAMILY = {**SHARED, "name": (str,), "sizes": (dict,), "files": (dict,), "megabytes": (dict,)}
+FAMILY = {**SHARED, "name": (str,), "like": (str,), "models": (list,), "sizes": (dict,)} | dict.fromkeys(
+    ("files", "megabytes"), (dict,)
+)
+SIZE = {"size": (str,), "id": (str,), "arch": (str,), "file": (str,), "megabytes": _NUMBER}
+"""Keys of a row of a family's `models`."""
 MODEL = {**SHARED, **{key: _ROW[key] for key in ("family", "size", "arch", "megabytes")}}
 
 
@@ -107,7 +111,8 @@ def check(
         if not isinstance(value, expected):
             raise ModelProblem(f"{path.name}: {key} in {where} is of the wrong kind ({value!r}).")
         sides = value if isinstance(value, list) else [value, value]
-        if key == "size" and (len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides)):
+        whole = len(sides) == 2 and all(isinstance(side, int) and side > 0 for side in sides)
+        if key == "size" and allowed is _PREPROCESSING and not whole:
             raise ModelProblem(f"{path.name}: size in {where} is one number or [height, width], not {value!r}.")
         if key == "task" and value not in TASKS:
             raise ModelProblem(f"{path.name}: task in {where} is one of {', '.join(TASKS)}, not {value!r}.")
@@ -387,6 +392,8 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
     for number, table in enumerate(tables.get("family", ()), 1):
         name = str(table.get("name", number) if isinstance(table, dict) else number)
         try:
+            check(path, f"[[family]] {name}", table, FAMILY)
+            table = _complete(table, tables["family"][: number - 1], path)
             check(path, f"[[family]] {name}", table, FAMILY, needed=("name", "loader", "sizes"))
             family = {model.id: model for model in _family(table, path)}
             if twice := sorted(family.keys() & models.keys()):
@@ -426,6 +433,22 @@ def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> 
     if ".py:" in row.get("arch", ""):
         row["arch"] = str(path.parent / Path(row["arch"]).expanduser())
     return replace(before or _blank(model_id), **row)
+
+
+def _complete(table: Toml, earlier: Sequence[Toml], path: Path) -> Toml:
+    """Return a family's table with the shared keys of the one it is `like`, and its `models` by column."""
+    if like := table.get("like"):
+        base = next((family for family in earlier if family.get("name") == like), None)
+        if base is None:
+            raise ModelProblem(f"{path.name}: [[family]] {table.get('name')} is like {like}, which is not before it.")
+        table = {key: base[key] for key in SHARED if key in base} | table
+    columns = {"sizes": "id", "arch": "arch", "files": "file", "megabytes": "megabytes"}
+    for number, row in enumerate(table.get("models", ()), 1):
+        check(path, f"models {number} of [[family]] {table.get('name')}", row, SIZE, needed=("size", "id"))
+    for key, column in columns.items():
+        if by_size := {row["size"]: row[column] for row in table.get("models", ()) if column in row}:
+            table = {**table, key: by_size}
+    return table
 
 
 def _family(table: Toml, path: Path) -> Iterator[ModelSpec]:
