@@ -216,7 +216,7 @@ def open_library(
     `unused`: beginnings of tensors that a file need not have.
     """
     kind, size = find_kind(spec.arch, families, called)
-    names, options = labels.own(spec), {"size": size, "device": "cpu"}
+    names, options = labels.own(spec), dict[str, Any](size=size, device="cpu")
     # Some of the library's networks print their parts.
     with contextlib.redirect_stdout(io.StringIO()):
         if (seed := spec.weights.random) is not None:

@@ -281,7 +281,8 @@ class ExportedDetector(Detector):
             tensor -= torch.tensor(mean).view(3, 1, 1)
         if std is not None:
             tensor /= torch.tensor(std).view(3, 1, 1)
-        return ((tensor.flip(0) if self._bgr else tensor) * self._highest).unsqueeze(0)
+        coloured: Tensor = (tensor.flip(0) if self._bgr else tensor) * self._highest
+        return coloured.unsqueeze(0)
 
     def run(self, tensor: Tensor) -> Detections:
         cells = None if self.layout.final else self._size
