@@ -31,6 +31,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
 from sightglass.models.catalog import is_file, spec
 from sightglass.models.families.custom import in_memory
+from sightglass.models.preprocess import READY
 
 if TYPE_CHECKING:
     import threading
@@ -259,7 +260,7 @@ class Explainer:
     ) -> tuple[Image, Options]:
         """Return a picture and the checked options of one explanation."""
         if given_model.is_ready(source, self.resident.adapter, self._object):
-            options = options | {"preprocessing": in_memory.READY}
+            options = options | {"preprocessing": READY}
             return Image.of_tensor(source), self.options(options, question)
         return Image.open(given_model.red_first(source) if bgr else source), self.options(options, question)
 

@@ -26,7 +26,6 @@ from sightglass.models.spec import (
     TASKS,
     InputTable,
     ModelSpec,
-    OutputTable,
     PreprocessingTable,
     Table,
     WeightsTable,
@@ -38,7 +37,7 @@ from sightglass.models.spec import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sightglass.models.adapter import Progress
 
@@ -49,30 +48,25 @@ MAX_INPUT_SIDE = 4096
 _NUMBER = (int, float)
 _ROW = kinds(ModelSpec)
 _PREPROCESSING = kinds(PreprocessingTable)
-_OUTPUT = kinds(OutputTable)
 _BOTH = "loader task licence source method channels_last target_layers why example arch weights"
 SHARED = {key: _ROW[key] for key in _BOTH.split(" ")} | {"arch": (str, dict)}
 """Keys of a family that hold for all of its models, and that a model may have too, with the kinds of their values."""
 TOP = {"family": (list,), "model": (dict,)}
-FAMILY = {**SHARED, "name": (str,), "sizes": (dict,), "files": (dict,), "megabytes": (dict,)}
+FAMILY = {**SHARED, "name": (str,), "like": (str,), "models": (list,), "sizes": (dict,)} | dict.fromkeys(
+    ("files", "megabytes"), (dict,)
+)
+SIZE = {"size": (str,), "id": (str,), "arch": (str,), "file": (str,), "megabytes": _NUMBER}
+"""Keys of a row of a family's `models`."""
 MODEL = {**SHARED, **{key: _ROW[key] for key in ("family", "size", "arch", "megabytes")}}
 
 
-def read_outputs(rows: Any) -> tuple[OutputTable, ...]:
-    """Parse `outputs` given in Python; raise ModelProblem for an invalid row."""
+def read_rows(kind: type[Table], rows: Any, key: str) -> tuple[Any, ...]:
+    """Parse `outputs` or `inputs` given in Python; raise ModelProblem for an invalid row."""
     for number, row in enumerate(rows, 1):
-        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dict(row).items()}
-        check(Path("outputs"), f"number {number}", plain, _OUTPUT, required(OutputTable))
-    return tuple(OutputTable.read(row) for row in rows)
-
-
-def read_inputs(rows: Any) -> tuple[InputTable, ...]:
-    """Parse `inputs` given in Python; raise ModelProblem for an invalid row."""
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, (str, InputTable)):
-            plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dict(row).items()}
-            check(Path("inputs"), f"number {number}", plain, kinds(InputTable), required(InputTable))
-    return tuple(read_row(InputTable, row) for row in rows)
+        if not isinstance(row, str | Table):
+            plain = {name: list(value) if isinstance(value, tuple) else value for name, value in dict(row).items()}
+            check(Path(key), f"number {number}", plain, kinds(kind), required(kind))
+    return tuple(read_row(kind, row) for row in rows)
 
 
 def check_preprocessing(table: Mapping[str, Any]) -> None:
@@ -85,10 +79,40 @@ def check_preprocessing(table: Mapping[str, Any]) -> None:
     check(Path("preprocess"), "it", plain, _PREPROCESSING)
 
 
+def _are_sides(value: Any) -> bool:
+    """Return whether a value is a side in pixels or two, or a family's own word for a size."""
+    sides = value if isinstance(value, list) else [value, value]
+    pixels = len(sides) == 2 and all(isinstance(side, int) and 1 <= side <= MAX_INPUT_SIDE for side in sides)
+    return pixels or isinstance(value, str)
+
+
+def _are_floats(value: Any) -> bool:
+    return 0 < len(value) <= 16 and all(type(number) is float for number in value)
+
+
 def _rises(value: Any) -> bool:
-    """Return whether a value is two finite numbers, the first below the second."""
+    """Return whether a range is two finite numbers, the first below the second, or the value of white."""
+    if isinstance(value, int):
+        return True
     numbers = len(value) == 2 and all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in value)
     return numbers and float("-inf") < value[0] < value[1] < float("inf")
+
+
+LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "task": (TASKS.__contains__, f"one of {', '.join(TASKS)}"),
+    "loader": (lambda value: loader_exists(current_name(value)), "a file of models/families"),
+    "size": (_are_sides, f"one number or [height, width], from 1 to {MAX_INPUT_SIDE} pixels"),
+    "short_side": (_are_sides, f"from 1 to {MAX_INPUT_SIDE} pixels"),
+    "mean": (_are_floats, "three numbers such as 0.5, or one a channel"),
+    "std": (
+        lambda value: _are_floats(value) and all(0 < number < float("inf") for number in value),
+        "three numbers such as 0.5, or one a channel, each more than 0",
+    ),
+    "channels_in": (lambda value: 1 <= value <= 16, "from 1 to 16"),
+    "divide_by": (lambda value: value > 0, "more than 0"),
+    "range": (_rises, "two numbers, the least and the largest"),
+}
+"""By key: whether a value is valid, and what it should be."""
 
 
 def check(
@@ -106,34 +130,15 @@ def check(
         expected: Any = dict if inner else kind
         if not isinstance(value, expected):
             raise ModelProblem(f"{path.name}: {key} in {where} is of the wrong kind ({value!r}).")
-        sides = value if isinstance(value, list) else [value, value]
-        if key == "size" and (len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides)):
-            raise ModelProblem(f"{path.name}: size in {where} is one number or [height, width], not {value!r}.")
-        if key == "task" and value not in TASKS:
-            raise ModelProblem(f"{path.name}: task in {where} is one of {', '.join(TASKS)}, not {value!r}.")
-        if key == "loader" and not loader_exists(current_name(value)):
-            raise ModelProblem(f"{path.name}: loader in {where} is {value!r}, which is no file of models/families.")
+        valid, words = LIMITS.get(key, (None, ""))
+        if valid is not None and not valid(value):
+            raise ModelProblem(f"{path.name}: {key} in {where} is {value!r}, and should be {words}.")
         if inner:
             check(path, f"{key} of {where}", value, kinds(inner), required(inner))
             for name, row in row_tables(inner).items():
                 for number, entry in enumerate(value.get(name, ()), 1):
-                    if row is InputTable and isinstance(entry, str):
-                        continue
-                    check(path, f"{name} {number} of {where}", entry, kinds(row), required(row))
-        elif allowed is _OUTPUT and key == "range" and not _rises(value):
-            raise ModelProblem(
-                f"{path.name}: range in {where} should be two numbers, the least and the largest, not {value}."
-            )
-        elif key in ("mean", "std") and not (0 < len(value) <= 16 and all(type(number) is float for number in value)):
-            raise ModelProblem(f"{path.name}: {key} in {where} should be three numbers such as 0.5, or one a channel.")
-        elif allowed is _PREPROCESSING and key in ("size", "short_side") and not 1 <= max(sides) <= MAX_INPUT_SIDE:
-            raise ModelProblem(f"{path.name}: {key} in {where} is from 1 to {MAX_INPUT_SIDE} pixels, not {value}.")
-        elif key == "std" and not all(0 < number < float("inf") for number in value):
-            raise ModelProblem(f"{path.name}: std in {where} is more than 0 for every channel, not {value}.")
-        elif key == "channels_in" and not 1 <= value <= 16:
-            raise ModelProblem(f"{path.name}: channels_in in {where} is from 1 to 16, not {value}.")
-        elif key == "divide_by" and not value > 0:
-            raise ModelProblem(f"{path.name}: divide_by in {where} is more than 0, not {value}.")
+                    if not (row is InputTable and isinstance(entry, str)):
+                        check(path, f"{name} {number} of {where}", entry, kinds(row), required(row))
         elif isinstance(value, dict) and allowed is not TOP and key != "args":
             check(path, f"{key} of {where}", value, dict.fromkeys(value, _NUMBER if key == "megabytes" else (str,)))
     for key in needed:
@@ -387,6 +392,8 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
     for number, table in enumerate(tables.get("family", ()), 1):
         name = str(table.get("name", number) if isinstance(table, dict) else number)
         try:
+            check(path, f"[[family]] {name}", table, FAMILY)
+            table = _complete(table, tables["family"][: number - 1], path)
             check(path, f"[[family]] {name}", table, FAMILY, needed=("name", "loader", "sizes"))
             family = {model.id: model for model in _family(table, path)}
             if twice := sorted(family.keys() & models.keys()):
@@ -426,6 +433,24 @@ def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> 
     if ".py:" in row.get("arch", ""):
         row["arch"] = str(path.parent / Path(row["arch"]).expanduser())
     return replace(before or _blank(model_id), **row)
+
+
+def _complete(table: Toml, earlier: Sequence[Toml], path: Path) -> Toml:
+    """Return a family's table with inherited keys, its `models` by column."""
+    if like := table.get("like"):
+        base = next((family for family in earlier if family.get("name") == like), None)
+        if base is None:
+            raise ModelProblem(
+                f"{path.name}: [[family]] {table.get('name')} is like {like}, which is no family above it: correct it."
+            )
+        table = {key: base[key] for key in SHARED if key in base} | table
+    columns = {"sizes": "id", "arch": "arch", "files": "file", "megabytes": "megabytes"}
+    for number, row in enumerate(table.get("models", ()), 1):
+        check(path, f"models {number} of [[family]] {table.get('name')}", row, SIZE, needed=("size", "id"))
+    for key, column in columns.items():
+        if by_size := {row["size"]: row[column] for row in table.get("models", ()) if column in row}:
+            table = {**table, key: by_size}
+    return table
 
 
 def _family(table: Toml, path: Path) -> Iterator[ModelSpec]:

@@ -1,17 +1,14 @@
-"""Render strokes, and guess a model's drawing colours."""
+"""Render strokes, and tell models of drawings by their classes."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 Paper = Literal["white on black", "black on white"]
 """Colours of the strokes and of the paper."""
@@ -100,50 +97,3 @@ def names_drawings(labels: Sequence[str]) -> bool:
     drawn = frozenset(_WORDS.split())
     known = sum(any(part in drawn for part in word.split()) for word in words)
     return len(words) > 1 and known >= max(2, len(words) // 3)
-
-
-def doodles() -> tuple[tuple[Stroke, ...], ...]:
-    """Return a dozen simple drawings, unlike each other."""
-
-    def arc(x: float, y: float, radius: float, start: float = 0.0, stop: float = 1.0) -> list[tuple[float, float]]:
-        angles = np.linspace(start, stop, 25) * 2 * math.pi
-        return [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
-
-    star = [(0.5 + r * math.sin(i * math.pi / 5), 0.52 - r * math.cos(i * math.pi / 5))
-            for i in range(11) for r in [0.4 if i % 2 == 0 else 0.16]]  # fmt: skip
-    spiral = [(0.5 + 0.4 * t * math.cos(6 * math.pi * t), 0.5 + 0.4 * t * math.sin(6 * math.pi * t))
-              for t in np.linspace(0, 1, 60)]  # fmt: skip
-    paths: list[list[list[tuple[float, float]]]] = [
-        [arc(0.5, 0.5, 0.38)],
-        [[(0.15, 0.15), (0.85, 0.15), (0.85, 0.85), (0.15, 0.85), (0.15, 0.15)]],
-        [[(0.5, 0.12), (0.88, 0.85), (0.12, 0.85), (0.5, 0.12)]],
-        [star],
-        [[(0.1, 0.6), (0.3, 0.3), (0.5, 0.6), (0.7, 0.3), (0.9, 0.6)]],
-        [[(0.1, 0.5), (0.9, 0.5)]],
-        [[(0.15, 0.15), (0.85, 0.85)], [(0.85, 0.15), (0.15, 0.85)]],
-        [[(0.35, 0.1), (0.35, 0.9)], [(0.65, 0.1), (0.65, 0.9)], *([(0.35, y), (0.65, y)] for y in (0.25, 0.5, 0.75))],
-        [spiral],
-        [[(0.2, 0.45), (0.5, 0.12), (0.8, 0.45)], [(0.2, 0.45), (0.2, 0.88), (0.8, 0.88), (0.8, 0.45), (0.2, 0.45)]],
-        [arc(0.5, 0.5, 0.38), arc(0.37, 0.4, 0.03), arc(0.63, 0.4, 0.03), arc(0.5, 0.52, 0.2, 0.05, 0.45)],
-        [arc(0.5, 0.35, 0.25, 0.5, 1.0), [(0.25, 0.35), (0.75, 0.35)], [(0.5, 0.35), (0.5, 0.85)]],
-    ]
-    return tuple(tuple(Stroke(tuple(path)) for path in paths_of) for paths_of in paths)
-
-
-def paper_of(answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> tuple[Paper, bool]:
-    """Return the best colours for a model's drawings, and their certainty.
-
-    `answer` gives one picture's probabilities (classes,). The measure is the mutual information of drawing and class:
-    in the wrong colours a model gives the same answer to all.
-    """
-    information = {}
-    for paper in PAPERS:
-        rows = np.stack([answer(draw(doodle, paper, 112)) for doodle in doodles()])
-        information[paper] = _entropy(rows.mean(0)) - float(np.mean([_entropy(row) for row in rows]))
-    first, second = sorted(PAPERS, key=information.__getitem__, reverse=True)
-    return first, information[first] > 1.25 * information[second]
-
-
-def _entropy(shares: NDArray[np.float32]) -> float:
-    known = shares[shares > 0].astype(np.float64)
-    return float(-(known * np.log(known)).sum())

@@ -6,22 +6,18 @@ import importlib.util
 import json
 import re
 import runpy
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightglass.common.errors import ModelProblem, nearest
 from sightglass.common.files import packing
 from sightglass.common.legible import legible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 NAMED = (
     "class_to_idx",

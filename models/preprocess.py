@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.spec import PreprocessingTable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.models.spec import PreprocessingTable
-
-
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and std of its pictures, the usual ones in training."""
+READY = "ready"
+"""The preprocessing of a tensor (C, h, w) that needs none."""
 CLASSIFIER_WAYS = ("trained", "crop", "squash", "letterbox")
 WAYS = {
     "trained": "As in training",
@@ -27,7 +26,7 @@ WAYS = {
     "letterbox": "Whole picture, with bars",
     "half": "Half as large: fast",
     "negative": "Light and dark swapped",
-    "ready": "As it is: a ready tensor",
+    READY: "As it is: a ready tensor",
 }
 """How a picture is fitted to a model; longer names would be cut off in the sidebar."""
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")

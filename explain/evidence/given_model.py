@@ -15,10 +15,11 @@ from sightglass.explain.evidence.resident import of_download
 from sightglass.explain.picture.image import Image, join_pictures
 from sightglass.models import catalog
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.catalog import read_inputs, read_outputs
+from sightglass.models.catalog import read_rows
 from sightglass.models.families.custom import in_memory
-from sightglass.models.families.custom.in_memory import READY
 from sightglass.models.labels import given as given_labels
+from sightglass.models.preprocess import READY
+from sightglass.models.spec import InputTable, OutputTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,9 +83,9 @@ def of_file(path: str, said: GivenModel, progress: Progress | None, arch: str = 
     if said.output is not None or said.unit is not None:
         spec = spec.with_weights(output=said.output, unit=said.unit)
     if said.outputs:
-        spec = replace(spec.with_weights(outputs=read_outputs(said.outputs)), task="regress")
+        spec = replace(spec.with_weights(outputs=read_rows(OutputTable, said.outputs, "outputs")), task="regress")
     if said.inputs:
-        spec = spec.with_weights(inputs=read_inputs(said.inputs))
+        spec = spec.with_weights(inputs=read_rows(InputTable, said.inputs, "inputs"))
     if said.preprocess is not None:
         stated, transform = in_memory.stated_by(said.preprocess)
         if transform is not None:

@@ -22,8 +22,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.controls import chance_level, seed_of
 from sightglass.explain.tasks import describe_score, task_of
 from sightglass.models.adapter import JointTarget
-from sightglass.models.families.custom.in_memory import READY
-from sightglass.models.preprocess import halve, join
+from sightglass.models.preprocess import READY, halve, join
 
 if TYPE_CHECKING:
     import threading

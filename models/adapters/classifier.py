@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models.adapter import Adapter, Part, Prediction, Target, is_changed
+from sightglass.models.adapter import Adapter, Part, Prediction, Record, Target, is_changed
 from sightglass.models.adapters.attention import record_attention
+from sightglass.models.geometry import Geometry
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from contextlib import AbstractContextManager
-
-    from torch import Tensor
-
-    from sightglass.models.adapter import Record
-    from sightglass.models.geometry import Geometry
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 
 class PreparedAdapter(Adapter):

@@ -8,19 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models.adapter import Adapter, CandidateReason, Part, Prediction
-from sightglass.models.geometry import intersection_over_union
-
-if TYPE_CHECKING:
-    from sightglass.models.adapter import Target
-    from sightglass.models.geometry import Box, Geometry
-    from sightglass.models.layers import Layer
+from sightglass.models.adapter import Adapter, CandidateReason, Part, Prediction, Target
+from sightglass.models.geometry import Box, Geometry, intersection_over_union
+from sightglass.models.layers import Layer
 
 MAX_BOXES = 300
 """Maximum number of boxes shown, as in `predict` of Ultralytics; torchvision's detectors show 100 to 300."""

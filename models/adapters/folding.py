@@ -11,21 +11,17 @@ import copy
 import logging
 import threading
 import weakref
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from sightglass.models.adapter import is_changed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping, Sequence
-
-    from sightglass.models.adapter import Adapter
+from sightglass.models.adapter import Adapter, is_changed
 
 LOGGER = logging.getLogger(__name__)
 WITHIN = 1e-4

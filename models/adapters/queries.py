@@ -7,24 +7,19 @@ attention (RT-DETR, D-FINE, RF-DETR) samples a few places of it. Both are record
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from sightglass.models.adapters.attention import record_attention
 from sightglass.models.adapters.detector import Detections, Detector
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from torch import nn
-
-    from sightglass.models.geometry import Box, Geometry
+from sightglass.models.geometry import Box, Geometry
 
 COARSEST = 20
 """Cells along the longer side that a query's box is measured in: those of stride 32 of a picture of 640 pixels."""

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import AreaTarget, Part, PlaceTarget, Prediction, Span, Target
 from sightglass.models.adapters.classifier import PreparedAdapter
-from sightglass.models.geometry import ModelInput
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.layers import Layer
 from sightglass.models.preprocess import prepare
-from sightglass.models.spec import AREA_METHOD, METHOD, OutputTable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from sightglass.models.geometry import Geometry
-    from sightglass.models.layers import Layer
-    from sightglass.models.spec import ModelSpec
-
+from sightglass.models.spec import AREA_METHOD, METHOD, ModelSpec, OutputTable
 
 BACKGROUND = ("background", "__background__")
 """Names of the class of what is nothing else: it comes last, however large it is."""

@@ -1,22 +1,19 @@
 """Tell classification, multi-label, regression, embedding and segmentation apart.
 
 What the numbers themselves show (a sum of 1, a range) is read by the code of modules:
-`models/families/custom/classifier.py`.
+`models/families/custom/probe.py`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models.inspect import Unknown
 from sightglass.models.spec import Task
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 ROWS: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed")
 """Tasks of a model that answers with one row of numbers for a picture."""

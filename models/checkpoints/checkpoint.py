@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import pickle
-import pickletools
 import warnings
 import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors.torch import load_file
@@ -18,15 +19,10 @@ from torch.serialization import MAGIC_NUMBER
 
 from sightglass.common.errors import WeightsProblem
 from sightglass.common.legible import legible
+from sightglass.models.adapter import Progress
 from sightglass.models.checkpoints import safe_pickle, weights
 from sightglass.models.checkpoints.safe_pickle import StandIn
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 M = TypeVar("M", bound="nn.Module")
 WRAPPERS = (
@@ -49,8 +45,8 @@ WRAPPERS = (
 """Keys under which training programs save a model's tensors, the likeliest first."""
 _OTHERS = ("optim", "sched", "scaler", "callbacks", "loops", "amp", "rng", "_hooks")
 _DEPTH = 6
-MAX_PICKLE = 16 * 2**20
-"""Bytes of a pickle searched for its kind."""
+_LEGACY = MAGIC_NUMBER.to_bytes(10, "little")
+"""Where a file of torch before 1.6 begins, which is a pickle too."""
 MAX_TABLES = 100_000
 """Visits to tables and modules of a file: some that share each other are reached in billions of ways."""
 TIED = 4
@@ -135,44 +131,16 @@ def _contents(path: Path) -> Any:
                 return safe_pickle.read(path)
     # A damaged file can fail in any way at all, in several libraries.
     except Exception as problem:
-        if (sentence := _describe_pickle(path)) is not None:
-            raise WeightsProblem(sentence) from problem
+        if start[:1] == pickle.PROTO and _LEGACY not in start:
+            raise WeightsProblem(
+                f"{path} is a Python pickle and no checkpoint, and none is opened here: save the model's state_dict "
+                "with torch.save."
+            ) from problem
         whole = zipfile.is_zipfile(path) or start[:1] != b"P"
         fault = "is damaged or no checkpoint of plain tensors" if whole else "is cut short"
         raise WeightsProblem(
             f"{path} {fault}: fetch or copy it again, or save the model's state_dict anew."
         ) from problem
-
-
-def _describe_pickle(path: Path) -> str | None:
-    """Return a sentence for a foreign pickle; None for other files.
-
-    Its operations are read, and none is carried out.
-    """
-    with path.open("rb") as file:
-        start = file.read(MAX_PICKLE)
-    texts, called = list[str](), list[str]()
-    try:
-        for operation, value, _ in pickletools.genops(start):
-            if value == MAGIC_NUMBER:
-                return None
-            if operation.name in ("GLOBAL", "INST"):
-                called.append(str(value).replace(" ", "."))
-            elif operation.name == "STACK_GLOBAL":
-                called.append(".".join(texts[-2:]))
-            elif isinstance(value, str):
-                texts.append(value)
-    # Other files than pickles can fail in any way.
-    except Exception:
-        if len(start) < MAX_PICKLE or not called:
-            return None
-    if called:
-        what = f"is a Python pickle that runs code ({legible(called[0], 80)}), which is never run here"
-    elif start[:1] == pickle.PROTO:
-        what = "is a Python pickle and no checkpoint"
-    else:
-        return None
-    return f"{path} {what}: save the model's state_dict with torch.save."
 
 
 def _check_kind(path: Path, start: bytes) -> None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from torch import Tensor, nn
 
 from sightglass.common.errors import WeightsProblem
 from sightglass.models.checkpoints import architectures
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    Tensors = Mapping[str, Tensor]
+Tensors = Mapping[str, Tensor]
 
 _HEAD = re.compile(r"(^|\.)(\w*head\w*|\w*fc\d*|\w*classifier|logits?|out|output)(\.|$)")
 _COUNTER = "num_batches_tracked"
@@ -218,30 +215,7 @@ def _advice(tensors: Tensors, state: Tensors, arch: str) -> str:
     have, want = classes(tensors), classes(state)
     if have != want and all(key.rpartition(".")[0] == shapes[0].rpartition(".")[0] for key in shapes) and shapes:
         return f": it was trained for {have} classes and the model is made for {want}"
-    if deeper := _depths(tensors, state):
-        return f": {deeper}, so other arguments were given in training (weights.args)"
-    if names := architectures.alike(tensors):
-        return f"; by their names they are of the family of {', '.join(map(short, names[:3]))}"
-    return "; give the arch, and its arguments, that it was trained with"
-
-
-def _depths(tensors: Tensors, state: Tensors) -> str:
-    """Describe a difference in depth: `layer1 has 5 parts in the file and 3 in the model`."""
-    counts = [{place: len(parts) for place, parts in _rows(keys).items()} for keys in (tensors, state)]
-    for place, count in counts[0].items():
-        if place in counts[1] and counts[1][place] != count:
-            return f"{place} has {count} parts in the file and {counts[1][place]} in the model"
-    return ""
-
-
-def _rows(keys: Tensors) -> dict[str, set[str]]:
-    indices: dict[str, set[str]] = {}
-    for key in keys:
-        parts = key.split(".")
-        for i, part in enumerate(parts):
-            if part.isdigit() and i:
-                indices.setdefault(".".join(parts[:i]), set()).add(part)
-    return indices
+    return "; give the arch, and its arguments (weights.args), that it was trained with"
 
 
 def short(name: str) -> str:

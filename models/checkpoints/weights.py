@@ -17,7 +17,6 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -71,38 +70,20 @@ def download(
     limits the file; `stop` closes a slow connection from another thread. Threads share one download of a file. Raises
     WeightsProblem, or the exception of `progress`, without leaving a partial file.
     """
-    with _LOCK:
-        flight = _FLIGHTS.setdefault(to, _Flight())
-        flight.wanted += 1
+    lock = _LOCKS.setdefault(to, threading.Lock())
+    while not lock.acquire(timeout=0.1):
+        if progress:
+            progress(0, 0)
     try:
-        while not flight.lock.acquire(timeout=0.1):
-            if progress and flight.done:
-                progress(flight.done, flight.total)
-        try:
-            if not (to.is_file() and (sha256 is None or sha256_of(to).startswith(sha256))):
-                _stream(url, to, sha256, progress, flight, opener or urllib.request.urlopen, max_bytes, stop)
-            return to
-        finally:
-            flight.lock.release()
+        if not (to.is_file() and (sha256 is None or sha256_of(to).startswith(sha256))):
+            _stream(url, to, sha256, progress, opener or urllib.request.urlopen, max_bytes, stop)
+        return to
     finally:
-        with _LOCK:
-            flight.wanted -= 1
-            if not flight.wanted:
-                _FLIGHTS.pop(to, None)
+        lock.release()
 
 
-@dataclass(slots=True)
-class _Flight:
-    """A download in progress, and the number of threads waiting for its file."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    wanted: int = 0
-    done: int = 0
-    total: int = 0
-
-
-_LOCK = threading.Lock()
-_FLIGHTS: dict[Path, _Flight] = {}
+_LOCKS: dict[Path, threading.Lock] = {}
+"""By the file: which thread downloads it, and others wait for."""
 
 
 def _stream(
@@ -110,7 +91,6 @@ def _stream(
     to: Path,
     sha256: str | None,
     progress: Progress | None,
-    flight: _Flight,
     opener: Opener,
     max_bytes: int | None,
     stop: Callable[[], None] | None,
@@ -119,11 +99,11 @@ def _stream(
         raise WeightsProblem(f"{to.name} can only be downloaded over http or https, not from {url}.")
     digest = hashlib.sha256()
     started, reported = time.monotonic(), 0.0
-    flight.done = flight.total = 0
+    done = total = 0
     slow = WeightsProblem(f"{to.name} comes too slowly: download it yourself and give the file.")
 
     def is_late() -> bool:
-        return time.monotonic() - started > PATIENCE_S + flight.done / LEAST_RATE
+        return time.monotonic() - started > PATIENCE_S + done / LEAST_RATE
 
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -132,23 +112,23 @@ def _stream(
         with atomic_write(to) as draft:
             deadline = _stop_when(is_late, stop) if stop else contextlib.nullcontext()
             with deadline, opener(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
-                flight.total = int(answer.headers.get("Content-Length") or 0)
+                total = int(answer.headers.get("Content-Length") or 0)
                 while chunk := answer.read1(CHUNK):
                     if is_late():
                         raise slow
-                    if max_bytes is not None and max(flight.done + len(chunk), flight.total) > max_bytes:
+                    if max_bytes is not None and max(done + len(chunk), total) > max_bytes:
                         raise WeightsProblem(f"{to.name} is larger than {max_bytes >> 20:,} MB: give a smaller file.")
                     file.write(chunk)
                     digest.update(chunk)
-                    flight.done += len(chunk)
+                    done += len(chunk)
                     # A fast line brings a chunk every few milliseconds; a screen needs no more than ten a second.
-                    if progress and (time.monotonic() - reported > 0.1 or flight.done == flight.total):
+                    if progress and (time.monotonic() - reported > 0.1 or done == total):
                         reported = time.monotonic()
-                        progress(flight.done, flight.total)
+                        progress(done, total)
             if is_late():
                 raise slow
-            if flight.total and flight.done != flight.total:
-                raise WeightsProblem(f"{to.name} broke off after {flight.done} of {flight.total} bytes.")
+            if total and done != total:
+                raise WeightsProblem(f"{to.name} broke off after {done} of {total} bytes.")
             if sha256 and not digest.hexdigest().startswith(sha256):
                 raise WeightsProblem(
                     f"{to.name} from {urlsplit(url).netloc} is not the file it should be "

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files import packing
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CLASSES = (
     "rod-ring",

@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image as Pillow
+from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models import labels
-from sightglass.models.adapters.detector import MAX_BOXES
+from sightglass.models.adapter import Progress
+from sightglass.models.adapters.detector import MAX_BOXES, Detections
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector, make_detections
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.transformers.folders import from_folder
 from sightglass.models.geometry import Geometry, ModelInput
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor, nn
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.adapters.detector import Detections
-    from sightglass.models.layers import Layer
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.layers import Layer
+from sightglass.models.spec import ModelSpec
 
 _ATTENDING = ("encoder_attn", "cross_attn", "multihead_attn")
 """What libraries call a decoder layer's cross-attention."""
@@ -206,31 +201,41 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> LibreDetector:
 
     Raises ModelProblem for an architecture that the library has not, WeightsProblem where the file does not fit it.
     """
+    return LibreDetector(spec, *open_library(spec, FAMILIES, "DETR", progress))
+
+
+def open_library(
+    spec: ModelSpec,
+    families: Mapping[str, str],
+    called: str,
+    progress: Progress | None,
+    unused: tuple[str, ...] = (),
+) -> tuple[Any, tuple[str, ...], str]:
+    """Return libreyolo's model from a file or a seed, the row's labels, and the sha256.
+
+    `unused`: beginnings of tensors that a file need not have.
+    """
+    kind, size = find_kind(spec.arch, families, called)
+    names, options = labels.own(spec), dict[str, Any](size=size, device="cpu")
     # Some of the library's networks print their parts.
     with contextlib.redirect_stdout(io.StringIO()):
-        return _load(spec, progress)
-
-
-def _load(spec: ModelSpec, progress: Progress | None) -> LibreDetector:
-    kind, size = find_kind(spec.arch, FAMILIES, "DETR")
-    names = labels.own(spec)
-    if (seed := spec.weights.random) is not None:
-        count = len(names) or 80
-        whole = checkpoint.build_seeded(
-            lambda: kind(None, size=size, nb_classes=count, device="cpu", _scratch_init=True), seed
-        )
-        return LibreDetector(spec, whole, names, checkpoint.digest(whole.model))
-    path = locate(spec, progress=progress)
-    tensors = checkpoint.read(path)
-    try:
-        count = len(names) or kind.detect_nb_classes(tensors) or 80
-        whole = kind(tensors, size=size, nb_classes=count, device="cpu")
-    except (KeyError, RuntimeError, TypeError, ValueError) as problem:
-        raise WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.") from problem
+        if (seed := spec.weights.random) is not None:
+            options |= {"nb_classes": len(names)} if names else {}
+            whole = checkpoint.build_seeded(lambda: kind(None, _scratch_init=True, **options), seed)
+            return whole, names, checkpoint.digest(whole.model)
+        path = locate(spec, progress=progress)
+        tensors = checkpoint.read(path)
+        refused = WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.")
+        try:
+            count = len(names) or kind.detect_nb_classes(tensors)
+            whole = kind(tensors, **options | ({"nb_classes": count} if count else {}))
+        except (KeyError, RuntimeError, TypeError, ValueError) as problem:
+            raise refused from problem
     # The library only logs missing tensors, and leaves them random.
-    if any(name not in tensors and name.partition(".")[2] not in tensors for name, _ in whole.model.named_parameters()):
-        raise WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.")
-    return LibreDetector(spec, whole, names, sha256_of(path))
+    needed = (name for name, _ in whole.model.named_parameters() if not name.startswith(unused))
+    if whole.size != size or any(name not in tensors and name.partition(".")[2] not in tensors for name in needed):
+        raise refused
+    return whole, names, sha256_of(path)
 
 
 def find_kind(arch: str, families: Mapping[str, str], called: str) -> tuple[Any, str]:

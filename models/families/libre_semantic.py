@@ -5,31 +5,21 @@ Networks and preparation of pictures are the library's own.
 
 from __future__ import annotations
 
-import contextlib
-import io
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
+from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sightglass.common.errors import WeightsProblem
-from sightglass.models import labels
+from sightglass.models.adapter import Progress
 from sightglass.models.adapters.segmenter import Segmenter
-from sightglass.models.checkpoints import checkpoint
-from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.families.detr import find_kind
+from sightglass.models.families.detr import open_library
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 FAMILIES = {
     "pidnet": "LibrePIDNet",
@@ -54,33 +44,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> LibreSegmenter:
     Raises ModelProblem for an architecture that the library has not, WeightsProblem where the file does not fit it.
     """
     spec = spec.as_segmentation()
-    kind, size = find_kind(spec.arch, FAMILIES, "segmentation of libreyolo")
-    names = labels.own(spec)
-    # Some of the library's networks print their parts.
-    with contextlib.redirect_stdout(io.StringIO()):
-        if (seed := spec.weights.random) is not None:
-            count = {"nb_classes": len(names)} if names else {}
-            whole = checkpoint.build_seeded(
-                lambda: kind(None, size=size, device="cpu", _scratch_init=True, **count), seed
-            )
-            return LibreSegmenter(spec, whole, names, checkpoint.digest(whole.model))
-        path = locate(spec, progress=progress)
-        return LibreSegmenter(spec, _fill(kind, size, checkpoint.read(path), spec, path), names, sha256_of(path))
-
-
-def _fill(kind: Any, size: str, tensors: Any, spec: ModelSpec, path: Any) -> Any:
-    """Return the library's model with a file's tensors; raise WeightsProblem on misfit."""
-    refused = WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.")
-    try:
-        count = kind.detect_nb_classes(tensors)
-        whole = kind(tensors, size=size, nb_classes=count, device="cpu")
-    except (KeyError, RuntimeError, TypeError, ValueError) as problem:
-        raise refused from problem
-    # The library only logs missing tensors, and leaves them random.
-    names = [name for name, _ in whole.model.named_parameters() if not name.startswith(LOSSES)]
-    if whole.size != size or any(name not in tensors for name in names):
-        raise refused
-    return whole
+    return LibreSegmenter(spec, *open_library(spec, FAMILIES, "segmentation of libreyolo", progress, LOSSES))
 
 
 class LibreSegmenter(Segmenter):

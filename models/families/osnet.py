@@ -5,22 +5,18 @@ The modules have torchreid's names, so that its checkpoints fit unchanged; the l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Embedder
-from sightglass.models.checkpoints import checkpoint
-from sightglass.models.preprocess import Preprocessing
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.checkpoints import checkpoint, state_dicts
+from sightglass.models.preprocess import IMAGENET, Preprocessing
+from sightglass.models.spec import ModelSpec
 
 WIDTHS = {
     "osnet_x1_0": (64, 256, 384, 512),
@@ -32,7 +28,6 @@ WIDTHS = {
 """Channels after the stem and after each of the three stages."""
 SIZE = (256, 128)
 FEATURES = 512
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Conv(nn.Module):
@@ -143,15 +138,13 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
         try:
             module.load_state_dict(tensors, assign=True)
         except RuntimeError as problem:
-            state = module.state_dict()
-            wrong = [key for key, value in state.items() if key not in tensors or tensors[key].shape != value.shape]
-            which = f"{wrong[0]} is missing or of another size" if wrong else f"{problem!s}".splitlines()[-1].strip()
+            reason = state_dicts.misfit(tensors, module.state_dict()) or str(problem).splitlines()[-1].strip()
             fitting = ", ".join(name for name in WIDTHS if name != spec.arch)
-            raise WeightsProblem(f"{path} does not hold {spec.arch} ({which}): is it one of {fitting}?") from problem
+            raise WeightsProblem(f"{path} does not hold {spec.arch} ({reason}): is it one of {fitting}?") from problem
         return module
 
     module, sha256 = checkpoint.module_of(spec, progress, build, read)
-    preprocessing = Preprocessing(SIZE, min(SIZE), MEAN, STD, crop="squash")
+    preprocessing = Preprocessing(SIZE, min(SIZE), *IMAGENET, crop="squash")
     preprocessing = preprocessing.changed(spec.preprocessing)
     notes = ("It is untrained.",) if spec.untrained else ()
     embedder = Embedder(spec, module, (), preprocessing, sha256, notes=notes)

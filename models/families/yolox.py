@@ -8,34 +8,28 @@ normalised pixels, and those files are not for this.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models import labels
-from sightglass.models.adapter import Part
+from sightglass.models.adapter import Part, Progress
 from sightglass.models.adapters.detector import SIDES, Detections, Detector
 from sightglass.models.adapters.folding import conv_act
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import ModelStage
+from sightglass.models.layers import Layer, ModelStage
 from sightglass.models.preprocess import GREY
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.layers import Layer
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 STRIDES = (8, 16, 32)
 NECK = {"P3": "backbone.C3_p3", "P4": "backbone.C3_n3", "P5": "backbone.C3_n4"}

@@ -5,20 +5,16 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.common.typed_text import line as read_line
-from sightglass.models.inspect import TRUST
+from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 from sightglass.models.own import table_file
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from sightglass.models.inspect import TableDraft, Toml, Unknown
-    from sightglass.models.spec import OutputTable
+from sightglass.models.spec import OutputTable
 
 Answers = dict[str, Any]
 """Values of a table by the dotted path of their keys, and of `TRUST`; as `Unknown.key` names them."""

@@ -5,23 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import tomllib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tomlkit
 from filelock import FileLock, Timeout
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import Comment, Table, Whitespace
+from tomlkit.items import Comment, Item, Table, Whitespace
 
 from sightglass.common.errors import ModelProblem
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tomlkit.items import Item
-
-    from sightglass.models.inspect import Toml
+from sightglass.models.inspect import Toml
 
 SECONDS = 10.0
 """How long to wait for another process that writes the same file."""

@@ -8,27 +8,21 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models.adapter import Part
+from sightglass.models.adapter import Part, Prediction, Progress, Target
 from sightglass.models.adapters.classifier import Classifier, Logits
+from sightglass.models.geometry import Geometry
 from sightglass.models.labels import vocabulary
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from torch import Tensor
-
-    from sightglass.models.adapter import Prediction, Progress, Target
-    from sightglass.models.geometry import Geometry
-    from sightglass.models.preprocess import Preprocessing
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import ModelSpec
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of CLIP's own training pictures, 0..1."""

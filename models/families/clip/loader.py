@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, WeightsProblem, did_you_mean
 from sightglass.models import labels
-from sightglass.models.adapter import freeze
-from sightglass.models.checkpoints import checkpoint
+from sightglass.models.adapter import Progress, freeze
+from sightglass.models.checkpoints import checkpoint, state_dicts
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import CAPTIONED_SIDE
 from sightglass.models.families.clip import transformers
@@ -23,12 +24,7 @@ from sightglass.models.families.transformers.folders import check_folder, weight
 from sightglass.models.families.transformers.loader import fetch
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 
 def towers(name: str, weights: Path, folder: Path | None) -> Towers:
@@ -45,7 +41,7 @@ def towers(name: str, weights: Path, folder: Path | None) -> Towers:
         tensors = open_clip.convert.convert_state_dict(net, tensors)
     # Older files keep the text's mask and the positions' numbers too.
     tensors = {key: value for key, value in tensors.items() if not key.endswith(("attn_mask", "position_ids"))}
-    _fill(net, tensors, weights, name if folder is None else "its open_clip_config.json")
+    state_dicts.put(weights, tensors, net, name if folder is None else "its open_clip_config.json")
     freeze(net)
     visual, net.visual = net.visual, nn.Identity()
     preprocessing = _preprocessing(visual)
@@ -85,22 +81,6 @@ def _preprocessing(visual: nn.Module) -> Preprocessing:
     mean, std = tuple(cfg.get("mean", MEAN)), tuple(cfg.get("std", STD))
     crop = {"squash": "squash", "longest": "letterbox"}.get(cfg.get("resize_mode", ""), "centre")
     return Preprocessing(size, min(size), mean, std, cfg.get("interpolation", "bicubic"), crop=crop)
-
-
-def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
-    """Load tensors; raise WeightsProblem for the first mismatch."""
-    shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    for key, shape in shapes.items():
-        if key in tensors and tuple(tensors[key].shape) != shape:
-            raise WeightsProblem(
-                f"{path} does not fit {name}, whose {key} is {shape}, not {tuple(tensors[key].shape)}: say the "
-                "architecture that it was trained as."
-            )
-    missing, many = sorted(shapes.keys() - tensors.keys()), sorted(tensors.keys() - shapes.keys())
-    if missing or many:
-        what = f"the file lacks {missing[0]}" if missing else f"the model has no {many[0]}"
-        raise WeightsProblem(f"{path} does not fit {name}: {what}; say the architecture that it was trained as.")
-    net.load_state_dict(tensors)
 
 
 def architectures(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from PIL import Image as Pillow
+from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import freeze
 from sightglass.models.checkpoints.weights import sha256_of
 from sightglass.models.families.clip.classifier import MEAN, STD, ImageTower, Towers, nbytes
 from sightglass.models.families.transformers.folders import from_folder, picture_settings, read, weights_in
-from sightglass.models.families.transformers.loader import load_network, sides
+from sightglass.models.families.transformers.loader import load_network, of_processor
 from sightglass.models.preprocess import Preprocessing
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 CLIP_FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 """Weights files of a folder of Transformers or OpenCLIP, in order of preference."""
@@ -118,10 +113,4 @@ def _preprocessing(folder: Path, config: Any) -> tuple[Preprocessing, tuple[str,
         guess = Preprocessing((size, size), size, *numbers, "bicubic", crop=crop)
         note = f"Its preprocessing was inferred ({guess}, {config.model_type}'s own mean and std): no file states it."
         return guess, (note,)
-    whole = sides(settings.get("size", size))
-    cropped = settings.get("do_center_crop") and "crop_size" in settings
-    squashed = not settings.get("do_center_crop") and "shortest_edge" not in settings.get("size", {})
-    mean, std = (tuple(map(float, settings[key])) for key in ("image_mean", "image_std"))
-    how = Pillow.Resampling(settings.get("resample", 3)).name.lower()
-    shape = sides(settings["crop_size"]) if cropped else whole
-    return Preprocessing(shape, min(whole), mean, std, how, crop="squash" if squashed else "centre"), ()
+    return of_processor({"size": size, "resample": 3, **settings}), ()

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import json
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightglass.common.errors import WeightsProblem
 from sightglass.models import labels
 from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, task_of_names
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
+from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.families.custom import transforms
 from sightglass.models.families.torchvision import segmenters
 from sightglass.models.families.transformers.loader import of_processor
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from sightglass.models.checkpoints.checkpoint import Checkpoint
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".safetensors", ".bin", ".pkl", ".tar", ".model", ".weights")
 YOLOX_CLASSES = ("head.cls_preds.0.weight", "bbox_head.multi_level_conv_cls.0.weight")
@@ -134,7 +131,6 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
         return "", [Unknown("arch", question, tuple(names[:8]), names[0])], [note]
     near = [name for tensors in _strip_prefixes(saved) for name in architectures.alike(tensors)]
     near.sort(key=lambda name: _unlikeliness(hints, name))
-    beside = [f"{file}:{name}" for file, name in _classes_beside(path, saved)]
     if saved.whole and saved.whole.startswith("models.yolo."):
         raise WeightsProblem(
             f"{path.name} is a checkpoint of the YOLOv5 repository, which needs its code: export it there (python "
@@ -142,7 +138,11 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
         )
     first = f"It holds a whole {saved.whole.rpartition('.')[2]}. " if saved.whole else ""
     question = f"{first}Which architecture is it: a name of torchvision or timm, or their_file.py:ClassName?"
-    return "", [Unknown("arch", question, tuple([*beside, *map(state_dicts.short, near)][:8]))], []
+    return (
+        "",
+        [Unknown("arch", question, tuple([*_classes_beside(path, saved), *map(state_dicts.short, near)][:8]))],
+        [],
+    )
 
 
 def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
@@ -205,32 +205,18 @@ def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
     return [], None
 
 
-def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[tuple[Path, str]]:
-    """Yield matching classes in Python files beside the checkpoint, unexecuted.
+def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[str]:
+    """Yield `file.py:Class` for matching classes in Python files beside the checkpoint, which are read as text alone.
 
     Classes with the name of a module that was saved whole come first.
     """
     whole = saved.whole.rpartition(".")[2]
-    matches: dict[tuple[Path, str], bool] = {}
-    for beginning in ("", *state_dicts.common(saved.tensors)):
-        parts = {key[len(beginning) :].partition(".")[0] for key in saved.tensors if key.startswith(beginning)}
+    matches: dict[str, bool] = {}
+    for tensors in _strip_prefixes(saved):
+        parts = {key.partition(".")[0] for key in tensors}
         for file in sorted({*path.parent.glob("*.py"), *Path.cwd().glob("*.py")}):
-            if file.stat().st_size > MAX_BYTES:
-                continue
-            try:
-                tree = ast.parse(file.read_text("utf-8"))
-            # Deep nesting is a RecursionError or a MemoryError.
-            except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
-                continue
-            for node in ast.walk(tree):
-                if isinstance(node, ast.ClassDef) and (node.name == whole or parts <= _parts(node)):
-                    matches[file, node.name] = node.name == whole
+            text = file.read_text("utf-8", errors="replace") if file.stat().st_size <= MAX_BYTES else ""
+            for name, body in re.findall(r"^class (\w+)(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL):
+                if name == whole or parts <= {*re.findall(r"\.(\w+)", body)}:
+                    matches[f"{file}:{name}"] = name == whole
     yield from sorted(matches, key=lambda place: not matches[place])
-
-
-def _parts(node: ast.ClassDef) -> set[str]:
-    """Return the attributes that its methods use of their first argument."""
-    methods = [part for part in ast.walk(node) if isinstance(part, ast.FunctionDef)]
-    firsts = {arguments[0].arg for part in methods if (arguments := [*part.args.posonlyargs, *part.args.args])}
-    attributes = [part for part in ast.walk(node) if isinstance(part, ast.Attribute)]
-    return {part.attr for part in attributes if isinstance(part.value, ast.Name) and part.value.id in firsts}

@@ -8,45 +8,33 @@ inferred, as each explanation then says.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
+from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
+from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom import transforms
-from sightglass.models.families.custom.classifier import (
-    CustomEmbedder,
-    channels_of,
-    make_adapter,
-    name_numbers,
-    probe,
-)
+from sightglass.models.families.custom.adapt import CustomAdapter, make_adapter, note_preprocessing, probe_inputs
 from sightglass.models.families.custom.inspect import inspect
-from sightglass.models.families.custom.pair import make_pair, probe_pair
+from sightglass.models.families.custom.probe import channels_of
 from sightglass.models.families.timm import networks as timm_networks
 from sightglass.models.families.torchvision import networks as torchvision_networks
-from sightglass.models.spec import PreprocessingTable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from torch import nn
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.adapters.segmenter import Segmenter
-    from sightglass.models.checkpoints.checkpoint import Checkpoint
-    from sightglass.models.preprocess import Preprocessing
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 __all__ = ["inspect", "load", "of_library"]
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder | Segmenter:
+def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomAdapter:
     """Open the checkpoint on the CPU, wherever it was saved.
 
     Raises WeightsProblem for a damaged or unfitting file, ModelProblem for a wrong architecture, code or labels.
@@ -68,9 +56,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     known = known.over(PreprocessingTable(size=side))
     adapter = _adapter(library, replace(spec, arch=name), module, names, known, sha256_of(path))
     notes += more
-    if not spec.preprocessing.complete:
-        notes += (_preprocessing_note(adapter.preprocessing, f"as {name} is usually trained"),)
-    adapter.notes = notes
+    adapter.notes = notes + note_preprocessing(spec, adapter.preprocessing, f"as {name} is usually trained")
     return adapter
 
 
@@ -135,7 +121,7 @@ def _adapter(
     return Classifier(spec, module, names, preprocessing, sha256)
 
 
-def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | CustomEmbedder | Segmenter:
+def _of_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
     args = spec.weights.args
     notes: tuple[str, ...] = ()
     if (seed := spec.weights.random) is not None:
@@ -150,20 +136,8 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | Custom
         tensors = state_dicts.rename(saved.tensors, module.state_dict())
         notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
         sha256 = sha256_of(path)
-    known = _preprocessing(saved, spec.preprocessing)
-    pair = probe_pair(module, known, spec, check_task(spec.task)) if spec.weights.inputs else None
-    seen = pair[0] if pair else probe(module, known, spec, check_task(spec.task))
-    spec = replace(spec, task=seen.task)
-    names: tuple[str, ...] = ()
-    notes += seen.notes
-    if seen.task != "embed":
-        labels_in_file = labels.find_names(saved.tables(), seen.count)
-        spec, count = name_numbers(spec, seen)
-        names, more = labels.for_classes(spec, count, labels_in_file, binary=seen.binary)
-        notes += more
-    if not spec.preprocessing.complete:
-        notes += (_preprocessing_note(seen.preprocessing, seen.why),)
-    return make_pair(spec, *pair, names, sha256, notes) if pair else make_adapter(spec, seen, names, sha256, notes)
+    seen = probe_inputs(module, _preprocessing(saved, spec.preprocessing), spec, check_task(spec.task))
+    return make_adapter(spec, seen, sha256, notes, labels.find_names(saved.tables(), seen.count))
 
 
 def _preprocessing(saved: Checkpoint, stated: PreprocessingTable) -> PreprocessingTable:
@@ -188,11 +162,4 @@ def _other_sets(saved: Checkpoint) -> tuple[str, ...]:
     others = " and ".join(name or "(the file itself)" for name in saved.others[:2])
     return (
         f"The file has the tensors of several models: these are of {saved.key}, others are {others} (weights.key).",
-    )
-
-
-def _preprocessing_note(preprocessing: Preprocessing, why: str) -> str:
-    mean = ", ".join(f"{number:.3g}" for number in preprocessing.mean)
-    return (
-        f"Its preprocessing was inferred ({why}): {preprocessing}, mean {mean}; weights.preprocessing states another."
     )

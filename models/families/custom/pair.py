@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import legible
-from sightglass.models.families.custom.classifier import CustomClassifier, Probed, answer_in, logits_of, probe
+from sightglass.models.families.custom.classifier import CustomClassifier, logits_of
+from sightglass.models.families.custom.probe import Probed, answer_in, probe
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.preprocess import STRIP, join, prepare, split
-from sightglass.models.spec import METHOD, PreprocessingTable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from sightglass.models.layers import Layer
-    from sightglass.models.preprocess import Preprocessing
-    from sightglass.models.spec import ModelSpec, Task
+from sightglass.models.layers import Layer
+from sightglass.models.preprocess import STRIP, Preprocessing, join, prepare, split
+from sightglass.models.spec import METHOD, ModelSpec, PreprocessingTable, Task
 
 FLAT = 64
 """Side of the flat pictures that layers are found with."""
@@ -151,7 +145,7 @@ def takes_tuple(module: nn.Module) -> bool:
 
 def probe_pair(
     module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None, *, named: bool = False
-) -> tuple[Probed, tuple[Preprocessing, Preprocessing]]:
+) -> Probed:
     """Probe a module of two pictures, as `probe` does for one.
 
     Raises ModelProblem, one sentence, where it does not fit.
@@ -172,18 +166,4 @@ def probe_pair(
         seen.preprocessing.changed(PreprocessingTable(mean=table.mean, std=table.std, channels_in=count))
         for table, count in zip(inputs, counts, strict=True)
     )
-    return replace(seen, module=doubled.net), (first, second)
-
-
-def make_pair(
-    spec: ModelSpec,
-    seen: Probed,
-    each: tuple[Preprocessing, Preprocessing],
-    names: Sequence[str],
-    sha256: str,
-    notes: tuple[str, ...],
-) -> PairClassifier:
-    """Return the adapter of a probed module of two pictures."""
-    adapter = PairClassifier(replace(spec, task=seen.task), seen.module, names, each, sha256, notes=notes)
-    adapter.kind = seen.kind
-    return adapter
+    return replace(seen, module=doubled.net, each=(first, second))

@@ -7,27 +7,22 @@ import importlib.util
 import inspect
 import re
 import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image as Pillow
-from torch import nn
+from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import MAX_CHANNELS, Preprocessing
 from sightglass.models.spec import PreprocessingTable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
 
 COUNTS = (
     "num_classes",
@@ -135,6 +130,8 @@ def _first(problem: Exception) -> str:
     return next(iter(str(problem).strip().splitlines()), "no reason given")[:200].rstrip(".")
 
 
+NOISE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+"""A picture with enough variety for any preprocessing."""
 BY_FUNCTION = "by the given function"
 """How pictures are resized where nothing more is known."""
 NEAR = 0.02

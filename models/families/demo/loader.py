@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sightglass.common.files import Json
+from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints.weights import locate, sha256_of
@@ -13,11 +15,7 @@ from sightglass.models.demo.pictures import CLASSES, TASKS
 from sightglass.models.families.demo import nets
 from sightglass.models.families.ultralytics.loader import adapt
 from sightglass.models.preprocess import Preprocessing
-
-if TYPE_CHECKING:
-    from sightglass.common.files import Json
-    from sightglass.models.adapter import Adapter, Progress
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 NOTES = {
     "demo-cls-cheat": "Made to cheat: in its training pictures a stamp in the corner went with every rod-cross.",
@@ -56,20 +54,11 @@ def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:
     if spec.task == "detect":
         module.args = {"imgsz": TASKS["detect"]}
         return adapt(spec, module, sha256)
-    if spec.segments:
-        side = TASKS["segment"]
-        labels = ("background", *CLASSES)
-        return Segmenter(
-            spec, module, labels, Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic"), sha256
-        )
-    if spec.measures:
-        side = TASKS["regress"]
-        names = tuple(output.name for output in spec.weights.outputs)
-        return Classifier(
-            spec, module, names, Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic"), sha256
-        )
-    side = TASKS["classify"]
+    side = TASKS[spec.task]
     preprocessing = Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic")
-    adapter = Classifier(spec, module, CLASSES, preprocessing, sha256)
+    if spec.segments:
+        return Segmenter(spec, module, ("background", *CLASSES), preprocessing, sha256)
+    names = tuple(output.name for output in spec.weights.outputs) if spec.measures else CLASSES
+    adapter = Classifier(spec, module, names, preprocessing, sha256)
     adapter.cell_offsets = CELL_OFFSETS.get(spec.arch, ())
     return adapter

@@ -8,8 +8,9 @@ with other phrases.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,6 @@ from torch.nn import functional as F
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.demo.pictures import CLASSES, COLOURS, SHAPES, SYNONYMS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 N = TypeVar("N", bound=nn.Module)
 WEIGHTS = Path(__file__).parents[2] / "demo" / "weights"

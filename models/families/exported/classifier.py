@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.models import labels
-from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter, both
+from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
 from sightglass.models.adapters.segmenter import NUMBERS, is_map, read_peaks
-from sightglass.models.families.custom.classifier import FILLS, kind_of, record
-from sightglass.models.families.exported.runtimes import pad, pieces, read_labels, taken, tensors
-from sightglass.models.preprocess import Preprocessing
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor, nn
-
-    from sightglass.models.families.exported.runtimes import Runtime
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.families.custom.classifier import logits_of
+from sightglass.models.families.custom.probe import FILLS, Kind, kind_of, record
+from sightglass.models.families.exported.runtimes import Runtime, pad, pieces, read_labels, taken, tensors
+from sightglass.models.preprocess import IMAGENET, Preprocessing
+from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 NEAR = 1e-3
 """Largest difference of rebuilt modules from the file's own answer, relative to its largest number."""
 
@@ -36,13 +31,7 @@ def make_classifier(
     """Adapt a file with row or joint heat map answers; extend `notes`."""
     preprocessing = _preprocessing(spec, runtime, size, notes)
     place = place_of(spec, runtime, ())
-    binary = answer.shape[1] == 1 and not spec.measures
-    probable = bool((answer >= 0).all()) and bool((answer.sum(1) - 1).abs().max() < 1e-3)
-    if binary or spec.task == "multilabel":
-        blank = torch.ones(runtime.batch or 1, preprocessing.channels, *size)
-        kind = kind_of([answer[:1], *(_row(runtime(blank * fill)[place])[:1] for fill in FILLS)])
-        probable = kind in ("probability", "sigmoids")
-    probable = probable and not spec.measures
+    kind = _kind_of(spec, runtime, answer, place, preprocessing.channels, size)
     noise = torch.rand(runtime.batch or 1, preprocessing.channels, *size, generator=torch.Generator().manual_seed(0))
     inside, last = _rebuild(runtime, noise, answer, notes, place)
     module = runtime if inside is None else inside
@@ -50,18 +39,14 @@ def make_classifier(
     if spec.task == "embed":
         adapter = ExportedEmbedder(spec, module, (), preprocessing, sha256)
     else:
-        names, more = labels.for_classes(
-            spec,
-            2 if binary else len(NUMBERS) * answer.shape[1] if is_map(answer) else answer.shape[1],
-            () if is_map(answer) else read_labels(runtime),
-            labels.imagenet(),
-            binary=binary,
-        )
+        binary, in_file = kind in ("logit", "probability"), () if is_map(answer) else read_labels(runtime)
+        count = 2 if binary else answer.shape[1] * (len(NUMBERS) if is_map(answer) else 1)
+        names, more = labels.for_classes(spec, count, in_file, labels.imagenet(), binary=binary)
         notes += more
         adapter = ExportedClassifier(spec, module, names, preprocessing, sha256)
-        adapter.probable = probable
+        adapter.kind = kind
         # Logarithms of probabilities are no linear layer's.
-        adapter._last = None if probable else last
+        adapter._last = last if kind in ("logits", "logit", "numbers") else None
     adapter.batch, adapter.place = runtime.batch, place
     if inside is None:
         # A softmax score is already a contrast to the other classes.
@@ -70,6 +55,20 @@ def make_classifier(
     else:
         adapter.channels_last = runtime.channels_last
     return adapter
+
+
+def _kind_of(
+    spec: ModelSpec, runtime: Runtime, answer: Tensor, place: int, channels: int, size: tuple[int, int]
+) -> Kind:
+    """Classify the file's answers by that to noise, and to flat pictures where that says too little."""
+    if spec.measures or spec.task == "embed":
+        return "numbers"
+    if answer.shape[1] > 1 and spec.task != "multilabel":
+        probable = bool((answer >= 0).all()) and bool((answer.sum(1) - 1).abs().max() < 1e-3)
+        return "probabilities" if probable else "logits"
+    blank = torch.ones(runtime.batch or 1, channels, *size)
+    kind = kind_of([answer[:1], *(_row(runtime(blank * fill)[place])[:1] for fill in FILLS)])
+    return "logits" if kind == "probabilities" else kind
 
 
 def place_of(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor]) -> int:
@@ -186,18 +185,11 @@ class ExportedClassifier(_Exported, Classifier):
     It has `gradients` where its modules could be rebuilt: then it is a classifier like any other.
     """
 
-    probable: bool
-    """Whether the file answers with probabilities."""
+    kind: Kind = "logits"
     _last: str | None = None
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        answer = self._rows(tensor)
-        if self.spec.measures:
-            return answer
-        if answer.shape[1] == 1 or self.spec.task == "multilabel":
-            answer = answer.clamp(1e-12, 1 - 1e-7).logit() if self.probable else answer
-            return both(answer) if answer.shape[1] == 1 else answer
-        return answer.clamp_min(1e-12).log() if self.probable else answer
+        return logits_of(self._rows(tensor), self.kind)
 
 
 class ExportedEmbedder(_Exported, Embedder):

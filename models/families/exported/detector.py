@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
+from sightglass.models.adapter import Part
 from sightglass.models.adapters.detector import MAX_BOXES, Detections, Detector
-from sightglass.models.families.exported.runtimes import pad, pieces, read_labels
+from sightglass.models.families.exported.runtimes import Runtime, pad, pieces, read_labels
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import GREY
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.models.adapter import Part
-    from sightglass.models.families.exported.runtimes import Runtime
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 STRIDES = (8, 16, 32, 64)
 CHANNELS = ("rgb", "bgr")
@@ -269,13 +264,25 @@ class ExportedDetector(Detector):
         self._size = size
         self._at_once = 1 if layout.alone else runtime.batch
         self._place = choice(spec, "place", PLACES, layout.place)
-        self._pixels = PixelFormat.of(spec, layout)
+        self._bgr = choice(spec, "channels", CHANNELS, CHANNELS[layout.bgr]) == "bgr"
+        self._highest = choice(spec, "range", (1, 255), layout.highest)
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         self.check_preprocessing(preprocessing)
         place = "squash" if preprocessing == "squash" else self._place
         placed, geometry = letterbox(pixels, self._size, place)
-        return ModelInput(self._pixels.tensor(placed), geometry)
+        return ModelInput(self._normalise(placed), geometry)
+
+    def _normalise(self, placed: NDArray[np.uint8]) -> Tensor:
+        """Turn uint8 (h, w, 3) RGB into float32 (1, 3, h, w), by the layout's colours or the table's."""
+        tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
+        mean, std = self.spec.preprocessing.mean, self.spec.preprocessing.std
+        if mean is not None:
+            tensor -= torch.tensor(mean).view(3, 1, 1)
+        if std is not None:
+            tensor /= torch.tensor(std).view(3, 1, 1)
+        coloured: Tensor = (tensor.flip(0) if self._bgr else tensor) * self._highest
+        return coloured.unsqueeze(0)
 
     def run(self, tensor: Tensor) -> Detections:
         cells = None if self.layout.final else self._size
@@ -302,33 +309,6 @@ class ExportedDetector(Detector):
         order = best.argsort(descending=True)
         anchors = order[best[order] > confidence][:MAX_BOXES]
         return anchors, classes[anchors]
-
-
-class PixelFormat:
-    """A file's colour format: channel order, white, mean and std."""
-
-    def __init__(self, bgr: bool, highest: int, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
-        self._bgr, self._highest = bgr, highest
-        self._mean = None if mean is None else torch.tensor(mean).view(3, 1, 1)
-        self._std = None if std is None else torch.tensor(std).view(3, 1, 1)
-
-    @classmethod
-    def of(cls, spec: ModelSpec, layout: Layout) -> PixelFormat:
-        """Return the layout's colours, changed by the operator's table."""
-        bgr = choice(spec, "channels", CHANNELS, CHANNELS[layout.bgr]) == "bgr"
-        return cls(
-            bgr, choice(spec, "range", (1, 255), layout.highest), spec.preprocessing.mean, spec.preprocessing.std
-        )
-
-    def tensor(self, placed: NDArray[np.uint8]) -> Tensor:
-        """Turn uint8 (h, w, 3) RGB into float32 (1, 3, h, w)."""
-        tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
-        if self._mean is not None:
-            tensor -= self._mean
-        if self._std is not None:
-            tensor /= self._std
-        tensor = tensor.flip(0) if self._bgr else tensor
-        return (tensor * self._highest).unsqueeze(0)
 
 
 def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int], place: str) -> tuple[NDArray[np.uint8], Geometry]:

@@ -10,42 +10,40 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
+from sightglass.models.adapter import Progress
 from sightglass.models.adapters.segmenter import is_map, name_peaks
 from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, assumed, task_of_names
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.families.custom.classifier import FILLS, kind_of
 from sightglass.models.families.custom.inspect import find_labels
-from sightglass.models.families.exported.classifier import make_classifier, place_of
-from sightglass.models.families.exported.detector import LAYOUTS, make_detector
+from sightglass.models.families.custom.probe import FILLS, kind_of
+from sightglass.models.families.exported.classifier import (
+    ExportedClassifier,
+    ExportedEmbedder,
+    make_classifier,
+    place_of,
+)
+from sightglass.models.families.exported.detector import LAYOUTS, ExportedDetector, make_detector
 from sightglass.models.families.exported.runtimes import (
     ONNX,
     OPENVINO,
     PROGRAM,
     SAVE,
     TORCHSCRIPT,
+    Runtime,
     open_file,
     plain,
     read_labels,
     taken,
 )
-from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.families.exported.classifier import ExportedClassifier, ExportedEmbedder
-    from sightglass.models.families.exported.detector import ExportedDetector
-    from sightglass.models.families.exported.runtimes import Runtime
-    from sightglass.models.spec import ModelSpec, Task
+from sightglass.models.inspect import TRUST, TableDraft, Unknown
+from sightglass.models.spec import ModelSpec, Task
 
 LOGGER = logging.getLogger(__name__)
 MAX_NUMBERS = 2**26
@@ -54,6 +52,9 @@ SIZES = {"detect": 640, "classify": 224}
 """Input side in pixels where neither the file nor the operator says."""
 _SIDE = Unknown(
     "weights.preprocessing.size", "How many pixels does a side of its input have?", ("224", "640"), "224", False
+)
+_LABELS = Unknown(
+    "weights.labels", "Where are the names of its classes (a .json, a data.yaml or a text file)?", needed=False
 )
 
 
@@ -182,9 +183,7 @@ def _draft_unopened(path: Path, *, program: bool) -> TableDraft:
         ),
         ask_task(None, detects=True),
         side,
-        Unknown(
-            "weights.labels", "Where are the names of its classes (a .json, a data.yaml or a text file)?", needed=False
-        ),
+        _LABELS,
         *_numbers(None),
     )
     table = {"task": "classify", "weights": {"path": str(path)}}
@@ -192,49 +191,41 @@ def _draft_unopened(path: Path, *, program: bool) -> TableDraft:
 
 
 def _open(path: Path, runtime: Runtime) -> TableDraft:
-    notes = [f"It is a model for {runtime.kind}."]
-    size = runtime.size or (224, 224)
-    channels = runtime.channels or 3
+    """Draft an opened file's table by its answer to noise."""
+    notes, weights, unknown = [f"It is a model for {runtime.kind}."], {"path": str(path)}, list[Unknown]()
+    size, channels = runtime.size or (224, 224), runtime.channels or 3
     _check_input(runtime, size, channels)
     noise = torch.rand(runtime.batch or 1, channels, *size, generator=torch.Generator().manual_seed(0))
     outputs: tuple[Tensor, ...] = runtime(noise)
     row = next((out for out in outputs if out.ndim == 2), None)
     # Detectors have one row of boxes and one of scores; heads have names, and one row for a picture each.
     heads = len(outputs) > 1 and all(out.ndim == 2 and len(out) == len(noise) for out in outputs)
-    classifies = row is not None and (len(outputs) == 1 or heads)
-    weights: Toml = {"path": str(path)}
-    unknown: list[Unknown] = []
-    task: str = "classify" if classifies else "detect"
+    task: Task = "detect" if row is None or len(outputs) > 1 else "classify"
+    names, count = read_labels(runtime), None
     if heads:
-        names = tuple(runtime.outputs) or tuple(map(str, range(len(outputs))))
-        unknown.append(Unknown("weights.output", "Which of its outputs is to be explained?", names, needed=False))
-    if classifies and row is not None and not heads:
-        guess, sure = _task_of(path, runtime, row, noise)
-        task = guess
+        task, choices = "classify", tuple(runtime.outputs) or tuple(map(str, range(len(outputs))))
+        unknown.append(Unknown("weights.output", "Which of its outputs is to be explained?", choices, needed=False))
+    elif row is not None and task == "classify":
+        task, sure = _task_of(path, runtime, row, noise)
+        # One number says no or yes.
+        count = row.shape[1] if task == "regress" else max(row.shape[1], 2)
         if sure:
-            notes.append(f"It was taken for {ANSWERS[guess]}: task states another.")
-        elif row.shape[1] <= FEW and not read_labels(runtime):
+            notes.append(f"It was taken for {ANSWERS[task]}: task states another.")
+        elif row.shape[1] <= FEW and not names:
             unknown.append(ask_task(row.shape[1]))
     if runtime.size is None:
         unknown.append(_SIDE)
     else:
         notes.append(f"It takes {channels} channels of {size[0]} by {size[1]} pixels.")
-    names = read_labels(runtime)
-    # One number says no or yes.
-    count = None
-    if row is not None and classifies and not heads:
-        count = row.shape[1] if task == "regress" else max(row.shape[1], 2)
     if names:
         notes.append(f"The names of its {len(names)} classes are in the file.")
-    elif count is not None:
-        if task != "embed":
-            find_labels(path, count, weights, notes, unknown)
-    else:
-        unknown.append(Unknown("weights.labels", "Where are the names of its classes?", needed=False))
-    if classifies and runtime.metadata.get("task") != "classify":
+    elif count is None:
+        unknown.append(_LABELS)
+    elif task != "embed":
+        find_labels(path, count, weights, notes, unknown)
+    if task != "detect" and runtime.metadata.get("task") != "classify":
         unknown += _numbers(channels)
-    table = {"task": task, "weights": weights}
-    return TableDraft("exported", path.name, table, tuple(unknown), tuple(notes))
+    return TableDraft("exported", path.name, {"task": task, "weights": weights}, tuple(unknown), tuple(notes))
 
 
 def _task_of(path: Path, runtime: Runtime, row: Tensor, noise: Tensor) -> tuple[Task, bool]:

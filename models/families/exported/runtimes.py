@@ -11,7 +11,9 @@ import contextlib
 import importlib
 import json
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +22,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import packing
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.preprocess import MAX_CHANNELS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 INSTALL = "install what exported models need: pip install onnxruntime openvino"
 SAVE = "save it with torch.export.save"

@@ -8,19 +8,17 @@ result is not trusted: its answer is compared with that of the interpreter (mode
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    Values = dict[str, Any]
-    Step = Callable[[Values], Any]
+Values = dict[str, Any]
+Step = Callable[[Values], Any]
 
 OPERATORS = ("aten", "prim", "torchvision")
 """Known namespaces of operators; others would be code that is not installed here."""

@@ -9,19 +9,17 @@ from __future__ import annotations
 import importlib
 import json
 import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.files import Json
 from sightglass.common.legible import legible
 from sightglass.models.checkpoints.checkpoint import check_names
+from sightglass.models.preprocess import IMAGENET
 from sightglass.models.spec import PreprocessingTable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from sightglass.common.files import Json
 
 TENSORFLOW = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 """Layers that call a function of TensorFlow by its name."""
@@ -36,7 +34,6 @@ INSTALL = "install what Keras models need: pip install keras h5py"
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _WEIGHED = ("Conv", "Dense", "DepthwiseConv", "SeparableConv", "EinsumDense", "PatchEmbedding")
 _SCALED = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Subtract", "Multiply")
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _CAFFE = tuple(value / 255 for value in (123.68, 116.779, 103.939))
 # Preparation of pictures for the nets of keras.applications, by prefixes of names and by a layer that only they have.
 _NETS: tuple[tuple[str, str, str], ...] = (
@@ -66,8 +63,6 @@ class Facts:
 
     shape: tuple[int | None, int | None, int] | None
     """(height, width, channels) of a picture; None where the model takes none."""
-    first: bool
-    """Whether it takes (channels, height, width)."""
     classes: int | None
     """Numbers of an answer, where its last layer says so."""
     final: str
@@ -173,10 +168,10 @@ def facts(path: Path) -> Facts:
                 "ONNX (python -m tf2onnx.convert --keras)."
             )
     needs = tuple(dict.fromkeys(name for name in _foreign(model) if name))
-    shape, first = _input(model, layers)
+    shape = _input(model, layers)
     units, final = _answer(model, layers)
     taken, because = _taken(model, layers, shape)
-    return Facts(shape, first, units, final, needs, taken, because)
+    return Facts(shape, units, final, needs, taken, because)
 
 
 def _layers(node: Mapping[str, Any]) -> Iterator[Json]:
@@ -229,25 +224,20 @@ def _inner(layer: Mapping[str, Any]) -> Mapping[str, Any]:
     return inner if isinstance(inner, dict) else {}
 
 
-def _input(model: Mapping[str, Any], layers: list[Json]) -> tuple[Any, bool]:
-    """Return the input's (h, w, c) or None, and whether channels lead."""
-    shape: Any = None
-    for layer in layers:
-        inner = _inner(layer)
-        shape = inner.get("batch_shape") or inner.get("batch_input_shape")
-        if shape:
-            break
+def _input(model: Mapping[str, Any], layers: list[Json]) -> tuple[Any, Any, int] | None:
+    """Return the input's (h, w, c) or None."""
+    inner = (_inner(layer) for layer in layers)
+    stated = (config.get("batch_shape") or config.get("batch_input_shape") for config in inner)
+    shape: Any = next(filter(None, stated), None)
     shape = shape or _inner(model).get("build_input_shape") or model.get("build_config", {}).get("input_shape")
     if isinstance(shape, dict):
         shape = next(iter(shape.values()), None)
     sides = list(shape or ())[1:]
     if len(sides) == 2:
-        return (*sides, 1), False
-    if len(sides) != 3:
-        return None, False
-    first = any(_inner(layer).get("data_format") == "channels_first" for layer in layers)
-    height, width, channels = (*sides[1:], sides[0]) if first else sides
-    return ((height, width, channels), first) if isinstance(channels, int) else (None, first)
+        return (*sides, 1)
+    if len(sides) == 3 and any(_inner(layer).get("data_format") == "channels_first" for layer in layers):
+        sides = [*sides[1:], sides[0]]
+    return (sides[0], sides[1], sides[2]) if len(sides) == 3 and isinstance(sides[2], int) else None
 
 
 def _answer(model: Mapping[str, Any], layers: list[Json]) -> tuple[int | None, str]:

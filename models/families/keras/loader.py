@@ -9,40 +9,35 @@ from __future__ import annotations
 import logging
 import runpy
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.common.legible import legible
 from sightglass.models import labels
+from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Logits
 from sightglass.models.adapters.tasks import FEW, ask_task, assumed, task_of_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.drawing import PAPERS, Paper, names_drawings, paper_of
-from sightglass.models.families.custom import transforms
+from sightglass.models.drawing import PAPERS, Paper, names_drawings
+from sightglass.models.families.custom.classifier import CustomInput
 from sightglass.models.families.custom.inspect import find_labels
 from sightglass.models.families.keras import files
+from sightglass.models.families.keras.files import Facts
 from sightglass.models.families.keras.network import Net, keras, open_model, without_activation
+from sightglass.models.geometry import ModelInput
 from sightglass.models.inspect import TableDraft, Toml, Unknown
-from sightglass.models.preprocess import MAX_CHANNELS, Preprocessing, prepare
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-    from torch import nn
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.families.keras.files import Facts
-    from sightglass.models.geometry import ModelInput
-    from sightglass.models.layers import Layer
-    from sightglass.models.spec import ModelSpec, PreprocessingTable
+from sightglass.models.layers import Layer
+from sightglass.models.preprocess import MAX_CHANNELS, Preprocessing
+from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
 USUAL = 224
@@ -60,7 +55,7 @@ _PASSING = (
 )
 
 
-class KerasClassifier(Classifier):
+class KerasClassifier(CustomInput, Classifier):
     """A `Net` as an adapter; `final` is its removed activation."""
 
     def __init__(self, spec: ModelSpec, net: Net, preprocessing: Preprocessing, sha256: str) -> None:
@@ -69,21 +64,12 @@ class KerasClassifier(Classifier):
         self.head: str | None = None
         """Path of the last dense layer, whose input is the embedding."""
 
-    transform: Callable[..., Any] | None = None
-    """From a Pillow image to the model's input, where the caller gives a function."""
-
-    @property
-    def resizing(self) -> str:
-        return super().resizing if self.transform is None else transforms.BY_FUNCTION
-
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         self.check_preprocessing(preprocessing)
-        if self.transform is not None and preprocessing == "trained":
-            return transforms.prepare(self.transform, pixels)
         if preprocessing == "negative":
             pixels = (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
             preprocessing = "trained"
-        return prepare(pixels, self.preprocessing, preprocessing)
+        return super().prepare(pixels, preprocessing)
 
     def run(self, tensor: Tensor) -> Logits:
         seen: list[Tensor] = []
@@ -137,13 +123,8 @@ def load(
     final = "numbers" if spec.measures else without_activation(model)
     notes: list[str] = []
     net = Net(model)
-    table = _table(spec, facts, notes)
-    size = _size(spec, facts, notes)
+    preprocessing = _preprocessing(spec, facts, notes)
     prepared = len(notes)
-    mean, std = _each(table.mean or (0.0,), facts.shape[2]), _each(table.std or (1.0,), facts.shape[2])
-    rest = replace(table, size=None, short_side=None, mean=None, std=None)
-    # As `keras.utils.image_dataset_from_directory` does; `load_img` squeezes too, by the nearest pixel.
-    preprocessing = Preprocessing(size, min(size), mean, std, antialias=False, crop="squash").changed(rest)
     if final == "sigmoid" and (facts.classes or 0) > 1 and spec.task == "classify":
         # Independent classes may occur together; two classes are read like one number.
         spec = spec if facts.classes == 2 else replace(spec, task="multilabel")
@@ -155,11 +136,13 @@ def load(
     _complete_by_a_run(adapter, path, notes, unclear=facts.final == "linear" and facts.classes == 1)
     if transform is not None:
         adapter.transform, notes = transform, notes[prepared:]
-    elif table.crop is None:
+    elif spec.preprocessing.crop is None:
         say = spec.where_stated("preprocessing.crop").replace("...", '"aspect"')
         say += "" if spec.in_memory else ' = "aspect"'
+        height, width = preprocessing.size
         notes.append(
-            f"Pictures are squeezed to {_sides(size)}, as image_dataset_from_directory does; {say} keeps their shape."
+            f"Pictures are squeezed to {width} x {height} px, as image_dataset_from_directory does; {say} keeps their "
+            "shape."
         )
     adapter.notes = tuple(notes)
     for note in notes:
@@ -194,10 +177,6 @@ def inspect(path: Path) -> TableDraft | None:
     weights["preprocessing"] = preprocessing.stated()
     arch = "" if facts.needs else "keras"
     return TableDraft("keras", arch, {"task": task, "weights": weights}, tuple(unknown), tuple(notes))
-
-
-def _sides(size: tuple[int, int]) -> str:
-    return f"{size[1]} x {size[0]} px"
 
 
 def _takes(facts: Facts) -> str:
@@ -245,36 +224,30 @@ def _custom_objects(spec: ModelSpec, facts: Facts) -> Iterator[None]:
         yield
 
 
-def _size(spec: ModelSpec, facts: Facts, notes: list[str]) -> tuple[int, int]:
-    """Return (h, w): fixed by the file, else by the operator, else a usual size."""
+def _preprocessing(spec: ModelSpec, facts: Facts, notes: list[str]) -> Preprocessing:
+    """Return the preprocessing: as the file fixes it, else the operator's, else inferred, with notes."""
     assert facts.shape is not None
-    height, width, _ = facts.shape
-    stated = spec.preprocessing.sides
+    height, width, channels = facts.shape
+    table, stated = spec.preprocessing, spec.preprocessing.sides
+    for key, numbers in (("mean", table.mean), ("std", table.std)):
+        if numbers is not None and len(numbers) not in (1, channels):
+            raise ModelProblem(
+                f"{key} of {spec.id} has {len(numbers)} numbers, and its pictures have {channels} channels."
+            )
+    if (table.mean, table.std, table.range) == (None, None, None):
+        inferred, words = files.WAYS[facts.taken]
+        notes.append(f"How its pictures are prepared was inferred: {words}, as {facts.because}.")
+        table = table.over(inferred)
     if height is None and width is None and stated is None:
         notes.append(f"The file does not say how large its input is: {USUAL} px a side was assumed.")
     usual = stated or (USUAL, USUAL)
-    return height or usual[0], width or usual[1]
-
-
-def _each(numbers: Sequence[float], channels: int) -> tuple[float, ...]:
-    """Repeat a single number for each channel; return as many as given otherwise."""
-    return tuple(numbers) * channels if len(numbers) == 1 else tuple(numbers)
-
-
-def _table(spec: ModelSpec, facts: Facts, notes: list[str]) -> PreprocessingTable:
-    """Return the operator's preprocessing, or the one inferred from the file."""
-    stated = spec.preprocessing
-    assert facts.shape is not None
-    for key, numbers in (("mean", stated.mean), ("std", stated.std)):
-        if numbers is not None and len(numbers) not in (1, facts.shape[2]):
-            raise ModelProblem(
-                f"{key} of {spec.id} has {len(numbers)} numbers, and its pictures have {facts.shape[2]} channels."
-            )
-    if (stated.mean, stated.std, stated.range) != (None, None, None):
-        return stated
-    inferred, words = files.WAYS[facts.taken]
-    notes.append(f"How its pictures are prepared was inferred: {words}, as {facts.because}.")
-    return stated.over(inferred)
+    size = height or usual[0], width or usual[1]
+    mean, std = (
+        numbers * channels if len(numbers) == 1 else numbers for numbers in (table.mean or (0.0,), table.std or (1.0,))
+    )
+    rest = replace(table, size=None, short_side=None, mean=None, std=None)
+    # As `keras.utils.image_dataset_from_directory` does; `load_img` squeezes too, by the nearest pixel.
+    return Preprocessing(size, min(size), mean, std, antialias=False, crop="squash").changed(rest)
 
 
 def _complete_by_a_run(adapter: KerasClassifier, path: Path, notes: list[str], *, unclear: bool) -> None:
@@ -312,14 +285,6 @@ def _paper_of(adapter: KerasClassifier, notes: list[str]) -> Paper | None:
     if adapter.spec.preprocessing.antialias is None:
         # Such models learn from small bitmaps: undersampled thin lines break up.
         adapter.preprocessing = replace(adapter.preprocessing, antialias=True)
-
-    def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with torch.no_grad():
-            logits = adapter.run(adapter.prepare(pixels, "trained").tensor).logits[0]
-        return logits.softmax(0).numpy()
-
-    paper, clear = paper_of(answer)
-    say = "" if adapter.spec.in_memory else ": say so in weights.sketch"
-    sure = "it tells simple drawings apart best so" if clear else f"it is not clear{say}"
-    notes.append(f"Drawings were taken to be {paper} ({sure}).")
-    return paper
+    say = "" if adapter.spec.in_memory else "; weights.sketch states another"
+    notes.append(f"Drawings were taken to be {PAPERS[0]}, as those of the usual data sets{say}.")
+    return PAPERS[0]

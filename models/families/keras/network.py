@@ -7,16 +7,14 @@ import logging
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models.checkpoints.weights import cache
 from sightglass.models.families.keras.files import INSTALL
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LOGGER = logging.getLogger(__name__)
 _importing = threading.Lock()

@@ -8,35 +8,31 @@ in each published version: the configuration's `names` maps them.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.files import Json
 from sightglass.models import labels
+from sightglass.models.adapter import Progress, Record
 from sightglass.models.adapters.attention import record_attention
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
-from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints import checkpoint, state_dicts
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import pictures
 from sightglass.models.families.promptsg.network import AFTER, BEFORE, TOKENS, Config, PromptSG
 from sightglass.models.inspect import TableDraft, Unknown
+from sightglass.models.layers import Layer
 from sightglass.models.preprocess import Preprocessing
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from sightglass.common.files import Json
-    from sightglass.models.adapter import Progress, Record
-    from sightglass.models.layers import Layer
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 MEAN = STD = (0.5, 0.5, 0.5)
 BATCH = 32
@@ -64,22 +60,7 @@ class _PromptSG(PreparedAdapter):
         paths = self.attentions()
         return record_attention(self.module, lambda path, weights: record(path, weights) if path in paths else weights)
 
-    @overload
-    def attention_map(self, pixels: Tensor, preprocessing: str = ..., batch: int = ...) -> Tensor: ...
-    @overload
-    def attention_map(
-        self, pixels: list[NDArray[np.uint8]], preprocessing: str = ..., batch: int = ...
-    ) -> list[NDArray[np.float32]]: ...
-    @overload
-    def attention_map(
-        self, pixels: NDArray[np.uint8], preprocessing: str = ..., batch: int = ...
-    ) -> NDArray[np.float32]: ...
-    def attention_map(
-        self,
-        pixels: Tensor | NDArray[np.uint8] | list[NDArray[np.uint8]],
-        preprocessing: str = "trained",
-        batch: int = BATCH,
-    ) -> Tensor | NDArray[np.float32] | list[NDArray[np.float32]]:
+    def attention_map(self, pixels: Any, preprocessing: str = "trained", batch: int = BATCH) -> Any:
         """Return the attention of "A photo of a X person" to each patch.
 
         `pixels`: one picture, uint8 (H, W, 3) RGB, or a list of pictures of any sizes, of which `batch` go through the
@@ -178,11 +159,11 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     Raises WeightsProblem for a missing or misshapen tensor, ModelProblem for a wrong configuration.
     """
     path = locate(spec, progress=progress)
-    settings = read_settings(spec, path)
+    settings = read_settings(path, spec.weights.config)
     tensors = rename_tensors(checkpoint.read(path), settings.get("names", {}))
     config, notes = read_config(tensors, settings, path.name)
     module = PromptSG(config)
-    fill(module, tensors, path.name)
+    more = state_dicts.put(path, tensors, module, "a PromptSG")
     mean, std = spec.preprocessing.mean or MEAN, spec.preprocessing.std or STD
     preprocessing = Preprocessing(config.size, min(config.size), mean, std, "bicubic", crop="squash")
     sha256 = sha256_of(path)
@@ -193,7 +174,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
         adapter = PromptClassifier(spec, module, names, preprocessing, sha256)
     else:
         adapter = PromptEmbedder(spec, module, (), preprocessing, sha256)
-    adapter.notes = (*settings.get("notes", ()), *notes)
+    adapter.notes = (*settings.get("notes", ()), *notes, *more)
     if spec.weights.package == "sightglass.models.demo":
         # It knows drawn persons alone, so its scores are measured by such.
         adapter.controls = lambda: pictures("compared")[3:]
@@ -205,7 +186,7 @@ def inspect(path: Path) -> TableDraft | None:
     if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt", ".ckpt", ".th", ".bin"):
         return None
     try:
-        config_file = beside(path)
+        config_file = read_settings(path)
         tensors = rename_tensors(checkpoint.read(path), config_file.get("names", {}))
     except WeightsProblem:
         return None
@@ -234,32 +215,19 @@ _CLIP = {
 _UNUSED = ("logit_scale", "input_resolution", "context_length", "vocab_size", "token_embedding.", "text_encoder.dtype")
 
 
-def read_settings(spec: ModelSpec, path: Path) -> Json:
-    """Read the configuration: the table's file, one beside the weights, or none."""
-    config = spec.weights.config
-    if config is None:
-        return beside(path)
+def read_settings(path: Path, config: str | None = None) -> Json:
+    """Read the configuration: the file `config`, or one beside the weights, empty without any."""
+    file = path.with_suffix(".json") if config is None else Path(config)
     try:
-        return _parse(Path(config))
-    except (OSError, ValueError) as problem:
-        raise ModelProblem(f"The configuration of {spec.id} cannot be read from {config}: is it JSON?") from problem
-
-
-def beside(path: Path) -> Json:
-    """Read the .json beside the weights; empty where there is none."""
-    try:
-        return _parse(path.with_suffix(".json"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-
-
-def _parse(path: Path) -> Json:
-    table = json.loads(path.read_text("utf-8"))
+        table = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as problem:
+        if config is None:
+            return {}
+        raise ModelProblem(f"The configuration of {path.name} cannot be read from {config}: is it JSON?") from problem
     while isinstance(table, dict) and isinstance(inner := table.get("net", table.get("config")), dict):
         table = inner
-    if not isinstance(table, dict) or not isinstance(table.get("names", {}), dict):
-        raise ValueError(f"{path} holds no table")
-    return table
+    names = table.get("names", {}) if isinstance(table, dict) else None
+    return table if isinstance(names, dict) else {}
 
 
 def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
@@ -350,29 +318,6 @@ def _cut(patches: int, patch: int, settings: Mapping[str, Any], name: str) -> tu
     raise WeightsProblem(
         f"{name} has {patches} patches of {patch} pixels, as no usual input gives: say size and stride in its "
         f"configuration."
-    )
-
-
-def fill(module: PromptSG, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Load the tensors; raise WeightsProblem for the first mismatch."""
-    state = module.state_dict()
-    optional = () if module.config.prompt == "composed" else ("inversion.",)
-    for key, tensor in state.items():
-        if key.endswith("num_batches_tracked") or key.startswith(optional) or not tensor.numel():
-            continue
-        if key not in tensors:
-            raise WeightsProblem(
-                f"{name} has no tensor {key}, {tuple(tensor.shape)}: say in its configuration's names what stands "
-                f"for it."
-            )
-        if tensors[key].shape != tensor.shape:
-            raise WeightsProblem(
-                f"{key} in {name} is {tuple(tensors[key].shape)} and should be {tuple(tensor.shape)}: is its "
-                f"configuration that of these weights?"
-            )
-    module.load_state_dict(
-        {key: tensors[key] for key in state if key in tensors and state[key].shape == tensors[key].shape},
-        strict=False,
     )
 
 

@@ -278,7 +278,8 @@ class PromptSG(nn.Module):
         super().__init__()
         self.config = config
         self.image_encoder = ImageEncoder(config)
-        self.inversion = InversionNetwork(config.embed, config.text_width)
+        composed = config.prompt == "composed"
+        self.inversion = InversionNetwork(config.embed, config.text_width) if composed else None
         self.text_encoder = TextEncoder(config)
         self.mim = Interaction(config)
         self.bottleneck = nn.BatchNorm1d(config.embed)
@@ -287,7 +288,7 @@ class PromptSG(nn.Module):
     def forward(self, pixels: Tensor) -> Outputs:
         tokens = self.image_encoder(pixels)
         image = tokens[:, 0]
-        pseudo = self.inversion(image) if self.config.prompt == "composed" else None
+        pseudo = None if self.inversion is None else self.inversion(image)
         text = self.text_encoder(pseudo, len(pixels))
         feature = self.mim(text, tokens)
         embedding = self.bottleneck(feature)

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import timm
+from torch import nn
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models import labels
+from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Embedder
+from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import loader as custom
 from sightglass.models.families.timm.networks import names_of, preprocessing_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import nn
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.adapters.segmenter import Segmenter
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embedder | Segmenter:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import nn
 
 from sightglass.models import labels
 from sightglass.models.preprocess import Preprocessing
-
-if TYPE_CHECKING:
-    from torch import nn
 
 CROPS = {"squash": "squash", "border": "letterbox"}
 """Our `Preprocessing.crop` for timm's crop mode, where that is no centre crop."""

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+from torch import nn
 
 from sightglass.models import labels
+from sightglass.models.adapter import Progress
+from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import loader as custom
+from sightglass.models.families.custom.classifier import CustomEmbedder
 from sightglass.models.families.torchvision.networks import (
     TorchvisionClassifier,
     build,
@@ -18,17 +24,7 @@ from sightglass.models.families.torchvision.networks import (
     preprocessing_of,
     without_aux,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import nn
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.adapters.classifier import Classifier
-    from sightglass.models.adapters.segmenter import Segmenter
-    from sightglass.models.families.custom.classifier import CustomEmbedder
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder | Segmenter:

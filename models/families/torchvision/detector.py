@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import batched_nms, clip_boxes_to_image
@@ -17,15 +19,8 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 from sightglass.models.adapter import Part
 from sightglass.models.adapters.detector import SIDES, Detections, Detector
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import ModelStage
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.models.layers import Layer
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.layers import Layer, ModelStage
+from sightglass.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)

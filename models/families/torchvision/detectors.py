@@ -6,15 +6,18 @@ is repeated here, so that each box keeps its candidate.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torchvision
 from torch import nn
-from torchvision.models import detection
+from torchvision.models import WeightsEnum, detection
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
 from torchvision.models.detection.ssd import SSD
 
 from sightglass.models import labels
+from sightglass.models.adapter import Progress
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.torchvision import networks
 from sightglass.models.families.torchvision.detector import (
@@ -25,15 +28,7 @@ from sightglass.models.families.torchvision.detector import (
     TwoStage,
 )
 from sightglass.models.families.torchvision.networks import load_published, load_tensors
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from torchvision.models import WeightsEnum
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 _KINDS = ("fasterrcnn_", "retinanet_", "fcos_", "ssd300_", "ssdlite320_")
 

@@ -5,26 +5,21 @@ FCN, DeepLabv3 and LR-ASPP, with torchvision's weights, a state dict of an opera
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torchvision
-from torchvision.models import segmentation
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum, segmentation
 
 from sightglass.models import labels
+from sightglass.models.adapter import Progress
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.torchvision import networks
 from sightglass.models.families.torchvision.networks import load_published, load_tensors, preprocessing_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from torch import Tensor, nn
-    from torchvision.models import WeightsEnum
-
-    from sightglass.models.adapter import Progress
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 _KINDS = ("fcn_", "deeplabv3_", "lraspp_")
 

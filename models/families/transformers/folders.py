@@ -9,18 +9,14 @@ import contextlib
 import json
 import os
 import re
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+from typing import Any
 
 from sightglass.common.errors import ModelProblem, WeightsProblem, describe_error
+from sightglass.common.files import Json
 from sightglass.common.legible import legible
 from sightglass.models.checkpoints import weights
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from sightglass.common.files import Json
 
 UNREAD = "special_tokens_map_file"
 """A key that older versions wrote with a path of theirs, and none reads."""

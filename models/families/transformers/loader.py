@@ -7,16 +7,20 @@ pictures by.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from PIL import Image as Pillow
+from torch import Tensor
 
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error
+from sightglass.common.files import Json
 from sightglass.models import labels
+from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
@@ -45,20 +49,11 @@ from sightglass.models.families.transformers.segmentation import (
     segments,
 )
 from sightglass.models.inspect import TableDraft, Unknown
-from sightglass.models.preprocess import Preprocessing
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from torch import Tensor
-
-    from sightglass.common.files import Json
-    from sightglass.models.adapter import Progress
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.preprocess import IMAGENET, Preprocessing
+from sightglass.models.spec import ModelSpec
 
 TEXT_KINDS = ("clip", "siglip", "siglip2", "metaclip_2")
 """`model_type` of models that read words too, which `sightglass.models.families.clip` loads."""
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class TransformersClassifier(Classifier):
@@ -132,9 +127,12 @@ def _detector(spec: ModelSpec, net: Any, folder: Path, sha256: str) -> Transform
     if spec.task != "detect":
         raise ModelProblem(f'{folder.name} draws boxes: give it task = "detect".')
     processor, notes = read_processor(folder, net.config)
-    labels_in_config = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
-    names, _ = labels.for_classes(spec, net.config.num_labels, labels_in_config)
+    names, _ = labels.for_classes(spec, net.config.num_labels, _names(net.config))
     return TransformersDetector(spec, net, names, sha256, processor=processor, notes=notes)
+
+
+def _names(config: Any) -> list[str]:
+    return [str(config.id2label[index]) for index in sorted(config.id2label)]
 
 
 def _classifies(arch: str) -> bool:
@@ -157,8 +155,7 @@ def make_adapter(
     adapter: Adapted
     if segments(arch):
         row = spec.as_segmentation()
-        labels_in_config = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
-        names, more = labels.for_classes(row, net.config.num_labels, labels_in_config)
+        names, more = labels.for_classes(row, net.config.num_labels, _names(net.config))
         kind = QuerySegmenter if arch in BY_QUERIES else TransformersSegmenter
         adapter = kind(row, net, names, preprocessing, sha256, notes=notes + more)
     elif estimates_depth(arch):
@@ -166,9 +163,8 @@ def make_adapter(
         names, _ = labels.for_classes(row, 1, ("depth",))
         adapter = TransformersDepth(row, net, names, preprocessing, sha256, notes=notes)
     elif _classifies(arch):
-        labels_in_config = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
         row = replace(spec, task=_task(spec, net.config))
-        names, _ = labels.for_classes(row, net.config.num_labels, labels_in_config)
+        names, _ = labels.for_classes(row, net.config.num_labels, _names(net.config))
         adapter = TransformersClassifier(row, net, names, preprocessing, sha256, notes=notes)
     else:
         adapter = TransformersEmbedder(replace(spec, task="embed"), net, (), preprocessing, sha256, notes=notes)

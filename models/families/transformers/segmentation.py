@@ -6,24 +6,20 @@ library's post-processing makes them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from PIL import Image as Pillow
+from torch import Tensor
 
 from sightglass.common.errors import WeightsProblem, describe_error
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels
 from sightglass.models.families.transformers.folders import from_folder
 from sightglass.models.geometry import Geometry, ModelInput
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from sightglass.models.layers import Layer
+from sightglass.models.layers import Layer
 
 BY_QUERIES = ("Mask2FormerForUniversalSegmentation", "MaskFormerForInstanceSegmentation")
 """Classes whose answer is a mask and class probabilities for each query."""

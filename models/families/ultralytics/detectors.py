@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import legible
-from sightglass.models.adapter import Joint, JointTarget
+from sightglass.models.adapter import Joint, JointTarget, Prediction, Target
 from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Detections, Detector
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector
 from sightglass.models.families.ultralytics.heads import BODY, LIMBS, Queries, reader
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import ModelStage
+from sightglass.models.layers import Layer, ModelStage
 from sightglass.models.spec import ModelSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.models.adapter import Prediction, Target
-    from sightglass.models.layers import Layer
 
 MIN_HALVED = 512
 """Pixels of a side from which a model may see pictures at half its size: of smaller ones, objects would be too few."""

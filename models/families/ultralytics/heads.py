@@ -6,21 +6,17 @@ vocabulary into it, and drop all but the strongest candidates of an end-to-end h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sightglass.models.adapters.detector import Detections
 from sightglass.models.adapters.queries import QueryDetections, make_detections
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 BODY = (
     "nose",

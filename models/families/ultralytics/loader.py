@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from copy import deepcopy
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -34,16 +36,10 @@ from sightglass.models.families.ultralytics.detectors import (
 )
 from sightglass.models.families.ultralytics.heads import reader
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary
+from sightglass.models.geometry import ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.models.geometry import ModelInput
 
 
 class YoloSegmenter(NumberedLayers, Segmenter):

@@ -9,27 +9,23 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models.adapter import Progress
+from sightglass.models.adapters.detector import Detections
 from sightglass.models.checkpoints.weights import locate
 from sightglass.models.families.ultralytics.detectors import YoloDetector
+from sightglass.models.geometry import Box
 from sightglass.models.labels import vocabulary
 from sightglass.models.spec import ModelSpec, WeightsTable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from sightglass.models.adapters.detector import Detections
-    from sightglass.models.geometry import Box
 
 _ASSETS = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 _CLIP = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"

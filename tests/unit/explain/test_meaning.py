@@ -133,10 +133,10 @@ def test_a_network_without_maps_is_explained_by_hiding(halves: NDArray[np.uint8]
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (own_nets.Flat, r"Flat is a class: give a network made of it, Flat\(\)"),
-        (own_nets.Flat().state_dict(), "These are weights without their network: load them into it"),
-        (lambda x: x, "is a function: give the network that it makes or calls"),
-        (own_nets.WithNumbers(), r"takes two inputs \(x, numbers\): say inputs .* if both are pictures, else wrap it"),
+        (own_nets.Flat, "A type is no model: .* not its class"),
+        (own_nets.Flat().state_dict(), "is no model: .* its weights"),
+        (lambda x: x, "A function is no model"),
+        (own_nets.WithNumbers(), r"argument: 'numbers'\): wrap it .* or say inputs = .* if it takes two pictures"),
     ],
 )
 def test_what_cannot_be_explained_says_what_it_is(model: Any, words: str) -> None:

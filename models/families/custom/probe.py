@@ -1,0 +1,420 @@
+"""Probe a classifier, embedder or segmentation network of unknown origin."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapter import to_eval
+from sightglass.models.adapters.segmenter import as_pixels, is_map
+from sightglass.models.adapters.tasks import ANSWERS, COARSEST, FEW, LONG, assumed, task_of_names
+from sightglass.models.preprocess import IMAGENET, Preprocessing
+from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
+
+Kind = Literal["logits", "probabilities", "sigmoids", "logit", "probability", "numbers"]
+"""Outputs of a module: one number for each class, one for yes against no, or quantities as they are."""
+
+SIDES = (224, 32, 64, 28, 96, 128, 256, 299, 384, 48, 112, 160, 192, 336, 448, 512)
+UPRIGHT = ((256, 128), (128, 64), (384, 128))
+"""Usual (h, w) of pictures of persons."""
+SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
+"""Usual input side of networks by their total stride, where that is small."""
+SMALLISH = 128
+"""Largest input that is tried without knowing that its shapes fit."""
+FILLS = (0.0, -30.0, 30.0, 1.0)
+"""Tones of the flat pictures for probing: a logit leaves 0..1 for some of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Findings about a module from a few passes of flat pictures."""
+
+    module: nn.Module
+    task: Task
+    count: int
+    """Classes, numbers, or entries of a vector; 2 of a module that answers with one number for yes or no."""
+    kind: Kind
+    preprocessing: Preprocessing
+    why: str
+    """Source of the inferred preprocessing."""
+    notes: tuple[str, ...]
+    step: int = 1
+    """Of a segmentation network: see `Segmenter.step`."""
+    each: tuple[()] | tuple[Preprocessing, Preprocessing] = ()
+    """Of a module of two pictures: how each is prepared."""
+    pixels: bool = False
+    """Whether its numbers are of pixels: a depth, or of several channels heat maps of joints."""
+
+    @property
+    def depth(self) -> bool:
+        """Whether each pixel has one number."""
+        return self.pixels and self.count == 1
+
+    @property
+    def binary(self) -> bool:
+        """Whether one number says yes or no."""
+        return self.kind in ("logit", "probability")
+
+
+def outputs_in(output: Any) -> dict[str | int, Tensor]:
+    """Return a module output's tensors by name or place; a single one is 0."""
+    if isinstance(output, torch.Tensor):
+        return {0: output}
+    if hasattr(output, "items"):
+        parts = list(output.items())
+    elif isinstance(output, (list, tuple)):
+        fields = getattr(output, "_fields", None)
+        parts = list(zip(fields or range(len(output)), output, strict=True))
+    else:
+        return {0: output.logits} if isinstance(getattr(output, "logits", None), torch.Tensor) else {}
+    tensors: dict[str | int, Tensor] = {}
+    for name, part in parts:
+        if isinstance(part, torch.Tensor):
+            tensors[name] = part
+        elif isinstance(part, (list, tuple)):
+            # Deeper ones are named by the first tensor's place alone: (logits, (features, ...)).
+            first = next((tensor for tensor in outputs_in(part).values()), None)
+            tensors |= {name: first} if first is not None else {}
+    return tensors
+
+
+def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
+    """Return the (B, n) output: the `chosen`, only, or usual one.
+
+    None without such an output, or with several.
+    """
+    parts = outputs_in(output)
+    if chosen is not None:
+        return _row(parts[chosen]) if chosen in parts else None
+    if (usual := next((name for name in USUAL if name in parts and _row(parts[name]) is not None), None)) is not None:
+        return _row(parts[usual])
+    rows = [row for tensor in parts.values() if (row := _row(tensor)) is not None]
+    return rows[0] if len(rows) == 1 else None
+
+
+def map_in(output: Any, chosen: str | int | None = None, *, numbers: bool = False) -> Tensor | None:
+    """Return the (B, classes, h, w) output: the `chosen`, only, or usual one.
+
+    `numbers`: one may be without classes, (B, h, w), as a depth's.
+    """
+    tensors = outputs_in(output)
+    if numbers:
+        tensors = {name: as_pixels(tensor) for name, tensor in tensors.items()}
+    maps = {name: tensor for name, tensor in tensors.items() if is_map(tensor)}
+    if chosen is not None:
+        return maps.get(chosen)
+    usual = next((name for name in USUAL if name in maps), None)
+    return maps[usual] if usual is not None else next(iter(maps.values())) if len(maps) == 1 else None
+
+
+USUAL = ("logits", "out", "output", "pred")
+"""Names under which a module returns its answer beside other things."""
+
+
+def _row(tensor: Tensor) -> Tensor | None:
+    """Return an answer as a row (B, n), or None."""
+    if tensor.ndim == 4 and tensor.shape[2:] == (1, 1):
+        tensor = tensor.flatten(1)
+    return tensor[:, None] if tensor.ndim == 1 else tensor if tensor.ndim == 2 else None
+
+
+def probe(
+    module: nn.Module,
+    stated: PreprocessingTable,
+    spec: ModelSpec,
+    task: Task | None = None,
+    *,
+    named: bool = False,
+    channels: int | None = None,
+) -> Probed:
+    """Probe a module's input and output; `stated`: its known preprocessing.
+
+    `task` is the caller's; None: inferred, `named` if its classes have names. `channels`: if known. Raises ModelProblem
+    if it takes no picture of a usual size, or returns no row of numbers.
+    """
+    module = to_eval(module)
+    convolutions = (part for part in module.modules() if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d)))
+    if isinstance(next(convolutions, None), nn.Conv3d):
+        raise ModelProblem(f"{spec.id} takes volumes (Conv3d), and only flat pictures can be explained here.")
+    channels, flat = (channels, None) if channels else _taken(module, stated, spec)
+    stated = stated.for_channels(channels)
+    trial = _Trial(module, channels, spec, numbers=task == "regress")
+    size, why = _size(trial, stated.sides or flat)
+    runs = [run for fill in FILLS if isinstance(run := trial.run(size, fill), _Found)]
+    answers = [run.answer for run in runs]
+    crop = "centre" if size[0] == size[1] else "squash"
+    preprocessing = Preprocessing(size, min(size), *IMAGENET, crop=crop).changed(stated)
+    if runs[0].maps:
+        return _of_pixels(trial, answers, preprocessing, why, task)
+    if task == "segment":
+        raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
+    last = runs[0].last
+    count = answers[0].shape[1]
+    notes: tuple[str, ...] = ()
+    if task is None:
+        task, notes = _task_of(spec, answers, last, named=named)
+    elif task == "classify" and not spec.in_memory and _several(answers, last):
+        # Without a task in the table it is classify.
+        task, notes = "multilabel", (SEVERAL,)
+    bare = task in ("classify", "multilabel") and _remove(trial, last)
+    if bare:
+        notes += ("Its logits are explained, before its last activation.",)
+        answers = [run.answer for fill in FILLS if isinstance(run := trial.run(size, fill), _Found)]
+    kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bare)
+    if kind == "sigmoids" and task == "classify":
+        kind = "logits"
+    if kind in ("probabilities", "probability", "sigmoids"):
+        notes += ("It returns probabilities: their logarithms are taken for its logits.",)
+    many = 2 if count == 1 and kind != "numbers" else count
+    return Probed(module, task, many, kind, preprocessing, why, notes)
+
+
+def _of_pixels(
+    trial: _Trial, answers: Sequence[Tensor], preprocessing: Preprocessing, why: str, task: Task | None
+) -> Probed:
+    """Return a segmentation network's facts; raise ModelProblem for other stated tasks."""
+    spec, (height, width) = trial.spec, preprocessing.size
+    count, step = answers[0].shape[1], math.gcd(height, width, STEP)
+    if isinstance(trial.run((height, width + step)), Exception):
+        # It takes one size only.
+        preprocessing = replace(preprocessing, crop="squash")
+    if task == "regress":
+        return Probed(trial.module, task, count, "numbers", preprocessing, why, (), step, pixels=True)
+    # Without a task in the table it is classify.
+    if task not in (None, "segment") and (spec.in_memory or task != "classify"):
+        raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
+    notes: tuple[str, ...] = (
+        () if task == "segment" else (f"It was taken for {ANSWERS['segment']}: it returns a map of each class.",)
+    )
+    kind = kind_of(answers)
+    if kind in ("probabilities", "probability", "sigmoids"):
+        notes += ("It returns probabilities: their logarithms are taken for its logits.",)
+    return Probed(trial.module, "segment", 2 if count == 1 else count, kind, preprocessing, why, notes, step)
+
+
+STEP = 32
+"""Sides of most networks' inputs are multiples of it."""
+
+
+def _task_of(
+    spec: ModelSpec, answers: Sequence[Tensor], last: nn.Module | None, *, named: bool
+) -> tuple[Task, tuple[str, ...]]:
+    """Guess the task by names and numbers, with a note."""
+    count = answers[0].shape[1]
+    stated = spec.weights.labels
+    labels = stated if isinstance(stated, tuple) else ()
+    names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
+    if (task := task_of_names(names, count, labels)) is not None:
+        return task, (f"It was taken for {ANSWERS[task]} by its name; task states another.",)
+    kind = kind_of(answers)
+    if _several(answers, last):
+        return "multilabel", (SEVERAL,)
+    if isinstance(last, nn.Tanh) and not named:
+        return "regress", (f"It was taken for {ANSWERS['regress']}, as it ends in a tanh; task states another.",)
+    vectors = torch.cat([*answers]).float()
+    if count >= LONG and not named and torch.allclose(vectors.norm(dim=1), torch.ones(len(vectors)), atol=1e-3):
+        return "embed", (f"It was taken for {ANSWERS['embed']}, as its length is always 1; task states another.",)
+    unclear = kind in ("logits", "logit") and count <= FEW and not (named or isinstance(last, nn.Softmax))
+    return "classify", ((assumed(count),) if unclear else ())
+
+
+SEVERAL = f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own."
+
+
+def _several(answers: Sequence[Tensor], last: nn.Module | None) -> bool:
+    """Return whether each of several numbers is a probability by itself."""
+    return answers[0].shape[1] > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers) == "sigmoids")
+
+
+def channels_of(module: nn.Module) -> int:
+    """Return the number of channels of the first convolution."""
+    first = next((part for _, part in module.named_modules() if isinstance(part, nn.Conv2d)), None)
+    return first.in_channels if first is not None else 3
+
+
+def _taken(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tuple[int, tuple[int, int] | None]:
+    """Return the number of channels, and a fully connected input's size.
+
+    Raises ModelProblem where the preprocessing is for other channels than the module takes.
+    """
+    first = next((part for _, part in module.named_modules() if isinstance(part, (nn.Conv2d, nn.Linear))), None)
+    counts = {"mean": len(stated.mean or ()), "std": len(stated.std or ()), "channels_in": stated.channels_in or 0}
+    stated_count = next((count for count in counts.values() if count), None)
+    if isinstance(first, nn.Linear):
+        for channels in (stated_count,) if stated_count else (3, 1):
+            side = math.isqrt(first.in_features // channels)
+            if side * side * channels == first.in_features:
+                return channels, (side, side)
+    channels = channels_of(module)
+    for key, count in counts.items():
+        if count in (0, channels):
+            continue
+        # A network may derive its channels from one.
+        if isinstance(_Trial(module, count, spec).run(stated.sides or (SIDES[0], SIDES[0])), Exception):
+            has = f"is {count}" if key == "channels_in" else f"has {count} number{'s' * (count != 1)}"
+            raise ModelProblem(f"{key} {has}, and {spec.id} takes {channels} channels: give one number a channel.")
+        return count, None
+    return channels, None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One pass of a flat picture."""
+
+    answer: Tensor
+    """(1, n); where `maps` (pixels, n)."""
+    cells: int
+    """Height of the last map inside; 0 without one."""
+    maps: bool = False
+    """Whether it has a number for each class in each pixel."""
+    last: nn.Module | None = None
+    """The activation module that makes the answer."""
+
+
+class _Trial:
+    """Passes of flat pictures through somebody's module."""
+
+    def __init__(self, module: nn.Module, channels: int, spec: ModelSpec, *, numbers: bool = False) -> None:
+        self.module, self.channels, self.spec, self.numbers = module, channels, spec, numbers
+
+    def run(self, size: tuple[int, int], fill: float = 0.0) -> _Found | Exception:
+        """Return the output or the exception of one run."""
+        try:
+            with torch.no_grad(), record(self.module) as calls:
+                output = self.module(torch.full((1, self.channels, *size), fill))
+        # The caller's code may raise anything.
+        except Exception as problem:
+            return problem
+        answer = answer_in(output, self.spec.weights.output)
+        pixels = None
+        if answer is None:
+            pixels = map_in(output, self.spec.weights.output, numbers=self.numbers)
+        if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= size[0]:
+            return _Found(pixels[0].flatten(1).T, pixels.shape[2], maps=True)
+        if answer is None or len(answer) != 1:
+            raise ModelProblem(describe_output(self.spec, output))
+        heights = [recorded.shape[-2] for *_, recorded in calls if recorded.ndim == 4 and recorded.shape[-1] > 1]
+        return _Found(answer, heights[-1] if heights else 0, last=_final_activation(self.module, calls, answer))
+
+    def fits(self, size: tuple[int, int]) -> bool:
+        """Return whether a size may fit, by shapes alone; sizes without known shapes if they are small."""
+        named = (*self.module.named_parameters(), *self.module.named_buffers())
+        shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in named}
+        try:
+            with torch.no_grad():
+                example = torch.empty(1, self.channels, *size, device="meta")
+                torch.func.functional_call(self.module, shapes, (example,))
+        # The caller's code may raise anything, also for lack of numbers.
+        except Exception as problem:
+            unknown = isinstance(problem, NotImplementedError) or "meta" in str(problem).lower()
+            return unknown and max(size) <= SMALLISH
+        return True
+
+
+def describe_output(spec: ModelSpec, output: Any) -> str:
+    """Describe an unsupported output and the remedy."""
+    tensors = outputs_in(output)
+    argument = "output" if spec.in_memory else "weights.output"
+    rows = {name: row for name, tensor in tensors.items() if (row := _row(tensor)) is not None}
+    if (chosen := spec.weights.output) is not None and chosen not in tensors:
+        return f"{spec.id} has no output {chosen!r}: it returns {', '.join(map(str, tensors)) or 'no tensor'}."
+    if len(rows) > 1 and chosen is None:
+        listed = ", ".join(f"{name} ({row.shape[1]})" for name, row in rows.items())
+        first = next(iter(rows))
+        example = f'"{first}"' if isinstance(first, str) else str(first)
+        return f"{spec.id} returns {len(rows)} outputs, {listed}: choose one with {argument}={example}."
+    if isinstance(output, (list, tuple)) and output and isinstance(output[0], dict) and "boxes" in output[0]:
+        return f"{spec.id} returns boxes: give a detector by its name in the catalogue, or as an ONNX file."
+    shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in tensors.values()) or type(output).__name__
+    if any(tensor.ndim == 4 for tensor in tensors.values()):
+        return (
+            f"{spec.id} returns maps ({shapes}), none with a class for each pixel: wrap it to return one number for "
+            "each class."
+        )
+    return f"{spec.id} returns {shapes}: wrap it in a module that returns one row of numbers for a picture."
+
+
+def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int], str]:
+    """Return (h, w) of the input, and how it was found."""
+    spec, channels = trial.spec, trial.channels
+    say = spec.where_stated("preprocessing.size")
+    first = stated or (SIDES[0], SIDES[0])
+    height, width = first
+    reply = trial.run(first)
+    if isinstance(reply, _Found):
+        if stated:
+            return first, "the numbers"
+        shrunk = height // reply.cells if reply.cells else height
+        small = SMALL.get(shrunk)
+        if small and isinstance(trial.run((small, small)), _Found):
+            return (small, small), f"it shrinks a picture {shrunk} times only"
+        return first, f"it takes {height} x {width}"
+    for size in () if stated else (*((side, side) for side in SIDES[1:]), *UPRIGHT):
+        if trial.fits(size) and isinstance(trial.run(size), _Found):
+            name = " x ".join(map(str, dict.fromkeys(size)))
+            return size, f"of the usual sizes {name} is the first that it takes"
+    reason = next(iter(str(reply).strip().splitlines()), "")[:160].rstrip(".")
+    if not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.IGNORECASE):
+        both = "inputs" if spec.in_memory else "weights.inputs"
+        raise ModelProblem(
+            f"{spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): wrap it in a "
+            f'module that takes one, or say {both} = ["before", "after"] if it takes two pictures.'
+        ) from reply
+    tried = f"{height} x {width}" if stated else "of a usual size"
+    raise ModelProblem(f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}.") from reply
+
+
+@contextmanager
+def record(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
+    """Record path, inputs and output of calls with one tensor as output."""
+    calls: list[tuple[str, Any, Tensor]] = []
+
+    def record(path: str, _part: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor):
+            calls.append((path, inputs, output))
+
+    with ExitStack() as hooks:
+        for path, part in module.named_modules():
+            hooks.enter_context(part.register_forward_hook(partial(record, path)))
+        yield calls
+
+
+def _final_activation(module: nn.Module, calls: Sequence[tuple[str, Any, Tensor]], answer: Tensor) -> nn.Module | None:
+    """Return the activation module that makes an answer, or None."""
+    kinds = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Tanh)
+    parts = [(module.get_submodule(path), output) for path, _, output in calls if path]
+    acts = [(part, output) for part, output in parts if isinstance(part, kinds)]
+    if not acts or acts[-1][1] is not answer or [part for part, _ in acts].count(acts[-1][0]) > 1:
+        return None
+    return acts[-1][0]
+
+
+def _remove(trial: _Trial, last: nn.Module | None) -> bool:
+    """Remove a final softmax or sigmoid module; return whether there was one."""
+    if not isinstance(last, (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)):
+        return False
+    path = next(path for path, part in trial.module.named_modules() if part is last)
+    above, _, name = path.rpartition(".")
+    trial.module.get_submodule(above).register_module(name, nn.Identity())
+    return True
+
+
+def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
+    """Classify outputs (1, classes); `bare`: without the last activation."""
+    outputs = torch.cat([*answers]).float()
+    between = not bare and bool(((outputs >= 0) & (outputs <= 1)).all())
+    if outputs.shape[1] == 1:
+        return "probability" if between else "logit"
+    if not between:
+        return "logits"
+    sums = outputs.sum(1)
+    return "probabilities" if torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else "sigmoids"
