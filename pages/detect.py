@@ -21,9 +21,9 @@ from sightglass.components.views import charts, comparisons, detections, exports
 from sightglass.components.views.comparisons import LensResult
 from sightglass.explain.comparison.detections import box_sentence, describe_boxes, find_filtered, kinds, weaker
 from sightglass.explain.evidence import missing
-from sightglass.explain.findings.randomisation import describe_independent
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import download, listing
+from sightglass.explain.trust.reliability import describe_independent
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 

@@ -14,13 +14,13 @@ from sightglass.components.session import page
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.views import areas, panels
-from sightglass.explain.faithfulness.badge import VERDICTS
 from sightglass.explain.methods import METHODS
+from sightglass.explain.trust import VERDICTS
 
 if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer, Explanation
-    from sightglass.explain.faithfulness.scramble import Scramble
+    from sightglass.explain.trust.scramble import Scramble
 
 
 @page.guard

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +19,10 @@ from sightglass.components.session.pictures import image_source
 from sightglass.deck.rows import SCRAMBLED_TITLES
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.faithfulness import badge, scramble, stability
-from sightglass.explain.faithfulness.prove import prove
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import load_bundled
-from sightglass.explain.proof import checks
+from sightglass.explain.trust import VERDICTS, checks, scramble, stability
+from sightglass.explain.trust.prove import prove
 from sightglass.history import History
 from tests.pages.conftest import labels, press, received, rerun_until, session, texts
 from tests.waits import patience
@@ -66,12 +64,11 @@ def explanation() -> Any:
 def test_the_weights_are_scrambled_as_the_page_opens(page, explanation, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
     history = History()
-    monkeypatch.setattr(badge, "_tests", OrderedDict())
     monkeypatch.setattr(scramble, "_CACHE", ByteCache(1 << 24, lambda one: one.nbytes))
     app = page(SCREEN, method="gradcam")
     expected = scramble.scramble(explanation)
     until(app, expected.sentence)
-    title = f"GradCAM's map of minibus {badge.VERDICTS[expected.verdict]}"
+    title = f"GradCAM's map of minibus {VERDICTS[expected.verdict]}"
     assert app.markdown[0].value == f"## {title}"
     (strip,) = titles(app)
     assert strip[0] == "The map" and len(strip) == 1 + len(expected.stages)

@@ -83,7 +83,7 @@ def test_loaders_by_their_former_names(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("module", "names"),
     [
-        ("explain.faithfulness.badge", ("words",)),
+        ("explain.trust", ("words",)),
         ("explain.rendering.render", ("shown",)),
         ("explain.whatif.edits", ("Mark",)),
         ("history", ("Choices",)),

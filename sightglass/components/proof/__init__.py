@@ -18,11 +18,10 @@ from sightglass.components.declare import declare, packed_by_content
 from sightglass.components.saving import slides
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import explain_job
-from sightglass.explain.findings.reliability import of_proof
-from sightglass.explain.proof import FILLINGS
-from sightglass.explain.proof.checks import QUESTIONS
-from sightglass.explain.proof.proof import COLUMNS, rows, similarity
-from sightglass.explain.proof.support import SHOWN
+from sightglass.explain.trust import FILLINGS
+from sightglass.explain.trust.checks import QUESTIONS
+from sightglass.explain.trust.proof import COLUMNS, SHOWN, rows, similarity
+from sightglass.explain.trust.reliability import of_proof
 from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof.chart import lines
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from sightglass.components.session.jobs.background import Job
     from sightglass.explain import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
-    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.trust.proof import Proof
 
 POLL = 0.25
 """Seconds between two looks at what has come."""

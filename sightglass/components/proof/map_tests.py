@@ -16,11 +16,11 @@ from sightglass.components.session.jobs.background import Job
 from sightglass.components.session.markdown import capital, escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import panels, tables
-from sightglass.explain.faithfulness import badge, scramble, stability
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
-from sightglass.explain.proof.checks import Check
 from sightglass.explain.tasks import task_of
+from sightglass.explain.trust import MEANINGS, scramble, stability
+from sightglass.explain.trust.checks import Check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from sightglass.common.work.progress import Progress
     from sightglass.explain import Explanation
-    from sightglass.explain.faithfulness.scramble import Scramble
-    from sightglass.explain.faithfulness.stability import Stability
+    from sightglass.explain.trust.scramble import Scramble
+    from sightglass.explain.trust.stability import Stability
     from sightglass.models.spec import ModelSpec
 
 
@@ -183,13 +183,8 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     across = (len(strip) + 1) // 2
     panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=across, line=line)
     st.markdown(f":material/fact_check: {escape(outcome.sentence)}")
-    st.caption(badge.MEANINGS[outcome.verdict])
+    st.caption(MEANINGS[outcome.verdict])
     st.caption(outcome.describe_draws())
-    resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
-    tested = badge.verdicts(resident.adapter.weights_sha256, heatmap.method, heatmap.layers)
-    if len(tested) > 1:
-        name = f"{METHODS[heatmap.method].name} of {explanation.model.name}"
-        st.caption(f":material/history: All tests of {name} so far: {badge.describe_verdicts(tested)}.")
     return outcome
 
 

@@ -19,9 +19,8 @@ from sightglass.components import proof
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs.background import Job
-from sightglass.explain.faithfulness.checks import run_checks
-from sightglass.explain.findings.randomisation import describe_expected
-from sightglass.explain.proof.checks import QUESTIONS, known, untested
+from sightglass.explain.trust.checks import QUESTIONS, known, run_checks, untested
+from sightglass.explain.trust.reliability import describe_expected
 
 if TYPE_CHECKING:
     import threading
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.common.work.progress import Progress
     from sightglass.components.proof import Candidate
-    from sightglass.explain.proof.checks import Checks
+    from sightglass.explain.trust.checks import Checks
 
 
 Unfinished = dict[Hashable, "Checks"]

@@ -15,11 +15,9 @@ from sightglass.components import proof as panel
 from sightglass.explain import Explainer
 from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.phrases import NBSP
-from sightglass.explain.proof import proof as measures
-from sightglass.explain.proof.controls import ranking
-from sightglass.explain.proof.curves import Curve, Trace
-from sightglass.explain.proof.proof import CONTROLS, Proof, without_hidden
-from sightglass.explain.proof.support import SHARES, Effect, Support
+from sightglass.explain.trust import proof as measures
+from sightglass.explain.trust.controls import ranking
+from sightglass.explain.trust.proof import CONTROLS, SHARES, Curve, Effect, Proof, Support, Trace, without_hidden
 from sightglass.export.proof import chart as proof_view
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ def curve(name: str, hidden: Trace, kept: Trace, number: int = 0, filling: Any =
 @pytest.mark.parametrize("keeps", [False, True])
 @pytest.mark.parametrize("filling", ["blur", "mean"])
 def test_what_the_browser_composes_is_the_engines_picture(explained, keeps, filling):
-    from sightglass.explain.proof.filling import make_fill
+    from sightglass.explain.trust.perturber import make_fill
 
     evidence, heatmap = explained.evidence, explained.heatmaps[0]
     left, top, right, bottom = evidence.geometry.content
@@ -108,7 +106,8 @@ def test_measures_that_do_not_agree_with_known_causes_are_shown_only_when_asked_
     assert "is 0.30" in found["every_line"] and "is 0.30" not in found["line"]
     assert measures.lines(made) == measures.lines(made, every=True)[:2]
     # The one list decides, for texts as for rows.
-    monkeypatch.setattr("sightglass.explain.proof.proof.SHOWN", frozenset())
+    hidden = {"random", "runner-up", "sufficiency", "necessity", "similarity"}
+    monkeypatch.setattr("sightglass.explain.trust.proof.HIDDEN", hidden)
     assert (proof_view.shares(made, detects=False), measures.lines(made)) == ("", [])
     answer = without_hidden(made.summary())
     assert answer["differences"] == {} and answer["sufficiency"] is None is answer["runner_up_ssim"]

@@ -9,15 +9,14 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.faithfulness.support import find_strongest
-from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
 from sightglass.explain.methods import METHODS
-from sightglass.explain.proof import check, controls
-from sightglass.explain.proof.controls import ranking
-from sightglass.explain.proof.curves import STEPS, Curve, Order, Perturber
-from sightglass.explain.proof.proof import Proof
+from sightglass.explain.trust import check, controls
+from sightglass.explain.trust.controls import ranking
+from sightglass.explain.trust.perturber import STEPS, Order, Perturber
+from sightglass.explain.trust.proof import Curve, Proof
+from sightglass.explain.trust.support import find_strongest, object_of, tested_map
 
 if TYPE_CHECKING:
     import threading
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 
     from sightglass.common.work.progress import Progress
     from sightglass.explain.maps.statistics import Agreement
-    from sightglass.explain.proof import Filling
-    from sightglass.explain.proof.support import Support
     from sightglass.explain.result import Result
+    from sightglass.explain.trust import Filling
+    from sightglass.explain.trust.proof import Support
     from sightglass.models.adapter import Target
 
 
@@ -73,9 +72,8 @@ def prove(
         raise ModelProblem(f"A proof takes 2 to 100 steps, and not {steps}.")
     if not fillings:
         raise ModelProblem("A proof takes one filling at least.")
-    selected = explanation._map(index)
-    heatmap, position = selected.measured, explanation.heatmaps.index(selected)
-    places = ranking(heatmap.strength) if heatmap.state == "ok" else None
+    heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
+    places = ranking(heatmap.strength)
     if places is None:
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
     perturber = Perturber(
@@ -185,16 +183,6 @@ class _Work:
 def _order(name: str, maps: Sequence[NDArray[np.float32]]) -> list[Order]:
     ranked = enumerate(map(ranking, maps))
     return [Order(name, number, places) for number, places in ranked if places is not None]
-
-
-def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
-    """Return the object's mask over the content: boxes, else the hottest area."""
-    heatmap, geometry = explanation.heatmaps[index].measured, explanation.evidence.geometry
-    mask = np.zeros(heatmap.content.shape, bool)
-    for prediction in explanation.own(index):
-        assert prediction.box is not None
-        mask[box_on_content(geometry, prediction.box)] = True
-    return mask if mask.any() else controls.hottest_region(heatmap.strength)
 
 
 def _next_best(explanation: Result, index: int) -> Target | None:

@@ -68,7 +68,7 @@ def grid_of(computed: OnCells) -> tuple[int, int]:
 def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:
     """Return random values (h, w), smooth like a map on `grid` cells."""
     cells = np.random.default_rng(seed).random(grid, np.float32)
-    return _grow(cells, shape)
+    return np.asarray(cv2.resize(cells, shape[::-1], interpolation=cv2.INTER_LINEAR))
 
 
 def blobs(inside: NDArray[np.bool_], grid: tuple[int, int], seed: int) -> Map:
@@ -164,8 +164,3 @@ def _reached_by_chance(true: bytes, shape: tuple[int, int], grid: tuple[int, int
     values = np.frombuffer(true, np.float32).reshape(shape)
     correlations = rank_correlations(values, (random_map(shape, grid, seed) for seed in seeds))
     return max(float(np.quantile(correlations, QUANTILE)), UNRELATED)
-
-
-def _grow(cells: Map, shape: tuple[int, int]) -> Map:
-    grown: Map = cv2.resize(cells, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return grown

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sightglass.explain.findings import Finding
 from sightglass.explain.phrases import percent
 from sightglass.explain.tasks import task_of
+from sightglass.explain.trust import Finding
 from sightglass.models.preprocess import Preprocessing, fit_picture, prepare
 
 if TYPE_CHECKING:
