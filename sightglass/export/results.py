@@ -21,7 +21,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import FILE_STYLE, Style
-from sightglass.explain.similarity.matches import Pair
+from sightglass.explain.similarity.similarity import Pair
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust import Mark
 from sightglass.explain.trust.checks import CheckId, Checks
