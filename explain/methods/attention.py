@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.attention import Weighed
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.evidence.survey import Attended, Size
-    from sightglass.explain.evidence.windows import Windows
+    from sightglass.explain.evidence.survey import Attended, Size, Windows
     from sightglass.models.adapter import Adapter, Target
 
 
