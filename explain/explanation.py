@@ -12,6 +12,7 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.lazy import above
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.maps import boxes
@@ -280,7 +281,9 @@ def explain(
     if not targets:
         return assemble(RawMaps([], ()))
     unfinished = None if partial is None else lambda raw: partial(assemble(raw, finished=False))
-    return assemble(method.run(evidence, targets, Request(options.masks, options.head, progress, cancel, unfinished)))
+    with stopped_by(cancel):
+        raw = method.run(evidence, targets, Request(options.masks, options.head, progress, unfinished))
+    return assemble(raw)
 
 
 def method_of(resident: Resident, options: Options) -> Method:

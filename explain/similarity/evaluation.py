@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity.similarity import Embedder
@@ -292,8 +293,9 @@ def evaluate(
     if not probes or not refs:
         which = "queries" if not probes else "gallery"
         raise ModelProblem(f"No name in the {which} fits {scheme.name}: give --names as '{EXAMPLE}'.")
-    embedder = Embedder(explainer, preprocessing, len(probes) + len(refs), progress, cancel)
-    probe_set, ref_set = _embed(embedder, probes), _embed(embedder, refs)
+    embedder = Embedder(explainer, preprocessing, len(probes) + len(refs), progress)
+    with stopped_by(cancel):
+        probe_set, ref_set = _embed(embedder, probes), _embed(embedder, refs)
     if not probe_set.kept or not ref_set.kept:
         raise ImageProblem(f"No picture could be used: {embedder.failed[0][1]}")
     results, without = [], []

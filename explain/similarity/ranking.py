@@ -11,6 +11,7 @@ import numpy as np
 
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files.packing import photograph, photographs
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
@@ -152,10 +153,12 @@ def rank(
     image = Image.open(query)
     query_vector = embedding(explainer, image, preprocessing)
     items = find(gallery)
-    embedder = Embedder(explainer, preprocessing, len(items), progress, cancel)
+    embedder = Embedder(explainer, preprocessing, len(items), progress)
     hits, itself, misfits = [], [], 0
     for item in items:
-        if (other := embedder.open(item, item.name)) is None:
+        with stopped_by(cancel):
+            other = embedder.open(item, item.name)
+        if other is None:
             continue
         if other.sha256 == image.sha256:
             itself.append(item.name)

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
+from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.settings import MIB
+from sightglass.common.work.progress import check
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.evidence import Evidence
@@ -32,7 +33,6 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
@@ -79,27 +79,16 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
 
 
 class Embedder:
-    """Embed pictures one after another; `failed` lists the unusable ones and why.
+    """Embed pictures one after another; `failed` lists the unusable ones and why."""
 
-    Raises Cancelled where `cancel` was set.
-    """
-
-    def __init__(
-        self,
-        explainer: Explainer,
-        preprocessing: str,
-        count: int,
-        progress: Progress | None,
-        cancel: threading.Event | None,
-    ) -> None:
+    def __init__(self, explainer: Explainer, preprocessing: str, count: int, progress: Progress | None) -> None:
         self._explainer, self._preprocessing, self._count = explainer, preprocessing, count
-        self._progress, self._cancel, self._done = progress, cancel, 0
+        self._progress, self._done = progress, 0
         self.failed: list[tuple[str, str]] = []
 
     def open(self, item: Item, name: str) -> Image | None:
         """Return the next picture, or None; `name`: what `failed` calls it."""
-        if self._cancel is not None and self._cancel.is_set():
-            raise Cancelled
+        check()
         if self._progress is not None:
             self._progress(self._done / self._count, f"{self._done} of {self._count} pictures")
         self._done += 1

@@ -14,6 +14,7 @@ from pydantic import AliasChoices, Field
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.settings import MIB
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import SHOWS, Mark, proof, scramble, stability, support
@@ -146,16 +147,17 @@ def run_checks(
     if (earlier := explanation.known_checks(index)) is not None:
         return earlier
     tests: dict[CheckId, Callable[[], Check]] = {
-        "model": lambda: _model(explanation, index, cancel),
-        "answer": lambda: _answer(explanation, index, cancel),
-        "still": lambda: _still(explanation, index, cancel),
+        "model": lambda: _model(explanation, index),
+        "answer": lambda: _answer(explanation, index),
+        "still": lambda: _still(explanation, index),
     }
     result = Checks(heatmap.target.label, ())
     for id, test in tests.items():
         if progress is not None:
             progress(len(result.checks) / len(tests), QUESTIONS[id])
         try:
-            check = test()
+            with stopped_by(cancel):
+                check = test()
         except Problem as problem:
             check = Check(id, "cannot be told", str(problem))
         result = Checks(result.label, (*result.checks, check))
@@ -191,26 +193,26 @@ def check_maps(
     return tuple(checks)
 
 
-def _model(explanation: Result, index: int | str, cancel: threading.Event | None) -> Check:
+def _model(explanation: Result, index: int | str) -> Check:
     _check_quick(explanation, index)
     if explanation.evidence.resident.nbytes > LARGE:
         raise ModelProblem("The model is large: its weights are scrambled when you ask for it.")
-    result = scramble.final(explanation, index, cancel=cancel)
+    result = scramble.final(explanation, index)
     shows, values, inside = SHOWS.get(result.verdict, ""), result.stages[-1].map, None
     if values.any() and (mask := scramble.mask_of_boxes(explanation, index, values.shape)) is not None:
         inside = float((values * mask).sum() / values.sum())
     return Check("model", result.mark, result.sentence, result.similarity, result.threshold, shows, inside)
 
 
-def _answer(explanation: Result, index: int | str, cancel: threading.Event | None) -> Check:
-    test = support.support(explanation, index, quick=True, cancel=cancel)
+def _answer(explanation: Result, index: int | str) -> Check:
+    test = support.support(explanation, index, quick=True)
     own, strongest = (effect.size(proof.SHOWN) for effect in (test.own, test.strongest))
     return Check("answer", test.mark, test.sentence, own, strongest)
 
 
-def _still(explanation: Result, index: int | str, cancel: threading.Event | None) -> Check:
+def _still(explanation: Result, index: int | str) -> Check:
     _check_quick(explanation, index)
-    test = stability.stability(explanation, index, cancel=cancel)
+    test = stability.stability(explanation, index)
     least = None if test.worst is None else test.worst.rank_correlation
     return Check("still", test.verdict, test.sentence, least, test.chance)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sightglass.common.errors import Cancelled
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.tasks.task import Answers
 from sightglass.explain.trust.proof import Curve, Trace
@@ -52,8 +50,8 @@ class Order:
 class Perturber:
     """Runs a model on partly hidden versions of one picture."""
 
-    def __init__(self, evidence: Evidence, score: Scorer, cancel: threading.Event | None = None) -> None:
-        self._evidence, self._score, self._cancel = evidence, score, cancel
+    def __init__(self, evidence: Evidence, score: Scorer) -> None:
+        self._evidence, self._score = evidence, score
         self._adapter, self._lock = evidence.resident.aside()
         left, top, right, bottom = evidence.geometry.content
         self._place = (..., slice(top, bottom), slice(left, right))
@@ -142,8 +140,6 @@ class Perturber:
         return self._run(torch.where(visible, self.picture, fill))
 
     def _run(self, pictures: Tensor) -> Answers:
-        if self._cancel is not None and self._cancel.is_set():
-            raise Cancelled
         evidence = self._evidence
         tensor = pictures
         if pictures.shape[-2:] != evidence.tensor.shape[-2:]:

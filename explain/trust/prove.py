@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
@@ -76,13 +77,11 @@ def prove(
     places = ranking(heatmap.strength)
     if places is None:
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
-    perturber = Perturber(
-        explanation.evidence,
-        explanation.task.scorer(explanation.evidence, heatmap.target, explanation.options),
-        cancel,
-    )
+    score = explanation.task.scorer(explanation.evidence, heatmap.target, explanation.options)
     tell, show = progress or (lambda *_: None), partial or (lambda _: None)
-    return _Work(explanation, position, perturber, steps, tell, show, cancel).run(Order("map", 0, places), fillings)
+    work = _Work(explanation, position, Perturber(explanation.evidence, score), steps, tell, show)
+    with stopped_by(cancel):
+        return work.run(Order("map", 0, places), fillings)
 
 
 class _Work:
@@ -96,10 +95,9 @@ class _Work:
         steps: int,
         progress: Progress,
         partial: Callable[[Proof], None],
-        cancel: threading.Event | None,
     ) -> None:
         self._explanation, self._index, self._perturber = explanation, index, perturber
-        self._steps, self._progress, self._partial, self._cancel = steps, progress, partial, cancel
+        self._steps, self._progress, self._partial = steps, progress, partial
         self._target = explanation.heatmaps[index].measured.target
         self._detects = explanation.task.has_boxes
         self._similar: Agreement | None = None
@@ -124,9 +122,7 @@ class _Work:
         repeated = 1 + controls.SEEDS * sum(name in REPEATED for name in names)
         self._total = repeated * len(fillings) + sum(name not in REPEATED for name in names) + 1
         self._perturber.curves([order], first, self._steps, self._add_curve, rough)
-        self._support, strongest = find_strongest(
-            self._explanation, self._index, perturber=self._perturber, cancel=self._cancel
-        )
+        self._support, strongest = find_strongest(self._explanation, self._index, perturber=self._perturber)
         self._partial(self._proof(self._made))
         orders = _order("strongest", [strongest])
         self._perturber.curves(orders, first, self._among(FEWER[self._detects]["strongest"]), self._add_curve)

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import torch
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.common.settings import MIB
+from sightglass.common.work.progress import check, stopped_by
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
@@ -363,7 +364,8 @@ def _test(
     key = explanation.map_key(index)
     scramble = _CACHE.get(key)
     if scramble is None or (whole and len(scramble.stages) < STAGES):
-        scramble = _Work(explanation, index, progress, cancel).run(scramble, whole)
+        with stopped_by(cancel):
+            scramble = _Work(explanation, index, progress).run(scramble, whole)
         _CACHE.put(key, scramble)
     return scramble
 
@@ -371,10 +373,8 @@ def _test(
 class _Work:
     """One test in the making."""
 
-    def __init__(
-        self, explanation: Result, index: int | str, progress: Progress | None, cancel: threading.Event | None
-    ) -> None:
-        self._explanation, self._index, self._cancel = explanation, index, cancel
+    def __init__(self, explanation: Result, index: int | str, progress: Progress | None) -> None:
+        self._explanation, self._index = explanation, index
         self._heatmap: Heatmap = explanation._map(index).measured
         self._outlined = outlined_box(explanation, index)
         self._progress = progress or (lambda *_: None)
@@ -419,13 +419,12 @@ class _Work:
         return Scramble(*of, (*before, middle), drawn, threshold, likenesses, again, empty, keeps_box)
 
     def _stage(self, other: Resident, share: float, words: str) -> Stage:
-        if self._cancel is not None and self._cancel.is_set():
-            raise Cancelled
+        check()
         self._progress(self._done / self._most, words)
         self._done += 1
         heatmap, before, inside = self._heatmap, self._explanation.evidence, self._outlined
         evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)
-        values = map_again(self._explanation, heatmap, evidence, heatmap.target, self._cancel)
+        values = map_again(self._explanation, heatmap, evidence, heatmap.target)
         values = coarse(np.nan_to_num(values))
         overlap = None if inside is None else iou(outline(heatmap.coarse) & inside, outline(values) & inside)
         return Stage(share, values, rank_correlation(heatmap.coarse, values), overlap)

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import ModelProblem
+from sightglass.common.work.progress import check, stopped_by
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.maps.statistics import coarse, rank_correlation
@@ -257,11 +258,11 @@ def stability(
     joint = isinstance(heatmap.target, JointTarget)
     changes = [kind for kind in CHANGES if not (joint and kind == "mirror")]
     for number, kind in enumerate(changes):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled
         if progress is not None:
             progress(number / len(changes), CHANGES[kind])
-        variants.append(_variant(explanation, heatmap, kind, first, cancel))
+        with stopped_by(cancel):
+            check()
+            variants.append(_variant(explanation, heatmap, kind, first))
     chance = chance_level(heatmap, explanation.image.sha256)
     maps = np.stack([heatmap.strength, *(variant.map for variant in variants if variant.map is not None)])
     # The scores are those of its box.
@@ -269,7 +270,7 @@ def stability(
     return Stability(label, explanation.model, score, tuple(variants), maps.std(0), chance)
 
 
-def _variant(explanation: Result, heatmap: Heatmap, kind: Kind, first: str, cancel: threading.Event | None) -> Variant:
+def _variant(explanation: Result, heatmap: Heatmap, kind: Kind, first: str) -> Variant:
     before, preprocessing = explanation.evidence, explanation.options.preprocessing
     changed, adapter = change(explanation.image, before.geometry, kind), before.resident.adapter
     pixels = replace(explanation.image, pixels=changed.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
@@ -277,5 +278,5 @@ def _variant(explanation: Result, heatmap: Heatmap, kind: Kind, first: str, canc
     score, answer, target = explanation.task.find_again(explanation, evidence, changed, heatmap.target)
     if target is None:
         return Variant(kind, score, answer, True, None, None)
-    values = changed.undone(map_again(explanation, heatmap, evidence, target, cancel))
+    values = changed.undone(map_again(explanation, heatmap, evidence, target))
     return Variant(kind, score, answer, answer != first, values, rank_correlation(heatmap.coarse, coarse(values)))

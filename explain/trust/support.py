@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 
-from sightglass.common.errors import Cancelled, ModelProblem, Problem
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.packing import photographs
 from sightglass.common.settings import MIB
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
@@ -74,11 +75,9 @@ def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
     return mask if mask.any() else controls.hottest_region(heatmap.strength)
 
 
-def map_again(
-    explanation: Result, heatmap: Heatmap, evidence: Evidence, target: Target, cancel: threading.Event | None
-) -> Map:
+def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target: Target) -> Map:
     """Return a map made again from other evidence, (h, w) over the content."""
-    request = Request(explanation.options.masks, explanation.options.head, None, cancel)
+    request = Request(explanation.options.masks, explanation.options.head)
     raw = METHODS[heatmap.method].run(evidence, [target], request)
     return on_content(raw.maps, explanation.evidence.geometry, raw.layers, signed=heatmap.signed)
 
@@ -97,7 +96,8 @@ def support(
     `quick`: always two, at the share `SHOWN`. Raises ModelProblem for an empty map and a target without a single
     answer; Cancelled within one batch of a stop.
     """
-    return find_strongest(explanation, index, quick=quick, cancel=cancel)[0]
+    with stopped_by(cancel):
+        return find_strongest(explanation, index, quick=quick)[0]
 
 
 def find_strongest(
@@ -106,7 +106,6 @@ def find_strongest(
     *,
     quick: bool = False,
     perturber: Perturber | None = None,
-    cancel: threading.Event | None = None,
 ) -> tuple[Support, Map]:
     """Return what `support` does, and the strongest control's map, (h, w) over the content.
 
@@ -118,9 +117,9 @@ def find_strongest(
     boxed = explanation.own(position)
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
     embeds = not explanation.task.names_classes
-    measure = Measure(perturber or Perturber(evidence, score, cancel), heatmap.strength, box, cosine=embeds)
+    measure = Measure(perturber or Perturber(evidence, score), heatmap.strength, box, cosine=embeds)
     effect = measure.effect("this map", measure.part, (SHOWN,) if quick else SHARES)
-    candidates = other_maps(explanation, position, cancel)
+    candidates = other_maps(explanation, position)
     order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(candidates))[:OTHERS]
     named = ((candidates[at].name, measure.fit(candidates[at].values)) for at in order.tolist())
     others, copies = measure.compare(effect, named)
@@ -260,7 +259,7 @@ _CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(4 * MIB, lambda maps: sum(m.
 _MAKING: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)
 
 
-def other_maps(explanation: Result, index: int, cancel: threading.Event | None = None) -> tuple[OtherMap, ...]:
+def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     """Return maps of other pictures by the same method and layers.
 
     They explain the model's answers on bundled photographs and crops, or on drawn scenes for a demo model, always the
@@ -276,7 +275,7 @@ def other_maps(explanation: Result, index: int, cancel: threading.Event | None =
     key = (resident.adapter.weights_sha256, resident.adapter.spec.row, heatmap.method, evidence.paths, shared)
     with _MAKING[key]:
         if (maps := _CACHE.get(key)) is None:
-            maps = tuple(_explain_bundled(explanation, heatmap.method, shared, cancel))
+            maps = tuple(_explain_bundled(explanation, heatmap.method, shared))
             _CACHE.put(key, maps)
     others = tuple(other for other in maps if other.source != explanation.image.sha256)
     return others or _random(explanation, index)
@@ -292,14 +291,10 @@ def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     return tuple(maps)
 
 
-def _explain_bundled(
-    explanation: Result, method: str, options: Options, cancel: threading.Event | None
-) -> Iterator[OtherMap]:
+def _explain_bundled(explanation: Result, method: str, options: Options) -> Iterator[OtherMap]:
     resident = explanation.evidence.resident
     layers = explanation.evidence.layers
     for name, source, pixels in _pictures(resident.adapter.spec):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled
         image = Image.open(pixels)
         try:
             taken = image.taken(resident.adapter.channels, resident.adapter.spec.id)
