@@ -53,11 +53,11 @@ def headline(explanation: Result, hot: str, index: int = 0) -> str:
     return describe(explanation, hot, index).headline
 
 
-def describe(explanation: Result, hot: str = "", index: int = 0, *, half: bool = True) -> Statement:
+def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
     """Describe the picture and its map at `index`, without limitations."""
     title, named = explanation.task.says(explanation, index)
     meaning = "" if named is None else _hottest(explanation, hot, index, named=named)
-    place = _describe_place(explanation, index, half=half) if explanation.heatmaps else ("", "", "")
+    place = _describe_place(explanation, index, half=True) if explanation.heatmaps else ("", "", "")
     return Statement(title, meaning, *place)
 
 
