@@ -146,18 +146,14 @@ def run_checks(
     heatmap, _ = support.tested_map(explanation, index, "there is nothing to test")
     if (earlier := explanation.known_checks(index)) is not None:
         return earlier
-    tests: dict[CheckId, Callable[[], Check]] = {
-        "model": lambda: _model(explanation, index),
-        "answer": lambda: _answer(explanation, index),
-        "still": lambda: _still(explanation, index),
-    }
+    tests: dict[CheckId, Callable[[Result, int | str], Check]] = {"model": _model, "answer": _answer, "still": _still}
     result = Checks(heatmap.target.label, ())
     for id, test in tests.items():
         if progress is not None:
             progress(len(result.checks) / len(tests), QUESTIONS[id])
         try:
             with stopped_by(cancel):
-                check = test()
+                check = test(explanation, index)
         except Problem as problem:
             check = Check(id, "cannot be told", str(problem))
         result = Checks(result.label, (*result.checks, check))
