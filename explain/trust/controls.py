@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,13 +13,10 @@ import numpy as np
 from sightglass.explain.maps.statistics import iou, rank_correlations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
     from torch import Tensor
 
     from sightglass.explain.maps.heatmap import Heatmap
-    from sightglass.models.geometry import Geometry
 
     Map = NDArray[np.float32]
 
@@ -43,25 +40,16 @@ SIDE = 64
 """Cells a side on which maps are compared: with 160, the quantile is the same to 0.003, in ten times the time."""
 
 
-class OnCells(Protocol):
-    """A map that was computed on the cells of layers."""
-
-    @property
-    def geometry(self) -> Geometry: ...
-    @property
-    def raw(self) -> Sequence[Map]: ...
-
-
 def seed_of(sha256: str, number: int) -> int:
     """Return a control map's reproducible seed by picture and number."""
     return zlib.crc32(f"{sha256}/{number}".encode())
 
 
-def grid_of(computed: OnCells) -> tuple[int, int]:
+def grid_of(heatmap: Heatmap) -> tuple[int, int]:
     """Return the (rows, columns) of a map's finest layer over the content."""
-    rows, columns = max((layer.shape for layer in computed.raw), key=math.prod)
-    left, top, right, bottom = computed.geometry.content
-    height, width = computed.geometry.input
+    rows, columns = max((layer.shape for layer in heatmap.raw), key=math.prod)
+    left, top, right, bottom = heatmap.geometry.content
+    height, width = heatmap.geometry.input
     return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
 
 
