@@ -19,13 +19,13 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photographs
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.faithfulness.scramble import copy_resident, redrawn, stages
-from sightglass.explain.faithfulness.support import support
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.methods import METHODS
-from sightglass.explain.proof import controls
-from sightglass.explain.proof.support import ALLOWED, OTHERS, SHARES, SHOWN, SupportVerdict
+from sightglass.explain.trust import controls
+from sightglass.explain.trust.proof import ALLOWED, OTHERS, SHARES, SHOWN, SupportVerdict
+from sightglass.explain.trust.scramble import copy_resident, redrawn, stages
+from sightglass.explain.trust.support import support
 from sightglass.models.catalog import spec
 from sightglass.models.geometry import ModelInput
 from training.demo import scenes
@@ -218,7 +218,7 @@ def markdown(result: Row) -> str:
     how = (
         "A map is **supported** where its effect is larger than those of the middle of the picture, of the map "
         f"itself mirrored and moved, and of at least {OTHERS - ALLOWED} of {OTHERS} maps that the model drew of other "
-        "pictures (`explain/faithfulness/support.py`). The effect: the log-odds of the answer with only the map's "
+        "pictures (`explain/trust/support.py`). The effect: the log-odds of the answer with only the map's "
         f"strongest {', '.join(f'{share:.0%}' for share in SHARES)} kept, minus those with them hidden, the mean over "
         "these shares. It is **not supported** where more than half of the maps of other pictures do as well. Of a box "
         "all maps are compared inside of it, and the others are of other boxes. Right: the model's own map of its own "

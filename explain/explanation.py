@@ -12,11 +12,9 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.lazy import above
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.faithfulness.checks import run_checks
-from sightglass.explain.faithfulness.prove import prove
-from sightglass.explain.findings.diagnosis import diagnose
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import METHODS, PAIRS, attention, from_evidence, query_attention
@@ -29,6 +27,9 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
 from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.explain.tasks.detect import UNSHOWN
+from sightglass.explain.trust.checks import run_checks
+from sightglass.explain.trust.diagnosis import diagnose
+from sightglass.explain.trust.prove import prove
 
 if TYPE_CHECKING:
     import threading
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
-    from sightglass.explain.findings import Finding
-    from sightglass.explain.proof.checks import Checks
-    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.trust import Finding
+    from sightglass.explain.trust.checks import Checks
+    from sightglass.explain.trust.proof import Proof
     from sightglass.models.geometry import ModelInput
     from sightglass.models.layers import Layer
 
@@ -150,7 +151,7 @@ class Explanation(Result):
     def prove(self, index: int | str = 0, **options: Any) -> Proof:
         """Hide, and keep, the hottest shares of a map and of control maps, and follow the answer.
 
-        Takes the options of `explain.faithfulness.prove.prove`: steps, fillings, progress, cancel, partial. The proof
+        Takes the options of `explain.trust.prove.prove`: steps, fillings, progress, cancel, partial. The proof
         is also put into `proofs`, so that reports and records made afterwards carry it.
         """
         proof = prove(self, index, **options)
@@ -160,7 +161,7 @@ class Explanation(Result):
     def checks(self, index: int | str = 0, **options: Any) -> Checks:
         """Test whether a map depends on the model, matters to the answer and holds still: about 60 passes.
 
-        Takes the options of `explain.faithfulness.checks.run_checks`: progress, cancel, partial. Files that are made of
+        Takes the options of `explain.trust.checks.run_checks`: progress, cancel, partial. Files that are made of
         this explanation afterwards carry it.
         """
         return run_checks(self, index, **options)
@@ -280,7 +281,9 @@ def explain(
     if not targets:
         return assemble(RawMaps([], ()))
     unfinished = None if partial is None else lambda raw: partial(assemble(raw, finished=False))
-    return assemble(method.run(evidence, targets, Request(options.masks, options.head, progress, cancel, unfinished)))
+    with stopped_by(cancel):
+        raw = method.run(evidence, targets, Request(options.masks, options.head, progress, unfinished))
+    return assemble(raw)
 
 
 def method_of(resident: Resident, options: Options) -> Method:

@@ -12,9 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sightglass import __version__
 from sightglass.common.legible import MAX_NAME, legible
 from sightglass.explain.options import MAX_CORNERS, Per, Scale, Side, Within
-from sightglass.explain.proof import Filling
-from sightglass.explain.proof.checks import QUESTIONS, CheckId, Checks
-from sightglass.explain.proof.support import Mark
+from sightglass.explain.trust import Filling, Mark
+from sightglass.explain.trust.checks import QUESTIONS, CheckId, Checks
 from sightglass.models.adapter import Part
 from sightglass.models.preprocess import Preprocessing
 

@@ -16,8 +16,8 @@ from sightglass.models import catalog
 if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.proof.checks import Checks
-    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.trust.checks import Checks
+    from sightglass.explain.trust.proof import Proof
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:

@@ -19,11 +19,11 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.rise import budget
 from sightglass.explain.options import RECIPE_OPTIONS, Options
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof.checks import known
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
 from sightglass.explain.tasks import decode, task_of
+from sightglass.explain.trust.checks import known
 from sightglass.models.adapter import PlaceTarget, Prediction, Target
 from sightglass.models.geometry import Box
 from sightglass.models.labels import class_index
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.proof.checks import Checks
-    from sightglass.explain.proof.proof import Proof
     from sightglass.explain.tasks.task import Task
+    from sightglass.explain.trust.checks import Checks
+    from sightglass.explain.trust.proof import Proof
     from sightglass.models.spec import ModelSpec
 
 

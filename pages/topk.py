@@ -17,10 +17,10 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import charts, exports, panels, tables
 from sightglass.explain.comparison.models import score_of_map
-from sightglass.explain.findings.diagnosis import agreement_sentence
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import share_difference
+from sightglass.explain.trust.diagnosis import agreement_sentence
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation

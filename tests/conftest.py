@@ -57,7 +57,7 @@ def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
 def own_seals() -> Iterator[None]:
     """What one module sealed is in no file that another one writes: the seals are the process's."""
     yield
-    if (seal := sys.modules.get("sightglass.explain.proof.checks")) is not None:
+    if (seal := sys.modules.get("sightglass.explain.trust.checks")) is not None:
         seal.forget()
 
 

@@ -52,7 +52,7 @@ def _answered(part: str) -> str:
         return part
     said = io.StringIO()
     from sightglass.cli import main
-    from sightglass.explain.proof import checks
+    from sightglass.explain.trust import checks
 
     # Each call is a process of its own for who follows the docs.
     checks.forget()

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.proof.proof import Proof
-    from sightglass.explain.proof.support import SupportVerdict
+    from sightglass.explain.trust.proof import Proof, SupportVerdict
     from sightglass.models.adapter import Prediction
     from training.story import Step
 

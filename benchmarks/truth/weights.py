@@ -15,10 +15,11 @@ from benchmarks.report import grid
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photographs
 from sightglass.explain import Explainer
-from sightglass.explain.faithfulness.scramble import final
-from sightglass.explain.findings.randomisation import FILE, family_of
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.questions import answers_why
+from sightglass.explain.trust.reliability import RANDOMISATION as FILE
+from sightglass.explain.trust.reliability import family_of
+from sightglass.explain.trust.scramble import final
 from sightglass.models.catalog import available, spec
 from training.demo import scenes
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightglass.common.work.progress import check
-from sightglass.explain.findings.diagnosis import NUMBERS, SAME_PLACE
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
 from sightglass.explain.phrases import NBSP, listing, percent
 from sightglass.explain.tasks.task import COMPARED
+from sightglass.explain.trust.diagnosis import NUMBERS, SAME_PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import ModelProblem
+from sightglass.common.work.progress import check
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Collection, Iterator, Sequence
 
     from torch import Tensor
@@ -83,14 +83,13 @@ def follow(
     targets: Sequence[Target],
     *,
     progress: Progress | None = None,
-    cancel: threading.Event | None = None,
 ) -> Iterator[list[tuple[Weighed, Tensor]]]:
     """Yield each target's weights and gradients of every module.
 
     One forward pass for all targets, and one backward pass for each.
     """
     seen = {attention.path: attention for attention in attentions(evidence.resident)}
-    for by_path in differentiate(evidence, targets, seen, progress=progress, cancel=cancel):
+    for by_path in differentiate(evidence, targets, seen, progress=progress):
         last = [*by_path][-1]
         read = (by_path[last][1][0] != 0).any(-1).any(0)
         yield [
@@ -105,7 +104,6 @@ def differentiate(
     paths: Collection[str],
     *,
     progress: Progress | None = None,
-    cancel: threading.Event | None = None,
 ) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """Yield each target's weights and gradient of some modules, by path.
 
@@ -123,8 +121,7 @@ def differentiate(
         with resident.adapter.record_attention(record):
             outputs = resident.adapter.run(evidence.tensor)
         for number, target in enumerate(targets):
-            if cancel is not None and cancel.is_set():
-                raise Cancelled
+            check()
             if progress is not None:
                 progress(number / len(targets), f"Map {number + 1} of {len(targets)}")
             scalar = resident.adapter.scalar(outputs, target)

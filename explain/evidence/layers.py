@@ -9,10 +9,11 @@ from itertools import chain, product, zip_longest
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import LayerProblem, ModelProblem, nearest
+from sightglass.explain.phrases import listing
 from sightglass.models.layers import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping
 
     from torch import Tensor, nn
 
@@ -176,7 +177,7 @@ def _refuse(
         meant = name if path == name else f"{name} ({path})"
         return ModelProblem(f"The output of {meant} is not a map: {choose}.")
     near = _nearest(name, [*presets, *resident.known_layers])
-    listed = f"the nearest {'is' if len(near) == 1 else 'are'} {_list(near)}" if near else choose
+    listed = f"the nearest {'is' if len(near) == 1 else 'are'} {listing(near)}" if near else choose
     # Models in memory have no id for the command line.
     where = "`layers` of the Explainer" if resident.adapter.spec.in_memory else "`models layers`"
     return LayerProblem(f"There is no layer {name} in this model: {listed}", where)
@@ -194,10 +195,6 @@ def _nearest(name: str, among: Collection[str]) -> list[str]:
         return in_case
     # Another number is another layer, not a typing error.
     return [near for near in candidates if same(numbers, near) and not same(letters, near)][:NEAR]
-
-
-def _list(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def receptive_field(module: nn.Module, path: str) -> int | None:

@@ -18,8 +18,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.backward import convolution
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes
-from sightglass.explain.evidence.survey import Survey, survey
-from sightglass.explain.evidence.windows import trace_windows
+from sightglass.explain.evidence.survey import Survey, survey, trace_windows
 from sightglass.models.adapters import folding
 from sightglass.models.load import load
 
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sightglass.common.work.progress import Progress
-    from sightglass.explain.evidence.survey import Attended
-    from sightglass.explain.evidence.windows import Windows
+    from sightglass.explain.evidence.survey import Attended, Windows
     from sightglass.models.adapter import Adapter
     from sightglass.models.adapters.folding import FoldedCopy
     from sightglass.models.layers import Layer

@@ -392,28 +392,22 @@ CELLS = 32
 """Rows and columns of the small maps for comparing pictures of any size."""
 
 
-def cells(heatmap: Heatmap, moved: tuple[float, float] = (0, 0)) -> NDArray[np.uint8]:
-    """Return a map on `CELLS` x `CELLS` cells, 0 to 255; 0 outside the content.
-
-    `moved`: by how many of its pixels, across and down, the picture was moved before; its map is moved back.
-    """
-    return np.rint(fit_map(heatmap.measured, (CELLS, CELLS), moved)[0] * 255).astype(np.uint8)
+def cells(heatmap: Heatmap) -> NDArray[np.uint8]:
+    """Return a map on `CELLS` x `CELLS` cells, 0 to 255; 0 outside the content."""
+    return np.rint(fit_map(heatmap.measured, (CELLS, CELLS))[0] * 255).astype(np.uint8)
 
 
-def fit_map(
-    heatmap: Heatmap, size: tuple[int, int], moved: tuple[float, float] = (0, 0)
-) -> tuple[NDArray[np.float32], tuple[int, int, int, int]]:
+def fit_map(heatmap: Heatmap, size: tuple[int, int]) -> tuple[NDArray[np.float32], tuple[int, int, int, int]]:
     """Resize a map (h, w) to its picture; return it with the seen area.
 
     Equals `Geometry.to_original` to a thirty-second of a cell, in a hundredth of the time.
     """
     (height, width), (sy, sx) = heatmap.geometry.original, heatmap.geometry.scale
-    x, y = (part * scale for part, scale in zip(moved, (sx, sy), strict=True))
     geometry = replace(heatmap.geometry, original=size, scale=(sy * height / size[0], sx * width / size[1]))
     (down, across), (oy, ox) = geometry.scale, geometry.offset
     first_column, first_row = geometry.content[:2]
     matrix = np.array(
-        [[across, 0, across / 2 + ox + x - first_column - 0.5], [0, down, down / 2 + oy + y - first_row - 0.5]],
+        [[across, 0, across / 2 + ox - first_column - 0.5], [0, down, down / 2 + oy - first_row - 0.5]],
         np.float64,
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -150,14 +150,10 @@ def coarse(values: Values) -> Values:
     return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA))
 
 
-def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.floating] | None = None) -> Statistics:
-    """Compute every number of one map; `extent` is (0, 0, w, h) if not given.
-
-    `heat`, non-negative and of the same shape, is what is shared out where that differs from the values shown: the
-    map before it was scaled or clipped, say. Coverage, histogram, peak and regions' outlines are of the values.
-    """
+def describe(values: Values, extent: Extent | None = None) -> Statistics:
+    """Compute every number of one map; `extent` is (0, 0, w, h) if not given."""
     values = check(values)
-    heat = _checked_heat(values, heat)
+    heat = np.clip(values, 0, 1)
     height, width = values.shape
     x0, y0, x1, y1 = extent = extent or (0.0, 0.0, float(width), float(height))
     if not (np.isfinite(extent).all() and x0 < x1 and y0 < y1):
@@ -281,15 +277,6 @@ def iou(a: Mask, b: Mask) -> float:
     """Return two masks' intersection over union, 0..1; 1 if both are empty."""
     union = np.count_nonzero(a | b)
     return float(np.count_nonzero(a & b) / union) if union else 1.0
-
-
-def _checked_heat(values: Values, heat: npt.NDArray[np.floating] | None) -> Values:
-    if heat is None:
-        return np.clip(values, 0, 1)
-    array = np.ascontiguousarray(heat, dtype=np.float32)
-    if array.shape != values.shape or not (np.isfinite(array).all() and array.min() >= 0):
-        raise ValueError(f"heat must be finite, not negative and of shape {values.shape}, got {array.shape}.")
-    return array / (array.max() or np.float32(1))  # every number is a share, so the scale only risks overflow
 
 
 def _inequality(heat: Values) -> tuple[int, float]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import ModelProblem
+from sightglass.common.work.progress import check
 from sightglass.explain.evidence.attention import COMPUTED_OPENLY, attentions, choose, differentiate, follow, weigh
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.methods.method import Method, RawMaps, Request
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.attention import Weighed
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.evidence.survey import Attended, Size
-    from sightglass.explain.evidence.windows import Windows
+    from sightglass.explain.evidence.survey import Attended, Size, Windows
     from sightglass.models.adapter import Adapter, Target
 
 
@@ -58,8 +58,7 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
         readings, adapter = [], copy_adapter(evidence.resident.adapter)
         seen = attentions(evidence.resident)
         for number, reading in enumerate(_read_blocks(adapter, evidence.tensor, seen)):
-            if request.cancel is not None and request.cancel.is_set():
-                raise Cancelled
+            check()
             if request.progress is not None:
                 request.progress(min(number / len(seen), 0.99), f"LeGrad, layer {number + 1} of {len(seen)}")
             readings.append(reading)
@@ -158,7 +157,7 @@ def join_windows(evidence: Evidence, method: Method, targets: Sequence[Target], 
         # Rollout is independent of the class.
         asked = missing[:1] if rollout else missing
         paths = {window.path for window in windows}
-        recordings = differentiate(evidence, asked, paths, progress=request.progress, cancel=request.cancel)
+        recordings = differentiate(evidence, asked, paths, progress=request.progress)
         for number, recorded in enumerate(recordings):
             if rollout:
                 raw = follow_rollout(windows, [recorded[window.path][0].mean(1) for window in windows])
@@ -240,7 +239,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         for target, raw in zip(missing, legrad(evidence, missing, request), strict=True):
             evidence.raws[method.id, target] = [raw]
     elif missing:
-        followed = follow(evidence, missing, progress=request.progress, cancel=request.cancel)
+        followed = follow(evidence, missing, progress=request.progress)
         for target, modules in zip(missing, followed, strict=True):
             evidence.raws[method.id, target] = [chefer(modules)]
     return RawMaps(evidence.stacked(method.id, targets), (EVERY,), (COMPUTED_OPENLY,))

@@ -24,7 +24,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from sightglass.common.errors import Cancelled, ModelProblem, Problem
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.work.progress import check
 from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.layers import as_map
@@ -60,8 +61,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     # To import the library takes seconds the first time.
     thread = _reading()
     while thread.is_alive():
-        if request.cancel is not None and request.cancel.is_set():
-            raise Cancelled
+        check()
         if request.progress is not None:
             request.progress(0.0, f"Starting {method.name}…")
         thread.join(LOOK)
@@ -88,7 +88,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
                 shadow = _SHADOWS.get(resident)
                 if shadow is None or shadow.broken or shadow.lock.locked() or shadow.of is not adapter.module:
                     shadow = _SHADOWS[resident] = Shadow(adapter)
-                maps = shadow.run(evidence, method, target, tick, request.cancel)
+                maps = shadow.run(evidence, method, target, tick)
         evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
     # FullGrad sums over layers of its own.
     paths = ("all",) if method.id == "fullgrad" else evidence.paths
@@ -165,27 +165,17 @@ class Shadow:
         self._logits = _Logits(adapter_copy)
         self._objects: dict[tuple[str, tuple[str, ...]], Any] = {}
         self.lock = threading.Lock()
-        self._cancel: threading.Event | None = None
         self.broken = False
         """After a stop a layer may still be replaced."""
         for module in adapter_copy.module.modules():
             # Asked before every module, and not every pass: a batch through a large model takes seconds.
-            module.register_forward_pre_hook(self._stop)
+            module.register_forward_pre_hook(lambda *_: check())
             # The library records outputs, which in-place activations would overwrite.
             if getattr(module, "inplace", None) is True:
                 module.inplace = False  # type: ignore[assignment]
 
-    def _stop(self, *_: Any) -> None:
-        if self._cancel is not None and self._cancel.is_set():
-            raise Cancelled
-
     def run(
-        self,
-        evidence: Evidence,
-        method: Method,
-        target: Target,
-        tick: Callable[[], None],
-        cancel: threading.Event | None,
+        self, evidence: Evidence, method: Method, target: Target, tick: Callable[[], None]
     ) -> list[NDArray[np.float32]] | None:
         """Return one target's raw maps, (h, w) per layer; None while broken."""
         if not self.lock.acquire(blocking=False):
@@ -193,14 +183,14 @@ class Shadow:
         try:
             if self.broken:
                 return None
-            self._cancel, self._logits.tick = cancel, tick
+            self._logits.tick = tick
             with torch.enable_grad(), exact(evidence.resident.device):
                 return _maps(self._object(method, evidence.layers), method, target, evidence.tensor)
         except BaseException:
             self.broken = True
             raise
         finally:
-            self._cancel, self._logits.tick = None, lambda: None
+            self._logits.tick = lambda: None
             self.lock.release()
 
     def _object(self, method: Method, layers: tuple[Layer, ...]) -> Any:

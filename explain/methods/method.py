@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Sequence
 
     from torch import Tensor
@@ -69,8 +68,6 @@ class Request:
     masks: int | None = None
     head: int | None = None
     progress: Progress | None = None
-    cancel: threading.Event | None = None
-    """Once set, the run raises Cancelled."""
     partial: Callable[[RawMaps], None] | None = None
     """Called about once a second with the unfinished maps of a method that refines them."""
 

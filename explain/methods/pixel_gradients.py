@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import ModelProblem
+from sightglass.common.work.progress import check
 from sightglass.explain.evidence.determinism import exact, own_random_state
 from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.methods.method import Method, RawMaps, Request
@@ -103,7 +104,7 @@ class _PixelRun:
         self._adapter = copy_adapter(evidence.resident.adapter)
         relus = 0
         for module in self._adapter.module.modules():
-            module.register_forward_pre_hook(self._stop)
+            module.register_forward_pre_hook(lambda *_: check())
             relus += isinstance(module, nn.ReLU)
             # In-place operations would break the gradient.
             if getattr(module, "inplace", None) is True:
@@ -181,10 +182,6 @@ class _PixelRun:
             share = min(self._done / self._all, 0.99)
             self._request.progress(share, f"{self._method.name}, step {self._done} of {self._all}")
         self._done += pictures
-
-    def _stop(self, *_: Any) -> None:
-        if self._request.cancel is not None and self._request.cancel.is_set():
-            raise Cancelled
 
 
 class _Scalars(nn.Module):

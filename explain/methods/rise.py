@@ -28,8 +28,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.common.settings import settings
+from sightglass.common.work.progress import check
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.phrases import plural_noun
 from sightglass.explain.tasks import task_of
@@ -346,8 +347,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         return {(name, target): [maps[i]] for i, target in enumerate(missing)}
 
     def report(done: int) -> None:
-        if request.cancel is not None and request.cancel.is_set():
-            raise Cancelled
+        check()
         if request.progress is not None:
             request.progress(
                 min(done / len(masks), 0.99),

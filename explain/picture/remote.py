@@ -48,12 +48,9 @@ def filesystem(url: str) -> tuple[Any, str]:
     """Return an address's file system and path; raise ModelProblem if unreachable."""
     if "::" in url:
         raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
-    try:
-        import fsspec  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ModelProblem(
-            f"{short(url)} is not on this machine: what can read it comes with pip install fsspec."
-        ) from error
+    # Slow to import; torch requires it.
+    import fsspec  # type: ignore[import-untyped]
+
     try:
         system, path = fsspec.core.url_to_fs(url)
     except Exception as error:

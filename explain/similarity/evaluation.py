@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
+from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import find
-from sightglass.explain.similarity.similarity import embedding
+from sightglass.explain.similarity.similarity import Embedder
 
 if TYPE_CHECKING:
     import threading
@@ -292,18 +293,18 @@ def evaluate(
     if not probes or not refs:
         which = "queries" if not probes else "gallery"
         raise ModelProblem(f"No name in the {which} fits {scheme.name}: give --names as '{EXAMPLE}'.")
-    work = _Embedding(explainer, preprocessing, len(probes) + len(refs), progress, cancel)
-    probe_set, ref_set = work.vectors(probes), work.vectors(refs)
+    embedder = Embedder(explainer, preprocessing, len(probes) + len(refs), progress)
+    with stopped_by(cancel):
+        probe_set, ref_set = _embed(embedder, probes), _embed(embedder, refs)
     if not probe_set.kept or not ref_set.kept:
-        raise ImageProblem(f"No picture could be used: {work.failed[0][1]}")
-    results, rankings, without = [], [], []
+        raise ImageProblem(f"No picture could be used: {embedder.failed[0][1]}")
+    results, without = [], []
     for i, query in enumerate(probe_set.kept):
         result = _search(query, probe_set.vectors[i], probe_set.sha256[i], ref_set)
         if result is None:
             without.append(query.item.key)
         else:
-            results.append(result[0])
-            rankings.append(result[1])
+            results.append(result)
     if not results:
         raise ModelProblem("No query's person is in the gallery on another picture: check both folders and --names.")
     if len(set(ref_set.persons)) < 2:
@@ -317,11 +318,11 @@ def evaluate(
         preprocessing,
         tuple(results),
         len(ref_set.kept),
-        cmc(rankings, min(MAX_RANK, len(ref_set.kept))),
+        cmc([result.first.rank for result in results], min(MAX_RANK, len(ref_set.kept))),
         tuple(without),
         junk,
         (*unnamed, *more_unnamed),
-        tuple(work.failed),
+        tuple(embedder.failed),
         tuple(explainer.resident.adapter.notes),
     )
 
@@ -338,50 +339,28 @@ class _Set:
     """Empty where a name does not tell."""
 
 
-class _Embedding:
-    """Embed pictures one after another; `failed` lists the unusable ones."""
-
-    def __init__(
-        self,
-        explainer: Explainer,
-        preprocessing: str,
-        count: int,
-        progress: Progress | None,
-        cancel: threading.Event | None,
-    ) -> None:
-        self._explainer, self._preprocessing, self._count = explainer, preprocessing, count
-        self._progress, self._cancel, self._done = progress, cancel, 0
-        self.failed: list[tuple[str, str]] = []
-
-    def vectors(self, pictures: Sequence[Identified]) -> _Set:
-        kept, rows, hashes = [], [], []
-        for picture in pictures:
-            if self._cancel is not None and self._cancel.is_set():
-                raise Cancelled
-            if self._progress is not None:
-                self._progress(self._done / self._count, f"{self._done} of {self._count} pictures")
-            self._done += 1
-            try:
-                image = picture.item.open()
-                rows.append(embedding(self._explainer, image, self._preprocessing))
-            except ImageProblem as problem:
-                self.failed.append((picture.item.key, str(problem)))
-                continue
-            kept.append(picture)
-            hashes.append(image.sha256)
-        persons, cameras = [picture.person for picture in kept], [picture.camera or "" for picture in kept]
-        return _Set(kept, np.array(rows, np.float32), np.array(hashes), np.array(persons), np.array(cameras))
+def _embed(embedder: Embedder, pictures: Sequence[Identified]) -> _Set:
+    kept, rows, hashes = [], [], []
+    for picture in pictures:
+        key = picture.item.key
+        if (image := embedder.open(picture.item, key)) is None or (row := embedder.embed(image, key)) is None:
+            continue
+        kept.append(picture)
+        rows.append(row)
+        hashes.append(image.sha256)
+    persons, cameras = [picture.person for picture in kept], [picture.camera or "" for picture in kept]
+    return _Set(kept, np.array(rows, np.float32), np.array(hashes), np.array(persons), np.array(cameras))
 
 
-def _search(
-    query: Identified, vector: NDArray[np.float32], sha256: str, gallery: _Set
-) -> tuple[QueryResult, NDArray[np.bool_]] | None:
-    """Return a query's result and the correctness of its ranking, or None."""
+def _search(query: Identified, vector: NDArray[np.float32], sha256: str, gallery: _Set) -> QueryResult | None:
+    """Return a query's result, or None without a right picture."""
     scores, same = gallery.vectors @ vector, gallery.persons == query.person
     left_out = gallery.sha256 == sha256
     if query.camera is not None:
         left_out |= same & (gallery.cameras == query.camera)
-    ranking = order(scores, left_out)
+    # Equal scores keep the gallery's order.
+    ranking = np.argsort(-scores, kind="stable")
+    ranking = ranking[~left_out[ranking]]
     right = same[ranking]
     if not right.any():
         return None
@@ -391,16 +370,7 @@ def _search(
         return Match(gallery.kept[row], place + 1, float(scores[row]), bool(right[place]))
 
     top = tuple(match(place) for place in range(min(KEPT, len(ranking))))
-    return QueryResult(query, average_precision(right), match(int(right.argmax())), top), right
-
-
-def order(scores: NDArray[np.floating], left_out: Bools) -> NDArray[np.intp]:
-    """Return the gallery's indices by similarity, without those left out.
-
-    Equal scores keep the gallery's order.
-    """
-    ranked = np.argsort(-scores, kind="stable")
-    return ranked[~left_out[ranked]]
+    return QueryResult(query, average_precision(right), match(int(right.argmax())), top)
 
 
 def average_precision(right: Bools) -> float:
@@ -414,15 +384,12 @@ def average_precision(right: Bools) -> float:
     return float(np.mean(np.arange(1, len(places) + 1) / (places + 1))) if len(places) else float("nan")
 
 
-def cmc(rankings: Sequence[Bools], max_rank: int = MAX_RANK) -> NDArray[np.float64]:
-    """Return for k = 1.. the share of rankings with a right picture among the first k, (max_rank,).
+def cmc(firsts: Sequence[int], max_rank: int = MAX_RANK) -> NDArray[np.float64]:
+    """Return for k = 1.. the share of queries with a right picture among the first k, (max_rank,).
 
-    A ranking without any right picture asks nothing and does not count. Raises ValueError where none has one.
+    `firsts`: the rank of each query's first right picture, from 1.
     """
-    firsts = np.array([int(right.argmax()) for right in rankings if right.any()])
-    if not len(firsts):
-        raise ValueError("No ranking holds a right picture.")
-    return np.array((firsts[:, None] <= np.arange(max_rank)).mean(0))
+    return np.array((np.array(firsts)[:, None] <= np.arange(1, max_rank + 1)).mean(0))
 
 
 def _first(names: Sequence[str]) -> str:

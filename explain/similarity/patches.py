@@ -17,8 +17,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.style import VIEWER_STYLE, lut
-from sightglass.explain.similarity.matches import read_cells
-from sightglass.explain.similarity.similarity import comparable
+from sightglass.explain.similarity.similarity import comparable, read_cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.rendering.style import Pixels
-    from sightglass.explain.similarity.matches import CellEdges
+    from sightglass.explain.similarity.similarity import CellEdges
 
 
 COMPONENTS = 3

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightglass.common.errors import Cancelled, ImageProblem
+from sightglass.common.errors import ImageProblem
 from sightglass.common.files.packing import photograph, photographs
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
-from sightglass.explain.similarity.similarity import embedding, mirrored_score
+from sightglass.explain.similarity.similarity import Embedder, embedding, mirrored_score
 from sightglass.models.demo.pictures import pictures
 
 if TYPE_CHECKING:
@@ -152,26 +153,19 @@ def rank(
     image = Image.open(query)
     query_vector = embedding(explainer, image, preprocessing)
     items = find(gallery)
-    hits, itself, failed, misfits = [], [], [], 0
-    for number, item in enumerate(items):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled
-        if progress is not None:
-            progress(number / len(items), f"{number} of {len(items)} pictures")
-        try:
-            other = item.open()
-            if other.sha256 == image.sha256:
-                itself.append(item.name)
-                continue
-        except ImageProblem as problem:
-            failed.append((item.name, str(problem)))
+    embedder = Embedder(explainer, preprocessing, len(items), progress)
+    hits, itself, misfits = [], [], 0
+    for item in items:
+        with stopped_by(cancel):
+            other = embedder.open(item, item.name)
+        if other is None:
             continue
-        try:
-            hits.append(Hit(item, float(query_vector @ embedding(explainer, other, preprocessing))))
-        except ImageProblem as problem:
-            # It has other channels than the model takes.
+        if other.sha256 == image.sha256:
+            itself.append(item.name)
+        elif (vector := embedder.embed(other, item.name)) is None:
             misfits += 1
-            failed.append((item.name, str(problem)))
+        else:
+            hits.append(Hit(item, float(query_vector @ vector)))
     if misfits and not hits and not itself:
         channels = explainer.resident.adapter.channels
         takes, give = f"takes {plural(channels, 'channel')}", f".npy or .tif files with {channels}"
@@ -181,7 +175,7 @@ def rank(
             f"No picture of the gallery fits {explainer.model.id}, which {takes}: choose a gallery of {give}."
         )
     hits.sort(key=lambda hit: -hit.score)
-    return Ranking(image, tuple(hits), tuple(itself), tuple(failed))
+    return Ranking(image, tuple(hits), tuple(itself), tuple(embedder.failed))
 
 
 def context(

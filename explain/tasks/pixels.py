@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.faithfulness.stability import Changed
+    from sightglass.explain.trust.stability import Changed
     from sightglass.models.adapters.segmenter import Segmentation, Segmenter
 
 Area = TypeVar("Area", bound=AreaTarget)

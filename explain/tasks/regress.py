@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.faithfulness.stability import Changed
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
+    from sightglass.explain.trust.stability import Changed
     from sightglass.models.adapter import Prediction, Target
     from sightglass.models.spec import ModelSpec
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.faithfulness.stability import Changed
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
+    from sightglass.explain.trust.stability import Changed
     from sightglass.models.adapter import Adapter, Prediction, Span, Target
     from sightglass.models.adapters.segmenter import Segmentation, Segmenter
     from sightglass.models.spec import ModelSpec

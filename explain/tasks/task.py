@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.faithfulness.stability import Changed
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
+    from sightglass.explain.trust.stability import Changed
     from sightglass.models.adapter import Adapter, Prediction
     from sightglass.models.spec import ModelSpec
 

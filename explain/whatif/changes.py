@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.proof.filling import blur
 from sightglass.explain.tasks.task import Change
+from sightglass.explain.trust.perturber import blur
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof import filling
+from sightglass.explain.trust import perturber
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -224,7 +224,7 @@ def _filling(image: Image, pixels: NDArray[np.uint8], hidden: NDArray[np.bool_],
         import torch
 
         small, visible = _reduce(pixels, ~hidden)
-        filled = filling.impute(_tensor(small), torch.from_numpy(visible)[None, None])
+        filled = perturber.impute(_tensor(small), torch.from_numpy(visible)[None, None])
         return _enlarge(_array(filled), image.width, image.height)
     if fill == "blur":
         return _enlarge(blur(image), image.width, image.height)
@@ -239,7 +239,7 @@ def mean_colour(image: Image) -> NDArray[np.uint8]:
 
 def blur(image: Image) -> NDArray[np.uint8]:
     """Return a small blurred copy: uint8 (h, w, 3), sides up to `SIDE`."""
-    return _blurs.get_or_make(image.sha256, lambda: _array(filling.blur(_tensor(_reduce(image.pixels, None)[0]))))
+    return _blurs.get_or_make(image.sha256, lambda: _array(perturber.blur(_tensor(_reduce(image.pixels, None)[0]))))
 
 
 def _reduce(

@@ -19,9 +19,9 @@ from sightglass.components.viewer import Pane
 from sightglass.components.views import charts, detections, exports, missing_places, panels
 from sightglass.explain.comparison.detections import box_sentence, describe_boxes, find_filtered, kinds, weaker
 from sightglass.explain.evidence import missing
-from sightglass.explain.findings.randomisation import describe_independent
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing
+from sightglass.explain.trust.reliability import describe_independent
 from sightglass.pages.explore.layers import every_layer
 from sightglass.pages.explore.map import headline_row
 

@@ -19,8 +19,8 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
 from sightglass.components.views import areas, charts, exports, panels
 from sightglass.components.widgets import HOT
-from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS
+from sightglass.explain.trust.diagnosis import headline
 
 if TYPE_CHECKING:
     from collections.abc import Callable

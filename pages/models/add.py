@@ -20,11 +20,11 @@ from sightglass.components.session.state import Choices
 from sightglass.components.streamlit_internals import remove_upload
 from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
-from sightglass.explain.findings import preprocessing_check
-from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.picture.image import join_pictures
 from sightglass.explain.tasks import TASKS, describe_score, task_of
+from sightglass.explain.trust import preprocessing_check
+from sightglass.explain.trust.diagnosis import headline
 from sightglass.models import catalog, isolated
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.families.custom.transforms import is_own, keys

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sightglass.explain.evidence.resident import Resident
-    from sightglass.explain.findings.reliability import Reliability
+    from sightglass.explain.trust.reliability import Reliability
     from sightglass.models.spec import ModelSpec
 
 KEY = "models-list"

@@ -32,8 +32,6 @@ from sightglass.common.files import Json, npy_bytes
 from sightglass.common.work.progress import check, explanation_slot
 from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
-from sightglass.explain.faithfulness.checks import check_maps
-from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS, method
 from sightglass.explain.methods.method import HEADED
 from sightglass.explain.options import Options
@@ -41,11 +39,13 @@ from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.picture.decode import DECODING, kind_of, strips
 from sightglass.explain.picture.image import Image, join_pictures, to_png
 from sightglass.explain.picture.planes import KINDS
-from sightglass.explain.proof.proof import without_hidden
 from sightglass.explain.questions import settings
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
+from sightglass.explain.trust.checks import check_maps
+from sightglass.explain.trust.diagnosis import headline
+from sightglass.explain.trust.proof import without_hidden
 from sightglass.export import embedded_recipe, result_folder, results, similarity_files
 from sightglass.export.embedded_recipe import checked_recipe
 from sightglass.export.proof import files as proof_files

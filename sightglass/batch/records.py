@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.item import Item
-    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.rendering.style import Style
+    from sightglass.explain.trust.checks import Checks
 
 FOLDER = "maps"
 SIDE = 320

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence, PassPart
 from sightglass.explain.explanation import explain
-from sightglass.explain.faithfulness.checks import check_maps
+from sightglass.explain.trust.checks import check_maps
 from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sightglass.batch.journal import Outcome
     from sightglass.batch.records import Row
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.proof.checks import Checks
+    from sightglass.explain.trust.checks import Checks
 
 
 MEANING = {

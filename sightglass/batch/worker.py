@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from sightglass.evaluation.ground_truth import RunLabels
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.rendering.style import Style
+    from sightglass.explain.trust.checks import Checks
     from sightglass.models.layers import Layer
 
 NO_MEMORY = (torch.OutOfMemoryError, MemoryError)

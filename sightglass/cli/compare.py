@@ -18,10 +18,10 @@ from sightglass.evaluation.scorecard import MOST, TOLERANCE, files, run
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections, models
-from sightglass.explain.faithfulness import checks
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture import source as picture_source
 from sightglass.explain.tasks import task_of
+from sightglass.explain.trust import checks
 from sightglass.export import result_folder
 from sightglass.models import catalog
 from sightglass.models.geometry import intersection_over_union

@@ -16,10 +16,10 @@ from sightglass.cli.console import Console
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections
-from sightglass.explain.faithfulness import checks
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import AND, split_name
 from sightglass.explain.tasks import task_of
+from sightglass.explain.trust import checks
 from sightglass.export import result_folder
 from sightglass.models import catalog
 

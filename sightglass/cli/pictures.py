@@ -8,8 +8,8 @@ from sightglass import explain
 from sightglass.cli.options import check_options
 from sightglass.common.errors import Problem
 from sightglass.explain import methods, phrases
-from sightglass.explain.findings import diagnosis
 from sightglass.explain.picture import image
+from sightglass.explain.trust import diagnosis
 from sightglass.export import animation, figure, table
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.rendering.style import Style
+    from sightglass.explain.trust.checks import Checks
     from sightglass.export.result_folder import File
 
 FORMATS = {

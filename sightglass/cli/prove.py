@@ -12,9 +12,9 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import extra_files, load_explainer, open_picture, parse_formats
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
-from sightglass.explain.proof import proof as measures
 from sightglass.explain.rendering import style
 from sightglass.explain.tasks import task_of
+from sightglass.explain.trust import proof as measures
 from sightglass.export import result_folder
 from sightglass.export.proof import files as proof_files
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.proof.checks import Checks
-    from sightglass.explain.proof.proof import Proof
     from sightglass.explain.recipe import Recipe
+    from sightglass.explain.trust.checks import Checks
+    from sightglass.explain.trust.proof import Proof
 
 MAX_BYTES = 64 * 2**20
 """Size of a file in which a recipe is looked for."""

@@ -19,14 +19,14 @@ from sightglass.components.session.jobs.background import Job
 from sightglass.components.session.markdown import capital, escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import panels, tables
-from sightglass.explain.faithfulness import badge, scramble, stability
-from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
-from sightglass.explain.proof.proof import COLUMNS, rows
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import task_of
+from sightglass.explain.trust import MEANINGS, VERDICTS, scramble, stability
+from sightglass.explain.trust.proof import COLUMNS, rows
+from sightglass.explain.trust.reliability import of_proof
 from sightglass.export.proof import chart
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
     from sightglass.common.work.progress import Progress
     from sightglass.explain import Explanation
-    from sightglass.explain.faithfulness.scramble import Scramble
-    from sightglass.explain.faithfulness.stability import Stability
-    from sightglass.explain.proof.checks import CheckId
-    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.trust.checks import CheckId
+    from sightglass.explain.trust.proof import Proof
+    from sightglass.explain.trust.scramble import Scramble
+    from sightglass.explain.trust.stability import Stability
     from sightglass.models.spec import ModelSpec
 
 TITLES: dict[CheckId, str] = {
@@ -177,7 +177,7 @@ def draw_model(explanation: Explanation, index: int, begin: bool) -> bool:
     with st.container(horizontal=True):
         _details("model", partial(_scramble, explanation, index, outcome))
         method = METHODS[outcome.method].name
-        headline = f"{method}'s map of {outcome.label} {badge.VERDICTS[outcome.verdict]}"
+        headline = f"{method}'s map of {outcome.label} {VERDICTS[outcome.verdict]}"
         slides.button(
             "checks", slides.of_scramble(explanation, index, outcome, headline), [(explanation, index)], shortcut=None
         )
@@ -210,13 +210,8 @@ def _scramble(explanation: Explanation, index: int, outcome: Scramble) -> None:
     across = (len(strip) + 1) // 2
     panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=across, line=line)
     st.markdown(f":material/fact_check: {escape(outcome.sentence)}")
-    st.caption(badge.MEANINGS[outcome.verdict])
+    st.caption(MEANINGS[outcome.verdict])
     st.caption(outcome.describe_draws())
-    resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
-    tested = badge.verdicts(resident.adapter.weights_sha256, heatmap.method, heatmap.layers)
-    if len(tested) > 1:
-        name = f"{METHODS[heatmap.method].name} of {explanation.model.name}"
-        st.caption(f":material/history: All tests of {name} so far: {badge.describe_verdicts(tested)}.")
 
 
 def draw_still(explanation: Explanation, index: int, begin: bool) -> bool:

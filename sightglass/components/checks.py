@@ -20,8 +20,7 @@ from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.jobs.background import Job
 from sightglass.components.session.markdown import capital, escape
-from sightglass.explain.faithfulness.checks import run_checks
-from sightglass.explain.proof.checks import Checks, known, untested
+from sightglass.explain.trust.checks import Checks, known, run_checks, untested
 
 if TYPE_CHECKING:
     import threading
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.explain import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
-    from sightglass.explain.proof.checks import Check
-    from sightglass.explain.proof.support import Mark
+    from sightglass.explain.trust import Mark
+    from sightglass.explain.trust.checks import Check
 
 Candidate = tuple[str, "Explanation", int]
 """A map that can be tested: its name among those of the page, its explanation, its index there."""

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from sightglass.deck.scene import Fraction, Kind
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.proof.checks import Checks
-    from sightglass.explain.proof.proof import Proof
     from sightglass.explain.result import Result
     from sightglass.explain.tasks.task import Task
+    from sightglass.explain.trust.checks import Checks
+    from sightglass.explain.trust.proof import Proof
     from sightglass.history.records import Record, SavedMap
     from sightglass.models.adapter import Prediction
 

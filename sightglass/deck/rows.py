@@ -13,13 +13,13 @@ from sightglass.batch import accuracy, analysis
 from sightglass.deck import making
 from sightglass.deck.making import fraction
 from sightglass.deck.scene import MAX_SIDE, Panel, SceneMap
-from sightglass.explain.faithfulness.badge import Verdict
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint, share_difference
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import describe_score, task_of
+from sightglass.explain.trust import Verdict
 from sightglass.export import command
 from sightglass.export.similarity_files import draw_pair, places
 from sightglass.models.catalog import catalog
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.deck.scene import Scene
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.faithfulness.scramble import Scramble
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.tasks.task import Change
+    from sightglass.explain.trust.scramble import Scramble
     from sightglass.models.spec import ModelSpec
 
     Box = tuple[float, float, float, float]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common.errors import Problem
 from sightglass.deck import making, rows
 from sightglass.deck.scene import MAX_PANELS, SceneView
-from sightglass.explain.findings.diagnosis import SAME_PLACE, agreement_sentence, describe, diagnose
-from sightglass.explain.findings.randomisation import describe_independent
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import listing, megabytes, without_emphasis
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import task_of
+from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, diagnose
+from sightglass.explain.trust.reliability import describe_independent
 from sightglass.export import command
 from sightglass.models.catalog import catalog
 from sightglass.video.clips import clip
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.proof.proof import Proof
     from sightglass.explain.result import Result
+    from sightglass.explain.trust.proof import Proof
     from sightglass.history.records import Record, SavedMap
 
 MAX_CLIP = 100_000_000

@@ -10,12 +10,12 @@ import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
-from sightglass.explain.findings.diagnosis import diagnose
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import own_boxes, percent
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Kind, Pixels, Style
 from sightglass.explain.tasks.task import describe_signs
+from sightglass.explain.trust.diagnosis import diagnose
 from sightglass.models.preprocess import WAYS
 
 if TYPE_CHECKING:

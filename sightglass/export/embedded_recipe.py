@@ -31,8 +31,8 @@ from sightglass.explain.recipe import Label, Recipe, SavedChecks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
-    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.result import Result
+    from sightglass.explain.trust.checks import Checks
 
 MAX_TEXT = 2**18
 """Maximum number of bytes of JSON that are read."""

@@ -14,19 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from sightglass.common.files import Json
 from sightglass.explain.comparison.models import Timing
-from sightglass.explain.findings.diagnosis import describe, diagnose
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import State
 from sightglass.explain.maps.statistics import Agreement, Statistics
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plain_text
-from sightglass.explain.proof.checks import CheckId, Checks
-from sightglass.explain.proof.proof import Difference
-from sightglass.explain.proof.support import Mark
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import FILE_STYLE, Style
-from sightglass.explain.similarity.matches import Pair
+from sightglass.explain.similarity.similarity import Pair
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.trust import Mark
+from sightglass.explain.trust.checks import CheckId, Checks
+from sightglass.explain.trust.diagnosis import describe, diagnose
+from sightglass.explain.trust.proof import Difference
 from sightglass.export import command
 from sightglass.export.embedded_recipe import checked_recipe, list_checks
 from sightglass.models.adapter import Joint

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.evaluation import Evaluation, QueryResult
-    from sightglass.explain.similarity.matches import CellEdges
     from sightglass.explain.similarity.ranking import Context, Ranking
-    from sightglass.explain.similarity.similarity import ComparedImage, Similarity
+    from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Similarity
 
     File = tuple[str, bytes]
     Panels = list[NDArray[np.uint8]]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sightglass.explain.findings.diagnosis import describe
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import pixels
-from sightglass.explain.proof.proof import lines
+from sightglass.explain.trust.diagnosis import describe
+from sightglass.explain.trust.proof import lines
 from sightglass.export import caption, command, table
 from sightglass.export.proof import files as proof_files
 
 if TYPE_CHECKING:
-    from sightglass.explain.proof.proof import Proof
     from sightglass.explain.result import Result
+    from sightglass.explain.trust.proof import Proof
 
 Rows = tuple[tuple[str, ...], ...]
 

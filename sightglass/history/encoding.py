@@ -13,10 +13,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from sightglass.common.errors import Problem
-from sightglass.explain.findings.diagnosis import describe, diagnose
 from sightglass.explain.picture.image import Image, to_jpeg, to_lossless
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
+from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.export.embedded_recipe import Look, list_checks, view_of
 from sightglass.history import proofs
 from sightglass.history.records import MapInfo, RecordBody
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.proof.checks import Checks
+    from sightglass.explain.trust.checks import Checks
 
 
 MAGIC = b"SGMAPS1\n"

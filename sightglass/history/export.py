@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.explain.proof.proof import Proof
     from sightglass.explain.rendering.style import Unseen
     from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.explain.trust.proof import Proof
     from sightglass.history.history import History
     from sightglass.history.records import Record, SavedMap
 

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.proof.proof import Proof
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.explain.trust.proof import Proof
     from sightglass.models.spec import ModelSpec
 
 GONE = "There is no such record: it was deleted, or never saved here."

@@ -9,17 +9,16 @@ import numpy as np
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
-from sightglass.explain.findings.diagnosis import CROPPED
 from sightglass.explain.maps import statistics
 from sightglass.explain.maps.statistics import describe_place
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.recipe import versions
 from sightglass.explain.rendering import render
-from sightglass.explain.similarity.matches import CellEdges, Matches, Pair
 from sightglass.explain.similarity.ranking import Context
-from sightglass.explain.similarity.similarity import ComparedImage, Similarity, State
+from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Matches, Pair, Similarity, State
 from sightglass.explain.tasks import task_of
+from sightglass.explain.trust.diagnosis import CROPPED
 from sightglass.export import similarity_files
 from sightglass.export.embedded_recipe import Look
 from sightglass.history import encoding, rows

@@ -11,10 +11,8 @@ import numpy as np
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, to_json
 from sightglass.explain.maps.statistics import Agreement
-from sightglass.explain.proof import FILLINGS
-from sightglass.explain.proof.curves import Curve, Trace
-from sightglass.explain.proof.proof import CONTROLS, Proof
-from sightglass.explain.proof.support import SHOWN, Effect, Support
+from sightglass.explain.trust import FILLINGS
+from sightglass.explain.trust.proof import CONTROLS, SHOWN, Curve, Effect, Proof, Support, Trace
 from sightglass.export import embedded_recipe, result_folder, results
 from sightglass.export.proof import files as proof_files
 from sightglass.history.records import SavedProof

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from sightglass.common.errors import Problem
 from sightglass.common.typed_text import line, unseen
-from sightglass.explain.findings import Finding
 from sightglass.explain.maps.statistics import Agreement, Statistics
-from sightglass.explain.proof import Filling
-from sightglass.explain.proof.checks import Checks
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.style import Kind
+from sightglass.explain.trust import Filling, Finding
+from sightglass.explain.trust.checks import Checks
 from sightglass.export.annotations import Mark
 from sightglass.export.embedded_recipe import Look, add_checks
 from sightglass.models.adapter import Prediction

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
-from sightglass.explain.findings import most_serious_first
-from sightglass.explain.findings.reliability import add_proof
+from sightglass.explain.trust import most_serious_first
+from sightglass.explain.trust.reliability import add_proof
 from sightglass.export.annotations import Mark
 from sightglass.export.embedded_recipe import Look
 from sightglass.history import encoding, search
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sightglass.explain.proof.checks import Checks
-    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.trust.checks import Checks
+    from sightglass.explain.trust.proof import Proof
     from sightglass.history.encoding import EncodedRecord
     from sightglass.history.store import Store
 

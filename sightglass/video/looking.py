@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import PassLock, own_modes
 from sightglass.explain.evidence.evidence import Evidence
@@ -256,8 +257,8 @@ class Looking:
         """Return the raw maps of each target, one per layer."""
         if not targets:
             return []
-        request = Request(self.options.masks, self.options.head, None, self._cancel)
-        output = self.method.run(evidence, targets, request)
+        with stopped_by(self._cancel):
+            output = self.method.run(evidence, targets, Request(self.options.masks, self.options.head))
         self.paths = output.layers
         layers = [layer.detach().to(torch.float32).cpu().numpy() for layer in output.maps]
         return [tuple(layer[i] for layer in layers) for i in range(len(targets))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,9 @@ from sightglass.components.session.jobs.explain_job import Proofs
 from sightglass.components.session.page import SOMETHING_BROKE
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.faithfulness import badge, scramble, stability
-from sightglass.explain.faithfulness.prove import prove
 from sightglass.explain.picture.image import load_bundled
-from sightglass.explain.proof import checks
+from sightglass.explain.trust import VERDICTS, checks, scramble, stability
+from sightglass.explain.trust.prove import prove
 from sightglass.history import History
 from tests.pages.conftest import labels, press, received, rerun_until, session, texts
 from tests.waits import patience
@@ -88,7 +86,6 @@ def test_a_failure_of_the_tests_leaves_the_page_and_is_not_tried_again(page, mon
 @pytest.mark.usefixtures("quick")
 def test_the_cards_show_each_test_and_the_page_goes_back_to_the_answers(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
-    monkeypatch.setattr(badge, "_tests", OrderedDict())
     monkeypatch.setattr(scramble, "_CACHE", ByteCache(1 << 24, lambda one: one.nbytes))
     app = page(**ADDRESS)
     app.button(key="checks").click().run()
@@ -108,7 +105,7 @@ def test_the_cards_show_each_test_and_the_page_goes_back_to_the_answers(page, mo
     app.button(key="deck-checks").click().run()
     press(app, "Add the slide")
     (deck,) = History().decks.all()
-    assert deck.slides[0].title.endswith(badge.VERDICTS[scrambled.verdict])
+    assert deck.slides[0].title.endswith(VERDICTS[scrambled.verdict])
     app.button(key="close-checks").click().run()
     assert "prove" not in app.query_params and "### Predictions" in texts(app)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Explainer
-from sightglass.explain.findings.diagnosis import agreement_sentence
 from sightglass.explain.phrases import percent
+from sightglass.explain.trust.diagnosis import agreement_sentence
 from tests.pages.conftest import press, rerun_until, shown, texts
 
 SIZES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")

@@ -16,10 +16,10 @@ from sightglass.api.app import create
 from sightglass.api.schemas import ApiRules
 from sightglass.cli import main
 from sightglass.explain import Explainer
-from sightglass.explain.findings import diagnosis
 from sightglass.explain.picture.image import load_bundled, to_png
 from sightglass.explain.tasks import TASKS
 from sightglass.explain.tasks.regress import Regress
+from sightglass.explain.trust import diagnosis
 from sightglass.models import catalog, load
 from sightglass.models.adapter import Prediction
 from sightglass.models.adapters.classifier import Classifier

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def sealed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The labels of the maps that are sealed, of which none takes a pass."""
-    from sightglass.explain.faithfulness import checks
-    from sightglass.explain.proof.checks import Check, Checks, forget
+    from sightglass.explain.trust import checks
+    from sightglass.explain.trust.checks import Check, Checks, forget
 
     labels: list[str] = []
 

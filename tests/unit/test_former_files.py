@@ -83,7 +83,9 @@ def test_loaders_by_their_former_names(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("module", "names"),
     [
-        ("explain.faithfulness.badge", ("words",)),
+        ("explain.faithfulness.checks", ("check_maps",)),
+        ("explain.faithfulness.scramble", ("final", "scramble")),
+        ("explain.faithfulness.stability", ("stability",)),
         ("explain.rendering.render", ("shown",)),
         ("explain.whatif.edits", ("Mark",)),
         ("history", ("Choices",)),

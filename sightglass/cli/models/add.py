@@ -20,10 +20,10 @@ from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.files import Json
 from sightglass.common.files.packing import photographs
 from sightglass.common.settings import settings
-from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.picture import planes as picture_planes
 from sightglass.explain.picture.image import MAX_PIXELS, Image, join_pictures
 from sightglass.explain.rendering import style
+from sightglass.explain.trust import preprocessing_check
 from sightglass.models import catalog, inspect
 from sightglass.models.adapters.tasks import ROWS, check_task
 from sightglass.models.checkpoints import remote_file
@@ -33,7 +33,7 @@ from sightglass.models.preprocess import is_joined
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sightglass.explain.findings import Finding
+    from sightglass.explain.trust import Finding
     from sightglass.models.inspect import Toml, Unknown
 
 WINDOWS = 49

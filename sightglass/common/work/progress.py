@@ -62,19 +62,18 @@ class PausableStop(threading.Event):
 
 @contextmanager
 def stopped_by(event: threading.Event | None) -> Iterator[None]:
-    """Raise Cancelled in this thread's next pass once an event is set."""
-    before = getattr(_thread, "stop", None)
-    _thread.stop = event
+    """Raise Cancelled in this thread's next pass once an event is set, beside those around; None adds none."""
+    before = getattr(_thread, "stops", ())
+    _thread.stops = before if event is None else (*before, event)
     try:
         yield
     finally:
-        _thread.stop = before
+        _thread.stops = before
 
 
 def check() -> None:
     """Raise Cancelled if this thread's work was stopped."""
-    event: threading.Event | None = getattr(_thread, "stop", None)
-    if event is not None and event.is_set():
+    if any(event.is_set() for event in getattr(_thread, "stops", ())):
         raise Cancelled
 
 

@@ -9,12 +9,19 @@ import streamlit as st
 
 from sightglass.components import widgets
 from sightglass.components.session import state, url_state
-from sightglass.explain.findings import randomisation
-from sightglass.explain.findings.reliability import reliability, subject_of
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing
 from sightglass.explain.questions import Question, answers_why, settings
 from sightglass.explain.tasks import task_of
+from sightglass.explain.trust.reliability import (
+    asks_at,
+    describe_method,
+    family_of,
+    is_independent,
+    question_of,
+    reliability,
+    subject_of,
+)
 from sightglass.models.adapter import Part
 from sightglass.models.catalog import is_packaged
 
@@ -22,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from sightglass.explain import Explainer
-    from sightglass.explain.findings.reliability import Reliability
     from sightglass.explain.questions import Preset
+    from sightglass.explain.trust.reliability import Reliability
     from sightglass.models.spec import ModelSpec
 
 T = TypeVar("T")
@@ -144,14 +151,14 @@ def independent(explainer: Explainer) -> set[str]:
     """Return the methods with nearly the same map under random weights."""
     if not _is_measured(explainer):
         return set()
-    family = randomisation.family_of(explainer.model.task, explainer.resident)
-    return {method for method in METHODS if randomisation.is_independent(family, _question(), method)}
+    family = family_of(explainer.model.task, explainer.resident)
+    return {method for method in METHODS if is_independent(family, _question(), method)}
 
 
 def describe_dependence(explainer: Explainer, method: str) -> str:
     """Describe how often a method's map depended on the model, if measured."""
-    family = randomisation.family_of(explainer.model.task, explainer.resident)
-    return randomisation.describe_method(family, _question(), method) if _is_measured(explainer) else ""
+    family = family_of(explainer.model.task, explainer.resident)
+    return describe_method(family, _question(), method) if _is_measured(explainer) else ""
 
 
 def _is_measured(explainer: Explainer) -> bool:
@@ -161,11 +168,11 @@ def _is_measured(explainer: Explainer) -> bool:
     paths, key = {layer.path for layer in explainer.layers}, f"layers-{explainer.model.id}"
     remembered = url_state.recall_value(key, paths, [], name="layers", read=lambda text: text.split(","))
     # The control is drawn below the menu of methods: what is remembered is of the last run.
-    return randomisation.asks_at(explainer.resident, _question(), st.session_state.get(key, remembered))
+    return asks_at(explainer.resident, _question(), st.session_state.get(key, remembered))
 
 
 def _question() -> str:
-    return randomisation.question_of(url_state.recall_value("part", PARTS, "class", name="part"))
+    return question_of(url_state.recall_value("part", PARTS, "class", name="part"))
 
 
 def part(explainer: Explainer) -> Part:

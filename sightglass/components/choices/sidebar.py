@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.explain import Explainer
-    from sightglass.explain.findings.reliability import Reliability
+    from sightglass.explain.trust.reliability import Reliability
     from sightglass.models.spec import ModelSpec
 
 

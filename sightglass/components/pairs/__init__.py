@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.rendering.style import Pixels
-    from sightglass.explain.similarity.matches import CellEdges
     from sightglass.explain.similarity.patches import PatchColours, PatchGrid
-    from sightglass.explain.similarity.similarity import ComparedImage, Similarity
+    from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Similarity
 
 
 _WORDS = {

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
     from sightglass.explain.comparison.models import Comparison
-    from sightglass.explain.faithfulness.scramble import Scramble
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.tasks.task import Change
+    from sightglass.explain.trust.scramble import Scramble
 
 
 def slide_page(

@@ -15,10 +15,10 @@ from sightglass.components.session import page, url_state
 from sightglass.components.session.markdown import escape, without_keys
 from sightglass.components.views import tables
 from sightglass.explain.comparison.models import score_of_map
-from sightglass.explain.findings.diagnosis import diagnose, unseen
 from sightglass.explain.maps.statistics import MEANING, format_value
 from sightglass.explain.phrases import NBSP, describe_range, listing, milliseconds, percent
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.trust.diagnosis import diagnose, unseen
 from sightglass.models.preprocess import WAYS
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from sightglass.components.viewer import MarkedRegion
     from sightglass.explain import Explanation
-    from sightglass.explain.findings import Finding
     from sightglass.explain.maps.statistics import Statistics
+    from sightglass.explain.trust import Finding
     from sightglass.video.results import AnswerCurve, Moment, Point
 
 

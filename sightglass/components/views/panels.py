@@ -14,12 +14,12 @@ from sightglass.components.session import page, state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.explain.comparison.models import score_of_map
-from sightglass.explain.findings.diagnosis import describe_map
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent, pixels
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.style import colormaps
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.trust.diagnosis import describe_map
 from sightglass.export import embedded_recipe
 from sightglass.export.embedded_recipe import checked_recipe
 

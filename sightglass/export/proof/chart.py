@@ -15,9 +15,9 @@ import numpy as np
 from sightglass.browser import constants
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.proof import filling
-from sightglass.explain.proof.controls import ranking
-from sightglass.explain.proof.proof import SUFFICIENT, is_shown
+from sightglass.explain.trust import perturber
+from sightglass.explain.trust.controls import ranking
+from sightglass.explain.trust.proof import SUFFICIENT, is_shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from fpdf import FPDF
     from numpy.typing import NDArray
 
-    from sightglass.explain.proof import Filling
-    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.trust import Filling
+    from sightglass.explain.trust.proof import Proof
 
 
 Way = Literal["hidden", "kept"]
@@ -281,7 +281,7 @@ def draw_fillings(seen: NDArray[np.uint8], grid: tuple[int, int]) -> tuple[NDArr
     height, width = grid
     small = cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     picture = torch.from_numpy(small).permute(2, 0, 1)[None]
-    soft = filling.blur(picture)[0].permute(1, 2, 0).numpy()
+    soft = perturber.blur(picture)[0].permute(1, 2, 0).numpy()
     red, green, blue = (round(float(value)) for value in small.mean((0, 1)))
     return np.rint(soft).clip(0, 255).astype(np.uint8), (red, green, blue)
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from sightglass.common.files import Json, to_json
-from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.phrases import listing, percent, plain_text, plural
-from sightglass.explain.proof import FILLINGS
-from sightglass.explain.proof.proof import CONTROLS, is_shown, rows
-from sightglass.explain.proof.support import SHOWN
 from sightglass.explain.recipe import ProofSettings, Recipe
+from sightglass.explain.trust import FILLINGS
+from sightglass.explain.trust.proof import CONTROLS, SHOWN, is_shown, rows
+from sightglass.explain.trust.reliability import of_proof
 from sightglass.export import embedded_recipe, results
 from sightglass.export.caption import check_format
 from sightglass.export.embedded_recipe import checked_recipe
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sightglass.explain.maps.statistics import Statistics
-    from sightglass.explain.proof.proof import Proof
     from sightglass.explain.result import Result
+    from sightglass.explain.trust.proof import Proof
 
     File = tuple[str, bytes]
 
@@ -178,7 +177,7 @@ def heads(proof: Proof) -> tuple[str, ...]:
 def number_rows(proof: Proof) -> list[tuple[str, ...]]:
     """Return headings and rows of the map and its controls.
 
-    A difference that does not agree with known causes (`proof.SHOWN`) is left out; the row names its curve.
+    A difference that does not agree with known causes (`proof.HIDDEN`) is left out; the row names its curve.
     """
     share = first_step(proof) / proof.map.steps
     curves = [line for line in chart_lines(proof) if line.filling == proof.fillings[0]]

@@ -13,7 +13,6 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from sightglass.common.errors import Problem
-from sightglass.explain.findings.diagnosis import describe
 from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import to_jpeg, to_png
@@ -21,6 +20,7 @@ from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import GROUNDS, samples
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style, colormaps, lut
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.trust.diagnosis import describe
 from sightglass.export import caption, offline_page
 from sightglass.export.offline_page import base64_text, data_url
 from sightglass.export.proof import files as proof_files
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
-    from sightglass.explain.proof.proof import Proof
     from sightglass.explain.result import Result
+    from sightglass.explain.trust.proof import Proof
     from sightglass.models.adapter import Prediction
 
 MAX_SIDE = 1000

@@ -12,9 +12,9 @@ from sightglass.api.schemas import ApiRules, ExplainRequest, ProveRequest
 from sightglass.common.errors import Cancelled
 from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
-from sightglass.explain.proof.checks import QUESTIONS, forget
-from sightglass.explain.proof.proof import without_hidden
 from sightglass.explain.recipe import Recipe
+from sightglass.explain.trust.checks import QUESTIONS, forget
+from sightglass.explain.trust.proof import without_hidden
 from sightglass.models.adapters.classifier import Classifier
 
 if TYPE_CHECKING:

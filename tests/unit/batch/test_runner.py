@@ -22,11 +22,11 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.explanation import explain_together
-from sightglass.explain.faithfulness import scramble
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof.checks import forget
 from sightglass.explain.replaying import is_same_check, replay_checks
+from sightglass.explain.trust import scramble
+from sightglass.explain.trust.checks import forget
 from sightglass.export import embedded_recipe
 from training.demo import captioned_scenes
 

@@ -13,8 +13,8 @@ from benchmarks.truth import report, run, weights
 from benchmarks.truth.measures import BLIND, EMPTY, MEASURES, box_of, measured
 from benchmarks.truth.ranking import Judged, find_own_layer, table
 from benchmarks.truth.scores import Scores, Study, joined, score_study
-from sightglass.explain.findings import randomisation, reliability
 from sightglass.explain.methods import METHODS, pixel_gradients
+from sightglass.explain.trust import reliability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,10 +84,12 @@ def test_a_method_fails_that_is_better_than_the_best_baseline_in_nothing() -> No
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with copies of what truth writes, so that nothing of the product changes."""
-    for module in (reliability, randomisation):
-        (tmp_path / module.FILE.name).write_bytes(module.FILE.read_bytes())
-        monkeypatch.setattr(module, "FILE", tmp_path / module.FILE.name)
-        module._load_published.cache_clear()
+    for name in ("FILE", "RANDOMISATION"):
+        path = getattr(reliability, name)
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        monkeypatch.setattr(reliability, name, tmp_path / path.name)
+    reliability._load_published.cache_clear()
+    reliability._load_randomisation.cache_clear()
     monkeypatch.setattr(run, "FILE", tmp_path / "reliability.json")
     monkeypatch.setattr(weights, "FILE", tmp_path / "randomisation.json")
     monkeypatch.setattr(run, "TRUTH", tmp_path / "truth.md")
@@ -98,7 +100,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _clear() -> Any:
     yield
     reliability._load_published.cache_clear()
-    randomisation._load_published.cache_clear()
+    reliability._load_randomisation.cache_clear()
 
 
 def test_scenes_are_written_as_they_are_read(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +139,7 @@ def test_methods_that_name_their_own_layer_get_findings_of_their_own(monkeypatch
 
 def test_the_report_and_the_product_have_the_same_counts() -> None:
     text = run.TRUTH.read_text("utf-8")
-    published = randomisation._load_published()
+    published = reliability._load_randomisation()
     assert {family for family, *_ in published} == {"detector", "query", "classifier", "transformer"}
     for (family, question, method), each in published.items():
         rest = each.maps - each.yes - each.no

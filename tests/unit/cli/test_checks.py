@@ -12,9 +12,9 @@ import pytest
 from sightglass.cli.replay import read
 from sightglass.explain import Explainer
 from sightglass.explain.explainer import EVIDENCE
-from sightglass.explain.faithfulness import scramble
 from sightglass.explain.phrases import plain_text
-from sightglass.explain.proof.checks import forget
+from sightglass.explain.trust import scramble
+from sightglass.explain.trust.checks import forget
 from sightglass.export import embedded_recipe
 
 LINE = "✗ changes with the model: no · ✓ matters: yes · ? holds still: unclear"

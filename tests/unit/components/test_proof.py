@@ -13,9 +13,8 @@ from sightglass.components.checks import why_untested
 from sightglass.explain import Explainer
 from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.phrases import NBSP
-from sightglass.explain.proof import proof as measures
-from sightglass.explain.proof.curves import Curve, Trace
-from sightglass.explain.proof.proof import CONTROLS, Proof, rows, without_hidden
+from sightglass.explain.trust import proof as measures
+from sightglass.explain.trust.proof import CONTROLS, Curve, Proof, Trace, rows, without_hidden
 from sightglass.export.proof import chart as proof_view
 
 if TYPE_CHECKING:
@@ -65,7 +64,8 @@ def test_measures_that_do_not_agree_with_known_causes_are_shown_only_when_asked_
     assert [row[0] for row in rows(made, every=True)] == ["this map", CONTROLS["random"], CONTROLS["runner-up"]]
     assert measures.lines(made) == measures.lines(made, every=True)[:2]
     # The one list decides, for texts as for rows.
-    monkeypatch.setattr("sightglass.explain.proof.proof.SHOWN", frozenset())
+    hidden = {"random", "runner-up", "sufficiency", "necessity", "similarity"}
+    monkeypatch.setattr("sightglass.explain.trust.proof.HIDDEN", hidden)
     assert (proof_view.shares(made, detects=False), measures.lines(made)) == ("", [])
     answer = without_hidden(made.summary())
     assert answer["differences"] == {} and answer["sufficiency"] is None is answer["runner_up_ssim"]

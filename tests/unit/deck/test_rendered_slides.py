@@ -19,9 +19,9 @@ from sightglass.deck.pdf_file import deck_pdf
 from sightglass.deck.pptx_file import deck_pptx
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison, Timing
-from sightglass.explain.faithfulness.scramble import scramble
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.similarity.similarity import similarity
+from sightglass.explain.trust.scramble import scramble
 from sightglass.explain.whatif import changes, edits, strongest
 from sightglass.history import History
 from tests.unit.deck.deck_scenes import clip, proof

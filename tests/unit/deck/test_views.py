@@ -13,8 +13,8 @@ from sightglass.deck.layouts import DARK
 from sightglass.deck.page import describe_making, pages
 from sightglass.explain import Explainer, Image
 from sightglass.explain.comparison.models import Comparison, Timing
-from sightglass.explain.findings.diagnosis import SAME_PLACE, agreement_sentence
 from sightglass.explain.phrases import percent
+from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence
 from sightglass.history import History
 
 if TYPE_CHECKING:

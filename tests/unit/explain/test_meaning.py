@@ -16,10 +16,10 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation
-from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.trust.diagnosis import describe_map, headline
 from sightglass.export import caption, table
 from sightglass.export.results import PredictionResult
 from sightglass.models import catalog

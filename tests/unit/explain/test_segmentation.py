@@ -18,8 +18,8 @@ from sightglass.common.errors import ModelProblem
 from sightglass.components.views import exports
 from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.comparison.models import Comparison
-from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.rendering.marks import hatch_of
+from sightglass.explain.trust.diagnosis import headline
 from sightglass.history.unsure import best_score
 from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold

@@ -20,13 +20,13 @@ from sightglass.deck.making import panel, saved_panel
 from sightglass.deck.making import scene as slide_of
 from sightglass.deck.page import Picture
 from sightglass.explain import Explainer
-from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
 from sightglass.explain.replaying import replay
+from sightglass.explain.trust.diagnosis import describe_map, diagnose, headline
 from sightglass.export import caption, command, figure, result_folder
 from sightglass.export.report.html import html
 from sightglass.history.history import History

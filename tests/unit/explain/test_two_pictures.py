@@ -20,10 +20,10 @@ from sightglass.cli import main
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.resident import Residency
-from sightglass.explain.faithfulness.stability import CHANGES, stability
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.methods.rise import MasksOfTwo, Windows, find_grey
 from sightglass.explain.picture.image import Image, join_pictures, to_png
+from sightglass.explain.trust.stability import CHANGES, stability
 from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.models.geometry import Geometry

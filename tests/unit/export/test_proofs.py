@@ -20,7 +20,7 @@ from tests.rooms import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.trust.proof import Proof
 
 NAME = "=1+1 <img src=x onerror=alert(1)>.png"
 

@@ -12,7 +12,7 @@ import pytest
 
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof.checks import Check, Checks, forget, remember
+from sightglass.explain.trust.checks import Check, Checks, forget, remember
 from sightglass.export import embedded_recipe, figure
 from sightglass.export.proof import files as proof_files
 from sightglass.export.report import html as html_report

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Explainer, Image
-from sightglass.explain.proof.checks import forget
+from sightglass.explain.trust.checks import forget
 from sightglass.history import History
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pytest
 from sightglass.cli.replay import read
 from sightglass.deck import views
 from sightglass.explain import Explainer, Problem
-from sightglass.explain.proof.checks import Check, Checks, forget, remember
-from sightglass.explain.proof.proof import lines, rows
 from sightglass.explain.replaying import replay, replay_proof
+from sightglass.explain.trust.checks import Check, Checks, forget, remember
+from sightglass.explain.trust.proof import lines, rows
 from sightglass.export import embedded_recipe
 from sightglass.export.proof import files as proof_files
 from sightglass.history import History
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.explain import Explanation
-    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.trust.proof import Proof
 
 MARKS = (
     Check("model", "yes", "Random weights draw another map.", 0.030099123829178676, 0.2),

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation, Image
     from sightglass.explain.comparison.models import Timing
     from sightglass.explain.maps.heatmap import Heatmap
-    from sightglass.explain.proof import Filling
-    from sightglass.explain.proof.proof import Proof
     from sightglass.explain.recipe import Recipe
+    from sightglass.explain.trust import Filling
+    from sightglass.explain.trust.proof import Proof
     from sightglass.history import Record, SavedMap
 
 MAX_PROOFS = 64

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.attention import differentiate
 from sightglass.explain.evidence.evidence import Evidence
@@ -150,8 +151,8 @@ def test_it_stops_half_way_and_counts_its_steps(scene: np.ndarray) -> None:
             cancel.set()
 
     evidence.raws.clear()
-    with pytest.raises(Cancelled):
-        METHODS["integratedgradients"].run(evidence, [target], Request(progress=progress, cancel=cancel))
+    with pytest.raises(Cancelled), stopped_by(cancel):
+        METHODS["integratedgradients"].run(evidence, [target], Request(progress=progress))
     assert [words for _, words in heard] == [f"Integrated Gradients, step {step} of 14" for step in (0, 4)]
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS, rise
@@ -220,8 +221,8 @@ def test_a_stop_is_heard_within_one_batch_and_leaves_nothing() -> None:
         return run(tensor)
 
     adapter.run = counted  # type: ignore[method-assign]
-    with pytest.raises(Cancelled):
-        raw_maps(evidence, METHOD, [detection(0)], cancel=cancel)
+    with pytest.raises(Cancelled), stopped_by(cancel):
+        raw_maps(evidence, METHOD, [detection(0)])
     assert len(passes) == 3
     assert evidence.raws == {}
 

@@ -11,12 +11,11 @@ import pytest
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.image import Image, load_bundled
-from sightglass.explain.proof.curves import Perturber
-from sightglass.explain.proof.filling import blur
 from sightglass.explain.rendering.render import hottest_mask
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import match
 from sightglass.explain.tasks.task import Change, union
+from sightglass.explain.trust.perturber import Perturber, blur
 from sightglass.explain.whatif import edits
 from sightglass.explain.whatif.changes import Disc, DiscHider, changes, sentence
 from sightglass.explain.whatif.edits import Edit, EditMark, edited, parse

@@ -11,7 +11,7 @@ import torch
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer, replay
-from sightglass.explain.findings.diagnosis import headline
+from sightglass.explain.trust.diagnosis import headline
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.unit.models.specs import own_spec

@@ -16,8 +16,8 @@ from torch import nn
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Residency
-from sightglass.explain.findings.preprocessing_check import suspect
 from sightglass.explain.picture.image import Image
+from sightglass.explain.trust.preprocessing_check import suspect
 from sightglass.models import catalog
 from sightglass.models.checkpoints import architectures
 from sightglass.models.inspect import inspect_model

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Explainer
-from sightglass.explain.findings.reliability import reliability
 from sightglass.explain.maps.heatmap import rescale
 from sightglass.explain.methods import list_methods
 from sightglass.explain.questions import settings
+from sightglass.explain.trust.reliability import reliability
 from training.demo import scenes
 
 

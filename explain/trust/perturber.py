@@ -1,22 +1,23 @@
-"""Compute deletion and insertion curves of several maps.
+"""Run a model on partly hidden versions of one picture.
 
-Petsiuk et al. 2018, RISE, https://arxiv.org/abs/1806.07421. Deletion hides the hottest share of the picture and
-insertion keeps nothing else; steps of both, of all maps, share batches of one model without gradients.
+Hidden pixels are filled in one of three ways, only on the part of the model's input that is picture. Steps of deletion
+and of insertion, of all maps, share batches of one model without gradients.
 """
 
 from __future__ import annotations
 
 import itertools
-import threading
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
-from sightglass.common.errors import Cancelled
-from sightglass.explain.proof.filling import impute, make_fill
+from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.tasks.task import Answers
+from sightglass.explain.trust.proof import Curve, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.proof import Filling
     from sightglass.explain.tasks.task import Scorer
+    from sightglass.explain.trust import Filling
 
 STEPS = 20
 BATCH_CPU, BATCH_GPU = 4, 64
@@ -46,68 +47,11 @@ class Order:
     """float32 (h, w) over the content of the model's input: the share of pixels that are hidden before each one."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Trace:
-    """The answer at every step, from the whole picture on."""
-
-    value: NDArray[np.float64]
-    """(steps + 1,); see `Answers`."""
-    score: NDArray[np.float64]
-    stays: NDArray[np.bool_]
-
-    @property
-    def steps(self) -> int:
-        return len(self.value) - 1
-
-    @property
-    def area(self) -> float:
-        """The area under the values over the share of the picture, by trapezoids: their mean over all shares."""
-        return float(np.trapezoid(self.value, dx=1 / self.steps))
-
-    def thinned(self, steps: int) -> Trace:
-        """Return the answers at fewer equal steps that are among these; raises ValueError for others."""
-        if self.steps % steps:
-            raise ValueError(f"{steps} steps are not among {self.steps}.")
-        thinning = slice(None, None, self.steps // steps)
-        return Trace(self.value[thinning], self.score[thinning], self.stays[thinning])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Curve:
-    """The answer as pixels are hidden, or kept, in one map's order."""
-
-    name: str
-    number: int
-    filling: Filling
-    deletion: Trace
-    """By the share that is hidden, hottest first."""
-    insertion: Trace
-    """By the share that is kept, hottest first."""
-
-    @property
-    def shares(self) -> NDArray[np.float64]:
-        """(steps + 1,) from 0 to 1."""
-        return np.linspace(0, 1, self.steps + 1)
-
-    @property
-    def steps(self) -> int:
-        return self.deletion.steps
-
-    @property
-    def advantage(self) -> float:
-        """Insertion's area minus deletion's; high for a map of the important pixels."""
-        return self.insertion.area - self.deletion.area
-
-    def thinned(self, steps: int) -> Curve:
-        """Return it at fewer equal steps; raises ValueError for steps that it does not have."""
-        return replace(self, deletion=self.deletion.thinned(steps), insertion=self.insertion.thinned(steps))
-
-
 class Perturber:
     """Runs a model on partly hidden versions of one picture."""
 
-    def __init__(self, evidence: Evidence, score: Scorer, cancel: threading.Event | None = None) -> None:
-        self._evidence, self._score, self._cancel = evidence, score, cancel
+    def __init__(self, evidence: Evidence, score: Scorer) -> None:
+        self._evidence, self._score = evidence, score
         self._adapter, self._lock = evidence.resident.aside()
         left, top, right, bottom = evidence.geometry.content
         self._place = (..., slice(top, bottom), slice(left, right))
@@ -196,8 +140,6 @@ class Perturber:
         return self._run(torch.where(visible, self.picture, fill))
 
     def _run(self, pictures: Tensor) -> Answers:
-        if self._cancel is not None and self._cancel.is_set():
-            raise Cancelled
         evidence = self._evidence
         tensor = pictures
         if pictures.shape[-2:] != evidence.tensor.shape[-2:]:
@@ -226,3 +168,98 @@ def _trace(
         return values
 
     return Trace(join("value"), join("score"), join("stays").astype(bool))
+
+
+SIGMA = 0.05
+"""Standard deviation of the blur by the picture's longer side: nothing smaller than a tenth of it is left."""
+SWEEPS, ROUNDS = 2, 24
+"""Of relaxation at each level of the pyramid, and of conjugate gradients at its bottom. Against the solved equations on
+a photograph of 112 pixels: with half of it hidden no pixel was further off than 0.07 of the picture's range, and 0.005
+on average; with nine tenths hidden 0.1 and 0.025."""
+NOISE = 0.01
+"""Standard deviation of ROAD's noise, in units of the picture's own standard deviation."""
+
+
+@own_modes()
+def blur(picture: Tensor) -> Tensor:
+    """Blur a picture (1, C, h, w) heavily, with repeated borders."""
+    sigma = max(SIGMA * max(picture.shape[-2:]), 1.0)
+    reach = math.ceil(3 * sigma)
+    at = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
+    weights = torch.exp(-(at**2) / (2 * sigma**2))
+    weights = weights / weights.sum()
+    channels = picture.shape[1]
+    across = weights.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
+    down = weights.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
+    out = F.conv2d(F.pad(picture, (reach, reach, 0, 0), mode="replicate"), across, groups=channels)
+    return F.conv2d(F.pad(out, (0, 0, reach, reach), mode="replicate"), down, groups=channels)
+
+
+@own_modes()
+def make_fill(picture: Tensor, filling: Filling) -> Tensor | None:
+    """Return the fill of hidden pixels, of the picture's shape; None for `linear`."""
+    if filling == "linear":
+        return None
+    return blur(picture) if filling == "blur" else picture.mean((2, 3), keepdim=True).expand_as(picture)
+
+
+@own_modes()
+def impute(picture: Tensor, visible: Tensor) -> Tensor:
+    """Interpolate each hidden pixel of (1, C, h, w) from its neighbours: (b, C, h, w).
+
+    `visible`: (b, 1, h, w) bool. A hidden pixel is the mean of its neighbours, 1/6 for each of the four beside it and
+    1/12 for each diagonal one, hidden ones included: the linear equations of ROAD (Rong et al. 2022,
+    https://arxiv.org/abs/2202.00449), solved from coarse to fine. Where nothing is shown, it is the mean colour.
+    """
+    known = visible.to(picture.dtype)
+    if not bool(visible.flatten(1).any(1).all()):
+        mean = picture.mean((2, 3), keepdim=True)
+        rest = visible.flatten(1).any(1).view(-1, 1, 1, 1)
+        known = torch.where(rest, known, torch.ones_like(known))
+        picture = torch.where(rest, picture, mean)
+    out = _solve(_pyramid(picture * known, known), known)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(picture.shape[1:], generator=generator).to(picture) * picture.std() * NOISE
+    return torch.where(known > 0, picture, out + noise)
+
+
+def _pyramid(total: Tensor, known: Tensor) -> Tensor:
+    """Fill holes of (b, C, h, w) from coarser levels; `total`: picture times `known`."""
+    height, width = known.shape[-2:]
+    filled = total / known.clamp_min(1e-6)
+    if min(height, width) <= 1 or bool((known > 0).all()):
+        return filled
+    size = (-(-height // 2), -(-width // 2))
+    padded = (0, 2 * size[1] - width, 0, 2 * size[0] - height)
+    below = _pyramid(F.avg_pool2d(F.pad(total, padded), 2), F.avg_pool2d(F.pad(known, padded), 2))
+    out = F.interpolate(below, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    out = torch.where(known > 0, filled, out)
+    weight = _neighbours(torch.ones_like(out[:1]))
+    for _ in range(SWEEPS):
+        out = torch.where(known > 0, filled, _neighbours(out) / weight)
+    return out
+
+
+def _solve(start: Tensor, known: Tensor) -> Tensor:
+    """Solve ROAD's equations by `ROUNDS` of conjugate gradients."""
+    weight, hidden = _neighbours(torch.ones_like(start[:1])), (known <= 0).to(start)
+
+    def product(values: Tensor) -> Tensor:
+        return hidden * (weight * values - _neighbours(values))
+
+    out, rest = start, -product(start)
+    way, size = rest, (rest * rest).sum((2, 3), keepdim=True)
+    for _ in range(ROUNDS):
+        along = product(way)
+        step = size / (way * along).sum((2, 3), keepdim=True).clamp_min(1e-20)
+        out, rest = out + step * way, rest - step * along
+        before, size = size, (rest * rest).sum((2, 3), keepdim=True)
+        way = rest + size / before.clamp_min(1e-20) * way
+    return out
+
+
+def _neighbours(values: Tensor) -> Tensor:
+    """Return each pixel's weighted sum of its neighbours."""
+    kernel = values.new_tensor([[1 / 12, 1 / 6, 1 / 12], [1 / 6, 0, 1 / 6], [1 / 12, 1 / 6, 1 / 12]])
+    channels = values.shape[1]
+    return F.conv2d(values, kernel.expand(channels, 1, 3, 3), padding=1, groups=channels)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.faithfulness.support import find_strongest
-from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
 from sightglass.explain.methods import METHODS
-from sightglass.explain.proof import check, controls
-from sightglass.explain.proof.controls import ranking
-from sightglass.explain.proof.curves import STEPS, Curve, Order, Perturber
-from sightglass.explain.proof.proof import Proof
+from sightglass.explain.trust import check, controls
+from sightglass.explain.trust.controls import ranking
+from sightglass.explain.trust.perturber import STEPS, Order, Perturber
+from sightglass.explain.trust.proof import Curve, Proof
+from sightglass.explain.trust.support import find_strongest, object_of, tested_map
 
 if TYPE_CHECKING:
     import threading
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from sightglass.common.work.progress import Progress
     from sightglass.explain.maps.statistics import Agreement
-    from sightglass.explain.proof import Filling
-    from sightglass.explain.proof.support import Support
     from sightglass.explain.result import Result
+    from sightglass.explain.trust import Filling
+    from sightglass.explain.trust.proof import Support
     from sightglass.models.adapter import Target
 
 
@@ -73,18 +73,15 @@ def prove(
         raise ModelProblem(f"A proof takes 2 to 100 steps, and not {steps}.")
     if not fillings:
         raise ModelProblem("A proof takes one filling at least.")
-    selected = explanation._map(index)
-    heatmap, position = selected.measured, explanation.heatmaps.index(selected)
-    places = ranking(heatmap.strength) if heatmap.state == "ok" else None
+    heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
+    places = ranking(heatmap.strength)
     if places is None:
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
-    perturber = Perturber(
-        explanation.evidence,
-        explanation.task.scorer(explanation.evidence, heatmap.target, explanation.options),
-        cancel,
-    )
+    score = explanation.task.scorer(explanation.evidence, heatmap.target, explanation.options)
     tell, show = progress or (lambda *_: None), partial or (lambda _: None)
-    return _Work(explanation, position, perturber, steps, tell, show, cancel).run(Order("map", 0, places), fillings)
+    work = _Work(explanation, position, Perturber(explanation.evidence, score), steps, tell, show)
+    with stopped_by(cancel):
+        return work.run(Order("map", 0, places), fillings)
 
 
 class _Work:
@@ -98,10 +95,9 @@ class _Work:
         steps: int,
         progress: Progress,
         partial: Callable[[Proof], None],
-        cancel: threading.Event | None,
     ) -> None:
         self._explanation, self._index, self._perturber = explanation, index, perturber
-        self._steps, self._progress, self._partial, self._cancel = steps, progress, partial, cancel
+        self._steps, self._progress, self._partial = steps, progress, partial
         self._target = explanation.heatmaps[index].measured.target
         self._detects = explanation.task.has_boxes
         self._similar: Agreement | None = None
@@ -126,9 +122,7 @@ class _Work:
         repeated = 1 + controls.SEEDS * sum(name in REPEATED for name in names)
         self._total = repeated * len(fillings) + sum(name not in REPEATED for name in names) + 1
         self._perturber.curves([order], first, self._steps, self._add_curve, rough)
-        self._support, strongest = find_strongest(
-            self._explanation, self._index, perturber=self._perturber, cancel=self._cancel
-        )
+        self._support, strongest = find_strongest(self._explanation, self._index, perturber=self._perturber)
         self._partial(self._proof(self._made))
         orders = _order("strongest", [strongest])
         self._perturber.curves(orders, first, self._among(FEWER[self._detects]["strongest"]), self._add_curve)
@@ -185,16 +179,6 @@ class _Work:
 def _order(name: str, maps: Sequence[NDArray[np.float32]]) -> list[Order]:
     ranked = enumerate(map(ranking, maps))
     return [Order(name, number, places) for number, places in ranked if places is not None]
-
-
-def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
-    """Return the object's mask over the content: boxes, else the hottest area."""
-    heatmap, geometry = explanation.heatmaps[index].measured, explanation.evidence.geometry
-    mask = np.zeros(heatmap.content.shape, bool)
-    for prediction in explanation.own(index):
-        assert prediction.box is not None
-        mask[box_on_content(geometry, prediction.box)] = True
-    return mask if mask.any() else controls.hottest_region(heatmap.strength)
 
 
 def _next_best(explanation: Result, index: int) -> Target | None:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sightglass.explain.findings import Finding
 from sightglass.explain.phrases import percent
 from sightglass.explain.tasks import task_of
+from sightglass.explain.trust import Finding
 from sightglass.models.preprocess import Preprocessing, fit_picture, prepare
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ GUESSES = {
 }
 """Mean and std in common use, for colours in 0..1."""
 LOW, BETTER, SAME = 0.6, 1.5, 0.05
+MOST = 4
+"""Preprocessings whose answers are shown."""
 
 
 def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
@@ -106,8 +108,8 @@ class Reading:
     score: float
 
 
-def readings(resident: Resident, image: Image, most: int = 4) -> tuple[Reading, ...]:
-    """Return the answers under up to `most` preprocessings, the model's own first.
+def readings(resident: Resident, image: Image) -> tuple[Reading, ...]:
+    """Return the answers under up to `MOST` preprocessings, the model's own first.
 
     Runs the model once for each of about nine ways. Empty where the preprocessing is not known, or has no three
     channels.
@@ -123,7 +125,7 @@ def readings(resident: Resident, image: Image, most: int = 4) -> tuple[Reading, 
     scores = torch.stack([_scores(resident, [image], way)[0] for way in (now, *others.values())])
     ranked = sorted(range(1, len(scores)), key=lambda row: -float((scores[row] - scores[0]).abs().sum()))
     answers = []
-    for row in (0, *ranked[: most - 1]):
+    for row in (0, *ranked[: MOST - 1]):
         way = (now, *others.values())[row]
         # Numbers have no best class; the first one shows the effect.
         best = 0 if task_of(resident.adapter).measures else int(scores[row].argmax())

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightglass.explain.evidence.layers import receptive_field
-from sightglass.explain.findings import Finding, most_serious_first
-from sightglass.explain.findings.randomisation import describe_independent, find_independent
-from sightglass.explain.findings.reliability import add_proof, reliability, subject_of
 from sightglass.explain.maps.boxes import on_border
 from sightglass.explain.maps.statistics import coarse, describe_place, rank_correlation, rescale
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.tasks.statement import Statement
 from sightglass.explain.tasks.task import describe_direction
+from sightglass.explain.trust import Finding, most_serious_first
+from sightglass.explain.trust.reliability import (
+    add_proof,
+    describe_independent,
+    find_independent,
+    question_of,
+    reliability,
+    subject_of,
+)
 from sightglass.models.catalog import is_packaged
 
 if TYPE_CHECKING:
@@ -47,11 +53,11 @@ def headline(explanation: Result, hot: str, index: int = 0) -> str:
     return describe(explanation, hot, index).headline
 
 
-def describe(explanation: Result, hot: str = "", index: int = 0, *, half: bool = True) -> Statement:
+def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
     """Describe the picture and its map at `index`, without limitations."""
     title, named = explanation.task.says(explanation, index)
     meaning = "" if named is None else _hottest(explanation, hot, index, named=named)
-    place = _describe_place(explanation, index, half=half) if explanation.heatmaps else ("", "", "")
+    place = _describe_place(explanation, index, half=True) if explanation.heatmaps else ("", "", "")
     return Statement(title, meaning, *place)
 
 
@@ -270,7 +276,7 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
             "there."
         )
         findings.append(Finding("outside box", "caution", text))
-    question = "why" if explanation.options.part == "contrast" else "where"
+    question = question_of(explanation.options.part)
     subject = subject_of(explanation.model.task, queries=explanation.evidence.resident.queries is not None)
     measured, usual = (reliability(subject, question, id) for id in (method.id, explanation.model.method))
     if measured is None or not is_packaged(explanation.model):

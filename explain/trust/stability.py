@@ -10,17 +10,16 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import ModelProblem
+from sightglass.common.work.progress import check, stopped_by
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.maps.heatmap import on_content
-from sightglass.explain.maps.statistics import coarse, compare
-from sightglass.explain.methods import METHODS
-from sightglass.explain.methods.method import Request
+from sightglass.explain.maps.statistics import coarse, rank_correlation
 from sightglass.explain.phrases import listing, signed
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof.controls import chance_level, seed_of
 from sightglass.explain.tasks import describe_score, task_of
+from sightglass.explain.trust.controls import chance_level, seed_of
+from sightglass.explain.trust.support import map_again, tested_map
 from sightglass.models.adapter import JointTarget
 from sightglass.models.preprocess import READY, halve, join
 
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.common.files import Json
     from sightglass.common.work.progress import Progress
-    from sightglass.explain.proof.support import Mark
+    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.result import Result
+    from sightglass.explain.trust import Mark
     from sightglass.models.geometry import Geometry
     from sightglass.models.spec import ModelSpec
 
@@ -149,7 +148,6 @@ class Variant:
     """float32 (h, w) in 0..1 over the content of the model's input, put back in place; None for a box that is gone."""
     rank_correlation: float | None
     """With the true map."""
-    ssim: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,17 +159,11 @@ class Stability:
     score: float
     """Of the unchanged picture; of a model that measures the number itself."""
     variants: tuple[Variant, ...]
-    mean: Map
-    """float32 (h, w) over the content of the model's input: of the true map and those of the changed pictures."""
     spread: Map
-    """The standard deviation of the same maps, at every pixel."""
+    """The standard deviation of the true map and those of the changed pictures at every pixel, float32 (h, w) over the
+    content of the model's input."""
     chance: float
     """The rank correlation with the true map that unrelated maps stay below: `controls.chance_level`."""
-
-    @property
-    def score_spread(self) -> float:
-        """The standard deviation of the score over the unchanged and the changed pictures."""
-        return float(np.std([self.score, *(variant.score for variant in self.variants)]))
 
     @property
     def flips(self) -> tuple[Kind, ...]:
@@ -229,21 +221,6 @@ class Stability:
             why = "as the number moves with it"
         return f"Whether it holds still cannot be told, {why}."
 
-    def summary(self) -> Json:
-        """Return plain values, ready for JSON."""
-        fields = ("kind", "score", "answer", "flips", "rank_correlation", "ssim")
-        return {
-            "target": self.label,
-            "score": self.score,
-            "score_spread": self.score_spread,
-            "map_spread": float(self.spread.mean()),
-            "flips": list(self.flips),
-            "verdict": self.verdict,
-            "chance": self.chance,
-            "sentence": self.sentence,
-            "variants": [{name: getattr(variant, name) for name in fields} for variant in self.variants],
-        }
-
 
 def judge_stillness(least: float, chance: float) -> Mark:
     """Return the stability verdict for the `least` rank correlation.
@@ -271,10 +248,7 @@ def stability(
     Eight passes, with the method's own cost. Raises ModelProblem for an empty map and for a picture that is not RGB;
     Cancelled between two changes.
     """
-    selected = explanation._map(index)
-    heatmap = selected.measured
-    if heatmap.state != "ok":
-        raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to compare it with.")
+    heatmap, _ = tested_map(explanation, index, "there is nothing to compare it with")
     if explanation.image.planes is not None or explanation.options.preprocessing == READY:
         raise ModelProblem("Small changes are those of RGB pictures, and this one is an array of numbers.")
     score, first, _ = explanation.task.find_again(explanation, explanation.evidence, None, heatmap.target)
@@ -283,27 +257,25 @@ def stability(
     joint = isinstance(heatmap.target, JointTarget)
     changes = [kind for kind in CHANGES if not (joint and kind == "mirror")]
     for number, kind in enumerate(changes):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled
         if progress is not None:
             progress(number / len(changes), CHANGES[kind])
-        variants.append(_variant(explanation, index, kind, first, cancel))
+        with stopped_by(cancel):
+            check()
+            variants.append(_variant(explanation, heatmap, kind, first))
     chance = chance_level(heatmap, explanation.image.sha256)
     maps = np.stack([heatmap.strength, *(variant.map for variant in variants if variant.map is not None)])
     # The scores are those of its box.
     label = explanation.evidence.resident.adapter.labels[heatmap.target.index or 0] if joint else heatmap.target.label
-    return Stability(label, explanation.model, score, tuple(variants), maps.mean(0), maps.std(0), chance)
+    return Stability(label, explanation.model, score, tuple(variants), maps.std(0), chance)
 
 
-def _variant(explanation: Result, index: int | str, kind: Kind, first: str, cancel: threading.Event | None) -> Variant:
-    heatmap, before, options = explanation._map(index).measured, explanation.evidence, explanation.options
+def _variant(explanation: Result, heatmap: Heatmap, kind: Kind, first: str) -> Variant:
+    before, preprocessing = explanation.evidence, explanation.options.preprocessing
     changed, adapter = change(explanation.image, before.geometry, kind), before.resident.adapter
     pixels = replace(explanation.image, pixels=changed.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
-    evidence = Evidence(before.resident, adapter.prepare(pixels, options.preprocessing), before.layers)
+    evidence = Evidence(before.resident, adapter.prepare(pixels, preprocessing), before.layers)
     score, answer, target = explanation.task.find_again(explanation, evidence, changed, heatmap.target)
     if target is None:
-        return Variant(kind, score, answer, True, None, None, None)
-    raw = METHODS[heatmap.method].run(evidence, [target], Request(options.masks, options.head, None, cancel))
-    values = changed.undone(on_content(raw.maps, before.geometry, raw.layers, signed=heatmap.signed))
-    alike = compare(heatmap.coarse, coarse(values))
-    return Variant(kind, score, answer, answer != first, values, alike.rank_correlation, alike.ssim)
+        return Variant(kind, score, answer, True, None, None)
+    values = changed.undone(map_again(explanation, heatmap, evidence, target))
+    return Variant(kind, score, answer, answer != first, values, rank_correlation(heatmap.coarse, coarse(values)))

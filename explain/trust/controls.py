@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,13 +13,10 @@ import numpy as np
 from sightglass.explain.maps.statistics import iou, rank_correlations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
     from torch import Tensor
 
     from sightglass.explain.maps.heatmap import Heatmap
-    from sightglass.models.geometry import Geometry
 
     Map = NDArray[np.float32]
 
@@ -43,32 +40,23 @@ SIDE = 64
 """Cells a side on which maps are compared: with 160, the quantile is the same to 0.003, in ten times the time."""
 
 
-class OnCells(Protocol):
-    """A map that was computed on the cells of layers."""
-
-    @property
-    def geometry(self) -> Geometry: ...
-    @property
-    def raw(self) -> Sequence[Map]: ...
-
-
 def seed_of(sha256: str, number: int) -> int:
     """Return a control map's reproducible seed by picture and number."""
     return zlib.crc32(f"{sha256}/{number}".encode())
 
 
-def grid_of(computed: OnCells) -> tuple[int, int]:
+def grid_of(heatmap: Heatmap) -> tuple[int, int]:
     """Return the (rows, columns) of a map's finest layer over the content."""
-    rows, columns = max((layer.shape for layer in computed.raw), key=math.prod)
-    left, top, right, bottom = computed.geometry.content
-    height, width = computed.geometry.input
+    rows, columns = max((layer.shape for layer in heatmap.raw), key=math.prod)
+    left, top, right, bottom = heatmap.geometry.content
+    height, width = heatmap.geometry.input
     return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
 
 
 def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:
     """Return random values (h, w), smooth like a map on `grid` cells."""
     cells = np.random.default_rng(seed).random(grid, np.float32)
-    return _grow(cells, shape)
+    return np.asarray(cv2.resize(cells, shape[::-1], interpolation=cv2.INTER_LINEAR))
 
 
 def blobs(inside: NDArray[np.bool_], grid: tuple[int, int], seed: int) -> Map:
@@ -164,8 +152,3 @@ def _reached_by_chance(true: bytes, shape: tuple[int, int], grid: tuple[int, int
     values = np.frombuffer(true, np.float32).reshape(shape)
     correlations = rank_correlations(values, (random_map(shape, grid, seed) for seed in seeds))
     return max(float(np.quantile(correlations, QUANTILE)), UNRELATED)
-
-
-def _grow(cells: Map, shape: tuple[int, int]) -> Map:
-    grown: Map = cv2.resize(cells, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return grown

@@ -15,22 +15,18 @@ import cv2
 import numpy as np
 import torch
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.common.settings import MIB
+from sightglass.common.work.progress import check, stopped_by
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
-from sightglass.explain.faithfulness import badge
-from sightglass.explain.faithfulness.badge import VERDICTS, Verdict, mark_of
-from sightglass.explain.faithfulness.prove import object_of
-from sightglass.explain.maps.heatmap import on_content
-from sightglass.explain.maps.statistics import coarse, compare, iou, rank_correlation, rank_correlations, rescale
-from sightglass.explain.methods import METHODS
-from sightglass.explain.methods.method import Request
+from sightglass.explain.maps.statistics import coarse, iou, rank_correlation, rank_correlations, rescale
 from sightglass.explain.phrases import percent, plural, signed
-from sightglass.explain.proof import controls
-from sightglass.explain.proof.controls import chance_level, outline, outline_chance
+from sightglass.explain.trust import VERDICTS, Verdict, controls
+from sightglass.explain.trust.controls import chance_level, outline, outline_chance
+from sightglass.explain.trust.support import map_again, object_of, tested_map
 from sightglass.models.adapter import freeze
 from sightglass.models.families.keras.network import Net
 from sightglass.models.geometry import ModelInput
@@ -42,10 +38,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from sightglass.common.files import Json
     from sightglass.common.work.progress import Progress
-    from sightglass.explain.proof.support import Mark
+    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.result import Result
+    from sightglass.explain.trust import Mark
 
     Map = NDArray[np.float32]
     Moments = tuple[Tensor, Tensor]
@@ -155,9 +151,6 @@ class Stage:
     """float32 (h, w) in 0..1 over the content of the model's input, at most 320 a side; 0 without evidence."""
     rank_correlation: float
     """With the true map, of the values that are shown: negative evidence is 0."""
-    signed: float
-    """The rank correlation of the raw values with their signs, the mean over layers."""
-    ssim: float
     overlap: float | None = None
     """Of a box: the overlap (IoU) of the two outlines at half of the scale, inside the box."""
 
@@ -245,7 +238,9 @@ class Scramble:
     @property
     def mark(self) -> Mark:
         """Whether the map depends on the model."""
-        return mark_of(self.verdict)
+        if self.verdict == "unclear":
+            return "cannot be told"
+        return "yes" if self.verdict in ("depends", "box") else "no"
 
     @property
     def sentence(self) -> str:
@@ -277,26 +272,6 @@ class Scramble:
     @property
     def nbytes(self) -> int:
         return sum(stage.map.nbytes for stage in self.stages)
-
-    def summary(self) -> Json:
-        """Return plain values, ready for JSON."""
-        fields = ("share", "rank_correlation", "signed", "ssim", "overlap")
-        return {
-            "target": self.label,
-            "method": self.method,
-            "verdict": self.verdict,
-            "mark": self.mark,
-            "sentence": self.sentence,
-            "similarity": self.similarity,
-            "interval": list(self.interval),
-            "draws": list(self.final),
-            "empty": self.empty,
-            "keeps_box": self.keeps_box,
-            "again": self.again,
-            "threshold": self.threshold,
-            "known": self.known,
-            "stages": [{name: getattr(stage, name) for name in fields} for stage in self.stages],
-        }
 
 
 def scramble(
@@ -383,35 +358,31 @@ def _test(
     whole: bool,
 ) -> Scramble:
     """Return a cached test, completed if need be; `whole`: with all stages."""
-    selected = explanation._map(index)
-    heatmap, resident = selected.measured, explanation.evidence.resident
-    if heatmap.state != "ok":
-        raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to compare it with.")
-    if not resident.gradients:
+    tested_map(explanation, index, "there is nothing to compare it with")
+    if not explanation.evidence.resident.gradients:
         raise ModelProblem(f"{explanation.model.id} only answers: its weights cannot be scrambled here.")
     key = explanation.map_key(index)
     scramble = _CACHE.get(key)
     if scramble is None or (whole and len(scramble.stages) < STAGES):
-        scramble = _Work(explanation, index, progress, cancel).run(scramble, whole)
+        with stopped_by(cancel):
+            scramble = _Work(explanation, index, progress).run(scramble, whole)
         _CACHE.put(key, scramble)
-    # Somebody else may have tested the same map.
-    badge.note(resident.adapter.weights_sha256, heatmap.method, heatmap.layers, key, scramble.verdict)
     return scramble
 
 
 class _Work:
     """One test in the making."""
 
-    def __init__(
-        self, explanation: Result, index: int | str, progress: Progress | None, cancel: threading.Event | None
-    ) -> None:
-        self._explanation, self._index, self._cancel = explanation, index, cancel
+    def __init__(self, explanation: Result, index: int | str, progress: Progress | None) -> None:
+        self._explanation, self._index = explanation, index
+        self._heatmap: Heatmap = explanation._map(index).measured
+        self._outlined = outlined_box(explanation, index)
         self._progress = progress or (lambda *_: None)
         self._done, self._most = 0, 1
 
     def run(self, known: Scramble | None, whole: bool) -> Scramble:
         """Run all stages or the last one; `known` has the last stage's draws."""
-        explanation, heatmap = self._explanation, self._explanation._map(self._index).measured
+        explanation, heatmap, outlined = self._explanation, self._heatmap, self._outlined
         self._most = (STAGES - 1) * whole + (DRAWS[1] + 1) * (known is None)
         resident, other = explanation.evidence.resident, copy_resident(explanation.evidence.resident)
         groups = stages(other, explanation.evidence.tensor)
@@ -425,7 +396,7 @@ class _Work:
             before.append(self._stage(other, redone / total, f"{number} of {STAGES} stages"))
         if known is not None:
             return replace(known, stages=(*before, *known.stages))
-        outlined, chance = outlined_box(explanation, self._index), chance_level(heatmap, explanation.image.sha256)
+        chance = chance_level(heatmap, explanation.image.sha256)
         threshold = chance if outlined is None else outline_chance(heatmap, outlined, explanation.image.sha256)
         ends: list[Stage] = []
 
@@ -448,50 +419,47 @@ class _Work:
         return Scramble(*of, (*before, middle), drawn, threshold, likenesses, again, empty, keeps_box)
 
     def _stage(self, other: Resident, share: float, words: str) -> Stage:
-        if self._cancel is not None and self._cancel.is_set():
-            raise Cancelled
+        check()
         self._progress(self._done / self._most, words)
         self._done += 1
-        return _stage(self._explanation, self._index, other, share, self._cancel)
-
-
-def _stage(
-    explanation: Result, index: int | str, other: Resident, share: float, cancel: threading.Event | None
-) -> Stage:
-    heatmap, before, options = explanation._map(index).measured, explanation.evidence, explanation.options
-    evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)
-    raw = METHODS[heatmap.method].run(evidence, [heatmap.target], Request(options.masks, options.head, None, cancel))
-    values = coarse(np.nan_to_num(on_content(raw.maps, before.geometry, raw.layers, signed=heatmap.signed)))
-    alike = compare(heatmap.coarse, values)
-    pairs = zip(heatmap.raw, (np.nan_to_num(heatmap[0].float().cpu().numpy()) for heatmap in raw.maps), strict=True)
-    signed = float(np.mean([rank_correlation(rescale(first), rescale(second)) for first, second in pairs]))
-    inside = outlined_box(explanation, index)
-    overlap = None if inside is None else iou(outline(heatmap.coarse) & inside, outline(values) & inside)
-    return Stage(share, values, alike.rank_correlation, signed, alike.ssim, overlap)
+        heatmap, before, inside = self._heatmap, self._explanation.evidence, self._outlined
+        evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)
+        values = map_again(self._explanation, heatmap, evidence, heatmap.target)
+        values = coarse(np.nan_to_num(values))
+        overlap = None if inside is None else iou(outline(heatmap.coarse) & inside, outline(values) & inside)
+        return Stage(share, values, rank_correlation(heatmap.coarse, values), overlap)
 
 
 def outlined_box(explanation: Result, index: int | str) -> NDArray[np.bool_] | None:
     """Return the boxes' inside on the `coarse` grid; None without an outline."""
-    selected = explanation._map(index)
-    if not explanation.own(position := explanation.heatmaps.index(selected)):
+    values = explanation._map(index).measured.coarse
+    if (mask := mask_of_boxes(explanation, index, values.shape)) is None:
         return None
-    values = selected.measured.coarse
-    box = object_of(explanation, position).astype(np.float32)
-    inside: NDArray[np.bool_] = cv2.resize(box, values.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
+    inside = np.asarray(mask > 0.5)
     return inside if (outline(values) & inside).any() else None
+
+
+def mask_of_boxes(explanation: Result, index: int | str, shape: Sequence[int] | None = None) -> Map | None:
+    """Return a map's own boxes over the content, float32 in 0..1; None without any.
+
+    `shape`: (h, w) to reduce the mask to.
+    """
+    position = explanation.heatmaps.index(explanation._map(index))
+    if not explanation.own(position):
+        return None
+    mask = object_of(explanation, position).astype(np.float32)
+    return mask if shape is None else np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA))
 
 
 def _make_references(explanation: Result, index: int | str) -> dict[Verdict, Map]:
     """Return model-independent maps: edges, centre, and box."""
-    selected = explanation._map(index)
-    heatmap, evidence = selected.measured, explanation.evidence
+    heatmap, evidence = explanation._map(index).measured, explanation.evidence
     left, top, right, bottom = evidence.geometry.content
     pixels = controls.pixels_of(evidence.tensor[:, :, top:bottom, left:right])
     known: dict[Verdict, Map] = {
         "edges": rescale(coarse(controls.edges(pixels))),
         "centre": rescale(coarse(controls.centre(heatmap.content.shape))),
     }
-    if explanation.own(position := explanation.heatmaps.index(selected)):
-        box = object_of(explanation, position).astype(np.float32)
+    if (box := mask_of_boxes(explanation, index)) is not None:
         known["box"] = rescale(coarse(cv2.GaussianBlur(box, (0, 0), max(controls.CELL * max(box.shape), 1.0))))
     return known

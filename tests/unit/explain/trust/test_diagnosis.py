@@ -20,19 +20,16 @@ from benchmarks.truth.scores import Rows
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.explanation import Explanation
-from sightglass.explain.findings import diagnosis, randomisation, reliability
-from sightglass.explain.findings.diagnosis import ALIKE, Finding, describe_map, diagnose, headline, unseen
-from sightglass.explain.findings.randomisation import Randomisation, find_independent
-from sightglass.explain.findings.reliability import describe_doubt, of_proof
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import kinds as counted_kinds
 from sightglass.explain.phrases import plural, signed
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof.curves import Curve, Trace
-from sightglass.explain.proof.proof import Proof
-from sightglass.explain.proof.support import OTHERS, SHOWN, Effect, Support
+from sightglass.explain.trust import diagnosis, reliability
+from sightglass.explain.trust.diagnosis import ALIKE, Finding, describe_map, diagnose, headline, unseen
+from sightglass.explain.trust.proof import OTHERS, SHOWN, Curve, Effect, Proof, Support, Trace
+from sightglass.explain.trust.reliability import Randomisation, describe_doubt, find_independent, of_proof
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.families.demo.nets import WEIGHTS
 from sightglass.models.geometry import Geometry
@@ -412,7 +409,7 @@ BOX = {
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(randomisation, "_load_published", lambda: BOX)
+    monkeypatch.setattr(reliability, "_load_randomisation", lambda: BOX)
 
 
 def test_a_map_that_random_weights_draw_as_well_says_so_without_a_test(published: None, scene: Path) -> None:
@@ -424,21 +421,21 @@ def test_a_map_that_random_weights_draw_as_well_says_so_without_a_test(published
     # Of the other method fewer than half, and of the other question nothing was measured.
     assert find_independent(made.with_method("gradcam"), 0) is None
     assert find_independent(made.with_method("hirescam").with_options(part="contrast"), 0) is None
-    moved = randomisation.describe_expected(made.with_method("layercam"), 0)
+    moved = reliability.describe_expected(made.with_method("layercam"), 0)
     assert moved == "Random weights keep the box but move the hot spots."
 
 
 def test_other_families_have_figures_of_their_own(published: None, scene: Path, persons: str) -> None:
     assert find_independent(Explainer("demo-cls-s")(scene, top_k=1, method="hirescam"), 0) is None
-    assert randomisation.family_of("classify", Explainer("demo-vit").resident) == "transformer"
-    assert randomisation.family_of("classify", Explainer("demo-cls-s").resident) == "classifier"
+    assert reliability.family_of("classify", Explainer("demo-vit").resident) == "transformer"
+    assert reliability.family_of("classify", Explainer("demo-cls-s").resident) == "classifier"
     assert find_independent(Explainer(persons)(scene), 0) is None
     # A detector whose boxes are queries is none of those that ignore training.
     detr = Explainer("demo-detr")(scene, top_k=1)
-    assert randomisation.family_of("detect", detr.evidence.resident) == "query"
-    assert find_independent(detr, 0) is None and not randomisation.describe_independent(detr, 0)
+    assert reliability.family_of("detect", detr.evidence.resident) == "query"
+    assert find_independent(detr, 0) is None and not reliability.describe_independent(detr, 0)
     # Nobody measured models that give numbers.
-    assert not randomisation.describe_expected(Explainer("demo-regress")(scene), 0)
+    assert not reliability.describe_expected(Explainer("demo-regress")(scene), 0)
 
 
 def test_at_other_layers_or_of_own_models_nothing_is_said(
@@ -451,12 +448,12 @@ def test_at_other_layers_or_of_own_models_nothing_is_said(
         explainer(scene, per="detection", top_k=1, method="hirescam", layers=layers)
         for layers in (explainer.default_layers, (first,))
     )
-    assert find_independent(own, 0) is not None and randomisation.describe_expected(own, 0)
-    assert find_independent(other, 0) is None and randomisation.describe_expected(other, 0) == ""
-    monkeypatch.setattr(randomisation, "is_packaged", lambda _: False)
-    assert find_independent(own, 0) is None and randomisation.describe_expected(own, 0) == ""
-    assert randomisation.asks_at(explainer.resident, "where", ())
-    assert not randomisation.asks_at(explainer.resident, "why", ())
+    assert find_independent(own, 0) is not None and reliability.describe_expected(own, 0)
+    assert find_independent(other, 0) is None and reliability.describe_expected(other, 0) == ""
+    monkeypatch.setattr(reliability, "is_packaged", lambda _: False)
+    assert find_independent(own, 0) is None and reliability.describe_expected(own, 0) == ""
+    assert reliability.asks_at(explainer.resident, "where", ())
+    assert not reliability.asks_at(explainer.resident, "why", ())
 
 
 def test_a_finding_is_one_sentence_with_its_figure() -> None:

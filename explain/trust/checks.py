@@ -1,0 +1,219 @@
+"""Check a map by three short tests.
+
+The randomisation test of Adebayo et al. 2018, https://arxiv.org/abs/1810.03292; hiding and keeping, as in Petsiuk et
+al. 2018, https://arxiv.org/abs/1806.07421, against other maps; and small changes of the picture. Each is the shortest
+form of a test that `scramble`, `prove` and `stability` make at length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AliasChoices, Field
+
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.settings import MIB
+from sightglass.common.work.progress import stopped_by
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.methods import METHODS
+from sightglass.explain.trust import SHOWS, Mark, proof, scramble, stability, support
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Hashable
+
+    from sightglass.common.files import Json
+    from sightglass.common.work.progress import Progress
+    from sightglass.explain.result import Result
+
+CheckId = Literal["model", "answer", "still"]
+QUESTIONS: dict[CheckId, str] = {
+    "model": "changes with the model",
+    "answer": "matters",
+    "still": "holds still",
+}
+FIELDS = {"id": "question", "state": "answer"}
+"""Names of fields in files and in the API, where they differ."""
+SHAPES: dict[Mark, str] = {"yes": "✓", "no": "✗", "cannot be told": "?"}
+_CACHE: ByteCache[Checks] = ByteCache(1 * MIB, lambda _: 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The result of one test."""
+
+    id: Annotated[CheckId, Field(validation_alias=AliasChoices("id", "question"))]
+    state: Annotated[Mark, Field(validation_alias=AliasChoices("state", "answer"))]
+    sentence: str
+    """The number, its control and its interval, or why there is none."""
+    value: float | None = None
+    """The similarity with random weights; the effect in log-odds; the least rank correlation after a change."""
+    control: float | None = None
+    """The same of unrelated maps; of the strongest control; of unrelated maps."""
+    shows: str = ""
+    """What a map that does not depend on the model shows instead: `the box`."""
+    inside: float | None = None
+    """The share of the heat that is in the target's boxes with random weights, 0..1; None without boxes."""
+
+    @property
+    def words(self) -> str:
+        """The check with its state and a sign for it: `✓ holds still: yes`."""
+        return f"{SHAPES[self.state]} {self.said}"
+
+    @property
+    def said(self) -> str:
+        """The check with its state: `matters: unclear`."""
+        return f"{QUESTIONS[self.id]}: {'unclear' if self.state == 'cannot be told' else self.state}"
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The answers of up to three quick tests of one map."""
+
+    label: str
+    checks: Annotated[tuple[Check, ...], Field(validation_alias=AliasChoices("checks", "marks"))]
+
+    def __getitem__(self, id: CheckId) -> Check | None:
+        return next((check for check in self.checks if check.id == id), None)
+
+    @property
+    def whole(self) -> bool:
+        return len(self.checks) == len(QUESTIONS)
+
+    @property
+    def shows(self) -> str:
+        """The map's model-independent content, if any; else empty."""
+        check = self["model"]
+        return "" if check is None else check.shows
+
+    @property
+    def line(self) -> str:
+        """The checks as one line, for files and slides."""
+        return " · ".join(check.words for check in self.checks)
+
+    def summary(self) -> Json:
+        """Return plain values, ready for JSON."""
+        return {
+            "target": self.label,
+            "marks": [
+                {FIELDS.get(name, name): getattr(check, name) for name in Check.__slots__} for check in self.checks
+            ],
+        }
+
+
+def untested(label: str, why: str) -> Checks:
+    """Return checks that cannot be told, and why."""
+    return Checks(label, tuple(Check(id, "cannot be told", why) for id in QUESTIONS))
+
+
+def known(key: Hashable) -> Checks | None:
+    """Return the checks of a map from earlier in this process, by `Result.checks_key`."""
+    return _CACHE.get(key)
+
+
+def remember(key: Hashable, checks: Checks) -> None:
+    """Hold the checks of a map for the process."""
+    _CACHE.put(key, checks)
+
+
+def forget() -> None:
+    """Drop all checks."""
+    _CACHE.clear()
+
+
+LARGE = 256e6
+"""Bytes of weights from which a model is not copied, to scramble it, before somebody asks."""
+
+
+def run_checks(
+    explanation: Result,
+    index: int | str = 0,
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    partial: Callable[[Checks], None] | None = None,
+) -> Checks:
+    """Test one map in three ways, each in its shortest form.
+
+    About 60 passes; `partial` is called after each test. A test that this model, method or picture does not allow
+    "cannot be told". Cached for the same map. Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
+
+    >>> from sightglass import Explainer
+    >>> run_checks(Explainer()("bus.jpg", top_k=1))["model"].state
+    'cannot be told'
+    """
+    heatmap, _ = support.tested_map(explanation, index, "there is nothing to test")
+    if (earlier := explanation.known_checks(index)) is not None:
+        return earlier
+    tests: dict[CheckId, Callable[[Result, int | str], Check]] = {"model": _model, "answer": _answer, "still": _still}
+    result = Checks(heatmap.target.label, ())
+    for id, test in tests.items():
+        if progress is not None:
+            progress(len(result.checks) / len(tests), QUESTIONS[id])
+        try:
+            with stopped_by(cancel):
+                check = test(explanation, index)
+        except Problem as problem:
+            check = Check(id, "cannot be told", str(problem))
+        result = Checks(result.label, (*result.checks, check))
+        if partial is not None:
+            partial(result)
+    remember(explanation.checks_key(index), result)
+    return result
+
+
+def check_maps(
+    explanation: Result,
+    most: int | None = None,
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> tuple[Checks | None, ...]:
+    """Check the first `most` maps; None for an empty map; raises Cancelled.
+
+    >>> from sightglass import Explainer
+    >>> [one.label for one in check_maps(Explainer()("bus.jpg", top_k=2))]
+    ['minibus', 'trolleybus']
+    """
+    checks: list[Checks | None] = []
+    chosen = explanation.heatmaps[:most]
+    for index, heatmap in enumerate(chosen):
+
+        def update(share: float, words: str, index: int = index, label: str = heatmap.target.label) -> None:
+            if progress is not None:
+                progress((index + share) / len(chosen), f"{label}: {words}")
+
+        tested = heatmap.measured.state == "ok"
+        checks.append(run_checks(explanation, index, progress=update, cancel=cancel) if tested else None)
+    return tuple(checks)
+
+
+def _model(explanation: Result, index: int | str) -> Check:
+    _check_quick(explanation, index)
+    if explanation.evidence.resident.nbytes > LARGE:
+        raise ModelProblem("The model is large: its weights are scrambled when you ask for it.")
+    result = scramble.final(explanation, index)
+    shows, values, inside = SHOWS.get(result.verdict, ""), result.stages[-1].map, None
+    if values.any() and (mask := scramble.mask_of_boxes(explanation, index, values.shape)) is not None:
+        inside = float((values * mask).sum() / values.sum())
+    return Check("model", result.mark, result.sentence, result.similarity, result.threshold, shows, inside)
+
+
+def _answer(explanation: Result, index: int | str) -> Check:
+    test = support.support(explanation, index, quick=True)
+    own, strongest = (effect.size(proof.SHOWN) for effect in (test.own, test.strongest))
+    return Check("answer", test.mark, test.sentence, own, strongest)
+
+
+def _still(explanation: Result, index: int | str) -> Check:
+    _check_quick(explanation, index)
+    test = stability.stability(explanation, index)
+    least = None if test.worst is None else test.worst.rank_correlation
+    return Check("still", test.verdict, test.sentence, least, test.chance)
+
+
+def _check_quick(explanation: Result, index: int | str) -> None:
+    method = METHODS[explanation._map(index).method]
+    if not method.quick:
+        raise ModelProblem(f"{method.name} takes hundreds of passes for one map: it is tested when you ask for it.")

@@ -1,0 +1,291 @@
+"""What was measured of methods, and the findings that follow from it and from a map's own tests.
+
+Reliability, on scenes with known causes, is in `reliability.json`, written by `python -m benchmarks truth --full
+--write`; which methods' maps depend on the model is in `randomisation.json`, written by `python -m benchmarks truth
+--only weights --write`. Both are explained in benchmarks/results/truth.md. How often the limitations that only a proof
+reveals are right is in benchmarks/results/2026-11-24-proof-findings.md. This module does not import torch: menus use
+it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import percent
+from sightglass.explain.questions import answers_why, settings
+from sightglass.explain.tasks import task_of
+from sightglass.explain.trust import Finding
+from sightglass.explain.trust.proof import SUFFICIENT
+from sightglass.models.catalog import is_packaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.maps.statistics import Statistics
+    from sightglass.explain.result import Result
+    from sightglass.explain.trust.checks import Check
+    from sightglass.explain.trust.proof import Proof
+
+
+FILE = Path(__file__).with_name("reliability.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """A method's scores on one question, at that question's default layers and target."""
+
+    task: str
+    """`classify`, `detect`, or `query`: a detector whose boxes are queries."""
+    question: str
+    """`where` or `why`."""
+    method: str
+    scenes: int
+    """Number of drawn scenes."""
+    objects: int
+    """Number of maps: several models were run on the scenes."""
+    hit: tuple[float, float, float]
+    """Share of maps whose hottest pixel is on the cause, with its 95 % interval. For "where" the cause is the object,
+    for "why" the part that defines the class."""
+    auc: tuple[float, float, float]
+    """How well the map ranks the pixels of the cause above the others, .5 to 1, with its 95 % interval."""
+    baseline: str
+    """The best baseline: a map made without any model."""
+    baseline_hit: float
+    fails: bool
+    """Whether it beats the best baseline neither in hits nor in ranking: by the 95 % interval of the paired
+    difference, or by the mean for a slow method, measured on few scenes."""
+
+    @property
+    def sentence(self) -> str:
+        """Compare the method with its best baseline in one sentence."""
+        rival = BASELINES.get(self.baseline, self.baseline)
+        start = "Failed on" if self.fails else "On"
+        return f"{start} our test networks: {percent(self.hit[0])} right, {rival} {percent(self.baseline_hit)}."
+
+
+BASELINES = {
+    "edges": "edges alone",
+    "edges, smoothed": "edges alone",
+    "edges in its box": "edges in the box alone",
+    "centre blob": "the centre alone",
+    "random map": "chance",
+    "box fill": "the box alone",
+    "empty map": "an empty map",
+}
+
+
+def subject_of(task: str, *, queries: bool) -> str:
+    """Return the listing key of a model's methods; `queries`: boxes are queries."""
+    return "query" if queries else task
+
+
+def reliability(task: str, question: str, method: str) -> Reliability | None:
+    """Return a method's measured reliability, or None."""
+    return _load_published().get((task, question, method))
+
+
+@cache
+def _load_published() -> dict[tuple[str, str, str], Reliability]:
+    if not FILE.is_file():
+        return {}
+    rows = json.loads(FILE.read_text(encoding="utf-8"))["findings"]
+    figures = [Reliability(**row | {"hit": tuple(row["hit"]), "auc": tuple(row["auc"])}) for row in rows]
+    return {(figure.task, figure.question, figure.method): figure for figure in figures}
+
+
+RANDOMISATION = Path(__file__).with_name("randomisation.json")
+Family = Literal["detector", "query", "classifier", "transformer"]
+MOST = 0.5
+"""The share of maps that do not depend on the model from which a method is said to draw such maps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Randomisation:
+    """How many maps of a method depend on the model, at the layers of a question."""
+
+    yes: int
+    no: int
+    maps: int
+    box: int = 0
+    """Those of `yes` whose maps of random weights keep the box and move inside it."""
+
+
+def question_of(part: str) -> str:
+    """Return the question of a map by its part."""
+    return "why" if part == "contrast" else "where"
+
+
+def family_of(task: str, resident: Resident) -> Family:
+    """Return the family whose figures a model of a task has."""
+    if task_of(task).has_boxes:
+        return "detector" if resident.queries is None else "query"
+    return "transformer" if resident.attentions else "classifier"
+
+
+def describe_method(family: Family, question: str, method: str) -> str:
+    """Return the share of a method's model-dependent maps; empty if not measured.
+
+    >>> describe_method("detector", "where", "gradcam")
+    'In 22 of 26 tests its map depended on the model.'
+    """
+    if (measured := _load_randomisation().get((family, question, method))) is None:
+        return ""
+    if is_independent(family, question, method):
+        return f"In {measured.no} of {measured.maps} tests random weights drew nearly the same map."
+    if measured.box >= MOST * measured.maps:
+        return "Random weights keep the box but move the hot spots."
+    return f"In {measured.yes} of {measured.maps} tests its map depended on the model."
+
+
+def is_independent(family: Family, question: str, method: str) -> bool:
+    """Return whether a method was measured as nearly independent of the model."""
+    measured = _load_randomisation().get((family, question, method))
+    return measured is not None and measured.no >= MOST * measured.maps
+
+
+def asks_at(resident: Resident, question: str, layers: Sequence[str]) -> bool:
+    """Return whether the question's figures are of these layers; none: the default."""
+    if question == "why" and not answers_why(resident):
+        return False
+    asked_layers = settings(resident, question)["layers"]
+    return tuple(layers or resident.default_layers) == (asked_layers or resident.default_layers)
+
+
+def describe_expected(explanation: Result, index: int) -> str:
+    """Return `describe_method` for a map's method and question, at measured layers."""
+    return "" if (key := _key_of(explanation, index)) is None else describe_method(*key)
+
+
+def describe_independent(explanation: Result, index: int) -> str:
+    """Describe a model-independent map, by its own test or its method's.
+
+    Empty for a map that depends on it, as far as is known.
+    """
+    if (mark := _find_answer(explanation, index)) is not None:
+        return f"This map shows {mark.shows}, not what the model learnt." if mark.state == "no" else ""
+    if _find_measured(explanation, index) is None:
+        return ""
+    return f"This map shows {explanation.task.independent[0]}."
+
+
+def _find_answer(explanation: Result, index: int) -> Check | None:
+    """Return the first mark of a map's seal where it says yes or no."""
+    marks = explanation.known_checks(index) if explanation.heatmaps[index].state == "ok" else None
+    mark = None if marks is None else marks["model"]
+    return None if mark is None or mark.state == "cannot be told" else mark
+
+
+def _find_measured(explanation: Result, index: int) -> Randomisation | None:
+    """Return the figures of a method with nearly model-independent maps."""
+    key = _key_of(explanation, index)
+    return _load_randomisation()[key] if key is not None and is_independent(*key) else None
+
+
+def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
+    """Return the key of a map's published figures, or None."""
+    resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
+    question = question_of(explanation.options.part)
+    # The gradients of pixels are at no layer.
+    layers = heatmap.layers if METHODS[heatmap.method].at_layers else ()
+    if not explanation.task.randomised or not is_packaged(explanation.model):
+        return None
+    if not asks_at(resident, question, layers):
+        return None
+    return family_of(explanation.model.task, resident), question, heatmap.method
+
+
+def find_independent(explanation: Result, index: int) -> Finding | None:
+    """Find a map by a method with nearly model-independent maps."""
+    if (mark := _find_answer(explanation, index)) is not None:
+        return Finding("independent", "serious", mark.sentence) if mark.state == "no" else None
+    if (measured := _find_measured(explanation, index)) is None:
+        return None
+    text = (
+        f"With random weights the method draws nearly the same map ({measured.no} of {measured.maps} measured): it "
+        f"{explanation.task.independent[1]}."
+    )
+    return Finding("independent", "caution", text)
+
+
+@cache
+def _load_randomisation() -> dict[tuple[str, str, str], Randomisation]:
+    if not RANDOMISATION.is_file():
+        return {}
+    rows = json.loads(RANDOMISATION.read_text(encoding="utf-8"))
+    return {(row.pop("family"), row.pop("question"), row.pop("method")): Randomisation(**row) for row in rows}
+
+
+Rule = Literal["unproved", "patch at the edge", "no one place"]
+"""The rules by name, which is the kind of their finding."""
+LITTLE = 0.1
+"""The largest hottest share that is a patch: alone it is enough, and hiding it changes the answer."""
+AT_EDGE = 0.4
+"""The least share of the evidence on the outer border for a patch to be at the edge."""
+HIDDEN, LEFT = 0.1, 0.85
+"""No one place decides: without this hottest share at least this share of the score is left, ..."""
+KEPT, BACK = 0.3, 0.3
+"""... and with this hottest share alone at most this share of the score is there."""
+
+
+def of_proof(task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
+    """Return a proof's findings against a model of that task.
+
+    `statistics`: of the map.
+    """
+    if not task_of(task).competes:
+        return []
+    rules = (_patch(statistics, proof), _nowhere(proof))
+    return [finding for finding in rules if finding is not None]
+
+
+def add_proof(findings: Iterable[Finding], task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
+    """Return a map's findings with those of its proof, instead of an earlier proof's."""
+    others = [finding for finding in findings if finding.kind not in get_args(Rule)]
+    return [*others, *filter(None, [describe_doubt(proof)]), *of_proof(task, statistics, proof)]
+
+
+def describe_doubt(proof: Proof) -> Finding | None:
+    """Return the sentence of a proof that speaks against its map."""
+    if proof.support is None or proof.support.verdict != "not supported":
+        return None
+    words = proof.sentence
+    return Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}")
+
+
+def _patch(statistics: Statistics, proof: Proof) -> Finding | None:
+    """Find a small, sufficient and necessary patch at the picture's edge."""
+    kept, hidden = proof.sufficiency, proof.necessity
+    if not kept or hidden is None or max(kept, hidden) > LITTLE:
+        return None
+    if (share := round(statistics.border_share, 2)) < AT_EDGE:
+        return None
+    text = (
+        f"By its proof, a patch near the edge may decide: {percent(share)} of the evidence is on the "
+        f"outer border. The hottest {percent(kept)} alone keeps {percent(SUFFICIENT)} of the score, and hiding "
+        f"{percent(hidden)} changes the answer. Look whether it is a stamp, a tag or a logo instead of the object."
+    )
+    return Finding("patch at the edge", "caution", text)
+
+
+def _nowhere(proof: Proof) -> Finding | None:
+    """Find an answer independent of its hottest places."""
+    steps = proof.map.steps
+    hidden, kept = math.ceil(HIDDEN * steps), math.floor(KEPT * steps)
+    if not kept or not proof.map.deletion.stays[hidden] or proof.start <= 0:
+        return None
+    left, back = proof.at(hidden / steps)[0], proof.at(kept / steps)[1]
+    if left < LEFT * proof.start or back > BACK * proof.start:
+        return None
+    text = (
+        f"By its proof, no one place decides. Without the hottest {percent(hidden / steps)} {proof.label} still has "
+        f"{percent(left)}, and with the hottest {percent(kept / steps)} alone {percent(back)}. The model may go by "
+        "the background, a texture or a colour, unless the object fills the picture."
+    )
+    return Finding("no one place", "caution", text)

@@ -1,0 +1,338 @@
+"""Test whether a map matters to the answer (permutation test).
+
+The null hypothesis: maps that the same model draws of other pictures do as well. Each map's strongest shares are
+hidden, and alone kept, as in Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. `python -m benchmarks
+verdict` measures the error rates.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image as Pillow
+
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.files.packing import photographs
+from sightglass.common.settings import MIB
+from sightglass.common.work.progress import stopped_by
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.maps.boxes import box_on_content
+from sightglass.explain.maps.heatmap import on_content
+from sightglass.explain.methods import METHODS
+from sightglass.explain.methods.method import Request
+from sightglass.explain.picture.image import Image
+from sightglass.explain.tasks import decode, resolve, task_of
+from sightglass.explain.trust import controls
+from sightglass.explain.trust.controls import ranking
+from sightglass.explain.trust.perturber import BATCH_CPU, Perturber
+from sightglass.explain.trust.proof import CLEAR, OTHERS, RANDOM, SHARES, SHOWN, Effect, Support, settle
+from sightglass.models.demo.pictures import CAPTIONED, pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.options import Options
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Target
+    from sightglass.models.spec import ModelSpec
+
+    Map = NDArray[np.float32]
+
+MOVED = 0.25
+"""Of the width or height, by which copies of a map are moved: what leaves at one side comes back at the other."""
+
+
+def tested_map(explanation: Result, index: int | str, why: str) -> tuple[Heatmap, int]:
+    """Return the map to test and its number.
+
+    Raises ModelProblem for an empty map; `why`: what cannot be done with it.
+    """
+    selected = explanation._map(index)
+    if selected.measured.state != "ok":
+        raise ModelProblem(f"The map of {selected.measured.target.label} is empty: {why}.")
+    return selected.measured, explanation.heatmaps.index(selected)
+
+
+def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
+    """Return the object's mask over the content: boxes, else the hottest area."""
+    heatmap, geometry = explanation.heatmaps[index].measured, explanation.evidence.geometry
+    mask = np.zeros(heatmap.content.shape, bool)
+    for prediction in explanation.own(index):
+        assert prediction.box is not None
+        mask[box_on_content(geometry, prediction.box)] = True
+    return mask if mask.any() else controls.hottest_region(heatmap.strength)
+
+
+def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target: Target) -> Map:
+    """Return a map made again from other evidence, (h, w) over the content."""
+    request = Request(explanation.options.masks, explanation.options.head)
+    raw = METHODS[heatmap.method].run(evidence, [target], request)
+    return on_content(raw.maps, explanation.evidence.geometry, raw.layers, signed=heatmap.signed)
+
+
+@own_modes()
+def support(
+    explanation: Result,
+    index: int | str = 0,
+    *,
+    quick: bool = False,
+    cancel: threading.Event | None = None,
+) -> Support:
+    """Compare the effect of a map's hottest pixels with other maps'.
+
+    These are up to `OTHERS` maps of other pictures, and copies of this map. Each takes two passes, or eight if close;
+    `quick`: always two, at the share `SHOWN`. Raises ModelProblem for an empty map and a target without a single
+    answer; Cancelled within one batch of a stop.
+    """
+    with stopped_by(cancel):
+        return find_strongest(explanation, index, quick=quick)[0]
+
+
+def find_strongest(
+    explanation: Result,
+    index: int | str,
+    *,
+    quick: bool = False,
+    perturber: Perturber | None = None,
+) -> tuple[Support, Map]:
+    """Return what `support` does, and the strongest control's map, (h, w) over the content.
+
+    `perturber`: the map's own, if there is one.
+    """
+    heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
+    evidence = explanation.evidence
+    score = explanation.task.scorer(evidence, heatmap.target, explanation.options)
+    boxed = explanation.own(position)
+    box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
+    embeds = not explanation.task.names_classes
+    measure = Measure(perturber or Perturber(evidence, score), heatmap.strength, box, cosine=embeds)
+    effect = measure.effect("this map", measure.part, (SHOWN,) if quick else SHARES)
+    candidates = other_maps(explanation, position)
+    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(candidates))[:OTHERS]
+    named = ((candidates[at].name, measure.fit(candidates[at].values)) for at in order.tolist())
+    others, copies = measure.compare(effect, named)
+    share = SHOWN * measure.part.size / heatmap.strength.size
+    result = Support(heatmap.target.label, box is not None, measure.start, effect, others, copies, share)
+    at = result.controls.index(result.strongest)
+    if at < len(others):
+        values = measure.fit(candidates[order[at]].values)
+    else:
+        values = [*_copies(measure.part, flipped=box is not None)][at - len(others)][1]
+    return result, measure.place(values)
+
+
+def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
+    """Yield mirrored and moved copies of a map, and a centred one.
+
+    `flipped`: upside down instead of moved, as in a box, whose object fills it.
+    """
+    height, width = values.shape
+    yield "the middle", controls.centre((height, width))
+    yield "this map mirrored", np.ascontiguousarray(values[:, ::-1])
+    if flipped:
+        yield "this map upside down", np.ascontiguousarray(values[::-1])
+        return
+    for where, (down, right) in {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0)}.items():
+        by = (round(down * MOVED * height), round(right * MOVED * width))
+        yield f"this map moved {where}", np.roll(values, by, (0, 1))
+
+
+class Measure:
+    """Measures maps' effects on one answer, in the picture or box."""
+
+    def __init__(
+        self, perturber: Perturber, values: Map, box: tuple[slice, slice] | None = None, *, cosine: bool = False
+    ) -> None:
+        """`values`: the map that is tested, (h, w) over the content. `cosine`: scores are -1..1."""
+        self._shape, self._box, self._cosine, self._perturber = values.shape, box, cosine, perturber
+        self.part: Map = values if box is None else values[box]
+        """The part of the map that is compared."""
+        self._fill = perturber.fill("blur")
+        (self.start,) = self._in_range([perturber.whole])
+
+    def compare(self, own: Effect, named: Iterable[tuple[str, Map]]) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
+        """Return the effects of other maps and copies, until the verdict is clear."""
+        others: list[Effect] = []
+        for effect in self.against(own, named):
+            others.append(effect)
+            if settle(own, others) is not None:
+                break
+        copies: list[Effect] = []
+        if len(others) == OTHERS and settle(own, others) is None:
+            for effect in self.against(own, _copies(self.part, flipped=self._box is not None)):
+                copies.append(effect)
+                if not own.beats(effect):
+                    break
+        return tuple(others), tuple(copies)
+
+    def fit(self, values: Map) -> Map:
+        """Return another map as large as that part."""
+        height, width = self.part.shape
+        return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR))
+
+    def place(self, values: Map) -> Map:
+        """Place a part's map in the whole content, weakest elsewhere."""
+        if self._box is None:
+            return values
+        placed = np.full(self._shape, values.min() - 1, np.float32)
+        placed[self._box] = values
+        return placed
+
+    def against(self, effect: Effect, named: Iterable[tuple[str, Map]]) -> Iterator[Effect]:
+        """Yield each map's effect at as many shares as necessary."""
+        maps = iter(named)
+        while some := list(itertools.islice(maps, BATCH_CPU // 2)):
+            for (name, values), first in zip(some, self._effects(some, (SHOWN,)), strict=True):
+                near = abs(effect.size(SHOWN) - first.size(SHOWN)) < CLEAR
+                yield (
+                    self.effect(name, values, effect.shares, first) if near and effect.shares != first.shares else first
+                )
+
+    def effect(self, name: str, values: Map, shares: Sequence[float], known: Effect | None = None) -> Effect:
+        """Return the effect of a map (h, w) at these shares, reusing `known`."""
+        (new,) = self._effects([(name, values)], [s for s in shares if known is None or s not in known.shares])
+        effects = [(known if known is not None and share in known.shares else new).at(share) for share in shares]
+        return Effect(name, tuple(shares), *zip(*effects, strict=True))
+
+    def _effects(self, named: Sequence[tuple[str, Map]], shares: Sequence[float]) -> list[Effect]:
+        """Return the effects of maps at the same shares; constant maps hide nothing."""
+        visible = np.ones((len(named), 2, len(shares), *self._shape), bool)
+        part = (slice(None), *(self._box or (slice(None), slice(None))))
+        for (_, values), (hidden, kept) in zip(named, visible, strict=True):
+            if (places := ranking(values)) is not None:
+                hidden[part] = [places >= share for share in shares]
+                kept[part] = [places < share for share in shares]
+        scores = iter(self._scores(visible.reshape(-1, *self._shape)))
+        each = [[tuple(itertools.islice(scores, len(shares))) for _ in range(2)] for _ in named]
+        return [Effect(name, tuple(shares), *both) for (name, _), both in zip(named, each, strict=True)]
+
+    def _scores(self, visible: NDArray[np.bool_]) -> list[float]:
+        """Return the scores, 0..1, of pictures with visible parts (B, h, w)."""
+        batches = torch.split(torch.from_numpy(visible).to(self._perturber.picture.device), BATCH_CPU)
+        parts = [self._perturber.predict_masked(batch, self._fill).score for batch in batches]
+        return self._in_range(torch.cat(parts).tolist())
+
+    def _in_range(self, scores: list[float]) -> list[float]:
+        """Bring a cosine to 0..1, where scores are."""
+        return [(1 + score) / 2 for score in scores] if self._cosine else scores
+
+
+SIDE = 64
+"""Cells along each side of a stored map."""
+PART = 0.6
+"""Of a photograph's sides, of the parts that are explained besides the whole."""
+CORNERS = ((0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.4, 0.4), (0.2, 0.2), (0.2, 0.0))
+"""Where those parts begin, by the photograph's width and height."""
+BOXES = 2
+"""Boxes that are taken of a picture, at most."""
+RANDOM_MAPS = 24
+"""Random maps, where there are no others."""
+LEAST = 12
+"""Pixels of the model's input that a box's shorter side has at least: of a smaller one the map has no pattern."""
+
+
+@dataclass(frozen=True, eq=False)
+class OtherMap:
+    """A map of another picture, or of a box in one."""
+
+    source: str
+    """The SHA-256 of the photograph, or the scene, that it is of or of a part of."""
+    name: str
+    """`palace in china`: the model's own answer, and where."""
+    values: Map
+    """float32 (SIDE, SIDE) over the content of the model's input, or over the box."""
+
+
+_CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(4 * MIB, lambda maps: sum(m.values.nbytes for m in maps))
+_MAKING: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)
+
+
+def other_maps(explanation: Result, index: int) -> tuple[OtherMap, ...]:
+    """Return maps of other pictures by the same method and layers.
+
+    They explain the model's answers on bundled photographs and crops, or on drawn scenes for a demo model, always the
+    same ones. Slow methods and models without layers get random maps of equal smoothness. Raises Cancelled.
+    """
+    heatmap, evidence, options = explanation.heatmaps[index].measured, explanation.evidence, explanation.options
+    resident = evidence.resident
+    if not resident.gradients or not METHODS[heatmap.method].quick or options.vocabulary or options.examples:
+        return _random(explanation, index)
+    detects = explanation.task.has_boxes
+    options = replace(options, per="detection") if detects else options
+    shared = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
+    key = (resident.adapter.weights_sha256, resident.adapter.spec.row, heatmap.method, evidence.paths, shared)
+    with _MAKING[key]:
+        if (maps := _CACHE.get(key)) is None:
+            maps = tuple(_explain_bundled(explanation, heatmap.method, shared))
+            _CACHE.put(key, maps)
+    others = tuple(other for other in maps if other.source != explanation.image.sha256)
+    return others or _random(explanation, index)
+
+
+def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
+    """Return random maps as smooth as one."""
+    grid = controls.grid_of(explanation.heatmaps[index].measured)
+    maps = []
+    for number in range(RANDOM_MAPS):
+        values = controls.random_map((SIDE, SIDE), grid, controls.seed_of(explanation.image.sha256, number))
+        maps.append(OtherMap("", f"{RANDOM} {number + 1}", values))
+    return tuple(maps)
+
+
+def _explain_bundled(explanation: Result, method: str, options: Options) -> Iterator[OtherMap]:
+    resident = explanation.evidence.resident
+    layers = explanation.evidence.layers
+    for name, source, pixels in _pictures(resident.adapter.spec):
+        image = Image.open(pixels)
+        try:
+            taken = image.taken(resident.adapter.channels, resident.adapter.spec.id)
+            evidence = Evidence(resident, resident.adapter.prepare(taken, options.preprocessing), layers)
+            predictions = decode(evidence, options)
+            targets = resolve(options, predictions, evidence)
+            raw = METHODS[method].run(evidence, targets) if targets else None
+        except Problem:
+            # Pictures of the wrong kind have no map.
+            continue
+        for place, target in enumerate(targets):
+            assert raw is not None
+            layer_maps = [layer[place : place + 1] for layer in raw.maps]
+            values = on_content(layer_maps, evidence.geometry, raw.layers)
+            if explanation.task.has_boxes:
+                box = predictions[place].box
+                assert box is not None
+                rows, columns = box_on_content(evidence.geometry, box)
+                values = values[rows, columns]
+                if min(values.shape) < LEAST:
+                    continue
+            if np.isfinite(values).all() and values.min() < values.max():
+                small = cv2.resize(np.ascontiguousarray(values), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+                yield OtherMap(source, f"{target.label} in {name}", np.asarray(small))
+
+
+def _pictures(spec: ModelSpec) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
+    """Yield pictures for a model: name, source SHA-256, and pixels; drawn scenes for a demo model."""
+    if spec.example:
+        drawn = "captioned" if spec.example == CAPTIONED else task_of(spec).drawn
+        for number, pixels in enumerate(pictures(drawn), 1):
+            yield f"scene {number}", Image.open(pixels).sha256, pixels
+        return
+    for name, path in photographs().items():
+        with Pillow.open(path) as opened:
+            whole = opened.convert("RGB")
+        source, (width, height) = Image.open(whole).sha256, whole.size
+        yield name, source, np.asarray(whole)
+        for x, y in CORNERS:
+            edges = (round(x * width), round(y * height), round((x + PART) * width), round((y + PART) * height))
+            yield f"a part of {name}", source, np.asarray(whole.crop(edges))
