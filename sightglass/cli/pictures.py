@@ -125,16 +125,6 @@ def _by_boxes(explanation: Explanation, index: int) -> list[str]:
     return [] if numbers is None else [f"{share} %" for share in numbers.printed.values()]
 
 
-def parse_formats(texts: Sequence[str] | None) -> tuple[str, ...]:
-    """Return formats given as `["svg,pdf", "html"]`, each once; raise Problem for an unknown one."""
-    formats = tuple(
-        dict.fromkeys(name.strip().lower() for text in texts or () for name in text.split(",") if name.strip())
-    )
-    if unknown := [name for name in formats if name not in FORMATS]:
-        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(FORMATS)}.")
-    return formats
-
-
 def extra_files(explanation: Explanation, formats: Sequence[str], style: Style) -> Iterator[File]:
     """Yield the best map as figures, reports and animations."""
     colormap, alpha = style.colormap, style.alpha

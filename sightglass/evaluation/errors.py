@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from sightglass.common.files import jsonable, packing
+from sightglass.common.files import jsonable
 from sightglass.evaluation.kinds import ErrorGroup, ErrorUnit, kind_of
 from sightglass.explain.rendering import render
+from sightglass.export.table import csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,18 +39,13 @@ def list_rows(units: Iterable[ErrorUnit]) -> list[Json]:
     return [{"picture": unit.picture.key} | {name: getattr(unit, name) for name in COLUMNS} for unit in units]
 
 
-def write_csv(rows: Sequence[Json]) -> bytes:
-    """Return rows with the same keys as CSV; empty without rows."""
-    file = io.StringIO(newline="")
-    packing.write(file, [*rows[0]] if rows else [], rows)
-    return file.getvalue().encode()
-
-
-def write_parquet(rows: Sequence[Json]) -> bytes:
-    """Return rows with the same keys as a Parquet file."""
+def write_table(rows: Sequence[Json], kind: str) -> bytes:
+    """Return rows with the same keys as a file of a kind: csv or parquet."""
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow import parquet
 
+    if kind == "csv":
+        return csv(rows).encode()
     file = io.BytesIO()
     parquet.write_table(pa.Table.from_pylist([*rows]), file)
     return file.getvalue()
@@ -91,7 +87,8 @@ class ErrorReport:
 
         Surest wrong answers first; then objects without a box, the largest first.
         """
-        return self._kind.find_errors(self.units)
+        errors = [unit for unit in self.units if unit.type == "missed" or (unit.wrong and unit.kind != "object")]
+        return sorted(errors, key=lambda unit: (math.inf if unit.score is None else -unit.score, -(unit.size or 0.0)))
 
     @cached_property
     def types(self) -> list[ErrorGroup]:

@@ -293,10 +293,6 @@ class Classes:
         pictures = plural(len(evaluation.pictures), "labelled picture")
         return f"{sum(not unit.wrong for unit in units):,} of {pictures} right."
 
-    def find_errors(self, units: Sequence[ErrorUnit]) -> list[ErrorUnit]:
-        """Return the erroneous units, surest first."""
-        return sorted((unit for unit in units if unit.wrong), key=_rank_error)
-
     def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
         """Return the id of each error's group."""
         names = [f"{unit.label or 'nothing'}{_BETWEEN}{unit.predicted or 'nothing'}" for unit in errors]
@@ -465,10 +461,6 @@ class Boxes(Classes):
         missed = f"{sum(unit.wrong for unit in objects):,} of {len(objects):,} labelled objects have no right box"
         threshold, boxes = percent(evaluation.threshold), len(units) - len(objects)
         return f"{missed} at a threshold of {threshold}, and {boxes:,} boxes are wrong, on {pictures}."
-
-    def find_errors(self, units: Sequence[ErrorUnit]) -> list[ErrorUnit]:
-        """Return wrong boxes, surest first, then missed objects, largest first."""
-        return sorted((unit for unit in units if unit.kind == "box" or unit.type == "missed"), key=_rank_error)
 
     def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
         return [unit.type for unit in errors]
@@ -651,10 +643,6 @@ def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
-
-
-def _rank_error(unit: ErrorUnit) -> tuple[float, float]:
-    return math.inf if unit.score is None else -unit.score, -(unit.size or 0.0)
 
 
 def _count(number: int, label: str) -> str:

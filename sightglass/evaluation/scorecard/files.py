@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import jsonable
-from sightglass.evaluation import errors
 from sightglass.explain.phrases import count, percent, quantity
 
 if TYPE_CHECKING:
@@ -75,16 +74,6 @@ def list_objects(card: Scorecard) -> list[dict[str, Any]]:
     return rows
 
 
-def write_csv(card: Scorecard) -> bytes:
-    """Return `list_objects` as CSV."""
-    return errors.write_csv(list_objects(card))
-
-
-def to_parquet(card: Scorecard) -> bytes:
-    """Return `list_objects` as a Parquet file."""
-    return errors.write_parquet(list_objects(card))
-
-
 def list_rows(card: Scorecard) -> list[dict[str, str]]:
     """Return a row of texts per model, without empty columns."""
     rows: list[dict[str, Any]] = []
@@ -138,7 +127,6 @@ def _describe_row(row: ModelScore, *, efficient: bool) -> Json:
     if row.threshold is not None:
         told |= {
             "ap_by_class": {name: asdict(estimate) for name, estimate in row.metrics.by_class.items()},
-            "ap_by_size": dict(row.metrics.by_size),
             "threshold": asdict(row.threshold),
         }
     return told
