@@ -152,7 +152,7 @@ def _run(
     source = list(origin.source)
     folder: str | Path = options.out or Path("explained") / _name(source)
     pictures: Any = source[0] if len(source) == 1 else source
-    find = partial(picture_source.find, skip=folder, most=MAX_PICTURES, base=Path(origin.base))
+    find = partial(picture_source.find, skip=folder, most=MAX_PICTURES)
     if options.num_samples is not None:
         pictures = picture_source.spread(find(pictures), options.num_samples)
     # In a cluster the workers have the device.
@@ -166,8 +166,7 @@ def _run(
         if remote.local_path(str(folder)) is None:
             raise ModelProblem("--match needs results on this machine: give a local folder with --out.")
         pictures = find(pictures)
-        earlier = None if options.restart else labelled.read_labels(output.at(folder))
-        true_labels = truth or earlier
+        true_labels = truth or (None if options.restart else labelled.read_labels(output.at(folder)))
         names = true_labels.classes if true_labels else {item.label for item in pictures if item.label}
         known = cli.known_labels(asked, explainer)
         corrections = _parse_matches(options.match, known, sorted(names), folders=true_labels is None)

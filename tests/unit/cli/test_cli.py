@@ -549,7 +549,6 @@ def test_batch_says_which_folders_are_not_counted_and_takes_what_they_are(call) 
 
 @pytest.mark.parametrize("verb", ["batch", "class"])
 def test_a_model_is_asked_in_words_by_every_verb_that_explains(verb, call) -> None:
-    from training.demo import captioned_scenes
 
     Path("drawn").mkdir()
     Pillow.fromarray(captioned_scenes.draw(captioned_scenes.example(), 256).pixels).save("drawn/scene.png")
@@ -583,11 +582,3 @@ def test_ctrl_c_leaves_whole_files_only(call, monkeypatch) -> None:
 def test_json_has_null_for_what_is_no_number() -> None:
     value = {"a": float("nan"), "b": np.float32(0.5), "c": (1, Path("x")), 3: float("inf")}
     assert json.loads(result_folder.to_json(value)) == {"a": None, "b": 0.5, "c": [1, "x"], "3": None}
-
-
-def test_a_model_is_asked_in_words(call) -> None:
-    Path("drawn").mkdir()
-    Pillow.fromarray(captioned_scenes.draw(captioned_scenes.example(), 256).pixels).save("drawn/scene.png")
-    words = ["--model", "demo-clip", "--words", "a red star, a green circle", "--class", "a green circle"]
-    assert call("batch", "drawn", *words)[0] == 0
-    assert "a green circle" in Path("explained/drawn/results.csv").read_text()
