@@ -53,22 +53,28 @@ class EvaluatedPicture:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
-    """One model on labelled pictures, in the order of their keys."""
+class EvaluationFacts:
+    """What holds for all pictures of an evaluation."""
 
     model: str
+    name: str
+    """What a sentence calls the model; empty: as `model`."""
     task: str
     classes: tuple[str, ...] = field(repr=False)
     """All that the model knows."""
     threshold: float
     """From which score on a box is shown."""
-    pictures: tuple[EvaluatedPicture, ...] = field(repr=False)
     unknown: tuple[str, ...] = ()
     """Labels for which the model has no class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(EvaluationFacts):
+    """One model on labelled pictures, in the order of their keys."""
+
+    pictures: tuple[EvaluatedPicture, ...] = field(default=(), repr=False)
     source: Path | None = None
     """The folder of the run that it was read from."""
-    name: str = ""
-    """What a sentence calls the model; empty: as `model`."""
 
     @property
     def called(self) -> str:
@@ -119,18 +125,6 @@ COLUMNS = {
 }
 """Of the file; others, of earlier versions, are ignored. Boxes are xyxy in pixels, four numbers each; `map_of` indexes
 the answers (`found_…`)."""
-
-
-@dataclass(frozen=True)
-class EvaluationFacts:
-    """What holds for all pictures of an evaluation."""
-
-    model: str
-    name: str
-    task: str
-    classes: tuple[str, ...]
-    threshold: float
-    unknown: tuple[str, ...] = ()
 
 
 def to_row(one: EvaluatedPicture) -> dict[str, Any]:
@@ -194,9 +188,7 @@ def load(folder: Path) -> Evaluation:
         raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
     except (OSError, ArrowException, ValueError, KeyError, TypeError, IndexError) as problem:
         raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
-    return Evaluation(
-        known.model, known.task, known.classes, known.threshold, tuple(pictures), known.unknown, folder, known.name
-    )
+    return Evaluation(**vars(known), pictures=tuple(pictures), source=folder)
 
 
 def read_facts(folder: Path) -> EvaluationFacts | None:

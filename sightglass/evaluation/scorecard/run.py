@@ -213,7 +213,9 @@ def evaluate(
             tell(number + 1, len(usable))
     done.sort(key=lambda picture: picture.key)
     threshold = kind.threshold(Options().confidence)
-    return Evaluation(explainer.model.id, kind.task, explainer.labels, threshold, tuple(done), labels.unknown)
+    return Evaluation(
+        explainer.model.id, "", kind.task, explainer.labels, threshold, labels.unknown, pictures=tuple(done)
+    )
 
 
 def _answer(explainer: Explainer, image: Image, options: Options) -> tuple[tuple[Prediction, ...], float]:
