@@ -25,6 +25,8 @@ from sightglass.export import result_folder
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sightglass.cli.console import Progress
     from sightglass.common.files import Json
     from sightglass.evaluation.scorecard.card import Scorecard
@@ -89,7 +91,7 @@ def _report(console: Console, comparison: Comparison) -> None:
     console.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
     rows, ids = [], [explanation.model.id for explanation in comparison.explanations]
     # A row begins with the size that sentences and pictures call the model by, if any, and with its id.
-    names = [ids] if ids == [*comparison.names] else [comparison.names, ids]
+    names: list[Sequence[str]] = [ids] if ids == [*comparison.names] else [comparison.names, ids]
     for i, explanation in enumerate(comparison.explanations):
         label, sure = result_folder.of_first(explanation)
         rows.append(

@@ -66,7 +66,8 @@ def replay(
         picture: Image | str | tuple[str, ...] = open_picture(options.picture, console)
     else:
         embedded = embedded_recipe.contents(recipe.read_bytes()) if recipe.suffix.lower() != ".json" else None
-        picture = (embedded and embedded_recipe.original(embedded)) or _find_pictures(recipe, known)
+        original = None if embedded is None else embedded_recipe.original(embedded)
+        picture = original or _find_pictures(recipe, known)
     if options.device is not None:
         known = known.model_copy(update={"device": options.device})
     with console.progress(f"Loading {known.model}") as progress:

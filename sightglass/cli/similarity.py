@@ -135,7 +135,9 @@ class _Run:
         fitting = {name: self.arguments[name] for name in ("preprocessing",) if name in self.arguments}
         ranked = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
         baseline = ranking.context(self.explainer, query, **fitting)
-        top, pairs, files = [], [], [similarity_files.of_ranking(ranked)]
+        top: list[Json] = []
+        pairs: list[similarity_files.DrawnPair] = []
+        files = [similarity_files.of_ranking(ranked)]
         for i, hit in enumerate(ranked.hits[: self.options.top], 1):
             self.progress((i - 1) / min(self.options.top, len(ranked.hits)), f"Map of {hit.name}")
             pairs.append(self._explain(query, hit.item.open()))
