@@ -253,15 +253,15 @@ def _say_right(console: Console, folder: Path) -> Json:
     folders = labels.find_labels(table.read(folder), folder)
     if words := labels.describe_left_out(folders):
         console.say(f"{words} Say what they are with --match FOLDER=CLASS.")
-    told: Json = {"labels": {label.folder: list(label.classes) for label in folders}} if folders else {}
+    answer: Json = {"labels": {label.folder: list(label.classes) for label in folders}} if folders else {}
     rows, most = analysis.load(folder), accuracy.LISTED
     if (scores := accuracy.of_frame(rows)) is None:
-        return told
+        return answer
     console.say(f"{scores.words}.")
     console.table(accuracy.HEAD, accuracy.rows(scores, most), right=accuracy.HEAD[1:])
     if len(scores.classes) > most:
         console.say(f"The {most} of {len(scores.classes)} classes with the lowest recall; summary.json has all.")
-    return told | accuracy.summarise(rows)
+    return answer | accuracy.summarise(rows)
 
 
 def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:

@@ -108,15 +108,15 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
             console.say(f"{finding.level}: {phrases.plain_text(finding.text)}")
 
 
-def describe_checks(found: Checks | None, begin: str = "") -> list[str]:
+def describe_checks(checks: Checks | None, begin: str = "") -> list[str]:
     """Return a map's checks as lines; none without checks.
 
     `begin`: what the line says before the map's name.
     """
-    if found is None:
+    if checks is None:
         return []
-    others = [phrases.plain_text(mark.sentence) for mark in found.checks if mark.state != "yes"]
-    return [f"{begin}{found.label}: {found.line}", *others]
+    others = [phrases.plain_text(mark.sentence) for mark in checks.checks if mark.state != "yes"]
+    return [f"{begin}{checks.label}: {checks.line}", *others]
 
 
 def _by_boxes(explanation: Explanation, index: int) -> list[str]:

@@ -110,7 +110,7 @@ class ErrorReport:
 
     def to_json(self, *, most: int) -> Json:
         """Return the errors as plain values; nan is None."""
-        told: Json = jsonable(
+        values: Json = jsonable(
             {
                 "headline": self.headline,
                 "counts": self.counts,
@@ -119,7 +119,7 @@ class ErrorReport:
                 "errors": list_rows(self.errors[:most]),
             }
         )
-        return told
+        return values
 
 
 ROOM = 1.8

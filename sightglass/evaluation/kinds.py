@@ -564,8 +564,8 @@ class Areas(Classes):
 
     def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
         columns = {"picture": "string", "problem": "string", **dict.fromkeys(masks.PAIR, "list<int64>")}
-        told = {"model": about.model, "classes": about.classes, "unknown": about.unknown}
-        stored.write_chunks(path, chunks, columns, {masks.ABOUT: json.dumps(told)})
+        facts = {"model": about.model, "classes": about.classes, "unknown": about.unknown}
+        stored.write_chunks(path, chunks, columns, {masks.ABOUT: json.dumps(facts)})
 
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         if not pictures:
@@ -653,5 +653,5 @@ def _describe_points(scores: Mapping[str, Estimate]) -> str:
     return ", ".join(f"{NAMES[name]} {score.points} (95 % interval: {score.range})" for name, score in scores.items())
 
 
-def _describe_share(one: Estimate) -> str:
-    return "–" if math.isnan(one.value) else f"{one.percent} (95 % interval: {one.percent_range})"
+def _describe_share(share: Estimate) -> str:
+    return "–" if math.isnan(share.value) else f"{share.percent} (95 % interval: {share.percent_range})"

@@ -39,7 +39,7 @@ def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence
 
     `problems`: sentences on labels that could not be used; `left_out`: on pictures that do not count.
     """
-    told: Json = jsonable(
+    values: Json = jsonable(
         {
             "verdict": card.words,
             "against": card.largest.model,
@@ -60,7 +60,7 @@ def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence
             "left_out": [*left_out],
         }
     )
-    return told
+    return values
 
 
 def list_objects(card: Scorecard) -> list[dict[str, Any]]:
@@ -110,7 +110,7 @@ def _milliseconds(value: float) -> str:
 
 def _describe_row(row: ModelScore, *, efficient: bool) -> Json:
     evaluation, scores = row.evaluation, row.metrics.scores
-    told: Json = {
+    values: Json = {
         "model": row.model,
         "run": None if evaluation.source is None else evaluation.source.name,
         "task": evaluation.task,
@@ -123,10 +123,10 @@ def _describe_row(row: ModelScore, *, efficient: bool) -> Json:
         **asdict(row.facts),
         "unknown_labels": list(evaluation.unknown),
     }
-    told |= {name: asdict(estimate) for name, estimate in [*scores.items()][1:]}
+    values |= {name: asdict(estimate) for name, estimate in [*scores.items()][1:]}
     if row.threshold is not None:
-        told |= {
+        values |= {
             "ap_by_class": {name: asdict(estimate) for name, estimate in row.metrics.by_class.items()},
             "threshold": asdict(row.threshold),
         }
-    return told
+    return values

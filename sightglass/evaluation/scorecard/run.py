@@ -158,10 +158,10 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
     return kept, len(set.union(*map(set, by_key))) - len(common)
 
 
-def _describe_stored(one: Evaluation) -> ModelFacts:
+def _describe_stored(evaluation: Evaluation) -> ModelFacts:
     """Return an unloaded model's facts: its file's size."""
     try:
-        return ModelFacts(file_bytes=_measure_file(catalog.spec(one.model)))
+        return ModelFacts(file_bytes=_measure_file(catalog.spec(evaluation.model)))
     except Problem:
         return ModelFacts()
 
