@@ -15,7 +15,7 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts
 from sightglass.deck import rows as deck_rows
 from sightglass.deck.rows import GalleryTile
-from sightglass.evaluation.errors import ALL, draw_tile, list_rows, write_csv, write_parquet
+from sightglass.evaluation.errors import ALL, draw_tile, list_rows, write_table
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.picture.image import Image
 from sightglass.pages.errors import gallery
@@ -119,8 +119,8 @@ def _draw_actions(run: LabelledRun) -> None:
         about = run.task.error_rows
         rows = partial(list_rows, run.report.units)
         for suffix, make in (
-            ("csv", lambda: write_csv(rows())),
-            ("parquet", lambda: write_parquet(rows())),
+            ("csv", lambda: write_table(rows(), "csv")),
+            ("parquet", lambda: write_table(rows(), "parquet")),
             ("json", lambda: json.dumps(rows()).encode()),
         ):
             file = f"errors.{suffix}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -13,6 +14,7 @@ from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts
 from sightglass.components.views import tables as views
+from sightglass.evaluation import errors
 from sightglass.evaluation.scorecard import TOLERANCE, files
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.explain.phrases import listing, milliseconds, plural
@@ -214,9 +216,7 @@ def _choose_card(scores: Scorecard) -> Scorecard:
         width=200,
         help="The model in use, or the larger one: the others are compared with it.",
     )
-    if against != scores.largest.model:
-        scores = scorecards.compare(scores.rows, against=against)
-    return scores.tolerate(tolerance / 100)
+    return scorecards.compare(scores.rows, tolerance=tolerance / 100, against=against)
 
 
 def _choose_pair(card: Scorecard) -> Verdict:
@@ -238,6 +238,7 @@ def _choose_pair(card: Scorecard) -> Verdict:
 
 def _draw_downloads(card: Scorecard) -> None:
     with st.popover("Download", icon=":material/download:", help="The numbers, and each object as a row."):
+        objects = partial(files.list_objects, card)
         for label, make, name, about in (
             (
                 "All numbers, .json",
@@ -245,8 +246,18 @@ def _draw_downloads(card: Scorecard) -> None:
                 "scorecard.json",
                 "As on this page.",
             ),
-            ("Each object, .csv", lambda: files.write_csv(card), "scorecard.csv", "Right or wrong by each model."),
-            ("Each object, .parquet", lambda: files.to_parquet(card), "scorecard.parquet", "The same for pandas."),
+            (
+                "Each object, .csv",
+                lambda: errors.write_table(objects(), "csv"),
+                "scorecard.csv",
+                "Right or wrong by each model.",
+            ),
+            (
+                "Each object, .parquet",
+                lambda: errors.write_table(objects(), "parquet"),
+                "scorecard.parquet",
+                "The same for pandas.",
+            ),
         ):
             charts.download(label, make, name, key=f"scorecard-{name}", help=about)
 

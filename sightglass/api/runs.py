@@ -71,8 +71,7 @@ async def get_errors(
         report = error_reports.ErrorReport(_read(_find_folder(run), stored.load))
         if kind == "json":
             return to_bytes(RunErrors(id=run, **report.to_json(most=limit)))
-        rows = error_reports.list_rows(report.units)
-        return error_reports.write_csv(rows) if kind == "csv" else error_reports.write_parquet(rows)
+        return error_reports.write_table(error_reports.list_rows(report.units), kind)
 
     return await _answer(request, format, work)
 
@@ -102,7 +101,7 @@ async def get_scorecard(
         card = scorecards.compare(rows, tolerance=tolerance / 100, against=against)
         if kind == "json":
             return to_bytes(ComparedRuns(**card_files.to_json(card, left_out=left_out)))
-        return card_files.write_csv(card) if kind == "csv" else card_files.to_parquet(card)
+        return error_reports.write_table(card_files.list_objects(card), kind)
 
     return await _answer(request, format, work)
 

@@ -36,15 +36,12 @@ if TYPE_CHECKING:
 
     from sightglass.batch import Summary
     from sightglass.batch.earlier import RunOrigin
-    from sightglass.batch.labelled.summary import EvaluationSummary
     from sightglass.cli.console import Progress
     from sightglass.history import UnsureAnswers
 
 STOPPED = 130
 PROBLEMS = 10
 """Problems of labels that are printed."""
-ANEW = {*("continued", "workers", "json", "labels", "match", "save_below"), *("engine", "ray_address", "ray_gpus")}
-"""Options that may be given with `--continue`."""
 MAX_PICTURES = 5_000_000
 """Pictures among which `--num-samples` chooses."""
 
@@ -52,7 +49,6 @@ MAX_PICTURES = 5_000_000
 @dataclass(frozen=True, kw_only=True)
 class WorkOptions:
     restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", default=False)
-    continued: str | None = cli.field("--continue RUN_FOLDER", "Go on with an earlier run, as it was begun.")
     num_samples: int | None = cli.field("--num-samples N", "Explain only N pictures, spread evenly [all].", min=1)
     workers: int | None = cli.field("--workers N", "Workers that decode, explain and write [one per core].")
     batch_size: int | None = cli.field(
@@ -93,19 +89,12 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.DrawOptions, cli.ModelOptio
     """
     sightglass batch photos/ --maps 3 --match "bus=school bus" --match holidays=
     sightglass batch photos.zip -m demo-s --labels boxes.csv --out run1
-    sightglass batch --continue explained/photos
     """,
 )
 def batch(
-    context: typer.Context,
     source: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SOURCE",
-            help="A folder, pattern, list of paths or .zip, or pictures.",
-        ),
-    ] = None,
-    *,
+        list[str], typer.Argument(metavar="SOURCE", help="A folder, pattern, list of paths or .zip, or pictures.")
+    ],
     asked: cli.EngineOptions,
     options: BatchOptions,
 ) -> int:
@@ -114,16 +103,7 @@ def batch(
     A run that was stopped or killed resumes when it is called again. The folder gets a map of each picture, report.html
     and results.csv; with --labels the answers are measured against them, in evaluation.csv and evaluation.json.
     """
-    if options.continued is not None:
-        origin, asked, options = _find_earlier(options.continued, options, context)
-    elif source:
-        origin = earlier.RunOrigin(
-            source=tuple(source), base=os.getcwd(), model=options.model, samples=options.num_samples
-        )
-    else:
-        raise ModelProblem(
-            "Say which pictures: a folder, a pattern, a list or a .zip; or --continue and a run's folder."
-        )
+    origin = earlier.RunOrigin(source=tuple(source), base=os.getcwd(), model=options.model, samples=options.num_samples)
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
     console = Console(options.json)
@@ -134,8 +114,7 @@ def batch(
     cancel = threading.Event()
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
         done = _run(origin, options, asked, progress, cancel, answers)
-    for picture, sentence in done.failed:
-        console.warn(f"{picture}: {sentence}")
+    console.warn(*(f"{picture}: {sentence}" for picture, sentence in done.failed))
     again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
     console.say(f"{done.words}{again}.")
     names = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
@@ -162,28 +141,6 @@ def batch(
     return STOPPED if done.cancelled else 1 if done.failed else 0
 
 
-def _find_earlier(
-    folder: str, options: BatchOptions, context: typer.Context
-) -> tuple[RunOrigin, cli.EngineOptions, BatchOptions]:
-    """Return an earlier run's pictures and options; raise ModelProblem without one.
-
-    Options that say how the work is done, and not what, may be given anew.
-    """
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if name not in ANEW and source is not None and source.name == "COMMANDLINE":
-            what = "SOURCE" if name == "source" else parameter.opts[0]
-            raise ModelProblem(f"--continue goes on as the run was begun: leave {what} out.")
-    facts = earlier.read_facts(output.at(folder))
-    if facts is None:
-        raise ModelProblem(f"There is no run to go on with in {folder}: give the folder of its results.")
-    how = asdict(facts.arguments)
-    asked, size, batch_size = how.pop("options"), how.pop("side"), how.pop("batch_size")
-    options = replace(options, **how, model=facts.model, size=size or 0, batch_size=batch_size, out=folder)
-    return facts.origin, cli.EngineOptions(asked), replace(options, num_samples=facts.origin.samples)
-
-
 def _run(
     origin: RunOrigin,
     options: BatchOptions,
@@ -195,11 +152,9 @@ def _run(
     source = list(origin.source)
     folder: str | Path = options.out or Path("explained") / _name(source)
     pictures: Any = source[0] if len(source) == 1 else source
-    find = partial(picture_source.find, skip=folder, most=MAX_PICTURES, base=Path(origin.base))
+    find = partial(picture_source.find, skip=folder, most=MAX_PICTURES)
     if options.num_samples is not None:
         pictures = picture_source.spread(find(pictures), options.num_samples)
-    elif options.continued is not None:
-        pictures = find(pictures)
     # In a cluster the workers have the device.
     device = "cpu" if options.engine == "ray" else options.device
     explainer = load_explainer(
@@ -211,8 +166,7 @@ def _run(
         if remote.local_path(str(folder)) is None:
             raise ModelProblem("--match needs results on this machine: give a local folder with --out.")
         pictures = find(pictures)
-        earlier = None if options.restart else labelled.read_labels(output.at(folder))
-        true_labels = truth or earlier
+        true_labels = truth or (None if options.restart else labelled.read_labels(output.at(folder)))
         names = true_labels.classes if true_labels else {item.label for item in pictures if item.label}
         known = cli.known_labels(asked, explainer)
         corrections = _parse_matches(options.match, known, sorted(names), folders=true_labels is None)
@@ -223,8 +177,7 @@ def _run(
         pictures,
         explainer,
         folder,
-        # A run that goes on has its classes by index.
-        options=asked if options.continued is not None else cli.with_classes(asked, explainer),
+        options=cli.with_classes(asked, explainer),
         origin=origin,
         maps=options.maps,
         workers=options.workers,
@@ -276,33 +229,23 @@ def _say_how_right(console: Console, folder: Path) -> Json:
     names = labelled.list_names(truth, table.classes(folder), labels.corrections(folder))
     if words := labelled.describe_unmatched(names, labels.corrections(folder)):
         console.say(f"{words} Say what they are with --match LABEL=CLASS.")
-    for problem in truth.problems[:PROBLEMS]:
-        console.warn(problem.words)
-    if len(truth.problems) > PROBLEMS:
-        console.warn(f"And {len(truth.problems) - PROBLEMS:,} more lines of the labels; summary.json has all.")
-    _say_evaluated(console, evaluation)
+    lines = [problem.words for problem in truth.problems]
+    console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
+    console.say(f"{evaluation.headline}.")
+    pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
+    console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")
+    rows, head, most = evaluation.list_classes(), evaluation.class_columns, labelled_summary.LISTED
+    console.table(head, rows[:most], right=head[1:])
+    if len(rows) > most:
+        console.say(f"The {most} lowest of {len(rows)} classes; summary.json has all.")
+    if evaluation.found:
+        console.say(f"{evaluation.found}. Errors:")
+        console.table(("error", "count", "meaning"), evaluation.list_errors(), right=("count",))
     return {
         "labels": {label.folder: list(label.classes) for label in names},
-        "label_problems": [problem.words for problem in truth.problems],
+        "label_problems": lines,
         "evaluation": evaluation.to_json(),
     }
-
-
-def _say_evaluated(console: Console, evaluation: EvaluationSummary) -> None:
-    console.say(f"{evaluation.headline}.")
-    classes = evaluation.list_classes()
-    for picture, why in evaluation.problems[:PROBLEMS]:
-        console.warn(f"{picture}: {why}.")
-    if len(evaluation.problems) > PROBLEMS:
-        console.warn(f"And {len(evaluation.problems) - PROBLEMS:,} more pictures; summary.json has all.")
-    head = evaluation.class_columns
-    console.table(head, classes[: labelled_summary.LISTED], right=head[1:])
-    if len(classes) > labelled_summary.LISTED:
-        console.say(f"The {labelled_summary.LISTED} lowest of {len(classes)} classes; summary.json has all.")
-    if not evaluation.found:
-        return
-    console.say(f"{evaluation.found}. Errors:")
-    console.table(("error", "count", "meaning"), evaluation.list_errors(), right=("count",))
 
 
 def _say_right(console: Console, folder: Path) -> Json:
@@ -310,17 +253,15 @@ def _say_right(console: Console, folder: Path) -> Json:
     folders = labels.find_labels(table.read(folder), folder)
     if words := labels.describe_left_out(folders):
         console.say(f"{words} Say what they are with --match FOLDER=CLASS.")
-    told: Json = {"labels": {label.folder: list(label.classes) for label in folders}} if folders else {}
-    rows = analysis.load(folder)
+    answer: Json = {"labels": {label.folder: list(label.classes) for label in folders}} if folders else {}
+    rows, most = analysis.load(folder), accuracy.LISTED
     if (scores := accuracy.of_frame(rows)) is None:
-        return told
+        return answer
     console.say(f"{scores.words}.")
-    console.table(accuracy.HEAD, accuracy.rows(scores, accuracy.LISTED), right=accuracy.HEAD[1:])
-    if len(scores.classes) > accuracy.LISTED:
-        console.say(
-            f"The {accuracy.LISTED} of {len(scores.classes)} classes with the lowest recall; summary.json has all."
-        )
-    return told | accuracy.summarise(rows)
+    console.table(accuracy.HEAD, accuracy.rows(scores, most), right=accuracy.HEAD[1:])
+    if len(scores.classes) > most:
+        console.say(f"The {most} of {len(scores.classes)} classes with the lowest recall; summary.json has all.")
+    return answer | accuracy.summarise(rows)
 
 
 def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:

@@ -94,8 +94,12 @@ class Console:
         if self.as_json:
             print(json.dumps({"error": one_line(sentence)}), file=self._stdout)
 
-    def warn(self, sentence: str) -> None:
-        print(one_line(sentence), file=sys.stderr)
+    def warn(self, *sentences: str, most: int | None = None, rest: str = "") -> None:
+        """Print sentences to stderr, at most `most`; `rest` says what the others are."""
+        for sentence in sentences[:most]:
+            print(one_line(sentence), file=sys.stderr)
+        if most is not None and len(sentences) > most:
+            print(f"And {len(sentences) - most:,} more {rest}.", file=sys.stderr)
 
     @contextlib.contextmanager
     def progress(self, words: str) -> Iterator[Progress]:

@@ -59,8 +59,7 @@ def list_settings(json: cli.Json = False) -> int:
     with contextlib.suppress(SettingProblem):
         limits = {"models": environment.models_mb(), "evidence": environment.evidence_mb()}
         console.say(f"Memory in MiB: {', '.join(f'{name} {size:,.0f}' for name, size in limits.items())}.")
-    for problem in problems:
-        console.warn(problem)
+    console.warn(*problems)
     console.result({"settings": rows, "memory_mb": limits, "problems": problems})
     return 1 if problems else 0
 
@@ -88,14 +87,9 @@ def examples(
             console.warn(str(problem))
             continue
         contents[name.replace(" ", "-")] = source.read_bytes() if isinstance(source, Path) else to_png(source)
-    existing = {name: folder / name for name in contents if (folder / name).exists()}
-    taken = [name for name, path in existing.items() if not path.is_file() or path.read_bytes() != contents[name]]
-    if taken and not force:
-        raise Problem(
-            f"{folder} has another {taken[0]}: add --force to replace it, or name another folder."
-            if len(taken) == 1
-            else f"{folder} has other files of {len(taken)} of these names: add --force, or name another folder."
-        )
+    for name, path in ((name, folder / name) for name in contents if not force and (folder / name).exists()):
+        if not path.is_file() or path.read_bytes() != contents[name]:
+            raise Problem(f"{folder} has another {name}: add --force to replace it, or name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in contents.items():
         write_file(folder / name, data)

@@ -53,79 +53,64 @@ class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
         "--model -m ID", "Listed by `models list`, or a file [efficientnet-lite0].", cli.MODEL
     )
     labels: Path | None = cli.field(
-        "--labels FILE", "Class names of a model's file.", cli.MODEL, verbs="explain image", hidden=True
+        "--labels FILE", "Class names of a model's file.", cli.MODEL, verbs="image", hidden=True
     )
     objects: list[str] | None = cli.field(
         "--object MASK|X,Y,X,Y",
         "Where the object is, to say how much evidence is not in it.",
         cli.MAP,
-        verbs="explain image",
+        verbs="image",
         hidden=True,
     )
     box: list[int] | None = cli.field(
-        "--box N", "One box by its rank; may be repeated.", cli.MAP, verbs="explain detect"
+        "--box N", "One box by its rank, from 1; may be repeated.", cli.MAP, verbs="detect", min=1
     )
     candidate: list[str] | None = cli.field(
         "--candidate N,CLASS",
         "A raw candidate or pixel, as named in a recipe.",
         cli.MAP,
-        verbs="explain detect segment",
+        verbs="detect segment",
         hidden=True,
     )
     missing: list[str] | None = cli.field(
-        "--missing X,Y[,X,Y]", "Why no box is shown at that place.", cli.MAP, verbs="explain detect"
+        "--missing X,Y[,X,Y]", "Why no box is shown at that place.", cli.MAP, verbs="detect"
     )
-    npy: bool = cli.field(
-        "--npy", "Also write each map as a .npy.", cli.OUT, verbs="explain image segment", default=False
-    )
+    npy: bool = cli.field("--npy", "Also write each map as a .npy.", cli.OUT, verbs="image segment", default=False)
     renormalize: bool = cli.field(
-        "--renormalize", "The same as --within each.", cli.OUT, verbs="explain detect", default=False, hidden=True
+        "--renormalize", "The same as --within each.", cli.OUT, verbs="detect", default=False, hidden=True
     )
     save_all: bool = cli.field(
-        "--save-all", "Also write an image and a .npy of each box.", cli.OUT, verbs="explain detect", default=False
+        "--save-all", "Also write an image and a .npy of each box.", cli.OUT, verbs="detect", default=False
     )
     no_boxes: bool = cli.field(
-        "--no-boxes", "Draw the maps without boxes.", cli.OUT, verbs="explain detect", default=False, hidden=True
+        "--no-boxes", "Draw the maps without boxes.", cli.OUT, verbs="detect", default=False, hidden=True
     )
-    also: list[str] | None = cli.field(*cli.ALSO, verbs="explain image detect segment")
+    also: list[str] | None = cli.field(*cli.ALSO, verbs="image detect segment")
 
 
-HELP = """Show what a model predicts for a picture, and where it looked for each answer.
-
-Each picture's folder gets the maps, and recipe.json, from which `replay` makes exactly the same maps."""
 VERBS = {
-    "explain": (
-        HELP,
-        """
-        sightglass explain *.jpg -m yolo11n --question why --top-k 3 --out out
-        """,
-    ),
-    "image": (
-        "Explain the best predictions for a picture.",
-        "sightglass image bus.jpg --question why --class trolleybus --npy",
-    ),
-    "class": (
-        "Explain a class of your choice: its rank, its score and its map.",
-        "sightglass class bus.jpg --class 874 --class minibus --question why",
-    ),
-    "detect": (
-        "Explain boxes, by default of the first detector on this machine.",
-        "sightglass detect bus.jpg --missing 700,300 --class person",
-    ),
-    "segment": (
-        "Explain the class of pixels, by default of demo-seg.",
-        "sightglass segment scene-3.png --per region --at 120,80 --against star",
-    ),
+    "explain": """Show what a model predicts for a picture, and where it looked for each answer.
+
+    Each picture's folder gets the maps, and recipe.json, from which `replay` makes exactly the same maps.""",
+    "image": "Explain the best predictions for a picture.",
+    "class": "Explain a class of your choice: its rank, its score and its map.",
+    "detect": "Explain boxes, by default of the first detector on this machine.",
+    "segment": "Explain the class of pixels, by default of demo-seg.",
 }
-"""The help and the examples of each verb; the first is all of the others in one."""
+"""The help of each verb; the first is all of the others in one, with the same options."""
+EXAMPLES = """
+    sightglass explain *.jpg -m yolo11n --question why --top-k 3 --out out
+    sightglass class bus.jpg --class 874 --class minibus --question why
+    sightglass detect bus.jpg --missing 700,300 --class person
+    sightglass segment scene-3.png --per region --at 120,80 --against star
+    """
 
 
 def _register(verb: str) -> None:
     def explain(pictures: cli.Pictures, asked: cli.EngineOptions, options: ExplainOptions) -> int:
         return _explain(verb, pictures, asked, options)
 
-    help, examples = VERBS[verb]
-    cli.verb(cli.app, verb, examples, help, alias=verb != "explain")(explain)
+    cli.verb(cli.app, verb, EXAMPLES, VERBS[verb], alias_of="" if verb == "explain" else "explain")(explain)
 
 
 for _verb in VERBS:
@@ -138,9 +123,8 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
         raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
     if options.objects and len(pictures) > 1:
         raise Problem("--object is of one picture: explain the others without it.")
-    console, formats = Console(options.json), common.parse_formats(options.also)
+    console, formats = Console(options.json), cli.split_names(options.also, common.FORMATS)
     places = [_parse_place(text) for text in options.missing or ()]
-    boxes = [cli.box_number(number) for number in options.box or ()]
     if verb == "detect":
         name = options.model or catalog.detector()
     else:
@@ -148,15 +132,14 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
     with console.progress(f"Loading {name}") as progress:
         explainer = common.load_explainer(name, options.device, progress, asked, labels=options.labels)
     task = task_of(explainer.model)
-    if verb == "explain":
-        verb = task.verb
-        _check_flags(verb, f"{explainer.model.id} {task.gives}", asked, options)
+    verb = task.verb if verb == "explain" else verb
     task.check_verb(verb, name)
+    _check_flags(verb, f"{explainer.model.id} {task.gives}", asked, options)
     series = Series(console, explainer, pictures, options, options.style(even=verb != "detect"))
     if verb == "class":
         return series.run(cli.with_classes(asked, explainer), series.write_classes)
     if verb == "detect":
-        return _detect(series, asked, boxes, places, formats)
+        return _detect(series, asked, options.box or [], places, formats)
     return _explain_picture(series, asked, formats, verb)
 
 
@@ -171,7 +154,7 @@ def _check_flags(verb: str, what: str, asked: cli.EngineOptions, options: Explai
         raise ModelProblem(f"{what}: leave {flags[0].split()[0]} out.")
 
 
-def _explain_picture(series: Series, asked: cli.EngineOptions, formats: tuple[str, ...], verb: str) -> int:
+def _explain_picture(series: Series, asked: cli.EngineOptions, formats: list[str], verb: str) -> int:
     """Explain pictures by `image` or `segment`."""
     options, style = series.options, series.style
     if by_all := asked.get("method") == cli.ALL and verb == "image":
@@ -203,7 +186,7 @@ def _detect(
     asked: cli.EngineOptions,
     boxes: list[int],
     places: list[tuple[str, Box]],
-    formats: tuple[str, ...],
+    formats: list[str],
 ) -> int:
     """Explain the boxes of a detector."""
     options, console, explainer = series.options, series.console, series.explainer

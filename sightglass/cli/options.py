@@ -22,7 +22,7 @@ from sightglass.explain.rendering import style
 from sightglass.models import labels as models_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.rendering.style import Style
@@ -39,8 +39,6 @@ DEFAULT_MODEL = "efficientnet-lite0"
 ALL = "all"
 """Of `explain --method`: a sheet of all quick methods."""
 MAP, OUT = QUESTION.panel, OUTPUT
-PANELS = (None, MAP)
-"""The first ones of `--help`, in their order."""
 _PANELS: dict[str | None, str | None] = {MODEL: None, BOXES: MAP}
 """Small panels, and which they are part of in `--help`."""
 MORE = "--help-all"
@@ -63,9 +61,9 @@ def option(usage: str, help: str, panel: str | None = None, **more: Any) -> Any:
 
 
 def field(usage: str, help: str, panel: str | None = None, *, verbs: str = "", default: Any = None, **more: Any) -> Any:
-    """Return a dataclass field with a flag, for all or some `verbs`.
+    """Return a dataclass field with a flag; `hidden`: only `--help-all` lists it.
 
-    `hidden`: only `--help-all` lists it.
+    `verbs`: the aliases of `explain` that the option is for, which the model's task decides on; none: all.
     """
     metadata = {"flag": usage, "option": option(usage, help, panel, **more), "verbs": verbs.split()}
     return dataclasses.field(default=default, metadata=metadata)
@@ -125,21 +123,21 @@ class SealOptions:
 
 
 def verb(
-    app: typer.Typer, name: str, examples: str, help: str = "", *, alias: bool = False
+    app: typer.Typer, name: str, examples: str, help: str = "", *, alias_of: str = ""
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Register a function as a verb, with its help and examples.
 
-    A parameter annotated with a dataclass stands for those of its fields that the verb has, each of them an option, and
-    one annotated with `EngineOptions` for the engine's options that the verb has.
+    A parameter annotated with a dataclass stands for its fields, each of them an option, and one annotated with
+    `EngineOptions` for the engine's options that the verb, or the one that it is an alias of, has.
     """
 
     def register(function: Callable[..., int]) -> Callable[..., int]:
-        call, options = _expand(function, name)
+        call, options = _expand(function, alias_of or name)
         paragraphs = inspect.cleandoc(help or function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
         more = f"[bold]{MORE}[/] lists the rare options too.\n" * any(info.hidden for info in options)
         below = f"\b\n{more}[bold]Examples[/]\n" + inspect.cleandoc(examples).replace("[", "\\[")
-        app.command(name, help=text, epilog=below, rich_help_panel="Aliases" if alias else None)(call)
+        app.command(name, help=text, epilog=below, rich_help_panel="Aliases" if alias_of else None)(call)
         return function
 
     return register
@@ -151,7 +149,7 @@ def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int]
     groups: dict[str, tuple[Any, list[str]]] = {}
     for name, hint in get_type_hints(function, include_extras=True).items():
         if hint is EngineOptions or is_dataclass(hint):
-            added = _engine_flags(verb) if hint is EngineOptions else _own_flags(hint, verb)
+            added = _engine_flags(verb) if hint is EngineOptions else _own_flags(hint)
             parameters += added
             groups[name] = _read_options if hint is EngineOptions else hint, [flag for flag, *_ in added]
         elif name != "return":
@@ -162,27 +160,20 @@ def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int]
             values[name] = make(**{name: values.pop(name) for name in names})
         return function(**values)
 
-    def panel(about: Any) -> int:
-        name = getattr(about, "rich_help_panel", None)
-        return PANELS.index(name) if name in PANELS else len(PANELS)
-
-    options = {name: next(iter(getattr(kind, "__metadata__", ())), None) for name, kind, _ in parameters}
-    parameters.sort(key=lambda parameter: panel(options[parameter[0]]))
     keyword = inspect.Parameter.KEYWORD_ONLY
     call.__name__, call.__module__ = function.__name__, function.__module__
     vars(call)["__signature__"] = inspect.Signature(
         [inspect.Parameter(name, keyword, default=default, annotation=kind) for name, kind, default in parameters]
     )
-    return call, [about for about in options.values() if about is not None]
+    return call, [about for _, kind, _ in parameters for about in getattr(kind, "__metadata__", ())]
 
 
-def _own_flags(options: Any, verb: str) -> list[tuple[str, Any, Any]]:
+def _own_flags(options: Any) -> list[tuple[str, Any, Any]]:
     """Return a dataclass's flags: (name, type, default)."""
     hints = get_type_hints(options, include_extras=True)
     return [
         (opt.name, Annotated[hints[opt.name], opt.metadata["option"]] if opt.metadata else hints[opt.name], opt.default)
         for opt in fields(options)
-        if verb in (opt.metadata.get("verbs") or [verb])
     ]
 
 
@@ -206,12 +197,21 @@ def _read_options(**values: Any) -> EngineOptions:
         options["method"] = find_method(options["method"]).id
     if "examples" in options:
         options["examples"] = tuple(map(_read_example, options["examples"]))
-    for name in options.keys() & {"confidence", "iou"}:
+    for name in options.keys() & OFFERED.keys():
         if not OFFERED[name].allows(options[name]):
             raise Problem(f"{OFFERED[name].flag.split()[0]} is {options[name]:g}: {OFFERED[name].wrong}.")
-    if not 0 < (share := options.get("ratio", 1)) <= 1:
-        raise Problem(f"--ratio is {share:g}: give a share of the candidates that is over 0 and at most 1.")
     return options
+
+
+def split_names(texts: Sequence[str] | None, known: Collection[str], rest: str = "") -> list[str]:
+    """Return the names of `--also`, each once; raise Problem for one that is not known.
+
+    `rest` ends the sentence.
+    """
+    names = [name.strip().lower() for text in texts or () for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in known]:
+        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(known)}{rest}.")
+    return list(dict.fromkeys(names))
 
 
 def _read_example(text: str) -> tuple[tuple[float, ...], str]:
@@ -221,13 +221,6 @@ def _read_example(text: str) -> tuple[tuple[float, ...], str]:
     except ValueError:
         raise Problem(f"--example is {text}: give a box and a name, such as 50,400,240,900=coat.") from None
     return (x0, y0, x1, y1), name or "like the example"
-
-
-def box_number(box: int) -> int:
-    """Return the number of a box, counted from 1; raise Problem for a smaller one."""
-    if box < 1:
-        raise Problem(f"--box is {box}: boxes are counted from 1, the surest first.")
-    return box
 
 
 def check_options(explainer: Explainer, options: dict[str, Any]) -> None:

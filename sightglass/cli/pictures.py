@@ -108,31 +108,21 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
             console.say(f"{finding.level}: {phrases.plain_text(finding.text)}")
 
 
-def describe_checks(found: Checks | None, begin: str = "") -> list[str]:
+def describe_checks(checks: Checks | None, begin: str = "") -> list[str]:
     """Return a map's checks as lines; none without checks.
 
     `begin`: what the line says before the map's name.
     """
-    if found is None:
+    if checks is None:
         return []
-    others = [phrases.plain_text(mark.sentence) for mark in found.checks if mark.state != "yes"]
-    return [f"{begin}{found.label}: {found.line}", *others]
+    others = [phrases.plain_text(mark.sentence) for mark in checks.checks if mark.state != "yes"]
+    return [f"{begin}{checks.label}: {checks.line}", *others]
 
 
 def _by_boxes(explanation: Explanation, index: int) -> list[str]:
     """Return a map's shares in the order of BY_BOXES, or none."""
     numbers = explanation.box_numbers(index)
     return [] if numbers is None else [f"{share} %" for share in numbers.printed.values()]
-
-
-def parse_formats(texts: Sequence[str] | None) -> tuple[str, ...]:
-    """Return formats given as `["svg,pdf", "html"]`, each once; raise Problem for an unknown one."""
-    formats = tuple(
-        dict.fromkeys(name.strip().lower() for text in texts or () for name in text.split(",") if name.strip())
-    )
-    if unknown := [name for name in formats if name not in FORMATS]:
-        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(FORMATS)}.")
-    return formats
 
 
 def extra_files(explanation: Explanation, formats: Sequence[str], style: Style) -> Iterator[File]:

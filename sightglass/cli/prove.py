@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.cli.pictures import extra_files, load_explainer, open_picture, parse_formats
+from sightglass.cli.pictures import FORMATS, extra_files, load_explainer, open_picture
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
 from sightglass.explain.rendering import style
@@ -29,7 +29,7 @@ FILLINGS = ("blur", "mean")
 @dataclass(frozen=True, kw_only=True)
 class ProveOptions(cli.ModelOptions):
     class_: str | None = cli.field("--class --target -c NAME", "Prove the map of this class, not the best.", cli.MAP)
-    map: int | None = cli.field("--map N", "Prove the map of answer or box N, counted from 1.", cli.MAP)
+    map: int | None = cli.field("--map N", "Prove the map of answer or box N, counted from 1.", cli.MAP, min=1)
     steps: int | None = cli.field("--steps N", "Shares that are hidden and kept, 2 to 100 [20].", cli.OUT)
     filling: list[str] | None = cli.field("--filling NAME", "What hides: blur, mean or linear [blur, mean].", cli.OUT)
     also: list[str] | None = cli.field(*cli.ALSO)
@@ -51,7 +51,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
 
     The folder gets proof.png with the curves, and proof.json, from which `replay` makes exactly the same curves.
     """
-    console, formats = Console(options.json), parse_formats(options.also)
+    console, formats = Console(options.json), cli.split_names(options.also, FORMATS)
     with console.progress(f"Loading {options.model}") as progress:
         image = open_picture(picture, console)
         (folder,) = result_folder.places([image.name], options.out)
@@ -77,8 +77,6 @@ def _explain(image: Image, asked: cli.EngineOptions, options: ProveOptions, prog
     """Return an explanation with the one map to prove."""
     if options.map is not None and options.class_ is not None:
         raise Problem("--map is one answer, and --class one class: leave one of them out.")
-    if options.map is not None and options.map < 1:
-        raise Problem(f"--map is {options.map}: answers are counted from 1, the surest first.")
     explainer = load_explainer(options.model, options.device, progress, asked)
     task = task_of(explainer.model)
     arguments = asked | task.single()

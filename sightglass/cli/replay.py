@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,36 +65,36 @@ def replay(
     if options.picture is not None:
         picture: Image | str | tuple[str, ...] = open_picture(options.picture, console)
     else:
-        carried = embedded_recipe.contents(recipe.read_bytes()) if recipe.suffix.lower() != ".json" else None
-        embedded = None if carried is None else embedded_recipe.original(carried)
-        picture = embedded or _find_pictures(recipe, known)
+        embedded = embedded_recipe.contents(recipe.read_bytes()) if recipe.suffix.lower() != ".json" else None
+        original = None if embedded is None else embedded_recipe.original(embedded)
+        picture = original or _find_pictures(recipe, known)
     if options.device is not None:
         known = known.model_copy(update={"device": options.device})
     with console.progress(f"Loading {known.model}") as progress:
         explanation = replaying.replay(known, picture)
         proof = replaying.replay_proof(known, explanation, progress=progress)
-        seals = replaying.replay_checks(known, explanation, progress=progress)
+        checks = replaying.replay_checks(known, explanation, progress=progress)
     now = explain_recipe.versions()
     changed = {name: (before, now.get(name)) for name, before in known.versions.items() if now.get(name) != before}
-    same, difference = _compare(recipe.parent, known, explanation)
     report(console, explanation, style)
     for name, (before, installed) in changed.items():
         console.say(f"note: {name} was {before}, is {installed or 'not installed'}.")
     if known.prepared not in (None, prepared := explanation.recipe.prepared):
         console.say(f"note: pictures were prepared {known.prepared}, and now {prepared}.")
-    if same is not None:
-        console.say("The maps match the saved ones bit for bit." if same else f"The maps differ, by {difference:.2g}.")
-    else:
+    difference = _compare(recipe.parent, known, explanation)
+    same = None if difference is None else not difference
+    if same is None:
         console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
-    proved = None if proof is None else _report_proof(console, recipe.parent, known, proof)
-    sealed = _report_checks(console, known, seals)
-    names: list[str] = []
+    else:
+        console.say("The maps match the saved ones bit for bit." if same else f"The maps differ, by {difference:.2g}.")
     summary: Json = result_folder.summary(explanation, style)
     summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
     if proof is not None:
-        summary |= {"recipe": known, "proof": proof.summary(), "same_proof": proved}
-    if sealed is not None:
-        summary |= {"same_seals": sealed}
+        summary |= {"recipe": known, "proof": proof.summary()}
+        summary["same_proof"] = _report_proof(console, recipe.parent, known, proof)
+    if known.seals:
+        summary["same_seals"] = _report_checks(console, known, checks)
+    names: list[str] = []
     if options.out is not None:
         files = (
             result_folder.of_boxes(explanation, style, everything=False)
@@ -103,16 +104,16 @@ def replay(
         names = result_folder.write(options.out, result_folder.with_summary(files, summary))
         console.files(options.out, names)
     console.result(summary | {"folder": options.out, "files": names})
-    return 1 if same is False or proved is False or sealed is False else 0
+    return 1 if False in (summary.get(part) for part in ("same", "same_proof", "same_seals")) else 0
 
 
 def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) -> bool | None:
-    """Print a proof; return whether its curves equal the saved ones."""
+    """Print a proof; return whether its curves equal the saved ones, None without those."""
     console.say(phrases.plain_text(proof.sentence))
     try:
         saved = json.loads((folder / proof_files.PROOF).read_text("utf-8"))
-        theirs = read(folder / proof_files.PROOF)
-        if (_request(theirs), theirs.prove) != (_request(recipe), recipe.prove):
+        saved_recipe = read(folder / proof_files.PROOF)
+        if (_request(saved_recipe), saved_recipe.prove) != (_request(recipe), recipe.prove):
             return None
         same = bool(saved["curves"] == json.loads(json.dumps(proof.summary()["curves"])))
     except (OSError, ValueError, KeyError, TypeError, ModelProblem):
@@ -121,22 +122,23 @@ def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) 
     return same
 
 
-def _report_checks(console: Console, recipe: Recipe, seals: Mapping[int, Checks]) -> bool | None:
-    """Print the new checks; return whether they equal the saved ones."""
-    same = True
+def _report_checks(console: Console, recipe: Recipe, checks: Mapping[int, Checks]) -> bool:
+    """Print the new checks; return whether all equal the saved ones."""
+    equal = []
     for saved in recipe.seals:
-        again = seals.get(saved.index)
-        console.say("The map is empty now, so it has no seal." if again is None else f"{again.label}: {again.line}")
-        equal = replaying.is_same_check(saved, again)
-        console.say("The seal matches the saved one bit for bit." if equal else "The seal differs from the saved one.")
-        same = same and equal
-    return same if recipe.seals else None
+        again = checks.get(saved.index)
+        equal.append(replaying.is_same_check(saved, again))
+        console.say(
+            "The map is empty now, so it has no seal." if again is None else f"{again.label}: {again.line}",
+            f"The seal {'matches the saved one bit for bit' if equal[-1] else 'differs from the saved one'}.",
+        )
+    return all(equal)
 
 
 def read(path: Path) -> Recipe:
     """Read the recipe of a file; raise ModelProblem without one."""
     recipe = None
-    try:
+    with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
         data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
         if path.suffix.lower() == ".json":
             document = json.loads(data)
@@ -144,47 +146,41 @@ def read(path: Path) -> Recipe:
             recipe = explain_recipe.Recipe.model_validate_json(json.dumps(document.get("recipe", document)))
         else:
             recipe = embedded_recipe.read(data)
-    except (OSError, ValueError, AttributeError, RecursionError):
-        pass
     if recipe is None:
         raise ModelProblem(f"{path} is not a recipe: give the recipe.json that an explanation was saved with.")
     return recipe
 
 
 def _find_pictures(path: Path, recipe: Recipe) -> str | tuple[str, ...]:
-    """Return a recipe's picture, or its two; raise ModelProblem."""
-    name = recipe.picture_name
-    names = image.split_name(name)
-    return _find_picture(path, name) if names is None else tuple(_find_picture(path, part) for part in names)
+    """Return a recipe's picture, or its two: here, near the recipe, or an example. Raises ModelProblem."""
+    names = image.split_name(recipe.picture_name)
+    pictures = []
+    for name in names or (recipe.picture_name,):
+        folders = (Path(), path.parent, *list(path.absolute().parents)[1:3])
+        local = [str(folder / name) for folder in folders if (folder / name).is_file()]
+        if not local and image.example_meant(name) is None:
+            raise ModelProblem(f"Where is the picture? Name it: --picture {name}.")
+        pictures.append(local[0] if local else name)
+    return pictures[0] if names is None else tuple(pictures)
 
 
-def _find_picture(path: Path, name: str) -> str:
-    """Return a picture by name: here, near the recipe, or an example.
-
-    Raises ModelProblem where there is none.
-    """
-    for folder in (Path(), path.parent, *list(path.absolute().parents)[1:3]):
-        if (folder / name).is_file():
-            return str(folder / name)
-    if image.example_meant(name) is not None:
-        return name
-    raise ModelProblem(f"Where is the picture? Name it: --picture {name}.")
-
-
-def _compare(folder: Path, recipe: Recipe, explanation: Explanation) -> tuple[bool | None, float | None]:
-    """Return whether the saved maps are equal, and their largest difference."""
+def _compare(folder: Path, recipe: Recipe, explanation: Explanation) -> float | None:
+    """Return the largest difference from the saved maps; None without comparable ones."""
     now = result_folder.arrays(explanation)
     try:
         # Another explanation may have overwritten the recipe's.
         if _request(read(folder / result_folder.RECIPE)) != _request(recipe):
-            return None, None
+            return None
         with np.load(folder / result_folder.MAPS, allow_pickle=False) as saved:
-            if set(saved.files) != set(now) or any(saved[name].shape != values.shape for name, values in now.items()):
-                return None, None
-            apart = max((float(abs(saved[name] - values).max(initial=0)) for name, values in now.items()), default=0.0)
-            return all(np.array_equal(saved[name], values, equal_nan=True) for name, values in now.items()), apart
+            if {name: values.shape for name, values in now.items()} != {
+                name: saved[name].shape for name in saved.files
+            }:
+                return None
+            equal = all(np.array_equal(saved[name], values, equal_nan=True) for name, values in now.items())
+            apart = [float(abs(saved[name] - values).max(initial=0)) for name, values in now.items()]
+            return 0.0 if equal else max(apart)
     except (OSError, ValueError, KeyError, ModelProblem):
-        return None, None
+        return None
 
 
 def _request(recipe: Recipe) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
@@ -21,17 +20,13 @@ from sightglass.common import access, logs
 from sightglass.common.errors import Problem
 from sightglass.common.style import DASHBOARD
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import uvicorn
-
-    from sightglass.api.app import Api
-
-
 HOST, PORT = "127.0.0.1", 8502
 LIMITS = "Limits"
 SCRIPT = DASHBOARD / "dashboard.py"
+WHY_NOT = {errno.EADDRINUSE: "Something else listens there"} | dict.fromkeys(
+    (errno.EACCES, errno.EPERM), "Ports below 1024 need more rights"
+)
+"""Why an address cannot be listened on, by the system's number of the error."""
 OPEN = "Let everybody who reaches the address in, without a token."
 
 
@@ -114,6 +109,8 @@ def serve(options: ServeOptions) -> int:
     # As the dashboard does, before torch is imported: one core stays free to accept requests.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     sys.setswitchinterval(0.0005)
+    import uvicorn
+
     from sightglass.api import serving
     from sightglass.api.schemas import ApiRules
 
@@ -137,10 +134,21 @@ def serve(options: ServeOptions) -> int:
             warm(load_explainer(settings.model, settings.device, progress))
         app = create(settings)
         app.state.readiness.warmed()
-        server = _server(app)
-        with _stop_on_signals(server):
-            _announce(console, listener)
-            server.run(sockets=[listener])
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_level="critical",
+                log_config=None if logs.wants_json() else uvicorn.config.LOGGING_CONFIG,
+                access_log=False,
+                ws="none",
+                server_header=False,
+            )
+        )
+        # uvicorn raises a signal again once it has stopped; until it listens for signals itself, ours stop it.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, server.handle_exit)
+        _announce(console, listener)
+        server.run(sockets=[listener])
     console.say("Stopped.")
     if not app.state.queue.close(serving.ANSWER_SECONDS):
         # A thread that ignores the request to stop would crash the interpreter as it shuts down.
@@ -152,48 +160,17 @@ def serve(options: ServeOptions) -> int:
 def bound(host: str, port: int) -> socket.socket:
     """Return a listening socket; raise Problem before a model is loaded."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:
         raise Problem(
             f"{host} is not an address of this machine: use 127.0.0.1, or 0.0.0.0 for the network."
         ) from error
-    listener = socket.socket(family, kind, protocol)
     try:
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
+        both = family is socket.AF_INET6 and socket.has_dualstack_ipv6()
+        return socket.create_server(address[:2], family=family, backlog=2048, dualstack_ipv6=both)
     except OSError as error:
-        listener.close()
-        raise Problem(
-            f"{_why_not(error)}: {host} cannot be listened on at port {port}; give another --port."
-        ) from error
-    return listener
-
-
-def _why_not(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return "Something else listens there"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return "Ports below 1024 need more rights"
-    return error.strerror or str(error)
-
-
-def _server(app: Api) -> uvicorn.Server:
-    import uvicorn
-
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="critical",
-            log_config=None if logs.wants_json() else uvicorn.config.LOGGING_CONFIG,
-            access_log=False,
-            ws="none",
-            server_header=False,
-        )
-    )
+        reason = WHY_NOT.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
+        raise Problem(f"{reason}: {host} cannot be listened on at port {port}; give another --port.") from error
 
 
 def _announce(console: Console, listener: socket.socket) -> None:
@@ -204,18 +181,3 @@ def _announce(console: Console, listener: socket.socket) -> None:
     token = token if rules.asks else "no token is required"
     console.say(f"http://{host}:{port}/api/docs lists all requests; {token}. Press Ctrl-C to stop.")
     sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def _stop_on_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Make SIGINT and SIGTERM stop the server and nothing else; uvicorn raises the signal again after its shutdown."""
-
-    def stop(*_: object) -> None:
-        server.should_exit = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -16,24 +16,18 @@ from sightglass.common.errors import Problem
 from sightglass.explain import phrases
 from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.methods import method as find_method
-from sightglass.explain.picture.image import to_png
 from sightglass.explain.picture.item import LISTS
-from sightglass.explain.rendering import contact_sheet
 from sightglass.explain.similarity import evaluation, ranking
 from sightglass.export import result_folder, similarity_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from sightglass.cli.console import Progress
     from sightglass.common.files import Json
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.similarity.similarity import Similarity
     from sightglass.export.result_folder import File
 
 MAX_ROWS = 20
@@ -50,7 +44,6 @@ class SimilarityOptions(cli.ModelOptions):
     names: str | None = cli.field("--names SCHEME", "market1501, msmt17, folders, prefix or a pattern [what fits].")
     of: str = cli.field("--of cosine|product", "What a map adds up to [cosine].", cli.MAP, default="cosine")
     method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY[:2])}, ..., all or {ATTENTION}.", cli.MAP)
-    patches: bool = cli.field("--patches", "Also draw alike patches in one colour.", cli.OUT, default=False)
     visualize: bool = cli.field("--visualize", "Also a sheet of each query and its matches.", cli.OUT, default=False)
     num_visualize: int | None = cli.field("--num-visualize N", f"Queries with a sheet [{SHEETS}].", cli.OUT, min=1)
     out: Path | None = cli.field(*cli.FOLDER)
@@ -61,7 +54,7 @@ class SimilarityOptions(cli.ModelOptions):
     cli.app,
     "similarity",
     """
-    sightglass similarity bus.jpg other.jpg --method all --patches
+    sightglass similarity bus.jpg other.jpg --method all
     sightglass similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
     sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --visualize
     """,
@@ -79,7 +72,7 @@ def similarity(
     maps.npz and similarity.json; for a --gallery ranking.csv and the maps of the most similar; for a folder of queries
     and a --gallery mAP and rank-1, -5 and -10 by the protocol of Market-1501, in report.json and queries.csv.
     """
-    gallery = options.gallery
+    gallery, sheets = options.gallery, options.num_visualize or (SHEETS if options.visualize else 0)
     if len(pictures) != (1 if gallery else 2):
         raise Problem(
             "With --gallery give one picture or one folder, the queries."
@@ -91,10 +84,8 @@ def similarity(
     many = gallery is not None and (options.names is not None or not one_picture)
     if options.method == "all" and gallery:
         raise Problem("--method all compares two pictures: name one method for a --gallery.")
-    if (options.visualize or options.num_visualize) and not gallery:
+    if sheets and not gallery:
         raise Problem("--visualize draws a query and its matches: give a --gallery.")
-    if options.patches and gallery:
-        raise Problem("--patches colours two pictures: leave --gallery out.")
     if options.names is not None and not many:
         raise Problem("--names needs a folder of queries and a --gallery.")
     console, arguments = Console(options.json), asked | {"of": options.of}
@@ -103,7 +94,7 @@ def similarity(
         arguments["method"] = find_method(options.method).id
     with console.progress(f"Loading {options.model}") as progress:
         explainer = load_explainer(options.model, options.device, progress)
-        run = _Run(console, progress, explainer, options, arguments)
+        run = _Run(console, progress, explainer, options, arguments, sheets)
         if many and gallery:
             return run.evaluate(pictures[0], gallery)
         query = open_picture(pictures[0], console)
@@ -118,54 +109,42 @@ class _Run:
     progress: Progress
     explainer: Explainer
     options: SimilarityOptions
-    given: dict[str, Any]
+    arguments: dict[str, Any]
+    sheets: int
+    """Queries that get a sheet."""
 
     def compare(self, query: Image, other: Image) -> int:
         """Compare two pictures."""
-        pair = self._explain(query, other)
+        folder = self._place(f"{query.name.rsplit('.', 1)[0]}_and_{other.name}")
+        pair, attended = self._explain(query, other)
         baseline = ranking.context(self.explainer, query, pair.preprocessing, other=other)
-
-        def files() -> Iterator[File]:
-            yield from similarity_files.of_similarity(pair, baseline, self._attend(pair))
-            if self.options.method == "all":
-                similarities = [self._explain(query, other, method=name) for name in SIMILARITY]
-                yield similarity_files.of_methods(similarities)
-            if self.options.patches:
-                yield self._draw_patches(pair)
-
-        (folder,) = result_folder.places([f"{_stem(query)}_and_{other.name}"], self.options.out)
-        written = result_folder.write(folder, list(files()))
+        files = [*similarity_files.of_similarity(pair, baseline, attended)]
+        if self.options.method == "all":
+            files.append(similarity_files.of_methods([self._explain(query, other, name)[0] for name in SIMILARITY]))
         self.console.say(similarity_files.headline(pair, baseline), baseline.words, *similarity_files.places(pair))
         best = pair.matches.pairs[: similarity_files.PAIRS]
         rows = [(str(i), _cell(hit.query), _cell(hit.gallery), f"{hit.score:.2f}") for i, hit in enumerate(best, 1)]
         columns = ("pair", "cell of the first", "cell of the second", "similarity")
         self.console.table(columns, rows, right=("pair", "similarity"))
         self.console.say(*(f"note: {note}" for note in pair.notes))
-        return self._finish(folder, written, similarity_files.summary(pair, baseline), [])
+        return self._finish(folder, files, similarity_files.summary(pair, baseline))
 
     def rank(self, query: Image, gallery: str) -> int:
         """Rank a gallery."""
-        (folder,) = result_folder.places([f"{_stem(query)}_gallery"], self.options.out)
-        result_folder.check(folder)
-        fitting = {name: self.given[name] for name in ("preprocessing",) if name in self.given}
+        folder = self._place(f"{query.name.rsplit('.', 1)[0]}_gallery")
+        fitting = {name: self.arguments[name] for name in ("preprocessing",) if name in self.arguments}
         ranked = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
         baseline = ranking.context(self.explainer, query, **fitting)
-        self._warn(ranked.failed)
         top: list[Json] = []
         pairs: list[similarity_files.DrawnPair] = []
-
-        def files() -> Iterator[File]:
-            yield similarity_files.of_ranking(ranked)
-            for i, hit in enumerate(ranked.hits[: self.options.top]):
-                self.progress(i / min(self.options.top, len(ranked.hits)), f"Map of {hit.name}")
-                pair = self._explain(query, hit.item.open())
-                top.append(similarity_files.summary(pair, None) | {"rank": i + 1})
-                pairs.append((pair, self._attend(pair)))
-                yield similarity_files.of_pair(*pairs[-1], i + 1)
-            if pairs and (self.options.visualize or self.options.num_visualize):
-                yield similarity_files.of_query(1, query.name, pairs)
-
-        written = result_folder.write(folder, files())
+        files = [similarity_files.of_ranking(ranked)]
+        for i, hit in enumerate(ranked.hits[: self.options.top], 1):
+            self.progress((i - 1) / min(self.options.top, len(ranked.hits)), f"Map of {hit.name}")
+            pairs.append(self._explain(query, hit.item.open()))
+            top.append(similarity_files.summary(pairs[-1][0], None) | {"rank": i})
+            files.append(similarity_files.of_pair(*pairs[-1], i))
+        if pairs and self.sheets:
+            files.append(similarity_files.of_query(1, query.name, pairs))
         self.console.say(f"{query.name} against {phrases.plural(len(ranked.hits), 'picture')}: {baseline.words}")
         rows = [
             (str(i), hit.item.key, f"{hit.score:.2f}", baseline.verdict(hit.score))
@@ -185,29 +164,25 @@ class _Run:
             "itself": ranked.itself,
             "failed": [{"picture": name, "error": sentence} for name, sentence in ranked.failed],
         }
-        return self._finish(folder, written, result, ranked.failed)
+        return self._finish(folder, files, result, ranked.failed)
 
     def evaluate(self, queries: str, gallery: str) -> int:
         """Evaluate queries against a gallery."""
-        (folder,) = result_folder.places([f"{Path(queries).resolve().stem or 'queries'}_evaluation"], self.options.out)
-        result_folder.check(folder)
-        preprocessing, names = self.given.get("preprocessing", "trained"), self.options.names
+        folder = self._place(f"{Path(queries).resolve().stem or 'queries'}_evaluation")
+        preprocessing, names = self.arguments.get("preprocessing", "trained"), self.options.names
         report = evaluation.evaluate(
             self.explainer, queries, gallery, names=names, preprocessing=preprocessing, progress=self.progress
         )
-        self._warn(report.failed)
-        sheets = report.queries[: self.options.num_visualize or (SHEETS if self.options.visualize else 0)]
 
         def files() -> Iterator[File]:
             yield from similarity_files.of_evaluation(report)
+            sheets = report.queries[: self.sheets]
             for i, query in enumerate(sheets):
                 self.progress(i / len(sheets), f"Matches of {query.item.key}")
                 image, top = query.item.open(), query.top[: self.options.top]
                 pairs = [self._explain(image, match.item.open()) for match in top]
-                drawn = [(pair, self._attend(pair)) for pair in pairs]
-                yield similarity_files.of_query(i + 1, query.item.key, drawn, [match.right for match in top])
+                yield similarity_files.of_query(i + 1, query.item.key, pairs, [match.right for match in top])
 
-        written = result_folder.write(folder, files())
         self.console.say(report.words)
         rows = [("mAP", f"{report.mean_ap:.1%}"), *((f"rank-{k}", f"{report.rank(k):.1%}") for k in evaluation.RANKS)]
         self.console.table(("measure", "value"), rows, right=("value",))
@@ -218,50 +193,30 @@ class _Run:
         columns = ("worst queries", "average precision", "first right rank", "found first")
         self.console.table(columns, worst, right=columns[1:3])
         self.console.say(*(f"note: {remark}" for remark in report.remarks))
-        return self._finish(folder, written, report.summary(), report.failed)
+        return self._finish(folder, files(), report.summary(), report.failed)
 
-    def _explain(self, query: Image, other: Image, **more: Any) -> Similarity:
+    def _explain(self, query: Image, other: Image, method: str = "") -> similarity_files.DrawnPair:
+        """Compare two pictures; return both under the model's attention too, with `--method attention`."""
         from sightglass.explain.similarity.similarity import similarity
 
-        return similarity(self.explainer, query, other, **self.given | more)
+        pair = similarity(self.explainer, query, other, **self.arguments | ({"method": method} if method else {}))
+        if self.options.method != ATTENTION:
+            return pair, None
+        how: dict[str, Any] = {"method": ATTENTION, "top_k": 1, "preprocessing": pair.preprocessing}
+        return pair, [self.explainer(side.image, **how).overlay() for side in pair.sides]
 
-    def _warn(self, failed: Sequence[tuple[str, str]]) -> None:
-        for name, sentence in failed:
-            self.console.warn(sentence if name in sentence else f"{name}: {sentence}")
+    def _place(self, name: str) -> Path:
+        """Return the folder of the results; raise ModelProblem where it cannot be written to."""
+        (folder,) = result_folder.places([name], self.options.out)
+        result_folder.check(folder)
+        return folder
 
-    def _finish(self, folder: Path, written: list[str], result: Json, failed: Sequence[Any]) -> int:
+    def _finish(self, folder: Path, files: Iterable[File], result: Json, failed: Sequence[tuple[str, str]] = ()) -> int:
+        written = result_folder.write(folder, files)
+        self.console.warn(*(sentence if name in sentence else f"{name}: {sentence}" for name, sentence in failed))
         self.console.files(folder, written)
         self.console.result(result | {"folder": folder, "files": written})
         return 1 if failed else 0
-
-    def _attend(self, pair: Similarity) -> list[NDArray[np.uint8]] | None:
-        """Return both pictures under the model's attention, or None."""
-        if self.options.method != ATTENTION:
-            return None
-        how: dict[str, Any] = {"method": ATTENTION, "top_k": 1, "preprocessing": pair.preprocessing}
-        return [self.explainer(side.image, **how).overlay() for side in pair.sides]
-
-    def _draw_patches(self, pair: Similarity) -> File:
-        """Return a sheet of both pictures with their patches in colours."""
-        from sightglass.explain.similarity import patches
-
-        images = [side.image for side in pair.sides]
-        grids = patches.read_patches(self.explainer, images, layers=pair.layers, preprocessing=pair.preprocessing)
-        colours = patches.colour_patches(grids)
-        tiles = zip(grids, colours.colours, colours.foreground, strict=True)
-        sheet = contact_sheet.grid(
-            [patches.draw_colours(*tile) for tile in tiles],
-            [image.name for image in images],
-            columns=2,
-            height=480,
-            title="One colour: alike to the model. Grey: below 0 on the first principal component.",
-            names=True,
-        )
-        return "patches.png", to_png(sheet)
-
-
-def _stem(query: Image) -> str:
-    return query.name.rsplit(".", 1)[0]
 
 
 def _cell(place: tuple[int, int]) -> str:

@@ -66,7 +66,7 @@ def video(
     The folder gets overlay.mp4 with the sound of the clip, timeline.csv and timeline.json. A detector's objects keep
     their numbers from frame to frame. A run that was stopped or killed resumes when it is called again.
     """
-    films = _films(options.also)
+    films = cli.split_names(options.also, FILMS, "; an MP4 is always written")
     settings = _settings(options)
     console, cancel = Console(options.json), threading.Event()
     folder = options.out or Path("explained") / file_stem(Path(clip).stem, otherwise="clip")
@@ -83,7 +83,11 @@ def video(
             progress=progress,
             cancel=cancel,
         )
-        names = [] if summary.cancelled else _save_film(summary, films, console)
+        names = []
+        for kind in films if not summary.cancelled else ():
+            names.append(summary.clip.with_suffix(f".{kind}").name)
+            if note := write.film(summary.clip, summary.folder / names[-1], kind):
+                console.warn(note)
     _report(console, summary, names)
     return STOPPED if summary.cancelled else 0
 
@@ -125,27 +129,9 @@ def _seconds(text: str | None, flag: str) -> float | None:
     return float(sum(part * 60**i for i, part in enumerate(reversed(parts))))
 
 
-def _films(also: list[str] | None) -> list[str]:
-    kinds = [kind.strip().lower() for text in also or () for kind in text.split(",") if kind.strip()]
-    if unknown := [kind for kind in kinds if kind not in FILMS]:
-        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(FILMS)}; an MP4 is always written.")
-    return kinds
-
-
-def _save_film(summary: Summary, films: list[str], console: Console) -> list[str]:
-    names = []
-    for kind in films:
-        name = summary.clip.with_suffix(f".{kind}").name
-        if note := write.film(summary.clip, summary.folder / name, kind):
-            console.warn(note)
-        names.append(name)
-    return names
-
-
 def _report(console: Console, summary: Summary, films: list[str]) -> None:
     console.say(f"{summary.words}.")
-    for note in summary.notes:
-        console.warn(note)
+    console.warn(*summary.notes)
     rows = [(results.clock(moment.seconds), f"{moment.frame:,}", moment.words) for moment in summary.moments[:SHOWN]]
     console.table(("time", "frame", "moment"), rows, right=("time", "frame"))
     if more := len(summary.moments) - len(rows):

@@ -21,6 +21,11 @@ VERBS: dict[str, str] = {
 OPTIONS: dict[str, str] = {
     "--monitor": f"--monitor was removed: {_UNSURE} --save-below 0.5.",
     "--monitor-threshold": f"--monitor-threshold was removed: {_UNSURE} --save-below 0.5.",
+    "--box": "--box is of explain and detect: in another model `detect --missing X,Y,X,Y` explains what is at the same "
+    "place, and Detect in the dashboard shows all sizes of a model.",
+    "--continue": "--continue was removed: the same batch command goes on where a run stopped, as does the page Batch.",
+    "--patches": "--patches was removed: Patches on the page Similarity colours them, and so does "
+    "sightglass.explain.similarity.patches in Python.",
     "--apart": "--apart was removed: compare two pictures, or rank a --gallery.",
     "--connect": "--connect was removed: doctor checks versions, the device, weights and settings of this machine.",
     "--matrix": "--matrix was removed: run batch --prove once for each --method.",

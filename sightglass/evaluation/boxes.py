@@ -1,7 +1,7 @@
 """Average precision (AP) of boxes as COCO defines it, and what is right and wrong of each box.
 
-Overlaps are pycocotools'. Its matching is followed rule by rule, but for all sizes and thresholds at once, so that
-pictures can be drawn again for an interval.
+Overlaps are pycocotools'. Its matching is followed rule by rule, but for all thresholds at once, so that pictures can
+be drawn again for an interval.
 """
 
 from __future__ import annotations
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """Of the overlap (IoU) from which a box counts as right."""
-SIZES = {"small": "< 32 px", "medium": "32 to 96 px", "large": "> 96 px"}
-"""COCO's sizes of objects: the square root of the area."""
-AREAS = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]])
-"""Of all objects, and of each of `SIZES`."""
 RECALLS = np.linspace(0, 1, 101)
 MOST = 100
 """Boxes of a class in a picture that count, the surest first; also boxes of a picture whose errors are typed."""
@@ -43,29 +39,29 @@ class _ClassMatches:
     """Boxes of one class over all pictures, the surest first."""
 
     right: NDArray[np.bool_] = field(repr=False)
-    """(areas, thresholds, boxes)"""
+    """(thresholds, boxes)"""
     counted: NDArray[np.bool_] = field(repr=False)
-    """(areas, thresholds, boxes): False of boxes inside a crowd or of another size."""
+    """(thresholds, boxes): False of boxes inside a crowd."""
     picture: NDArray[np.int64] = field(repr=False)
     """(boxes,): the index of each box's picture."""
     objects: NDArray[np.int64] = field(repr=False)
-    """(areas, pictures): labelled objects."""
+    """(pictures,): labelled objects."""
 
-    def average(self, area: int, weights: NDArray[np.int32]) -> NDArray[np.float64]:
+    def average(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return AP (draws, thresholds), pictures weighted by `weights` (draws, pictures).
 
         The mean of the precision at 101 recalls; nan for draws without a labelled object.
         """
         parts = -(-len(self.picture) * len(weights) // _BLOCK)
-        return np.concatenate([self._average(area, part) for part in np.array_split(weights, max(1, parts))])
+        return np.concatenate([self._average(part) for part in np.array_split(weights, max(1, parts))])
 
-    def _average(self, area: int, weights: NDArray[np.int32]) -> NDArray[np.float64]:
-        objects = weights @ self.objects[area]
+    def _average(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
+        objects = weights @ self.objects
         averages = np.where(objects[:, None] > 0, np.zeros(len(THRESHOLDS)), np.nan)
         with_objects = np.flatnonzero(objects)
         per_box = weights[with_objects][:, self.picture]
         totals = np.cumsum(per_box, 1, np.int32)
-        for threshold, (right, counted) in enumerate(zip(self.right[area], self.counted[area], strict=True)):
+        for threshold, (right, counted) in enumerate(zip(self.right, self.counted, strict=True)):
             # Precision is highest at a right box: between two it falls.
             hits, skipped = np.flatnonzero(right & counted), np.flatnonzero(~counted)
             before = np.cumsum(np.pad(per_box[:, skipped], ((0, 0), (1, 0))), 1, np.int32)
@@ -86,10 +82,11 @@ def measure(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Predic
 
     `truths`, `found`: a list for each picture, boxes in its pixels. A class without labels does not count.
     """
-    by_class = _match_classes(truths, found)
+    labels, predictions = _group(truths), _group(found)
+    by_class = {name: _match_class(labels[name], predictions.get(name, {}), len(truths)) for name in sorted(labels)}
     draws, once = redraw(len(truths), seed), np.ones((1, len(truths)), np.int32)
-    exact = {name: [matches.average(area, once)[0] for area in range(len(AREAS))] for name, matches in by_class.items()}
-    drawn = {name: matches.average(0, draws) for name, matches in by_class.items()}
+    exact = {name: matches.average(once)[0] for name, matches in by_class.items()}
+    drawn = {name: matches.average(draws) for name, matches in by_class.items()}
 
     def average(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:
         return np.asarray(average_classes(np.stack(values))) if values else np.full(len(draws), np.nan)
@@ -99,22 +96,13 @@ def measure(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Predic
 
     drawn_ap = average([values.mean(1) for values in drawn.values()])
     drawn_ap50 = average([values[:, 0] for values in drawn.values()])
-    ap = estimate(average_one([values[0].mean() for values in exact.values()]), drawn_ap, least=0.0)
-    ap50 = estimate(average_one([values[0][0] for values in exact.values()]), drawn_ap50, least=0.0)
+    ap = estimate(average_one([values.mean() for values in exact.values()]), drawn_ap, least=0.0)
+    ap50 = estimate(average_one([values[0] for values in exact.values()]), drawn_ap50, least=0.0)
     return Metrics(
         {"ap": ap, "ap50": ap50},
         drawn_ap,
-        {name: estimate(exact[name][0].mean(), drawn[name].mean(1), least=0.0) for name in by_class},
-        {name: average_one([values[area].mean() for values in exact.values()]) for area, name in enumerate(SIZES, 1)},
+        {name: estimate(exact[name].mean(), drawn[name].mean(1), least=0.0) for name in by_class},
     )
-
-
-def _match_classes(
-    truths: Sequence[Sequence[TrueBox]], predictions: Sequence[Sequence[Prediction]]
-) -> dict[str, _ClassMatches]:
-    """Match boxes with labels by COCO's rules, class by class."""
-    labels, boxes = _group(truths), _group(predictions)
-    return {name: _match_class(labels[name], boxes.get(name, {}), len(truths)) for name in sorted(labels)}
 
 
 def _group(rows: Sequence[Sequence[Any]]) -> dict[str, dict[int, list[Any]]]:
@@ -130,26 +118,26 @@ def _group(rows: Sequence[Sequence[Any]]) -> dict[str, dict[int, list[Any]]]:
 def _match_class(
     labels: Mapping[int, Sequence[TrueBox]], boxes: Mapping[int, Sequence[Prediction]], pictures: int
 ) -> _ClassMatches:
+    """Match boxes of one class with its labels by COCO's rules, by picture."""
     from pycocotools import mask  # type: ignore[import-untyped]
 
     surest = {picture: sorted(some, key=lambda item: -item.score)[:MOST] for picture, some in boxes.items()}
     ends = dict(zip(surest, accumulate(map(len, surest.values())), strict=True))
     extents = _extents([box for some in surest.values() for box in some])
-    counted = np.repeat(~_of_other_size(extents)[:, None], len(THRESHOLDS), 1)
-    right = np.zeros(counted.shape, bool)
-    objects = np.zeros((len(AREAS), pictures), np.int64)
+    right = np.zeros((len(THRESHOLDS), len(extents)), bool)
+    counted = ~right
+    objects = np.zeros(pictures, np.int64)
     for picture, some in labels.items():
-        of_labels, crowd = _extents(some), np.array([label.crowd for label in some])
-        ignored = crowd | _of_other_size(of_labels)
-        objects[:, picture] = (~ignored).sum(1)
+        crowd = np.array([label.crowd for label in some])
+        objects[picture] = (~crowd).sum()
         if picture in ends:
             columns = slice(ends[picture] - len(surest[picture]), ends[picture])
-            overlaps = mask.iou(extents[columns], of_labels, crowd.astype(np.uint8))
-            _assign(overlaps, crowd, ignored, right[..., columns], counted[..., columns])
+            overlaps = mask.iou(extents[columns], _extents(some), crowd.astype(np.uint8))
+            _assign(overlaps, crowd, right[:, columns], counted[:, columns])
     picture_of = np.repeat(np.array([*surest], np.int64), [*map(len, surest.values())])
     # The same sort as theirs: of equal scores the first picture comes first.
     order = np.argsort([-box.score for some in surest.values() for box in some], kind="stable")
-    return _ClassMatches(right[..., order], counted[..., order], picture_of[order], objects)
+    return _ClassMatches(right[:, order], counted[:, order], picture_of[order], objects)
 
 
 def _extents(boxes: Sequence[TrueBox | Prediction]) -> NDArray[np.float64]:
@@ -158,36 +146,28 @@ def _extents(boxes: Sequence[TrueBox | Prediction]) -> NDArray[np.float64]:
     return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
 
 
-def _of_other_size(extents: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return (areas, boxes): whether a box is outside each of `AREAS`."""
-    areas = np.prod(extents[:, 2:], 1)
-    return np.asarray((areas < AREAS[:, :1]) | (areas > AREAS[:, 1:]))
-
-
 def _assign(
     overlaps: NDArray[np.float64],
     crowd: NDArray[np.bool_],
-    ignored: NDArray[np.bool_],
     right: NDArray[np.bool_],
     counted: NDArray[np.bool_],
 ) -> None:
     """Assign a picture's boxes to its labels, in place, surest first.
 
-    It takes the free label that it overlaps most, one that counts before one that does not; a crowd is always free.
+    It takes the free label that it overlaps most, any before a crowd, which is always free.
     """
-    free = np.ones((len(AREAS), len(THRESHOLDS), len(crowd)), bool)
-    areas = np.arange(len(AREAS))[:, None]
+    free = np.ones((len(THRESHOLDS), len(crowd)), bool)
     for box in np.flatnonzero(overlaps.max(1) >= _LEAST[0]):
         possible = free & (overlaps[box] >= _LEAST[:, None])
-        counting = possible & ~ignored[:, None]
+        counting = possible & ~crowd
         rank = np.where(np.where(counting.any(-1, keepdims=True), counting, possible), overlaps[box], -1)
         # Of equal overlaps the last label is theirs, too.
-        label = len(crowd) - 1 - rank[..., ::-1].argmax(-1)
+        label = len(crowd) - 1 - rank[:, ::-1].argmax(-1)
         hit = possible.any(-1)
-        right[..., box] = hit
-        counted[..., box] = np.where(hit, ~ignored[areas, label], counted[..., box])
-        area, threshold = np.nonzero(hit & ~crowd[label])
-        free[area, threshold, label[area, threshold]] = False
+        right[:, box] = hit
+        counted[:, box] = ~(hit & crowd[label])
+        taken = np.flatnonzero(hit & ~crowd[label])
+        free[taken, label[taken]] = False
 
 
 ErrorType = Literal["missed", "class", "misplaced", "extra"]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from sightglass.common.files import jsonable, packing
+from sightglass.common.files import jsonable
 from sightglass.evaluation.kinds import ErrorGroup, ErrorUnit, kind_of
 from sightglass.explain.rendering import render
+from sightglass.explain.rendering.marks import box_mark, draw_lines
+from sightglass.export.table import csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,18 +39,13 @@ def list_rows(units: Iterable[ErrorUnit]) -> list[Json]:
     return [{"picture": unit.picture.key} | {name: getattr(unit, name) for name in COLUMNS} for unit in units]
 
 
-def write_csv(rows: Sequence[Json]) -> bytes:
-    """Return rows with the same keys as CSV; empty without rows."""
-    file = io.StringIO(newline="")
-    packing.write(file, [*rows[0]] if rows else [], rows)
-    return file.getvalue().encode()
-
-
-def write_parquet(rows: Sequence[Json]) -> bytes:
-    """Return rows with the same keys as a Parquet file."""
+def write_table(rows: Sequence[Json], kind: str) -> bytes:
+    """Return rows with the same keys as a file of a kind: csv or parquet."""
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow import parquet
 
+    if kind == "csv":
+        return csv(rows).encode()
     file = io.BytesIO()
     parquet.write_table(pa.Table.from_pylist([*rows]), file)
     return file.getvalue()
@@ -91,7 +87,8 @@ class ErrorReport:
 
         Surest wrong answers first; then objects without a box, the largest first.
         """
-        return self._kind.find_errors(self.units)
+        errors = [unit for unit in self.units if unit.type == "missed" or (unit.wrong and unit.kind != "object")]
+        return sorted(errors, key=lambda unit: (math.inf if unit.score is None else -unit.score, -(unit.size or 0.0)))
 
     @cached_property
     def types(self) -> list[ErrorGroup]:
@@ -113,7 +110,7 @@ class ErrorReport:
 
     def to_json(self, *, most: int) -> Json:
         """Return the errors as plain values; nan is None."""
-        told: Json = jsonable(
+        values: Json = jsonable(
             {
                 "headline": self.headline,
                 "counts": self.counts,
@@ -122,17 +119,17 @@ class ErrorReport:
                 "errors": list_rows(self.errors[:most]),
             }
         )
-        return told
+        return values
 
 
 ROOM = 1.8
 """Of what is shown around the boxes, as a multiple of them."""
 LEAST = 96
 """Pixels of the picture that are shown at least, of the shorter side."""
-TRUTH, ANSWER, HALO = (255, 255, 255), (255, 176, 59), (20, 20, 20)
+TRUTH, ANSWER = (255, 255, 255), (255, 176, 59)
 """Colours of the label's box, which is drawn through, and of the answer's, which is dashed."""
-DASH = 7
-"""Pixels of a dash, and of the gap after it."""
+LINE = 2
+"""Pixels of their lines, and of the dark ones around them."""
 
 
 def frame_boxes(boxes: list[Box], picture: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -174,14 +171,8 @@ def draw_tile(
     drawn = cut(pixels)
     if mapped and (values := unit.map) is not None:
         drawn = render.overlay(drawn, np.asarray(cut(values), np.float32) / np.float32(255), weighted=True)
-    gaps = np.add.outer(np.arange(size[1]), np.arange(size[0])) // DASH % 2 == 1
     for box, colour, dashed in ((labelled, TRUTH, False), (answered, ANSWER, True)):
-        if box is None:
-            continue
-        corners = np.rint((np.reshape(box, (2, 2)) - (x0, y0)) * scale).clip(1, np.subtract(size, 2)).astype(int)
-        # A dark line around its own.
-        for ink, thick in ((HALO, 4), (colour, 2)):
-            line = np.zeros(size[::-1], np.uint8)
-            cv2.rectangle(line, corners[0].tolist(), corners[1].tolist(), (1,), thick)
-            drawn[(line > 0) & ~gaps if dashed else line > 0] = ink
+        if box is not None:
+            mark = replace(box_mark(box), hollow=dashed).moved(-x0, -y0, (scale, scale))
+            draw_lines(drawn, [mark], LINE, LINE, colour)
     return drawn

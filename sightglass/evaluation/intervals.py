@@ -107,5 +107,3 @@ class Metrics:
     """(DRAWS,): that number on redrawn sets of pictures, which are the same for every model."""
     by_class: Mapping[str, Estimate] = field(repr=False)
     """That number, or another one, of each class with labels."""
-    by_size: Mapping[str, float] = field(default_factory=dict, repr=False)
-    """AP of small, medium and large objects; nan of none."""

@@ -293,10 +293,6 @@ class Classes:
         pictures = plural(len(evaluation.pictures), "labelled picture")
         return f"{sum(not unit.wrong for unit in units):,} of {pictures} right."
 
-    def find_errors(self, units: Sequence[ErrorUnit]) -> list[ErrorUnit]:
-        """Return the erroneous units, surest first."""
-        return sorted((unit for unit in units if unit.wrong), key=_rank_error)
-
     def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
         """Return the id of each error's group."""
         names = [f"{unit.label or 'nothing'}{_BETWEEN}{unit.predicted or 'nothing'}" for unit in errors]
@@ -466,10 +462,6 @@ class Boxes(Classes):
         threshold, boxes = percent(evaluation.threshold), len(units) - len(objects)
         return f"{missed} at a threshold of {threshold}, and {boxes:,} boxes are wrong, on {pictures}."
 
-    def find_errors(self, units: Sequence[ErrorUnit]) -> list[ErrorUnit]:
-        """Return wrong boxes, surest first, then missed objects, largest first."""
-        return sorted((unit for unit in units if unit.kind == "box" or unit.type == "missed"), key=_rank_error)
-
     def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
         return [unit.type for unit in errors]
 
@@ -572,8 +564,8 @@ class Areas(Classes):
 
     def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
         columns = {"picture": "string", "problem": "string", **dict.fromkeys(masks.PAIR, "list<int64>")}
-        told = {"model": about.model, "classes": about.classes, "unknown": about.unknown}
-        stored.write_chunks(path, chunks, columns, {masks.ABOUT: json.dumps(told)})
+        facts = {"model": about.model, "classes": about.classes, "unknown": about.unknown}
+        stored.write_chunks(path, chunks, columns, {masks.ABOUT: json.dumps(facts)})
 
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         if not pictures:
@@ -653,10 +645,6 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _rank_error(unit: ErrorUnit) -> tuple[float, float]:
-    return math.inf if unit.score is None else -unit.score, -(unit.size or 0.0)
-
-
 def _count(number: int, label: str) -> str:
     return f"{number:,} {label if number == 1 else plural_noun(label)}"
 
@@ -665,5 +653,5 @@ def _describe_points(scores: Mapping[str, Estimate]) -> str:
     return ", ".join(f"{NAMES[name]} {score.points} (95 % interval: {score.range})" for name, score in scores.items())
 
 
-def _describe_share(one: Estimate) -> str:
-    return "–" if math.isnan(one.value) else f"{one.percent} (95 % interval: {one.percent_range})"
+def _describe_share(share: Estimate) -> str:
+    return "–" if math.isnan(share.value) else f"{share.percent} (95 % interval: {share.percent_range})"

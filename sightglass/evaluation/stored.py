@@ -53,22 +53,28 @@ class EvaluatedPicture:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
-    """One model on labelled pictures, in the order of their keys."""
+class EvaluationFacts:
+    """What holds for all pictures of an evaluation."""
 
     model: str
+    name: str
+    """What a sentence calls the model; empty: as `model`."""
     task: str
     classes: tuple[str, ...] = field(repr=False)
     """All that the model knows."""
     threshold: float
     """From which score on a box is shown."""
-    pictures: tuple[EvaluatedPicture, ...] = field(repr=False)
     unknown: tuple[str, ...] = ()
     """Labels for which the model has no class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(EvaluationFacts):
+    """One model on labelled pictures, in the order of their keys."""
+
+    pictures: tuple[EvaluatedPicture, ...] = field(default=(), repr=False)
     source: Path | None = None
     """The folder of the run that it was read from."""
-    name: str = ""
-    """What a sentence calls the model; empty: as `model`."""
 
     @property
     def called(self) -> str:
@@ -121,37 +127,25 @@ COLUMNS = {
 the answers (`found_…`)."""
 
 
-@dataclass(frozen=True)
-class EvaluationFacts:
-    """What holds for all pictures of an evaluation."""
-
-    model: str
-    name: str
-    task: str
-    classes: tuple[str, ...]
-    threshold: float
-    unknown: tuple[str, ...] = ()
-
-
-def to_row(one: EvaluatedPicture) -> dict[str, Any]:
+def to_row(picture: EvaluatedPicture) -> dict[str, Any]:
     """Return a picture as a row of `COLUMNS`."""
-    corners = [answer.box for answer in one.found if answer.box is not None]
+    corners = [answer.box for answer in picture.found if answer.box is not None]
     return {
-        "picture": one.key,
-        "width": one.size[0],
-        "height": one.size[1],
-        "milliseconds": one.milliseconds,
-        "truth": one.truth,
-        "truth_label": [each.label for each in one.truths],
-        "truth_box": [number for each in one.truths for number in each.box],
-        "truth_crowd": [each.crowd for each in one.truths],
-        "found_label": [each.label for each in one.found],
-        "found_class": [each.index for each in one.found],
-        "found_score": [each.score for each in one.found],
+        "picture": picture.key,
+        "width": picture.size[0],
+        "height": picture.size[1],
+        "milliseconds": picture.milliseconds,
+        "truth": picture.truth,
+        "truth_label": [item.label for item in picture.truths],
+        "truth_box": [number for item in picture.truths for number in item.box],
+        "truth_crowd": [item.crowd for item in picture.truths],
+        "found_label": [item.label for item in picture.found],
+        "found_class": [item.index for item in picture.found],
+        "found_score": [item.score for item in picture.found],
         "found_box": [number for box in corners for number in box],
-        "found_anchor": [each.anchor if each.anchor is not None else -1 for each in one.found],
-        "map_of": list(one.maps),
-        "maps": b"".join(values.tobytes() for values in one.maps.values()),
+        "found_anchor": [item.anchor if item.anchor is not None else -1 for item in picture.found],
+        "map_of": list(picture.maps),
+        "maps": b"".join(values.tobytes() for values in picture.maps.values()),
     }
 
 
@@ -194,9 +188,7 @@ def load(folder: Path) -> Evaluation:
         raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
     except (OSError, ArrowException, ValueError, KeyError, TypeError, IndexError) as problem:
         raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
-    return Evaluation(
-        known.model, known.task, known.classes, known.threshold, tuple(pictures), known.unknown, folder, known.name
-    )
+    return Evaluation(**vars(known), pictures=tuple(pictures), source=folder)
 
 
 def read_facts(folder: Path) -> EvaluationFacts | None:

@@ -479,8 +479,6 @@ class RunEvaluation(EvaluationResult):
     """`ap` and `ap50`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."""
     by_class: dict[str, ScoreInterval]
     """AP, the share that is right, or IoU, of each labelled class."""
-    by_size: dict[str, Number | None]
-    """AP of small, medium and large objects."""
     errors: dict[str, int]
     """Number of each type; none of a classifier."""
     unknown: list[str]
@@ -529,7 +527,6 @@ class ScoredModel(EvaluationResult):
     ap50: ScoreInterval | None = None
     """This and what follows: of a detector."""
     ap_by_class: dict[str, ScoreInterval] | None = None
-    ap_by_size: dict[str, Number | None] | None = None
     threshold: dict[str, Number | None] | None = None
     """The `score` with the highest `f1` on these pictures, its `precision` and its `recall`."""
 

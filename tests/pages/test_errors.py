@@ -11,6 +11,7 @@ from sightglass import batch, examples
 from sightglass.components.session.state import Reopened
 from sightglass.evaluation import ground_truth, stored
 from sightglass.evaluation.errors import ErrorReport
+from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import files
 from sightglass.explain.picture import source
 from sightglass.pages.errors import gallery
@@ -117,7 +118,7 @@ def scored(app: AppTest) -> tuple[AppTest, Scorecard]:
 
 def test_the_example_opens_with_its_verdict_and_numbers_below_ones_own_choice(page) -> None:
     app, card = scored(page(SCORECARD, tolerance="20.0"))
-    wider = card.tolerate(0.2).verdict
+    wider = scorecards.compare(card.rows, tolerance=0.2).verdict
     assert wider is not None and wider.advice in texts(app) and "Example" in texts(app)
     order = [one.value for one in app.markdown]
     assert order[0] == "## Which model can be shipped?" and f"### {wider.headline}" in texts(app).replace("\\", "")

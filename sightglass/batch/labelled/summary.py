@@ -55,8 +55,6 @@ class EvaluationSummary:
     """Under `NAMES`: those of the task."""
     by_class: Mapping[str, Estimate] = field(repr=False)
     """AP, the share that is right, or IoU, of each class with labels."""
-    by_size: Mapping[str, float] = field(default_factory=dict, repr=False)
-    """AP of small, medium and large objects; nan of none."""
     errors: tuple[ErrorGroup, ...] = ()
     """By type; none of a classifier."""
     unknown: tuple[str, ...] = ()
@@ -115,7 +113,6 @@ def summarise(report: ErrorReport) -> EvaluationSummary:
         evaluation.threshold,
         metrics.scores,
         metrics.by_class,
-        metrics.by_size,
         tuple(report.types) if kind.lists_errors else (),
         evaluation.unknown,
     )

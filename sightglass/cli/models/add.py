@@ -10,25 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer, open_picture, report
-from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
 from sightglass.common.files.packing import photographs
 from sightglass.common.settings import settings
-from sightglass.explain.picture import planes as picture_planes
-from sightglass.explain.picture.image import MAX_PIXELS, Image, join_pictures
+from sightglass.explain import phrases
+from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import style
 from sightglass.explain.trust import preprocessing_check
 from sightglass.models import catalog, inspect
 from sightglass.models.adapters.tasks import ROWS, check_task
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.own import adding, table_file
-from sightglass.models.preprocess import is_joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 
 WINDOWS = 49
 """Number of places to occlude when trying a model that exposes no internals."""
-RANDOM = "random numbers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +81,8 @@ def add(
         console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
     to = (settings().models or Path("models.toml")).absolute()
     table, open_questions = adding.fill(draft, answers)
-    for question in open_questions:
-        raise ModelProblem(_ask(question))
+    if open_questions:
+        raise ModelProblem(_ask(open_questions[0]))
     table = table_file.relative(table, to.parent)
     text, whole = table_file.text_of(id_, table), table_file.with_table(to, id_, table, force=options.force)
     if not options.force and any(
@@ -158,29 +155,21 @@ def _temporary_catalog(to: Path, whole: str, id_: str) -> Iterator[None]:
 
 
 def _try(console: Console, id_: str, image: str | None) -> Json:
-    """Explain one picture with the model; return it with findings."""
+    """Explain one picture with the model; return it with findings, or nothing where no packaged picture fits."""
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
-        adapter = explainer.resident.adapter
+        adapter, packaged = explainer.resident.adapter, [*photographs().values()]
+        if image is None and (adapter.channels not in (1, 3) or adapter.inputs or not packaged):
+            takes = "two pictures" if adapter.inputs else phrases.plural(adapter.channels, "channel")
+            console.say(f"It takes {takes}: it loads, and no packaged picture fits; give one with --image to try it.")
+            return {}
         # A model with an open vocabulary and no classes is tried with some words.
         prompted = not explainer.labels and adapter.takes_words
         words: dict[str, Any] = {"vocabulary": ("a person", "a vehicle", "an animal")} if prompted else {}
         if not explainer.resident.gradients:
             # The default takes a thousand passes; this only has to show that the model works.
             words |= {"method": "occlusion", "masks": WINDOWS}
-        packaged = [*photographs().values()]
-        if image is None and adapter.channels not in (1, 3):
-            console.say(
-                f"It takes {adapter.channels} channels: tried on random numbers, so its prediction means nothing."
-            )
-            picture = _random(adapter.channels, *(adapter.preprocessing.size if adapter.preprocessing else (224, 224)))
-        elif image is None and not packaged:
-            raise ImageProblem("There is no packaged photograph here: give a picture with --image.")
-        else:
-            picture = open_picture(image or str(packaged[0]), console)
-            if adapter.inputs and not is_joined(picture.pixels):
-                console.say(f"It takes two pictures: tried with {picture.name} as both (--image 'A + B' names two).")
-                picture = join_pictures(picture, picture)
+        picture = open_picture(image or str(packaged[0]), console)
         explanation = explainer(picture, top_k=3, **words)
     report(console, explanation, style.FILE_STYLE)
     findings: list[Finding] = []
@@ -198,10 +187,3 @@ def _try(console: Console, id_: str, image: str | None) -> Json:
         ],
         "diagnosis": [*explanation.diagnosis, *findings],
     }
-
-
-def _random(channels: int, height: int, width: int) -> Image:
-    numbers = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
-    # `Image.open` would read four channels as a picture with transparency.
-    pixels, planes, notes = picture_planes.convert_array(numbers, RANDOM, MAX_PIXELS)
-    return Image(pixels, RANDOM, notes, planes=planes)

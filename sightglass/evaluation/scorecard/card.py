@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -208,10 +208,6 @@ class Scorecard:
     def verdict(self) -> Verdict | None:
         """The verdict of the first shippable model, else of the first."""
         return next((verdict for verdict in self.verdicts if verdict.kind == "ship"), next(iter(self.verdicts), None))
-
-    def tolerate(self, tolerance: float) -> Scorecard:
-        """Return the same scorecard with another tolerance."""
-        return replace(self, tolerance=tolerance)
 
     @property
     def words(self) -> str:

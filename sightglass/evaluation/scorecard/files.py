@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import jsonable
-from sightglass.evaluation import errors
 from sightglass.explain.phrases import count, percent, quantity
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence
 
     `problems`: sentences on labels that could not be used; `left_out`: on pictures that do not count.
     """
-    told: Json = jsonable(
+    values: Json = jsonable(
         {
             "verdict": card.words,
             "against": card.largest.model,
@@ -61,7 +60,7 @@ def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence
             "left_out": [*left_out],
         }
     )
-    return told
+    return values
 
 
 def list_objects(card: Scorecard) -> list[dict[str, Any]]:
@@ -73,16 +72,6 @@ def list_objects(card: Scorecard) -> list[dict[str, Any]]:
             corners = dict(zip(("x0", "y0", "x1", "y1"), box, strict=True))
             rows.append({"picture": picture.key, "label": label, **corners, **judged})
     return rows
-
-
-def write_csv(card: Scorecard) -> bytes:
-    """Return `list_objects` as CSV."""
-    return errors.write_csv(list_objects(card))
-
-
-def to_parquet(card: Scorecard) -> bytes:
-    """Return `list_objects` as a Parquet file."""
-    return errors.write_parquet(list_objects(card))
 
 
 def list_rows(card: Scorecard) -> list[dict[str, str]]:
@@ -121,7 +110,7 @@ def _milliseconds(value: float) -> str:
 
 def _describe_row(row: ModelScore, *, efficient: bool) -> Json:
     evaluation, scores = row.evaluation, row.metrics.scores
-    told: Json = {
+    values: Json = {
         "model": row.model,
         "run": None if evaluation.source is None else evaluation.source.name,
         "task": evaluation.task,
@@ -134,11 +123,10 @@ def _describe_row(row: ModelScore, *, efficient: bool) -> Json:
         **asdict(row.facts),
         "unknown_labels": list(evaluation.unknown),
     }
-    told |= {name: asdict(estimate) for name, estimate in [*scores.items()][1:]}
+    values |= {name: asdict(estimate) for name, estimate in [*scores.items()][1:]}
     if row.threshold is not None:
-        told |= {
+        values |= {
             "ap_by_class": {name: asdict(estimate) for name, estimate in row.metrics.by_class.items()},
-            "ap_by_size": dict(row.metrics.by_size),
             "threshold": asdict(row.threshold),
         }
-    return told
+    return values

@@ -158,10 +158,10 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
     return kept, len(set.union(*map(set, by_key))) - len(common)
 
 
-def _describe_stored(one: Evaluation) -> ModelFacts:
+def _describe_stored(evaluation: Evaluation) -> ModelFacts:
     """Return an unloaded model's facts: its file's size."""
     try:
-        return ModelFacts(file_bytes=_measure_file(catalog.spec(one.model)))
+        return ModelFacts(file_bytes=_measure_file(catalog.spec(evaluation.model)))
     except Problem:
         return ModelFacts()
 
@@ -213,7 +213,9 @@ def evaluate(
             tell(number + 1, len(usable))
     done.sort(key=lambda picture: picture.key)
     threshold = kind.threshold(Options().confidence)
-    return Evaluation(explainer.model.id, kind.task, explainer.labels, threshold, tuple(done), labels.unknown)
+    return Evaluation(
+        explainer.model.id, "", kind.task, explainer.labels, threshold, labels.unknown, pictures=tuple(done)
+    )
 
 
 def _answer(explainer: Explainer, image: Image, options: Options) -> tuple[tuple[Prediction, ...], float]:

@@ -115,7 +115,7 @@ def test_any_answer_and_any_box_can_be_proved(answer: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (("--map", "0"), "counted from 1"),
+        (("--map", "0"), "Invalid value for '--map'"),
         (("--map", "1", "--class", "star"), "leave one of them out"),
         (("--map", "2000"), "There is no answer 2000: demo-cls-s gives 10 here."),
         (("--filling", "grey"), "There is no filling called grey"),

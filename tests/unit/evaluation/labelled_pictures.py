@@ -29,4 +29,4 @@ def picture(truths: Sequence[tuple[str, Box]], found: Sequence[Prediction]) -> E
 def evaluation(*pictures: EvaluatedPicture) -> Evaluation:
     named = tuple(replace(one, key=f"{i}.jpg") for i, one in enumerate(pictures))
     task = "detect" if any(one.truth is None for one in named) else "classify"
-    return Evaluation("model", task, CLASSES, 0.25, named)
+    return Evaluation("model", "", task, CLASSES, 0.25, pictures=named)

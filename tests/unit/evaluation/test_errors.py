@@ -60,7 +60,7 @@ def test_a_tile_shows_the_part_that_the_boxes_are_in() -> None:
     mapped = replace(plain, maps={0: np.full((32, 32), 255, np.uint8)})
     tiles = []
     for one in (plain, mapped):
-        report = ErrorReport(Evaluation("m", "detect", ("cat", "dog", "bird"), 0.25, (one,)))
+        report = ErrorReport(Evaluation("m", "", "detect", ("cat", "dog", "bird"), 0.25, pictures=(one,)))
         unit = report.errors[0]
         assert unit.truth == TrueBox("cat", LEFT)
         tiles.append(draw_tile(pixels, unit, (200, 150)))

@@ -13,6 +13,7 @@ import pytest
 from sightglass.cli import main
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth
+from sightglass.evaluation.errors import write_table
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import files, run
 from sightglass.explain import Explainer
@@ -89,9 +90,9 @@ def test_files_have_the_numbers_of_the_table(card: Scorecard) -> None:
     assert [row["found"] for row in told["models"]] == [row.found for row in card.rows]
     assert told["verdict"] == card.words
     assert told["pairs"][0]["model"] == "demo-s" and told["pairs"][0]["beside"] == "demo-l"
-    rows = list(csv.DictReader(io.StringIO(files.write_csv(card).decode())))
+    rows = list(csv.DictReader(io.StringIO(write_table(files.list_objects(card), "csv").decode())))
     assert sum(row["demo-l"] == "True" for row in rows) == card.rows[1].found
-    table = parquet.read_table(io.BytesIO(files.to_parquet(card))).to_pylist()
+    table = parquet.read_table(io.BytesIO(write_table(files.list_objects(card), "parquet"))).to_pylist()
     assert [row["picture"] for row in table] == [row["picture"] for row in rows]
     cells = files.list_rows(card)
     assert set(cells[0]) <= set(files.HELP)

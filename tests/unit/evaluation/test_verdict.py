@@ -40,7 +40,7 @@ def classify(name: str, right: np.ndarray, labels: np.ndarray) -> Evaluation:
         )
         for i, (hit, label) in enumerate(zip(right, labels, strict=True))
     ]
-    return Evaluation(name, "classify", CLASSES, 0.0, tuple(pictures))
+    return Evaluation(name, "", "classify", CLASSES, 0.0, pictures=tuple(pictures))
 
 
 def detect(name: str, right: np.ndarray, sides: np.ndarray) -> Evaluation:
@@ -51,7 +51,7 @@ def detect(name: str, right: np.ndarray, sides: np.ndarray) -> Evaluation:
         truths = tuple(TrueBox("cat", box) for box in boxes)
         found = tuple(Prediction("cat", 0, 0.9, box) for box, hit in zip(boxes, hits, strict=True) if hit)
         pictures.append(EvaluatedPicture(f"{i:04}.jpg", (400, 400), truths, None, found))
-    return Evaluation(name, "detect", CLASSES, 0.25, tuple(pictures))
+    return Evaluation(name, "", "detect", CLASSES, 0.25, pictures=tuple(pictures))
 
 
 def compare(small: Evaluation, large: Evaluation) -> Scorecard:
@@ -102,8 +102,8 @@ def test_more_pictures_than_are_said_would_settle_it() -> None:
     times = (100 + more) // 100 + 1
     small, large = ([*row.evaluation.pictures] * times for row in card.rows)
     repeated = compare(
-        Evaluation("small", "classify", CLASSES, 0.0, tuple(small)),
-        Evaluation("large", "classify", CLASSES, 0.0, tuple(large)),
+        Evaluation("small", "", "classify", CLASSES, 0.0, pictures=tuple(small)),
+        Evaluation("large", "", "classify", CLASSES, 0.0, pictures=tuple(large)),
     )
     assert repeated.verdict is not None and repeated.verdict.kind in ("ship", "do not ship")
 
