@@ -107,7 +107,7 @@ def _seal(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: di
         explanation, index = explain_job.class_of(explanation, frozen.label)
         seal.draw(proof.of_map(explanation, index))
         if explanation.heatmaps:
-            slides.button("live", slides.of_map(explanation, index), [(explanation, index)])
+            slides.button("live", slides.of_map(explanation, index))
             slides.draw_added_link("live")
 
 

@@ -49,7 +49,7 @@ def trust() -> None:
             title.markdown(f"## {escape(sidebar.add_warning(choices, _headline(scramble)))}")
             with st.container(horizontal=True, vertical_alignment="center"):
                 draft = slides.of_scramble(explanation, index, scramble, _headline(scramble))
-                slides.button("trust", draft, [(explanation, index)])
+                slides.button("trust", draft)
                 slides.draw_added_link("trust")
         map_tests.draw_stability(explanation, index)
 

@@ -209,7 +209,7 @@ def panel(candidates: Sequence[Candidate]) -> None:
             if len(candidates) > 1:
                 # Of one map, the page's own button does the same.
                 draft, labels = slides.of_map(explanation, index), ("Add this map to deck", "Present this map")
-                slides.button("proof", draft, [(explanation, index)], labels=labels)
+                slides.button("proof", draft, labels=labels)
                 slides.draw_added_link("proof")
         if (why := nothing_to_prove(explanation.heatmaps[index])) is not None:
             explain_job.stop()
