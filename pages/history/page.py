@@ -16,7 +16,6 @@ from sightglass.components.session import history_store, page, reopen, state, ur
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts
 from sightglass.explain.phrases import plural
-from sightglass.pages.history import compared
 from sightglass.pages.history import record as record_view
 from sightglass.pages.history.record import Browsing, archive, size, untick
 
@@ -34,13 +33,6 @@ FILTERS = {
 SPANS = {"": "any time", "day": "24 hours", "week": "7 days", "month": "30 days", "year": "a year"}
 LENGTHS = {"day": 1, "week": 7, "month": 30, "year": 365}
 """In days."""
-ORDERS = {
-    "newest": "Newest first",
-    "oldest": "Oldest first",
-    "surest": "Highest score first",
-    "least sure": "Lowest score first",
-    "largest": "Largest first",
-}
 PAGE, MAX_SHOWN = 24, 1000
 """Records that are added by *Show more*, and at most: beyond that, a search helps."""
 MAX_EXPORT = 250_000_000
@@ -54,10 +46,7 @@ def history() -> None:
     reopen.go("kept")
     if history_store.off():
         st.markdown("## History is switched off")
-        st.markdown(
-            "This dashboard was started with SIGHTGLASS_HISTORY set to `off`, so nothing is saved or shown here. Start "
-            "it without that variable, or set it to a folder: **Save** is then below every map."
-        )
+        st.markdown("This dashboard was started with SIGHTGLASS_HISTORY set to `off`: set it to a folder to save maps.")
         return
     try:
         storage = history_store.store().storage()
@@ -88,16 +77,18 @@ def _open(id: str, other: str) -> None:
             help="Back to all records.",
         )
         title = st.container()
+    record = None
     try:
         record = store.get(id)
         if other and other != id:
-            compared.show(store.compare(record, store.get(other)), title)
+            record_view.show_two(store.compare(record, store.get(other)), title)
         else:
             record_view.show(record, title)
     except Problem as problem:
         title.markdown("## This record cannot be shown")
         st.error(sentence(problem), icon=":material/error:")
-        record_view.draw_delete([id], key=f"history-delete-{id}")
+        if record is not None:
+            record_view.draw_delete([id], key=f"history-delete-{id}")
 
 
 def _offer_undo() -> None:
@@ -159,16 +150,11 @@ def _all(storage: Storage) -> None:
 
         left = f"Show more ({result.total - len(result.records)} left)"
         st.button(left, icon=":material/expand_more:", on_click=more, help=f"Show {PAGE} more.")
-    if storage.full >= 0.9:
-        st.warning(
-            "History is nearly full: sort by size and delete some records, or raise SIGHTGLASS_HISTORY_MB.",
-            icon=":material/hard_drive:",
-        )
     _where(f"{size(storage.bytes)} of {size(storage.limit)} used. ")
 
 
 def _filters() -> dict[str, Any]:
-    """Draw search, filters and order; return the arguments of the search."""
+    """Draw search and filters; return the arguments of the search."""
     choices, chosen = history_store.store().choices(), {}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen["text"] = url_state.widget(
@@ -188,7 +174,6 @@ def _filters() -> dict[str, Any]:
             options = {"": "any", **{word: f"{word} ({count})" for word, count in counts.items()}}
             chosen[field] = _choose(name, label, options, help) or None
         chosen["saved"] = _choose("saved", "Saved", SPANS, "Only records that were saved then.")
-        chosen["order"] = _choose("sorted", "Order", ORDERS, "Which records come first.")
     return chosen
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sightglass.common.errors import Problem
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import Field, Style
-from sightglass.export import embedded_recipe, result_folder, similarity_files
-from sightglass.export.annotations import draw
+from sightglass.export import annotations, embedded_recipe, result_folder, similarity_files
 from sightglass.history import encoding
 from sightglass.history.store import RECORD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -50,7 +49,7 @@ def _files(history: History, record: Record) -> Iterator[tuple[str, bytes]]:
         yield from similarity_files.of_similarity(history.similarity(record), record.pair.context)
     elif record.maps:
         picture, item = history.picture(record), history.heatmaps(record)[record.index]
-        yield "overlay.png", _with_recipe(_draw(picture, item, encoding.visible_style(record.view)), record, picture)
+        yield "overlay.png", _with_recipe(draw(picture, item, encoding.visible_style(record.view)), record, picture)
         if record.marks:
             yield "marked.png", mark(record, picture, item, record.index)
     yield RECORD, encoding.to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()
@@ -58,7 +57,7 @@ def _files(history: History, record: Record) -> Iterator[tuple[str, bytes]]:
 
 def mark(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
     """Return the overlay with the record's marks, as a PNG."""
-    pixels = draw(look(image, item, record.view.settings), record.marks)
+    pixels = annotations.draw(draw(image, item, Style.of(record.view.settings)), record.marks)
     view = record.view.model_copy(update={"index": index, "label": item.label[:200]})
     return _with_recipe(pixels, replace(record, view=view), image)
 
@@ -69,11 +68,7 @@ def _with_recipe(pixels: NDArray[np.uint8], record: Record, image: Image) -> byt
     return embedded_recipe.write(to_png(pixels), record.checked_recipe, record.view, picture=original)
 
 
-def look(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
-    """Return the overlay with the viewer's settings, uint8 (H, W, 3)."""
-    return _draw(image, item, Style.of(settings), "dark" if dark else "light")
-
-
-def _draw(image: Image, item: SavedMap, style: Style, unseen: Unseen = "light") -> NDArray[np.uint8]:
+def draw(image: Image, item: SavedMap, style: Style, unseen: Unseen = "light") -> NDArray[np.uint8]:
+    """Return the picture under a map, uint8 (H, W, 3); `unseen`: what the rest fades to."""
     field = Field(item.values, item.extent, item.seen, item.kind, cells=item.cells)
     return render.paint(image.pixels, field, style, unseen=unseen)

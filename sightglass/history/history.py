@@ -152,16 +152,16 @@ class History:
             self._store.check_room(database, sum(map(len, files.values())), self.limit)
             for name, data in files.items():
                 write_file(folder / name, data, sync=True)
-            earlier = [proof for proof in record.proofs if proof.index not in explanation.proofs]
+            proofs = {proof.index: proof for proof in (*record.proofs, *saved)}
             findings = record.findings
             if (proof := explanation.proofs.get(record.index)) is not None and record.statistics is not None:
                 findings = most_serious_first(add_proof(findings, record.task, record.statistics, proof))
             record = replace(
                 record,
-                proofs=tuple(sorted((*earlier, *saved), key=lambda proof: proof.index)),
+                proofs=tuple(proofs[index] for index in sorted(proofs)),
                 seals=tuple(now or before for now, before in zip_longest(checks, record.seals)),
                 findings=findings,
-                bytes=sum(path.stat().st_size for path in folder.iterdir() if path.name != RECORD),
+                bytes=sum(map(len, self.files(record).values())) + len(self.thumbnail(record)),
             )
             self._write(database, record)
         return self.get(id)
@@ -171,14 +171,12 @@ class History:
 
         Raises Problem if its file is damaged or gone.
         """
-        if record.proof_of(index) is None:
-            return None
-        return encoding.read_proof(self._store.read(record.id, f"proof-{index}"))
+        return None if record.proof_of(index) is None else self.proofs(record)[index]
 
     def proofs(self, record: Record) -> dict[int, Proof]:
         """Return the proofs of a record's maps by their indices; raises Problem as `proof` does."""
-        decoded = {saved.index: self.proof(record, saved.index) for saved in record.proofs}
-        return {index: proof for index, proof in decoded.items() if proof is not None}
+        names = {saved.index: f"proof-{saved.index}" for saved in record.proofs}
+        return {index: encoding.read_proof(self._store.read(record.id, name)) for index, name in names.items()}
 
     def search(
         self,
