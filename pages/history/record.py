@@ -33,7 +33,7 @@ from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.task import Answer
 from sightglass.export import command
-from sightglass.history import export
+from sightglass.history import encoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -195,7 +195,7 @@ def _annotate(id: str, index: int) -> None:
         opened.of, opened.marks, opened.last = (id, index), [asdict(mark) for mark in record.marks], record.marks
     opened, style = state.of(Drawing), Style.of(record.view.settings)
     answer = markup(
-        state.latest("history-overlay", (id, index), lambda: export.draw(image, maps[index], style, unseen)),
+        state.latest("history-overlay", (id, index), lambda: encoding.draw(image, maps[index], style, unseen)),
         opened.marks,
         id=opened.id,
         about=f"{record.picture_name} under the map of {maps[index].label}.",
@@ -320,7 +320,7 @@ def mark(id: str, index: int) -> bytes:
     """Return the marked map in full size, as PNG with recipe."""
     record = history_store.store().get(id)
     image, maps = files(record)
-    return export.mark(record, image, maps[index], index)
+    return encoding.mark(record, image, maps[index], index)
 
 
 def archive(ids: Sequence[str]) -> bytes:

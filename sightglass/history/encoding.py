@@ -1,4 +1,4 @@
-"""Encode an explanation as a record and the files of its folder, and read these again."""
+"""Encode an explanation as a record and the files of its folder, read these again, and export them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import secrets
 import zipfile
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,25 +19,29 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes
 from sightglass.explain.findings.diagnosis import describe, diagnose
 from sightglass.explain.maps.statistics import Agreement
-from sightglass.explain.picture.image import Image, to_jpeg, to_lossless
+from sightglass.explain.picture.image import Image, to_jpeg, to_lossless, to_png
 from sightglass.explain.proof.curves import Curve, Trace
 from sightglass.explain.proof.proof import Proof
 from sightglass.explain.proof.support import Support
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
+from sightglass.explain.rendering.style import Field, Style
+from sightglass.export import annotations, embedded_recipe, similarity_files
 from sightglass.export.embedded_recipe import Look, list_checks, view_of
 from sightglass.export.proof import files as proof_files
 from sightglass.export.result_folder import MAPS, label_stem, named_arrays
 from sightglass.history.records import MapInfo, Record, SavedMap, SavedProof
+from sightglass.history.store import RECORD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.proof.checks import Checks
+    from sightglass.explain.rendering.style import Unseen
+    from sightglass.history.history import History
     from sightglass.models.geometry import Geometry
 
     Arrays = Mapping[str, NDArray[Any]]
@@ -45,8 +49,6 @@ if TYPE_CHECKING:
 
 SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
-MIN_ALPHA = 0.3
-"""Opacity below which a map can hardly be seen."""
 DAMAGED = "This record is damaged, and not all of it can be shown."
 DAMAGED_MAP = "A map of this record is damaged: its content has changed."
 _AGREEMENT, _SUPPORT = TypeAdapter(Agreement | None), TypeAdapter(Support | None)
@@ -75,7 +77,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
     if index < 0 or index >= max(1, len(heatmaps)):
         raise Problem(f"There is no map {index}: this explanation has {len(heatmaps)}, counted from 0.")
     view = _view(explanation, index, look or {}, screen)
-    style = visible_style(view)
+    style = Style.of(view.settings)
     description = describe(explanation, style.hot, index)
     proofs, files = encode_proofs(explanation.proofs)
     record = Record(
@@ -162,12 +164,6 @@ def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen:
         raise Problem("`look` must be at most 40 settings of the viewer, by name.") from error
 
 
-def visible_style(view: Look) -> Style:
-    """Return the chosen colormap, with the opacity of a visible map."""
-    chosen = Style.of(view.settings)
-    return Style(colormap=chosen.colormap, alpha=chosen.alpha if chosen.alpha >= MIN_ALPHA else VIEWER_STYLE.alpha)
-
-
 def thumbnail(pixels: NDArray[np.uint8]) -> Files:
     return {"thumbnail.jpg": to_jpeg(Image(pixels, "").thumbnail(SIDE), 80)}
 
@@ -246,3 +242,52 @@ def _curve(plain: Json) -> Curve:
     ways = ({name: np.array(plain[way][name]) for name in Trace.__slots__} for way in ("deletion", "insertion"))
     deletion, insertion = (Trace(**way) for way in ways)
     return Curve(plain["name"], plain["number"], plain["filling"], deletion, insertion)
+
+
+def export(history: History, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of `History.export`."""
+    for number, record in enumerate(map(history.get, dict.fromkeys(ids)), 1):
+        stem = label_stem(record.picture_name.rsplit(".", 1)[0])
+        what = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
+        try:
+            files = dict(_files(history, record))
+        except Problem as problem:
+            # One damaged record must not stop the others.
+            files = {"damaged.txt": f"{problem}\n".encode()}
+        for name, data in files.items():
+            yield f"{number:03}_{stem}_{label_stem(what)}/{name}", data
+
+
+def _files(history: History, record: Record) -> Iterator[tuple[str, bytes]]:
+    """Yield the saved files, what is drawn of them, and the record as JSON."""
+    if record.damaged:
+        raise Problem(record.damaged)
+    for name, data in history.files(record).items():
+        yield name.replace("picture", "query") if record.pair else name, data
+    if record.pair:
+        yield from similarity_files.of_similarity(history.similarity(record), record.pair.context)
+    elif record.maps:
+        picture, item = history.picture(record), history.heatmaps(record)[record.index]
+        yield "overlay.png", _with_recipe(draw(picture, item, Style.of(record.view.settings)), record, picture)
+        if record.marks:
+            yield "marked.png", mark(record, picture, item, record.index)
+    yield RECORD, to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()
+
+
+def mark(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
+    """Return the overlay with the record's marks, as a PNG."""
+    pixels = annotations.draw(draw(image, item, Style.of(record.view.settings)), record.marks)
+    view = record.view.model_copy(update={"index": index, "label": item.label[:200]})
+    return _with_recipe(pixels, replace(record, view=view), image)
+
+
+def _with_recipe(pixels: NDArray[np.uint8], record: Record, image: Image) -> bytes:
+    assert record.checked_recipe is not None
+    original = embedded_recipe.encode(image)
+    return embedded_recipe.write(to_png(pixels), record.checked_recipe, record.view, picture=original)
+
+
+def draw(image: Image, item: SavedMap, style: Style, unseen: Unseen = "light") -> NDArray[np.uint8]:
+    """Return the picture under a map, uint8 (H, W, 3); `unseen`: what the rest fades to."""
+    field = Field(item.values, item.extent, item.seen, item.kind, cells=item.cells)
+    return render.paint(image.pixels, field, style, unseen=unseen)

@@ -19,7 +19,7 @@ from sightglass.common.lazy import above
 from sightglass.common.settings import settings
 from sightglass.explain.findings import most_serious_first
 from sightglass.explain.findings.reliability import add_proof
-from sightglass.history import encoding, export, pairs
+from sightglass.history import encoding, pairs
 from sightglass.history.records import (
     FilterChoices,
     Order,
@@ -347,7 +347,7 @@ class History:
         """Return the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
         overlay with the recipe, its proof, and `record.json`; for a pair both pictures and what `similarity` writes;
         for a damaged record `damaged.txt`. Raises Problem for an id that does not exist."""
-        return export.every(self, ids)
+        return encoding.export(self, ids)
 
 
 def _find(database: sqlite3.Connection, id: str) -> Record:
