@@ -117,11 +117,19 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
     return record, files
 
 
+def storable(text: str) -> str:
+    """Return text in valid Unicode: undecodable parts of a file's name become question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def about_picture(image: Image) -> Json:
     """Return the fields of a new record that its picture gives."""
-    # Undecodable parts of a file's name become question marks.
-    name = image.name.encode("utf-8", "replace").decode()
-    about = {"picture_name": name, "picture_sha256": image.sha256, "width": image.width, "height": image.height}
+    about = {
+        "picture_name": storable(image.name),
+        "picture_sha256": image.sha256,
+        "width": image.width,
+        "height": image.height,
+    }
     return {"id": secrets.token_hex(8), "created": datetime.now(UTC)} | about
 
 

@@ -19,7 +19,7 @@ from sightglass.common.lazy import above
 from sightglass.common.settings import settings
 from sightglass.explain.findings import most_serious_first
 from sightglass.explain.findings.reliability import add_proof
-from sightglass.history import encoding, pairs
+from sightglass.history import encoding, migration, pairs
 from sightglass.history.records import (
     FilterChoices,
     Order,
@@ -86,7 +86,7 @@ class History:
         self.limit = int(settings().history_mb * 1_000_000) if limit is None else limit
         if self.limit <= 0:
             raise Problem("The history's limit must be above 0 bytes.")
-        self._opened = Store(self.folder, _adopt) if self.folder is not None else None
+        self._opened = Store(self.folder, _adopt, migration.upgrade) if self.folder is not None else None
 
     @property
     def _store(self) -> Store:
@@ -205,7 +205,8 @@ class History:
         criteria += [(inside.format("labels"), label), (inside.format("tags"), tag)]
         criteria += [("created >= ?", since and microseconds(since)), ("created < ?", until and microseconds(until))]
         used = [(sql, value) for sql, value in criteria if value is not None]
-        where, values = " AND ".join(["deleted IS NULL", *(sql for sql, _ in used)]), [value for _, value in used]
+        where = " AND ".join(["deleted IS NULL", *(sql for sql, _ in used)])
+        values = [encoding.storable(value) if isinstance(value, str) else value for _, value in used]
         with self._store.reading() as database:
             (total,) = database.execute(f"SELECT count(*) FROM records WHERE {where}", values).fetchone()
             rows = database.execute(
@@ -318,7 +319,7 @@ class History:
     def heatmaps(self, record: Record) -> tuple[SavedMap, ...]:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
         arrays = self._arrays(record)
-        maps = enumerate(zip(record.maps, record.labels, strict=True))
+        maps = enumerate(zip(record.maps, record.labels, strict=False))
         return tuple(encoding.read_map(info, place, label, arrays) for place, (info, label) in maps)
 
     def _arrays(self, record: Record) -> encoding.Arrays:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    Write = Callable[[sqlite3.Connection], None]
+    Write = Callable[[sqlite3.Connection, Path], None]
 
 APPLICATION = 0x53474849  # "SGHI"
 VERSION = 3
@@ -67,10 +67,11 @@ _ID = re.compile(r"[0-9a-f]{16}")
 class Store:
     """One folder: `history.db`, and the records' files in `records/ID`."""
 
-    def __init__(self, folder: Path, adopt: Callable[[sqlite3.Connection, Path], None]) -> None:
-        """`adopt`: insert the row of a record's folder that has none."""
+    def __init__(self, folder: Path, adopt: Write, upgrade: Write) -> None:
+        """`adopt`: insert the row of a record's folder that has none. `upgrade`: rewrite the tables of an earlier
+        version, of the history in a folder."""
         self.folder, self.path, self.records = folder, folder / "history.db", folder / "records"
-        self._adopt, self._is_tidy = adopt, False
+        self._adopt, self._rewrite, self._is_tidy = adopt, upgrade, False
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -119,8 +120,6 @@ class Store:
 
     def _upgrade(self, database: sqlite3.Connection) -> None:
         """Create the tables, or rewrite those of an earlier version."""
-        from sightglass.history import migration
-
         database.execute("PRAGMA auto_vacuum = FULL")
         with _transaction(database):
             # Another process may have done it meanwhile.
@@ -128,7 +127,7 @@ class Store:
             if version == 0:
                 create_tables(database)
             elif version < VERSION:
-                migration.upgrade(database, self.folder)
+                self._rewrite(database, self.folder)
         if version:
             for former in ("files", "drafts"):
                 shutil.rmtree(self.folder / former, ignore_errors=True)
@@ -162,7 +161,9 @@ class Store:
             shutil.rmtree(self.records / id, ignore_errors=True)
             database.execute("DELETE FROM records WHERE id = ?", (id,))
 
-    def add(self, id: str, files: Mapping[str, bytes], write: Write, *, limit: int) -> None:
+    def add(
+        self, id: str, files: Mapping[str, bytes], write: Callable[[sqlite3.Connection], None], *, limit: int
+    ) -> None:
         """Save a record's files, and `write` its row. Raises Problem where they go beyond `limit` bytes."""
         folder = self.records / id
         with self.reported():
