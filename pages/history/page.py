@@ -192,7 +192,7 @@ def _actions(result: SearchResult) -> None:
     """Draw the actions for the ticked records, or for all that are shown."""
     browsing, store = state.of(Browsing), history_store.store()
     if not result.total:
-        st.info("Nothing matches.", icon=":material/filter_alt_off:", width="content")
+        st.caption(":material/filter_alt_off: Nothing matches.", width="content")
         st.button("Show all", on_click=_clear, icon=":material/filter_alt_off:", help="Clear search and filters.")
     records = {record.id: record for record in result.records}
     ticked: list[Record] = []

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +15,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.history import History, Mark
-from sightglass.pages.history import page as history_page
-from sightglass.pages.history.record import Drawing
+from sightglass.pages.history.record import Browsing, Drawing
 from tests.pages.conftest import labels, press, received, session, shown, texts
 
 if TYPE_CHECKING:
@@ -193,7 +190,7 @@ def test_notes_and_tags_are_saved_as_they_are_written(page, store, full):
     assert store.get(id).tags == ("odd",)
 
 
-def test_a_deleted_record_can_be_brought_back_for_a_while(page, store, full, monkeypatch):
+def test_a_deleted_record_can_be_brought_back_for_a_while(page, store, full):
     order = [one.id for one in store.search().records]
     app = page(SCREEN, kept=order[1])
     press(app, "Delete")
@@ -207,7 +204,7 @@ def test_a_deleted_record_can_be_brought_back_for_a_while(page, store, full, mon
     app.query_params["kept"] = order[1]
     app.run()
     press(app, "Delete")
-    monkeypatch.setattr(history_page, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 61))
+    session(app, Browsing).removed_at -= 61
     app.run()
     assert "Undo" not in labels(app)
     assert "no such record" in page(SCREEN, kept=order[1], fails=True).error[0].value
