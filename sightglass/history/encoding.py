@@ -25,7 +25,8 @@ from sightglass.explain.proof.proof import Proof
 from sightglass.explain.proof.support import Support
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import Field, Style
-from sightglass.export import annotations, embedded_recipe, similarity_files
+from sightglass.export import embedded_recipe, similarity_files
+from sightglass.export.annotations import draw as draw_marks
 from sightglass.export.embedded_recipe import Look, list_checks, view_of
 from sightglass.export.proof import files as proof_files
 from sightglass.export.result_folder import MAPS, label_stem, named_arrays
@@ -284,7 +285,7 @@ def _files(history: History, record: Record) -> Iterator[tuple[str, bytes]]:
 
 def mark(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
     """Return the overlay with the record's marks, as a PNG."""
-    pixels = annotations.draw(draw(image, item, Style.of(record.view.settings)), record.marks)
+    pixels = draw_marks(draw(image, item, Style.of(record.view.settings)), record.marks)
     view = record.view.model_copy(update={"index": index, "label": item.label[:200]})
     return _with_recipe(pixels, replace(record, view=view), image)
 

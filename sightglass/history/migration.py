@@ -112,18 +112,19 @@ def _fields(row: Json, maps: Iterable[str]) -> Json:
             raise ValueError("the checksum does not match")
         fields |= {"maps": [json.loads(about) for about in maps]}
         fields |= {name: json.loads(row[name]) for name in ("tags", "marks")}
-        fields = json.loads(row["body"]) | fields
+        fields = {**json.loads(row["body"]), **fields}
         if pair := fields.get("pair"):
             view = {"automatic": fields["view"]["automatic"], "method": row["method"], "score": row["score"]}
             pair["how"] = {name: pair[name] for name in (*FIELDS, "versions") if name in pair} | view
             pair["geometries"] = [info["geometry"] for info in fields["maps"]]
-            names = ("query", "gallery", "score")
-            pair["matches"] = [dict(zip(names, match, strict=True)) for match in pair["matches"]]
-            names = ("unrelated", "mirrored", "caution")
-            context = {name: pair.get(name, "") for name in names} | {"subject": pair.get("compares", "pictures")}
+            pair["matches"] = [
+                dict(zip(("query", "gallery", "score"), match, strict=True)) for match in pair["matches"]
+            ]
+            context = {name: pair.get(name, "") for name in ("unrelated", "mirrored", "caution")}
+            context["subject"] = pair.get("compares", "pictures")
             pair["context"] = None if pair["mirrored"] is None else context
         return fields
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, KeyError, TypeError):
         return fields
 
 

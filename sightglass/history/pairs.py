@@ -114,8 +114,9 @@ def compare(one: Record, other: Record, maps: Sequence[SavedMap], other_maps: Se
     first, second = _select(one, maps), _select(other, other_maps)
     same = one.picture_sha256 == other.picture_sha256
 
-    def result(heading: str, detail: str = "", *measured: Any) -> RecordComparison:
-        return RecordComparison(one, other, same, *(measured or (None,) * 4), heading, detail)
+    def result(heading: str, detail: str = "", measured: tuple[Any, ...] = (None,) * 4) -> RecordComparison:
+        agreement, overlap, difference, seen = measured
+        return RecordComparison(one, other, same, agreement, overlap, difference, seen, heading, detail)
 
     if not same:
         return result("These are two pictures", "their maps cannot be laid over each other, so compare their numbers.")
@@ -128,7 +129,7 @@ def compare(one: Record, other: Record, maps: Sequence[SavedMap], other_maps: Se
     agreement, overlap = statistics.compare(a, b), statistics.iou(*halves)
     measured = agreement, overlap, render.share_difference(a, b), seen
     if np.array_equal(first.measured, second.measured) and first.geometry == second.geometry:
-        return result("It is one picture, and the two maps are the same in every cell", "", *measured)
+        return result("It is one picture, and the two maps are the same in every cell", "", measured)
     # Of a map that random weights draw as well, nobody looked anywhere.
     checks = [record.checks_of(record.index) for record in (one, other)]
     independent = any(check is not None and check.shows for check in checks)
@@ -140,7 +141,7 @@ def compare(one: Record, other: Record, maps: Sequence[SavedMap], other_maps: Se
         f"the areas with half of the evidence overlap by {percent(overlap)}. "
         f"Their order of warm and cold agrees by {agreement.rank_correlation:.2f} (1 is the same, 0 is chance)."
     )
-    return result(f"It is one picture, and {verb} {where}", detail, *measured)
+    return result(f"It is one picture, and {verb} {where}", detail, measured)
 
 
 def _common(one: Box, other: Box) -> Box | None:
