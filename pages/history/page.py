@@ -155,7 +155,8 @@ def _all(storage: Storage) -> None:
 
 def _filters() -> dict[str, Any]:
     """Draw search and filters; return the arguments of the search."""
-    choices, chosen = history_store.store().choices(), {}
+    choices = history_store.store().choices()
+    chosen: dict[str, Any] = {}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen["text"] = url_state.widget(
             st.text_input,

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sightglass.components.viewer import Look
     from sightglass.deck.scene import Scene
     from sightglass.explain.picture.image import Image
+    from sightglass.explain.rendering.style import Unseen
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.history import Record, RecordComparison, SavedMap
 
@@ -179,7 +180,13 @@ def _choose_way(record: Record) -> str:
     help = "View: the maps in the viewer, without marks. Annotate: arrows, circles and words on the chosen map."
     return str(
         st.segmented_control(
-            "Way", list(ways), format_func=ways.get, key=key, required=True, label_visibility="collapsed", help=help
+            "Way",
+            list(ways),
+            format_func=ways.__getitem__,
+            key=key,
+            required=True,
+            label_visibility="collapsed",
+            help=help,
         )
     )
 
@@ -187,7 +194,8 @@ def _choose_way(record: Record) -> str:
 @st.fragment
 def _annotate(id: str, index: int) -> None:
     """Draw the map for annotation, in a fragment."""
-    record, unseen = history_store.store().get(id), "dark" if st.context.theme.type == "dark" else "light"
+    unseen: Unseen = "dark" if st.context.theme.type == "dark" else "light"
+    record = history_store.store().get(id)
     image, maps = files(record)
     if state.of(Drawing).of != (id, index):
         stop_drawing()
@@ -414,7 +422,7 @@ def show_two(found: RecordComparison, heading: DeltaGenerator) -> None:
     first, second = f"First ({apart[0]})", f"Second ({apart[1]})"
     opened = [(name, record, *files(record)) for name, record in ((first, found.one), (second, found.other))]
     if found.same_picture:
-        more = ()
+        more: tuple[Pane, ...] = ()
         if found.difference is not None and found.seen is not None:
             more = (Pane(maps=(panels.difference(found.difference, found.seen, (first, second)),)),)
         _compared(opened, more, key="history-pair")

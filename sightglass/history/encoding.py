@@ -187,7 +187,8 @@ def picture_file(stem: str, image: Image) -> Files:
 
 def read_picture(data: bytes, name: str, sha256: str) -> Image:
     """Return the picture of `picture_file`. Raises Problem."""
-    image = Image(**unpack(data), name=name) if data.startswith(b"PK") else Image.open(data, name=name)
+    arrays = unpack(data) if data.startswith(b"PK") else {}
+    image = Image(arrays["pixels"], name, planes=arrays["planes"]) if arrays else Image.open(data, name=name)
     if image.sha256 != sha256:
         raise Problem("The picture of this record is damaged: its content has changed.")
     return image
@@ -239,7 +240,7 @@ def read_proof(data: bytes) -> Proof:
     try:
         plain = json.loads(data)
         # The earliest versions saved no verdict.
-        tested = {"similarity": _AGREEMENT.validate_python(plain["similarity"])}
+        tested: Json = {"similarity": _AGREEMENT.validate_python(plain["similarity"])}
         tested["support"] = _SUPPORT.validate_python(plain.get("support"))
         curves = tuple(map(_curve, plain["curves"]))
         return Proof(**plain | tested | {"curves": curves, "fillings": tuple(plain["fillings"])})

@@ -100,7 +100,8 @@ def restore(record: Record, images: tuple[Image, Image], arrays: encoding.Arrays
     # The model may have left the catalogue since.
     spec = ModelSpec(record.model, "", "", "", "", record.task, "")
     how = {name: pair.how[name] for name in FIELDS}
-    return Similarity(spec, *sides, layers=record.layers, matches=matches, notes=record.notes, **how)
+    query, gallery = sides
+    return Similarity(spec, query, gallery, layers=record.layers, matches=matches, notes=record.notes, **how)
 
 
 ALIKE, APART = 0.6, 0.3
