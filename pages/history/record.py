@@ -1,72 +1,130 @@
-"""Draw one record and its controls."""
+"""Draw one record, or two beside each other: maps, numbers, marks, note, and what can be done with them."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import secrets
 import time
-from dataclasses import dataclass, field, replace
+import zipfile
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from sightglass import history
 from sightglass.common.errors import Problem
-from sightglass.components import check_cards
+from sightglass.components.choices import gallery_picker
+from sightglass.components.markup import markup
 from sightglass.components.saving import slides
-from sightglass.components.session import history_store, reopen, state
+from sightglass.components.session import history_store, page, reopen, state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
-from sightglass.components.viewer import Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
-from sightglass.components.views import charts, panels, tables
+from sightglass.components.viewer import Box, Map, Pane, ViewerOptions, ViewerScene, send_texts, viewer
+from sightglass.components.views import charts, comparisons, panels, tables
 from sightglass.components.widgets import rows
 from sightglass.deck import rows as slide_rows
 from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import NBSP, megabytes, percent, plural
 from sightglass.explain.rendering.marks import Mark
+from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.task import Answer
 from sightglass.export import command
-from sightglass.pages.history.files import AnnotatedRecord, archive, files, mark, marking, pair
+from sightglass.history import encoding
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from streamlit.delta_generator import DeltaGenerator
+
+    from sightglass.common.files import Json
     from sightglass.components.viewer import Look
-    from sightglass.deck.scene import Scene as DeckScene
+    from sightglass.deck.scene import Scene
     from sightglass.explain.picture.image import Image
-    from sightglass.history import Record, SavedMap
-    from sightglass.history.rows import RemovedRecords
+    from sightglass.explain.rendering.style import Unseen
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.history import Record, RecordComparison, SavedMap
 
-LOOK, MARK = "look", "mark"
-UNDO = 10.0
-"""Seconds for which a deletion can be undone."""
+    Content = tuple[Image, tuple[SavedMap, ...]]
+    Opened = tuple[str, Record, Image, tuple[SavedMap, ...]]
+
+VIEW, ANNOTATE = "look", "mark"
+LISTED = 10
+"""Pictures of a pair's gallery that are listed."""
 
 
 @dataclass
 class Browsing:
     """State of the page between its runs."""
 
-    turn: str = field(default_factory=lambda: secrets.token_hex(4))
-    """A new one clears the grid's selection."""
     problem: str = ""
-    deleted: str = ""
-    """A sentence about what was deleted."""
-    removed: tuple[RemovedRecords, float] | None = None
+    ticked: list[str] = field(default_factory=list)
+    """Selected records, in the order of selection."""
+    removed: tuple[str, ...] = ()
     """What was deleted last, and when (`time.monotonic`)."""
-    filters: tuple[Any, ...] = ()
+    removed_at: float = 0.0
+    filters: Json = field(default_factory=dict)
     pages: int = 1
-    """Pages of the grid that are shown with these filters."""
-
-    def new_turn(self) -> None:
-        """Clear the grid's selection."""
-        self.turn = secrets.token_hex(4)
+    """Pages of the tiles that are shown with these filters."""
 
 
-def show(record: Record) -> None:
-    """Draw the record."""
+@dataclass
+class Drawing:
+    """The record that is annotated; the browser is sent what is here, so nothing changes while it draws."""
+
+    of: tuple[str, int] | None = None
+    """Record and map."""
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    marks: list[Json] = field(default_factory=list)
+    """The marks when it was opened."""
+    last: tuple[history.Mark, ...] = ()
+    """The marks that this browser sent or received last."""
+    step: str | None = None
+    """The browser's last step."""
+    problem: str = ""
+    """Why that was not saved."""
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _files(_record: Record, folder: str, id: str) -> Content:
+    del folder, id  # the cache's key
+    store = history_store.store()
+    return store.picture(_record), store.heatmaps(_record)
+
+
+def files(record: Record) -> Content:
+    """Return a record's picture and maps, cached: they never change. Raises Problem."""
+    if record.damaged:
+        raise Problem(record.damaged)
+    return _files(record, str(history_store.store().folder), record.id)
+
+
+def close() -> None:
+    """Go back to all records."""
+    for name in ("kept", "against"):
+        st.query_params.pop(name, None)
+
+
+def untick() -> None:
+    state.of(Browsing).ticked.clear()
+
+
+def stop_drawing() -> None:
+    """Forget the annotated record: opened again, it begins with the marks that are saved by then."""
+    state.forget(Drawing)
+
+
+def show(record: Record, heading: DeltaGenerator) -> None:
+    """Draw the record, its headline in `heading`. Raises Problem where it is damaged."""
+    if record.pair:
+        _show_pair(record, heading)
+        return
     image, maps = files(record)
+    heading.markdown(f"## {record.headline}")
+    page.say_problem(state.of(Browsing))
     left, right = st.columns([3, 1], gap="medium")
     index = record.index if record.index < len(maps) else 0
     with right:
@@ -75,78 +133,112 @@ def show(record: Record) -> None:
             items = [Answer(item.label, tell_score(record, item.score), item.score or 0.0) for item in maps]
             index = rows(items, key=f"history-rows-{record.id}", chosen=index)
             st.markdown("### What the map says")
-            numbers(maps[index])
-            if (seal := record.checks_of(index)) is not None:
-                st.caption(f"Checks: {seal.line}", help="  \n".join(escape(mark.sentence) for mark in seal.checks))
+            if maps[index].state == "ok":
+                charts.half_heat(maps[index].statistics, "of the visible area")
+            else:
+                st.caption(charts.NOTHING)
+            if (saved := record.proof_of(index)) is not None:
+                st.caption(f"Proof: {saved.sentence}")
+            if (checks := record.checks_of(index)) is not None:
+                help = "  \n".join(escape(check.sentence) for check in checks.checks)
+                st.caption(f"Checks: {checks.line}", help=help)
         st.markdown("### Note and tags")
         history_store.edit_note(record, [record.id], key=f"history-{record.id}")
     with left:
-        way = _way(record, maps)
-        if way == MARK:
-            marking(record.id, index)
+        if maps and _choose_way(record) == ANNOTATE:
+            _annotate(record.id, index)
         else:
-            view = _viewer(record, image, maps, index)
+            drawn = tuple(panel_map(item, record, place) for place, item in enumerate(maps))
+            panes = [Pane(maps=drawn) if maps else panels.plain(image)]
+            scene = ViewerScene(image.pixels, image.sha256, panes, boxes(maps, index), image.jpeg, record.picture_name)
+            view = viewer(scene, ViewerOptions(beside=True), key=f"history-viewer-{record.id}")
             send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
-            if record.marks:
-                single = len(record.marks) == 1
-                hidden = f"{plural(len(record.marks), 'mark')} {'is' if single else 'are'} hidden here"
-                st.button(
-                    f"{hidden}: show {'it' if single else 'them'}",
-                    icon=":material/draw:",
-                    type="tertiary",
-                    on_click=_annotate,
-                    args=(record.id,),
-                    help="View draws the maps without marks; Annotate shows them.",
-                )
-        _below(record, image, maps, index)
-        if maps:
-            _proof(record, maps[index], index)
+        if index == record.index:
+            charts.lines([finding for finding in record.findings if finding.text != record.headline])
+        with st.container(horizontal=True, vertical_alignment="center"):
+            help = "Open the same picture, model, method, layers and class there; the model must be on this machine."
+            _reopen("Open in Explore", partial(_take, record, image, maps), help)
+            if maps:
+                label = "With marks, .png" if record.marks else "Picture, .png"
+                help = "A PNG of the map with its marks, in full size; drop it on Explore to open this view again."
+                _download(record, label, partial(mark, record.id, index), "-marked.png", help)
+            _download_all(record)
+            slides.button("history", partial(_slide, record, image, maps, index), records=[record.id])
+            draw_delete([record.id], key=f"history-delete-{record.id}")
+            _all_numbers(record, maps, index)
+            slides.draw_added_link("history")
+        st.caption(about(record))
 
 
-def _way_key(id: str) -> str:
-    return f"history-way-{id}"
-
-
-def _annotate(id: str) -> None:
-    st.session_state[_way_key(id)] = MARK
-
-
-def _way(record: Record, maps: Sequence[SavedMap]) -> str:
-    if not maps:
-        return LOOK
-    key, widgets, opened = _way_key(record.id), st.session_state, state.of(AnnotatedRecord)
-    if key not in widgets or (widgets[key] == LOOK and opened.of and opened.last != record.marks):
-        # Opened from elsewhere, or others annotated it meanwhile: start with the marks that are saved now.
-        state.forget(AnnotatedRecord)
-    # Marks are shown first where there are any.
-    widgets.setdefault(key, MARK if record.marks else LOOK)
+def _choose_way(record: Record) -> str:
+    """Draw the choice between viewing and annotating; marks are shown first where there are any."""
+    key, ways = f"history-way-{record.id}", {VIEW: ":material/visibility: View", ANNOTATE: ":material/draw: Annotate"}
+    if key not in st.session_state:
+        stop_drawing()
+        st.session_state[key] = ANNOTATE if record.marks else VIEW
+    help = "View: the maps in the viewer, without marks. Annotate: arrows, circles and words on the chosen map."
     return str(
         st.segmented_control(
             "Way",
-            [LOOK, MARK],
-            format_func={LOOK: ":material/visibility: View", MARK: ":material/draw: Annotate"}.__getitem__,
+            list(ways),
+            format_func=ways.__getitem__,
             key=key,
             required=True,
             label_visibility="collapsed",
-            help="View: the maps in the viewer. Annotate: draw arrows, circles and words on the chosen map.",
+            help=help,
         )
     )
 
 
+@st.fragment
+def _annotate(id: str, index: int) -> None:
+    """Draw the map for annotation, in a fragment."""
+    unseen: Unseen = "dark" if st.context.theme.type == "dark" else "light"
+    record = history_store.store().get(id)
+    image, maps = files(record)
+    if state.of(Drawing).of != (id, index):
+        stop_drawing()
+        opened = state.of(Drawing)
+        opened.of, opened.marks, opened.last = (id, index), [asdict(mark) for mark in record.marks], record.marks
+    opened, style = state.of(Drawing), Style.of(record.view.settings)
+    answer = markup(
+        state.latest("history-overlay", (id, index), lambda: encoding.draw(image, maps[index], style, unseen)),
+        opened.marks,
+        id=opened.id,
+        about=f"{record.picture_name} under the map of {maps[index].label}.",
+        key=f"history-markup-{id}",
+    )
+    # A step is saved once: the browser repeats its last one in every run, and others annotate the same record.
+    if answer is not None and answer.step != opened.step:
+        opened.step, opened.problem = answer.step, ""
+        try:
+            marks = tuple(map(_mark, answer.marks))
+            record = history_store.store().annotate(id, marks=marks, since=opened.last)
+            opened.last = marks
+        except Problem as problem:
+            opened.problem = str(problem)
+    if opened.problem:
+        st.markdown(f":material/error: {sentence(opened.problem)}")
+    elif opened.step is not None:
+        st.caption(f":material/check: {plural(len(record.marks), 'mark')} saved.")
+
+
+def _mark(sent: Any) -> history.Mark:
+    """Return a mark that a browser sent. Raises Problem."""
+    try:
+        return history.Mark(**sent | {"points": tuple(map(tuple, sent["points"]))})
+    except (KeyError, TypeError, ValueError):
+        raise Problem("The marks could not be read: reload the page.") from None
+
+
 def tell_score(record: Record, score: float | None) -> str:
     """Return a score as text; empty for none."""
-    if score is None:
-        return ""
-    return task_of(record.task).text(score)
+    return "" if score is None else task_of(record.task).text(score)
 
 
-def panel_map(
-    item: SavedMap, record: Record, place: int | None = None, *, title: str | None = None, note: str | None = None
-) -> Map:
+def panel_map(item: SavedMap, record: Record, place: int, *, title: str | None = None, note: str | None = None) -> Map:
     """Return a saved map for the viewer; `place`: of its file."""
-    recipe, view = record.checked_recipe, record.view
-    if place is not None:
-        view = view.model_copy(update={"index": place, "label": item.label[:200]})
+    recipe, view = record.checked_recipe, record.view.model_copy(update={"index": place, "label": item.label[:200]})
     return Map(
         title=title or item.label,
         note=note if note is not None else tell_score(record, item.score),
@@ -171,62 +263,26 @@ def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
     )
 
 
-def _viewer(record: Record, image: Image, maps: Sequence[SavedMap], index: int) -> View:
-    drawn = tuple(panel_map(item, record, place) for place, item in enumerate(maps))
-    panes = [Pane(maps=drawn) if maps else panels.plain(image)]
-    scene = ViewerScene(image.pixels, image.sha256, panes, boxes(maps, index), image.jpeg, record.picture_name)
-    return viewer(scene, ViewerOptions(beside=True), key=f"history-viewer-{record.id}")
-
-
-def numbers(item: SavedMap) -> None:
-    """Draw the most telling numbers of a map."""
-    if item.state != "ok":
-        st.caption(charts.NOTHING)
-        return
-    charts.half_heat(item.statistics, "of the visible area")
-
-
-def _below(record: Record, image: Image, maps: Sequence[SavedMap], index: int) -> None:
-    # Not the finding that is the page's heading.
-    findings = [finding for finding in record.findings if finding.text != record.headline]
-    if findings and index == record.index:
-        charts.lines(findings)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        _open_again(record, image, maps)
-        _downloads(record, maps, index)
-        slides.button("history", partial(_slide, record, image, maps, index), records=[record.id])
-        confirm_record_deletion(record)
-        _all(record, maps, index)
-        slides.draw_added_link("history")
-    st.caption(about(record))
-
-
-def make_slide(record: Record) -> tuple[DeckScene, Sequence[str]]:
+def make_slide(record: Record) -> tuple[Scene, Sequence[str]]:
     """Return the slide of a saved record, and its id."""
-    if record.damaged:
-        raise Problem(f"{record.picture_name} cannot be shown: {record.damaged}")
     if record.pair is not None:
-        return slide_rows.of_pair(pair(record), record.headline), (record.id,)
+        return slide_rows.of_pair(history_store.store().similarity(record), record.headline), (record.id,)
     image, maps = files(record)
     return views.of_record(record, image, maps, history_store.store().proof(record, record.index)), (record.id,)
 
 
-def _slide(record: Record, image: Image, maps: Sequence[SavedMap], index: int, look: Look) -> DeckScene:
+def _slide(record: Record, image: Image, maps: Sequence[SavedMap], index: int, look: Look) -> Scene:
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
-    saved_proof = history_store.store().proof(record, index)
-    return views.of_record(replace(record, index=index, view=view), image, maps, saved_proof)
+    saved = history_store.store().proof(record, index)
+    return views.of_record(replace(record, index=index, view=view), image, maps, saved)
 
 
-def _proof(record: Record, item: SavedMap, index: int) -> None:
-    """Draw the saved proof of the chosen map, if any."""
-    try:
-        if (saved_proof := history_store.store().proof(record, index)) is None:
-            return
-    except Problem as problem:
-        st.error(sentence(problem), icon=":material/error:")
-        return
-    st.markdown("### Proof")
-    check_cards.draw_proof(saved_proof, detects=bool(item.boxes))
+def title(record: Record) -> str:
+    """Return `minibus 62 %`, or the names of two pictures and their similarity."""
+    if record.pair is not None:
+        return f"{record.picture_name} and {record.pair.name} {record.score or 0:.2f}"
+    first = next((answer.label for answer in record.predictions), "nothing found")
+    return f"{record.label or first} {tell_score(record, record.score)}".strip()
 
 
 def describe(record: Record) -> str:
@@ -247,142 +303,193 @@ def size(nbytes: int) -> str:
     return f"{nbytes / 1e6:,.1f}{NBSP}MB" if nbytes < 1e7 else megabytes(nbytes)
 
 
-def _open_again(record: Record, image: Image, maps: Sequence[SavedMap]) -> None:
-    def take() -> None:
-        assert record.recipe is not None
+def _reopen(label: str, take: Callable[[], None], help: str) -> None:
+    """Draw the button that opens a record on the page that made it."""
+
+    def go() -> None:
         try:
-            reopen.result(image, record.recipe, record.view)
+            take()
         except Problem as problem:
             state.of(Browsing).problem = str(problem)
-            return
-        # A damaged proof is said of the record, and made again elsewhere.
-        with contextlib.suppress(Problem):
-            explain_job.bring(record, maps, history_store.store().proofs(record))
 
-    st.button(
-        "Open in Detect" if record.view.screen == task_of(record.task).screen == "detect" else "Open in Explore",
-        icon=":material/visibility:",
-        on_click=take,
-        disabled=record.recipe is None,
-        help="Open the same picture, model, method, layers and class there; the model must be on this machine.",
-    )
+    st.button(label, icon=":material/visibility:", on_click=go, help=help)
 
 
-def _downloads(record: Record, maps: Sequence[SavedMap], index: int) -> None:
-    """Draw the downloads; each file is made when it is requested."""
-    stem = record.picture_name.rsplit(".", 1)[0] or "record"
-    if maps:
-        charts.download(
-            "With marks, .png" if record.marks else "Picture, .png",
-            partial(mark, record.id, index),
-            f"{stem}-marked.png",
-            icon=":material/download:",
-            key=f"history-marked-{record.id}",
-            help="A PNG of the map with its marks, in full size; drop it on Explore to open this view again.",
-        )
-    with_proof = ", the proof" if record.proofs else ""
-    everything(
-        record, stem, f"the picture, the raw maps{with_proof}, the recipe, all numbers, your note, tags and marks"
-    )
+def _take(record: Record, image: Image, maps: Sequence[SavedMap]) -> None:
+    assert record.recipe is not None
+    reopen.result(image, record.recipe, record.view)
+    # A damaged proof is said of the record, and made again elsewhere.
+    with contextlib.suppress(Problem):
+        explain_job.bring(record, maps, history_store.store().proofs(record))
 
 
-def everything(record: Record, stem: str, what: str) -> None:
-    """Draw the download of a record's files; `what`: its contents."""
-    charts.download(
-        "Everything, .zip",
-        partial(archive, [record.id]),
-        f"{stem}-{record.id}.zip",
-        icon=":material/download:",
-        key=f"history-everything-{record.id}",
-        help=f"A zip with {what}.",
-    )
+def mark(id: str, index: int) -> bytes:
+    """Return the marked map in full size, as PNG with recipe."""
+    record = history_store.store().get(id)
+    image, maps = files(record)
+    return encoding.mark(record, image, maps[index], index)
 
 
-def confirm_record_deletion(record: Record) -> None:
-    """Draw the button for deleting one record."""
-    confirm_deletion(
-        [record.id],
-        f"Delete it permanently, with its note, tags and marks? This frees up to {size(record.bytes)}: files "
-        "shared with other records stay.",
-        # Opened for one record, it must not be open for the next one.
-        key=f"history-delete-{record.id}",
-        help="Delete it from History; asks for confirmation.",
-    )
+def archive(ids: Sequence[str]) -> bytes:
+    """Return a zip with a folder of all files per record."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in history_store.store().export(ids):
+            packed.writestr(name, data)
+    return out.getvalue()
 
 
-def confirm_deletion(ids: Sequence[str], question: str, *, key: str, help: str) -> None:
-    """Draw the button for deleting records, and its question."""
-    with st.popover("Delete", icon=":material/delete:", key=key, help=help):
-        st.markdown(question)
-        st.button(
-            "Delete permanently",
-            icon=":material/delete_forever:",
-            on_click=delete,
-            args=(ids,),
-            help=f"You can undo this for {UNDO:.0f} seconds.",
-        )
+def _download(record: Record, label: str, make: Callable[[], bytes], end: str, help: str) -> None:
+    stem, key = record.picture_name.rsplit(".", 1)[0] or "record", f"history-{end}-{record.id}"
+    charts.download(label, make, f"{stem}{end}", icon=":material/download:", key=key, help=help)
 
 
-def delete(ids: Sequence[str]) -> None:
-    """Delete records in a callback and report the freed space.
-
-    Not the next record: its own Delete would be where this one's was.
-    """
-    browsing = state.of(Browsing)
-    try:
-        removed = history_store.store().remove(ids)
-    except Problem as problem:
-        browsing.problem = str(problem)
-        return
-    browsing.deleted = f"{plural(len(ids), 'record')} deleted, {size(removed.freed)} freed."
-    browsing.removed = (removed, time.monotonic()) if removed.records else None
-    browsing.new_turn()
-    st.query_params.pop("kept", None)
+def _download_all(record: Record) -> None:
+    help = "A zip with the picture, the raw maps, all numbers, your note, tags and marks."
+    _download(record, "Everything, .zip", partial(archive, [record.id]), f"-{record.id}.zip", help)
 
 
-def offer_undo() -> None:
-    """Draw the button for undoing a deletion within `UNDO` seconds."""
-    browsing = state.of(Browsing)
-    if browsing.removed is None or browsing.removed[1] + UNDO <= time.monotonic():
-        browsing.removed = None
-        return
+def draw_delete(ids: Sequence[str], *, key: str) -> None:
+    """Draw the button for deleting records."""
 
-    many = len(browsing.removed[0].records)
-
-    # By itself, so that the offer ends when its time is over.
-    @st.fragment(run_every=UNDO + 0.1)
-    def offer() -> None:
-        kept = browsing.removed
-        # Its line stays until the next click: nothing below it moves under the pointer.
-        over = kept is None or kept[1] + UNDO <= time.monotonic()
-        count = len(kept[0].records) if kept is not None else many
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f":material/delete: {plural(count, 'record')} deleted.", width="content")
-            help = "Bring back what was deleted."
-            if not st.button("Undo", icon=":material/undo:", key="history-undo", disabled=over, help=help):
-                return
-        if kept is None:
-            return
-        browsing.removed = None
+    def delete() -> None:
+        browsing = state.of(Browsing)
         try:
-            history_store.store().put_back(kept[0])
+            history_store.store().remove(ids)
         except Problem as problem:
             browsing.problem = str(problem)
-        st.rerun()
+            return
+        browsing.removed, browsing.removed_at = tuple(ids), time.monotonic()
+        untick()
+        # Not to the next record, whose Delete would be in the same place.
+        close()
 
-    offer()
+    help = "Delete it, with its note, tags and marks; you can undo this for a minute."
+    st.button("Delete", icon=":material/delete:", key=key, on_click=delete, help=help)
 
 
-def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
+def _all_numbers(record: Record, maps: Sequence[SavedMap], index: int) -> None:
     def window() -> None:
         if maps:
-            st.markdown(f"### {escape(maps[index].label)}")
             tables.of_maps([("value", maps[index].statistics)], height=360)
-        st.markdown("### Recipe")
-        if (recipe := record.recipe_of(index)) is None:
-            st.caption("This record's recipe is damaged.")
-            return
-        st.code(command.line(recipe), language="shell", wrap_lines=True)
-        st.json(recipe.model_dump(mode="json"), expanded=False)
+        if (recipe := record.recipe_of(index)) is not None:
+            st.code(command.line(recipe), language="shell", wrap_lines=True)
 
-    charts.button_for_numbers(window, "Every statistic, and the recipe.")
+    charts.button_for_numbers(window, "Every statistic, and the command that makes the map again.")
+
+
+def _show_pair(record: Record, heading: DeltaGenerator) -> None:
+    """Draw the record of two compared pictures."""
+    found: Similarity = history_store.store().similarity(record)
+    heading.markdown(f"## {escape(record.headline)}")
+    page.say_problem(state.of(Browsing))
+    left, right = st.columns([3, 1], gap="medium")
+    with left:
+        comparisons.similarity_maps(found, key=f"history-pair-maps-{record.id}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            help = "Open the same two pictures, model, method and layers there; the model must be on this machine."
+            _reopen("Open in Similarity", partial(_take_pair, found), help)
+            _download_all(record)
+            draw_delete([record.id], key=f"history-delete-{record.id}")
+        st.caption(about(record))
+    with right:
+        assert record.pair is not None
+        comparisons.similarity_meaning(found, record.pair.context)
+        if ranking := record.pair.ranking:
+            with st.expander(f"Rank {record.pair.rank} of {plural(len(ranking), 'picture')}"):
+                for place, (name, score) in enumerate(ranking[:LISTED], 1):
+                    words = f"{place}. {escape(name)} {score:.2f}"
+                    st.caption(f"**{words}**" if place == record.pair.rank else words)
+        st.markdown("### Note and tags")
+        history_store.edit_note(record, [record.id], key=f"history-{record.id}")
+        for note in record.notes:
+            st.caption(f":material/info: {note}")
+
+
+def _take_pair(found: Similarity) -> None:
+    reopen.pair(found)
+    gallery_picker.take(found.gallery.image)
+
+
+def show_two(found: RecordComparison, heading: DeltaGenerator) -> None:
+    """Draw maps, agreement and statistics of the two, the verdict in `heading`."""
+    heading.markdown(f"## {found.heading}.")
+    detail = found.detail[:1].upper() + found.detail[1:]
+    st.markdown("  \n".join(filter(None, (detail, *found.words[1:]))))
+    # As the sentences call them, with what tells the two apart.
+    apart = _apart(found.one, found.other)
+    first, second = f"First ({apart[0]})", f"Second ({apart[1]})"
+    opened = [(name, record, *files(record)) for name, record in ((first, found.one), (second, found.other))]
+    if found.same_picture:
+        more: tuple[Pane, ...] = ()
+        if found.difference is not None and found.seen is not None:
+            more = (Pane(maps=(panels.difference(found.difference, found.seen, (first, second)),)),)
+        _compared(opened, more, key="history-pair")
+    else:
+        for place, column in enumerate(st.columns(2, gap="medium")):
+            with column:
+                _compared(opened[place : place + 1], key=f"history-pair-{place}")
+    if found.agreement is not None:
+        _agreement(found)
+    numbers = [(name, record.statistics) for name, record, *_ in opened if record.statistics is not None]
+    if len(numbers) == len(opened):
+        st.markdown("### Numbers side by side")
+        tables.of_maps(numbers, height=320)
+    for name, record, *_ in opened:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"**{name}**: {about(record)}", width="content")
+            st.button(
+                "Open",
+                key=f"history-pair-open-{record.id}",
+                type="tertiary",
+                icon=":material/open_in_full:",
+                on_click=_open,
+                args=(record.id,),
+                help="Show only this record, with its note and marks.",
+            )
+
+
+def _open(id: str) -> None:
+    st.query_params.pop("against", None)
+    st.query_params["kept"] = id
+
+
+def _apart(a: Record, b: Record) -> tuple[str, str]:
+    """Return the shortest names that tell two records apart."""
+    pairs = ((a.model, b.model), (a.label, b.label), (describe(a), describe(b)), (a.picture_name, b.picture_name))
+    times = history_store.exact(a.created), history_store.exact(b.created)
+    return next(((one, other) for one, other in pairs if one and other and one != other), times)
+
+
+def _compared(opened: Sequence[Opened], more: Sequence[Pane] = (), *, key: str) -> None:
+    """Draw the selected maps of records of one picture, a pane each."""
+    panes, looks = [], []
+    for name, record, _, maps in opened:
+        if not maps:
+            panes.append(Pane(title=name, note="no map"))
+            continue
+        index = min(record.index, len(maps) - 1)
+        note = f"{record.label} {tell_score(record, record.score)}"
+        chosen = tuple(box for box in boxes(maps, index) if box.chosen) or None
+        panes.append(Pane(maps=(panel_map(maps[index], record, index, title=name, note=note),), boxes=chosen))
+        looks.append(maps[index].looks)
+    _, record, image, _ = opened[0]
+    scene = ViewerScene(image.pixels, image.sha256, [*panes, *more], file=image.jpeg, name=record.picture_name)
+    view = viewer(scene, ViewerOptions(height=400), key=key)
+    if looks:
+        send_texts(view, looks, [None] * len(looks), key=f"{key}-words")
+
+
+def _agreement(found: RecordComparison) -> None:
+    """Draw how far two maps agree, as three numbers."""
+    assert found.agreement is not None
+    metrics = (
+        *(
+            ("Same place", found.overlap, "overlap of the halves of the evidence"),
+            ("Same order", found.agreement.rank_correlation, "rank correlation"),
+        ),
+        ("Same shape", found.agreement.ssim, "structural similarity"),
+    )
+    for column, (title, value, measure) in zip(st.columns(3), metrics, strict=True):
+        with column:
+            charts.metric(title, f"{value:.2f}", measure, "1: the two maps are the same; 0: nothing in common.")

@@ -101,7 +101,7 @@ def _seal(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: di
         checks.chip(checks.of_map(explanation, index))
         checks.cards(checks.of_map(explanation, index), beside=True)
         if explanation.heatmaps:
-            slides.button("live", slides.of_map(explanation, index), [(explanation, index)])
+            slides.button("live", slides.of_map(explanation, index))
             slides.draw_added_link("live")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import time
 from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
@@ -31,9 +32,7 @@ from sightglass.deck.scene import (
     scenes,
 )
 from sightglass.explain.phrases import NBSP, megabytes
-from sightglass.history.rows import EPOCH, now, read_list
-from sightglass.history.schema import read_note, write_note
-from sightglass.history.store import Blob, release
+from sightglass.history.store import EPOCH, insert
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,9 +46,8 @@ NO_SLIDE = "There is no such slide: it was deleted."
 MAX_DECKS = 500
 MAX_BYTES = 250_000_000
 """Of the slides of a deck, clips above all: it is presented, and leaves, in one piece."""
-_BYTES = "SELECT coalesce(sum(files.bytes), 0) FROM slides JOIN files ON files.name = slides.file WHERE deck = ?"
 _COLUMNS = "id, kind, title, sentence, notes, view, records"
-_VIEW = TypeAdapter(SceneView)
+_VIEW, _RECORDS = TypeAdapter(SceneView), TypeAdapter(tuple[str, ...])
 
 
 class Decks:
@@ -66,43 +64,31 @@ class Decks:
 
     def all(self) -> tuple[Deck, ...]:
         """Return all decks with their slides, last changed first."""
-        if not self._store.exists:
-            return ()
         with self._store.reading() as database:
             ids = [id for (id,) in database.execute("SELECT id FROM decks ORDER BY changed DESC, n DESC")]
             return tuple(_deck(database, id) for id in ids)
 
     def get(self, id: str) -> Deck:
         """Return a deck; raise Problem if it is gone."""
-        if not self._store.exists:
-            raise Problem(GONE)
         with self._store.reading() as database:
             return _deck(database, id)
 
     def create(self, title: str, scenes: Iterable[Scene] = (), *, ready: str = "", theme: str = "dark") -> Deck:
         """Make a deck of scenes in one transaction: none of it where there is no room. `ready`: which of the ready
         decks it is. The scenes are taken one at a time. Raises KeyError for another theme than `dark` and `light`."""
-        id, at = secrets.token_hex(8), now()
-        values = (id, at, at, name(title), ready)
+        id, at = secrets.token_hex(8), _now()
+        deck = {"id": id, "created": at, "changed": at, "title": name(title), "ready": ready}
         # A loop's variable would hold each scene, with all its maps, while the next one is read.
         slides = list(map(partial(_prepare_scene, theme=theme), scenes))
-
-        def write(database: sqlite3.Connection, _: Sequence[Blob] = ()) -> None:
+        with self._store.writing() as database:
             (count,) = database.execute("SELECT count(*) FROM decks").fetchone()
             if count >= MAX_DECKS:
                 raise Problem(f"There are {count} decks: delete one that you do not need any more.")
-            database.execute("INSERT INTO decks (id, created, changed, title, ready) VALUES (?, ?, ?, ?, ?)", values)
-            if theme != DARK.name:
-                write_note(database, _theme_note(id), THEMES[theme].name)
+            room = sum(len(data) + len(small) for _, data, small in slides)
+            self._store.check_room(database, room, self._limit)
+            insert(database, "decks", deck | {"theme": THEMES[theme].name})
             for slide in slides:
                 _append(database, _number(database, id), slide)
-
-        if slides:
-            blobs = [blob for _, files in slides for blob in files]
-            self._store.commit(lambda _: blobs, write, limit=self._limit)
-        else:
-            with self._store.writing() as database:
-                write(database)
         return self.get(id)
 
     def rename(self, id: str, title: str) -> Deck:
@@ -117,24 +103,17 @@ class Decks:
         """Set a deck's theme: `dark` or `light`; KeyError for another."""
         with self._store.writing() as database:
             n = _number(database, id)
-            write_note(database, _theme_note(id), THEMES[theme].name)
-            small = [file for (file,) in database.execute("SELECT thumbnail FROM slides WHERE deck = ?", (n,)) if file]
-            database.execute("UPDATE slides SET thumbnail = '' WHERE deck = ?", (n,))
-            freed = release(database, small)
+            database.execute("UPDATE decks SET theme = ? WHERE n = ?", (THEMES[theme].name, n))
+            database.execute("UPDATE slides SET thumbnail = x'' WHERE deck = ?", (n,))
             _touch(database, n)
-        self._remove(freed)
         return self.get(id)
 
     def delete(self, id: str) -> None:
         """Delete a deck and its slides; the history's records stay."""
         with self._store.writing() as database:
             n = _number(database, id)
-            files = database.execute("SELECT file, thumbnail FROM slides WHERE deck = ?", (n,)).fetchall()
             database.execute("DELETE FROM slides WHERE deck = ?", (n,))
             database.execute("DELETE FROM decks WHERE n = ?", (n,))
-            database.execute("DELETE FROM said WHERE name = ?", (_theme_note(id),))
-            freed = release(database, dict.fromkeys(file for pair in files for file in pair if file))
-        self._remove(freed)
 
     def add(self, deck: str, scene: Scene, *, records: Sequence[str] = ()) -> Slide:
         """Add a slide at the end of a deck; synced to the disk when this returns. `records`: ids of what it shows."""
@@ -148,7 +127,7 @@ class Decks:
         with self._store.reading() as database:
             n, slide = _slide_row(database, id)
             (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
-            place, (data, small) = _order(database, n).index(id), self._files(database, id)
+            place, (data, small) = _order(database, n).index(id), _files(database, id)
         copy = replace(slide, id=secrets.token_hex(8))
         self._insert(deck, copy, data, small, place + 1)
         return copy
@@ -159,16 +138,13 @@ class Decks:
         return removed.slide
 
     def _insert(self, deck: str, slide: Slide, data: bytes, small: bytes, place: int | None = None) -> None:
-        prepared = _prepare(slide, data, small)
-
-        def write(database: sqlite3.Connection, _: Sequence[Blob]) -> None:
+        with self._store.writing() as database:
             n = _number(database, deck)
-            ids = _append(database, n, prepared)
+            self._store.check_room(database, len(data) + len(small), self._limit)
+            ids = _append(database, n, (slide, data, small))
             if place is not None:
                 ids.insert(place, ids.pop())
             _arrange(database, n, ids)
-
-        self._store.commit(lambda _: prepared[1], write, limit=self._limit)
 
     def edit(
         self,
@@ -187,15 +163,11 @@ class Decks:
             new = replace(old, title=texts[0], sentence=texts[1], notes=texts[2], view=view or old.view)
             values = (*texts, json.dumps(asdict(new.view)), id)
             database.execute("UPDATE slides SET title = ?, sentence = ?, notes = ?, view = ? WHERE id = ?", values)
-            freed = {}
             drawn = (new.title, new.sentence, replace(new.view, hidden=old.view.hidden))
             if drawn != (old.title, old.sentence, old.view):
                 # It shows the slide as it was: `thumbnail` draws another.
-                (small,) = database.execute("SELECT thumbnail FROM slides WHERE id = ?", (id,)).fetchone()
-                database.execute("UPDATE slides SET thumbnail = '' WHERE id = ?", (id,))
-                freed = release(database, [small] if small else [])
+                database.execute("UPDATE slides SET thumbnail = x'' WHERE id = ?", (id,))
             _touch(database, n)
-        self._remove(freed)
         return new
 
     def arrange(self, deck: str, ids: Sequence[str]) -> Deck:
@@ -209,22 +181,18 @@ class Decks:
 
     def remove(self, id: str) -> Removed:
         """Remove a slide from its deck; return the input of `put_back`."""
-        with self._store.reading() as database:
+        with self._store.writing() as database:
             n, slide = _slide_row(database, id)
             (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
-            removed = Removed(deck, _order(database, n).index(id), slide, *self._files(database, id))
-        with self._store.writing() as database:
-            files = database.execute("SELECT file, thumbnail FROM slides WHERE id = ?", (id,)).fetchone() or ()
+            removed = Removed(deck, _order(database, n).index(id), slide, *_files(database, id))
             database.execute("DELETE FROM slides WHERE id = ?", (id,))
             _arrange(database, n, _order(database, n))
-            freed = release(database, [file for file in files if file])
-        self._remove(freed)
         return removed
 
     def scene(self, slide: Slide) -> Scene:
         """Return a slide's scene with its current texts; raise Problem."""
         with self._store.reading() as database:
-            data, _ = self._files(database, slide.id)
+            data, _ = _files(database, slide.id)
         (scene,) = scenes(data)
         return replace(scene, title=slide.title, sentence=slide.sentence, notes=slide.notes, view=slide.view)
 
@@ -241,33 +209,17 @@ class Decks:
         """Return a slide's thumbnail as a JPEG, redrawn after changes."""
         with self._store.reading() as database:
             n, _ = _slide_row(database, slide.id)
-            (file,) = database.execute("SELECT thumbnail FROM slides WHERE id = ?", (slide.id,)).fetchone()
-            (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
-            theme = _theme(database, deck)
-        return self._store.file(file) if file else drawing.thumbnail(self.scene(slide), THEMES[theme])
-
-    def _files(self, database: sqlite3.Connection, id: str) -> tuple[bytes, bytes]:
-        row = database.execute("SELECT file, thumbnail FROM slides WHERE id = ?", (id,)).fetchone()
-        if row is None:
-            raise Problem(NO_SLIDE)
-        return self._store.file(row[0]), self._store.file(row[1]) if row[1] else b""
-
-    def _remove(self, freed: dict[str, int]) -> None:
-        if freed:
-            self._store.remove(list(freed))
-            self._store.shrink()
+            _, small = _files(database, slide.id)
+            (theme,) = database.execute("SELECT theme FROM decks WHERE n = ?", (n,)).fetchone()
+        return small or drawing.thumbnail(self.scene(slide), THEMES.get(theme, DARK))
 
 
-_Prepared = tuple[Slide, list[Blob]]
+_Prepared = tuple[Slide, bytes, bytes]
 """A slide that is ready to be saved: with its scene, and its small picture where it has one."""
 
 
 def _prepare_scene(scene: Scene, theme: str) -> _Prepared:
-    return _prepare(_slide_of(scene), payload([scene]), drawing.thumbnail(scene, THEMES[theme]))
-
-
-def _prepare(slide: Slide, data: bytes, small: bytes) -> _Prepared:
-    return slide, [Blob.of(data, "scene"), *([Blob.of(small, "jpg")] if small else [])]
+    return _slide_of(scene), payload([scene]), drawing.thumbnail(scene, THEMES[theme])
 
 
 def _slide_of(scene: Scene, records: Sequence[str] = ()) -> Slide:
@@ -278,20 +230,19 @@ def _slide_of(scene: Scene, records: Sequence[str] = ()) -> Slide:
 
 def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[str]:
     """Insert a slide at a deck's end; return all ids. Raises Problem."""
-    (slide, blobs), ids = prepared, _order(database, n)
+    (slide, data, small), ids = prepared, _order(database, n)
     if len(ids) >= MAX_SCENES:
         raise Problem(f"This deck has {len(ids)} slides: {MAX_SCENES} at most, please.")
-    (before,) = database.execute(_BYTES, (n,)).fetchone()
-    if (after := before + len(blobs[0].data)) > MAX_BYTES:
+    sql = "SELECT coalesce(sum(length(scene)), 0) FROM slides WHERE deck = ?"
+    (before,) = database.execute(sql, (n,)).fetchone()
+    if (after := before + len(data)) > MAX_BYTES:
         raise Problem(
             f"With this slide the deck would have {megabytes(after)} of at most {megabytes(MAX_BYTES)}: put long "
             "clips into their own deck."
         )
-    text = (slide.title, slide.sentence, slide.notes)
-    values = (slide.id, slide.kind, *text, json.dumps(asdict(slide.view)), json.dumps(slide.records))
-    columns = f"{_COLUMNS}, deck, place, file, thumbnail"
-    row = (*values, n, len(ids), blobs[0].name, blobs[1].name if len(blobs) > 1 else "")
-    database.execute(f"INSERT INTO slides ({columns}) VALUES ({', '.join('?' * len(row))})", row)
+    row = {field: getattr(slide, field) for field in ("id", "kind", "title", "sentence", "notes")}
+    row |= {"view": json.dumps(asdict(slide.view)), "records": json.dumps(slide.records)}
+    insert(database, "slides", row | {"deck": n, "place": len(ids), "scene": data, "thumbnail": small})
     return [*ids, slide.id]
 
 
@@ -312,9 +263,17 @@ def _line(text: str, most: int, what: str) -> str:
     return re.sub(r"(?<=\d) (?=%)", NBSP, line(text, most, what))
 
 
-def _theme_note(id: str) -> str:
-    # A note of the store: older programs can still open it.
-    return f"theme of deck {id}"
+def _now() -> int:
+    """Return the current time in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def _files(database: sqlite3.Connection, id: str) -> tuple[bytes, bytes]:
+    """Return a slide's scene and its small picture, empty where it is to be drawn. Raises Problem."""
+    row = database.execute("SELECT scene, thumbnail FROM slides WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise Problem(NO_SLIDE)
+    return bytes(row[0]), bytes(row[1])
 
 
 def _number(database: sqlite3.Connection, id: str) -> int:
@@ -335,22 +294,17 @@ def _arrange(database: sqlite3.Connection, n: int, ids: Sequence[str]) -> None:
 
 
 def _touch(database: sqlite3.Connection, n: int) -> None:
-    database.execute("UPDATE decks SET changed = ? WHERE n = ?", (now(), n))
+    database.execute("UPDATE decks SET changed = ? WHERE n = ?", (_now(), n))
 
 
 def _deck(database: sqlite3.Connection, id: str) -> Deck:
-    row = database.execute("SELECT n, title, created, changed, ready FROM decks WHERE id = ?", (id,)).fetchone()
+    row = database.execute("SELECT n, title, created, changed, ready, theme FROM decks WHERE id = ?", (id,)).fetchone()
     if row is None:
         raise Problem(GONE)
-    n, title, created, changed, ready = row
+    n, title, created, changed, ready, theme = row
     listed = database.execute(f"SELECT {_COLUMNS} FROM slides WHERE deck = ? ORDER BY place, n", (n,)).fetchall()
     created, changed = (EPOCH + timedelta(microseconds=at) for at in (created, changed))
-    return Deck(id, title, tuple(map(_slide, listed)), created, changed, ready, _theme(database, id))
-
-
-def _theme(database: sqlite3.Connection, id: str) -> str:
-    theme = read_note(database, _theme_note(id)) or ""
-    return theme if theme in THEMES else DARK.name
+    return Deck(id, title, tuple(map(_slide, listed)), created, changed, ready, theme if theme in THEMES else DARK.name)
 
 
 def _slide_row(database: sqlite3.Connection, id: str) -> tuple[int, Slide]:
@@ -363,7 +317,7 @@ def _slide_row(database: sqlite3.Connection, id: str) -> tuple[int, Slide]:
 def _slide(row: Sequence[Any]) -> Slide:
     id, kind, title, sentence, notes, view, records = row
     try:
-        first = _VIEW.validate_json(view)
+        first, records = _VIEW.validate_json(view), _RECORDS.validate_json(records)
     except ValueError:
-        first = SceneView()
-    return Slide(id, kind, title, sentence, notes, first, read_list(str, records) or ())
+        first, records = SceneView(), ()
+    return Slide(id, kind, title, sentence, notes, first, records)

@@ -109,7 +109,7 @@ def of_similarity(found: Similarity, context: Context | None, attended: Panels |
             for side, grid, cells in zip(found.sides, grids, places, strict=True)
         ]
         yield "pairs.jpg", _draw_sheet(numbered, names, "Equal numbers match")
-    yield MAPS, npz_bytes(_arrays(found))
+    yield MAPS, npz_bytes(arrays(found))
     yield "similarity.json", to_json(summary(found, context)).encode()
 
 
@@ -232,11 +232,11 @@ def _draw_sheet(panels: Panels, captions: list[str], title: str, columns: int = 
     return to_jpeg(contact_sheet.grid(panels, captions, columns, height=480, title=plain_text(title), names=True))
 
 
-def _arrays(similarity: Similarity) -> dict[str, NDArray[np.float32]]:
+def arrays(similarity: Similarity) -> dict[str, NDArray[np.float32]]:
     """Return each picture's signed map, float32 (h, w) at the model's input size, its raw maps by layer, its embedding,
     and the scores of all pairs of cells."""
-    arrays = {"cells": similarity.matches.scores}
+    named = {"cells": similarity.matches.scores}
     for name, side in zip(("query", "gallery"), similarity.sides, strict=True):
-        arrays |= {name: side.padded, f"{name}_vector": side.vector}
-        arrays |= {f"{name}_raw_{layer}": raw for layer, raw in zip(similarity.layers, side.raw, strict=True)}
-    return arrays
+        named |= {name: side.padded, f"{name}_vector": side.vector}
+        named |= {f"{name}_raw_{layer}": raw for layer, raw in zip(similarity.layers, side.raw, strict=True)}
+    return named

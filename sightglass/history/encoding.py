@@ -1,195 +1,148 @@
-"""Encode an explanation as the rows and files of a record."""
+"""Encode an explanation as a record and the files of its folder, read these again, and export them."""
 
 from __future__ import annotations
 
+import io
 import json
-import math
-import struct
+import secrets
+import zipfile
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from sightglass.common.errors import Problem
-from sightglass.explain.picture.image import Image, to_jpeg, to_lossless
+from sightglass.common.files import npz_bytes
+from sightglass.explain.maps.statistics import Agreement
+from sightglass.explain.picture.image import Image, to_jpeg, to_lossless, to_png
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
+from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.trust.diagnosis import describe, diagnose
+from sightglass.explain.trust.proof import Curve, Proof, Support, Trace
+from sightglass.export import embedded_recipe, similarity_files
+from sightglass.export.annotations import draw as draw_marks
 from sightglass.export.embedded_recipe import Look, list_checks, view_of
-from sightglass.history import proofs
-from sightglass.history.records import MapInfo, RecordBody
-from sightglass.history.store import Blob
+from sightglass.export.proof import files as proof_files
+from sightglass.export.result_folder import MAPS, label_stem, named_arrays
+from sightglass.history.records import MapInfo, Record, SavedMap, SavedProof
+from sightglass.history.store import RECORD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
+    from sightglass.explain.rendering.style import Unseen
     from sightglass.explain.trust.checks import Checks
+    from sightglass.history.history import History
+    from sightglass.models.geometry import Geometry
 
-
-MAGIC = b"SGMAPS1\n"
-KINDS = ("uint8", "uint16", "float32")
-MAX_BYTES = 2**31
-"""Maximum number of bytes to unpack."""
-
-
-def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Pack arrays (uint8, uint16, float32) by name, reproducibly."""
-    listed, parts = [], []
-    for name, array in arrays.items():
-        if array.dtype.name not in KINDS or array.ndim not in (2, 3) or not array.size:
-            raise ValueError(
-                f"{name} must be of {', '.join(KINDS)} with two or three axes, not {array.dtype} {array.shape}."
-            )
-        listed.append({"name": name, "kind": array.dtype.name, "shape": array.shape})
-        bits = np.ascontiguousarray(array).view(_bits(array.dtype.name))
-        steps = bits.copy()
-        steps[:, 1:] -= bits[:, :-1]
-        parts.append(_planes(steps))
-    head = json.dumps(listed, separators=(",", ":")).encode()
-    return MAGIC + struct.pack("<I", len(head)) + head + zlib.compress(b"".join(parts), 6)
-
-
-def unpack(data: bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays of `pack`. Raises Problem."""
-    try:
-        if not data.startswith(MAGIC):
-            raise ValueError("another kind of file")
-        (length,) = struct.unpack_from("<I", data, len(MAGIC))
-        start = len(MAGIC) + 4
-        listed = [
-            (str(load["name"]), str(load["kind"]), tuple(map(int, load["shape"])))
-            for load in json.loads(data[start : start + length])
-        ]
-        sizes = [math.prod(shape) * _bits(kind).itemsize for _, kind, shape in listed]
-        if any(len(shape) not in (2, 3) or min(shape) < 1 for _, _, shape in listed) or sum(sizes) > MAX_BYTES:
-            raise ValueError("shapes")
-        inflate = zlib.decompressobj()
-        inflated = inflate.decompress(data[start + length :], sum(sizes) + 1)
-        if len(inflated) != sum(sizes) or not inflate.eof:
-            raise ValueError("length")
-        arrays, at = {}, 0
-        for (name, kind, shape), size in zip(listed, sizes, strict=True):
-            bits = _bits(kind)
-            steps = np.frombuffer(inflated, np.uint8, size, at).reshape(bits.itemsize, -1)
-            differences = np.ascontiguousarray(steps.T).view(bits).reshape(shape)
-            array = np.cumsum(differences, axis=1, dtype=bits).view(kind)
-            array.flags.writeable = False
-            arrays[name], at = array, at + size
-        return arrays
-    except (ValueError, KeyError, TypeError, struct.error, zlib.error) as error:
-        raise Problem(f"A file of maps is damaged ({error}).") from error
-
-
-def _bits(kind: str) -> np.dtype[Any]:
-    """Return the unsigned little-endian integer type of the same width."""
-    return np.dtype({"uint8": "<u1", "uint16": "<u2", "float32": "<u4"}[kind])
-
-
-def _planes(values: NDArray[Any]) -> bytes:
-    """Return first bytes before second ones, for better compression."""
-    flat = np.ascontiguousarray(values).reshape(-1)
-    return np.ascontiguousarray(flat.view(np.uint8).reshape(-1, values.dtype.itemsize).T).tobytes()
-
+    Arrays = Mapping[str, NDArray[Any]]
+    Files = dict[str, bytes]
 
 SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
-GREY = 118
-"""Grey level towards which unseen parts fade."""
-MIN_ALPHA = 0.3
-"""Opacity below which a map can hardly be seen."""
+DAMAGED = "This record is damaged, and not all of it can be shown."
+DAMAGED_MAP = "A map of this record is damaged: its content has changed."
+_AGREEMENT, _SUPPORT = TypeAdapter(Agreement | None), TypeAdapter(Support | None)
 
 
-@dataclass(frozen=True, eq=False)
-class EncodedRecord:
-    """The content of a record that is about to be saved."""
-
-    body: RecordBody
-    maps: tuple[tuple[MapInfo, Blob], ...]
-    """The description and the arrays of each heatmap."""
-    thumbnail: Blob
-    labels: frozenset[str]
-    """Classes under which the record is found: of the selected map, of the best prediction, of a detector's boxes."""
-    others: tuple[Blob, ...] = ()
-    """Further files: of the second picture, of proofs."""
+@cache
+def _adapter() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
 
 
-def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None, screen: str) -> EncodedRecord:
-    """Encode a finished explanation. Raises Problem."""
+def to_text(record: Record, indent: int | None = None) -> str:
+    """Return a record as JSON in ASCII; numbers that are not finite stay."""
+    return json.dumps(_adapter().dump_python(record, mode="json"), indent=indent)
+
+
+def from_text(text: str) -> Record:
+    """Return the record of `to_text`; raise ValueError for any other text."""
+    return _adapter().validate_python(json.loads(text))
+
+
+def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None, screen: str) -> tuple[Record, Files]:
+    """Return the record and the files of a finished explanation. Raises Problem."""
     if not explanation.finished:
         raise Problem("This map is not finished yet: wait until it is, then save it.")
-    count = len(explanation.heatmaps)
-    if index < 0 or index >= max(1, count):
-        raise Problem(f"There is no map {index}: this explanation has {count}, counted from 0.")
-    view, predictions = _view(explanation, index, look or {}, screen), explanation.predictions
-    style = visible_style(view)
+    heatmaps, image = explanation.heatmaps, explanation.image
+    if index < 0 or index >= max(1, len(heatmaps)):
+        raise Problem(f"There is no map {index}: this explanation has {len(heatmaps)}, counted from 0.")
+    view = _view(explanation, index, look or {}, screen)
+    style = Style.of(view.settings)
     description = describe(explanation, style.hot, index)
-    findings = diagnose(explanation, index) if count else explanation.diagnosis
-    said_of_proofs, others = proofs.encode(explanation.proofs)
-    body = RecordBody(
+    proofs, files = encode_proofs(explanation.proofs)
+    record = Record(
+        **about_picture(image),
+        model=explanation.model.id,
+        task=explanation.model.task,
+        method=explanation.recipe.method,
         headline=description.headline,
         title=description.title,
         layers=explanation.recipe.layers,
-        predictions=predictions,
-        labels=tuple(heatmap.target.label for heatmap in explanation.heatmaps),
+        predictions=explanation.predictions,
+        labels=tuple(heatmap.target.label for heatmap in heatmaps),
         index=index,
         score=explanation.task.saved_score(explanation, index),
-        statistics=explanation.statistics[index] if count else None,
-        findings=tuple(findings),
+        statistics=explanation.statistics[index] if heatmaps else None,
+        findings=tuple(diagnose(explanation, index) if heatmaps else explanation.diagnosis),
         recipe=explanation.recipe,
         view=view,
         notes=explanation.notes,
         screen=screen,
-        proofs=said_of_proofs,
+        proofs=proofs,
         seals=encode_checks(explanation),
+        maps=tuple(_describe_map(explanation, place) for place in range(len(heatmaps))),
     )
-    labels = {prediction.label for prediction in predictions if prediction.box is not None}
-    labels |= {prediction.label for prediction in predictions[:1]} | set(body.labels[index : index + 1])
-    maps = tuple(_map(explanation, place) for place in range(count))
-    thumbnail = Blob.of(_thumbnail(explanation, index, style), "jpg")
-    return EncodedRecord(body, maps, thumbnail, frozenset(labels), others)
+    arrays = named_arrays((item.target.label, item.at_input, item.layers, item.raw) for item in heatmaps)
+    for place, heatmap in enumerate(heatmaps):
+        if len(heatmap.raw) > 1 and len(heatmaps) > 1:
+            arrays[f"shared {place}"] = explanation.shared[place].at_input
+        if heatmap.uncut is not None:
+            arrays[f"measured {place}"] = heatmap.uncut.at_input
+    drawn = image.pixels
+    if heatmaps:
+        heatmap = heatmaps[index]
+        field = Field(heatmap.content, heatmap.geometry.extent, heatmap.seen, heatmap.kind)
+        drawn = render.paint(drawn, field, style)
+    files |= {MAPS: npz_bytes(arrays)} | thumbnail(drawn) | picture_file("picture", image)
+    return record, files
+
+
+def storable(text: str) -> str:
+    """Return text in valid Unicode: undecodable parts of a file's name become question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def about_picture(image: Image) -> Json:
+    """Return the fields of a new record that its picture gives."""
+    about = {
+        "picture_name": storable(image.name),
+        "picture_sha256": image.sha256,
+        "width": image.width,
+        "height": image.height,
+    }
+    return {"id": secrets.token_hex(8), "created": datetime.now(UTC)} | about
 
 
 def encode_checks(explanation: Explanation) -> tuple[Checks | None, ...]:
     """Return each map's checks, or None; empty without any."""
-    seals = list_checks(explanation)
-    return tuple(seals) if any(seals) else ()
+    checks = list_checks(explanation)
+    return tuple(checks) if any(checks) else ()
 
 
-def picture(image: Image) -> Blob:
-    """Return the picture's own JPEG, else a lossless file."""
-    if image.planes is not None:
-        return Blob.of(pack({"pixels": image.pixels, "planes": image.planes}), "maps")
-    if image.jpeg:
-        return Blob.of(image.jpeg, "jpg")
-    return Blob.of(*to_lossless(image.pixels))
-
-
-def decode_picture(file: str, data: bytes, name: str) -> Image:
-    """Return the picture of `picture`'s file, named `file`."""
-    if file.endswith(".maps"):
-        arrays = unpack(data)
-        return Image(arrays["pixels"], name, planes=arrays.get("planes"))
-    return Image.open(data, name=name)
-
-
-def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
+def _describe_map(explanation: Explanation, place: int) -> MapInfo:
     heatmap = explanation.heatmaps[place]
-    several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
-    arrays: dict[str, NDArray[np.float32]] = {"values": heatmap.content}
-    arrays |= {f"raw {layer}": raw for layer, raw in enumerate(heatmap.raw)}
-    if several:
-        arrays["shared"] = explanation.shared[place].content
-    if heatmap.uncut is not None:
-        arrays["measured"] = heatmap.uncut.content
     # As in the viewer's panel: the score of the class, whichever of its boxes is explained.
     label, score = explanation.task.describe_saved(explanation, place)
-    info = MapInfo(
+    return MapInfo(
         label=label,
         score=score,
         ends=heatmap.ends,
@@ -204,7 +157,6 @@ def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
         signed=heatmap.signed,
         unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
     )
-    return info, Blob.of(pack(arrays), "maps")
 
 
 def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen: str) -> Look:
@@ -219,35 +171,131 @@ def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen:
         raise Problem("`look` must be at most 40 settings of the viewer, by name.") from error
 
 
-def visible_style(view: Look) -> Style:
-    """Return the chosen colormap, with the opacity of a visible map."""
-    chosen = Style.of(view.settings)
-    return Style(colormap=chosen.colormap, alpha=chosen.alpha if chosen.alpha >= MIN_ALPHA else VIEWER_STYLE.alpha)
+def thumbnail(pixels: NDArray[np.uint8]) -> Files:
+    return {"thumbnail.jpg": to_jpeg(Image(pixels, "").thumbnail(SIDE), 80)}
 
 
-def _thumbnail(explanation: Explanation, index: int, style: Style) -> bytes:
-    """Return the picture under one map as a small JPEG."""
-    pixels = explanation.image.thumbnail(SIDE)
-    if explanation.heatmaps:
-        heatmap, (height, width) = explanation.heatmaps[index], pixels.shape[:2]
-        full = heatmap.geometry
-        by = (full.original[0] / height, full.original[1] / width)
-        small = replace(full, original=(height, width), scale=(full.scale[0] * by[0], full.scale[1] * by[1]))
-        values = np.clip(small.to_original(heatmap.at_input), -1 if heatmap.signed else 0, 1)
-        pixels = grey_out(pixels, small.seen)
-        if heatmap.signed:
-            field = Field(values, (0, 0, width, height), small.seen, heatmap.kind)
-            return to_jpeg(render.paint(pixels, field, Style(alpha=style.alpha), unseen="keep"), 80)
-        look: Json = {"colormap": style.colormap, "alpha": style.alpha, "weighted": True}
-        pixels = render.overlay(pixels, values, **look, seen=small.seen, unseen="keep")
-    return to_jpeg(pixels, 80)
+def picture_file(stem: str, image: Image) -> Files:
+    """Return the picture's own JPEG, else a lossless file."""
+    if image.planes is not None:
+        return {f"{stem}.npz": npz_bytes({"pixels": image.pixels, "planes": image.planes})}
+    data, ending = (image.jpeg, "jpg") if image.jpeg else to_lossless(image.pixels)
+    return {f"{stem}.{ending}": data}
 
 
-def grey_out(pixels: NDArray[np.uint8], seen: tuple[int, int, int, int]) -> NDArray[np.uint8]:
-    """Fade what the model did not see to a neutral grey."""
-    left, top, right, bottom = seen
-    grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
-    faded = np.rint(0.4 * grey + 0.6 * GREY).astype(np.uint8)
-    out = np.repeat(faded[..., None], 3, axis=2)
-    out[top:bottom, left:right] = pixels[top:bottom, left:right]
-    return out
+def read_picture(data: bytes, name: str, sha256: str) -> Image:
+    """Return the picture of `picture_file`. Raises Problem."""
+    arrays = unpack(data) if data.startswith(b"PK") else {}
+    image = Image(arrays["pixels"], name, planes=arrays["planes"]) if arrays else Image.open(data, name=name)
+    if image.sha256 != sha256:
+        raise Problem("The picture of this record is damaged: its content has changed.")
+    return image
+
+
+def unpack(data: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an npz file. Raises Problem."""
+    try:
+        with np.load(io.BytesIO(data)) as arrays:
+            return dict(arrays)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise Problem(DAMAGED_MAP) from error
+
+
+def read_map(info: MapInfo, place: int, name: str, arrays: Arrays) -> SavedMap:
+    """Return the map at `place`, of the target `name`, from a record's arrays. Raises Problem."""
+    name = f"top{place + 1}_{label_stem(name)}"
+    layers = tuple(array for key, array in arrays.items() if key.startswith(f"{name}_raw_"))
+    try:
+        values = content(info.geometry, arrays[name])
+    except KeyError as error:
+        raise Problem(DAMAGED_MAP) from error
+    shared, measured = (
+        content(info.geometry, arrays[key]) if key in arrays else None
+        for key in (f"shared {place}", f"measured {place}")
+    )
+    measured = values if measured is None else measured
+    return SavedMap(**vars(info), values=values, shared=shared, measured=measured, layer_maps=layers)
+
+
+def content(geometry: Geometry, at_input: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the part of a map at the model's input that is picture."""
+    left, top, right, bottom = geometry.content
+    return at_input[top:bottom, left:right]
+
+
+def encode_proofs(proofs: Mapping[int, Proof]) -> tuple[tuple[SavedProof, ...], Files]:
+    """Return a record's proofs by map index, and their files."""
+    saved, files = [], {}
+    for index, proof in sorted(proofs.items()):
+        applied = proof_files.settings(index, proof)
+        saved.append(SavedProof(index, applied.steps, applied.fillings, proof.sentence))
+        files[f"proof-{index}.json"] = json.dumps(asdict(proof), default=np.ndarray.tolist).encode()
+    return tuple(saved), files
+
+
+def read_proof(data: bytes) -> Proof:
+    """Return the proof of a file of `encode_proofs`. Raises Problem."""
+    try:
+        plain = json.loads(data)
+        # The earliest versions saved no verdict.
+        tested: Json = {"similarity": _AGREEMENT.validate_python(plain["similarity"])}
+        tested["support"] = _SUPPORT.validate_python(plain.get("support"))
+        curves = tuple(map(_curve, plain["curves"]))
+        return Proof(**plain | tested | {"curves": curves, "fillings": tuple(plain["fillings"])})
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Problem("The proof of this record is damaged: its content has changed.") from error
+
+
+def _curve(plain: Json) -> Curve:
+    ways = ({name: np.array(plain[way][name]) for name in Trace.__slots__} for way in ("deletion", "insertion"))
+    deletion, insertion = (Trace(**way) for way in ways)
+    return Curve(plain["name"], plain["number"], plain["filling"], deletion, insertion)
+
+
+def export(history: History, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of `History.export`."""
+    for number, record in enumerate(map(history.get, dict.fromkeys(ids)), 1):
+        stem = label_stem(record.picture_name.rsplit(".", 1)[0])
+        what = record.pair.name.rsplit(".", 1)[0] if record.pair else record.label or record.task
+        try:
+            files = dict(_files(history, record))
+        except Problem as problem:
+            # One damaged record must not stop the others.
+            files = {"damaged.txt": f"{problem}\n".encode()}
+        for name, data in files.items():
+            yield f"{number:03}_{stem}_{label_stem(what)}/{name}", data
+
+
+def _files(history: History, record: Record) -> Iterator[tuple[str, bytes]]:
+    """Yield the saved files, what is drawn of them, and the record as JSON."""
+    if record.damaged:
+        raise Problem(record.damaged)
+    for name, data in history.files(record).items():
+        yield name.replace("picture", "query") if record.pair else name, data
+    if record.pair:
+        yield from similarity_files.of_similarity(history.similarity(record), record.pair.context)
+    elif record.maps:
+        picture, item = history.picture(record), history.heatmaps(record)[record.index]
+        yield "overlay.png", _with_recipe(draw(picture, item, Style.of(record.view.settings)), record, picture)
+        if record.marks:
+            yield "marked.png", mark(record, picture, item, record.index)
+    yield RECORD, to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()
+
+
+def mark(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
+    """Return the overlay with the record's marks, as a PNG."""
+    pixels = draw_marks(draw(image, item, Style.of(record.view.settings)), record.marks)
+    view = record.view.model_copy(update={"index": index, "label": item.label[:200]})
+    return _with_recipe(pixels, replace(record, view=view), image)
+
+
+def _with_recipe(pixels: NDArray[np.uint8], record: Record, image: Image) -> bytes:
+    assert record.checked_recipe is not None
+    original = embedded_recipe.encode(image)
+    return embedded_recipe.write(to_png(pixels), record.checked_recipe, record.view, picture=original)
+
+
+def draw(image: Image, item: SavedMap, style: Style, unseen: Unseen = "light") -> NDArray[np.uint8]:
+    """Return the picture under a map, uint8 (H, W, 3); `unseen`: what the rest fades to."""
+    field = Field(item.values, item.extent, item.seen, item.kind, cells=item.cells)
+    return render.paint(image.pixels, field, style, unseen=unseen)

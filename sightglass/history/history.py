@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
+import time
+import unicodedata
 from dataclasses import replace
-from functools import partial
+from datetime import timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common import users
 from sightglass.common.errors import Problem
+from sightglass.common.files import write_file
 from sightglass.common.lazy import above
 from sightglass.common.settings import settings
-from sightglass.export.annotations import Mark
-from sightglass.history import encoding, export, pairs, proofs, rows, schema, search
+from sightglass.explain.trust import most_serious_first
+from sightglass.explain.trust.reliability import add_proof
+from sightglass.history import encoding, migration, pairs
 from sightglass.history.records import (
     FilterChoices,
     Order,
@@ -24,11 +28,12 @@ from sightglass.history.records import (
     SavedMap,
     SearchResult,
     Storage,
+    checked_marks,
     checked_note,
     checked_tags,
+    merge,
 )
-from sightglass.history.rows import RemovedRecords, read_records, write_records
-from sightglass.history.store import Blob, Store
+from sightglass.history.store import EPOCH, RECORD, UNDO, Store
 
 if TYPE_CHECKING:
     import sqlite3
@@ -41,10 +46,23 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.trust.proof import Proof
-    from sightglass.models.spec import ModelSpec
+    from sightglass.export.annotations import Mark
 
 GONE = "There is no such record: it was deleted, or never saved here."
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
+ORDERS: dict[Order, str] = {
+    # As they were saved: times go back where a clock is set.
+    "newest": "n DESC",
+    "oldest": "n",
+    "surest": "score DESC, n DESC",
+    "least sure": "score IS NULL, score, n DESC",
+    "largest": "bytes DESC, n DESC",
+}
+MAX_WORDS = 12
+"""Number of words of a search that count."""
+MAX_PAGE = 1000
+"""Maximum number of records on a page."""
+_COLUMNS = "id, created, model, method, record"
 
 
 class History:
@@ -68,7 +86,7 @@ class History:
         self.limit = int(settings().history_mb * 1_000_000) if limit is None else limit
         if self.limit <= 0:
             raise Problem("The history's limit must be above 0 bytes.")
-        self._opened = Store(self.folder) if self.folder is not None else None
+        self._opened = Store(self.folder, _adopt, migration.upgrade) if self.folder is not None else None
 
     @property
     def _store(self) -> Store:
@@ -97,8 +115,7 @@ class History:
         `index`: the selected map. `look`: the viewer's settings, by name. `screen`: where it reopens. Raises
         Problem if the explanation is not finished or the limit is reached; then nothing is saved or deleted.
         """
-        encoded, method = encoding.encode(explanation, index, look, screen), explanation.recipe.method
-        return self._keep(explanation.image, explanation.model, method, encoded, note, tags)
+        return self._keep(*encoding.encode(explanation, index, look, screen), note, tags)
 
     def keep_pair(
         self,
@@ -117,62 +134,36 @@ class History:
             record = history.keep_pair(similarity(explainer, "bus.jpg", "zidane.jpg"))
             history.similarity(record).score == record.score
         """
-        encoded = pairs.encode(found, context, ranking)
-        return self._keep(found.query.image, found.model, found.method, encoded, note, tags)
+        return self._keep(*pairs.encode(found, context, ranking), note, tags)
 
-    def _keep(
-        self, image: Image, model: ModelSpec, method: str, entry: encoding.EncodedRecord, note: str, tags: Sequence[str]
-    ) -> Record:
-        store, note, tags = self._store, checked_note(note), checked_tags(tags)
-        columns = {
-            "id": secrets.token_hex(8),
-            "picture_name": search.storable(image.name),
-            "picture_sha256": image.sha256,
-            "width": image.width,
-            "height": image.height,
-            "model": model.id,
-            "task": model.task,
-            "method": method,
-            "score": entry.body.score,
-            "thumbnail": entry.thumbnail.name,
-            "note": note,
-            "tags": json.dumps(tags),
-            "marks": "[]",
-        }
-        store.tidy()
-
-        def blobs(attempt: int) -> list[Blob]:
-            picture = self._picture(image, anew=attempt > 0)
-            return [picture, entry.thumbnail, *entry.others, *(blob for _, blob in entry.maps)]
-
-        def write(database: sqlite3.Connection, placed: Sequence[Blob]) -> None:
-            rows.insert(database, columns | {"picture": placed[0].name}, entry, placed, tags)
-
-        store.commit(blobs, write, limit=self.limit)
-        return self.get(str(columns["id"]))
-
-    def _picture(self, image: Image, *, anew: bool) -> Blob:
-        """Return the existing file of the same picture, or a new one."""
-        if not anew:
-            with self._store.reading() as database:
-                row = database.execute(
-                    "SELECT picture FROM records WHERE picture_sha256 = ? LIMIT 1", (image.sha256,)
-                ).fetchone()
-            if row is not None:
-                # Damaged, or deleted a moment ago by another process.
-                with contextlib.suppress(Problem):
-                    return Blob(row[0], self._store.file(row[0]))
-        return encoding.picture(image)
+    def _keep(self, record: Record, files: encoding.Files, note: str, tags: Sequence[str]) -> Record:
+        record = replace(record, note=checked_note(note), tags=checked_tags(tags), bytes=sum(map(len, files.values())))
+        self._store.add(record.id, files, lambda database: self._write(database, record), limit=self.limit)
+        return self.get(record.id)
 
     def add_proofs(self, id: str, explanation: Explanation) -> Record:
         """Put the proofs of an explanation into the record that was made of it, in place of earlier ones of the same
-        maps, and the seals that its maps have by now; synced to the disk when this returns. Raises Problem if the
+        maps, and the checks that its maps have by now; synced to the disk when this returns. Raises Problem if the
         record is gone or damaged, or the limit is reached."""
-        saved, files = proofs.encode(explanation.proofs)
-        seals = encoding.encode_checks(explanation)
-        write = partial(rows.add_proofs, id=id, said=saved, proofs=explanation.proofs, seals=seals)
-        self.get(id)
-        self._store.commit(lambda _: files, write, limit=self.limit)
+        saved, files = encoding.encode_proofs(explanation.proofs)
+        checks, folder = encoding.encode_checks(explanation), self._store.records / id
+        with self._store.writing() as database:
+            record = _intact(_find(database, id))
+            self._store.check_room(database, sum(map(len, files.values())), self.limit)
+            for name, data in files.items():
+                write_file(folder / name, data, sync=True)
+            proofs = {proof.index: proof for proof in (*record.proofs, *saved)}
+            findings = record.findings
+            if (proof := explanation.proofs.get(record.index)) is not None and record.statistics is not None:
+                findings = most_serious_first(add_proof(findings, record.task, record.statistics, proof))
+            record = replace(
+                record,
+                proofs=tuple(proofs[index] for index in sorted(proofs)),
+                seals=tuple(now or before for now, before in zip_longest(checks, record.seals)),
+                findings=findings,
+                bytes=sum(map(len, self.files(record).values())) + len(self.thumbnail(record)),
+            )
+            self._write(database, record)
         return self.get(id)
 
     def proof(self, record: Record, index: int) -> Proof | None:
@@ -180,14 +171,12 @@ class History:
 
         Raises Problem if its file is damaged or gone.
         """
-        if (saved := record.proof_of(index)) is None:
-            return None
-        return proofs.decode(self._store.file(saved.file))
+        return None if record.proof_of(index) is None else self.proofs(record)[index]
 
     def proofs(self, record: Record) -> dict[int, Proof]:
         """Return the proofs of a record's maps by their indices; raises Problem as `proof` does."""
-        decoded = {saved.index: self.proof(record, saved.index) for saved in record.proofs}
-        return {index: proof for index, proof in decoded.items() if proof is not None}
+        names = {saved.index: f"proof-{saved.index}" for saved in record.proofs}
+        return {index: encoding.read_proof(self._store.read(record.id, name)) for index, name in names.items()}
 
     def search(
         self,
@@ -203,65 +192,52 @@ class History:
         limit: int = 60,
         offset: int = 0,
     ) -> SearchResult:
-        """Return one page of records. `text`: words or prefixes that must all occur in the headline, classes, note,
-        tags, marks, name, model or method. `label`: a class of the record. `since`, `until`: when it was saved, times
-        with a zone; the end is exclusive."""
-        by, (most, start) = search.order_clause(order), search.page(limit, offset)
-        if not self._store.exists:
-            return SearchResult((), 0)
+        """Return one page of records. `text`: words, or parts of words, that must all occur in the headline, classes,
+        note, tags, marks, name, model or method. `label`: a class of the record. `since`, `until`: when it was saved,
+        times with a zone; the end is exclusive."""
+        if order not in ORDERS:
+            raise Problem(f"There is no order called {order}: use {', '.join(ORDERS)}.")
+        if not 1 <= limit <= MAX_PAGE or not 0 <= offset < 2**31:
+            raise Problem(f"A page has 1 to {MAX_PAGE} records and starts at 0 or later, not {limit} from {offset}.")
+        criteria: list[tuple[str, Any]] = [("instr(text, ?)", word) for word in _fold(text).split()[:MAX_WORDS]]
+        inside = "EXISTS (SELECT 1 FROM json_each(records.{}) WHERE value = ?)"
+        criteria += [("model = ?", model), ("method = ?", method)]
+        criteria += [(inside.format("labels"), label), (inside.format("tags"), tag)]
+        criteria += [("created >= ?", since and microseconds(since)), ("created < ?", until and microseconds(until))]
+        used = [(sql, value) for sql, value in criteria if value is not None]
+        where = " AND ".join(["deleted IS NULL", *(sql for sql, _ in used)])
+        values = [encoding.storable(value) if isinstance(value, str) else value for _, value in used]
         with self._store.reading() as database:
-            filters = {"model": model, "method": method, "label": label, "tag": tag}
-            indexed = schema.make_searchable(database)
-            span = [None if end is None else rows.microseconds(end) for end in (since, until)]
-            condition, values = search.where(text, filters, indexed=indexed, span=span)
-            count = ", count(*) OVER ()" if text else ""
-            hits = database.execute(
-                f"SELECT n{count} FROM records WHERE {condition} ORDER BY {by} LIMIT ? OFFSET ?", (*values, most, start)
+            (total,) = database.execute(f"SELECT count(*) FROM records WHERE {where}", values).fetchone()
+            rows = database.execute(
+                f"SELECT {_COLUMNS} FROM records WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?",
+                (*values, limit, offset),
             ).fetchall()
-            if count and hits:
-                # Text is searched once; without it both queries use an index.
-                total = hits[0][1]
-            else:
-                (total,) = database.execute(f"SELECT count(*) FROM records WHERE {condition}", values).fetchone()
-            records = {
-                row[0]: row[1:]
-                for row in database.execute(
-                    f"SELECT n, {rows.COLUMNS} FROM {rows.TABLES} WHERE n IN ({', '.join('?' * len(hits))})",
-                    [n for n, *_ in hits],
-                )
-            }
-            page = [records[n] for n, *_ in hits]
-        return SearchResult(tuple(map(rows.read_record, page)), total)
+        return SearchResult(tuple(map(_read, rows)), total)
 
     def choices(self) -> FilterChoices:
-        if not self._store.exists:
-            return FilterChoices({}, {}, {}, {})
+        """Return every model, method, class and tag, with its number of records."""
+        counts = "SELECT {}, count(*) FROM records{} WHERE deleted IS NULL GROUP BY 1 ORDER BY 2 DESC, 1"
+        sources = [("model", ""), ("method", "")]
+        sources += [("value", f", json_each(records.{name})") for name in ("labels", "tags")]
         with self._store.reading() as database:
-            return search.choices(database)
+            return FilterChoices(*(dict(database.execute(counts.format(*source)).fetchall()) for source in sources))
 
     def get(self, id: str) -> Record:
         """Return one record; raise Problem if it is gone."""
-        if not self._store.exists:
-            raise Problem(GONE)
         with self._store.reading() as database:
-            row = database.execute(f"SELECT {rows.COLUMNS} FROM {rows.TABLES} WHERE id = ?", (id,)).fetchone()
-        if row is None:
-            raise Problem(GONE)
-        return rows.read_record(row)
+            return _find(database, id)
 
     def find(self, explanation: Explanation, index: int = 0) -> Record | None:
         """Return the newest record of the same picture, recipe and selected map; None if there is none."""
-        if not self._store.exists:
-            return None
         recipe = explanation.recipe
         with self._store.reading() as database:
-            candidates = database.execute(
-                f"SELECT {rows.COLUMNS} FROM {rows.TABLES} WHERE picture_sha256 = ? AND model = ? AND method = ? "
-                "ORDER BY n DESC",
+            rows = database.execute(
+                f"SELECT {_COLUMNS} FROM records WHERE picture_sha256 = ? AND model = ? AND method = ? "
+                "AND deleted IS NULL ORDER BY n DESC",
                 (explanation.image.sha256, recipe.model, recipe.method),
             ).fetchall()
-        records = map(rows.read_record, candidates)
-        return next((record for record in records if record.recipe == recipe and record.index == index), None)
+        return next((record for record in map(_read, rows) if record.recipe == recipe and record.index == index), None)
 
     def annotate(
         self,
@@ -273,114 +249,96 @@ class History:
         since: Sequence[Mark] | None = None,
     ) -> Record:
         """Replace the note, the tags or the marks of a record; None leaves them as they are. Synced to the disk when
-        this returns; raises Problem if the record is gone or a text is too long.
+        this returns; raises Problem if the record is gone or damaged, or a text is too long.
 
         `since`: the marks from which `marks` were edited: only the changes between the two are applied, so that marks
         that somebody else drew meanwhile stay."""
-        changed: dict[str, str] = {}
-        if note is not None:
-            changed["note"] = checked_note(note)
-        if tags is not None:
-            changed["tags"] = json.dumps(checked_tags(tags))
         with self._store.writing() as database:
-            if not rows.annotate(database, id, changed, marks, since):
-                raise Problem(GONE)
+            record = _intact(_find(database, id))
+            changed: Json = {} if note is None else {"note": checked_note(note)}
+            if tags is not None:
+                changed["tags"] = checked_tags(tags)
+            if marks is not None:
+                changed["marks"] = checked_marks(marks if since is None else merge(record.marks, since, marks))
+            self._write(database, replace(record, **changed))
         return self.get(id)
 
+    def _write(self, database: sqlite3.Connection, record: Record) -> None:
+        """Write a record's row and its `record.json`, within `writing`."""
+        _put(database, record)
+        write_file(self._store.records / record.id / RECORD, encoding.to_text(record).encode(), sync=True)
+
     def delete(self, ids: Sequence[str]) -> int:
-        """Delete records, and the files that no other record uses; return the bytes of those files.
+        """Delete records with their files for good; return the bytes of those files.
 
         Ids that do not exist are ignored.
         """
-        if isinstance(ids, str):
-            ids = [ids]
-        freed: dict[str, int] = {}
-        if not self._store.exists:
-            return 0
+        ids, freed = (ids,) if isinstance(ids, str) else ids, 0
         with self._store.writing() as database:
-            for id_ in ids:
-                row = database.execute("SELECT n FROM records WHERE id = ?", (id_,)).fetchone()
-                if row is not None:
-                    freed |= search.delete_record(database, row[0])
-        if freed:
-            # Only now: a process killed here leaves files that a sweep finds, and never a record without its files.
-            self._store.remove(list(freed))
-            self._store.shrink()
-        return sum(freed.values())
+            for id in ids:
+                for (size,) in database.execute("SELECT bytes FROM records WHERE id = ?", (id,)).fetchall():
+                    freed += size
+                    # Long ago: what a killed process leaves of it goes later.
+                    database.execute("UPDATE records SET deleted = 0 WHERE id = ?", (id,))
+        with self._store.writing() as database:
+            self._store.purge(database)
+        return freed
 
-    def remove(self, ids: Sequence[str]) -> RemovedRecords:
-        """Delete records, and return what `put_back` needs; nothing of many large ones, or of damaged ones.
+    def remove(self, ids: Sequence[str]) -> None:
+        """Delete records such that `put_back` can undo it for a minute; then they are deleted for good.
 
-        >>> history.put_back(history.remove([record.id]))
+        >>> history.remove([record.id])
+        >>> history.put_back([record.id])
         """
-        removed = RemovedRecords(0)
-        if self._store.exists:
-            # Also what is damaged can be deleted.
-            with contextlib.suppress(Problem):
-                removed = read_records(self._store, ids)
-        return replace(removed, freed=self.delete(ids))
+        with self._store.writing() as database:
+            self._store.purge(database)
+            removed = [(time.time(), id) for id in ids]
+            database.executemany("UPDATE records SET deleted = ? WHERE id = ? AND deleted IS NULL", removed)
 
-    def put_back(self, removed: RemovedRecords) -> None:
-        """Bring records back; raise Problem where there is no room for them any more."""
-        self._store.commit(
-            lambda _: removed.blobs, lambda database, _: write_records(database, removed), limit=self.limit
-        )
+    def put_back(self, ids: Sequence[str]) -> None:
+        """Bring removed records back; raise Problem where it is too late for one."""
+        with self._store.writing() as database:
+            self._store.purge(database)
+            for id in ids:
+                if not database.execute("UPDATE records SET deleted = NULL WHERE id = ?", (id,)).rowcount:
+                    raise Problem(f"It is too late to undo this: what was deleted is gone after {UNDO:.0f} seconds.")
 
     def picture(self, record: Record) -> Image:
         """Return the picture, of a pair the query, pixel for pixel; raise Problem if its file is damaged or gone."""
-        return encoding.decode_picture(*self._file(record, "picture"), record.picture_name)
+        data = self._store.read(record.id, "picture")
+        return encoding.read_picture(data, record.picture_name, record.picture_sha256)
 
     def similarity(self, record: Record) -> Similarity:
         """Return the comparison of a pair as it was saved, bit for bit; raise Problem if a file is damaged or gone, or
         if the record is of one picture."""
         if (pair := record.pair) is None:
             raise Problem("This record is of one picture: there is nothing that it was compared with.")
-        other = encoding.decode_picture(pair.file, self._store.file(pair.file), pair.name)
-        return pairs.restore(record, (self.picture(record), other), self._maps(record))
+        other = encoding.read_picture(self._store.read(record.id, "other"), pair.name, pair.sha256)
+        return pairs.restore(record, (self.picture(record), other), self._arrays(record))
 
     def heatmaps(self, record: Record) -> tuple[SavedMap, ...]:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
-        return tuple(rows.read_map(info, crc, data) for info, crc, data in self._maps(record))
+        arrays = self._arrays(record)
+        maps = enumerate(zip(record.maps, record.labels, strict=False))
+        return tuple(encoding.read_map(info, place, label, arrays) for place, (info, label) in maps)
 
-    def _maps(self, record: Record) -> list[tuple[str, int, bytes]]:
-        """Return the description, its checksum and the file of each map."""
-        with self._store.reading() as database:
-            map_rows = database.execute(
-                "SELECT file, about, crc FROM maps WHERE record = (SELECT n FROM records WHERE id = ?) ORDER BY place",
-                (record.id,),
-            ).fetchall()
-        if not map_rows:
-            self.get(record.id)
-        if len(map_rows) != len(record.labels) and not record.damaged:
-            raise Problem("A map of this record is gone: the record is not complete any more.")
-        return [(info, crc, self._store.file(file)) for file, info, crc in map_rows]
+    def _arrays(self, record: Record) -> encoding.Arrays:
+        return encoding.unpack(self._store.read(record.id, "maps"))
+
+    def files(self, record: Record) -> dict[str, bytes]:
+        """Return a record's saved files by name: pictures, maps and proofs."""
+        paths = sorted((self._store.records / record.id).glob("*.*"))
+        return {path.name: path.read_bytes() for path in paths if path.name not in (RECORD, "thumbnail.jpg")}
 
     def thumbnail(self, record: Record) -> bytes:
         """Return the picture under the selected map: JPEG, at most 320 pixels a side."""
-        return self._file(record, "thumbnail")[1]
-
-    def _file(self, record: Record, what: str) -> tuple[str, bytes]:
-        with self._store.reading() as database:
-            row = database.execute(f"SELECT {what} FROM records WHERE id = ?", (record.id,)).fetchone()
-        if row is None:
-            raise Problem(GONE)
-        return str(row[0]), self._store.file(str(row[0]))
+        return self._store.read(record.id, "thumbnail")
 
     def storage(self) -> Storage:
         """Return the space used, the limit and the number of records."""
-        if not self._store.exists:
-            return Storage(0, self.limit, 0)
         with self._store.reading() as database:
-            (count,) = database.execute("SELECT count(*) FROM records").fetchone()
+            (count,) = database.execute("SELECT count(*) FROM records WHERE deleted IS NULL").fetchone()
             return Storage(self._store.taken(database), self.limit, count)
-
-    def blocked(self) -> str:
-        """Return why nothing can be saved, as a sentence; empty if it can be. Creates no folder."""
-        return self._store.blocked()
-
-    def sweep(self) -> int:
-        """Remove what killed processes left behind; return the bytes freed. Saving does this once a day."""
-        return self._store.sweep()
 
     def compare(self, one: Record, other: Record) -> RecordComparison:
         """Compare two records and their selected maps; raise Problem if a map is damaged or gone."""
@@ -390,4 +348,64 @@ class History:
         """Return the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
         overlay with the recipe, its proof, and `record.json`; for a pair both pictures and what `similarity` writes;
         for a damaged record `damaged.txt`. Raises Problem for an id that does not exist."""
-        return export.every(self, ids)
+        return encoding.export(self, ids)
+
+
+def _find(database: sqlite3.Connection, id: str) -> Record:
+    sql = f"SELECT {_COLUMNS} FROM records WHERE id = ? AND deleted IS NULL"
+    if (row := database.execute(sql, (id,)).fetchone()) is None:
+        raise Problem(GONE)
+    return _read(row)
+
+
+def _intact(record: Record) -> Record:
+    if record.damaged:
+        raise Problem("This record is damaged: delete it, and save the explanation again.")
+    return record
+
+
+def _read(row: tuple[str, int, str, str, str]) -> Record:
+    """Return the record of a row of `_COLUMNS`; a damaged one says so."""
+    id, created, model, method, text = row
+    try:
+        return encoding.from_text(text)
+    except (ValueError, RecursionError):
+        headline = encoding.DAMAGED
+        time = EPOCH + timedelta(microseconds=created if 0 <= created < 2**56 else 0)
+        return Record(
+            id=id, created=time, model=model, task="classify", method=method, headline=headline, damaged=headline
+        )
+
+
+def _put(database: sqlite3.Connection, record: Record) -> None:
+    """Insert a record's row, or update it."""
+    names = ("id", "picture_sha256", "model", "method", "score", "bytes")
+    row = {name: getattr(record, name) for name in names} | {
+        "created": microseconds(record.created),
+        "labels": json.dumps(record.classes),
+        "tags": json.dumps(record.tags),
+        "text": _fold(record.text),
+        "record": encoding.to_text(record),
+    }
+    update = ", ".join(f"{name} = excluded.{name}" for name in row)
+    sql = f"INSERT INTO records ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+    database.execute(f"{sql} ON CONFLICT (id) DO UPDATE SET {update}", tuple(row.values()))
+
+
+def _adopt(database: sqlite3.Connection, folder: Path) -> None:
+    """Insert the row of a record's folder; one that cannot be read stays as it is."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        _put(database, replace(encoding.from_text((folder / RECORD).read_text("utf-8")), id=folder.name))
+
+
+def microseconds(time: datetime) -> int:
+    """Return a time with a zone in microseconds since 1970."""
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def _fold(text: str) -> str:
+    """Return text as it is searched: without case and accents."""
+    parts = unicodedata.normalize("NFKD", text).casefold().replace("\0", " ")
+    return "".join(
+        letter for letter in parts if not unicodedata.combining(letter) and not "\ud800" <= letter <= "\udfff"
+    )

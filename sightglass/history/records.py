@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from sightglass.common.typed_text import line, unseen
 from sightglass.explain.maps.statistics import Agreement, Statistics
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.style import Kind
+from sightglass.explain.similarity.matches import Pair
+from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.trust import Filling, Finding
 from sightglass.explain.trust.checks import Checks
 from sightglass.export.annotations import Mark
@@ -34,31 +36,18 @@ MAX_NOTE, MAX_TAGS, MAX_TAG = 10_000, 20, 60
 
 @dataclass(frozen=True)
 class SavedPair:
-    """What the record of two compared pictures has beside that of one: the second picture, and the comparison."""
+    """What the record of two compared pictures has beside that of one."""
 
     name: str
     """Of the second picture; the record's own name, size and hash are the query's."""
     sha256: str
-    width: int
-    height: int
-    file: str
-    """The second picture's file in the store."""
-    of: Literal["cosine", "product"]
-    state: str
-    """`Similarity.state`."""
-    preprocessing: str
-    subject: str
-    """What the model compares where it is not pictures of any kind: `persons`."""
-    weights_sha256: str
-    device: str
-    versions: dict[str, str]
-    matches: tuple[tuple[tuple[int, int], tuple[int, int], float], ...]
-    """Cells of the query and of the other picture that match best, and their cosine."""
-    unrelated: tuple[float, ...]
-    mirrored: float | None
-    """The reference scores, as `Context`; None where there were none."""
-    compares: str = "pictures"
-    caution: str = ""
+    how: dict[str, Any]
+    """Fields of `Similarity` by name: `of`, `state`, `preprocessing` and others."""
+    geometries: tuple[Geometry, Geometry]
+    matches: tuple[Pair, ...]
+    """Cells of the query and of the other picture that match best."""
+    context: Context | None
+    """The reference scores."""
     ranking: tuple[tuple[str, float], ...] = ()
     """The gallery that the second picture is of, most similar first, with its scores."""
 
@@ -71,15 +60,13 @@ class SavedPair:
 
 @dataclass(frozen=True)
 class SavedProof:
-    """How one of a record's maps was proved, and where its curves are."""
+    """How one of a record's maps was proved; `History.proof` has its curves."""
 
     index: int
     """Of the map."""
     steps: int
     fillings: tuple[Filling, ...]
     sentence: str
-    file: str
-    """The curves' file in the store."""
 
     @property
     def settings(self) -> ProofSettings:
@@ -88,62 +75,99 @@ class SavedProof:
 
 
 @dataclass(frozen=True)
-class RecordBody:
-    """The part of a record that never changes."""
+class MapInfo:
+    """Description of a map, without its arrays."""
 
-    headline: str
-    """The sentence over the picture when it was saved."""
-    layers: tuple[str, ...]
-    predictions: tuple[Prediction, ...]
-    """All of them, best first."""
-    labels: tuple[str, ...]
-    """Of each map, in order."""
-    index: int
-    """The selected map."""
+    label: str
     score: float | None
-    """Score of that map's target, 0..1; of a pair the cosine, -1..1."""
-    statistics: Statistics | None
-    """Of that map; None without a map."""
-    findings: tuple[Finding, ...]
-    """Limitations of that map."""
-    recipe: Recipe | None
-    """None only for a pair and in a damaged record."""
-    view: Look
-    notes: tuple[str, ...] = ()
-    """As `Explanation.notes`."""
-    screen: str = "explore"
-    title: str = ""
-    """The first sentence of the headline; records of before have none."""
-    pair: SavedPair | None = None
-    """Where two pictures are compared; records of before have none."""
-    proofs: tuple[SavedProof, ...] = ()
-    """Of the maps that were proved; records of before have none."""
-    seals: tuple[Checks | None, ...] = ()
-    """Of each map, None for one that was not sealed; records of before have none at all."""
+    """The best score of its class among the predictions, 0..1."""
+    ends: tuple[float, float] | None
+    """`Heatmap.ends`."""
+    geometry: Geometry
+    method: str
+    layers: tuple[str, ...]
+    scale: Literal["own", "shared"]
+    state: Literal["ok", "flat", "no evidence", "not a number"]
+    """`ok`, or why the map is empty."""
+    statistics: Statistics
+    boxes: tuple[Prediction, ...] = ()
+    """A detector's boxes that the map explains."""
+    looks: str = ""
+    """Description of where the heat is."""
+    signed: bool = False
+    """`Heatmap.signed`."""
+    unit: str = ""
+    """Of the number that a signed map explains."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record(RecordBody):
-    """A saved explanation, of one picture or of a pair. Its maps and pictures are read on demand."""
+class Record:
+    """A saved explanation, of one picture or of a pair. Its arrays and pictures are read on demand."""
 
     id: str
     created: datetime
     """Aware, in UTC."""
-    picture_name: str
-    picture_sha256: str
+    picture_name: str = ""
+    picture_sha256: str = ""
     """`Image.sha256`: of its pixels."""
-    width: int
-    height: int
+    width: int = 0
+    height: int = 0
     model: str
     task: str
     method: str
-    note: str
-    tags: tuple[str, ...]
-    marks: tuple[Mark, ...]
-    bytes: int
-    """Size of its files; a shared file counts for each record."""
+    headline: str
+    """The sentence over the picture when it was saved."""
+    title: str = ""
+    """The first sentence of the headline; early records have none."""
+    layers: tuple[str, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
+    """All of them, best first."""
+    labels: tuple[str, ...] = ()
+    """Of each map, in order."""
+    index: int = 0
+    """The selected map."""
+    score: float | None = None
+    """Score of that map's target, 0..1; of a pair the cosine, -1..1."""
+    statistics: Statistics | None = None
+    """Of that map; None without a map."""
+    findings: tuple[Finding, ...] = ()
+    """Limitations of that map."""
+    recipe: Recipe | None = None
+    """None only for a pair and in a damaged record."""
+    view: Look = field(default_factory=Look)
+    notes: tuple[str, ...] = ()
+    """As `Explanation.notes`."""
+    screen: str = "explore"
+    pair: SavedPair | None = None
+    """Where two pictures are compared."""
+    proofs: tuple[SavedProof, ...] = ()
+    """Of the maps that were proved."""
+    seals: tuple[Checks | None, ...] = ()
+    """Of each map, None for one that was not checked; empty without any."""
+    maps: tuple[MapInfo, ...] = ()
+    """The description of each map."""
+    note: str = ""
+    tags: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    bytes: int = 0
+    """Size of its files."""
     damaged: str = ""
     """One sentence if parts of the record cannot be read."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes by which it is found: of the selected map, of the best answer, of a detector's boxes."""
+        if self.pair is not None:
+            return ()
+        labels = [answer.label for answer in self.predictions if answer.box is not None]
+        labels += [answer.label for answer in self.predictions[:1]]
+        return tuple(dict.fromkeys((*labels, *self.labels[self.index : self.index + 1])))
+
+    @property
+    def text(self) -> str:
+        """What it is searched by."""
+        words = [self.headline, *self.labels, self.note, *self.tags, *(mark.text for mark in self.marks)]
+        return "\n".join((*words, self.picture_name, self.model, self.method))
 
     def proof_of(self, index: int) -> SavedProof | None:
         """Return the saved proof of the map at `index`, or None."""
@@ -177,37 +201,6 @@ class Record(RecordBody):
         return self.labels[self.index] if self.index < len(self.labels) else None
 
 
-@dataclass(frozen=True, eq=False)
-class MapInfo:
-    """Description of a map, without its arrays."""
-
-    label: str
-    score: float | None
-    """The best score of its class among the predictions, 0..1."""
-    ends: tuple[float, float] | None
-    """`Heatmap.ends`."""
-    geometry: Geometry
-    method: str
-    layers: tuple[str, ...]
-    scale: Literal["own", "shared"]
-    state: Literal["ok", "flat", "no evidence", "not a number"]
-    """`ok`, or why the map is empty."""
-    statistics: Statistics
-    boxes: tuple[Prediction, ...] = ()
-    """A detector's boxes that the map explains."""
-    looks: str = ""
-    """Description of where the heat is."""
-    signed: bool = False
-    """`Heatmap.signed`."""
-    unit: str = ""
-    """Of the number that a signed map explains."""
-
-    @property
-    def kind(self) -> Kind:
-        """`Heatmap.kind`."""
-        return "signed" if self.signed else "heat"
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SavedMap(MapInfo):
     """A saved heatmap, bit for bit."""
@@ -221,6 +214,11 @@ class SavedMap(MapInfo):
     """As `values`, but also outside of boxes where only their inside is shown."""
     layer_maps: tuple[NDArray[np.float32], ...]
     """`Heatmap.raw`: signed, on each layer's own grid."""
+
+    @property
+    def kind(self) -> Kind:
+        """`Heatmap.kind`."""
+        return "signed" if self.signed else "heat"
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
@@ -294,22 +292,23 @@ class RecordComparison:
     same_picture: bool
     agreement: Agreement | None
     """Of the two selected maps over the part that both models saw; None if they cannot be compared."""
+    overlap: float | None
+    """0..1: of the areas that hold half of each map's evidence."""
     difference: NDArray[np.float32] | None
     """float32 (h, w) in -1..1 over `seen`, positive where the first has more heat (`render.share_difference`)."""
     seen: tuple[int, int, int, int] | None
     """xyxy in original pixels: the part that both models saw, and that `difference` covers."""
-    statistics: tuple[Statistics | None, Statistics | None]
     heading: str
-    """The most important of them, without a full stop."""
+    """Whether the two look at the same place, without a full stop."""
     detail: str
-    """What that rests on, from its second part on; may be empty."""
-    more: tuple[str, ...]
-    """Further sentences, the most important first."""
+    """What that rests on; may be empty."""
 
     @property
     def words(self) -> tuple[str, ...]:
         """All sentences on the two, the most important first."""
-        return (f"{self.heading}: {self.detail}" if self.detail else f"{self.heading}.", *self.more)
+        first = f"{self.heading}: {self.detail}" if self.detail else f"{self.heading}."
+        answers = (record.title_and_rest[0] for record in (self.one, self.other))
+        return (first, *(f"{name}: {answer}" for name, answer in zip(("First", "Second"), answers, strict=True)))
 
 
 def checked_note(text: str) -> str:

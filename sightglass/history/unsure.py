@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import TYPE_CHECKING
 
 from sightglass.common import users
@@ -21,6 +20,7 @@ TAG = "unsure"
 MAX_WAITING = 16
 """Explanations that wait to be saved in the background; further ones are not saved."""
 _waiting = threading.BoundedSemaphore(MAX_WAITING)
+_pool = ThreadPoolExecutor(1, "unsure")
 
 
 def best_score(explanation: Explanation) -> float | None:
@@ -72,14 +72,8 @@ class UnsureAnswers:
 
 def save_unsure_later(explanation: Explanation, below: float) -> None:
     """Save an explanation in the background; failures are logged."""
-    if not _waiting.acquire(blocking=False):
-        return
-    _pool().submit(users.bind_person(_save_and_log), explanation, below)
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "unsure")
+    if _waiting.acquire(blocking=False):
+        _pool.submit(users.bind_person(_save_and_log), explanation, below)
 
 
 def _save_and_log(explanation: Explanation, below: float) -> None:

@@ -22,14 +22,11 @@ def result(work: str, folder: Path) -> object:
     """What the work has made, to be the same each time."""
     if work in ("history", "deck"):
         history = History(folder)
-        history._store.sweep(age=0)
         records = {note: works.digest(history, record) for note, record in works.by_note(history).items()}
         decks = [(deck.title, [slide.title for slide in deck.slides]) for deck in history.decks.all()]
         # Killed while it wrote a file of somebody's own, it leaves the hidden draft of it.
-        left = {name for name in files(folder) if not name.startswith(("files/", "history.db", ".sightglass-"))}
-        with history._store.reading() as database:
-            named = {f"files/{name[:2]}/{name}" for (name,) in database.execute("SELECT name FROM files")}
-        assert named == {name for name in files(folder) if name.startswith("files/")}
+        left = {name for name in files(folder) if not name.startswith(("records/", "history.db", ".sightglass-"))}
+        assert {path.name for path in (folder / "records").iterdir()} == {one.id for one in history.search().records}
         made = folder / "monday.sightglass"
         return records, decks, left, made.read_bytes() if made.exists() else b""
     found = files(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import zipfile
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from sightglass.batch import analysis
 from sightglass.explain import Explainer
-from sightglass.history import History, rows, schema
+from sightglass.history import History, encoding
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +30,15 @@ def explanation() -> Any:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds by which the clock is wrong."""
-    wrong, now, real = [0.0], time.time, rows.now
+    wrong, now = [0.0], time.time
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.fromtimestamp(time.time(), tz)
+
     monkeypatch.setattr(time, "time", lambda: now() + wrong[0])
-    monkeypatch.setattr(rows, "now", lambda: real() + int(wrong[0] * 1e6))
+    monkeypatch.setattr(encoding, "datetime", Wrong)
     return wrong
 
 
@@ -48,21 +55,19 @@ def test_what_was_saved_last_is_first_whatever_the_clock_said(
     assert [record.id for record in history.search(order="oldest").records] == ids
 
 
-def test_leavings_are_swept_also_where_the_clock_was_ahead(
+def test_leavings_are_removed_also_where_the_clock_was_ahead(
     explanation: Any, clock: list[float], tmp_path: Path
 ) -> None:
-    history = History(tmp_path)
     clock[0] = 400 * DAY
-    history.keep(explanation)
-    draft = tmp_path / "drafts" / "left"
-    draft.write_bytes(b"half")
+    removed = History(tmp_path).keep(explanation)
+    History(tmp_path).remove([removed.id])
+    half = tmp_path / "records" / ("0" * 16)
+    half.mkdir()
     ahead = time.time()
-    os.utime(draft, (ahead, ahead))
+    os.utime(half, (ahead, ahead))
     clock[0] = 0.0
-    history.keep(explanation)
-    assert not draft.exists()
-    with history._store.reading() as database:
-        assert abs(float(schema.read_note(database, "swept") or 0) - time.time()) < 60
+    record = History(tmp_path).keep(explanation)
+    assert [folder.name for folder in (tmp_path / "records").iterdir()] == [record.id]
 
 
 def test_results_from_before_1980_can_be_packed(tmp_path: Path) -> None:

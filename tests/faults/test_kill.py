@@ -52,7 +52,7 @@ def test_nothing_is_lost_by_a_kill(victims: Victims, work: str, tmp_path: Path) 
 
 
 def grown_old(folder: Path) -> None:
-    """Unfinished files of a killed process count as abandoned after an hour."""
+    """Unfinished files and records of a killed process count as abandoned after an hour."""
     for path in folder.rglob("*"):
-        if path.is_file() and path.suffix == ".part":
+        if path.suffix == ".part" or path.parent.name == "records":
             os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 3601))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +15,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.history import History, Mark
-from sightglass.pages.history import record as record_view
-from sightglass.pages.history.files import AnnotatedRecord
+from sightglass.pages.history.record import Browsing, Drawing
 from tests.pages.conftest import labels, press, received, session, shown, texts
 
 if TYPE_CHECKING:
@@ -72,12 +68,8 @@ def payloads(app, name: str) -> list[bytes]:
 
 
 def tiles(app) -> list[str]:
-    return [tile["id"] for tile in received(app, "history_grid")[0]["tiles"]]
-
-
-def tick(app, ids: list[Any]) -> None:
-    """Tick records, as the grid says it."""
-    app.session_state["history-grid"] = {"chosen": {"turn": received(app, "history_grid")[0]["turn"], "ids": ids}}
+    keys = [button.key or "" for button in app.button]
+    return [key.removeprefix("history-open-") for key in keys if key.startswith("history-open-")]
 
 
 def annotate(app, id: str) -> str:
@@ -117,7 +109,7 @@ def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypa
     assert "make it writable" in texts(app)
     assert shown(app).maps
     app = page(SCREEN, fails=True)
-    assert app.markdown[0].value == "## Nothing can be saved here" and "make it writable" in app.error[0].value
+    assert app.markdown[0].value == "## History cannot be used here" and "make it writable" in app.error[0].value
 
 
 @pytest.mark.parametrize(
@@ -151,9 +143,6 @@ def test_records_are_found_filtered_and_ordered(page, full):
     assert app.markdown[0].value == "## 4 saved explanations"
     newest = [full[name] for name in ("boxes", "other", "large", "small")]
     assert tiles(app) == newest
-    app.selectbox(key="history-order").set_value("oldest").run()
-    assert tiles(app) == newest[::-1]
-    assert app.query_params["sorted"] == "oldest"
     app.text_input(key="history-find").set_value("nobo").run()
     assert tiles(app) == [full["other"]]
     app.text_input(key="history-find").set_value("nothing like it").run()
@@ -164,25 +153,14 @@ def test_records_are_found_filtered_and_ordered(page, full):
     assert set(tiles(app)) == {full["small"], full["large"]}
     app.selectbox(key="history-by-model").set_value("demo-cls-m").run()
     assert tiles(app) == [full["large"]]
-    day = (datetime.now(UTC) - timedelta(days=60)).date()
-    app = page(SCREEN, saved="week")
-    assert len(tiles(app)) == 4
-    app.selectbox(key="history-saved").set_value("days").run()
-    app.date_input(key="history-days").set_value((day, day)).run()
-    assert "Nothing matches." in texts(app)
-    app = page(SCREEN, tagged="odd", sorted="oldest")
-    assert tiles(app) == [full["large"]]
-    assert app.selectbox(key="history-order").value == "oldest"
+    assert len(tiles(page(SCREEN, saved="week"))) == 4
+    assert tiles(page(SCREEN, tagged="odd")) == [full["large"]]
 
 
 def test_a_tile_opens_its_record_which_is_shown_as_it_was(page, store, full, made):
     app = page(SCREEN)
-    app.session_state["history-grid"] = {"open": "nobody's"}
-    app.run()
-    assert "kept" not in app.query_params
-    app.session_state["history-grid"] = {"open": full["large"]}
-    app.run()
-    assert app.query_params["kept"] == full["large"]
+    app.button(key=f"history-open-{full['large']}").click().run()
+    assert app.query_params["kept"] in (full["large"], [full["large"]])
     assert not app.error
     for given, heatmap in zip(shown(app).maps, made["large"].heatmaps, strict=True):
         np.testing.assert_allclose(given, heatmap.content, atol=1 / 65535)
@@ -212,21 +190,21 @@ def test_notes_and_tags_are_saved_as_they_are_written(page, store, full):
     assert store.get(id).tags == ("odd",)
 
 
-def test_a_deleted_record_can_be_brought_back_for_a_while(page, store, full, monkeypatch):
+def test_a_deleted_record_can_be_brought_back_for_a_while(page, store, full):
     order = [one.id for one in store.search().records]
     app = page(SCREEN, kept=order[1])
-    press(app, "Delete permanently")
+    press(app, "Delete")
     assert [one.id for one in store.search().records] == [order[0], order[2], order[3]]
     # Not to the next one, whose Delete would be in the same place.
-    assert "kept" not in app.query_params and "Delete permanently" not in labels(app)
-    assert "1 record deleted" in app.toast[0].value
+    assert "kept" not in app.query_params and "Delete" not in labels(app)
+    assert "1 record deleted" in texts(app)
     press(app, "Undo")
     assert [one.id for one in store.search().records] == order
     assert "Undo" not in labels(app)
     app.query_params["kept"] = order[1]
     app.run()
-    press(app, "Delete permanently")
-    monkeypatch.setattr(record_view, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 60))
+    press(app, "Delete")
+    session(app, Browsing).removed_at -= 61
     app.run()
     assert "Undo" not in labels(app)
     assert "no such record" in page(SCREEN, kept=order[1], fails=True).error[0].value
@@ -234,13 +212,15 @@ def test_a_deleted_record_can_be_brought_back_for_a_while(page, store, full, mon
 
 def test_several_are_ticked_and_deleted_together(page, store, full):
     app = page(SCREEN)
-    turn = received(app, "history_grid")[0]["turn"]
-    tick(app, [full["small"], full["boxes"], "nobody", 7])
-    app.run()
+    for name in ("small", "boxes"):
+        app.checkbox(key=f"history-tick-{full[name]}").check().run()
     assert "2 selected" in texts(app)
-    press(app, "Delete permanently")
+    # One that is not shown any more stays ticked.
+    app.text_input(key="history-find").set_value("nobo").run()
+    assert "2 selected" in texts(app)
+    press(app, "Delete")
     assert {one.id for one in store.search().records} == {full["large"], full["other"]}
-    assert received(app, "history_grid")[0]["turn"] != turn, "nothing is ticked any more"
+    assert "selected" not in texts(app)
 
 
 def test_two_are_compared_by_the_engines_numbers(page, store, full):
@@ -248,10 +228,10 @@ def test_two_are_compared_by_the_engines_numbers(page, store, full):
     found = store.compare(store.get(full["small"]), store.get(full["large"]))
     assert found.agreement is not None and found.difference is not None
     assert [metric.value for metric in app.metric] == [
-        f"{value:.2f}" for value in (found.agreement.iou_top20, found.agreement.rank_correlation, found.agreement.ssim)
+        f"{value:.2f}" for value in (found.overlap, found.agreement.rank_correlation, found.agreement.ssim)
     ]
     view = shown(app)
-    assert view.titles == ["First (s)", "Second (m)", "Difference"]
+    assert view.titles == ["First (demo-cls-s)", "Second (demo-cls-m)", "Difference"]
     np.testing.assert_allclose(view.maps[2] * 2 - 1, found.difference, atol=2 / 65535)
     # Of two pictures nothing is claimed that needs one.
     app = page(SCREEN, kept=full["small"], against=full["other"])
@@ -274,7 +254,7 @@ def test_marks_are_saved_at_once_and_nothing_is_drawn_anew(page, store, full):
     assert payloads(app, "markup")[0] == before, "what the browser has is not sent to it again"
     # Come back to, it begins with what is saved by then.
     press(app, "All records")
-    assert session(app, AnnotatedRecord).of is None
+    assert session(app, Drawing).of is None
     store.annotate(id, marks=[*marks, CIRCLE])
     app.query_params["kept"] = id
     app.run()
@@ -292,15 +272,10 @@ def test_what_others_draw_meanwhile_stays(page, store, full):
     # What it said last comes with every run: nothing of it is new.
     draw(app, id, token, "1", [mine])
     assert store.get(id).marks[1:] == (CIRCLE,)
-    assert "Somebody else is annotating this record" in texts(app)
     draw(app, id, token, "2", [mine, more])
     assert {mark.text for mark in store.get(id).marks} == {"mine", "", "more"}
     draw(app, id, token, "3", [more])
     assert store.get(id).marks == (CIRCLE, Mark("text", ((5, 5),), "more", "light"))
-    press(app, "Show all marks")
-    assert received(app, "markup")[0]["id"] != token
-    assert [one["kind"] for one in received(app, "markup")[0]["marks"]] == ["circle", "text"]
-    assert "Somebody else" not in texts(app)
 
 
 def test_what_a_browser_sends_is_checked(page, store, full):
@@ -320,12 +295,12 @@ def test_what_a_browser_sends_is_checked(page, store, full):
 
 
 def test_a_damaged_record_is_said_and_can_be_deleted(page, store, full):
-    for file in (store.folder / "files").rglob("*.maps"):
+    for file in (store.folder / "records").rglob("*.npz"):
         file.write_bytes(file.read_bytes()[:100])
     app = page(SCREEN)
     assert len(tiles(app)) == 4
     app = page(SCREEN, kept=full["other"], fails=True)
-    press(app, "Delete this record")
+    press(app, "Delete")
     assert full["other"] not in {one.id for one in store.search().records}
 
 

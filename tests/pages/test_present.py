@@ -44,22 +44,20 @@ def three(history):
 # ---- slides of views
 
 
-def test_a_view_becomes_a_slide_with_its_record(page, history):
+def test_a_view_becomes_a_slide_and_no_record(page, history):
     app = page()
     press(app, "Add to deck")
-    assert "The view itself is saved to History, too." in texts(app)
     # The dialog shows the slide as it will be.
     assert stage_of(app)[1][0].startswith("Minibus, 62")
     add(app, title="Ours", sentence="Look here.", name="For Monday")
     (deck,) = history.decks.all()
     (slide,) = deck.slides
     assert (deck.title, slide.title, slide.sentence) == ("For Monday", "Ours", "Look here.")
-    (record,) = history.search().records
-    assert slide.records == (record.id,)
+    assert slide.records == ()
     assert [link.proto.label for link in app.get("page_link")][-1] == "Slide 1 of For Monday"
-    # The view is in History already, and the deck is the one to begin with.
+    # Only what somebody saves is in History; the deck is the one to begin with.
     add(app)
-    assert [len(one.slides) for one in history.decks.all()] == [2] and history.search().total == 1
+    assert [len(one.slides) for one in history.decks.all()] == [2] and history.search().total == 0
     scene = history.decks.scene(history.decks.all()[0].slides[1])
     assert scene.title.startswith("Minibus, 62") and len(scene.panels[0].maps) == 5
 
@@ -81,7 +79,7 @@ def test_the_sentence_of_what_if_is_its_slide(page, history):
     add(app)
     (slide,) = history.decks.all()[0].slides
     assert slide.sentence.partition(". ")[0] in without_emphasis(title) and slide.sentence.startswith("Covering")
-    assert re.search(r"(falls|rises) from|stays at", slide.title) and slide.records
+    assert re.search(r"(falls|rises) from|stays at", slide.title)
 
 
 # ---- decks

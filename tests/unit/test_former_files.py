@@ -58,6 +58,27 @@ def test_history_is_searched_with_its_notes_and_tags(history: History) -> None:
     assert len(history.search().records) == 2
 
 
+def test_a_history_of_version_2_keeps_proofs_marks_pairs_and_decks(tmp_path: Path) -> None:
+    history = History(shutil.copytree(FORMER / "history-2", tmp_path / "history"))
+    pair, record = history.search().records
+    (mark,) = record.marks
+    assert (record.note, record.tags, mark.text) == ("Straßenschild", ("street",), "here")
+    assert history.search(text="strassen here").records == (record,)
+    assert record.label is not None and history.choices().labels == {record.label: 1}
+    proof = history.proof(record, 0)
+    assert proof is not None and proof.sentence == record.proofs[0].sentence
+    again = replay(record.recipe, history.picture(record))
+    np.testing.assert_allclose(again.heatmaps[0].values, history.heatmaps(record)[0].at_picture, rtol=0, atol=1e-4)
+    found = history.similarity(pair)
+    assert found.score == pair.score and found.query.signed.any() and found.matches.pairs
+    assert pair.pair is not None and pair.pair.context is not None and len(pair.pair.ranking) == 2
+    (deck,) = history.decks.all()
+    assert (deck.title, deck.theme, deck.slides[0].records) == ("Monday", "light", (record.id,))
+    assert history.decks.scene(deck.slides[0]).panels[0].maps
+    assert not (tmp_path / "history" / "files").exists()
+    assert [one.id for one in History(tmp_path / "history").search().records] == [pair.id, record.id]
+
+
 def test_a_batch_is_read_and_has_nothing_left_to_do(tmp_path: Path) -> None:
     folder = shutil.copytree(FORMER / "batch", tmp_path / "batch")
     before = table.read(folder)

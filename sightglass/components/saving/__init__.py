@@ -47,7 +47,7 @@ def save_and_export(
     def rest() -> None:
         _export(screen, rows, view, more)
         if slide is not None:
-            slides.button(screen, slide, saved)
+            slides.button(screen, slide)
         if beside is not None:
             beside()
 

@@ -80,7 +80,6 @@ class Adding:
 def button(
     screen: str,
     draft: Draft,
-    saved: Sequence[tuple[Explanation, int]] = (),
     *,
     records: Sequence[str] = (),
     labels: tuple[str, str] = ("Add to deck", "Present"),
@@ -88,8 +87,8 @@ def button(
 ) -> None:
     """Draw the button for the dialog.
 
-    `saved`: the explanations that go to History with the slide; `records`: the ids of what is there already. `labels`:
-    with decks, and where none can be changed and the dialog only presents.
+    `records`: the ids of the history's records that the slide shows. `labels`: with decks, and where none can be
+    changed and the dialog only presents.
     """
     help = "Make a slide of this view: choose its deck, title and sentence, or show it on the whole screen now."
     label, alone = labels
@@ -103,7 +102,7 @@ def button(
     @st.dialog(heading, width="large", icon=":material/slideshow:")
     def show() -> None:
         try:
-            _dialog(screen, draft, saved)
+            _dialog(screen, draft)
         except Problem as problem:
             st.error(sentence(problem), icon=":material/error:")
 
@@ -132,18 +131,18 @@ def draw_added_link(screen: str) -> None:
     )
 
 
-def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]]) -> None:
+def _dialog(screen: str, draft: Draft) -> None:
     number = state.of(Adding).opened
     look = view_settings(f"slide-look-{number}", quiet=True)
     scene: Scene = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
     left, right = st.columns([3, 2], gap="medium")
     with right:
-        edited = _fields(screen, scene, saved, number)
+        edited = _fields(screen, scene, number)
     with left:
         stage(slide_page([edited]), key=str(number))
 
 
-def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]], number: int) -> Scene:
+def _fields(screen: str, scene: Scene, number: int) -> Scene:
     """Draw the text fields and the add button; return the edited scene."""
     adding = state.of(Adding)
     title = st.text_input(
@@ -167,10 +166,8 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
     if not history_store.writable():
         return edited
     choose_deck(number)
-    if saved:
-        st.caption("The view itself is saved to History, too.")
-    help = "Saves the view to History, and adds the slide to the deck."
-    _add_button("Add the slide", f"slide-add-{number}", help, partial(_add, screen, saved))
+    help = "Adds the slide at the end of the deck."
+    _add_button("Add the slide", f"slide-add-{number}", help, partial(_add, screen))
     return edited
 
 
@@ -220,15 +217,14 @@ def choose_deck(number: int) -> None:
         st.text_input("Name of the new deck", NEW_TITLE, key=f"slide-new-{number}", max_chars=120, help=help)
 
 
-def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
+def _add(screen: str) -> None:
     """Add the slide, in a callback with the latest text."""
     store, adding, widgets = history_store.store(), state.of(Adding), st.session_state
     number = adding.opened
     assert adding.scene is not None
     title, words = (str(widgets.get(f"slide-{name}-{number}") or "") for name in ("title", "sentence"))
-    ids = (*adding.records, *history_store.save(saved, screen=state.of(state.Navigation).page))
     deck = open_deck(number)
-    store.decks.add(deck, replace(adding.scene, title=title, sentence=words), records=ids)
+    store.decks.add(deck, replace(adding.scene, title=title, sentence=words), records=adding.records)
     adding.deck = adding.added[screen] = adding.news = deck
 
 
@@ -300,7 +296,7 @@ def button_for_several(screen: str, makers: Sequence[Maker]) -> None:
     """Draw the button for the dialog if decks can be changed."""
     if not history_store.writable():
         return
-    help = f"A slide of each, at most {MOST}, at the end of a deck. No copy is saved to History."
+    help = f"A slide of each, at most {MOST}, at the end of a deck."
     if not st.button(
         "Add each to deck",
         icon=":material/slideshow:",

@@ -128,14 +128,6 @@ def _view(explanations: Sequence[tuple[Explanation, int]]) -> str:
     )
 
 
-def save(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tuple[str, ...]:
-    """Return the records of these explanations, saving new ones."""
-    explanations = [(explain_job.carrying(item), index) for item, index in explanations]
-    ids = tuple(_existing(item, index) or _keep(item, index, screen, "") for item, index in explanations)
-    state.of(Saved).ids[_view(explanations)] = ids
-    return ids
-
-
 def keep_pair(pair: ComparedPair, *, screen: str, beside: Callable[[], None] | None = None) -> None:
     """Draw the button for saving two compared pictures."""
     match = pair.found
@@ -225,17 +217,11 @@ def _existing_pair(match: Similarity) -> str | None:
     query, other = match.sides
     name = query.image.name
     alike = store().search(text=name, model=match.model.id, method=match.method, limit=200).records
-    key = (query.image.sha256, match.layers, other.image.sha256, match.of, match.preprocessing, match.weights_sha256)
+    names = ("of", "preprocessing", "weights_sha256")
+    key = (query.image.sha256, match.layers, other.image.sha256, *(getattr(match, name) for name in names))
     for record in alike:
         if (pair := record.pair) is not None:
-            saved = (
-                record.picture_sha256,
-                record.layers,
-                pair.sha256,
-                pair.of,
-                pair.preprocessing,
-                pair.weights_sha256,
-            )
+            saved = (record.picture_sha256, record.layers, pair.sha256, *(pair.how[name] for name in names))
             if saved == key:
                 return record.id
     return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sqlite3
 import struct
 import zipfile
 from dataclasses import replace
@@ -20,7 +19,7 @@ from sightglass.deck.scene import MAX_SCENES
 from sightglass.explain import Explainer, Image
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.export import command
-from sightglass.history import History, schema
+from sightglass.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,11 +45,6 @@ def filled(history: History, count: int = 3) -> Deck:
     for i in range(count):
         history.decks.add(deck.id, a_scene(f"Slide {i}", i))
     return history.decks.get(deck.id)
-
-
-def stored(history: History) -> list[str]:
-    assert history.folder is not None
-    return sorted(path.name for path in (history.folder / "files").rglob("*.*"))
 
 
 def test_a_deck_is_kept_edited_and_arranged(history: History) -> None:
@@ -87,21 +81,6 @@ def test_deleting_a_record_breaks_no_deck(history: History) -> None:
     assert slide.records == (record.id,)
     assert history.decks.scene(slide).picture == scene.picture
     assert history.decks.thumbnail(slide)
-
-
-def test_a_history_of_before_gets_its_tables(tmp_path: Path) -> None:
-    history = History(tmp_path / "history")
-    assert history.folder is not None
-    (history.folder / "files").mkdir(parents=True)
-    database = sqlite3.connect(history.folder / "history.db")
-    for statement in schema.STEPS[0]:
-        database.execute(statement)
-    database.execute(f"PRAGMA application_id = {schema.APPLICATION}")
-    database.execute("PRAGMA user_version = 1")
-    database.commit()
-    database.close()
-    assert history.decks.all() == () and history.search().total == 0
-    assert len(filled(history).slides) == 3
 
 
 def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Path) -> None:

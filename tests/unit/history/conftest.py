@@ -51,7 +51,7 @@ def no_seals() -> Iterator[None]:
 
 def files(history: History) -> list[Path]:
     assert history.folder is not None
-    return sorted(path for path in (history.folder / "files").rglob("*") if path.is_file())
+    return sorted(path for path in (history.folder / "records").rglob("*") if path.is_file())
 
 
 def same_maps(history: History, record: Record, explanation: Explanation) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Image, Problem
-from sightglass.history import History, Record, schema, store
+from sightglass.history import History, store
 from tests.unit.history.conftest import files, same_maps
 
 if TYPE_CHECKING:
@@ -39,63 +39,56 @@ def test_a_store_of_a_newer_version_or_of_another_program_is_a_sentence(tmp_path
             with sqlite3.connect(file) as database:
                 database.execute("CREATE TABLE something (x)")
                 if name == "newer":
-                    database.execute(f"PRAGMA application_id = {schema.APPLICATION}")
-                    database.execute(f"PRAGMA user_version = {len(schema.STEPS) + 1}")
+                    database.execute(f"PRAGMA application_id = {store.APPLICATION}")
+                    database.execute(f"PRAGMA user_version = {store.VERSION + 1}")
         with pytest.raises(Problem, match=words):
             History(tmp_path / name).search()
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [
-        "body = 'nonsense'",
-        "body = replace(body, 'noise', 'voice'), crc = crc + 1",
-        "body = '{}', crc = 2745614147",
-        "tags = '[1'",
-        'marks = \'[{"kind": "star", "points": []}]\'',
-        "score = 'x'",
-        "created = 9e30",
-    ],
-)
+@pytest.mark.parametrize("harm", ["record = 'nonsense'", "record = '{}'", "record = replace(record, 'classify', '')"])
 def test_a_damaged_row_says_so_and_the_others_are_shown(history: History, noise: Explanation, harm: str) -> None:
     bad, good = history.keep(noise, note="bad"), history.keep(noise, note="good")
-    if harm.startswith("body"):
-        _sql(history, f"UPDATE bodies SET {harm} WHERE n = (SELECT n FROM records WHERE note = 'bad')")
-    else:
-        _sql(history, f"UPDATE records SET {harm} WHERE note = 'bad'")
-    found = {record.note: record for record in history.search().records}
-    assert found["good"] == good
-    assert found["bad"].id == bad.id
-    assert bool(found["bad"].damaged) == (not harm.startswith(("score", "created")))
-    assert history.annotate(bad.id, tags=["mended"], marks=[]).tags == ("mended",)
+    _sql(history, f"UPDATE records SET {harm}, created = 9e30 WHERE id = '{bad.id}'")
+    found = {record.id: record for record in history.search().records}
+    assert found[good.id] == good
+    if "replace" not in harm:
+        assert found[bad.id].damaged
+        with pytest.raises(Problem, match="damaged"):
+            history.annotate(bad.id, tags=["mended"])
+        assert [name.partition("/")[2] for name, _ in history.export([bad.id])] == ["damaged.txt"]
     history.delete([bad.id])
     same_maps(history, good, noise)
 
 
-def test_a_name_of_a_file_in_a_damaged_row_leads_nowhere(history: History, noise: Explanation) -> None:
-    record = history.keep(noise)
-    _sql(history, "UPDATE records SET thumbnail = '../../history.db'")
-    with pytest.raises(Problem, match="makes no sense"):
-        history.thumbnail(record)
-
-
 @pytest.mark.parametrize("harm", ["damaged", "gone"])
-def test_damaged_and_lost_files_are_reported_and_mended_by_keeping_again(
-    history: History, noise: Explanation, harm: str
-) -> None:
+def test_damaged_and_lost_files_are_reported(history: History, noise: Explanation, harm: str) -> None:
     record = history.keep(noise)
     for path in files(history):
         if harm == "gone":
             path.unlink()
         else:
-            path.write_bytes(path.read_bytes()[:-1] + b"?")
-    for ask in (history.heatmaps, history.thumbnail, history.picture):
-        with pytest.raises(Problem, match=harm):
+            half = path.stat().st_size // 2
+            path.write_bytes(path.read_bytes()[:half] + b"?" + path.read_bytes()[half + 1 :])
+    for ask in (history.heatmaps, history.picture):
+        with pytest.raises(Problem):
             ask(record)
     assert history.search().records == (record,)
-    history.keep(noise)
-    same_maps(history, record, noise)
-    assert history.picture(record).sha256 == noise.image.sha256
+
+
+def test_records_are_read_from_their_folders_where_the_database_is_lost(history: History, noise: Explanation) -> None:
+    first, second = history.keep(noise, note="first"), history.keep(noise)
+    second = history.annotate(second.id, note="second", tags=["odd"])
+    assert history.folder is not None
+    (history.folder / "history.db").unlink()
+    # A killed process left half of a record, too.
+    half = history.folder / "records" / ("0" * 16)
+    half.mkdir()
+    again = History(history.folder)
+    assert again.search(order="oldest").records == (first, second)
+    assert again.search(tag="odd", text="second").total == 1
+    assert half.exists(), "somebody may be writing it"
+    os.utime(half, (0, 0))
+    assert History(history.folder).search().total == 2 and not half.exists()
 
 
 def test_a_full_history_refuses_and_keeps_what_it_has(tmp_path: Path, one: Explanation, noise: Explanation) -> None:
@@ -106,20 +99,29 @@ def test_a_full_history_refuses_and_keeps_what_it_has(tmp_path: Path, one: Expla
             history.keep(replace(noise, image=Image(chance.integers(0, 256, (200, 300, 3), np.uint8), "x.png")))
     assert record in history.search().records
     assert history.storage().bytes <= 900_000
-    assert not list((tmp_path / "drafts").iterdir())
+    assert {path.parent.name for path in files(history)} == {one.id for one in history.search().records}
     history.delete([record.id])
     assert history.keep(noise)
 
 
-def test_a_database_that_cannot_grow_says_so(history: History, one: Explanation) -> None:
-    history.keep(one)
-    with history._store.writing() as database:
-        (pages,) = database.execute("PRAGMA page_count").fetchone()
-    database.execute(f"PRAGMA max_page_count = {pages}")
+def test_a_database_that_cannot_grow_says_so(
+    history: History, one: Explanation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = history.keep(one)
+
+    def connect(*args: Any, **options: Any) -> sqlite3.Connection:
+        database = real(*args, **options)
+        database.execute("PRAGMA max_page_count = 1")
+        return database
+
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", connect)
     with pytest.raises(Problem, match="is full, and nothing was saved"):
         for _ in range(50):
             history.keep(one, note="x" * 9000)
-    database.execute("PRAGMA max_page_count = 1000000")
+    monkeypatch.undo()
+    assert record in history.search().records
+    assert len({path.parent for path in files(history)}) == history.storage().count
     assert history.keep(one)
 
 
@@ -138,7 +140,7 @@ def test_a_writer_waits_for_another_and_then_says_so(
         threading.Timer(0.1, lambda: blocking.execute("ROLLBACK")).start()
         assert mine.keep(noise)
     blocking.close()
-    assert not list((history.folder / "drafts").iterdir())
+    assert len({path.parent for path in files(history)}) == history.storage().count
 
 
 def test_threads_keep_and_delete_at_once(history: History, one: Explanation, noise: Explanation) -> None:
@@ -166,7 +168,7 @@ def test_threads_create_the_database_at_once(tmp_path: Path) -> None:
     """Whoever comes while another creates the tables finds an empty database or a whole one, never a foreign one."""
 
     def create(number: int, start: threading.Barrier) -> None:
-        mine = store.Store(tmp_path / str(number))
+        mine = History(tmp_path / str(number))._store
         start.wait()
         with mine.writing(), mine.reading():
             pass
@@ -176,72 +178,35 @@ def test_threads_create_the_database_at_once(tmp_path: Path) -> None:
             list(pool.map(create, [number] * 8, [threading.Barrier(8)] * 8))
 
 
-def test_a_sweep_takes_nothing_that_is_being_written(history: History, noise: Explanation) -> None:
-    """Between the draft of a file and its row another sweeps, and a third deletes what the draft counts on."""
-    first = history.keep(noise)
-    held, real = history._store, history._store.draft
-
-    def draft(blobs: Any) -> Any:
-        made = real(blobs)
-        held.draft = real  # type: ignore[method-assign]
-        third = History(history.folder)
-        third.delete([first.id])
-        third.sweep()
-        return made
-
-    held.draft = draft  # type: ignore[method-assign]
-    second = history.keep(noise)
-    same_maps(history, second, noise)
-    assert history.picture(second).sha256 == noise.image.sha256
-
-
-def test_a_deletion_takes_nothing_that_was_kept_again(history: History, noise: Explanation) -> None:
-    """Between the rows of a record and its files another keeps the same picture and maps."""
-    first = history.keep(noise)
-    held, real, again = history._store, history._store.remove, History(history.folder)
-    kept: list[Record] = []
-
-    def remove(names: Any) -> None:
-        kept.append(again.keep(noise))
-        real(names)
-
-    held.remove = remove  # type: ignore[method-assign]
-    history.delete([first.id])
-    same_maps(history, kept[0], noise)
-    assert history.picture(kept[0]).sha256 == noise.image.sha256
-
-
 def test_everything_is_on_the_disk_before_its_row_is(
     history: History, noise: Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each file is forced onto the disk before it gets its name, and its folder before the row that names it."""
-    with history._store.writing() as database:
-        (mode,) = database.execute("PRAGMA synchronous").fetchone()
-        (journal,) = database.execute("PRAGMA journal_mode").fetchone()
-    assert (mode, journal) == (2, "wal")
-    history.sweep()
-    events: list[tuple[str, str]] = []
-    sync, move = os.fsync, os.replace
+    """Each file is forced onto the disk before it gets its name, and its folder before the row."""
+    history.search()
+    events: list[str] = []
+    sync, move, put = os.fsync, os.replace, history._write
 
     def fsync(file: int) -> None:
-        events.append(("fsync", os.readlink(f"/proc/self/fd/{file}")))
+        events.append(f"fsync {os.readlink(f'/proc/self/fd/{file}')}")
         sync(file)
 
     def replaced(source: Any, to: Any) -> None:
-        events.extend((("replace", str(source)), ("named", str(to))))
+        events.append(f"replace {source} {os.path.basename(to)}")
         move(source, to)
+
+    def write(*args: Any) -> None:
+        events.append("row")
+        put(*args)
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", replaced)
-    database.set_trace_callback(lambda sql: events.append((sql, "")))
-    history.keep(noise)
-    database.set_trace_callback(None)
-    (commit,) = (i for i, (what, _) in enumerate(events) if what == "COMMIT")
-    moved = [i for i, (what, _) in enumerate(events) if what == "replace"]
-    assert len(moved) == 2 + len(noise.heatmaps)
-    assert max(moved) < commit
-    for i in moved:
-        assert ("fsync", events[i][1]) in events[:i]
-        shelf = os.path.dirname(events[i + 1][1])
-        assert ("fsync", shelf) in events[i:commit]
-        assert ("fsync", os.path.dirname(shelf)) in events[:commit]
+    monkeypatch.setattr(history, "_write", write)
+    record = history.keep(noise)
+    folder = history.folder / "records" / record.id  # type: ignore[operator]
+    moved = [event.split() for event in events if event.startswith("replace")]
+    assert {name for _, _, name in moved} == {path.name for path in folder.iterdir()}
+    for _, draft, name in moved:
+        at = events.index(f"replace {draft} {name}")
+        assert f"fsync {draft}" in events[:at]
+        assert (at < events.index("row")) == (name != "record.json")
+    assert {f"fsync {folder}", f"fsync {folder.parent}"} <= set(events[: events.index("row")])

@@ -62,7 +62,7 @@ def test_an_answer_is_saved_in_the_folder_of_who_is_signed_in(
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
     with users.acting("anna@example.org"):
         save_unsure_later(explanation, 1.0)
-        unsure._pool().submit(str).result()
+        unsure._pool.submit(str).result()
         (record,) = History().search(tag=TAG).records
         assert History().folder == users.folder(tmp_path, "anna@example.org")
     assert record.recipe == explanation.recipe
