@@ -34,11 +34,10 @@ MENU = {
         "detect": ("Detect", "select_all", "The evidence for each box, and why a missing one is not shown."),
     },
     "Compare": {
-        "compare": ("Side by side", "compare", "Two to four models on the same picture."),
-        "similarity": (
-            "Similarity",
-            "join_inner",
-            "How similar two pictures are to a model, or one and a gallery, and which regions make them so.",
+        "compare": (
+            "Compare",
+            "compare",
+            "Two to four models on one picture, or two pictures: how similar they are, and which regions make them so.",
         ),
         "scorecard": (
             "Scorecard",
@@ -129,6 +128,13 @@ else:
         """The start page's own address."""
         st.switch_page(pages["explore"], query_params=st.query_params.to_dict())
 
+    def to_pictures() -> None:
+        """The former page Similarity: *Two pictures* on Compare, with its choices."""
+        query = st.query_params.to_dict() | {"tab": "pictures"}
+        if query.pop("parts", "") == "patches":
+            query["of"] = "patches"
+        st.switch_page(pages["compare"], query_params=query)
+
     def make_page(name: str, title: str, icon: str, help: str) -> StreamlitPage:
         return st.Page(
             signed_in.sign_out if name == signed_in.SIGN_OUT else page.script(name),
@@ -151,6 +157,7 @@ else:
 
     hidden = [
         st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
+        st.Page(to_pictures, title="Compare", url_path="similarity", visibility="hidden"),
         *map(removed_page, removed.PAGES),
     ]
 

@@ -122,7 +122,7 @@ def _show(query: Query, layout: PageLayout) -> None:
     filtered = f"Showing only {listing(list(only))}." if only else ""
     heading = " ".join(filter(None, (describe_boxes(base), filtered, known)))
     layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, heading))}")
-    # The lenses Layers and Sizes have other maps on the page.
+    # The lens Layers has other maps on the page.
     offered = query.lens in ("one", "all") and at < len(explanation.heatmaps)
     tested = proof.of_map(explanation, at) if offered else []
     with layout.left:
@@ -173,10 +173,8 @@ def _through_lens(
         _one(explanation, listed, index, query.request, missing)
     elif not listed:
         panels.show(explanation.image, [panels.plain(explanation.image)], key=f"viewer-{query.lens}")
-    elif query.lens == "layers":
-        return comparisons.every_layer(query.choices, query.explainer, query.request, listed[index])
     else:
-        return comparisons.every_size(query.choices, query.explainer, query.request, listed[index].prediction)
+        return comparisons.every_layer(query.choices, query.explainer, query.request, listed[index])
     return LensResult()
 
 

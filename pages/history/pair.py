@@ -13,7 +13,8 @@ from sightglass.components.choices import gallery_picker
 from sightglass.components.session import history_store, reopen, state
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
-from sightglass.components.views import charts, comparisons, panels, tables
+from sightglass.components.views import charts, panels, tables
+from sightglass.components.views import pairs as pair_views
 from sightglass.explain.phrases import plural
 from sightglass.export import similarity_files
 from sightglass.history import pairs
@@ -148,7 +149,7 @@ def show_pictures(record: Record) -> None:
     similarity, context = pair(record), pairs.context_of(record)
     left, right = st.columns([3, 1], gap="medium")
     with left:
-        comparisons.similarity_maps(similarity, key=f"history-pair-maps-{record.id}")
+        pair_views.draw_pair(similarity, key=f"history-pair-maps-{record.id}")
         with st.container(horizontal=True, vertical_alignment="center"):
             _open_again(record, similarity)
             _downloads(record)
@@ -156,7 +157,7 @@ def show_pictures(record: Record) -> None:
             _all(record, similarity)
         st.caption(record_view.about(record))
     with right:
-        comparisons.similarity_meaning(similarity, context)
+        pair_views.explain_score(similarity, context)
         _ranking(record)
         st.markdown("### Note and tags")
         history_store.edit_note(record, [record.id], key=f"history-{record.id}")
@@ -183,10 +184,10 @@ def _open_again(record: Record, similarity: Similarity) -> None:
         except Problem as problem:
             state.of(record_view.Browsing).problem = str(problem)
         else:
-            gallery_picker.take(similarity.gallery.image)
+            gallery_picker.compare_with(similarity.gallery.image)
 
     st.button(
-        "Open in Similarity",
+        "Open in Compare",
         icon=":material/compare_arrows:",
         on_click=take,
         help="Open the same two pictures, model, method and layers there; the model must be on this machine.",

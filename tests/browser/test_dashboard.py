@@ -82,7 +82,7 @@ def test_back_leads_to_the_screen_before_whatever_was_chosen_there(visit):
     settled(page)
     page.get_by_role("radio", name="Why this class?").click()
     page.wait_for_url("**/?*layers=*")
-    for menu, name, path in (("Look", "Top-k", "topk"), ("Compare", "Side by side", "compare")):
+    for menu, name, path in (("Look", "Top-k", "topk"), ("Compare", "Compare", "compare")):
         go_to(page, menu, name)
         page.wait_for_url(f"**/{path}?*layers=*")
         page.locator(CANVAS).nth(2).wait_for()
@@ -147,8 +147,8 @@ def test_an_address_opens_its_page_on_a_fresh_server_which_is_said_to_be_gone_on
         page.goto(f"{address}/compare?model=demo-cls-s")
         # A page that ran without the navigation has these too, but no navigation and another title.
         page.locator(CANVAS).nth(1).wait_for()
-        expect(page.get_by_test_id("stTopNav").locator("strong")).to_have_text("Compare · Side by side")
-        expect(page).to_have_title("Side by side · Sightglass")
+        expect(page.get_by_test_id("stTopNav").locator("strong")).to_have_text("Compare")
+        expect(page).to_have_title("Compare · Sightglass")
         assert urlsplit(page.url).path == "/compare"
         assert page.get_by_role("dialog").count() == page.get_by_text("Page not found").count() == 0
         settled(page)

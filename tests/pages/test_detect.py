@@ -137,7 +137,7 @@ def test_a_box_whose_map_is_not_held_gets_one_when_it_is_chosen(page, scene):
     assert shown(app).head["boxes"][detections.MAX_MAPS]["tag"] == str(place + 1) == app.query_params["box"]
 
 
-@pytest.mark.parametrize("lens", ["all", "layers", "sizes"])
+@pytest.mark.parametrize("lens", ["all", "layers"])
 def test_every_lens_shows_its_maps_and_what_can_be_taken_along(page, scene, result, lens):
     app = page("detect", **ADDRESS, lens=lens, box="4")
     view, offered = shown(app), {button.label for button in app.button} & {"All numbers", "Save", "Export"}
@@ -151,8 +151,6 @@ def test_every_lens_shows_its_maps_and_what_can_be_taken_along(page, scene, resu
         for got, heatmap in zip(view.maps, strip.by_layer(0), strict=True):
             np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
         assert app.markdown[0].value.startswith("## Rod-cross 4 is clearest at neck ")
-    if lens == "sizes":
-        assert view.titles[-1] == "Difference" and "this rod-cross" in app.markdown[0].value
 
 
 def test_an_unfinished_map_is_not_taken_along(page, masks, monkeypatch, tmp_path):

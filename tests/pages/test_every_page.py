@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     pass
 
 
-OF_ONE_PICTURE = ("explore", "topk", "detect", "compare", "similarity")
+OF_ONE_PICTURE = ("explore", "topk", "detect", "compare")
 
 
 @pytest.mark.parametrize("name", list_pages())

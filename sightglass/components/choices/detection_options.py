@@ -84,16 +84,16 @@ class BoxOptions:
 
 
 def lens() -> str:
-    """Choose the view: one box, all boxes, all layers or several models."""
+    """Choose the view: one box, all boxes or all layers."""
     return url_state.widget(
         st.segmented_control,
         "What is shown",
-        {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Side by side"},
+        {"one": "One box", "all": "All boxes", "layers": "Layers"},
         "one",
         key="lens",
         name="lens",
         label_visibility="collapsed",
-        help="One box's map, every box's map, one box at every layer, or one object in models of several sizes.",
+        help="One box's map, every box's map, or one box at every layer; Compare has one object in several models.",
     )
 
 

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common.errors import Problem
-from sightglass.components.choices import model_picker, sidebar
-from sightglass.components.choices.model_picker import add_title, short_names
-from sightglass.components.pairs import pairs
-from sightglass.components.session import page, url_state
+from sightglass.components.session import url_state
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import capital, escape, sentence
-from sightglass.components.viewer import Box, Pane
+from sightglass.components.session.markdown import capital
+from sightglass.components.viewer import Pane
 from sightglass.components.views import detections, panels
-from sightglass.explain.comparison.detections import around, common, one_scale, side, strip
+from sightglass.explain.comparison.detections import around, strip
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import NBSP, listing, percent, plural
-from sightglass.explain.rendering.render import share_difference
-from sightglass.explain.tasks import describe_score
-from sightglass.export import similarity_files
+from sightglass.explain.phrases import percent, plural
 
 if TYPE_CHECKING:
     from sightglass.components.choices.detection_options import BoxOptions
     from sightglass.components.session.state import Choices
     from sightglass.components.views.detections import ListedBox
     from sightglass.explain import Explainer, Explanation, Image
-    from sightglass.explain.comparison.detections import Side
-    from sightglass.explain.maps.heatmap import Heatmap
-    from sightglass.explain.similarity.ranking import Context
-    from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.models.adapter import Prediction
-    from sightglass.models.spec import ModelSpec
-
-
-MAX_MODELS = 3
 
 
 def every_box(explanation: Explanation, listed: list[ListedBox]) -> None:
@@ -167,63 +150,6 @@ def tails(paths: list[str]) -> list[str]:
     return [".".join(end) for end in short]
 
 
-def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, wanted: Prediction) -> LensResult:
-    """Draw the same object in several models and their difference.
-
-    The heading says which models find it.
-    """
-    models = sizes(explainer.model)
-    if len(models) < 2:
-        st.info(
-            f"{explainer.model.name} has no other size on this machine. Add the weights of one to see the same object "
-            "in both, or compare it with other models.",
-            icon=":material/straighten:",
-        )
-        st.page_link(page.script("compare"), label="Compare models", icon=":material/compare:")
-        panels.show(choices.image, [panels.plain(choices.image)], key="viewer-sizes")
-        return LensResult()
-    method = detections.quick_method(choices, explainer)
-    names, sides, problems = [], [], []
-    for spec, name in zip(models, short_names(models), strict=True):
-        try:
-            explanation = _other(choices, spec, request, method)
-            sides.append(side(explanation, wanted))
-            names.append(add_title(name))
-        except Problem as problem:
-            problems.append(str(problem))
-    for words in problems:
-        st.warning(sentence(words), icon=":material/warning:")
-    if not sides:
-        return LensResult()
-    alike = one_scale(sides) if all(side.explanation.heatmaps for side in sides) else None
-    above, below = st.container(), st.container()
-    with below, st.container(horizontal=True):
-        close = _close_up()
-        together = alike is not None and len(sides) > 1 and _together()
-    shared = alike if together else None
-    panes = [_panel(item, name, i, shared) for i, (item, name) in enumerate(zip(sides, names, strict=True))]
-    pair = [i for i, item in enumerate(sides) if item.prediction is not None and item.explanation.heatmaps]
-    if len(pair) > 1:
-        panes.append(_difference(sides[pair[0]], sides[pair[-1]], names[pair[0]], names[pair[-1]]))
-    image = choices.image
-    if close and wanted.box is not None:
-        image, panes = panels.cut(image, panes, around(wanted.box, (image.width, image.height)))
-    with above:
-        columns = _columns(image, len(panes), 2)
-        view = panels.show(image, panes, key="viewer-sizes", height=400, columns=columns)
-        described = [(side.explanation, 0) for side in sides if side.explanation.heatmaps]
-        panels.describe(view, described, key="viewer-sizes-words")
-    for item, name in zip(sides, names, strict=True):
-        if item.prediction is None or item.missing:
-            words = item.missing.words if item.missing else "It has no candidate there."
-            st.markdown(f":material/search: **{escape(name)}**: {escape(words)}")
-    if alike is None and len(sides) > 1:
-        st.caption("Their layers differ in size, so each map is on its own scale.")
-    words = verdict([side.prediction is not None and not side.missing for side in sides], names, wanted.label)
-    named = zip(names, sides, strict=True)
-    return LensResult(words, tuple((name, item.explanation, 0) for name, item in named if item.explanation.heatmaps))
-
-
 def _columns(image: Image, count: int, wide: int) -> int | None:
     """Return the number of panels in a row, for wide pictures."""
     return min(count, wide) if image.width > 1.2 * image.height else None
@@ -232,99 +158,3 @@ def _columns(image: Image, count: int, wide: int) -> int | None:
 def _close_up() -> bool:
     help = "Show only the object and its surroundings. All numbers are of the whole picture either way."
     return url_state.widget(st.toggle, "Close-up", None, True, key="close", name="close", help=help)
-
-
-def _together() -> bool:
-    help = (
-        "1 is the hottest place of all maps, and a map with lower raw values looks pale. Off: each map on its own "
-        "scale. Raw values of different models have no common unit: paler does not mean less confident."
-    )
-    return url_state.widget(st.toggle, "One scale", None, True, key="together", name="together", help=help)
-
-
-def sizes(chosen: ModelSpec) -> list[ModelSpec]:
-    """Return the local sizes of a detector's family, the chosen one included."""
-    family = [spec for spec in model_picker.present(chosen.task) if spec.family == chosen.family and spec.size]
-    if chosen not in family:
-        return [chosen]
-    return family[:MAX_MODELS] if chosen in family[:MAX_MODELS] else [*family[: MAX_MODELS - 1], chosen]
-
-
-def _other(choices: Choices, spec: ModelSpec, request: BoxOptions, method: str) -> Explanation:
-    explainer = sidebar.load(spec.id)
-    options = request.options | {"per": "detection", "classes": (), "top_k": 1}
-    if options["part"] not in explainer.resident.adapter.parts:
-        options["part"] = "class"
-    explanation = explain_job.explain(sidebar.fitting(choices, explainer, method), explainer, **options)
-    assert explanation is not None
-    return explanation
-
-
-def _panel(item: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None) -> Pane:
-    prediction = item.prediction
-    if prediction is None or not item.explanation.heatmaps:
-        return Pane(title=name, note="no candidate")
-    label = f"{prediction.label} {describe_score(prediction.score, item.explanation.model, prediction.label)}"
-    note = label if item.missing is None or item.missing.reason.kind == "shown" else f"misses it, {label}"
-    heat = panels.heat(item.explanation, 0, title=name, note=note)
-    if shared is not None:
-        heat = replace(heat, values=shared[index].content, raw=shared[index].ends, shared=None)
-    missed = note.startswith("misses")
-    marks = item.explanation.task.marks(item.explanation, prediction)
-    if missed:
-        marks = tuple(replace(mark, hollow=True) for mark in marks)
-    boxes = (Box(prediction.box, label, marks=marks),) if prediction.box is not None else ()
-    return Pane(maps=(heat,), boxes=boxes)
-
-
-def _difference(first: Side, second: Side, left: str, right: str) -> Pane:
-    a, b, seen = common(first, second)
-    return Pane(
-        maps=(panels.difference(share_difference(a, b), seen, (left, right), sides=apart(left, right)),), boxes=()
-    )
-
-
-def apart(one: str, other: str) -> tuple[str, str]:
-    """Return the distinguishing ends of two models' names: `11n` and `26n`."""
-    words = {word.start() for name in (one, other) for word in re.finditer(r"\d+[^\W\d_]*|[^\W\d_]+", name)}
-    shared = (at for at in words if one[:at] == other[:at] and at < min(len(one), len(other)))
-    at = max(shared, default=0)
-    return one[at:], other[at:]
-
-
-def verdict(shown: list[bool], names: list[str], label: str) -> str:
-    """Name the models with the object, in one sentence."""
-    finders = [name for name, seen in zip(names, shown, strict=True) if seen]
-    missed = [name for name, seen in zip(names, shown, strict=True) if not seen]
-    if not missed:
-        return f"{'Both' if len(finders) == 2 else 'All'} find this {label}."
-    if not finders:
-        return f"None of them finds this {label}."
-    finds, do = "finds" if len(finders) == 1 else "find", "does" if len(missed) == 1 else "do"
-    return f"{listing(finders)} {finds} this {label}; {listing(missed)} {do} not."
-
-
-OF = {"cosine": "Similarity and difference", "product": "What the score is made of"}
-
-
-def similarity_maps(found: Similarity, *, key: str) -> None:
-    """Draw both pictures' maps and describe similar and different places."""
-    sentences = similarity_files.places(found)
-    line = "Point at a place in one picture: a line joins it to the best match in the other."
-    pairs(found, (sentences[0], sentences[-1]), line if found.state == "ok" else sentences[0], key=key)
-    for words in sentences if found.state == "ok" else ():
-        # Names of files are in them, and a number stays with its sign.
-        st.caption(escape(words).replace(" %", f"{NBSP}%"))
-
-
-def similarity_meaning(found: Similarity, context: Context | None, *more: str) -> None:
-    """Draw the reference scores, `more` sentences, and how the maps were made."""
-    st.markdown("### What the number means")
-    for words in (*([context.words] if context is not None else ()), *more):
-        st.caption(escape(words))
-    layer = escape(", ".join(found.layers))
-    rows, columns = found.matches.query.shape
-    st.caption(
-        f"{OF[found.of]}, by {METHODS[found.method].name} at {layer}: {rows} by {columns} cells. Both maps share one "
-        "scale."
-    )

@@ -56,26 +56,6 @@ def test_layers_are_named_by_what_tells_them_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "short"),
-    [
-        (("yolo11n", "yolo26n"), ("11n", "26n")),
-        (("yolov8s-world", "yolov8s-worldv2"), ("world", "worldv2")),
-        (("fcos_resnet50_fpn", "fasterrcnn_resnet50_fpn"), ("fcos_resnet50_fpn", "fasterrcnn_resnet50_fpn")),
-    ],
-)
-def test_two_models_are_named_by_what_tells_them_apart(names: tuple[str, str], short: tuple[str, str]) -> None:
-    assert comparisons.apart(*names) == short
-
-
-def test_sizes_are_of_one_family(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = {"yolo11n", "yolo26n", "yolo11n-seg", "yolo11s", "demo-s", "demo-m", "demo-l"}
-    monkeypatch.setattr(model_picker, "menu", lambda: ([*catalog.families()], here))
-    sizes = {name: [spec.id for spec in comparisons.sizes(catalog.spec(name))] for name in sorted(here)}
-    assert sizes["yolo11n"] == sizes["yolo11s"] == ["yolo11n", "yolo11s"]
-    assert sizes["yolo26n"] == ["yolo26n"] and sizes["demo-m"] == ["demo-s", "demo-m", "demo-l"]
-
-
-@pytest.mark.parametrize(
     ("ids", "words"),
     [
         (("yolo11n", "yolo11s"), ("nano", "small")),
