@@ -10,7 +10,7 @@ import streamlit as st
 
 from sightglass.components.session import state
 from sightglass.components.session.markdown import escape, shorten
-from sightglass.components.viewer import Pane, ViewerOptions, ViewerScene, viewer
+from sightglass.components.viewer import Pane, ViewerOptions, ViewerScene, point_of, viewer
 from sightglass.explain.maps.statistics import describe_place
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import plain_text, signed
@@ -58,6 +58,8 @@ def draw_pair(found: Similarity, *, key: str, matches: bool = False) -> None:
 
     drawn = state.latest("compared-pictures", (name, matches, unseen), make)
     clicked, grids = state.of(ClickedCell), (found.matches.query, found.matches.gallery)
+    for i, side in enumerate(found.sides):
+        _take_click((name, i), drawn[i], side.image, grids[i], key=f"{key}-{i}")
     frames: list[int | None] = [None, None]
     score = 0.0
     if clicked.pictures == name:
@@ -73,7 +75,7 @@ def draw_pair(found: Similarity, *, key: str, matches: bool = False) -> None:
             if i != clicked.side:
                 line = f"Best match: {signed(score)}, where 1.00 is the same and 0.00 unrelated."
         with column:
-            _clickable(pixels, side.image, grids[i], (name, i), line=line, key=f"{key}-{i}")
+            _draw_clickable(pixels, side.image, line=line, key=f"{key}-{i}")
     if found.state != "ok":
         st.caption(escape(similarity_files.places(found)[0]))
 
@@ -93,11 +95,13 @@ def draw_patches(grids: Sequence[PatchGrid], colours: PatchColours, *, key: str)
     Patches are coloured until one is clicked; then each picture shows what is like it.
     """
     name = _digest(*(grid.image.sha256 + grid.image.name for grid in grids), *colours.shares)
-    clicked = state.of(ClickedCell)
+    clicked, first = state.of(ClickedCell), grids[0]
+    # All of them are as large as the colours.
+    coloured = [patches.draw_colours(*each) for each in zip(grids, colours.colours, colours.foreground, strict=True)]
+    _take_click((name, 0), coloured[0], first.image, first.edges, key=f"{key}-0")
     chosen = clicked.cell if clicked.pictures == name else None
     if chosen is None:
-        coloured = zip(grids, colours.colours, colours.foreground, strict=True)
-        drawn, notes = [patches.draw_colours(*grid) for grid in coloured], [""] * len(grids)
+        drawn, notes = coloured, [""] * len(grids)
         words = "One colour: alike to the model. Grey: mostly background. Click a patch to see what is like it."
     else:
         alike = patches.find_alike(grids, 0, chosen)
@@ -107,7 +111,7 @@ def draw_patches(grids: Sequence[PatchGrid], colours: PatchColours, *, key: str)
         words = "Framed: the patch, and the most similar one in each picture. 1.00 is the same, 0.00 unrelated."
     left, right = st.columns(2)
     with left:
-        _clickable(drawn[0], grids[0].image, grids[0].edges, (name, 0), line=words, key=f"{key}-0")
+        _draw_clickable(drawn[0], first.image, line=words, key=f"{key}-0")
     with right, st.container(horizontal=True, gap="small"):
         for grid, pixels, note in zip(grids[1:], drawn[1:], notes[1:], strict=True):
             with st.container(width=200):
@@ -116,21 +120,24 @@ def draw_patches(grids: Sequence[PatchGrid], colours: PatchColours, *, key: str)
                 st.image(pixels, caption=caption, width="stretch", alt=alt)
 
 
-def _clickable(pixels: Pixels, image: Image, grid: CellEdges, place: tuple[str, int], *, line: str, key: str) -> None:
-    """Show a drawn picture; remember a clicked cell and draw the page again.
+def _draw_clickable(pixels: Pixels, image: Image, *, line: str, key: str) -> None:
+    """Show a drawn picture, whose clicks `_take_click` reads."""
+    scene = ViewerScene(pixels, _digest(pixels.data), [Pane(title=image.name)], name=image.name)
+    viewer(scene, ViewerOptions(height=HEIGHT, line=plain_text(line), files=False), key=key)
+
+
+def _take_click(place: tuple[str, int], pixels: Pixels, image: Image, grid: CellEdges, *, key: str) -> None:
+    """Remember the cell of a picture that was clicked before this run; a second click there forgets it.
 
     `place`: the name of the pictures, and which of them this is.
     """
-    scene = ViewerScene(pixels, _digest(pixels.data), [Pane(title=image.name)], name=image.name)
-    view = viewer(scene, ViewerOptions(height=HEIGHT, line=plain_text(line), files=False), key=key)
-    if view.point is None:
+    point, _ = point_of((st.session_state.get(key) or {}).get("point"))
+    if point is None:
         return
     scale, clicked = image.width / pixels.shape[1], state.of(ClickedCell)
-    cell = grid.cell_at(view.point[0] * scale, view.point[1] * scale)
-    pictures, side = place
+    (pictures, side), cell = place, grid.cell_at(point[0] * scale, point[1] * scale)
     again = (clicked.pictures, clicked.side, clicked.cell) == (pictures, side, cell)
     clicked.pictures, clicked.side, clicked.cell = "" if again else pictures, side, cell
-    st.rerun()
 
 
 def _describe(found: Similarity, side: ComparedImage) -> str:
