@@ -159,7 +159,7 @@ def _choose_hit(ranked: Ranking) -> int:
     return chosen
 
 
-def _model_and_query(explainer: Explainer, ranked: Ranking) -> tuple[str, ...]:
+def _model_and_query(explainer: Explainer, ranked: Ranking) -> tuple[str | int, ...]:
     """Return what identifies the model's weights and the picture."""
     query = ranked.query
     return explainer.resident.adapter.weights_sha256, explainer.model.row, query.sha256, query.name

@@ -234,5 +234,5 @@ def test_a_click_on_one_of_two_pictures_frames_its_match_in_the_other(visit):
     second = page.locator(".viewer").nth(1).locator("canvas.base")
     before = drawn(second)
     page.locator(".viewer").first.locator("canvas.base").click()
-    page.get_by_text("Best match: ").wait_for()
+    page.get_by_text("Best match: ").first.wait_for()
     until(page, lambda: (drawn(second) != before).any(), "the match is not framed")

@@ -71,7 +71,7 @@ def draw_pair(found: Similarity, *, key: str, matches: bool = False) -> None:
             at = divmod(cell, grids[i].shape[1])
             scale = pixels.shape[1] / side.image.width
             box = tuple(scale * edge for edge in similarity_files.rectangle(grids[i], at, side.image))
-            pixels = draw_marks(pixels, [((box_mark(box),), "")])  # type: ignore[arg-type]
+            pixels = draw_marks(pixels, [((box_mark(box),), "")])
             if i != clicked.side:
                 line = f"Best match: {signed(score)}, where 1.00 is the same and 0.00 unrelated."
         with column:
