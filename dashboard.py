@@ -26,12 +26,7 @@ HERE = Path(__file__).parent
 MENU = {
     "explore": ("Explore", "visibility", "Where a model looks in a picture, and whether that can be trusted."),
     "topk": ("Top-k", "format_list_numbered", "The best answers side by side, and what speaks for one of two."),
-    "compare": ("Compare", "compare", "Two to four models on the same picture."),
-    "similarity": (
-        "Similarity",
-        "join_inner",
-        "How similar two pictures are to a model, or one and a gallery, and which regions make them so.",
-    ),
+    "compare": ("Compare", "compare", "Two to four models on one picture, or two pictures: how similar they are."),
     "scorecard": (
         "Scorecard",
         "leaderboard",
@@ -58,6 +53,7 @@ MOVED: dict[str, tuple[str, dict[str, str]]] = {
     "whatif": ("explore", {"view": "whatif"}),
     "trust": ("explore", {"prove": "1"}),
     "live": ("video", {"source": "camera"}),
+    "similarity": ("compare", {"tab": "pictures"}),
 }
 """Former addresses, with the page that has their content now and its parameters."""
 
@@ -113,6 +109,8 @@ else:
             query = st.query_params.to_dict()
             if query.pop("lens", "") == "layers":
                 query["view"] = "layers"
+            if query.pop("parts", "") == "patches":
+                query["of"] = "patches"
             if name == "detect":
                 model_picker.choose_detector(query.get("model"))
             st.switch_page(pages[to], query_params=query | parameters)

@@ -226,7 +226,7 @@ def _price(comparison: Comparison) -> Scene:
     counts = [float(explanation.evidence.resident.parameters) for explanation in comparison.explanations]
     sizes = listing([f"{name} {count / 1e6:.1f} million" for name, count in zip(comparison.names, counts, strict=True)])
     grown = f"The {comparison.names[-1]} one has {counts[-1] / counts[0]:.1f} times the parameters: {sizes}."
-    note = "How long each takes depends on the machine: Side by side, in the menu Compare, measures it on yours."
+    note = "How long each takes depends on the machine: Compare, in the dashboard, measures it on yours."
     return Scene("words", "What larger costs", grown, note)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sightglass.explain import phrases
-from sightglass.explain.comparison.models import Comparison, class_names, share_classes
+from sightglass.explain.comparison.models import class_names, share_classes
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import same_object
 from sightglass.explain.phrases import listing, own_boxes
@@ -16,9 +16,6 @@ from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from sightglass.explain.evidence.missing import Missing
     from sightglass.explain.explanation import Explanation
@@ -137,24 +134,6 @@ def _itself(explanation: Explanation, prediction: Prediction) -> Missing | None:
         return None
     known = explanation.candidate(prediction.anchor, prediction.index)
     return known if known.candidate == prediction else None
-
-
-def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
-    """Return the sides' maps on one shared scale; None for different grids."""
-    maps = [side.explanation.heatmaps[0] for side in sides]
-    shapes = {tuple(raw.shape for raw in heatmap.raw) for heatmap in maps}
-    if len(shapes) != 1 or len({heatmap.geometry for heatmap in maps}) != 1:
-        return None
-    # Here, since it loads torch.
-    from sightglass.explain.maps.heatmap import rescale
-
-    return rescale(maps, "shared")
-
-
-def common(first: Side, second: Side) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int, int, int]]:
-    """Return both maps on one grid, and their common area in original pixels."""
-    pair = Comparison((first.explanation, second.explanation), ("", ""), ())
-    return (*pair.maps, pair.common)  # type: ignore[return-value]
 
 
 def around(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:

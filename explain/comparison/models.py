@@ -33,6 +33,8 @@ KINDS = 2
 
 
 ROUNDS = 5
+STEADY = 1.3
+"""Median over fastest pass up to which a time says something about the model and not about the machine."""
 UNSURE = 0.3
 """Score of the surest model below which their agreement is said with a reservation."""
 NOTHING = "nothing"
@@ -47,6 +49,11 @@ class Timing:
     fastest: float
     slowest: float
 
+    @property
+    def steady(self) -> bool:
+        """Whether the passes took about as long; else the machine was busy."""
+        return self.median <= STEADY * self.fastest
+
     def apart(self, other: Timing) -> bool:
         """Return whether two ranges of times are disjoint."""
         return self.slowest < other.fastest or other.slowest < self.fastest
@@ -54,19 +61,28 @@ class Timing:
 
 def measure(evidence: Evidence, rounds: int = ROUNDS) -> Timing:
     """Run the model `rounds` times on the picture of the Evidence, after one warm-up pass."""
+    return measure_in_turns([evidence], rounds)[0]
+
+
+def measure_in_turns(evidences: Sequence[Evidence], rounds: int = ROUNDS) -> tuple[Timing, ...]:
+    """Time several models, one pass of each in every round, after one warm-up round.
+
+    What slows the machine for a while then slows all of them alike.
+    """
     import torch
 
-    resident, took = evidence.resident, []
-    with resident.lock, torch.no_grad():
-        for _ in range(rounds + 1):
-            check()
-            start = time.perf_counter()
-            resident.adapter.run(evidence.tensor)
-            if resident.device.type == "cuda":
-                torch.cuda.synchronize(resident.device)
-            took.append((time.perf_counter() - start) * 1e3)
-    took = took[1:]
-    return Timing(statistics.median(took), min(took), max(took))
+    took: list[list[float]] = [[] for _ in evidences]
+    for _ in range(rounds + 1):
+        for evidence, passes in zip(evidences, took, strict=True):
+            resident = evidence.resident
+            with resident.lock, torch.no_grad():
+                check()
+                start = time.perf_counter()
+                resident.adapter.run(evidence.tensor)
+                if resident.device.type == "cuda":
+                    torch.cuda.synchronize(resident.device)
+                passes.append((time.perf_counter() - start) * 1e3)
+    return tuple(Timing(statistics.median(passes), min(passes), max(passes)) for passes in (each[1:] for each in took))
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,8 @@ from sightglass.components.session import history_store, page, reopen, state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Box, Map, Pane, ViewerOptions, ViewerScene, send_texts, viewer
-from sightglass.components.views import charts, comparisons, panels, tables
+from sightglass.components.views import charts, panels, tables
+from sightglass.components.views import pairs as pair_views
 from sightglass.components.widgets import rows
 from sightglass.deck import rows as slide_rows
 from sightglass.deck import views
@@ -385,7 +386,7 @@ def _show_pair(record: Record, heading: DeltaGenerator) -> None:
     page.say_problem(state.of(Browsing))
     left, right = st.columns([3, 1], gap="medium")
     with left:
-        comparisons.similarity_maps(found, key=f"history-pair-maps-{record.id}")
+        pair_views.draw_pair(found, key=f"history-pair-maps-{record.id}")
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same two pictures, model, method and layers there; the model must be on this machine."
             _reopen("Open in Similarity", partial(_take_pair, found), help)
@@ -394,7 +395,7 @@ def _show_pair(record: Record, heading: DeltaGenerator) -> None:
         st.caption(about(record))
     with right:
         assert record.pair is not None
-        comparisons.similarity_meaning(found, record.pair.context)
+        pair_views.explain_score(found, record.pair.context)
         if ranking := record.pair.ranking:
             with st.expander(f"Rank {record.pair.rank} of {plural(len(ranking), 'picture')}"):
                 for place, (name, score) in enumerate(ranking[:LISTED], 1):

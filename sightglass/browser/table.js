@@ -11,8 +11,8 @@ import { SIGNED } from "../common/style.js";
 const GAMMA = 1.5;
 /** Share of the scale of a signed map from which its even opacity is reached: at 0 a step would be a line. */
 const SOON = 0.1;
-export const FIRST = [0xc8, 0x32, 0x1f];
-export const SECOND = [0x1f, 0x5f, 0xd0];
+const FIRST = [0xc8, 0x32, 0x1f];
+const SECOND = [0x1f, 0x5f, 0xd0];
 
 /**
  * Round halves to even, as Python and OpenCV do: else the threshold is one level off at 0.30 and 0.70.

@@ -24,8 +24,8 @@ export const DEFAULTS = {
   "boxes": true
 };
 
-/** Opacity where it is meant to differ: the same everywhere (overlays in files), and of two compared pictures. */
-export const OPACITY = { "even": 0.5, "pair": 0.85 };
+/** Opacity where it is meant to differ: the same everywhere (overlays in files). */
+export const OPACITY = { "even": 0.5 };
 
 /**
  * Colours of a signed map, from 0 to what raises, or lowers, most, over a light and over a dark ground: points of straight

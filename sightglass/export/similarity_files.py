@@ -39,7 +39,7 @@ ATTENDED = "Attention to each picture by itself"
 COLUMNS = 6
 """Pictures in a row of a query's sheet."""
 LEVEL = 0.3
-"""Share of the scale that an outline surrounds, as in `sightglass/components/pairs/picture.js`."""
+"""Share of the scale that an outline surrounds."""
 OUTLINED = 480
 
 
@@ -99,18 +99,22 @@ def of_similarity(found: Similarity, context: Context | None, attended: Panels |
     names = [side.image.name for side in found.sides]
     yield "similarity.jpg", _draw_sheet(attended or draw_pair(found), names, _title(found, attended))
     if found.matches.pairs:
-        grids = (found.matches.query, found.matches.gallery)
-        places = [[getattr(pair, name) for pair in found.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
-        numbered = [
-            draw_marks(
-                side.image.pixels,
-                [((box_mark(rectangle(grid, at, side.image)),), str(i + 1)) for i, at in enumerate(cells)],
-            )
-            for side, grid, cells in zip(found.sides, grids, places, strict=True)
-        ]
-        yield "pairs.jpg", _draw_sheet(numbered, names, "Equal numbers match")
+        yield "pairs.jpg", _draw_sheet(number_matches(found), names, "Equal numbers match")
     yield MAPS, npz_bytes(arrays(found))
     yield "similarity.json", to_json(summary(found, context)).encode()
+
+
+def number_matches(found: Similarity) -> Panels:
+    """Draw the best matching places with equal numbers in both pictures, uint8 (H, W, 3)."""
+    grids = (found.matches.query, found.matches.gallery)
+    places = [[getattr(pair, name) for pair in found.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
+    return [
+        draw_marks(
+            side.image.pixels,
+            [((box_mark(rectangle(grid, at, side.image)),), str(i + 1)) for i, at in enumerate(cells)],
+        )
+        for side, grid, cells in zip(found.sides, grids, places, strict=True)
+    ]
 
 
 def of_methods(every: Sequence[Similarity]) -> File:

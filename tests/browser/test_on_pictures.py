@@ -1,4 +1,4 @@
-"""Pointing, painting and drawing on pictures, as a hand and as keys do it: What if, Draw, hover to hide, Similarity."""
+"""Pointing, painting and drawing on pictures, as a hand and as keys do it: What if, Draw, hover to hide, Compare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from screen import drawn, go_to, headline, new_page, settled, until
+from screen import drawn, go_to, headline, settled, until
 
 from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
@@ -21,7 +21,7 @@ from sightglass.export.proof.chart import draw_fillings
 from sightglass.models import drawing
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Locator, Page
 
 
 pytestmark = pytest.mark.browser
@@ -226,68 +226,13 @@ def test_the_bars_follow_the_pointer_and_keys_and_go_back(visit) -> None:
     assert page.locator(".viewer").get_attribute("data-shown") == shown
 
 
-def opened(browser: Browser, address: str, sent: list[object]) -> Page:
-    """The screen, whole; `sent` hears of everything that the browser sends."""
-    page = new_page(browser)
-    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
-    page.goto(f"{address}/similarity")
-    page.locator(".pairs .line").filter(has_text="Point at a place").wait_for()
+def test_a_click_on_one_of_two_pictures_frames_its_match_in_the_other(visit):
+    page = visit("/similarity")
     page.get_by_text("For comparison, unrelated").wait_for()
-    # The rest of the page moves what is pointed at until it is there.
-    page.get_by_text("The most similar pictures, and why").wait_for()
+    assert "tab=pictures" in page.url
     settled(page)
-    steady(page)
-    return page
-
-
-def steady(page: Page) -> None:
-    """Until every canvas is drawn, and has stayed as it is and where it is for a while."""
-    last, same = None, 0
-
-    def still() -> bool:
-        nonlocal last, same
-        now = page.locator(".pairs canvas").evaluate_all(
-            "all => all.map(c => [c.toDataURL(), ...Object.values(c.getBoundingClientRect().toJSON())])"
-        )
-        same = same + 1 if now and now == last else 0
-        last = now
-        return same >= 3
-
-    until(page, still, "the pictures do not come to rest")
-
-
-def shown(page: Page, place: int) -> np.ndarray:
-    """The pixels of one canvas, (h, w, 4)."""
-    return drawn(page.locator(".pairs canvas").nth(place))
-
-
-def point(page: Page, place: int, x: float, y: float) -> None:
-    box = page.locator(".pairs canvas").nth(place).bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
-
-
-def test_pointing_and_keys_join_a_place_to_its_match_and_run_nothing(browser: Browser, server: str) -> None:
-    sent: list[object] = []
-    page = opened(browser, server, sent)
-    line, before = page.locator(".pairs .line"), shown(page, 1)
-    assert int(before[..., 3].min()) == 255
-    told = len(sent)
-    assert told
-    point(page, 0, 0.5, 0.55)
-    line.filter(has_text="matches").wait_for()
-    expect(line).to_contain_text("bus, part.jpg best")
-    expect(page.locator(".pairs svg line")).to_have_count(2)  # a dark one and a light one on it
-    until(page, lambda: (shown(page, 1) != before).any(), "the match is not shown")
-    point(page, 1, 0.5, 0.6)
-    line.filter(has_text="of bus.jpg best").wait_for()
-    page.mouse.move(5, 5)
-    line.filter(has_text="Point at a place").wait_for()
-    until(page, lambda: (shown(page, 1) == before).all(), "the match stays when nothing is pointed at")
-    assert len(sent) == told
-    # Arrow keys say what the mouse shows.
-    page.locator(".pairs canvas").first.focus()
-    page.keyboard.press("ArrowRight")
-    line.filter(has_text="Middle of bus.jpg matches").wait_for()
-    page.keyboard.press("Escape")
-    line.filter(has_text="Point at a place").wait_for()
+    second = page.locator(".viewer").nth(1).locator("canvas.base")
+    before = drawn(second)
+    page.locator(".viewer").first.locator("canvas.base").click()
+    page.get_by_text("Best match: ").first.wait_for()
+    until(page, lambda: (drawn(second) != before).any(), "the match is not framed")

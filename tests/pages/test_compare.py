@@ -1,4 +1,4 @@
-"""Side by side: each column is that model's own answer, and the verdict is made of the numbers."""
+"""Compare, one picture: each column is that model's own answer, and the verdict is made of the numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import re
 import numpy as np
 import pytest
 
+from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
+from sightglass.explain.comparison import models
+from sightglass.explain.comparison.models import Timing
 from sightglass.explain.phrases import percent
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from tests.pages.conftest import press, rerun_until, shown, texts
@@ -21,26 +24,37 @@ weights = { random = 1, labels = ["blight", "healthy", "rust", "mosaic", "spot"]
 """
 
 
-def test_a_familys_sizes_are_compared_at_once(page, bus):
+def test_a_familys_sizes_begin_with_their_own_answers_and_take_one_class(page, bus):
     app = page("compare")
-    view, answers = shown(app), [Explainer(name)(bus).predictions for name in SIZES]
-    for i, name in enumerate(SIZES):
-        # All maps are of what the largest model answers first.
-        result = Explainer(name)(bus, targets=[answers[2][0].label])
+    results = [Explainer(name)(bus) for name in SIZES]
+    own = [result.predictions[0] for result in results]
+    view, table = shown(app), app.dataframe[0].value
+    for i, result in enumerate(results):
         np.testing.assert_allclose(view.maps[i], result.heatmaps[0].content, atol=1 / 65535)
-        # The panel names what its map is of, whatever the model answers itself.
-        assert view.head["panels"][i]["maps"][0]["note"].startswith(f"for {answers[2][0].label}")
-    # The table speaks of that class too, and of each model's own answer in a column of that name.
-    table = app.dataframe[0].value
-    for i, name in enumerate(SIZES):
-        every = {one.label: one.score for one in Explainer(name)(bus, top_k=1000, maps=False).predictions}
-        own = answers[i][0].label
-        assert table["Own answer"][i] == f"{own} {percent(every[own])}"
-        assert table[f"Score of {answers[2][0].label}"][i] == pytest.approx(100 * every[answers[2][0].label])
-    assert (table["One pass"] > 0).all()
-    assert re.search(r"The maps of [a-z, ]+ highlight |Overlap of the strongest evidence: small and ", texts(app))
+        assert view.head["panels"][i]["maps"][0]["note"] == f"{own[i].label}, {percent(own[i].score)}"
+        assert table["Own answer"][i] == f"{own[i].label} {percent(own[i].score)}"
     # One name in the panels and in the table.
     assert view.titles == ["Small", "Medium", "Large", "Difference"] == [*table["Model"], "Difference"]
+    # Nothing is timed until somebody asks.
+    assert set(table["One pass"]) == {"–"}
+    assert [link.proto.label for link in app.get("page_link")] == ["Labelled pictures"]
+    app = page("compare", target="0")
+    for i, name in enumerate(SIZES):
+        expected = Explainer(name)(bus, targets=[own[2].label])
+        np.testing.assert_allclose(shown(app).maps[i], expected.heatmaps[0].content, atol=1 / 65535)
+        score = {one.label: one.score for one in Explainer(name)(bus, top_k=1000, maps=False).predictions}[own[2].label]
+        assert app.dataframe[0].value[f"Score of {own[2].label}"][i] == pytest.approx(100 * score)
+    assert re.search(r"The maps of [a-z, ]+ highlight |Overlap of the strongest evidence: small and ", texts(app))
+
+
+@pytest.mark.parametrize("steady", [True, False])
+def test_times_are_measured_in_turns_and_not_on_a_busy_machine(page, monkeypatch, steady):
+    times = (Timing(20.0, 19.0, 22.0), Timing(30.0, 29.0 if steady else 10.0, 99.0))
+    monkeypatch.setattr(models, "measure_in_turns", lambda evidences: times[: len(evidences)])
+    app = page("compare", models=f"{SIZES[0]},{SIZES[2]}")
+    press(app, "Measure times")
+    said = ["20.0 ms (19 to 22)", "30.0 ms (29 to 99)"] if steady else ["not measurable now"] * 2
+    assert [*app.dataframe[0].value["One pass"]] == said
 
 
 def test_a_link_chooses_the_models_and_what_all_maps_are_of_and_one_model_is_too_few(page, bus):
@@ -53,6 +67,13 @@ def test_a_link_chooses_the_models_and_what_all_maps_are_of_and_one_model_is_too
     assert [column for column in app.dataframe[0].value if column.startswith("Score")] == [f"Score of {second}"]
     app.multiselect(key="models").set_value([SIZES[0]]).run()
     assert "two models" in texts(app)
+
+
+def test_an_object_is_found_in_every_detector_or_missed(page):
+    app = page("compare", model="demo-s", example="scene 3", models="demo-s,demo-l", target="3")
+    found = Explainer("demo-s")(image_source.example("scene 3"), per="detection")
+    notes = [panel["maps"][0]["note"] for panel in shown(app).head["panels"]]
+    assert found and all(note for note in notes[:2]) and shown(app).titles[-1] == "Difference"
 
 
 def test_a_method_that_is_slow_or_not_every_model_has_is_replaced(page):

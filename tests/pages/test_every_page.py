@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     pass
 
 
-OF_ONE_PICTURE = ("explore", "topk", "compare", "similarity")
+OF_ONE_PICTURE = ("explore", "topk", "compare")
 
 
 @pytest.mark.parametrize("name", list_pages())

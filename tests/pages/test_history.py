@@ -304,9 +304,6 @@ def test_a_damaged_record_is_said_and_can_be_deleted(page, store, full):
     assert full["other"] not in {one.id for one in store.search().records}
 
 
-SIMILARITY = "pages/similarity.py"
-
-
 @pytest.fixture
 def own_pair(store: History, bus: Path) -> Record:
     """A record of two own pictures, by another model than the first, with other choices than the defaults."""
@@ -319,11 +316,11 @@ def own_pair(store: History, bus: Path) -> Record:
 
 
 def sides(app) -> list[str]:
-    return [side["name"] for side in received(app, "pairs")[0]["sides"]]
+    return [head["panels"][0]["title"] for head in received(app, "viewer")]
 
 
 def test_the_pair_on_the_screen_is_saved_once_and_gets_its_seal(page, store):
-    app = page(SIMILARITY)
+    app = page("compare", tab="pictures")
     press(app, "Save")
     (record,) = store.search().records
     found = store.similarity(record)
@@ -332,26 +329,25 @@ def test_the_pair_on_the_screen_is_saved_once_and_gets_its_seal(page, store):
     np.testing.assert_array_equal(found.query.signed, expected.query.signed)
     np.testing.assert_array_equal(found.gallery.image.pixels, expected.gallery.image.pixels)
     assert f"## {record.headline}" == app.markdown[0].value + "."
-    assert links(app) == ["Saved to History"]
+    assert links(app)[1:] == ["Saved to History"]
     press(app, "Save")
-    assert links(app) == ["Already in History"]
+    assert links(app)[1:] == ["Already in History"]
     app = page(SCREEN, kept=record.id)
     assert app.expander[0].label == f"Rank 1 of {len(record.pair.ranking)} pictures"
     assert f"**1. bus, part.jpg {record.score:.2f}**" in texts(app)
     assert "unrelated pictures score" in texts(app)
 
 
-def test_a_pair_opens_on_similarity_with_the_same_pictures_and_choices(page, store, own_pair):
+def test_a_pair_opens_on_compare_with_the_same_pictures_and_choices(page, store, own_pair):
     app = page(SCREEN, kept=own_pair.id)
-    press(app, "Open in Similarity")
+    press(app, "Open in Compare")
     # The harness would run the page before again at the next act.
-    app.switch_page(SIMILARITY).run()
+    app.switch_page("pages/compare/page.py").run()
     assert sides(app) == ["mirror.png", "zidane.jpg"]
     assert app.selectbox(key="method-page").value == "gradcam"
-    assert app.segmented_control(key="of").value == "product"
-    assert app.segmented_control(key="gallery-way").value == "history"
+    assert app.radio(key="of").value == "product"
     assert f"{own_pair.score:.2f}" in app.markdown[0].value
-    assert "by GradCAM at blocks.4" in texts(app)
+    assert any("GradCAM at blocks.4" in caption.help for caption in app.caption)
     # The same comparison, by the same model: the record is found again.
     press(app, "Save")
-    assert links(app) == ["Already in History"]
+    assert links(app)[1:] == ["Already in History"]

@@ -63,10 +63,11 @@ def test_a_view_becomes_a_slide_and_no_record(page, history):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "panels"), [("topk", "classes", 3), ("compare", "models", 4), ("similarity", "row", 2)]
+    ("name", "tab", "kind", "panels"),
+    [("topk", "", "classes", 3), ("compare", "models", "models", 4), ("compare", "pictures", "row", 2)],
 )
-def test_other_pages_make_slides_of_their_own_kind(page, history, name, kind, panels):
-    app = page(name)
+def test_other_pages_make_slides_of_their_own_kind(page, history, name, tab, kind, panels):
+    app = page(name, tab=tab)
     add(app)
     scene = history.decks.scene(history.decks.all()[0].slides[0])
     assert (scene.kind, len(scene.panels)) == (kind, panels)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
 from sightglass.common import users
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import packing
 from sightglass.common.files.scratch import homes
 from sightglass.common.settings import settings
 from sightglass.components.choices import image_picker
-from sightglass.components.session import state, url_state
-from sightglass.components.session.markdown import escape
+from sightglass.components.session import page, state, url_state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.explain.phrases import plural
@@ -108,15 +107,6 @@ def _stores() -> Iterator[tuple[Path, Path | None]]:
 
 MAX_PICTURES = 2000
 """Pictures that are ranked on the page; the command line takes more."""
-WAYS = {
-    "examples": "Examples",
-    "yours": "Your pictures",
-    "upload": "Upload",
-    "folder": "Folder",
-    "history": "From History",
-}
-WAY = "gallery-way"
-"""Key of the choice among them."""
 COMPARED = (
     "same person.png",
     "same person, third picture.png",
@@ -135,102 +125,65 @@ CLOSE = {
 
 @dataclass
 class Gallery:
-    """The session's gallery."""
+    """The pictures that were uploaded to compare with, or came with a record of the history."""
 
-    count: int = 0
-    waiting: bool = False
-    """Whether the examples stand in for pictures that are still to be given."""
-    uploaded: tuple[Item, ...] = ()
-    uploads: int = 0
+    items: tuple[Item, ...] = ()
+    problem: str = ""
+    """What was wrong with the last upload."""
+    uploaders: int = 0
     """Counts deletions: each gets an uploader of its own."""
-    reopened: Image | None = None
-    """The second picture of the record that was opened last."""
-    seen: set[str] = field(default_factory=set)
-    """The session's own pictures when the gallery was last drawn, by SHA-256."""
 
 
-def take(image: Image) -> None:
-    """Choose a record's second picture to compare with, in a widget's callback."""
-    state.of(Gallery).reopened = image
-    url_state.put(WAY, "history")
+def compare_with(image: Image) -> None:
+    """Choose one picture to compare with, in a widget's callback."""
+    state.of(Gallery).items = (_item(image),)
 
 
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
-    """Choose the gallery in a popover, excluding the query if possible."""
-    others = image_source.own_items(but=query.sha256)
-    _turn_to_own(others)
-    place = st.container(width="content").empty()
+    """Return the uploaded gallery, else the session's other pictures, else examples; draw the uploader."""
     gallery = state.of(Gallery)
-    sources = {"yours": others, "folder": folders(), "history": gallery.reopened}
-    ways = {way: label for way, label in WAYS.items() if sources.get(way, True)}
-    with place.popover(
-        f"Against {plural(gallery.count, 'picture')}" if gallery.count else "Against",
+    items, what = gallery.items or image_source.own_items(but=query.sha256), "picture"
+    if not items:
+        items, what = tuple(_item(image) for image in _examples(explainer) if image.sha256 != query.sha256), "example"
+    with st.popover(
+        f"Against {plural(len(items), what)}",
         icon=":material/photo_library:",
-        help="What the picture chosen above is compared with.",
+        help="What the picture is compared with.",
     ):
-        way = url_state.widget(
-            st.segmented_control,
-            "Compare with",
-            ways,
-            next(iter(ways)),
-            key=WAY,
-            name="gallery",
-            help="One other picture, or many, which are ranked. Uploads are deleted when the session ends.",
+        key = f"gallery-files-{gallery.uploaders}"
+        st.file_uploader(
+            "One other picture, or many",
+            accept_multiple_files=True,
+            key=key,
+            max_upload_size=upload_megabytes(),
+            on_change=_take,
+            args=(key,),
+            help="They are deleted from the server when the session ends.",
         )
-        items = _find_pictures(way, explainer, query, others)
-    if not items and way != "examples":
-        # An empty page would explain nothing: the examples stay until there is another picture.
-        items, gallery.waiting = _examples_for(explainer, query), True
-    else:
-        gallery.waiting = False
-    if len(items) != gallery.count:
-        gallery.count = len(items)
-        st.rerun()
+        image_picker.say_refused()
+        page.say_problem(gallery)
+        if gallery.items:
+            help = "Delete them from the server, and compare with other pictures of this session or examples."
+            st.button(f"Delete {plural(len(items), what)}", icon=":material/delete:", on_click=_delete, help=help)
     return items
 
 
-def _turn_to_own(others: tuple[Item, ...]) -> None:
-    """Compare with the session's own pictures once there are two."""
-    gallery, uploads = state.of(Gallery), {image.sha256 for image in image_source.own()}
-    first = next(iter(WAYS))
-    if others and not uploads <= gallery.seen and url_state.recall_value(WAY, WAYS, first, name="gallery") == first:
-        url_state.put(WAY, "yours")
-    gallery.seen |= uploads
-
-
-def turn_to(image: Image) -> None:
-    """Make a gallery picture the query, in a widget's callback."""
-    state.of(Gallery).seen.add(image.sha256)
-    image_source.turn_to(image)
-
-
-def waiting() -> bool:
-    """Return whether the examples replace pictures not given yet."""
-    return state.of(Gallery).waiting
-
-
-def _find_pictures(way: str, explainer: Explainer, query: Image, others: tuple[Item, ...]) -> tuple[Item, ...]:
-    if way == "yours":
-        return others
-    if way == "upload":
-        return _take_uploads()
-    if way == "history" and (reopened := state.of(Gallery).reopened) is not None:
-        st.caption(f"{escape(reopened.name)}, of the record that you opened.")
-        return (_item(reopened),)
-    if way == "folder":
-        named = ask(
-            "Folder",
-            key="gallery-folder",
-            name="gallery-folder",
-            help="A folder, a list of paths, a .zip or a pattern with *",
+def _take(key: str) -> None:
+    """Keep the uploaded files, as the uploader is empty after another page was shown."""
+    gallery, files = state.of(Gallery), st.session_state.get(key) or ()
+    try:
+        gallery.items = (
+            tuple(find([(file.name, file.getvalue()) for file in files], most=MAX_PICTURES)) if files else ()
         )
-        return _find(str(named[0]), named[1]) if named else ()
-    st.caption("Other pictures of the kind this model knows, and mirrored parts of some.")
-    return _examples_for(explainer, query)
+    except Problem as problem:
+        gallery.problem = str(problem)
 
 
-def _examples_for(explainer: Explainer, query: Image) -> tuple[Item, ...]:
-    return tuple(_item(image) for image in _examples(explainer) if image.sha256 != query.sha256)
+def _delete() -> None:
+    gallery = state.of(Gallery)
+    gallery.items = ()
+    # Deleted files would stay in the uploader: a new one is empty.
+    gallery.uploaders += 1
 
 
 def _item(image: Image) -> Item:
@@ -259,45 +212,3 @@ def _part(image: Image, share: tuple[float, float, float, float]) -> Image:
     stem, _, ending = image.name.rpartition(".")
     name = f"{stem or ending}, part{'.' + ending if stem else ''}"
     return Image(np.ascontiguousarray(image.pixels[y0:y1, x0:x1][:, ::-1]), name)
-
-
-def _take_uploads() -> tuple[Item, ...]:
-    gallery = state.of(Gallery)
-    # Deleted files would stay in the uploader: a new one is empty.
-    key = f"gallery-files-{gallery.uploads}"
-    st.file_uploader(
-        "Upload one or more pictures",
-        accept_multiple_files=True,
-        key=key,
-        max_upload_size=upload_megabytes(),
-        on_change=_change,
-        args=(key,),
-        help="They go to the Sightglass server that this page comes from, and are deleted when the session ends.",
-    )
-    image_picker.say_refused()
-    # The uploader is empty again after another page was shown; what was given is not.
-    if gallery.uploaded:
-        st.button(
-            f"Delete {plural(len(gallery.uploaded), 'upload')}",
-            icon=":material/delete:",
-            on_click=_delete,
-            help="Delete the uploaded pictures from the server.",
-        )
-    return gallery.uploaded
-
-
-def _change(key: str) -> None:
-    # Read once: the page runs again at every click.
-    files = st.session_state.get(key) or ()
-    state.of(Gallery).uploaded = _find([(file.name, file.getvalue()) for file in files]) if files else ()
-
-
-def _delete() -> None:
-    gallery = state.of(Gallery)
-    gallery.uploaded = ()
-    gallery.uploads += 1
-
-
-def _find(source: Any, within: Path | None = None) -> tuple[Item, ...]:
-    """Return the pictures of a source, at most `MAX_PICTURES`."""
-    return tuple(find(source, within=within, most=MAX_PICTURES))

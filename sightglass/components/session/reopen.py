@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 OTHER = "timm, by name"
 """The family of models that are in no catalogue."""
+COMPARE_TAB = "compare-tab"
+"""Key of the tab that Compare shows."""
 MAX_VOCABULARY = 1000
 """Characters of a vocabulary that is taken over from a file."""
 
@@ -113,8 +115,9 @@ def pair(found: Similarity) -> None:
     url_state.put(f"layers-{spec.id}", [] if found.automatic else list(found.layers))
     url_state.put(f"fit-{spec.task}", found.preprocessing)
     url_state.put("of", found.of)
+    url_state.put(COMPARE_TAB, "pictures")
     _turn_to(query)
-    state.of(state.Navigation).go_to = page.script("similarity")
+    state.of(state.Navigation).go_to = page.script("compare")
 
 
 def _turn_to(image: Image) -> None:

@@ -137,14 +137,17 @@ def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
 
 
 def of_models(comparison: Comparison, look: Look) -> list[Files]:
-    """Return the files of several models on one picture."""
+    """Return the files of several models on one picture, whose times are measured if they were not."""
     comparison = replace(comparison, explanations=tuple(map(explain_job.carrying, comparison.explanations)))
 
+    def timed() -> Comparison:
+        return comparison if comparison.timings else explain_job.measure_times(comparison)
+
     def numbers() -> str:
-        return to_json(result_folder.comparison(comparison))
+        return to_json(result_folder.comparison(timed()))
 
     begin = f"{_begin(comparison.explanations[0].image.name)}-comparison"
-    make = partial(_zip_files, lambda: result_folder.of_comparison(comparison, _style(look)))
+    make = partial(_zip_files, lambda: result_folder.of_comparison(timed(), _style(look)))
     files: list[charts.Offer] = [
         ("All files, .zip", f"{begin}.zip", make),
         ("All numbers, .json", f"{begin}.json", numbers),

@@ -5,22 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from sightglass.common.files.packing import unpack_data
-from sightglass.components import pairs as component
 from sightglass.components import viewer
 from sightglass.components.viewer import Box, Map, Pane, ViewerScene, pack
 from sightglass.components.viewer.payload import raw_range, scaling
-from sightglass.explain import Explainer
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
-from sightglass.explain.similarity.similarity import similarity
-from tests.conftest import asset
 
 WHOLE = (0, 0, 60, 40)
 SETTINGS = {
@@ -167,23 +162,3 @@ def test_a_file_is_what_render_makes_of_the_settings(picture):
 def test_a_file_that_cannot_be_is_a_sentence(picture, given):
     head, _ = opened(viewer.file(ViewerScene(picture, "p", [Pane((heat(),))], name="b.png"), given))
     assert head["kind"] == ("file" if given == asked(top=0) else "sorry")
-
-
-def test_what_is_sent_is_what_was_found(bus: Path) -> None:
-    found = similarity(Explainer("efficientnet-lite0"), bus, asset("ultralytics", "assets", "zidane.jpg"))
-    payload = component.pack(found, ("one", "two"), "line", height=400)
-    head, blobs = unpack_data(payload)
-    steps, start = np.frombuffer(zlib.decompress(blobs[2]), "<u2"), 0
-    shapes = [*(side["shape"] for side in head["sides"]), head["cells"]]
-    for (h, w), expected in zip(shapes, (found.query.signed, found.gallery.signed, found.matches.scores), strict=True):
-        grid = np.cumsum(steps[start : start + h * w].reshape(h, w), axis=1, dtype=np.uint16)
-        start += h * w
-        assert np.abs(grid / 32767.5 - 1 - expected).max() < 1e-4
-    assert [blob[:2] for blob in blobs[:2]] == [b"\xff\xd8"] * 2
-    first = found.matches.pairs[0]
-    columns = found.matches.query.shape[1], found.matches.gallery.shape[1]
-    assert head["pairs"][0][:2] == [
-        first.query[0] * columns[0] + first.query[1],
-        first.gallery[0] * columns[1] + first.gallery[1],
-    ]
-    assert component.pack(found, ("one", "two"), "line", height=400) == payload

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer, Explanation, Image
-    from sightglass.explain.comparison.models import Timing
+    from sightglass.explain.comparison.models import Comparison, Timing
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.trust import Filling
@@ -67,11 +67,11 @@ def _cache() -> ByteCache[Explanation]:
 
 @dataclass
 class Running:
-    """The session's slow explanation, if any, and how long models took."""
+    """The session's slow explanation, if any, and how long models took, measured together."""
 
     key: Key = ()
     job: Job[Explanation] | None = None
-    timings: dict[str, Timing] = field(default_factory=dict)
+    timings: dict[Key, tuple[Timing, ...]] = field(default_factory=dict)
     finished: dict[tuple[str, str], Key] = field(default_factory=dict)
     """The last finished explanation of a picture by a model."""
 
@@ -209,13 +209,21 @@ def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation,
         return explanation, 0
 
 
-def measure_time(explanation: Explanation) -> Timing:
-    """Return a model's time on this picture, measured once a session."""
-    timings = state.of(Running).timings
-    key = f"{explanation.model.id}-{explanation.evidence.resident.device}-{explanation.evidence.geometry.input}"
-    if key not in timings:
-        timings[key] = models.measure(explanation.evidence)
-    return timings[key]
+def measure_times(comparison: Comparison) -> Comparison:
+    """Time the models in turns, and keep the times for this session."""
+    times = models.measure_in_turns([explanation.evidence for explanation in comparison.explanations])
+    state.of(Running).timings[_models_of(comparison)] = times
+    return replace(comparison, timings=times)
+
+
+def with_times(comparison: Comparison) -> Comparison:
+    """Return a comparison with its models' times, if they were measured."""
+    return replace(comparison, timings=state.of(Running).timings.get(_models_of(comparison), ()))
+
+
+def _models_of(comparison: Comparison) -> Key:
+    evidences = [explanation.evidence for explanation in comparison.explanations]
+    return tuple((e.resident.adapter.spec.id, str(e.resident.device), e.geometry.input) for e in evidences)
 
 
 FIRST = 0.2

@@ -26,7 +26,7 @@ from sightglass.explain.comparison.detections import (
     strip,
     weaker,
 )
-from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.comparison.models import Comparison, Timing, measure_in_turns
 from sightglass.explain.evidence.layers import stages
 from sightglass.export.detection_images import every_map, files
 from sightglass.models.adapter import Prediction
@@ -225,3 +225,12 @@ def test_the_files_are_pictures_of_the_pictures_own_size(result):
     assert {Image.open(io.BytesIO(data)).size for data in made.values()} == {(576, 576)}
     nothing = result.with_options(confidence=0.99)
     assert np.array_equal(every_map(nothing), nothing.image.pixels)
+
+
+def test_models_are_timed_in_turns_after_a_warm_up(result, monkeypatch):
+    adapter, passes = result.evidence.resident.adapter, []
+    monkeypatch.setattr(type(adapter), "run", lambda _self, tensor: passes.append(tensor))
+    first, second = measure_in_turns([result.evidence, result.evidence], rounds=3)
+    assert len(passes) == 2 * (1 + 3)
+    assert first.fastest <= first.median <= first.slowest and second.fastest > 0
+    assert Timing(20, 19, 90).steady and not Timing(30, 20, 31).steady

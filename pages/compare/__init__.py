@@ -1,0 +1,1 @@
+"""Compare: models on one picture, or two pictures."""

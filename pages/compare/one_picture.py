@@ -1,0 +1,238 @@
+"""Compare two to four models on one picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from sightglass.common.errors import ModelProblem
+from sightglass.components import saving
+from sightglass.components.choices import model_picker, sidebar
+from sightglass.components.choices.model_picker import add_title, short_names
+from sightglass.components.saving import slides
+from sightglass.components.session import page, url_state
+from sightglass.components.session.jobs import explain_job
+from sightglass.components.session.markdown import escape, shorten
+from sightglass.components.viewer import Pane
+from sightglass.components.views import exports, panels, tables
+from sightglass.explain.comparison.detections import largest, same_target
+from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.methods import METHODS, list_methods
+from sightglass.explain.phrases import count, listing, percent
+from sightglass.explain.rendering.render import share_difference
+from sightglass.explain.tasks import describe_score, task_of
+from sightglass.export.caption import title as caption_of
+from sightglass.models import catalog
+
+if TYPE_CHECKING:
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explanation
+    from sightglass.models.spec import ModelSpec
+    from sightglass.pages.compare.layout import PageLayout
+
+MAX_MODELS = 4
+FIRST = 3
+"""Models that the page begins with: all of them are in memory at once."""
+OWN_ANSWERS = "own"
+
+
+def draw(layout: PageLayout) -> None:
+    """Draw the tab."""
+    choices, _first = sidebar.draw(layout.bar)
+    with layout.controls:
+        target_place = st.container(width="content")
+        models = _choose_models(choices.model)
+    with layout.main:
+        if len(models) < 2:
+            layout.title.markdown("## Choose at least two models.")
+            help = "Add a model of your own, or download one."
+            st.page_link(page.script("models"), label="Go to Models", icon=":material/deployed_code:", help=help)
+            return
+        names = [add_title(name) for name in short_names(models)]
+        comparison = _compare(choices, models, _choose_method(choices, models))
+        layout.title.markdown(f"## {escape(sidebar.add_warning(choices, add_title(comparison.verdict)))}")
+        with target_place:
+            comparison = _choose_target(comparison, names)
+        _draw_panels(comparison, names)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            help = "Run each model five times, in turns. A busy machine makes that impossible."
+            if st.button("Measure times", icon=":material/timer:", help=help):
+                with st.spinner("Measuring…", show_time=False):
+                    comparison = explain_job.measure_times(comparison)
+            saved = [(explanation, 0) for explanation in comparison.explanations]
+            slide = slides.of_models(comparison, names)
+            saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved, slide=slide)
+        _draw_table(comparison, names)
+
+
+def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
+    """Choose two to four models, at first the family's sizes."""
+    known, widgets, here = catalog.catalog(), st.session_state, model_picker.menu()[1]
+    if url_state.memory("models-of") not in (None, chosen.family):
+        widgets["models"] = _sizes(chosen)
+    url_state.keep("models-of", chosen.family)
+    url_state.recall("models", known, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
+    names = [add_title(name) for name in short_names([known[key] for key in widgets["models"]])]
+    with st.popover(
+        shorten(", ".join(names) or "Models", 40), icon=":material/tune:", help="Which models are compared."
+    ):
+        ids = st.multiselect(
+            "Models, two to four",
+            list(known),
+            format_func=lambda key: f"{key}{model_picker.mark(known[key], here)}",
+            select_all=False,
+            key="models",
+            max_selections=MAX_MODELS,
+            help="Any models of the catalogue; those to download are fetched first. The difference is that of the "
+            "first and the last.",
+        )
+    url_state.keep("models", ids, _sizes(chosen), name="models")
+    return [known[key] for key in ids]
+
+
+def _sizes(chosen: ModelSpec) -> list[str]:
+    """Return up to `FIRST` local models of the family, else of the task."""
+    here = model_picker.menu()[1]
+    family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
+    if len(family) > 1:
+        return family[:FIRST]
+    return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.present(chosen.task))]))[:2]
+
+
+def _choose_method(choices: Choices, models: list[ModelSpec]) -> str:
+    """Return the chosen method if all models have it, else GradCAM."""
+    chosen = METHODS[choices.method]
+    if chosen.slow:
+        why = f"{chosen.name} is slow"
+    else:
+        # A model with another task uses its own method.
+        alike = [model.id for model in models if task_of(model) is task_of(choices.model)]
+        residents = {name: sidebar.load(name).resident for name in alike}
+        # A model without gradients has none of these, and is rejected below.
+        lacking = [name for name, net in residents.items() if net.gradients and chosen not in list_methods(net)]
+        if not lacking:
+            return chosen.id
+        more = "" if chosen.id == "attention" else f" for {chosen.name}"
+        have = f"attention{more}" if chosen.family == "attention" else chosen.name
+        why = f"{listing(lacking)} {'has' if len(lacking) == 1 else 'have'} no {have}"
+    st.caption(f"{why}: this page uses GradCAM instead.")
+    return "gradcam"
+
+
+def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparison:
+    explanations = []
+    for model in models:
+        explainer = sidebar.load(model.id)
+        if not explainer.resident.gradients:
+            raise ModelProblem(f"{model.id} exposes no internals, so its map takes minutes: look at it on Explore.")
+        explanation = explain_job.explain(sidebar.fitting(choices, explainer, method), explainer, wait=True)
+        assert explanation is not None  # only what runs in a thread can be
+        explanations.append(explanation)
+    return explain_job.with_times(Comparison(tuple(explanations), short_names(models), ()))
+
+
+def _choose_target(comparison: Comparison, names: list[str]) -> Comparison:
+    """Choose what the maps are of: each model's own answer, or one in all.
+
+    There is no choice where no two of them have a class in common.
+    """
+    first = largest(comparison.explanations)
+    if first is None or comparison.shares_none:
+        return comparison
+    offered = [(names[comparison.explanations.index(first)], prediction) for prediction in first.predictions]
+    if first.predictions[0].box is None:
+        for i, name in enumerate(names):
+            best = comparison.best(i)
+            if best and best.box is None and best.label not in {prediction.label for _, prediction in offered}:
+                offered.append((name, best))
+    # Models differ in how sure they are: each percent names its model.
+    models = {name: item.model for name, item in zip(names, comparison.explanations, strict=True)}
+    labels = {OWN_ANSWERS: "Each model's own answer"} | {
+        str(i): f"{answer.label} ({name} {describe_score(answer.score, models[name], answer.label)})"
+        for i, (name, answer) in enumerate(offered)
+    }
+    chosen = url_state.widget(
+        st.selectbox,
+        "Map of",
+        labels,
+        OWN_ANSWERS,
+        key=f"target-{'-'.join(comparison.names)}-{first.image.sha256[:8]}",
+        name="target",
+        help="Each model's own answer, or one class or object in all of them. Objects are matched by their place.",
+        label_visibility="collapsed",
+        width=260,
+    )
+    if chosen == OWN_ANSWERS:
+        return comparison
+    target = offered[int(chosen)][1] if int(chosen) else None
+    return replace(comparison, explanations=same_target(comparison.explanations, target))
+
+
+def _draw_panels(comparison: Comparison, names: list[str]) -> None:
+    panes = [_pane(explanation, name) for explanation, name in zip(comparison.explanations, names, strict=True)]
+    if comparison.agreement(0, -1) is not None:
+        values = share_difference(comparison.maps[0], comparison.maps[-1])
+        panes.append(Pane(maps=(panels.difference(values, comparison.common, (names[0], names[-1])),)))
+    view = panels.show(comparison.explanations[0].image, panes, key="viewer-compare", height=380, files=False)
+    panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
+    # That their answers differ is in the headline.
+    if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed if comparison.shares_none else ""))):
+        st.caption(escape(words))
+
+
+def _pane(explanation: Explanation, name: str) -> Pane:
+    task = explanation.task
+    if not explanation.heatmaps:
+        missing = "; it has no map of that" if explanation.predictions else ""
+        return Pane(title=name, note=f"{task.answer(explanation)}{missing}")
+    note = caption_of(explanation, 0) if task.names_classes else task.answer(explanation)
+    if task.has_boxes and any(prediction not in explanation.predictions for prediction in explanation.own(0)):
+        note = f"misses it: {note}"
+    boxes = panels.boxes_of(explanation, 0) or None
+    return Pane(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes)
+
+
+def _draw_table(comparison: Comparison, names: list[str]) -> None:
+    rows, same, label = [], f"Overlap with {names[0]}", comparison.label
+    for i, explanation in enumerate(comparison.explanations):
+        agreement, task, score = comparison.agreement(0, i), explanation.task, comparison.score(i)
+        rows.append(
+            {
+                "Model": names[i],
+                "Own answer": task.answer(explanation),
+                **dict([task.column(score, explanation.model.unit_of(label), label)] if label else ()),
+                "Half the evidence on": percent(explanation.statistics[0].half_heat_area)
+                if explanation.heatmaps
+                else "–",
+                same: agreement and agreement.iou_top20 * 100,
+                "Parameters": count(explanation.evidence.resident.parameters),
+                "One pass": _describe_time(comparison, i),
+            }
+        )
+    tables.table(
+        pd.DataFrame(rows),
+        right=("Half the evidence on", "Parameters"),
+        help={
+            "Own answer": "What each model says first, whatever the maps are of.",
+            "Half the evidence on": "The smallest part of the picture that holds half of the evidence.",
+        },
+        columns={f"Score of {label}": tables.score(), same: tables.overlap(), "One pass": _time_column()},
+    )
+
+
+def _time_column() -> Any:
+    help = "Median of five passes on this machine, and the fastest to the slowest."
+    return st.column_config.TextColumn(help=help, alignment="right", width=150)
+
+
+def _describe_time(comparison: Comparison, index: int) -> str:
+    if not comparison.timings:
+        return "–"
+    if not all(timing.steady for timing in comparison.timings):
+        return "not measurable now"
+    timing = comparison.timings[index]
+    return f"{timing.median:.1f} ms ({timing.fastest:.0f} to {timing.slowest:.0f})"

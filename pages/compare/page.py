@@ -1,0 +1,43 @@
+"""Compare: models on one picture, or two pictures."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from sightglass.components.session import page, reopen, url_state
+from sightglass.pages.compare.layout import PageLayout
+
+LABELLED = "scorecard"
+"""The page that compares models on labelled pictures."""
+TABS = {"models": "One picture", "pictures": "Two pictures"}
+
+
+@page.guard
+def compare() -> None:
+    bar, head = st.container(), st.container(horizontal=True, vertical_alignment="center")
+    with head:
+        tab = url_state.widget(
+            st.segmented_control,
+            "Compare",
+            TABS,
+            "models",
+            key=reopen.COMPARE_TAB,
+            name="tab",
+            label_visibility="collapsed",
+        )
+        help = "Drop a folder of labelled pictures there: which of two to six models is right more often."
+        st.page_link(page.script(LABELLED), label="Labelled pictures", icon=":material/arrow_outward:", help=help)
+        controls = st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center")
+    layout = PageLayout(bar, controls, page.Title(st.container()), st.container())
+    # Imported when they are opened: each loads what the other does not need.
+    if tab == "models":
+        from sightglass.pages.compare import one_picture
+
+        one_picture.draw(layout)
+    else:
+        from sightglass.pages.compare import two_pictures
+
+        two_pictures.draw(layout)
+
+
+compare()

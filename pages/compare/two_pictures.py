@@ -1,0 +1,215 @@
+"""Compare two pictures, or one with a gallery."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.common.errors import ModelProblem
+from sightglass.components import saving, streamlit_internals
+from sightglass.components.choices import gallery_picker, model_picker, sidebar
+from sightglass.components.saving import slides
+from sightglass.components.session import history_store, state, url_state
+from sightglass.components.session.jobs import explain_job
+from sightglass.components.session.markdown import escape, sentence, shorten
+from sightglass.components.session.pictures import image_source
+from sightglass.components.views import exports, pairs
+from sightglass.components.widgets import rows
+from sightglass.explain import methods
+from sightglass.explain.phrases import percent, plural
+from sightglass.explain.similarity import patches, ranking
+from sightglass.explain.similarity import similarity as pair_similarity
+from sightglass.explain.tasks.task import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explainer
+    from sightglass.explain.picture.item import Item
+    from sightglass.explain.similarity.patches import PatchColours, PatchGrid
+    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.pages.compare.layout import PageLayout
+
+LISTED = 50
+"""Pictures of a gallery in the list."""
+PATCHED = 4
+"""The most similar pictures, whose patches are beside the picture's."""
+REPORTED = 8
+"""Pictures of a gallery up to which ranking them takes no time worth reporting."""
+SHOWS = {
+    "cosine": "Similar and different regions",
+    "product": "What the score is made of",
+    "matches": "Best matches",
+    "patches": "Patches",
+}
+
+
+def draw(layout: PageLayout) -> None:
+    """Draw the tab."""
+    first = pair_similarity.DEFAULT
+    offered = (first, *(name for name in methods.SIMILARITY if name != first))
+    choices, explainer, instead = _find_model(*sidebar.draw(layout.bar, methods=offered))
+    with layout.controls:
+        items = gallery_picker.choose(explainer, choices.image)
+        show = _choose_view()
+    with layout.main:
+        ranked = _rank(choices, explainer, items)
+        if not ranked.hits:
+            layout.title.markdown("## There is no other picture to compare with.")
+        elif show == "patches":
+            layout.title.markdown(f"## {_name(choices.image.name)}, patch by patch")
+            pairs.draw_patches(*_read_patches(choices, explainer, ranked), key="patches")
+        else:
+            _draw_pair(choices, explainer, ranked, show, layout)
+        _draw_notes(ranked, instead)
+
+
+def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, str]:
+    """Return a model for comparing pictures, and a sentence if another."""
+    resident = explainer.resident
+    if resident.adapter.has_embedding and resident.gradients:
+        return choices, explainer, ""
+    reason = "exposes no internals" if resident.adapter.has_embedding else "does not compare pictures"
+    if model_picker.FIRST not in model_picker.menu()[1]:
+        raise ModelProblem(f"{choices.model.id} {reason}: choose a classifier, or a model that compares pictures.")
+    explainer = sidebar.load(model_picker.FIRST)
+    choices = sidebar.fitting(choices, explainer, choices.method)
+    return choices, explainer, f"{explainer.model.id} compares them, as {choices.model.id} {reason}."
+
+
+def _choose_view() -> str:
+    with st.popover("More", icon=":material/more_horiz:", help="Best matches, patches, and what the score is made of."):
+        return url_state.widget(
+            st.radio,
+            "Show",
+            SHOWS,
+            "cosine",
+            key="of",
+            name="of",
+            help="Red makes the two similar, blue makes them differ. Patches are in colours: click one to see what is "
+            "like it in the other pictures.",
+        )
+
+
+def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Ranking:
+    """Return the ranked gallery, cached."""
+    ways = _preprocessing(choices)
+    # Items have stamps: the same ones in the same order are the same gallery.
+    key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(ways))
+    with explain_job.spinner(explainer), streamlit_internals.status_line() as show:
+
+        def progress(share: float, words: str) -> None:
+            if len(items) > REPORTED:
+                show(f"{words} ({percent(share)})")
+
+        return state.latest(
+            "ranking", key, lambda: ranking.rank(explainer, choices.image, items, progress=progress, **ways)
+        )
+
+
+def _preprocessing(choices: Choices) -> dict[str, Any]:
+    return {name: value for name, value in choices.options.items() if name == "preprocessing"}
+
+
+def _name(text: str) -> str:
+    return escape(shorten(text, 28, 8))
+
+
+def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: str, layout: PageLayout) -> None:
+    left, right = st.columns([3, 1], gap="medium")
+    with right:
+        chosen = _choose_hit(ranked)
+    found = _compare(choices, explainer, ranked, chosen, "product" if show == "product" else "cosine")
+    with left:
+        pairs.draw_pair(found, key="pair", matches=show == "matches")
+        actions = st.container(horizontal=True, vertical_alignment="center")
+    # Needs passes of its own the first time: the maps come first.
+    context = _reference_scores(choices, explainer, found)
+    names = " and ".join(_name(side.image.name) for side in found.sides)
+    layout.title.markdown(f"## {names}: {found.score:.2f}, {context.verdict(found.score)}")
+    with actions:
+        saving.save_and_export(
+            "similarity",
+            partial(exports.of_similarity, found, context, ranked),
+            pair=history_store.ComparedPair(found, context, ranked),
+            view=False,
+            slide=slides.of_pair(found, context.verdict(found.score)),
+        )
+    with right:
+        more: tuple[str, ...] = ()
+        if context.subject != "pictures" and not context.caution and image_source.is_photograph():
+            more = (f"This model was trained on {context.subject}, but the query is a photograph of other things.",)
+        pairs.explain_score(found, context, *more)
+    for note in found.notes:
+        st.caption(f":material/info: {sentence(note)}")
+
+
+def _choose_hit(ranked: Ranking) -> int:
+    best = ranked.hits[:LISTED]
+    listed = [Answer(hit.name, f"{hit.score:.2f}", max(0.0, hit.score)) for hit in best]
+    key = f"hits-{hash(tuple(hit.item.stamp for hit in best)) & 0xFFFFFFFF:x}-{ranked.query.sha256[:8]}"
+    st.markdown("### Most similar first")
+    chosen = rows(listed, key=key)
+    if len(ranked.hits) > LISTED:
+        st.caption(f"The best {LISTED} of {len(ranked.hits):,}.")
+    return chosen
+
+
+def _model_and_query(explainer: Explainer, ranked: Ranking) -> tuple[str | int, ...]:
+    """Return what identifies the model's weights and the picture."""
+    query = ranked.query
+    return explainer.resident.adapter.weights_sha256, explainer.model.row, query.sha256, query.name
+
+
+def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, place: int, of: str) -> Similarity:
+    hit, chosen = ranked.hits[place], {name: choices.options.get(name) for name in ("layers", "preprocessing")}
+    settings: dict[str, Any] = {"method": choices.method} | {name: value for name, value in chosen.items() if value}
+    key = (*_model_and_query(explainer, ranked), hit.item.stamp, hit.item.key, of, str(sorted(settings.items())))
+
+    def make() -> Similarity:
+        with explain_job.spinner(explainer):
+            return pair_similarity.similarity(
+                explainer,
+                ranked.query,
+                hit.item.open(),
+                of=of,  # type: ignore[arg-type]
+                **settings,
+            )
+
+    return state.latest("similarity", key, make)
+
+
+def _reference_scores(choices: Choices, explainer: Explainer, found: Similarity) -> Context:
+    with st.spinner("Comparing unrelated pictures…", show_time=False):
+        return ranking.context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
+
+
+def _read_patches(choices: Choices, explainer: Explainer, ranked: Ranking) -> tuple[list[PatchGrid], PatchColours]:
+    """Return the patches of the picture and of the most similar, and their colours."""
+    layers, hits = tuple(choices.options.get("layers") or ()), ranked.hits[:PATCHED]
+    stamps = tuple(hit.item.stamp for hit in hits)
+    key = (*_model_and_query(explainer, ranked), stamps, layers, str(_preprocessing(choices)))
+
+    def make() -> tuple[list[PatchGrid], PatchColours]:
+        with explain_job.spinner(explainer):
+            opened = [ranked.query, *(hit.item.open() for hit in hits)]
+            grids = patches.read_patches(explainer, opened, layers=layers, **_preprocessing(choices))
+        return grids, patches.colour_patches(grids)
+
+    return state.latest("patches", key, make)
+
+
+def _draw_notes(ranked: Ranking, instead: str) -> None:
+    """Draw substitutions and left-out pictures."""
+    if instead:
+        st.caption(f":material/info: {escape(instead)}")
+    if ranked.itself:
+        st.caption(f":material/info: Left out: it is your picture ({escape(', '.join(ranked.itself[:3]))}).")
+    for _, why in ranked.failed[:3]:
+        st.warning(sentence(why), icon=":material/broken_image:")
+    if len(ranked.failed) > 3:
+        st.caption(f"{plural(len(ranked.failed) - 3, 'more file')} could not be read.")

@@ -1,0 +1,129 @@
+"""Compare, two pictures: what is shown is what the engine says of the same two."""
+
+from __future__ import annotations
+
+from streamlit.testing.v1 import AppTest
+
+from sightglass.components.choices import gallery_picker
+from sightglass.components.session import state
+from sightglass.components.session.pictures import image_source
+from sightglass.components.views.pairs import ClickedCell
+from sightglass.explain import Explainer
+from sightglass.explain.picture.image import Image
+from sightglass.explain.similarity.ranking import context
+from sightglass.explain.similarity.similarity import similarity
+from tests.pages.conftest import press, received, session, shown, texts
+
+
+def listed(app: AppTest) -> list[tuple[str, str]]:
+    return [(row["label"], row["text"]) for row in received(app, "answer_list")[0]["rows"]]
+
+
+def names(app: AppTest) -> list[str]:
+    return [head["panels"][0]["title"] for head in received(app, "viewer")]
+
+
+def click(app: AppTest, key: str, x: float, y: float) -> None:
+    app.session_state[key] = {"point": {"x": x, "y": y, "box": None}}
+    app.run()
+    assert not app.error
+
+
+def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> None:
+    app = page("compare", tab="pictures")
+    explainer, bus = Explainer("efficientnet-lite0"), image_source.example("bus")
+    expected = similarity(explainer, bus, gallery_picker._part(bus, gallery_picker.CLOSE["bus"]))
+    assert names(app) == ["bus.jpg", "bus, part.jpg"]
+    assert listed(app)[0] == ("bus, part.jpg", f"{expected.score:.2f}")
+    references = context(explainer, bus)
+    assert app.markdown[0].value == f"## bus.jpg and bus, part.jpg: {expected.score:.2f}, clearly related"
+    assert references.verdict(expected.score) == "clearly related"
+    assert references.words in texts(app)
+    assert any("HiResCAM at bn2" in caption.help for caption in app.caption)
+
+
+def test_a_click_frames_a_place_and_its_best_match_and_a_second_one_removes_them(page) -> None:
+    app = page("compare", tab="pictures")
+    bus = image_source.example("bus")
+    found = similarity(Explainer("efficientnet-lite0"), bus, gallery_picker._part(bus, gallery_picker.CLOSE["bus"]))
+    before = [head["picture"] for head in received(app, "viewer")]
+    click(app, "pair-0", bus.width / 2, bus.height / 2)
+    cell = session(app, ClickedCell).cell
+    assert cell == found.matches.query.cell_at(bus.width / 2, bus.height / 2)
+    assert f"Best match: {found.matches.scores[cell].max():.2f}," in received(app, "viewer")[1]["line"]
+    assert all(head["picture"] != old for head, old in zip(received(app, "viewer"), before, strict=True))
+    click(app, "pair-0", bus.width / 2, bus.height / 2)
+    assert [head["picture"] for head in received(app, "viewer")] == before
+
+
+def test_another_of_the_list_and_another_view(page) -> None:
+    app = page("compare", tab="pictures")
+    app.session_state[received(app, "answer_list")[0]["name"]] = {"chosen": 1}
+    app.run()
+    assert names(app)[1] == listed(app)[1][0]
+    for of, words in (("product", "What the score is made of"), ("matches", "Similarity and difference")):
+        app.radio(key="of").set_value(of).run()
+        assert not app.error and app.query_params["of"] in (of, [of])
+        assert any(words in caption.help for caption in app.caption)
+
+
+def test_the_pair_and_its_ranking_can_be_exported(page) -> None:
+    app = page("compare", tab="pictures")
+    app.button(key="export-similarity").click().run()
+    assert not app.error
+    labels = {one.proto.label for one in app.get("download_button")}
+    assert {"Maps, .jpg", "Best matches, .jpg", "All numbers, .json", "Ranking, .csv", "All files, .zip"} <= labels
+
+
+def test_an_uploaded_gallery_is_ranked_stays_and_can_be_deleted(page, pictures: list) -> None:
+    app = page("compare", tab="pictures")
+    files = [(path.name, path.read_bytes(), "image/jpeg") for path in pictures[1:3]]
+    uploader = app.file_uploader(key="gallery-files-0")
+    uploader.upload(*files[0])
+    uploader.upload(*files[1])
+    uploader.upload("broken.jpg", b"no picture", "image/jpeg").run()
+    assert not app.error
+    assert {name for name, _ in listed(app)} == {path.name for path in pictures[1:3]}
+    assert any("broken.jpg" in w.value for w in app.warning)
+    # Another tab drops the uploader, not what was given; to delete it is an act of its own.
+    for tab in ("models", "pictures"):
+        app.segmented_control(key="compare-tab").set_value(tab).run()
+    assert {name for name, _ in listed(app)} == {path.name for path in pictures[1:3]}
+    press(app, "Delete 3 pictures")
+    assert "bus, part.jpg" in {name for name, _ in listed(app)}
+
+
+def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> None:
+    app = page("compare", tab="pictures")
+    images = [Image.open(path) for path in pictures[1:3]]
+    for image in images:
+        own = app.session_state[state.key(image_source.Pictures)]
+        own.own[image.sha256], own.chosen = image, image.sha256
+        app.run()
+        assert not app.error
+    assert names(app) == [images[1].name, images[0].name]
+    assert [name for name, _ in listed(app)] == [images[0].name]
+
+
+def test_the_method_in_the_sidebar_is_the_one_that_made_the_maps(page) -> None:
+    app = page("compare", tab="pictures")
+    menu = next(box for box in app.selectbox if box.label == "Method")
+    assert menu.value == "hirescam"
+    menu.set_value("gradcam").run()
+    assert not app.error
+    assert any("GradCAM at bn2" in caption.help for caption in app.caption)
+    assert app.query_params["method"] in ("gradcam", ["gradcam"])
+
+
+def test_a_patch_shows_what_is_like_it_here_and_there(page) -> None:
+    app = page("compare", tab="pictures", of="patches", model="demo-cls-s")
+    assert "One colour" in shown(app).head["line"]
+    click(app, "patches-0", 10, 10)
+    assert session(app, ClickedCell).cell == 0 and shown(app).head["line"].startswith("Framed")
+    click(app, "patches-0", 10, 10)
+    assert "One colour" in shown(app).head["line"]
+
+
+def test_the_address_of_the_former_page_opens_the_tab_with_its_choices(page) -> None:
+    app = page("similarity", parts="patches", model="demo-cls-s")
+    assert "One colour" in shown(app).head["line"]
