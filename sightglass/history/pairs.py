@@ -13,8 +13,7 @@ from sightglass.explain.maps import statistics
 from sightglass.explain.phrases import percent
 from sightglass.explain.recipe import versions
 from sightglass.explain.rendering import render
-from sightglass.explain.similarity.matches import CellEdges, Matches
-from sightglass.explain.similarity.similarity import ComparedImage, Similarity
+from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Matches, Similarity
 from sightglass.export import similarity_files
 from sightglass.export.result_folder import MAPS
 from sightglass.history import encoding

@@ -15,8 +15,8 @@ from sightglass.common.typed_text import line, unseen
 from sightglass.explain.maps.statistics import Agreement, Statistics
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.style import Kind
-from sightglass.explain.similarity.matches import Pair
 from sightglass.explain.similarity.ranking import Context
+from sightglass.explain.similarity.similarity import Pair
 from sightglass.explain.trust import Filling, Finding
 from sightglass.explain.trust.checks import Checks
 from sightglass.export.annotations import Mark

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
     from sightglass.explain.picture.image import Image
     from sightglass.explain.rendering.style import Pixels, Unseen
-    from sightglass.explain.similarity.matches import CellEdges
     from sightglass.explain.similarity.patches import PatchColours, PatchGrid
     from sightglass.explain.similarity.ranking import Context
-    from sightglass.explain.similarity.similarity import ComparedImage, Similarity
+    from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Similarity
 
 HEIGHT = 420
 """CSS pixels of a picture in a window of 900."""
