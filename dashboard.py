@@ -40,11 +40,6 @@ MENU = {
             "join_inner",
             "How similar two pictures are to a model, or one and a gallery, and which regions make them so.",
         ),
-        "scorecard": (
-            "Scorecard",
-            "leaderboard",
-            "Two to six models on labelled pictures: which one can be shipped, and what it would lose.",
-        ),
     },
     "Prove": {
         "trust": (
@@ -59,15 +54,10 @@ MENU = {
         ),
     },
     "Many pictures": {
-        "batch": (
-            "Batch",
+        "pictures": (
+            "Pictures",
             "photo_library",
-            "Many pictures at once: a gallery, the mean map of each class, confusions and outliers.",
-        ),
-        "errors": (
-            "Errors",
-            "rule",
-            "Labelled pictures: where a model goes wrong, how often, and why.",
+            "Many pictures with one or several models: what is right, what is wrong, and which model to take.",
         ),
     },
     "Show": {
@@ -95,6 +85,13 @@ MENU = {
     },
 }
 """The menus of the bar in their order, each with its pages: their addresses, titles, icons and help texts."""
+
+MERGED: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
+    "batch": ("pictures", {"second": "models"}, {}),
+    "errors": ("pictures", {}, {"view": "wrong"}),
+    "scorecard": ("pictures", {"score": "models"}, {}),
+}
+"""Old addresses: the page that has their content, new names of their parameters, and parameters that it needs."""
 
 if script_context() is None:
     # The server reads this file once, for what is answered beside the pages; each visit then runs the rest.
@@ -149,9 +146,20 @@ else:
 
         return st.Page(leave, title="Explore", url_path=name, visibility="hidden")
 
+    def merged_page(name: str, to: str, names: dict[str, str], more: dict[str, str]) -> StreamlitPage:
+        """Return the hidden page at an old address that opens the page `to` with its parameters, some under new
+        `names`, and `more`."""
+
+        def leave() -> None:
+            query = {names.get(key, key): value for key, value in st.query_params.to_dict().items()}
+            st.switch_page(pages[to], query_params=more | query)
+
+        return st.Page(leave, title=to.capitalize(), url_path=name, visibility="hidden")
+
     hidden = [
         st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
         *map(removed_page, removed.PAGES),
+        *(merged_page(name, *about) for name, about in MERGED.items()),
     ]
 
     def bar(shown: str) -> tuple[StreamlitPage, str]:

@@ -43,10 +43,10 @@ PAGES = {
 }
 """The file that the page of each name shows, once its blocks have written it; of several, all beside one another."""
 SCREENS = {
-    "errors": ("errors", "text=/^Demo-s misses/i"),
+    "errors": ("pictures?view=wrong", "text=/instead of/"),
     "history": ("history", "text=Nothing saved yet"),
     "own-models": ("models", ".models .row"),
-    "scorecard": ("scorecard", "text=/^(Ship|Do not ship|Whether)|cannot be told/"),
+    "scorecard": ("pictures", "text=/instead of/"),
 }
 """The page of the dashboard that the page of each name shows, and what is there once it has loaded."""
 VIEW = {"width": 1100, "height": 780}

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "",
     *(f"pages/{name}.py" for name in ("topk", "detect", "compare", "similarity", "whatif", "live", "trust")),
-    *(f"pages/{name}/page.py" for name in ("batch", "errors", "video", "present", "history")),
+    *(f"pages/{name}/page.py" for name in ("pictures", "video", "present", "history")),
 )
 PRESSED = ("Save", "New deck", "Run", "Start", "Add to deck", "Save photo", "Explain", "Try", "Can I trust this")
 

@@ -45,7 +45,7 @@ def table(
     config |= columns or {}
     config = {packing.escape(name): column for name, column in config.items()}
     st.dataframe(
-        _no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto", placeholder="–"
+        without_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto", placeholder="–"
     )
 
 
@@ -53,7 +53,7 @@ def choose_row(rows: Sequence[Mapping[str, str]], *, key: str) -> int | None:
     """Draw a table and return the chosen row's index, if any."""
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     event: Any = st.dataframe(
-        _no_formulas([{name: row[name] for name in names} for row in rows], ()),
+        without_formulas([{name: row[name] for name in names} for row in rows], ()),
         key=key,
         hide_index=True,
         on_select="rerun",
@@ -64,33 +64,7 @@ def choose_row(rows: Sequence[Mapping[str, str]], *, key: str) -> int | None:
     return next((row for row in event.selection.rows if row < len(rows)), None)
 
 
-def matrix(
-    frame: pd.DataFrame, styles: pd.DataFrame, *, key: str, chosen: tuple[int, int], height: int
-) -> tuple[int, int]:
-    """Draw a table of texts; return the chosen cell's row and column.
-
-    `styles`: CSS of each cell. `chosen`: the cell at first.
-    """
-    names = [packing.escape(name) for name in frame.columns]
-    escaped = frame.set_axis(names, axis=1)
-    escaped.index = escaped.index.map(packing.escape)
-    styled = escaped.style.apply(lambda _: styles.set_axis(names, axis=1).set_axis(escaped.index), axis=None)
-    event: Any = st.dataframe(
-        styled,
-        key=key,
-        on_select="rerun",
-        selection_mode="single-cell",
-        selection_default={"selection": {"cells": [(chosen[0], names[chosen[1]])]}},
-        height=height,
-        width="content",
-    )
-    for row, name in event.selection.cells[:1]:
-        if row < len(escaped) and name in names:
-            return row, names.index(name)
-    return chosen
-
-
-def _no_formulas(rows: Any, right: Collection[str]) -> Any:
+def without_formulas(rows: Any, right: Collection[str] = ()) -> Any:
     """Return rows without formula-like names or texts, except at the right."""
     if hasattr(rows, "columns"):
         safe = rows.rename(columns=packing.escape)

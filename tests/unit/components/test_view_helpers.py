@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from sightglass.batch import analysis
 from sightglass.components.choices import layer_picker, model_picker
 from sightglass.components.views import comparisons, snapshots
+from sightglass.explain.evidence.cache import ByteCache
 from sightglass.models import catalog
-from sightglass.pages.batch import job as frames
+from sightglass.pages.pictures import job
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,32 +94,18 @@ def test_models_are_named_by_size_where_they_are_sizes(ids: tuple[str, ...], wor
 MB = 2**20
 
 
-@pytest.fixture
-def tables_read(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The tables that were read."""
-    names: list[Any] = []
+def test_a_table_is_read_once_and_tables_take_no_more_than_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
 
-    def load(first: Path, second: Path | None) -> pd.DataFrame:
-        names.append(first.name)
+    def load(folder: Path) -> pd.DataFrame:
+        names.append(folder.name)
         return pd.DataFrame({"picture": ["a"] * 1000, "cells": [bytes(1000)] * 1000})
 
     monkeypatch.setattr(analysis, "load", load)
-    return names
-
-
-def test_a_table_is_read_once_and_again_when_it_changed(
-    tables_read: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(analysis, "odd", lambda table: (table, []))
-    first = frames.read_frame(Path("one"), None, 1)
-    assert frames.read_frame(Path("one"), None, 1) is first and tables_read == ["one"]
-    assert frames._tables.nbytes > 1000 * 1000
-    assert frames.find_odd(Path("one"), None, 1) is frames.find_odd(Path("one"), None, 1)
-    assert frames.read_frame(Path("one"), None, 2) is not first
-
-
-def test_tables_take_no_more_than_their_limit(tables_read: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames._tables, "_limit", 4 * MB)
+    monkeypatch.setattr(job, "_tables", ByteCache(4 * MB, itemgetter(1)))
+    first = job._read_frame(Path("one"), 1)
+    assert job._read_frame(Path("one"), 1) is first and names == ["one"]
+    assert job._read_frame(Path("one"), 2) is not first
     for number in range(8):
-        frames.read_frame(Path(str(number)), None, 1)
-    assert 2 * MB < frames._tables.nbytes <= 4 * MB
+        job._read_frame(Path(str(number)), 1)
+    assert 2 * MB < job._tables.nbytes <= 4 * MB
