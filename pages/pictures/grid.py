@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Frame = Any
 
 PAGE = 24
-WIDE = 176
+WIDE = 168
 BOX = (2 * WIDE, 2 * WIDE * 3 // 4)
 """Pixels of a tile: twice its size on the page, for high-resolution screens."""
 RAIL, PANEL = 224, 320
@@ -91,7 +91,7 @@ def draw(job: PicturesJob, result: Result) -> None:
             name="view",
             label_visibility="collapsed",
         )
-        selects = st.toggle("Select", key="pictures-select", help="Tick pictures to tag, export or present them.")
+        selects = st.toggle("Select", key="pictures-select")
     about = _draw_classes(result, place, grid) if view == "class" else None
     with rail:
         tiles = _filter(job, result, place, frame, view, about)
@@ -197,18 +197,14 @@ def _list_orders(frame: Frame, scores: table.Scores) -> dict[str, str]:
 
 def _filter_rows(job: PicturesJob, result: Result, place: int, frame: Frame, scores: table.Scores, view: str) -> Frame:
     """Draw the filters of pictures; return the rows that match."""
-    only = ""
-    if view in ("all", "differ") and frame["wrong"].notna().any():
-        only = st.pills("Right or wrong", ["right", "wrong"], key="pictures-right", format_func=str.capitalize) or ""
     label = _choose("Label", frame["truth"], "pictures-label") if view != "class" else None
     predicted = _choose("Answer", frame["predicted"], "pictures-answer")
-    unsure = scores.sure and st.checkbox("Unsure", key="pictures-unsure", help="Score below 50 %.")
+    unsure = scores.sure and st.checkbox("Unsure: below 50 %", key="pictures-unsure")
     tags = labels.read_tags(result.plans[0].folder)
     tag = None
     if tags and not job.example:
         tag = st.selectbox("Tag", [*tags], index=None, placeholder="any", key="pictures-tag")
-    rows = analysis.filter_rows(frame, only=only, predicted=predicted)
-    rows = analysis.filter_rows(rows, only="unsure" if unsure else "")
+    rows = analysis.filter_rows(frame, only="unsure" if unsure else "all", predicted=predicted)
     if tag:
         rows = rows[rows["picture"].isin(tags[tag])]
     return rows if label is None else rows[rows["truth"].eq(label)]

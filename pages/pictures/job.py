@@ -26,6 +26,7 @@ from sightglass.components.session import state
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.evaluation import stored
 from sightglass.explain.evidence.cache import ByteCache
+from sightglass.pages.pictures import timing
 from sightglass.pages.pictures.source import Source, delete_upload, find_source
 
 if TYPE_CHECKING:
@@ -132,6 +133,10 @@ def _run(status: RunStatus, cancel: Event, source: Source, plans: tuple[RunPlan,
         status.summaries.append(summary)
         if summary.cancelled:
             return
+    if len(plans) > 1:
+        status.report(1.0, "Measuring the times")
+        with contextlib.suppress(Problem, OSError):
+            timing.measure(plans, source.items, cancel)
 
 
 def _describe_origin(source: Source, plans: tuple[RunPlan, ...], number: int) -> RunOrigin:
@@ -213,7 +218,7 @@ def _read_frame(folder: Path, changed: Hashable) -> Frame:
 
 def stamp(folder: Path) -> tuple[int, ...]:
     """Return what changes with a run's table, evaluation, corrections and tags."""
-    names = (table.PARQUET, stored.FILE, labelled.FILE, labels.FILE, labels.TAGS_FILE)
+    names = (table.PARQUET, stored.FILE, timing.FILE, labelled.FILE, labels.FILE, labels.TAGS_FILE)
     return tuple(state.modified(folder / name) for name in names)
 
 

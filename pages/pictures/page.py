@@ -32,6 +32,8 @@ from sightglass.pages.pictures.job import PicturesJob, PicturesPage, RunPlan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streamlit.delta_generator import DeltaGenerator
+
     from sightglass.batch.labels import FolderLabel
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Look
@@ -48,17 +50,21 @@ def pictures() -> None:
     reopen.go()
     remembered = state.of(PicturesPage)
     chips = st.container(horizontal=True, vertical_alignment="center", key="pictures-chips")
-    main = st.container()
+    main, ribbon = st.container(), None
     with main:
         _read_address(remembered)
         if remembered.job is not None:
             _draw_job(remembered.job)
         elif remembered.source is None:
-            _draw_example()
+            ribbon = _draw_example()
     # After the results, which need no model.
     choices, explainer = sidebar.draw()
     with chips:
         _draw_chips(remembered, choices, explainer)
+    if ribbon is not None:
+        with ribbon:
+            sheet.draw_drop(task_of(choices.model), inline=True)
+            page.say_problem(remembered)
     if remembered.source is not None and remembered.job is None:
         with main:
             _draw_ready(remembered, choices)
@@ -104,8 +110,13 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
     job, task = remembered.job, task_of(choices.model)
     chosen = job.source if job is not None else remembered.source
     matches = sheet.match_labels(remembered, explainer, choices)
-    with st.popover(_describe_chosen(chosen, matches), icon=":material/photo_library:", key="pictures-chip"):
-        sheet.draw(remembered, task, matches, explainer)
+    if chosen is not None or sheet.is_useful():
+        label = _describe_chosen(chosen, matches)
+        with (
+            st.popover(label, icon=":material/photo_library:", key="pictures-chip"),
+            st.container(key="pictures-sheet"),
+        ):
+            sheet.draw(remembered, task, matches, explainer)
     plans_of = _draw_models(choices)
     running = job is not None and not job.finished()
     if st.button(
@@ -181,12 +192,13 @@ def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remem
 # What is shown
 
 
-def _draw_example() -> None:
-    """Draw the packaged run, which leaves as soon as something else is chosen."""
+def _draw_example() -> DeltaGenerator:
+    """Draw the packaged run, which leaves as soon as something else is chosen; return its ribbon."""
+    ribbon = st.container(horizontal=True, vertical_alignment="center", key="pictures-ribbon")
     job = state.latest("pictures-example", "", jobs.open_example)
     if not background.has_come(job, "the example of Pictures could not be read"):
-        return
-    with st.container(horizontal=True, vertical_alignment="center", key="pictures-ribbon"):
+        return ribbon
+    with ribbon:
         page.draw_example_badge()
         if st.button("Run it here", type="tertiary", icon=":material/play_arrow:", key="pictures-run-example"):
             remembered = state.of(PicturesPage)
@@ -196,6 +208,7 @@ def _draw_example() -> None:
             remembered.show(PicturesJob(job.source, plans))
             st.rerun()
     _draw_result(job)
+    return ribbon
 
 
 def _draw_ready(remembered: PicturesPage, choices: Choices) -> None:
@@ -245,8 +258,7 @@ def _draw_result(job: PicturesJob) -> None:
         right = st.container(horizontal=True, width="content", key="pictures-acts")
     with left:
         against = _draw_headline(result)
-    if words := results.describe_left_out(result):
-        with left:
+        if words := labels.describe_left_out(sheet.match_run(job)):
             st.caption(escape(words))
     with right:
         slides.button("pictures-run", partial(make_slide, job, result))
@@ -305,7 +317,7 @@ def _draw_verdict(result: Result) -> int:
             width=110,
             label_visibility="collapsed",
         )
-        loss_place = st.container(width="content")
+        loss_place = st.container()
     compared = card.compare(scores.rows, against=against).tolerate(tolerance / 100)
     verdict = next(each for each in compared.verdicts if each.first.model == ours)
     words, gap, loss = results.describe_gap(verdict)

@@ -54,9 +54,6 @@ def draw(job: PicturesJob, result: Result, place: int) -> None:
     unit = results.find_unit(result.reports[place], remembered.unit)
     if unit is not None:
         st.markdown(escape(unit.words))
-    for by, frame, name in zip(result.plans, result.frames, result.names, strict=True):
-        if (row := _find_row(frame, key)) is not None:
-            _draw_map(by, row, name)
     row = _find_row(result.frames[place], key)
     if row is None:
         return
@@ -67,6 +64,12 @@ def draw(job: PicturesJob, result: Result, place: int) -> None:
             icon = ":material/bookmark_add:"
             st.button("Save", icon=icon, key="pictures-save", on_click=_save, args=(job, plan, row))
     page.say_problem(remembered)
+    wide = grid.PANEL if len(result.plans) == 1 else (grid.PANEL - 16) // 2
+    with st.container(horizontal=True):
+        for by, frame, name in zip(result.plans, result.frames, result.names, strict=True):
+            if (row := _find_row(frame, key)) is not None:
+                with st.container(width=wide, gap="xxsmall"):
+                    _draw_map(by, row, name)
 
 
 def _find_row(frame: Any, key: str) -> Json | None:
@@ -76,11 +79,11 @@ def _find_row(frame: Any, key: str) -> Json | None:
 def _draw_map(plan: RunPlan, row: Json, name: str) -> None:
     scores = table.read_scores(plan.folder)
     words = grid.describe_row(row, scores, task_of(scores.task).no_answer)
-    st.markdown(f":small[{escape(name)}: {words}]")
     try:
         st.image((plan.folder / row["file"]).read_bytes(), width="stretch", alt=f"Its map by {name}")
     except OSError:
         st.caption("The map's image was deleted: run it again.")
+    st.markdown(f":small[{escape(name)}  \n{words}]")
 
 
 def _open(job: PicturesJob, plan: RunPlan, row: Json) -> None:

@@ -15,10 +15,11 @@ from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
 from sightglass.evaluation.scorecard import MOST, card, files
 from sightglass.evaluation.scorecard import run as scorecards
-from sightglass.explain.phrases import NBSP, listing, percent, plural, quantity
+from sightglass.explain.phrases import NBSP, percent, plural, quantity
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
+from sightglass.pages.pictures import timing
 from sightglass.pages.pictures.job import frame_of, latest
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
         spec = catalog.catalog().get(plan.model)
         file = weights.find(spec) if spec is not None else None
         row["Size"] = quantity(file.stat().st_size / 1e6, "MB") if file is not None and file.is_file() else ""
-        row["Time"] = "not measurable now"
+        row["Time"] = timing.describe(plan.folder)
         rows.append(row)
     return [{name: row[name] for name in rows[0] if any(each[name] for each in rows)} for row in rows]
 
@@ -275,14 +276,3 @@ def _agreement(frame: Frame, other: Frame) -> str:
 def find_unit(report: ErrorReport | None, id: str) -> ErrorUnit | None:
     """Return an error by its id, or None."""
     return next((unit for unit in report.errors if unit.id == id), None) if report is not None else None
-
-
-def describe_left_out(result: Result) -> str:
-    """Return which labels are no class of a model, `Not counted: ring, puck.`; empty for none."""
-    unknown = dict.fromkeys(
-        name for report in result.reports if report is not None for name in report.evaluation.unknown
-    )
-    unknown |= dict.fromkeys(name for fit in result.fits if fit is not None for name in fit.unknown)
-    names = list(unknown)
-    more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
-    return f"Not counted: {listing([*names[:NAMED], *more])}." if names else ""

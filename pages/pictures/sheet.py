@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 def draw(remembered: PicturesPage, task: Task, matches: Sequence[FolderLabel], explainer: Explainer) -> None:
     """Draw the drop field, the labels' classes, unreadable files and earlier runs."""
-    draw_drop(task, "pictures-drop")
+    if remembered.job is not None or remembered.source is not None:
+        draw_drop(task)
     if gallery_picker.folders():
         _draw_paths(remembered, task)
     page.say_problem(remembered)
@@ -60,16 +61,19 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[FolderLabel], e
     _draw_earlier(remembered)
 
 
-def draw_drop(task: Task, key: str) -> None:
-    source.drop(partial(_take, task=task), label="Drop a folder, .zip, pictures or labels", key=key)
-    st.toggle(
-        "Choose a folder",
-        value=state.of(Drops).folder,
-        key=f"{key}-folder",
-        on_change=_turn_folder,
-        args=(f"{key}-folder",),
-        help="A click on the field then chooses a folder with all that is in it.",
-    )
+def is_useful() -> bool:
+    """Return whether there is something to choose before anything was dropped."""
+    return bool(gallery_picker.folders() or jobs.list_earlier())
+
+
+def draw_drop(task: Task, *, inline: bool = False) -> None:
+    """Draw the drop field; `inline`: on one line, without the switch to folders."""
+    label = "Drop a folder, .zip, pictures or labels"
+    source.drop(partial(_take, task=task), label=label, key="pictures-drop", inline=inline)
+    if not inline:
+        key = "pictures-drop-folder"
+        help = "A click on the field then chooses a folder, whose class folders are labels."
+        st.toggle("Choose a folder", state.of(Drops).folder, key=key, on_change=_turn_folder, args=(key,), help=help)
 
 
 def _turn_folder(key: str) -> None:
@@ -125,9 +129,8 @@ def _draw_paths(remembered: PicturesPage, task: Task) -> None:
 
 def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choices) -> list[FolderLabel]:
     """Return the labels of the shown pictures with their classes, unmatched ones first; none for numbers."""
-    job = remembered.job
-    if job is not None:
-        return [] if job.example or not job.finished() else jobs.latest("matches", job, lambda: _match_run(job))
+    if (job := remembered.job) is not None:
+        return match_run(job)
     known = _list_known(explainer, choices)
     if not known:
         return []
@@ -137,13 +140,21 @@ def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choice
     return labels.list_labels(counts, known, None, keep_known(remembered, known))
 
 
-def _match_run(job: PicturesJob) -> list[FolderLabel]:
-    plan = next(iter(job.ready), None)
-    if plan is None or table.read_scores(plan.folder).numbers:
+def match_run(job: PicturesJob) -> list[FolderLabel]:
+    """Return the labels of a run with their classes, unmatched ones first; none for numbers, or before its end."""
+    if job.example or not job.finished() or not job.ready:
         return []
-    if (truth := labelled.read_labels(output.Local(plan.folder))) is not None:
-        return labelled.list_names(truth, table.classes(plan.folder), labels.corrections(plan.folder))
-    return labels.find_labels(jobs.frame_of(plan.folder), plan.folder)
+
+    def match() -> list[FolderLabel]:
+        folder = job.ready[0].folder
+        if table.read_scores(folder).numbers:
+            return []
+        if (truth := labelled.read_labels(output.Local(folder))) is not None:
+            return labelled.list_names(truth, table.classes(folder), labels.corrections(folder))
+        return labels.find_labels(jobs.frame_of(folder), folder)
+
+    matches: list[FolderLabel] = jobs.latest("matches", job, match)
+    return matches
 
 
 def keep_known(remembered: PicturesPage, known: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ UPLOADS = "uploads"
 KEPT = 20
 """Uploads of a person that are kept, the newest."""
 TAKEN = (
-    "Pictures, a .zip of them or a whole folder, whose class folders are labels. Labels: COCO .json, .csv with "
+    "Pictures, a folder, or a .zip, whose class folders are labels. Labels: COCO .json, .csv with "
     "file,label or file,x0,y0,x1,y1,label, YOLO .txt with data.yaml, Pascal VOC .xml, or masks as .png in a .zip. "
     f"They are kept on this server with their run; of each person the {KEPT} newest."
 )
@@ -78,8 +79,8 @@ def uploads_home() -> Path:
     return (users.folder(settings().batches) / UPLOADS).absolute()
 
 
-def drop(take: Callable[[list[tuple[str, bytes]]], None], *, label: str, key: str) -> None:
-    """Draw the drop field, which is empty again once `take` has had its files."""
+def drop(take: Callable[[list[tuple[str, bytes]]], None], *, label: str, key: str, inline: bool = False) -> None:
+    """Draw the drop field, which is empty again once `take` has had its files; `inline`: on one line."""
     drops = state.of(Drops)
     folder = drops.folder
     files_key = f"{key}-{drops.number}-{folder}"
@@ -96,6 +97,8 @@ def drop(take: Callable[[list[tuple[str, bytes]]], None], *, label: str, key: st
         key=files_key,
         max_upload_size=upload_megabytes(),
         on_change=change,
+        label_visibility="collapsed" if inline else "visible",
+        width=430 if inline else "stretch",
         help=TAKEN,
     )
     image_picker.say_refused()
@@ -130,8 +133,7 @@ def take(files: Sequence[tuple[str, bytes]], task: Task) -> Taken:
             path = _write(home / "pictures", pictures)
             source = Source(tuple(find(str(path), most=MAX_PICTURES)), _name(pictures), str(path))
         for number, (name, data) in enumerate(archives):
-            # Under a fixed name: the archive's own could be anything.
-            path = _write(home, [(f"{number}.zip", data)]) / f"{number}.zip"
+            path = next(_write(home / str(number), [(PurePosixPath(name).name, data)]).glob("*.[zZ][iI][pP]"), home)
             source, truth = _open_archive(path, name, source, truth, task)
         if written:
             truth = _read_labels(_write(home / "labels", written), written, task)
@@ -139,10 +141,10 @@ def take(files: Sequence[tuple[str, bytes]], task: Task) -> Taken:
         raise Problem(
             f"The files cannot be kept ({error.strerror or error}): free some room, then try again."
         ) from error
-    except Problem as problem:
+    except Problem:
         # What is of no use takes no room.
         shutil.rmtree(home, ignore_errors=True)
-        raise type(problem)(_rename(str(problem), archives)) from problem
+        raise
     if source is None:
         # Labels are kept with their run.
         shutil.rmtree(home, ignore_errors=True)
@@ -185,11 +187,18 @@ def read_labels(path: Path, task: Task) -> GroundTruth:
 
 def _write(folder: Path, files: Sequence[tuple[str, bytes]]) -> Path:
     """Write files into a folder under names that stay in it, once."""
+    taken: set[Path] = set()
     for name, data in files:
         # Names of a browser are of another machine, and may be anything.
         parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", "..", ".")]
         path = folder.joinpath(*(re.sub(r"[\x00-\x1f:]", "_", part)[-120:] for part in parts[-6:] or ["file"]))
         path.parent.mkdir(parents=True, exist_ok=True)
+        # A dropped folder comes without the names of its own folders.
+        for number in count(2):
+            if path not in taken:
+                break
+            path = path.with_stem(f"{path.stem} {number}")
+        taken.add(path)
         if not path.is_file():
             with atomic_write(path) as draft:
                 draft.write_bytes(data)
@@ -200,12 +209,6 @@ def _name(pictures: Sequence[tuple[str, bytes]]) -> str:
     """Return the folder that dropped pictures are in, else their number."""
     tops = {PurePosixPath(name).parts[0] for name, _ in pictures if "/" in name}
     return tops.pop() if len(tops) == 1 else plural(len(pictures), "picture")
-
-
-def _rename(words: str, archives: Sequence[tuple[str, bytes]]) -> str:
-    for number, (name, _) in enumerate(archives):
-        words = words.replace(f"{number}.zip", name)
-    return words
 
 
 def _drop_oldest(newest: Path) -> None:

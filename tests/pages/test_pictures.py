@@ -26,6 +26,7 @@ from sightglass.evaluation.errors import ErrorReport
 from sightglass.explain import Explainer
 from sightglass.explain.picture import source as sources
 from sightglass.explain.picture.image import load_bundled, to_jpeg
+from sightglass.explain.tasks import task_of
 from sightglass.history import History
 from sightglass.pages.pictures import results, source
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
@@ -122,7 +123,7 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
         assert not app.error, view
     first = opened(app)[0]
     app.button(key=f"pictures-open-{first}").click().run()
-    assert sum("Its map by" in str(one.proto) for one in app.get("imgs")) == 3, "the panel has the map of each model"
+    assert all(f":small[{name}  \n" in texts(app) for name in result.names), "the panel has the map of each model"
     app.button(key="pictures-save").click().run()
     (record,) = History().search().records
     assert (record.model, record.screen) == ("demo-cls-s", "pictures")
@@ -175,7 +176,7 @@ def test_what_cannot_be_used_is_one_sentence(page):
     app = page(SCREEN)
     for name, data, said in (
         ("x.exe", b"", "is no picture, no .zip"),
-        ("mine.zip", packed(**{"a.txt": b"x"}), "mine.zip"),
+        ("mine.zip", packed(**{"a.txt": b"x"}), "The folder mine has no data.yaml"),
         ("mine.csv", b"a,b\n1,2\n", "has no column"),
     ):
         assert said in drop(app, (name, data, "")).error[0].value, name
@@ -185,7 +186,7 @@ def test_what_cannot_be_used_is_one_sentence(page):
 
 
 def test_names_of_dropped_files_stay_in_their_folder(tmp_path):
-    taken = source.take([("../../a/b.png", png()), ("c:\\d\0.png", png())], Explainer("demo-cls-s").task)
+    taken = source.take([("../../a/b.png", png()), ("c:\\d\0.png", png())], task_of("classify"))
     assert taken.source is not None
     assert sorted(item.key for item in taken.source.items) == ["a/b.png", "c_/d_.png"]
     assert not list(tmp_path.glob("*.png"))

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.files import packing
-from sightglass.explain.maps.statistics import DIGITS, NAMES
 from sightglass.explain.tasks import task_of
 from sightglass.export.table import list_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-
-    import pandas as pd
 
     from sightglass.explain.maps.statistics import Statistics
     from sightglass.explain.tasks.task import Change
@@ -118,26 +115,3 @@ def number(format: str, help: str) -> Any:
 def overlap() -> Any:
     """Return the configuration of a 0–100 column of overlaps with the first."""
     return number("%.0f %%", "Overlap of the strongest fifths: 100 % is the same place, 0 % nothing in common.")
-
-
-def numbers(
-    frame: pd.DataFrame, help: Mapping[str, str], *, plain: Collection[str] = ()
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return a display frame of explanations' numbers and its column configuration.
-
-    Numbers stay numbers, so that they can be sorted by: shares 0..1 become percent, all others have the decimals of
-    `sightglass.explain.maps.statistics.DIGITS`. `plain`: columns that are no shares.
-    """
-    displayed, config = frame.copy(), {}
-    for name in frame.columns:
-        words = {"label": NAMES.get(name, name.replace("_", " ").capitalize()), "help": help.get(name)}
-        if frame[name].dtype.kind not in "fiu":
-            config[name] = st.column_config.Column(**words)
-        elif name in plain:
-            config[name] = st.column_config.NumberColumn(format="%.2f", **words)
-        elif name in DIGITS:
-            config[name] = st.column_config.NumberColumn(format=f"%.{DIGITS[name]}f", **words)
-        else:
-            displayed[name] = frame[name] * 100
-            config[name] = st.column_config.NumberColumn(format="%.0f %%", **words)
-    return displayed, config
