@@ -43,10 +43,8 @@ PAGES = {
 }
 """The file that the page of each name shows, once its blocks have written it; of several, all beside one another."""
 SCREENS = {
-    "errors": ("pictures?view=wrong", "text=/instead of/"),
     "history": ("history", "text=Nothing saved yet"),
     "own-models": ("models", ".models .row"),
-    "scorecard": ("pictures", "text=/instead of/"),
 }
 """The page of the dashboard that the page of each name shows, and what is there once it has loaded."""
 VIEW = {"width": 1100, "height": 780}

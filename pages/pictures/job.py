@@ -9,28 +9,25 @@ import shutil
 import threading
 import weakref
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
-from sightglass.batch import analysis, journal, labels, output, table
+from sightglass.batch import journal, labels, output, table
 from sightglass.batch.earlier import RunOrigin, SecondRun, list_runs, read_facts
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
-from sightglass.common.settings import MIB, settings
+from sightglass.common.settings import settings
 from sightglass.components.session import state
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.evaluation import stored
-from sightglass.explain.evidence.cache import ByteCache
 from sightglass.pages.pictures import timing
 from sightglass.pages.pictures.source import Source, delete_upload, find_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
     from pathlib import Path
     from threading import Event
 
@@ -202,29 +199,15 @@ def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:
     return users.folder(settings().batches) / f"{name}-{model.replace('/', '-')}-{digest.hexdigest()[:10]}"
 
 
-_tables: ByteCache[tuple[Any, int]] = ByteCache(32 * MIB, itemgetter(1))
-"""Tables, each with its bytes; sessions share them, and change nothing in them."""
-
-
-def _read_frame(folder: Path, changed: Hashable) -> Frame:
-    """Return a run's table, read again when its file has changed."""
-
-    def read() -> tuple[Any, int]:
-        frame = analysis.load(folder)
-        return frame, int(frame.memory_usage(deep=True).sum())
-
-    return _tables.get_or_make((folder, changed), read)[0]
-
-
 def stamp(folder: Path) -> tuple[int, ...]:
     """Return what changes with a run's table, evaluation, corrections and tags."""
     names = (table.PARQUET, stored.FILE, timing.FILE, labelled.FILE, labels.FILE, labels.TAGS_FILE)
     return tuple(state.modified(folder / name) for name in names)
 
 
-def frame_of(folder: Path) -> Frame:
-    """Return the table of a finished run (`analysis.load`)."""
-    return _read_frame(folder, stamp(folder))
+def stamps(job: PicturesJob) -> tuple[Hashable, ...]:
+    """Return what changes with the results of a job."""
+    return tuple((plan.folder, stamp(plan.folder)) for plan in job.plans)
 
 
 def list_earlier() -> list[EarlierRun]:
@@ -300,9 +283,3 @@ def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob 
 def relabel(job: PicturesJob, truth: GroundTruth) -> PicturesJob:
     """Return the job that holds the answers of another against these labels."""
     return PicturesJob(job.source, tuple(replace(plan, labels=truth) for plan in job.plans))
-
-
-def latest(name: str, job: PicturesJob, make: Callable[[], Any]) -> Any:
-    """Return what `make` returns for the results of a job, cached until they change."""
-    key = tuple((plan.folder, stamp(plan.folder)) for plan in job.plans)
-    return state.latest(f"pictures-{name}", key, partial(make))

@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sightglass.batch import accuracy, analysis, table
 from sightglass.batch.labelled import pixels, summary
 from sightglass.common.errors import Problem
+from sightglass.common.settings import MIB
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
 from sightglass.evaluation.scorecard import MOST, card, files
 from sightglass.evaluation.scorecard import run as scorecards
+from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import NBSP, percent, plural, quantity
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.pages.pictures import timing
-from sightglass.pages.pictures.job import frame_of, latest
+from sightglass.pages.pictures.job import stamps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,18 +80,26 @@ def name_of(model: str) -> str:
     return spec.name if spec is not None else model
 
 
+_results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, itemgetter(1))
+"""Results, each with its bytes; sessions share them, and change nothing in them."""
+
+
 def read(job: PicturesJob) -> Result:
-    """Return the result of a finished job, read once."""
-    result: Result = latest("result", job, lambda: _read(job))
-    return result
+    """Return the result of a finished job, read again when its files have changed."""
+    return _results.get_or_make((stamps(job), job.stopped), lambda: _read(job))[0]
 
 
-def _read(job: PicturesJob) -> Result:
+def _read(job: PicturesJob) -> tuple[Result, int]:
     plans = tuple(job.ready)
-    frames = tuple(frame_of(plan.folder) for plan in plans)
+    frames = tuple(analysis.load(plan.folder) for plan in plans)
     reports = tuple(_report(plan) for plan in plans)
     fits = tuple(_fit(plan) for plan in plans)
-    return Result(plans, frames, reports, fits, _compare(plans, reports), job.stopped)
+    size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
+    for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
+        # An answer or a labelled object takes about 600 bytes.
+        size += 600 * (len(picture.found) + len(picture.truths) + 1)
+        size += sum(values.nbytes for values in picture.maps.values())
+    return Result(plans, frames, reports, fits, _compare(plans, reports), job.stopped), size
 
 
 def _report(plan: RunPlan) -> ErrorReport | None:

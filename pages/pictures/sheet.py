@@ -151,10 +151,9 @@ def match_run(job: PicturesJob) -> list[FolderLabel]:
             return []
         if (truth := labelled.read_labels(output.Local(folder))) is not None:
             return labelled.list_names(truth, table.classes(folder), labels.corrections(folder))
-        return labels.find_labels(jobs.frame_of(folder), folder)
+        return labels.find_labels(results.read(job).frames[0], folder)
 
-    matches: list[FolderLabel] = jobs.latest("matches", job, match)
-    return matches
+    return state.latest("pictures-matches", jobs.stamps(job), match)
 
 
 def keep_known(remembered: PicturesPage, known: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -228,13 +227,12 @@ def _draw_earlier(remembered: PicturesPage) -> None:
 
 def _draw_run(remembered: PicturesPage, run: EarlierRun, facts: RunFacts) -> None:
     """Draw a run's line; open, continue or delete it."""
-    missing = source.describe_missing(facts) if run.left else ""
     models = [facts.model, *(other.model for other in facts.origin.others)]
     about = f"{', '.join(map(results.name_of, models))}, {plural(facts.pictures, 'picture')}, {exact(facts.started)}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]")
         label = f"{run.left:,} left: continue" if run.left else "Open"
-        if not missing and st.button(label, key=f"pictures-earlier-{run.folder.name}"):
+        if st.button(label, key=f"pictures-earlier-{run.folder.name}"):
             remembered.source = None
             remembered.show(jobs.reopen(run, facts))
             st.rerun()
@@ -246,5 +244,3 @@ def _draw_run(remembered: PicturesPage, run: EarlierRun, facts: RunFacts) -> Non
                 remembered.show(None)
             jobs.delete(run)
             st.rerun()
-    if missing:
-        st.caption(f":material/folder_off: {sentence(missing)}")

@@ -257,20 +257,6 @@ def find_source(facts: RunFacts) -> Source:
     return Source(tuple(items), facts.name, str(path), facts.origin)
 
 
-def describe_missing(facts: RunFacts) -> str:
-    """Return why a run's pictures cannot be read; empty for none."""
-    try:
-        for path, _ in _locate(facts):
-            # Of a pattern, the folder before its first sign counts.
-            start = re.split(r"[*?[]", str(path))[0]
-            parent = path if start == str(path) else Path(os.path.dirname(start))
-            if not parent.exists():
-                return f"{parent} is not there any more: put it back to go on."
-    except Problem as problem:
-        return str(problem)
-    return ""
-
-
 def _locate(facts: RunFacts) -> list[tuple[Path, Path]]:
     """Return the pictures' paths and permitted folders; raise ModelProblem if forbidden."""
     places = []

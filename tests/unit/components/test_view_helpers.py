@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import pytest
 
-from sightglass.batch import analysis
 from sightglass.components.choices import layer_picker, model_picker
 from sightglass.components.views import comparisons, snapshots
-from sightglass.explain.evidence.cache import ByteCache
 from sightglass.models import catalog
-from sightglass.pages.pictures import job
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,23 +84,3 @@ def test_models_are_named_by_size_where_they_are_sizes(ids: tuple[str, ...], wor
     assert model_picker.short_names([catalog.spec(name) for name in ids]) == words
     assert model_picker.add_title("small and medium say cat") == "Small and medium say cat"
     assert model_picker.add_title("yolo11n") == "yolo11n"
-
-
-MB = 2**20
-
-
-def test_a_table_is_read_once_and_tables_take_no_more_than_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    names: list[str] = []
-
-    def load(folder: Path) -> pd.DataFrame:
-        names.append(folder.name)
-        return pd.DataFrame({"picture": ["a"] * 1000, "cells": [bytes(1000)] * 1000})
-
-    monkeypatch.setattr(analysis, "load", load)
-    monkeypatch.setattr(job, "_tables", ByteCache(4 * MB, itemgetter(1)))
-    first = job._read_frame(Path("one"), 1)
-    assert job._read_frame(Path("one"), 1) is first and names == ["one"]
-    assert job._read_frame(Path("one"), 2) is not first
-    for number in range(8):
-        job._read_frame(Path(str(number)), 1)
-    assert 2 * MB < job._tables.nbytes <= 4 * MB
