@@ -89,7 +89,8 @@ def _read_address(remembered: PicturesPage) -> None:
         url_state.leave_out("run", name)
     elif path := st.query_params.get("upload"):
         try:
-            remembered.source = source.open_folder(str(source.uploads_home() / path))
+            taken = source.open_upload(path)
+            remembered.source, remembered.truth = taken.source, taken.truth
         except Problem:
             url_state.leave_out("upload", path)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.batch.labelled.summary import EvaluationSummary
+    from sightglass.evaluation.intervals import Estimate
     from sightglass.evaluation.kinds import ErrorUnit
     from sightglass.evaluation.scorecard.card import Scorecard, Verdict
     from sightglass.pages.pictures.job import PicturesJob, RunPlan
@@ -52,6 +53,8 @@ class Result:
     """The errors of each model; None without labels of classes or boxes."""
     fits: tuple[EvaluationSummary | None, ...]
     """How well masks fit; None of other models."""
+    estimates: tuple[Estimate | None, ...]
+    """The main number of each model with labels, AP or the share that is right, with its interval."""
     scores: Scorecard | None
     """The models on the same labels; None of one model, or where they cannot be compared."""
     stopped: bool
@@ -99,7 +102,14 @@ def _read(job: PicturesJob) -> tuple[Result, int]:
         # An answer or a labelled object takes about 600 bytes.
         size += 600 * (len(picture.found) + len(picture.truths) + 1)
         size += sum(values.nbytes for values in picture.maps.values())
-    return Result(plans, frames, reports, fits, _compare(plans, reports), job.stopped), size
+    estimates = tuple(map(_measure, reports))
+    return Result(plans, frames, reports, fits, estimates, _compare(plans, reports), job.stopped), size
+
+
+def _measure(report: ErrorReport | None) -> Estimate | None:
+    if report is None or not report.evaluation.pictures:
+        return None
+    return next(iter(kind_of(report.evaluation.task).measure_fit(report.evaluation).scores.values()))
 
 
 def _report(plan: RunPlan) -> ErrorReport | None:
@@ -256,13 +266,11 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
 
 def _scores(result: Result, place: int) -> dict[str, Any]:
     """Return a model's main number with its interval."""
-    report, fit = result.reports[place], result.fits[place]
+    report, fit, estimate = result.reports[place], result.fits[place], result.estimates[place]
     # Of a part of the pictures, in the order of their names, an interval says nothing.
-    if report is not None and report.evaluation.pictures:
-        kind = kind_of(report.evaluation.task)
-        estimate = next(iter(kind.measure_fit(report.evaluation).scores.values()))
+    if report is not None and estimate is not None:
         if task_of(report.evaluation.task).has_boxes:
-            right = kind.find_right(report.evaluation)
+            right = kind_of(report.evaluation.task).find_right(report.evaluation)
             return {
                 "AP": estimate.points,
                 "95 %": "" if result.stopped else estimate.range,

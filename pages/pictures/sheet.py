@@ -84,7 +84,7 @@ def _take(files: list[tuple[str, bytes]], task: Task) -> None:
     """Take what was dropped: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
     try:
-        taken = source.take(files, task)
+        taken = source.take(files, task, remembered.source)
     except Problem as problem:
         remembered.problem = str(problem)
         return

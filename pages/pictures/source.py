@@ -114,8 +114,11 @@ class Drops:
     """Whether a click on the field chooses a folder."""
 
 
-def take(files: Sequence[tuple[str, bytes]], task: Task) -> Taken:
-    """Keep dropped files and return what is in them; raise Problem for files that are of no use."""
+def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None = None) -> Taken:
+    """Keep dropped files and return what is in them; raise Problem for files that are of no use.
+
+    `beside`: the pictures that labels alone are about; with those of an upload they are kept.
+    """
     pictures = [(name, data) for name, data in files if Path(name).suffix.lower() in PICTURES]
     archives = [(name, data) for name, data in files if name.lower().endswith(".zip")]
     written = [(name, data) for name, data in files if Path(name).suffix.lower() in LABELS]
@@ -125,6 +128,7 @@ def take(files: Sequence[tuple[str, bytes]], task: Task) -> Taken:
     digest = hashlib.sha256()
     for name, data in sorted(files):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
+    upload = None if beside is None else _find_upload(beside.path)
     home = uploads_home() / digest.hexdigest()[:16]
     source: Source | None = None
     truth: GroundTruth | None = None
@@ -137,6 +141,8 @@ def take(files: Sequence[tuple[str, bytes]], task: Task) -> Taken:
             source, truth = _open_archive(path, name, source, truth, task)
         if written:
             truth = _read_labels(_write(home / "labels", written), written, task)
+            if upload is not None and source is None:
+                _write(upload / "labels", written)
     except OSError as error:
         raise Problem(
             f"The files cannot be kept ({error.strerror or error}): free some room, then try again."
@@ -219,11 +225,26 @@ def _drop_oldest(newest: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _find_upload(path: str) -> Path | None:
+    """Return the folder of the upload that a path is in, or None."""
+    upload = Path(path).absolute()
+    return uploads_home() / upload.relative_to(uploads_home()).parts[0] if uploads_home() in upload.parents else None
+
+
 def delete_upload(path: str) -> None:
     """Delete what was uploaded for a run; other folders are left alone."""
-    upload = Path(path).absolute()
-    if uploads_home() in upload.parents:
-        shutil.rmtree(uploads_home() / upload.relative_to(uploads_home()).parts[0], ignore_errors=True)
+    if (upload := _find_upload(path)) is not None:
+        shutil.rmtree(upload, ignore_errors=True)
+
+
+def open_upload(path: str) -> Taken:
+    """Return the pictures of an upload with their labels; raise Problem if it is not there."""
+    source = open_folder(str(uploads_home() / path))
+    truth: GroundTruth | None = None
+    for labels in (Path(source.path), (_find_upload(source.path) or uploads_home()) / "labels"):
+        with contextlib.suppress(Problem):
+            truth = ground_truth.read(labels)
+    return Taken(source, truth)
 
 
 def open_folder(text: str) -> Source:
