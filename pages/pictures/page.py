@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import analysis, journal, labels, report, table
+from sightglass.batch import analysis, journal, labels, output, report, table
+from sightglass.batch.labelled import labels as labelled
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.saving import slides
@@ -176,15 +177,19 @@ def _draw_models(choices: Choices) -> list[str]:
 
 def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
     """Run the models over the pictures, with the method and layers of the sidebar."""
-    plans = []
+    plans, truth, matches = [], remembered.truth, remembered.matches
+    if (before := remembered.job) is not None:
+        # Other models over the same pictures are held against the same labels.
+        folder = before.plans[0].folder
+        truth, matches = truth or labelled.read_labels(output.Local(folder)), labels.corrections(folder)
     for name in models:
         explainer = sidebar.load(name)
         fitted = choices if name == choices.model.id else sidebar.fitting(choices, explainer, choices.method)
         options = {"method": fitted.method, **fitted.options}
         folder = jobs.folder_for(chosen, name, options)
-        if remembered.matches and (said := sheet.keep_known(remembered, explainer.labels)):
+        if said := sheet.keep_known(matches, explainer.labels):
             labels.correct(folder, said)
-        plans.append(RunPlan(name, options, folder, labels=remembered.truth))
+        plans.append(RunPlan(name, options, folder, labels=truth))
     remembered.show(PicturesJob(chosen, tuple(plans)))
     remembered.source, remembered.truth, remembered.matches = None, None, {}
     st.rerun()

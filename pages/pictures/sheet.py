@@ -25,7 +25,7 @@ from sightglass.pages.pictures.job import PicturesPage
 from sightglass.pages.pictures.source import Drops
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sightglass.batch.earlier import EarlierRun, RunFacts
     from sightglass.batch.labels import FolderLabel
@@ -135,9 +135,9 @@ def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choice
     if not known:
         return []
     if (truth := remembered.truth) is not None:
-        return labelled.list_names(truth, known, keep_known(remembered, known))
+        return labelled.list_names(truth, known, keep_known(remembered.matches, known))
     counts = Counter(item.label for item in remembered.source.items if item.label) if remembered.source else Counter()
-    return labels.list_labels(counts, known, None, keep_known(remembered, known))
+    return labels.list_labels(counts, known, None, keep_known(remembered.matches, known))
 
 
 def match_run(job: PicturesJob) -> list[FolderLabel]:
@@ -156,10 +156,10 @@ def match_run(job: PicturesJob) -> list[FolderLabel]:
     return state.latest("pictures-matches", jobs.stamps(job), match)
 
 
-def keep_known(remembered: PicturesPage, known: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return the matches chosen before the run, for known classes."""
+def keep_known(matches: Mapping[str, tuple[str, ...]], known: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return what labels count as, of those whose classes a model knows."""
     classes = {*known}
-    return {name: named for name, named in remembered.matches.items() if classes.issuperset(named)}
+    return {name: named for name, named in matches.items() if classes.issuperset(named)}
 
 
 def _list_known(explainer: Explainer, choices: Choices) -> tuple[str, ...]:
