@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from sightglass.batch import analysis, labels, table
 from sightglass.common import users
@@ -39,10 +40,10 @@ if TYPE_CHECKING:
     Frame = Any
 
 PAGE = 24
-WIDE = 168
+WIDE = 232
 BOX = (2 * WIDE, 2 * WIDE * 3 // 4)
 """Pixels of a tile: twice its size on the page, for high-resolution screens."""
-RAIL, PANEL = 224, 320
+RAIL = 224
 ORDERS = {
     "iou": "Lowest mean IoU",
     "unsure": "Least sure first",
@@ -52,8 +53,6 @@ ORDERS = {
     "largest": "Largest number",
     "source": "By name",
 }
-JUDGED: dict[object, str] = {False: ":green[:material/check:] ", True: ":orange[:material/close:] "}
-"""The sign of a right and of a wrong answer."""
 VIEW, KIND, ABOUT = "pictures-view", "pictures-type", "pictures-about"
 
 
@@ -78,7 +77,7 @@ def draw(job: PicturesJob, result: Result) -> None:
     with st.container(horizontal=True, key="pictures-grid"):
         rail = st.container(width=RAIL, key="pictures-rail")
         grid = st.container()
-        side = st.container(width=PANEL, key="pictures-panel") if remembered.opened else None
+        side = st.container(width=panel.WIDE, key="pictures-panel") if remembered.opened else None
     place = _choose_model(result, rail)
     frame, report = result.answers(place), result.reports[place]
     with top:
@@ -154,17 +153,7 @@ def _draw_classes(result: Result, place: int, grid: Any) -> str | None:
         rows = results.list_classes(result.frames[place])
         config |= {"share": tables.score(), "taken for": st.column_config.TextColumn(width="large")}
     with grid:
-        event: Any = st.dataframe(
-            tables.without_formulas(rows),
-            key=f"pictures-classes-{place}",
-            hide_index=True,
-            column_config=config,
-            on_select="rerun",
-            selection_mode="single-row",
-            selection_default={"selection": {"rows": [0]}},
-            height=min(36 * len(rows) + 38, 260),
-        )
-    chosen = next((row for row in event.selection.rows if row < len(rows)), None)
+        chosen = tables.choose_row(rows, key=f"pictures-classes-{place}", columns=config, height=260)
     return None if chosen is None else str(rows[chosen]["class"])
 
 
@@ -238,18 +227,9 @@ def _tile_of_unit(unit: ErrorUnit) -> Tile:
 
 def _tile_of_row(row: Json, scores: table.Scores, nothing: str) -> Tile:
     picture = row["picture"]
-    return Tile(picture, picture, describe_row(row, scores, nothing), f"{picture} under its map", file=row["file"])
-
-
-def describe_row(row: Json, scores: table.Scores, nothing: str) -> str:
-    """Return a picture's answer and, where it is wrong, its label, in Markdown."""
-    words = f"**{escape(row['predicted'])}** {scores.describe(row['predicted_score'], row['predicted'])}"
-    words = JUDGED.get(row.get("wrong"), "") + (words if row["predicted"] else f"**{nothing}**")
-    if row.get("wrong") is True:
-        words += f"  \nis: {escape(row['truth'])}"
-    if (true := row.get("true_number")) is not None and true == true:
-        words += f"  \nis: {scores.describe(true, row['predicted'])}"
-    return words
+    return Tile(
+        picture, picture, results.describe_row(row, scores, nothing), f"{picture} under its map", file=row["file"]
+    )
 
 
 _images: ByteCache[bytes] = ByteCache(8 * MIB, len)
@@ -286,7 +266,7 @@ def make_images(job: PicturesJob, result: Result, place: int, tiles: Sequence[Ti
 
 def _fit(picture: Pillow.Image) -> bytes:
     """Return a picture within a transparent box, so that all tiles are of one size."""
-    picture.thumbnail(BOX)
+    picture = ImageOps.contain(picture, BOX)
     paper = Pillow.new("RGBA", BOX, (0, 0, 0, 0))
     paper.paste(picture, ((BOX[0] - picture.width) // 2, (BOX[1] - picture.height) // 2))
     buffer = io.BytesIO()

@@ -188,7 +188,10 @@ def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remem
         options = {"method": fitted.method, **fitted.options}
         folder = jobs.folder_for(chosen, name, options)
         if said := sheet.keep_known(matches, explainer.labels):
-            labels.correct(folder, said)
+            try:
+                labels.correct(folder, said)
+            except OSError as error:
+                raise output.unwritable(folder, error) from error
         plans.append(RunPlan(name, options, folder, labels=truth))
     remembered.show(PicturesJob(chosen, tuple(plans)))
     remembered.source, remembered.truth, remembered.matches = None, None, {}

@@ -21,7 +21,7 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
-from sightglass.pages.pictures import grid, results
+from sightglass.pages.pictures import results
 from sightglass.pages.pictures.job import PicturesPage
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.image import Image
     from sightglass.pages.pictures.job import PicturesJob, RunPlan
     from sightglass.pages.pictures.results import Result
+
+WIDE = 320
+"""Pixels of the panel."""
 
 
 def show(picture: str, unit: str = "") -> None:
@@ -64,7 +67,7 @@ def draw(job: PicturesJob, result: Result, place: int) -> None:
             icon = ":material/bookmark_add:"
             st.button("Save", icon=icon, key="pictures-save", on_click=_save, args=(job, plan, row))
     page.say_problem(remembered)
-    wide = grid.PANEL if len(result.plans) == 1 else (grid.PANEL - 16) // 2
+    wide = WIDE if len(result.plans) == 1 else (WIDE - 16) // 2
     with st.container(horizontal=True):
         for by, frame, name in zip(result.plans, result.frames, result.names, strict=True):
             if (row := _find_row(frame, key)) is not None:
@@ -78,7 +81,7 @@ def _find_row(frame: Any, key: str) -> Json | None:
 
 def _draw_map(plan: RunPlan, row: Json, name: str) -> None:
     scores = table.read_scores(plan.folder)
-    words = grid.describe_row(row, scores, task_of(scores.task).no_answer)
+    words = results.describe_row(row, scores, task_of(scores.task).no_answer)
     try:
         st.image((plan.folder / row["file"]).read_bytes(), width="stretch", alt=f"Its map by {name}")
     except OSError:

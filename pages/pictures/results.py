@@ -12,6 +12,7 @@ from sightglass.batch import accuracy, analysis, table
 from sightglass.batch.labelled import pixels, summary
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
+from sightglass.components.session.markdown import escape
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.batch.labelled.summary import EvaluationSummary
+    from sightglass.common.files import Json
     from sightglass.evaluation.intervals import Estimate
     from sightglass.evaluation.kinds import ErrorUnit
     from sightglass.evaluation.scorecard.card import Scorecard, Verdict
@@ -40,6 +42,9 @@ NAMED = 3
 """Wrong answers that a sentence names."""
 VERDICTS = {"ship": "good enough", "do not ship": "not yet", "cannot be told": "too close to call"}
 """Of one model in the place of another."""
+
+JUDGED: dict[object, str] = {False: ":green[:material/check:] ", True: ":orange[:material/close:] "}
+"""The sign of a right and of a wrong answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,3 +300,14 @@ def _agreement(frame: Frame, other: Frame) -> str:
 def find_unit(report: ErrorReport | None, id: str) -> ErrorUnit | None:
     """Return an error by its id, or None."""
     return next((unit for unit in report.errors if unit.id == id), None) if report is not None else None
+
+
+def describe_row(row: Json, scores: table.Scores, nothing: str) -> str:
+    """Return a picture's answer and, where it is wrong, its label, in Markdown."""
+    words = f"**{escape(row['predicted'])}** {scores.describe(row['predicted_score'], row['predicted'])}"
+    words = JUDGED.get(row.get("wrong"), "") + (words if row["predicted"] else f"**{nothing}**")
+    if row.get("wrong") is True:
+        words += f"  \nis: {escape(row['truth'])}"
+    if (true := row.get("true_number")) is not None and true == true:
+        words += f"  \nis: {scores.describe(true, row['predicted'])}"
+    return words

@@ -42,26 +42,29 @@ def table(
     config |= columns or {}
     config = {packing.escape(name): column for name, column in config.items()}
     st.dataframe(
-        without_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto", placeholder="–"
+        _no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto", placeholder="–"
     )
 
 
-def choose_row(rows: Sequence[Mapping[str, str]], *, key: str) -> int | None:
+def choose_row(
+    rows: Sequence[Mapping[str, Any]], *, key: str, columns: Mapping[str, Any] | None = None, height: int = 480
+) -> int | None:
     """Draw a table and return the chosen row's index, if any."""
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     event: Any = st.dataframe(
-        without_formulas([{name: row[name] for name in names} for row in rows], ()),
+        _no_formulas([{name: row[name] for name in names} for row in rows], ()),
         key=key,
         hide_index=True,
+        column_config=columns,
         on_select="rerun",
         selection_mode="single-row",
         selection_default={"selection": {"rows": [0]}},
-        height=min(36 * len(rows) + 38, 480),
+        height=min(36 * len(rows) + 38, height),
     )
     return next((row for row in event.selection.rows if row < len(rows)), None)
 
 
-def without_formulas(rows: Any, right: Collection[str] = ()) -> Any:
+def _no_formulas(rows: Any, right: Collection[str]) -> Any:
     """Return rows without formula-like names or texts, except at the right."""
     if hasattr(rows, "columns"):
         safe = rows.rename(columns=packing.escape)
