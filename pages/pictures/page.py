@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Look
     from sightglass.deck.scene import Scene
+    from sightglass.evaluation.errors import ErrorReport
     from sightglass.explain import Explainer
     from sightglass.pages.pictures.results import Result
 
@@ -90,8 +91,7 @@ def _read_address(remembered: PicturesPage) -> None:
         url_state.leave_out("run", name)
     elif path := st.query_params.get("upload"):
         try:
-            taken = source.open_upload(path)
-            remembered.source, remembered.truth = taken.source, taken.truth
+            remembered.source, remembered.truth = source.open_upload(path)
         except Problem:
             url_state.leave_out("upload", path)
 
@@ -379,51 +379,35 @@ def make_slide(job: PicturesJob, result: Result, _look: Look) -> Scene:
 
 def _draw_export(result: Result) -> None:
     """Draw the menu of files; each is made on request."""
+    offers: list[charts.Offer] = []
+    if (scores := result.scores) is not None:
+        comparison = partial(files.to_json, scores)
+        offers.append(("Comparison, .json", "comparison.json", lambda: json.dumps(comparison(), indent=1)))
+        offers.append(("Right or wrong by each model, .csv", "objects.csv", partial(files.write_csv, scores)))
+    for plan, name, errors in zip(result.plans, result.names, result.reports, strict=True):
+        of, folder = f" of {name}" if len(result.plans) > 1 else "", plan.folder
+        offers += [
+            (f"Report{of}, .html", f"{folder.name}.html", partial(report.html, folder)),
+            (f"Table{of}, .csv", f"{folder.name}.csv", partial(_read_file, folder / table.CSV)),
+            (f"Table{of}, .parquet", f"{folder.name}.parquet", partial(_read_file, folder / table.PARQUET)),
+            (f"Everything{of}, .zip", f"{folder.name}.zip", partial(_pack, folder)),
+        ]
+        if errors is not None:
+            offers.append((f"Errors{of}, .csv", f"{folder.name}-errors.csv", partial(_write_errors, errors)))
     with st.popover("Export", icon=":material/download:", key="pictures-export"):
-        if result.scores is not None:
-            scores = result.scores
-            charts.download(
-                "Comparison, .json",
-                lambda: json.dumps(files.to_json(scores), indent=1),
-                "comparison.json",
-                type="tertiary",
-                key="pictures-get-card",
-                help="The verdict and all numbers of each model.",
-            )
-            charts.download(
-                "Right or wrong by each model, .csv",
-                lambda: files.write_csv(scores),
-                "objects.csv",
-                type="tertiary",
-                key="pictures-get-objects",
-                help="One row for each labelled object or picture.",
-            )
-        for place, plan in enumerate(result.plans):
-            if len(result.plans) > 1:
-                st.caption(escape(result.names[place]))
-            _draw_files(plan, result.reports[place])
+        for label, file, make in offers:
+            charts.download(label, make, file, type="tertiary", key=f"pictures-get-{file}")
 
 
-def _draw_files(plan: RunPlan, errors: Any) -> None:
-    folder = plan.folder
-    offers = [
-        ("Report, .html", "report.html", partial(report.html, folder), "The least sure and the wrong answers."),
-        ("Table, .csv", table.CSV, partial(_table_csv, folder), "One row a map, with every number."),
-        ("Table, .parquet", table.PARQUET, (folder / table.PARQUET).read_bytes, "The same for pandas."),
-        ("Everything, .zip", f"{folder.name}.zip", partial(_everything, folder), "Table, pictures and raw maps."),
-    ]
-    if errors is not None:
-        rows = partial(list_rows, errors.units)
-        offers.append(("Answers and labels, .csv", "errors.csv", lambda: write_csv(rows()), "What is wrong, by type."))
-    for label, file, make, about in offers:
-        charts.download(label, make, file, type="tertiary", key=f"pictures-get-{folder.name}-{file}", help=about)
+def _read_file(path: Path) -> bytes:
+    return path.read_bytes()
 
 
-def _table_csv(folder: Path) -> bytes:
-    return (folder / table.CSV).read_bytes()
+def _write_errors(errors: ErrorReport) -> bytes:
+    return write_csv(list_rows(errors.units))
 
 
-def _everything(folder: Path) -> Any:
+def _pack(folder: Path) -> Any:
     return analysis.pack(folder, folder / "everything.zip").open("rb")
 
 

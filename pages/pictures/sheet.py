@@ -84,15 +84,15 @@ def _take(files: list[tuple[str, bytes]], task: Task) -> None:
     """Take what was dropped: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
     try:
-        taken = source.take(files, task, remembered.source)
+        pictures, truth = source.take(files, task, remembered.source)
     except Problem as problem:
         remembered.problem = str(problem)
         return
-    if taken.source is not None:
+    if pictures is not None:
         remembered.show(None)
-        remembered.source, remembered.truth, remembered.matches = taken.source, taken.truth, {}
-    elif taken.truth is not None:
-        _label(remembered, taken.truth)
+        remembered.source, remembered.truth, remembered.matches = pictures, truth, {}
+    elif truth is not None:
+        _label(remembered, truth)
 
 
 def _label(remembered: PicturesPage, truth: Any) -> None:

@@ -66,12 +66,8 @@ class Source:
     """What was chosen for an earlier run, where that is more than a folder."""
 
 
-@dataclass(frozen=True)
-class Taken:
-    """What was dropped: pictures, labels, or both."""
-
-    source: Source | None
-    truth: GroundTruth | None
+Taken = tuple[Source | None, "GroundTruth | None"]
+"""What was dropped: pictures, labels, or both."""
 
 
 def uploads_home() -> Path:
@@ -156,12 +152,10 @@ def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None =
         shutil.rmtree(home, ignore_errors=True)
     else:
         _drop_oldest(home)
-    return Taken(source, truth)
+    return source, truth
 
 
-def _open_archive(
-    path: Path, name: str, source: Source | None, truth: GroundTruth | None, task: Task
-) -> tuple[Source | None, GroundTruth | None]:
+def _open_archive(path: Path, name: str, source: Source | None, truth: GroundTruth | None, task: Task) -> Taken:
     """Return the pictures and labels, with those of an archive."""
     items: tuple[Item, ...] = ()
     # Masks are pictures, too: their names tell.
@@ -244,7 +238,7 @@ def open_upload(path: str) -> Taken:
     for labels in (Path(source.path), (_find_upload(source.path) or uploads_home()) / "labels"):
         with contextlib.suppress(Problem):
             truth = ground_truth.read(labels)
-    return Taken(source, truth)
+    return source, truth
 
 
 def open_folder(text: str) -> Source:

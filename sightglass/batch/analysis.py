@@ -50,13 +50,9 @@ ORDERS: dict[str, tuple[str, bool]] = {
     "source": ("place", True),
     "unsure": ("predicted_score", True),
     "sure": ("predicted_score", False),
-    "close": ("margin", True),
     "error": ("absolute_error", False),
     "smallest": ("predicted_score", True),
     "largest": ("predicted_score", False),
-    "border": ("border_share", False),
-    "scattered": ("half_heat_area", False),
-    "pointed": ("half_heat_area", True),
     "random": ("over_random", True),
     "seal": ("seal", True),
     "odd": ("oddness", False),
@@ -113,9 +109,7 @@ def order(frame: Frame, order: str) -> Frame:
     return frame.sort_values(column, ascending=rising, kind="stable", na_position="last")
 
 
-def filter_rows(
-    frame: Frame, *, only: str = "all", predicted: str | None = None, text: str = "", tag: str | None = None
-) -> Frame:
+def filter_rows(frame: Frame, *, only: str = "all", predicted: str | None = None) -> Frame:
     """Filter; `only`: all, wrong, right, unsure (below a half), unproved (the map is not supported: maps of other
     pictures matter as much) or unsealed (one of the seal's three answers is no)."""
     masks = {
@@ -126,13 +120,7 @@ def filter_rows(
         "unsealed": lambda: frame[list(seals.MARKS)].eq("no").any(axis=1),
     }
     matching = frame[masks[only]()] if only in masks else frame
-    if predicted is not None:
-        matching = matching[matching["predicted"] == predicted]
-    if tag:
-        matching = matching[matching["tags"].map(lambda names: tag in str(names or "").split(", "))]
-    if text:
-        matching = matching[matching["picture"].str.contains(text, case=False, regex=False)]
-    return matching
+    return matching if predicted is None else matching[matching["predicted"] == predicted]
 
 
 @dataclass(frozen=True)

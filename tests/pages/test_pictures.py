@@ -187,21 +187,21 @@ def test_what_cannot_be_used_is_one_sentence(page):
 
 def test_labels_that_were_dropped_after_pictures_are_kept_with_them():
     task = task_of("classify")
-    taken = source.take([("a.png", png())], task)
-    assert taken.source is not None and taken.truth is None
-    labelled = source.take([("names.csv", b"file,label\na.png,star\n")], task, taken.source)
-    assert labelled.source is None and labelled.truth is not None
-    path = Path(taken.source.path).relative_to(source.uploads_home())
-    again = source.open_upload(str(path))
-    assert again.truth is not None and again.truth.named == {"a.png": "star"}
+    pictures, truth = source.take([("a.png", png())], task)
+    assert pictures is not None and truth is None
+    other, truth = source.take([("names.csv", b"file,label\na.png,star\n")], task, pictures)
+    assert other is None and truth is not None
+    path = Path(pictures.path).relative_to(source.uploads_home())
+    _, truth = source.open_upload(str(path))
+    assert truth is not None and truth.named == {"a.png": "star"}
     with pytest.raises(ModelProblem):
         source.open_upload("../../pictures")
 
 
 def test_names_of_dropped_files_stay_in_their_folder(tmp_path):
-    taken = source.take([("../../a/b.png", png()), ("c:\\d\0.png", png())], task_of("classify"))
-    assert taken.source is not None
-    assert sorted(item.key for item in taken.source.items) == ["a/b.png", "c_/d_.png"]
+    pictures, _ = source.take([("../../a/b.png", png()), ("c:\\d\0.png", png())], task_of("classify"))
+    assert pictures is not None
+    assert sorted(item.key for item in pictures.items) == ["a/b.png", "c_/d_.png"]
     assert not list(tmp_path.glob("*.png"))
 
 
