@@ -53,7 +53,7 @@ ORDERS = {
     "largest": "Largest number",
     "source": "By name",
 }
-VIEW, KIND, ABOUT = "pictures-view", "pictures-type", "pictures-about"
+VIEW, KIND, ABOUT, MAPS_OF = "pictures-view", "pictures-type", "pictures-about", "pictures-maps-of"
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +133,7 @@ def _choose_model(result: Result, rail: Any) -> int:
         return 0
     names = {plan.model: name for plan, name in zip(result.plans, result.names, strict=True)}
     with rail:
-        model = url_state.widget(
-            st.selectbox, "Maps of", names, result.plans[0].model, key="pictures-maps-of", name="of"
-        )
+        model = url_state.widget(st.selectbox, "Maps of", names, result.plans[0].model, key=MAPS_OF, name="of")
     return list(names).index(model)
 
 

@@ -271,7 +271,7 @@ def _draw_result(job: PicturesJob) -> None:
             st.caption(escape(words))
     with right:
         slides.button("pictures-run", partial(make_slide, job, result))
-        _draw_export(result)
+        _draw_export(job, result)
         slides.draw_added_link("pictures-run")
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):
         rows = results.list_models(result, against)
@@ -377,23 +377,25 @@ def make_slide(job: PicturesJob, result: Result, _look: Look) -> Scene:
     return scene
 
 
-def _draw_export(result: Result) -> None:
-    """Draw the menu of files; each is made on request."""
+def _draw_export(job: PicturesJob, result: Result) -> None:
+    """Draw the menu of files, of the model whose maps are shown; each is made on request."""
     offers: list[charts.Offer] = []
     if (scores := result.scores) is not None:
         comparison = partial(files.to_json, scores)
         offers.append(("Comparison, .json", "comparison.json", lambda: json.dumps(comparison(), indent=1)))
         offers.append(("Right or wrong by each model, .csv", "objects.csv", partial(files.write_csv, scores)))
-    for plan, name, errors in zip(result.plans, result.names, result.reports, strict=True):
-        of, folder = f" of {name}" if len(result.plans) > 1 else "", plan.folder
+    if not job.example:
+        place = next((i for i, plan in enumerate(result.plans) if plan.model == url_state.memory(grid.MAPS_OF)), 0)
+        folder, errors = result.plans[place].folder, result.reports[place]
+        of = f" of {result.names[place]}" if len(result.plans) > 1 else ""
         offers += [
-            (f"Report{of}, .html", f"{folder.name}.html", partial(report.html, folder)),
-            (f"Table{of}, .csv", f"{folder.name}.csv", partial(_read_file, folder / table.CSV)),
-            (f"Table{of}, .parquet", f"{folder.name}.parquet", partial(_read_file, folder / table.PARQUET)),
+            (f"Report{of}, .html", "report.html", partial(report.html, folder)),
+            (f"Table{of}, .csv", table.CSV, partial(_read_file, folder / table.CSV)),
+            (f"Table{of}, .parquet", table.PARQUET, partial(_read_file, folder / table.PARQUET)),
             (f"Everything{of}, .zip", f"{folder.name}.zip", partial(_pack, folder)),
         ]
         if errors is not None:
-            offers.append((f"Errors{of}, .csv", f"{folder.name}-errors.csv", partial(_write_errors, errors)))
+            offers.append((f"Errors{of}, .csv", "errors.csv", partial(_write_errors, errors)))
     with st.popover("Export", icon=":material/download:", key="pictures-export"):
         for label, file, make in offers:
             charts.download(label, make, file, type="tertiary", key=f"pictures-get-{file}")
