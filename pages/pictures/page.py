@@ -385,7 +385,7 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
         offers.append(("Comparison, .json", "comparison.json", lambda: json.dumps(comparison(), indent=1)))
         offers.append(("Right or wrong by each model, .csv", "objects.csv", partial(files.write_csv, scores)))
     if not job.example:
-        place = next((i for i, plan in enumerate(result.plans) if plan.model == url_state.memory(grid.MAPS_OF)), 0)
+        place = next((i for i, plan in enumerate(result.plans) if plan.model == st.session_state.get(grid.MAPS_OF)), 0)
         folder, errors = result.plans[place].folder, result.reports[place]
         of = f" of {result.names[place]}" if len(result.plans) > 1 else ""
         offers += [
