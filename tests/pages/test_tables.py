@@ -6,7 +6,6 @@ import json
 import re
 from typing import Any
 
-import pandas as pd
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import ROOT, press
@@ -42,6 +41,7 @@ def test_all_numbers_of_a_map_stand_at_the_right_and_have_their_unit(page) -> No
 
 def test_what_is_copied_has_no_formulas() -> None:
     def draw() -> None:
+        import pandas as pd
 
         from sightglass.components.views import tables
 
