@@ -202,7 +202,8 @@ def _choose(title: str, values: Any, key: str) -> str | None:
     options = sorted(values.dropna().unique())
     if len(options) < 2:
         return None
-    return st.selectbox(title, options, index=None, placeholder="any", key=key)
+    chosen: str | None = st.selectbox(title, options, index=None, placeholder="any", key=key)
+    return chosen
 
 
 def _filter_units(report: ErrorReport, about: str | None) -> list[ErrorUnit]:

@@ -94,6 +94,13 @@ def _read_address(remembered: PicturesPage) -> None:
             remembered.source, remembered.truth = source.open_upload(path)
         except Problem:
             url_state.leave_out("upload", path)
+    elif path := st.query_params.get("folder"):
+        try:
+            remembered.source = source.open_folder(path)
+            if given := st.query_params.get("labels"):
+                remembered.truth = source.read_labels(source.locate(given)[0])
+        except Problem as problem:
+            st.error(sentence(problem), icon=":material/error:")
 
 
 def _write_address(remembered: PicturesPage) -> None:

@@ -180,9 +180,9 @@ def _read_labels(folder: Path, files: Sequence[tuple[str, bytes]], task: Task) -
     return read_labels(path, task)
 
 
-def read_labels(path: Path, task: Task) -> GroundTruth:
+def read_labels(path: Path, task: Task | None = None) -> GroundTruth:
     """Read labels of the kind that a task has; raise Problem."""
-    return pixel_masks.read(path) if task.truth == "areas" else ground_truth.read(path)
+    return pixel_masks.read(path) if task is not None and task.truth == "areas" else ground_truth.read(path)
 
 
 def _write(folder: Path, files: Sequence[tuple[str, bytes]]) -> Path:

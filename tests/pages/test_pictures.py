@@ -133,8 +133,8 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
 
 def test_two_models_run_over_a_folder_and_a_picture_opens_as_it_was_explained(page, many):
     how = {"model": "efficientnet-lite1", "method": "layercam", "layers": "blocks.4", "part": "contrast"}
-    app = choose(page(SCREEN, models="efficientnet-lite2", **how), many)
-    assert "7 pictures" in headline(app)
+    app = page("batch", second="efficientnet-lite2", folder=str(many), **how)
+    assert headline(app) == "## 7 pictures: press Run."
     app = run(app)
     job = session(app, PicturesPage).job
     assert [plan.model for plan in job.plans] == ["efficientnet-lite1", "efficientnet-lite2"]
