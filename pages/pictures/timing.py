@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
+    from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.item import Item
     from sightglass.pages.pictures.job import RunPlan
 
@@ -44,11 +45,7 @@ def measure(plans: Sequence[RunPlan], items: Sequence[Item], cancel: Event) -> N
                 if cancel.is_set():
                     return
                 begun = time.perf_counter()
-                explainer.with_oom_fallback(
-                    lambda resident, _, explainer=explainer, image=image: explainer.fresh_evidence(
-                        resident, image, Options()
-                    )
-                )
+                _answer(explainer, image)
                 # The first pass prepares what the others use.
                 if number:
                     taken.append(1e3 * (time.perf_counter() - begun))
@@ -56,6 +53,13 @@ def measure(plans: Sequence[RunPlan], items: Sequence[Item], cancel: Event) -> N
     steady = all(each and each[2] <= STEADY * each[0] for each in quartiles)
     for plan, each in zip(plans, quartiles, strict=True):
         write_file(plan.folder / FILE, json.dumps(each if steady else []).encode())
+
+
+def _answer(explainer: Explainer, image: Image) -> None:
+    def work(resident: Any, _notes: tuple[str, ...]) -> Any:
+        return explainer.fresh_evidence(resident, image, Options())
+
+    explainer.with_oom_fallback(work)
 
 
 def describe(folder: Path) -> str:
