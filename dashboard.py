@@ -27,17 +27,11 @@ MENU = {
     "explore": ("Explore", "visibility", "Where a model looks in a picture, and whether that can be trusted."),
     "topk": ("Top-k", "format_list_numbered", "The best answers side by side, and what speaks for one of two."),
     "compare": ("Compare", "compare", "Two to four models on one picture, or two pictures: how similar they are."),
-    "scorecard": (
-        "Scorecard",
-        "leaderboard",
-        "Two to six models on labelled pictures: which one can be shipped, and what it would lose.",
-    ),
-    "batch": (
-        "Batch",
+    "pictures": (
+        "Pictures",
         "photo_library",
-        "Many pictures at once: a gallery, the mean map of each class, confusions and outliers.",
+        "Many pictures with one or several models: what is right, what is wrong, and which model to take.",
     ),
-    "errors": ("Errors", "rule", "Labelled pictures: where a model goes wrong, how often, and why."),
     "video": ("Video", "movie", "A clip or the camera: where the model looks, and when its answer changes."),
     "present": (
         "Present",
@@ -48,14 +42,17 @@ MENU = {
     "models": ("Models", "deployed_code", "What is here, and how large; add your own from a file."),
 }
 """The pages of the bar in their order: their addresses, titles, icons and help texts."""
-MOVED: dict[str, tuple[str, dict[str, str]]] = {
-    "detect": ("explore", {}),
-    "whatif": ("explore", {"view": "whatif"}),
-    "trust": ("explore", {"prove": "1"}),
-    "live": ("video", {"source": "camera"}),
-    "similarity": ("compare", {"tab": "pictures"}),
+MOVED: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
+    "detect": ("explore", {}, {}),
+    "whatif": ("explore", {}, {"view": "whatif"}),
+    "trust": ("explore", {}, {"prove": "1"}),
+    "similarity": ("compare", {"parts": "of"}, {"tab": "pictures"}),
+    "batch": ("pictures", {"second": "models"}, {}),
+    "errors": ("pictures", {}, {"view": "wrong"}),
+    "scorecard": ("pictures", {"score": "models"}, {}),
+    "live": ("video", {}, {"source": "camera"}),
 }
-"""Former addresses, with the page that has their content now and its parameters."""
+"""Former addresses: the page that has their content now, new names of their parameters, and parameters it needs."""
 
 if script_context() is None:
     # The server reads this file once, for what is answered beside the pages; each visit then runs the rest.
@@ -103,19 +100,17 @@ else:
 
     def moved_page(name: str) -> StreamlitPage:
         """Return the hidden page at a former address, which opens the page that has its content now."""
-        to, parameters = MOVED[name]
+        to, names, parameters = MOVED[name]
 
         def leave() -> None:
-            query = st.query_params.to_dict()
+            query = {names.get(key, key): value for key, value in st.query_params.to_dict().items()}
             if query.pop("lens", "") == "layers":
                 query["view"] = "layers"
-            if query.pop("parts", "") == "patches":
-                query["of"] = "patches"
             if name == "detect":
                 model_picker.choose_detector(query.get("model"))
             st.switch_page(pages[to], query_params=query | parameters)
 
-        return st.Page(leave, title=pages[to].title, url_path=name, visibility="hidden")
+        return st.Page(leave, title=to.capitalize(), url_path=name, visibility="hidden")
 
     def removed_page(name: str) -> StreamlitPage:
         """Return the hidden page at an address that opens another page with what to use instead."""

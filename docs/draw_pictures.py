@@ -43,10 +43,8 @@ PAGES = {
 }
 """The file that the page of each name shows, once its blocks have written it; of several, all beside one another."""
 SCREENS = {
-    "errors": ("errors", "text=/^Demo-s misses/i"),
     "history": ("history", "text=Nothing saved yet"),
     "own-models": ("models", ".models .row"),
-    "scorecard": ("scorecard", "text=/^(Ship|Do not ship|Whether)|cannot be told/"),
 }
 """The page of the dashboard that the page of each name shows, and what is there once it has loaded."""
 VIEW = {"width": 1100, "height": 780}

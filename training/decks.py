@@ -130,7 +130,7 @@ def _cheat(_steps: int) -> Iterator[Scene]:
         "Now try your own model",
         "A model that relies on a shortcut can be right on every picture of its test set.",
         "Explain one of your pictures on Explore: is the evidence on the thing that the class names? Explain many on "
-        "Batch: a class whose mean map is hot away from the objects may be recognised by a shortcut. Add your model on "
+        "Pictures: a class whose maps are hot away from the objects may be recognised by a shortcut. Add your model on "
         "Models, or with sightglass models add leaf.pth --image leaf.jpg.",
     )
 

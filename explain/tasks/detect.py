@@ -60,8 +60,6 @@ class Detect(Task):
     tools = frozenset({"against", "diagram", "threshold"})
     blind: ClassVar[Mapping[str, Any]] = {"method": "drise"}
     answers_heading = "Boxes"
-    error_order = "wrong boxes first, the surest before all others"
-    error_rows = "One row a labelled object, and one a wrong box, with its type."
 
     def opened_on(self, options: Options) -> Literal["explore", "detect"]:
         return "explore" if options.per == "class" else "detect"

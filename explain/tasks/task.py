@@ -161,10 +161,6 @@ class Task:
     no_answer: ClassVar[str] = "nothing found"
     frame_note: ClassVar[str] = ""
     """What has to be said of the scores of a camera's frames."""
-    error_order: ClassVar[str] = "the surest first"
-    """In which order the errors of a run are listed."""
-    error_rows: ClassVar[str] = "One row a picture: label, answer and score."
-    """What the rows of a table of errors are."""
 
     # Answers
 

@@ -1,4 +1,4 @@
-"""Accuracy, precision, recall and confusion matrix of labelled pictures.
+"""Accuracy, precision and recall of labelled pictures.
 
 Everything here is a function of two lists of names, one a picture: its true class, and the model's answer.
 """
@@ -7,26 +7,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from sightglass.evaluation.intervals import estimate_share
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
     from sightglass.common.files import Json
     from sightglass.evaluation.intervals import Estimate
 
-MOST = 12
-"""Classes of a confusion matrix that can still be read."""
 LISTED = 8
 """Classes that the command line prints."""
-NOTHING, OTHERS = "nothing found", "other answers"
+NOTHING = "nothing found"
 HEAD = ("class", "pictures", "precision", "precision, 95 %", "recall", "recall, 95 %")
 
 
@@ -84,28 +79,6 @@ class Accuracy:
         return f"Right: {self.right.percent} of {of} (95 % interval: {self.right.range})"
 
 
-@dataclass(frozen=True, eq=False)
-class ConfusionMatrix:
-    """How many pictures of each true class got each answer, of the classes that are confused most."""
-
-    truths: tuple[str, ...]
-    """Rows."""
-    answers: tuple[str, ...]
-    """Columns: the classes of the rows in the same order, then others; `OTHERS` adds up what has no column."""
-    counts: NDArray[np.int64] = field(repr=False)
-    """(truths, answers)."""
-    classes: int
-    """All that have pictures, or were an answer."""
-    errors: int
-    """All wrong answers, also those in no row."""
-
-    @property
-    def shown(self) -> int:
-        """Wrong answers that are in a row."""
-        rows = range(len(self.truths))
-        return int(self.counts.sum() - self.counts[rows, rows].sum())
-
-
 def name_answers(
     labels: Sequence[str | None], answers: Sequence[str | None], meant: Mapping[str, Collection[str]]
 ) -> list[tuple[str, str] | None]:
@@ -146,45 +119,10 @@ def measure(truths: Sequence[str], answers: Sequence[str]) -> Accuracy:
     return Accuracy(Share(right.total(), len(truths)), tuple(classes))
 
 
-def count_confusions(truths: Sequence[str], answers: Sequence[str], most: int = MOST) -> ConfusionMatrix:
-    """Return the confusion matrix of the `most` most confused classes."""
-    pairs = Counter(zip(truths, answers, strict=True))
-    wrong: Counter[str] = Counter()
-    for (truth, answer), count in pairs.items():
-        if truth != answer:
-            wrong[truth] += count
-            wrong[answer] += count
-    of = Counter(truths)
-    rows = sorted(of, key=lambda name: (-wrong[name], -of[name], name))[:most]
-    others = sorted({*answers} - {*of}, key=lambda name: (-wrong[name], name))
-    columns = [*rows, *others[: most - len(rows)]]
-    left = any(truth in rows and answer not in columns for truth, answer in pairs)
-    counts = np.array([[pairs[row, column] for column in columns] for row in rows], np.int64)
-    counts = counts.reshape(len(rows), len(columns))
-    if left:
-        whole = np.array([[of[row]] for row in rows], np.int64)
-        counts = np.hstack([counts, whole - counts.sum(1, keepdims=True)])
-    errors = sum(count for (truth, answer), count in pairs.items() if truth != answer)
-    names = (*columns, OTHERS) if left else tuple(columns)
-    return ConfusionMatrix(tuple(rows), names, counts, len({*of, *answers}), errors)
-
-
 def of_frame(frame: pd.DataFrame) -> Accuracy | None:
     """Return the accuracy of a run's table; None without labels."""
     counted = frame[frame["truth"].notna()]
     return measure(list(counted["truth"]), list(counted["answer"])) if len(counted) else None
-
-
-def confusions_of_frame(frame: pd.DataFrame) -> ConfusionMatrix:
-    """Return the confusion matrix of a run's table."""
-    counted = frame[frame["truth"].notna()]
-    return count_confusions(list(counted["truth"]), list(counted["answer"]))
-
-
-def pictures_in(frame: pd.DataFrame, matrix: ConfusionMatrix, truth: str, answer: str) -> pd.DataFrame:
-    """Return the table rows of one confusion-matrix cell."""
-    of = frame[frame["truth"].eq(truth)]
-    return of[~of["answer"].isin(matrix.answers)] if answer == OTHERS else of[of["answer"].eq(answer)]
 
 
 def rows(found: Accuracy, most: int | None = None) -> list[tuple[str, ...]]:

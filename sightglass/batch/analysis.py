@@ -1,4 +1,4 @@
-"""Analyse a run's table: class means, outliers.
+"""Analyse a run's table: order, filters, outliers.
 
 Maps are the first of each picture, on the table's small grid (`explain.maps.cells.CELLS`), which covers the picture as
 a square.
@@ -7,10 +7,9 @@ a square.
 from __future__ import annotations
 
 import io
-import math
 import zipfile
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
@@ -22,9 +21,7 @@ from sightglass.common.files import atomic_write
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import to_number
 from sightglass.explain.maps.heatmap import CELLS
-from sightglass.explain.maps.statistics import iou
 from sightglass.explain.phrases import plural, quantity
-from sightglass.explain.rendering.render import heatmap_only, hottest_mask
 from sightglass.export.table import csv as write_csv
 
 if TYPE_CHECKING:
@@ -34,8 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from sightglass.explain.rendering.style import Unseen
-
     Frame: TypeAlias = pd.DataFrame
     Maps: TypeAlias = NDArray[np.float32]
 
@@ -43,95 +38,33 @@ NEIGHBOURS = 10
 """Of a map, those that are most like it: they decide whether it is the odd one."""
 
 
-MOST_GROUPS = 8
 FEWEST = 12
-"""Minimum number of maps to group, and to call one an outlier."""
+"""Minimum number of maps to call one an outlier."""
 RANKED = 3
 """Minimum number of maps of which one can be farther from the others."""
 COARSE = 16
-"""Cells a side for grouping: a shift by a cell of the layer's own grid then still looks alike."""
-
-
-def group(nearest: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Group maps (n,) by spectral clustering of their neighbours.
-
-    The eigengap sets the number of groups.
-    """
-    from scipy.sparse import csr_matrix, identity
-    from scipy.sparse.csgraph import laplacian
-    from scipy.sparse.linalg import eigsh
-    from sklearn.cluster import KMeans
-
-    count, each = nearest.shape
-    graph = csr_matrix((np.ones(nearest.size), nearest.ravel(), np.arange(0, nearest.size + 1, each)), (count, count))
-    symmetric = (graph + graph.T) / 2
-    many = min(MOST_GROUPS + 1, count - 2)
-    # The smallest of the Laplacian are the largest of what is left of 2.
-    values, vectors = eigsh(
-        2 * identity(count) - laplacian(symmetric, normed=True), many, which="LA", v0=np.ones(count)
-    )
-    values, vectors = 2 - values[::-1], vectors[:, ::-1]
-    groups = int(np.argmax(np.diff(values))) + 1
-    if groups == 1:
-        return np.zeros(count, np.intp)
-    rows = vectors[:, :groups] / np.maximum(np.linalg.norm(vectors[:, :groups], axis=1, keepdims=True), 1e-9)
-    return np.asarray(KMeans(groups, n_init=4, random_state=0).fit_predict(rows), np.intp)
+"""Cells a side for comparing: a shift by a cell of the layer's own grid then still looks alike."""
 
 
 ORDERS: dict[str, tuple[str, bool]] = {
     "source": ("place", True),
     "unsure": ("predicted_score", True),
     "sure": ("predicted_score", False),
-    "close": ("margin", True),
     "error": ("absolute_error", False),
     "smallest": ("predicted_score", True),
     "largest": ("predicted_score", False),
-    "border": ("border_share", False),
-    "scattered": ("half_heat_area", False),
-    "pointed": ("half_heat_area", True),
-    "apart": ("disagreement", False),
     "random": ("over_random", True),
     "seal": ("seal", True),
     "odd": ("oddness", False),
     "iou": ("mean_iou", True),
 }
 """Ways to sort: the column, and whether the smallest comes first."""
-SIDE = 192
-"""Pixels of a displayed mean map."""
 MIN_ODDNESS = 1.5
 """Times the usual distance from which a map counts as an outlier: some map is always the farthest."""
 
 
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Some pictures and the mean of their maps."""
-
-    name: str
-    frame: Frame = field(repr=False)
-    mean: Maps = field(repr=False)
-    """float32 (CELLS, CELLS), 0..1, scaled to its maximum."""
-
-    @property
-    def count(self) -> int:
-        return len(self.frame)
-
-    def draw_mean(self, unseen: Unseen = "light") -> NDArray[np.uint8]:
-        """Draw the mean map, uint8 (SIDE, SIDE, 3) RGB; what the model saw in none of the pictures is hatched."""
-        grown = cv2.resize(self.mean, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
-        frame = self.frame
-        first = [
-            int(SIDE * (frame[f"seen_{side}"] / frame[of]).min()) for side, of in (("left", "width"), ("top", "height"))
-        ]
-        last = [
-            math.ceil(SIDE * (frame[f"seen_{side}"] / frame[of]).max())
-            for side, of in (("right", "width"), ("bottom", "height"))
-        ]
-        seen = (first[0], first[1], min(SIDE, last[0]), min(SIDE, last[1]))
-        return heatmap_only(np.clip(grown, 0, 1), seen=seen, unseen=unseen)
-
-
-def load(folder: Path, second: Path | None = None) -> Frame:
-    """Return one row a picture, with `disagreement` for a second model.
+def load(folder: Path) -> Frame:
+    """Return one row a picture.
 
     `labelled`: by the labels that were given, else by the folder. `truth`, `answer`: the class that this means
     (`labels`), and the prediction in the same words;
@@ -156,41 +89,11 @@ def load(folder: Path, second: Path | None = None) -> Frame:
     frame["wrong"] = [each and each[0] != each[1] for each in named]
     if tagged := labels.read_tags_of_pictures(folder):
         frame["tags"] = [", ".join(tagged.get(picture, ())) or None for picture in frame["picture"]]
-    if second is None:
-        return frame
-    other = _first(table.read(second)).set_index("picture")
-    both = frame["picture"].isin(other.index)
-    frame = frame[both].reset_index(drop=True)
-    other = other.loc[frame["picture"]]
-    frame["other_predicted"], frame["other_score"] = other["predicted"].to_numpy(), other["predicted_score"].to_numpy()
-    frame["disagreement"] = [
-        _disagreement(a, b) for (_, a), (_, b) in zip(frame.iterrows(), other.iterrows(), strict=True)
-    ]
     return frame
 
 
 def _first(frame: Frame) -> Frame:
     return frame.drop_duplicates("picture", ignore_index=True)
-
-
-def _disagreement(first: Any, second: Any) -> float:
-    """Return 1 - IoU of two maps' hottest fifths; NaN without both."""
-    if not (first["cells"] and second["cells"]):
-        return float("nan")
-    edges = []
-    for side, length, pick in (
-        ("left", "width", max),
-        ("top", "height", max),
-        ("right", "width", min),
-        ("bottom", "height", min),
-    ):
-        at = pick(first[f"seen_{side}"] / first[length], second[f"seen_{side}"] / second[length])
-        edges.append(round(at * CELLS))
-    left, top, right, bottom = edges
-    if right <= left or bottom <= top:
-        return 1.0
-    map_a, map_b = (np.ascontiguousarray(cells(row["cells"])[top:bottom, left:right]) for row in (first, second))
-    return 1 - iou(hottest_mask(map_a, 0.2), hottest_mask(map_b, 0.2))
 
 
 def cells(data: bytes) -> Maps:
@@ -206,28 +109,18 @@ def order(frame: Frame, order: str) -> Frame:
     return frame.sort_values(column, ascending=rising, kind="stable", na_position="last")
 
 
-def filter_rows(
-    frame: Frame, *, only: str = "all", predicted: str | None = None, text: str = "", tag: str | None = None
-) -> Frame:
-    """Filter; `only`: all, wrong, right, unsure (below a half), apart (the second model predicts another class),
-    unproved (the map is not supported: maps of other pictures matter as much) or unsealed (one of the seal's three
-    answers is no)."""
+def filter_rows(frame: Frame, *, only: str = "all", predicted: str | None = None) -> Frame:
+    """Filter; `only`: all, wrong, right, unsure (below a half), unproved (the map is not supported: maps of other
+    pictures matter as much) or unsealed (one of the seal's three answers is no)."""
     masks = {
         "wrong": lambda: frame["wrong"].eq(True),
         "right": lambda: frame["wrong"].eq(False),
         "unsure": lambda: frame["predicted_score"] < 0.5,
-        "apart": lambda: frame["predicted"] != frame["other_predicted"],
         "unproved": lambda: frame["verdict"].eq("not supported"),
         "unsealed": lambda: frame[list(seals.MARKS)].eq("no").any(axis=1),
     }
     matching = frame[masks[only]()] if only in masks else frame
-    if predicted is not None:
-        matching = matching[matching["predicted"] == predicted]
-    if tag:
-        matching = matching[matching["tags"].map(lambda names: tag in str(names or "").split(", "))]
-    if text:
-        matching = matching[matching["picture"].str.contains(text, case=False, regex=False)]
-    return matching
+    return matching if predicted is None else matching[matching["predicted"] == predicted]
 
 
 @dataclass(frozen=True)
@@ -298,56 +191,13 @@ def farthest(frame: Frame, most: int = 12) -> tuple[Frame, str]:
     return first.iloc[:most], f"Of {len(ranked)} maps {those} the farthest from the others; {few}."
 
 
-def compare_confused(frame: Frame, truth: str, answer: str, pictures: Frame) -> list[Group]:
-    """Return mean maps of confused pictures and of right ones."""
-    right = frame[frame["wrong"].eq(False) & frame["truth"].isin((truth, answer))]
-    with_map = pictures[pictures["cells"].notna()]
-    mistaken = [] if with_map.empty else [Group(f"{truth} as {answer}", with_map, _mean(with_map))]
-    return [*mistaken, *classes(right, "truth")]
-
-
-def classes(frame: Frame, by: str = "predicted") -> list[Group]:
-    """Return the mean map of each class, most frequent first."""
-    with_map = frame[frame["cells"].notna() & frame[by].notna()]
-    groups = [Group(str(name), part, _mean(part)) for name, part in with_map.groupby(by, sort=True)]
-    return sorted(groups, key=lambda group: -group.count)
-
-
-def _mean(frame: Frame) -> Maps:
-    # Each map counts the same, however much of its picture is warm.
-    shares = np.stack([cells(data) for data in frame["cells"]])
-    shares /= np.maximum(shares.sum((1, 2), keepdims=True), 1e-6)
-    mean = shares.mean(0)
-    return np.asarray(mean / max(float(mean.max()), 1e-12), np.float32)
-
-
-def odd(frame: Frame) -> tuple[Frame, list[Group]]:
-    """Return `unusual(frame)` with a `group` column, and the groups.
-
-    After SpRAy (Lapuschkin et al. 2019, doi:10.1038/s41467-019-08987-4): maps are made small, and grouped by the
-    spectrum of their neighbourhood; a group of its own may be a trick that the model has learnt.
-    """
-    neighbours, nearest = _find_neighbours(frame)
-    if nearest is None:
-        neighbours["group"] = 0
-        return neighbours, []
-    neighbours["group"] = group(nearest)
-    groups = [Group(str(number), part, _mean(part)) for number, part in neighbours.groupby("group")]
-    return neighbours, sorted(groups, key=lambda group: -group.count)
-
-
 def unusual(frame: Frame) -> Frame:
     """Return the rows with a map, with `oddness`: how far a map lies from its nearest neighbours, among their principal
     components. 1 is usual, 2 twice as far; NaN where there are fewer than `RANKED` maps."""
-    return _find_neighbours(frame)[0]
-
-
-def _find_neighbours(frame: Frame) -> tuple[Frame, Any]:
-    """Return the rows of `unusual` and each one's neighbours, or None."""
     rows = frame[frame["cells"].notna()].copy()
     rows["oddness"] = np.nan
     if len(rows) < RANKED:
-        return rows, None
+        return rows
     from sklearn.decomposition import PCA
     from sklearn.neighbors import NearestNeighbors
 
@@ -355,10 +205,10 @@ def _find_neighbours(frame: Frame) -> tuple[Frame, Any]:
     flat = np.stack([cv2.resize(heatmap, (COARSE, COARSE), interpolation=cv2.INTER_AREA).ravel() for heatmap in maps])
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
     reduced = PCA(min(16, len(flat) - 1), random_state=0).fit_transform(flat)
-    far, nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced).kneighbors()
+    far, _ = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced).kneighbors()
     distances = far.mean(1)
     rows["oddness"] = distances / max(float(np.median(distances)), 1e-9)
-    return rows, nearest if len(flat) >= FEWEST else None
+    return rows
 
 
 def pack(folder: Path, to: Path) -> Path:

@@ -54,6 +54,17 @@ class RunOrigin:
     samples: int | None = None
     """How many of the pictures were taken; None: all."""
     second: SecondRun | None = None
+    more: tuple[SecondRun, ...] = ()
+    """Those of further models, after the second."""
+
+    @property
+    def others(self) -> tuple[SecondRun, ...]:
+        """The runs of all other models."""
+        return (self.second, *self.more) if self.second is not None else ()
+
+    def with_others(self, others: Sequence[SecondRun]) -> RunOrigin:
+        """Return it with the runs of other models."""
+        return replace(self, second=next(iter(others), None), more=tuple(others[1:]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,15 +139,15 @@ def read_facts(store: Local | RemoteFolder) -> RunFacts | None:
         return None
     try:
         facts = _ADAPTER.validate_json(data)
-        second = facts.origin.second
+        others = facts.origin.others
         # A folder's name, and no way out of where results are.
-        if not (facts.origin.source and facts.pictures > 0) or (second and Path(second.folder).name != second.folder):
+        if not (facts.origin.source and facts.pictures > 0) or any(
+            Path(other.folder).name != other.folder for other in others
+        ):
             raise ValueError
     except (ValueError, RecursionError) as error:
         raise unreadable(store.name) from error
-    origin = facts.origin
-    if second is not None:
-        origin = replace(origin, second=replace(second, options=_restore_tuples(second.options)))
+    origin = facts.origin.with_others([replace(other, options=_restore_tuples(other.options)) for other in others])
     arguments = replace(facts.arguments, options=_restore_tuples(facts.arguments.options))
     return replace(facts, origin=origin, arguments=arguments)
 
@@ -154,7 +165,7 @@ MOST = 20
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """A run of before, over the same pictures with one model or two."""
+    """A run of before, over the same pictures with one model or several."""
 
     folder: Path
     facts: RunFacts | None = None
@@ -177,10 +188,10 @@ def list_runs(base: Path) -> list[EarlierRun]:
     seconds: set[str] = set()
     for folder in sorted(times, key=lambda path: -times[path]):
         run = _read_run(folder)
-        if run.facts is not None and run.facts.origin.second is not None:
-            seconds.add(run.facts.origin.second.folder)
+        if run.facts is not None:
+            seconds.update(other.folder for other in run.facts.origin.others)
         runs.append(run)
-    # A second model's run is part of the first one's.
+    # The run of another model is part of the first one's.
     return [run for run in runs if run.folder.name not in seconds][:MOST]
 
 
@@ -194,13 +205,14 @@ def _read_run(folder: Path) -> EarlierRun:
     if facts is None:
         return EarlierRun(folder, problem=str(unreadable(folder)))
     left = _count_left(folder, facts)
-    if (second := facts.origin.second) is not None:
-        left = max(left, _count_left(folder.parent / second.folder, _find_second(folder.parent / second.folder, facts)))
+    for other in facts.origin.others:
+        beside = folder.parent / other.folder
+        left = max(left, _count_left(beside, _find_other(beside, facts)))
     return EarlierRun(folder, facts, left)
 
 
-def _find_second(folder: Path, first: RunFacts) -> RunFacts:
-    """Return the second model's facts, by default the first's without progress."""
+def _find_other(folder: Path, first: RunFacts) -> RunFacts:
+    """Return another model's facts, by default the first's without progress."""
     with contextlib.suppress(ModelProblem, OSError):
         if (facts := read_facts(output.Local(folder))) is not None:
             return facts

@@ -113,7 +113,7 @@ class Settings(BaseModel):
         "Test each map in the background once it is shown; no: only when somebody asks.",
     )
     folders: Folders = _field((), "Folders that the dashboard may read, separated as in PATH.")
-    batches: Folder = _field(Path("batches"), "Where the dashboard writes the results of batch runs.")
+    batches: Folder = _field(Path("batches"), "Where the page Pictures keeps uploads and the results of runs.")
     clips: Folder = _field(
         lambda: data_folder("clips"),
         "Where the Video page keeps an uploaded clip and its results until its session ends.",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-BOXES, CLASSES = "boxes", "classes"
-"""Batch runs with labels, of a detector and of a classifier: `pictures` and `run`."""
-SCORECARD = "scorecard"
-"""Runs of several models over the same pictures, a folder each."""
+CLASSES = "classes"
+"""Runs of three classifiers over `pictures` in class folders: `run`, and a folder for each other model."""
 CLIP = "clip"
 """The result of a video run."""
 DECKS = "decks"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "",
-    *(f"pages/{name}.py" for name in ("topk", "detect", "whatif", "live", "trust")),
-    *(f"pages/{name}/page.py" for name in ("batch", "compare", "errors", "video", "present", "history")),
+    "pages/topk.py",
+    *(f"pages/{name}/page.py" for name in ("explore", "compare", "pictures", "video", "present", "history")),
 )
 PRESSED = ("Save", "New deck", "Run", "Start", "Add to deck", "Save photo", "Explain", "Try", "Can I trust this")
 

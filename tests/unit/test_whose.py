@@ -24,8 +24,8 @@ from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import load_bundled, to_png
 from sightglass.history import History
 from sightglass.models import catalog
-from sightglass.pages.batch.job import folder_for
-from sightglass.pages.batch.source import Source
+from sightglass.pages.pictures.job import folder_for
+from sightglass.pages.pictures.source import Source
 from sightglass.pages.video import job
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def said(ask: Callable[..., object], *given: object) -> str:
     ("name", "place"),
     [
         ("history", lambda: History().folder),
-        ("batches", lambda: folder_for(Source((), "", "/pictures"), "demo-s", {}, scratch=None).parent),  # type: ignore[arg-type]
+        ("batches", lambda: folder_for(Source((), "", "/pictures"), "demo-s", {}).parent),
         ("clips", job._base),
     ],
 )

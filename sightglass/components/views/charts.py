@@ -51,7 +51,9 @@ class Files:
     files: Sequence[Offer]
 
 
-def download(label: str, make: Callable[[], Any], file: str, *, key: str | None, help: str, **look: Any) -> None:
+def download(
+    label: str, make: Callable[[], Any], file: str, *, key: str | None, help: str | None = None, **look: Any
+) -> None:
     """Draw a download button for a file made on request."""
     mime = mimetypes.guess_type(file)[0] or "application/octet-stream"
     # It is made outside of the session, in a thread of the server.

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.files import packing
-from sightglass.explain.maps.statistics import DIGITS, NAMES
 from sightglass.explain.tasks import task_of
 from sightglass.export.table import list_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-
-    import pandas as pd
 
     from sightglass.explain.maps.statistics import Statistics
     from sightglass.explain.tasks.task import Change
@@ -49,45 +46,22 @@ def table(
     )
 
 
-def choose_row(rows: Sequence[Mapping[str, str]], *, key: str) -> int | None:
+def choose_row(
+    rows: Sequence[Mapping[str, Any]], *, key: str, columns: Mapping[str, Any] | None = None, height: int = 480
+) -> int | None:
     """Draw a table and return the chosen row's index, if any."""
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     event: Any = st.dataframe(
         _no_formulas([{name: row[name] for name in names} for row in rows], ()),
         key=key,
         hide_index=True,
+        column_config=columns,
         on_select="rerun",
         selection_mode="single-row",
         selection_default={"selection": {"rows": [0]}},
-        height=min(36 * len(rows) + 38, 480),
+        height=min(36 * len(rows) + 38, height),
     )
     return next((row for row in event.selection.rows if row < len(rows)), None)
-
-
-def matrix(
-    frame: pd.DataFrame, styles: pd.DataFrame, *, key: str, chosen: tuple[int, int], height: int
-) -> tuple[int, int]:
-    """Draw a table of texts; return the chosen cell's row and column.
-
-    `styles`: CSS of each cell. `chosen`: the cell at first.
-    """
-    names = [packing.escape(name) for name in frame.columns]
-    escaped = frame.set_axis(names, axis=1)
-    escaped.index = escaped.index.map(packing.escape)
-    styled = escaped.style.apply(lambda _: styles.set_axis(names, axis=1).set_axis(escaped.index), axis=None)
-    event: Any = st.dataframe(
-        styled,
-        key=key,
-        on_select="rerun",
-        selection_mode="single-cell",
-        selection_default={"selection": {"cells": [(chosen[0], names[chosen[1]])]}},
-        height=height,
-        width="content",
-    )
-    for row, name in event.selection.cells[:1]:
-        if row < len(escaped) and name in names:
-            return row, names.index(name)
-    return chosen
 
 
 def _no_formulas(rows: Any, right: Collection[str]) -> Any:
@@ -144,26 +118,3 @@ def number(format: str, help: str) -> Any:
 def overlap() -> Any:
     """Return the configuration of a 0–100 column of overlaps with the first."""
     return number("%.0f %%", "Overlap of the strongest fifths: 100 % is the same place, 0 % nothing in common.")
-
-
-def numbers(
-    frame: pd.DataFrame, help: Mapping[str, str], *, plain: Collection[str] = ()
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return a display frame of explanations' numbers and its column configuration.
-
-    Numbers stay numbers, so that they can be sorted by: shares 0..1 become percent, all others have the decimals of
-    `sightglass.explain.maps.statistics.DIGITS`. `plain`: columns that are no shares.
-    """
-    displayed, config = frame.copy(), {}
-    for name in frame.columns:
-        words = {"label": NAMES.get(name, name.replace("_", " ").capitalize()), "help": help.get(name)}
-        if frame[name].dtype.kind not in "fiu":
-            config[name] = st.column_config.Column(**words)
-        elif name in plain:
-            config[name] = st.column_config.NumberColumn(format="%.2f", **words)
-        elif name in DIGITS:
-            config[name] = st.column_config.NumberColumn(format=f"%.{DIGITS[name]}f", **words)
-        else:
-            displayed[name] = frame[name] * 100
-            config[name] = st.column_config.NumberColumn(format="%.0f %%", **words)
-    return displayed, config

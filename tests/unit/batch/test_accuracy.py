@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
 from sightglass.batch import accuracy
-from sightglass.batch.accuracy import NOTHING, OTHERS, Share, count_confusions, measure, name_answers
+from sightglass.batch.accuracy import NOTHING, Share, measure, name_answers
 from sightglass.evaluation.intervals import wilson
 
 
@@ -33,32 +32,6 @@ def test_precision_and_recall_by_hand() -> None:
     assert (by_name["tram"].precision, by_name["tram"].recall) == (Share(0, 0), Share(0, 1))
     words = found.words.replace("\N{NO-BREAK SPACE}", " ")
     assert words == "Right: 50 % of 8 labelled pictures (95 % interval: 22 to 78 %)"
-
-
-def test_the_matrix_counts_every_picture_once() -> None:
-    truths = ["bus"] * 4 + ["van"] * 3
-    answers = ["bus", "bus", "van", "cat", "van", "van", "bus"]
-    found = count_confusions(truths, answers)
-    assert (found.truths, found.answers) == (("bus", "van"), ("bus", "van", "cat"))
-    np.testing.assert_array_equal(found.counts, [[2, 1, 1], [1, 2, 0]])
-    assert (found.errors, found.shown, found.classes) == (3, 3, 3)
-
-
-def test_of_many_classes_the_most_confused_are_shown_and_the_rest_adds_up() -> None:
-    names = [f"class {number:02}" for number in range(20)]
-    truths, answers = [], []
-    for number, name in enumerate(names):
-        # Class n is taken for the next one n times; the last for things that are no class.
-        truths += [name] * (number + 3)
-        answers += [name] * 3 + [names[number + 1] if number < 19 else f"thing {i}" for i in range(number)]
-    answers = answers[: len(truths)]
-    answers[-19:] = [f"thing {i}" for i in range(19)]
-    found = count_confusions(truths, answers)
-    assert len(found.truths) == 12 and set(found.truths) == set(names[8:])
-    assert len(found.answers) == 13 and found.answers[:12] == found.truths and found.answers[-1] == OTHERS
-    assert [int(row.sum()) for row in found.counts] == [truths.count(name) for name in found.truths]
-    assert found.counts[found.truths.index("class 19"), -1] == 19
-    assert (found.errors, found.shown) == (sum(range(20)), sum(range(8, 20)))
 
 
 def test_labels_are_named_by_their_class_and_answers_in_the_same_words() -> None:

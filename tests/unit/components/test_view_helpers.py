@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pytest
 
-from sightglass.batch import analysis
 from sightglass.components.choices import layer_picker, model_picker
 from sightglass.models import catalog
-from sightglass.pages.batch import job as frames
 from sightglass.pages.explore import layers
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 
 def test_the_best_detector_knows_photographs() -> None:
@@ -52,37 +48,3 @@ def test_models_are_named_by_size_where_they_are_sizes(ids: tuple[str, ...], wor
     assert model_picker.short_names([catalog.spec(name) for name in ids]) == words
     assert model_picker.add_title("small and medium say cat") == "Small and medium say cat"
     assert model_picker.add_title("yolo11n") == "yolo11n"
-
-
-MB = 2**20
-
-
-@pytest.fixture
-def tables_read(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The tables that were read."""
-    names: list[Any] = []
-
-    def load(first: Path, second: Path | None) -> pd.DataFrame:
-        names.append(first.name)
-        return pd.DataFrame({"picture": ["a"] * 1000, "cells": [bytes(1000)] * 1000})
-
-    monkeypatch.setattr(analysis, "load", load)
-    return names
-
-
-def test_a_table_is_read_once_and_again_when_it_changed(
-    tables_read: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(analysis, "odd", lambda table: (table, []))
-    first = frames.read_frame(Path("one"), None, 1)
-    assert frames.read_frame(Path("one"), None, 1) is first and tables_read == ["one"]
-    assert frames._tables.nbytes > 1000 * 1000
-    assert frames.find_odd(Path("one"), None, 1) is frames.find_odd(Path("one"), None, 1)
-    assert frames.read_frame(Path("one"), None, 2) is not first
-
-
-def test_tables_take_no_more_than_their_limit(tables_read: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames._tables, "_limit", 4 * MB)
-    for number in range(8):
-        frames.read_frame(Path(str(number)), None, 1)
-    assert 2 * MB < frames._tables.nbytes <= 4 * MB

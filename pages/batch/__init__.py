@@ -1,5 +1,0 @@
-"""The Batch page and the parts that only it uses."""
-
-from sightglass.common.lazy import defer_imports
-
-defer_imports(__name__)

@@ -1,1 +1,0 @@
-"""Errors: where a model goes wrong on labelled pictures, and why."""

@@ -1,0 +1,385 @@
+"""The pictures of a run as equal tiles: views, filters, the panel of one, actions on selected ones."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from sightglass.batch import analysis, labels, table
+from sightglass.common import users
+from sightglass.common.errors import Problem
+from sightglass.common.settings import MIB
+from sightglass.components.session import page, state, url_state
+from sightglass.components.session.markdown import escape, shorten
+from sightglass.components.views import charts, tables
+from sightglass.evaluation.errors import ALL, draw_tile
+from sightglass.evaluation.kinds import SMALL
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.phrases import plural
+from sightglass.explain.picture.image import Image
+from sightglass.explain.tasks import task_of
+from sightglass.pages.pictures import panel, results
+from sightglass.pages.pictures.job import PicturesPage, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sightglass.common.files import Json
+    from sightglass.evaluation.errors import ErrorReport
+    from sightglass.evaluation.kinds import ErrorUnit
+    from sightglass.pages.pictures.job import PicturesJob
+    from sightglass.pages.pictures.results import Result
+
+    Frame = Any
+
+PAGE = 24
+WIDE = 232
+BOX = (2 * WIDE, 2 * WIDE * 3 // 4)
+"""Pixels of a tile: twice its size on the page, for high-resolution screens."""
+RAIL = 224
+ORDERS = {
+    "iou": "Lowest mean IoU",
+    "unsure": "Least sure first",
+    "sure": "Surest first",
+    "error": "Largest error",
+    "smallest": "Smallest number",
+    "largest": "Largest number",
+    "source": "By name",
+}
+VIEW, KIND, ABOUT, MAPS_OF = "pictures-view", "pictures-type", "pictures-about", "pictures-maps-of"
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A picture, or one of a detector's errors in it."""
+
+    id: str
+    picture: str
+    words: str
+    """Below the picture, in Markdown."""
+    alt: str
+    file: str = ""
+    """The picture under its map, in the folder of the run."""
+    unit: ErrorUnit | None = None
+
+
+def draw(job: PicturesJob, result: Result) -> None:
+    """Draw the views, the filters, a page of tiles, and the panel of the opened one."""
+    remembered = state.of(PicturesPage)
+    top = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    with st.container(horizontal=True, key="pictures-grid"):
+        rail = st.container(width=RAIL, key="pictures-rail")
+        grid = st.container()
+        side = st.container(width=panel.WIDE, key="pictures-panel") if remembered.opened else None
+    place = _choose_model(result, rail)
+    frame, report = result.answers(place), result.reports[place]
+    with top:
+        view = url_state.widget(
+            st.segmented_control,
+            "Pictures",
+            _list_views(result, frame, report),
+            "all",
+            key=VIEW,
+            name="view",
+            label_visibility="collapsed",
+        )
+        selects = st.toggle("Select", key="pictures-select")
+    about = _draw_classes(result, place, grid) if view == "class" else None
+    with rail:
+        tiles = _filter(job, result, place, frame, view, about)
+    remembered.shown = list(dict.fromkeys(tile.picture for tile in tiles))
+    with grid:
+        if selects:
+            draw_actions(job, result, place, tiles)
+        if tiles:
+            _draw_page(job, result, place, tiles, selects=selects)
+        elif view != "class" or about:
+            st.caption("No picture matches.")
+    if side is not None:
+        with side:
+            panel.draw(job, result, place)
+
+
+def _list_views(result: Result, frame: Frame, report: ErrorReport | None) -> dict[str, str]:
+    """Return the views that the results have, with their counts."""
+    views = {"all": f"All {len(frame):,}"}
+    if _has_units(report):
+        assert report is not None
+        views["wrong"] = f"Wrong {len(report.errors):,}"
+    elif frame["wrong"].notna().any():
+        views["wrong"] = f"Wrong {int(frame['wrong'].eq(True).sum()):,}"
+    if len(views) > 1 or any(result.fits):
+        views["class"] = "By class"
+    if len(result.plans) > 1:
+        views["differ"] = f"Disagreements {int(frame['differs'].sum()):,}"
+    return views
+
+
+def _has_units(report: ErrorReport | None) -> bool:
+    """Return whether what is wrong are boxes, and not whole pictures."""
+    return report is not None and task_of(report.evaluation.task).has_boxes
+
+
+def _choose_model(result: Result, rail: Any) -> int:
+    """Draw the choice of the model whose maps are shown; return its place."""
+    if len(result.plans) == 1:
+        return 0
+    names = {plan.model: name for plan, name in zip(result.plans, result.names, strict=True)}
+    with rail:
+        model = url_state.widget(st.selectbox, "Maps of", names, result.plans[0].model, key=MAPS_OF, name="of")
+    return list(names).index(model)
+
+
+def _draw_classes(result: Result, place: int, grid: Any) -> str | None:
+    """Draw the table of classes; return the chosen one."""
+    report, fit = result.reports[place], result.fits[place]
+    config: dict[str, Any] = {}
+    if fit is not None:
+        rows = results.list_area_classes(fit)
+        config["IoU"] = tables.points()
+    elif _has_units(report):
+        assert report is not None
+        rows = results.list_object_classes(report)
+    else:
+        rows = results.list_classes(result.frames[place])
+        config |= {"share": tables.score(), "taken for": st.column_config.TextColumn(width="large")}
+    with grid:
+        chosen = tables.choose_row(rows, key=f"pictures-classes-{place}", columns=config, height=260)
+    return None if chosen is None else str(rows[chosen]["class"])
+
+
+def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: str, about: str | None) -> list[Tile]:
+    """Draw the filters of a view; return the tiles that they leave."""
+    report = result.reports[place]
+    if view in ("wrong", "class") and _has_units(report):
+        assert report is not None
+        return [_tile_of_unit(unit) for unit in _filter_units(report, about)]
+    if about is not None and result.fits[place] is None:
+        frame = frame[frame["truth"].eq(about) & frame["wrong"].eq(True)]
+    if view == "wrong":
+        frame = frame[frame["wrong"].eq(True)]
+    elif view == "differ":
+        frame = frame[frame["differs"]]
+    scores = table.read_scores(result.plans[place].folder)
+    orders = _list_orders(frame, scores)
+    order = url_state.widget(
+        st.selectbox, "Sort", orders, next(iter(orders)), key=f"pictures-order-{scores.task}", name="order"
+    )
+    frame = analysis.order(_filter_rows(job, result, place, frame, scores, view), order)
+    task = task_of(scores.task)
+    return [_tile_of_row(row, scores, task.no_answer) for row in frame.to_dict("records")]
+
+
+def _list_orders(frame: Frame, scores: table.Scores) -> dict[str, str]:
+    left_out = {*(() if scores.sure else ("unsure", "sure")), *(() if scores.numbers else ("smallest", "largest"))}
+    return {name: label for name, label in ORDERS.items() if name not in left_out and analysis.ORDERS[name][0] in frame}
+
+
+def _filter_rows(job: PicturesJob, result: Result, place: int, frame: Frame, scores: table.Scores, view: str) -> Frame:
+    """Draw the filters of pictures; return the rows that match."""
+    label = _choose("Label", frame["truth"], "pictures-label") if view != "class" else None
+    predicted = _choose("Answer", frame["predicted"], "pictures-answer")
+    unsure = scores.sure and st.checkbox("Unsure: below 50 %", key="pictures-unsure")
+    tags = labels.read_tags(result.plans[0].folder)
+    tag = None
+    if tags and not job.example:
+        tag = st.selectbox("Tag", [*tags], index=None, placeholder="any", key="pictures-tag")
+    rows = analysis.filter_rows(frame, only="unsure" if unsure else "all", predicted=predicted)
+    if tag:
+        rows = rows[rows["picture"].isin(tags[tag])]
+    return rows if label is None else rows[rows["truth"].eq(label)]
+
+
+def _choose(title: str, values: Any, key: str) -> str | None:
+    """Draw the choice of one of the values of a column; None for any."""
+    options = sorted(values.dropna().unique())
+    if len(options) < 2:
+        return None
+    chosen: str | None = st.selectbox(title, options, index=None, placeholder="any", key=key)
+    return chosen
+
+
+def _filter_units(report: ErrorReport, about: str | None) -> list[ErrorUnit]:
+    """Draw the filters of a detector's errors; return those that match."""
+    kinds = {ALL: f"All {len(report.errors):,}"} | {
+        group.id: f"{group.name} {group.count:,}" for group in report.types if group.count
+    }
+    kind = url_state.widget(st.pills, "What is wrong", kinds, ALL, key=KIND, name="type")
+    if about is None:
+        names = {"": "any"} | {name: name for name in report.labels}
+        about = url_state.widget(st.selectbox, "Class", names, "", key=ABOUT, name="about")
+    small = st.checkbox(f"Smaller than {SMALL} px", key="pictures-small")
+    units = report.select(kind, about)
+    return [unit for unit in units if unit.size is not None and unit.size < SMALL] if small else units
+
+
+def _tile_of_unit(unit: ErrorUnit) -> Tile:
+    return Tile(unit.id, unit.picture.key, escape(unit.words), f"{unit.words}, in {unit.picture.key}", unit=unit)
+
+
+def _tile_of_row(row: Json, scores: table.Scores, nothing: str) -> Tile:
+    picture = row["picture"]
+    return Tile(
+        picture, picture, results.describe_row(row, scores, nothing), f"{picture} under its map", file=row["file"]
+    )
+
+
+_images: ByteCache[bytes] = ByteCache(8 * MIB, len)
+"""Tiles by run and error or picture; empty of a picture that cannot be opened."""
+
+
+def make_images(job: PicturesJob, result: Result, place: int, tiles: Sequence[Tile]) -> list[bytes]:
+    """Return tiles as WebP of one size, cached; empty where a picture cannot be opened."""
+    folder = result.plans[place].folder
+    changed, items = stamp(folder), {item.key: item for item in job.source.items}
+    frame = result.frames[place]
+    files: Mapping[str, str] = {} if items else dict(zip(frame["picture"], frame["file"], strict=True))
+
+    def make(tile: Tile) -> bytes:
+        try:
+            if tile.unit is None:
+                with Pillow.open(folder / tile.file) as opened:
+                    return _fit(opened.convert("RGB"))
+            if tile.picture in items:
+                pixels = items[tile.picture].open().pixels
+            else:
+                # Without its pictures there are those under their maps.
+                pixels = Image.open(folder / files[tile.picture]).pixels
+            return _fit(Pillow.fromarray(draw_tile(pixels, tile.unit, BOX)))
+        except (OSError, KeyError, Problem):
+            return b""
+
+    def cached(tile: Tile) -> bytes:
+        return _images.get_or_make((folder, changed, bool(items), tile.id), lambda: make(tile))
+
+    with ThreadPoolExecutor(4, "tiles") as pool:
+        return list(pool.map(users.bind_person(cached), tiles))
+
+
+def _fit(picture: Pillow.Image) -> bytes:
+    """Return a picture within a transparent box, so that all tiles are of one size."""
+    picture = ImageOps.contain(picture, BOX)
+    paper = Pillow.new("RGBA", BOX, (0, 0, 0, 0))
+    paper.paste(picture, ((BOX[0] - picture.width) // 2, (BOX[1] - picture.height) // 2))
+    buffer = io.BytesIO()
+    paper.save(buffer, "WEBP", quality=85, method=2)
+    return buffer.getvalue()
+
+
+def _draw_page(job: PicturesJob, result: Result, place: int, tiles: Sequence[Tile], *, selects: bool) -> None:
+    """Draw one page of tiles."""
+    pages = -(-len(tiles) // PAGE)
+    # Its place is below the tiles, which depend on it.
+    above, below = st.container(horizontal=True, gap="small"), st.container()
+    number = 1
+    if pages > 1:
+        with below:
+            number = int(st.pagination(pages, key=f"pictures-page-{place}-{len(tiles)}"))
+    listed = tiles[PAGE * (number - 1) : PAGE * number]
+    images = make_images(job, result, place, listed)
+    with above:
+        for index, (tile, image) in enumerate(zip(listed, images, strict=True)):
+            _draw_tile(index, tile, image, selects=selects)
+
+
+def _draw_tile(index: int, tile: Tile, image: bytes, *, selects: bool) -> None:
+    with st.container(width=WIDE, gap="xxsmall", key=f"pictures-tile-{index}"):
+        if image:
+            st.image(image, width="stretch", alt=tile.alt)
+        else:
+            st.caption(":material/broken_image: This picture cannot be opened.")
+        st.markdown(f":small[{tile.words}]")
+        if selects:
+            key = f"pictures-pick-{tile.id}"
+            st.session_state[key] = tile.picture in state.of(PicturesPage).selected
+            name = escape(shorten(tile.picture.rpartition("/")[2], 18))
+            st.checkbox(name, key=key, on_change=_toggle, args=(tile.picture,))
+        else:
+            # It lies over the whole tile (layout.css).
+            st.button(
+                f"Open {escape(tile.picture)}",
+                key=f"pictures-open-{tile.id}",
+                type="tertiary",
+                on_click=panel.show,
+                args=(tile.picture, tile.id if tile.unit is not None else ""),
+            )
+
+
+def _toggle(picture: str) -> None:
+    selected = state.of(PicturesPage).selected
+    if picture in selected:
+        selected.remove(picture)
+    else:
+        selected.append(picture)
+
+
+def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[Tile]) -> None:
+    """Draw the actions on selected pictures."""
+    remembered, folder = state.of(PicturesPage), result.plans[place].folder
+    pictures = {*result.frames[place]["picture"]}
+    selected = remembered.selected = [picture for picture in remembered.selected if picture in pictures]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        listed = list(dict.fromkeys(tile.picture for tile in tiles))
+        if not {*listed} <= {*selected}:
+            st.button(
+                f"Select all {len(listed):,}",
+                icon=":material/check_box:",
+                type="tertiary",
+                key="pictures-select-all",
+                on_click=_select,
+                args=(tuple(listed),),
+            )
+        if selected:
+            st.caption(f"{len(selected):,} selected", width="content")
+            if not job.example:
+                _draw_tagging(result)
+            charts.download(
+                "Export, .zip",
+                partial(analysis.pack_some, folder, tuple(selected)),
+                "selected.zip",
+                icon=":material/download:",
+                key="pictures-export-some",
+                help=f"{plural(len(selected), 'picture')} under their maps, the raw maps, and their rows of the table.",
+            )
+            panel.draw_slides_button(job, result, place, selected)
+            st.button("Clear", type="tertiary", key="pictures-deselect", on_click=_select, args=((),))
+    page.say_problem(remembered)
+
+
+def _select(pictures: Sequence[str]) -> None:
+    remembered = state.of(PicturesPage)
+    remembered.selected = list(dict.fromkeys((*remembered.selected, *pictures))) if pictures else []
+
+
+def _draw_tagging(result: Result) -> None:
+    folder = result.plans[0].folder
+    with st.popover("Tag", icon=":material/sell:", key="pictures-tagging"):
+        known = ", ".join(labels.read_tags(folder))
+        st.text_input("Tag", key="pictures-tag-name", placeholder=known or "blurred")
+        for label, adds, icon in (("Add the tag", True, "add"), ("Remove the tag", False, "remove")):
+            st.button(
+                label,
+                icon=f":material/{icon}:",
+                key=f"pictures-tag-{icon}",
+                on_click=_change_tag,
+                args=([plan.folder for plan in result.plans], adds),
+            )
+
+
+def _change_tag(folders: Sequence[Any], adds: bool) -> None:
+    remembered = state.of(PicturesPage)
+    try:
+        for folder in folders:
+            name = str(st.session_state.get("pictures-tag-name") or "")
+            labels.change_tag(folder, name, remembered.selected, there=adds)
+    except Problem as problem:
+        remembered.problem = str(problem)
+    except OSError as error:
+        remembered.problem = f"The tag cannot be saved ({error.strerror or error}): free some room, then try again."

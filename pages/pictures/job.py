@@ -1,0 +1,285 @@
+"""Run one or several models over many pictures in a thread; open earlier runs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import threading
+import weakref
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from sightglass import batch, examples
+from sightglass.batch import journal, labels, output, table
+from sightglass.batch.earlier import RunOrigin, SecondRun, list_runs, read_facts
+from sightglass.batch.labelled import labels as labelled
+from sightglass.batch.labelled import summary as labelled_summary
+from sightglass.common import users
+from sightglass.common.errors import Problem
+from sightglass.common.files import file_stem
+from sightglass.common.settings import settings
+from sightglass.components.session import state
+from sightglass.components.session.jobs.background import Status, Task
+from sightglass.evaluation import stored
+from sightglass.pages.pictures import timing
+from sightglass.pages.pictures.source import Source, delete_upload, find_source
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+    from pathlib import Path
+    from threading import Event
+
+    from sightglass.batch import Summary
+    from sightglass.batch.earlier import EarlierRun, RunFacts
+    from sightglass.evaluation.ground_truth import GroundTruth
+    from sightglass.explain.picture.item import Item
+
+    Frame = Any
+
+
+READING = 10.0
+"""Seconds for which a page waits for the results of a finished run; then it shows that they are read."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One model's run, and where its results go."""
+
+    model: str
+    options: dict[str, Any]
+    folder: Path
+    labels: GroundTruth | None = field(default=None, repr=False)
+    """What is in the pictures; None: those of an earlier run in the same folder, if it has any."""
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of `batch.run`, of a run that was begun elsewhere."""
+
+
+@dataclass
+class RunStatus(Status):
+    """What the thread reports to the page."""
+
+    summaries: list[Summary] = field(default_factory=list)
+
+
+class PicturesJob(Task[RunStatus]):
+    """Several models' runs over the same pictures, one after the other in a thread."""
+
+    example = False
+    """Whether it is the packaged run: nothing beside its tables can be changed."""
+
+    def __init__(self, source: Source, plans: tuple[RunPlan, ...], *, resume: bool = True) -> None:
+        self.source, self.plans = source, plans
+        super().__init__(_run, RunStatus(), source, plans, resume)
+        with _GUARD:
+            _RUNNING[plans[0].folder] = self
+
+    @property
+    def ready(self) -> list[RunPlan]:
+        """Return the plans whose results can be shown."""
+        return [
+            plan
+            for plan, summary in zip(self.plans, self.status.summaries, strict=False)
+            if summary.done and (plan.folder / table.PARQUET).is_file()
+        ]
+
+    @property
+    def stopped(self) -> bool:
+        return any(summary.cancelled for summary in self.status.summaries)
+
+    def find_item(self, picture: str) -> Item:
+        """Return a picture by its key; raise Problem if it is not there."""
+        item = next((item for item in self.source.items if item.key == picture), None)
+        if item is None:
+            raise Problem(f"{picture} is not there any more: put it back, or choose other pictures.")
+        return item
+
+
+_GUARD = threading.Lock()
+_RUNNING: weakref.WeakValueDictionary[Path, PicturesJob] = weakref.WeakValueDictionary()
+"""The jobs of all sessions by their first folder: a reloaded page joins the one that goes on."""
+
+
+def _run(status: RunStatus, cancel: Event, source: Source, plans: tuple[RunPlan, ...], resume: bool) -> None:
+    for number, plan in enumerate(plans):
+        before = f"{plan.model}: " if len(plans) > 1 else ""
+
+        def report(share: float, words: str, number: int = number, before: str = before) -> None:
+            # How long one model takes says little about the next one.
+            words = words.partition(", ")[0]
+            status.report((number + share) / len(plans), before + words)
+
+        summary = batch.run(
+            source.items,
+            plan.model,
+            plan.folder,
+            options=plan.options,
+            labels=plan.labels,
+            progress=report,
+            cancel=cancel,
+            resume=resume,
+            origin=_describe_origin(source, plans, number),
+            **plan.more,
+        )
+        if (plan.folder / labelled.FILE).exists():
+            report(1.0, "Comparing with the labels")
+            # What it returns is kept beside the table, where the page finds it; the maps are there without it, too.
+            with contextlib.suppress(Problem):
+                labelled_summary.load(plan.folder)
+        status.summaries.append(summary)
+        if summary.cancelled:
+            return
+    if len(plans) > 1:
+        status.report(1.0, "Measuring the times")
+        with contextlib.suppress(Problem, OSError):
+            timing.measure(plans, source.items, cancel)
+
+
+def _describe_origin(source: Source, plans: tuple[RunPlan, ...], number: int) -> RunOrigin:
+    """Return what a person chose for the run of a plan."""
+    origin = source.origin or RunOrigin(source=(source.path,), name=source.name)
+    others = [SecondRun(model=plan.model, options=plan.options, folder=plan.folder.name) for plan in plans[1:]]
+    return origin.with_others([] if number else others)
+
+
+class OpenedJob(PicturesJob):
+    """A finished run of before, whose results are read and not made."""
+
+    def __init__(self, source: Source, plans: tuple[RunPlan, ...], pictures: int, *, example: bool = False) -> None:
+        self.source, self.plans, self.example = source, plans, example
+        Task.__init__(self, _read_results, RunStatus(), plans, pictures)
+        # Reading takes a moment; then no progress is drawn.
+        self.finished(READING)
+
+
+def _read_results(status: RunStatus, _cancel: Event, plans: tuple[RunPlan, ...], pictures: int) -> None:
+    for plan in plans:
+        try:
+            journal.settings_of(plan.folder)
+            done = table.read(plan.folder)["picture"].nunique()
+            failed = table.read_problems(plan.folder)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Problem(f"The results in {plan.folder.name} cannot be read: run these pictures again.") from error
+        status.summaries.append(batch.Summary(plan.folder, pictures, done, 0, failed, 0.0, cancelled=False))
+
+
+@dataclass
+class PicturesPage:
+    """What the session remembers of the page."""
+
+    source: Source | None = None
+    """The pictures that were chosen, of this session."""
+    truth: GroundTruth | None = None
+    """The labels that were chosen, for the next run."""
+    job: PicturesJob | None = None
+    read: bool = False
+    """Whether the address was read."""
+    matches: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What labels count as, said before the run."""
+    opened: str = ""
+    """The picture in the panel, and the error in it that was clicked."""
+    unit: str = ""
+    selected: list[str] = field(default_factory=list)
+    """The pictures that are ticked."""
+    shown: list[str] = field(default_factory=list)
+    """Those that the grid showed last."""
+    problem: str = ""
+    """Why the last action on them failed."""
+
+    def show(self, job: PicturesJob | None) -> None:
+        """Show another run, or none."""
+        self.job, self.opened, self.selected, self.shown = job, "", [], []
+
+
+def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:
+    """Return the folder of a run's results, the same for the same choices, so that it is resumed."""
+    digest = hashlib.sha256(json.dumps([source.path, model, options], default=str, sort_keys=True).encode())
+    name = file_stem(source.name.replace("_", "-"), collapse=False, max_length=40)
+    return users.folder(settings().batches) / f"{name}-{model.replace('/', '-')}-{digest.hexdigest()[:10]}"
+
+
+def stamp(folder: Path) -> tuple[int, ...]:
+    """Return what changes with a run's table, evaluation, corrections and tags."""
+    names = (table.PARQUET, stored.FILE, timing.FILE, labelled.FILE, labels.FILE, labels.TAGS_FILE)
+    return tuple(state.modified(folder / name) for name in names)
+
+
+def stamps(job: PicturesJob) -> tuple[Hashable, ...]:
+    """Return what changes with the results of a job."""
+    return tuple((plan.folder, stamp(plan.folder)) for plan in job.plans)
+
+
+def list_earlier() -> list[EarlierRun]:
+    """Return this person's earlier runs, newest first."""
+    return list_runs(users.folder(settings().batches))
+
+
+def reopen(run: EarlierRun, facts: RunFacts) -> PicturesJob:
+    """Return the job of a run, which goes on with what is left; raise Problem without its pictures."""
+    with _GUARD:
+        running = _RUNNING.get(run.folder)
+    if running is not None and not running.finished():
+        return running
+    plans = [_make_plan(run.folder, facts)]
+    for other in facts.origin.others:
+        beside = run.folder.parent / other.folder
+        plans.append(replace(plans[0], model=other.model, options=other.options, folder=beside))
+    if run.left:
+        return PicturesJob(find_source(facts), tuple(plans))
+    try:
+        source = find_source(facts)
+    except Problem:
+        # The results are there all the same.
+        source = Source((), facts.name, facts.origin.source[0], facts.origin)
+    return OpenedJob(source, tuple(plans), facts.pictures)
+
+
+def delete(run: EarlierRun) -> None:
+    """Delete the results of a run, and its pictures if they were uploaded for it alone."""
+    others = run.facts.origin.others if run.facts is not None else ()
+    for folder in (run.folder, *(run.folder.parent / other.folder for other in others)):
+        shutil.rmtree(folder, ignore_errors=True)
+    used = {path for each in list_earlier() if each.facts is not None for path in each.facts.origin.source}
+    for path in run.facts.origin.source if run.facts is not None else ():
+        if path not in used:
+            delete_upload(path)
+
+
+def open_example() -> OpenedJob:
+    """Return the packaged run of three models."""
+    folder = examples.find(examples.CLASSES)
+    facts = read_facts(output.Local(folder / "run"))
+    assert facts is not None
+    plans = [_make_plan(folder / "run", facts)]
+    plans += [replace(plans[0], model=other.model, folder=folder / other.folder) for other in facts.origin.others]
+    source = find_source(replace(facts, origin=replace(facts.origin, source=(str(folder / "pictures"),))))
+    return OpenedJob(replace(source, origin=None), tuple(plans), facts.pictures, example=True)
+
+
+def _make_plan(folder: Path, facts: RunFacts) -> RunPlan:
+    arguments = asdict(facts.arguments)
+    return RunPlan(facts.model, arguments.pop("options"), folder, more=arguments)
+
+
+def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob | None:
+    """Let a label count as these classes in all runs of a job; return the job that counts them again, if it takes one.
+
+    Raises Problem for a folder that cannot be written.
+    """
+    given = False
+    for plan in job.plans:
+        try:
+            labels.correct(plan.folder, {name: classes})
+            given = given or (plan.folder / labelled.FILE).exists()
+            if not given:
+                labelled.evaluate_folders(plan.folder)
+        except OSError as error:
+            raise output.unwritable(plan.folder, error) from error
+    # Objects under another name are found or missed for other reasons: their pictures are explained again.
+    return PicturesJob(job.source, tuple(replace(plan, labels=None) for plan in job.plans)) if given else None
+
+
+def relabel(job: PicturesJob, truth: GroundTruth) -> PicturesJob:
+    """Return the job that holds the answers of another against these labels."""
+    return PicturesJob(job.source, tuple(replace(plan, labels=truth) for plan in job.plans))

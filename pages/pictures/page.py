@@ -1,0 +1,423 @@
+"""Pictures: many pictures with one or several models, from a folder to a decision."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.batch import analysis, journal, labels, output, report, table
+from sightglass.batch.labelled import labels as labelled
+from sightglass.common.errors import Problem
+from sightglass.components.choices import model_picker, sidebar
+from sightglass.components.saving import slides
+from sightglass.components.session import page, reopen, state, url_state
+from sightglass.components.session.jobs import background
+from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.views import charts, tables
+from sightglass.deck import rows as deck_rows
+from sightglass.deck.rows import GalleryTile
+from sightglass.evaluation.errors import draw_tile, list_rows, write_csv
+from sightglass.evaluation.scorecard import MOST, TOLERANCE, card, files
+from sightglass.explain.phrases import plural
+from sightglass.explain.picture.image import Image
+from sightglass.explain.tasks import task_of
+from sightglass.pages.pictures import grid, results, sheet, source
+from sightglass.pages.pictures import job as jobs
+from sightglass.pages.pictures.job import PicturesJob, PicturesPage, RunPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamlit.delta_generator import DeltaGenerator
+
+    from sightglass.batch.labels import FolderLabel
+    from sightglass.components.session.state import Choices
+    from sightglass.components.viewer import Look
+    from sightglass.deck.scene import Scene
+    from sightglass.evaluation.errors import ErrorReport
+    from sightglass.explain import Explainer
+    from sightglass.pages.pictures.results import Result
+
+SIDE = 480
+"""Pixels of a square tile on a slide."""
+
+
+@page.guard
+def pictures() -> None:
+    reopen.go()
+    remembered = state.of(PicturesPage)
+    chips = st.container(horizontal=True, vertical_alignment="center", key="pictures-chips")
+    main, ribbon = st.container(), None
+    with main:
+        _read_address(remembered)
+        if remembered.job is not None:
+            _draw_job(remembered.job)
+        elif remembered.source is None:
+            ribbon = _draw_example()
+    # After the results, which need no model.
+    choices, explainer = sidebar.draw()
+    with chips:
+        _draw_chips(remembered, choices, explainer)
+    if ribbon is not None:
+        with ribbon:
+            sheet.draw_drop(task_of(choices.model), inline=True)
+            page.say_problem(remembered)
+    if remembered.source is not None and remembered.job is None:
+        with main:
+            _draw_ready(remembered, choices)
+
+
+# What the address names
+
+
+def _read_address(remembered: PicturesPage) -> None:
+    """Open the run of the address: a reloaded page shows what it showed before."""
+    if remembered.read:
+        return
+    remembered.read = True
+    name = st.query_params.get("run")
+    run = next((run for run in jobs.list_earlier() if run.folder.name == name), None) if name else None
+    if run is not None and run.facts is not None:
+        try:
+            remembered.show(jobs.reopen(run, run.facts))
+        except Problem as problem:
+            st.error(sentence(problem), icon=":material/error:")
+    elif name:
+        url_state.leave_out("run", name)
+    elif path := st.query_params.get("upload"):
+        try:
+            remembered.source, remembered.truth = source.open_upload(path)
+        except Problem:
+            url_state.leave_out("upload", path)
+    elif path := st.query_params.get("folder"):
+        try:
+            remembered.source = source.open_folder(path)
+            if given := st.query_params.get("labels"):
+                remembered.truth = source.read_labels(source.locate(given)[0])
+        except Problem as problem:
+            st.error(sentence(problem), icon=":material/error:")
+
+
+def _write_address(remembered: PicturesPage) -> None:
+    job = remembered.job
+    url_state.write("run", None if job is None or job.example else job.plans[0].folder.name)
+    chosen, home = remembered.source, source.uploads_home()
+    uploaded = chosen is not None and job is None and home in Path(chosen.path).parents
+    url_state.write("upload", str(Path(chosen.path).relative_to(home)) if chosen is not None and uploaded else None)
+
+
+# The row of chips
+
+
+def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer) -> None:
+    """Draw what is run: pictures, models, Run; then what becomes of it: deck, export."""
+    job, task = remembered.job, task_of(choices.model)
+    chosen = job.source if job is not None else remembered.source
+    matches = sheet.match_labels(remembered, explainer, choices)
+    if chosen is not None or sheet.is_useful():
+        label = _describe_chosen(chosen, matches)
+        with (
+            st.popover(label, icon=":material/photo_library:", key="pictures-chip"),
+            st.container(key="pictures-sheet"),
+        ):
+            sheet.draw(remembered, task, matches, explainer)
+    plans_of = _draw_models(choices)
+    running = job is not None and not job.finished()
+    if st.button(
+        "Run",
+        icon=":material/play_arrow:",
+        type="primary",
+        disabled=chosen is None or running,
+        key="pictures-run",
+    ):
+        assert chosen is not None
+        _start(chosen, choices, plans_of, remembered)
+    _write_address(remembered)
+
+
+def _describe_chosen(chosen: source.Source | None, matches: Sequence[FolderLabel]) -> str:
+    """Return `labelled300.zip · 310 pictures · 28 of 31 labels matched`."""
+    if chosen is None:
+        return "Your pictures"
+    pictures = plural(len(chosen.items), "picture")
+    parts = [escape(chosen.name), *([pictures] if pictures != chosen.name else [])]
+    if matches:
+        counted = sum(bool(match.classes) for match in matches)
+        parts.append(f"{counted:,} of {plural(len(matches), 'label')} matched")
+    return " · ".join(parts)
+
+
+def _draw_models(choices: Choices) -> list[str]:
+    """Draw the models of the next run; return their ids, that of the sidebar first."""
+    here = {spec.id: spec for spec in model_picker.present(choices.model.task)}
+    here.pop(choices.model.id, None)
+    # Sizes of the same family first: most people want to compare those.
+    others = sorted(here.values(), key=lambda spec: spec.family != choices.model.family)
+    ids = [spec.id for spec in others]
+    key = f"pictures-models-{choices.model.task}"
+    url_state.recall(key, ids, [], name="models", read=lambda text: [name for name in text.split(",") if name in ids])
+    names = [choices.model.name, *(here[name].name for name in st.session_state[key])]
+    with st.popover(escape(" · ".join(names)), icon=":material/deployed_code:", key="pictures-models"):
+        more: list[str] = (
+            st.pills(
+                "Compare with",
+                ids,
+                selection_mode="multi",
+                format_func=lambda name: here[name].name,
+                key=key,
+                help=f"At most {MOST} models run over the same pictures. The sidebar has the first one and its method.",
+            )
+            if ids
+            else []
+        )
+        if not ids:
+            st.caption("No other model of this kind is on this machine: add one on the page Models.")
+    more = [name for name in more if name in ids][: MOST - 1]
+    url_state.keep(key, more, [], name="models")
+    return [choices.model.id, *more]
+
+
+def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
+    """Run the models over the pictures, with the method and layers of the sidebar."""
+    plans, truth, matches = [], remembered.truth, remembered.matches
+    if (before := remembered.job) is not None:
+        # Other models over the same pictures are held against the same labels.
+        folder = before.plans[0].folder
+        truth, matches = truth or labelled.read_labels(output.Local(folder)), labels.corrections(folder)
+    for name in models:
+        explainer = sidebar.load(name)
+        fitted = choices if name == choices.model.id else sidebar.fitting(choices, explainer, choices.method)
+        options = {"method": fitted.method, **fitted.options}
+        folder = jobs.folder_for(chosen, name, options)
+        if said := sheet.keep_known(matches, explainer.labels):
+            try:
+                labels.correct(folder, said)
+            except OSError as error:
+                raise output.unwritable(folder, error) from error
+        plans.append(RunPlan(name, options, folder, labels=truth))
+    remembered.show(PicturesJob(chosen, tuple(plans)))
+    remembered.source, remembered.truth, remembered.matches = None, None, {}
+    st.rerun()
+
+
+# What is shown
+
+
+def _draw_example() -> DeltaGenerator:
+    """Draw the packaged run, which leaves as soon as something else is chosen; return its ribbon."""
+    ribbon = st.container(horizontal=True, vertical_alignment="center", key="pictures-ribbon")
+    job = state.latest("pictures-example", "", jobs.open_example)
+    if not background.has_come(job, "the example of Pictures could not be read"):
+        return ribbon
+    with ribbon:
+        page.draw_example_badge()
+        if st.button("Run it here", type="tertiary", icon=":material/play_arrow:", key="pictures-run-example"):
+            remembered = state.of(PicturesPage)
+            plans = tuple(
+                replace(plan, folder=jobs.folder_for(job.source, plan.model, plan.options)) for plan in job.plans
+            )
+            remembered.show(PicturesJob(job.source, plans))
+            st.rerun()
+    _draw_result(job)
+    return ribbon
+
+
+def _draw_ready(remembered: PicturesPage, choices: Choices) -> None:
+    """Draw what stands before the first run."""
+    assert remembered.source is not None
+    task = task_of(choices.model)
+    st.markdown(f"## {plural(len(remembered.source.items), 'picture')}: press Run.")
+    if remembered.truth is None and not any(item.label for item in remembered.source.items):
+        st.caption(
+            "Without labels you see where the models look and where they disagree, but not who is right."
+            if not task.has_boxes
+            else "Without labelled boxes you see what is found, but not what is missed."
+        )
+
+
+def _draw_job(job: PicturesJob) -> None:
+    """Draw a job's progress, failure or result."""
+    if not job.finished():
+        st.markdown(f"## {plural(len(job.source.items), 'picture')}")
+        background.progress(job, help="What is finished is kept.", estimate=True)
+        return
+    if job.status.failure is not None:
+        page.show_failure(job.status.failure, "a run of pictures failed")
+        if not job.example and st.button("Start over", icon=":material/restart_alt:", key="pictures-over"):
+            _show(PicturesJob(job.source, job.plans, resume=False))
+        return
+    if job.stopped and job.source.items:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(":material/pause_circle: Stopped.", width="content")
+            if st.button("Continue", icon=":material/play_arrow:", key="pictures-continue"):
+                _show(PicturesJob(job.source, job.plans))
+    if not job.ready:
+        st.error("None of the pictures could be used: choose others.", icon=":material/error:")
+        return
+    _draw_result(job)
+
+
+def _show(job: PicturesJob) -> None:
+    state.of(PicturesPage).show(job)
+    st.rerun()
+
+
+def _draw_result(job: PicturesJob) -> None:
+    result = results.read(job)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top"):
+        left = st.container()
+        right = st.container(horizontal=True, width="content", key="pictures-acts")
+    with left:
+        against = _draw_headline(result)
+        if words := labels.describe_left_out(sheet.match_run(job)):
+            st.caption(escape(words))
+    with right:
+        slides.button("pictures-run", partial(make_slide, job, result))
+        _draw_export(job, result)
+        slides.draw_added_link("pictures-run")
+    if len(result.plans) > 1 or any(result.reports) or any(result.fits):
+        rows = results.list_models(result, against)
+        tables.table(rows, right=[*rows[0]][1:])
+    grid.draw(job, result)
+
+
+def _draw_headline(result: Result) -> int:
+    """Draw the headline; return the place of the model that the others are compared with."""
+    if result.scores is not None:
+        return _draw_verdict(result)
+    if len(result.plans) > 1 and not any(result.reports):
+        frame = result.answers(0)
+        same = plural(int((~frame["differs"]).sum()), "picture")
+        st.markdown(f"## The models agree on {same} of {len(frame):,}.")
+        return 0
+    title, words = results.describe(result)
+    st.markdown(f"## {escape(title)}")
+    if words:
+        st.markdown(escape(words))
+    return 0
+
+
+def _draw_verdict(result: Result) -> int:
+    """Draw whether one model can take the place of another; both can be chosen."""
+    scores = result.scores
+    assert scores is not None
+    names = [row.model for row in scores.rows]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pictures-verdict"):
+        first, between, second, verdict_place = (st.container(width="content") for _ in range(4))
+        with second:
+            against = _choose_model("Instead of", names, scores.largest.model, "against")
+        others = [name for name in names if name != against]
+        fallback = scores.verdict.first.model if scores.verdict is not None else others[0]
+        with first:
+            ours = _choose_model("Model", others, fallback if fallback in others else others[0], "candidate")
+        between.markdown("## instead of")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pictures-gap"):
+        score_place = st.container(width="content")
+        tolerance = url_state.widget(
+            st.number_input,
+            "Allowed gap, points",
+            None,
+            100 * TOLERANCE,
+            key="pictures-tolerance",
+            name="tolerance",
+            read=float,
+            min_value=0.1,
+            max_value=20.0,
+            step=0.5,
+            format="%.1f",
+            width=110,
+            label_visibility="collapsed",
+        )
+        loss_place = st.container()
+    compared = card.compare(scores.rows, against=against).tolerate(tolerance / 100)
+    verdict = next(each for each in compared.verdicts if each.first.model == ours)
+    words, gap, loss = results.describe_gap(verdict)
+    verdict_place.markdown(f"## {words}.")
+    score_place.markdown(f"{escape(gap)} Allowed gap:")
+    loss_place.markdown(f"points. {escape(loss)}")
+    return names.index(against)
+
+
+def _choose_model(label: str, names: Sequence[str], first: str, parameter: str) -> str:
+    return url_state.widget(
+        st.selectbox,
+        label,
+        names,
+        first,
+        key=f"pictures-{parameter}-{'-'.join(names)}",
+        name=parameter,
+        width=210,
+        label_visibility="collapsed",
+    )
+
+
+def make_slide(job: PicturesJob, result: Result, _look: Look) -> Scene:
+    """Return the slide of the decision or headline, with some of the pictures that the grid shows."""
+    remembered, plan, frame = state.of(PicturesPage), result.plans[0], result.frames[0]
+    report = result.reports[0]
+    if report is not None and task_of(report.evaluation.task).has_boxes and report.errors and job.source.items:
+        tiles = []
+        for unit in report.errors[: deck_rows.GALLERY]:
+            pixels = job.find_item(unit.picture.key).open().pixels
+            tiles.append(GalleryTile(Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key), unit.words))
+        numbers = [(f"{kind.count:,}", kind.name.lower()) for kind in report.types if kind.count]
+        scene = deck_rows.of_gallery(f"{report.headline}.", report.counts, numbers, tiles, report.evaluation.called)
+    else:
+        rows = frame.set_index("picture", drop=False)
+        chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
+        records = rows.loc[chosen].to_dict("records")
+        settings = journal.settings_of(plan.folder)
+
+        def open_picture(key: str) -> Image:
+            return job.find_item(key).open()
+
+        scene = deck_rows.of_run(frame, records, open_picture, settings, which="", about=", ".join(result.names))
+    if result.scores is not None and (verdict := result.scores.verdict) is not None:
+        words, gap, loss = results.describe_gap(verdict)
+        title = f"{verdict.first.model} instead of {verdict.second.model}: {words}"
+        scene = replace(scene, title=title, sentence=f"{gap} {loss}".strip())
+    return scene
+
+
+def _draw_export(job: PicturesJob, result: Result) -> None:
+    """Draw the menu of files, of the model whose maps are shown; each is made on request."""
+    offers: list[charts.Offer] = []
+    if (scores := result.scores) is not None:
+        comparison = partial(files.to_json, scores)
+        offers.append(("Comparison, .json", "comparison.json", lambda: json.dumps(comparison(), indent=1)))
+        offers.append(("Right or wrong by each model, .csv", "objects.csv", partial(files.write_csv, scores)))
+    if not job.example:
+        place = next((i for i, plan in enumerate(result.plans) if plan.model == st.session_state.get(grid.MAPS_OF)), 0)
+        folder, errors = result.plans[place].folder, result.reports[place]
+        of = f" of {result.names[place]}" if len(result.plans) > 1 else ""
+        offers += [
+            (f"Report{of}, .html", "report.html", partial(report.html, folder)),
+            (f"Table{of}, .csv", table.CSV, partial(_read_file, folder / table.CSV)),
+            (f"Table{of}, .parquet", table.PARQUET, partial(_read_file, folder / table.PARQUET)),
+            (f"Everything{of}, .zip", f"{folder.name}.zip", partial(_pack, folder)),
+        ]
+        if errors is not None:
+            offers.append((f"Errors{of}, .csv", "errors.csv", partial(_write_errors, errors)))
+    with st.popover("Export", icon=":material/download:", key="pictures-export"):
+        for label, file, make in offers:
+            charts.download(label, make, file, type="tertiary", key=f"pictures-get-{file}")
+
+
+def _read_file(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def _write_errors(errors: ErrorReport) -> bytes:
+    return write_csv(list_rows(errors.units))
+
+
+def _pack(folder: Path) -> Any:
+    return analysis.pack(folder, folder / "everything.zip").open("rb")
+
+
+pictures()

@@ -1,0 +1,313 @@
+"""What a finished run says: headline, a row a model, classes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from sightglass.batch import accuracy, analysis, table
+from sightglass.batch.labelled import pixels, summary
+from sightglass.common.errors import Problem
+from sightglass.common.settings import MIB
+from sightglass.components.session.markdown import escape
+from sightglass.evaluation import stored
+from sightglass.evaluation.errors import ErrorReport
+from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
+from sightglass.evaluation.scorecard import MOST, card, files
+from sightglass.evaluation.scorecard import run as scorecards
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.phrases import NBSP, percent, plural, quantity
+from sightglass.explain.tasks import task_of
+from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
+from sightglass.pages.pictures import timing
+from sightglass.pages.pictures.job import stamps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.batch.labelled.summary import EvaluationSummary
+    from sightglass.common.files import Json
+    from sightglass.evaluation.intervals import Estimate
+    from sightglass.evaluation.kinds import ErrorUnit
+    from sightglass.evaluation.scorecard.card import Scorecard, Verdict
+    from sightglass.pages.pictures.job import PicturesJob, RunPlan
+
+    Frame = Any
+
+NAMED = 3
+"""Wrong answers that a sentence names."""
+VERDICTS = {"ship": "good enough", "do not ship": "not yet", "cannot be told": "too close to call"}
+"""Of one model in the place of another."""
+
+JUDGED: dict[object, str] = {False: ":green[:material/check:] ", True: ":orange[:material/close:] "}
+"""The sign of a right and of a wrong answer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Everything that the page shows of a finished run, but pictures."""
+
+    plans: tuple[RunPlan, ...]
+    frames: tuple[Frame, ...]
+    """The table of each model (`analysis.load`), over the same pictures."""
+    reports: tuple[ErrorReport | None, ...]
+    """The errors of each model; None without labels of classes or boxes."""
+    fits: tuple[EvaluationSummary | None, ...]
+    """How well masks fit; None of other models."""
+    estimates: tuple[Estimate | None, ...]
+    """The main number of each model with labels, AP or the share that is right, with its interval."""
+    scores: Scorecard | None
+    """The models on the same labels; None of one model, or where they cannot be compared."""
+    stopped: bool
+
+    @property
+    def names(self) -> list[str]:
+        """The models' names, each once."""
+        return [name_of(plan.model) for plan in self.plans]
+
+    def answers(self, place: int) -> Frame:
+        """Return a model's table with `differs`: whether another model has another answer."""
+        frame = self.frames[place]
+        keys = list(frame["picture"])
+        others = [other.set_index("picture")["predicted"] for i, other in enumerate(self.frames) if i != place]
+        said = frame["predicted"].fillna("")
+        differs = [
+            any(str(other.get(key, "") or "") != answer for other in others)
+            for key, answer in zip(keys, said, strict=True)
+        ]
+        return frame.assign(differs=differs)
+
+
+def name_of(model: str) -> str:
+    """Return what people call a model."""
+    spec = catalog.catalog().get(model)
+    return spec.name if spec is not None else model
+
+
+_results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, itemgetter(1))
+"""Results, each with its bytes; sessions share them, and change nothing in them."""
+
+
+def read(job: PicturesJob) -> Result:
+    """Return the result of a finished job, read again when its files have changed."""
+    return _results.get_or_make((stamps(job), job.stopped), lambda: _read(job))[0]
+
+
+def _read(job: PicturesJob) -> tuple[Result, int]:
+    plans = tuple(job.ready)
+    frames = tuple(analysis.load(plan.folder) for plan in plans)
+    reports = tuple(_report(plan) for plan in plans)
+    fits = tuple(_fit(plan) for plan in plans)
+    size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
+    for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
+        # An answer or a labelled object takes about 600 bytes.
+        size += 600 * (len(picture.found) + len(picture.truths) + 1)
+        size += sum(values.nbytes for values in picture.maps.values())
+    estimates = tuple(map(_measure, reports))
+    return Result(plans, frames, reports, fits, estimates, _compare(plans, reports), job.stopped), size
+
+
+def _measure(report: ErrorReport | None) -> Estimate | None:
+    if report is None or not report.evaluation.pictures:
+        return None
+    return next(iter(kind_of(report.evaluation.task).measure_fit(report.evaluation).scores.values()))
+
+
+def _report(plan: RunPlan) -> ErrorReport | None:
+    try:
+        return ErrorReport(replace(stored.load(plan.folder), name=name_of(plan.model)))
+    except Problem:
+        return None
+
+
+def _fit(plan: RunPlan) -> EvaluationSummary | None:
+    if not (plan.folder / pixels.FILE).is_file():
+        return None
+    try:
+        return summary.load(plan.folder)
+    except Problem:
+        return None
+
+
+def _compare(plans: Sequence[RunPlan], reports: Sequence[ErrorReport | None]) -> Scorecard | None:
+    """Return the scorecard of all models with labels; None where there is nothing to compare."""
+    by_folder = {plan.folder: report.evaluation for plan, report in zip(plans, reports, strict=True) if report}
+    if len(by_folder) < 2 or len(by_folder) > MOST:
+        return None
+    try:
+        rows, _ = scorecards.score_runs(list(by_folder), by_folder.__getitem__)
+        # Times of a run, whose pictures are explained side by side, say nothing about a model alone.
+        return card.compare([replace(row, speed=None) for row in rows])
+    except Problem:
+        return None
+
+
+def describe(result: Result) -> tuple[str, str]:
+    """Return the headline of one model, and the sentence below it; both plain text without Markdown."""
+    frame, report, fit = result.frames[0], result.reports[0], result.fits[0]
+    scores = table.read_scores(result.plans[0].folder)
+    if report is not None and report.evaluation.pictures:
+        kind = kind_of(report.evaluation.task)
+        right, pictures = kind.find_right(report.evaluation), len(report.evaluation.pictures)
+        of = plural(pictures, "labelled picture")
+        if task_of(report.evaluation.task).has_boxes:
+            return f"{int(right.sum()):,} of {plural(len(right), 'object')} found ({of}).", f"{report.headline}."
+        share = percent(float(right.mean()))
+        if result.stopped:
+            return f"{share} right so far ({of}).", "Stopped: the other pictures may differ."
+        return f"{share} right ({of}).", describe_worst(frame)
+    if fit is not None:
+        return f"{fit.headline}.", ""
+    if (errors := analysis.measure_numbers(frame)) is not None:
+        return f"{errors.describe(scores.unit)}.", ""
+    if scores.numbers:
+        return f"{plural(len(frame), 'picture')}.", "Drop a .csv with file,label to see how far the numbers are off."
+    answers = frame["predicted"].nunique()
+    return f"{plural(len(frame), 'picture')}, {plural(answers, 'different answer')}.", ""
+
+
+def describe_worst(frame: Frame) -> str:
+    """Return `Lotion: 0 of 10 right (face powder 7, puck 3).`; empty where nothing is wrong."""
+    worst = next((row for row in list_classes(frame) if row["right"] < row["pictures"] > 1), None)
+    if worst is None:
+        return ""
+    name = str(worst["class"])
+    return f"{name[:1].upper()}{name[1:]}: {worst['right']} of {worst['pictures']} right ({worst['taken for']})."
+
+
+def list_classes(frame: Frame) -> list[dict[str, Any]]:
+    """Return a row for each labelled class of a classifier, the least often right first."""
+    counted = frame[frame["truth"].notna()]
+    rows = []
+    for scores in accuracy.measure(list(counted["truth"]), list(counted["answer"])).classes:
+        wrong = Counter(counted[counted["truth"].eq(scores.name) & counted["wrong"].eq(True)]["answer"])
+        others = [f"{name} {count}" for name, count in wrong.most_common(NAMED)]
+        if more := wrong.total() - sum(count for _, count in wrong.most_common(NAMED)):
+            others.append(f"other {more}")
+        rows.append(
+            {
+                "class": scores.name,
+                "pictures": scores.recall.total,
+                "right": scores.recall.count,
+                "share": 100 * scores.recall.count / scores.recall.total,
+                "taken for": ", ".join(others),
+            }
+        )
+    return rows
+
+
+def list_object_classes(report: ErrorReport) -> list[dict[str, Any]]:
+    """Return a row for each class of a detector: how many objects are found, and what is wrong."""
+    objects = Counter(unit.about for unit in report.units if unit.kind == "object")
+    right = Counter(unit.about for unit in report.units if unit.kind == "object" and not unit.wrong)
+    wrong = {kind: Counter(unit.about for unit in report.select(kind)) for kind in TYPE_NAMES}
+    rows: list[dict[str, Any]] = [
+        {"class": name, "objects": objects[name], "found": right[name]}
+        | {title.lower(): wrong[kind][name] for kind, title in TYPE_NAMES.items()}
+        for name in sorted({*objects, *report.labels})
+    ]
+    return sorted(rows, key=lambda row: (row["found"] / row["objects"] if row["objects"] else 2.0, row["class"]))
+
+
+def list_area_classes(fit: EvaluationSummary) -> list[dict[str, Any]]:
+    """Return a row for each class of a segmentation, the worst first."""
+    return [
+        {"class": name, "IoU": None if math.isnan(score) else 100 * score, "95 %": interval}
+        for name, _, interval in fit.list_classes()
+        for score in (fit.by_class[name].value,)
+    ]
+
+
+def describe_gap(verdict: Verdict) -> tuple[str, str, str]:
+    """Return the verdict of a pair in a few words, their scores, and what the first one loses."""
+    first, second = verdict.first, verdict.second
+    words = VERDICTS[verdict.kind]
+    if task_of(first.evaluation.task).has_boxes:
+        scores = f"{first.measure} {first.score.points} against {second.score.points}."
+    else:
+        scores = f"{first.score.percent.removesuffix(f'{NBSP}%')} against {second.score.percent} right."
+    more = verdict.more_pictures
+    decide = f" About {plural(_rounded(more), 'more picture')} would decide." if more else ""
+    return words, scores, describe_loss(verdict) + decide
+
+
+def _rounded(count: int) -> int:
+    """Round up to two digits."""
+    step: int = 10 ** max(0, len(str(count)) - 2)
+    return math.ceil(count / step) * step
+
+
+def describe_loss(verdict: Verdict) -> str:
+    """Return `It loses rod-cross (0 of 10 against 4).`; empty where the first model loses no class."""
+    pair = card.Scorecard((verdict.first, verdict.second), verdict.second, (verdict.first,))
+    counts: dict[str, list[int]] = {}
+    for row in files.list_objects(pair):
+        both = counts.setdefault(str(row["label"]), [0, 0, 0])
+        both[0] += row[verdict.first.model]
+        both[1] += row[verdict.second.model]
+        both[2] += 1
+    label, (ours, theirs, total) = max(counts.items(), key=lambda item: item[1][1] - item[1][0], default=("", [0] * 3))
+    return f"It loses {label} ({ours:,} of {total:,} against {theirs:,})." if theirs > ours else ""
+
+
+def list_models(result: Result, against: int) -> list[dict[str, Any]]:
+    """Return a row of texts for each model, without columns that are empty."""
+    rows = []
+    for place, plan in enumerate(result.plans):
+        row: dict[str, Any] = {"Model": result.names[place], **_scores(result, place)}
+        if len(result.plans) > 1:
+            row["Same answers"] = "" if place == against else _agreement(result.frames[place], result.frames[against])
+        spec = catalog.catalog().get(plan.model)
+        file = weights.find(spec) if spec is not None else None
+        row["Size"] = quantity(file.stat().st_size / 1e6, "MB") if file is not None and file.is_file() else ""
+        row["Time"] = timing.describe(plan.folder)
+        rows.append(row)
+    return [{name: row[name] for name in rows[0] if any(each[name] for each in rows)} for row in rows]
+
+
+def _scores(result: Result, place: int) -> dict[str, Any]:
+    """Return a model's main number with its interval."""
+    report, fit, estimate = result.reports[place], result.fits[place], result.estimates[place]
+    # Of a part of the pictures, in the order of their names, an interval says nothing.
+    if report is not None and estimate is not None:
+        if task_of(report.evaluation.task).has_boxes:
+            right = kind_of(report.evaluation.task).find_right(report.evaluation)
+            return {
+                "AP": estimate.points,
+                "95 %": "" if result.stopped else estimate.range,
+                "Found": f"{int(right.sum()):,} of {len(right):,}",
+            }
+        return {"Right": estimate.percent, "95 %": "" if result.stopped else estimate.percent_range}
+    if fit is not None:
+        score = fit.scores["mean_iou"]
+        return {"Mean IoU": score.points, "95 %": score.range}
+    return {}
+
+
+def _agreement(frame: Frame, other: Frame) -> str:
+    answers = other.set_index("picture")["predicted"].fillna("")
+    both = frame[frame["picture"].isin(answers.index)]
+    if both.empty:
+        return ""
+    same = both["predicted"].fillna("").to_numpy() == answers.loc[both["picture"]].to_numpy()
+    return percent(float(same.mean()))
+
+
+def find_unit(report: ErrorReport | None, id: str) -> ErrorUnit | None:
+    """Return an error by its id, or None."""
+    return next((unit for unit in report.errors if unit.id == id), None) if report is not None else None
+
+
+def describe_row(row: Json, scores: table.Scores, nothing: str) -> str:
+    """Return a picture's answer and, where it is wrong, its label, in Markdown."""
+    words = f"**{escape(row['predicted'])}** {scores.describe(row['predicted_score'], row['predicted'])}"
+    words = JUDGED.get(row.get("wrong"), "") + (words if row["predicted"] else f"**{nothing}**")
+    if row.get("wrong") is True:
+        words += f"  \nis: {escape(row['truth'])}"
+    if (true := row.get("true_number")) is not None and true == true:
+        words += f"  \nis: {scores.describe(true, row['predicted'])}"
+    return words

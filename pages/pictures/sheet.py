@@ -1,0 +1,246 @@
+"""The sheet of pictures and labels: drop field, paths, what labels count as, unreadable files, earlier runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.batch import labels, output, table
+from sightglass.batch.labelled import labels as labelled
+from sightglass.common.errors import Problem
+from sightglass.components.choices import gallery_picker
+from sightglass.components.session import page, state, url_state
+from sightglass.components.session.history_store import exact
+from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.views import tables
+from sightglass.explain.options import Options
+from sightglass.explain.phrases import plural
+from sightglass.explain.tasks import task_of
+from sightglass.pages.pictures import job as jobs
+from sightglass.pages.pictures import results, source
+from sightglass.pages.pictures.job import PicturesPage
+from sightglass.pages.pictures.source import Drops
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sightglass.batch.earlier import EarlierRun, RunFacts
+    from sightglass.batch.labels import FolderLabel
+    from sightglass.components.session.state import Choices
+    from sightglass.explain import Explainer
+    from sightglass.explain.tasks.task import Task
+    from sightglass.pages.pictures.job import PicturesJob
+
+
+def draw(remembered: PicturesPage, task: Task, matches: Sequence[FolderLabel], explainer: Explainer) -> None:
+    """Draw the drop field, the labels' classes, unreadable files and earlier runs."""
+    if remembered.job is not None or remembered.source is not None:
+        draw_drop(task)
+    if gallery_picker.folders():
+        _draw_paths(remembered, task)
+    page.say_problem(remembered)
+    if matches:
+        _draw_matches(remembered, matches, explainer)
+    if remembered.truth is not None and remembered.truth.problems:
+        problems = remembered.truth.problems
+        st.caption(f":material/warning: {plural(len(problems), 'line')} of the labels could not be used.")
+        tables.table(
+            [{"file": line.file, "line": line.line, "why": line.reason} for line in problems[:1000]], height=160
+        )
+    job = remembered.job
+    if (
+        job is not None
+        and job.finished()
+        and (failed := [each for one in job.status.summaries[:1] for each in one.failed])
+    ):
+        st.caption(f":material/broken_image: {plural(len(failed), 'file')} could not be read.")
+        tables.table([{"picture": name, "why": why} for name, why in failed[:1000]], height=160)
+    _draw_earlier(remembered)
+
+
+def is_useful() -> bool:
+    """Return whether there is something to choose before anything was dropped."""
+    return bool(gallery_picker.folders() or jobs.list_earlier())
+
+
+def draw_drop(task: Task, *, inline: bool = False) -> None:
+    """Draw the drop field; `inline`: on one line, without the switch to folders."""
+    label = "Drop a folder, .zip, pictures or labels"
+    source.drop(partial(_take, task=task), label=label, key="pictures-drop", inline=inline)
+    if not inline:
+        key = "pictures-drop-folder"
+        help = "A click on the field then chooses a folder, whose class folders are labels."
+        st.toggle("Choose a folder", state.of(Drops).folder, key=key, on_change=_turn_folder, args=(key,), help=help)
+
+
+def _turn_folder(key: str) -> None:
+    state.of(Drops).folder = bool(st.session_state[key])
+
+
+def _take(files: list[tuple[str, bytes]], task: Task) -> None:
+    """Take what was dropped: pictures replace what is shown, labels are held against it."""
+    remembered = state.of(PicturesPage)
+    try:
+        pictures, truth = source.take(files, task, remembered.source)
+    except Problem as problem:
+        remembered.problem = str(problem)
+        return
+    if pictures is not None:
+        remembered.show(None)
+        remembered.source, remembered.truth, remembered.matches = pictures, truth, {}
+    elif truth is not None:
+        _label(remembered, truth)
+
+
+def _label(remembered: PicturesPage, truth: Any) -> None:
+    """Hold the shown run against labels, or keep them for the next one."""
+    if remembered.job is None or remembered.job.example:
+        remembered.truth = truth
+    else:
+        remembered.show(jobs.relabel(remembered.job, truth))
+
+
+def _draw_paths(remembered: PicturesPage, task: Task) -> None:
+    """Draw the paths of pictures and labels in a folder that the operator permits."""
+    with st.form("pictures-paths", border=False):
+        allowed = gallery_picker.folders()
+        about = f"A folder, a .zip, a list of paths, or a pattern with *, below {' or '.join(map(str, allowed))}."
+        query = st.query_params
+        first = query.get("folder", str(allowed[0]))
+        folder = st.text_input("Folder on this machine", first, key="pictures-folder", help=about)
+        given = st.text_input("Labels on this machine", query.get("labels", ""), key="pictures-labels")
+        if not st.form_submit_button("Use", icon=":material/check:"):
+            return
+    try:
+        truth = source.read_labels(source.locate(given.strip())[0], task) if given.strip() else None
+        remembered.source = source.open_folder(folder.strip())
+    except Problem as problem:
+        st.error(sentence(problem), icon=":material/error:")
+        return
+    remembered.show(None)
+    remembered.truth, remembered.matches = truth, {}
+    url_state.write("folder", folder.strip(), str(allowed[0]))
+    url_state.write("labels", given.strip(), "")
+    st.rerun()
+
+
+def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choices) -> list[FolderLabel]:
+    """Return the labels of the shown pictures with their classes, unmatched ones first; none for numbers."""
+    if (job := remembered.job) is not None:
+        return match_run(job)
+    known = _list_known(explainer, choices)
+    if not known:
+        return []
+    if (truth := remembered.truth) is not None:
+        return labelled.list_names(truth, known, keep_known(remembered.matches, known))
+    counts = Counter(item.label for item in remembered.source.items if item.label) if remembered.source else Counter()
+    return labels.list_labels(counts, known, None, keep_known(remembered.matches, known))
+
+
+def match_run(job: PicturesJob) -> list[FolderLabel]:
+    """Return the labels of a run with their classes, unmatched ones first; none for numbers, or before its end."""
+    if job.example or not job.finished() or not job.ready:
+        return []
+
+    def match() -> list[FolderLabel]:
+        folder = job.ready[0].folder
+        if table.read_scores(folder).numbers:
+            return []
+        if (truth := labelled.read_labels(output.Local(folder))) is not None:
+            return labelled.list_names(truth, table.classes(folder), labels.corrections(folder))
+        return labels.find_labels(results.read(job).frames[0], folder)
+
+    return state.latest("pictures-matches", jobs.stamps(job), match)
+
+
+def keep_known(matches: Mapping[str, tuple[str, ...]], known: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return what labels count as, of those whose classes a model knows."""
+    classes = {*known}
+    return {name: named for name, named in matches.items() if classes.issuperset(named)}
+
+
+def _list_known(explainer: Explainer, choices: Choices) -> tuple[str, ...]:
+    """Return the model's classes, prompts included; none for numbers."""
+    if task_of(explainer.model).measures:
+        return ()
+    prompts = {name: value for name, value in choices.options.items() if name in ("vocabulary", "examples")}
+    try:
+        return explainer.with_vocabulary(explainer.resident, Options.parse(prompts), None).adapter.labels
+    except Problem:
+        # What is wrong with them is said where the pictures are explained.
+        return ()
+
+
+def _draw_matches(remembered: PicturesPage, matches: Sequence[FolderLabel], explainer: Explainer) -> None:
+    """Draw the labels without a class with a guess, and the choice of what one counts as."""
+    job = remembered.job
+    plan = next(iter(job.ready), None) if job is not None else None
+    known = sorted({*(table.classes(plan.folder) if plan is not None else explainer.labels)})
+    unmatched = [match for match in matches if not match.classes]
+    if unmatched:
+        rows = [
+            {"label": match.folder, "pictures": match.pictures, "guess": match.suggestion or ""} for match in unmatched
+        ]
+        st.caption(f"{plural(len(unmatched), 'label')} without a class of this model: not counted.")
+        tables.table(rows, height=min(200, 36 * (len(rows) + 1)))
+    by_name = {match.folder: match for match in matches}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Label", list(by_name), key="pictures-match", width=180)
+        match = by_name[name]
+        named = st.multiselect(
+            "Counts as",
+            known,
+            default=[each for each in match.classes or filter(None, [match.suggestion]) if each in known],
+            # Another key for each label: its own classes are shown first.
+            key=f"pictures-match-{name}",
+            width=220,
+            placeholder="no class: not counted",
+            # Enter takes the first match, and not all of them.
+            select_all=False,
+        )
+        if st.button("Count it so", disabled=set(named) == set(match.classes), key="pictures-match-use"):
+            if job is None:
+                remembered.matches[name] = tuple(named)
+            elif (counting := jobs.correct(job, name, named)) is not None:
+                remembered.show(counting)
+            st.rerun()
+
+
+def _draw_earlier(remembered: PicturesPage) -> None:
+    """Draw this person's earlier runs."""
+    runs = jobs.list_earlier()
+    if not runs:
+        return
+    st.markdown("**Earlier runs**")
+    for run in runs:
+        if run.facts is None:
+            st.caption(f":material/error: {sentence(run.problem)}")
+            continue
+        try:
+            _draw_run(remembered, run, run.facts)
+        except Problem as problem:
+            st.error(sentence(problem), icon=":material/error:")
+
+
+def _draw_run(remembered: PicturesPage, run: EarlierRun, facts: RunFacts) -> None:
+    """Draw a run's line; open, continue or delete it."""
+    models = [facts.model, *(other.model for other in facts.origin.others)]
+    about = f"{', '.join(map(results.name_of, models))}, {plural(facts.pictures, 'picture')}, {exact(facts.started)}"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]")
+        label = f"{run.left:,} left: continue" if run.left else "Open"
+        if st.button(label, key=f"pictures-earlier-{run.folder.name}"):
+            remembered.source = None
+            remembered.show(jobs.reopen(run, facts))
+            st.rerun()
+        if st.button(
+            "", icon=":material/delete:", type="tertiary", key=f"pictures-delete-{run.folder.name}", help="Delete"
+        ):
+            if remembered.job is not None and remembered.job.plans[0].folder == run.folder:
+                remembered.job.cancel.set()
+                remembered.show(None)
+            jobs.delete(run)
+            st.rerun()

@@ -1,1 +1,0 @@
-"""Scorecard: which of some models can be shipped."""

@@ -1,0 +1,407 @@
+"""Pictures: from dropped files or a folder to a decision, with everything that can go wrong as a sentence."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL import Image as Pillow
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from sightglass.batch import analysis, earlier, journal, labels, table
+from sightglass.batch.analysis import measure_errors
+from sightglass.batch.labelled import summary
+from sightglass.common import users
+from sightglass.common.errors import ModelProblem
+from sightglass.components.choices.gallery_picker import check_path
+from sightglass.components.session import signed_in
+from sightglass.components.session.state import ChosenClass, Navigation, Reopened, Sidebar
+from sightglass.evaluation import stored
+from sightglass.evaluation.errors import ErrorReport
+from sightglass.explain import Explainer
+from sightglass.explain.picture import source as sources
+from sightglass.explain.picture.image import load_bundled, to_jpeg
+from sightglass.explain.tasks import task_of
+from sightglass.history import History
+from sightglass.pages.pictures import results, source
+from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
+from sightglass.pages.pictures.source import Source
+from tests.labelled import draw_scenes
+from tests.masked import draw_masked
+from tests.pages.conftest import button, press, session, texts
+from tests.unit.batch.test_earlier import cut
+from tests.waits import patience
+
+SCREEN = "pages/pictures/page.py"
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_FOLDERS", str(tmp_path))
+    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path / "batches"))
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+
+
+@pytest.fixture
+def many(tmp_path: Path, pictures: list[Path]) -> Path:
+    """Six pictures in two folders and a file that is none."""
+    root = tmp_path / "pictures"
+    for number in range(6):
+        below = root / ("minibus" if number % 2 else "trolleybus")
+        below.mkdir(parents=True, exist_ok=True)
+        with Pillow.open(pictures[0]) as opened:
+            x = 10 * number
+            opened.convert("RGB").crop((x, 200 + x, x + 500, 700)).resize((100, 90)).save(below / f"{number:02}.jpg")
+    (root / "minibus" / "broken.jpg").write_bytes(b"no picture")
+    return root
+
+
+def choose(app, folder: Path, truth: Path | str = "", fails: bool = False):
+    """Choose a folder of this machine, with labels."""
+    app.text_input(key="pictures-folder").set_value(str(folder))
+    app.text_input(key="pictures-labels").set_value(str(truth))
+    return press(app, "Use", fails=fails)
+
+
+def finish(app):
+    """Run the page again once its job is done."""
+    assert session(app, PicturesPage).job.finished(patience(120))
+    assert not app.run().error, texts(app)
+    return app
+
+
+def run(app):
+    return finish(press(app, "Run"))
+
+
+def drop(app, *files: tuple[str, bytes, str]):
+    """Drop files on the page."""
+    next(one for one in app.file_uploader if str(one.key).startswith("pictures-drop")).set_value(list(files)).run()
+    return app
+
+
+def packed(**files: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name.replace("__", "/"), data)
+    return out.getvalue()
+
+
+def opened(app) -> list[str]:
+    """The keys of the tiles."""
+    start = "pictures-open-"
+    return [str(one.key).removeprefix(start) for one in app.button if str(one.key).startswith(start)]
+
+
+def parameter(app, name: str) -> str:
+    value = app.query_params[name]
+    return value[0] if isinstance(value, list) else value
+
+
+def headline(app) -> str:
+    return next(one.value for one in app.markdown if one.value.startswith("## "))
+
+
+def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
+    app = page(SCREEN)
+    example = open_example()
+    result = results.read(example)
+    assert "Example" in texts(app) and session(app, PicturesPage).job is None
+    assert button(app, "Run").disabled and result.scores is not None
+    shown = app.dataframe[0].value
+    assert shown["Model"].tolist() == result.names and shown["Right"].tolist()[0].endswith("%")
+    words, gap, _ = results.describe_gap(result.scores.verdict)
+    assert f"## {words}." in texts(app) and gap in texts(app)
+    for view in ("wrong", "class", "differ", "all"):
+        app.segmented_control(key="pictures-view").set_value(view).run()
+        assert not app.error, view
+    first = opened(app)[0]
+    app.button(key=f"pictures-open-{first}").click().run()
+    assert all(f":small[{name}  \n" in texts(app) for name in result.names), "the panel has the map of each model"
+    app.button(key="pictures-save").click().run()
+    (record,) = History().search().records
+    assert (record.model, record.screen) == ("demo-cls-s", "pictures")
+    app.button(key="pictures-explore").click().run()
+    assert session(app, Sidebar).picture.name == first.rpartition("/")[2]
+
+
+def test_two_models_run_over_a_folder_and_a_picture_opens_as_it_was_explained(page, many):
+    how = {"model": "efficientnet-lite1", "method": "layercam", "layers": "blocks.4", "part": "contrast"}
+    app = page("batch", second="efficientnet-lite2", folder=str(many), **how)
+    assert headline(app) == "## 7 pictures: press Run."
+    app = run(app)
+    job = session(app, PicturesPage).job
+    assert [plan.model for plan in job.plans] == ["efficientnet-lite1", "efficientnet-lite2"]
+    assert parameter(app, "run") == job.plans[0].folder.name
+    assert len(opened(app)) == 6 and "instead of" in texts(app)
+    app.multiselect(key="layers-efficientnet-lite1").set_value([])
+    app.selectbox(key="method-classify").set_value("gradcam").run()
+    app.button(key="pictures-open-minibus/03.jpg").click().run()
+    app.button(key="pictures-explore").click().run()
+    assert not app.error
+    assert (session(app, Navigation).page, session(app, Sidebar).picture.name) == ("explore", "03.jpg")
+    choices = session(app, Sidebar).choices
+    assert (choices.model.id, choices.method) == ("efficientnet-lite1", "layercam")
+    assert (choices.options["layers"], choices.options["part"]) == (("blocks.4",), "contrast")
+    row = table.read(job.plans[0].folder).set_index("picture").loc["minibus/03.jpg"]
+    assert session(app, ChosenClass).picture == row["picture_sha256"]
+    assert session(app, Reopened).recipe.targets == (row["class"],)
+
+
+def test_dropped_files_are_run_and_a_reload_shows_them_again(page, pictures, monkeypatch):
+    monkeypatch.delenv("SIGHTGLASS_FOLDERS")
+    bus = pictures[1].read_bytes()
+    data = packed(minibus__a=b"", **{"minibus__1.jpg": bus, "trolleybus__2.jpg": bus})
+    app = drop(page(SCREEN), ("mine.zip", data, "application/zip"))
+    assert headline(app) == "## 2 pictures: press Run." and "Example" not in texts(app) and not opened(app)
+    # Neither a reload before the run nor one after it loses them.
+    again = page(SCREEN, upload=parameter(app, "upload"))
+    assert headline(again) == "## 2 pictures: press Run."
+    app = run(app)
+    job = session(app, PicturesPage).job
+    app = page(SCREEN, run=job.plans[0].folder.name)
+    finish(app)
+    assert len(opened(app)) == 2 and "(2 labelled pictures)" in headline(app)
+    app.button(key=f"pictures-delete-{job.plans[0].folder.name}").click().run()
+    assert not job.plans[0].folder.exists() and not list(source.uploads_home().iterdir())
+
+
+def test_what_cannot_be_used_is_one_sentence(page):
+    app = page(SCREEN)
+    for name, data, said in (
+        ("x.exe", b"", "is no picture, no .zip"),
+        ("mine.zip", packed(**{"a.txt": b"x"}), "The folder mine has no data.yaml"),
+        ("mine.csv", b"a,b\n1,2\n", "has no column"),
+    ):
+        assert said in drop(app, (name, data, "")).error[0].value, name
+    assert not any(source.uploads_home().glob("*"))
+    app = choose(page(SCREEN), Path("/etc"), fails=True)
+    assert "only these folders may be read here" in app.error[0].value
+
+
+def test_labels_that_were_dropped_after_pictures_are_kept_with_them():
+    task = task_of("classify")
+    pictures, truth = source.take([("a.png", png())], task)
+    assert pictures is not None and truth is None
+    other, truth = source.take([("names.csv", b"file,label\na.png,star\n")], task, pictures)
+    assert other is None and truth is not None
+    path = Path(pictures.path).relative_to(source.uploads_home())
+    _, truth = source.open_upload(str(path))
+    assert truth is not None and truth.named == {"a.png": "star"}
+    with pytest.raises(ModelProblem):
+        source.open_upload("../../pictures")
+
+
+def test_names_of_dropped_files_stay_in_their_folder(tmp_path):
+    pictures, _ = source.take([("../../a/b.png", png()), ("c:\\d\0.png", png())], task_of("classify"))
+    assert pictures is not None
+    assert sorted(item.key for item in pictures.items) == ["a/b.png", "c_/d_.png"]
+    assert not list(tmp_path.glob("*.png"))
+
+
+def png() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_only_named_folders_may_be_read(many, tmp_path):
+    allowed = [many.resolve()]
+    for text in ("/etc", "..", "minibus/../../other", "~", "/etc/*.jpg", "../*/x.jpg", "a\0b"):
+        with pytest.raises(ModelProblem):
+            sources.find(str(check_path(text, allowed)[0]))
+    outside = tmp_path / "private"
+    outside.mkdir()
+    (outside / "1.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
+    (many / "link").symlink_to(outside, target_is_directory=True)
+    with pytest.raises(ModelProblem, match="only these folders"):
+        check_path("link", allowed)
+    path, root = check_path("li*/*.jpg", allowed)
+    with pytest.raises(ModelProblem, match="no pictures"):
+        sources.find(str(path), within=root)
+
+
+def test_a_run_has_one_folder_for_the_same_choices(tmp_path):
+    chosen = Source((), "cats", "/data/cats")
+    first = folder_for(chosen, "m", {"method": "gradcam"})
+    # As it was in earlier versions, so that runs of then resume.
+    assert first.name == "cats-m-4ed136495c" and first != folder_for(chosen, "m", {"method": "layercam"})
+
+
+def test_a_failure_is_a_sentence_and_can_be_started_over(page, many):
+    app = run(choose(page(SCREEN, model="demo-cls-s"), many))
+    job = session(app, PicturesPage).job
+    (job.plans[0].folder / "journal.jsonl").write_text('{"settings": {"recipe": {"method": "other"}}}\n')
+    again = session(app, PicturesPage).job = PicturesJob(job.source, job.plans)
+    assert again.finished(patience(90)) and "other settings" in app.run().error[0].value
+    finish(press(app, "Start over"))
+    assert len(opened(app)) == 6
+
+
+def test_selected_pictures_are_tagged_exported_and_become_a_slide(page, many):
+    app = run(choose(page(SCREEN, model="demo-cls-s"), many))
+    folder = session(app, PicturesPage).job.plans[0].folder
+    app.toggle(key="pictures-select").set_value(True).run()
+    for key in ("trolleybus/00.jpg", "minibus/01.jpg"):
+        app.checkbox(key=f"pictures-pick-{key}").check().run()
+    app.button(key="pictures-tag-add").click().run()
+    assert app.error[0].value == "A tag has 1 to 60 characters."
+    app.text_input(key="pictures-tag-name").set_value("odd, light").run()
+    app.button(key="pictures-tag-add").click().run()
+    assert labels.read_tags(folder) == {"odd light": ("minibus/01.jpg", "trolleybus/00.jpg")}
+    app.toggle(key="pictures-select").set_value(False).run()
+    app.selectbox(key="pictures-tag").set_value("odd light").run()
+    assert sorted(opened(app)) == ["minibus/01.jpg", "trolleybus/00.jpg"]
+    with zipfile.ZipFile(io.BytesIO(analysis.pack_some(folder, session(app, PicturesPage).selected))) as archive:
+        names, rows = archive.namelist(), archive.read("results.csv").decode()
+    assert len([name for name in names if name.endswith(".jpg")]) == 2 and "minibus/03.jpg" not in rows
+    app.button(key="deck-pictures-run").click().run()
+    press(app, "Add the slide")
+    (deck,) = (deck for deck in History().decks.all() if not deck.ready)
+    assert len(deck.slides) == 1
+
+
+# Labels
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    """Three scenes, whose labels have a name and a line of their own."""
+    given = draw_scenes(tmp_path / "drawn", 3)[1]
+    given.write_text(given.read_text("utf-8").replace(",star\n", ",Stern\n") + "00.png,5,5,1,9,gear\n", "utf-8")
+    return tmp_path / "drawn"
+
+
+def test_a_folder_that_is_no_class_can_be_counted_as_one(page, many):
+    (many / "minibus").rename(many / "bus")
+    app = run(choose(page(SCREEN), many))
+    folder = session(app, PicturesPage).job.plans[0].folder
+    assert "1 label without a class" in texts(app) and "Not counted: bus" in texts(app)
+    chosen = next(one for one in app.multiselect if one.label == "Counts as")
+    assert chosen.value == ["school bus"], "what may be meant is one press away"
+    chosen.set_value(["minibus", "school bus"]).run()
+    press(app, "Count it so")
+    assert "Not counted" not in texts(app)
+    assert {one.key.partition("/")[0] for one in stored.load(folder).pictures} == {"bus", "trolleybus"}
+    assert analysis.load(folder)["wrong"].notna().all()
+
+
+def test_labels_come_after_a_run_and_errors_open_where_their_maps_are(page, drawn):
+    app = run(choose(page(SCREEN, model="demo-s"), drawn / "pictures"))
+    assert "different answer" in headline(app)
+    app = finish(drop(app, ("labels.csv", (drawn / "labels.csv").read_bytes(), "text/csv")))
+    folder = session(app, PicturesPage).job.plans[0].folder
+    before = summary.load(folder)
+    assert f"{before.right} of {before.objects} objects found" in headline(app) and before.unknown == ("Stern",)
+    app.selectbox(key="pictures-match").set_value("Stern").run()
+    app.multiselect(key="pictures-match-Stern").set_value(["star"]).run()
+    app = finish(press(app, "Count it so"))
+    after = summary.load(folder)
+    assert after.unknown == () and after.right > before.right
+    errors = ErrorReport(stored.load(folder))
+    app.segmented_control(key="pictures-view").set_value("wrong").run()
+    assert opened(app) == [unit.id for unit in errors.errors[:24]]
+    unit = next(unit for unit in errors.errors if unit.answer is not None)
+    app.button(key=f"pictures-open-{unit.id}").click().run()
+    app.button(key="pictures-explore").click().run()
+    recipe = session(app, Reopened).recipe
+    assert recipe.targets == ((unit.answer.anchor, unit.answer.index),)
+
+
+def test_masks_give_the_iou_of_each_class(page, tmp_path):
+    pictures, masks = draw_masked(tmp_path / "drawn", 3)
+    app = run(choose(page(SCREEN, model="demo-seg"), pictures, masks))
+    fit = summary.load(session(app, PicturesPage).job.plans[0].folder)
+    assert fit.headline in headline(app)
+    app.segmented_control(key="pictures-view").set_value("class").run()
+    shown = next(one.value for one in app.dataframe if "IoU" in one.value)
+    assert list(shown["class"]) == [name for name, *_ in fit.list_classes()]
+
+
+def test_true_numbers_give_the_error(page, tmp_path):
+    folder = tmp_path / "rods"
+    folder.mkdir()
+    for name in ("a rod", "scene 1"):
+        Image.fromarray(load_bundled(name).pixels).save(folder / f"{name}.png")
+    (tmp_path / "true.csv").write_text("file,label\na rod.png,0\nscene 1.png,0\n", "utf-8")
+    app = run(choose(page(SCREEN, model="demo-regress"), folder, tmp_path / "true.csv"))
+    found = [Explainer("demo-regress")(load_bundled(name)).predictions[0].score for name in ("a rod", "scene 1")]
+    assert measure_errors(found).describe("°") in headline(app) and texts(app).count("is: 0°") == 2
+    assert app.selectbox(key="pictures-order-regress").value == "error"
+
+
+# Earlier runs
+
+
+@pytest.fixture
+def finished_run(page, many: Path) -> Path:
+    """The folder of a finished run."""
+    app = run(choose(page(SCREEN, model="demo-cls-s", method="layercam", layers="layer4"), many))
+    found: Path = session(app, PicturesPage).job.plans[0].folder
+    return found
+
+
+def offered(app) -> list[str]:
+    """What the buttons of earlier runs say."""
+    return [one.label for one in app.button if str(one.key).startswith("pictures-earlier-")]
+
+
+def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, many, finished_run):
+    labels.correct(finished_run, {"minibus": ["star"]})
+    cut(finished_run, 2)
+    done = len(journal.stamps_of(finished_run))
+    # The page has other choices by now.
+    app = page(SCREEN, model="demo-cls-m", method="gradcam", layers="")
+    (label,) = offered(app)
+    assert label.endswith("left: continue")
+    app = finish(press(app, label))
+    job = session(app, PicturesPage).job
+    assert (job.status.summaries[0].resumed, job.status.summaries[0].done) == (done, 6)
+    (plan,) = job.plans
+    assert (plan.folder, plan.model, plan.options["method"]) == (finished_run, "demo-cls-s", "layercam")
+    assert labels.corrections(finished_run) == {"minibus": ("star",)}
+
+
+def test_notes_that_name_a_folder_that_may_not_be_read_open_nothing(page, many, finished_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_FOLDERS", str(many))
+    cut(finished_run, 2)
+    told = (finished_run / earlier.FILE).read_text("utf-8")
+    (tmp_path / "private").mkdir()
+    for path in ("/etc", str(many / ".." / "private"), str(tmp_path / "batches" / "uploads" / ".." / ".." / "private")):
+        (finished_run / earlier.FILE).write_text(told.replace(f'"{many}"', f'"{path}"'), "utf-8")
+        app = page(SCREEN)
+        press(app, offered(app)[0], fails=True)
+        assert "only these folders may be read here" in texts(app), path
+        assert session(app, PicturesPage).job is None
+
+
+def test_nobody_sees_the_runs_of_another(page, finished_run, monkeypatch, request):
+    request.addfinalizer(lambda: users.resolve_with(None))
+    anna, ben = "anna@example.org", "ben@example.org"
+    with users.acting(anna):
+        hers = users.folder(finished_run.parent) / finished_run.name
+    shutil.copytree(finished_run, hers)
+    for person, expected in ((anna, ["Open"]), (ben, [])):
+        users.resolve_with(lambda person=person: person if get_script_run_ctx(suppress_warning=True) else users.NOBODY)
+        monkeypatch.setattr(signed_in, "_visitor", lambda person=person: person)
+        assert offered(page(SCREEN)) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "asked", "kept"),
+    [
+        ("batch", {"order": "sure", "second": "demo-cls-m"}, {"order": "sure", "models": "demo-cls-m"}),
+        ("errors", {"type": "class"}, {"view": "wrong", "type": "class"}),
+        ("scorecard", {"tolerance": "5.0"}, {"tolerance": "5.0"}),
+    ],
+)
+def test_old_addresses_lead_here(page, address, asked, kept):
+    app = page(address, model="demo-cls-s", **asked)
+    assert session(app, Navigation).page == "pictures"
+    assert {name: parameter(app, name) for name in kept} == kept
