@@ -122,8 +122,6 @@ class Settings(BaseModel):
     heatmaps: Folder = _field(
         Path("heatmaps"), "Where the Detect page saves photographs, and POST /generate_heatmap its maps."
     )
-    slide_text: str = _field("", "Text at the foot of every slide, such as a company's name.")
-    slide_logo: Folder | None = _field(None, "A PNG or JPEG at the foot of every slide.")
     history: FolderOrOff = _field(
         lambda: data_folder("history"),
         "The history's folder; off: nothing is saved.",

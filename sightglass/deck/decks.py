@@ -7,7 +7,6 @@ import re
 import secrets
 from dataclasses import asdict, replace
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -16,7 +15,6 @@ from sightglass.common.errors import Problem
 from sightglass.common.typed_text import line
 from sightglass.deck import drawing, html_file, pdf_file, pptx_file
 from sightglass.deck.layouts import DARK, THEMES
-from sightglass.deck.page import footer_of_settings
 from sightglass.deck.scene import (
     MAX_NOTES,
     MAX_SCENES,
@@ -48,6 +46,7 @@ MAX_DECKS = 500
 MAX_BYTES = 250_000_000
 """Of the slides of a deck, clips above all: it is presented, and leaves, in one piece."""
 _BYTES = "SELECT coalesce(sum(files.bytes), 0) FROM slides JOIN files ON files.name = slides.file WHERE deck = ?"
+_DECK_OF = "SELECT decks.id FROM decks JOIN slides ON slides.deck = decks.n WHERE slides.id = ?"
 _COLUMNS = "id, kind, title, sentence, notes, view, records"
 _VIEW = TypeAdapter(SceneView)
 
@@ -85,7 +84,7 @@ class Decks:
         id, at = secrets.token_hex(8), now()
         values = (id, at, at, name(title), ready)
         # A loop's variable would hold each scene, with all its maps, while the next one is read.
-        slides = list(map(partial(_prepare_scene, theme=theme), scenes))
+        slides = list(map(_prepare, scenes))
 
         def write(database: sqlite3.Connection, _: Sequence[Blob] = ()) -> None:
             (count,) = database.execute("SELECT count(*) FROM decks").fetchone()
@@ -94,12 +93,11 @@ class Decks:
             database.execute("INSERT INTO decks (id, created, changed, title, ready) VALUES (?, ?, ?, ?, ?)", values)
             if theme != DARK.name:
                 write_note(database, _theme_note(id), THEMES[theme].name)
-            for slide in slides:
-                _append(database, _number(database, id), slide)
+            for slide, blob in slides:
+                _append(database, _number(database, id), slide, blob)
 
         if slides:
-            blobs = [blob for _, files in slides for blob in files]
-            self._store.commit(lambda _: blobs, write, limit=self._limit)
+            self._store.commit(lambda _: [blob for _, blob in slides], write, limit=self._limit)
         else:
             with self._store.writing() as database:
                 write(database)
@@ -118,11 +116,7 @@ class Decks:
         with self._store.writing() as database:
             n = _number(database, id)
             write_note(database, _theme_note(id), THEMES[theme].name)
-            small = [file for (file,) in database.execute("SELECT thumbnail FROM slides WHERE deck = ?", (n,)) if file]
-            database.execute("UPDATE slides SET thumbnail = '' WHERE deck = ?", (n,))
-            freed = release(database, small)
             _touch(database, n)
-        self._remove(freed)
         return self.get(id)
 
     def delete(self, id: str) -> None:
@@ -138,37 +132,24 @@ class Decks:
 
     def add(self, deck: str, scene: Scene, *, records: Sequence[str] = ()) -> Slide:
         """Add a slide at the end of a deck; synced to the disk when this returns. `records`: ids of what it shows."""
-        slide = _slide_of(scene, records)
-        small = drawing.thumbnail(scene, THEMES[self.get(deck).theme])
-        self._insert(deck, slide, payload([scene]), small)
+        slide, blob = _prepare(scene, records)
+        self._insert(deck, slide, blob)
         return slide
-
-    def duplicate(self, id: str) -> Slide:
-        """Add a copy of a slide after it."""
-        with self._store.reading() as database:
-            n, slide = _slide_row(database, id)
-            (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
-            place, (data, small) = _order(database, n).index(id), self._files(database, id)
-        copy = replace(slide, id=secrets.token_hex(8))
-        self._insert(deck, copy, data, small, place + 1)
-        return copy
 
     def put_back(self, removed: Removed) -> Slide:
         """Undo `remove`: the slide is at its place again."""
-        self._insert(removed.deck, removed.slide, removed.data, removed.thumbnail, removed.place)
+        self._insert(removed.deck, removed.slide, _pack(removed.data), removed.place)
         return removed.slide
 
-    def _insert(self, deck: str, slide: Slide, data: bytes, small: bytes, place: int | None = None) -> None:
-        prepared = _prepare(slide, data, small)
-
+    def _insert(self, deck: str, slide: Slide, blob: Blob, place: int | None = None) -> None:
         def write(database: sqlite3.Connection, _: Sequence[Blob]) -> None:
             n = _number(database, deck)
-            ids = _append(database, n, prepared)
+            ids = _append(database, n, slide, blob)
             if place is not None:
                 ids.insert(place, ids.pop())
             _arrange(database, n, ids)
 
-        self._store.commit(lambda _: prepared[1], write, limit=self._limit)
+        self._store.commit(lambda _: [blob], write, limit=self._limit)
 
     def edit(
         self,
@@ -187,15 +168,7 @@ class Decks:
             new = replace(old, title=texts[0], sentence=texts[1], notes=texts[2], view=view or old.view)
             values = (*texts, json.dumps(asdict(new.view)), id)
             database.execute("UPDATE slides SET title = ?, sentence = ?, notes = ?, view = ? WHERE id = ?", values)
-            freed = {}
-            drawn = (new.title, new.sentence, replace(new.view, hidden=old.view.hidden))
-            if drawn != (old.title, old.sentence, old.view):
-                # It shows the slide as it was: `thumbnail` draws another.
-                (small,) = database.execute("SELECT thumbnail FROM slides WHERE id = ?", (id,)).fetchone()
-                database.execute("UPDATE slides SET thumbnail = '' WHERE id = ?", (id,))
-                freed = release(database, [small] if small else [])
             _touch(database, n)
-        self._remove(freed)
         return new
 
     def arrange(self, deck: str, ids: Sequence[str]) -> Deck:
@@ -211,8 +184,8 @@ class Decks:
         """Remove a slide from its deck; return the input of `put_back`."""
         with self._store.reading() as database:
             n, slide = _slide_row(database, id)
-            (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
-            removed = Removed(deck, _order(database, n).index(id), slide, *self._files(database, id))
+            (deck,) = database.execute(_DECK_OF, (id,)).fetchone()
+            removed = Removed(deck, _order(database, n).index(id), slide, self._read(database, id))
         with self._store.writing() as database:
             files = database.execute("SELECT file, thumbnail FROM slides WHERE id = ?", (id,)).fetchone() or ()
             database.execute("DELETE FROM slides WHERE id = ?", (id,))
@@ -224,8 +197,7 @@ class Decks:
     def scene(self, slide: Slide) -> Scene:
         """Return a slide's scene with its current texts; raise Problem."""
         with self._store.reading() as database:
-            data, _ = self._files(database, slide.id)
-        (scene,) = scenes(data)
+            (scene,) = scenes(self._read(database, slide.id))
         return replace(scene, title=slide.title, sentence=slide.sentence, notes=slide.notes, view=slide.view)
 
     def file(self, deck: Deck, kind: str) -> bytes:
@@ -235,22 +207,21 @@ class Decks:
         """
         makers = {".html": html_file.deck_html, ".pptx": pptx_file.deck_pptx, ".pdf": pdf_file.deck_pdf}
         slides = [self.scene(slide) for slide in deck.shown]
-        return makers[kind](slides, deck.title, THEMES[deck.theme], footer_of_settings())
+        return makers[kind](slides, deck.title, THEMES[deck.theme])
 
     def thumbnail(self, slide: Slide) -> bytes:
-        """Return a slide's thumbnail as a JPEG, redrawn after changes."""
+        """Return a slide's first page as a small JPEG."""
         with self._store.reading() as database:
-            n, _ = _slide_row(database, slide.id)
-            (file,) = database.execute("SELECT thumbnail FROM slides WHERE id = ?", (slide.id,)).fetchone()
-            (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
+            (deck,) = database.execute(_DECK_OF, (slide.id,)).fetchone() or ("",)
             theme = _theme(database, deck)
-        return self._store.file(file) if file else drawing.thumbnail(self.scene(slide), THEMES[theme])
+        return drawing.thumbnail(self.scene(slide), THEMES[theme])
 
-    def _files(self, database: sqlite3.Connection, id: str) -> tuple[bytes, bytes]:
-        row = database.execute("SELECT file, thumbnail FROM slides WHERE id = ?", (id,)).fetchone()
+    def _read(self, database: sqlite3.Connection, id: str) -> bytes:
+        """Return the packed scene of a slide; raise Problem."""
+        row = database.execute("SELECT file FROM slides WHERE id = ?", (id,)).fetchone()
         if row is None:
             raise Problem(NO_SLIDE)
-        return self._store.file(row[0]), self._store.file(row[1]) if row[1] else b""
+        return self._store.file(row[0])
 
     def _remove(self, freed: dict[str, int]) -> None:
         if freed:
@@ -258,39 +229,33 @@ class Decks:
             self._store.shrink()
 
 
-_Prepared = tuple[Slide, list[Blob]]
-"""A slide that is ready to be saved: with its scene, and its small picture where it has one."""
-
-
-def _prepare_scene(scene: Scene, theme: str) -> _Prepared:
-    return _prepare(_slide_of(scene), payload([scene]), drawing.thumbnail(scene, THEMES[theme]))
-
-
-def _prepare(slide: Slide, data: bytes, small: bytes) -> _Prepared:
-    return slide, [Blob.of(data, "scene"), *([Blob.of(small, "jpg")] if small else [])]
-
-
-def _slide_of(scene: Scene, records: Sequence[str] = ()) -> Slide:
-    """Return a new slide of a scene; raise Problem for long texts."""
+def _prepare(scene: Scene, records: Sequence[str] = ()) -> tuple[Slide, Blob]:
+    """Return a new slide with its packed scene; raise Problem for long texts."""
     texts = _texts(scene.title, scene.sentence, scene.notes, scene.kind)
-    return Slide(secrets.token_hex(8), scene.kind, *texts, scene.view, tuple(records))
+    slide = Slide(secrets.token_hex(8), scene.kind, *texts, scene.view, tuple(records))
+    return slide, _pack(payload([scene]))
 
 
-def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[str]:
+def _pack(data: bytes) -> Blob:
+    return Blob.of(data, "scene")
+
+
+def _append(database: sqlite3.Connection, n: int, slide: Slide, blob: Blob) -> list[str]:
     """Insert a slide at a deck's end; return all ids. Raises Problem."""
-    (slide, blobs), ids = prepared, _order(database, n)
+    ids = _order(database, n)
     if len(ids) >= MAX_SCENES:
         raise Problem(f"This deck has {len(ids)} slides: {MAX_SCENES} at most, please.")
     (before,) = database.execute(_BYTES, (n,)).fetchone()
-    if (after := before + len(blobs[0].data)) > MAX_BYTES:
+    if (after := before + len(blob.data)) > MAX_BYTES:
         raise Problem(
             f"With this slide the deck would have {megabytes(after)} of at most {megabytes(MAX_BYTES)}: put long "
             "clips into their own deck."
         )
     text = (slide.title, slide.sentence, slide.notes)
     values = (slide.id, slide.kind, *text, json.dumps(asdict(slide.view)), json.dumps(slide.records))
+    # Former versions kept a small picture of each slide.
     columns = f"{_COLUMNS}, deck, place, file, thumbnail"
-    row = (*values, n, len(ids), blobs[0].name, blobs[1].name if len(blobs) > 1 else "")
+    row = (*values, n, len(ids), blob.name, "")
     database.execute(f"INSERT INTO slides ({columns}) VALUES ({', '.join('?' * len(row))})", row)
     return [*ids, slide.id]
 

@@ -115,8 +115,7 @@ def of_scramble(explanation: Explanation, index: int, found: Scramble, title: st
         for i in np.linspace(len(found.stages) // 2, len(found.stages) - 1, count + 1)[1:].round().astype(int)
     ]
     geometry = explanation.evidence.geometry
-    at = making.locate_map(index)
-    panels = [Panel("As it is", maps=unchanged.maps[at : at + 1])]
+    panels = [Panel("As it is", maps=unchanged.maps)]
     for stage in stages:
         values = _on_picture(stage.map, geometry.extent, (explanation.image.width, explanation.image.height))
         heatmap = SceneMap(found.label[:200], None, values, seen=panels[0].maps[0].seen)
@@ -159,9 +158,9 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
     # A bar is a share, and a number is none.
     lengths = [(name, before.task.bar(score or 0.0)) for name, score in scores]
     edited = picture(after.image, "Covered")
-    panels = [Panel(f"Before: {label}", maps=making.panel(before).maps[:1]), edited]
+    panels = [Panel(f"Before: {label}", maps=making.panel(before).maps), edited]
     if after.heatmaps:
-        panels.append(replace(edited, name=f"After: {label}", maps=making.panel(after).maps[:1]))
+        panels.append(replace(edited, name=f"After: {label}", maps=making.panel(after).maps))
     # Beside the map from before it could be read as that one's.
     return making.scene(
         before.image,

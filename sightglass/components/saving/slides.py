@@ -17,8 +17,6 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import SETTINGS, Look
 from sightglass.deck import html_file, layouts, rows, views
-from sightglass.deck import page as slide_layout
-from sightglass.deck import scene as slide_scene
 from sightglass.explain.phrases import plural, without_emphasis
 
 if TYPE_CHECKING:
@@ -38,8 +36,7 @@ def slide_page(
 
     `number`: of the first slide.
     """
-    footer = replace(slide_layout.footer_of_settings(), number=number)
-    return html_file.deck_html(scenes, title, layouts.THEMES[theme], footer, start=start).decode()
+    return html_file.deck_html(scenes, title, layouts.THEMES[theme], start=start, number=number).decode()
 
 
 def stage(shown: str, *, key: str) -> None:
@@ -51,7 +48,7 @@ def stage(shown: str, *, key: str) -> None:
 HEIGHT = 480
 """Pixels of the stage before its width is known."""
 Draft = Callable[[Look], "Scene"]
-"""Makes the scene of a view, with a title and a sentence to begin with, given the viewer's settings."""
+"""Makes the scene of a view, given the viewer's settings."""
 NEW = "new"
 NEW_TITLE = "My deck"
 _view_files = declare("view_files", __file__)
@@ -66,7 +63,7 @@ class Adding:
     added: dict[str, str] = field(default_factory=dict)
     """By screen, the id of the deck that its view was last added to, until the button is pressed again."""
     opened: int = 0
-    """Counts the dialogs: the fields of each begin with the words of its own view."""
+    """Counts the dialogs: each has its own fields."""
     scene: Scene | None = None
     """What the open dialog adds."""
     records: tuple[str, ...] = ()
@@ -90,7 +87,7 @@ def button(
     `saved`: the explanations that go to History with the slide; `records`: the ids of what is there already. `labels`:
     with decks, and where none can be changed and the dialog only presents.
     """
-    help = "Make a slide of this view: choose its deck, title and sentence, or show it on the whole screen now."
+    help = "Make a slide of this view: choose its deck, or show it on the whole screen now."
     label, alone = labels
     if not history_store.writable():
         label, help = alone, "Make a slide of this view, and show it on the whole screen now."
@@ -132,45 +129,20 @@ def draw_added_link(screen: str) -> None:
 
 
 def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]]) -> None:
-    number = state.of(Adding).opened
-    look = view_settings(f"slide-look-{number}", quiet=True)
-    scene: Scene = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
-    left, right = st.columns([3, 2], gap="medium")
-    with right:
-        edited = _fields(screen, scene, saved, number)
-    with left:
-        stage(slide_page([edited]), key=str(number))
-
-
-def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]], number: int) -> Scene:
-    """Draw the text fields and the add button; return the edited scene."""
     adding = state.of(Adding)
-    title = st.text_input(
-        "Title",
-        scene.title,
-        key=f"slide-title-{number}",
-        max_chars=slide_scene.MAX_TITLE,
-        help="What stands over the slide. It is proposed from what was measured; change it as you like.",
-    )
-    words = st.text_area(
-        "Sentence",
-        scene.sentence,
-        key=f"slide-sentence-{number}",
-        max_chars=slide_scene.MAX_SENTENCE,
-        height=140,
-        help="What stands under the slide: what a room should take home.",
-    )
-    adding.scene = edited = replace(scene, title=title or "", sentence=words or "")
+    number = adding.opened
+    look = view_settings(f"slide-look-{number}", quiet=True)
+    adding.scene = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
+    stage(slide_page([adding.scene]), key=str(number))
     if history_store.off():
         st.caption("History is switched off here, so there are no decks to add it to.")
     if not history_store.writable():
-        return edited
+        return
     choose_deck(number)
-    if saved:
-        st.caption("The view itself is saved to History, too.")
+    more = " The view itself is saved to History, too." if saved else ""
+    st.caption(f"Change its title and its sentence on Present.{more}")
     help = "Saves the view to History, and adds the slide to the deck."
     _add_button("Add the slide", f"slide-add-{number}", help, partial(_add, screen, saved))
-    return edited
 
 
 def _open(screen: str) -> Adding:
@@ -220,14 +192,12 @@ def choose_deck(number: int) -> None:
 
 
 def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
-    """Add the slide, in a callback with the latest text."""
-    store, adding, widgets = history_store.store(), state.of(Adding), st.session_state
-    number = adding.opened
+    """Add the slide, in a callback."""
+    adding = state.of(Adding)
     assert adding.scene is not None
-    title, words = (str(widgets.get(f"slide-{name}-{number}") or "") for name in ("title", "sentence"))
     ids = (*adding.records, *history_store.save(saved, screen=state.of(state.Navigation).page))
-    deck = open_deck(number)
-    store.decks.add(deck, replace(adding.scene, title=title, sentence=words), records=ids)
+    deck = open_deck(adding.opened)
+    history_store.store().decks.add(deck, adding.scene, records=ids)
     adding.deck = adding.added[screen] = adding.news = deck
 
 

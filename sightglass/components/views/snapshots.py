@@ -21,7 +21,9 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import Image, to_jpeg
-from sightglass.export.detection_images import every_map, files, tagger
+from sightglass.explain.rendering.style import VIEWER_STYLE
+from sightglass.export.detection_images import every_map, files
+from sightglass.export.embedded_recipe import tagger
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +85,11 @@ def follow(explanation: Explanation) -> None:
     if photos.to_save == sha256 and explanation.finished:
         photos.to_save = None
         try:
-            path = keep(tagger(explanation)(to_jpeg(every_map(explanation)), 0), folder(), datetime.now())
+            path = keep(
+                tagger(explanation, VIEWER_STYLE, boxes=True)(to_jpeg(every_map(explanation)), 0),
+                folder(),
+                datetime.now(),
+            )
             photos.saved = (sha256, f":material/check: Saved as {path}.")
         except OSError as error:
             words = f"The photo could not be saved in {folder()} ({error.strerror or error}): "
