@@ -121,14 +121,14 @@ def chart(proof: SceneProof, place: Rect, theme: Theme, format: Literal["png", "
 
     def draw() -> Figure:
         size, ground = (place.width * INCH, place.height * INCH), hex_of(theme.ground)
-        drawn = Figure(size, facecolor=ground, layout="constrained")
-        axes = drawn.add_subplot(facecolor=ground)
+        drawn = Figure(size, facecolor=ground)
+        axes = drawn.add_axes((0.17, 0.145, 0.74, 0.7), facecolor=ground)
         draw_curves(axes, curves, "hidden", inks={"map": accent, "random": ink}, line=2.5, letters=LETTERS)
         axes.tick_params(colors=soft)
         axes.spines[:].set_color(soft)
         axes.set_xlabel("Hidden part of the picture", fontsize=LETTERS, color=soft)
         axes.set_ylabel(f"{shorten(proof.label, 24, len)}, how sure", fontsize=LETTERS, color=soft)
-        drawn.legend(loc="outside upper left", fontsize=LETTERS, frameon=False, labelcolor=ink, handlelength=3)
+        drawn.legend(loc="upper left", fontsize=LETTERS, frameon=False, labelcolor=ink, handlelength=3)
         return drawn
 
     with LOCK:

@@ -163,18 +163,15 @@ def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = 
     for size in sizes:
         if _fits(words, place, size, bold):
             return words, size
-    smallest = sizes[-1]
-    ends = [i + 1 for i in range(len(words) - 1) if words[i : i + 2] == ". "]
-    for end in reversed(ends):
-        if _fits(words[:end], place, smallest, bold):
-            return fit(words[:end], place, sizes, bold=bold)
-    kept = words.split(" ")
-    while len(kept) > 1 and not _fits(f"{' '.join(kept)}…", place, smallest, bold):
-        kept.pop()
-    cut = f"{' '.join(kept).rstrip(' ,;:·')}…"
-    while len(cut) > 2 and not _fits(cut, place, smallest, bold):
-        cut = f"{cut[:-2].rstrip(' ,;:·')}…"
-    return cut, smallest
+    smallest, sentences = sizes[-1], words.split(". ")
+    for count in range(len(sentences) - 1, 0, -1):
+        kept = f"{'. '.join(sentences[:count])}."
+        if _fits(kept, place, smallest, bold):
+            return fit(kept, place, sizes, bold=bold)
+    kept = words
+    while len(kept) > 1 and not _fits(f"{kept}…", place, smallest, bold):
+        kept = (kept.rpartition(" ")[0] or kept[:-1]).rstrip(" ,;:·")
+    return f"{kept}…", smallest
 
 
 # ---- pages
