@@ -209,23 +209,23 @@ def fraction(box: tuple[float, float, float, float], size: tuple[int, int]) -> F
     return left, top, right, bottom
 
 
-def proof(found: Proof, *, panel: int = 0) -> SceneProof:
+def proof(measured: Proof, *, panel: int = 0) -> SceneProof:
     """Return a proof's first filling, with its strongest control's mean."""
-    shares = found.map.shares
-    control = "strongest" if found.of("strongest") else "random"
+    shares = measured.map.shares
+    control = "strongest" if measured.of("strongest") else "random"
     hide, keep = (
-        [np.interp(shares, curve.shares, getattr(curve, way).score) for curve in found.of(control)]
+        [np.interp(shares, curve.shares, getattr(curve, way).score) for curve in measured.of(control)]
         for way in ("deletion", "insertion")
     )
     return SceneProof(
-        found.label[:200],
+        measured.label[:200],
         tuple(shares.tolist()),
-        _scores(found.map.deletion.score),
-        _scores(found.map.insertion.score),
+        _scores(measured.map.deletion.score),
+        _scores(measured.map.insertion.score),
         _scores(np.mean(hide, axis=0)),
         _scores(np.mean(keep, axis=0)),
-        found.sentence,
-        titles(found)[control],
+        measured.sentence,
+        titles(measured)[control],
         panel,
     )
 

@@ -179,15 +179,15 @@ def encode(image: Image) -> bytes:
     return _LOSSLESS[image]
 
 
-def original(found: Contents) -> Image | None:
+def original(embedded: Contents) -> Image | None:
     """Return the recipe's embedded picture, or None."""
-    if not found.picture:
+    if not embedded.picture:
         return None
     try:
-        image = Image.open(found.picture, name=found.recipe.picture_name)
+        image = Image.open(embedded.picture, name=embedded.recipe.picture_name)
     except ImageProblem:
         return None
-    return image if image.sha256 == found.recipe.picture_sha256 else None
+    return image if image.sha256 == embedded.recipe.picture_sha256 else None
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

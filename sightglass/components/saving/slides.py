@@ -39,10 +39,10 @@ def slide_page(
     return html_file.deck_html(scenes, title, layouts.THEMES[theme], start=start, number=number).decode()
 
 
-def stage(shown: str, *, key: str) -> None:
+def stage(html: str, *, key: str) -> None:
     """Draw a `slide_page`, 16:9 and as wide as its place."""
     with st.container(key=f"slide-stage-{key}"):
-        st.iframe(shown, height=HEIGHT, alt="Slides")
+        st.iframe(html, height=HEIGHT, alt="Slides")
 
 
 HEIGHT = 480
@@ -215,14 +215,14 @@ def of_map(explanation: Explanation, index: int) -> Draft:
     return lambda look: views.of_map(explain_job.carrying(explanation), index, look)
 
 
-def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Draft:
+def of_scramble(explanation: Explanation, index: int, scramble: Scramble, title: str) -> Draft:
     """Return the maker of a randomisation slide; `title`: the page's own."""
-    return lambda _look: rows.of_scramble(explanation, index, found, without_emphasis(title))
+    return lambda _look: rows.of_scramble(explanation, index, scramble, without_emphasis(title))
 
 
-def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str, more: str) -> Draft:
+def of_change(before: Explanation, after: Explanation, changes: Sequence[Change], title: str, more: str) -> Draft:
     """Return the maker of an edit's slide; `title`, `more`: the page's sentences."""
-    return lambda _look: rows.of_change(before, after, found, without_emphasis(title), more)
+    return lambda _look: rows.of_change(before, after, changes, without_emphasis(title), more)
 
 
 def of_classes(explanation: Explanation, pair: tuple[int, int] | None = None) -> Draft:
@@ -240,9 +240,9 @@ def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
     return draft
 
 
-def of_pair(found: Similarity, verdict: str) -> Draft:
+def of_pair(similarity: Similarity, verdict: str) -> Draft:
     """Return the maker of a comparison's slide; `verdict`: the score's meaning."""
-    return lambda _look: rows.of_pair(found, verdict)
+    return lambda _look: rows.of_pair(similarity, verdict)
 
 
 def view_settings(key: str, *, quiet: bool = False) -> Look:

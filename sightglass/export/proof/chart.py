@@ -100,12 +100,12 @@ def draw_curves(
     text, both in points.
     """
     for curve in curves:
-        scores, own = getattr(curve, way), curve.name == "map"
+        scores, bold = getattr(curve, way), curve.name == "map"
         # Matplotlib takes the lengths of dashes by the line's width.
-        style = "-" if own else (0, dashes(curve.name, 1))
-        width, color = 2.2 * line if own else line, inks[curve.name]
+        style = "-" if bold else (0, dashes(curve.name, 1))
+        width, color = 2.2 * line if bold else line, inks[curve.name]
         shares = np.linspace(0, 1, len(scores))
-        axes.plot(shares, scores, linestyle=style, linewidth=width, color=color, label=curve.title, zorder=2 + own)
+        axes.plot(shares, scores, linestyle=style, linewidth=width, color=color, label=curve.title, zorder=2 + bold)
     scores = [score for curve in curves for score in (*curve.hidden, *curve.kept)]
     axes.set(xlim=(0, 1), ylim=(min(0.0, *scores), max(*scores, 0.01) * 1.05))
     for axis in (axes.xaxis, axes.yaxis):
