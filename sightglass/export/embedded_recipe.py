@@ -120,7 +120,8 @@ def tagger(explanation: Result, style: Style, **settings: bool) -> Callable[[byt
     """Return `write` for several overlays of one explanation in a style: it takes a file's bytes and the index of its
     map, and embeds the picture, which is encoded once. `settings`: others of the viewer."""
     recipe, picture = checked_recipe(explanation), encode(explanation.image)
-    drawn = {"mode": "overlay", "colormap": style.colormap, "alpha": style.alpha, "even": style.even, **settings}
+    drawn: dict[str, bool | float | str] = {"mode": "overlay", "colormap": style.colormap, "alpha": style.alpha}
+    drawn |= {"even": style.even, **settings}
 
     def tag(data: bytes, index: int) -> bytes:
         view = view_of(explanation, index, **drawn) if explanation.heatmaps else Look(screen=explanation.task.screen)
