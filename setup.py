@@ -8,7 +8,19 @@ from setuptools.command.build_py import build_py
 
 BESIDE = ("explain", "models", "pages")
 """Rooms that stand beside the package in a checkout."""
-DATA = ("*.css", "*.js", "*.html", "*.webp", "*.json", "*.toml", "weights/*", "drawn/*", "vendor/*", "py.typed")
+DATA = (
+    "*.css",
+    "*.js",
+    "*.html",
+    "*.webp",
+    "*.json",
+    "*.toml",
+    "*.pptx",
+    "weights/*",
+    "drawn/*",
+    "vendor/*",
+    "py.typed",
+)
 DASHBOARD = "sightglass.dashboard"
 
 

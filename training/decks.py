@@ -98,8 +98,10 @@ def _lies(steps: int) -> Iterator[Scene]:
     )
     method = "eigencam"
     flat = Explainer(CLASSIFIERS["small"])(image, targets=(first, second), method=method)
+    panel = making.panel(flat)
+    both = replace(panel, maps=(*panel.maps, *making.panel(flat, 1).maps))
     yield _set_texts(
-        views.of_map(flat),
+        replace(views.of_map(flat), panels=(both,)),
         _same_for_all(METHODS[method].name, first, second, flat.overlap(0, 1)),
         "Another method, asked about both answers: its two maps are compared in the sentence.",
     )

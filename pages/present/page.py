@@ -59,6 +59,7 @@ FILES = (
 )
 _stages: ByteCache[str] = ByteCache(64 * MIB, len)
 """Decks and slides as they are shown."""
+_thumbnails: ByteCache[bytes] = ByteCache(16 * MIB, len)
 
 
 @dataclass
@@ -170,7 +171,7 @@ def _upload() -> None:
 
 def _card(deck: Deck) -> None:
     """Draw a deck with its open button."""
-    if picture := next(filter(None, map(_small, deck.slides[:3])), b""):
+    if picture := next(filter(None, (_small(deck, slide) for slide in deck.slides[:3])), b""):
         st.image(picture, width="stretch", alt=f"A slide of {deck.title}")
     if deck.ready:
         page.draw_example_badge()
@@ -191,10 +192,11 @@ def _ready_card(name: str) -> None:
     _button("Open", "slideshow", f"open-{name}", lambda: _go(archive.put_ready(_decks(), name).id), help)
 
 
-def _small(slide: Slide) -> bytes:
+def _small(deck: Deck, slide: Slide) -> bytes:
     """Return a slide's thumbnail; empty if unreadable."""
+    key = (str(history_store.store().folder), slide.id, deck.theme, slide.title, slide.sentence, slide.view)
     try:
-        return _decks().thumbnail(slide)
+        return _thumbnails.get_or_make(key, lambda: _decks().thumbnail(slide))
     except Problem:
         return b""
 
@@ -357,7 +359,7 @@ def _draw_empty() -> None:
 def _draw_strip(deck: Deck, chosen: Slide) -> None:
     """Draw the slides' thumbnails, each with its open button."""
     for number, slide in enumerate(deck.slides, 1):
-        if picture := _small(slide):
+        if picture := _small(deck, slide):
             st.image(picture, width="stretch", alt=f"Slide {number}")
         label = f"{number} · {slide.title or 'Without a title'}{' (hidden)' if slide.view.hidden else ''}"
         look: dict[str, Any] = {"type": "primary" if slide.id == chosen.id else "tertiary", "width": "stretch"}
@@ -391,7 +393,6 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
             order.insert(max(0, at), slide.id)
             act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(ids)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
-        _button("Duplicate", "content_copy", "do-copy", partial(decks.duplicate, slide.id), "Add a copy after it.")
         view = replace(slide.view, hidden=not slide.view.hidden)
         label, icon = ("Hide", "visibility_off") if view.hidden else ("Show again", "visibility")
         help = "Whether the room and files have the slide."

@@ -84,7 +84,7 @@ class EngineOptions(dict[str, Any]):
 
 MODEL_ID = "--model -m ID", "Listed by `models list`, or a file [efficientnet-lite0].", MODEL
 FOLDER = "--out -o FOLDER", "Output folder [explained/<picture>].", OUT
-ALSO = "--also FORMATS", "Also svg, pdf, html, report (PDF), gif or mp4, of layers.", OUT
+ALSO = "--also FORMATS", "Also svg, pdf, html, report (PDF), or gif, of layers.", OUT
 
 
 @dataclass(frozen=True, kw_only=True)

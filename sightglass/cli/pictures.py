@@ -33,7 +33,6 @@ FORMATS = {
     "html": "report.html",
     "report": "report.pdf",
     "gif": "layers.gif",
-    "mp4": "layers.mp4",
 }
 """File name by format of `--also`."""
 BY_BOXES = ("own box only", "shared", "others only", "outside")
@@ -131,9 +130,8 @@ def extra_files(explanation: Explanation, formats: Sequence[str], style: Style) 
     makers: dict[str, Callable[[], bytes]] = {
         "svg": lambda: figure.figure(explanation, format="svg", colormap=colormap, alpha=alpha),
         "pdf": lambda: figure.figure(explanation, format="pdf", colormap=colormap, alpha=alpha),
-        "html": lambda: html_report.html([explanation]).encode(),
+        "html": lambda: html_report.html([explanation], colormap=colormap).encode(),
         "report": lambda: pdf_report.pdf(explanation, colormap=colormap),
-        "gif": lambda: animation.sweep(explanation, format="gif", colormap=colormap),
-        "mp4": lambda: animation.sweep(explanation, format="mp4", colormap=colormap),
+        "gif": lambda: animation.sweep(explanation, colormap=colormap),
     }
     yield from ((FORMATS[name], makers[name]()) for name in formats if explanation.heatmaps)

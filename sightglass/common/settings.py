@@ -120,8 +120,6 @@ class Settings(BaseModel):
         shown="in the user's data folder",
     )
     heatmaps: Folder = _field(Path("heatmaps"), "Where POST /generate_heatmap writes its maps.")
-    slide_text: str = _field("", "Text at the foot of every slide, such as a company's name.")
-    slide_logo: Folder | None = _field(None, "A PNG or JPEG at the foot of every slide.")
     history: FolderOrOff = _field(
         lambda: data_folder("history"),
         "The history's folder; off: nothing is saved.",

@@ -80,38 +80,32 @@ def read(data: bytes) -> tuple[str, list[Scene]]:
 
 
 def open_deck(data: bytes) -> tuple[str, Iterator[Scene], ThemeName]:
-    """Return the title of a deck's file, its scenes one after another, and its theme: dark where it names none. Bytes
-    from strangers are safe: nothing is written or run, names are looked up and never used as paths, and sizes are
-    checked before anything is unpacked.
+    """Return the title of a deck's file, its scenes one after another, and its theme: dark where it names none.
 
-    Raises Problem, one sentence, for any other file and for one that is too large; so does taking a scene.
+    Strangers' bytes are safe: nothing is written or run, names are looked up and never used as paths, and sizes are
+    checked before anything is unpacked. Raises Problem, one sentence, for any other file and for one that is too large;
+    so does taking a scene.
     """
     if len(data) > MAX_BYTES:
         raise Problem(f"This deck is larger than {MAX_BYTES >> 20} MB: export it in two.")
     with _only_decks():
         if directory_bytes(io.BytesIO(data)) > MAX_DIRECTORY:
             raise ValueError("too many files")
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            title, files, theme = _list(archive)
-    return title, _scenes(data, files), theme
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        title, files, theme = _list(archive)
+    return title, (_read_scene(archive, info) for info in files), theme
 
 
-def _scenes(data: bytes, files: list[zipfile.ZipInfo]) -> Iterator[Scene]:
-    with _only_decks(), zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for info in files:
-            # In no variable here: while the next one is read, its maps would be held as well.
-            yield _checked_scene(archive.read(info))
-
-
-def _checked_scene(data: bytes) -> Scene:
+def _read_scene(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Scene:
     """Return the scene of a slide's file, without foreign commands."""
-    (scene,) = scenes(data)
-    if scene.picture is not None:
-        # Decoded: a header that promises billions of pixels is refused before it is unpacked.
-        image = Image.open(scene.picture, max_pixels=PICTURE_SIDE * PICTURE_SIDE)
-        if (image.width, image.height) != scene.size:
-            raise ValueError("another size")
-    return replace(scene, commands=tuple(filter(command.is_own_command, scene.commands)))
+    with _only_decks():
+        (scene,) = scenes(archive.read(info))
+        if scene.picture is not None:
+            # Decoded: a header that promises billions of pixels is refused before it is unpacked.
+            image = Image.open(scene.picture, max_pixels=PICTURE_SIDE * PICTURE_SIDE)
+            if (image.width, image.height) != scene.size:
+                raise ValueError("another size")
+        return replace(scene, commands=tuple(filter(command.is_own_command, scene.commands)))
 
 
 @contextlib.contextmanager

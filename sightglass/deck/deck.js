@@ -16,17 +16,12 @@
   const setOpacity = (value) => {
     opacity.value = value;
     root.style.setProperty("--heat", value);
-    showNotes();
   };
 
   const toggleMap = () => {
     const now = opacity.value;
     setOpacity(Number(now) ? "0" : before);
     before = Number(now) ? now : "1";
-  };
-
-  const turn = () => {
-    for (const name of ["dark", "light"]) root.classList.toggle(name);
   };
 
   const wake = () => {
@@ -40,40 +35,28 @@
     else root.requestFullscreen().catch(() => {});
   };
 
-  const NOTES_CSS = `
-    body { margin: 16px; background: #141414; color: #f2f2f2; font: 20px/1.45 Arial, sans-serif; }
-    header { display: flex; gap: 24px; align-items: center; margin-bottom: 12px; font-size: 24px; }
-    .views { display: flex; gap: 16px; }
-    .view { position: relative; flex: 1; aspect-ratio: 16 / 9; overflow: hidden; outline: 1px solid #444; }
-    .view section { position: absolute; width: 1600px; height: 900px; transform-origin: 0 0; display: block !important;
-      opacity: 1 !important; visibility: visible !important; transform: scale(var(--by)) !important; top: 0 !important; }
-    .view aside { display: none; } .said { white-space: pre-wrap; margin-top: 16px; } button, input { font: inherit; width: auto; } input { width: 4em; }`;
+  const NOTES_CSS = `body { margin: 24px; background: #141414; color: #f2f2f2; font: 24px/1.45 Arial, sans-serif; }
+    header { display: flex; gap: 24px; align-items: center; } .said { white-space: pre-wrap; } button { font: inherit; }`;
 
   const openNotes = () => {
     notes = window.open("", "sightglass-notes", "width=1100,height=760");
     if (!notes) return;
     const page = notes.document;
     page.title = "Notes";
-    page.documentElement.className = root.className;
     const style = page.createElement("style");
-    style.textContent = [...document.querySelectorAll("style")].map((sheet) => sheet.textContent).join("\n") + NOTES_CSS;
+    style.textContent = NOTES_CSS;
     page.head.replaceChildren(style);
-    page.documentElement.style.overflow = page.body.style.overflow = "auto";
-    page.body.innerHTML = "<header><b class='where'></b><span class='clock'></span><span class='rest'></span>"
-      + "<label>Minutes <input type='number' min='0' aria-label='Minutes'></label><button>Restart</button></header>"
-      + "<div class='views'><div class='view'></div><div class='view'></div></div><p class='said'></p>";
+    page.body.innerHTML = "<header><b class='where'></b><span class='clock'></span><button>Restart</button></header>"
+      + "<p class='said'></p><p class='next'></p>";
     page.querySelector("button")?.addEventListener("click", () => {
       started = Date.now();
       tick();
     });
-    page.querySelector("input")?.addEventListener("input", tick);
     notes.addEventListener("keydown", (event) => {
-      if (/** @type {HTMLElement} */ (event.target).tagName === "INPUT") return;
       const move = { ArrowRight: "next", PageDown: "next", " ": "next", ArrowLeft: "prev", PageUp: "prev", b: "togglePause", ".": "togglePause" }[event.key];
       if (move) Reveal[move]();
       if (event.key === "m") toggleMap();
     });
-    notes.addEventListener("resize", showNotes);
     showNotes();
     tick();
   };
@@ -87,28 +70,17 @@
     };
     put(".where", `Slide ${at + 1} of ${all.length}`);
     put(".said", all[at]?.querySelector(".notes")?.textContent ?? "");
-    page.documentElement.style.setProperty("--heat", opacity.value);
-    [...page.querySelectorAll(".view")].forEach((view, i) => {
-      const slide = all[at + i]?.cloneNode(true);
-      view.replaceChildren(...(slide ? [slide] : []));
-      /** @type {HTMLElement} */ (view).style.setProperty("--by", String(view.clientWidth / 1600));
-      for (const video of view.querySelectorAll("video")) video.removeAttribute("src");
-      if (slide) /** @type {HTMLElement} */ (slide).hidden = false;
-    });
+    const next = all[at + 1]?.querySelector("h2")?.textContent;
+    put(".next", next ? `Next: ${next}` : "The last slide");
   };
-
-  /** @param {number} ms */
-  const clock = (ms) => `${Math.floor(ms / 60_000)}:${String(Math.floor(ms / 1000) % 60).padStart(2, "0")}`;
 
   const tick = () => {
     if (!notes || notes.closed) return;
-    const gone = Date.now() - started, page = notes.document, minutes = Number(page.querySelector("input")?.value ?? 0);
-    const [shown, left] = [page.querySelector(".clock"), page.querySelector(".rest")];
-    if (shown) shown.textContent = clock(gone);
-    if (left) left.textContent = minutes ? `${clock(Math.max(0, 60_000 * minutes - gone))} left` : "";
+    const gone = Math.floor((Date.now() - started) / 1000), shown = notes.document.querySelector(".clock");
+    if (shown) shown.textContent = `${Math.floor(gone / 60)}:${String(gone % 60).padStart(2, "0")}`;
   };
 
-  const ACTIONS = { prev: () => Reveal.prev(), next: () => Reveal.next(), theme: turn, notes: openNotes, help: () => Reveal.toggleHelp(), full };
+  const ACTIONS = { prev: () => Reveal.prev(), next: () => Reveal.next(), notes: openNotes, help: () => Reveal.toggleHelp(), full };
   for (const button of document.querySelectorAll("button")) {
     button.addEventListener("click", () => {
       ACTIONS[/** @type {keyof typeof ACTIONS} */ (button.dataset.do)]();
@@ -135,7 +107,6 @@
     for (const [keyCode, key, description, act] of [
       [83, "S", "Notes and clock in a second window", openNotes],
       [77, "M", "Heat map on or off", toggleMap],
-      [84, "T", "Dark or light slides", turn],
     ]) Reveal.addKeyBinding({ keyCode, key, description }, act);
     Reveal.slide(Number(slides.dataset.start));
     if (slides.dataset.start) window.focus();

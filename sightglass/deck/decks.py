@@ -122,16 +122,6 @@ class Decks:
         self._insert(deck, slide, payload([scene]), small)
         return slide
 
-    def duplicate(self, id: str) -> Slide:
-        """Add a copy of a slide after it."""
-        with self._store.reading() as database:
-            n, slide = _slide_row(database, id)
-            (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
-            place, (data, small) = _order(database, n).index(id), _files(database, id)
-        copy = replace(slide, id=secrets.token_hex(8))
-        self._insert(deck, copy, data, small, place + 1)
-        return copy
-
     def put_back(self, removed: Removed) -> Slide:
         """Undo `remove`: the slide is at its place again."""
         self._insert(removed.deck, removed.slide, removed.data, removed.thumbnail, removed.place)

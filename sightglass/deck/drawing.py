@@ -1,31 +1,31 @@
-"""Draw what all files of slides share: pictures with their maps, posters of clips, thumbnails."""
+"""Draw what all files of slides share: pictures with their maps, charts, thumbnails."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import av
 import numpy as np
-from av.error import FFmpegError
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from sightglass.deck import page as slide_page
-from sightglass.deck.layouts import DARK, HEIGHT, SMALLEST, WIDTH
+from sightglass.deck.layouts import DARK, HEIGHT, INCH, LETTERS, SMALLEST, WIDTH, hex_of
 from sightglass.deck.page import Curves, Film, Picture, Sign, Text
-from sightglass.explain.phrases import percent
+from sightglass.explain.phrases import percent, shorten
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.render import fade, paint
 from sightglass.explain.rendering.style import Field
+from sightglass.export.figure import LOCK, save
+from sightglass.export.proof.chart import ChartLine, draw_curves
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sightglass.deck import Panel, Scene, SceneMap
+    from sightglass.deck import Panel, Scene, SceneMap, SceneProof
     from sightglass.deck.layouts import Rect, Theme
 
 SHARP = 12.0
@@ -70,7 +70,11 @@ def draw(scene: Scene, item: Picture, theme: Theme = DARK, scale: float = SHARP)
 def _open(file: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     opened = Pillow.open(BytesIO(file))
     opened.draft("RGB", size)
-    return np.asarray(opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, reducing_gap=2.0))
+    (width, height), (across, down) = opened.size, size
+    # Of a picture that is higher than its place, the middle.
+    cut = max(0.0, height - width * down / across) / 2
+    box = (0, cut, width, height - cut) if cut > 0.01 * height else None
+    return np.asarray(opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, box=box, reducing_gap=2.0))
 
 
 def _paint(pixels: NDArray[np.uint8], heatmap: SceneMap, scene: Scene, theme: Theme) -> NDArray[np.uint8]:
@@ -105,16 +109,30 @@ def _mark(pixels: NDArray[np.uint8], panel: Panel, heatmap: SceneMap | None, sca
     return draw_marks(pixels, items, chosen=chosen, letters=round(SMALLEST * scale))
 
 
-def poster(scene: Scene) -> bytes | None:
-    """Return a clip's poster, else its first frame as a JPEG."""
-    if scene.picture or scene.clip is None:
-        return scene.picture
-    try:
-        with av.open(BytesIO(scene.clip), "r") as file:
-            frame = next(file.decode(video=0))
-        return to_jpeg(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
-    except (FFmpegError, StopIteration, IndexError):
-        return None
+def chart(proof: SceneProof, place: Rect, theme: Theme, format: Literal["png", "svg"]) -> bytes:
+    """Return the score of the answer over the share that is hidden, beside the control's."""
+    from matplotlib.figure import Figure
+
+    ink, soft, accent = (hex_of(colour) for colour in (theme.ink, theme.soft, theme.accent))
+    curves = (
+        ChartLine("map", "Hottest places hidden", "", proof.hide, proof.keep),
+        ChartLine("random", shorten(proof.control, 40, len), "", proof.control_hide, proof.control_keep),
+    )
+
+    def draw() -> Figure:
+        size, ground = (place.width * INCH, place.height * INCH), hex_of(theme.ground)
+        drawn = Figure(size, facecolor=ground)
+        axes = drawn.add_axes((0.17, 0.145, 0.74, 0.7), facecolor=ground)
+        draw_curves(axes, curves, "hidden", inks={"map": accent, "random": ink}, line=2.5, letters=LETTERS)
+        axes.tick_params(colors=soft)
+        axes.spines[:].set_color(soft)
+        axes.set_xlabel("Hidden part of the picture", fontsize=LETTERS, color=soft)
+        axes.set_ylabel(f"{shorten(proof.label, 24, len)}, how sure", fontsize=LETTERS, color=soft)
+        drawn.legend(loc="upper left", fontsize=LETTERS, frameon=False, labelcolor=ink, handlelength=3)
+        return drawn
+
+    with LOCK:
+        return save(draw, proof.sentence, format)
 
 
 _SCALE = 3
@@ -137,8 +155,8 @@ def thumbnail(scene: Scene, theme: Theme = DARK) -> bytes:
             case Picture():
                 paste(Pillow.fromarray(draw(scene, item, theme, _SCALE).shown), item.place)
             case Film():
-                if (frame := poster(scene)) is not None:
-                    paste(Pillow.open(BytesIO(frame)), item.place)
+                if scene.picture is not None:
+                    paste(Pillow.open(BytesIO(scene.picture)), item.place)
             case Sign():
                 paste(Pillow.open(BytesIO(item.file)), item.place)
             case Curves():

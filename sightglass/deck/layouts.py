@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 160.0, 90.0
 LINE = 1.2
 """Height of a line by the letters' size."""
+INCH = 13.333 / WIDTH
+"""Inches of a unit."""
 SMALLEST = 2.7
 """Letters of 16 points."""
+LETTERS = 72 * INCH * SMALLEST
+"""Points of the smallest letters."""
 GAP = 0.6
 """Between two pictures."""
 
@@ -134,6 +138,11 @@ class Theme:
     """Of names on pictures."""
     shade: Colour = (20, 20, 20)
     """Behind them."""
+
+
+def hex_of(colour: Colour) -> str:
+    """Return a colour as `#141414`."""
+    return f"#{bytes(colour).hex()}"
 
 
 DARK = Theme("dark", (20, 20, 20), (242, 242, 242), (200, 200, 200), (90, 209, 219), (154, 154, 154), (58, 58, 58))

@@ -13,7 +13,6 @@ from sightglass.deck.scene import (
     MAX_BOXES,
     MAX_CHECKS,
     MAX_MADE,
-    MAX_MAPS,
     MAX_NOTES,
     MAX_SENTENCE,
     MAX_SIDE,
@@ -133,38 +132,30 @@ def shorten(text: str, most: int) -> str:
 
 
 def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
-    """Return a panel of a model's answers and maps.
-
-    Of more maps than a panel has, the first, with that at `index` among them: `locate_map` says where.
+    """Return a panel of a model's answers and the map at `index`, where there is one.
 
     >>> from sightglass import Explainer
     >>> panel(Explainer()("bus.jpg", top_k=1)).maps[0].values.shape
     (960, 720)
     """
-    maps = [_of_heatmap(result, i) for i in _select_maps(len(result.heatmaps), index)]
+    maps = []
+    if index < len(result.heatmaps):
+        heatmap, own = result.heatmaps[index], result.own(index)
+        label, score = result.task.describe_saved(result, index)
+        unit = result.model.unit_of(heatmap.target.label)
+        maps.append(_map(heatmap, result.task, label, score, own, result.known_checks(index), unit))
     size = result.image.width, result.image.height
     return _panel(name or result.model.name, result.task, result.predictions, maps, size)
 
 
 def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
-    """Return a panel of a saved record, without loading the model."""
+    """Return a panel of a saved record with its selected map, without loading the model."""
     spec, task = catalog().get(record.model), task_of(record.task)
     drawn = [
-        _map(item, task, item.label, item.score, item.boxes, record.checks_of(i), item.unit)
-        for i, item in ((i, maps[i]) for i in _select_maps(len(maps), record.index))
+        _map(item, task, item.label, item.score, item.boxes, record.checks_of(record.index), item.unit)
+        for item in maps[record.index : record.index + 1]
     ]
     return _panel(spec.name if spec else record.model, task, record.predictions, drawn, (record.width, record.height))
-
-
-def _select_maps(count: int, index: int) -> list[int]:
-    if index < MAX_MAPS:
-        return list(range(min(count, MAX_MAPS)))
-    return [*range(MAX_MAPS - 1), index]
-
-
-def locate_map(index: int) -> int:
-    """Return the position in a panel of the map at `index`."""
-    return min(index, MAX_MAPS - 1)
 
 
 def _panel(
@@ -179,13 +170,6 @@ def _panel(
     # On a slide any score would read as how sure the model is.
     listed = answers[: max(len(boxes), ANSWERS)] if task.sure else ()
     return Panel(name[:200], tuple(listed), tuple(maps), tuple(boxes))
-
-
-def _of_heatmap(result: Result, index: int) -> SceneMap:
-    heatmap = result.heatmaps[index]
-    label, score = result.task.describe_saved(result, index)
-    unit = result.model.unit_of(heatmap.target.label)
-    return _map(heatmap, result.task, label, score, result.own(index), result.known_checks(index), unit)
 
 
 def _map(
@@ -225,25 +209,24 @@ def fraction(box: tuple[float, float, float, float], size: tuple[int, int]) -> F
     return left, top, right, bottom
 
 
-def proof(found: Proof, *, panel: int = 0, map: int = 0) -> SceneProof:
+def proof(measured: Proof, *, panel: int = 0) -> SceneProof:
     """Return a proof's first filling, with its strongest control's mean."""
-    shares = found.map.shares
-    control = "strongest" if found.of("strongest") else "random"
+    shares = measured.map.shares
+    control = "strongest" if measured.of("strongest") else "random"
     hide, keep = (
-        [np.interp(shares, curve.shares, getattr(curve, way).score) for curve in found.of(control)]
+        [np.interp(shares, curve.shares, getattr(curve, way).score) for curve in measured.of(control)]
         for way in ("deletion", "insertion")
     )
     return SceneProof(
-        found.label[:200],
+        measured.label[:200],
         tuple(shares.tolist()),
-        _scores(found.map.deletion.score),
-        _scores(found.map.insertion.score),
+        _scores(measured.map.deletion.score),
+        _scores(measured.map.insertion.score),
         _scores(np.mean(hide, axis=0)),
         _scores(np.mean(keep, axis=0)),
-        found.sentence,
-        titles(found)[control],
+        measured.sentence,
+        titles(measured)[control],
         panel,
-        map,
     )
 
 

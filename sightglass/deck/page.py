@@ -5,24 +5,20 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 from datetime import date
-from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
-from PIL import Image as Pillow
 from PIL import ImageFont
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import packing
-from sightglass.common.settings import settings
-from sightglass.deck.layouts import LAYOUTS, LINE, SMALLEST, Layout, Rect, arrange, share
+from sightglass.deck.layouts import HEIGHT, LAYOUTS, LINE, SMALLEST, WIDTH, Layout, Rect, arrange, share
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.rendering import color_tables
 from sightglass.explain.rendering.render import map_lut
 from sightglass.explain.rendering.style import lut
-from sightglass.export.proof.chart import Chart, ChartLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +30,8 @@ BODY = (4.0, 3.6, 3.2, 2.9, SMALLEST)
 """Sizes of a sentence, of which the largest that fits is taken."""
 LARGE = 0.6
 """Of the page, what pictures fill at least, where their shape allows it."""
+LARGEST = LARGE * WIDTH / HEIGHT + 1e-9
+"""Width by height of a picture as high as the page that fills so much of it."""
 NARROW = 0.9
 """Width of the letters by those that they are measured with: texts are set in Arial, and as narrow in a PDF."""
 PAD = 0.7
@@ -80,15 +78,17 @@ class Film:
 
 @dataclass(frozen=True)
 class Sign:
-    """A picture of its own: the colours of a map, or the owner's logo."""
+    """The colours of a map."""
 
     name: str
     place: Rect
     file: bytes
-    """PNG or JPEG."""
+    """PNG."""
 
 
 Item = Text | Picture | Sign | Curves | Film
+Content = tuple[str, list[Item]]
+"""A layout's name, and what stands on its page."""
 
 
 @dataclass(frozen=True)
@@ -102,29 +102,6 @@ class Page:
     def share(self) -> float:
         """Return the share of the page, 0..1, covered by content."""
         return share([item.place for item in self.items if isinstance(item, (Picture, Film, Curves))])
-
-
-@dataclass(frozen=True)
-class Footer:
-    """What stands at the foot besides the model and the date."""
-
-    number: int = 1
-    text: str = ""
-    logo: bytes | None = None
-    """PNG or JPEG."""
-
-
-def footer_of_settings() -> Footer:
-    """Return the owner's text and logo: SIGHTGLASS_SLIDE_TEXT and SIGHTGLASS_SLIDE_LOGO."""
-    environment = settings()
-    if environment.slide_logo is None:
-        return Footer(text=environment.slide_text)
-    try:
-        file = environment.slide_logo.read_bytes()
-        Pillow.open(BytesIO(file)).verify()
-    except (OSError, ValueError, SyntaxError) as error:
-        raise Problem(f"SIGHTGLASS_SLIDE_LOGO is no picture: {environment.slide_logo}.") from error
-    return Footer(text=environment.slide_text, logo=file)
 
 
 # ---- letters
@@ -186,49 +163,41 @@ def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = 
     for size in sizes:
         if _fits(words, place, size, bold):
             return words, size
-    smallest = sizes[-1]
-    ends = [i + 1 for i in range(len(words) - 1) if words[i : i + 2] == ". "]
-    for end in reversed(ends):
-        if _fits(words[:end], place, smallest, bold):
-            return fit(words[:end], place, sizes, bold=bold)
-    kept = words.split(" ")
-    while len(kept) > 1 and not _fits(f"{' '.join(kept)}…", place, smallest, bold):
-        kept.pop()
-    cut = f"{' '.join(kept).rstrip(' ,;:·')}…"
-    while len(cut) > 2 and not _fits(cut, place, smallest, bold):
-        cut = f"{cut[:-2].rstrip(' ,;:·')}…"
-    return cut, smallest
+    smallest, sentences = sizes[-1], words.split(". ")
+    for count in range(len(sentences) - 1, 0, -1):
+        kept = f"{'. '.join(sentences[:count])}."
+        if _fits(kept, place, smallest, bold):
+            return fit(kept, place, sizes, bold=bold)
+    kept = words
+    while len(kept) > 1 and not _fits(f"{kept}…", place, smallest, bold):
+        kept = (kept.rpartition(" ")[0] or kept[:-1]).rstrip(" ,;:·")
+    return f"{kept}…", smallest
 
 
 # ---- pages
 
 
-def check(scenes: Sequence[Scene]) -> None:
-    """Raise Problem for a deck without slides."""
+def numbered(scenes: Sequence[Scene], first: int = 1) -> Iterator[tuple[Scene, Page]]:
+    """Yield each page with its scene; a proof shares its slide's number. Raises Problem for a deck without slides."""
     if not scenes:
         raise Problem("There is nothing to present: the deck has no slides.")
-
-
-def numbered(scenes: Sequence[Scene], footer: Footer | None = None) -> Iterator[tuple[Scene, Page]]:
-    """Yield each page with its scene; a proof shares its slide's number."""
-    check(scenes)
-    footer = footer or Footer()
-    for number, scene in enumerate(scenes, footer.number):
-        for page in pages(scene, replace(footer, number=number)):
+    for number, scene in enumerate(scenes, first):
+        for page in pages(scene, number):
             yield scene, page
 
 
-def pages(scene: Scene, footer: Footer | None = None) -> list[Page]:
+def pages(scene: Scene, number: int = 1) -> list[Page]:
     """Return a scene's page, and a second one for its proof."""
-    footer, notes = footer or Footer(), describe_making(scene)
     if scene.clip is not None:
-        return [_clip(scene, footer, notes)]
-    if scene.picture is None and not any(panel.picture for panel in scene.panels):
-        return [_words(scene, footer)]
-    drawn = [_pictures(scene, footer, notes)]
-    if scene.proof is not None and scene.proof.panel < len(scene.panels):
-        drawn.append(_proof(scene, scene.proof, footer, notes))
-    return drawn
+        drawn = [_clip(scene)]
+    elif scene.picture is None and not any(panel.picture for panel in scene.panels):
+        drawn = [_words(scene)]
+    else:
+        drawn = [_pictures(scene)]
+        if scene.proof is not None and scene.proof.panel < len(scene.panels):
+            drawn.append(_proof(scene, scene.proof))
+    notes = describe_making(scene)
+    return [Page(name, (*items, _foot(scene, LAYOUTS[name], number)), notes) for name, items in drawn]
 
 
 def choose_map(scene: Scene, panel: int) -> int | None:
@@ -268,7 +237,7 @@ class _Tile:
     caption: str
 
 
-def _pictures(scene: Scene, footer: Footer, notes: str) -> Page:
+def _pictures(scene: Scene) -> Content:
     tiles = _tiles(scene)
     name, tiles, places = _choose(scene, tiles)
     layout = LAYOUTS[name]
@@ -280,14 +249,8 @@ def _pictures(scene: Scene, footer: Footer, notes: str) -> Page:
         right = layout.answers.right - 8 if layout.key is not None else layout.answers.right
         key = None if layout.key is None else replace(layout.key, left=right, width=layout.key.right - right)
         layout = replace(layout, text=replace(layout.text, width=right - 3 - layout.text.left), key=key)
-    parts = [
-        *_draw_tiles(tiles, places),
-        *_texts(scene.title, scene.sentence, layout),
-        *answers,
-        *_key(scene, layout, maps),
-        *_foot(scene, layout, footer),
-    ]
-    return Page(name, tuple(parts), notes)
+    texts = (*_texts(scene.title, scene.sentence, layout), *answers)
+    return name, [*_draw_tiles(tiles, places), *texts, *_key(scene, layout, maps)]
 
 
 def _choose(scene: Scene, tiles: list[_Tile]) -> tuple[str, list[_Tile], tuple[Rect, ...]]:
@@ -301,7 +264,7 @@ def _choose(scene: Scene, tiles: list[_Tile]) -> tuple[str, list[_Tile], tuple[R
         pair = [replace(tiles[0], map=None), *tiles]
         ways = [("one", tiles), ("one", pair), ("two", pair)]
     arranged = [
-        (name, subset, arrange([_aspect(scene, tile.panel) for tile in subset], LAYOUTS[name].pictures))
+        (name, subset, arrange([_aspect(scene, tile, len(subset)) for tile in subset], LAYOUTS[name].pictures))
         for name, subset in ways
     ]
     large = (candidate for candidate in arranged if share(candidate[2]) >= LARGE)
@@ -317,10 +280,14 @@ def _tiles(scene: Scene) -> list[_Tile]:
     return [_Tile(first, choose_map(scene, first), "")]
 
 
-def _aspect(scene: Scene, panel: int) -> float:
-    shown_panel = scene.panels[panel] if scene.panels else None
-    width, height = shown_panel.size if shown_panel is not None and shown_panel.picture is not None else scene.size
-    return max(width, 1) / max(height, 1)
+def _aspect(scene: Scene, tile: _Tile, count: int = 1) -> float:
+    """Return width by height of a tile, one of `count` on its page."""
+    panel = scene.panels[tile.panel] if scene.panels else None
+    width, height = panel.size if panel is not None and panel.picture is not None else scene.size
+    aspect = max(width, 1) / max(height, 1)
+    # A square picture alone loses its upper and lower edge, where no map or box is on it.
+    plain = count == 1 and tile.map is None and not (panel and panel.boxes)
+    return LARGEST if plain and 0.97 < aspect < LARGEST else aspect
 
 
 def _caption(scene: Scene, panel: int) -> str:
@@ -411,31 +378,19 @@ def _key(scene: Scene, layout: Layout, maps: Sequence[SceneMap]) -> Iterator[Ite
     yield Text("Key", right, replace(half, left=place.right - half.width), SMALLEST, tone="soft", align="right")
 
 
-def _foot(scene: Scene, layout: Layout, footer: Footer) -> Iterator[Item]:
-    """Yield the footer: model, date, the owner's text, number and logo."""
+def _foot(scene: Scene, layout: Layout, number: int) -> Text:
+    """Return the footer: model, date and number, of which the model is cut first."""
     models = scene.made.partition(" · ")[0] or ", ".join(
         dict.fromkeys(panel.name for panel in scene.panels if panel.answers or panel.maps)
     )
-    place = layout.footer
-    if footer.logo is not None:
-        across, down = Pillow.open(BytesIO(footer.logo)).size
-        high = min(3.4, 20 * down / max(across, 1))
-        logo = Rect(place.right - high * across / max(down, 1), place.bottom - high, high * across / max(down, 1), high)
-        yield Sign("Logo", logo, footer.logo)
-        if place.width > 100:
-            place = replace(place, width=place.width - logo.width - 2)
-        else:
-            place = replace(place, height=place.height - high - 0.4)
-    rest = " · ".join(filter(None, (_day(scene.date), footer.text, str(footer.number)))).replace(" · ", f"{NBSP}· ")
-    line = SMALLEST * LINE
-    if place.width > 100:
-        words, _ = fit(models, replace(place, width=place.width - width_of(f" · {rest}") * SMALLEST), (SMALLEST,))
-        words = f"{words} · {rest}" if words else rest
+    rest, place = f"{NBSP}· ".join(filter(None, (_day(scene.date), str(number)))), layout.footer
+    if wide := place.width > 100:
+        room = replace(place, width=place.width - width_of(f" · {rest}") * SMALLEST)
     else:
-        # The number is never cut off.
-        high = place.height - line * len(break_lines(rest, place.width, SMALLEST))
-        words = "\n".join(filter(None, (fit(models, replace(place, height=max(line, high)), (SMALLEST,))[0], rest)))
-    yield Text("footer", words, place, SMALLEST, tone="soft", anchor="bottom")
+        count = len(break_lines(rest, place.width, SMALLEST))
+        room = replace(place, height=place.height - SMALLEST * LINE * count)
+    parts = filter(None, (fit(models, room, (SMALLEST,))[0], rest))
+    return Text("footer", (" · " if wide else "\n").join(parts), place, SMALLEST, tone="soft", anchor="bottom")
 
 
 def _day(text: str) -> str:
@@ -447,13 +402,10 @@ def _day(text: str) -> str:
     return f"{day.day} {day:%b %Y}".replace(" ", NBSP)
 
 
-def _words(scene: Scene, footer: Footer) -> Page:
+def _words(scene: Scene) -> Content:
     """Lay out a slide without pictures."""
     if scene.kind == "words":
-        layout = LAYOUTS["title"]
-        parts = _texts(scene.title, scene.sentence, layout)
-        return Page("title", (*parts, *_foot(scene, layout, footer)), scene.notes)
-    layout = LAYOUTS["two"]
+        return "title", [*_texts(scene.title, scene.sentence, LAYOUTS["title"])]
     texts = [scene.sentence] if scene.kind != "columns" else list(scene.sentence.partition("\n\n")[::2])
     room = Rect(12, 17, 136, 64)
     wide = (room.width - 8 * (len(texts) - 1)) / len(texts)
@@ -466,10 +418,10 @@ def _words(scene: Scene, footer: Footer) -> Page:
         for i, ((words, _), place) in enumerate(zip(fitted, places, strict=True))
         if words
     ]
-    return Page("two", (*_texts(scene.title, "", layout), *columns, *_foot(scene, layout, footer)), scene.notes)
+    return "two", [*_texts(scene.title, "", LAYOUTS["two"]), *columns]
 
 
-def _clip(scene: Scene, footer: Footer, notes: str) -> Page:
+def _clip(scene: Scene) -> Content:
     """Lay out the player, with its moments as text."""
     layout = LAYOUTS["one"]
     width, height = scene.size
@@ -479,26 +431,13 @@ def _clip(scene: Scene, footer: Footer, notes: str) -> Page:
     if moments and layout.answers is not None:
         words, size = fit(moments, layout.answers, BODY[2:])
         parts.append(Text("answers", words, layout.answers, size))
-    return Page("one", (*parts, *_foot(scene, layout, footer)), notes)
+    return "one", parts
 
 
-def _proof(scene: Scene, proof: SceneProof, footer: Footer, notes: str) -> Page:
-    layout = LAYOUTS["chart"]
-    maps = scene.panels[proof.panel].maps
+def _proof(scene: Scene, proof: SceneProof) -> Content:
+    layout, maps = LAYOUTS["chart"], scene.panels[proof.panel].maps
     tile = _Tile(proof.panel, proof.map if maps else None, "")
-    (place,) = arrange([_aspect(scene, proof.panel)], layout.pictures)
+    (place,) = arrange([_aspect(scene, tile)], layout.pictures)
     assert layout.chart is not None
-    parts = (
-        Picture(tile.panel, place, tile.map),
-        Curves(layout.chart),
-        *_texts(scene.title, proof.sentence, layout),
-        *_foot(scene, layout, footer),
-    )
-    return Page("chart", parts, notes)
-
-
-def chart(proof: SceneProof) -> Chart:
-    """Return a slide's chart: the map's curve and its strongest control's."""
-    curve = ChartLine("map", "Hottest places hidden", "", proof.hide, proof.keep)
-    control = ChartLine("random", proof.control, "", proof.control_hide, proof.control_keep)
-    return Chart("hidden", (curve, control))
+    pictures = Picture(tile.panel, place, tile.map), Curves(layout.chart)
+    return "chart", [*pictures, *_texts(scene.title, proof.sentence, layout)]

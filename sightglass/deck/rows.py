@@ -77,57 +77,56 @@ def _fading(panel: Panel, seen: tuple[int, int, int, int], image: Image) -> Pane
     return panel if part == (0, 0, 1, 1) else replace(panel, seen=part)
 
 
-def of_pair(found: Similarity, verdict: str) -> Scene:
+def of_pair(similarity: Similarity, verdict: str) -> Scene:
     """Return the scene of two compared pictures, side by side under their maps; `verdict`: what the score means.
 
     The maps are drawn into the pictures: they are signed, and a scene's own maps are not.
     """
-    told = places(found)
+    sentences = places(similarity)
     drawn = [
         Image(np.ascontiguousarray(pixels), side.image.name)
-        for pixels, side in zip(draw_pair(found, "keep"), found.sides, strict=True)
+        for pixels, side in zip(draw_pair(similarity, "keep"), similarity.sides, strict=True)
     ]
-    setup = describe_setup(found.model.name, found.method, found.layers)
+    setup = describe_setup(similarity.model.name, similarity.method, similarity.layers)
     both = [picture(image, image.name) for image in drawn]
     # Persons, in outlines, keep their colours.
-    if found.subject != "persons":
-        both = [_fading(panel, side.seen, side.image) for panel, side in zip(both, found.sides, strict=True)]
-    sentence = "Red makes them similar, blue makes them differ." if len(told) > 1 else " ".join(told)
+    if similarity.subject != "persons":
+        both = [_fading(panel, side.seen, side.image) for panel, side in zip(both, similarity.sides, strict=True)]
+    sentence = "Red makes them similar, blue makes them differ." if len(sentences) > 1 else " ".join(sentences)
     return making.scene(
         drawn[0],
         both,
-        title=making.statement(f"{verdict}: similarity {found.score:.2f}", f"Similarity {found.score:.2f}"),
+        title=making.statement(f"{verdict}: similarity {similarity.score:.2f}", f"Similarity {similarity.score:.2f}"),
         sentence=sentence,
-        notes=" ".join((*told, f"Compared by {setup}.")),
+        notes=" ".join((*sentences, f"Compared by {setup}.")),
         kind="row",
         made=setup,
         sides=("similar", "different"),
     )
 
 
-def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Scene:
+def of_scramble(explanation: Explanation, index: int, scramble: Scramble, title: str) -> Scene:
     """Return the scene of a map as its model is scrambled: as it is, and with more and more random weights."""
     unchanged = making.panel(explanation, index, name="As it is")
     # As many as are large on a slide: square pictures fill one as two.
-    count = min(len(found.stages) - 1, SCRAMBLED - (0.85 < explanation.image.width / explanation.image.height < 1.2))
+    count = min(len(scramble.stages) - 1, SCRAMBLED - (0.85 < explanation.image.width / explanation.image.height < 1.2))
     stages = [
-        found.stages[i]
-        for i in np.linspace(len(found.stages) // 2, len(found.stages) - 1, count + 1)[1:].round().astype(int)
+        scramble.stages[i]
+        for i in np.linspace(len(scramble.stages) // 2, len(scramble.stages) - 1, count + 1)[1:].round().astype(int)
     ]
     geometry = explanation.evidence.geometry
-    at = making.locate_map(index)
-    panels = [Panel("As it is", maps=unchanged.maps[at : at + 1])]
+    panels = [Panel("As it is", maps=unchanged.maps)]
     for stage in stages:
         values = _on_picture(stage.map, geometry.extent, (explanation.image.width, explanation.image.height))
-        heatmap = SceneMap(found.label[:200], None, values, seen=panels[0].maps[0].seen)
+        heatmap = SceneMap(scramble.label[:200], None, values, seen=panels[0].maps[0].seen)
         panels.append(Panel(f"{stage.share:.0%} random: {stage.likeness}".replace("%", "\u00a0%"), maps=(heatmap,)))
     return making.scene(
         explanation.image,
         panels,
-        title=making.statement(title, SCRAMBLED_TITLES[found.verdict]),
-        sentence=found.sentence,
+        title=making.statement(title, SCRAMBLED_TITLES[scramble.verdict]),
+        sentence=scramble.sentence,
         notes="The number over each map: how alike it is to the map as it is. "
-        + ("1: the same. 0: unrelated." if found.keeps_box is None else "Of the outlines in the box, the overlap."),
+        + ("1: the same. 0: unrelated." if scramble.keeps_box is None else "Of the outlines in the box, the overlap."),
         kind="row",
         commands=[command.line(explanation.recipe)],
         made=making.made_by([explanation], index),
@@ -151,17 +150,17 @@ def _on_picture(values: NDArray[np.float32], extent: tuple[float, ...], size: tu
     return np.where(outside, np.uint8(0), levels)
 
 
-def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str, more: str = "") -> Scene:
+def of_change(before: Explanation, after: Explanation, changes: Sequence[Change], title: str, more: str = "") -> Scene:
     """Return the scene of an edited picture: before, covered, after; with the scores of the class of the map."""
-    label = before.heatmaps[0].target.label if before.heatmaps else found[0].label if found else ""
-    change = next((candidate for candidate in found if candidate.label == label), None)
+    label = before.heatmaps[0].target.label if before.heatmaps else changes[0].label if changes else ""
+    change = next((candidate for candidate in changes if candidate.label == label), None)
     scores = (("Before", change.before), ("After", change.after)) if change is not None else ()
     # A bar is a share, and a number is none.
     lengths = [(name, before.task.bar(score or 0.0)) for name, score in scores]
     edited = picture(after.image, "Covered")
-    panels = [Panel(f"Before: {label}", maps=making.panel(before).maps[:1]), edited]
+    panels = [Panel(f"Before: {label}", maps=making.panel(before).maps), edited]
     if after.heatmaps:
-        panels.append(replace(edited, name=f"After: {label}", maps=making.panel(after).maps[:1]))
+        panels.append(replace(edited, name=f"After: {label}", maps=making.panel(after).maps))
     # Beside the map from before it could be read as that one's.
     return making.scene(
         before.image,
@@ -249,11 +248,11 @@ _SIGNS: dict[object, str] = {False: "✓ ", True: "✗ "}
 
 
 def of_run(
-    frame: Any, shown: Sequence[Json], open_picture: Callable[[str], Image], settings: Json, *, which: str, about: str
+    frame: Any, listed: Sequence[Json], open_picture: Callable[[str], Image], settings: Json, *, which: str, about: str
 ) -> Scene:
     """Return the scene of a run: how often it is right where pictures are labelled, what it answers, and some pictures.
 
-    `frame`: the run's table (`analysis.load`); `shown`: rows of it, of which the first `GALLERY` stand there, and
+    `frame`: the run's table (`analysis.load`); `listed`: rows of it, of which the first `GALLERY` stand there, and
     `which`: says which these are; `open_picture`: opens one by its name in the table; `settings`: of the run's
     journal; `about`: for the notes. Raises what `open_picture` raises.
     """
@@ -267,7 +266,7 @@ def of_run(
         else f"{scores.right.percent} right of {plural(scores.right.total, 'labelled picture')}",
         f"{description} {which}".strip(),
         _count(frame, scores, spec),
-        [_tile(row, open_picture(row["picture"]), spec) for row in shown[:GALLERY]],
+        [_tile(row, open_picture(row["picture"]), spec) for row in listed[:GALLERY]],
         " · ".join((spec.name if spec else recipe["model"], method)),
         about,
     )

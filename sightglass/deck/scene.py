@@ -312,7 +312,6 @@ class Removed:
     place: int
     slide: Slide
     data: bytes
-    thumbnail: bytes
 
 
 def name(text: str) -> str:

@@ -40,13 +40,13 @@ SPOTLIGHT = 0.6
 
 
 def of_map(explanation: Explanation, index: int = 0, look: Mapping[str, Any] | None = None) -> Scene:
-    """Return the scene of one picture and its maps, that at `index` first; with the map's proof if it has one.
+    """Return the scene of one picture and its map at `index`, with the map's proof if it has one.
 
     `look`: the viewer's settings by name.
 
         of_map(Explainer()("bus.jpg"), look={"mode": "contour"}).title
     """
-    proof, at, description = explanation.proofs.get(index), making.locate_map(index), describe(explanation, index=index)
+    proof, description = explanation.proofs.get(index), describe(explanation, index=index)
     # What is known of the map limits all that is said of it.
     known = describe_independent(explanation, index) if explanation.heatmaps else ""
     return making.scene(
@@ -55,8 +55,8 @@ def of_map(explanation: Explanation, index: int = 0, look: Mapping[str, Any] | N
         title=making.answer_title(explanation.task, explanation.predictions, description.title),
         sentence=known or (proof.sentence if proof else description.slide()),
         notes=notes(explanation, index),
-        proof=making.proof(proof, map=at) if proof else None,
-        view=seen_as(look, map=at),
+        proof=making.proof(proof) if proof else None,
+        view=seen_as(look),
         commands=[command.line(explanation.recipe)],
         made=making.made_by([explanation], index),
     )
@@ -74,7 +74,7 @@ def of_classes(
         return of_map(explanation, 0, look)
     proved = next((i for i, index in enumerate(indices) if index in explanation.proofs), None)
     maps = [explanation.heatmaps[index] for index in indices]
-    panels = [making.panel(replace(explanation, heatmaps=(heatmap,)), name=heatmap.target.label) for heatmap in maps]
+    panels = [making.panel(explanation, index, name=explanation.heatmaps[index].target.label) for index in indices]
     if pair is not None:
         both = maps[0].strength, maps[1].strength
         panels.append(rows.difference(explanation.image, both, explanation.evidence.geometry.extent, maps[0].seen))
@@ -128,7 +128,6 @@ def _agree(explanations: Sequence[Explanation]) -> str:
 
 def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Proof | None = None) -> Scene:
     """Return the scene of a record of the history as it was saved; `proof`: of its selected map."""
-    at = making.locate_map(record.index)
     looks = maps[record.index].looks if record.index < len(maps) else ""
     title, rest = record.title_and_rest
     task, spec = task_of(record.task), catalog().get(record.model)
@@ -139,8 +138,8 @@ def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Pro
         title=making.answer_title(task, record.predictions, title),
         sentence=proof.sentence if proof else without_emphasis(looks or rest),
         notes="\n".join((record.note, *(finding.text for finding in record.findings))).strip(),
-        proof=making.proof(proof, map=at) if proof else None,
-        view=seen_as(record.view.settings, map=at),
+        proof=making.proof(proof) if proof else None,
+        view=seen_as(record.view.settings),
         commands=[command.line(record.recipe)] if record.recipe else [],
         made=" · ".join(filter(None, (spec.name if spec else record.model, method))),
         day=record.created.date().isoformat(),
@@ -196,9 +195,9 @@ def _describe_map(explanation: Result, index: int) -> str:
     return f"Made with {setup}. It answers {answers}."
 
 
-def seen_as(look: Mapping[str, Any] | None, *, map: int = 0) -> SceneView:
+def seen_as(look: Mapping[str, Any] | None) -> SceneView:
     """Return a scene's first view from the viewer's settings."""
     style = Style.of(look or {})
     # Fully dark, a spotlight is a black slide.
     opacity = min(style.alpha, SPOTLIGHT) if style.mode == "spotlight" else style.alpha
-    return SceneView(0, map, style.colormap, style.mode, opacity, style.threshold)
+    return SceneView(0, 0, style.colormap, style.mode, opacity, style.threshold)

@@ -1,4 +1,4 @@
-"""Film of a target's map at each layer (GIF, MP4).
+"""Film of a target's map at each layer (GIF).
 
 The model is run once more, at all of these layers together. Frames between two layers are not interpolated.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING
 
-import av
 import cv2
 import numpy as np
 from PIL import Image as Pillow
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
-    from sightglass.explain.rendering.style import Pixels
-
-Format = Literal["gif", "mp4"]
 
 MAX_SIDE = 640
 """Pixels of a frame's longer side."""
@@ -42,19 +38,18 @@ MIN_LAYERS, MAX_LAYERS = 6, 24
 SECONDS = 0.7
 """Duration of a layer; the last one is shown three times as long."""
 _STRIP = 44
-_RATE = 10  # frames a second of an MP4
 
 
 def sweep(
     explanation: Explanation,
     index: int = 0,
     *,
-    format: Format = "gif",
+    format: str = "gif",
     colormap: str = VIEWER_STYLE.colormap,
     layers: Sequence[str] = (),
     seconds: float = SECONDS,
 ) -> bytes:
-    """Return a GIF or MP4 of the target at `index` through `layers`, each map on its own scale.
+    """Return a GIF of the target at `index` through `layers`, each map on its own scale.
 
     `layers`: dotted paths, by default those that the layer picker shows. Raises a Problem for a model or a method
     without layers, and for an unknown format or layer.
@@ -62,12 +57,16 @@ def sweep(
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.gif").write_bytes(sweep(result, layers=("blocks.2", "bn2")))
     """
-    caption.check_format("film", format, get_args(Format))
+    caption.check_format("film", format, ("gif",))
     if not 0.05 <= seconds <= 10:
         raise Problem(f"A layer cannot be shown for {seconds} seconds: give 0.05 to 10.")
     maps = by_layer(explanation, index, layers)
     frames = [_frame(explanation, index, heatmap, i, len(maps), colormap) for i, heatmap in enumerate(maps)]
-    return encode_gif(frames, seconds) if format == "gif" else encode_mp4(frames, seconds)
+    pages = [frame.quantize(256, Pillow.Quantize.FASTOCTREE) for frame in frames]
+    each, out = round(seconds * 1000), BytesIO()
+    lasts = [each] * (len(pages) - 1) + [3 * each]
+    pages[0].save(out, "GIF", save_all=True, append_images=pages[1:], duration=lasts, loop=0, disposal=1)
+    return out.getvalue()
 
 
 def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = ()) -> tuple[Heatmap, ...]:
@@ -101,11 +100,12 @@ def _every(explanation: Explanation) -> tuple[str, ...]:
     return tuple(paths[place] for place in places)
 
 
-def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, many: int, colormap: str) -> Pixels:
+def _frame(
+    explanation: Explanation, index: int, heatmap: Heatmap, place: int, many: int, colormap: str
+) -> Pillow.Image:
     """Draw the overlay above a strip with the layer's name."""
     source = explanation.image.pixels
     scale = MAX_SIDE / max(source.shape[:2])
-    # Even sides, as video codecs want them.
     wide, high = (max(2, round(side * scale / 2) * 2) for side in (source.shape[1], source.shape[0]))
     small = cv2.resize(source, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     field = caption.field(heatmap, (wide, high))
@@ -121,32 +121,4 @@ def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, m
     words = shorten(words, page.width - 16, lambda text: pen.textlength(text, font))
     pen.text((8, high + 9), words, fill=(234, 234, 234), font=font)
     pen.rectangle((0, high + _STRIP - 5, round(page.width * (place + 1) / many), high + _STRIP), fill=(34, 160, 172))
-    return np.asarray(page)
-
-
-def encode_gif(frames: Sequence[Pixels], seconds: float) -> bytes:
-    """Encode frames, uint8 (H, W, 3), as a GIF; `seconds`: per frame."""
-    pages = [Pillow.fromarray(frame).quantize(256, Pillow.Quantize.FASTOCTREE) for frame in frames]
-    each = round(seconds * 1000)
-    lasts = [each] * (len(pages) - 1) + [3 * each]
-    out = BytesIO()
-    pages[0].save(out, "GIF", save_all=True, append_images=pages[1:], duration=lasts, loop=0, disposal=1)
-    return out.getvalue()
-
-
-def encode_mp4(frames: Sequence[Pixels], seconds: float) -> bytes:
-    """Encode frames, uint8 (H, W, 3) of even sides, as an MP4 of H.264, or MPEG-4 where FFmpeg lacks that."""
-    out = BytesIO()
-    name = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    with av.open(out, "w", format="mp4") as file:
-        stream: Any = file.add_stream(name, rate=_RATE)
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        if name == "libx264":
-            stream.options = {"crf": "20", "preset": "veryfast"}
-        repeats = max(1, round(seconds * _RATE))
-        for i, frame in enumerate(frames):
-            for _ in range(repeats * (3 if i == len(frames) - 1 else 1)):
-                file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        file.mux(stream.encode())
-    return out.getvalue()
+    return page

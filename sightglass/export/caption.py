@@ -19,16 +19,14 @@ from sightglass.explain.trust.diagnosis import diagnose
 from sightglass.models.preprocess import WAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
-    from sightglass.explain.rendering.marks import Mark
     from sightglass.explain.result import Result
-    from sightglass.explain.tasks.task import Answer
     from sightglass.models.geometry import Geometry
 
 
@@ -59,27 +57,6 @@ def check_format(kind: str, format: str, formats: Sequence[str]) -> None:
 def title(explanation: Result, index: int) -> str:
     """Return a map's title: `minibus, 62 %`."""
     return explanation.task.name_map(explanation, index)
-
-
-def place_labels(
-    answers: Iterable[Answer], corner: tuple[float, float], scale: float, high: float, width: Callable[[str], float]
-) -> Iterator[tuple[Mark, str, float, float]]:
-    """Yield each box's mark, words and place, without overlaps.
-
-    `corner`, `scale`: where the picture is on it; `high`, `width`: of a line of words.
-    """
-    taken: list[tuple[float, float, float]] = []
-    for answer in answers:
-        for mark in answer.marks:
-            if mark.kind != "polygon":
-                continue
-            x0, y0 = np.min(mark.points, 0).tolist()
-            left, top = corner[0] + max(0.0, x0 * scale), corner[1] + max(0.0, y0 * scale)
-            right = left + width(answer.line)
-            while any(left < b and a < right and abs(top - y) < high for a, b, y in taken):
-                top += high
-            taken.append((left, right, top))
-            yield mark, answer.line, left, top
 
 
 def number(value: float) -> str:

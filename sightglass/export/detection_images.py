@@ -15,7 +15,7 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Kind, Style
 from sightglass.export import embedded_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,13 +40,6 @@ def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, box
     return _draw_boxes(explanation, pixels, predictions, chosen=0 if len(predictions) == 1 else None)
 
 
-def tagger(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> Callable[[bytes, int], bytes]:
-    """Return `embedded_recipe.tagger` for pictures drawn in this style, with or without boxes."""
-    return embedded_recipe.tagger(
-        explanation, mode="overlay", colormap=style.colormap, alpha=style.alpha, even=style.even, boxes=boxes
-    )
-
-
 def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> Iterator[tuple[str, bytes]]:
     """Yield (name, JPEG) of picture, boxes, all maps, and each map.
 
@@ -57,7 +50,7 @@ def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = Tru
             Path(name).write_bytes(data)
     """
     stem = file_stem(explanation.image.name.rsplit(".", 1)[0])
-    tagged, tag_boxed = tagger(explanation, style, boxes=boxes), tagger(explanation, style)
+    tagged, tag_boxed = (embedded_recipe.tagger(explanation, style, boxes=drawn) for drawn in (boxes, True))
     yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
     boxed = _draw_boxes(explanation, explanation.image.pixels, explanation.predictions)
     yield f"{stem}_detection.jpg", tag_boxed(to_jpeg(boxed), 0)

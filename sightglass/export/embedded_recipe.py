@@ -5,7 +5,7 @@ picture, in a private chunk `sgPc` or in APP15 segments: other programs ignore t
 file. Earlier versions wrote the line into SVG (a metadata element) and PDF (the document information) as well; it is
 still read there.
 
-Files are untrusted: only lengths and one bounded line of JSON are parsed, and the JSON is validated by a schema.
+Files are untrusted: Pillow reads what stands before the pixels, and one bounded line of JSON is validated by a schema.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import html
 import json
 import re
 import struct
-import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Annotated, Literal
 from weakref import WeakKeyDictionary
 
 from PIL import ExifTags
 from PIL import Image as Pillow
-from PIL.PngImagePlugin import putchunk
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from PIL.PngImagePlugin import PngImageFile, putchunk
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from sightglass.common.errors import ImageProblem
 from sightglass.explain.picture.image import Image, to_lossless
 from sightglass.explain.recipe import Label, Recipe, SavedChecks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping, Sequence
+    from collections.abc import Callable, MutableMapping, Sequence
 
+    from sightglass.explain.rendering.style import Style
     from sightglass.explain.result import Result
     from sightglass.explain.trust.checks import Checks
 
@@ -40,8 +40,6 @@ MAX_PICTURE = 8 * 2**20
 """Maximum number of bytes of an embedded picture; a larger one is left out."""
 MAX_LOSSLESS = 4_000_000
 """Maximum number of pixels of a picture that is encoded without loss for that."""
-_MAX_PARTS = 4096
-"""Maximum number of chunks or segments that are read before the pixels."""
 _SEGMENT = 65_533  # bytes after a JPEG segment's own length
 _PNG, _KEY, _OWN = b"\x89PNG\r\n\x1a\n", b"Sightglass", b"sgPc"
 _SVG = re.compile(rb'<metadata id="sightglass">([^<]{1,%d})</metadata>' % MAX_TEXT)
@@ -118,13 +116,15 @@ def write(data: bytes, recipe: Recipe, view: Look | None = None, *, picture: byt
     raise ImageProblem("Only PNG and JPG files can carry a recipe: choose one of these.")
 
 
-def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[bytes, int], bytes]:
-    """Return `write` for several files of one explanation: it takes a file's bytes and the index of its map, and
-    embeds the picture, which is encoded once."""
+def tagger(explanation: Result, style: Style, **settings: bool) -> Callable[[bytes, int], bytes]:
+    """Return `write` for several overlays of one explanation in a style: it takes a file's bytes and the index of its
+    map, and embeds the picture, which is encoded once. `settings`: others of the viewer."""
     recipe, picture = checked_recipe(explanation), encode(explanation.image)
+    drawn: dict[str, bool | float | str] = {"mode": "overlay", "colormap": style.colormap, "alpha": style.alpha}
+    drawn |= {"even": style.even, **settings}
 
     def tag(data: bytes, index: int) -> bytes:
-        view = view_of(explanation, index, **settings) if explanation.heatmaps else Look(screen=explanation.task.screen)
+        view = view_of(explanation, index, **drawn) if explanation.heatmaps else Look(screen=explanation.task.screen)
         return write(data, recipe, view, picture=picture)
 
     return tag
@@ -145,10 +145,8 @@ def contents(data: bytes) -> Contents | None:
     try:
         if data.startswith(b"{"):
             return _of_json(data)
-        if data.startswith(_PNG):
-            line, picture = _of_png(data)
-        elif data.startswith(b"\xff\xd8\xff"):
-            line, picture = _of_jpeg(data)
+        if data.startswith((_PNG, b"\xff\xd8\xff")):
+            line, picture = _read_parts(data)
         elif data.startswith(b"%PDF-"):
             if matches := [*_PDF.finditer(data)]:
                 line = bytes.fromhex(matches[-1][1].decode())
@@ -157,7 +155,7 @@ def contents(data: bytes) -> Contents | None:
         if not 0 < len(line) <= MAX_TEXT:
             return None
         return Contents.model_validate_json(line).model_copy(update={"picture": picture})
-    except (ValidationError, ValueError, struct.error, RecursionError):
+    except Exception:  # damaged data can raise anything
         return None
 
 
@@ -182,15 +180,15 @@ def encode(image: Image) -> bytes:
     return _LOSSLESS[image]
 
 
-def original(found: Contents) -> Image | None:
+def original(embedded: Contents) -> Image | None:
     """Return the recipe's embedded picture, or None."""
-    if not found.picture:
+    if not embedded.picture:
         return None
     try:
-        image = Image.open(found.picture, name=found.recipe.picture_name)
+        image = Image.open(embedded.picture, name=embedded.recipe.picture_name)
     except ImageProblem:
         return None
-    return image if image.sha256 == found.recipe.picture_sha256 else None
+    return image if image.sha256 == embedded.recipe.picture_sha256 else None
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
@@ -199,30 +197,19 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
     return out.getvalue()
 
 
-def _of_png(data: bytes) -> tuple[bytes, bytes]:
-    line, picture, at = b"", b"", 8
-    for _ in range(_MAX_PARTS):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        body = at + 8
-        if kind in (b"IDAT", b"IEND"):
-            break
-        if kind == b"iTXt" and data[body : body + 11] == _KEY + b"\0" and size <= MAX_TEXT + 1024:
-            line = _international(data[body + 11 : body + size])
-        elif kind == _OWN and size <= MAX_PICTURE:
-            picture = data[body : body + size]
-        at = body + size + 4
-    return line, picture
-
-
-def _international(body: bytes) -> bytes:
-    """Return an iTXt chunk's text, inflated if needed."""
-    deflated, rest = body[:1] == b"\1", body[2:].split(b"\0", 2)[-1]
-    if not deflated:
-        return rest
-    try:
-        return zlib.decompressobj().decompress(rest, MAX_TEXT + 1)
-    except zlib.error:
-        return b""
+def _read_parts(data: bytes) -> tuple[bytes, bytes]:
+    """Return the line and the embedded picture of a PNG or JPG."""
+    with Pillow.open(BytesIO(data), formats=("PNG", "JPEG")) as file:
+        if isinstance(file, PngImageFile):
+            line = str(file.info.get(_KEY.decode(), "")).encode()
+            pictures = [chunk[1] for chunk in file.private_chunks if chunk[0] == _OWN]
+        else:
+            comment = file.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
+            line = comment.removeprefix(b"ASCII\0\0\0").rstrip(b"\0 ") if isinstance(comment, bytes) else b""
+            segments = (body for name, body in getattr(file, "applist", ()) if name == "APP15")
+            pictures = [body[len(_KEY) + 1 :] for body in segments if body.startswith(_KEY + b"\0")]
+    picture = b"".join(pictures)
+    return line, picture if len(picture) <= MAX_PICTURE else b""
 
 
 def _exif(line: bytes) -> bytes:
@@ -238,39 +225,6 @@ def _segments(picture: bytes) -> bytes:
     room = _SEGMENT - len(_KEY) - 1
     parts = [_KEY + b"\0" + picture[at : at + room] for at in range(0, len(picture), room)]
     return b"".join(b"\xff\xef" + struct.pack(">H", len(part) + 2) + part for part in parts)
-
-
-def _of_jpeg(data: bytes) -> tuple[bytes, bytes]:
-    line, pictures, size = b"", [], 0
-    for kind, body in _read_segments(data):
-        # Do not parse a camera's EXIF.
-        if kind == 0xE1 and body.startswith(b"Exif\0\0") and b'"sightglass"' in body:
-            line = _comment(body) or line
-        elif kind == 0xEF and body.startswith(_KEY + b"\0"):
-            pictures.append(body[len(_KEY) + 1 :])
-            size += len(body)
-    return line, b"".join(pictures) if size <= MAX_PICTURE + 2**16 else b""
-
-
-def _read_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 2
-    for _ in range(_MAX_PARTS):
-        mark, kind, size = struct.unpack_from(">BBH", data, at)
-        if mark != 0xFF or kind == 0xDA or size < 2:
-            return
-        yield kind, data[at + 4 : at + 2 + size]
-        at += 2 + size
-
-
-def _comment(body: bytes) -> bytes:
-    """Return the comment of an EXIF segment, whichever program wrote it."""
-    exif = Pillow.Exif()
-    try:
-        exif.load(body)
-        text = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
-    except Exception:  # damaged data can raise anything
-        return b""
-    return text.removeprefix(b"ASCII\0\0\0").rstrip(b"\0 ") if isinstance(text, bytes) else b""
 
 
 def list_checks(explanation: Result) -> list[Checks | None]:

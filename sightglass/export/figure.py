@@ -13,6 +13,8 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
+
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
@@ -173,10 +175,16 @@ def _boxes(panel: Axes, answers: Sequence[Answer], inch: float, *, chosen: bool)
     colour, ground = ("#141414", "white") if chosen else ("white", "#141414")
     line = 1.4 if chosen else 0.9
     about: Json = {"facecolor": ground, "edgecolor": "none", "pad": 1.2}
-    labels = caption.place_labels(answers, (0, 0), 1, 0.12 * inch, lambda text: 0.056 * inch * len(text))
-    for mark, text, left, top in labels:
+    taken: list[tuple[float, float, float]] = []
+    boxes = [(answer.line, mark) for answer in answers for mark in answer.marks if mark.kind == "polygon"]
+    for text, mark in boxes:
         for edge, width in (("#141414", line + 1.2), ("white", line)):
             panel.add_patch(Polygon(mark.points, fill=False, edgecolor=edge, linewidth=width, joinstyle="miter"))
+        left, top = np.maximum(0.0, np.min(mark.points, 0)).tolist()
+        right, high = left + 0.056 * inch * len(text), 0.12 * inch
+        while any(left < b and a < right and abs(top - y) < high for a, b, y in taken):
+            top += high
+        taken.append((left, right, top))
         if len(answers) <= MAX_NAMED:
             panel.text(left, top, text, fontsize=6, va="top", color=colour, bbox=about, clip_on=True, zorder=5)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PACKAGE = Path(__file__).parents[1]
-_PAGES = Environment(
+PAGES = Environment(
     loader=FileSystemLoader(_PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 
@@ -35,7 +35,7 @@ def fill(template: str, style: str | Sequence[str], script: str | Sequence[str] 
     allowed = f"; script-src '{source_hash(js)}'" if js else ""
     policy = f"default-src 'none'; img-src data:; style-src '{source_hash(css)}'{allowed}"
     policy += "; base-uri 'none'; form-action 'none'"
-    page = _PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
+    page = PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
     return f"{page}\n"
 
 

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import zipfile
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +33,7 @@ from sightglass.export.figure import figure
 from sightglass.export.proof import files as proof_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,24 +54,9 @@ MAX_LABEL = 60
 
 
 def save(explanation: Result, folder: Path) -> None:
-    """Write one picture's folder with its summary, all or nothing."""
+    """Write one picture's folder with its summary; all files are made before the first is written."""
     style = FILE_STYLE
-    files = [*with_summary(of_picture(explanation, style, bare=True), summary(explanation, style))]
-    written: list[Path] = []
-
-    def track() -> Iterator[File]:
-        for file in files:
-            yield file
-            written.append(folder / file[0])
-
-    try:
-        write(folder, track())
-    except OSError:
-        for path in written:
-            path.unlink(missing_ok=True)
-            with suppress(OSError):
-                path.parent.rmdir()
-        raise
+    write(folder, [*with_summary(of_picture(explanation, style, bare=True), summary(explanation, style))])
 
 
 def write(folder: Path, files: Iterable[File]) -> list[str]:
@@ -172,7 +156,7 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
     """
     if explanation.heatmaps:
         yield "gradcam_prediction.png", figure(explanation, colormap=style.colormap, alpha=style.alpha)
-    tagged = tagger(explanation, style)
+    tagged = embedded_recipe.tagger(explanation, style, even=True)
     for i in range(len(explanation.heatmaps)):
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
         yield f"{name}.png", tagged(to_png(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha)), i)
@@ -216,7 +200,10 @@ def of_boxes(explanation: Result, style: Style, *, everything: bool, boxes: bool
             name = f"{drawn[0][0].removesuffix('_original.jpg')}_{i + 1:02}_{label_stem(heatmap.target.label)}"
             yield f"{name}.npy", npy_bytes(heatmap.values)
         if len(explanation.heatmaps) > 1:
-            yield "topk_comparison.jpg", tagger(explanation, style)(to_jpeg(_sheet(explanation, style)), 0)
+            yield (
+                "topk_comparison.jpg",
+                embedded_recipe.tagger(explanation, style, even=True)(to_jpeg(_sheet(explanation, style)), 0),
+            )
     yield from _numbers(explanation)
 
 
@@ -292,10 +279,6 @@ def _name_map(explanation: Result, index: int) -> str:
     return plain_text(label if score is None else f"{label} {describe_score(score, explanation.model, label)}")
 
 
-def tagger(explanation: Result, style: Style) -> Callable[[bytes, int], bytes]:
-    return embedded_recipe.tagger(explanation, mode="overlay", even=True, colormap=style.colormap, alpha=style.alpha)
-
-
 def of_class(explanation: Explanation, index: int, analysis: Json, style: Style) -> Iterator[File]:
     """Yield the files of one class: its map, and its `class_analysis`."""
     label = label_stem(explanation.heatmaps[index].target.label)
@@ -315,7 +298,7 @@ def of_comparison(compared: Comparison, style: Style, more: Json | None = None) 
     for i, explanation in enumerate(compared.explanations):
         if explanation.heatmaps:
             panels.append(explanation.overlay(0, colormap=style.colormap, alpha=style.alpha))
-            data = tagger(explanation, style)(to_png(panels[-1]), 0)
+            data = embedded_recipe.tagger(explanation, style, even=True)(to_png(panels[-1]), 0)
             yield f"gradcam_{label_stem(explanation.model.id)}.png", data
             if (proof := explanation.proofs.get(0)) is not None:
                 for name, file in proof_files.files(explanation, 0, proof):
@@ -324,7 +307,8 @@ def of_comparison(compared: Comparison, style: Style, more: Json | None = None) 
             panels.append(explanation.image.pixels)
         captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
     # One file, one recipe: the first model's.
-    yield "comparison.jpg", tagger(compared.explanations[0], style)(to_jpeg(contact_sheet.grid(panels, captions)), 0)
+    tagged = embedded_recipe.tagger(compared.explanations[0], style, even=True)
+    yield "comparison.jpg", tagged(to_jpeg(contact_sheet.grid(panels, captions)), 0)
     maps = {label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}
     yield MAPS, npz_bytes(maps)
     yield "comparison.json", to_json(comparison(compared) | (more or {})).encode()

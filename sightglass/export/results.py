@@ -42,22 +42,6 @@ VERSION = 1
 Number = Annotated[float, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}, mode="serialization")]
 """null in JSON if it is not finite."""
 Corners = tuple[int, int, int, int]
-SEAL_EXAMPLE: Json = {
-    "target": "minibus",
-    "marks": [
-        {
-            "question": "answer",
-            "answer": "cannot be told",
-            "sentence": "Whether this map matters cannot be told on this picture: it beats 10 of 13 maps of other "
-            "pictures.",
-            "value": -3.15,
-            "control": -0.51,
-            "inside": None,
-            "shows": "",
-        },
-    ],
-}
-"""GradCAM of EfficientNet-Lite 0 on bus.jpg."""
 
 
 class PlainResult(BaseModel):
@@ -73,10 +57,6 @@ class PlainResult(BaseModel):
 
 class PredictionResult(PlainResult):
     """One answer of a model."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"label": "minibus", "index": 654, "score": 0.622, "box": None}}
-    )
 
     label: str
     index: int
@@ -137,8 +117,6 @@ class CheckResult(PlainResult):
 
 class ChecksResult(PlainResult):
     """What three quick tests say of one map."""
-
-    model_config = ConfigDict(json_schema_extra={"example": SEAL_EXAMPLE})
 
     target: str
     """The label of what the map explains."""

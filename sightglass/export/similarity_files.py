@@ -43,14 +43,14 @@ LEVEL = 0.3
 OUTLINED = 480
 
 
-def draw_pair(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]]:
+def draw_pair(similarity: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]]:
     """Return both pictures under their maps, uint8 (H, W, 3); persons, told by their colours, in outlines instead.
 
     `unseen`: towards which page a part fades that the model did not see.
     """
-    if found.subject == "persons":
-        return [outline(side) for side in found.sides]
-    return [overlay(side, unseen=unseen) for side in found.sides]
+    if similarity.subject == "persons":
+        return [outline(side) for side in similarity.sides]
+    return [overlay(side, unseen=unseen) for side in similarity.sides]
 
 
 def outline(side: ComparedImage) -> NDArray[np.uint8]:
@@ -91,17 +91,17 @@ def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen =
     return paint(side.image.pixels, field, style or Style(), unseen=unseen)
 
 
-def of_similarity(found: Similarity, context: Context | None, attended: Panels | None = None) -> Iterator[File]:
+def of_similarity(similarity: Similarity, context: Context | None, attended: Panels | None = None) -> Iterator[File]:
     """Yield similarity.jpg, pairs.jpg, maps.npz and similarity.json.
 
     `attended`: both pictures under the model's attention, to be shown instead of the maps of the similarity.
     """
-    names = [side.image.name for side in found.sides]
-    yield "similarity.jpg", _draw_sheet(attended or draw_pair(found), names, _title(found, attended))
-    if found.matches.pairs:
-        yield "pairs.jpg", _draw_sheet(number_matches(found), names, "Equal numbers match")
-    yield MAPS, npz_bytes(arrays(found))
-    yield "similarity.json", to_json(summary(found, context)).encode()
+    names = [side.image.name for side in similarity.sides]
+    yield "similarity.jpg", _draw_sheet(attended or draw_pair(similarity), names, _title(similarity, attended))
+    if similarity.matches.pairs:
+        yield "pairs.jpg", _draw_sheet(number_matches(similarity), names, "Equal numbers match")
+    yield MAPS, npz_bytes(arrays(similarity))
+    yield "similarity.json", to_json(summary(similarity, context)).encode()
 
 
 def number_matches(found: Similarity) -> Panels:
@@ -117,18 +117,18 @@ def number_matches(found: Similarity) -> Panels:
     ]
 
 
-def of_methods(every: Sequence[Similarity]) -> File:
+def of_methods(similarities: Sequence[Similarity]) -> File:
     """Return both pictures' maps, a row per method: `methods.jpg`."""
-    panels = [panel for result in every for panel in draw_pair(result)]
-    captions = [f"{side.image.name}, {METHODS[result.method].name}" for result in every for side in result.sides]
-    return "methods.jpg", _draw_sheet(panels, captions, _title(every[0]))
+    panels = [panel for result in similarities for panel in draw_pair(result)]
+    captions = [f"{side.image.name}, {METHODS[result.method].name}" for result in similarities for side in result.sides]
+    return "methods.jpg", _draw_sheet(panels, captions, _title(similarities[0]))
 
 
-def of_pair(found: Similarity, attended: Panels | None, rank: int) -> File:
+def of_pair(similarity: Similarity, attended: Panels | None, rank: int) -> File:
     """Return one picture of a gallery beside the query: `top1_name.jpg`."""
-    name = found.gallery.image.name
-    captions = [found.query.image.name, f"{rank}. {name}"]
-    sheet = _draw_sheet(attended or draw_pair(found), captions, _title(found, attended))
+    name = similarity.gallery.image.name
+    captions = [similarity.query.image.name, f"{rank}. {name}"]
+    sheet = _draw_sheet(attended or draw_pair(similarity), captions, _title(similarity, attended))
     return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
 
 
@@ -148,62 +148,62 @@ def of_query(number: int, name: str, pairs: Sequence[DrawnPair], right: Sequence
     return f"visualized/query{number}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
 
 
-def summary(found: Similarity, context: Context | None) -> Json:
+def summary(similarity: Similarity, context: Context | None) -> Json:
     """Return everything about a comparison except pixels, as the values of `results.SimilarityResult`."""
-    return results.to_dict(results.SimilarityResult, fields(found, context))
+    return results.to_dict(results.SimilarityResult, fields(similarity, context))
 
 
-def fields(found: Similarity, context: Context | None) -> Json:
+def fields(similarity: Similarity, context: Context | None) -> Json:
     """Return the fields of `results.SimilarityResult`."""
-    values: Json = {"headline": headline(found, context)} | found.summary()
+    values: Json = {"headline": headline(similarity, context)} | similarity.summary()
     if context is not None:
         values["context"] = {"unrelated": context.unrelated, "mirrored": context.mirrored, "words": context.words}
     return values
 
 
-def headline(found: Similarity, context: Context | None) -> str:
+def headline(similarity: Similarity, context: Context | None) -> str:
     """Return the headline: `bus.jpg and part.jpg: 0.78, clearly related.`"""
-    verdict = f", {context.verdict(found.score)}" if context is not None else ""
-    return f"{found.query.image.name} and {found.gallery.image.name}: {found.score:.2f}{verdict}."
+    verdict = f", {context.verdict(similarity.score)}" if context is not None else ""
+    return f"{similarity.query.image.name} and {similarity.gallery.image.name}: {similarity.score:.2f}{verdict}."
 
 
-def places(found: Similarity) -> list[str]:
+def places(similarity: Similarity) -> list[str]:
     """Say for each picture where it is similar to the other and where different, in a sentence each.
 
     One sentence for both where there is no map.
     """
-    if found.state == "same":
+    if similarity.state == "same":
         return ["The two are identical to the model, so there is nothing to compare."]
-    if found.state == "indistinct":
+    if similarity.state == "indistinct":
         return ["The two differ about as little as a picture and its mirror image: there is nothing to explain."]
-    if found.state != "ok":
-        return [f"There is no map: {found.state}. Try another layer or method."]
+    if similarity.state != "ok":
+        return [f"There is no map: {similarity.state}. Try another layer or method."]
     lines = []
-    for side in found.sides:
+    for side in similarity.sides:
         alike, apart = (plain_text(words) for words in describe_places(side))
-        if found.of == "product":
+        if similarity.of == "product":
             lines.append(f"{side.image.name}: the score arises {alike}.")
         else:
             lines.append(f"{side.image.name}: similar {alike}; different {apart}.")
     return lines
 
 
-def ranking(found: Ranking) -> list[Json]:
+def ranking(ranked: Ranking) -> list[Json]:
     """Return a row for each picture of a gallery, most similar first."""
     return [
         {"rank": i + 1, "picture": hit.item.key, "label": hit.item.label or "", "score": hit.score}
-        for i, hit in enumerate(found.hits)
+        for i, hit in enumerate(ranked.hits)
     ]
 
 
-def of_ranking(found: Ranking) -> File:
-    return "ranking.csv", table.csv(ranking(found)).encode()
+def of_ranking(ranked: Ranking) -> File:
+    return "ranking.csv", table.csv(ranking(ranked)).encode()
 
 
-def of_evaluation(found: Evaluation) -> Iterator[File]:
+def of_evaluation(evaluation: Evaluation) -> Iterator[File]:
     """Yield report.json and queries.csv of a re-identification evaluation."""
-    yield "report.json", to_json(found.summary()).encode()
-    yield "queries.csv", table.csv([_query_row(query) for query in found.queries]).encode()
+    yield "report.json", to_json(evaluation.summary()).encode()
+    yield "queries.csv", table.csv([_query_row(query) for query in evaluation.queries]).encode()
 
 
 def _query_row(query: QueryResult) -> Json:

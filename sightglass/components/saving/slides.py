@@ -17,8 +17,6 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import SETTINGS, Look
 from sightglass.deck import html_file, layouts, rows, views
-from sightglass.deck import page as slide_layout
-from sightglass.deck import scene as slide_scene
 from sightglass.explain.phrases import plural, without_emphasis
 
 if TYPE_CHECKING:
@@ -38,20 +36,19 @@ def slide_page(
 
     `number`: of the first slide.
     """
-    footer = replace(slide_layout.footer_of_settings(), number=number)
-    return html_file.deck_html(scenes, title, layouts.THEMES[theme], footer, start=start).decode()
+    return html_file.deck_html(scenes, title, layouts.THEMES[theme], start=start, number=number).decode()
 
 
-def stage(shown: str, *, key: str) -> None:
+def stage(html: str, *, key: str) -> None:
     """Draw a `slide_page`, 16:9 and as wide as its place."""
     with st.container(key=f"slide-stage-{key}"):
-        st.iframe(shown, height=HEIGHT, alt="Slides")
+        st.iframe(html, height=HEIGHT, alt="Slides")
 
 
 HEIGHT = 480
 """Pixels of the stage before its width is known."""
 Draft = Callable[[Look], "Scene"]
-"""Makes the scene of a view, with a title and a sentence to begin with, given the viewer's settings."""
+"""Makes the scene of a view, given the viewer's settings."""
 NEW = "new"
 NEW_TITLE = "My deck"
 _view_files = declare("view_files", __file__)
@@ -66,7 +63,7 @@ class Adding:
     added: dict[str, str] = field(default_factory=dict)
     """By screen, the id of the deck that its view was last added to, until the button is pressed again."""
     opened: int = 0
-    """Counts the dialogs: the fields of each begin with the words of its own view."""
+    """Counts the dialogs: each has its own fields."""
     scene: Scene | None = None
     """What the open dialog adds."""
     records: tuple[str, ...] = ()
@@ -90,7 +87,7 @@ def button(
     `records`: the ids of the history's records that the slide shows. `labels`: with decks, and where none can be
     changed and the dialog only presents.
     """
-    help = "Make a slide of this view: choose its deck, title and sentence, or show it on the whole screen now."
+    help = "Make a slide of this view: choose its deck, or show it on the whole screen now."
     label, alone = labels
     if not history_store.writable():
         label, help = alone, "Make a slide of this view, and show it on the whole screen now."
@@ -132,43 +129,19 @@ def draw_added_link(screen: str) -> None:
 
 
 def _dialog(screen: str, draft: Draft) -> None:
-    number = state.of(Adding).opened
-    look = view_settings(f"slide-look-{number}", quiet=True)
-    scene: Scene = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
-    left, right = st.columns([3, 2], gap="medium")
-    with right:
-        edited = _fields(screen, scene, number)
-    with left:
-        stage(slide_page([edited]), key=str(number))
-
-
-def _fields(screen: str, scene: Scene, number: int) -> Scene:
-    """Draw the text fields and the add button; return the edited scene."""
     adding = state.of(Adding)
-    title = st.text_input(
-        "Title",
-        scene.title,
-        key=f"slide-title-{number}",
-        max_chars=slide_scene.MAX_TITLE,
-        help="What stands over the slide. It is proposed from what was measured; change it as you like.",
-    )
-    words = st.text_area(
-        "Sentence",
-        scene.sentence,
-        key=f"slide-sentence-{number}",
-        max_chars=slide_scene.MAX_SENTENCE,
-        height=140,
-        help="What stands under the slide: what a room should take home.",
-    )
-    adding.scene = edited = replace(scene, title=title or "", sentence=words or "")
+    number = adding.opened
+    look = view_settings(f"slide-look-{number}", quiet=True)
+    adding.scene = state.latest("slide", (number, tuple(sorted(look.items()))), lambda: draft(look))
+    stage(slide_page([adding.scene]), key=str(number))
     if history_store.off():
         st.caption("History is switched off here, so there are no decks to add it to.")
     if not history_store.writable():
-        return edited
+        return
     choose_deck(number)
+    st.caption("Change its title and its sentence on Present.")
     help = "Adds the slide at the end of the deck."
     _add_button("Add the slide", f"slide-add-{number}", help, partial(_add, screen))
-    return edited
 
 
 def _open(screen: str) -> Adding:
@@ -218,13 +191,11 @@ def choose_deck(number: int) -> None:
 
 
 def _add(screen: str) -> None:
-    """Add the slide, in a callback with the latest text."""
-    store, adding, widgets = history_store.store(), state.of(Adding), st.session_state
-    number = adding.opened
+    """Add the slide, in a callback."""
+    adding = state.of(Adding)
     assert adding.scene is not None
-    title, words = (str(widgets.get(f"slide-{name}-{number}") or "") for name in ("title", "sentence"))
-    deck = open_deck(number)
-    store.decks.add(deck, replace(adding.scene, title=title, sentence=words), records=adding.records)
+    deck = open_deck(adding.opened)
+    history_store.store().decks.add(deck, adding.scene, records=adding.records)
     adding.deck = adding.added[screen] = adding.news = deck
 
 
@@ -242,14 +213,14 @@ def of_map(explanation: Explanation, index: int) -> Draft:
     return lambda look: views.of_map(explain_job.carrying(explanation), index, look)
 
 
-def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Draft:
+def of_scramble(explanation: Explanation, index: int, scramble: Scramble, title: str) -> Draft:
     """Return the maker of a randomisation slide; `title`: the page's own."""
-    return lambda _look: rows.of_scramble(explanation, index, found, without_emphasis(title))
+    return lambda _look: rows.of_scramble(explanation, index, scramble, without_emphasis(title))
 
 
-def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str, more: str) -> Draft:
+def of_change(before: Explanation, after: Explanation, changes: Sequence[Change], title: str, more: str) -> Draft:
     """Return the maker of an edit's slide; `title`, `more`: the page's sentences."""
-    return lambda _look: rows.of_change(before, after, found, without_emphasis(title), more)
+    return lambda _look: rows.of_change(before, after, changes, without_emphasis(title), more)
 
 
 def of_classes(explanation: Explanation, pair: tuple[int, int] | None = None) -> Draft:
@@ -267,9 +238,9 @@ def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
     return draft
 
 
-def of_pair(found: Similarity, verdict: str) -> Draft:
+def of_pair(similarity: Similarity, verdict: str) -> Draft:
     """Return the maker of a comparison's slide; `verdict`: the score's meaning."""
-    return lambda _look: rows.of_pair(found, verdict)
+    return lambda _look: rows.of_pair(similarity, verdict)
 
 
 def view_settings(key: str, *, quiet: bool = False) -> Look:

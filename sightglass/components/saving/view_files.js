@@ -6,7 +6,7 @@ import { broadcast, component, find, onBroadcast } from "../../browser/component
 
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 function mount(root, signal) {
-  let told = "";
+  let reported = "";
   for (const button of root.querySelectorAll("button")) {
     const what = /** @type {Wanted["what"]} */ (button.dataset.what);
     button.addEventListener("click", () => broadcast("export", { what, taken: false }), { signal });
@@ -18,12 +18,12 @@ function mount(root, signal) {
   /** @param {import("../../browser/component.js").Given<{quiet?: boolean}>} given */
   return ({ data, setStateValue }) => {
     /** @type {Wanted} */
-    const wanted = { what: "settings", taken: false };
-    broadcast("export", wanted);
-    root.hidden = !wanted.taken || data.quiet === true;
-    const now = JSON.stringify(wanted.settings ?? {});
-    if (now === told) return;
-    told = now;
+    const request = { what: "settings", taken: false };
+    broadcast("export", request);
+    root.hidden = !request.taken || data.quiet === true;
+    const now = JSON.stringify(request.settings ?? {});
+    if (now === reported) return;
+    reported = now;
     setStateValue("settings", now);
   };
 }

@@ -38,22 +38,24 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
     """
     begin = stem(explanation, index)
     explanation = explain_job.carrying(explanation)
-    proof = explanation.proofs.get(index)
+    proof, colormap = explanation.proofs.get(index), Style.of(look).colormap
 
     def figure(kind: Any) -> bytes:
         return draw_figure(explanation, index, format=kind, look=look)
 
-    def sweep(kind: Any) -> bytes:
-        return animation.sweep(explanation, index, format=kind)
+    def sweep(_kind: str) -> bytes:
+        return animation.sweep(explanation, index, colormap=colormap)
 
     def report(kind: str) -> str | bytes:
-        return html_report.html([explanation], index=index) if kind == "html" else pdf_report.pdf(explanation, index)
+        if kind == "html":
+            return html_report.html([explanation], index=index, colormap=colormap)
+        return pdf_report.pdf(explanation, index, colormap=colormap)
 
     def each(name: str, make: Callable[[str], Any], *kinds: str) -> list[charts.Offer]:
         return [(kind.upper(), f"{begin}-{name}.{kind}", partial(make, kind)) for kind in kinds]
 
     vectors = "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors."
-    page = "HTML: one file that needs no server, with opacity, colormap and class to choose. PDF: for printing."
+    page = "HTML: one file that needs no server, with opacity, threshold and class to choose. PDF: for printing."
     if proof is not None:
         page += " Both with the map's proof: its sentence, curves and numbers."
     listed = [
@@ -66,7 +68,7 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
         listed.append(_of_proof(explanation, index, begin))
     if METHODS[explanation.heatmaps[index].method].quick:
         through = "This map at every layer of the model, from the first to the last."
-        listed.append(Files("Layer by layer", through, each("layers", sweep, "gif", "mp4")))
+        listed.append(Files("Layer by layer", through, each("layers", sweep, "gif")))
     kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
     data: list[charts.Offer] = [
         (f"Raw map, .{kind}", f"{begin}-raw.{kind}", lambda: _raw(explanation, index)),

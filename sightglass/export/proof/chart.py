@@ -1,11 +1,10 @@
-"""Describe the chart of a proof: curves, dashes, colours, axes.
+"""Describe the curves of a proof once, and draw them for files and slides.
 
-The screen draws it in `curves.js`; here are those who draw it on paper, as SVG, PDF and figures, and on slides.
+The page draws the same curves with the same dashes in `curves.js`.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -22,7 +21,7 @@ from sightglass.explain.trust.proof import SUFFICIENT, is_shown
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fpdf import FPDF
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from sightglass.explain.trust import Filling
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 
 Way = Literal["hidden", "kept"]
-WAYS: tuple[Way, Way] = ("hidden", "kept")
-Point = tuple[float, float]
 DASHES: dict[str, str] = constants("browser/curves.js")["DASHES"]
 """Dashes and gaps of each control's line, in pixels of a line of LINE pixels; none of the map's own."""
 LINE = 1.5
@@ -52,9 +49,6 @@ TITLES = {
     "centre": "Middle of the picture",
     "edges": "Edges in the picture",
 }
-AXES = {"hidden": "hidden, hottest first", "kept": "kept, hottest first"}
-HEADS = {"hidden": "The hottest part hidden", "kept": "Only the hottest part kept"}
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
@@ -68,78 +62,6 @@ class ChartLine:
     hidden: Sequence[float]
     """The score at each step, by the share that is hidden, hottest first."""
     kept: Sequence[float]
-
-
-@dataclass(frozen=True)
-class ChartFrame:
-    """A chart's size and the margins inside, in its own unit."""
-
-    width: float
-    height: float
-    left: float
-    right: float
-    top: float
-    bottom: float
-
-    def across(self, share: float) -> float:
-        return self.left + share * (self.width - self.left - self.right)
-
-    def down(self, height: float) -> float:
-        """Return the y of a height of 0..1 of the axis."""
-        return self.top + (1 - max(0.0, height)) * (self.height - self.top - self.bottom)
-
-
-@dataclass(frozen=True)
-class Chart:
-    """The score over the share that is hidden, or that alone is kept."""
-
-    way: Way
-    lines: tuple[ChartLine, ...]
-    """The map's own first; it is drawn last, over the others."""
-    top: float = 1.0
-    """The score at the upper end of the axis."""
-    unit: float = 0.25
-    """Between two lines of the grid."""
-
-    @property
-    def axis(self) -> str:
-        return AXES[self.way]
-
-    @property
-    def title(self) -> str:
-        return HEADS[self.way]
-
-    def rows(self, frame: ChartFrame) -> list[tuple[float, str]]:
-        """Return the grid's lines: (place, score)."""
-        count = round(self.top / self.unit)
-        return [(frame.down(i / count), percent(self.top * i / count)) for i in range(count + 1)]
-
-    def columns(self, frame: ChartFrame) -> list[tuple[float, str]]:
-        """Return the places of the shares below the axis."""
-        return [(frame.across(share), percent(share)) for share in SHARES]
-
-    def points(self, line: ChartLine, frame: ChartFrame) -> list[Point]:
-        scores = getattr(line, self.way)
-        return [(frame.across(i / (len(scores) - 1)), frame.down(score / self.top)) for i, score in enumerate(scores)]
-
-
-@dataclass(frozen=True)
-class Pen:
-    """How a chart is drawn on a page, in its unit."""
-
-    inks: Mapping[str, str]
-    grid: str
-    zero: str
-    thin: float
-    """Width of the grid's lines."""
-    line: float
-    bold: float
-    """Of the map's own."""
-    gaps: tuple[float, float, float, float]
-    """From the grid to a score's right end and its foot, from the axis to the feet of shares and of its title."""
-
-    def width(self, name: str) -> float:
-        return self.bold if name == "map" else self.line
 
 
 def titles(proof: Proof) -> dict[str, str]:
@@ -164,54 +86,32 @@ def _mean(proof: Proof, name: str, filling: Filling, way: str) -> list[float]:
     return [round(float(score), 4) for score in scores]
 
 
-def chart(proof: Proof, way: Way, filling: str = "") -> Chart:
-    """Return one way's chart, with one filling's curves or all.
-
-    It ends at the next 5, 10 or 20 % above all scores of all fillings.
-    """
-    all_lines = lines(proof)
-    most = max(0.01, *(score for line in all_lines for score in (*line.hidden, *line.kept)))
-    unit = 0.2 if most > 0.4 else 0.1 if most > 0.1 else 0.05
-    selected = tuple(line for line in all_lines if filling in ("", line.filling))
-    return Chart(way, selected, min(1.0, math.ceil(most / unit - 1e-9) * unit), unit)
-
-
 def dashes(name: str, width: float) -> list[float]:
     """Return a curve's dashes and gaps; empty for the map's own."""
     return [float(length) * width / LINE for length in DASHES[name].split()]
 
 
-def stroke(name: str, width: float) -> dict[str, str]:
-    """Return the attributes of a curve's line in SVG."""
-    style = {"stroke": INKS[name], "stroke-width": f"{width:g}"}
-    return style | ({"stroke-dasharray": " ".join(f"{each:g}" for each in dashes(name, width))} if DASHES[name] else {})
+def draw_curves(
+    axes: Axes, curves: Sequence[ChartLine], way: Way, *, inks: Mapping[str, str] = INKS, line: float, letters: float
+) -> None:
+    """Draw curves with matplotlib, the map's own bold and on top.
 
-
-def draw_chart(page: FPDF, drawn: Chart, frame: ChartFrame, at: Point, pen: Pen) -> None:
-    """Draw axes and curves on a PDF page, at `at`."""
-    left, top = at
-    foot, right = top + frame.down(0), left + frame.across(0.5)
-    page.set_line_width(pen.thin)
-    for i, (y, score) in enumerate(drawn.rows(frame)):
-        page.set_draw_color(pen.grid if i else pen.zero)
-        page.line(left + frame.left, top + y, left + frame.width - frame.right, top + y)
-        page.text(left + frame.left - pen.gaps[0] - page.get_string_width(score), top + y + pen.gaps[1], score)
-    for x, share in drawn.columns(frame):
-        page.text(left + x - page.get_string_width(share) / 2, foot + pen.gaps[2], share)
-    page.text(right - page.get_string_width(drawn.axis) / 2, foot + pen.gaps[3], drawn.axis)
-    for line in reversed(drawn.lines):
-        draw_line(page, line.name, [(left + x, top + y) for x, y in drawn.points(line, frame)], pen)
-
-
-def draw_line(page: FPDF, name: str, points: Sequence[Point], pen: Pen) -> None:
-    """Draw a dashed curve, or its sample, on a PDF page."""
-    (x, y), *rest = points
-    with page.new_path(x, y) as path:
-        path.style.auto_close, path.style.fill_color, path.style.stroke_color = False, None, pen.inks[name]
-        path.style.stroke_width, path.style.stroke_cap_style = pen.width(name), "butt"
-        path.style.stroke_dash_pattern = dashes(name, pen.width(name)) or None
-        for x, y in rest:
-            path.line_to(x, y)
+    `inks`: a colour for each curve's name; `line`: the width of a control's line, and `letters` the size of the ticks'
+    text, both in points.
+    """
+    for curve in curves:
+        scores, bold = getattr(curve, way), curve.name == "map"
+        # Matplotlib takes the lengths of dashes by the line's width.
+        style = "-" if bold else (0, dashes(curve.name, 1))
+        width, color = 2.2 * line if bold else line, inks[curve.name]
+        shares = np.linspace(0, 1, len(scores))
+        axes.plot(shares, scores, linestyle=style, linewidth=width, color=color, label=curve.title, zorder=2 + bold)
+    scores = [score for curve in curves for score in (*curve.hidden, *curve.kept)]
+    axes.set(xlim=(0, 1), ylim=(min(0.0, *scores), max(*scores, 0.01) * 1.05))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: percent(value))
+    axes.tick_params(labelsize=letters)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 MAX_CELLS = 320

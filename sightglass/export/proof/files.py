@@ -6,25 +6,22 @@ import textwrap
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-
 from sightglass.common.files import Json, to_json
 from sightglass.explain.phrases import listing, percent, plain_text, plural
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.trust import FILLINGS
-from sightglass.explain.trust.proof import CONTROLS, SHOWN, is_shown, rows
+from sightglass.explain.trust.proof import SHOWN, is_shown, rows
 from sightglass.explain.trust.reliability import of_proof
 from sightglass.export import embedded_recipe, results
 from sightglass.export.caption import check_format
 from sightglass.export.embedded_recipe import checked_recipe
 from sightglass.export.figure import LOCK, save
-from sightglass.export.proof.chart import INKS, dashes, write
+from sightglass.export.proof.chart import ChartLine, Way, draw_curves, write
 from sightglass.export.proof.chart import lines as chart_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from sightglass.explain.maps.statistics import Statistics
@@ -36,7 +33,7 @@ if TYPE_CHECKING:
 
 PROOF, CURVES = "proof.json", "proof.png"
 Format = Literal["png", "svg", "pdf"]
-_PANELS = {"deletion": "hottest part hidden", "insertion": "only the hottest part kept"}
+_PANELS: dict[Way, str] = {"hidden": "hottest part hidden", "kept": "only the hottest part kept"}
 WIDTH = 112
 """Letters of a line of the sentence."""
 _SIZE = (7.2, 3.9)  # inches
@@ -110,10 +107,10 @@ def figure(proof: Proof, format: Format = "png") -> bytes:
 def _draw_figure(proof: Proof) -> Figure:
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=_SIZE)
+    drawn, curves = Figure(figsize=_SIZE), _first_curves(proof)
     for place, (way, words) in enumerate(_PANELS.items()):
         axes = drawn.add_axes((0.075 + 0.48 * place, 0.27, 0.41, 0.55))
-        _curves(axes, proof, way)
+        draw_curves(axes, curves, way, line=1.1, letters=7)
         axes.set_title(words, fontsize=8.5)
         axes.set_xlabel("share of the visible picture", fontsize=7.5)
     left = drawn.axes[0]
@@ -124,28 +121,9 @@ def _draw_figure(proof: Proof) -> Figure:
     return drawn
 
 
-def _curves(axes: Axes, proof: Proof, way: str) -> None:
-    axes.plot(
-        proof.map.shares * 100,
-        getattr(proof.map, way).score,
-        color=INKS["map"],
-        linewidth=2.4,
-        zorder=3,
-        label="this map",
-    )
-    for name in proof.controls:
-        curves = proof.of(name)
-        mean, shares = np.mean([getattr(curve, way).score for curve in curves], axis=0), curves[0].shares * 100
-        # Matplotlib takes the lengths by the line's width.
-        style = (0, dashes(name, 1))
-        axes.plot(shares, mean, linestyle=style, color=INKS[name], linewidth=1.1, label=CONTROLS[name])
-    scores = [score for curve in proof.curves for panel in _PANELS for score in getattr(curve, panel).score.tolist()]
-    axes.set_xlim(0, 100)
-    axes.set_ylim(min(0.0, *scores), max(*scores, 0.01) * 1.05)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.0f} %")
-    axes.tick_params(labelsize=7)
-    axes.spines[["top", "right"]].set_visible(False)
+def _first_curves(proof: Proof) -> list[ChartLine]:
+    """Return the curves of the proof's first filling."""
+    return [line for line in chart_lines(proof) if line.filling == proof.fillings[0]]
 
 
 ABOUT = (
@@ -180,7 +158,6 @@ def number_rows(proof: Proof) -> list[tuple[str, ...]]:
     A difference that does not agree with known causes (`proof.HIDDEN`) is left out; the row names its curve.
     """
     share = first_step(proof) / proof.map.steps
-    curves = [line for line in chart_lines(proof) if line.filling == proof.fillings[0]]
     return [
         ("", *heads(proof)),
         *(
@@ -190,6 +167,6 @@ def number_rows(proof: Proof) -> list[tuple[str, ...]]:
                 write(line.kept, share),
                 *(numbers if line.name == "map" or is_shown(line.name) else (*numbers[:2], "", "")),
             )
-            for line, (_, *numbers) in zip(curves, rows(proof, every=True), strict=True)
+            for line, (_, *numbers) in zip(_first_curves(proof), rows(proof, every=True), strict=True)
         ),
     ]

@@ -10,7 +10,7 @@ from fpdf.enums import WrapMode
 from PIL import Image as Pillow
 
 from sightglass.common.files import packing
-from sightglass.explain.phrases import plain_text, shorten
+from sightglass.explain.phrases import plain_text
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import map_lut
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 1000
 """Pixels of a picture's longer side: 240 to the inch at its printed size."""
-OTHERS = 4
-"""Maximum number of other maps, shown small."""
 _EDGE, _GAP, _TALL = 15.0, 6.0, 104.0  # millimetres
 _WIDTH = 210 - 2 * _EDGE
 _INK, _SOFT = (23, 23, 23), (102, 102, 102)
@@ -53,7 +51,6 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
         _text(page, " · ".join(words for _, words, _ in view.checks), 9, colour=_SOFT, after=3)
     _pictures(page, explanation, index, colormap)
     _bar(page, explanation, index, colormap)
-    _others(page, explanation, index, colormap)
     for section in view.sections:
         _section(page, section)
     return bytes(page.output())
@@ -159,28 +156,6 @@ def _bar(page: FPDF, explanation: Explanation, index: int, colormap: str) -> Non
     page.set_text_color(*_SOFT)
     page.cell(_WIDTH, 4, f"{meaning}; {caption.describe_line(heatmap)}", align="C", new_x="LMARGIN", new_y="NEXT")
     page.ln(3)
-
-
-def _others(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
-    others = [i for i in range(len(explanation.heatmaps)) if i != index][:OTHERS]
-    if not others:
-        return
-    wide = (_WIDTH - (OTHERS - 1) * _GAP) / OTHERS
-    high = min(wide / (explanation.image.width / explanation.image.height), 48.0)
-    wide = high * explanation.image.width / explanation.image.height
-    if page.will_page_break(high + 8):
-        page.add_page()
-    top = page.get_y()
-    for place, i in enumerate(others):
-        left = _EDGE + place * (_WIDTH + _GAP) / OTHERS
-        small = caption.overlay(explanation.heatmaps[i], explanation.image, 360, Style(colormap=colormap))
-        _image(page, small, left, top, wide, high)
-        page.set_xy(left, top + high + 0.6)
-        page.set_font("sans", "", 8)
-        page.set_text_color(*_INK)
-        room = (_WIDTH + _GAP) / OTHERS - 2
-        page.cell(room, 4, shorten(caption.title(explanation, i), room, page.get_string_width))
-    page.set_xy(_EDGE, top + high + 6)
 
 
 def _table(page: FPDF, section: Section) -> None:

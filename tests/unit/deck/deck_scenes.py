@@ -73,6 +73,12 @@ def clip(frames: int = 6) -> bytes:
     return out.getvalue()
 
 
+def first_frame() -> bytes:
+    pixels = np.full((96, 160, 3), 40, np.uint8)
+    pixels[30:60, :30] = (255, 160, 0)
+    return to_jpeg(pixels)
+
+
 def deck() -> list[Scene]:
     """A deck with a slide of every kind: words, a picture with its proof, boxes, models, a story, a clip."""
     shown = picture()
@@ -105,5 +111,5 @@ def deck() -> list[Scene]:
             story,
             view=SceneView(mode="map"),
         ),
-        Scene("clip", "In motion", "The map follows the bus.", "", None, (160, 96), clip=clip()),
+        Scene("clip", "In motion", "The map follows the bus.", "", first_frame(), (160, 96), clip=clip()),
     ]

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from sightglass.deck import Scene, drawing
 from sightglass.deck.html_file import deck_html
-from sightglass.deck.layouts import HEIGHT, LAYOUTS, LINE, SMALLEST, THEMES, WIDTH, Theme
+from sightglass.deck.layouts import DARK, HEIGHT, INCH, LAYOUTS, LINE, SMALLEST, THEMES, WIDTH, Theme, hex_of
 from sightglass.deck.page import Picture, Text, fit, numbered, pages
 from sightglass.deck.pdf_file import deck_pdf
 from sightglass.deck.pptx_file import FONT, deck_pptx
@@ -51,6 +51,11 @@ def test_a_presentation_has_a_slide_for_each_scene_and_each_proof_in_widescreen(
 
 def test_texts_are_in_placeholders_of_the_template_and_none_is_empty(opened: Any):
     assert [layout.name for layout in opened.slide_layouts] == [f"Sightglass {name}" for name in LAYOUTS]
+    for layout in opened.slide_layouts:
+        for shape in layout.placeholders:
+            place = getattr(LAYOUTS[layout.name.removeprefix("Sightglass ")], shape.name)
+            edges = [edge / 914400 / INCH for edge in (shape.left, shape.top, shape.width, shape.height)]
+            assert edges == pytest.approx([place.left, place.top, place.width, place.height], abs=0.01)
     for slide in opened.slides:
         assert {shape.name for shape in slide.placeholders} >= {"Title", "Footer"}
         assert all(shape.text_frame.text for shape in slide.placeholders)
@@ -71,9 +76,13 @@ def test_a_heat_map_is_a_layer_of_its_own_that_lies_exactly_over_the_picture(ope
 
 
 def test_proofs_are_charts_and_notes_have_what_no_slide_shows(opened: Any):
-    own, random = named(opened.slides[2])["Proof"].chart.plots[0].series
-    assert "Hottest" in own.name and "Random" in random.name
-    assert list(own.values) == list(SCENES[1].proof.hide)
+    chart = named(opened.slides[2])["Proof"]
+    assert chart._element._nvXxPr.cNvPr.get("descr") == SCENES[1].proof.sentence
+    drawn = np.asarray(Pillow.open(BytesIO(chart.image.blob)).convert("RGB")).astype(int)
+    for color in (DARK.accent, DARK.ink):
+        assert (np.abs(drawn - color).max(-1) < 8).sum() > 500
+    page = deck_html([SCENES[1]], TITLE).decode()
+    assert "Hottest places hidden" in page and "Random places" in page and f"stroke: {hex_of(DARK.accent)}" in page
     notes = opened.slides[1].notes_slide.notes_text_frame.text
     assert f"Checks of minibus: {SEAL}." in notes and "sightglass image bus.jpg" in notes and "Cropped." in notes
     texts = " ".join(shape.text_frame.text for shape in opened.slides[1].shapes if shape.has_text_frame)
@@ -114,6 +123,12 @@ def test_no_text_lies_over_another_or_over_a_picture_or_is_smaller_than_16_point
             if text.tone != "tag":
                 others += [item.place for item in page.items if isinstance(item, Picture)]
             assert not [one for one in others if overlaps(place, one)], text
+
+
+@pytest.mark.parametrize("size", [(200, 200), (410, 400)])
+def test_a_square_picture_fills_most_of_its_slide(size: tuple[int, int]) -> None:
+    for scene in (shown(1, size), Scene("picture", "T", "S", "", SCENES[1].picture, size)):
+        assert pages(scene)[0].share() >= 0.6
 
 
 def overlaps(one: Any, other: Any) -> bool:

@@ -78,9 +78,9 @@ def test_places_are_those_of_the_maps_on_the_slide(decks: dict[str, list[Scene]]
 def test_another_answer_s_map_moves_or_stays_as_its_slide_says(decks: dict[str, list[Scene]]) -> None:
     slides = decks["lies"]
     moved = next(scene for scene in slides if scene.title.startswith("Ask for another answer"))
-    first, second = moved.panels[0].maps[:2]
-    assert moved.title.endswith("stays" if overlap(first, second) >= SAME_PLACE else "moves")
-    shown = moved.panels[0].maps[choose_map(moved, 0) or 0]
+    before = slides[slides.index(moved) - 1]
+    first, shown = (scene.panels[0].maps[choose_map(scene, 0) or 0] for scene in (before, moved))
+    assert moved.title.endswith("stays" if overlap(first, shown) >= SAME_PLACE else "moves")
     assert shown.label in moved.sentence
     flat = next(scene for scene in slides if "EigenCAM" in scene.sentence)
     same = overlap(*flat.panels[0].maps[:2]) >= SAME_PLACE

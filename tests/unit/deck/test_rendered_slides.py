@@ -24,7 +24,7 @@ from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.trust.scramble import scramble
 from sightglass.explain.whatif import changes, edits, strongest
 from sightglass.history import History
-from tests.unit.deck.deck_scenes import clip, proof
+from tests.unit.deck.deck_scenes import clip, first_frame, proof
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
 def of_clip(image: Image) -> Scene:
     strip: list[Panel] = [rows.picture(image, name) for name in ("0:02 sports car", "0:05 dog", "0:09 person")]
     title = "Sports car from 0:02, dog from 0:05"
-    return Scene("clip", title, "Frame by frame.", "", None, (1280, 720), tuple(strip), clip=clip())
+    return Scene("clip", title, "Frame by frame.", "", first_frame(), (1280, 720), tuple(strip), clip=clip())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -84,7 +84,7 @@ def test_a_scene_holds_what_its_explanation_shows(cropped: Explanation) -> None:
     assert found.size == (1200, 300)
     assert found.panels[0].name == "EfficientNet-Lite0"
     assert found.panels[0].answers == tuple((one.label, round(one.score, 5)) for one in cropped.predictions[:5])
-    for one, heatmap in zip(found.panels[0].maps, cropped.heatmaps, strict=True):
+    for one, heatmap in zip(found.panels[0].maps, cropped.heatmaps[:1], strict=True):
         assert one.values.shape == (240, MAX_SIDE)
         left, top, right, bottom = heatmap.seen
         assert one.seen == pytest.approx((left / 1200, top / 300, right / 1200, bottom / 300))

@@ -35,7 +35,7 @@ def test_a_map_s_words_are_measured(bus_explained: Explanation) -> None:
     half = percent(bus_explained.statistics[1].half_heat_area)
     assert bus_explained.heatmaps[1].target.label in plain.sentence and half in plain.sentence
     assert "*" not in plain.sentence
-    assert plain.view == SceneView(0, 1, "viridis", "contour", 0.5, 0.0)
+    assert plain.view == SceneView(0, 0, "viridis", "contour", 0.5, 0.0)
     assert plain.proof is None and plain.commands[0].startswith("sightglass image bus.jpg")
     assert "EfficientNet-Lite0, GradCAM" in plain.notes and "cropped away" in plain.notes
 
@@ -63,7 +63,7 @@ def test_classes_are_panels_with_their_own_map_alone(bus_explained: Explanation)
     places = "the same place" if bus_explained.overlap(2, 0) >= SAME_PLACE else "different places"
     assert two.title.lower() == f"{labels[2]} and {labels[0]}: {places}"
     (again,) = scenes(payload([two]))
-    own = views.of_map(bus_explained, 2).panels[0].maps[2]
+    own = views.of_map(bus_explained, 2).panels[0].maps[0]
     assert np.array_equal(again.panels[0].maps[0].values, own.values)
     assert drawing.thumbnail(two) and f"\nAnswers: {labels[0]} " in describe_making(two)
     # Of one class there is nothing to compare.

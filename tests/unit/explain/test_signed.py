@@ -156,7 +156,7 @@ def test_files_and_reports_have_both_signs_and_say_which_is_which(yaw: Explanati
     for kind in ("png", "svg", "pdf"):
         assert figure.figure(yaw, format=kind)
     page = html([yaw])
-    assert "lowers −0.0879°" in page and "dashed around what lowers" in page and 'stroke-dasharray="6 8"' in page
+    assert "lowers −0.0879°" in page and 'class="map signed"' in page
     files = dict(result_folder.of_picture(yaw, FILE_STYLE, npy=True, bare=True))
     values = np.load(io.BytesIO(files["top_predictions/gradcam_top1_yaw.npy"]))
     assert np.array_equal(values, yaw.heatmaps[0].values) and values.min() < 0

@@ -86,7 +86,7 @@ def test_a_recipe_without_a_seal_is_one_that_earlier_versions_read(made: Explana
 def test_a_report_has_a_line_of_marks_with_their_sentences(made: Explanation) -> None:
     page = html_report.html([made], index=1)
     (line,) = re.findall(r'<p class="checks[^>]*>.*?</p>', page)
-    assert 'data-map="1"' in line
+    assert 'data-maps="1"' in line
     assert "hidden" not in line
     spans = re.findall(r'<span data-answer="([^"]*)" title="([^"]*)">([^<]*)</span>', line)
     assert [(answer, html.unescape(sentence), words) for answer, sentence, words in spans] == [
