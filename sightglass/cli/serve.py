@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
@@ -22,11 +23,10 @@ from sightglass.common.errors import Problem
 from sightglass.common.style import DASHBOARD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import uvicorn
 
     from sightglass.api.app import Api
+    from sightglass.explain.explainer import Explainer
 
 
 HOST, PORT = "127.0.0.1", 8502
@@ -131,22 +131,23 @@ def serve(options: ServeOptions) -> int:
     listener = bound(options.host, options.port)
     with contextlib.closing(listener):
         from sightglass.api.app import create
-        from sightglass.api.server import warm
 
         with console.progress(f"Loading {settings.model}") as progress:
-            warm(load_explainer(settings.model, settings.device, progress))
-        app = create(settings)
-        app.state.readiness.warmed()
-        server = _server(app)
-        with _stop_on_signals(server):
-            _announce(console, listener)
-            server.run(sockets=[listener])
+            _warm(load_explainer(settings.model, settings.device, progress))
+        _announce(console, listener)
+        _server(create(settings)).run(sockets=[listener])
     console.say("Stopped.")
-    if not app.state.queue.close(serving.ANSWER_SECONDS):
-        # A thread that ignores the request to stop would crash the interpreter as it shuts down.
-        sys.stdout.flush()
-        os._exit(0)
+    sys.stdout.flush()
     return 0
+
+
+def _warm(explainer: Explainer) -> None:
+    """Explain one picture: the first pass takes several times longer."""
+    from sightglass.explain.picture.image import Image
+
+    # Some models find nothing in a grey picture, or need words to look for.
+    with suppress(Problem):
+        explainer(Image(np.full((64, 64, 3), 128, np.uint8), "warm"), top_k=1)
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -204,18 +205,3 @@ def _announce(console: Console, listener: socket.socket) -> None:
     token = token if rules.asks else "no token is required"
     console.say(f"http://{host}:{port}/api/docs lists all requests; {token}. Press Ctrl-C to stop.")
     sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def _stop_on_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Make SIGINT and SIGTERM stop the server and nothing else; uvicorn raises the signal again after its shutdown."""
-
-    def stop(*_: object) -> None:
-        server.should_exit = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
