@@ -28,7 +28,7 @@ from sightglass.models.checkpoints import weights
 from sightglass.models.spec import Task
 
 if TYPE_CHECKING:
-    from sightglass.common.files import Json
+    pass
 
 INLINE = "'self' 'unsafe-inline'"
 router, public = APIRouter(tags=["server"]), APIRouter(tags=["server"])
@@ -183,21 +183,11 @@ def get_metrics() -> Response:
     return Response(metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
-@public.get("/api/openapi.json", include_in_schema=False)
-async def get_description(request: Request) -> JSONResponse:
-    return JSONResponse(_document(request))
-
-
 @public.get("/api/docs/openapi.json", include_in_schema=False)
 async def get_older_description(request: Request) -> JSONResponse:
     # The page refuses any other version, and shows what is new in 3.1 all the same.
-    return JSONResponse(_document(request) | {"openapi": "3.0.3"})
-
-
-def _document(request: Request) -> Json:
-    url = request.scope.get("root_path", "") or "/"
-    document: Json = request.app.openapi()
-    return document | {"servers": [{"url": url, "description": "This server."}]}
+    server = {"url": request.scope.get("root_path", "") or "/"}
+    return JSONResponse(request.app.openapi() | {"openapi": "3.0.3", "servers": [server]})
 
 
 @public.get("/api/docs", include_in_schema=False)
