@@ -23,19 +23,17 @@ PANELS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "short",
         {
             "waiting": "sightglass_queue_waiting",
-            "room": "sightglass_queue_room",
             "busy workers": "sightglass_workers_running",
             "workers": "sightglass_workers",
-            "busy for nobody": "sightglass_workers_late",
         },
     ),
     (
         "Not answered, a minute",
         "short",
         {
-            "refused": "60 * rate(sightglass_refused_total[5m])",
-            "stopped at the time limit": "60 * rate(sightglass_stopped_total[5m])",
-            "client gone": "60 * rate(sightglass_hung_up_total[5m])",
+            "refused": "60 * sum(rate(sightglass_requests_total{status='429'}[5m]))",
+            "stopped at the time limit": "60 * sum(rate(sightglass_requests_total{status='504'}[5m]))",
+            "client gone": "60 * sum(rate(sightglass_requests_total{status='499'}[5m]))",
         },
     ),
     (
@@ -43,12 +41,7 @@ PANELS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "short",
         {"{{model}} {{method}}": "60 * sum by (model, method) (rate(sightglass_explanations_total[5m]))"},
     ),
-    ("Loaded models", "bytes", {"{{model}} on {{device}}": "sightglass_resident_bytes"}),
-    (
-        "Memory of the caches",
-        "bytes",
-        {"{{part}}": "sightglass_memory_bytes", "{{part}}, at most": "sightglass_memory_limit_bytes"},
-    ),
+    ("Memory of the caches", "bytes", {"{{part}}": "sightglass_memory_bytes"}),
     ("Memory of the process", "bytes", {"resident": "process_resident_memory_bytes"}),
     ("Cores in use", "short", {"cores": "rate(process_cpu_seconds_total[5m])"}),
     ("Open files", "short", {"open": "process_open_fds", "at most": "process_max_fds"}),

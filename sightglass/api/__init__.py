@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from sightglass.api.schemas import ApiRules
-
-NOT_BUILT = (
-    "The documentation is not built here: run `make docs` in a checkout of Sightglass, and start the server again."
-)
 
 
 def routes(settings: ApiRules | None = None, base: str = "") -> list[BaseRoute]:
@@ -46,17 +42,14 @@ def routes(settings: ApiRules | None = None, base: str = "") -> list[BaseRoute]:
 
 
 def documentation_routes(base: str = "") -> list[BaseRoute]:
-    """Return the routes of the built documentation below a path."""
+    """Return the routes of the documentation below a path; none where it was not built."""
+    if style.SITE is None or not style.has_site():
+        return []
     at = f"{base}/docs"
 
     async def enter(request: Request) -> Response:
         return RedirectResponse(f"{request.scope.get('root_path', '')}{at}/")
 
-    async def say(_: Request) -> Response:
-        return PlainTextResponse(NOT_BUILT, 404)
-
-    if style.SITE is None or not style.has_site():
-        return [Route(at, say), Route(f"{at}/{{path:path}}", say)]
     return [Route(at, enter), Mount(at, StaticFiles(directory=style.SITE, html=True))]
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
+from starlette.staticfiles import StaticFiles
 
-from sightglass.api import legacy, live, metrics, pictures, problems, runs, server
+from sightglass.api import legacy, live, metrics, pictures, problems, runs, server, serving
 from sightglass.api.schemas import ApiRules
 from sightglass.api.security import (
     ANSWERS,
@@ -22,9 +25,8 @@ from sightglass.api.security import (
     VERSIONED,
     AuthMiddleware,
     SecurityHeaders,
-    is_public,
 )
-from sightglass.api.work import BEFORE, WorkQueue, body_schemas
+from sightglass.api.work import BEFORE, WorkQueue
 from sightglass.common import access, logs
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
@@ -32,6 +34,8 @@ from sightglass.common.settings import settings
 from sightglass.explain.recipe import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from fastapi.routing import APIRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -44,10 +48,6 @@ Send a picture as a file in a form (`multipart/form-data`) or as base64 in JSON;
 
 Every answer names the version of this interface in `{VERSION_HEADER}`: within one, requests that work go on working."""
 REQUEST_ID = b"x-request-id"
-_SECURITY = {
-    "Bearer": {"type": "http", "scheme": "bearer"},
-    "Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-}
 
 
 class RequestLog:
@@ -99,38 +99,35 @@ class RequestLog:
 async def refuse_unknown_parameters(request: Request) -> None:
     """Raise ApiProblem, 422, for an unknown query parameter."""
     route: APIRoute = request.scope["route"]
-    if not route.include_in_schema or route.path == "/api/metrics":
-        return
     known = [field.alias for field in route.dependant.query_params]
-    unknown = [{"type": "extra_forbidden", "loc": (name,), "msg": ""} for name in request.query_params]
-    if wrong := [error for error in unknown if error["loc"][0] not in known]:
-        if request.method == "POST":
-            words = "Fields belong in the body, not in the address: send them with the picture."
-            raise problems.ApiProblem(422, "fields", words)
-        raise problems.from_validation(wrong, known or ("none",))
+    unknown = [{"type": "extra_forbidden", "loc": (name,)} for name in request.query_params if name not in known]
+    if unknown and request.method == "POST":
+        words = "Fields belong in the body, not in the address: send them with the picture."
+        raise problems.ApiProblem(422, "fields", words)
+    # Prometheus may send parameters of its own.
+    if unknown and route.include_in_schema and route.path != "/api/metrics":
+        raise problems.from_validation(unknown, known or ("none",))
 
 
 class Api(FastAPI):
     """The application, which knows its own description."""
 
     def openapi(self) -> Json:
-        """Return the OpenAPI document."""
+        """Return the OpenAPI document, with the version in all paths."""
         if self.openapi_schema is None:
             document = super().openapi()
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            problem = problems.ProblemDocument.model_json_schema()
-            schemas |= body_schemas(self.state.settings.max_bytes) | {"Problem": problem}
-            document["components"]["securitySchemes"] = _SECURITY
-            document["security"] = [*([] if access.in_use().asks else [{}]), *({name: []} for name in _SECURITY)]
-            for path, operations in document["paths"].items():
-                if is_public(path):
-                    for operation in operations.values():
-                        operation["security"] = []
+            document["components"]["schemas"]["Problem"] = problems.ProblemDocument.model_json_schema()
             document["paths"] = {
                 path.replace("/api/", VERSIONED, 1): operations for path, operations in document["paths"].items()
             }
-            self.openapi_schema = document
+        assert self.openapi_schema is not None
         return self.openapi_schema
+
+
+@asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+    serving.stop_gracefully()
+    yield
 
 
 def create(rules: ApiRules | None = None) -> Api:
@@ -138,6 +135,8 @@ def create(rules: ApiRules | None = None) -> Api:
 
     In a process that no server of Sightglass prepared, the environment's token is required, if there is one.
     """
+    from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
+
     if not access.is_installed():
         access.install(access.choose("localhost"))
     rules = rules or ApiRules.from_environment()
@@ -145,25 +144,28 @@ def create(rules: ApiRules | None = None) -> Api:
         title="Sightglass",
         version=VERSION,
         description=ABOUT,
-        openapi_url=None,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
         redirect_slashes=False,
         responses=problems.RESPONSES,
-        generate_unique_id_function=_name,
+        generate_unique_id_function=lambda route: route.name,
         middleware=list_middleware(),
         exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, Problem), problems.respond),
+        lifespan=_lifespan,
     )
+    # For the description alone: AuthMiddleware has let in who is asked.
+    token = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
+    known = Depends(refuse_unknown_parameters)
     for module in (pictures, server, runs, legacy):
-        app.include_router(module.router, dependencies=[Depends(refuse_unknown_parameters)])
+        app.include_router(module.router, dependencies=[known, *(token if access.in_use().asks else [])])
+    app.include_router(server.public, dependencies=[known])
     app.include_router(live.router)
+    app.mount("/api/docs", StaticFiles(directory=swagger_ui_path))
     app.state.settings = rules
     app.state.queue = WorkQueue(rules.workers, rules.waiting)
-    app.state.readiness = server.Readiness(rules)
     metrics.watch(app.state.queue)
     return app
-
-
-def _name(route: APIRoute) -> str:
-    return route.name
 
 
 def list_middleware() -> list[Middleware]:

@@ -8,15 +8,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from sightglass.api import service
-from sightglass.api.pictures import write_json
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
-from sightglass.api.work import MEDIA_TYPES, answer, describe_route
+from sightglass.api.work import MEDIA_TYPES, answer, describe_route, read_number
 from sightglass.common import users
 from sightglass.common.files import write_unique
 from sightglass.common.settings import settings
@@ -25,7 +24,6 @@ from sightglass.export.results import PlainResult, class_fields
 
 if TYPE_CHECKING:
     from sightglass.api.schemas import ApiRules
-    from sightglass.explain.explanation import Explanation
 
 STYLE = {"colormap": "jet", "alpha": OPACITY["even"]}
 """The colours that legacy apps show a legend for; /api/explain has all others."""
@@ -43,29 +41,23 @@ class LegacyRequest(BaseModel):
     image: Picture
     model: Name | None = Field(None, description="An id of GET /api/models; null: the server's default.")
 
+    def to_request(self) -> ExplainRequest | ClassRequest:
+        """Return the same as a request of `/api/explain` or `/api/explain/class`."""
+        return ExplainRequest.model_validate({"image": self.image, "model": self.model, "top_k": 1} | STYLE)
+
 
 class LegacyClassRequest(LegacyRequest):
-    class_: Class | None = Field(None, validation_alias="class", description="By index or label; null: the best class.")
-    class_index: Class | None = Field(None, description="Alias of `class`.")
-    class_idx: Class | None = Field(None, description="Alias of `class`.")
-    class_name: Class | None = Field(None, description="Alias of `class`.")
-    target_class: Class | None = Field(None, description="Alias of `class`.")
+    class_: Annotated[Class | None, BeforeValidator(read_number)] = Field(
+        None,
+        validation_alias=AliasChoices("class", "class_index", "class_idx", "class_name", "target_class"),
+        description="By index or label, also as class_index, class_idx, class_name or target_class; null: the best.",
+    )
 
-    @model_validator(mode="after")
-    def _single_class(self) -> LegacyClassRequest:
-        classes = self._collect_classes()
-        if len(classes) > 1:
-            raise ValueError(f"names a class as {' and as '.join(classes)}: send one of them.")
-        return self
-
-    def _collect_classes(self) -> dict[str, str | int]:
-        names = (name for name in LegacyClassRequest.model_fields if "class" in name)
-        return {name.rstrip("_"): value for name in names if (value := getattr(self, name)) is not None}
-
-    @property
-    def wanted(self) -> str | int | None:
-        """Return the class, whichever field names it."""
-        return next(iter(self._collect_classes().values()), None)
+    def to_request(self) -> ExplainRequest | ClassRequest:
+        if self.class_ is None:
+            return super().to_request()
+        fields = {"image": self.image, "model": self.model, "classes": (self.class_,)}
+        return ClassRequest.model_validate(fields | STYLE)
 
 
 class LegacyAnswer(PlainResult):
@@ -92,19 +84,19 @@ class HeatmapAnswer(PlainResult):
 @router.post("/predict_with_gradcam", **describe_route(LegacyRequest, LegacyAnswer))
 async def predict_with_gradcam(request: Request) -> Response:
     """Explain the best class of a picture: how sure the model is, and where it looked."""
-    return await answer(request, LegacyRequest, write_json(predict))
+    return await answer(request, LegacyRequest, explain)
 
 
 @router.post("/analyze_class", **describe_route(LegacyClassRequest, LegacyAnswer))
 async def analyze_class(request: Request) -> Response:
     """Explain a class of your choice: how sure the model is of it, and what speaks for it."""
-    return await answer(request, LegacyClassRequest, write_json(analyze))
+    return await answer(request, LegacyClassRequest, explain)
 
 
 @router.post("/generate_heatmap", **describe_route(LegacyRequest, HeatmapAnswer))
 async def generate_heatmap(request: Request) -> Response:
     """Write a picture under its map into SIGHTGLASS_HEATMAPS, which keeps the last 1,000."""
-    return await answer(request, LegacyRequest, write_json(generate))
+    return await answer(request, LegacyRequest, generate)
 
 
 @router.get(
@@ -120,50 +112,31 @@ def view_heatmap(
     raise ApiProblem(404, "path", "There is no such heat map: POST /generate_heatmap makes one and answers its path.")
 
 
-def predict(request: LegacyRequest, rules: ApiRules) -> LegacyAnswer:
-    """Return the best class and its map; raise Problem."""
-    return _answer(*_explain_best(request, rules))
-
-
-def generate(request: LegacyRequest, rules: ApiRules) -> HeatmapAnswer:
-    """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
-    explanation, full = _explain_best(request, rules)
-    # Raises ApiProblem if there is no map.
+def explain(request: LegacyRequest, rules: ApiRules, _: str) -> LegacyAnswer:
+    """Return the best or requested class and its map; raise Problem."""
+    full = request.to_request()
+    explanation = service.explain(full, rules)
     overlay = service.first_map(explanation, "png", full)
-    folder = users.folder(settings().heatmaps)
-    name = write_unique(overlay, folder, f"heatmap_{datetime.now():%Y%m%d_%H%M%S}.png").name
-    files = [file for file in folder.glob("*.png") if HEATMAP.fullmatch(file.name)]
-    for old in sorted(files, key=os.path.getmtime)[:-MAX_HEATMAPS]:
-        old.unlink(missing_ok=True)
-    return HeatmapAnswer(path=name, url=f"/view_heatmap?path={name}")
-
-
-def _explain_best(request: LegacyRequest, rules: ApiRules) -> tuple[Explanation, ExplainRequest]:
-    fields = {"image": request.image, "model": request.model, "top_k": 1}
-    full = ExplainRequest.model_validate(fields | STYLE)
-    return service.explain(full, rules), full
-
-
-def analyze(request: LegacyClassRequest, rules: ApiRules) -> LegacyAnswer:
-    """Return a class of the caller's choice and its map; raise Problem."""
-    if request.wanted is None:
-        return predict(request, rules)
-    fields = {"image": request.image, "model": request.model, "classes": (request.wanted,)}
-    full = ClassRequest.model_validate(fields | STYLE)
-    return _answer(service.explain(full, rules), full)
-
-
-def _answer(explanation: Explanation, request: ExplainRequest | ClassRequest) -> LegacyAnswer:
-    # Raises ApiProblem if there is no map.
-    overlay = service.first_map(explanation, "png", request)
     label = explanation.heatmaps[0].target.label
     # A requested class need not be among the best ones, which alone are listed.
     scores = [prediction.score for prediction in explanation.predictions if prediction.label == label]
     score = scores[0] if scores else class_fields(explanation, 0)["score"]
-    alone = service.style_of(request.model_copy(update={"alpha": 1.0}))
+    alone = service.style_of(full.model_copy(update={"alpha": 1.0}))
     return LegacyAnswer(
         prediction=label,
         confidence=min(max(score, 0.0), 1.0),
         gradcam_heatmap=service.base64_text(service.overlay_png(explanation, 0, alone)),
         gradcam_overlay=service.base64_text(overlay),
     )
+
+
+def generate(request: LegacyRequest, rules: ApiRules, _: str) -> HeatmapAnswer:
+    """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
+    full = request.to_request()
+    overlay = service.first_map(service.explain(full, rules), "png", full)
+    folder = users.folder(settings().heatmaps)
+    name = write_unique(overlay, folder, f"heatmap_{datetime.now():%Y%m%d_%H%M%S}.png").name
+    files = [file for file in folder.glob("*.png") if HEATMAP.fullmatch(file.name)]
+    for old in sorted(files, key=os.path.getmtime)[:-MAX_HEATMAPS]:
+        old.unlink(missing_ok=True)
+    return HeatmapAnswer(path=name, url=f"/view_heatmap?path={name}")

@@ -83,8 +83,6 @@ class _Session:
         """Words that wait to be sent: at most one of each message that came in."""
         self.news = asyncio.Event()
         self.choosing: asyncio.Task[None] | None = None
-        self.wanted = 0
-        """Counts the choices, so that a model that loads slowly does not replace a later one."""
         self.events = asyncio.get_running_loop()
         self.viewer = loop.join(self._deliver)
 
@@ -144,10 +142,10 @@ class _Session:
             name, method, options = request.get("model"), request.get("method"), request.get("options") or {}
             if not isinstance(name, str | None) or not isinstance(method, str | None) or not isinstance(options, dict):
                 raise message.BadMessage("choose names a model, a method and options.")
-            self.wanted += 1
+            # A model that loads slowly does not replace a later one.
             if self.choosing is not None:
                 self.choosing.cancel()
-            self.choosing = asyncio.create_task(self._choose(name, method, options, self.wanted))
+            self.choosing = asyncio.create_task(self._choose(name, method, options))
         elif request["type"] == "pin":
             looker = self.viewer.looker
             # One that comes while a model is loaded is of the model before.
@@ -157,22 +155,18 @@ class _Session:
         else:
             raise message.BadMessage("A message in words is of type choose or pin.")
 
-    async def _choose(self, name: str | None, method: str | None, options: Json, turn: int) -> None:
+    async def _choose(self, name: str | None, method: str | None, options: Json) -> None:
         """Load a model for the next frames; frames wait meanwhile."""
         self.viewer.turn(None)
         try:
             choice = await run_in_threadpool(self._chosen, name, method, options)
         except Problem as problem:
-            if turn == self.wanted:
-                self._say("problem", sentence=str(problem), fatal=False)
+            self._say("problem", sentence=str(problem), fatal=False)
             return
         except Exception:
             LOGGER.exception("a model could not be used for frames")
-            self._say(
-                "problem", sentence="This model cannot be used here because of a bug: choose another.", fatal=False
-            )
-            return
-        if turn != self.wanted:
+            words = "This model cannot be used here because of a bug: choose another."
+            self._say("problem", sentence=words, fatal=False)
             return
         self.viewer.turn(look.Looker(choice))
         spec, adapter = choice.explainer.model, choice.explainer.resident.adapter

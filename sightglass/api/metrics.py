@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter as Counted
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from sightglass.common import settings
 from sightglass.models.catalog import everybodys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from prometheus_client.core import Metric
-
     from sightglass.api.work import WorkQueue
     from sightglass.models.spec import ModelSpec
 
@@ -39,63 +31,28 @@ _SECONDS = Histogram(
 _EXPLANATIONS = Counter(
     "sightglass_explanations", "Explanations made, by model and method.", ("model", "method"), registry=REGISTRY
 )
-
-
-class _CurrentState(Collector):
-    """Gauges read when the metrics are requested."""
-
-    queue: WorkQueue | None = None
-
-    def collect(self) -> Iterator[Metric]:
-        if (queue := self.queue) is not None:
-            for name, text, value in (
-                ("queue_waiting", "Requests waiting for a worker.", len(queue) - queue.running),
-                ("queue_room", "Requests that may wait.", queue.waiting),
-                ("workers", "Workers.", queue.workers),
-                ("workers_running", "Busy workers.", queue.running),
-                ("workers_late", "Workers busy with jobs that nobody awaits any more.", queue.abandoned),
-                ("work_seconds", "Median duration of recent requests.", queue.seconds),
-            ):
-                yield GaugeMetricFamily(f"sightglass_{name}", text, value)
-            for name, text, count in (
-                ("refused", "Requests refused with 429.", "refused"),
-                ("stopped", "Requests stopped at the time limit.", "timed_out"),
-                ("hung_up", "Requests whose client disconnected.", "disconnected"),
-            ):
-                yield CounterMetricFamily(f"sightglass_{name}", text, queue.counts[count])
-        # No model is loaded before these modules, and with them torch, are imported.
-        resident = sys.modules.get("sightglass.explain.evidence.resident")
-        explainer = sys.modules.get("sightglass.explain.explainer")
-        residents = resident.RESIDENCY.residents() if resident else []
-        sizes: Counted[tuple[str, ...]] = Counted()
-        for loaded in residents:
-            sizes[_public(loaded.adapter.spec), str(loaded.device)] += loaded.nbytes
-        yield GaugeMetricFamily("sightglass_residents", "Number of loaded models.", len(residents))
-        yield _labelled("resident_bytes", "Bytes of each loaded model.", ("model", "device"), sizes)
-        nbytes = {
-            ("models",): resident.RESIDENCY.nbytes if resident else 0,
-            ("evidence",): explainer.EVIDENCE.nbytes if explainer else 0,
-        }
-        limits = {("models",): settings.models_bytes(), ("evidence",): settings.evidence_bytes()}
-        yield _labelled("memory_bytes", "Bytes that a part holds.", ("part",), nbytes)
-        yield _labelled("memory_limit_bytes", "Bytes that it may hold.", ("part",), limits)
-
-
-def _labelled(name: str, text: str, labels: tuple[str, ...], values: dict[Any, int]) -> Metric:
-    family = GaugeMetricFamily(f"sightglass_{name}", text, labels=labels)
-    for key, value in values.items():
-        family.add_metric(key, value)
-    return family
-
-
-_STATE = _CurrentState()
-REGISTRY.register(_STATE)
+_WAITING = Gauge("sightglass_queue_waiting", "Requests waiting for a worker.", registry=REGISTRY)
+_WORKERS = Gauge("sightglass_workers", "Workers.", registry=REGISTRY)
+_RUNNING = Gauge("sightglass_workers_running", "Busy workers.", registry=REGISTRY)
+_MEMORY = Gauge("sightglass_memory_bytes", "Bytes that a part holds.", ("part",), registry=REGISTRY)
 # Memory, processor time and open files of the process; nothing where there is no /proc.
 ProcessCollector(registry=REGISTRY)
 
 
+def _held(module: str, cache: str) -> int:
+    """Return the bytes of a cache; 0 until its module, and with it torch, is imported."""
+    return getattr(sys.modules[module], cache).nbytes if module in sys.modules else 0
+
+
+_MEMORY.labels("models").set_function(lambda: _held("sightglass.explain.evidence.resident", "RESIDENCY"))
+_MEMORY.labels("evidence").set_function(lambda: _held("sightglass.explain.explainer", "EVIDENCE"))
+
+
 def watch(queue: WorkQueue) -> None:
-    _STATE.queue = queue
+    """Show the state of this queue in the metrics."""
+    _WAITING.set_function(lambda: len(queue) - queue.running)
+    _WORKERS.set(queue.workers)
+    _RUNNING.set_function(lambda: queue.running)
 
 
 def observe(route: str, method: str, status: int, seconds: float) -> None:
@@ -106,12 +63,7 @@ def observe(route: str, method: str, status: int, seconds: float) -> None:
 
 def count_explained(model: ModelSpec, method: str) -> None:
     """Count an explanation; both names come from the catalogue."""
-    _EXPLANATIONS.labels(_public(model), method).inc()
-
-
-def _public(model: ModelSpec) -> str:
-    """Return a model's public name; OWN for a visitor's model."""
-    return model.id if everybodys(model) else OWN
+    _EXPLANATIONS.labels(model.id if everybodys(model) else OWN, method).inc()
 
 
 def text() -> bytes:

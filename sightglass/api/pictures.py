@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from sightglass.api import service
 from sightglass.api.schemas import (
-    ApiRules,
     ClassRequest,
     CompareRequest,
     DetectRequest,
@@ -21,14 +20,6 @@ from sightglass.api.schemas import (
 )
 from sightglass.api.work import answer, describe_route
 from sightglass.export import results
-from sightglass.export.result_folder import zip_files
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pydantic import BaseModel
-
-    from sightglass.api.service import Explaining
 
 Format = Literal["json", "png", "npy", "zip"]
 OFFERS = ("json", "png", "npy", "zip")
@@ -36,74 +27,43 @@ OFFERS = ("json", "png", "npy", "zip")
 router = APIRouter(tags=["pictures"])
 
 
-def _explain(write: Callable[..., BaseModel]) -> Callable[..., bytes]:
-    """Return the work of an explanation request; `write` encodes the answer."""
-
-    def work(request: Explaining, settings: ApiRules, kind: str) -> bytes:
-        explanation = service.explain(request, settings, kind)
-        if kind == "json":
-            return to_bytes(write(explanation, request, settings))
-        if kind == "zip":
-            with service.reserve_pixels(explanation.image):
-                content = zip_files(service.folder_files(explanation, request))
-        else:
-            content = service.first_map(explanation, kind, request)
-        service.save_unsure(explanation, request.save_below, settings)
-        return content
-
-    return work
-
-
-def to_bytes(result: BaseModel) -> bytes:
-    return result.model_dump_json().encode()
-
-
-def write_json(make: Callable[..., BaseModel]) -> Callable[..., bytes]:
-    """Return the work of a request with a JSON answer from `make`."""
-    return lambda request, settings, kind: to_bytes(make(request, settings))
-
-
-def _compare(request: CompareRequest, settings: ApiRules) -> BaseModel:
-    return service.comparison_answer(service.compare(request, settings), request, settings)
-
-
 @router.post("/api/explain", **describe_route(ExplainRequest, results.ExplanationAnswer, OFFERS))
 async def explain_picture(request: Request, format: Format = "json") -> Response:
     """Explain what a model predicts for a picture, and where it looked for each of its best predictions."""
-    return await answer(request, ExplainRequest, _explain(service.explanation_answer), format, OFFERS)
+    return await answer(request, ExplainRequest, service.answer_explanation, format, OFFERS)
 
 
 @router.post("/api/explain/class", **describe_route(ClassRequest, results.ClassesAnswer, OFFERS))
 async def explain_class(request: Request, format: Format = "json") -> Response:
     """Explain what speaks for classes of your choice: the rank of each, its map, and the limits of that map."""
-    return await answer(request, ClassRequest, _explain(service.class_answer), format, OFFERS)
+    return await answer(request, ClassRequest, service.answer_explanation, format, OFFERS)
 
 
 @router.post("/api/detect", **describe_route(DetectRequest, results.DetectionAnswer, OFFERS))
 async def explain_detections(request: Request, format: Format = "json") -> Response:
     """Explain what a detector finds in a picture, and where it looked for each box."""
-    return await answer(request, DetectRequest, _explain(service.detection_answer), format, OFFERS)
+    return await answer(request, DetectRequest, service.answer_explanation, format, OFFERS)
 
 
 @router.post("/api/segment", **describe_route(SegmentRequest, results.ExplanationAnswer, OFFERS))
 async def explain_segmentation(request: Request, format: Format = "json") -> Response:
     """Explain which class a segmentation network gives each pixel, and what speaks for a class, a region or a pixel."""
-    return await answer(request, SegmentRequest, _explain(service.explanation_answer), format, OFFERS)
+    return await answer(request, SegmentRequest, service.answer_explanation, format, OFFERS)
 
 
 @router.post("/api/compare", **describe_route(CompareRequest, results.ComparisonAnswer))
 async def compare_models(request: Request) -> Response:
     """Explain one picture with several models: their predictions, times, and how far their maps agree."""
-    return await answer(request, CompareRequest, write_json(_compare))
+    return await answer(request, CompareRequest, service.compare_models)
 
 
 @router.post("/api/similarity", **describe_route(SimilarityRequest, results.SimilarityAnswer))
 async def compare_pictures(request: Request) -> Response:
     """Explain how similar two pictures are to a model, and which regions of each make them so."""
-    return await answer(request, SimilarityRequest, write_json(service.compare_pictures))
+    return await answer(request, SimilarityRequest, service.compare_pictures)
 
 
 @router.post("/api/prove", **describe_route(ProveRequest, results.ProofAnswer))
 async def prove_map(request: Request) -> Response:
     """Test a map: hide what it shows, keep nothing else, and compare with maps that know nothing."""
-    return await answer(request, ProveRequest, write_json(service.prove_map))
+    return await answer(request, ProveRequest, service.prove_map)

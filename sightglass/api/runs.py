@@ -8,9 +8,8 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sightglass.api.pictures import to_bytes
 from sightglass.api.problems import ApiProblem
-from sightglass.api.work import MEDIA_TYPES, choose_format, run_queued
+from sightglass.api.work import answer_queued, describe_answer
 from sightglass.batch.labelled import pixels, summary
 from sightglass.batch.labelled.summary import find_run
 from sightglass.batch.labelled.summary import list_runs as find_runs
@@ -21,22 +20,18 @@ from sightglass.evaluation.scorecard import MOST, TOLERANCE
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import files as card_files
 from sightglass.evaluation.scorecard import run as scorecard_runs
-from sightglass.export.results import ComparedRuns, ListedRun, PlainResult, RunErrors, RunEvaluation, Runs
+from sightglass.export.results import ComparedRuns, ListedRun, RunErrors, RunEvaluation, Runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path as Folder
 
+    from pydantic import BaseModel
+
 Format = Literal["json", "csv", "parquet"]
 OFFERS = ("json", "csv", "parquet")
 Run = Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/runs.")]
 router = APIRouter(tags=["runs"])
-
-
-def _tables(result: type[PlainResult]) -> dict[str, Any]:
-    """Return the OpenAPI description of a route with JSON or table answers."""
-    binary = {MEDIA_TYPES[offer]: {"schema": {"type": "string", "format": "binary"}} for offer in OFFERS[1:]}
-    return {"responses": {200: {"model": result, "content": binary}}}
 
 
 @router.get("/api/runs")
@@ -45,17 +40,17 @@ def list_evaluated_runs() -> Runs:
     return Runs(runs=[ListedRun(id=run.id, written=run.written) for run in find_runs()])
 
 
-@router.get("/api/runs/{run}", responses={200: {"model": RunEvaluation}})
+@router.get("/api/runs/{run}", responses=describe_answer(RunEvaluation))
 async def get_evaluation(request: Request, run: Run) -> Response:
     """Say how well a run's answers fit its labels: headline numbers with their interval, and errors by type."""
 
-    def work(_: str) -> bytes:
-        return to_bytes(RunEvaluation(id=run, **_read(_find_folder(run), summary.load).to_json()))
+    def work(_: str) -> BaseModel:
+        return RunEvaluation(id=run, **_read(_find_folder(run), summary.load).to_json())
 
-    return await _answer(request, "json", work)
+    return await answer_queued(request, work)
 
 
-@router.get("/api/runs/{run}/errors", **_tables(RunErrors))
+@router.get("/api/runs/{run}/errors", responses=describe_answer(RunErrors, OFFERS))
 async def get_errors(
     request: Request,
     run: Run,
@@ -67,16 +62,16 @@ async def get_errors(
     A table has a row for each labelled object, wrong box or classified picture.
     """
 
-    def work(kind: str) -> bytes:
+    def work(kind: str) -> BaseModel | bytes:
         report = error_reports.ErrorReport(_read(_find_folder(run), stored.load))
         if kind == "json":
-            return to_bytes(RunErrors(id=run, **report.to_json(most=limit)))
+            return RunErrors(id=run, **report.to_json(most=limit))
         return error_reports.write_table(error_reports.list_rows(report.units), kind)
 
-    return await _answer(request, format, work)
+    return await answer_queued(request, work, format, OFFERS)
 
 
-@router.get("/api/scorecard", **_tables(ComparedRuns))
+@router.get("/api/scorecard", responses=describe_answer(ComparedRuns, OFFERS))
 async def get_scorecard(
     request: Request,
     run: Annotated[
@@ -95,22 +90,15 @@ async def get_scorecard(
     A table has a row for each labelled object, with right or wrong by each model.
     """
 
-    def work(kind: str) -> bytes:
+    def work(kind: str) -> BaseModel | bytes:
         folders = [_find_folder(name) for name in run]
         rows, left_out = scorecard_runs.score_runs(folders, lambda folder: _read(folder, stored.load))
         card = scorecards.compare(rows, tolerance=tolerance / 100, against=against)
         if kind == "json":
-            return to_bytes(ComparedRuns(**card_files.to_json(card, left_out=left_out)))
+            return ComparedRuns(**card_files.to_json(card, left_out=left_out))
         return error_reports.write_table(card_files.list_objects(card), kind)
 
-    return await _answer(request, format, work)
-
-
-async def _answer(request: Request, format: str, work: Callable[[str], bytes]) -> Response:
-    """Return the answer of `work` in the requested format."""
-    kind = choose_format(request, format, OFFERS)
-    content, headers = await run_queued(request, lambda _: work(kind))
-    return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
+    return await answer_queued(request, work, format, OFFERS)
 
 
 def _find_folder(id: str) -> Folder:

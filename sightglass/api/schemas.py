@@ -13,7 +13,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from sightglass.common.errors import Problem
 from sightglass.common.files import Json
 from sightglass.common.settings import MIB, settings
 from sightglass.common.style import DEFAULTS, OPACITY
@@ -57,25 +56,14 @@ class ApiRules:
         """`max_bytes` in words: `20 MiB`."""
         return f"{self.max_bytes / MIB:.3g} MiB"
 
-    def __post_init__(self) -> None:
-        for name, low in (("max_bytes", 1), ("timeout", 0.001), ("workers", 1), ("waiting", 0)):
-            if not low <= getattr(self, name) < float("inf"):
-                raise Problem(f"{name} is {getattr(self, name)}: give {low} or more.")
-
     @staticmethod
-    def from_environment(**given: Any) -> ApiRules:
-        """Return the environment's settings, overridden by `given` values. Raises Problem."""
-        environment = settings()
-        values: Json = {
-            "max_bytes": int(environment.api_mb * MIB),
-            "timeout": environment.api_timeout,
-            "workers": environment.api_workers,
-            "waiting": environment.api_queue,
-            "save_below": environment.save_below,
-            "model": environment.api_model,
-            "device": environment.api_device,
-        }
-        return ApiRules(**values | {name: value for name, value in given.items() if value is not None})
+    def from_environment(**options: Any) -> ApiRules:
+        """Return the environment's settings, overridden by `options` that are not None. Raises Problem."""
+        names = {"timeout": "api_timeout", "workers": "api_workers", "waiting": "api_queue", "save_below": "save_below"}
+        names |= {"model": "api_model", "device": "api_device"}
+        values: Json = {name: getattr(settings(), setting) for name, setting in names.items()}
+        values["max_bytes"] = int(settings().api_mb * MIB)
+        return ApiRules(**values | {name: value for name, value in options.items() if value is not None})
 
 
 def decode_picture(given: Any) -> bytes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import ipaddress
 from html import escape
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
@@ -49,8 +48,6 @@ NOT_ALLOWED = "This account may not use this server: its e-mail address is not v
 WRONG_TOKEN = "This token is wrong: copy the one that the server printed at its start."
 USER = "sightglass.user"
 """Key of a request's scope: the id of the visitor."""
-FORM, MAX_FORM = "application/x-www-form-urlencoded", 4096
-"""Media type and bytes of the form with the token."""
 
 CSP = "content-security-policy"
 PAGES = {
@@ -90,7 +87,7 @@ class SecurityHeaders:
     """Add the headers that an answer does not have itself."""
 
     def __init__(self, app: ASGIApp, policy: Mapping[str, str], more: Mapping[str, str] | None = None) -> None:
-        self.app, self.policy, self.more = app, policy, {name.lower(): value for name, value in (more or {}).items()}
+        self.app, self.policy, self.more = app, policy, dict(more or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -99,10 +96,10 @@ class SecurityHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message.get("headers", ())}
-                missing = ((name, value) for name, value in headers.items() if name.encode() not in present)
-                more = [(name.encode(), value.encode()) for name, value in missing]
-                message = {**message, "headers": [*map(secure_cookie, message.get("headers", ())), *more]}
+                message["headers"] = [*map(secure_cookie, message.get("headers", ()))]
+                answered = MutableHeaders(scope=message)
+                for name, value in headers.items():
+                    answered.setdefault(name, value)
             await send(message)
 
         def secure_cookie(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
@@ -112,9 +109,6 @@ class SecurityHeaders:
             return (name, value + b"; Secure") if open_line and scope["scheme"] == "https" else header
 
         headers = FIXED | self.more | {CSP: write_policy(self.policy)}
-        if not settings().framed_by:
-            # For browsers that do not know frame-ancestors.
-            headers["x-frame-options"] = "SAMEORIGIN"
         await self.app(scope, receive, with_headers)
 
 
@@ -193,7 +187,7 @@ class AuthMiddleware:
         admitted = self._admit(path, HTTPConnection(scope), scope)
         answer: str | ApiProblem | Response = admitted
         if scope["type"] == "http" and not is_of_api(path):
-            answer = await self._answer_page(path, Request(scope, receive), admitted)
+            answer = self._answer_page(path, Request(scope), admitted)
         if isinstance(answer, str):
             scope[USER] = answer
             with users.acting(answer):
@@ -252,42 +246,42 @@ class AuthMiddleware:
         # Where visitors sign in, a page under another name has no cookie of this server's.
         return "" if public or access.in_use().asks or is_known_host(host, scope) else UNKNOWN_HOST
 
-    async def _answer_page(self, path: str, request: Request, answer: str | ApiProblem) -> str | ApiProblem | Response:
+    def _answer_page(self, path: str, request: Request, answer: str | ApiProblem) -> str | ApiProblem | Response:
         """Return `answer`, or for a browser a form, link or sentence."""
         rules, reading = access.in_use(), request.method in ("GET", "HEAD")
         if rules.way == "oidc" and self.dashboard is not None and path == LOGIN and not request.query_params:
             return RedirectResponse(self.base + self.dashboard.login_path(), 303)
         token = request.query_params.get("token") if rules.way == "token" and reading else None
-        if isinstance(answer, str):
-            return answer if token is None else _forget_token(request)
-        is_page = reading and "text/html" in request.headers.get("accept", "")
-        if answer.status == 401 and rules.way == "token":
-            if request.method == "POST" and request.headers.get("content-type", "").startswith(FORM):
-                token, is_page = await _posted_token(request), True
-            if rules.accepts((token or "").strip()):
-                return self._sign_in(request)
+        if isinstance(answer, str) or (answer.status == 401 and rules.accepts((token or "").strip())):
+            return self._sign_in(request) if token is not None else answer
         if path == RECONNECT and answer.status == 401:
             return JSONResponse(SIGNED_OUT, 401)
-        if not is_page:
+        if not reading or "text/html" not in request.headers.get("accept", ""):
             return answer
+        link = '<p><a href="{}">{}</a></p>'.format
         if answer.status != 401:
-            again = f'<p><a href="{escape(self.base + LOGOUT)}">Sign in as somebody else</a></p>'
-            return page("Not allowed", f"<p>{escape(str(answer))}</p>{again if rules.way == 'oidc' else ''}", 403)
+            again = link(escape(self.base + LOGOUT), "Sign in as somebody else") if rules.way == "oidc" else ""
+            return page("Not allowed", f"<p>{escape(str(answer))}</p>{again}", 403)
         if rules.way == "oidc":
-            return page("Sign in", f'<p><a href="{escape(self.base + LOGIN)}">Sign in with your account</a></p>', 401)
+            return page("Sign in", link(escape(self.base + LOGIN), "Sign in with your account"), 401)
         return page("Access token", (f'<p role="alert">{WRONG_TOKEN}</p>' if token else "") + _FORM, 401)
 
     def _sign_in(self, request: Request) -> Response:
-        answer = _forget_token(request)
-        answer.set_cookie(
-            _cookie(request.scope),
-            access.in_use().cookie(),
-            max_age=access.SECONDS,
-            path=self.base or "/",
-            secure=request.url.scheme == "https",
-            httponly=True,
-            samesite="lax",
-        )
+        """Return a redirect to the same address without the token, with the cookie."""
+        query = urlencode([item for item in request.query_params.multi_items() if item[0] != "token"])
+        # Two slashes at the beginning would lead to another host.
+        path = "/" + quote(request.scope["path"].lstrip("/"))
+        answer = RedirectResponse(f"{path}?{query}" if query else path, 303, {"Cache-Control": "no-store"})
+        if access.in_use().accepts(request.query_params["token"].strip()):
+            answer.set_cookie(
+                _cookie(request.scope),
+                access.in_use().cookie(),
+                max_age=access.SECONDS,
+                path=self.base or "/",
+                secure=request.url.scheme == "https",
+                httponly=True,
+                samesite="lax",
+            )
         return answer
 
 
@@ -308,43 +302,18 @@ def _cookie(scope: Scope) -> str:
     return f"sightglass-{(scope.get('server') or ('', ''))[1]}"
 
 
-def _forget_token(request: Request) -> Response:
-    """Return a redirect to the same address without the token."""
-    query = urlencode([item for item in request.query_params.multi_items() if item[0] != "token"])
-    # Two slashes at the beginning would lead to another host.
-    path = "/" + quote(request.scope["path"].lstrip("/"))
-    return RedirectResponse(f"{path}?{query}" if query else path, 303, {"Cache-Control": "no-store"})
-
-
-async def _posted_token(request: Request) -> str:
-    """Return the form's token; empty for an oversized body."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_FORM:
-            return ""
-    return parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
-
-
-_FORM = """<form method="post"><label>Token <input name="token" type="password" autocomplete="current-password"
-required autofocus></label><button>Open Sightglass</button></form>
+_FORM = """<form><label>Token <input name="token" type="password" required autofocus></label>
+<button>Open Sightglass</button></form>
 <p>The server printed it at its start, or its operator set it as SIGHTGLASS_TOKEN.</p>"""
-_STYLE = """:root { color-scheme: light dark }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; font: 16px/1.5 system-ui, sans-serif }
-main { width: min(360px, 90vw) } h1 { font-size: 20px }
-input, button { display: block; box-sizing: border-box; width: 100%; min-height: 44px; margin: 4px 0 16px }
-input, button { font: inherit }
-[role=alert] { border-left: 3px solid; padding-left: 12px }"""
 
 
 def page(title: str, body: str, status: int) -> Response:
     """Return a small page without scripts; `body` is HTML."""
-    style = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     html = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="robots" content="noindex">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>{title} · Sightglass</title><style>{_STYLE}</style></head>"
-        f"<body><main><h1>{title}</h1>{body}</main></body></html>"
+        f"<title>{title} · Sightglass</title><style>body {{ font: 18px/1.6 system-ui; margin: 20vh auto; width: 22em }}"
+        f"</style></head><body><h1>{title}</h1>{body}</body></html>"
     )
-    policy = {**ANSWERS, "style-src": f"'sha256-{style}'", "img-src": "data:", "form-action": "'self'"}
+    policy = {**ANSWERS, "style-src": "'unsafe-inline'", "img-src": "data:", "form-action": "'self'"}
     return HTMLResponse(html, status, {"Cache-Control": "no-store", CSP: write_policy(policy)})

@@ -57,7 +57,10 @@ def list_settings(json: cli.Json = False) -> int:
     limits: dict[str, float] = {}
     # Nothing where a setting is malformed.
     with contextlib.suppress(SettingProblem):
-        limits = {"models": environment.models_mb(), "evidence": environment.evidence_mb()}
+        limits = {
+            "models": environment.models_bytes() / environment.MIB,
+            "evidence": environment.evidence_bytes() / environment.MIB,
+        }
         console.say(f"Memory in MiB: {', '.join(f'{name} {size:,.0f}' for name, size in limits.items())}.")
     console.warn(*problems)
     console.result({"settings": rows, "memory_mb": limits, "problems": problems})

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 import socket
 import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
@@ -20,13 +22,16 @@ from sightglass.common import access, logs
 from sightglass.common.errors import Problem
 from sightglass.common.style import DASHBOARD
 
+if TYPE_CHECKING:
+    import uvicorn
+
+    from sightglass.api.app import Api
+    from sightglass.explain.explainer import Explainer
+
+
 HOST, PORT = "127.0.0.1", 8502
 LIMITS = "Limits"
 SCRIPT = DASHBOARD / "dashboard.py"
-WHY_NOT = {errno.EADDRINUSE: "Something else listens there"} | dict.fromkeys(
-    (errno.EACCES, errno.EPERM), "Ports below 1024 need more rights"
-)
-"""Why an address cannot be listened on, by the system's number of the error."""
 OPEN = "Let everybody who reaches the address in, without a token."
 
 
@@ -109,8 +114,6 @@ def serve(options: ServeOptions) -> int:
     # As the dashboard does, before torch is imported: one core stays free to accept requests.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     sys.setswitchinterval(0.0005)
-    import uvicorn
-
     from sightglass.api import serving
     from sightglass.api.schemas import ApiRules
 
@@ -128,49 +131,70 @@ def serve(options: ServeOptions) -> int:
     listener = bound(options.host, options.port)
     with contextlib.closing(listener):
         from sightglass.api.app import create
-        from sightglass.api.server import warm
 
         with console.progress(f"Loading {settings.model}") as progress:
-            warm(load_explainer(settings.model, settings.device, progress))
-        app = create(settings)
-        app.state.readiness.warmed()
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_level="critical",
-                log_config=None if logs.wants_json() else uvicorn.config.LOGGING_CONFIG,
-                access_log=False,
-                ws="none",
-                server_header=False,
-            )
-        )
-        # uvicorn raises a signal again once it has stopped; until it listens for signals itself, ours stop it.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, server.handle_exit)
+            _warm(load_explainer(settings.model, settings.device, progress))
         _announce(console, listener)
-        server.run(sockets=[listener])
+        _server(create(settings)).run(sockets=[listener])
     console.say("Stopped.")
-    if not app.state.queue.close(serving.ANSWER_SECONDS):
-        # A thread that ignores the request to stop would crash the interpreter as it shuts down.
-        sys.stdout.flush()
-        os._exit(0)
+    sys.stdout.flush()
     return 0
+
+
+def _warm(explainer: Explainer) -> None:
+    """Explain one picture: the first pass takes several times longer."""
+    from sightglass.explain.picture.image import Image
+
+    # Some models find nothing in a grey picture, or need words to look for.
+    with suppress(Problem):
+        explainer(Image(np.full((64, 64, 3), 128, np.uint8), "warm"), top_k=1)
 
 
 def bound(host: str, port: int) -> socket.socket:
     """Return a listening socket; raise Problem before a model is loaded."""
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except (OSError, UnicodeError) as error:
         raise Problem(
             f"{host} is not an address of this machine: use 127.0.0.1, or 0.0.0.0 for the network."
         ) from error
+    listener = socket.socket(family, kind, protocol)
     try:
-        both = family is socket.AF_INET6 and socket.has_dualstack_ipv6()
-        return socket.create_server(address[:2], family=family, backlog=2048, dualstack_ipv6=both)
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
     except OSError as error:
-        reason = WHY_NOT.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
-        raise Problem(f"{reason}: {host} cannot be listened on at port {port}; give another --port.") from error
+        listener.close()
+        raise Problem(
+            f"{_why_not(error)}: {host} cannot be listened on at port {port}; give another --port."
+        ) from error
+    return listener
+
+
+def _why_not(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "Something else listens there"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "Ports below 1024 need more rights"
+    return error.strerror or str(error)
+
+
+def _server(app: Api) -> uvicorn.Server:
+    import uvicorn
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="critical",
+            log_config=None if logs.wants_json() else uvicorn.config.LOGGING_CONFIG,
+            access_log=False,
+            ws="none",
+            server_header=False,
+        )
+    )
 
 
 def _announce(console: Console, listener: socket.socket) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import os
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,9 +14,6 @@ from sightglass.common.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_FORMER = ("SIGHTGLASS_ACCESS", "SIGHTGLASS_PASSWORD")
-"""Variables of earlier versions that made a server on localhost ask too, such as behind a proxy."""
 
 MAX_ID = 254
 """Characters of the longest e-mail address."""
@@ -82,7 +78,7 @@ def choose(host: str | None, *, token: str | None = None, oidc: bool = False, op
         return Access("oidc", token)
     if token:
         return Access("token", token)
-    if is_local(host) and not any(os.environ.get(name, "").strip() for name in _FORMER):
+    if is_local(host):
         return Access()
     return Access("token", secrets.token_urlsafe(TOKEN_BYTES), generated=True)
 

@@ -25,8 +25,6 @@ _FOLDERS = ("HOME", "LOCALAPPDATA", "XDG_DATA_HOME")
 OFF = "off"
 MAX_QUOTED = 80
 """Letters of a malformed value that its sentence repeats."""
-MAX_PATH, MAX_PART = 4096, 255
-"""Bytes that Linux takes, and of one name in it: a longer path raises an error of its own wherever it is looked for."""
 TOTAL_MB = 4096
 """MiB from which the limits of memory derive, where SIGHTGLASS_MEMORY_MB is not set."""
 MODELS, EVIDENCE = 1 / 2, 1 / 16
@@ -41,10 +39,7 @@ def _from_text(parse: Callable[[str], Any]) -> BeforeValidator:
 
 def _folder(text: str) -> Path:
     # Not Path.expanduser: that raises where a container's user has no home.
-    path = Path(os.path.expanduser(text))
-    if len(os.fsencode(path)) >= MAX_PATH or any(len(os.fsencode(part)) > MAX_PART for part in path.parts):
-        raise ValueError("longer than any path")
-    return path
+    return Path(os.path.expanduser(text))
 
 
 def _split(text: str, separator: str = ",") -> tuple[str, ...]:
@@ -232,7 +227,7 @@ def _sentence(field: str, text: str) -> str:
     extra = Settings.model_fields[field].json_schema_extra
     assert isinstance(extra, dict)
     quoted = repr(text) if len(repr(text)) <= MAX_QUOTED else f"{repr(text)[:MAX_QUOTED]}…"
-    return f"{variable(field)} is {quoted}: give {extra['give'] or 'a shorter path'}."
+    return f"{variable(field)} is {quoted}: give {extra['give']}."
 
 
 def describe_default(field: str) -> str:
@@ -264,26 +259,16 @@ def find_removed() -> list[str]:
     return [sentence for name, sentence in removed.SETTINGS.items() if os.environ.get(name, "").strip()]
 
 
-def models_mb() -> float:
-    """Return the memory limit of loaded models, in MiB."""
-    limit = settings().models_mb
-    return _total() * MODELS if limit is None else limit
-
-
-def evidence_mb() -> float:
-    """Return the memory limit of evidence and maps, in MiB."""
-    limit = settings().evidence_mb
-    return _total() * EVIDENCE if limit is None else limit
-
-
 def models_bytes() -> int:
-    return int(models_mb() * MIB)
+    """Return the memory limit of loaded models."""
+    return _share(settings().models_mb, MODELS)
 
 
 def evidence_bytes() -> int:
-    return int(evidence_mb() * MIB)
+    """Return the memory limit of evidence and maps."""
+    return _share(settings().evidence_mb, EVIDENCE)
 
 
-def _total() -> float:
+def _share(megabytes: float | None, share: float) -> int:
     total = settings().memory_mb
-    return TOTAL_MB if total is None else total
+    return int((share * (TOTAL_MB if total is None else total) if megabytes is None else megabytes) * MIB)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 from contextlib import contextmanager
+from importlib.metadata import version
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common import logs
-from sightglass.common.private_parts import Library
+from sightglass.common.errors import SettingProblem
 from sightglass.models import own
 
 if TYPE_CHECKING:
@@ -19,8 +21,25 @@ if TYPE_CHECKING:
 
     from streamlit.runtime.scriptrunner import ScriptRunContext
 
-LIBRARY = Library("streamlit", "1.67")
-_find = LIBRARY.find
+TRIED = "1.67"
+"""The minor version of Streamlit with which all of this was tried."""
+
+
+def _find(path: str, *attributes: str) -> Any:
+    """Return a private object; raise SettingProblem if it or one of its attributes is missing."""
+    try:
+        owner = resolve_name(path)
+    except (ImportError, AttributeError):
+        owner, attributes = None, (path,)
+    # Some objects have any attribute that is asked for.
+    known = {*dir(owner), *getattr(owner, "__annotations__", ())} if attributes else ()
+    if missing := next((name for name in attributes if name not in known), None):
+        raise SettingProblem(
+            f"Streamlit {version('streamlit')} has no {missing}, which Sightglass relies on: install the version that "
+            f"it was tried with, pip install 'streamlit=={TRIED}.*'."
+        )
+    return owner
+
 
 encode_provider_token = _find("streamlit.auth_util.encode_provider_token")
 get_cookie_with_chunks = _find("streamlit.auth_util.get_cookie_with_chunks")

@@ -1,4 +1,4 @@
-"""Private parts of libraries are used in one module each, and one that is missing is one sentence at the start."""
+"""Private parts of Streamlit are used in one module, and one that is missing is one sentence at the start."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.requirements import Requirement
 
-from sightglass.api import serving
 from sightglass.common.errors import SettingProblem
-from sightglass.common.private_parts import Library
 from sightglass.components import streamlit_internals
 from tests.rooms import ROOT, every_room, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ALLOWED = {"streamlit": "streamlit_internals.py", "uvicorn": "serving.py"}
+ALLOWED = {"streamlit": "streamlit_internals.py"}
 
 
 def reached(source: str) -> Iterator[str]:
-    """What a file uses of Streamlit's and uvicorn's insides when it runs: modules, and names with underscores."""
+    """What a file uses of Streamlit's insides when it runs: modules, and names with underscores."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body.clear()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (one.name for one in node.names if one.name.startswith(("streamlit.", "uvicorn.")))
+            yield from (one.name for one in node.names if one.name.startswith("streamlit."))
         elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in ALLOWED:
             yield node.module or ""
         elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and ast.unparse(node.value) == "st":
@@ -42,27 +40,20 @@ def test_insides_are_reached_from_one_module_each() -> None:
         assert names == [], path.relative_to(ROOT)
 
 
-@pytest.mark.parametrize("library", [streamlit_internals.LIBRARY, serving.LIBRARY], ids=lambda one: one.name)
-def test_the_version_that_was_tried_is_the_installed_one(library: Library) -> None:
-    assert version(library.name).startswith(f"{library.tried}.")
+def test_the_version_that_was_tried_is_the_installed_one() -> None:
+    assert version("streamlit").startswith(f"{streamlit_internals.TRIED}.")
 
 
 def test_no_later_minor_of_streamlit_is_installed_untried() -> None:
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     (asked,) = (Requirement(line) for line in lines if line.startswith("streamlit"))
-    major, minor = map(int, streamlit_internals.LIBRARY.tried.split("."))
+    major, minor = map(int, streamlit_internals.TRIED.split("."))
     assert asked.specifier.contains(f"{major}.{minor}.9")
     assert not asked.specifier.contains(f"{major}.{minor + 1}.0")
 
 
-def test_what_is_there_is_found_on_classes_and_in_what_they_set() -> None:
-    library = Library("pytest", "1.0")
-    assert library.find("pathlib.Path.home")()
-    assert library.find("threading.Thread", "_target", "start").__name__ == "Thread"
+def test_what_is_there_is_found_and_what_is_missing_is_named() -> None:
+    assert streamlit_internals._find("threading.Thread", "start").__name__ == "Thread"
     for path, *attributes in (("pathlib.nothing",), ("no_such_module.a",), ("threading.Thread", "_nothing")):
-        with pytest.raises(SettingProblem) as failed:
-            library.find(path, *attributes)
-        assert str(failed.value) == (
-            f"pytest {version('pytest')} has no {'.'.join((path, *attributes))}, which Sightglass relies on: "
-            "install the version that it was tried with, pip install 'pytest==1.0.*'."
-        )
+        with pytest.raises(SettingProblem, match=f"has no {(path, *attributes)[-1]}, .* 'streamlit==1"):
+            streamlit_internals._find(path, *attributes)

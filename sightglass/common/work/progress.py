@@ -1,4 +1,4 @@
-"""Progress, cancellation, priority, and the limit on simultaneous explanations."""
+"""Progress, cancellation, priority, and the stop of the process."""
 
 from __future__ import annotations
 
@@ -15,14 +15,8 @@ from sightglass.common.errors import Cancelled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_POLL = 0.25
-"""Seconds between two checks whether waiting work was cancelled."""
-
-
 Progress = Callable[[float, str], None]
 """Called with the share done, 0..1, and a short text."""
-_SLOTS = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
-"""Quick explanations that somebody waits for, at the same time: more at once are not done sooner."""
 PAUSE = 1.0
 NICE = 10
 """Priority of threads that let the dashboard's pages come first."""
@@ -75,18 +69,6 @@ def check() -> None:
     """Raise Cancelled if this thread's work was stopped."""
     if any(event.is_set() for event in getattr(_thread, "stops", ())):
         raise Cancelled
-
-
-@contextmanager
-def explanation_slot(cancel: threading.Event | None = None) -> Iterator[None]:
-    """Wait for a slot for a quick explanation. Raises Cancelled."""
-    while not _SLOTS.acquire(timeout=_POLL):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled
-    try:
-        yield
-    finally:
-        _SLOTS.release()
 
 
 _STOPPING = threading.Event()

@@ -14,7 +14,7 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import packing
-from sightglass.common.files.scratch import homes
+from sightglass.common.files.scratch import find_scratch_folders
 from sightglass.common.settings import settings
 from sightglass.components.choices import image_picker
 from sightglass.components.session import page, state, url_state
@@ -101,7 +101,7 @@ def _stores() -> Iterator[tuple[Path, Path | None]]:
     if (of_models := catalog.of_people()).is_dir():
         yield of_models, of_models / users.owner()
     # Uploaded archives, and what is made of them while a session lives.
-    for home in homes():
+    for home in find_scratch_folders():
         yield home, None
 
 

@@ -84,11 +84,11 @@ def test_it_stops_within_a_batch(scene: Path, monkeypatch: pytest.MonkeyPatch, r
 
     Explainer(MODEL)(scene, top_k=1)
     request = ExplainRequest(image=scene.read_bytes(), model=MODEL, maps="none", top_k=1, seal=True)
-    made = service.explain(request, ApiRules())
+    service.explain(request, ApiRules())
     monkeypatch.setattr(Classifier, "run", counted)
     with pytest.raises(Cancelled), stopped_by(cancel):
         if route == "prove":
             service.prove_map(ProveRequest(image=scene.read_bytes(), model=MODEL), ApiRules())
         else:
-            service.explanation_answer(made, request, ApiRules())
+            service.answer_explanation(request, ApiRules(), "json")
     assert len(passes) == 3

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 
 from benchmarks.processes import free_port
 from sightglass.api import serving
@@ -86,11 +85,6 @@ def test_one_id_is_in_every_line_and_an_order_to_end_is_followed(bus: Path, tmp_
 
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(autouse=True)
-def uvicorn_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uvicorn.Server, "handle_exit", uvicorn.Server.handle_exit)
 
 
 def test_all_are_named_at_once_and_so_is_a_model_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:

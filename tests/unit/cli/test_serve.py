@@ -83,8 +83,8 @@ def test_opened_to_the_network_it_prints_the_token_that_it_asks_for_and_answers_
         token = re.search(r"the token is ([\w-]{43})\.", said)
         assert token is not None
         key = {"X_API_Key": token[1]}
-        resident = b'sightglass_resident_bytes{device="cpu",model="efficientnet-lite0"}'
-        assert resident in got(f"{address}/api/metrics", **key)[2], "it was warm before it listened"
+        cold = b'sightglass_memory_bytes{part="models"} 0.0'
+        assert cold not in got(f"{address}/api/metrics", **key)[2], "it was warm before it listened"
         body, kind = form(bus)
         status, _, data = got(f"{address}/api/explain", body, Content_Type=kind, Accept="application/x-npy", **key)
         assert status == 200 and np.array_equal(np.load(io.BytesIO(data)), Explainer()(bus).heatmaps[0].values)

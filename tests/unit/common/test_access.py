@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from sightglass.common import access, users
-from sightglass.common import settings as environment
 from sightglass.common.errors import SettingProblem
 
 LOCAL = ("localhost", "LOCALHOST.", "127.0.0.1", "127.8.8.8", "::1", "[::1]", "::ffff:127.0.0.1", "unix:/tmp/s")
@@ -25,15 +24,6 @@ def test_a_token_or_a_provider_counts_on_every_address(host: str, monkeypatch: p
     assert access.choose(host) == access.Access("token", "token")
     assert access.choose(host, token="given") == access.Access("token", "given")
     assert access.choose(host, oidc=True) == access.Access("oidc", "token")
-
-
-@pytest.mark.parametrize(("name", "value"), [("PASSWORD", "secret"), ("ACCESS", "open")])
-def test_a_server_of_an_earlier_version_that_asked_is_not_open(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
-    assert access.choose("localhost").generated and access.choose("0.0.0.0").generated
-    assert any(f"SIGHTGLASS_{name} is not read" in sentence for sentence in environment.find_removed())
 
 
 def test_open_is_said_and_contradicts_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

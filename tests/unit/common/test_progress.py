@@ -1,4 +1,4 @@
-"""A limited number of explanations at a time; work that is cancelled, waits for a page, or ends with its process."""
+"""Work that is cancelled, waits for a page, or ends with its process."""
 
 from __future__ import annotations
 
@@ -7,28 +7,8 @@ import time
 
 import pytest
 
-from sightglass.common.errors import Cancelled
 from sightglass.common.work import progress
 from tests.waits import patience
-
-
-def test_no_more_than_so_many_explain_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_SLOTS", threading.BoundedSemaphore(1))
-    entered, cancelled = threading.Event(), threading.Event()
-
-    def explain() -> None:
-        with progress.explanation_slot():
-            entered.set()
-
-    with progress.explanation_slot():
-        waiting = threading.Thread(target=explain)
-        waiting.start()
-        cancelled.set()
-        with pytest.raises(Cancelled), progress.explanation_slot(cancelled):
-            pass
-        assert not entered.is_set()
-    assert entered.wait(patience(10))
-    waiting.join()
 
 
 def test_paused_work_goes_on_when_it_is_resumed_or_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

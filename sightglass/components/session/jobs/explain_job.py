@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import OrderedDict
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -15,7 +17,6 @@ from sightglass import history
 from sightglass.common import settings as memory
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.common.settings import settings
-from sightglass.common.work.progress import explanation_slot
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.jobs.background import Job
@@ -49,6 +50,8 @@ WORTH_SHOWING = 0.1
 """Share of a method that refines its map at which the unfinished one says more than the map before."""
 PATIENCE = 0.4
 """Seconds that a slow method may take before a progress bar is worth showing."""
+SLOTS = BoundedSemaphore(max(2, os.cpu_count() or 1))
+"""Quick explanations that somebody waits for, at the same time: more at once are not done sooner."""
 Key = tuple[Any, ...]
 
 
@@ -117,7 +120,7 @@ def _explain_now(explainer: Explainer, image: Image, options: dict[str, Any]) ->
     """Explain a picture while the page waits."""
     if is_slow(options["method"]):
         return explainer(image, **options)
-    with explanation_slot():
+    with SLOTS:
         return explainer(image, **options)
 
 
@@ -139,7 +142,7 @@ def before(choices: Choices) -> Explanation | None:
 
 def predict(choices: Choices, explainer: Explainer, **more: Any) -> Explanation:
     """Return the model's predictions without a map: one pass."""
-    with explanation_slot():
+    with SLOTS:
         return explainer(choices.image, maps=False, **choices.options | more)
 
 
