@@ -409,7 +409,7 @@ def _show_pair(record: Record, heading: DeltaGenerator) -> None:
 
 def _take_pair(found: Similarity) -> None:
     reopen.pair(found)
-    gallery_picker.take(found.gallery.image)
+    gallery_picker.compare_with(found.gallery.image)
 
 
 def show_two(found: RecordComparison, heading: DeltaGenerator) -> None:

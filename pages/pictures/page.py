@@ -21,7 +21,7 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts, tables
 from sightglass.deck import rows as deck_rows
 from sightglass.deck.rows import GalleryTile
-from sightglass.evaluation.errors import draw_tile, list_rows, write_csv
+from sightglass.evaluation.errors import draw_tile, list_rows, write_table
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, card, files
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
@@ -334,7 +334,7 @@ def _draw_verdict(result: Result) -> int:
             label_visibility="collapsed",
         )
         loss_place = st.container()
-    compared = card.compare(scores.rows, against=against).tolerate(tolerance / 100)
+    compared = card.compare(scores.rows, against=against, tolerance=tolerance / 100)
     verdict = next(each for each in compared.verdicts if each.first.model == ours)
     words, gap, loss = results.describe_gap(verdict)
     verdict_place.markdown(f"## {words}.")
@@ -390,7 +390,13 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
     if (scores := result.scores) is not None:
         comparison = partial(files.to_json, scores)
         offers.append(("Comparison, .json", "comparison.json", lambda: json.dumps(comparison(), indent=1)))
-        offers.append(("Right or wrong by each model, .csv", "objects.csv", partial(files.write_csv, scores)))
+        offers.append(
+            (
+                "Right or wrong by each model, .csv",
+                "objects.csv",
+                lambda: write_table(files.list_objects(scores), "csv"),
+            )
+        )
     if not job.example:
         place = next((i for i, plan in enumerate(result.plans) if plan.model == st.session_state.get(grid.MAPS_OF)), 0)
         folder, errors = result.plans[place].folder, result.reports[place]
@@ -413,7 +419,7 @@ def _read_file(path: Path) -> bytes:
 
 
 def _write_errors(errors: ErrorReport) -> bytes:
-    return write_csv(list_rows(errors.units))
+    return write_table(list_rows(errors.units), "csv")
 
 
 def _pack(folder: Path) -> Any:

@@ -48,6 +48,7 @@ TITLES: dict[CheckId, str] = {
     "answer": "Matters to the answer",
     "still": "Stays when the picture barely changes",
 }
+AXES: dict[chart.Way, str] = {"hidden": "hidden, hottest first", "kept": "kept, hottest first"}
 THUMBNAIL = 440
 """Pixels of the longer side of a map on a card."""
 PATIENCE = 0.4
@@ -178,9 +179,7 @@ def draw_model(explanation: Explanation, index: int, begin: bool) -> bool:
         _details("model", partial(_scramble, explanation, index, outcome))
         method = METHODS[outcome.method].name
         headline = f"{method}'s map of {outcome.label} {VERDICTS[outcome.verdict]}"
-        slides.button(
-            "checks", slides.of_scramble(explanation, index, outcome, headline), [(explanation, index)], shortcut=None
-        )
+        slides.button("checks", slides.of_scramble(explanation, index, outcome, headline), shortcut=None)
     slides.draw_added_link("checks")
     return True
 
@@ -316,11 +315,11 @@ def draw_proof_chart(proof: Proof, way: chart.Way, *, key: str, small: bool = Fa
         height=190 if small else 340,
         margin={"l": 0, "r": 8, "t": 8, "b": 0},
         legend={"orientation": "h", "y": -0.3, "traceorder": "reversed"},
-        xaxis={"tickformat": ".0%", "title": chart.AXES[way], "range": [0, 1]},
+        xaxis={"tickformat": ".0%", "title": AXES[way], "range": [0, 1]},
         yaxis={"tickformat": ".0%", "rangemode": "tozero"},
     )
     config = {"displayModeBar": False}
-    st.plotly_chart(figure, config=config, key=key, alt=f"{chart.HEADS[way]}: the score. {proof.sentence}")
+    st.plotly_chart(figure, config=config, key=key, alt=f"The score by the share that is {AXES[way]}. {proof.sentence}")
 
 
 def _thumbnail(explanation: Explanation, index: int, values: NDArray[np.float32] | None, words: str) -> None:

@@ -8,7 +8,6 @@ import secrets
 import time
 from dataclasses import asdict, replace
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -17,7 +16,6 @@ from sightglass.common.errors import Problem
 from sightglass.common.typed_text import line
 from sightglass.deck import drawing, html_file, pdf_file, pptx_file
 from sightglass.deck.layouts import DARK, THEMES
-from sightglass.deck.page import footer_of_settings
 from sightglass.deck.scene import (
     MAX_NOTES,
     MAX_SCENES,
@@ -79,12 +77,12 @@ class Decks:
         id, at = secrets.token_hex(8), _now()
         deck = {"id": id, "created": at, "changed": at, "title": name(title), "ready": ready}
         # A loop's variable would hold each scene, with all its maps, while the next one is read.
-        slides = list(map(partial(_prepare_scene, theme=theme), scenes))
+        slides = list(map(_prepare_scene, scenes))
         with self._store.writing() as database:
             (count,) = database.execute("SELECT count(*) FROM decks").fetchone()
             if count >= MAX_DECKS:
                 raise Problem(f"There are {count} decks: delete one that you do not need any more.")
-            room = sum(len(data) + len(small) for _, data, small in slides)
+            room = sum(len(data) for _, data in slides)
             self._store.check_room(database, room, self._limit)
             insert(database, "decks", deck | {"theme": THEMES[theme].name})
             for slide in slides:
@@ -104,7 +102,6 @@ class Decks:
         with self._store.writing() as database:
             n = _number(database, id)
             database.execute("UPDATE decks SET theme = ? WHERE n = ?", (THEMES[theme].name, n))
-            database.execute("UPDATE slides SET thumbnail = x'' WHERE deck = ?", (n,))
             _touch(database, n)
         return self.get(id)
 
@@ -118,20 +115,19 @@ class Decks:
     def add(self, deck: str, scene: Scene, *, records: Sequence[str] = ()) -> Slide:
         """Add a slide at the end of a deck; synced to the disk when this returns. `records`: ids of what it shows."""
         slide = _slide_of(scene, records)
-        small = drawing.thumbnail(scene, THEMES[self.get(deck).theme])
-        self._insert(deck, slide, payload([scene]), small)
+        self._insert(deck, slide, payload([scene]))
         return slide
 
     def put_back(self, removed: Removed) -> Slide:
         """Undo `remove`: the slide is at its place again."""
-        self._insert(removed.deck, removed.slide, removed.data, removed.thumbnail, removed.place)
+        self._insert(removed.deck, removed.slide, removed.data, removed.place)
         return removed.slide
 
-    def _insert(self, deck: str, slide: Slide, data: bytes, small: bytes, place: int | None = None) -> None:
+    def _insert(self, deck: str, slide: Slide, data: bytes, place: int | None = None) -> None:
         with self._store.writing() as database:
             n = _number(database, deck)
-            self._store.check_room(database, len(data) + len(small), self._limit)
-            ids = _append(database, n, (slide, data, small))
+            self._store.check_room(database, len(data), self._limit)
+            ids = _append(database, n, (slide, data))
             if place is not None:
                 ids.insert(place, ids.pop())
             _arrange(database, n, ids)
@@ -174,7 +170,7 @@ class Decks:
         with self._store.writing() as database:
             n, slide = _slide_row(database, id)
             (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
-            removed = Removed(deck, _order(database, n).index(id), slide, *_files(database, id))
+            removed = Removed(deck, _order(database, n).index(id), slide, _read(database, id))
             database.execute("DELETE FROM slides WHERE id = ?", (id,))
             _arrange(database, n, _order(database, n))
         return removed
@@ -182,8 +178,7 @@ class Decks:
     def scene(self, slide: Slide) -> Scene:
         """Return a slide's scene with its current texts; raise Problem."""
         with self._store.reading() as database:
-            data, _ = _files(database, slide.id)
-        (scene,) = scenes(data)
+            (scene,) = scenes(_read(database, slide.id))
         return replace(scene, title=slide.title, sentence=slide.sentence, notes=slide.notes, view=slide.view)
 
     def file(self, deck: Deck, kind: str) -> bytes:
@@ -193,23 +188,22 @@ class Decks:
         """
         makers = {".html": html_file.deck_html, ".pptx": pptx_file.deck_pptx, ".pdf": pdf_file.deck_pdf}
         slides = [self.scene(slide) for slide in deck.shown]
-        return makers[kind](slides, deck.title, THEMES[deck.theme], footer_of_settings())
+        return makers[kind](slides, deck.title, THEMES[deck.theme])
 
     def thumbnail(self, slide: Slide) -> bytes:
-        """Return a slide's thumbnail as a JPEG, redrawn after changes."""
+        """Return a slide's thumbnail as a JPEG."""
         with self._store.reading() as database:
             n, _ = _slide_row(database, slide.id)
-            _, small = _files(database, slide.id)
             (theme,) = database.execute("SELECT theme FROM decks WHERE n = ?", (n,)).fetchone()
-        return small or drawing.thumbnail(self.scene(slide), THEMES.get(theme, DARK))
+        return drawing.thumbnail(self.scene(slide), THEMES.get(theme, DARK))
 
 
-_Prepared = tuple[Slide, bytes, bytes]
-"""A slide that is ready to be saved: with its scene, and its small picture where it has one."""
+_Prepared = tuple[Slide, bytes]
+"""A slide that is ready to be saved, with its packed scene."""
 
 
-def _prepare_scene(scene: Scene, theme: str) -> _Prepared:
-    return _slide_of(scene), payload([scene]), drawing.thumbnail(scene, THEMES[theme])
+def _prepare_scene(scene: Scene) -> _Prepared:
+    return _slide_of(scene), payload([scene])
 
 
 def _slide_of(scene: Scene, records: Sequence[str] = ()) -> Slide:
@@ -220,7 +214,7 @@ def _slide_of(scene: Scene, records: Sequence[str] = ()) -> Slide:
 
 def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[str]:
     """Insert a slide at a deck's end; return all ids. Raises Problem."""
-    (slide, data, small), ids = prepared, _order(database, n)
+    (slide, data), ids = prepared, _order(database, n)
     if len(ids) >= MAX_SCENES:
         raise Problem(f"This deck has {len(ids)} slides: {MAX_SCENES} at most, please.")
     sql = "SELECT coalesce(sum(length(scene)), 0) FROM slides WHERE deck = ?"
@@ -232,7 +226,7 @@ def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[s
         )
     row = {field: getattr(slide, field) for field in ("id", "kind", "title", "sentence", "notes")}
     row |= {"view": json.dumps(asdict(slide.view)), "records": json.dumps(slide.records)}
-    insert(database, "slides", row | {"deck": n, "place": len(ids), "scene": data, "thumbnail": small})
+    insert(database, "slides", row | {"deck": n, "place": len(ids), "scene": data, "thumbnail": b""})
     return [*ids, slide.id]
 
 
@@ -258,12 +252,12 @@ def _now() -> int:
     return time.time_ns() // 1000
 
 
-def _files(database: sqlite3.Connection, id: str) -> tuple[bytes, bytes]:
-    """Return a slide's scene and its small picture, empty where it is to be drawn. Raises Problem."""
-    row = database.execute("SELECT scene, thumbnail FROM slides WHERE id = ?", (id,)).fetchone()
+def _read(database: sqlite3.Connection, id: str) -> bytes:
+    """Return a slide's packed scene. Raises Problem."""
+    row = database.execute("SELECT scene FROM slides WHERE id = ?", (id,)).fetchone()
     if row is None:
         raise Problem(NO_SLIDE)
-    return bytes(row[0]), bytes(row[1])
+    return bytes(row[0])
 
 
 def _number(database: sqlite3.Connection, id: str) -> int:
