@@ -149,10 +149,6 @@ class Decks:
             new = replace(old, title=texts[0], sentence=texts[1], notes=texts[2], view=view or old.view)
             values = (*texts, json.dumps(asdict(new.view)), id)
             database.execute("UPDATE slides SET title = ?, sentence = ?, notes = ?, view = ? WHERE id = ?", values)
-            drawn = (new.title, new.sentence, replace(new.view, hidden=old.view.hidden))
-            if drawn != (old.title, old.sentence, old.view):
-                # It shows the slide as it was: `thumbnail` draws another.
-                database.execute("UPDATE slides SET thumbnail = x'' WHERE id = ?", (id,))
             _touch(database, n)
         return new
 
