@@ -173,7 +173,7 @@ def test_lists_of_pairs_and_wrong_numbers_of_pictures(explainer: Explainer, plan
         explainer((picture(0),) * 3)
     with pytest.raises(ImageProblem, match="takes two pictures, before and after: give both"):
         explainer(picture(0))
-    with pytest.raises(ModelProblem, match=r'say inputs = \["before", "after"\] if both are pictures'):
+    with pytest.raises(ModelProblem, match=r'say inputs = \["before", "after"\] if it takes two'):
         Explainer(planted, preprocess=PLAIN)
 
 

@@ -45,7 +45,7 @@ def test_no_other_name_is_a_loader(name: str, tmp_path: Path, monkeypatch: pytes
     table = tmp_path / "models.toml"
     table.write_text(f"[model.mine]\nloader = {_toml(name)}\n")
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(table))
-    with pytest.raises(ModelProblem, match="which is no file of models/families"):
+    with pytest.raises(ModelProblem, match="and should be a file of models/families"):
         catalog.spec("mine")
 
 
