@@ -158,11 +158,6 @@ def asks_at(resident: Resident, question: str, layers: Sequence[str]) -> bool:
     return tuple(layers or resident.default_layers) == (asked_layers or resident.default_layers)
 
 
-def describe_expected(explanation: Result, index: int) -> str:
-    """Return `describe_method` for a map's method and question, at measured layers."""
-    return "" if (key := _key_of(explanation, index)) is None else describe_method(*key)
-
-
 def describe_independent(explanation: Result, index: int) -> str:
     """Describe a model-independent map, by its own test or its method's.
 

@@ -139,7 +139,7 @@ def show(record: Record, heading: DeltaGenerator) -> None:
             else:
                 st.caption(charts.NOTHING)
             if (saved := record.proof_of(index)) is not None:
-                st.caption(f"Proof: {saved.sentence}")
+                st.caption(f"Proof: {escape(saved.sentence)}")
             if (checks := record.checks_of(index)) is not None:
                 help = "  \n".join(escape(check.sentence) for check in checks.checks)
                 st.caption(f"Checks: {checks.line}", help=help)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from sightglass.browser import constants
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.trust import perturber
@@ -29,7 +28,15 @@ if TYPE_CHECKING:
 
 
 Way = Literal["hidden", "kept"]
-DASHES: dict[str, str] = constants("browser/curves.js")["DASHES"]
+DASHES = {
+    "map": "",
+    "strongest": "5 2",
+    "random": "7 3",
+    "blobs": "2 3",
+    "centre": "12 3 2 3",
+    "edges": "4 3 1 3 1 3",
+    "runner-up": "1 4",
+}
 """Dashes and gaps of each control's line, in pixels of a line of LINE pixels; none of the map's own."""
 LINE = 1.5
 INKS = {

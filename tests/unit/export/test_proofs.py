@@ -13,9 +13,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.export import embedded_recipe
 from sightglass.export.proof import files as proof_files
-from sightglass.export.proof.chart import LINE, dashes
 from sightglass.export.report import html as html_report
-from tests.rooms import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,16 +70,6 @@ def test_curves_as_a_figure_are_vectors_and_make_the_proof_again(made: Explanati
         assert data.count(b"stroke-dasharray") >= len(proof.controls) and b"<image" not in data
     if kind == "pdf":
         assert b"/Type3" not in data
-
-
-def test_the_dashes_of_a_control_are_those_of_the_screen(made: Explanation, proof: Proof) -> None:
-    screen = (ROOT / "sightglass/browser/curves.js").read_text("utf-8")
-    svg = proof_files.curves(made, 1, proof, "svg").decode()
-    drawn = [numbers(one) for one in re.findall(r"stroke-dasharray: ([\d., ]+)", svg)]
-    for name in proof.controls:
-        found = re.search(rf'"{name}": "([\d ]+)"', screen)
-        assert found is not None and dashes(name, LINE) == numbers(found[1])
-        assert pytest.approx(dashes(name, 1.1), abs=0.01) in drawn
 
 
 def numbers(listed: str) -> list[float]:

@@ -129,4 +129,4 @@ def test_a_record_and_its_files_have_the_seals_of_its_maps(
     (tmp_path / "record.json").write_bytes(found["record.json"])
     assert read(tmp_path / "record.json") == recipe
     maps = views.of_record(record, bare.image, history.heatmaps(record)).panels[0].maps
-    assert [one.seal for one in maps] == ["", sealed.line]
+    assert [one.seal for one in maps] == [sealed.line]

@@ -113,11 +113,6 @@ class Job(Task[Status], Generic[T]):
         self.partial = partial
         self._grown.set()
 
-    def first_result(self, wait: float) -> T | None:
-        """Return the partial result, waiting at most `wait` seconds for one."""
-        self._grown.wait(wait)
-        return self.partial
-
     def draw_partial(self) -> T | None:
         """Return the unfinished result for drawing."""
         self._drawn, self._drawn_at = self.partial, time.monotonic()
