@@ -229,8 +229,6 @@ def _models_of(comparison: Comparison) -> Key:
     return tuple((e.resident.adapter.spec.id, str(e.resident.device), e.geometry.input) for e in evidences)
 
 
-FIRST = 0.2
-"""Seconds that a page waits for the first curve, which then needs no second look at the job."""
 FILLING: Filling = "blur"
 """What the panel draws at first."""
 _NOT_IN_KEY = {"picture_name", "targets", "top_k", "scale", "within", "versions"}
