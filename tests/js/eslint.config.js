@@ -40,7 +40,7 @@ export default [
   { ignores: ["sightglass/deck/vendor/**"] },
   js.configs.recommended,
   { linterOptions: { reportUnusedDisableDirectives: "error" }, rules: bugs },
-  { files: ["{sightglass,pages}/**/*.js"], languageOptions: { globals: globals.browser }, rules: inline },
+  { files: ["sightglass/**/*.js"], languageOptions: { globals: globals.browser }, rules: inline },
   {
     files: ["tests/js/**/*.js"],
     languageOptions: { globals: { ...globals.nodeBuiltin, document: "readonly", window: "readonly" } },
