@@ -7,7 +7,7 @@ import streamlit as st
 from sightglass.components.session import page, reopen, url_state
 from sightglass.pages.compare.layout import PageLayout
 
-LABELLED = "scorecard"
+LABELLED = "pictures"
 """The page that compares models on labelled pictures."""
 TABS = {"models": "One picture", "pictures": "Two pictures"}
 

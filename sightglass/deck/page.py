@@ -163,15 +163,11 @@ def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = 
     for size in sizes:
         if _fits(words, place, size, bold):
             return words, size
-    smallest, sentences = sizes[-1], words.split(". ")
-    for count in range(len(sentences) - 1, 0, -1):
-        kept = f"{'. '.join(sentences[:count])}."
-        if _fits(kept, place, smallest, bold):
-            return fit(kept, place, sizes, bold=bold)
-    kept = words
+    kept, smallest = words, sizes[-1]
     while len(kept) > 1 and not _fits(f"{kept}…", place, smallest, bold):
         kept = (kept.rpartition(" ")[0] or kept[:-1]).rstrip(" ,;:·")
-    return f"{kept}…", smallest
+    whole = max((end for end in range(1, len(kept)) if kept[end - 1] == "." and words[end] == " "), default=0)
+    return fit(kept[:whole], place, sizes, bold=bold) if whole else (f"{kept}…", smallest)
 
 
 # ---- pages
