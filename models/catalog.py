@@ -99,7 +99,7 @@ def _rises(value: Any) -> bool:
 
 
 LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "task": (TASKS.__contains__, f"one of {', '.join(TASKS)}"),
+    "task": (lambda task: task in TASKS, f"one of {', '.join(TASKS)}"),
     "loader": (lambda value: loader_exists(current_name(value)), "a file of models/families"),
     "size": (_are_sides, f"one number or [height, width], from 1 to {MAX_INPUT_SIDE} pixels"),
     "short_side": (_are_sides, f"from 1 to {MAX_INPUT_SIDE} pixels"),

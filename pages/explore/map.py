@@ -120,10 +120,10 @@ def _meanwhile(choices: Choices, label: str | None, answers: DeltaGenerator) -> 
 
 
 def draw_first(
+    draw_controls: Callable[[], tuple[Choices, Explainer, object]],
     choices: Choices,
     explainer: Explainer,
     main: DeltaGenerator,
-    draw_controls: Callable[[], tuple[Choices, Explainer, object]],
 ) -> None:
     """Draw a new picture's map before everything else.
 

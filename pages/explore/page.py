@@ -36,18 +36,21 @@ def explore() -> None:
         with tabs:
             return choices, explainer, choose_view(explainer)
 
+    draw: Callable[[Choices, Explainer, DeltaGenerator], None]
     foreseen = sidebar.foreseen()
     if foreseen is not None and _is_map(*foreseen):
-        map.draw_first(*foreseen, main, draw_controls)
-        return
-    choices, explainer, view = draw_controls()
+        choices, explainer = foreseen
+        draw = partial(map.draw_first, draw_controls)
+    else:
+        choices, explainer, view = draw_controls()
+        draw = partial(_draw, view)
     if canvas.needs_repaint(explainer):
         st.rerun()
     paper = None
     if canvas.is_offered(explainer):
         paper, main = main.columns([2, 5], gap="medium")
     try:
-        _draw(choices, explainer, view, main)
+        draw(choices, explainer, main)
     finally:
         # Also where there is no map: the next stroke may bring one.
         if paper is not None:
@@ -55,7 +58,7 @@ def explore() -> None:
                 canvas.pad(explainer)
 
 
-def _draw(choices: Choices, explainer: Explainer, view: View, main: DeltaGenerator) -> None:
+def _draw(view: View, choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     if missing_places.lacks_prompt(choices, explainer):
         with main:
             st.markdown("## What should it look for?")

@@ -52,7 +52,7 @@ def test_the_first_screen_says_what_the_engine_says(page, bus):
     view = shown(app)
     assert view.titles == [best.label] and view.head["beside"]
     np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
-    assert len(view.maps) == 5 and len(app.metric) == 3
+    assert len(view.maps) == 5 and len(app.metric) == 1
 
 
 def test_an_unsure_answer_is_saved_in_the_history(page, monkeypatch, tmp_path):

@@ -64,7 +64,9 @@ def test_a_job_that_no_page_polls_any_more_stops(monkeypatch: pytest.MonkeyPatch
         return "stopped" if cancel.is_set() else "whole"
 
     job = Job(work)
-    assert job.first_result(patience(20)) == "half" and job.polled()
+    while job.partial is None:
+        assert not job.finished(0.01)
+    assert job.polled()
     assert job.draw_partial() == "half" and not job.polled()
     monkeypatch.setattr(background, "ABANDONED", -1.0)
     polled.set()
