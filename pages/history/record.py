@@ -389,7 +389,7 @@ def _show_pair(record: Record, heading: DeltaGenerator) -> None:
         pair_views.draw_pair(found, key=f"history-pair-maps-{record.id}")
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same two pictures, model, method and layers there; the model must be on this machine."
-            _reopen("Open in Similarity", partial(_take_pair, found), help)
+            _reopen("Open in Compare", partial(_take_pair, found), help)
             _download_all(record)
             draw_delete([record.id], key=f"history-delete-{record.id}")
         st.caption(about(record))

@@ -37,7 +37,8 @@ _TEXTS = """() => {
     const slide = document.querySelector("section.present"), room = slide.getBoundingClientRect();
     return [...slide.querySelectorAll(".words span, svg text")].map(node => {
         const part = node.closest(".part").getBoundingClientRect(), box = node.getBoundingClientRect();
-        const scale = room.height / 900, zoom = node.ownerSVGElement ? node.getScreenCTM().d / scale : 1;
+        const scale = room.height / 900, drawn = node.ownerSVGElement && node.getScreenCTM();
+        const zoom = drawn ? Math.hypot(drawn.a, drawn.b) / scale : 1;
         const size = (parseFloat(getComputedStyle(node).fontSize) * zoom) / 900;
         const out = box.left < room.left - 1 || box.right > room.right + 1 || box.bottom > room.bottom + 1;
         const cut = box.height > part.height + 4 * scale || box.width > part.width + 4 * scale;
