@@ -57,6 +57,11 @@ SETTINGS: dict[str, str] = {
     "SIGHTGLASS_PROXY_HEADER": "SIGHTGLASS_PROXY_HEADER is not read any more: let the proxy send SIGHTGLASS_TOKEN as "
     "`Authorization: Bearer`.",
     "SIGHTGLASS_PROXIES": "SIGHTGLASS_PROXIES is not read any more: set FORWARDED_ALLOW_IPS.",
+    **{
+        f"SIGHTGLASS_SLIDE_{name}": f"SIGHTGLASS_SLIDE_{name} is not read any more: put it into the slide master in "
+        "PowerPoint."
+        for name in ("TEXT", "LOGO")
+    },
     "SIGHTGLASS_REQUESTS_PER_MINUTE": "SIGHTGLASS_REQUESTS_PER_MINUTE is not read any more: limit requests at "
     "the proxy.",
 } | {
