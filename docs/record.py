@@ -74,7 +74,7 @@ def scenes(page: Page, film: Film) -> None:
         page.locator(f"input[name=mode][value={mode.lower()}]").first.check()
         page.wait_for_timeout(SETTLE_MS)
         film.take(1000)
-    page.get_by_role("radio", name="Why this class?").click()
+    page.get_by_role("radio", name="Why").click()
     settle(page)
     film.take(2500)
 

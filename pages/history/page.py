@@ -248,7 +248,7 @@ def _tile(record: Record) -> None:
         title = record_view.title(record)
         with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             st.session_state[key] = record.id in browsing.ticked
-            about = f"Select: {record.picture_name}, {title}"
+            about = escape(f"Select: {record.picture_name}, {title}")
             st.checkbox(about, key=key, on_change=tick, label_visibility="collapsed", width="content")
             st.button(
                 escape(title),

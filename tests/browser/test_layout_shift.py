@@ -83,14 +83,14 @@ PAGES: dict[str, tuple[str, list[Act]]] = {
         [
             *_views("Map", "Contour", "Spotlight", "Overlay"),
             ("another class", _at(".rows button", 1)),
-            ("another question", _radio("Why this class?")),
+            ("another question", _radio("Why")),
             ("another size", _radio("m")),
             ("another picture", _click("Scene 2")),
             ("a file that is refused", _refused),
         ],
     ),
     "detect": (
-        "/detect?model=demo-s",
+        "/?model=demo-s&example=scene+3",
         [*_views("Map", "Spotlight", "Overlay"), ("box", _at(".rows button", 1)), ("box", _at(".rows button", 0))],
     ),
     "whatif": (

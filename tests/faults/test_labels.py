@@ -47,7 +47,7 @@ def test_hostile_names_are_text_on_every_page(models: Path) -> None:
     one, two = labelled.CLASSIFIERS
     asked = {
         "": {"model": one},
-        "pages/detect.py": {"model": labelled.DETECTOR},
+        "pages/explore/page.py": {"model": labelled.DETECTOR},
         "pages/compare/page.py": {"models": f"{one},{two}"},
     }
     pages, log = visits.visited(os.environ | stores, (str(picture), labelled.NAME), asked)
@@ -55,7 +55,7 @@ def test_hostile_names_are_text_on_every_page(models: Path) -> None:
         for said in screens:
             assert not said["broke"] and not [*labelled.raw(said["fields"])], f"{page}: {said}"
     # The names were there to be seen.
-    for page in ("", "pages/topk.py", "pages/detect.py", "pages/compare/page.py"):
+    for page in ("", "pages/topk.py", "pages/explore/page.py", "pages/compare/page.py"):
         assert sum("gnp" in text or "onerror" in text for _, text in pages[page][0]["fields"]) > 2, page
     # No line of the log begins with what a name says behind its line break.
     assert not [line for line in log.splitlines() if line.startswith("ERROR injected")]

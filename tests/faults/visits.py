@@ -47,7 +47,8 @@ def visit(picture: tuple[str, str] | None, parameters: dict[str, dict[str, str]]
             app.switch_page(page).run()
         said = [_said(app, "")]
         for label in PRESSED:
-            if (button := next((one for one in app.button if one.label == label), None)) is not None:
+            offered = (button for button in app.button if button.label == label and not button.disabled)
+            if (button := next(offered, None)) is not None:
                 button.click().run()
                 said.append(_said(app, label))
         found[page] = said
