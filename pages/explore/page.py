@@ -95,7 +95,8 @@ def _is_map(choices: Choices, explainer: Explainer) -> bool:
     """Return whether the chosen view is the map of a model without boxes."""
     if task_of(explainer.model).has_boxes or url_state.memory("view") not in (None, "map"):
         return False
-    return not image_picker.lacks_second(choices, explainer)
+    lacks = missing_places.lacks_prompt(choices, explainer) or image_picker.lacks_second(choices, explainer)
+    return not lacks
 
 
 explore()

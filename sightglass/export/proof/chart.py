@@ -12,9 +12,7 @@ import cv2
 import numpy as np
 
 from sightglass.explain.phrases import NBSP, percent
-from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.trust import perturber
-from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.proof import SUFFICIENT, is_shown
 
 if TYPE_CHECKING:
@@ -121,64 +119,12 @@ def draw_curves(
     axes.spines[["top", "right"]].set_visible(False)
 
 
-MAX_CELLS = 320
-"""Cells of a side of the order's grid; what models take is mostly smaller."""
-MAX_SIDE = 1000
-"""Pixels of the picture's longer side."""
-LEVELS = 200
-"""Of the order, in one byte each: whole halves of a percent, so that every step hides exactly its share."""
-QUALITY = 88
-
-
-@dataclass(frozen=True, eq=False)
-class Slides:
-    """What the picture is composed from while a slider hides, or keeps, its hottest share."""
-
-    picture: bytes
-    """JPEG of what the model saw, at most MAX_SIDE pixels a side."""
-    blurred: bytes
-    """JPEG of it blurred as the engine does, on the model's own pixels."""
-    mean: tuple[int, int, int]
-    """Its mean colour."""
-    size: tuple[int, int]
-    """Width and height of `picture`."""
-    order: NDArray[np.uint8]
-    """(h, w): a cell of value b is among the hottest p % where b < 2 p."""
-
-
 def write(scores: Sequence[float], share: float) -> str:
     """Format a curve's score at a share, with ≈ between steps."""
     at = share * (len(scores) - 1)
     measured = abs(at - round(at)) < 1e-6
     value = scores[round(at)] if measured else float(np.interp(at, range(len(scores)), scores))
     return percent(value) if measured else f"\N{ALMOST EQUAL TO}{NBSP}{percent(value)}"
-
-
-def slides(pixels: NDArray[np.uint8], content: NDArray[np.float32]) -> Slides:
-    """Return what the slider needs of a picture, the part (H, W, 3) that the model saw, and of its map (h, w).
-
-    Raises ValueError for a map that is the same everywhere.
-    """
-    places = ranking(content)
-    if places is None:
-        raise ValueError("A map that is the same everywhere has no order.")
-    soft, mean = draw_fillings(pixels, (content.shape[0], content.shape[1]))
-    scale = min(1.0, MAX_SIDE / max(pixels.shape[:2]))
-    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    reduced = pixels if scale == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return Slides(to_jpeg(reduced, QUALITY), to_jpeg(soft, QUALITY), mean, size, levels(places))
-
-
-def levels(places: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return a map's order (h, w) in LEVELS steps, 0 the hottest."""
-    height, width = places.shape
-    scale = MAX_CELLS / max(height, width)
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        places = cv2.resize(places, size, interpolation=cv2.INTER_AREA)
-    # Half a pixel's share keeps a rank that is a whole number of levels from falling below it in float32.
-    ranks = np.floor(places.astype(np.float64) * LEVELS + 0.5 * LEVELS / (height * width))
-    return np.asarray(ranks.clip(0, LEVELS - 1), np.uint8)
 
 
 def draw_fillings(seen: NDArray[np.uint8], grid: tuple[int, int]) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
