@@ -21,7 +21,7 @@ from sightglass.explain.options import RECIPE_OPTIONS, Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.tasks import decode, task_of
 from sightglass.explain.trust.checks import known
 from sightglass.models.adapter import PlaceTarget, Prediction, Target
@@ -153,27 +153,16 @@ class Result:
         raise ModelProblem(f"There is no map {index}: no target was explained, ask for one that is among predictions.")
 
     def overlay(
-        self, index: int | str = 0, *, colormap: str = FILE_STYLE.colormap, alpha: float = FILE_STYLE.alpha
+        self, index: int | str = 0, *, colormap: str = VIEWER_STYLE.colormap, alpha: float = VIEWER_STYLE.alpha
     ) -> NDArray[np.uint8]:
-        """Draw one heatmap over the picture, uint8 (H, W, 3) RGB.
+        """Draw one heatmap over the picture as the viewer does, uint8 (H, W, 3) RGB.
 
-        `index`: a map's number or label. The unseen part is not coloured, but faded unless `alpha` is 0. Signed maps
-        have their own colours over grey, and lines at half their scale, dashed for what lowers. Raises ModelProblem for
-        an unknown map.
+        `index`: a map's number or label. `alpha`: the opacity of its strong places, 0..1; 0 gives the picture. The part
+        that the model did not see is dimmed and outside of a frame. Signed maps have their own colours over grey, and
+        lines at half their scale, dashed for what lowers. Raises ModelProblem for an unknown map.
         """
-        heatmap = self._map(index)
-        if heatmap.signed:
-            field = Field(heatmap.content, heatmap.geometry.extent, heatmap.seen, heatmap.kind)
-            style = Style(alpha=alpha, even=True)
-            return render.paint(self.image.pixels, field, style, unseen="light" if alpha else "keep")
-        return render.overlay(
-            self.image.pixels,
-            heatmap.values,
-            colormap=colormap,
-            alpha=alpha,
-            seen=heatmap.seen,
-            unseen="light" if alpha else "keep",
-        )
+        style = Style(colormap=colormap, alpha=alpha)
+        return render.paint(self.image.pixels, self._map(index).field, style, unseen="light" if alpha else "keep")
 
     def agreement(self, first: int, second: int) -> Agreement:
         """Return how similar two of the maps are; computed once."""

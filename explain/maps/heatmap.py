@@ -19,6 +19,7 @@ from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.rendering.render import heatmap_only, hottest_mask
+from sightglass.explain.rendering.style import Field
 from sightglass.models.geometry import picture_cells
 
 if TYPE_CHECKING:
@@ -104,6 +105,22 @@ class Heatmap:
         """Recompute `values` without caching their 48 MB per 12 megapixels."""
         values = self.geometry.to_original(self.at_input)
         return np.clip(values, -1 if self.signed else 0, 1, out=values)
+
+    @property
+    def cells(self) -> tuple[int, int] | None:
+        """Rows and columns of the grid over the picture that the map was computed on; None for several layers."""
+        if len(self.raw) > 1:
+            return None
+        height, width = self.raw[0].shape
+        if self.geometry.columns > 1:
+            return height, width
+        top, bottom, left, right = picture_cells(self.geometry, height, width)
+        return bottom - top, right - left
+
+    @property
+    def field(self) -> Field:
+        """The map as it is drawn over the original."""
+        return Field(self.content, self.geometry.extent, self.seen, self.kind, self.cells)
 
     @property
     def kind(self) -> Kind:

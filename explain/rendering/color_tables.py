@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sightglass.common.style import SIGNED
+from sightglass.common.style import OVERLAY, SIGNED
 from sightglass.explain.rendering.style import Kind, Pixels, Style, Values, check_fraction, lut
 
 Floats = npt.NDArray[np.float64]
@@ -19,6 +19,8 @@ Table = tuple[Values, Values]
 FIRST_RGB, SECOND_RGB = (0xC8, 0x32, 0x1F), (0x1F, 0x5F, 0xD0)  # more in the first, more in the second map
 _SOON = 0.1
 """Share of the scale of a signed map from which its even opacity is reached: at 0 a step would be a line."""
+_DARKEST = 0.75
+"""The most that a spotlight takes from the picture: a black one hides where the light stands."""
 _LEVELS = np.arange(256)
 _DISTANCES = np.minimum(abs(_LEVELS - 128) / 127, 1)  # of a difference's or a signed map's level from 0, as 0..1
 _SIDES = np.where(_LEVELS[:, None] > 128, FIRST_RGB, SECOND_RGB)  # (256, 3)
@@ -49,7 +51,8 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
         else:
             table = difference_spotlight(alpha, first)
     elif mode == "overlay":
-        table = overlay(lut(style.colormap), opacity(alpha, weighted=not style.even, threshold=threshold))
+        colours = lut(style.colormap) if style.even else overlay_colours(style.colormap)
+        table = overlay(colours, opacity(alpha, weighted=not style.even, threshold=threshold))
     elif mode == "map":
         # Below the threshold a flat ground outside of any colormap.
         table = _table(np.zeros(256), np.where(_LEVELS[:, None] < first, ground, lut(style.colormap)))
@@ -60,12 +63,19 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
 
 
 def opacity(alpha: float, *, weighted: bool = False, threshold: float = 0.0) -> Values:
-    """Return each level's opacity, float32 (256,), weighted or constant."""
+    """Return each level's opacity, float32 (256,): constant, or `weighted`, clear below `OVERLAY["clear"]`."""
     check_fraction(alpha, "alpha")
     check_fraction(threshold, "threshold")
-    table = alpha * (_LEVELS / 255) ** 1.5 if weighted else np.full(256, alpha)
+    rise = np.clip((_LEVELS / 255 - OVERLAY["clear"]) / (OVERLAY["full"] - OVERLAY["clear"]), 0, 1)
+    table = alpha * rise * rise * (3 - 2 * rise) if weighted else np.full(256, alpha)
     table[: _first(threshold)] = 0
     return table.astype(np.float32)
+
+
+def overlay_colours(colormap: str) -> Pixels:
+    """Return the colours of a weighted overlay, uint8 (256, 3) RGB: the colormap without its dark end."""
+    first = OVERLAY["first"]
+    return lut(colormap)[np.floor(255 * first + (1 - first) * _LEVELS + 0.5).astype(np.intp)]
 
 
 def _first(threshold: float) -> int:
@@ -80,10 +90,10 @@ def overlay(colours: Pixels, opacity: Values) -> Table:
 
 
 def spotlight(alpha: float, first: int) -> Table:
-    """Darken the picture where it is cold."""
+    """Darken the picture where it is cold, to a quarter at most."""
     warm = np.minimum(1, _LEVELS / 255 / 0.7)
     dark = np.where(np.less(_LEVELS, first), 1, 1 - warm * warm * (3 - 2 * warm))
-    return _table(1 - 0.92 * alpha * dark, np.zeros((256, 3)))
+    return _table(1 - min(_DARKEST, 1.25 * alpha) * dark, np.zeros((256, 3)))
 
 
 def difference_spotlight(alpha: float, first: int) -> Table:

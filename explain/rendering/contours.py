@@ -6,11 +6,14 @@ Segments are float64 (n, 4): x0, y0, x1, y1 in cells or in pixels; the centre of
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from sightglass.common.style import OVERLAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,10 +39,52 @@ def levels(
         x, y = nearest(*across, cells.shape[1])[x0:x1], nearest(*down, cells.shape[0])[y0:y1]
         for band in bands:
             yield band, cells[y[band]][:, x]
+    elif (coarse := cells_of(samples, field)) is not None:
+        middle = coarse @ cubic(*across, coarse.shape[1])[x0:x1].T
+        rows = cubic(*down, coarse.shape[0])[y0:y1]
+        for band in bands:
+            yield band, _level(np.clip(rows[band] @ middle, 0, 65535), field.kind, style)
     else:
         columns, rows = axis(*across, samples.shape[1])[:, x0:x1], axis(*down, samples.shape[0])[:, y0:y1]
         for band in bands:
             yield band, _level(bilinear(samples, columns, rows[:, band]), field.kind, style)
+
+
+def cells_of(samples: Samples, field: Field) -> Floats | None:
+    """Return the map's cells, float64 of `field.cells`, 0..65535.
+
+    None for maps without cells, and for those with hardly fewer cells than samples.
+    """
+    if field.cells is None or 2 * field.cells[0] > samples.shape[0] or 2 * field.cells[1] > samples.shape[1]:
+        return None
+    return np.asarray(np.floor(over_extent(samples, field, field.cells) + 0.5))
+
+
+@lru_cache(maxsize=64)
+def cubic(count: int, start: float, stop: float, low: float, high: float, cells: int) -> Floats:
+    """Return the (count, cells) matrix that enlarges a row of cells by cubic convolution; arguments as of `axis`.
+
+    Each cell keeps its value at its centre, and there are no edges between cells, as there are in a bilinear map.
+    Beyond its ends a row is as its last cell. Keys, "Cubic convolution interpolation for digital image processing",
+    1981, with a = -1/2.
+    """
+    place = np.clip(_along(count, start, stop, low, high, cells) - 0.5, -1, cells)
+    first = np.floor(place).astype(np.intp)
+    matrix, targets = np.zeros((count, cells)), np.arange(count)
+    for step in (-1, 0, 1, 2):
+        away = abs(place - (first + step))
+        weights = np.where(away <= 1, 1.5 * away**3 - 2.5 * away**2 + 1, -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2)
+        np.add.at(matrix, (targets, np.clip(first + step, 0, cells - 1)), weights)
+    return matrix
+
+
+def drawn_over_extent(samples: Samples, field: Field, shape: tuple[int, int]) -> Floats:
+    """Return the whole map as it is drawn on another grid: float64 of that shape, 0..65535."""
+    if (cells := cells_of(samples, field)) is None:
+        return over_extent(samples, field, shape)
+    left, top, right, bottom = field.extent
+    down = cubic(shape[0], top, bottom, top, bottom, cells.shape[0])
+    return np.clip(down @ cells @ cubic(shape[1], left, right, left, right, cells.shape[1]).T, 0, 65535)
 
 
 def over_extent(samples: Samples, field: Field, shape: tuple[int, int]) -> Floats:
@@ -116,9 +161,14 @@ _ONCE, _TWICE = (np.array([table.get(code, (0, 0)) for code in range(16)]) for t
 
 DARK, WHITE = 20, 255
 _HALO_MORE, _HALO_ALPHA = 1.75, 0.75
-_LINES = {"overlay": ((0.5, 1.25),), "contour": ((0.25, 0.9), (0.5, 1.4), (0.75, 2.2))}  # level, pixels of the screen
+_LINES = {"overlay": ((0.5, 1.5),), "contour": ((0.25, 0.9), (0.5, 1.4), (0.75, 2.2))}  # level, pixels of the screen
 DASH = 6
 """Pixels of the screen of a dash, and of the gap after it, around what lowers."""
+_FRAME = ((0.75, 0.75), (2.0, 1.25))
+"""Of the frame around what the model saw, and of its corners: width and how much wider the halo is, in pixels of the
+screen."""
+_CORNER, _INSET = 0.06, 2.0
+"""Length of a corner as a share of the frame's shorter side; pixels of the screen between the frame and the edge."""
 _FINE = 320  # approximate number of cells a side of the traced field
 _AT_ONCE = 2**17  # pixels per block, so that it stays in the processor's cache
 
@@ -129,17 +179,24 @@ def planes(
     """Return each pixel's coverage by halo and line, uint8 (H, W), or None.
 
     `unit`: pixels of the picture per pixel of the screen. Lines around what lowers, in a signed map, are dashed.
+    There is a frame where the model did not see the whole picture.
     """
     both_ways, over = field.kind != "heat", style.mode == "overlay"
-    if style.mode not in _LINES or (over and (field.kind == "difference" or style.cells or not style.alpha)):
+    lined = style.mode in _LINES and not (over and (field.kind == "difference" or style.cells or not style.alpha))
+    framed = field.seen != (0, 0, shape[1], shape[0]) and style.alpha > 0
+    if not (lined or framed):
         return None
+    drawn = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    if framed:
+        cover_frame(drawn, field.seen, unit)
+    if not lined:
+        return drawn
     longest = max(samples.shape)
     scale = 1 if _FINE / 2 <= longest <= _FINE else _FINE / longest
     rows, columns = (max(1, math.floor(side * scale + 0.5)) for side in samples.shape)
-    heat = over_extent(samples, field, (rows, columns))
+    heat = drawn_over_extent(samples, field, (rows, columns))
     traced = (heat / 32767.5 - 1 if both_ways else heat / 65535).astype(np.float32)
     x0, y0, x1, y1 = field.extent
-    drawn = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     for standard, thick in _LINES[style.mode]:
         level = style.threshold if over and style.threshold > 0 else standard
         if field.kind == "heat":
@@ -149,7 +206,8 @@ def planes(
         if not 0 < level <= 1:
             continue
         for sign in (1, -1) if both_ways else (1,):
-            lines, dashed = segments(sign * traced, level), sign < 0 and field.kind == "signed"
+            traced_side = drop_small(sign * traced, level) if over else sign * traced
+            lines, dashed = segments(traced_side, level), sign < 0 and field.kind == "signed"
             if dashed:
                 lines = chain(lines)
             lines[:, ::2] = x0 + (lines[:, ::2] / columns) * (x1 - x0)
@@ -158,6 +216,29 @@ def planes(
                 lines = dash(lines, DASH * unit)
             cover(drawn, lines, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2))
     return drawn
+
+
+def cover_frame(drawn: Sequence[Plane], seen: Box, unit: float) -> None:
+    """Draw a frame just inside `seen`, with corner brackets, into the planes of halo and line."""
+    inset = _INSET * unit
+    x0, y0, x1, y1 = seen[0] + inset, seen[1] + inset, seen[2] - inset, seen[3] - inset
+    arm = _CORNER * min(x1 - x0, y1 - y0)
+    sides = [(x0, y0, x1, y0), (x1, y0, x1, y1), (x1, y1, x0, y1), (x0, y1, x0, y0)]
+    corners = [(x0, y0, arm, arm), (x1, y0, -arm, arm), (x1, y1, -arm, -arm), (x0, y1, arm, -arm)]
+    brackets = [line for x, y, dx, dy in corners for line in ((x + dx, y, x, y), (x, y, x, y + dy))]
+    for lines, (thick, more) in zip((sides, brackets), _FRAME, strict=True):
+        cover(drawn, np.array(lines, np.float64), ((thick + more) * unit / 2, thick * unit / 2))
+
+
+def drop_small(field: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.float32]:
+    """Return a field (h, w) in which no region above the level is small; the largest one stays."""
+    _, regions, statistics, _ = cv2.connectedComponentsWithStats((field >= level).astype(np.uint8), connectivity=8)
+    areas = statistics[1:, cv2.CC_STAT_AREA]
+    if not len(areas):
+        return field
+    small = (areas < OVERLAY["region"] * field.size) & (areas < areas.max())
+    # Just below the level, so that the region leaves no line.
+    return np.where(np.r_[False, small][regions], np.float32(level - 1e-3), field)
 
 
 def stroke(out: Plane, halo: Plane, line: Plane) -> None:

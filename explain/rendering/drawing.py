@@ -11,14 +11,14 @@ from sightglass.common.errors import Problem
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import contact_sheet as sheets
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import FILE_STYLE, Pixels, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Pixels, Style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 def overlay(
-    map: Any, picture: Any, *, colormap: str | int = FILE_STYLE.colormap, alpha: float = FILE_STYLE.alpha
+    map: Any, picture: Any, *, colormap: str | int = VIEWER_STYLE.colormap, alpha: float = VIEWER_STYLE.alpha
 ) -> Pixels:
     """Draw a map over a picture, uint8 (H, W, 3) RGB.
 
@@ -37,8 +37,10 @@ def overlay(
     if low < 0 or high > 1:
         values = (values - low) / ((high - low) or 1)
     pixels = Image.open(picture).pixels
-    values = np.clip(cv2.resize(values, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR), 0, 1)
-    return render.overlay(pixels, values, colormap=style.colormap, alpha=style.alpha)
+    height, width = pixels.shape[:2]
+    whole, cells = (0, 0, width, height), (values.shape[0], values.shape[1])
+    values = np.clip(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
+    return render.paint(pixels, Field(values, whole, whole, cells=cells), style)
 
 
 def contact_sheet(

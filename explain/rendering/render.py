@@ -2,21 +2,21 @@
 
 A value v becomes the level round(255 v), and a table of 256 entries turns the level into a colour and an opacity.
 Pixels are uint8 (H, W, 3) RGB; values are float32 (H, W) in 0..1, or -1..1 with a sign, of the same size. `seen` is
-(x0, y0, x1, y1) in whole pixels, x1 and y1 excluded: the part of the picture the model was given. The rest is faded as
-`unseen` says ("light", "dark", or "keep" for a picture already faded) and never coloured.
+(x0, y0, x1, y1) in whole pixels, x1 and y1 excluded: the part of the picture the model was given. The rest is dimmed,
+unless `unseen` is "keep", for a picture already dimmed; "light" and "dark" name the theme around it.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sightglass.common.style import OVERLAY
 from sightglass.explain.rendering import color_tables, contours
-from sightglass.explain.rendering.color_tables import opacity
 from sightglass.explain.rendering.style import (
     VIEWER_STYLE,
     Box,
@@ -36,7 +36,6 @@ HALO = (contours.DARK,) * 3
 GROUNDS = {"light": 228, "dark": 48}
 """Grey of a map alone where nothing is shown, in the two themes."""
 WHITE = (255, 255, 255)
-_GROUND = {"light": 255, "dark": 20}  # the page behind the picture, towards which the unseen part fades
 
 
 def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light", unit: float | None = None) -> Pixels:
@@ -87,29 +86,6 @@ def quantise(values: Values) -> Pixels:
     return _u8(cv2.convertScaleAbs(values, alpha=255))
 
 
-def overlay(
-    pixels: Pixels,
-    values: Values,
-    *,
-    colormap: str = VIEWER_STYLE.colormap,
-    alpha: float = VIEWER_STYLE.alpha,
-    weighted: bool = False,
-    threshold: float = 0.0,
-    seen: Box | None = None,
-    unseen: Unseen = "light",
-) -> Pixels:
-    """Blend the map over the picture by `color_tables.opacity`.
-
-    Where a is 0 the result is exactly the picture's pixel, where a is 1 exactly the colormap's colour.
-    """
-    values = check(values, pixels)
-    table = opacity(alpha, weighted=weighted, threshold=threshold)
-    levels = quantise(values)
-    weights = cv2.LUT(levels, table)
-    blended = cv2.blendLinear(_paint(levels, lut(colormap)), pixels, weights, 1 - weights)
-    return _fade(_u8(blended), pixels, seen, unseen)
-
-
 def heatmap_only(
     values: Values,
     colormap: str = VIEWER_STYLE.colormap,
@@ -136,13 +112,13 @@ def heatmap_only(
     return _fade(out, _u8(cv2.merge([hatch] * 3)), seen, "keep")
 
 
-def map_lut(kind: Kind, colormap: str, *, dark: bool = False) -> Pixels:
-    """Return a map's colours, uint8 (256, 3) RGB, by colormap or sign.
+def map_lut(kind: Kind, colormap: str, *, dark: bool = False, over: bool = False) -> Pixels:
+    """Return a map's colours, uint8 (256, 3) RGB, by colormap or sign; `over`: those over a picture.
 
     Of these 1 is what lowers most, 128 is 0, and 255 what raises most.
     """
     if kind == "heat":
-        return lut(colormap)
+        return color_tables.overlay_colours(colormap) if over else lut(colormap)
     return np.rint(color_tables.signed_colours(GROUNDS["dark" if dark else "light"])).astype(np.uint8)
 
 
@@ -214,14 +190,14 @@ def _fade(out: Pixels, source: Pixels, seen: Box | None, unseen: Unseen) -> Pixe
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
         part = source[strip]
         if part.size and unseen != "keep":
-            part = fade(part, unseen)
+            part = dim(part)
         out[strip] = part
     return out
 
 
-def fade(pixels: Pixels, unseen: Literal["light", "dark"]) -> Pixels:
-    """Fade unseen pixels: grey, and close to the background."""
-    return _u8(cv2.convertScaleAbs(_grey(pixels), alpha=0.34, beta=0.66 * _GROUND[unseen]))
+def dim(pixels: Pixels) -> Pixels:
+    """Return what the model did not see, a little darker."""
+    return _u8(cv2.convertScaleAbs(pixels, alpha=OVERLAY["unseen"]))
 
 
 def _paint(levels: Pixels, colours: Pixels) -> Pixels:

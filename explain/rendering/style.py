@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.files import Json
-from sightglass.common.style import CHOICES, DEFAULTS, OPACITY
+from sightglass.common.style import CHOICES, DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,7 +140,8 @@ class Style:
 
     Heat v is drawn as offset + gain * v, within 0..1; a signed value as gain * v, and other values unchanged, in -1..1.
 
-    `even`: the same opacity everywhere, else alpha * v**1.5. `cells`: the cells as computed, without interpolation.
+    `even`: the same opacity everywhere, else rising to alpha (`color_tables.opacity`). `cells`: the cells as computed,
+    without interpolation.
     `split`: pixels whose centres are left of this share of the width show the picture alone.
     """
 
@@ -164,16 +165,16 @@ class Style:
             raise ValueError(f"gain and offset must be finite, got {self.gain} and {self.offset}.")
 
     @classmethod
-    def parse(cls, colormap: str | int, alpha: float | None = None, *, even: bool = False) -> Style:
+    def parse(cls, colormap: str | int, alpha: float | None = None) -> Style:
         """Return a style as a person asks for it; `alpha` None: the usual one.
 
         Raises a Problem for an unknown colormap and for an opacity outside 0..1.
         """
         lut(colormap)
-        alpha = (OPACITY["even"] if even else DEFAULTS["alpha"]) if alpha is None else alpha
+        alpha = DEFAULTS["alpha"] if alpha is None else alpha
         if not 0 <= alpha <= 1:
             raise Problem(f"alpha is {alpha:g}: give a number from 0 to 1.")
-        return cls(colormap=colormap_name(colormap), alpha=alpha, even=even)
+        return cls(colormap=colormap_name(colormap), alpha=alpha)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Style:
@@ -215,6 +216,6 @@ def _check(name: str, value: Any) -> Any:
 
 
 VIEWER_STYLE = Style()
-FILE_STYLE = Style(even=True, alpha=OPACITY["even"])
-"""Of overlays in files: an opacity that leaves cold places clear would cover the picture where it is even."""
+FILE_STYLE = VIEWER_STYLE
+"""Former name."""
 _NAMES = {name for name in DEFAULTS if name in Style.__dataclass_fields__ and name != "split"}

@@ -19,13 +19,13 @@ from sightglass.api.work import MEDIA_TYPES, answer, describe_route, read_number
 from sightglass.common import users
 from sightglass.common.files import write_unique
 from sightglass.common.settings import settings
-from sightglass.common.style import OPACITY
+from sightglass.common.style import DEFAULTS
 from sightglass.export.results import PlainResult, class_fields
 
 if TYPE_CHECKING:
     from sightglass.api.schemas import ApiRules
 
-STYLE = {"colormap": "jet", "alpha": OPACITY["even"]}
+STYLE = {"colormap": "jet", "alpha": DEFAULTS["alpha"]}
 """The colours that legacy apps show a legend for; /api/explain has all others."""
 HEATMAP = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.png")
 MAX_HEATMAPS = 1000

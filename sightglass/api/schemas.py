@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from sightglass.common.files import Json
 from sightglass.common.settings import MIB, settings
-from sightglass.common.style import DEFAULTS, OPACITY
+from sightglass.common.style import DEFAULTS
 from sightglass.explain.methods import method
 from sightglass.explain.options import MAX_CORNERS, MAX_WORDS, OFFERED, QUESTION, Per, Scale, Side, Within
 from sightglass.explain.questions import Question
@@ -198,7 +198,7 @@ class ExplainRequest(_TargetRequest):
     per: Per | None = _option("per")
     at: tuple[Finite, ...] = _option("at", default=(), max_length=2 * MAX_CORNERS)
     against: Class | None = _option("against")
-    alpha: Alpha = OPACITY["even"]
+    alpha: Alpha = DEFAULTS["alpha"]
 
 
 class SegmentRequest(ExplainRequest):
@@ -224,7 +224,7 @@ class ClassRequest(_ModelRequest):
     """Explain what speaks for classes of the caller's choice, whatever the model predicts."""
 
     classes: tuple[Class, ...] = Field(min_length=1, max_length=MAX_MAPS, description="By index or label.")
-    alpha: Alpha = OPACITY["even"]
+    alpha: Alpha = DEFAULTS["alpha"]
 
     def engine_options(self) -> Json:
         options = super().engine_options()
@@ -248,7 +248,7 @@ class CompareRequest(_PictureRequest):
     each_own: bool = Field(default=False, description="Whether each model's own first answer is explained instead.")
     scale: Scale | None = _option("scale")
     confidence: Finite | None = _option("confidence")
-    alpha: Alpha = OPACITY["even"]
+    alpha: Alpha = DEFAULTS["alpha"]
     save_below: SaveBelow = None
 
 

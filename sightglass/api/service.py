@@ -203,7 +203,7 @@ def compare(request: CompareRequest, settings: ApiRules) -> Comparison:
 
 
 def style_of(request: Explaining | CompareRequest) -> Style:
-    return Style.parse(request.colormap, request.alpha, even=True)
+    return Style.parse(request.colormap, request.alpha)
 
 
 def _fields(explanation: Explanation, request: ExplainRequest | DetectRequest, settings: ApiRules) -> Json:

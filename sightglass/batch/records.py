@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 
 from sightglass.common.files import Json, file_stem, npy_or_npz
-from sightglass.explain.maps.heatmap import cells, fit_map
+from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.picture.image import measure_quality, to_jpeg
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import VIEWER_STYLE, Field
-from sightglass.export import embedded_recipe, table
+from sightglass.explain.rendering.style import VIEWER_STYLE
+from sightglass.export import caption, embedded_recipe, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,11 +124,7 @@ def overlay(explanation: Explanation, style: Style, side: int | None = SIDE) -> 
         small = np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
     if not explanation.heatmaps:
         return small
-    values, seen = fit_map(explanation.heatmaps[0], (small.shape[0], small.shape[1]))
-    if explanation.heatmaps[0].signed:
-        field = Field(values, (0, 0, small.shape[1], small.shape[0]), seen, "signed")
-        return render.paint(small, field, style)
-    return render.overlay(small, values, colormap=style.colormap, alpha=style.alpha, weighted=True, seen=seen)
+    return render.paint(small, caption.field(explanation.heatmaps[0], (small.shape[1], small.shape[0])), style)
 
 
 def recipe(settings: Json, row: Row) -> Recipe:

@@ -4,6 +4,9 @@
 const HALO_RGB = 20;
 const HALO_ALPHA = 0.75;
 const HALO_MORE = 1.75;
+/** Length of a frame's corner as a share of its shorter side; pixels of the screen between the frame and the edge. */
+const CORNER = 0.06;
+const INSET = 2;
 /** Pixels of the screen of a dash, and of the gap after it, around what lowers. */
 export const DASH = 6;
 
@@ -151,6 +154,45 @@ export function dashes(segments, length) {
   return out;
 }
 
+/**
+ * Return a field in which no region above the level is below a share of its area, as `drop_small` in contours.py does; the
+ * largest region stays.
+ * @param {Float32Array} field w x h values @param {number} w @param {number} h @param {number} level @param {number} share
+ */
+export function withoutSmall(field, w, h, level, share) {
+  const regions = new Int32Array(w * h), areas = [0], stack = /** @type {number[]} */ ([]);
+  for (let start = 0; start < field.length; start++) {
+    if (regions[start] || field[start] < level) continue;
+    const region = areas.push(0) - 1;
+    regions[start] = region;
+    for (stack.push(start); stack.length; areas[region]++) {
+      const at = /** @type {number} */ (stack.pop()), x = at % w, y = (at - x) / w;
+      for (let j = Math.max(0, y - 1); j <= Math.min(h - 1, y + 1); j++) {
+        for (let i = j * w + Math.max(0, x - 1); i <= j * w + Math.min(w - 1, x + 1); i++) {
+          if (regions[i] || field[i] < level) continue;
+          regions[i] = region;
+          stack.push(i);
+        }
+      }
+    }
+  }
+  const least = Math.min(share * w * h, Math.max(...areas));
+  return areas.length < 3 ? field : field.map((value, i) => (regions[i] && areas[regions[i]] < least ? level - 1e-3 : value));
+}
+
+/**
+ * Return the sides of a frame just inside a rectangle, and its corner brackets, each with its width and how much wider its
+ * halo is, in pixels of the screen; as `frame` in contours.py does.
+ * @param {number[]} rect in canvas pixels @param {number} unit canvas pixels in one of the screen
+ * @returns {[number[], number, number][]}
+ */
+export function frameOf(rect, unit) {
+  const x0 = rect[0] + INSET * unit, y0 = rect[1] + INSET * unit, x1 = rect[2] - INSET * unit, y1 = rect[3] - INSET * unit;
+  const arm = CORNER * Math.min(x1 - x0, y1 - y0), sides = [x0, y0, x1, y0, x1, y0, x1, y1, x1, y1, x0, y1, x0, y1, x0, y0];
+  const corners = [[x0, y0, arm, arm], [x1, y0, -arm, arm], [x1, y1, -arm, -arm], [x0, y1, arm, -arm]];
+  return [[sides, 0.75, 0.75], [corners.flatMap(([x, y, dx, dy]) => [x + dx, y, x, y, x, y, x, y + dy]), 2, 1.25]];
+}
+
 /** Create empty planes. @param {number} width @param {number} height @param {Planes|null} [used] to reuse @returns {Planes} */
 export function planes(width, height, used) {
   if (used?.halo.length === width * height) {
@@ -164,10 +206,10 @@ export function planes(width, height, used) {
 /**
  * Add segments x0, y0, x1, y1, ... in pixels, their line `thick` pixels wide and its halo somewhat more.
  * @param {Planes} into @param {number} width @param {number} height @param {ArrayLike<number>} segments
- * @param {number} thick @param {number} unit pixels in one of the screen, for the halo
+ * @param {number} thick @param {number} unit pixels in one of the screen, for the halo @param {number} [more] by which it is wider
  */
-export function cover({ halo, line, box }, width, height, segments, thick, unit) {
-  const half = thick / 2, wide = half + (HALO_MORE * unit) / 2, reach = wide + 0.5;
+export function cover({ halo, line, box }, width, height, segments, thick, unit, more = HALO_MORE) {
+  const half = thick / 2, wide = half + (more * unit) / 2, reach = wide + 0.5;
   for (let s = 0; s < segments.length; s += 4) {
     const ax = segments[s], ay = segments[s + 1], dx = segments[s + 2] - ax, dy = segments[s + 3] - ay;
     const left = Math.max(0, Math.ceil(Math.min(ax, ax + dx) - reach - 0.5));

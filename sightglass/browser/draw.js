@@ -1,16 +1,17 @@
 // Draw the pixels of one panel, without the page: canvas, rectangle and settings in, picture out.
 
 import { overlayTable, mapTable, spotlightTable, differenceTable, differenceMapTable } from "./table.js";
-import { differenceSpotlightTable, signedTable, signedMapTable, inverted, blend, fade } from "./table.js";
+import { differenceSpotlightTable, signedTable, signedMapTable, inverted, blend, dim } from "./table.js";
+import { OVERLAY } from "../common/style.js";
 import { bandOf } from "./picture.js";
 import { contains, inCanvas } from "./geometry.js";
-import { resample, levelsAt, nearest, level, cellsOf, valueAt } from "./sample.js";
-import { DASH, chained, cover, dashes, isolines, planes, stroke } from "./contour.js";
+import { resample, levelsAt, nearest, level, cellsOf, enlarge, valueAt } from "./sample.js";
+import { DASH, chained, cover, dashes, frameOf, isolines, planes, stroke, withoutSmall } from "./contour.js";
 
 /**
  * @typedef {import("../common/style.js").Style} Style
- * @typedef {import("./sample.js").Grid & {coarse: import("./sample.js").Grid|null, field: Float32Array|null,
- *   lines: Map<number, number[]>, peak: number}} CachedGrid
+ * @typedef {import("./sample.js").Grid & {coarse: import("./sample.js").Grid|null, smooth: import("./sample.js").Grid|null, field: Float32Array|null,
+ *   lines: Map<string, number[]>, peak: number}} CachedGrid
  * @typedef {{title: string, note: string, text: string, kind: string, shape: number[], seen: number[], extent: number[],
  *   raw: number[]|null, cells: number[]|null, sides: string[]|null, unit?: string, own: number, shared: number|null}} MapHead  as Python
  *   packs it; own, shared: places in the list of grids
@@ -23,7 +24,7 @@ import { DASH, chained, cover, dashes, isolines, planes, stroke } from "./contou
  */
 
 const FINE = 320;
-const OVERLAY_LINES = [[0.5, 1.25]];
+const OVERLAY_LINES = [[0.5, 1.5]];
 const CONTOUR_LINES = [[0.25, 0.9], [0.5, 1.4], [0.75, 2.2]];
 
 /**
@@ -34,9 +35,12 @@ const CONTOUR_LINES = [[0.25, 0.9], [0.5, 1.4], [0.75, 2.2]];
  */
 export function createMap(head, values, shared) {
   const grid = (/** @type {() => Uint16Array} */ given) => {
-    const { shape, extent, kind } = head;
+    const { shape, extent, kind, cells } = head;
     /** @type {number|null} */
     let peak = null;
+    /** @type {import("./sample.js").Grid|null} */
+    let smooth = null;
+    const enlarged = cells && 2 * cells[0] <= shape[0] && 2 * cells[1] <= shape[1];
     return {
       get values() {
         return given();
@@ -44,6 +48,9 @@ export function createMap(head, values, shared) {
       get peak() {
         const strength = (/** @type {number} */ value) => (kind === "signed" ? Math.abs(2 * value - 65535) : value);
         return (peak ??= given().reduce((most, value) => Math.max(most, strength(value)), 0));
+      },
+      get smooth() {
+        return (smooth ??= enlarged ? cellsOf(/** @type {import("./sample.js").Grid} */ ({ values: given(), w: shape[1], h: shape[0], extent, kind }), cells) : null);
       },
       w: shape[1],
       h: shape[0],
@@ -141,20 +148,25 @@ function linesWanted(map, { mode, alpha, threshold, cells }) {
   return threshold > 0 ? [[threshold, OVERLAY_LINES[0][1]]] : OVERLAY_LINES;
 }
 
-/** Return the segments of a level, signed for what has a sign, in original pixels; of what lowers in a row. @param {CachedGrid} grid @param {number} at */
-function segmentsOf(grid, at) {
-  const cached = grid.lines.get(at);
+/**
+ * Return the segments of a level, signed for what has a sign, in original pixels; of what lowers in a row.
+ * @param {CachedGrid} grid @param {number} at @param {boolean} over an overlay, which leaves small regions out
+ */
+function segmentsOf(grid, at, over) {
+  const key = `${at} ${over}`, cached = grid.lines.get(key);
   if (cached) return cached;
   const longest = Math.max(grid.w, grid.h), scale = longest < FINE / 2 || longest > FINE ? FINE / longest : 1;
   const w = Math.max(1, Math.round(grid.w * scale)), h = Math.max(1, Math.round(grid.h * scale));
   const share = grid.kind !== "heat" ? (/** @type {number} */ v) => v / 32767.5 - 1 : (/** @type {number} */ v) => v / 65535;
-  grid.field ??= resample(grid, grid.extent, w, h, share, new Float32Array(w * h));
-  const field = at < 0 ? grid.field.map((v) => -v) : grid.field;
+  const [times, plus] = grid.kind !== "heat" ? [1 / 32767.5, -1] : [1 / 65535, 0], out = new Float32Array(w * h);
+  grid.field ??= grid.smooth ? enlarge(grid.smooth, grid.extent, w, h, times, plus, plus, 1, out) : resample(grid, grid.extent, w, h, share, out);
+  const side = at < 0 ? grid.field.map((v) => -v) : grid.field;
+  const field = over ? withoutSmall(side, w, h, Math.abs(at), OVERLAY.region) : side;
   const [x0, y0, x1, y1] = grid.extent;
   const lines = isolines(field, w, h, Math.abs(at)), found = at < 0 && grid.kind === "signed" ? chained(lines) : lines;
   const placed = found.map((v, i) => (i % 2 ? y0 + (v / h) * (y1 - y0) : x0 + (v / w) * (x1 - x0)));
   if (grid.lines.size > 24) grid.lines.clear();
-  grid.lines.set(at, placed);
+  grid.lines.set(key, placed);
   return placed;
 }
 
@@ -172,6 +184,8 @@ export class Layer {
   #linesKey = "";
   /** @type {import("./contour.js").Planes|null} */
   #lines = null;
+  /** Width and height of the original. */
+  #size = [0, 0];
 
   /** Reuse the memory for another map. */
   clear() {
@@ -186,24 +200,27 @@ export class Layer {
     if (key === this.#key) return this.#levels;
     this.#key = key;
     if (this.#levels.length !== width * height) this.#levels = new Uint8Array(width * height);
-    if (!cells || !map.cells) return levelsAt(grid, rect, width, height, gain, offset, this.#levels);
+    if (!cells || !map.cells) return levelsAt(grid, rect, width, height, gain, offset, this.#levels, grid.smooth);
     return nearest(coarseOf(grid, map.cells), rect, width, height, level(map.kind, gain, offset), this.#levels);
   }
 
   /** @param {HeatMap} map @param {Scaled} scaled @param {Style} settings @param {Frame} frame */
   #linesOf(map, { grid, gain, offset }, settings, { width, height, rect, unit }) {
-    const wanted = linesWanted(map, settings);
-    if (!wanted.length) return null;
-    const key = [grid === map.shared, gain, offset, settings.invert, width, height, unit, ...rect, ...wanted.flat()].join();
+    const wanted = linesWanted(map, settings), sx = width / (rect[2] - rect[0]), sy = height / (rect[3] - rect[1]);
+    const seen = map.seen.map((at, i) => (i % 2 ? (at - rect[1]) * sy : (at - rect[0]) * sx));
+    const framed = settings.alpha > 0 && map.seen.join() !== [0, 0, ...this.#size].join();
+    if (!wanted.length && !framed) return null;
+    const key = [grid === map.shared, gain, offset, settings.invert, width, height, unit, framed, ...rect, ...wanted.flat()].join();
     if (key === this.#linesKey) return this.#lines;
     this.#linesKey = key;
     const lines = (this.#lines = planes(width, height, this.#lines));
-    const sx = width / (rect[2] - rect[0]), sy = height / (rect[3] - rect[1]), gap = map.kind !== "heat";
+    const gap = map.kind !== "heat", over = settings.mode === "overlay";
+    for (const [sides, thick, more] of framed ? frameOf(seen, unit) : []) cover(lines, width, height, sides, thick * unit, unit, more);
     for (const [standard, thick] of wanted) {
       const at = gap ? standard / gain : ((settings.invert ? 1 - standard : standard) - offset) / gain;
       if (!(at > 0 && at <= 1)) continue;
       for (const sign of gap ? [1, -1] : [1]) {
-        const placed = segmentsOf(grid, sign * at).map((v, i) => (i % 2 ? (v - rect[1]) * sy : (v - rect[0]) * sx));
+        const placed = segmentsOf(grid, sign * at, over).map((v, i) => (i % 2 ? (v - rect[1]) * sy : (v - rect[0]) * sx));
         const drawn = sign < 0 && map.kind === "signed" ? dashes(placed, DASH * unit) : placed;
         cover(lines, width, height, drawn, thick * unit, unit);
       }
@@ -219,6 +236,7 @@ export class Layer {
     const { settings, quick } = style, { width, height } = frame;
     while (!picture.ready(frame, quick)) yield;
     if (!map || settings.mode === "picture") return null;
+    this.#size = picture.size;
     yield;
     const scaled = scaling(map, settings, style.range, style.reach);
     if (settings.mode !== "contour") this.#levelsOf(map, scaled, settings.cells, frame);
@@ -238,8 +256,8 @@ export class Layer {
    * @param {number} from @param {number} to row
    */
   #compose(part, map, style, frame, from, to) {
-    const { settings, dark } = style, { width, height } = frame;
-    const whole = inCanvas(map.seen, frame.rect, width, height), outside = [...whole, dark].join();
+    const { settings } = style, { width, height } = frame;
+    const whole = inCanvas(map.seen, frame.rect, width, height), outside = whole.join();
     if (this.#out?.width !== width || this.#out.height !== height) {
       this.#out = new ImageData(width, height);
       this.#part = this.#put = null;
@@ -247,7 +265,7 @@ export class Layer {
     const { data } = this.#out, swiped = settings.layout === "swipe";
     if (swiped || this.#part !== part || this.#outside !== outside) {
       this.#part = this.#put = null;
-      fade(data, part.source, width, whole, dark ? 20 : 255, [from, to]);
+      dim(data, part.source, width, whole, [from, to]);
     }
     const seen = [whole[0], Math.max(from, whole[1]), whole[2], Math.min(to, whole[3])];
     const scaled = scaling(map, settings, style.range, style.reach), table = tableOf(map.kind, style);
@@ -280,6 +298,7 @@ export class Layer {
       this.#part = this.#put = null;
       return;
     }
+    this.#size = picture.size;
     if (made !== part) this.#compose(part, map, style, frame, 0, height);
     // What the model did not see may be on the canvas already.
     const seen = inCanvas(map.seen, rect, width, height), done = this.#put === part && this.#part === part;

@@ -58,14 +58,15 @@ function middled(value, gain) {
 /**
  * Resample to levels several times as fast as `resample` with `level`: each row is interpolated once, without any call.
  * @param {Grid} grid @param {number[]} rect @param {number} width @param {number} height @param {number} gain
- * @param {number} offset @param {Uint8Array} out @returns {Uint8Array}
+ * @param {number} offset @param {Uint8Array} out @param {Grid|null} [cells] that are enlarged instead @returns {Uint8Array}
  */
-export function levelsAt({ values, w, h, extent, kind }, rect, width, height, gain, offset, out) {
+export function levelsAt({ values, w, h, extent, kind }, rect, width, height, gain, offset, out, cells = null) {
   const X = axis(width, rect[0], rect[2], extent[0], extent[2], w);
   const Y = axis(height, rect[1], rect[3], extent[1], extent[3], h);
   const { first, second, part } = X, row = new Float64Array(w), gap = kind !== "heat";
   const times = gap ? (254 * gain) / 65535 : gain / 257, plus = gap ? 127 * (1 - gain) + 1.5 : 255 * offset + 0.5;
   const lowest = gap ? 1 : 0;
+  if (cells) return enlarge(cells, rect, width, height, times, plus, lowest, 255, out);
   for (let y = 0, i = 0; y < height; y++) {
     const top = Y.first[y] * w, bottom = Y.second[y] * w, down = Y.part[y];
     for (let x = 0; x < w; x++) {
@@ -87,6 +88,47 @@ export function levelsAt({ values, w, h, extent, kind }, rect, width, height, ga
 export function cellsOf(grid, [rows, columns]) {
   const values = resample(grid, grid.extent, columns, rows, Math.round, new Uint16Array(rows * columns));
   return { ...grid, values, w: columns, h: rows };
+}
+
+/**
+ * Enlarge cells by cubic convolution, as `cubic` in contours.py does: times * value + plus, within low..high.
+ * @template {Uint8Array|Float32Array} T
+ * @param {Grid} cells @param {number[]} rect @param {number} width @param {number} height @param {number} times
+ * @param {number} plus @param {number} low @param {number} high @param {T} out array to fill @returns {T}
+ */
+export function enlarge({ values, w, h, extent }, rect, width, height, times, plus, low, high, out) {
+  const X = cubic(width, rect[0], rect[2], extent[0], extent[2], w), Y = cubic(height, rect[1], rect[3], extent[1], extent[3], h);
+  const row = new Float64Array(w), { cells, weights } = X;
+  for (let y = 0, i = 0; y < height; y++) {
+    row.fill(0);
+    for (let k = 4 * y; k < 4 * y + 4; k++) {
+      for (let x = 0, from = Y.cells[k] * w; x < w; x++) row[x] += Y.weights[k] * values[from + x];
+    }
+    for (let x = 0, k = 0; x < width; x++, i++, k += 4) {
+      const sum = weights[k] * row[cells[k]] + weights[k + 1] * row[cells[k + 1]] + weights[k + 2] * row[cells[k + 2]] + weights[k + 3] * row[cells[k + 3]];
+      const value = (sum < 0 ? 0 : sum > 65535 ? 65535 : sum) * times + plus;
+      out[i] = value < low ? low : value > high ? high : value;
+    }
+  }
+  return out;
+}
+
+/**
+ * Return for each of `count` targets over `from`..`to` the four cells around it and their weights (Keys 1981, a = -1/2).
+ * @param {number} count @param {number} from @param {number} to @param {number} low @param {number} high @param {number} size
+ */
+function cubic(count, from, to, low, high, size) {
+  const cells = new Int32Array(4 * count), weights = new Float64Array(4 * count);
+  for (let i = 0; i < count; i++) {
+    const at = from + ((i + 0.5) / count) * (to - from);
+    const place = Math.min(size, Math.max(-1, ((at - low) / (high - low)) * size - 0.5)), first = Math.floor(place);
+    for (let k = 0; k < 4; k++) {
+      const away = Math.abs(place - (first + k - 1));
+      weights[4 * i + k] = away <= 1 ? 1.5 * away ** 3 - 2.5 * away ** 2 + 1 : -0.5 * away ** 3 + 2.5 * away ** 2 - 4 * away + 2;
+      cells[4 * i + k] = Math.min(size - 1, Math.max(0, first + k - 1));
+    }
+  }
+  return { cells, weights };
 }
 
 /**

@@ -1,14 +1,15 @@
 // Colour tables: every setting that needs no new map is folded into one table of 256 entries,
 // so that a redraw is one multiply and one add a channel. The same formula as explain/rendering/render.py.
 
-import { SIGNED } from "../common/style.js";
+import { OVERLAY, SIGNED } from "../common/style.js";
 
 /**
  * @typedef {{K: Float32Array, A: Float32Array}} Table  out = pixel * K[level] + A[3 * level + channel]
  * @typedef {{alpha: number, even: boolean, threshold: number}} Opacity
  */
 
-const GAMMA = 1.5;
+/** The most that a spotlight takes from the picture. */
+const DARKEST = 0.75;
 /** Share of the scale of a signed map from which its even opacity is reached: at 0 a step would be a line. */
 const SOON = 0.1;
 const FIRST = [0xc8, 0x32, 0x1f];
@@ -26,7 +27,10 @@ export function rint(value) {
 /** @param {Opacity} opacity @returns {Float32Array} how opaque each level is */
 export function opacities({ alpha, even, threshold }) {
   const table = new Float32Array(256);
-  for (let i = rint(255 * threshold); i < 256; i++) table[i] = even ? alpha : alpha * (i / 255) ** GAMMA;
+  for (let i = rint(255 * threshold); i < 256; i++) {
+    const rise = Math.min(1, Math.max(0, (i / 255 - OVERLAY.clear) / (OVERLAY.full - OVERLAY.clear)));
+    table[i] = even ? alpha : alpha * rise * rise * (3 - 2 * rise);
+  }
   return table;
 }
 
@@ -39,10 +43,16 @@ function tableFrom(pixel, colour = () => 0) {
   return { K, A: Float32Array.from({ length: 768 }, (_, i) => colour(Math.floor(i / 3), i % 3)) };
 }
 
+/** Return the colours of an overlay that is not even: the colormap without its dark end. @param {Uint8Array} lut 256 RGB colours */
+export function overlayColours(lut) {
+  const { first } = OVERLAY;
+  return Uint8Array.from({ length: 768 }, (_, i) => lut[3 * Math.floor(255 * first + (1 - first) * Math.floor(i / 3) + 0.5) + (i % 3)]);
+}
+
 /** @param {Uint8Array} lut 256 RGB colours @param {Opacity} opacity @returns {Table} */
 export function overlayTable(lut, opacity) {
-  const a = opacities(opacity);
-  return tableFrom((i) => 1 - a[i], (i, c) => a[i] * lut[3 * i + c]);
+  const a = opacities(opacity), colours = opacity.even ? lut : overlayColours(lut);
+  return tableFrom((i) => 1 - a[i], (i, c) => a[i] * colours[3 * i + c]);
 }
 
 /**
@@ -54,12 +64,12 @@ export function mapTable(lut, threshold, ground) {
   return tableFrom(() => 0, (i, c) => (i < first ? ground : lut[3 * i + c]));
 }
 
-/** Return the table of the picture, darkened where the map is cold. @param {number} alpha @param {number} threshold @returns {Table} */
+/** Return the table of the picture, darkened where the map is cold, to a quarter at most. @param {number} alpha @param {number} threshold @returns {Table} */
 export function spotlightTable(alpha, threshold) {
   const first = rint(255 * threshold);
   return tableFrom((i) => {
     const t = Math.min(1, i / 255 / 0.7);
-    return 1 - 0.92 * alpha * (i < first ? 1 : 1 - t * t * (3 - 2 * t));
+    return 1 - Math.min(DARKEST, 1.25 * alpha) * (i < first ? 1 : 1 - t * t * (3 - 2 * t));
   });
 }
 
@@ -169,18 +179,17 @@ export function grey(source) {
 }
 
 /**
- * Fade the picture, grey and by two thirds into the page, outside the rectangle that the model saw; leave its inside.
+ * Dim the picture outside the rectangle that the model saw; leave its inside.
  * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {number} width @param {number[]} seen
- * @param {number} ground grey @param {number[]} [rows] those alone, from and to
+ * @param {number[]} [rows] those alone, from and to
  */
-export function fade(out, source, width, [x0, y0, x1, y1], ground, rows) {
+export function dim(out, source, width, [x0, y0, x1, y1], rows) {
   const to = new Uint32Array(out.buffer), from = new Uint32Array(source.buffer), [top, bottom] = rows ?? [0, from.length / width];
-  const greys = Uint8ClampedArray.from({ length: 256 }, (_, g) => 0.34 * g + 0.66 * ground);
+  const darker = Uint8ClampedArray.from({ length: 256 }, (_, value) => OVERLAY.unseen * value);
   const strip = (/** @type {number} */ y, /** @type {number} */ left, /** @type {number} */ right) => {
     for (let i = y * width + left, end = y * width + right; i < end; i++) {
-      // OpenCV's weights in whole numbers.
-      const p = from[i], g = greys[(19595 * (p & 255) + 38470 * ((p >>> 8) & 255) + 7471 * ((p >>> 16) & 255) + 32768) >>> 16];
-      to[i] = 0xff000000 | (g << 16) | (g << 8) | g;
+      const p = from[i];
+      to[i] = 0xff000000 | (darker[(p >>> 16) & 255] << 16) | (darker[(p >>> 8) & 255] << 8) | darker[p & 255];
     }
   };
   for (let y = top; y < bottom; y++) {

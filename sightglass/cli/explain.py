@@ -135,7 +135,7 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
     verb = task.verb if verb == "explain" else verb
     task.check_verb(verb, name)
     _check_flags(verb, f"{explainer.model.id} {task.gives}", asked, options)
-    series = Series(console, explainer, pictures, options, options.style(even=verb != "detect"))
+    series = Series(console, explainer, pictures, options, options.style())
     if verb == "class":
         return series.run(cli.with_classes(asked, explainer), series.write_classes)
     if verb == "detect":

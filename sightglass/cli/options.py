@@ -112,9 +112,9 @@ class DrawOptions:
 class OutputOptions(DrawOptions):
     out: Path | None = field(*FOLDER)
 
-    def style(self, *, even: bool = True) -> Style:
-        """Return how maps are drawn; `even`: equally opaque everywhere, and not clear where they are cold."""
-        return style.Style.parse(self.colormap, self.alpha, even=even)
+    def style(self) -> Style:
+        """Return how maps are drawn."""
+        return style.Style.parse(self.colormap, self.alpha)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,7 +112,7 @@ def _settings(options: VideoOptions) -> Settings:
         labels=not options.no_labels,
         side=settings.MAX_SIDE if options.size is None else options.size,
         sound=not options.no_sound,
-        style=options.style(even=False),
+        style=options.style(),
     )
 
 

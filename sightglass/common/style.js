@@ -13,7 +13,7 @@ export const DEFAULTS = {
   "mode": "overlay",
   "layout": "auto",
   "split": 0.5,
-  "alpha": 0.9,
+  "alpha": 0.62,
   "colormap": "inferno",
   "threshold": 0.0,
   "scale": "own",
@@ -24,8 +24,12 @@ export const DEFAULTS = {
   "boxes": true
 };
 
-/** Opacity where it is meant to differ: the same everywhere (overlays in files). */
-export const OPACITY = { "even": 0.5 };
+/**
+ * An overlay is clear below `clear` of the scale and has all of its opacity from `full` on; its colours begin at `first` of
+ * the colormap, so that the weakest are not dark. The picture keeps `unseen` of its brightness outside what the model saw.
+ * A line leaves out regions below `region` of the map's area.
+ */
+export const OVERLAY = { "clear": 0.12, "full": 0.62, "first": 0.25, "unseen": 0.85, "region": 0.01 };
 
 /**
  * Colours of a signed map, from 0 to what raises, or lowers, most, over a light and over a dark ground: points of straight

@@ -10,8 +10,8 @@ from sightglass.browser import constants
 _FOUND = constants("common/style.js")
 DEFAULTS: dict[str, Any] = _FOUND["DEFAULTS"]
 """Of each setting of a view, by name; the viewer has the same."""
-OPACITY: dict[str, float] = _FOUND["OPACITY"]
-"""Where it is not that of the viewer: `even` the same everywhere, as in files; `pair` of two compared pictures."""
+OVERLAY: dict[str, float] = _FOUND["OVERLAY"]
+"""Shares of the scale at which an overlay is clear and full, and of the colormap at which its colours begin."""
 SIGNED: dict[str, dict[str, list[list[int]]]] = _FOUND["SIGNED"]
 """Colours of a signed map, RGB, from 0 to what `raises` or `lowers` most, on a `light` and on a `dark` ground."""
 CHOICES: dict[str, list[str]] = _FOUND["CHOICES"]

@@ -17,7 +17,7 @@ from sightglass.deck.page import Curves, Film, Picture, Sign, Text
 from sightglass.explain.phrases import percent, shorten
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.marks import box_mark, draw_marks
-from sightglass.explain.rendering.render import fade, paint
+from sightglass.explain.rendering.render import dim, paint
 from sightglass.explain.rendering.style import Field
 from sightglass.export.figure import LOCK, save
 from sightglass.export.proof.chart import ChartLine, draw_curves
@@ -88,10 +88,10 @@ def _paint(pixels: NDArray[np.uint8], heatmap: SceneMap, scene: Scene, theme: Th
 
 
 def _faded(pixels: NDArray[np.uint8], seen: tuple[float, float, float, float], theme: Theme) -> NDArray[np.uint8]:
-    """Return a picture faded outside the model's view."""
+    """Return a picture dimmed outside the model's view."""
     (height, width), (x0, y0, x1, y1) = pixels.shape[:2], seen
     rows, columns = slice(round(y0 * height), round(y1 * height)), slice(round(x0 * width), round(x1 * width))
-    out = fade(pixels, theme.name)
+    out = dim(pixels)
     out[rows, columns] = pixels[rows, columns]
     return out
 

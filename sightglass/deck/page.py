@@ -18,7 +18,6 @@ from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.rendering import color_tables
 from sightglass.explain.rendering.render import map_lut
-from sightglass.explain.rendering.style import lut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -365,7 +364,8 @@ def _key(scene: Scene, layout: Layout, maps: Sequence[SceneMap]) -> Iterator[Ite
     elif all(heatmap.signed for heatmap in maps):
         colours, ends = map_lut("signed", view.colormap)[1:], maps[0].ends
     else:
-        colours, ends = lut(view.colormap), ("Weak", "Strong")
+        colours = map_lut("heat", view.colormap, over=view.mode == "overlay")
+        ends = "Weak", "Strong"
     strip = cv2.resize(np.asarray(colours, np.uint8)[None], (256, 8), interpolation=cv2.INTER_LINEAR)
     yield Sign("Key", replace(place, height=1.6), to_png(np.asarray(strip, np.uint8)))
     half = Rect(place.left, place.top + 1.9, (place.width - 1) / 2, SMALLEST * LINE)

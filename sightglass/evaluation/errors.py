@@ -15,6 +15,7 @@ from sightglass.common.files import jsonable
 from sightglass.evaluation.kinds import ErrorGroup, ErrorUnit, kind_of
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import box_mark, draw_lines
+from sightglass.explain.rendering.style import Field, Style
 from sightglass.export.table import csv
 
 if TYPE_CHECKING:
@@ -170,7 +171,8 @@ def draw_tile(
 
     drawn = cut(pixels)
     if mapped and (values := unit.map) is not None:
-        drawn = render.overlay(drawn, np.asarray(cut(values), np.float32) / np.float32(255), weighted=True)
+        whole = (0, 0, *size)
+        drawn = render.paint(drawn, Field(np.asarray(cut(values), np.float32) / np.float32(255), whole, whole), Style())
     for box, colour, dashed in ((labelled, TRUTH, False), (answered, ANSWER, True)):
         if box is not None:
             mark = replace(box_mark(box), hollow=dashed).moved(-x0, -y0, (scale, scale))

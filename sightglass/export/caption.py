@@ -170,10 +170,16 @@ def reduce(pixels: Pixels, longest: int) -> Pixels:
 
 def field(heatmap: Heatmap, size: tuple[int, int]) -> Field:
     """Return a map placed over the picture scaled to `size` (width, height)."""
-    return place_field(heatmap.content, heatmap.geometry, size, heatmap.kind)
+    return place_field(heatmap.content, heatmap.geometry, size, heatmap.kind, heatmap.cells)
 
 
-def place_field(content: NDArray[np.float32], geometry: Geometry, size: tuple[int, int], kind: Kind = "heat") -> Field:
+def place_field(
+    content: NDArray[np.float32],
+    geometry: Geometry,
+    size: tuple[int, int],
+    kind: Kind = "heat",
+    cells: tuple[int, int] | None = None,
+) -> Field:
     """Place values (h, w) over the picture at `size` (width, height)."""
     width, height = size
     across, down = width / geometry.original[1], height / geometry.original[0]
@@ -181,7 +187,7 @@ def place_field(content: NDArray[np.float32], geometry: Geometry, size: tuple[in
     left, top, right, bottom = geometry.seen
     left, top = min(round(left * across), width - 1), min(round(top * down), height - 1)
     seen = left, top, max(left + 1, round(right * across)), max(top + 1, round(bottom * down))
-    return Field(content, (x0, y0, x1, y1), seen, kind)
+    return Field(content, (x0, y0, x1, y1), seen, kind, cells)
 
 
 def overlay(heatmap: Heatmap, image: Image, longest: int, style: Style) -> Pixels:

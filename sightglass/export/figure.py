@@ -19,7 +19,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
+from sightglass.explain.rendering.style import FILE_STYLE, Style
 from sightglass.export import caption, embedded_recipe
 from sightglass.export.embedded_recipe import checked_recipe
 
@@ -69,8 +69,8 @@ def figure(
 ) -> bytes:
     """Return picture, heatmap and overlay as a figure with the recipe.
 
-    `alpha`, 0..1: opacity of the map in the overlay, the same everywhere. `look`: settings of the viewer instead, by
-    name: its colormap, its opacity, even or not, and whether it shows boxes; the file opens again with all of them. PNG
+    `alpha`, 0..1: opacity of the map's strong places in the overlay. `look`: settings of the viewer instead, by
+    name: its colormap, its opacity, and whether it shows boxes; the file opens again with all of them. PNG
     and JPG carry the picture too (`embedded_recipe.encode`). Raises a Problem where there is no such map, format or
     colormap.
 
@@ -79,16 +79,14 @@ def figure(
     """
     caption.check_format("figure", format, get_args(Format))
     heatmap = caption.check(explanation, index)
-    settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, "even": True}
+    settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha}
     settings |= look or {}
-    colormap, alpha = str(settings["colormap"]), float(settings["alpha"])
-    field = Field(heatmap.content, heatmap.geometry.extent, heatmap.geometry.seen, heatmap.kind)
+    chosen = Style.of(settings)
+    style, colormap = Style(colormap=chosen.colormap, alpha=chosen.alpha, even=chosen.even), chosen.colormap
     pictures = [
         explanation.image.pixels,
         render.heatmap_only(heatmap.values, colormap, seen=heatmap.seen, kind=heatmap.kind),
-        explanation.overlay(index, colormap=colormap, alpha=alpha)
-        if settings["even"]
-        else render.paint(explanation.image.pixels, field, Style(colormap=colormap, alpha=alpha)),
+        render.paint(explanation.image.pixels, heatmap.field, style),
     ]
     with LOCK, warnings.catch_warnings():
         # A letter that the font does not have is drawn as an empty box.

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,7 +155,7 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
     """
     if explanation.heatmaps:
         yield "gradcam_prediction.png", figure(explanation, colormap=style.colormap, alpha=style.alpha)
-    tagged = embedded_recipe.tagger(explanation, style, even=True)
+    tagged = embedded_recipe.tagger(explanation, style)
     for i in range(len(explanation.heatmaps)):
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
         yield f"{name}.png", tagged(to_png(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha)), i)
@@ -192,7 +191,7 @@ def of_boxes(explanation: Result, style: Style, *, everything: bool, boxes: bool
 
     `boxes` False: maps are drawn without their boxes; `*_detection.jpg` is about the boxes and has them.
     """
-    drawn = list(detection_images.files(explanation, replace(style, even=False), boxes=boxes))
+    drawn = list(detection_images.files(explanation, style, boxes=boxes))
     yield drawn[0]
     yield from drawn[1:] if everything else drawn[1:3]
     if everything:
@@ -202,7 +201,7 @@ def of_boxes(explanation: Result, style: Style, *, everything: bool, boxes: bool
         if len(explanation.heatmaps) > 1:
             yield (
                 "topk_comparison.jpg",
-                embedded_recipe.tagger(explanation, style, even=True)(to_jpeg(_sheet(explanation, style)), 0),
+                embedded_recipe.tagger(explanation, style)(to_jpeg(_sheet(explanation, style)), 0),
             )
     yield from _numbers(explanation)
 
@@ -298,7 +297,7 @@ def of_comparison(compared: Comparison, style: Style, more: Json | None = None) 
     for i, explanation in enumerate(compared.explanations):
         if explanation.heatmaps:
             panels.append(explanation.overlay(0, colormap=style.colormap, alpha=style.alpha))
-            data = embedded_recipe.tagger(explanation, style, even=True)(to_png(panels[-1]), 0)
+            data = embedded_recipe.tagger(explanation, style)(to_png(panels[-1]), 0)
             yield f"gradcam_{label_stem(explanation.model.id)}.png", data
             if (proof := explanation.proofs.get(0)) is not None:
                 for name, file in proof_files.files(explanation, 0, proof):
@@ -307,7 +306,7 @@ def of_comparison(compared: Comparison, style: Style, more: Json | None = None) 
             panels.append(explanation.image.pixels)
         captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
     # One file, one recipe: the first model's.
-    tagged = embedded_recipe.tagger(compared.explanations[0], style, even=True)
+    tagged = embedded_recipe.tagger(compared.explanations[0], style)
     yield "comparison.jpg", tagged(to_jpeg(contact_sheet.grid(panels, captions)), 0)
     maps = {label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}
     yield MAPS, npz_bytes(maps)

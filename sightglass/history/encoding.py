@@ -109,9 +109,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
             arrays[f"measured {place}"] = heatmap.uncut.at_input
     drawn = image.pixels
     if heatmaps:
-        heatmap = heatmaps[index]
-        field = Field(heatmap.content, heatmap.geometry.extent, heatmap.seen, heatmap.kind)
-        drawn = render.paint(drawn, field, style)
+        drawn = render.paint(drawn, heatmaps[index].field, style)
     files |= {MAPS: npz_bytes(arrays)} | thumbnail(drawn) | picture_file("picture", image)
     return record, files
 

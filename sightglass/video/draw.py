@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.picture.decode import Pixels
-    from sightglass.explain.rendering.style import Field, Values
+    from sightglass.explain.rendering.style import Box, Field, Kind, Values
     from sightglass.models.geometry import Geometry
     from sightglass.video.parts import Raws, Seen, Sighting
     from sightglass.video.settings import Settings
     from sightglass.video.track import Point
 
 
-_CELLS = 160
-"""Cells a side, at most, of the grid on which distances from the line are computed."""
-_LINE, _HALO = (0.5, 1.25), 1.75
+_CELLS = 224
+"""Cells a side, at most, of the grid from which a frame's map is enlarged."""
+_LINE, _HALO = (0.5, 1.5), 1.75
 """Value at the line, its width and how much wider its halo is, in pixels of the screen, as in the viewer's overlay."""
 _FAR = 8.0
 """Pixels from the line up to which distances are told apart."""
@@ -58,13 +58,19 @@ def paint_map(pixels: Pixels, field: Field, style: Style) -> Pixels:
     out = np.empty_like(pixels)
     for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
         if pixels[strip].size:
-            out[strip] = render.fade(pixels[strip], "light")
+            out[strip] = render.dim(pixels[strip])
     keep, add = _tables(style)
-    levels = _grow(cv2.convertScaleAbs(field.values, alpha=255), field, (y1 - y0, x1 - x0))
+    height, width = (min(side, _CELLS) for side in field.values.shape)
+    drawn = contours.drawn_over_extent(render.samples(field.values), field, (height, width))
+    values = (drawn / 65535).astype(np.float32)
+    levels = _grow(cv2.convertScaleAbs(values, alpha=255), field, (y1 - y0, x1 - x0))
     inside = cv2.multiply(pixels[y0:y1, x0:x1], cv2.applyColorMap(levels, keep), scale=1 / 255)
     cv2.add(inside, cv2.applyColorMap(levels, add), inside)
-    _outline(inside, field, style, max(pixels.shape))
+    unit = max(1.0, max(pixels.shape) / 500)
+    _outline(inside, values, field, style, unit)
     out[y0:y1, x0:x1] = inside
+    if field.seen != (0, 0, pixels.shape[1], pixels.shape[0]):
+        contours.stroke(out, *_frame(field.seen, (pixels.shape[0], pixels.shape[1]), unit))
     return out
 
 
@@ -88,16 +94,24 @@ def _grow(values: Pixels, field: Field, shape: tuple[int, ...]) -> Pixels:
     return np.asarray(grown, np.uint8)
 
 
-def _outline(inside: Pixels, field: Field, style: Style, longest: int) -> None:
+@lru_cache(maxsize=4)
+def _frame(seen: Box, shape: tuple[int, int], unit: float) -> tuple[Pixels, Pixels]:
+    drawn = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    contours.cover_frame(drawn, seen, unit)
+    return drawn
+
+
+def _outline(inside: Pixels, values: Values, field: Field, style: Style, unit: float) -> None:
     """Draw the contour line over the model's view."""
-    values = _coarse(field.values)
+    level = style.threshold or _LINE[0]
+    values = contours.drop_small(values, level)
     left, top, right, bottom = field.extent
     slope = cv2.magnitude(
         cv2.Sobel(values, cv2.CV_32F, 1, 0, ksize=1, scale=0.5 * values.shape[1] / (right - left)),
         cv2.Sobel(values, cv2.CV_32F, 0, 1, ksize=1, scale=0.5 * values.shape[0] / (bottom - top)),
     )
-    away = (values - np.float32(style.threshold or _LINE[0])) / np.maximum(slope, _FLAT)
-    keep, add = _line_tables(max(1.0, longest / 500))
+    away = (values - np.float32(level)) / np.maximum(slope, _FLAT)
+    keep, add = _line_tables(unit)
     steps = cv2.convertScaleAbs(np.clip(away, -_FAR, _FAR) + _FAR, alpha=255 / (2 * _FAR))
     steps = _grow(steps, field, inside.shape)
     cv2.multiply(inside, cv2.applyColorMap(steps, keep), inside, scale=1 / 255)
@@ -118,7 +132,7 @@ def _table(values: NDArray[np.float64]) -> Pixels:
     return np.repeat(np.rint(values).astype(np.uint8)[:, None, None], 3, 2)
 
 
-def _coarse(values: Values, cells: int = _CELLS) -> Values:
+def _coarse(values: Values, cells: int) -> Values:
     """Return a map with at most so many cells a side."""
     scale = cells / max(values.shape)
     if scale >= 1:
@@ -247,7 +261,9 @@ class Painter:
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self.signed:
             hottest = _join([heatmap.content for heatmap in maps]) if maps else np.zeros((1, 1), np.float32)
-            field = caption.place_field(hottest, self.geometry, self.size, "signed" if self.signed else "heat")
+            cells = maps[0].heatmap.cells if maps else None
+            kind: Kind = "signed" if self.signed else "heat"
+            field = caption.place_field(hottest, self.geometry, self.size, kind, cells)
             small = paint_map(small, field, self.settings.style)
         if not self.settings.labels:
             return small

@@ -268,7 +268,7 @@ def test_the_screen_is_what_python_renders_in_every_mode_colour_and_scale(exact,
         jet, inferno = (set_to(page, mode=name, colormap=colormap, alpha=0.9) for colormap in ("jet", "inferno"))
         assert all(apart(jet[panel], inferno[panel]).max() == 0 for panel in jet)
     raws = {0: (0.0, 2.0), 1: (0.5, 1.0)}
-    set_to(page, colormap="inferno")
+    set_to(page, colormap="inferno", alpha=Style().alpha)
     for scale, (low, high) in {"own": (None, None), "shared": (0.0, 2.0), "fixed": (0.0, 0.8)}.items():
         seen = set_to(page, mode="overlay", scale=scale, top=0.8)
         for panel, raw in raws.items():

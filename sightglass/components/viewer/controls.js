@@ -1,7 +1,7 @@
 // The toolbar and the colour bar: show the settings, and turn what a person does into new ones.
 
 import { find } from "../../browser/component.js";
-import { differenceGradient, gradient, signedGradient } from "../../browser/table.js";
+import { differenceGradient, gradient, overlayColours, signedGradient } from "../../browser/table.js";
 import { digits, withUnit, defaults } from "./settings.js";
 
 /**
@@ -106,7 +106,8 @@ export function showControls(root, settings, facts) {
   const [low, high] = gaps ? ["Same", "Different"] : ends ? ends.map(digits) : invert ? ["Strong evidence", "Weak"] : ["Weak", "Strong evidence"];
   // A spotlight has no colours: it darkens the picture.
   const dims = settings.mode === "spotlight", shades = "linear-gradient(90deg, #000, #fff)";
-  showSliders(root, settings, gaps ? plain : dims ? shades : gradient(facts.lut), low);
+  const colours = settings.mode === "overlay" && !settings.even ? overlayColours(facts.lut) : facts.lut;
+  showSliders(root, settings, gaps ? plain : dims ? shades : gradient(colours), low);
   $(".colormap").style.visibility = dims ? "hidden" : "";
   if (signed) showSigned(root, settings, signed, dark);
   root.classList.toggle("signed", Boolean(signed));

@@ -12,7 +12,7 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.views import charts
 from sightglass.components.views.charts import Files
 from sightglass.explain.methods import METHODS
-from sightglass.explain.rendering.style import FILE_STYLE, Style
+from sightglass.explain.rendering.style import Style
 from sightglass.export import animation, detection_images, result_folder, similarity_files
 from sightglass.export.figure import figure as draw_figure
 from sightglass.export.proof.files import curves as draw_curves
@@ -201,9 +201,9 @@ def _begin(name: str) -> str:
 
 
 def _style(look: Look) -> Style:
-    """Return the style of a folder's overlays, with an even viewer's opacity."""
+    """Return the style of a folder's overlays: the viewer's colours and opacity."""
     chosen = Style.of(look)
-    return replace(FILE_STYLE, colormap=chosen.colormap, alpha=chosen.alpha if chosen.even else FILE_STYLE.alpha)
+    return Style(colormap=chosen.colormap, alpha=chosen.alpha)
 
 
 def _zip_files(files: Callable[[], Iterable[tuple[str, bytes]]]) -> bytes:

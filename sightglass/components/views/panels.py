@@ -60,7 +60,7 @@ def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, 
         seen=heatmap.seen,
         # An empty map is empty on every scale.
         raw=heatmap.ends or (0.0, 0.0),
-        cells=(heatmap.raw[0].shape[0], heatmap.raw[0].shape[1]),
+        cells=heatmap.cells,
         text=text,
         kind=heatmap.kind,
         unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",

@@ -128,7 +128,7 @@ def _map(explanation: Result, index: int, size: tuple[int, int], colormap: str) 
         "chart": _chart(explanation.proofs[index]) if index in explanation.proofs else "",
         "kind": heatmap.kind,
         "layer": data_url(_draw_layer(heatmap, size, colormap), "png"),
-        "bar": data_url(to_png(map_lut(heatmap.kind, colormap)[None]), "png"),
+        "bar": data_url(to_png(map_lut(heatmap.kind, colormap, over=True)[None]), "png"),
         "ends": ends,
         "meaning": meaning[0].upper() + meaning[1:],
         "low": low,

@@ -145,7 +145,8 @@ def _image(page: FPDF, drawn: Pixels, left: float, top: float, wide: float, high
 def _bar(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
     heatmap = explanation.heatmaps[index]
     ends, meaning = caption.bar(heatmap, explanation.model.unit_of(heatmap.target.label))
-    page.image(Pillow.fromarray(map_lut(heatmap.kind, colormap)[None]), _EDGE, top := page.get_y(), _WIDTH, 3)
+    colours = Pillow.fromarray(map_lut(heatmap.kind, colormap, over=True)[None])
+    page.image(colours, _EDGE, top := page.get_y(), _WIDTH, 3)
     page.set_y(top + 3.4)
     page.set_font("sans", "", 8)
     page.set_text_color(*_INK)

@@ -19,7 +19,7 @@ from sightglass.explain.rendering.style import Field, Style
 
 WHOLE = (0, 0, 60, 40)
 SETTINGS = {
-    "mode": "overlay", "layout": "single", "split": 0.5, "alpha": 0.9, "colormap": "inferno", "threshold": 0,
+    "mode": "overlay", "layout": "single", "split": 0.5, "alpha": 0.62, "colormap": "inferno", "threshold": 0,
     "scale": "own", "top": 1, "even": False, "invert": False, "cells": False, "boxes": True,
 }  # fmt: skip
 

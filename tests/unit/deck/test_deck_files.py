@@ -72,7 +72,7 @@ def test_a_heat_map_is_a_layer_of_its_own_that_lies_exactly_over_the_picture(ope
     plain, mapped = (np.asarray(Pillow.open(BytesIO(one.image.blob))).astype(int) for one in (below, layer))
     (height, width), away = plain.shape[:2], np.abs(mapped - plain).max(-1)
     # Strong where it is hot, and the picture where it is cold; the model did not see the left edge.
-    assert away[height // 2, width // 2] > 80 and away[5, width // 2] < 12 and away[5, 5] > 40
+    assert away[height // 2, width // 2] > 60 and away[20, width // 2] < 12 and 0 < away[5, 5] < 40
 
 
 def test_proofs_are_charts_and_notes_have_what_no_slide_shows(opened: Any):

@@ -45,7 +45,7 @@ def test_a_figure_carries_its_recipe_and_is_the_same_each_time(made: Explanation
         found = embedded_recipe.contents(first)
         assert found is not None and found.recipe == made.recipe
         assert (found.view.index, found.view.label) == (1, made.heatmaps[1].target.label)
-        assert found.view.settings == {"mode": "overlay", "colormap": "viridis", "alpha": 0.4, "even": True}
+        assert found.view.settings == {"mode": "overlay", "colormap": "viridis", "alpha": 0.4}
         assert Pillow.open(io.BytesIO(first)).format == {"png": "PNG", "jpg": "JPEG"}[kind]
         back = embedded_recipe.original(found)
         assert back is not None and back.sha256 == made.image.sha256

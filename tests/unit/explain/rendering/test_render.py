@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 import sightglass
 from sightglass.common.errors import Problem
@@ -19,7 +20,7 @@ from sightglass.explain.rendering import contact_sheet, contours, render
 from sightglass.explain.rendering import style as colormaps
 from sightglass.explain.rendering.marks import box_mark, draw_marks, place_label
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import FILE_STYLE, VIEWER_STYLE, Field, Mode, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Mode, Style
 
 if TYPE_CHECKING:
     pass
@@ -140,9 +141,28 @@ def by_hand(pixels, field, style, unseen, unit):
                 found.append(upper + down * (lower - upper))
         return np.reshape(found, (len(ys), len(xs)))
 
-    def grown(rows, columns):
+    def grown(rows, columns, read=read):
         xs = [x0 + (column + 0.5) / columns * (x1 - x0) for column in range(columns)]
         return read(xs, [y0 + (row + 0.5) / rows * (y1 - y0) for row in range(rows)])
+
+    def spline(grid, places):
+        """Read between rows of a grid by Catmull-Rom splines."""
+        out = []
+        for place in places:
+            first, t = math.floor(place), place - math.floor(place)
+            a, b, c, d = (grid[min(len(grid) - 1, max(0, first + step))] for step in (-1, 0, 1, 2))
+            terms = 2 * b, c - a, 2 * a - 5 * b + 4 * c - d, 3 * b - a - 3 * c + d
+            out.append(0.5 * sum(term * t**power for power, term in enumerate(terms)))
+        return np.array(out)
+
+    def displayed(xs, ys):
+        if not field.cells or 2 * field.cells[0] > len(heat) or 2 * field.cells[1] > len(heat[0]):
+            return read(xs, ys)
+        rows, columns = field.cells
+        down = [min(rows, max(-1, (y - y0) / (y1 - y0) * rows - 0.5)) for y in ys]
+        across = [min(columns, max(-1, (x - x0) / (x1 - x0) * columns - 0.5)) for x in xs]
+        cells = np.floor(grown(rows, columns) + 0.5)
+        return np.clip(spline(spline(cells, down).T, across).T, 0, 65535)
 
     def level(value):
         if gap:
@@ -159,7 +179,7 @@ def by_hand(pixels, field, style, unseen, unit):
             warmth = math.floor(255 * away + 0.5) if gap else at
             t = min(1, warmth / 255 / 0.7)
             cold = 1 if warmth < np.rint(255 * style.threshold) else 1 - t * t * (3 - 2 * t)
-            return pixel * (1 - 0.92 * style.alpha * cold)
+            return pixel * (1 - min(0.75, 1.25 * style.alpha) * cold)
         if style.mode == "map":
             ground = 48 if dark else 228
             if gap:
@@ -170,10 +190,12 @@ def by_hand(pixels, field, style, unseen, unit):
         if gap:
             a = 0 if away < style.threshold else style.alpha * (away > 0 if style.even else away**0.6)
             return np.rint(pixel @ [0.299, 0.587, 0.114]) * (1 - a) + side * a
-        a = 0 if below else style.alpha * (1 if style.even else (at / 255) ** 1.5)
-        return pixel * (1 - a) + colormaps.lut(style.colormap)[at] * a
+        t = min(1, max(0, (at / 255 - 0.12) / 0.5))
+        a = 0 if below else style.alpha * (1 if style.even else t * t * (3 - 2 * t))
+        entry = at if style.even else math.floor(255 * 0.25 + 0.75 * at + 0.5)
+        return pixel * (1 - a) + colormaps.lut(style.colormap)[entry] * a
 
-    values = read([x + 0.5 for x in range(width)], [y + 0.5 for y in range(height)])
+    values = displayed([x + 0.5 for x in range(width)], [y + 0.5 for y in range(height)])
     if style.cells and field.cells:
         cells = np.floor(grown(*field.cells) + 0.5)
         for y, x in itertools.product(range(height), range(width)):
@@ -184,21 +206,41 @@ def by_hand(pixels, field, style, unseen, unit):
     if style.mode == "contour":
         wanted = [(0.25, 0.9), (0.5, 1.4), (0.75, 2.2)]
     elif style.mode == "overlay" and not gap and not style.cells and style.alpha > 0:
-        wanted = [(style.threshold or 0.5, 1.25)]
+        wanted = [(style.threshold or 0.5, 1.5)]
     longest = max(field.values.shape)
     scale = 320 / longest if longest < 160 or longest > 320 else 1
     rows, columns = (math.floor(side * scale + 0.5) for side in field.values.shape)
-    traced = grown(rows, columns) if wanted else np.zeros((1, 1))
+    traced = grown(rows, columns, displayed) if wanted else np.zeros((1, 1))
     traced = (traced / 32767.5 - 1 if gap else traced / 65535).astype(np.float32)
     halo, line = np.zeros((2, height, width), np.uint8)
+
+    def stroke(placed, thick, more):
+        nonlocal halo, line
+        halo = np.maximum(halo, contours.coverage(placed, (height, width), (thick + more) * unit / 2))
+        line = np.maximum(line, contours.coverage(placed, (height, width), thick * unit / 2))
+
+    if field.seen != (0, 0, width, height) and style.alpha:
+        left, top, right, bottom = np.add(field.seen, np.multiply((2, 2, -2, -2), unit))
+        arm = 0.06 * min(right - left, bottom - top)
+        around = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        stroke(np.array([(*a, *b) for a, b in zip(around, around[1:] + around[:1], strict=True)], float), 0.75, 0.75)
+        inward = [(arm, arm), (-arm, arm), (-arm, -arm), (arm, -arm)]
+        ends = [
+            (x, y, *end) for (x, y), (dx, dy) in zip(around, inward, strict=True) for end in ((x + dx, y), (x, y + dy))
+        ]
+        stroke(np.array(ends, float), 2, 1.25)
     for at, thick in wanted:
         at = at if gap else ((1 - at if style.invert else at) - style.offset) / style.gain
         for one in (traced, -traced) if gap else (traced,):
             if 0 < at <= 1:
+                if style.mode == "overlay":
+                    regions, _ = ndimage.label(one >= at, np.ones((3, 3)))
+                    areas = np.bincount(regions.flat)[1:]
+                    small = [i + 1 for i, area in enumerate(areas) if area < min(0.01 * one.size, max(areas))]
+                    one = np.where(np.isin(regions, small), np.float32(at - 1e-3), one)
                 placed = contours.segments(one, at) * np.tile([(x1 - x0) / columns, (y1 - y0) / rows], 2)
                 placed += np.tile([x0, y0], 2)
-                halo = np.maximum(halo, contours.coverage(placed, (height, width), (thick + 1.75) * unit / 2))
-                line = np.maximum(line, contours.coverage(placed, (height, width), thick * unit / 2))
+                stroke(placed, thick, 1.75)
 
     out = np.zeros(pixels.shape)
     for y, x in itertools.product(range(height), range(width)):
@@ -210,8 +252,7 @@ def by_hand(pixels, field, style, unseen, unit):
             a, b = 0.75 * halo[y, x] / 255, line[y, x] / 255
             out[y, x] = (o * (1 - a) + 20 * a) * (1 - b) + 255 * b
         else:
-            grey = np.rint(pixel @ [0.299, 0.587, 0.114])
-            out[y, x] = pixel if unseen == "keep" else 0.34 * grey + 0.66 * (20 if dark else 255)
+            out[y, x] = pixel if unseen == "keep" else 0.85 * pixel
     return np.rint(out)
 
 
@@ -235,6 +276,7 @@ def test_shown_is_the_plain_formula_to_one_level(name, mode, kind, pixels):
         ((5, 7), (2.3, 1.7, 29.1, 22.4), (3, 2, 29, 22), 1.0, "light"),
         ((23, 31), (0, 0, 31, 23), (0, 0, 31, 23), 2.0, "dark"),
         ((1, 1), (0, 0, 31, 23), (0, 0, 31, 20), 1.0, "keep"),
+        ((12, 15), (0, 0, 31, 23), (0, 0, 31, 23), 1.0, "keep"),
     ):
         field = Field(noise(shape, kind), extent, seen, kind, (4, 5))
         expected = by_hand(small, field, style, unseen, unit)
@@ -350,8 +392,7 @@ def test_what_is_not_valid_counts_for_nothing():
 
 def test_what_a_person_asks_for_is_checked():
     assert Style.parse("jet") == Style(colormap="jet")
-    assert Style.parse("inferno", even=True) == FILE_STYLE
-    assert Style.parse("jet", 0.0, even=True) == Style(colormap="jet", alpha=0.0, even=True)
+    assert Style.parse("jet", 0.0) == Style(colormap="jet", alpha=0.0)
     with pytest.raises(Problem, match=r"alpha is 2: give a number from 0 to 1\."):
         Style.parse("jet", 2)
     with pytest.raises(Problem, match=r"There is no colormap called 'jett': did you mean jet\?"):
@@ -447,7 +488,9 @@ def test_coverage_is_that_of_each_pixel(half, longest):
 def test_a_raw_map_is_drawn_over_a_picture_of_another_size() -> None:
     picture = np.full((40, 60, 3), 100, np.uint8)
     drawn = sightglass.overlay(torch.tensor([[[-3.0, 5.0]]]), picture, colormap=cv2.COLORMAP_JET, alpha=1)
-    assert drawn.shape == (40, 60, 3) and drawn[0, 0].tolist() == [0, 0, 128] and drawn[0, -1].tolist() == [128, 0, 0]
+    assert (
+        drawn.shape == (40, 60, 3) and drawn[0, 0].tolist() == [100, 100, 100] and drawn[0, -1].tolist() == [128, 0, 0]
+    )
     assert (sightglass.overlay(np.array([[0.0, 1]]), picture, alpha=0) == picture).all()
     for wrong in (np.zeros((2, 3, 4)), np.array([[np.nan, 1]])):
         with pytest.raises(sightglass.Problem, match=r"shape \(h, w\)"):
