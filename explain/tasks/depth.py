@@ -70,6 +70,9 @@ class Depth(Regress):
             words += f". {place.removesuffix('.')}"
         return f"{words}.", True
 
+    def short(self, result: Result, index: int) -> str:
+        return ""
+
     def read_place(self, result: Result, index: int) -> float | None:
         """Return the number at a map's place, or a difference, or None."""
         if not result.options.at:

@@ -109,6 +109,12 @@ class Detect(Task):
             True,
         )
 
+    def short(self, result: Result, index: int) -> str:
+        if not result.predictions:
+            return ""
+        words = kinds(Counter(p.label for p in result.predictions).most_common(), 2)
+        return f"{words[:1].upper()}{words[1:]}."
+
     def answer_name(self, result: Result, most: int) -> str | None:
         return kinds(sorted(Counter(p.label for p in result.predictions).items()), most) if result.predictions else None
 

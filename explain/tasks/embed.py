@@ -56,6 +56,9 @@ class Embed(Task):
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} compares pictures.", False
 
+    def short(self, result: Result, index: int) -> str:
+        return ""
+
     def meaning(self, result: Result, hot: str, index: int, *, named: bool) -> str:
         if result.heatmaps[index].signed or result.options.part == "contrast":
             return super().meaning(result, hot, index, named=named)

@@ -84,6 +84,9 @@ class Pose(Detect):
             words += f" {label[0].upper()}{label[1:]} is {number}."
         return words, named
 
+    def short(self, result: Result, index: int) -> str:
+        return "" if result.heatmaps and self.number(result, index) else super().short(result, index)
+
     def number(self, result: Result, index: int) -> str:
         joint = read_joint(result, index)
         if joint is None or joint[1] is None:

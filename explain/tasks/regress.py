@@ -70,6 +70,10 @@ class Regress(Task):
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} gives {self.list_numbers(result)}.", True
 
+    def short(self, result: Result, index: int) -> str:
+        words = self.list_numbers(result)
+        return f"{words[:1].upper()}{words[1:]}."
+
     def list_numbers(self, result: Result) -> str:
         """List the numbers with their units: `yaw −12.4°, pitch 3.1°`."""
         return ", ".join(f"{p.label} {self.text(p.score, result.model.unit_of(p.label))}" for p in result.predictions)

@@ -85,6 +85,10 @@ class Segment(Task):
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} finds {list_classes(result, NAMED)}.", True
 
+    def short(self, result: Result, index: int) -> str:
+        words = list_classes(result, NAMED)
+        return f"{words[:1].upper()}{words[1:]}."
+
     def contrast(self, result: Result, hot: str, index: int) -> str:
         if (other := self.rival(result, index)) is None:
             return super().contrast(result, hot, index)

@@ -21,6 +21,10 @@ class Statement:
     """The label of what the map is of."""
     place: str = ""
     """Where the map is strongest, after the label; the whole sentence where there is no label."""
+    answer: str = ""
+    """The title without the model: `Minibus, 87 %.`"""
+    caution: str = ""
+    """The meaning of the map's colours where it is not the evidence for the answer."""
     notes: tuple[str, ...] = ()
     """Limitations of the map, most serious first."""
 
@@ -28,6 +32,11 @@ class Statement:
     def headline(self) -> str:
         """The sentences above a picture and its map."""
         return " ".join(filter(None, (self.title, self.meaning)))
+
+    @property
+    def short(self) -> str:
+        """The answer, and what the map's colours mean where that is not what one expects."""
+        return " ".join(filter(None, (self.answer or self.title, self.caution)))
 
     def markdown(self) -> str:
         """Return the sentence about the place, the label in bold."""

@@ -326,6 +326,18 @@ class Task:
         other = bool(result.heatmaps) and result.heatmaps[index].target.index != best.index
         return f"{name} says {best.label} ({percent(best.score)}).", other
 
+    def short(self, result: Result, index: int) -> str:
+        """Return the answer without the model's name: `Minibus, 62 %.`"""
+        if not result.predictions:
+            return ""
+        best = result.predictions[0]
+        words = f"{best.label[:1].upper()}{best.label[1:]}, {percent(best.score)}."
+        if best.score < UNSURE:
+            words = f"Unsure. {words}"
+        if result.heatmaps and result.heatmaps[index].target.index != best.index:
+            words += f" The map is of {result.heatmaps[index].target.label}."
+        return words
+
     def meaning(self, result: Result, hot: str, index: int, *, named: bool) -> str:
         """Describe the colours of one answer's map; `named`: with its label."""
         heatmap = result.heatmaps[index]

@@ -56,15 +56,18 @@ def headline(explanation: Result, hot: str, index: int = 0) -> str:
 def describe(explanation: Result, hot: str = "", index: int = 0) -> Statement:
     """Describe the picture and its map at `index`, without limitations."""
     title, named = explanation.task.says(explanation, index)
-    meaning = "" if named is None else _hottest(explanation, hot, index, named=named)
+    meaning, caution = "", ""
+    if named is not None and explanation.heatmaps:
+        caution = _unusual(explanation, hot, index)
+        meaning = caution or explanation.task.meaning(explanation, hot, index, named=named)
+        if explanation.heatmaps[index].signed or explanation.measures or explanation.options.part != "class":
+            caution = meaning
     place = _describe_place(explanation, index, half=True) if explanation.heatmaps else ("", "", "")
-    return Statement(title, meaning, *place)
+    return Statement(title, meaning, *place, answer=explanation.task.short(explanation, index), caution=caution)
 
 
-def _hottest(explanation: Result, hot: str, index: int, *, named: bool) -> str:
-    """Describe the hottest colour; `named`: with the label if not obvious."""
-    if not explanation.heatmaps:
-        return ""
+def _unusual(explanation: Result, hot: str, index: int) -> str:
+    """Describe the hottest colour where it is not the evidence for the map's class; else return nothing."""
     method = METHODS[explanation.heatmaps[index].method]
     if known := describe_independent(explanation, index):
         return known
@@ -72,7 +75,7 @@ def _hottest(explanation: Result, hot: str, index: int, *, named: bool) -> str:
         return f"{hot.capitalize()} is what the box's query read."
     if not method.per_class:
         return f"{hot.capitalize()} is what stands out to the model."
-    return explanation.task.meaning(explanation, hot, index, named=named)
+    return ""
 
 
 def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> str:
@@ -80,7 +83,21 @@ def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> s
 
     `half`: with the share of the picture that half of it is on, which a page may show as a number of its own.
     """
-    return Statement("", "", *_describe_place(explanation, index, half=half)).markdown()
+    lead, label, place = _describe_place(explanation, index, half=half)
+    if not half and lead == "The evidence for":
+        return _strongest(explanation, index)
+    return Statement("", "", lead, label, place).markdown()
+
+
+def _strongest(explanation: Result, index: int) -> str:
+    """Return the shortest sentence on where a map is strongest, and on what was cut off."""
+    where = describe_place(
+        explanation.statistics[index],
+        explanation.heatmaps[index].seen,
+        (explanation.image.width, explanation.image.height),
+    )
+    hidden = unseen(explanation)
+    return f"Strongest {where}.{f' Cut off: {percent(hidden)}.' if hidden >= CROPPED else ''}"
 
 
 def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str, str, str]:

@@ -20,7 +20,7 @@ from sightglass.components.viewer import Pane
 from sightglass.components.views import areas, charts, exports, panels
 from sightglass.components.widgets import HOT
 from sightglass.explain.methods import METHODS
-from sightglass.explain.trust.diagnosis import headline
+from sightglass.explain.trust.diagnosis import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +154,7 @@ def draw_first(
 
 def _say(choices: Choices, explanation: Explanation, index: int) -> None:
     """Draw the sentence over the map, and the chip of its checks."""
-    panels.say(sidebar.add_warning(choices, headline(explanation, HOT, index)), key="headline")
+    panels.say(sidebar.add_warning(choices, describe(explanation, HOT, index).short), key="headline")
     checks.chip(checks.of_map(explanation, index))
 
 

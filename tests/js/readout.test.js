@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { defaults, hotPhrase, marksExplained, readout } from "../../sightglass/components/viewer/settings.js";
+import { defaults, hotPhrase, readout } from "../../sightglass/components/viewer/settings.js";
 
 const plain = (line) => line.map(([text, bold]) => (bold ? `*${text}*` : text)).join("");
 const heat = (title, value, raw = [0, 0.5], full = true) => ({ title, kind: "heat", raw, value, full });
@@ -29,12 +29,4 @@ test("what looks hot follows the mode, the colormap and the inversion", () => {
   assert.equal(said({ mode: "contour", invert: true }), "Outside the lines");
   assert.equal(said({ mode: "spotlight" }), "The bright part");
   assert.equal(said({ mode: "picture" }), "");
-});
-
-test("the line and the faded edges are explained where there are any", () => {
-  const whole = { kind: "heat", seen: [0, 0, 8, 6] }, part = { kind: "heat", seen: [1, 0, 7, 6] };
-  assert.equal(marksExplained([whole], [8, 6]), "White line: half strength.");
-  assert.match(marksExplained([part], [8, 6]), /^White line: .* Faded: cut off\.$/);
-  assert.equal(marksExplained([{ kind: "difference", seen: [0, 0, 8, 6] }], [8, 6]), "");
-  assert.equal(marksExplained([], [8, 6]), "");
 });

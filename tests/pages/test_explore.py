@@ -69,7 +69,7 @@ def test_another_class_becomes_a_row_with_its_probability_and_a_click_leads_back
     row = next(one for one in received(app, "answer_list")[0]["rows"] if one["label"] == "ambulance")
     expected = Explainer()(bus, top_k=1000, maps=False).predictions
     assert row["text"] == percent(next(one.score for one in expected if one.label == "ambulance"))
-    assert headline(app).endswith("{hot} shows the evidence for ambulance.")
+    assert headline(app).endswith("%. The map is of ambulance.")
     choose_row(app, 1)
     assert app.query_params["class"] == shown(app).head["panels"][-1]["maps"][1]["title"]
 

@@ -1,15 +1,14 @@
 // The viewer on the page: panels and their captions, toolbar, read-out and crosshair, as the state has them.
 
-import { broadcast, find, keepStored, stored } from "../../browser/component.js";
+import { broadcast, find } from "../../browser/component.js";
 import { bytes } from "../../browser/unpack.js";
 import { listColormaps, showControls } from "./controls.js";
 import { Layer, readingAt } from "../../browser/draw.js";
 import { contains, outOfSight, placer } from "../../browser/geometry.js";
 import { arrange, createFigure, onPhone, panelOf } from "./store.js";
-import { marksExplained, readout, sentence, changesOf, isDefault } from "./settings.js";
+import { readout, sentence, changesOf, isDefault } from "./settings.js";
 
 /** What was read once is not shown again in this browser. */
-const READ_ONCE = "sightglass-key";
 /** CSS pixels of height in a window of 900, for one panel that has the room of two. */
 const SWIPED = 680;
 const HINT = "Point at a picture to read the value of every map there.";
@@ -87,19 +86,7 @@ export class Display {
     }
     this.#reserve();
     this.readOut();
-    this.#explain();
-  }
-
-  /** Say what the line and the faded edges are, until somebody has read it. */
-  #explain() {
-    const { store, root } = this, maps = store.panels.map((panel) => store.mapOf(panel)).filter((map) => map !== null);
-    const key = find(root, ".key"), words = stored(localStorage, READ_ONCE).read ? "" : marksExplained(maps, store.head.size);
-    find(key, "span").textContent = words;
-    key.hidden = !words;
-    find(key, "button").onclick = () => {
-      keepStored(localStorage, READ_ONCE, { read: true });
-      key.hidden = true;
-    };
+    find(this.root, ".key").hidden = !this.store.panels.some((panel) => this.store.mapOf(panel)?.kind === "signed");
   }
 
   /** Write beside each title the score, or what is left of it while a part of the picture is hidden. */

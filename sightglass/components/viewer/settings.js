@@ -32,17 +32,6 @@ export function hotPhrase({ mode, invert, even }, colour) {
   return invert ? "The uncovered part" : colour[0].toUpperCase() + colour.slice(1);
 }
 
-/**
- * Explain what is drawn over a picture besides colours; empty where nothing is.
- * @param {{kind: string, seen: number[]}[]} maps @param {number[]} size width and height of the picture
- */
-export function marksExplained(maps, [width, height]) {
-  const lined = maps.some(({ kind }) => kind !== "difference"), signed = maps.some(({ kind }) => kind === "signed");
-  const cut = maps.some(({ seen: [x0, y0, x1, y1] }) => x0 > 0 || y0 > 0 || x1 < width || y1 < height);
-  const said = [lined && "White line: half strength.", signed && "Dashed: it lowers the number.", cut && "Faded: cut off."];
-  return said.filter(Boolean).join(" ");
-}
-
 /** Split a sentence. @param {string} text with **bold** parts; a text that begins with the title has that bold @param {string} title @returns {Line} */
 export function sentence(text, title) {
   if (title && !text.includes("**") && text.startsWith(title)) return [[title, true], [text.slice(title.length), false]];
