@@ -15,7 +15,8 @@ from PIL import ImageOps
 
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.settings import MIB
-from sightglass.components import canvas, picture_bar
+from sightglass.components import picture_bar
+from sightglass.components.painter import drawing
 from sightglass.components.picture_bar import Bar, Thumb
 from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.markdown import capital, escape, sentence
@@ -157,8 +158,8 @@ def _follow() -> None:
         if act.kind in _ACTS:
             pictures.just_given = False
             _ACTS[act.kind](act.value)
-    if (drawing := canvas.take_drawing()) is not None:
-        image_source.replace_drawing(drawing[1], drawing[0])
+    if (drawn := drawing.take_drawing()) is not None:
+        image_source.replace_drawing(drawn[1], drawn[0])
         pictures.just_given = True
 
 
