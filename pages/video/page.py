@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import streamlit as st
 
 from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.components.choices import image_picker, sidebar
+from sightglass.components.choices import sidebar
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
@@ -158,7 +158,6 @@ def _upload() -> ClipSource | None:
         help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends. If "
         f"the server stops first, you can go on for {jobs.DAYS} days.",
     )
-    image_picker.say_refused()
     if file is None:
         return None
     return state.latest("video", file.file_id, lambda: _write(file))

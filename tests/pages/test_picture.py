@@ -134,22 +134,6 @@ def test_a_file_over_the_limit_is_a_sentence_over_the_result(page):
     assert not bar(app)["problem"]
 
 
-def test_back_chooses_the_picture_and_the_model_again(page):
-    app = page()
-    act(app, "choose", "china")
-    app.segmented_control(key="size-EfficientNet-Lite").set_value("efficientnet-lite2").run()
-    assert bar(app)["place"] == {
-        "page": "explore",
-        "picture": "china",
-        "model": "efficientnet-lite2",
-        "query": "example=china&model=efficientnet-lite2",
-    }
-    act(app, "back", {"picture": "bus", "model": "efficientnet-lite0"})
-    assert (bar(app)["name"], session(app, Sidebar).choices.model.id) == ("bus.jpg", "efficientnet-lite0")
-    act(app, "back", {"picture": "0" * 20, "model": "none"})
-    assert "no longer on the server" in bar(app)["problem"]
-
-
 def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, own_models):
     own_models('[model.leaf]\nloader = "torchvision.classifiers"\narch = "alexnet"\nweights = { random = 1 }\n')
     app = page()

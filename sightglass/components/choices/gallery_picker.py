@@ -16,7 +16,6 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import packing
 from sightglass.common.files.scratch import find_scratch_folders
 from sightglass.common.settings import settings
-from sightglass.components.choices import image_picker
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.streamlit_internals import upload_megabytes
@@ -160,7 +159,6 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
             args=(key,),
             help="They are deleted from the server when the session ends.",
         )
-        image_picker.say_refused()
         page.say_problem(gallery)
         if gallery.items:
             help = "Delete them from the server, and compare with other pictures of this session or examples."
