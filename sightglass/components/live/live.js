@@ -106,6 +106,7 @@ class Live {
     this.#luts = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
     if (JSON.stringify(head.choice) !== JSON.stringify(before?.choice)) {
       this.#setPin(null);
+      this.#taken.clear();
       this.link.choose(head.choice);
     }
     if (!before) this.link.start();
