@@ -232,6 +232,7 @@ def test_a_drawing_is_the_picture_and_grows_with_each_stroke(page):
     assert not received(app, "painter")
     act(app, "draw", True)
     assert paper(app)["paper"] == "white" and paper(app)["turn"] == 0
+    assert paper(app)["brushes"][1] == drawing.STROKE_WIDTH
     drawn(app, 1, LINE)
     assert not app.error
     image = session(app, Sidebar).picture

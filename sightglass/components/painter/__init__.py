@@ -102,9 +102,9 @@ def painter(image: Image, strongest: EditMark | None) -> None:
     component(key=KEY, data=pack_data(head, blobs), on_edit_change=no_callback)
 
 
-def draw_head(id: str, name: str, size: tuple[int, int], sizes: Sequence[float], current: HasEdit) -> Json:
+def draw_head(id: str, name: str, size: tuple[int, int], brushes: Sequence[float], current: HasEdit) -> Json:
     """Return what the browser is sent of anything that is painted on."""
-    head = {"id": id, "name": name, "size": list(size), "sizes": list(sizes), "strongest": [], "paper": ""}
+    head = {"id": id, "name": name, "size": list(size), "brushes": list(brushes), "strongest": [], "paper": ""}
     return head | {"turn": current.turn, "edit": current.edit}
 
 

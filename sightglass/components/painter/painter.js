@@ -8,8 +8,8 @@ import { Canvases, Edits, Hand, corners, described } from "./edits.js";
 /**
  * @typedef {import("./edits.js").Tool} Tool @typedef {import("./edits.js").Fill} Fill
  * @typedef {import("./edits.js").Edit} Edit @typedef {import("../../browser/component.js").Send} Send
- * @typedef {{id: string, name: string, size: [number, number], mean: number[], strongest: number[], sizes: number[],
- *   paper: string, turn: number, edit: Edit}} Head  strongest: the area that a button covers; sizes: of the brush; paper:
+ * @typedef {{id: string, name: string, size: [number, number], mean: number[], strongest: number[], brushes: number[],
+ *   paper: string, turn: number, edit: Edit}} Head  strongest: the area that a button covers; brushes: its diameters; paper:
  *   the colour of a blank one, which is drawn on in the colour `mean`; empty for a picture
  */
 
@@ -278,7 +278,7 @@ class Painter {
     this.root.toggleAttribute("data-paper", Boolean(head.paper));
     this.canvas.style.setProperty("--ratio", String(head.size[0] / head.size[1]));
     const sizes = /** @type {NodeListOf<HTMLOptionElement>} */ (this.root.querySelectorAll(".size option"));
-    head.sizes.forEach((share, i) => (sizes[i].value = String(share)));
+    head.brushes.forEach((share, i) => (sizes[i].value = String(share)));
   }
 
   /** @param {Head} head @param {Uint8Array[]} blobs */
