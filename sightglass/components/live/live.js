@@ -77,6 +77,7 @@ class Live {
       say: (sentence) => write(find(root, ".notice"), sentence),
       ready: ({ detects }) => {
         this.#detects = Boolean(detects);
+        root.toggleAttribute("data-ready", true);
         this.#pump();
       },
       answer: (answer) => this.#answer(answer),
