@@ -212,7 +212,7 @@ def test_classes_are_a_layer_beside_the_map_and_a_link_opens_a_region(page, segm
     app = page(model="demo-seg", at=f"{x},{y}")
     assert session(app, ChosenArea).at == (x, y)
     assert "of what speaks for this region lies outside it" in texts(app)
-    app.button(key="explore-classes").click().run()
+    app.button(key="explore-whole").click().run()
     assert not app.error and "this region" not in texts(app) and "at" not in app.query_params
 
 

@@ -267,42 +267,36 @@ def show_pixels(explanation: Explanation) -> None:
 
 def controls(explanation: Explanation, index: int, view: View) -> None:
     """Draw the choices for a click and the way back."""
-    if explanation.task.spans:
-        _class_controls(explanation, index, view)
-    else:
-        _depth_controls(explanation)
-
-
-def _depth_controls(explanation: Explanation) -> None:
-    area = state.of(ChosenArea)
-    if not (area.at and explanation.options.at):
+    area, spans = state.of(ChosenArea), explanation.task.spans
+    chosen = bool(area.at and explanation.options.at)
+    if not (spans or chosen):
         st.caption("Click a place in the picture to see what makes its number.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="areas"):
-        url_state.widget(
-            st.segmented_control,
-            "A click chooses",
-            ENDS,
-            "place",
-            key=END,
-            name="end",
-            help="The place that is explained, or another one: what makes the number larger here than there?",
-        )
-        if area.against is not None:
-            st.button(
-                "Leave the other place out",
-                icon=":material/close:",
-                key="explore-alone",
-                on_click=_alone,
-                help="Explain the number of the place alone.",
+        if spans:
+            help = "A region is all connected pixels of one class; a pixel is the one under the pointer."
+            url_state.widget(
+                st.segmented_control, "A click explains", SPANS, "region", key=SPAN, name="span", help=help
             )
-        st.button(
-            "Back to the whole picture",
-            icon=":material/undo:",
-            key="explore-whole",
-            on_click=_forget,
-            help="Explain the mean number of the whole picture again.",
-        )
+        else:
+            help = "The place that is explained, or another one: what makes the number larger here than there?"
+            url_state.widget(st.segmented_control, "A click chooses", ENDS, "place", key=END, name="end", help=help)
+        if chosen and spans:
+            _against(explanation, index)
+        elif not spans and area.against is not None:
+            help = "Explain the number of the place alone."
+            st.button(
+                "Leave the other place out", icon=":material/close:", key="explore-alone", on_click=_alone, help=help
+            )
+        if chosen:
+            help = "Show the maps of the whole picture again."
+            st.button(
+                "Back to the whole picture", icon=":material/undo:", key="explore-whole", on_click=_forget, help=help
+            )
+        if spans and view.region is not None:
+            help = "Why do the pixels in the marked area have their class?"
+            if st.button("Explain the area", icon=":material/crop_free:", key="explore-area", help=help):
+                _choose(explanation, view.region.xyxy)
 
 
 def _alone() -> None:
@@ -332,36 +326,6 @@ def _round_down(at: Iterable[float], image: Picture) -> tuple[float, ...]:
     # The edge of the last pixel belongs to no pixel.
     inside = (min(max(value, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, value in enumerate(at))
     return tuple(math.floor(value * STEP) / STEP for value in inside)
-
-
-def _class_controls(explanation: Explanation, index: int, view: View) -> None:
-    area = state.of(ChosenArea)
-    with st.container(horizontal=True, vertical_alignment="bottom", key="areas"):
-        url_state.widget(
-            st.segmented_control,
-            "A click explains",
-            SPANS,
-            "region",
-            key=SPAN,
-            name="span",
-            help="A region is all connected pixels of one class; a pixel is the one under the pointer.",
-        )
-        if area.at and explanation.options.at:
-            _against(explanation, index)
-            st.button(
-                "Back to the classes",
-                icon=":material/undo:",
-                key="explore-classes",
-                on_click=_forget,
-                help="Show the maps of whole classes again.",
-            )
-        if view.region is not None and st.button(
-            "Explain the area",
-            icon=":material/crop_free:",
-            key="explore-area",
-            help="Why do the pixels in the marked area have their class?",
-        ):
-            _choose(explanation, view.region.xyxy)
 
 
 def _against(explanation: Explanation, index: int) -> None:
