@@ -13,6 +13,7 @@ from sightglass.components.session import reopen, state, url_state
 from sightglass.components.session.markdown import capital, sentence
 from sightglass.components.session.reopen import OTHER
 from sightglass.explain.phrases import download
+from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
@@ -108,6 +109,13 @@ def choose() -> ModelSpec:
     spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed)
     url_state.write("model", spec.id, FIRST)
     return spec
+
+
+def choose_detector(name: str | None) -> None:
+    """Choose a detector before the menu is drawn, unless one is chosen or named."""
+    last, here = state.of(state.Sidebar).choices, menu()[1]
+    if name is None and (last is None or not task_of(last.model).has_boxes):
+        reopen.choose_model(catalog.spec(catalog.detector(here)))
 
 
 def instead_of_missing() -> ModelSpec | None:
