@@ -1,7 +1,4 @@
-"""Record the moving pictures of the docs: `python docs/record.py` writes docs/sightglass.webp and docs/live.webp.
-
-`python docs/record.py live` writes the latter alone.
-"""
+"""Record the moving picture of the docs: `python docs/record.py` writes docs/sightglass.webp."""
 
 from __future__ import annotations
 
@@ -79,38 +76,19 @@ def scenes(page: Page, film: Film) -> None:
     film.take(2500)
 
 
-def live(page: Page, film: Film) -> None:
-    """Watch the clip for a while, with a detector that follows one person."""
-    page.locator(".live[data-shown]").wait_for(state="attached")
-    page.locator(".rows button", has_text="person").first.click()
-    page.wait_for_timeout(SETTLE_MS)
-    # To be photographed slows a page down: the speed it states would be that of the film.
-    page.locator(".speed").evaluate("line => { line.style.visibility = 'hidden'; }")
-    for _ in range(16):
-        film.take(2 * FRAME_MS)
-
-
-FILMS = {"": ("docs/sightglass.webp", scenes), "live?model=yolo11n": ("docs/live.webp", live)}
-"""By the page's address: the file, and what is played."""
-
-
-def main(wanted: str = "") -> None:
-    """Start the dashboard and Chromium, play the scenes, and write the films whose names begin so."""
+def main() -> None:
+    """Start the dashboard and Chromium, play the scenes, and write the film."""
+    file = ROOT / "docs" / "sightglass.webp"
     with serving(DASHBOARD) as server, sync_playwright() as play:
         browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=list(FLAGS))
-        for path, (name, played) in FILMS.items():
-            file = ROOT / name
-            if not file.name.startswith(wanted):
-                continue
-            page = browser.new_page(viewport=SIZE)
-            page.goto(f"{server.address}/{path}")
-            film = Film(page)
-            played(page, film)
-            film.save(file)
-            page.close()
-            print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")
+        page = browser.new_page(viewport=SIZE)
+        page.goto(f"{server.address}/")
+        film = Film(page)
+        scenes(page, film)
+        film.save(file)
+        print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")
         browser.close()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main()

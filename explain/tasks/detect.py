@@ -57,7 +57,7 @@ class Detect(Task):
     masks = 800
     truth = "boxes"
     independent = ("which object, not which part of it", "shows which object, not which part of it or why")
-    tools = frozenset({"against", "diagram", "threshold"})
+    tools = frozenset({"against", "threshold"})
     blind: ClassVar[Mapping[str, Any]] = {"method": "drise"}
     answers_heading = "Boxes"
 

@@ -144,7 +144,7 @@ class Task:
     independent: ClassVar[tuple[str, str]] = ("little of what was learnt", "is no evidence of what was learnt")
     """What a map shows that does not depend on the weights: as an object, and as a verb."""
     tools: ClassVar[frozenset[str]] = frozenset({"against"})
-    """What the sidebar offers: `against`, `diagram` of the layers, `threshold` of boxes."""
+    """What the sidebar offers: `against`, `threshold` of boxes."""
     spans: ClassVar[tuple[str, ...]] = ()
     """What a click on a picture can ask about, besides a marked area: `region` and `pixel`."""
     compares_places: ClassVar[bool] = False

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components import canvas
 from sightglass.components.choices import image_picker, sidebar
+from sightglass.components.painter import drawing
 from sightglass.components.session import page, url_state
 from sightglass.components.views import missing_places
 from sightglass.explain.evidence import layers
@@ -44,10 +44,10 @@ def explore() -> None:
     else:
         choices, explainer, view = draw_controls()
         draw = partial(_draw, view)
-    if canvas.needs_repaint(explainer):
+    if drawing.needs_repaint(explainer):
         st.rerun()
     paper = None
-    if canvas.is_offered(explainer):
+    if drawing.is_offered(explainer):
         paper, main = main.columns([2, 5], gap="medium")
     try:
         draw(choices, explainer, main)
@@ -55,7 +55,7 @@ def explore() -> None:
         # Also where there is no map: the next stroke may bring one.
         if paper is not None:
             with paper:
-                canvas.pad(explainer)
+                drawing.draw_paper(explainer)
 
 
 def _draw(view: View, choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:

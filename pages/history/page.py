@@ -58,7 +58,6 @@ def history() -> None:
     if st.query_params.get("kept"):
         _open(*(st.query_params.get(name, "") for name in ("kept", "against")))
         return
-    record_view.stop_drawing()
     if storage.count:
         _all(storage)
     else:

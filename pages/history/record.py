@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
-import secrets
 import time
 import zipfile
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass import history
 from sightglass.common.errors import Problem
 from sightglass.components.choices import gallery_picker
-from sightglass.components.markup import markup
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, reopen, state
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Box, Map, Pane, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.components.views import charts, panels, tables
 from sightglass.components.views import pairs as pair_views
@@ -30,7 +27,6 @@ from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import NBSP, megabytes, percent, plural
 from sightglass.explain.rendering.marks import Mark
-from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.task import Answer
 from sightglass.export import command
@@ -45,14 +41,12 @@ if TYPE_CHECKING:
     from sightglass.components.viewer import Look
     from sightglass.deck.scene import Scene
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.rendering.style import Unseen
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.history import Record, RecordComparison, SavedMap
 
     Content = tuple[Image, tuple[SavedMap, ...]]
     Opened = tuple[str, Record, Image, tuple[SavedMap, ...]]
 
-VIEW, ANNOTATE = "look", "mark"
 LISTED = 10
 """Pictures of a pair's gallery that are listed."""
 
@@ -70,23 +64,6 @@ class Browsing:
     filters: Json = field(default_factory=dict)
     pages: int = 1
     """Pages of the tiles that are shown with these filters."""
-
-
-@dataclass
-class Drawing:
-    """The record that is annotated; the browser is sent what is here, so nothing changes while it draws."""
-
-    of: tuple[str, int] | None = None
-    """Record and map."""
-    id: str = field(default_factory=lambda: secrets.token_hex(8))
-    marks: list[Json] = field(default_factory=list)
-    """The marks when it was opened."""
-    last: tuple[history.Mark, ...] = ()
-    """The marks that this browser sent or received last."""
-    step: str | None = None
-    """The browser's last step."""
-    problem: str = ""
-    """Why that was not saved."""
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
@@ -111,11 +88,6 @@ def close() -> None:
 
 def untick() -> None:
     state.of(Browsing).ticked.clear()
-
-
-def stop_drawing() -> None:
-    """Forget the annotated record: opened again, it begins with the marks that are saved by then."""
-    state.forget(Drawing)
 
 
 def show(record: Record, heading: DeltaGenerator) -> None:
@@ -146,14 +118,14 @@ def show(record: Record, heading: DeltaGenerator) -> None:
         st.markdown("### Note and tags")
         history_store.edit_note(record, [record.id], key=f"history-{record.id}")
     with left:
-        if maps and _choose_way(record) == ANNOTATE:
-            _annotate(record.id, index)
-        else:
-            drawn = tuple(panel_map(item, record, place) for place, item in enumerate(maps))
-            panes = [Pane(maps=drawn) if maps else panels.plain(image)]
-            scene = ViewerScene(image.pixels, image.sha256, panes, boxes(maps, index), image.jpeg, record.picture_name)
-            view = viewer(scene, ViewerOptions(beside=True), key=f"history-viewer-{record.id}")
-            send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
+        drawn = tuple(panel_map(item, record, place) for place, item in enumerate(maps))
+        panes = [Pane(maps=drawn) if maps else panels.plain(image)]
+        scene = ViewerScene(image.pixels, image.sha256, panes, boxes(maps, index), image.jpeg, record.picture_name)
+        view = viewer(scene, ViewerOptions(beside=True), key=f"history-viewer-{record.id}")
+        send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
+        if maps and record.marks:
+            marked = state.latest("history-marked", (record.id, index, record.marks), lambda: mark(record.id, index))
+            st.image(marked, caption=f"With {plural(len(record.marks), 'mark')}")
         if index == record.index:
             charts.lines([finding for finding in record.findings if finding.text != record.headline])
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -169,67 +141,6 @@ def show(record: Record, heading: DeltaGenerator) -> None:
             _all_numbers(record, maps, index)
             slides.draw_added_link("history")
         st.caption(about(record))
-
-
-def _choose_way(record: Record) -> str:
-    """Draw the choice between viewing and annotating; marks are shown first where there are any."""
-    key, ways = f"history-way-{record.id}", {VIEW: ":material/visibility: View", ANNOTATE: ":material/draw: Annotate"}
-    if key not in st.session_state:
-        stop_drawing()
-        st.session_state[key] = ANNOTATE if record.marks else VIEW
-    help = "View: the maps in the viewer, without marks. Annotate: arrows, circles and words on the chosen map."
-    return str(
-        st.segmented_control(
-            "Way",
-            list(ways),
-            format_func=ways.__getitem__,
-            key=key,
-            required=True,
-            label_visibility="collapsed",
-            help=help,
-        )
-    )
-
-
-@st.fragment
-def _annotate(id: str, index: int) -> None:
-    """Draw the map for annotation, in a fragment."""
-    unseen: Unseen = "dark" if st.context.theme.type == "dark" else "light"
-    record = history_store.store().get(id)
-    image, maps = files(record)
-    if state.of(Drawing).of != (id, index):
-        stop_drawing()
-        opened = state.of(Drawing)
-        opened.of, opened.marks, opened.last = (id, index), [asdict(mark) for mark in record.marks], record.marks
-    opened, style = state.of(Drawing), Style.of(record.view.settings)
-    answer = markup(
-        state.latest("history-overlay", (id, index), lambda: encoding.draw(image, maps[index], style, unseen)),
-        opened.marks,
-        id=opened.id,
-        about=f"{record.picture_name} under the map of {maps[index].label}.",
-        key=f"history-markup-{id}",
-    )
-    # A step is saved once: the browser repeats its last one in every run, and others annotate the same record.
-    if answer is not None and answer.step != opened.step:
-        opened.step, opened.problem = answer.step, ""
-        try:
-            marks = tuple(map(_mark, answer.marks))
-            record = history_store.store().annotate(id, marks=marks, since=opened.last)
-            opened.last = marks
-        except Problem as problem:
-            opened.problem = str(problem)
-    if opened.problem:
-        st.markdown(f":material/error: {sentence(opened.problem)}")
-    elif opened.step is not None:
-        st.caption(f":material/check: {plural(len(record.marks), 'mark')} saved.")
-
-
-def _mark(sent: Any) -> history.Mark:
-    """Return a mark that a browser sent. Raises Problem."""
-    try:
-        return history.Mark(**sent | {"points": tuple(map(tuple, sent["points"]))})
-    except (KeyError, TypeError, ValueError):
-        raise Problem("The marks could not be read: reload the page.") from None
 
 
 def tell_score(record: Record, score: float | None) -> str:

@@ -16,7 +16,7 @@ from sightglass.pages.models import add, shelf
 def models() -> None:
     title, door, below = st.container(), st.container(), st.container()
     image = image_picker.choose()
-    image_picker.bar(None, "")
+    image_picker.bar(None)
     with door:
         if why := store.refusal():
             st.caption(f":material/visibility: {why}")

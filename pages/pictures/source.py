@@ -19,7 +19,7 @@ from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import atomic_write
 from sightglass.common.settings import settings
-from sightglass.components.choices import gallery_picker, image_picker
+from sightglass.components.choices import gallery_picker
 from sightglass.components.session import state
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.evaluation import ground_truth
@@ -97,7 +97,6 @@ def drop(take: Callable[[list[tuple[str, bytes]]], None], *, label: str, key: st
         width=430 if inline else "stretch",
         help=TAKEN,
     )
-    image_picker.say_refused()
 
 
 @dataclass

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.components import checks
+from sightglass.components import checks, saving
 from sightglass.components import live as canvas
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import reopen, state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.pictures import image_source
+from sightglass.components.views import exports
 from sightglass.explain.methods import METHODS
 from sightglass.explain.tasks import task_of
 from sightglass.live import look
@@ -60,7 +62,7 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
     watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
     canvas.live(choices.model, method, options)
     if (frozen := visit.frozen) is not None:
-        _seal(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
+        _show_frozen(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
 
 
 def _headline(choices: Choices) -> str:
@@ -93,16 +95,21 @@ def _fast(options: dict[str, Any]) -> bool:
     )
 
 
-def _seal(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: dict[str, Any]) -> None:
-    """Draw the checks of a frozen frame's map, and its slide."""
+def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: dict[str, Any]) -> None:
+    """Draw the checks of a frozen frame's map, and its files."""
     explanation = explain_job.explain(choices, explainer, quiet=True, **options)
     if explanation is not None:
         explanation, index = explain_job.class_of(explanation, frozen.label)
         checks.chip(checks.of_map(explanation, index))
         checks.cards(checks.of_map(explanation, index), beside=True)
         if explanation.heatmaps:
-            slides.button("live", slides.of_map(explanation, index))
-            slides.draw_added_link("live")
+            saving.save_and_export(
+                "live",
+                partial(exports.of_map, explanation, index),
+                saved=[(explanation, index)],
+                view=False,
+                slide=slides.of_map(explanation, index),
+            )
 
 
 def _open(frame: LiveFrame) -> None:

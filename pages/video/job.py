@@ -273,8 +273,6 @@ class Video:
     """Counts uploaders: a new one is empty."""
     given: ClipFolder | None = None
     """The folder of the clip that was uploaded last."""
-    before: ClipJob | None = None
-    """The run that Another clip left."""
     opened: str | None = None
     """What went wrong with a frame that was to be opened."""
 
@@ -305,8 +303,6 @@ def headline(summary: Summary) -> str:
 
 TALL = 520
 """Pixels of the height of an upright clip."""
-BEFORE, AFTER = 1.0, 3.0
-"""Seconds around a moment that are exported."""
 
 
 def draw(job: ClipJob, *, key: str) -> None:
@@ -323,9 +319,6 @@ def draw(job: ClipJob, *, key: str) -> None:
         upright = about.height > about.width
         width: Any = round(TALL * about.width / about.height) if upright else "stretch"
         st.video(str(summary.clip), start_time=at, width=width)
-        if st.toggle("Original below", key=f"{key}-original", help="Also show the clip without maps."):
-            settings = job.plan.settings
-            st.video(str(job.plan.source.file), start_time=settings.start + at, end_time=settings.end, width=width)
     with beside:
         charts.draw_timeline(
             _curves(str(summary.folder), about.seconds, start, changed),
@@ -401,41 +394,22 @@ def draw_slide_button(job: ClipJob) -> None:
     slides.draw_added_link("video")
 
 
-def downloads(job: ClipJob, *, key: str) -> None:
+def downloads(job: ClipJob) -> None:
     """Draw the menu of files."""
     run, stem = job.summary, job.plan.source.name.rpartition(".")[0] or "clip"
     with st.popover("Download", icon=":material/download:", help="The drawn clip, a small film of it, and the numbers"):
         offers = (
             ("The clip, .mp4", f"{stem}_heatmap.mp4", run.clip.read_bytes, "With the sound of the clip."),
-            ("A GIF", f"{stem}_heatmap.gif", partial(_film, run.clip, "gif"), "Small, the first minute, no sound."),
-            ("A WebP", f"{stem}_heatmap.webp", partial(_film, run.clip, "webp"), "As the GIF, smaller and smoother."),
+            ("A GIF", f"{stem}_heatmap.gif", partial(_film, run.clip), "Small, the first minute, no sound."),
             ("The timeline, .csv", "timeline.csv", (run.folder / "timeline.csv").read_bytes, "For a spreadsheet."),
             ("The timeline, .json", "timeline.json", (run.folder / "timeline.json").read_bytes, "With the moments."),
         )
         for label, file, make, help in offers:
             charts.download(label, make, file, key=f"video-{file}", help=help, width="stretch", type="tertiary")
-        at = st.session_state.get(f"{key}-at", 0.0)
-        charts.download(
-            f"Around {clock(at)}, .gif",
-            partial(film_moment, run.clip, at),
-            f"{stem}_{clock(at).replace(':', '-')}.gif",
-            key="video-moment-gif",
-            help=f"From {BEFORE:g} s before to {AFTER:g} s after the chosen moment, small, without sound.",
-            width="stretch",
-            type="tertiary",
-        )
 
 
-def film_moment(path: Path, at: float) -> bytes:
-    """Return a GIF of the clip around a time."""
-    film = path.with_name(f"moment-{round(at * 1000)}.gif")
+def _film(clip: Path) -> bytes:
+    film = clip.with_suffix(".gif")
     if not film.exists():
-        write.film(path, film, "gif", (at - BEFORE, at + AFTER))
-    return film.read_bytes()
-
-
-def _film(clip: Path, kind: str) -> bytes:
-    film = clip.with_suffix(f".{kind}")
-    if not film.exists():
-        write.film(clip, film, kind)
+        write.film(clip, film, "gif")
     return film.read_bytes()

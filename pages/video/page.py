@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import streamlit as st
 
 from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.components.choices import image_picker, sidebar
+from sightglass.components.choices import sidebar
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
@@ -91,7 +91,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
             st.markdown(f"## {headline(job.summary)}", width="content")
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
                 jobs.draw_slide_button(job)
-                jobs.downloads(job, key="video-timeline")
+                jobs.downloads(job)
                 _another()
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}.", width="content")
@@ -158,7 +158,6 @@ def _upload() -> ClipSource | None:
         help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends. If "
         f"the server stops first, you can go on for {jobs.DAYS} days.",
     )
-    image_picker.say_refused()
     if file is None:
         return None
     return state.latest("video", file.file_id, lambda: _write(file))
@@ -288,16 +287,8 @@ def _address(job: ClipJob | None) -> None:
 
 
 def _last_clips() -> None:
-    """Offer the last clip and those of a stopped server."""
+    """Offer the clips of a stopped server."""
     video = state.of(Video)
-    if (before := video.before) is not None:
-        show, delete = _offer(
-            f"Your last clip: **{escape(before.plan.source.name)}** with {before.plan.model}.", "last"
-        )
-        if show or delete:
-            # Its folder goes with it.
-            video.before, video.job = None, before if show else None
-            st.rerun()
     for left in jobs.find_left():
         named = f"**{escape(left.name)}** with {left.model}"
         words = f"Your last clip: {named}." if left.done else f"The server stopped while you worked on {named}."
@@ -325,17 +316,15 @@ def _offer(words: str, key: str, *, done: bool = True) -> tuple[bool, bool]:
             "Delete",
             icon=":material/delete:",
             key=f"video-delete-{key}",
-            help="Delete the clip and what was made of it; otherwise that happens "
-            + ("when the session ends." if key == "last" else f"after {jobs.DAYS} days."),
+            help=f"Delete the clip and what was made of it; otherwise that happens after {jobs.DAYS} days.",
         )
     return show, delete
 
 
 def _another() -> None:
     if st.button("Another clip", icon=":material/folder_open:", help="Choose another clip, or other settings."):
-        # Without a session that has it, it is stopped and its clip deleted: the last one stays.
+        # Without a session that has it, it is stopped and its clip deleted.
         video = state.of(Video)
-        video.before = video.job if video.job is not None and video.job.status.failure is None else None
         video.job = video.given = None
         video.generation += 1
         _address(None)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
@@ -20,7 +21,7 @@ from sightglass.api.service import load_explainer
 from sightglass.common.errors import Problem
 from sightglass.explain.tasks import task_of
 from sightglass.live import look, message
-from sightglass.live.look import LOOP, choose
+from sightglass.live.look import choose
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ if TYPE_CHECKING:
 
     from sightglass.api.schemas import ApiRules
     from sightglass.common.files import Json
-    from sightglass.live.look import LiveChoice, Loop
+    from sightglass.live.look import LiveChoice, Looker
     from sightglass.live.message import FrameResult
 
 LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"
 """The WebSocket's subprotocol."""
 MAX_VIEWERS = 16
+VIEWERS: set[_Session] = set()
+"""Those who are watching."""
 BAD, FULL, BROKEN = 1008, 1013, 1011
 """Codes of a closed socket: what was sent is no message; too many viewers; a bug."""
 
@@ -47,10 +50,11 @@ async def live(socket: WebSocket) -> None:
     """Serve one viewer until it leaves."""
     offered: Sequence[str] = socket.scope.get("subprotocols") or ()
     await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
-    if len(LOOP) >= MAX_VIEWERS:
+    if len(VIEWERS) >= MAX_VIEWERS:
         await _refuse(socket, FULL, f"{MAX_VIEWERS} viewers are watching already: try again when one has left.")
         return
-    session = _Session(socket, socket.app.state.settings, LOOP)
+    session = _Session(socket, socket.app.state.settings)
+    VIEWERS.add(session)
     try:
         await session.run()
     except message.BadMessage as problem:
@@ -60,6 +64,8 @@ async def live(socket: WebSocket) -> None:
     except Exception:
         LOGGER.exception("a viewer's session failed")
         await _refuse(socket, BROKEN, "The server had a problem with this connection: reload the page.")
+    finally:
+        VIEWERS.discard(session)
 
 
 async def _refuse(socket: WebSocket, code: int, sentence: str) -> None:
@@ -73,44 +79,62 @@ async def _refuse(socket: WebSocket, code: int, sentence: str) -> None:
 class _Session:
     """One viewer: reads its messages, and sends the latest of what it is to be told."""
 
-    def __init__(self, socket: WebSocket, settings: ApiRules, loop: Loop) -> None:
-        self.socket, self.settings, self.loop = socket, settings, loop
-        self.last = 0
-        """Number of the latest frame."""
+    def __init__(self, socket: WebSocket, settings: ApiRules) -> None:
+        self.socket, self.settings = socket, settings
+        self.last = self.dropped = 0
+        """Number of the latest frame, and of frames that a later one replaced while they waited."""
+        self.waiting: tuple[int, bytes, float] | None = None
+        """The frame that waits: its number, its JPEG and since when."""
+        self.looker: Looker | None = None
+        """Frames wait until there is one."""
+        self.changed = asyncio.Event()
         self.answer: FrameResult | None = None
         """The answer that waits to be sent."""
         self.notes: list[Json] = []
         """Words that wait to be sent: at most one of each message that came in."""
         self.news = asyncio.Event()
         self.choosing: asyncio.Task[None] | None = None
-        self.events = asyncio.get_running_loop()
-        self.viewer = loop.join(self._deliver)
-
-    def _deliver(self, result: FrameResult) -> None:
-        """Take an answer in the loop's thread."""
-
-        def take() -> None:
-            self.answer = result
-            self.news.set()
-
-        # The server may be stopping.
-        with contextlib.suppress(RuntimeError):
-            self.events.call_soon_threadsafe(take)
 
     async def run(self) -> None:
-        sender = asyncio.create_task(self._send())
-        reader = asyncio.create_task(self._read())
+        tasks = [asyncio.create_task(work()) for work in (self._send, self._read, self._explain)]
         try:
-            done, _ = await asyncio.wait((sender, reader), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            self.loop.leave(self.viewer)
-            for left in (sender, reader, self.choosing):
+            for left in (*tasks, self.choosing):
                 if left is not None:
                     left.cancel()
                     with contextlib.suppress(asyncio.CancelledError, Exception):
                         await left
+
+    async def _explain(self) -> None:
+        events = asyncio.get_running_loop()
+        while True:
+            await self.changed.wait()
+            self.changed.clear()
+            if (result := await events.run_in_executor(look.EXECUTOR, self.serve)) is not None:
+                self.answer = result
+                self.news.set()
+
+    def offer(self, number: int, data: bytes) -> None:
+        """Replace the waiting frame."""
+        self.dropped += self.waiting is not None
+        self.waiting = (number, data, time.perf_counter())
+        self.changed.set()
+
+    def serve(self) -> FrameResult | None:
+        """Explain the waiting frame, if any, in the executor's thread."""
+        waiting, looker = self.waiting, self.looker
+        if waiting is None or looker is None:
+            return None
+        self.waiting = None
+        return look.serve(looker, *waiting, self.dropped)
+
+    def turn(self, looker: Looker | None) -> None:
+        """Change the model from the next frame on; None: wait."""
+        self.looker = looker
+        self.changed.set()
 
     async def _send(self) -> None:
         while True:
@@ -133,7 +157,7 @@ class _Session:
                 raise WebSocketDisconnect(event.get("code", 1000))
             if (data := event.get("bytes")) is not None:
                 self.last, jpeg = message.frame(data, self.last)
-                self.viewer.offer(self.last, jpeg)
+                self.offer(self.last, jpeg)
             else:
                 self._hear(message.parse_message(event.get("text") or ""))
 
@@ -147,17 +171,16 @@ class _Session:
                 self.choosing.cancel()
             self.choosing = asyncio.create_task(self._choose(name, method, options))
         elif request["type"] == "pin":
-            looker = self.viewer.looker
             # One that comes while a model is loaded is of the model before.
-            if looker is not None:
-                labels = looker.choice.explainer.resident.adapter.labels
-                self.viewer.pin(message.pin(request.get("pin"), len(labels)))
+            if self.looker is not None:
+                labels = self.looker.choice.explainer.resident.adapter.labels
+                self.looker.wanted = message.pin(request.get("pin"), len(labels))
         else:
             raise message.BadMessage("A message in words is of type choose or pin.")
 
     async def _choose(self, name: str | None, method: str | None, options: Json) -> None:
         """Load a model for the next frames; frames wait meanwhile."""
-        self.viewer.turn(None)
+        self.turn(None)
         try:
             choice = await run_in_threadpool(self._chosen, name, method, options)
         except Problem as problem:
@@ -168,7 +191,7 @@ class _Session:
             words = "This model cannot be used here because of a bug: choose another."
             self._say("problem", sentence=words, fatal=False)
             return
-        self.viewer.turn(look.Looker(choice))
+        self.turn(look.Looker(choice))
         spec, adapter = choice.explainer.model, choice.explainer.resident.adapter
         about = {"model": spec.id, "name": spec.name, "method": choice.method.id, "detects": task_of(adapter).has_boxes}
         self._say("ready", **about, labels=list(adapter.labels))

@@ -23,12 +23,6 @@ export function resize(canvas, width, height) {
   return true;
 }
 
-/** Size a canvas on the page, and return whether its pixels changed. @param {HTMLCanvasElement} canvas @param {number} width @param {number} height CSS pixels */
-export function layOut(canvas, width, height) {
-  Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
-  return resize(canvas, width * density(), height * density());
-}
-
 /**
  * Draw a path over a wider one around it, so that it is seen on any picture.
  * @param {CanvasRenderingContext2D} context @param {Path2D} path @param {number} thick in its pixels @param {number} [more] of the halo

@@ -15,11 +15,10 @@ import { unpack } from "./unpack.js";
  *   nothing was asked; seen: what `blob`, the blurred picture, shows, in original pixels
  * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, view: {hot: string}, "ask-view": null, ask: null,
  *   request: {name: "detail"|"file", value: object}, response: Response, export: Wanted, said: string,
- *   frame: {taken: number, ms: Record<string, number>},
  *   hide: {picture: string, turn: number, x: number, y: number, radius: number, blurred: boolean}, hidden: Hidden, scores: Score[]|null, texts: {shown: string, texts: string[], recipes: (string|null)[]}}} Broadcasts  choose: a class, `from` the list it is
  *   chosen in, `byHand` just now by a person; view: what looks hot now, requested by ask-view; ask: lists and the text channel repeat what they last
  *   sent; request: what Python should make, and response: the result; texts: of the maps of one payload; export: a file of
- *   the view, or its settings; said: a message of a viewer; frame: a camera's frame is on the screen, and what it cost; hide: a disc whose effect is asked for, and
+ *   the view, or its settings; said: a message of a viewer; hide: a disc whose effect is asked for, and
  *   hidden: the answer; scores: for the list of answers, until null
  */
 

@@ -1,4 +1,4 @@
-// Make elements of HTML and SVG, and change their text.
+// Make elements, and change their text.
 
 /**
  * A button submits nothing.
@@ -18,20 +18,6 @@ export function make(kind, name = "", words = "", inside = []) {
 export function icon(name) {
   const node = make("span", "icon", name);
   node.setAttribute("aria-hidden", "true");
-  return node;
-}
-
-/** @param {string} name @param {Record<string, string|number>} attributes */
-export function svgElement(name, attributes) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
-  return node;
-}
-
-/** @param {string} words @param {number} x @param {number} y @param {string} anchor @param {Record<string, string|number>} [more] attributes */
-export function svgText(words, x, y, anchor, more = {}) {
-  const node = svgElement("text", { x, y, "text-anchor": anchor, ...more });
-  node.textContent = words;
   return node;
 }
 

@@ -44,18 +44,9 @@ export function heightFor(height, inner, rows) {
   return Math.max(300, one, rows > 1 && inner < 900 ? 0.6 * inner : 0);
 }
 
-/** Return the largest size of that shape in a room. @param {number[]} size @param {number} width @param {number} height */
-export function fitted([w, h], width, height) {
-  return scaled([w, h], Math.min(width / w, height / h));
-}
-
 /** Return the size of that shape whose longer side is at most `most`. @param {number[]} size @param {number} most */
 export function reduced(size, most) {
-  return scaled(size, Math.min(1, most / Math.max(...size)));
-}
-
-/** @param {number[]} size @param {number} by */
-function scaled(size, by) {
+  const by = Math.min(1, most / Math.max(...size));
   return size.map((side) => Math.max(1, Math.round(side * by)));
 }
 

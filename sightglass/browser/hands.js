@@ -61,14 +61,12 @@ export function post(send, clock, turn, wait = WAIT_MS, lost = LOST_MS) {
   };
 }
 
-/** @template Value */
+/** A value whose changes can be undone. @template Value */
 export class Steps {
   /** @type {Value[]} */
   #before = [];
   /** @type {Value[]} */
   #after = [];
-  #run = "";
-  maxSteps = Infinity;
 
   /** @param {Value} value */
   constructor(value) {
@@ -83,17 +81,11 @@ export class Steps {
     return this.#after.length;
   }
 
-  /** Change the value; changes of one run are one step: a drag, the letters of a word. @param {Value} value @param {string} [run] */
-  set(value, run = "") {
-    if (!run || run !== this.#run) this.#before.push(this.value);
-    if (this.#before.length > this.maxSteps) this.#before.shift();
+  /** @param {Value} value */
+  set(value) {
+    this.#before.push(this.value);
     this.#after.length = 0;
-    [this.value, this.#run] = [value, run];
-  }
-
-  /** Make the next change a step of its own. */
-  close() {
-    this.#run = "";
+    this.value = value;
   }
 
   /** Return whether there was anything to undo. */
@@ -110,7 +102,7 @@ export class Steps {
     const next = from.pop();
     if (next === undefined) return false;
     to.push(this.value);
-    [this.value, this.#run] = [next, ""];
+    this.value = next;
     return true;
   }
 }

@@ -1,7 +1,6 @@
 """Real-time path: no caching, no statistics.
 
-No transport: `choice` is what a viewer looks with, `look` makes a frame's answer and keeps a box from frame to frame,
-`loop` takes frames of several viewers in turn, `message` packs what goes over a socket.
+No transport: `look` makes a frame's answer and keeps a box from frame to frame, `message` packs it for a socket.
 """
 
 from __future__ import annotations

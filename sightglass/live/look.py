@@ -8,9 +8,8 @@ raw map as `sightglass.explain.maps.heatmap.scale` does.
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import intersection_over_union
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
@@ -224,114 +223,21 @@ LOGGER = logging.getLogger(__name__)
 BROKE = "This frame could not be explained because of a bug: choose another model or method."
 
 
-class Viewer:
-    """One viewer's place in the loop: what it looks with, and the frame that waits."""
-
-    def __init__(self, loop: Loop, deliver: Callable[[FrameResult], None]) -> None:
-        """`deliver` is called from the loop's thread and must not block."""
-        self._loop, self._deliver = loop, deliver
-        self._waiting: tuple[int, bytes, float] | None = None
-        self.looker: Looker | None = None
-        """Frames wait until there is one."""
-        self.dropped = 0
-
-    def offer(self, number: int, data: bytes) -> None:
-        """Replace the waiting frame. Thread-safe."""
-        with self._loop.changed:
-            self.dropped += self._waiting is not None
-            self._waiting = (number, data, time.perf_counter())
-            self._loop.ready(self)
-
-    def turn(self, looker: Looker | None) -> None:
-        """Change the model from the next frame on; None: wait. Thread-safe."""
-        with self._loop.changed:
-            self.looker = looker
-            if self._waiting is not None:
-                self._loop.ready(self)
-
-    def pin(self, pin: Pin | None) -> None:
-        """Follow a class or an object from the next frame on. Thread-safe."""
-        with self._loop.changed:
-            if self.looker is not None:
-                self.looker.wanted = pin
-
-    def take(self) -> tuple[Looker, int, bytes, float] | None:
-        """Take the waiting frame, with the loop's lock held."""
-        if self._waiting is None or self.looker is None:
-            return None
-        number, data, since = self._waiting
-        self._waiting = None
-        return self.looker, number, data, since
-
-    def serve(self, looker: Looker, number: int, data: bytes, since: float) -> None:
-        """Explain a frame and deliver its result."""
-        waited, answer, problem = (time.perf_counter() - since) * 1e3, None, ""
-        try:
-            answer = looker.look(data)
-        except Problem as error:
-            problem = str(error)
-        except Exception:
-            LOGGER.exception("a frame failed")
-            problem = BROKE
-        self._deliver(FrameResult(number, answer, problem, waited, self.dropped))
+def serve(looker: Looker, number: int, data: bytes, since: float, dropped: int) -> FrameResult:
+    """Explain a frame that waited `since` a time; an error becomes its problem."""
+    waited, answer, problem = (time.perf_counter() - since) * 1e3, None, ""
+    try:
+        answer = looker.look(data)
+    except Problem as error:
+        problem = str(error)
+    except Exception:
+        LOGGER.exception("a frame failed")
+        problem = BROKE
+    return FrameResult(number, answer, problem, waited, dropped)
 
 
-class Loop:
-    """One thread that serves all viewers in turn: whoever was served goes to the end of the line.
+EXECUTOR = ThreadPoolExecutor(1, "live")
+"""One thread that serves all viewers in turn: each has one frame in its queue, and takes its latest when it comes.
 
-    With one thread for all models, viewers of a slow model and of a fast one get as many frames each; two threads
-    would take the cores from each other, since a pass uses all that it may.
-    """
-
-    def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self._viewers: set[Viewer] = set()
-        self._line: deque[Viewer] = deque()
-        self._thread: threading.Thread | None = None
-
-    def join(self, deliver: Callable[[FrameResult], None]) -> Viewer:
-        """Return a new viewer; it stays until `leave`."""
-        viewer = Viewer(self, deliver)
-        with self.changed:
-            self._viewers.add(viewer)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="live", daemon=True)
-                self._thread.start()
-        return viewer
-
-    def leave(self, viewer: Viewer) -> None:
-        """Forget a viewer; nothing is delivered to it after the current frame."""
-        with self.changed:
-            self._viewers.discard(viewer)
-            if viewer in self._line:
-                self._line.remove(viewer)
-            self.changed.notify()
-
-    def __len__(self) -> int:
-        """Return the number of viewers."""
-        return len(self._viewers)
-
-    def ready(self, viewer: Viewer) -> None:
-        """Queue a viewer once, with the lock held."""
-        if viewer in self._viewers and viewer not in self._line:
-            self._line.append(viewer)
-            self.changed.notify()
-
-    def _run(self) -> None:
-        while True:
-            with self.changed:
-                self.changed.wait_for(lambda: self._line or not self._viewers)
-                if not self._viewers:
-                    self._thread = None
-                    return
-                viewer = self._line.popleft()
-                taken = viewer.take()
-            if taken is not None:
-                viewer.serve(*taken)
-                # Frames and maps must not live on until the next one comes.
-                del taken
-            del viewer
-
-
-LOOP = Loop()
-"""The process's."""
+Two threads would take the cores from each other, since a pass uses all that it may.
+"""

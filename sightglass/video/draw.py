@@ -16,7 +16,7 @@ from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.maps.statistics import Statistics, describe
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.rendering import color_tables, contact_sheet, contours, render
-from sightglass.explain.rendering.marks import Mark, box_mark, draw_lines, draw_marks
+from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks.task import Task
 from sightglass.export import caption
@@ -26,7 +26,7 @@ from sightglass.video.clips.write import as_even
 from sightglass.video.results import rgb_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from sightglass.models.geometry import Geometry
     from sightglass.video.parts import Raws, Seen, Sighting
     from sightglass.video.settings import Settings
-    from sightglass.video.track import Point
 
 
 _CELLS = 224
@@ -250,13 +249,8 @@ class Painter:
         gain = min(1.0, share) if self.settings.scale == "clip" else 1.0
         return Drawn(seen, heatmap, heatmap.content * np.float32(gain), share)
 
-    def paint(
-        self, pixels: Pixels, record: Sighting, maps: tuple[Drawn, ...], trails: Mapping[int, Sequence[Point]]
-    ) -> Pixels:
-        """Return a frame, uint8 (h, w, 3), with maps, trails and boxes.
-
-        `trails`: of each object by its number, in pixels of the clip's frames.
-        """
+    def paint(self, pixels: Pixels, record: Sighting, maps: tuple[Drawn, ...]) -> Pixels:
+        """Return a frame, uint8 (h, w, 3), with maps and boxes."""
         small = as_even(pixels, self.size)
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self.signed:
@@ -265,22 +259,7 @@ class Painter:
             kind: Kind = "signed" if self.signed else "heat"
             field = caption.place_field(hottest, self.geometry, self.size, kind, cells)
             small = paint_map(small, field, self.settings.style)
-        if not self.settings.labels:
-            return small
-        return self._label(self._draw_trails(small, trails), record)
-
-    def _draw_trails(self, pixels: Pixels, trails: Mapping[int, Sequence[Point]]) -> Pixels:
-        """Draw the objects' trails, in their boxes' colours."""
-        drawn, line = pixels.copy(), render.line_width(pixels.shape)
-        # Thinner than the boxes, and thick enough for a clip to keep its colour.
-        width = 2 * line
-        for track, points in trails.items():
-            way = [(float(x), float(y)) for x, y in map(self._scale, points)]
-            # A single place is no way.
-            if len(way) < 2:
-                continue
-            draw_lines(drawn, [Mark("polyline", tuple(way))], width, 2 * line, rgb_of(track))
-        return drawn
+        return self._label(small, record) if self.settings.labels else small
 
     def _label(self, pixels: Pixels, record: Sighting) -> Pixels:
         boxed = [seen for seen in record.shown if seen.box is not None]

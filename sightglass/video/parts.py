@@ -100,12 +100,6 @@ def load(path: Path) -> list[Sighting]:
     ]
 
 
-def read(paths: Iterable[Path]) -> Iterator[Sighting]:
-    """Yield the records of several parts, one in memory at a time."""
-    for path in paths:
-        yield from load(path)
-
-
 REACH = 3.0
 """Multiples of tau at which the weights end."""
 MAX_WINDOW = 65

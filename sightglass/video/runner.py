@@ -27,7 +27,7 @@ from sightglass.common.errors import Cancelled, ImageProblem
 from sightglass.common.files import Json, jsonable, remove_drafts
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.recipe import versions
-from sightglass.video import draw, parts, track
+from sightglass.video import draw, parts
 from sightglass.video.clips import example, write
 from sightglass.video.clips.ahead import ahead, depth, in_order, single_threaded
 from sightglass.video.clips.clip import Clip
@@ -43,10 +43,8 @@ if TYPE_CHECKING:
     from sightglass.video.clips.clip import Frame
     from sightglass.video.parts import Sighting
     from sightglass.video.results import Row
-    from sightglass.video.track import Point
 
-    FrameTrails = dict[int, tuple[Point, ...]]
-    FrameOver = tuple[Frame, Sighting, bool, FrameTrails]
+    FrameOver = tuple[Frame, Sighting, bool]
 
 PART = 64
 """Frames that the model saw in one part: about what is lost by a kill."""
@@ -307,21 +305,17 @@ class _Run:
         return painter, self._smooth(self._saved())
 
     def _pair(self, frames: Iterator[Frame], records: Iterator[Sighting]) -> Iterator[FrameOver]:
-        """Yield each frame with its record, whether explained, and trails."""
+        """Yield each frame with its record and whether it was explained."""
         now, later = next(records, None), next(records, None)
-        trails = track.Trails()
-        if now is not None:
-            trails.add(now.seconds, now.shown)
         for frame in frames:
             self._check()
             while now is not None and later is not None and later.number <= frame.number:
                 now, later = later, next(records, None)
-                trails.add(now.seconds, now.shown)
             assert now is not None
             after = later if self.settings.between == "interpolate" else None
             over = parts.between(now, after, frame.number, frame.pts, frame.seconds)
             self._report(1, frame.seconds, f"Drawing frame {frame.number + 1:,}")
-            yield frame, over, now.number == frame.number, trails.find(over.seconds, over.shown)
+            yield frame, over, now.number == frame.number
 
     def _finish(self, frames: int, note: str) -> Summary:
         """Write the timeline."""
@@ -361,9 +355,9 @@ class _Run:
 
 def _paint(painter: draw.Painter, over: FrameOver) -> tuple[Frame, Pixels, list[Row]]:
     """Return a frame under its maps, and its timeline rows."""
-    frame, record, measured, trails = over
+    frame, record, measured = over
     maps = painter.maps(record)
-    pixels = painter.paint(frame.pixels, record, maps, trails)
+    pixels = painter.paint(frame.pixels, record, maps)
     rows: list[Row] = []
     if measured:
         of = {id(heatmap.seen): heatmap for heatmap in maps}

@@ -45,7 +45,7 @@ class Settings:
     only: int | None = None
     """Of a detector: the number of the one object to follow."""
     labels: bool = True
-    """Draw boxes, names and scores, and where each object was in its last second."""
+    """Draw boxes, names and scores."""
     side: int = MAX_SIDE
     """Pixels of the longer side of a drawn frame, never enlarged; 0: the clip's own."""
     sound: bool = True

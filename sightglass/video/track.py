@@ -7,66 +7,22 @@ do.
 
 from __future__ import annotations
 
-from collections import deque
 from importlib.util import find_spec
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sightglass.common.errors import ModelProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
+    from sightglass.models.adapter import Prediction
     from sightglass.video.parts import Seen
 
 LOW = 0.1
 """Score from which a box continues an object that is followed already; ByteTrack's own."""
-
-
-TRAIL = 1.0
-"""Seconds of an object's way that are drawn."""
-Point = tuple[float, float]
-
-
-class TrackedBox(Protocol):
-    """A detector's answer, as far as it is followed."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def box(self) -> tuple[float, float, float, float] | None: ...
-
-
-class Trails:
-    """Where the objects of a clip were in its last second, as the frames come."""
-
-    def __init__(self) -> None:
-        self._past: deque[tuple[float, dict[int, Point]]] = deque()
-
-    def add(self, seconds: float, boxes: Sequence[Seen]) -> None:
-        """Record a frame's objects; frames come in order."""
-        self._past.append((seconds, dict(_find_centres(boxes))))
-
-    def find(self, seconds: float, boxes: Sequence[Seen]) -> dict[int, tuple[Point, ...]]:
-        """Return each object's trail of `TRAIL` seconds, present place last."""
-        while self._past and self._past[0][0] < seconds - TRAIL:
-            self._past.popleft()
-        past = [centres for then, centres in self._past if then < seconds]
-        return {
-            track: (*(centres[track] for centres in past if track in centres), centre)
-            for track, centre in _find_centres(boxes)
-        }
-
-
-def _find_centres(boxes: Sequence[Seen]) -> Iterator[tuple[int, Point]]:
-    for box in boxes:
-        if box.track is not None and box.box is not None:
-            x0, y0, x1, y1 = box.box
-            yield box.track, ((x0 + x1) / 2, (y0 + y1) / 2)
 
 
 class Tracker:
@@ -84,7 +40,7 @@ class Tracker:
         self._tracker: Any = BYTETracker(SimpleNamespace(**_options(confidence, self.low)))
         self._numbers: dict[int, int] = {}
 
-    def update(self, boxes: Sequence[TrackedBox]) -> tuple[int | None, ...]:
+    def update(self, boxes: Sequence[Prediction | Seen]) -> tuple[int | None, ...]:
         """Return each box's object number, or None.
 
         Objects are counted from 1 in the order in which they were first seen. `boxes`: all that are scored `low` or

@@ -15,7 +15,7 @@ import numpy as np
 import provide
 import pytest
 from playwright.sync_api import expect
-from screen import ARTEFACTS, CANVAS, LIMIT, ROOT, until
+from screen import ARTEFACTS, CANVAS, LIMIT, ROOT
 
 from benchmarks.processes import free_port
 from benchmarks.viewer.browser import FLAGS
@@ -112,7 +112,7 @@ def test_pages_uploads_downloads_links_live_and_the_api_work_below_it(page: Page
     assert "demo-cls-s" in page.url
 
     page.goto(f"{site}/live")
-    until(page, lambda: int(page.locator(".live").get_attribute("data-shown") or 0) >= 3, "no frames come")
+    page.locator(".live[data-ready]").wait_for(state="attached")
 
     answer = page.request.get(f"{site.replace(SITE, '127.0.0.1')}/api/health/alive", headers={"X-Request-ID": "mine-1"})
     assert (answer.json(), answer.headers["x-request-id"]) == ({"status": "alive"}, "mine-1")

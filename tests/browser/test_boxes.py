@@ -1,11 +1,10 @@
-"""Boxes in a real browser: a click chooses, a tool asks what is missing, a photo of the camera is explained."""
+"""Boxes in a real browser: a click chooses, and a tool asks what is missing."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-import provide
 import pytest
 from playwright.sync_api import expect
 from screen import (
@@ -17,18 +16,12 @@ from screen import (
     until_changed,
 )
 
-from benchmarks.viewer.browser import FLAGS
-from sightglass.explain.phrases import pixels
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
 SCENE = "detect?model=demo-s&example=scene%203"
 """A packaged model, and a drawn scene in which it finds 1 ball-dots, 2 gear, 3 ball-dots and 4 rod-cross."""
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
 def opened(browser: Browser, address: str, **context: object) -> Page:
@@ -72,30 +65,3 @@ def test_a_click_shows_the_map_of_a_box_and_a_tool_asks_what_is_missing(browser:
     page.get_by_text("is the strongest candidate here").wait_for()
     asked(page, "ask", "144,432")
     expect(candidate).to_have_count(1)
-
-
-@pytest.fixture
-def camera(browser: Browser) -> Iterator[Browser]:
-    """A browser with a camera that sends a made-up picture."""
-    started = browser.browser_type.launch(executable_path=provide.find(), args=[*FLAGS, *CAMERA])
-    yield started
-    started.close()
-
-
-def test_a_photo_is_explained(camera: Browser, server: str):
-    page = opened(camera, f"{server}/{SCENE}", permissions=["camera"])
-    for _ in range(2):
-        page.get_by_role("button", name="Camera", exact=True).click()
-        dialog = page.get_by_role("dialog", name="Take a photo")
-        # Before anything is sent, what becomes of it.
-        expect(dialog).to_contain_text("sent to the Sightglass server at 127.0.0.1")
-        take = dialog.get_by_role("button", name="Take photo")
-        expect(take).to_be_enabled()
-        width, height = dialog.locator("video").evaluate("video => [video.videoWidth, video.videoHeight]")
-        take.click()
-        dialog.wait_for(state="hidden")
-        page.get_by_text("camera.jpg").first.wait_for()
-        # As large as the camera gives it, not as the dialog is.
-        assert width >= 1920 and height >= 1080
-        expect(page.locator(".about .size")).to_have_text(pixels(width, height))
-        settled(page)

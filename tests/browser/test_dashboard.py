@@ -94,14 +94,6 @@ def test_back_leads_to_the_screen_before_whatever_was_chosen_there(visit):
         settled(page)
         assert urlsplit(page.url).path == path
     expect(page.get_by_role("radio", name="Why", exact=True)).to_be_checked()
-    # On one page another picture is a step of its own.
-    page.get_by_role("button", name="China", exact=True).click()
-    expect(page.locator(".about .name")).to_have_text("china.jpg")
-    settled(page)
-    page.go_back()
-    expect(page.locator(".about .name")).to_have_text("bus.jpg")
-    asked(page, "example")
-    assert urlsplit(page.url).path == "/"
 
 
 def test_dropped_anywhere_and_pasted(visit, pictures: list[Path], tmp_path: Path):

@@ -67,17 +67,19 @@ def test_the_canvas_shows_what_python_explains_undo_leads_back_and_space_shows_t
     until(page, lambda: np.array_equal(canvas(page), original), "space does not show the original")
     page.keyboard.up(" ")
     until(page, lambda: np.array_equal(canvas(page), painted), "the edit does not come back")
-    page.keyboard.press("u")
+    page.keyboard.press("Control+z")
     expect(headline(page)).to_have_text(re.compile("Paint over something"))
     until(page, lambda: np.array_equal(canvas(page), original), "undo leaves something")
     # By keys alone: a line with the brush.
-    for key in ("b", "Enter", "Shift+ArrowRight", "Shift+ArrowRight", "Enter"):
+    page.get_by_role("button", name="Brush", exact=True).click()
+    page.locator(CANVAS).focus()
+    for key in ("Enter", "Shift+ArrowRight", "Shift+ArrowRight", "Enter"):
         page.keyboard.press(key)
     expect(headline(page)).to_have_text(re.compile("^Without what you painted over, "))
-    expect(page.locator(CANVAS)).to_have_attribute("aria-label", "bus.jpg, to paint on. 1 stroke.")
+    expect(page.locator(CANVAS)).to_have_attribute("aria-label", "bus.jpg, to paint on. 1 mark.")
 
 
-PAPER = ".pad canvas"
+PAPER = ".painter canvas"
 STAR = [
     (
         0.5 + (0.4 if i % 2 == 0 else 0.16) * math.sin(i * math.pi / 5),
@@ -124,7 +126,7 @@ def test_a_line_is_explained_while_it_is_drawn_by_hand_and_lies_where_it_was(vis
     page.locator("h2").first.wait_for()
     expected = drawing.draw([drawing.Stroke(tuple(STAR))], "black on white", 112)[:, :, 0] / 255
     until_drawn(page, expected)
-    expect(page.get_by_text("1 line, across the whole canvas.")).to_have_count(1)
+    expect(page.get_by_text("1 mark.")).to_have_count(1)
 
     page.get_by_role("button", name="Clear").click()
     until(page, lambda: paper(page).min() == 1, "the paper is not cleared")
@@ -145,7 +147,7 @@ def test_a_line_is_explained_while_it_is_drawn_by_hand_and_lies_where_it_was(vis
     until_drawn(page, expected)
     page.get_by_role("button", name="Clear").click()
     page.locator(PAPER).focus()
-    for key in ["Shift+ArrowLeft"] * 3 + [" "] + ["Shift+ArrowRight"] * 6 + [" "]:
+    for key in ["Shift+ArrowLeft"] * 3 + ["Enter"] + ["Shift+ArrowRight"] * 6 + ["Enter"]:
         page.keyboard.press(key)
     until(page, lambda: (paper(page) < 0.2).any(), "nothing is drawn by keys")
     rows, columns = np.nonzero(paper(page) < 0.2)

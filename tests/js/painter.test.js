@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Edits, Hand, infill } from "../../sightglass/components/painter/edits.js";
+import { Edits, Hand } from "../../sightglass/components/painter/edits.js";
 
 const nothing = () => ({ marks: [], fill: "blur", keep: false });
 
@@ -52,22 +52,6 @@ test("every step can be undone and done again: marks, filling, keeping, clearing
   assert.deepEqual(edits.value, { marks: [mark], fill: "grey", keep: true });
 });
 
-/** Pixels of colours by place. */
-function pixels(width, height, colour) {
-  const out = new Uint8ClampedArray(4 * width * height);
-  for (let i = 0; i < width * height; i++) out.set([...colour(i % width, Math.floor(i / width)), 255], 4 * i);
-  return out;
-}
-
-test("an in-fill continues a ramp, changes nothing that is shown, and shows nothing that is hidden", () => {
-  const [width, height] = [33, 21], ramp = (x, y) => [7 * x, 11 * y, 90];
-  const hidden = Uint8Array.from({ length: width * height }, (_, i) => {
-    const [x, y] = [i % width, Math.floor(i / width)];
-    return Number(x > 9 && x < 24 && y > 5 && y < 16);
-  });
-  const given = pixels(width, height, (x, y) => (hidden[y * width + x] ? [255, 0, 255] : ramp(x, y)));
-  infill(given, hidden, width, height);
-  const expected = pixels(width, height, ramp);
-  const off = given.map((value, i) => Math.abs(value - expected[i]));
-  assert.ok(off.every((value, i) => (hidden[Math.floor(i / 4)] ? value <= 24 : value === 0)), `${Math.max(...off)}`);
+test("an eraser leaves a path as a brush does", () => {
+  assert.deepEqual(drawn(new Hand(), "erase", [[0.1, 0.2], [0.3, 0.2]]), { kind: "erase", points: [0.1, 0.2, 0.3, 0.2], size: 0.1 });
 });

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.history import History, Mark
-from sightglass.pages.history.record import Browsing, Drawing
+from sightglass.pages.history.record import Browsing
 from tests.pages.conftest import labels, press, received, session, shown, texts
 
 if TYPE_CHECKING:
@@ -70,17 +70,6 @@ def payloads(app, name: str) -> list[bytes]:
 def tiles(app) -> list[str]:
     keys = [button.key or "" for button in app.button]
     return [key.removeprefix("history-open-") for key in keys if key.startswith("history-open-")]
-
-
-def annotate(app, id: str) -> str:
-    """Open the record's drawing board; return its token."""
-    app.segmented_control(key=f"history-way-{id}").set_value("mark").run()
-    return received(app, "markup")[0]["id"]
-
-
-def draw(app, id: str, token: str, step: str, marks: Any) -> None:
-    app.session_state[f"history-markup-{id}"] = {"marks": {"id": token, "step": step, "marks": marks}}
-    app.run()
 
 
 def test_what_is_saved_on_explore_is_what_was_shown_and_is_saved_once(page, store, pictures):
@@ -238,60 +227,11 @@ def test_two_are_compared_by_the_engines_numbers(page, store, full):
     assert not app.metric and len(payloads(app, "viewer")) == 2
 
 
-def test_marks_are_saved_at_once_and_nothing_is_drawn_anew(page, store, full):
+def test_a_record_with_marks_shows_them(page, store, full):
     id = full["small"]
-    app = page(SCREEN, kept=id)
-    token = annotate(app, id)
-    before = payloads(app, "markup")[0]
-    drawn = [
-        {"kind": "arrow", "points": [[10, 20], [200.5, 300.25]], "text": "here", "ink": "accent"},
-        {"kind": "text", "points": [[5, 5]], "text": "and there", "ink": "light"},
-    ]
-    draw(app, id, token, "1", drawn)
-    marks = (Mark("arrow", ((10, 20), (200.5, 300.25)), "here"), Mark("text", ((5, 5),), "and there", "light"))
-    assert store.get(id).marks == marks
-    assert "2 marks saved" in texts(app)
-    assert payloads(app, "markup")[0] == before, "what the browser has is not sent to it again"
-    # Come back to, it begins with what is saved by then.
-    press(app, "All records")
-    assert session(app, Drawing).of is None
-    store.annotate(id, marks=[*marks, CIRCLE])
-    app.query_params["kept"] = id
-    app.run()
-    assert [one["kind"] for one in received(app, "markup")[0]["marks"]] == ["arrow", "text", "circle"]
-
-
-def test_what_others_draw_meanwhile_stays(page, store, full):
-    id = full["small"]
-    app = page(SCREEN, kept=id)
-    token = annotate(app, id)
-    mine = {"kind": "text", "points": [[5, 5]], "text": "mine", "ink": "light"}
-    more = mine | {"text": "more"}
-    draw(app, id, token, "1", [mine])
-    store.annotate(id, marks=[*store.get(id).marks, CIRCLE])
-    # What it said last comes with every run: nothing of it is new.
-    draw(app, id, token, "1", [mine])
-    assert store.get(id).marks[1:] == (CIRCLE,)
-    draw(app, id, token, "2", [mine, more])
-    assert {mark.text for mark in store.get(id).marks} == {"mine", "", "more"}
-    draw(app, id, token, "3", [more])
-    assert store.get(id).marks == (CIRCLE, Mark("text", ((5, 5),), "more", "light"))
-
-
-def test_what_a_browser_sends_is_checked(page, store, full):
-    id = full["small"]
-    app = page(SCREEN, kept=id)
-    token = annotate(app, id)
-    for step, sent in enumerate(
-        (
-            [{"kind": "arrow", "points": [[1, 2], ["a", None]], "text": "", "ink": "accent"}],
-            ["<script>"],
-            [{"kind": "text", "points": [[1, 2]], "text": "x", "ink": "accent"}] * 500,
-        )
-    ):
-        draw(app, id, token, str(step), sent)
-        assert ":material/error:" in texts(app), sent
-        assert store.get(id).marks == ()
+    assert not page(SCREEN, kept=id).get("image")
+    store.annotate(id, marks=[CIRCLE])
+    assert len(page(SCREEN, kept=id).get("image")) == 1
 
 
 def test_a_damaged_record_is_said_and_can_be_deleted(page, store, full):

@@ -16,13 +16,11 @@ from sightglass.components.choices import image_picker
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import ChosenArea
 from sightglass.components.session.url_state import Unused
-from sightglass.components.views import areas
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image, load_bundled, to_png
 from sightglass.export import embedded_recipe
 from sightglass.models.demo.pictures import CAPTIONED, PERSON
-from sightglass.models.geometry import fill_polygon
 from tests.pages.conftest import headline, received, rerun_until, session, settled, shown, texts
 from tests.unit import own_nets
 from tests.unit.explain.picture.test_image import Bands
@@ -212,7 +210,7 @@ def test_classes_are_a_layer_beside_the_map_and_a_link_opens_a_region(page, segm
     app = page(model="demo-seg", at=f"{x},{y}")
     assert session(app, ChosenArea).at == (x, y)
     assert "of what speaks for this region lies outside it" in texts(app)
-    app.button(key="explore-classes").click().run()
+    app.button(key="explore-whole").click().run()
     assert not app.error and "this region" not in texts(app) and "at" not in app.query_params
 
 
@@ -243,17 +241,3 @@ def test_a_map_of_a_region_opens_again_as_that_region(page, segmented):
     assert not app.error
     assert "this region lies outside it" in texts(app) and app.query_params["at"]
     np.testing.assert_allclose(shown(app, -1).maps[0], region.heatmaps[index].content, atol=2e-5)
-
-
-def test_what_a_brush_painted_becomes_one_outline():
-    painted = np.zeros((40, 60), bool)
-    painted[5:20, 5:25] = True
-    painted[10:15, 10:15] = False
-    painted[25:38, 30:55] = True
-    painted[27:30, 3:6] = True
-    outline = areas._outline(painted, (600, 400))
-    assert len(outline) <= 2 * areas.MAX_CORNERS
-    filled = fill_polygon(np.reshape(outline, (-1, 2)), (400, 600))
-    expected = painted.repeat(10, 0).repeat(10, 1)
-    assert (filled & expected).sum() / (filled | expected).sum() > 0.9
-    assert not filled[120, 120] and filled[280, 40] and not filled[230, 280]

@@ -134,22 +134,6 @@ def test_a_file_over_the_limit_is_a_sentence_over_the_result(page):
     assert not bar(app)["problem"]
 
 
-def test_back_chooses_the_picture_and_the_model_again(page):
-    app = page()
-    act(app, "choose", "china")
-    app.segmented_control(key="size-EfficientNet-Lite").set_value("efficientnet-lite2").run()
-    assert bar(app)["place"] == {
-        "page": "explore",
-        "picture": "china",
-        "model": "efficientnet-lite2",
-        "query": "example=china&model=efficientnet-lite2",
-    }
-    act(app, "back", {"picture": "bus", "model": "efficientnet-lite0"})
-    assert (bar(app)["name"], session(app, Sidebar).choices.model.id) == ("bus.jpg", "efficientnet-lite0")
-    act(app, "back", {"picture": "0" * 20, "model": "none"})
-    assert "no longer on the server" in bar(app)["problem"]
-
-
 def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, own_models):
     own_models('[model.leaf]\nloader = "torchvision.classifiers"\narch = "alexnet"\nweights = { random = 1 }\n')
     app = page()
@@ -226,31 +210,33 @@ def test_a_recipe_opens_its_view_and_what_cannot_be_opened_changes_nothing(page,
     assert "gone.png" in bar(app)["problem"] and "does not carry" in bar(app)["problem"]
 
 
-LINE = {"points": [0.2, 0.2, 0.8, 0.8], "width": 1 / 16, "erases": False}
-OTHER = {"points": [0.8, 0.2, 0.2, 0.8], "width": 1 / 16, "erases": False}
-NONSENSE = (None, [1, {"points": "no"}, {"points": [0.5, float("nan")]}], [{"points": [1e300, 0.5], "width": "wide"}])
+LINE = {"kind": "brush", "points": [0.2, 0.2, 0.8, 0.8], "size": 1 / 16}
+OTHER = {"kind": "erase", "points": [0.8, 0.2, 0.2, 0.8], "size": 1 / 8}
+STROKE = drawing.Stroke(((0.2, 0.2), (0.8, 0.8)))
+NONSENSE = (None, [1, {"points": "no"}, {"points": [0.5, float("nan")]}], [{"points": [1e300, 0.5], "size": "wide"}])
 
 
 def paper(app) -> dict:
-    """What the pad was given."""
-    (given,) = received(app, "canvas")
+    """What the painter was given."""
+    (given,) = received(app, "painter")
     return given
 
 
 def drawn(app, turn: int, *strokes: dict):
-    app.session_state["pad"] = {"drawing": {"turn": turn, "strokes": list(strokes)}}
+    app.session_state["paper"] = {"edit": {"turn": turn, "edit": {"marks": list(strokes)}}}
     return app.run()
 
 
 def test_a_drawing_is_the_picture_and_grows_with_each_stroke(page):
     app = page()
-    assert not received(app, "canvas")
+    assert not received(app, "painter")
     act(app, "draw", True)
-    assert paper(app)["paper"] == "#ffffff" and paper(app)["turn"] == 0
+    assert paper(app)["paper"] == "white" and paper(app)["turn"] == 0
+    assert paper(app)["brushes"][1] == drawing.STROKE_WIDTH
     drawn(app, 1, LINE)
     assert not app.error
     image = session(app, Sidebar).picture
-    np.testing.assert_array_equal(image.pixels, drawing.draw(drawing.strokes([LINE]), "black on white"))
+    np.testing.assert_array_equal(image.pixels, drawing.draw([STROKE], "black on white"))
     result = Explainer()(image)
     assert bar(app)["name"] == "drawing.png" and result.predictions[0].label in headline(app)
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
@@ -262,7 +248,7 @@ def test_a_drawing_is_the_picture_and_grows_with_each_stroke(page):
     assert session(app, Sidebar).picture.sha256 == latest
     assert [picture.name for picture in session(app, Pictures).own.values()] == ["drawing.png"]
     for strokes in NONSENSE:
-        app.session_state["pad"] = {"drawing": {"turn": 3, "strokes": strokes}}
+        app.session_state["paper"] = {"edit": {"turn": 3, "edit": {"marks": strokes}}}
         assert not app.run().error
 
 
@@ -273,10 +259,10 @@ def test_a_drawing_outlives_a_restart_of_the_server_and_is_chosen_only_where_it_
     key = bar(app)["chosen"]
     for address, name in (({"picture": key}, "drawing.png"), ({}, "bus.jpg")):
         UPLOADS.drop(key)
-        again = page(state={"pad": {"drawing": {"id": "of before", "turn": 7, "strokes": [LINE]}}}, **address)
+        again = page(state={"paper": {"edit": {"id": "of before", "turn": 7, "edit": {"marks": [LINE]}}}}, **address)
         assert not again.error and bar(again)["name"] == name
         act(again, "draw", True)
-        assert paper(again)["strokes"] == [LINE]
+        assert paper(again)["edit"]["marks"] == [LINE]
 
 
 @pytest.mark.slow
@@ -292,7 +278,7 @@ def test_a_model_of_drawings_has_its_paper_on_the_page_in_its_own_colours(page, 
     weights = 'path = "own.keras", labels = ["cat", "sun", "star"], sketch = "white on black"'
     own_models(f'[model.light]\nloader = "keras"\narch = "keras"\nweights = {{ {weights} }}\n')
     app = page(model="light")
-    assert paper(app)["ink"] == "#ffffff" and paper(app)["paper"] == "#000000"
+    assert paper(app)["mean"] == [255, 255, 255] and paper(app)["paper"] == "black"
     assert "White pen on black paper: as this model was trained." in texts(app)
     drawn(app, 1, LINE)
     assert session(app, Sidebar).picture.pixels[0, 0, 0] == 0 and len(shown(app).maps) == 3

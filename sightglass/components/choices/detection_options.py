@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import streamlit as st
 
@@ -26,14 +26,11 @@ from sightglass.models.adapter import Part
 from sightglass.models.catalog import is_packaged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
     from sightglass.explain import Explainer
     from sightglass.explain.questions import Preset
     from sightglass.explain.trust.reliability import Reliability
     from sightglass.models.spec import ModelSpec
 
-T = TypeVar("T")
 PARTS: dict[str, str] = {
     "class": "its class",
     "contrast": "why this class and not another",
@@ -49,24 +46,13 @@ PARTS: dict[str, str] = {
     "lowers": "what lowers it",
 }
 PER = {"detection": "one box", "class": "all boxes of a class", "picture": "the whole picture"}
-WITHIN = {
-    "picture": "the whole picture",
-    "inside": "inside the boxes only",
-    "shared": "inside, rescaled together",
-    "each": "inside, each box rescaled",
-}
-TAGS = {"number": "numbers", "name": "names", "score": "names and scores"}
+WITHIN = ("picture", "inside", "shared", "each")
+TAGS = ("number", "name", "score")
+RATIOS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+"""Shares of all raw candidates that the map of a whole picture sums, in percent."""
 QUESTIONS = {"where": "Where", "why": "Why"}
 MASKED = ("class", "box", "all")
 """The parts that a method which masks the picture can explain."""
-
-
-@dataclass
-class Popover:
-    """The state of the popover `More`."""
-
-    open: bool = False
-    just_opened: bool = False
 
 
 @dataclass
@@ -99,9 +85,8 @@ def question(explainer: Explainer, method: str, options: dict[str, Any]) -> Ques
     ready = questions(explainer)
     if len(ready) < 2:
         return None
-    part = options.get("part") or url_state.recall_value("part", PARTS, "class", name="part")
-    if state.of(Popover).open:
-        part = widgets.get("part", part)
+    recalled = url_state.recall_value("part", PARTS, "class", name="part")
+    part = options.get("part") or widgets.get("part") or recalled
     now = {"part": part, "method": method, "layers": tuple(options.get("layers", ()))}
     question = next((name for name, choice in ready.items() if choice == now), None)
     # Another widget for each answer: a click that was on its way while the answer changed asks nothing; nor does a
@@ -192,93 +177,55 @@ def part(explainer: Explainer) -> Part:
 
 
 def more(explainer: Explainer, *, masks: bool) -> BoxOptions:
-    """Choose the rare options in a popover. `masks`: the method masks pictures."""
-    adapter = explainer.resident.adapter
-    popover = st.popover(
-        "More",
-        icon=":material/tune:",
-        key="more",
-        on_change="rerun",
-        help="Which output to explain, and which boxes are shown.",
-    )
-    # A slider drawn before it is visible starts at its lowest value and reports that to Python: the contents are drawn
-    # once the popover is open, and set anew in that run.
-    menu = state.of(Popover)
-    menu.just_opened, menu.open = bool(popover.open) and not menu.open, bool(popover.open)
-    options: dict[str, Any] = {}
-    with popover:
-        parts = {
-            part: PARTS[part] for part in get_args(Part) if part in adapter.parts and (part in MASKED or not masks)
-        }
-        options["part"] = _hidden(st.selectbox, "What is explained", parts, "class", key="part",
-            help="Which output of the model for the chosen box to explain.")  # fmt: skip
-        options["per"] = _hidden(st.selectbox, "One map for", PER, "detection", key="per",
-            help="One box, all boxes of a class together, or everything the model found likely anywhere.")  # fmt: skip
-        if options["per"] == "picture":
-            options["ratio"] = _ratio()
-        options["within"] = _hidden(st.selectbox, "Show the map in", WITHIN, "picture", key="within",
-            help="Only changes the display: the map is computed everywhere.")  # fmt: skip
-        options["classes"] = _only(f"only-{explainer.model.id}", sorted(set(adapter.labels)))
-        options["iou"] = _overlap()
-        tags = _hidden(st.selectbox, "Box labels", TAGS, "number", key="tags",
-            help="What is written at a box that is not chosen.")  # fmt: skip
-    return BoxOptions(options, tags)
+    """Choose the rare options in a popover. `masks`: the method masks pictures.
 
-
-def _hidden(
-    draw: Callable[..., T | None],
-    label: str,
-    options: Collection[Any],
-    first: T,
-    *,
-    key: str,
-    name: str = "",
-    read: Callable[[str], Any] = str,
-    **about: Any,
-) -> T:
-    """Draw a widget in the open popover and return its value.
-
-    While it is closed nothing is set: the value of a widget that is not drawn would come up again after it was removed.
+    The rarest are read from the address alone: `within`, `iou` and `tags`, and `ratio` for the whole picture.
     """
-    value: T = url_state.recall_value(key, options, first, name=name or key, read=read)
-    menu = state.of(Popover)
-    if menu.just_opened or (menu.open and key not in st.session_state):
-        st.session_state[key] = value
-    if menu.open:
-        # In a callback too: the popover may be closed before the run that draws the new value reaches this line.
-        about |= {"on_change": lambda: url_state.keep(key, st.session_state.get(key))}
-        chosen = url_state.draw_widget(draw, label, options, key=key, **about)
-        value = first if chosen is None else chosen
-    url_state.keep(key, value, first, name=name or key)
-    return value
-
-
-def _ratio() -> float:
-    share = _hidden(
-        st.select_slider,
-        "Strongest candidates",
-        {share: f"{share:g} %" for share in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)},
-        2.0,
-        key="ratio",
-        read=float,
-        help="The map sums this share of all raw candidates, strongest first, whether shown as boxes or not.",
-    )
-    return share / 100
-
-
-def _only(key: str, labels: list[str]) -> tuple[str, ...]:
-    only: list[str] = _hidden(
-        st.multiselect,
-        "Only these classes",
-        labels,
-        [],
-        key=key,
-        name="only",
-        read=lambda text: text.split(","),
-        placeholder="all classes",
-        help="Hide the boxes of all other classes.",
-    )
-    return tuple(only)
+    parts = {
+        part: PARTS[part]
+        for part in get_args(Part)
+        if part in explainer.resident.adapter.parts and (part in MASKED or not masks)
+    }
+    with st.popover(
+        "More", icon=":material/tune:", key="more", help="Which output to explain, and which boxes are shown."
+    ):
+        options: dict[str, Any] = {
+            "part": url_state.widget(
+                st.selectbox,
+                "What is explained",
+                parts,
+                "class",
+                key="part",
+                name="part",
+                help="Which output of the model for the chosen box to explain.",
+            ),
+            "per": url_state.widget(
+                st.selectbox,
+                "One map for",
+                PER,
+                "detection",
+                key="per",
+                name="per",
+                help="One box, all boxes of a class together, or everything the model found likely anywhere.",
+            ),
+        }
+        only: list[str] = url_state.widget(
+            st.multiselect,
+            "Only these classes",
+            sorted(set(explainer.resident.adapter.labels)),
+            [],
+            key=f"only-{explainer.model.id}",
+            name="only",
+            read=lambda text: text.split(","),
+            placeholder="all classes",
+            help="Hide the boxes of all other classes.",
+        )
+    options["classes"] = tuple(only)
+    options["within"] = url_state.recall_value("within", WITHIN, "picture", name="within")
+    options["iou"] = url_state.recall_value("iou", range(5, 101), 70, name="iou", read=int) / 100
+    if options["per"] == "picture":
+        options["ratio"] = url_state.recall_value("ratio", RATIOS, 2.0, name="ratio", read=float) / 100
+    return BoxOptions(options, url_state.recall_value("tags", TAGS, "number", name="tags"))
 
 
 def filter_chip(explainer: Explainer, request: BoxOptions) -> None:
@@ -294,24 +241,6 @@ def filter_chip(explainer: Explainer, request: BoxOptions) -> None:
             kwargs={"drawn_only": True},
             help="Boxes of other classes are hidden, in the next pictures too. Press it to show all classes again.",
         )
-
-
-def _overlap() -> float:
-    most = _hidden(
-        st.slider,
-        "Maximum overlap",
-        range(5, 101),
-        70,
-        key="iou",
-        read=int,
-        min_value=5,
-        max_value=100,
-        step=5,
-        format="%d %%",
-        help="Of two boxes of a class that overlap more than this, the weaker one is removed. "
-        "No effect on models that need no such step.",
-    )
-    return most / 100
 
 
 def confidence() -> float:

@@ -16,8 +16,7 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import packing
 from sightglass.common.files.scratch import find_scratch_folders
 from sightglass.common.settings import settings
-from sightglass.components.choices import image_picker
-from sightglass.components.session import page, state, url_state
+from sightglass.components.session import page, state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.explain.phrases import plural
@@ -37,25 +36,6 @@ if TYPE_CHECKING:
 def folders() -> list[Path]:
     """Return the readable folders of `SIGHTGLASS_FOLDERS`."""
     return [folder.resolve() for folder in settings().folders]
-
-
-def ask(label: str, *, key: str, name: str, help: str, default: str | None = None) -> tuple[Path, Path] | None:
-    """Ask for a path; return it with its permitted folder, if any.
-
-    `default`: what the field has at first, the first permitted folder where it is None. Raises ModelProblem for a path
-    that is not permitted.
-    """
-    allowed = folders()
-    text = url_state.widget(
-        st.text_input,
-        label,
-        None,
-        str(allowed[0]) if default is None else default,
-        key=key,
-        name=name,
-        help=f"{help}, below {' or '.join(map(str, allowed))}.",
-    )
-    return check_path(text.strip(), allowed) if text.strip() else None
 
 
 def check_path(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
@@ -160,7 +140,6 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
             args=(key,),
             help="They are deleted from the server when the session ends.",
         )
-        image_picker.say_refused()
         page.say_problem(gallery)
         if gallery.items:
             help = "Delete them from the server, and compare with other pictures of this session or examples."

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import streamlit as st
 from PIL import Image as Pillow
@@ -15,7 +14,8 @@ from PIL import ImageOps
 
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.settings import MIB
-from sightglass.components import canvas, picture_bar
+from sightglass.components import picture_bar
+from sightglass.components.painter import drawing
 from sightglass.components.picture_bar import Bar, Thumb
 from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.markdown import capital, escape, sentence
@@ -48,11 +48,9 @@ _thumbnails: ByteCache[str] = ByteCache(8 * MIB, len)
 
 @dataclass
 class Refused:
-    """What is said of files that were too large for an uploader of the page itself."""
-
-    words: str = ""
-    second: str = ""
     """What was wrong with the last second picture."""
+
+    second: str = ""
 
 
 def choose() -> Image:
@@ -70,9 +68,9 @@ def take_new_picture() -> Image | None:
     return image_source.take_new_picture()
 
 
-def bar(place: DeltaGenerator | None, model: str) -> None:
+def bar(place: DeltaGenerator | None) -> None:
     """Draw the bar at the top; None: the page explains no picture."""
-    pictures, navigation = state.of(image_source.Pictures), state.of(state.Navigation)
+    pictures = state.of(image_source.Pictures)
     if place is None:
         picture_bar.draw(None, take, st.container())
         return
@@ -85,19 +83,8 @@ def bar(place: DeltaGenerator | None, model: str) -> None:
         size=size_in_pixels(image.width, image.height) if image else "",
         problem=pictures.problem or "",
         drawing=bool(url_state.memory("draw")),
-        place={"page": navigation.page, "picture": chosen, "model": model, "query": _query()},
     )
     picture_bar.draw(content, take, place)
-
-
-def _query() -> str:
-    """Return the picture and model of the address."""
-    query = st.query_params
-    if state.of(image_source.Pictures).went_back:
-        # The run that the browser itself asked for may have written another address, which is still on its way.
-        state.of(image_source.Pictures).went_back = False
-        query.from_dict(query.to_dict())
-    return urlencode({name: query[name] for name in ("picture", "example", "model") if name in query})
 
 
 def _items() -> tuple[Thumb, ...]:
@@ -157,8 +144,8 @@ def _follow() -> None:
         if act.kind in _ACTS:
             pictures.just_given = False
             _ACTS[act.kind](act.value)
-    if (drawing := canvas.take_drawing()) is not None:
-        image_source.replace_drawing(drawing[1], drawing[0])
+    if (drawn := drawing.take_drawing()) is not None:
+        image_source.replace_drawing(drawn[1], drawn[0])
         pictures.just_given = True
 
 
@@ -181,17 +168,6 @@ def _restore(keys: Any) -> None:
         image_source.restore([key for key in keys if isinstance(key, str)])
 
 
-def _back(to: Any) -> None:
-    """Choose the picture and model of the browser's Back."""
-    picture, model = (to.get("picture"), to.get("model")) if isinstance(to, dict) else (None, None)
-    _choose(picture)
-    state.of(image_source.Pictures).went_back = True
-    if isinstance(model, str) and (spec := catalog.catalog().get(model)) is not None:
-        reopen.choose_model(spec)
-    elif isinstance(model, str) and model.startswith("timm/"):
-        reopen.choose_model(catalog.spec(model))
-
-
 def _draw(on: Any) -> None:
     navigation = state.of(state.Navigation)
     url_state.keep("draw", bool(on))
@@ -203,11 +179,6 @@ def _refuse(files: Any) -> None:
     """Report files too large for the browser to send."""
     if words := _too_large(files):
         state.of(image_source.Pictures).problem = words
-
-
-def _refused_by_uploader(files: Any) -> None:
-    """Remember an uploader's refused files; empty clears them."""
-    state.of(Refused).words = _too_large(files)
 
 
 def _too_large(files: Any) -> str:
@@ -225,24 +196,13 @@ def _too_large(files: Any) -> str:
     return f"{name}{others}{problem}; the limit is {limit} MB a file: {remedy}."
 
 
-def say_refused() -> None:
-    """Draw the names of refused files below the page's own uploader."""
-    if state.of(state.Navigation).arrived:
-        # The uploader is empty again.
-        state.of(Refused).words = ""
-    if words := state.of(Refused).words:
-        st.error(sentence(words), icon=":material/error:")
-
-
 _ACTS = {
     "choose": _choose,
     "remove": _remove,
     "restore": _restore,
-    "back": _back,
     "draw": _draw,
     "refused": _refuse,
     "dismiss": _dismiss,
-    "refused-by-uploader": _refused_by_uploader,
 }
 
 
@@ -332,7 +292,6 @@ def offer_second(choices: Choices, explainer: Explainer) -> None:
             args=(choices.image,),
             help=f"It stands beside {escape(first)}. Each gets a map, and both maps share one scale.",
         )
-        say_refused()
         if words := state.of(Refused).second:
             st.error(sentence(words), icon=":material/error:")
         st.button(

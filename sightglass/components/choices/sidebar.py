@@ -13,7 +13,7 @@ from sightglass import explain
 from sightglass.common import style
 from sightglass.common.errors import WeightsProblem
 from sightglass.components import streamlit_internals, widgets
-from sightglass.components.choices import detection_options, image_picker, import_ahead, layer_picker, model_picker
+from sightglass.components.choices import detection_options, image_picker, import_ahead, model_picker
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer
     from sightglass.explain.trust.reliability import Reliability
     from sightglass.models.spec import ModelSpec
+
+MAX_LAYERS = 8
 
 
 def draw(
@@ -57,17 +59,15 @@ def draw(
     if bar is not None:
         with bar:
             picture, controls = st.columns([3, 2], gap="small", vertical_alignment="top")
-    chosen = ""
     try:
         with controls, _row():
             model = model_picker.choose()
-            chosen = model.id
             question_place = st.container(key="question", width="content")
             popover = st.popover(
                 "", icon=":material/tune:", key="options", help="The method, the layers, and how the picture is fitted."
             )
     finally:
-        image_picker.bar(picture, chosen)
+        image_picker.bar(picture)
     with bar or nullcontext():
         model_picker.say_unavailable(model)
         if bar is not None:
@@ -306,17 +306,14 @@ def _layers(explainer: Explainer) -> tuple[str, ...]:
     if not shapes:
         st.caption("This model exposes no internals: it has no layers to choose.")
         return ()
-    layer_picker.settle(key)
     url_state.recall(key, shapes, [], name="layers", read=lambda text: text.split(","))
-    if "diagram" in task_of(explainer.model).tools:
-        layer_picker.picker(explainer, key)
     layers = st.multiselect(
         "Target layers",
         list(shapes),
         format_func=lambda path: f"{path}, {shapes[path][1]}×{shapes[path][2]}",
         select_all=False,
         key=key,
-        max_selections=layer_picker.MAX_LAYERS,
+        max_selections=MAX_LAYERS,
         placeholder=f"automatic: {', '.join(explainer.default_layers)}",
         help=widgets.TERMS["target layer"],
     )

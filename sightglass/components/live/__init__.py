@@ -1,7 +1,7 @@
 """Live view of camera frames and their maps.
 
-Python sends what is chosen in the sidebar and the clip's pictures; the browser does the rest, and hands back a frame
-where a person wants to go on with it.
+Python sends what is chosen in the row of controls; the browser does the rest, and hands back a frame where a person
+wants to go on with it.
 """
 
 from __future__ import annotations
@@ -13,26 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common.files import packing
-from sightglass.components.declare import declare, no_callback, pack_data
+from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import state
-from sightglass.components.session.pictures import image_source
-from sightglass.components.viewer.payload import jpeg
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.style import tables
-from sightglass.models.demo.pictures import SCENES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sightglass.models.spec import ModelSpec
 
-STILL = 960
-"""Pixels of the longer side of a picture of the clip."""
-
 KEY = "live"
-HEIGHT = 520
-_component = declare("live", __file__, styles=("sliders.css",))
+_component = declare("live", __file__)
 
 
 @dataclass(frozen=True)
@@ -65,16 +57,11 @@ class LiveVisit:
 def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
     """Draw the live canvas; rerun after a frame. Raises ImageProblem if broken."""
     visit = state.of(LiveVisit)
-    # Drawn scenes for a model of these, else the photographs.
-    photographs = tuple(name for name in packing.PHOTOGRAPHS if image_source.is_here(name))
-    names = SCENES if model.example or not photographs else photographs
     head = {
         "choice": {"model": model.id, "method": method, "options": dict(options)},
-        "stills": ", ".join(names),
         "colormaps": tables(),
-        "height": HEIGHT,
     }
-    result = _component(key=KEY, data=pack_data(head, [_still(name) for name in names]), on_frame_change=no_callback)
+    result = _component(key=KEY, data=head, on_frame_change=no_callback)
     sent = result.frame
     at = sent.get("at") if isinstance(sent, dict) else None
     if isinstance(at, (int, float)) and at != visit.last:
@@ -83,11 +70,6 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
             visit.frozen, visit.frame = visit.frame, None
         elif visit.frame is not None:
             st.rerun()
-
-
-def _still(name: str) -> bytes:
-    image = image_source.example(name)
-    return jpeg(image.pixels, STILL, f"{image.sha256} clip")
 
 
 def _frame(sent: Any) -> LiveFrame | None:

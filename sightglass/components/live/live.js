@@ -1,126 +1,276 @@
-// Live: frames of a camera or a clip go to the model one by one, and each is shown with its own map.
+// The camera: frames go to the model one by one, and each is shown with its own map and answers.
 
-import { blobOf, componentOf, find, themeOf } from "../../browser/component.js";
+import { hiddenContext, resize } from "../../browser/canvas.js";
+import { componentOf, find, themeOf } from "../../browser/component.js";
+import { make, write } from "../../browser/elements.js";
+import { reduced } from "../../browser/geometry.js";
 import { bytes } from "../../browser/unpack.js";
-import { listColormaps } from "../viewer/controls.js";
-import { defaults, keep, recalled } from "../viewer/settings.js";
-import { Answers, Following } from "./answers.js";
-import { showButtons, wireButtons, handOver, Recorder } from "./buttons.js";
-import { Loop } from "./loop.js";
-import { Screen } from "./screen.js";
-import { Notice, Sources } from "./source.js";
+import { recalled } from "../viewer/settings.js";
+import { Link } from "./link.js";
+import { Screen, percent } from "./screen.js";
 
 /**
- * @typedef {{choice: {model: string, method: string, options: object}, stills: string,
- *   colormaps: import("../viewer/controls.js").Colormap[], height: number}} Head  stills: names
- *   the clip's pictures
+ * @typedef {{choice: {model: string, method: string, options: object}, colormaps: {name: string, lut: string}[]}} Head
+ * @typedef {{index: number, label: string, box?: number[]}} Pin  box: in shares of the frame
+ * @typedef {import("./link.js").Answer} Answer
  */
 
-export class Live {
-  settings = defaults();
-  /** @type {Map<string, Uint8Array>} */
-  luts = new Map();
-  /** @type {Head|null} */
-  head = null;
-  frozen = false;
-  /** Whether the plain frame is shown for as long as a button is held. */
-  held = false;
-  #theme = { dark: false, font: "sans-serif" };
-  send = /** @type {import("../../browser/component.js").Send} */ (() => {});
+/** Pixels of a frame's longer side, and the camera's frames that are asked for: what a model sees is smaller still. */
+const SIDE = 640;
+const WISHED = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
+const QUALITY = 0.88;
+const MOST = 8;
+/** Milliseconds that a frame should wait at the server: the next one is taken so much later. */
+const SPARE = 6;
+const LONGEST = 1000;
+
+/** Return why there is no picture from the camera, and the way on. @param {string} name of the error */
+export function reason(name) {
+  if (name === "NotAllowedError") return "The browser denied access to the camera: allow it in the address bar, then try again.";
+  if (name === "NotFoundError" || name === "OverconstrainedError") return "This device has no camera: choose File for a clip.";
+  if (name === "NotReadableError" || name === "AbortError") return "Another program is using the camera: close it, then try again.";
+  if (name === "ended") return "The camera was disconnected: plug it in, then try again.";
+  if (name === "insecure") return "Browsers open the camera only for https and localhost: choose File for a clip.";
+  return "The camera could not be opened: choose File for a clip.";
+}
+
+/**
+ * Return what is followed, in words.
+ * @param {Answer|null} answer @param {Pin|null} pin @param {boolean} detects
+ */
+export function followed(answer, pin, detects) {
+  if (!answer) return "";
+  const { map, answers } = answer.head;
+  if (detects && !answers.length) return "No box in this frame.";
+  if (pin && !map) return `No ${pin.label} in sight.`;
+  if (!map) return "";
+  if (map.state !== "ok") return `${map.label}: this map is empty.`;
+  const said = `${map.label} ${percent(map.score)}`;
+  // A frame from before the choice has the map of another class; a box that is followed may change its own.
+  return pin && (detects || pin.label === map.label) ? `Following ${said}` : said;
+}
+
+class Live {
+  #head = /** @type {Head|null} */ (null);
+  #luts = /** @type {Map<string, Uint8Array>} */ (new Map());
+  #stream = /** @type {MediaStream|null} */ (null);
+  #send = /** @type {import("../../browser/component.js").Send} */ (() => {});
+  #pin = /** @type {Pin|null} */ (null);
+  #detects = false;
+  #frozen = false;
+  /** Frames that are on their way, by number. @type {Map<number, import("./screen.js").Taken>} */
+  #taken = new Map();
+  #grab = hiddenContext(1, 1, true);
+  #delay = 0;
+  /** Time of the frame that was taken last. */
+  #last = -1;
+  #timer = 0;
+  #count = 0;
 
   /** @param {HTMLElement} root @param {AbortSignal} signal */
   constructor(root, signal) {
     this.root = root;
-    this.signal = signal;
+    this.video = /** @type {HTMLVideoElement} */ (root.querySelector("video"));
     this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector("canvas"));
     this.screen = new Screen(this.canvas);
-    this.notice = new Notice(root);
-    this.recorder = new Recorder(
-      (size) => (root.dataset.recorded = String(size)),
-      () => this.notice.say("Nothing was recorded yet: record for a second or two."),
-    );
-    this.following = new Following(this);
-    this.answers = new Answers(this);
-    const video = /** @type {HTMLVideoElement} */ (root.querySelector("video"));
-    this.sources = new Sources(video, this.notice, () => {
-      showButtons(this);
-      this.loop.restart();
-    }, signal);
-    this.loop = new Loop(this);
-    wireButtons(this);
-    signal.addEventListener("abort", () => this.recorder.stop());
+    this.link = new Link(() => connect(), {
+      say: (sentence) => write(find(root, ".notice"), sentence),
+      ready: ({ detects }) => {
+        this.#detects = Boolean(detects);
+        root.toggleAttribute("data-ready", true);
+        this.#pump();
+      },
+      answer: (answer) => this.#answer(answer),
+    });
+    const on = (/** @type {string} */ name, /** @type {(event: Event) => void} */ act) =>
+      find(root, name).addEventListener("click", act, { signal });
+    on(".start", () => void this.#start());
+    on(".freeze", () => this.#freeze(!this.#frozen));
+    on(".open", () => void this.#handOver("open"));
+    on(".rows", ({ target }) => {
+      const item = target instanceof Element ? target.closest("li") : null;
+      if (item) this.#follow([...find(root, ".rows").children].indexOf(item));
+    });
+    document.addEventListener("visibilitychange", () => this.#pump(), { signal });
+    signal.addEventListener("abort", () => {
+      clearTimeout(this.#timer);
+      this.link.stop();
+      this.#stop();
+    });
   }
 
-  /** Take what Python sent. @param {import("../../browser/component.js").Given<Head>} given */
-  async show({ data: head, blobs, setTriggerValue }) {
-    const before = this.head;
-    this.head = head;
-    this.send = setTriggerValue;
-    this.#theme = themeOf(this.root);
-    if (!before) this.#begin(head);
+  /** @param {import("../../browser/component.js").Given<Head>} given */
+  show({ data: head, setTriggerValue }) {
+    const before = this.#head;
+    this.#head = head;
+    this.#send = setTriggerValue;
+    this.#luts = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
     if (JSON.stringify(head.choice) !== JSON.stringify(before?.choice)) {
-      this.following.reset();
-      this.loop.pace.reset();
-      this.loop.link.choose(head.choice);
+      this.#setPin(null);
+      this.#taken.clear();
+      this.link.choose(head.choice);
     }
-    if (!before) this.loop.link.start();
-    if (head.stills !== before?.stills) {
-      const stills = await Promise.all(blobs.map((blob) => createImageBitmap(blobOf(blob))));
-      if (this.head?.stills !== head.stills) return;
-      this.sources.play(stills);
-    }
-    showButtons(this);
-    this.redraw();
+    if (!before) this.link.start();
+    this.#draw();
   }
 
-  /** @param {Head} head */
-  #begin(head) {
-    for (const { name, lut } of listColormaps(find(this.root, ".colormap"), head.colormaps)) this.luts.set(name, bytes(lut));
-    this.settings = recalled(sessionStorage, null, [...this.luts.keys()]);
-    this.canvas.style.setProperty("--height", `${head.height}px`);
-    find(this.root, ".record").hidden = !Recorder.possible();
-    this.sources.recall();
+  async #start() {
+    find(this.root, ".problem").textContent = "";
+    try {
+      if (!navigator.mediaDevices) throw Object.assign(new Error(), { name: "insecure" });
+      this.#stream = await navigator.mediaDevices.getUserMedia({ video: WISHED, audio: false });
+      for (const track of this.#stream.getTracks()) track.addEventListener("ended", () => this.#without("ended"));
+      this.video.srcObject = this.#stream;
+      await this.video.play();
+      this.root.toggleAttribute("data-on", true);
+      this.#pump();
+    } catch (error) {
+      this.#without(error instanceof Error ? error.name : "");
+    }
   }
 
-  redraw() {
-    const { held, screen } = this, { dark, font } = this.#theme;
-    const settings = held ? { ...this.settings, mode: /** @type {const} */ ("picture") } : this.settings;
-    const lut = this.luts.get(settings.colormap) ?? [...this.luts.values()][0];
+  /** @param {string} name of the error */
+  #without(name) {
+    this.#stop();
+    find(this.root, ".problem").textContent = reason(name);
+  }
+
+  #stop() {
+    for (const track of this.#stream?.getTracks() ?? []) track.stop();
+    this.#stream = this.video.srcObject = null;
+    this.root.toggleAttribute("data-on", false);
+  }
+
+  /** Take frames while there is room for them. */
+  #pump() {
+    clearTimeout(this.#timer);
+    if (this.#frozen || document.hidden || !this.#stream || this.video.readyState < 2 || !this.link.room()) return;
+    // The camera may have no new frame yet.
+    const fresh = this.video.currentTime !== this.#last;
+    this.#last = this.video.currentTime;
+    if (fresh) void this.#take();
+    this.#pumpAfter(fresh ? this.#delay : 0);
+  }
+
+  /** @param {number} ms */
+  #pumpAfter(ms) {
+    clearTimeout(this.#timer);
+    this.#timer = window.setTimeout(() => this.#pump(), Math.max(4, ms));
+  }
+
+  async #take() {
+    const { video } = this, grab = this.#grab, [width, height] = reduced([video.videoWidth, video.videoHeight], SIDE);
+    resize(grab.canvas, width, height);
+    grab.drawImage(video, 0, 0, width, height);
+    const number = this.link.reserve(), at = performance.now();
+    const pixels = grab.getImageData(0, 0, width, height);
+    const encoded = /** @type {Promise<Blob|null>} */ (new Promise((resolve) => {
+      grab.canvas.toBlob(resolve, "image/jpeg", QUALITY);
+    }));
+    const blob = (await encoded) ?? new Blob();
+    this.#taken.set(number, { pixels, jpeg: blob, at });
+    this.link.frame(number, await blob.arrayBuffer());
+  }
+
+  /** @param {Answer} answer */
+  #answer(answer) {
+    const { n, ms, problem, lost } = answer.head, taken = this.#taken.get(n);
+    for (const number of this.#taken.keys()) if (number <= n) this.#taken.delete(number);
+    this.#delay = Math.min(LONGEST, Math.max(0, this.#delay + 0.5 * (ms.wait - SPARE)));
+    this.#pumpAfter(this.#delay);
+    if (this.#frozen || !taken) return;
+    write(find(this.root, ".notice"), problem);
+    if (problem) return;
+    if (lost) this.#setPin(null);
+    this.screen.take(taken, answer);
+    this.#draw();
+    this.root.dataset.shown = String(++this.#count);
+    write(find(this.root, ".speed"), `${Math.round(performance.now() - taken.at)} ms behind the camera`);
+  }
+
+  #draw() {
+    const { root, screen } = this, { dark, font } = themeOf(root), answer = screen.shown?.answer ?? null;
+    const settings = recalled(sessionStorage, null, [...this.#luts.keys()]);
+    const lut = this.#luts.get(settings.colormap) ?? [...this.#luts.values()][0];
     screen.draw({ settings, lut, dark, range: null }, font);
-    for (const name of [".open", ".snapshot", ".record"]) find(this.root, name).disabled = !screen.shown;
+    const text = followed(answer, this.#pin, this.#detects);
+    write(find(root, ".follows"), text);
+    this.canvas.setAttribute("aria-label", `The camera with its map. ${text}`);
+    this.#list(answer);
+    for (const name of [".freeze", ".open"]) find(root, name).disabled = !screen.shown;
+    find(root, ".freeze").setAttribute("aria-pressed", String(this.#frozen));
+    write(find(root, ".freeze"), this.#frozen ? "Go on" : "Freeze");
   }
 
-  /** @param {Partial<import("../../common/style.js").Style>} changes @param {boolean} [done] the hand let go */
-  set(changes, done = true) {
-    Object.assign(this.settings, changes);
-    if (done) keep(sessionStorage, this.settings);
-    showButtons(this);
-    this.redraw();
+  /** @param {Answer|null} answer */
+  #list(answer) {
+    const list = find(this.root, ".rows"), answers = answer?.head.answers.slice(0, MOST) ?? [];
+    while (list.children.length < answers.length) list.append(row());
+    while (list.children.length > answers.length) list.lastElementChild?.remove();
+    answers.forEach(({ label, score }, place) => {
+      const button = /** @type {Element} */ (list.children[place].firstElementChild);
+      const [name, number, track] = /** @type {HTMLElement[]} */ ([...button.children]);
+      write(name, label);
+      write(number, percent(score));
+      /** @type {HTMLElement} */ (track.firstElementChild).style.width = `${100 * score}%`;
+      const at = answer?.head.place ?? answers.findIndex((said) => said.label === answer?.head.map?.label);
+      button.setAttribute("aria-pressed", String(place === at));
+    });
   }
 
-  /** @param {boolean} frozen @param {boolean} tell whether Python is to test the map of the frame */
-  freeze(frozen, tell = true) {
-    const before = this.frozen;
-    this.frozen = frozen && Boolean(this.screen.shown);
-    showButtons(this);
-    if (tell && this.frozen && !before) void handOver(this, "freeze");
-    else if (before && !this.frozen) this.send("frame", { act: "go on", at: Date.now() });
-    this.loop.restart();
-    this.answers.write();
+  /** @param {Pin|null} pin */
+  #setPin(pin) {
+    this.#pin = pin;
+    this.link.pin(pin && { index: pin.index, ...(pin.box && { box: pin.box }) });
   }
 
-  /** @param {boolean} held */
-  hold(held) {
-    if (this.held === held) return;
-    this.held = held;
-    this.redraw();
+  /** Follow one of the answers, or nothing where something is followed already. @param {number} place */
+  #follow(place) {
+    const { taken, answer } = this.screen.shown ?? {}, said = answer?.head.answers[place];
+    if (!said || !taken) return;
+    const { index, label, box } = said, { width, height } = taken.pixels;
+    const shares = box?.map((edge, i) => Math.min(1, Math.max(0, edge / (i % 2 ? height : width))));
+    const same = this.#pin?.index === index && (answer.head.place ?? place) === place;
+    this.#setPin(same ? null : { index, label, ...(shares && { box: shares }) });
   }
 
-  record() {
-    if (this.recorder.on) this.recorder.stop();
-    else this.recorder.start(this.canvas);
-    showButtons(this);
+  /** @param {boolean} frozen */
+  #freeze(frozen) {
+    this.#frozen = frozen;
+    if (frozen) void this.#handOver("freeze");
+    else this.#send("frame", { act: "go on", at: Date.now() });
+    this.#draw();
+    this.#pump();
   }
+
+  /** Go on with the frame on the screen. @param {"open"|"freeze"} act */
+  async #handOver(act) {
+    const { shown } = this.screen;
+    if (!shown) return;
+    const { head } = shown.answer, jpeg = await base64(shown.taken.jpeg);
+    const box = head.place === null ? null : head.answers[head.place];
+    this.#send("frame", { act, jpeg, label: head.map?.label ?? null, box, at: Date.now() });
+  }
+}
+
+function connect() {
+  const url = new URL("api/live", location.href.replace(/[?#].*/, ""));
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return new WebSocket(url, ["sightglass.live"]);
+}
+
+function row() {
+  const track = make("span", "track meter", "", [make("i")]);
+  return make("li", "", "", [make("button", "", "", [make("span", "name cut"), make("span", "number"), track])]);
+}
+
+/** @param {Blob} blob @returns {Promise<string>} */
+function base64(blob) {
+  return new Promise((resolve) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(String(reader.result).split(",")[1] ?? ""));
+    reader.readAsDataURL(blob);
+  });
 }
 
 export default componentOf(".live", Live);

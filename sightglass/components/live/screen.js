@@ -1,8 +1,7 @@
-// Draw a frame with its map and boxes, with the viewer's own tables, and find what is clicked.
+// Draw a frame with its map and boxes, with the viewer's own tables.
 
 import { contextOf, resize } from "../../browser/canvas.js";
 import { createMap, Layer } from "../../browser/draw.js";
-import { smallestBox } from "../../browser/geometry.js";
 import { outlineBoxes } from "../viewer/marks.js";
 
 /** As in heatmap.py. */
@@ -92,9 +91,8 @@ function along(from, to, count, size, offset) {
 }
 
 /**
- * @typedef {import("./loop.js").Answer} Answer
- * @typedef {{pixels: ImageData, jpeg: ArrayBuffer|null, taken: number, began: number, ms: {grab: number, encode: number}}} Taken  a frame as
- *   it was taken, when by the camera and by this page, and as it was sent; ms: what that cost
+ * @typedef {import("./link.js").Answer} Answer
+ * @typedef {{pixels: ImageData, jpeg: Blob, at: number}} Taken  a frame as it was taken and sent, and when
  * @typedef {{taken: Taken, answer: Answer, map: import("../../browser/draw.js").HeatMap|null}} Shown
  * @typedef {import("../../browser/draw.js").Painted} Painted
  */
@@ -124,12 +122,6 @@ export function outlined({ head: { answers, place } }) {
     const tag = `${label} ${percent(score)}`;
     return box ? [{ xyxy: box, marks: marks ?? [], index, tag, chosen: index === place }] : [];
   });
-}
-
-/** Return the smallest box around a point, by its place; null where there is none. @param {Answer} answer @param {number} x @param {number} y */
-export function boxAt({ head: { answers } }, x, y) {
-  const boxes = answers.flatMap(({ box }, place) => (box ? [{ xyxy: box, place }] : []));
-  return smallestBox(boxes, x, y)?.place ?? null;
 }
 
 export class Screen {

@@ -1,4 +1,4 @@
-"""Paint on a picture: brush, rectangle and patches.
+"""Paint on a picture: brush, rectangle and patches; or on a blank paper (`drawing`).
 
 The browser holds the marks and shows the edited picture at once; Python receives all marks together, makes the same
 picture of them (`explain.whatif.edits`) and acknowledges it; only then does the browser send more. So a newer stroke
@@ -8,7 +8,7 @@ replaces an older one that waits.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import streamlit as st
 
@@ -19,6 +19,8 @@ from sightglass.components.viewer.payload import jpeg, picture
 from sightglass.explain.whatif import edits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sightglass.common.files import Json
     from sightglass.explain import Image
     from sightglass.explain.whatif.edits import EditMark
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 KEY = "painter"
 MOST = 12
 """Pictures whose edits a session keeps; the oldest are dropped first."""
-_component = declare("painter", __file__)
+SIZES = (0.03, 0.08, 0.16)
+"""Diameters of the brush, as shares of the picture's longer side."""
+component = declare("painter", __file__)
 
 
 @dataclass
@@ -37,6 +41,13 @@ class Painting:
     """As the browser sent it, not checked."""
     turn: int = 0
     """The browser's message that it came with."""
+
+
+class HasEdit(Protocol):
+    """What the browser sent of something that is painted on."""
+
+    edit: Json
+    turn: int
 
 
 @dataclass
@@ -83,17 +94,18 @@ def painter(image: Image, strongest: EditMark | None) -> None:
     """
     current = state.of(Paintings).every[image.sha256]
     small = edits.blur(image)
-    head = {
-        "id": image.sha256,
-        "name": image.name,
-        "size": [image.width, image.height],
+    head = draw_head(image.sha256, image.name, (image.width, image.height), SIZES, current) | {
         "mean": edits.mean_colour(image).tolist(),
         "strongest": _flatten(strongest) if strongest else [],
-        "turn": current.turn,
-        "edit": current.edit,
     }
     blobs = [picture(image.pixels, image.sha256, image.jpeg), jpeg(small, edits.SIDE, f"{image.sha256} blurred")]
-    _component(key=KEY, data=pack_data(head, blobs), on_edit_change=no_callback)
+    component(key=KEY, data=pack_data(head, blobs), on_edit_change=no_callback)
+
+
+def draw_head(id: str, name: str, size: tuple[int, int], brushes: Sequence[float], current: HasEdit) -> Json:
+    """Return what the browser is sent of anything that is painted on."""
+    head = {"id": id, "name": name, "size": list(size), "brushes": list(brushes), "strongest": [], "paper": ""}
+    return head | {"turn": current.turn, "edit": current.edit}
 
 
 def _flatten(area: EditMark) -> list[float]:

@@ -1,20 +1,22 @@
-// A picture to paint on: the browser shows the edited picture at once, Python explains it as soon as it can.
+// A picture to paint on, or a blank paper: the browser shows the result at once, Python explains it as soon as it can.
 
-import { contextOf, density, resize } from "../../browser/canvas.js";
+import { contextOf, density, hiddenContext, resize } from "../../browser/canvas.js";
 import { ARROWS, blobOf, componentOf, find, onResize, onceAFrame } from "../../browser/component.js";
 import { KeyPen, wireHands, BROWSER, post } from "../../browser/hands.js";
 import { Canvases, Edits, Hand, corners, described } from "./edits.js";
 
 /**
  * @typedef {import("./edits.js").Tool} Tool @typedef {import("./edits.js").Fill} Fill
- * @typedef {import("./edits.js").Edit} Edit @typedef {import("./edits.js").Corners} Corners @typedef {import("../../browser/component.js").Send} Send
- * @typedef {{id: string, name: string, size: [number, number], mean: number[], strongest: number[], turn: number,
- *   edit: Edit}} Head
+ * @typedef {import("./edits.js").Edit} Edit @typedef {import("../../browser/component.js").Send} Send
+ * @typedef {{id: string, name: string, size: [number, number], mean: number[], strongest: number[], brushes: number[],
+ *   paper: string, turn: number, edit: Edit}} Head  strongest: the area that a button covers; brushes: its diameters; paper:
+ *   the colour of a blank one, which is drawn on in the colour `mean`; empty for a picture
  */
 
 /** Milliseconds from a change to its message while the hand is still down; a finished stroke is sent at once. */
 const SOON = 60;
-const KEYS = /** @type {Record<string, Tool>} */ ({ b: "brush", r: "rectangle", p: "patch" });
+const TOOLS = /** @type {Tool[]} */ (["brush", "erase", "rectangle", "patch"]);
+const ERASER = 2;
 /** Edits outlive the place on the page that they are made in. @type {Map<string, Edits>} */
 const made = new Map();
 /** @type {Edit} */
@@ -24,7 +26,8 @@ class Painter {
   #edits = new Edits(NOTHING);
   #hand = new Hand();
   #canvases = new Canvases();
-  #id = "";
+  /** @type {Head|null} */
+  #head = null;
   /** @type {Tool} */
   #tool = "brush";
   #original = false;
@@ -32,9 +35,6 @@ class Painter {
   #example = false;
   /** @type {import("./edits.js").Sources | null} */
   #sources = null;
-  /** The area that a button covers. @type {number[]} */
-  #strongest = [];
-  #name = "";
   /** Number of the last edit that Python was told. */
   #told = 0;
   #key = new KeyPen();
@@ -56,31 +56,26 @@ class Painter {
   }
 
   get #size() {
-    return Number(find(this.root, ".size").value);
+    return Number(find(this.root, ".size").value) * (this.#tool === "erase" ? ERASER : 1);
   }
 
   /** @param {AbortSignal} signal */
   #wireButtons(signal) {
-    const { root } = this, on = (/** @type {string} */ name, /** @type {() => void} */ act) =>
+    const { root } = this, fill = find(root, ".fill"), original = find(root, ".original");
+    const on = (/** @type {string} */ name, /** @type {() => void} */ act) =>
       find(root, name).addEventListener("click", act, { signal });
-    for (const tool of Object.values(KEYS)) on(`.${tool}`, () => this.#take(tool));
+    for (const tool of TOOLS) on(`.${tool}`, () => this.#take(tool));
     on(".undo", () => this.#step("undo"));
     on(".redo", () => this.#step("redo"));
     on(".clear", () => this.#step("clear"));
     on(".keep", () => this.#step("flip"));
     on(".strongest", () => this.#cover());
-    const fill = find(root, ".fill"), original = find(root, ".original");
     fill.addEventListener("change", () => {
       this.#edits.fillWith(/** @type {Fill} */ (fill.value));
       this.#changed(true);
     }, { signal });
-    original.addEventListener("pointerdown", (event) => {
-      original.setPointerCapture(event.pointerId);
-      this.#show(true);
-    }, { signal });
-    for (const name of /** @type {const} */ (["pointerup", "pointercancel", "lostpointercapture", "blur"])) {
-      original.addEventListener(name, () => this.#show(false), { signal });
-    }
+    original.addEventListener("pointerdown", () => this.#show(true), { signal });
+    for (const name of ["pointerup", "pointercancel", "blur"]) window.addEventListener(name, () => this.#show(false), { signal });
     original.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
   }
 
@@ -94,19 +89,17 @@ class Painter {
     if (!this.#sources) return;
     this.#canvases.draw(paint, this.#sources, this.#original ? NOTHING : this.#edit());
     if (this.#original) return;
-    const scale = canvas.width / (canvas.clientWidth || canvas.width);
-    const { selected, mark } = this.#hand;
+    const scale = canvas.width / (canvas.clientWidth || canvas.width), { selected, mark } = this.#hand;
     if (selected) frame(paint, selected, scale);
-    if (mark?.kind === "rectangle") {
-      frame(paint, corners(mark.points[0], mark.points[1], mark.points[2], mark.points[3]), scale);
-    }
+    if (mark?.kind === "rectangle") frame(paint, corners(mark.points), scale);
     if (this.#key.shown) this.#drawKey(paint, scale);
   }
 
   /** @param {CanvasRenderingContext2D} paint @param {number} scale */
   #drawKey(paint, scale) {
     const { x, y } = this.#key, { width, height } = paint.canvas;
-    const radius = this.#tool === "brush" ? (this.#size * Math.max(width, height)) / 2 : 6 * scale;
+    const round = this.#tool === "brush" || this.#tool === "erase";
+    const radius = round ? (this.#size * Math.max(width, height)) / 2 : 6 * scale;
     for (const [colour, thick] of /** @type {const} */ ([["#000", 4], ["#fff", 2]])) {
       paint.strokeStyle = colour;
       paint.lineWidth = thick * scale * (this.#hand.down ? 1.5 : 1);
@@ -134,15 +127,15 @@ class Painter {
   #describe() {
     const { root } = this, edit = this.#edits.value;
     const text = this.#original ? "This is the original." : described(edit, this.#example && !this.#edits.back);
-    this.canvas.setAttribute("aria-label", `${this.#name}, to paint on. ${text}`);
+    this.canvas.setAttribute("aria-label", `${this.#head?.name}, to paint on. ${text}`);
     if (find(root, ".said").textContent !== text) find(root, ".said").textContent = text;
     find(root, ".undo").disabled = !this.#edits.back;
     find(root, ".redo").disabled = !this.#edits.forth;
     find(root, ".clear").disabled = !edit.marks.length;
-    find(root, ".strongest").disabled = !this.#strongest.length;
+    find(root, ".strongest").disabled = !this.#head?.strongest.length;
     find(root, ".fill").value = edit.fill;
-    find(root, ".size").disabled = this.#tool !== "brush";
     find(root, ".keep").setAttribute("aria-pressed", String(edit.keep));
+    for (const tool of TOOLS) find(root, `.${tool}`).setAttribute("aria-pressed", String(tool === this.#tool));
   }
 
   /** @param {AbortSignal} signal */
@@ -166,7 +159,8 @@ class Painter {
 
   #moved() {
     // A frame that is being drawn or a patch that is being dragged is no edit yet.
-    if (this.#hand.mark?.kind === "brush") this.#changed(false);
+    const kind = this.#hand.mark?.kind;
+    if (kind === "brush" || kind === "erase") this.#changed(false);
     else this.#redraw();
   }
 
@@ -184,10 +178,10 @@ class Painter {
     this.#describe();
   }
 
+  /** Cover the strongest part. */
   #cover() {
-    if (!this.#strongest.length) return;
     this.#hand.drop();
-    this.#edits.add({ kind: "area", points: this.#strongest, size: this.#size });
+    this.#edits.add({ kind: "area", points: this.#head?.strongest ?? [], size: this.#size });
     this.#changed(true);
   }
 
@@ -195,7 +189,6 @@ class Painter {
   #take(tool) {
     this.#tool = tool;
     this.#hand.drop();
-    for (const one of Object.values(KEYS)) find(this.root, `.${one}`).setAttribute("aria-pressed", String(one === tool));
     this.#describe();
     this.#redraw();
   }
@@ -212,12 +205,9 @@ class Painter {
   #wireKeys(signal) {
     const { root, canvas } = this;
     root.addEventListener("keydown", (event) => {
-      const typed = event.key.toLowerCase(), held = event.ctrlKey || event.metaKey;
-      const at = /** @type {HTMLElement} */ (event.composedPath()[0]);
-      if (typed === " " && (at === canvas || at.matches(".original"))) this.#show(true);
-      else if (at.matches("select") || event.altKey) return;
-      else if (held && typed === "z") this.#step(event.shiftKey ? "redo" : "undo");
-      else if (held || !((at === canvas && this.#press(event, typed)) || this.#letter(event, typed))) return;
+      const typed = event.key.toLowerCase(), onCanvas = event.composedPath()[0] === canvas;
+      if ((event.ctrlKey || event.metaKey) && typed === "z") this.#step(event.shiftKey ? "redo" : "undo");
+      else if (event.ctrlKey || event.metaKey || event.altKey || !onCanvas || !this.#press(event, typed)) return;
       event.preventDefault();
       // The page must not handle the key as well.
       event.stopPropagation();
@@ -231,47 +221,40 @@ class Painter {
     }, { signal });
   }
 
-  /** Move, lower or lift the tool; return whether the key does. @param {KeyboardEvent} event @param {string} typed */
+  /** Do what a key means on the canvas; return whether it means anything. @param {KeyboardEvent} event @param {string} typed */
   #press(event, typed) {
-    const arrow = ARROWS[event.key], key = this.#key;
-    if (!arrow && typed !== "enter") return false;
-    key.shown = true;
-    if (arrow) {
+    const arrow = ARROWS[event.key], key = this.#key, hand = this.#hand;
+    if (typed === " ") this.#show(true);
+    else if (typed === "escape") this.#drop();
+    else if (arrow) {
       key.move(arrow, event.shiftKey);
-      if (this.#hand.move(key.x, key.y)) this.#moved();
-    } else if (this.#hand.down) this.#lift();
-    else {
-      this.#hand.begin(this.#tool, key.x, key.y, this.#size);
-      if (this.#hand.mark) this.#changed(false);
-    }
-    this.#redraw();
-    return true;
-  }
-
-  /** Return whether the key means anything. @param {KeyboardEvent} event @param {string} typed */
-  #letter(event, typed) {
-    const size = /** @type {HTMLSelectElement} */ (/** @type {unknown} */ (find(this.root, ".size")));
-    if (typed in KEYS) this.#take(KEYS[typed]);
-    else if (typed === "u") this.#step(event.shiftKey ? "redo" : "undo");
-    else if (typed === "c") this.#step("clear");
-    else if (typed === "k") this.#step("flip");
-    else if (typed === "h") this.#cover();
-    else if (typed === "[" || typed === "]") {
-      size.selectedIndex = Math.min(2, Math.max(0, size.selectedIndex + (typed === "]" ? 1 : -1)));
-    } else if (typed === "escape") {
-      const begun = this.#hand.mark;
-      this.#hand.drop();
-      if (begun) this.#changed(true);
+      if (hand.move(key.x, key.y)) this.#moved();
+    } else if (typed === "enter") {
+      key.shown = true;
+      if (hand.down) this.#lift();
+      else {
+        hand.begin(this.#tool, key.x, key.y, this.#size);
+        if (hand.mark) this.#changed(false);
+      }
     } else return false;
     this.#redraw();
     return true;
   }
 
+  /** Let go of a mark that is being made. */
+  #drop() {
+    const begun = this.#hand.mark;
+    this.#hand.drop();
+    if (begun) this.#changed(true);
+  }
+
   /** @param {import("../../browser/component.js").Given<Head>} given */
   show({ data: head, blobs, setStateValue }) {
+    const before = this.#head;
     this.#send = setStateValue;
-    this.#strongest = head.strongest;
-    if (head.id !== this.#id) this.#open(head, blobs);
+    this.#head = head;
+    if (head.id !== before?.id) this.#open(head);
+    if (head.id !== before?.id || head.paper !== before.paper) void this.#load(head, blobs);
     this.#post.heard(head.turn);
     this.root.toggleAttribute("data-busy", head.turn < this.#told);
     this.#describe();
@@ -281,29 +264,42 @@ class Painter {
   #tell(turn) {
     this.#told = turn;
     this.root.toggleAttribute("data-busy", true);
-    this.#send("edit", { id: this.#id, turn, edit: this.#edit() });
+    this.#send("edit", { id: this.#head?.id, turn, edit: this.#edit() });
   }
 
-  /** Take another picture. @param {Head} head @param {Uint8Array[]} blobs */
-  #open(head, blobs) {
+  /** Take another picture. @param {Head} head */
+  #open(head) {
     // On the server a restart forgets them, this page does not.
     const edits = made.get(head.id) ?? new Edits(head.edit);
     made.set(head.id, edits);
     this.#hand.drop();
-    [this.#id, this.#edits, this.#name, this.#example] = [head.id, edits, head.name, !head.turn];
+    [this.#edits, this.#example, this.#sources] = [edits, !head.turn, null];
     this.#post = post((turn) => this.#tell(turn), BROWSER, head.turn, SOON);
+    this.root.toggleAttribute("data-paper", Boolean(head.paper));
     this.canvas.style.setProperty("--ratio", String(head.size[0] / head.size[1]));
-    const opened = blobs.map((blob) => createImageBitmap(blobOf(blob)));
-    void Promise.all(opened).then(([picture, blur]) => {
-      if (head.id !== this.#id) return;
-      this.#sources = { picture, blur, mean: head.mean };
-      this.#resize();
-      this.#draw();
-    });
+    const sizes = /** @type {NodeListOf<HTMLOptionElement>} */ (this.root.querySelectorAll(".size option"));
+    head.brushes.forEach((share, i) => (sizes[i].value = String(share)));
+  }
+
+  /** @param {Head} head @param {Uint8Array[]} blobs */
+  async #load(head, blobs) {
+    const [picture, blur] = await Promise.all(blobs.map((blob) => createImageBitmap(blobOf(blob))));
+    if (head.id !== this.#head?.id || head.paper !== this.#head.paper) return;
+    this.#sources = { picture: head.paper ? blank(head.paper) : picture, blur: blur ?? null, mean: head.mean };
+    this.#resize();
+    this.#draw();
   }
 }
 
-/** @param {CanvasRenderingContext2D} paint @param {Corners} corners @param {number} scale */
+/** @param {string} colour */
+function blank(colour) {
+  const paint = hiddenContext(1, 1);
+  paint.fillStyle = colour;
+  paint.fillRect(0, 0, 1, 1);
+  return paint.canvas;
+}
+
+/** @param {CanvasRenderingContext2D} paint @param {number[]} corners @param {number} scale */
 function frame(paint, [left, top, right, bottom], scale) {
   const { width, height } = paint.canvas;
   for (const [colour, dash] of /** @type {const} */ ([["#000", []], ["#fff", [6 * scale, 4 * scale]]])) {

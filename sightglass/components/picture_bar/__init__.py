@@ -1,4 +1,4 @@
-"""The bar to choose a picture: upload, examples, camera, canvas.
+"""The bar to choose a picture: upload, examples, paper.
 
 The browser reports what a person did as acts, each with a number: an act is followed once, in the order in which it
 was done, whichever request brings it. Nothing else says which picture is chosen: the value of a widget would be sent
@@ -54,15 +54,13 @@ class Bar:
     problem: str = ""
     """Why a picture was not taken: in the line below the bar, where it moves nothing."""
     drawing: bool = False
-    place: dict[str, str] = field(default_factory=dict)
-    """Page, picture and model: another picture or model on the same page is an entry in the browser's history."""
 
 
 @dataclass(frozen=True)
 class BarAct:
-    """What a person did: `choose`, `remove` or `restore` a picture, `draw`, go `back`, `dismiss` what the bar says.
+    """What a person did: `choose`, `remove` or `restore` a picture, `draw`, `dismiss` what the bar says.
 
-    `refused`: files that are too large; `refused-by-uploader`: those given to an uploader of the page itself.
+    `refused`: files that are too large.
     """
 
     kind: str
@@ -106,7 +104,7 @@ def acts() -> Iterator[BarAct]:
 def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
     """Draw the bar; None: hide it and take no file.
 
-    `take` is called with (name, bytes) of the files that were chosen, dropped, pasted or photographed, before the next
+    `take` is called with (name, bytes) of the files that were chosen, dropped or pasted, before the next
     run draws the page, and with whether files that were given later have come already. They come through Streamlit's
     own uploaders, one for each drop, hidden until one fails: as a component's value they would be text, and encoding
     12 MB stops the page for 200 ms.

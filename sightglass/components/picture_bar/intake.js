@@ -1,88 +1,11 @@
 // Take files that are dropped anywhere but on Streamlit's own uploader, pasted, or chosen in a dialog.
 
-import { hiddenContext } from "../../browser/canvas.js";
-import { find } from "../../browser/component.js";
-
-/** The largest that is asked for: a browser gives the nearest that the camera has. */
-export const WANTED = { width: { ideal: 3840 }, height: { ideal: 2160 }, facingMode: { ideal: "environment" } };
-const NAME = "camera.jpg";
-const QUALITY = 0.95;
-
-/** Return why there is no picture from the camera, and what to do. @param {string} name of the error */
-export function problemOf(name) {
-  if (name === "NotAllowedError") return "The browser denied access to the camera: allow it in the address bar and try again.";
-  if (name === "NotFoundError") return "This device has no camera: upload a picture instead.";
-  if (name === "NotReadableError") return "Another program is using the camera: close it and try again.";
-  return "The camera could not be opened: upload a picture instead.";
-}
-
-/** Return where a photo goes, in words, before it is taken. @param {string} host */
-export function destination(host) {
-  return `The photo is sent to the Sightglass server at ${host} and nowhere else. Nothing is sent until you take it.`;
-}
-
-export class Camera {
-  /** @type {MediaStream|null} */
-  #stream = null;
-
-  /** @param {HTMLDialogElement} dialog @param {AbortSignal} signal @param {(photo: File) => void} take */
-  constructor(dialog, signal, take) {
-    this.dialog = dialog;
-    this.take = take;
-    this.video = /** @type {HTMLVideoElement} */ (dialog.querySelector("video"));
-    this.shutter = /** @type {HTMLButtonElement} */ (dialog.querySelector(".shutter"));
-    this.shutter.addEventListener("click", () => this.#shoot(), { signal });
-    find(dialog, ".cancel").addEventListener("click", () => dialog.close(), { signal });
-    // Escape closes a dialog too.
-    dialog.addEventListener("close", () => this.#stop(), { signal });
-    // The page's own keys must not act behind it.
-    dialog.addEventListener("keydown", (event) => event.stopPropagation(), { signal });
-    signal.addEventListener("abort", () => this.#stop());
-  }
-
-  async open() {
-    find(this.dialog, ".where").textContent = destination(location.host);
-    const said = find(this.dialog, ".problem");
-    said.textContent = "";
-    this.shutter.disabled = true;
-    this.dialog.showModal();
-    if (!navigator.mediaDevices) {
-      said.textContent = "Browsers open the camera only for https and localhost: upload a picture instead.";
-      return;
-    }
-    try {
-      const stream = await navigator.mediaDevices.getUserMedia({ video: WANTED });
-      if (!this.dialog.open) return stream.getTracks().forEach((track) => track.stop());
-      this.#stream = this.video.srcObject = stream;
-      await this.video.play();
-      this.shutter.disabled = false;
-      this.shutter.focus();
-    } catch (error) {
-      said.textContent = problemOf(error instanceof Error ? error.name : "");
-    }
-  }
-
-  #shoot() {
-    // The size of the camera's own frames, not of the preview.
-    const { video } = this, photo = hiddenContext(video.videoWidth, video.videoHeight);
-    photo.drawImage(video, 0, 0);
-    photo.canvas.toBlob((blob) => blob && this.take(new File([blob], NAME, { type: blob.type })), "image/jpeg", QUALITY);
-    this.dialog.close();
-  }
-
-  #stop() {
-    for (const track of this.#stream?.getTracks() ?? []) track.stop();
-    this.#stream = this.video.srcObject = null;
-  }
-}
-
 const WAIT_MS = 30_000;
 const READ_MS = 4_000;
 const ASK_MS = 500;
 const RETRY_MS = 1_500;
 /** What Streamlit shows of a file that it uploads or has uploaded. */
 const CHIP = '[data-testid="stFileChip"]';
-const FAILED = '[data-testid="stFileChipIconError"]';
 
 /**
  * @typedef {{prefix: string, bays: number[], megabytes: number, takes: boolean}} Target  the uploaders that take the
@@ -119,8 +42,6 @@ export class Intake {
   #waiting = [];
   /** @type {Map<number, {carried: DataTransfer, at: number}>} what each uploader was given, and when */
   #given = new Map();
-  /** whether the page says of files that an uploader refused them */
-  #told = false;
 
   /** @param {HTMLElement} veil @param {AbortSignal} signal @param {Act} act tells Python */
   constructor(veil, signal, act) {
@@ -150,18 +71,6 @@ export class Intake {
     this.#asked = performance.now() + ASK_MS;
     if (idle) requestAnimationFrame(() => this.#hand());
     return true;
-  }
-
-  /**
-   * Tell which files an uploader of the page itself refuses, and when none is left in its list: it marks them, but does
-   * not say what to do.
-   * @param {Iterable<File>|null|undefined} files
-   */
-  #judge(files) {
-    const { refused } = sorted(files ?? [], this.target.megabytes);
-    if (!refused.length && (!this.#told || document.querySelector(FAILED))) return;
-    this.act("refused-by-uploader", refused);
-    this.#told = refused.length > 0;
   }
 
   /** Whether files wait for an uploader, or an uploader holds some that Python has not received. */
@@ -219,18 +128,10 @@ export class Intake {
     window.addEventListener("drop", (event) => {
       veil.hidden = true;
       if (!carriesFiles(event)) return;
-      if (inUploader(event)) return this.#judge(event.dataTransfer?.files);
+      if (inUploader(event)) return;
       event.preventDefault();
       if (this.target.takes) this.take(event.dataTransfer?.files);
     }, { signal });
-    window.addEventListener("change", (event) => {
-      if (event.target instanceof HTMLInputElement && inUploader(event)) this.#judge(event.target.files);
-      // Before the uploader, which may empty its input.
-    }, { signal, capture: true });
-    window.addEventListener("click", (event) => {
-      // A file that was refused is removed from the list by a button, which keeps its click to itself.
-      if (inUploader(event)) setTimeout(() => this.#judge(null));
-    }, { signal, capture: true });
     window.addEventListener("paste", (event) => {
       if (this.target.takes) this.take(event.clipboardData?.files);
     }, { signal });

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
@@ -16,7 +15,7 @@ from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
 from sightglass.components.widgets import rows
 from sightglass.explain.comparison.models import score_of_map
-from sightglass.explain.options import MAX_CORNERS, Options, parse_other_place
+from sightglass.explain.options import Options, parse_other_place
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.segments import draw_numbers, draw_segments, ends_of
@@ -26,10 +25,8 @@ from sightglass.explain.tasks.segment import is_background
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from numpy.typing import NDArray
-
     from sightglass.components.session.state import Choices
-    from sightglass.components.viewer import MarkedRegion, View
+    from sightglass.components.viewer import View
     from sightglass.explain import Explainer, Explanation
     from sightglass.models.adapters.segmenter import Segmenter
 
@@ -125,27 +122,6 @@ def _another(explanation: Explanation, listed: Collection[str]) -> None:
     )
 
 
-def menu(explanation: Explanation, index: int) -> None:
-    """Draw a menu of the mapped classes, starting at the map `index`."""
-    labels = [heatmap.target.label for heatmap in explanation.heatmaps]
-    key = f"map-of-{explanation.image.sha256[:12]}-{explanation.model.id}"
-    st.session_state[key] = labels[index]
-
-    def take() -> None:
-        _choose_class(st.session_state[key])
-        # The list on another page starts at the class chosen here.
-        state.of(state.ChosenClass).generation += 1
-
-    st.selectbox(
-        "Map of",
-        labels,
-        key=key,
-        on_change=take,
-        label_visibility="collapsed",
-        help="The class whose map is tested. Any other class can be chosen on Explore.",
-    )
-
-
 SPANS = {"region": "Region", "pixel": "Pixel"}
 """What a click asks about."""
 HEIGHT = 380
@@ -157,8 +133,6 @@ AT, AGAINST = "at", "rival"
 """Names in the address."""
 STEP = 10
 """Places are rounded down to a tenth of a pixel: an address has room for them."""
-FINE, PARTS = 4, 12
-"""Steps of an outline to a cell of what was painted, and its separate parts at most."""
 
 
 def explain(choices: Choices, explainer: Explainer, **how: Any) -> Explanation | None:
@@ -286,49 +260,43 @@ def show_pixels(explanation: Explanation) -> None:
     view = panels.show(Picture.open(drawn), [Pane(title=title)], key=key, height=HEIGHT, area=True, line=line)
     take_click(view, explanation)
     # Nothing is measured here: a marked area is asked about as well.
-    if view.region is not None and (at := find_corners(view.region, explanation)) != state.of(ChosenArea).marked:
+    if view.region is not None and (at := view.region.xyxy) != state.of(ChosenArea).marked:
         state.of(ChosenArea).marked = at
         _choose(explanation, at)
 
 
 def controls(explanation: Explanation, index: int, view: View) -> None:
     """Draw the choices for a click and the way back."""
-    if explanation.task.spans:
-        _class_controls(explanation, index, view)
-    else:
-        _depth_controls(explanation)
-
-
-def _depth_controls(explanation: Explanation) -> None:
-    area = state.of(ChosenArea)
-    if not (area.at and explanation.options.at):
+    area, spans = state.of(ChosenArea), explanation.task.spans
+    chosen = bool(area.at and explanation.options.at)
+    if not (spans or chosen):
         st.caption("Click a place in the picture to see what makes its number.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="areas"):
-        url_state.widget(
-            st.segmented_control,
-            "A click chooses",
-            ENDS,
-            "place",
-            key=END,
-            name="end",
-            help="The place that is explained, or another one: what makes the number larger here than there?",
-        )
-        if area.against is not None:
-            st.button(
-                "Leave the other place out",
-                icon=":material/close:",
-                key="explore-alone",
-                on_click=_alone,
-                help="Explain the number of the place alone.",
+        if spans:
+            help = "A region is all connected pixels of one class; a pixel is the one under the pointer."
+            url_state.widget(
+                st.segmented_control, "A click explains", SPANS, "region", key=SPAN, name="span", help=help
             )
-        st.button(
-            "Back to the whole picture",
-            icon=":material/undo:",
-            key="explore-whole",
-            on_click=_forget,
-            help="Explain the mean number of the whole picture again.",
-        )
+        else:
+            help = "The place that is explained, or another one: what makes the number larger here than there?"
+            url_state.widget(st.segmented_control, "A click chooses", ENDS, "place", key=END, name="end", help=help)
+        if chosen and spans:
+            _against(explanation, index)
+        elif not spans and area.against is not None:
+            help = "Explain the number of the place alone."
+            st.button(
+                "Leave the other place out", icon=":material/close:", key="explore-alone", on_click=_alone, help=help
+            )
+        if chosen:
+            help = "Show the maps of the whole picture again."
+            st.button(
+                "Back to the whole picture", icon=":material/undo:", key="explore-whole", on_click=_forget, help=help
+            )
+        if spans and view.region is not None:
+            help = "Why do the pixels in the marked area have their class?"
+            if st.button("Explain the area", icon=":material/crop_free:", key="explore-area", help=help):
+                _choose(explanation, view.region.xyxy)
 
 
 def _alone() -> None:
@@ -358,65 +326,6 @@ def _round_down(at: Iterable[float], image: Picture) -> tuple[float, ...]:
     # The edge of the last pixel belongs to no pixel.
     inside = (min(max(value, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, value in enumerate(at))
     return tuple(math.floor(value * STEP) / STEP for value in inside)
-
-
-def find_corners(region: MarkedRegion, explanation: Explanation) -> tuple[float, ...]:
-    """Return a marked rectangle, xyxy, or the painted area's corners, in pixels."""
-    if region.painted is None:
-        return region.xyxy
-    return _outline(region.painted, (explanation.image.width, explanation.image.height))
-
-
-def _outline(painted: NDArray[np.bool_], size: tuple[int, int]) -> tuple[float, ...]:
-    """Return the outline of painted cells (h, w), at most `MAX_CORNERS`.
-
-    It goes from part to part and back the same way, so that nothing lies between; a hole is a part like others.
-    """
-    import cv2
-
-    fine = np.pad(np.kron(painted, np.ones((FINE, FINE))).astype(np.uint8), 1)
-    contours, _ = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    largest = sorted(contours, key=cv2.contourArea, reverse=True)[:PARTS]
-    scale = np.array(size) / (painted.shape[1] * FINE, painted.shape[0] * FINE)
-    rough = 1.0
-    while True:
-        parts = [line[:, 0] for contour in largest if len(line := cv2.approxPolyDP(contour, rough, closed=True)) > 2]
-        path = [corner for part in parts for corner in (*part, part[0], parts[0][0])]
-        if len(path) <= MAX_CORNERS:
-            break
-        rough *= 1.5
-    corners = (np.array(path[:-2] if len(parts) == 1 else path, float).reshape(-1, 2) - 0.5) * scale
-    return tuple(float(round(coordinate, 1)) for coordinate in corners.ravel())
-
-
-def _class_controls(explanation: Explanation, index: int, view: View) -> None:
-    area = state.of(ChosenArea)
-    with st.container(horizontal=True, vertical_alignment="bottom", key="areas"):
-        url_state.widget(
-            st.segmented_control,
-            "A click explains",
-            SPANS,
-            "region",
-            key=SPAN,
-            name="span",
-            help="A region is all connected pixels of one class; a pixel is the one under the pointer.",
-        )
-        if area.at and explanation.options.at:
-            _against(explanation, index)
-            st.button(
-                "Back to the classes",
-                icon=":material/undo:",
-                key="explore-classes",
-                on_click=_forget,
-                help="Show the maps of whole classes again.",
-            )
-        if view.region is not None and st.button(
-            "Explain the area",
-            icon=":material/crop_free:",
-            key="explore-area",
-            help="Why do the pixels in the marked area have their class?",
-        ):
-            _choose(explanation, find_corners(view.region, explanation))
 
 
 def _against(explanation: Explanation, index: int) -> None:

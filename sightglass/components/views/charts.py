@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import mimetypes
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import streamlit as st
 
 from sightglass.common import users
@@ -16,7 +15,7 @@ from sightglass.components.session.markdown import escape, without_keys
 from sightglass.components.views import tables
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.maps.statistics import MEANING, format_value
-from sightglass.explain.phrases import NBSP, describe_range, listing, milliseconds, percent
+from sightglass.explain.phrases import describe_range, listing, milliseconds, percent
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import diagnose, unseen
 from sightglass.models.preprocess import WAYS
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from sightglass.video.results import AnswerCurve, Moment, Point
 
 
-BARS = 5
-"""Bars of the histogram of a map."""
 ACCENT = "#1C8D97"
 """The accent of both themes, for charts."""
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
@@ -94,12 +91,8 @@ def half_heat(statistics: Statistics, part: str) -> None:
 
 
 def all_numbers(explanation: Explanation, index: int) -> None:
-    """Draw a map's statistics with their meaning, hot regions and histogram."""
-    import plotly.graph_objects as go
-
-    statistics = asdict(explanation.statistics[index])
-    counts = statistics.pop("histogram")
-    regions = statistics.pop("regions")
+    """Draw a map's statistics with their meaning, and its hot regions."""
+    regions = explanation.statistics[index].regions
     st.markdown(f"### {escape(explanation.heatmaps[index].target.label)}")
     took = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in explanation.milliseconds.items() if ms)
     st.caption(f"Time for this picture: {took}. Steps answered from a cache are left out.")
@@ -108,27 +101,13 @@ def all_numbers(explanation: Explanation, index: int) -> None:
         st.markdown("### Regions with most evidence")
         rows = [
             {
-                "box": format_value("box", each["box"]),
-                "share of evidence": percent(each["share_of_heat"]),
-                "peak": f"{each['peak']:.2f}",
+                "box": format_value("box", each.box),
+                "share of evidence": percent(each.share_of_heat),
+                "peak": f"{each.peak:.2f}",
             }
             for each in regions
         ]
         tables.table(rows, right=[*rows[0]])
-    st.markdown("### From weak to strong")
-    # A fifth of the scale a bar, as a share of the area: the map is computed on far fewer cells than it has pixels.
-    parts = np.array(counts, np.float64).reshape(BARS, -1).sum(axis=1)
-    names = [f"{100 * i // BARS} to {100 * (i + 1) // BARS}{NBSP}%" for i in range(BARS)]
-    shares = 100 * parts / max(parts.sum(), 1)
-    chart = go.Figure(go.Bar(x=names, y=shares, marker_color=ACCENT))
-    chart.update_layout(
-        height=180,
-        margin={"l": 0, "r": 0, "t": 8, "b": 0},
-        xaxis_title="strength",
-        yaxis={"title": "share of the area", "ticksuffix": f"{NBSP}%"},
-        bargap=0.1,
-    )
-    st.plotly_chart(chart, config={"displayModeBar": False}, key=f"histogram-{index}")
 
 
 def numbers_button(explanation: Explanation, index: int, first: Callable[[], None] | None = None) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import itertools
-import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ QUALITY = {"crf": "20", "preset": "ultrafast", "x264-params": "deblock=0,0:no-de
 """Half the time of the next slower preset, at the same fidelity and a quarter more bytes; it leaves out the deblocking
 filter, which is worth more than it costs."""
 COPIED = ("aac", "mp3", "mp3float", "opus", "libopus", "flac", "alac", "ac3", "eac3")
-"""Kinds of sound that an MP4 takes as they are; others are encoded as AAC."""
+"""Kinds of sound that an MP4 takes as they are; others are left out."""
 FILM_RATE = {"gif": 12.5, "webp": 15.0}
 """Most frames per second of a GIF or WebP: browsers slow down those that are faster."""
 NAMES = {"gif": "GIF", "webp": "WebP"}
@@ -84,7 +84,7 @@ def encode(
         else:
             with clip.opened() as source:
                 heard, note = _read_sound(source, file, origin, within)
-                for packet in _interleave(packets, heard):
+                for packet in heapq.merge(packets, heard, key=_time):
                     file.mux(packet)
     return note
 
@@ -120,14 +120,11 @@ def _set_up(stream: Any, codec: str, time_base: Fraction) -> None:
 def _read_sound(source: Any, file: Any, origin: Fraction, within: Range) -> tuple[Iterator[Any], str]:
     """Return the clip's sound packets for MP4, and a note."""
     sound = source.streams.audio[0]
-    if sound.codec_context.name in COPIED:
-        stream = file.add_stream_from_template(sound)
-        stream.time_base = sound.time_base
-        return _copy(source, sound, stream, origin, within), ""
-    rate = sound.codec_context.sample_rate or 44_100
-    stream = file.add_stream("aac", rate=rate)
-    note = f"The sound ({sound.codec_context.name}) was encoded again as AAC, which an MP4 takes."
-    return _encode(source, sound, stream, origin, within), note
+    if (name := sound.codec_context.name) not in COPIED:
+        return iter(()), f"The sound ({name}) was left out: an MP4 takes {', '.join(COPIED)}."
+    stream = file.add_stream_from_template(sound)
+    stream.time_base = sound.time_base
+    return _copy(source, sound, stream, origin, within), ""
 
 
 def _copy(source: Any, sound: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
@@ -145,21 +142,6 @@ def _inside(at: Fraction, within: Range) -> bool:
     return (within[0] is None or at >= within[0]) and (within[1] is None or at < within[1])
 
 
-def _encode(source: Any, sound: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
-    for packet in _whole(source.demux(sound)):
-        try:
-            frames = packet.decode()
-        except (av.FFmpegError, ValueError):
-            continue
-        for frame in frames:
-            at = Fraction(frame.pts) * frame.time_base if frame.pts is not None else origin
-            if not _inside(at, within):
-                continue
-            frame.pts = round((at - origin) / frame.time_base)
-            yield from stream.encode(frame)
-    yield from stream.encode()
-
-
 def _whole(packets: Iterator[Any]) -> Iterator[Any]:
     """Yield packets with a time, up to the damage."""
     try:
@@ -170,35 +152,19 @@ def _whole(packets: Iterator[Any]) -> Iterator[Any]:
         return
 
 
-def _interleave(pictures: Iterator[Any], heard: Iterator[Any]) -> Iterator[Any]:
-    """Yield the packets of two streams in order of time."""
-    picture, sound = next(pictures, None), next(heard, None)
-    while picture is not None or sound is not None:
-        if sound is None or (picture is not None and _time(picture) <= _time(sound)):
-            yield picture
-            picture = next(pictures, None)
-        else:
-            yield sound
-            sound = next(heard, None)
-
-
 def _time(packet: Any) -> Fraction:
     return Fraction(packet.dts * packet.time_base)
 
 
-def film(video: Path, into: Path, kind: str, within: tuple[float, float] = (0.0, math.inf)) -> str:
-    """Encode an MP4 as a GIF or WebP; return a note.
-
-    `within`: the seconds of its beginning and its end.
-    """
-    begin, end = max(0.0, within[0]), within[1]
+def film(video: Path, into: Path, kind: str) -> str:
+    """Encode an MP4's first minute as a GIF or WebP; return a note."""
     gif, per_second = kind == "gif", 100 if kind == "gif" else 1000
     with av.open(str(video)) as source:
         track: Any = source.streams.video[0]
         seconds = float((track.duration or 0) * track.time_base)
-        pictures = _thin(source.decode(track), FILM_RATE[kind], begin, min(end, begin + FILM_SECONDS))
+        pictures = _thin(source.decode(track), FILM_RATE[kind])
         if (first := next(pictures, None)) is None:
-            raise ModelProblem(f"There is no frame to make a {NAMES[kind]} of: choose another range.")
+            raise ModelProblem(f"There is no frame to make a {NAMES[kind]} of.")
         with atomic_write(into) as draft, av.open(str(draft), "w", format=kind) as file:
             stream: Any = file.add_stream("gif" if gif else "libwebp_anim", rate=25 if gif else 100)
             stream.width, stream.height = fit_size(track.width, track.height, FILM_SIDE)
@@ -215,20 +181,20 @@ def film(video: Path, into: Path, kind: str, within: tuple[float, float] = (0.0,
             for picture in _with_palettes(reduced(), stream) if gif else reduced():
                 file.mux(stream.encode(picture))
             file.mux(stream.encode())
-    if min(end, seconds) - begin > FILM_SECONDS:
+    if seconds > FILM_SECONDS:
         return f"The {NAMES[kind]} holds the first {FILM_SECONDS:.0f} seconds only."
     return ""
 
 
-def _thin(frames: Iterator[Any], rate: float, begin: float, end: float) -> Iterator[tuple[int, Any]]:
-    """Yield (hundredths of a second since `begin`, frame), thinned."""
-    due = begin
+def _thin(frames: Iterator[Any], rate: float) -> Iterator[tuple[int, Any]]:
+    """Yield (hundredths of a second, frame), thinned."""
+    due = 0.0
     for frame in frames:
-        if frame.time >= end:
+        if frame.time >= FILM_SECONDS:
             return
         if frame.time >= due - 1e-6:
             due = max(due + 1 / rate, frame.time)
-            yield round((frame.time - begin) * 100), frame
+            yield round(frame.time * 100), frame
 
 
 def _with_palettes(frames: Iterable[Any], stream: Any) -> Iterator[Any]:

@@ -15,7 +15,6 @@ from starlette.websockets import WebSocketDisconnect
 from sightglass.api import live, routes
 from sightglass.api.schemas import ApiRules
 from sightglass.explain.picture.image import load_bundled
-from sightglass.live.look import LOOP
 
 HERE = "http://localhost"
 URL = "ws://localhost/api/live"
@@ -68,8 +67,8 @@ def test_frames_are_answered_models_switched_and_classes_pinned(client, frame):
         refused = choose(socket, "demo-cls-s", method="drise")
         assert refused["type"] == "problem" and not refused["fatal"]
         assert "no-such" in choose(socket, "no-such-model")["sentence"]
-        assert choose(socket, "demo-cls-s")["type"] == "ready" and len(LOOP) == 1
-    assert len(LOOP) == 0
+        assert choose(socket, "demo-cls-s")["type"] == "ready" and len(live.VIEWERS) == 1
+    assert len(live.VIEWERS) == 0
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_what_is_no_message_closes_the_socket_with_a_sentence(client, sent):
         with pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_json()
         assert closed.value.code == live.BAD
-    assert len(LOOP) == 0
+    assert len(live.VIEWERS) == 0
 
 
 def test_only_so_many_watch_at_once(client, monkeypatch):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sightglass.components.choices import layer_picker, model_picker
+from sightglass.components.choices import model_picker
 from sightglass.models import catalog
 from sightglass.pages.explore import layers
 
@@ -19,14 +19,6 @@ def test_the_best_detector_knows_photographs() -> None:
     assert catalog.detector({"demo-s", "yolo26n", "yolo11s"}) == "yolo11s"
     assert catalog.detector({"demo-s"}) == "demo-s"
     assert catalog.detector(set()) == "yolo11n"
-
-
-def test_a_layer_is_taken_and_let_go_in_the_order_of_the_model() -> None:
-    order = [f"model.{i}" for i in range(12)]
-    assert layer_picker.toggle(["model.9"], "model.2", order) == ["model.2", "model.9"]
-    assert layer_picker.toggle(["model.2", "model.9"], "model.2", order) == ["model.9"]
-    full = order[: layer_picker.MAX_LAYERS]
-    assert layer_picker.toggle(full, "model.11", order) == full
 
 
 def test_layers_are_named_by_what_tells_them_apart() -> None:

@@ -12,7 +12,7 @@ import pytest
 from sightglass.export import annotations
 from sightglass.history import Mark
 
-CASES = json.loads((Path(__file__).parents[2] / "js" / "markup.json").read_text())["cases"]
+CASES = json.loads(Path(__file__).with_name("annotations.json").read_text())["cases"]
 
 
 def mark(given: dict[str, Any]) -> Mark:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
-import queue
 import struct
-import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
 
+from sightglass.api.live import _Session
 from sightglass.common.errors import ImageProblem
 from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.picture.image import load_bundled
 from sightglass.live import message
-from sightglass.live.look import BROKE, FollowedObject, Looker, Loop, choose
+from sightglass.live.look import BROKE, FollowedObject, Looker, choose
 from sightglass.live.message import FrameAnswer, FrameResult, Pin, RawMap
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
-from tests.waits import patience
 
 CASES = json.loads((Path(__file__).parents[2] / "js" / "raw_map.json").read_text())["cases"]
 
@@ -99,16 +99,13 @@ def test_an_object_is_followed_by_overlap_its_own_class_first():
     assert not followed.lost
 
 
-class Slow:
-    """Looks at a frame for as long as the test wants."""
+class Fake:
+    """Answers a frame, or fails as its bytes say."""
 
-    def __init__(self, order: list[bytes] | None = None) -> None:
-        self.order = [] if order is None else order
-        self.begun, self.go = threading.Semaphore(0), threading.Semaphore(0)
+    def __init__(self) -> None:
+        self.order: list[bytes] = []
 
     def look(self, data: bytes) -> FrameAnswer:
-        self.begun.release()
-        assert self.go.acquire(timeout=patience(20))
         self.order.append(data)
         if data == b"wrong":
             raise ImageProblem("This is no picture: send another.")
@@ -117,71 +114,48 @@ class Slow:
         return FrameAnswer((1, 1), (), None, None, False, {})
 
 
-class Inbox:
-    def __init__(self) -> None:
-        self.results: queue.Queue[FrameResult] = queue.Queue()
-
-    def __call__(self, result: FrameResult) -> None:
-        self.results.put(result)
-
-    def wait(self) -> FrameResult:
-        return self.results.get(timeout=patience(20))
-
-
-def test_the_latest_frame_wins_and_no_queue_grows():
-    loop, inbox, slow = Loop(), Inbox(), Slow()
-    viewer = loop.join(inbox)
-    viewer.turn(slow)
+def test_the_latest_frame_wins_and_a_frame_waits_for_a_model():
+    viewer, fake = _Session(None, None), Fake()
     viewer.offer(1, b"1")
-    assert slow.begun.acquire(timeout=patience(20))
+    assert viewer.serve() is None
+    viewer.turn(fake)
     for number in range(2, 50):
         viewer.offer(number, b"%d" % number)
-    slow.go.release(2)
-    assert inbox.wait().number == 1
-    last = inbox.wait()
-    assert (last.number, last.dropped, slow.order) == (49, 47, [b"1", b"49"])
-    loop.leave(viewer)
+    result = viewer.serve()
+    assert (result.number, result.dropped, fake.order) == (49, 48, [b"49"])
+    assert viewer.serve() is None
 
 
-def test_viewers_take_turns():
-    loop, order = Loop(), []
-    slow = Slow(order)
-    inboxes = [Inbox(), Inbox()]
-    first, second = (loop.join(inbox) for inbox in inboxes)
-    for viewer in (first, second):
-        viewer.turn(slow)
-    first.offer(1, b"a")
-    assert slow.begun.acquire(timeout=patience(20))
-    # The first has its next frame there before the second has any.
-    first.offer(2, b"a")
-    second.offer(1, b"b")
-    for turn in range(6):
-        slow.go.release()
-        assert slow.begun.acquire(timeout=patience(20))
-        # Whoever was served just now is ready again at once.
-        (first if order[-1] == b"a" else second).offer(3 + turn, order[-1])
-    slow.go.release(10)
-    assert order[1:6] == [b"a", b"b", b"a", b"b", b"a"]
-    loop.leave(first)
-    loop.leave(second)
+def test_viewers_take_turns(monkeypatch):
+    fake, socket = Fake(), SimpleNamespace()
+
+    async def watch() -> None:
+        viewers = [_Session(socket, None), _Session(socket, None)]
+        tasks = [asyncio.create_task(viewer._explain()) for viewer in viewers]
+        for turn in range(4):
+            for viewer, name in zip(viewers, (b"a", b"b"), strict=True):
+                viewer.turn(fake)
+                # The first offers more than the second, and is served as often.
+                for _ in name if name == b"b" else b"aa":
+                    viewer.offer(turn, name)
+            while len(fake.order) < 2 * (turn + 1):
+                await asyncio.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+
+    asyncio.run(watch())
+    assert sorted(fake.order) == [b"a"] * 4 + [b"b"] * 4
 
 
 def test_an_error_is_a_sentence_and_the_next_frame_is_looked_at(caplog):
-    loop, inbox, slow = Loop(), Inbox(), Slow()
-    viewer = loop.join(inbox)
-    # Before there is a model, a frame waits.
-    viewer.offer(1, b"wrong")
-    viewer.turn(slow)
-    slow.go.release(3)
-    assert inbox.wait().problem == "This is no picture: send another."
-    viewer.offer(2, b"bug")
-    assert inbox.wait().problem == BROKE
+    viewer = _Session(None, None)
+    viewer.turn(Fake())
+    problems = []
+    for number, data in enumerate((b"wrong", b"bug", b"fine")):
+        viewer.offer(number, data)
+        problems.append(viewer.serve().problem)
+    assert problems == ["This is no picture: send another.", BROKE, ""]
     assert "a frame failed" in caplog.text
-    viewer.offer(3, b"fine")
-    assert inbox.wait().problem == ""
-    loop.leave(viewer)
-    viewer.offer(4, b"late")
-    assert len(loop) == 0
 
 
 def test_frames_and_words_that_are_none_are_refused():

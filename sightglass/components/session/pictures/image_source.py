@@ -147,8 +147,6 @@ class Pictures:
     """What was wrong with the last upload or choice."""
     just_given: bool = False
     """Whether a new picture is all that changed since the last run."""
-    went_back: bool = False
-    """Whether the browser's Back led to the choice."""
     person: str = field(default_factory=users.current)
     """Whose session it is."""
 

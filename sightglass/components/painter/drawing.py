@@ -1,8 +1,6 @@
-"""Canvas for drawing the session's picture.
+"""Draw the session's own picture on a blank paper.
 
-The browser holds the strokes and draws them; Python receives all of them at once, makes a picture of them
-(`models.drawing.draw`) and acknowledges it; only then does the browser send more. So no stroke is lost, and no map is
-started that a newer one would stop before anybody saw it.
+The painter holds the strokes; Python makes a picture of them (`models.drawing.draw`) and acknowledges it.
 """
 
 from __future__ import annotations
@@ -13,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.components.declare import declare, no_callback
+from sightglass.components.declare import no_callback
+from sightglass.components.painter import component, draw_head
 from sightglass.components.session import state, url_state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import token
@@ -23,15 +22,17 @@ from sightglass.models import drawing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sightglass.common.files import Json
     from sightglass.explain import Explainer
     from sightglass.models.drawing import Paper
 
-KEY = "pad"
+KEY = "paper"
 NAME = "drawing.png"
 PLAIN: Paper = "black on white"
 """The colours for a model that does not name its own."""
-_COLOURS = {"white": "#ffffff", "black": "#000000"}
-_component = declare("canvas", __file__)
+SIZES = (1 / 28, drawing.STROKE_WIDTH, 1 / 9)
+"""Widths of the pen, as shares of the paper's side."""
+_LEVELS = {"white": 255, "black": 0}
 
 
 @dataclass
@@ -39,13 +40,13 @@ class CanvasDrawing:
     """The session's drawing."""
 
     id: str = field(default_factory=lambda: secrets.token_hex(8))
-    strokes: list[Any] = field(default_factory=list)
-    """As the browser sent them, not checked."""
+    edit: Json = field(default_factory=lambda: {"marks": [], "fill": "mean", "keep": False})
+    """As the browser sent it, not checked."""
     turn: int = 0
-    """The browser's message that they came with."""
+    """The browser's message that it came with."""
     paper: Paper = PLAIN
     picture: str | None = None
-    """SHA-256 of the picture made of them."""
+    """SHA-256 of the picture made of it."""
     due: bool = False
     """Whether the picture must be made again, in other colours."""
 
@@ -59,22 +60,21 @@ def take_drawing() -> tuple[Image, str | None] | None:
     if current.due:
         current.due = False
         return _picture(current)
-    sent = (st.session_state.get(KEY) or {}).get("drawing")
+    sent = (st.session_state.get(KEY) or {}).get("edit")
     if not isinstance(sent, dict):
         return None
-    turn, strokes = sent.get("turn"), sent.get("strokes")
+    turn, edit = sent.get("turn"), sent.get("edit")
     # An older one comes with a request that left the browser before it knew the last answer.
-    if not isinstance(turn, int) or turn <= current.turn:
+    if not isinstance(turn, int) or turn <= current.turn or not isinstance(edit, dict):
         return None
     # Of a session before, which ended with its server while the page lived on.
     former = sent.get("id", current.id) != current.id
     if former and current.turn:
         return None
-    current.turn = turn
-    current.strokes = strokes if isinstance(strokes, list) else []
-    drawn_picture = _picture(current)
+    current.turn, current.edit = turn, edit
+    picture = _picture(current)
     # The page still shows it, but another picture may be chosen.
-    return None if former and token(drawn_picture[0]) != st.query_params.get("picture") else drawn_picture
+    return None if former and token(picture[0]) != st.query_params.get("picture") else picture
 
 
 def needs_repaint(explainer: Explainer) -> bool:
@@ -90,30 +90,32 @@ def _is_chosen(current: CanvasDrawing) -> bool:
 
 
 def _picture(current: CanvasDrawing) -> tuple[Image, str | None]:
-    pixels = drawing.draw(drawing.strokes(current.strokes), current.paper)
-    image, before = Image(pixels, NAME), current.picture
+    marks = current.edit.get("marks")
+    lines = [
+        {"points": mark.get("points"), "width": mark.get("size"), "erases": mark.get("kind") == "erase"}
+        for mark in (marks if isinstance(marks, list) else ())
+        if isinstance(mark, dict)
+    ]
+    image, before = Image(drawing.draw(drawing.strokes(lines), current.paper), NAME), current.picture
     current.picture = image.sha256
     return image, before
 
 
 def is_offered(explainer: Explainer) -> bool:
-    """Return whether the canvas is shown: for drawing models or on request."""
+    """Return whether the paper is shown: for drawing models or on request."""
     return explainer.resident.adapter.paper is not None or bool(url_state.memory("draw"))
 
 
-def pad(explainer: Explainer) -> None:
-    """Draw the canvas in training colours, last in a run."""
+def draw_paper(explainer: Explainer) -> None:
+    """Draw the paper in training colours, last in a run."""
     current = state.of(CanvasDrawing)
     ink, _, ground = current.paper.partition(" on ")
-    data: dict[str, Any] = {
-        "id": current.id,
-        "ink": _COLOURS[ink],
-        "paper": _COLOURS[ground],
-        "turn": current.turn,
-        "strokes": current.strokes,
+    data: dict[str, Any] = draw_head(current.id, "Paper", (drawing.SIDE, drawing.SIDE), SIZES, current) | {
+        "mean": [_LEVELS[ink]] * 3,
+        "paper": ground,
     }
     st.markdown("### Draw")
-    _component(key=KEY, data=data, on_drawing_change=no_callback)
+    component(key=KEY, data=data, on_edit_change=no_callback)
     known = explainer.resident.adapter.paper is not None
     why = "as this model was trained" if known else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."
