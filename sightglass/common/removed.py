@@ -24,8 +24,7 @@ OPTIONS: dict[str, str] = {
     "--box": "--box is of explain and detect: in another model `detect --missing X,Y,X,Y` explains what is at the same "
     "place, and Detect in the dashboard shows all sizes of a model.",
     "--continue": "--continue was removed: the same batch command goes on where a run stopped, as does the page Batch.",
-    "--patches": "--patches was removed: Patches on the page Similarity colours them, and so does "
-    "sightglass.explain.similarity.patches in Python.",
+    "--patches": "--patches was removed: pairs.jpg and Best matches on Compare show which places are alike.",
     "--apart": "--apart was removed: compare two pictures, or rank a --gallery.",
     "--connect": "--connect was removed: doctor checks versions, the device, weights and settings of this machine.",
     "--matrix": "--matrix was removed: run batch --prove once for each --method.",
