@@ -42,7 +42,7 @@ class Segment(Task):
     value = "share of the picture"
     verb = "segment"
     barred = dict.fromkeys(
-        ("attention", "query", "library", "mask"),
+        ("attention", "query", "score", "mask"),
         "asks for one score a picture and {id} gives each pixel one: use GradCAM.",
     )
     gives_pixels = True

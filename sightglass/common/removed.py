@@ -33,6 +33,18 @@ OPTIONS: dict[str, str] = {
     "--no-places": "A scorecard compares no maps: leave --no-places out.",
 }
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
+METHODS: dict[str, str] = {
+    name: f"{title} was removed: use {instead}, or run pytorch-grad-cam itself on the model."
+    for name, title, instead in (
+        ("gradcamelementwise", "GradCAMElementWise", "LayerCAM"),
+        ("finercam", "FinerCAM", 'Grad-CAM with part="contrast"'),
+        ("shapleycam", "ShapleyCAM", "Grad-CAM"),
+        ("kpcacam", "KPCA-CAM", "EigenCAM"),
+        ("fullgrad", "FullGrad", "Integrated Gradients"),
+        ("ablationcam", "AblationCAM", "ScoreCAM, RISE or Occlusion"),
+    )
+}
+"""Methods in recipes and options, such as `fullgrad`."""
 FIELDS: dict[str, str] = {
     "monitor": "The field monitor was removed: save_below saves answers with a low score in the history.",
 }
