@@ -90,8 +90,7 @@ def list_methods(resident: Resident) -> tuple[Method, ...]:
     attending: set[str] = set()
     if resident.gradients and not task.has_boxes:
         attending |= {"attention"} if any(attention.grid for attention in resident.attentions) else set()
-        attending |= {"rollout", "chefer"} if resident.attends_to_one_grid or resident.joins_windows else set()
-        attending |= {"legrad"} if resident.attends_to_one_grid else set()
+        attending |= {"rollout", "chefer", "legrad"} if resident.attends_to_one_grid else set()
     return tuple(
         method
         for method in METHODS.values()
