@@ -1,8 +1,7 @@
 """Load exported models: ONNX, TorchScript, torch.export and OpenVINO files.
 
-Their answers can always be explained by hiding parts of the picture (explain/methods/rise.py). Where a classifier's
-file keeps its modules or its graph, the modules are rebuilt, so that it has layers and gradients like any other
-(models/families/exported/classifier.py). The inside of a detector is not seen.
+Their answers can always be explained by hiding parts of the picture (explain/methods/rise.py). A classifier of
+torch.export has modules, and so layers and gradients like any other (models/families/exported/classifier.py).
 """
 
 from __future__ import annotations
