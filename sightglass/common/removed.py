@@ -103,8 +103,8 @@ LOADERS: dict[str, str] = {
         "asks a detector behind an HTTP address, which was removed: export the detector to ONNX or OpenVINO.",
     ),
     "detr": "is a DETR of libreyolo, which was removed: take one of Transformers or Ultralytics, or export it to ONNX.",
-    "libre_semantic": "is a segmentation network of libreyolo, which was removed: take one of Transformers, Ultralytics or "
-    "torchvision, or name its class in a file of yours.",
+    "libre_semantic": "is a segmentation network of libreyolo, which was removed: take one of Transformers, "
+    "Ultralytics or torchvision, or name its class in a file of yours.",
 }
 """Loaders in a models.toml, whose sentence goes on after the model's name."""
 
