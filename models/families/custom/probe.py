@@ -23,13 +23,11 @@ from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
 Kind = Literal["logits", "probabilities", "sigmoids", "logit", "probability", "numbers"]
 """Outputs of a module: one number for each class, one for yes against no, or quantities as they are."""
 
-SIDES = (224, 32, 64, 28, 96, 128, 256, 299, 384, 48, 112, 160, 192, 336, 448, 512)
+SIDES = (224, 32, 64, 28, 96, 128, 256, 299, 384)
 UPRIGHT = ((256, 128), (128, 64), (384, 128))
 """Usual (h, w) of pictures of persons."""
 SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
 """Usual input side of networks by their total stride, where that is small."""
-SMALLISH = 128
-"""Largest input that is tried without knowing that its shapes fit."""
 FILLS = (0.0, -30.0, 30.0, 1.0)
 """Tones of the flat pictures for probing: a logit leaves 0..1 for some of them."""
 
@@ -305,20 +303,6 @@ class _Trial:
         heights = [recorded.shape[-2] for *_, recorded in calls if recorded.ndim == 4 and recorded.shape[-1] > 1]
         return _Found(answer, heights[-1] if heights else 0, last=_final_activation(self.module, calls, answer))
 
-    def fits(self, size: tuple[int, int]) -> bool:
-        """Return whether a size may fit, by shapes alone; sizes without known shapes if they are small."""
-        named = (*self.module.named_parameters(), *self.module.named_buffers())
-        shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in named}
-        try:
-            with torch.no_grad():
-                example = torch.empty(1, self.channels, *size, device="meta")
-                torch.func.functional_call(self.module, shapes, (example,))
-        # The caller's code may raise anything, also for lack of numbers.
-        except Exception as problem:
-            unknown = isinstance(problem, NotImplementedError) or "meta" in str(problem).lower()
-            return unknown and max(size) <= SMALLISH
-        return True
-
 
 def describe_output(spec: ModelSpec, output: Any) -> str:
     """Describe an unsupported output and the remedy."""
@@ -359,7 +343,7 @@ def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int
             return (small, small), f"it shrinks a picture {shrunk} times only"
         return first, f"it takes {height} x {width}"
     for size in () if stated else (*((side, side) for side in SIDES[1:]), *UPRIGHT):
-        if trial.fits(size) and isinstance(trial.run(size), _Found):
+        if isinstance(trial.run(size), _Found):
             name = " x ".join(map(str, dict.fromkeys(size)))
             return size, f"of the usual sizes {name} is the first that it takes"
     reason = next(iter(str(reply).strip().splitlines()), "")[:160].rstrip(".")
