@@ -304,6 +304,3 @@ class ProveRequest(_Request):
     fillings: tuple[Filling, ...] = Field(
         default=("blur", "mean"), max_length=3, description="What hidden pixels are set to; the first is the main one."
     )
-    all_measures: bool = Field(
-        default=False, description="Whether measures that do not agree with known causes are answered too."
-    )

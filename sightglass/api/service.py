@@ -38,7 +38,6 @@ from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.checks import check_maps
 from sightglass.explain.trust.diagnosis import headline
-from sightglass.explain.trust.proof import without_hidden
 from sightglass.export import embedded_recipe, result_folder, results, similarity_files
 from sightglass.export.embedded_recipe import checked_recipe
 from sightglass.export.proof import files as proof_files
@@ -400,7 +399,4 @@ def prove_map(request: ProveRequest, settings: ApiRules, _: str = "json") -> Pro
         explanation = explainer(image, question=request.question, **options | task.single())
         proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
     count(explanation)
-    fields = proof_files.fields(explanation, 0, proof)
-    if not request.all_measures:
-        fields = without_hidden(fields)
-    return ProofAnswer(**fields, notes=explanation.notes)
+    return ProofAnswer(**proof_files.fields(explanation, 0, proof), notes=explanation.notes)

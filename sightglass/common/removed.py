@@ -30,6 +30,7 @@ OPTIONS: dict[str, str] = {
     "--matrix": "--matrix was removed: run batch --prove once for each --method.",
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
     "--places": "A scorecard compares no maps: `sightglass compare` says whether models look at the same place.",
+    "--all-measures": "--all-measures was removed: prove prints every measure that agrees with known causes.",
     "--no-places": "A scorecard compares no maps: leave --no-places out.",
 }
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
@@ -46,6 +47,7 @@ METHODS: dict[str, str] = {
 }
 """Methods in recipes and options, such as `fullgrad`."""
 FIELDS: dict[str, str] = {
+    "all_measures": "The field all_measures was removed: every measure that agrees with known causes is answered.",
     "monitor": "The field monitor was removed: save_below saves answers with a low score in the history.",
 }
 """Fields of the API's requests, such as `monitor`; whichever route they are sent to."""

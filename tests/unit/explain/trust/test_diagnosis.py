@@ -335,7 +335,7 @@ def proof(deletion: Sequence[float], insertion: Sequence[float]) -> Proof:
         Curve("map", 0, "blur", trace(deletion), trace(insertion)),
         Curve("random", 0, "blur", trace(even), trace(even[::-1])),
     )
-    return Proof("star", "class", curves, ("blur",), float(deletion[0]), None)
+    return Proof("star", "class", curves, ("blur",), float(deletion[0]))
 
 
 def kinds_of_proof(made: Proof, border: float = 0.5, task: str = "classify") -> list[str]:
