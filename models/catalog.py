@@ -24,7 +24,6 @@ from sightglass.models.inspect import Toml, inspect_model, inspect_received
 from sightglass.models.load import current_name, loader_exists
 from sightglass.models.spec import (
     TASKS,
-    InputTable,
     ModelSpec,
     PreprocessingTable,
     Table,
@@ -61,7 +60,7 @@ MODEL = {**SHARED, **{key: _ROW[key] for key in ("family", "size", "arch", "mega
 
 
 def read_rows(kind: type[Table], rows: Any, key: str) -> tuple[Any, ...]:
-    """Parse `outputs` or `inputs` given in Python; raise ModelProblem for an invalid row."""
+    """Parse `outputs` given in Python; raise ModelProblem for an invalid row."""
     for number, row in enumerate(rows, 1):
         if not isinstance(row, str | Table):
             plain = {name: list(value) if isinstance(value, tuple) else value for name, value in dict(row).items()}
@@ -123,6 +122,8 @@ def check(
         raise ModelProblem(f"{path.name}: {where} should be a table.")
     for key, value in table.items():
         if key not in allowed:
+            if key in removed.KEYS:
+                raise ModelProblem(f"{path.name}: {where}: {removed.KEYS[key]}")
             hint = did_you_mean(key, allowed, f"it may have {', '.join(allowed)}.")
             raise ModelProblem(f"{path.name}: {where} has an unknown key {key}: {hint}")
         kind = allowed[key]
@@ -137,8 +138,7 @@ def check(
             check(path, f"{key} of {where}", value, kinds(inner), required(inner))
             for name, row in row_tables(inner).items():
                 for number, entry in enumerate(value.get(name, ()), 1):
-                    if not (row is InputTable and isinstance(entry, str)):
-                        check(path, f"{name} {number} of {where}", entry, kinds(row), required(row))
+                    check(path, f"{name} {number} of {where}", entry, kinds(row), required(row))
         elif isinstance(value, dict) and allowed is not TOP and key != "args":
             check(path, f"{key} of {where}", value, dict.fromkeys(value, _NUMBER if key == "megabytes" else (str,)))
     for key in needed:

@@ -14,7 +14,7 @@ from sightglass.models.adapters.queries import QueryDetections
 from sightglass.models.layers import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
 
     from torch import Tensor, nn
 
@@ -64,8 +64,7 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
     The short list is in the order of execution and names a tensor once, by the outermost module that returns it
     (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
     """
-    width = tensor.shape[-1] // 2 if adapter.inputs else tensor.shape[-1]
-    observer, handles = _Observer((tensor.shape[-2], width), adapter.branches), []
+    observer, handles = _Observer((tensor.shape[-2], tensor.shape[-1])), []
     outside = tuple(f"{path}." for path in adapter.placeless)
     for path, module in adapter.module.named_modules():
         if path and not f"{path}.".startswith(outside):
@@ -89,7 +88,6 @@ class _Observer:
     """Collects what the modules of one pass return, in the order of execution."""
 
     size: Size
-    branches: Mapping[str, tuple[int, ...]]
     known: dict[str, Layer] = field(default_factory=dict)
     short: list[str] = field(default_factory=list)
     attentions: dict[str, Attended] = field(default_factory=dict)
@@ -137,7 +135,6 @@ class _Observer:
                 layer,
                 tail_bytes=self.returned - self.before[path],
                 read_by=self.read_by.get(path, ""),
-                pictures=self.branches.get(path, ()),
             )
             for path, layer in self.known.items()
         }
@@ -147,11 +144,7 @@ class _Observer:
         dropped = {path for path in inner if known[path].shape[1:] not in whole}
         known = {path: layer for path, layer in known.items() if path not in dropped}
         # A module with two calls (one ReLU for all) has no single map.
-        calls = {path: max(1, len(self.branches.get(path, ()))) for path in known}
-        short = tuple(known[path] for path in dict.fromkeys(self.short) if self.short.count(path) == calls.get(path))
-        if branched := tuple(layer for layer in short if layer.pictures):
-            # After these two pictures have met, a map is of neither.
-            short = branched
+        short = tuple(known[path] for path in self.short if path in known and self.short.count(path) == 1)
         return Survey(known, short, tuple(self.attentions.values()))
 
 

@@ -64,10 +64,6 @@ SIMILARITY = tuple(method.id for method in _TABLE if method.family == "gradient"
 """Methods that can explain a similarity."""
 
 
-PAIRS = ("gradient", "eigen", "pixel", "mask")
-"""Families of the methods that give each of two pictures a map of its own."""
-
-
 def method(name: str) -> Method:
     """Return a method by id or paper name; raise ModelProblem with suggestions."""
     spelling = name.lower().replace("-", "").replace("_", "").replace(" ", "")
@@ -100,9 +96,6 @@ def list_methods(resident: Resident) -> tuple[Method, ...]:
         and (method.family != "query" or resident.queries is not None)
         and method.family not in task.barred
         and (method.id != "guidedbackprop" or resident.has_relu)
-        and (not resident.adapter.inputs or method.family in PAIRS)
-        # Where its pictures meet at once no layer has a map of one.
-        and (not resident.adapter.inputs or resident.adapter.branches or not method.at_layers)
     )
 
 

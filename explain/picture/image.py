@@ -35,7 +35,7 @@ from sightglass.explain.picture.decode import (
 from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from_file, many
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.demo.pictures import example_named, example_source
-from sightglass.models.preprocess import MAX_CHANNELS, STRIP, is_joined, join
+from sightglass.models.preprocess import MAX_CHANNELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +47,6 @@ PNG_LEVEL = 3
 """zlib's, of PNG: a photograph and its overlay took less than half the time of Pillow's 6, in files as large."""
 MAX_WEBP = 16_383
 """Maximum side of a WebP, in pixels."""
-AND = " + "
-"""Between the names of two joined pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,35 +300,6 @@ def _read_stream(stream: Any, max_bytes: int) -> bytes:
             raise ImageProblem('The file was opened as text; open it with mode "rb".')
         data += part
     return bytes(data)
-
-
-def split_name(name: str) -> tuple[str, str] | None:
-    """Split a name `A + B` into both; None for any other name."""
-    two = name.split(AND)
-    return (two[0], two[1]) if len(two) == 2 and all(two) and not os.path.exists(name) else None
-
-
-def join_pictures(first: Image, second: Image) -> Image:
-    """Join two pictures, with a marker strip below, for a two-picture model.
-
-    The second is brought to the first's size, which its notes say. Raises ImageProblem where either is joined already,
-    or both together are too large.
-
-        both = join_pictures(Image.open("bus.jpg"), Image.open("zidane.jpg"))
-        both.name, both.width  # ("bus.jpg + zidane.jpg", 1620)
-    """
-    if twice := next((picture for picture in (first, second) if is_joined(picture.pixels)), None):
-        raise ImageProblem(f"{twice.name} is two pictures already: give single ones.")
-    height, width = first.height, first.width
-    if 2 * width * (height + STRIP) > MAX_PIXELS:
-        raise ImageProblem(f"{first.name} is too large beside another: give at most {MAX_PIXELS // 2:,} pixels.")
-    notes: tuple[str, ...] = ()
-    pixels = second.pixels
-    if (second.height, second.width) != (height, width):
-        pixels = np.asarray(Pillow.fromarray(pixels).resize((width, height), Pillow.Resampling.BICUBIC))
-        notes = (f"{second.name} was brought to {width} x {height} pixels, the size of {first.name}.",)
-    name = f"{first.name}{AND}{second.name}"
-    return Image(join(first.pixels, pixels), name, (*first.notes, *second.notes, *notes))
 
 
 SIDE = 256

@@ -32,7 +32,7 @@ from sightglass.common.work.progress import check
 from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
 from sightglass.explain.phrases import plain_text, plural
-from sightglass.explain.picture.image import Image, join_pictures, to_png
+from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
@@ -137,10 +137,6 @@ def explain(request: Explaining, settings: ApiRules) -> Explanation:
         boxes = {option: getattr(request, option, None) for option in ("confidence", "iou", "ratio", "within")}
         task.check_idle(name, *(option for option in boxes if boxes[option] not in (None, "picture")), them="that")
         explainer = load_explainer(name, settings)
-        if isinstance(request, ExplainRequest) and request.other is not None:
-            if not explainer.resident.adapter.inputs:
-                raise ModelProblem(f"{name} takes one picture: leave other out.")
-            image = join_pictures(image, open_picture(request.other, request.other_name, settings))
         explanation = explainer(image, question=request.question, **options)
     count(explanation)
     return explanation

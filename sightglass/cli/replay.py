@@ -67,7 +67,7 @@ def replay(
     else:
         embedded = embedded_recipe.contents(recipe.read_bytes()) if recipe.suffix.lower() != ".json" else None
         original = None if embedded is None else embedded_recipe.original(embedded)
-        picture = original or _find_pictures(recipe, known)
+        picture = original or _find_picture(recipe, known)
     if options.device is not None:
         known = known.model_copy(update={"device": options.device})
     with console.progress(f"Loading {known.model}") as progress:
@@ -153,17 +153,14 @@ def read(path: Path) -> Recipe:
     return recipe
 
 
-def _find_pictures(path: Path, recipe: Recipe) -> str | tuple[str, ...]:
-    """Return a recipe's picture, or its two: here, near the recipe, or an example. Raises ModelProblem."""
-    names = image.split_name(recipe.picture_name)
-    pictures = []
-    for name in names or (recipe.picture_name,):
-        folders = (Path(), path.parent, *list(path.absolute().parents)[1:3])
-        local = [str(folder / name) for folder in folders if (folder / name).is_file()]
-        if not local and image.example_meant(name) is None:
-            raise ModelProblem(f"Where is the picture? Name it: --picture {name}.")
-        pictures.append(local[0] if local else name)
-    return pictures[0] if names is None else tuple(pictures)
+def _find_picture(path: Path, recipe: Recipe) -> str:
+    """Return a recipe's picture: here, near the recipe, or an example. Raises ModelProblem."""
+    name = recipe.picture_name
+    folders = (Path(), path.parent, *list(path.absolute().parents)[1:3])
+    local = [str(folder / name) for folder in folders if (folder / name).is_file()]
+    if not local and image.example_meant(name) is None:
+        raise ModelProblem(f"Where is the picture? Name it: --picture {name}.")
+    return local[0] if local else name
 
 
 def _compare(folder: Path, recipe: Recipe, explanation: Explanation) -> float | None:

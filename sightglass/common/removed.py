@@ -99,6 +99,10 @@ PAGES: dict[str, str] = {
 INSTEAD: dict[str, str] = {"cheat": "present"}
 """The page that a visit to the address of a removed one opens."""
 
+KEYS: dict[str, str] = {
+    "inputs": "Networks of two pictures were removed: wrap yours in a class that takes one, the two side by side.",
+}
+"""Keys of a models.toml's tables, such as `weights.inputs`."""
 LOADERS: dict[str, str] = {
     **dict.fromkeys(
         ("http_service", "endpoint"),

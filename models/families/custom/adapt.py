@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from torch import nn
-
 from sightglass.models import labels
 from sightglass.models.adapters.segmenter import NUMBERS, Segmenter, name_peaks
 from sightglass.models.families.custom.classifier import (
@@ -16,20 +14,11 @@ from sightglass.models.families.custom.classifier import (
     CustomJoints,
     CustomSegmenter,
 )
-from sightglass.models.families.custom.pair import PairClassifier, probe_pair
-from sightglass.models.families.custom.probe import Probed, probe
+from sightglass.models.families.custom.probe import Probed
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
+from sightglass.models.spec import ModelSpec
 
 CustomAdapter = CustomClassifier | CustomEmbedder | CustomSegmenter | CustomDepth
-
-
-def probe_inputs(module: nn.Module, known: PreprocessingTable, spec: ModelSpec, task: Task | None) -> Probed:
-    """Probe a module of one picture, or of the two that its row names."""
-    named = spec.weights.labels is not None
-    if spec.weights.inputs:
-        return probe_pair(module, known, spec, task, named=named)
-    return probe(module, known, spec, task, named=named)
 
 
 def make_adapter(
@@ -50,13 +39,10 @@ def make_adapter(
         notes += more if seen.task == "segment" or not spec.in_memory else ()
     if seen.why:
         notes += note_preprocessing(spec, seen.preprocessing, seen.why)
-    if seen.each:
-        adapter: CustomAdapter = PairClassifier(spec, seen.module, names, seen.each, sha256, notes=notes)
-    else:
-        kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
-        pixels = (CustomDepth if seen.depth else CustomJoints) if seen.pixels else CustomClassifier
-        kind = kinds.get(seen.task, pixels)
-        adapter = kind(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
+    kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
+    pixels = (CustomDepth if seen.depth else CustomJoints) if seen.pixels else CustomClassifier
+    kind = kinds.get(seen.task, pixels)
+    adapter = kind(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
     adapter.kind = seen.kind
     if isinstance(adapter, Segmenter):
         adapter.step = seen.step

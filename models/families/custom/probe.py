@@ -47,8 +47,6 @@ class Probed:
     notes: tuple[str, ...]
     step: int = 1
     """Of a segmentation network: see `Segmenter.step`."""
-    each: tuple[()] | tuple[Preprocessing, Preprocessing] = ()
-    """Of a module of two pictures: how each is prepared."""
     pixels: bool = False
     """Whether its numbers are of pixels: a depth, or of several channels heat maps of joints."""
 
@@ -132,18 +130,17 @@ def probe(
     task: Task | None = None,
     *,
     named: bool = False,
-    channels: int | None = None,
 ) -> Probed:
     """Probe a module's input and output; `stated`: its known preprocessing.
 
-    `task` is the caller's; None: inferred, `named` if its classes have names. `channels`: if known. Raises ModelProblem
-    if it takes no picture of a usual size, or returns no row of numbers.
+    `task` is the caller's; None: inferred, `named` if its classes have names. Raises ModelProblem if it takes no
+    picture of a usual size, or returns no row of numbers.
     """
     module = to_eval(module)
     convolutions = (part for part in module.modules() if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d)))
     if isinstance(next(convolutions, None), nn.Conv3d):
         raise ModelProblem(f"{spec.id} takes volumes (Conv3d), and only flat pictures can be explained here.")
-    channels, flat = (channels, None) if channels else _taken(module, stated, spec)
+    channels, flat = _taken(module, stated, spec)
     stated = stated.for_channels(channels)
     trial = _Trial(module, channels, spec, numbers=task == "regress")
     size, why = _size(trial, stated.sides or flat)
@@ -348,10 +345,9 @@ def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int
             return size, f"of the usual sizes {name} is the first that it takes"
     reason = next(iter(str(reply).strip().splitlines()), "")[:160].rstrip(".")
     if not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.IGNORECASE):
-        both = "inputs" if spec.in_memory else "weights.inputs"
         raise ModelProblem(
             f"{spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): wrap it in a "
-            f'module that takes one, or say {both} = ["before", "after"] if it takes two pictures.'
+            "module that takes one."
         ) from reply
     tried = f"{height} x {width}" if stated else "of a usual size"
     raise ModelProblem(f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}.") from reply

@@ -159,8 +159,8 @@ def _try(console: Console, id_: str, image: str | None) -> Json:
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
         adapter, packaged = explainer.resident.adapter, [*photographs().values()]
-        if image is None and (adapter.channels not in (1, 3) or adapter.inputs or not packaged):
-            takes = "two pictures" if adapter.inputs else phrases.plural(adapter.channels, "channel")
+        if image is None and (adapter.channels not in (1, 3) or not packaged):
+            takes = phrases.plural(adapter.channels, "channel")
             console.say(f"It takes {takes}: it loads, and no packaged picture fits; give one with --image to try it.")
             return {}
         # A model with an open vocabulary and no classes is tried with some words.
@@ -173,7 +173,7 @@ def _try(console: Console, id_: str, image: str | None) -> Json:
         explanation = explainer(picture, top_k=3, **words)
     report(console, explanation, style.FILE_STYLE)
     findings: list[Finding] = []
-    if not (prompted or adapter.inputs):
+    if not prompted:
         others = [example for path in packaged if (example := Image.open(path)).sha256 != picture.sha256]
         checks = (preprocessing_check.suspect, preprocessing_check.resizing)
         findings = [result for check in checks if (result := check(explainer.resident, [picture, *others])) is not None]

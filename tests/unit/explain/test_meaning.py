@@ -136,7 +136,7 @@ def test_a_network_without_maps_is_explained_by_hiding(halves: NDArray[np.uint8]
         (own_nets.Flat, "A type is no model: .* not its class"),
         (own_nets.Flat().state_dict(), "is no model: .* its weights"),
         (lambda x: x, "A function is no model"),
-        (own_nets.WithNumbers(), r"argument: 'numbers'\): wrap it .* or say inputs = .* if it takes two pictures"),
+        (own_nets.WithNumbers(), r"argument: 'numbers'\): wrap it in a module that takes one"),
     ],
 )
 def test_what_cannot_be_explained_says_what_it_is(model: Any, words: str) -> None:
