@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sightglass.models import labels
-from sightglass.models.adapters.segmenter import NUMBERS, Segmenter, name_peaks
+from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.families.custom.classifier import (
     CustomClassifier,
     CustomDepth,
     CustomEmbedder,
-    CustomJoints,
     CustomSegmenter,
 )
 from sightglass.models.families.custom.probe import Probed
@@ -26,22 +25,18 @@ def make_adapter(
 ) -> CustomAdapter:
     """Return the adapter of a probed module."""
     spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
-    count = seen.count
-    if seen.pixels and not seen.depth:
-        spec, count = name_peaks(spec, count), len(NUMBERS) * count
     notes += seen.notes
     names: tuple[str, ...] = ()
     if seen.task != "embed":
         usual = labels.imagenet()
         if seen.task == "segment":
             usual = labels.voc() if spec.in_memory else ()
-        names, more = labels.for_classes(spec, count, names_in_file, usual, binary=seen.binary)
+        names, more = labels.for_classes(spec, seen.count, names_in_file, usual, binary=seen.binary)
         notes += more if seen.task == "segment" or not spec.in_memory else ()
     if seen.why:
         notes += note_preprocessing(spec, seen.preprocessing, seen.why)
     kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
-    pixels = (CustomDepth if seen.depth else CustomJoints) if seen.pixels else CustomClassifier
-    kind = kinds.get(seen.task, pixels)
+    kind = kinds.get(seen.task, CustomDepth if seen.pixels else CustomClassifier)
     adapter = kind(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
     adapter.kind = seen.kind
     if isinstance(adapter, Segmenter):

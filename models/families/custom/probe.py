@@ -48,12 +48,7 @@ class Probed:
     step: int = 1
     """Of a segmentation network: see `Segmenter.step`."""
     pixels: bool = False
-    """Whether its numbers are of pixels: a depth, or of several channels heat maps of joints."""
-
-    @property
-    def depth(self) -> bool:
-        """Whether each pixel has one number."""
-        return self.pixels and self.count == 1
+    """Whether its one number is of each pixel, as a depth."""
 
     @property
     def binary(self) -> bool:
@@ -183,6 +178,8 @@ def _of_pixels(
         # It takes one size only.
         preprocessing = replace(preprocessing, crop="squash")
     if task == "regress":
+        if count > 1:
+            raise ModelProblem(f"{spec.id} returns {count} maps of numbers: wrap it to return one row of numbers.")
         return Probed(trial.module, task, count, "numbers", preprocessing, why, (), step, pixels=True)
     # Without a task in the table it is classify.
     if task not in (None, "segment") and (spec.in_memory or task != "classify"):
