@@ -172,8 +172,8 @@ def is_private(text: str) -> bool:
 
 
 _NAME = re.compile(r"(?:hf-hub:)?([\w.-]{1,96}/[\w.-]{1,96})")
-CONFIGURATION = ("config.json", "preprocessor_config.json", "processor_config.json", "open_clip_config.json")
-TENSORS = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin")
+CONFIGURATION = ("config.json", "preprocessor_config.json", "processor_config.json")
+TENSORS = ("model.safetensors", "pytorch_model.bin")
 """Files of weights that a repository may have, the one to take first."""
 MORE = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt")
 
