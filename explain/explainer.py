@@ -118,7 +118,7 @@ class Explainer:
         self._object: given_model.GivenModel | None = None
         user_model = given_model.GivenModel(model, preprocess, labels, name, task, output, unit, tuple(outputs))
         if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
-            self.model: ModelSpec = given_model.of_file(os.fspath(model), user_model, progress, arch)
+            self.model: ModelSpec = given_model.of_file(os.fspath(model), user_model, arch)
         elif arch:
             raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):

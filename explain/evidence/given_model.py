@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.resident import of_download
 from sightglass.models import catalog
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.catalog import read_rows
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from sightglass.common.work.progress import Progress
     from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
 
@@ -146,9 +144,9 @@ class GivenModel:
         )
 
 
-def of_file(path: str, said: GivenModel, progress: Progress | None, arch: str = "") -> ModelSpec:
+def of_file(path: str, said: GivenModel, arch: str = "") -> ModelSpec:
     """Return the row of a model's file, with what the caller says of it."""
-    spec, name = catalog.of_file(path, of_download(path, progress), arch), said.name
+    spec, name = catalog.of_file(path, arch), said.name
     if said.task is not None:
         spec = replace(spec, task=check_task(said.task))
     if said.labels is not None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as Pillow
 
-from sightglass.common.errors import ImageProblem, TooLarge, WeightsProblem
+from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.decode import (
     Pixels,
@@ -132,7 +132,7 @@ class Image:
         """Decode `source` into an Image.
 
         Takes a path; a bundled picture's name, such as `bus.jpg`, unless a file of that name is in the working folder;
-        an https address as text, whose file is kept in the cache; bytes; a binary file or upload (read from its start);
+        bytes; a binary file or upload (read from its start);
         a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or float in 0..1; a
         tensor (1 or 3, H, W), alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2 to 16) of any
         numbers; or an Image, which is returned as it is. Files may also be .npy, or TIFFs with many channels.
@@ -146,16 +146,7 @@ class Image:
         if isinstance(source, Image):
             return source
         if isinstance(source, (str, os.PathLike)) and remote_file.is_address(source):
-            try:
-                path = remote_file.fetch(os.fspath(source), max_bytes)
-            except WeightsProblem as problem:
-                raise ImageProblem(str(problem)) from problem
-            try:
-                return Image.open(path, name=name, max_bytes=max_bytes, max_pixels=max_pixels)
-            except ImageProblem:
-                # A file that is no picture leaves the cache.
-                path.unlink(missing_ok=True)
-                raise
+            raise ImageProblem(f"{source} {remote_file.INSTEAD}")
         if isinstance(source, (str, os.PathLike)) and (example := example_meant(os.fsdecode(source))) is not None:
             return load_bundled(example)
         torch = sys.modules.get("torch")

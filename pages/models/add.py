@@ -64,7 +64,7 @@ class Adding:
 
 
 class Download(Task[Status]):
-    """The download of a model that is named by an address or an id."""
+    """The download of a model of Hugging Face."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -141,8 +141,8 @@ def _zone(now: Adding) -> None:
         st.rerun()
     with st.form("models-address", border=False, clear_on_submit=True), st.container(horizontal=True):
         name = st.text_input(
-            "Or its https address, or its name on Hugging Face",
-            placeholder="https://… or microsoft/resnet-18",
+            "Or its name on Hugging Face",
+            placeholder="microsoft/resnet-18",
             label_visibility="collapsed",
             help="It is downloaded to this server.",
         )

@@ -25,7 +25,6 @@ from sightglass.explain.rendering import style
 from sightglass.explain.trust import preprocessing_check
 from sightglass.models import catalog, inspect
 from sightglass.models.adapters.tasks import ROWS, check_task
-from sightglass.models.checkpoints import remote_file
 from sightglass.models.own import adding, table_file
 
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ def add(
     written only if the model loads. A class in a Python file is your code: it runs.
     """
     console = Console(options.json)
-    with console.progress(f"Opening {file}"):
-        path = catalog.model_file(file)
+    path = catalog.model_file(file)
     arch = _absolute(options.arch)
     answers = {
         **({inspect.TRUST: "yes"} if options.trust else {}),
@@ -71,10 +69,9 @@ def add(
         **({"weights.labels": _existing(options.labels)} if options.labels else {}),
         **({"arch": arch} if arch else {}),
     }
-    read = inspect.inspect_received if remote_file.is_address(file) else inspect.inspect_model
     with console.progress(f"Inspecting {path.name}") as progress:
         progress(-1, path.name)
-        draft = read(path, arch)
+        draft = inspect.inspect_model(path, arch)
     console.say(*draft.notes)
     id_ = adding.make_id(options.name or path.stem)
     if options.name is not None and id_ != options.name:
