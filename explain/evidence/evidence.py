@@ -61,7 +61,7 @@ class Evidence:
         """Sentences on the pass that belong to each of its explanations."""
         repeated = tuple(
             f"{path} runs {self.calls[path]} times in a pass: what it returns last is explained."
-            for path in self.own_paths
+            for path in self.paths
             if self.calls.get(path, 1) > 1
         )
         return (*repeated, *self.resident.adapter.remarks(self.outputs))

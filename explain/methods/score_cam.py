@@ -41,7 +41,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         maps: dict[Target, list[Tensor]] = {target: [] for target in missing}
         for layer in layers:
             scores = []
-            for channels in layer[:, None].split(BATCH):
+            for channels in torch.split(layer[:, None], BATCH):
                 check()
                 if request.progress is not None:
                     request.progress(min(done / total, 0.99), f"{method.name}, step {done} of {total}")
