@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -135,6 +136,8 @@ NOISE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
 """A picture with enough variety for any preprocessing."""
 BY_FUNCTION = "by the given function"
 """How pictures are resized where nothing more is known."""
+TONES = (*range(0, 256, 15),)
+"""Of flat pictures that show how colours are changed."""
 ALIKE, EVEN = 0.6, 1e-3
 """Correlation of an output with the picture where it should be, and the spread below which it is not asked."""
 
@@ -319,7 +322,8 @@ def _resembles(tensor: Tensor, pixels: NDArray[Any], geometry: Geometry) -> bool
     """Return whether an output (C, h, w) is the picture moved so, up to its colours."""
     (down, across), (top, left), (h, w) = geometry.scale, geometry.offset, geometry.input
     matrix = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
-    moved = [cv2.warpAffine(plane, matrix, (w, h)) for plane in (pixels.mean(2), np.ones(pixels.shape[:2]))]
+    smooth = cv2.blur(pixels.mean(2), (math.ceil(1 / across), math.ceil(1 / down)))
+    moved = [cv2.warpAffine(plane, matrix, (w, h)) for plane in (smooth, np.ones(pixels.shape[:2]))]
     # Both smoothed alike, as a resize may or may not do.
     size = (max(w // 8, 1), max(h // 8, 1))
     mine, seen, theirs = (
@@ -343,14 +347,21 @@ def _by_ramps(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry 
         return None
     span = (white - black).mean(0)
     inside = span.abs() > 0.5 * span.abs().max()
+    if not inside.any():
+        return None
+    flat = [apply(transform, np.full((*size, 3), tone, np.uint8)).double() for tone in TONES]
+    # Colours may be changed, as by a gamma.
+    curve = [float(((output - black).mean(0) / span)[inside].mean()) for output in flat]
+    if not (np.diff(curve) > 0).all():
+        return None
     scales, offsets = [], []
     for axis in (0, 1):
         ramp = np.linspace(0, 255, size[axis]).round().astype(np.uint8)
         pixels = np.broadcast_to(ramp[:, None, None] if axis == 0 else ramp[None, :, None], (*size, 3)).copy()
         output = apply(transform, pixels).double()
-        if output.shape != black.shape or not inside.any():
+        if output.shape != black.shape:
             return None
-        share = ((output - black).mean(0) / span)[inside]
+        share = torch.from_numpy(np.interp(((output - black).mean(0) / span)[inside], curve, np.array(TONES) / 255))
         place = (inside.nonzero()[:, axis] + 0.5).double()
         # Edges of pixels: the ramp is 0 in the middle of the first and 1 in the middle of the last.
         source = share * (size[axis] - 1) + 0.5
