@@ -172,8 +172,8 @@ def _try(console: Console, id_: str, image: str | None) -> Json:
     findings: list[Finding] = []
     if not prompted:
         others = [example for path in packaged if (example := Image.open(path)).sha256 != picture.sha256]
-        checks = (preprocessing_check.suspect, preprocessing_check.resizing)
-        findings = [result for check in checks if (result := check(explainer.resident, [picture, *others])) is not None]
+        finding = preprocessing_check.suspect(explainer.resident, [picture, *others])
+        findings = [] if finding is None else [finding]
     console.say(*(f"{finding.level}: {finding.text}" for finding in findings))
     return {
         "picture": picture.name,
