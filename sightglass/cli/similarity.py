@@ -40,7 +40,7 @@ SHEETS = 10
 @dataclass(frozen=True, kw_only=True)
 class SimilarityOptions(cli.ModelOptions):
     gallery: str | None = cli.field("--gallery -g FOLDER", "Instead of B: a folder, pattern, list or .zip.")
-    top: int = cli.field("--top N", "Most similar pictures with maps, or worst queries [5].", default=5)
+    top: int = cli.field("--top N", "Most similar pictures with maps [5].", default=5)
     names: str | None = cli.field("--names PATTERN", "Where names say person and camera [as Market-1501's].")
     of: str = cli.field("--of cosine|product", "What a map adds up to [cosine].", cli.MAP, default="cosine")
     method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY[:2])}, ..., all or {ATTENTION}.", cli.MAP)
