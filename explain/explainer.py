@@ -89,7 +89,6 @@ class Explainer:
         output: str | int | None = None,
         unit: str | None = None,
         outputs: Sequence[Mapping[str, Any]] = (),
-        inputs: Sequence[str | Mapping[str, Any]] = (),
         device: str = "auto",
         residency: Residency = RESIDENCY,
         progress: Progress | None = None,
@@ -106,8 +105,7 @@ class Explainer:
         `task` says what its row of numbers means: "classify", "multilabel", "regress" or "embed"; None: inferred, and
         said in the notes. `output` chooses one of several by its name or place. `unit` is that of a regression's
         numbers ("years"); where they differ, `outputs` gives each its own name, unit and range:
-        `{"name": "yaw", "unit": "°", "range": (-90, 90)}`. `inputs` names the two pictures of a network that takes two
-        ("before", "after"), or gives each its own mean, std and channels_in.
+        `{"name": "yaw", "unit": "°", "range": (-90, 90)}`.
 
         `layers`: those explained where a call names none: modules, dotted paths, presets, or positions from the end of
         `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or
@@ -118,14 +116,13 @@ class Explainer:
         self._progress = progress
         self._notes: tuple[str, ...] = ()
         self._object: given_model.GivenModel | None = None
-        more = tuple(outputs), tuple(inputs)
-        user_model = given_model.GivenModel(model, preprocess, labels, name, task, output, unit, *more)
+        user_model = given_model.GivenModel(model, preprocess, labels, name, task, output, unit, tuple(outputs))
         if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
-            self.model: ModelSpec = given_model.of_file(os.fspath(model), user_model, progress, arch)
+            self.model: ModelSpec = given_model.of_file(os.fspath(model), user_model, arch)
         elif arch:
             raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):
-            if any(arg is not None for arg in (preprocess, labels, task, output, unit)) or name or outputs or inputs:
+            if any(arg is not None for arg in (preprocess, labels, task, output, unit)) or name or outputs:
                 raise ModelProblem(f"{model} has its own preprocessing, labels and task: state others in models.toml.")
             self.model = spec(model)
         else:
@@ -234,7 +231,6 @@ class Explainer:
         A picture is a path, bytes, PIL image, array (H, W, 3) RGB, tensor (3, H, W), alone or as a batch of one, or
         Image.
 
-        A model with `inputs` takes a tuple of two pictures as one; the explanation's picture is both, side by side.
 
         A list or another sequence of pictures gives a list of explanations; its `targets` are then one class for all
         of them, or a list with one class, or a list of classes, for each picture. `bgr`: the array has blue first, as
@@ -247,8 +243,6 @@ class Explainer:
         only. Raises ImageProblem or ModelProblem, one sentence each.
         """
         run = Run(progress, cancel, partial, maps)
-        if self.resident.adapter.inputs:
-            source = given_model.join_pairs(source, self.resident.adapter.inputs)
         if (sources := given_model.several(source)) is None:
             return self._one(*self._request(source, bgr, question, options), run)
         rows = given_model.targets_of_each(options.pop("targets", None), len(sources))

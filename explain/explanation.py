@@ -14,12 +14,12 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.lazy import above
 from sightglass.common.work.progress import stopped_by
 from sightglass.explain.evidence import evidence as batched_pass
+from sightglass.explain.evidence.attention import COMPUTED_OPENLY
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.methods import METHODS, PAIRS, attention, from_evidence, query_attention
+from sightglass.explain.methods import METHODS, attention, from_evidence, query_attention
 from sightglass.explain.methods import method as find_method
-from sightglass.explain.methods.attention import WINDOW_NOTES
 from sightglass.explain.methods.method import HEADED, Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import OWN_NOTES
 from sightglass.explain.options import Options, Scale, Wanted
@@ -232,7 +232,7 @@ def explain(
     predictions = decode(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
     # Notes of an explanation that this one is derived from, without those on its method and targets.
-    ended = (UNSHOWN, NO_EFFECT, *WINDOW_NOTES, *OWN_NOTES)
+    ended = (UNSHOWN, NO_EFFECT, COMPUTED_OPENLY, *OWN_NOTES)
     earlier = (note for note in notes if not note.endswith(ended))
     adapter = evidence.resident.adapter
     absent = task_of(adapter).unshown(options, targets, evidence)
@@ -295,8 +295,6 @@ def method_of(resident: Resident, options: Options) -> Method:
         raise ModelProblem(f"{spec.id} only answers, no layer of it can be seen: use {rise} or Occlusion.")
     if (reason := task_of(spec).barred.get(method.family)) is not None:
         raise ModelProblem(f"{method.name_for(spec.task)} {reason.format(id=spec.id)}")
-    if resident.adapter.inputs and method.family not in PAIRS:
-        raise ModelProblem(f"{method.name} gives no map of each of two pictures: use GradCAM or Occlusion.")
     return method
 
 

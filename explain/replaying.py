@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.given_model import join_pairs
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import Image
@@ -45,8 +44,7 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
             "models add`."
         )
     explainer = Explainer(recipe.model, device=recipe.device)
-    inputs = explainer.resident.adapter.inputs
-    image = Image.open(join_pairs(source, inputs) if inputs else source)
+    image = Image.open(source)
     if image.sha256 != recipe.picture_sha256:
         raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
     if explainer.resident.adapter.weights_sha256 != recipe.weights_sha256:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -209,11 +208,6 @@ class Adapter:
     """Number of weights that are zeros added to a kernel, and no trained parameters."""
     extra_bytes: int = 0
     """Memory that the model holds outside of its module's tensors."""
-
-    inputs: tuple[str, ...] = ()
-    """Names of the two pictures that it takes together, side by side in one (`preprocess.join`); empty: one."""
-    branches: Mapping[str, tuple[int, ...]] = MappingProxyType({})
-    """Of two pictures: which one each call of a module is about, by path; without modules that see both."""
 
     detects: bool = False
     """Whether it answers with boxes; `run` then returns `Detections`. `strongest`, `candidate`, `predictions` and

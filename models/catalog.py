@@ -20,11 +20,10 @@ from sightglass.common import removed, users
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, did_you_mean
 from sightglass.common.settings import settings
 from sightglass.models.checkpoints import remote_file, weights
-from sightglass.models.inspect import Toml, inspect_model, inspect_received
+from sightglass.models.inspect import Toml, inspect_model
 from sightglass.models.load import current_name, loader_exists
 from sightglass.models.spec import (
     TASKS,
-    InputTable,
     ModelSpec,
     PreprocessingTable,
     Table,
@@ -38,8 +37,6 @@ from sightglass.models.spec import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-
-    from sightglass.models.adapter import Progress
 
 
 MAX_INPUT_SIDE = 4096
@@ -61,7 +58,7 @@ MODEL = {**SHARED, **{key: _ROW[key] for key in ("family", "size", "arch", "mega
 
 
 def read_rows(kind: type[Table], rows: Any, key: str) -> tuple[Any, ...]:
-    """Parse `outputs` or `inputs` given in Python; raise ModelProblem for an invalid row."""
+    """Parse `outputs` given in Python; raise ModelProblem for an invalid row."""
     for number, row in enumerate(rows, 1):
         if not isinstance(row, str | Table):
             plain = {name: list(value) if isinstance(value, tuple) else value for name, value in dict(row).items()}
@@ -123,6 +120,8 @@ def check(
         raise ModelProblem(f"{path.name}: {where} should be a table.")
     for key, value in table.items():
         if key not in allowed:
+            if key in removed.KEYS:
+                raise ModelProblem(f"{path.name}: {where}: {removed.KEYS[key]}")
             hint = did_you_mean(key, allowed, f"it may have {', '.join(allowed)}.")
             raise ModelProblem(f"{path.name}: {where} has an unknown key {key}: {hint}")
         kind = allowed[key]
@@ -137,8 +136,7 @@ def check(
             check(path, f"{key} of {where}", value, kinds(inner), required(inner))
             for name, row in row_tables(inner).items():
                 for number, entry in enumerate(value.get(name, ()), 1):
-                    if not (row is InputTable and isinstance(entry, str)):
-                        check(path, f"{name} {number} of {where}", entry, kinds(row), required(row))
+                    check(path, f"{name} {number} of {where}", entry, kinds(row), required(row))
         elif isinstance(value, dict) and allowed is not TOP and key != "args":
             check(path, f"{key} of {where}", value, dict.fromkeys(value, _NUMBER if key == "megabytes" else (str,)))
     for key in needed:
@@ -234,37 +232,31 @@ def _listed_file(name: str) -> ModelSpec | None:
     return next((model for model in catalog().values() if name in weights.file_names(model)), None)
 
 
-def model_file(path: str | Path, progress: Progress | None = None) -> Path:
-    """Return the absolute path of a model's file; addresses are fetched.
+def model_file(path: str | Path) -> Path:
+    """Return the absolute path of a model's file.
 
-    A relative path outside the working folder is searched in the folders of SIGHTGLASS_WEIGHTS.
+    A relative path outside the working folder is searched in the folders of SIGHTGLASS_WEIGHTS. Raises WeightsProblem
+    for an address.
     """
     if remote_file.is_address(path):
-        return remote_file.fetch(str(path), remote_file.MAX_MODEL_BYTES, progress)
+        raise WeightsProblem(f"{path} {remote_file.INSTEAD}")
     here = Path(path).expanduser().absolute()
     if here.exists():
         return here
     return next((file for folder in weights.folders() if (file := folder / path).exists()), here)
 
 
-def of_file(path: str | Path, progress: Progress | None = None, arch: str = "") -> ModelSpec:
+def of_file(path: str | Path, arch: str = "") -> ModelSpec:
     """Draft a row for a file or folder outside of any table.
 
-    `arch`: the network of a checkpoint, `net.py:Net` or a name of torchvision or timm. `progress`: of a download, where
-    the file is named by an https address. Raises ModelProblem if the file lacks information, WeightsProblem if it is no
-    known model.
+    `arch`: the network of a checkpoint, `net.py:Net` or a name of torchvision or timm. Raises ModelProblem if the file
+    lacks information, WeightsProblem if it is no known model.
     """
-    from_web = remote_file.is_address(path)
-    file = model_file(path, progress)
+    file = model_file(path)
     if file.suffix == ".pt" and b"ultralytics.nn" in (_pickle_in(file) or b""):
-        if from_web:
-            raise WeightsProblem(
-                f"Opening {file.name}, an Ultralytics file, runs the code in it: if you trust it, download it and give "
-                "the file."
-            )
         return _own_file(file)
     own_arch = os.path.abspath(os.path.expanduser(arch)) if ".py:" in arch else arch
-    draft = (inspect_received if from_web else inspect_model)(file, own_arch)
+    draft = inspect_model(file, own_arch)
     if missing := [unknown for unknown in draft.unknown if unknown.needed and not unknown.default]:
         raise ModelProblem(f"{missing[0].question} Answer it with: sightglass models add {path}")
     return of_table(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file)

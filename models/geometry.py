@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,15 +36,6 @@ class Geometry:
     offset: tuple[float, float]
     cell_offsets: tuple[CellOffset, ...] = ()
     """Of layers where it was measured (benchmarks/results/2026-11-24-alignment.md); others have an even grid."""
-
-    columns: int = 1
-    """Pictures that are side by side in it, each with its own half of every layer's grid."""
-
-    def one_column(self) -> Geometry:
-        """Return the geometry of one of several pictures side by side."""
-        (rows, columns), (height, width) = self.original, self.input
-        original, inner = (rows, columns // self.columns), (height, width // self.columns)
-        return replace(self, original=original, input=inner, columns=1)
 
     def cell_offset(self, path: str) -> tuple[float, float]:
         """Return a layer's offset from an even grid in cells, up to half."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error, lacks_memory
-from sightglass.models import isolated
 from sightglass.models.load import loader_module
 
 LOADERS = ("exported", "keras", "promptsg", "clip", "transformers", "custom")
@@ -19,11 +18,6 @@ LOADERS = ("exported", "keras", "promptsg", "clip", "transformers", "custom")
 
 Toml = dict[str, Any]
 """A table as TOML has it: strings, numbers, lists and tables; `catalog_tables.check` says of which keys."""
-
-
-def inspect_received(path: Path, arch: str = "") -> TableDraft:
-    """Draft an untrusted file's table in a child process with limits."""
-    return isolated.run(path.name, path.stat().st_size, inspect_model, path, arch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,6 @@ class Layer:
     """What the modules after it return, for the model's own input size: about what a graph from here on keeps."""
     read_by: str = field(default="", compare=False)
     """Of tokens: the path of the attention that reads them as they are here; later each goes its own way."""
-    pictures: tuple[int, ...] = ()
-    """Of a model of two pictures: which one each call is about; empty where it sees both."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.spec import PreprocessingTable
 
@@ -274,39 +274,3 @@ def _sample(
         for step, weight in kernel(at - first)
     )
     return np.asarray(sum(taps), np.float32)
-
-
-STRIP = 4
-"""Rows below two joined pictures, black under the first and white under the second, which tell them from any other."""
-_DARK, _LIGHT = 48, 207
-"""Mean values of the strip's halves: far enough from black and white for a JPEG."""
-
-
-def join(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Join two pictures, uint8 (H, W, 3), to (H + STRIP, 2 W, 3)."""
-    width = first.shape[1]
-    strip = np.zeros((STRIP, 2 * width, 3), np.uint8)
-    strip[:, width:] = 255
-    return np.concatenate((np.concatenate((first, second), 1), strip))
-
-
-def is_joined(pixels: NDArray[Any]) -> bool:
-    """Return whether a picture (H, W, C) is two joined ones."""
-    width = pixels.shape[1] // 2
-    if pixels.dtype != np.uint8 or pixels.shape[0] <= STRIP or pixels.shape[1] % 2:
-        return False
-    return bool(pixels[-1, :width].mean() < _DARK and pixels[-1, width:].mean() > _LIGHT)
-
-
-def split(pixels: NDArray[Any], model: str, inputs: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Split a joined picture into two; raise ImageProblem for a single one."""
-    if not is_joined(pixels):
-        both = " and ".join(inputs)
-        raise ImageProblem(f"{model} takes two pictures, {both}: give both, as `sightglass image A B` or on Explore.")
-    return halve(pixels)
-
-
-def halve(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the two pictures (H, W, 3) of a joined one."""
-    width = pixels.shape[1] // 2
-    return np.ascontiguousarray(pixels[:-STRIP, :width]), np.ascontiguousarray(pixels[:-STRIP, width:])

@@ -41,9 +41,7 @@ def _value(value: Any, allowed: tuple[type, ...], row: type[Table] | None = None
 
 
 def read_row(row: type[Table], entry: Any) -> Any:
-    """Return a row from a table, or from an input's name."""
-    if isinstance(entry, str) and row is InputTable:
-        return InputTable(entry)
+    """Return a row from a table."""
     return row.read(entry) if isinstance(entry, Mapping) else entry
 
 
@@ -139,17 +137,6 @@ class OutputTable(Table):
 
 
 @dataclass(frozen=True, slots=True)
-class InputTable(Table):
-    """A row of `weights.inputs`: one of a network's two pictures."""
-
-    name: str
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    channels_in: int | None = None
-    """1 for a grey picture, such as a depth map."""
-
-
-@dataclass(frozen=True, slots=True)
 class WeightsTable(Table):
     """`weights`: a model's file, and the facts missing from that file."""
 
@@ -174,8 +161,6 @@ class WeightsTable(Table):
     """Of the numbers of a regression: `years`, `°`."""
     outputs: tuple[OutputTable, ...] = field(default=(), metadata={"rows": OutputTable})
     """Name, unit and range of each number of a regression, in the model's order: instead of `labels` and `unit`."""
-    inputs: tuple[InputTable, ...] = field(default=(), metadata={"rows": InputTable})
-    """The two pictures that it takes, in the order of its arguments; empty: one picture."""
     args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the operator's own class: anything that TOML can say."""
     layout: str | None = None

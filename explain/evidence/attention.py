@@ -88,32 +88,12 @@ def follow(
 
     One forward pass for all targets, and one backward pass for each.
     """
-    seen = {attention.path: attention for attention in attentions(evidence.resident)}
-    for by_path in differentiate(evidence, targets, seen, progress=progress):
-        last = [*by_path][-1]
-        read = (by_path[last][1][0] != 0).any(-1).any(0)
-        yield [
-            (Weighed(seen[path], weights[0], _rows(seen[path], seen[last], read)), gradient[0])
-            for path, (weights, gradient) in by_path.items()
-        ]
-
-
-def differentiate(
-    evidence: Evidence,
-    targets: Sequence[Target],
-    paths: Collection[str],
-    *,
-    progress: Progress | None = None,
-) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Yield each target's weights and gradient of some modules, by path.
-
-    Both are (B, heads, queries, keys), in the order of execution.
-    """
     resident = evidence.resident
+    seen = {attention.path: attention for attention in attentions(resident)}
     recorded: dict[str, Tensor] = {}
 
     def record(path: str, weights: Tensor) -> Tensor:
-        if path in paths:
+        if path in seen:
             recorded[path] = weights if weights.requires_grad else weights.detach().requires_grad_()
         return recorded.get(path, weights)
 
@@ -128,10 +108,16 @@ def differentiate(
             slopes: Sequence[Tensor | None] = [None] * len(recorded)
             if scalar.requires_grad:
                 slopes = torch.autograd.grad(scalar, [*recorded.values()], retain_graph=True, allow_unused=True)
-            yield {
+            by_path = {
                 path: (weights.detach(), torch.zeros_like(weights) if gradient is None else gradient)
                 for (path, weights), gradient in zip(recorded.items(), slopes, strict=True)
             }
+            last = [*by_path][-1]
+            read = (by_path[last][1][0] != 0).any(-1).any(0)
+            yield [
+                (Weighed(seen[path], weights[0], _rows(seen[path], seen[last], read)), gradient[0])
+                for path, (weights, gradient) in by_path.items()
+            ]
 
 
 def attentions(resident: Resident) -> tuple[Attended, ...]:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.backward.graph import Graph, Opaque
@@ -54,10 +53,6 @@ class _Overwritten(Exception):
 class Evidence:
     """Some layers' activations in one pass, and their gradients per target."""
 
-    sides: tuple[Evidence, ...] = ()
-    """Of two pictures each one's own evidence, from the same pass; empty of one picture."""
-    mixed: str = ""
-    """Path of a layer that sees two pictures at once, so that nothing there is either's own."""
     calls: Mapping[str, int] = MappingProxyType({})
     """How often each layer ran in the pass, by path."""
 
@@ -66,7 +61,7 @@ class Evidence:
         """Sentences on the pass that belong to each of its explanations."""
         repeated = tuple(
             f"{path} runs {self.calls[path]} times in a pass: what it returns last is explained."
-            for path in self.own_paths
+            for path in self.paths
             if self.calls.get(path, 1) > 1
         )
         return (*repeated, *self.resident.adapter.remarks(self.outputs))
@@ -86,10 +81,7 @@ class Evidence:
         self._adapter = resident.fastest_adapter(layers)
         with resident.lock:
             recorded, self.outputs = self._forward()
-        if resident.adapter.inputs:
-            self._divide(recorded)
-            return
-        self.recorded = [recorded[layer.path][-1] for layer in layers]
+        self.recorded = [recorded[layer.path] for layer in layers]
         """The layers' outputs in the graph from which the gradients are computed."""
         size = (self.tensor.shape[-2], self.tensor.shape[-1])
         pairs = zip(layers, self.recorded, strict=True)
@@ -99,57 +91,14 @@ class Evidence:
         ]
         """One (1, C, h, w) per layer."""
 
-    def _divide(self, recorded: dict[str, list[Tensor]]) -> None:
-        """Assign the layers to the two pictures; raise ModelProblem if uneven."""
-        (height, width), size = self.resident.probed, (self.tensor.shape[-2], self.tensor.shape[-1] // 2)
-        self.recorded = [output for layer in self.layers for output in recorded[layer.path]]
-        self.activations = []
-        self.mixed = next((layer.path for layer in self.layers if not layer.pictures), "")
-        if self.mixed:
-            return
-        sides = [copy.copy(self), copy.copy(self)]
-        for place, side in enumerate(sides):
-            layers = [layer for layer in self.layers if place in layer.pictures]
-            side.recorded = [recorded[layer.path][layer.pictures.index(place)] for layer in layers]
-            pairs = [
-                (fit_grid(layer, out, (height, width // 2), size), out)
-                for layer, out in zip(layers, side.recorded, strict=True)
-            ]
-            side.layers = tuple(layer for layer, _ in pairs)
-            side.activations = [as_map(out.detach(), layer) for layer, out in pairs]
-            side._gradients, side.raws = {}, {}
-        if len({len(side.layers) for side in sides}) > 1:
-            fewer, more = sorted(zip((len(side.layers) for side in sides), self.resident.adapter.inputs, strict=True))
-            named = ", ".join(self.own_paths)
-            raise ModelProblem(
-                f"Of {named} {fewer[0]} belong to {fewer[1]}, {more[0]} to {more[1]}: name as many of each."
-            )
-        self.sides = tuple(sides)
-        # For their grids alone: the two may have different numbers of channels.
-        means = ([activation.mean(1, keepdim=True) for activation in side.activations] for side in sides)
-        self.activations = [join_maps(*pair) for pair in zip(*means, strict=True)]
-
-    @property
-    def own_paths(self) -> tuple[str, ...]:
-        """The dotted paths of the layers, each by itself."""
-        return tuple(layer.path for layer in self.layers)
-
     @property
     def paths(self) -> tuple[str, ...]:
-        """The dotted paths of the layers, `first/second` for two pictures."""
-        if not self.sides:
-            return self.own_paths
-        return tuple("/".join(dict.fromkeys(pair)) for pair in zip(*(s.own_paths for s in self.sides), strict=True))
+        """The dotted paths of the layers."""
+        return tuple(layer.path for layer in self.layers)
 
     def at(self, path: str) -> Evidence:
         """Return the evidence of one layer from the same pass."""
         place, evidence = self.paths.index(path), copy.copy(self)
-        if self.sides:
-            evidence.sides = tuple(side.at(side.paths[place]) for side in self.sides)
-            evidence.layers = tuple(dict.fromkeys(side.layers[0] for side in evidence.sides))
-            evidence.recorded, evidence.activations = [s.recorded[0] for s in evidence.sides], [self.activations[place]]
-            evidence.raws = {}
-            return evidence
         # A cached value of all layers.
         evidence.__dict__.pop("layered", None)
         evidence.layers = self.layers[place : place + 1]
@@ -174,7 +123,7 @@ class Evidence:
         """The activations with the values that several maps share."""
         return [Activation(activation[0]) for activation in self.activations]
 
-    def _forward(self) -> tuple[dict[str, list[Tensor]], Any]:
+    def _forward(self) -> tuple[dict[str, Tensor], Any]:
         # Only if a later step writes in place: a copy at each layer costs as much as a few convolutions.
         if not self.resident.mutates:
             try:
@@ -183,11 +132,11 @@ class Evidence:
                 self.resident.mutates = True
         return self._run_pass(copied=True)
 
-    def _run_pass(self, *, copied: bool) -> tuple[dict[str, list[Tensor]], Any]:
+    def _run_pass(self, *, copied: bool) -> tuple[dict[str, Tensor], Any]:
         """Run one pass; raises _Overwritten where a recorded output was changed later."""
-        recorded: dict[str, list[Tensor]] = {}
+        recorded: dict[str, Tensor] = {}
         calls: dict[str, int] = {}
-        versions: dict[str, list[int]] = {}
+        versions: dict[str, int] = {}
 
         def record(path: str, output: Tensor) -> Tensor:
             # From here on there is a graph.
@@ -195,12 +144,10 @@ class Evidence:
                 walked.enter_context(sparse())
             leaf = output if output.requires_grad else output.detach().requires_grad_()
             calls[path] = calls.get(path, 0) + 1
-            # The last call counts, unless each call has its own picture.
-            before = (recorded.get(path, []), versions.get(path, [])) if path in twice else ([], [])
-            recorded[path], versions[path] = [*before[0], leaf], [*before[1], leaf._version]
+            # The last call counts.
+            recorded[path], versions[path] = leaf, leaf._version
             return leaf.clone() if copied else leaf
 
-        twice = {layer.path for layer in self.layers if layer.pictures}
         tokens = any(layer.layout == "tokens" for layer in self.layers) and self.tensor.device.type == "cpu"
         try:
             with self._hook(record), torch.enable_grad(), ExitStack() as walked:
@@ -209,9 +156,9 @@ class Evidence:
             if not copied and "in-place" in str(error):
                 raise _Overwritten from error
             raise
-        if not copied and any([out._version for out in outs] != versions[path] for path, outs in recorded.items()):
+        if not copied and any(out._version != versions[path] for path, out in recorded.items()):
             raise _Overwritten
-        self.calls = {} if twice else calls
+        self.calls = calls
         return recorded, outputs
 
     @contextmanager
@@ -312,26 +259,11 @@ class Evidence:
         """Estimated bytes: activations, gradients, raw maps, and the graph for later targets."""
         # Copied first, in one step: another thread may be adding.
         gradients, raws = list(self._gradients.values()), list(self.raws.values())
-        if self.sides:
-            return sum(side.nbytes for side in self.sides)
         total = self.tensor.nbytes + sum(layer.nbytes for layer in self.layered)
         total += sum(g.nbytes for maps in gradients for g in maps) + sum(raw.nbytes for maps in raws for raw in maps)
         graph = max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.resident.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
-
-
-def join_maps(first: Tensor, second: Tensor) -> Tensor:
-    """Join maps (..., h, w) side by side, on the finer grid."""
-    size = (max(first.shape[-2], second.shape[-2]), max(first.shape[-1], second.shape[-1]))
-    return torch.cat([_grow(heatmap, size) for heatmap in (first, second)], -1)
-
-
-def _grow(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(maps.shape[-2:]) == size:
-        return maps
-    flat = maps.reshape(1, -1, *maps.shape[-2:])
-    return torch.nn.functional.interpolate(flat, size, mode="bilinear").reshape(*maps.shape[:-2], *size)
 
 
 MAX_DECODED_BYTES = 64 * 2**20

@@ -11,21 +11,18 @@ import numpy as np
 import torch
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.resident import of_download
-from sightglass.explain.picture.image import Image, join_pictures
 from sightglass.models import catalog
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.catalog import read_rows
 from sightglass.models.families.custom import in_memory
 from sightglass.models.labels import given as given_labels
 from sightglass.models.preprocess import READY
-from sightglass.models.spec import InputTable, OutputTable
+from sightglass.models.spec import OutputTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from sightglass.common.work.progress import Progress
     from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
 
@@ -117,7 +114,6 @@ class GivenModel:
     output: str | int | None = None
     unit: str | None = None
     outputs: tuple[Any, ...] = ()
-    inputs: tuple[Any, ...] = ()
     fingerprint: Fingerprint | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,7 +128,7 @@ class GivenModel:
     def key(self) -> tuple[object, ...]:
         """What, besides its identity, makes it the same model: its state, labels and preprocessing."""
         state = 0 if self.fingerprint is None else self.fingerprint.value()
-        options = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs), str(self.inputs))
+        options = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs))
         return id(self.model), id(self.preprocess), *options, state
 
     def adapt(self) -> Adapter:
@@ -145,13 +141,12 @@ class GivenModel:
             output=self.output,
             unit=self.unit,
             outputs=self.outputs,
-            inputs=self.inputs,
         )
 
 
-def of_file(path: str, said: GivenModel, progress: Progress | None, arch: str = "") -> ModelSpec:
+def of_file(path: str, said: GivenModel, arch: str = "") -> ModelSpec:
     """Return the row of a model's file, with what the caller says of it."""
-    spec, name = catalog.of_file(path, of_download(path, progress), arch), said.name
+    spec, name = catalog.of_file(path, arch), said.name
     if said.task is not None:
         spec = replace(spec, task=check_task(said.task))
     if said.labels is not None:
@@ -160,8 +155,6 @@ def of_file(path: str, said: GivenModel, progress: Progress | None, arch: str = 
         spec = spec.with_weights(output=said.output, unit=said.unit)
     if said.outputs:
         spec = replace(spec.with_weights(outputs=read_rows(OutputTable, said.outputs, "outputs")), task="regress")
-    if said.inputs:
-        spec = spec.with_weights(inputs=read_rows(InputTable, said.inputs, "inputs"))
     if said.preprocess is not None:
         stated, transform = in_memory.stated_by(said.preprocess)
         if transform is not None:
@@ -190,18 +183,6 @@ def several(source: Any) -> list[Any] | None:
     """Return a sequence's pictures, or None for a single picture."""
     alone = not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview))
     return None if alone else list(source)
-
-
-def join_pairs(source: Any, inputs: Sequence[str]) -> Any:
-    """Join each tuple of two pictures into one picture.
-
-    Raises ModelProblem for a tuple of another length.
-    """
-    if isinstance(source, tuple):
-        if len(source) != len(inputs):
-            raise ModelProblem(f"There are {len(source)} pictures: give two, {' and '.join(inputs)}.")
-        return join_pictures(*map(Image.open, source))
-    return [join_pairs(item, inputs) for item in source] if isinstance(source, list) else source
 
 
 def targets_of_each(targets: Any, count: int) -> list[dict[str, Any]]:

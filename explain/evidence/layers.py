@@ -88,19 +88,6 @@ def find(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
     return tuple(resident.known_layers[path] for path in paths)
 
 
-def balance(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """Return equally many of the latest layers of each picture, or all."""
-    extra = [sum(place in layer.pictures for layer in layers) for place in (0, 1)]
-    extra = [count - min(extra) for count in extra]
-    kept = []
-    for layer in layers:
-        if len(layer.pictures) == 1 and extra[layer.pictures[0]] > 0:
-            extra[layer.pictures[0]] -= 1
-        else:
-            kept.append(layer)
-    return tuple(kept)
-
-
 def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ...]:
     """Return layers by any names of `find_paths`, by default the model's."""
     if names and not resident.gradients:

@@ -18,7 +18,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.backward import convolution
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes
-from sightglass.explain.evidence.survey import Survey, survey, trace_windows
+from sightglass.explain.evidence.survey import Survey, survey
 from sightglass.models.adapters import folding
 from sightglass.models.load import load
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sightglass.common.work.progress import Progress
-    from sightglass.explain.evidence.survey import Attended, Windows
+    from sightglass.explain.evidence.survey import Attended
     from sightglass.models.adapter import Adapter
     from sightglass.models.adapters.folding import FoldedCopy
     from sightglass.models.layers import Layer
@@ -59,7 +59,6 @@ class Resident:
         adapter.module.to(device).to(memory_format=self.memory_format)
         self.probed = (1, 1)
         """(h, w) of the input that `layers` was found with."""
-        self._windows: dict[tuple[int, ...], tuple[Windows, ...]] = {}
 
     @property
     def origin(self) -> Resident:
@@ -127,28 +126,6 @@ class Resident:
         through = usable if usable[-1].same else usable[:-1]
         one_grid = len({block.grid for block in usable}) == 1 and len({block.prefix for block in through}) <= 1
         return one_grid and all(block.same for block in through)
-
-    @cached_property
-    def joins_windows(self) -> bool:
-        """Whether its attention within windows, or of coarser keys, can be followed from the last to the first."""
-        return bool(self.attentions) and bool(self.find_windows(self._blank()[1]))
-
-    def find_windows(self, tensor: Tensor) -> tuple[Windows, ...]:
-        """Return all attention modules' windows on an input like `tensor`.
-
-        In the order of execution; empty where one of them is not followed.
-        """
-        shape = tuple(tensor.shape)
-        if shape not in self._windows:
-            with self.lock:
-                paths = [attention.path for attention in self.attentions]
-                self._windows[shape] = trace_windows(self.adapter.probe(), tensor, paths)
-        return self._windows[shape]
-
-    @cached_property
-    def has_relu(self) -> bool:
-        """Whether a module of it is a ReLU, which guided backprop needs."""
-        return any(type(module).__name__ == "ReLU" for module in self.adapter.module.modules())
 
     @cached_property
     def _survey(self) -> Survey:

@@ -204,15 +204,6 @@ def _scale(
 
     `signed`: nothing is clipped, and all is divided by the largest absolute value: -1..1, and 0 stays 0.
     """
-    if geometry.columns > 1 and all(raw.shape[-1] % geometry.columns == 0 for raw in raws):
-        count, col, maps = geometry.columns, geometry.one_column(), len(raws[0])
-        # All maps of a group are scaled together: those of one target, or of all.
-        groups = [slice(0, maps)] if scale == "shared" else [slice(i, i + 1) for i in range(maps)]
-        joined_parts = [
-            _scale([torch.cat(raw[g].chunk(count, -1)) for raw in raws], col, "shared", layers, signed) for g in groups
-        ]
-        joined = torch.cat([torch.cat(scaled.chunk(count), -1) for scaled, _ in joined_parts])
-        return joined, tuple(torch.cat(ends) for ends in zip(*(ranges for _, ranges in joined_parts), strict=True))
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.

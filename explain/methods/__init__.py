@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sightglass.common import removed
 from sightglass.common.errors import ModelProblem, nearest
 from sightglass.explain.methods.method import Method
 from sightglass.explain.phrases import listing
@@ -30,20 +31,8 @@ _TABLE = (
            "Muhammad & Yeasin 2020, arXiv:2008.00299", "eigencam", gradients=False, per_class=False),
     Method("eigengradcam", "EigenGradCAM", "main direction of gradient times activation", "eigen",
            "the grad-cam library, after arXiv:2008.00299", "eigengradcam"),
-    Method("gradcamelementwise", "GradCAMElementWise", "positive gradient times activation, by place", "library",
-           "the grad-cam library", passes=1),
-    Method("finercam", "FinerCAM", "why this class and not its neighbours", "library",
-           "Zhang et al. 2025, arXiv:2501.11309", passes=1),
-    Method("shapleycam", "ShapleyCAM", "GradCAM with a second-order correction", "library",
-           "Cai 2025, arXiv:2501.06261", passes=1, detectors=False),
-    Method("kpcacam", "KPCA-CAM", "EigenCAM with a kernel; whatever the class", "library",
-           "Karmani et al. 2024, arXiv:2410.00267", passes=1, gradients=False, per_class=False),
-    Method("fullgrad", "FullGrad", "input and bias gradients of all layers", "library",
-           "Srinivas & Fleuret 2019, arXiv:1905.00780", passes=3, detectors=False),
-    Method("scorecam", "ScoreCAM", "masks the picture with every channel; slow", "library",
+    Method("scorecam", "ScoreCAM", "masks the picture with every channel; slow", "score",
            "Wang et al. 2020, arXiv:1910.01279", passes="channels", gradients=False),
-    Method("ablationcam", "AblationCAM", "removes every channel in turn; slow", "library",
-           "Desai & Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360", passes="channels", gradients=False),
     Method("attention", "Attention", "what one layer's attention weighs, whatever the class", "attention",
            "Vaswani et al. 2017, arXiv:1706.03762", passes=1, gradients=False, per_class=False, detectors=False),
     Method("rollout", "Rollout", "attention through all layers, whatever the class", "attention",
@@ -58,12 +47,6 @@ _TABLE = (
            "Shrikumar et al. 2016, arXiv:1605.01713", passes=1, signed=True),
     Method("integratedgradients", "Integrated Gradients", "gradients on the way from grey; sums to the score", "pixel",
            "Sundararajan et al. 2017, arXiv:1703.01365", passes=52, signed=True),
-    Method("gradientshap", "GradientShap", "Integrated Gradients at random places, with noise", "pixel",
-           "Lundberg & Lee 2017, arXiv:1705.07874", passes=32, signed=True),
-    Method("smoothgrad", "SmoothGrad", "the size of the gradient, averaged over noise", "pixel",
-           "Smilkov et al. 2017, arXiv:1706.03825", passes=32),
-    Method("guidedbackprop", "Guided backprop", "positive gradients alone; draws edges", "pixel",
-           "Springenberg et al. 2014, arXiv:1412.6806", passes=1),
     Method("drise", "D-RISE", "hides the picture at random; any model; slow", "mask",
            "Petsiuk et al. 2021, arXiv:2006.03204; of classifiers RISE, arXiv:1806.07421", passes=800, gradients=False,
            signed=True, otherwise="RISE"),
@@ -75,10 +58,6 @@ SIMILARITY = tuple(method.id for method in _TABLE if method.family == "gradient"
 """Methods that can explain a similarity."""
 
 
-PAIRS = ("gradient", "eigen", "pixel", "mask")
-"""Families of the methods that give each of two pictures a map of its own."""
-
-
 def method(name: str) -> Method:
     """Return a method by id or paper name; raise ModelProblem with suggestions."""
     spelling = name.lower().replace("-", "").replace("_", "").replace(" ", "")
@@ -88,6 +67,8 @@ def method(name: str) -> Method:
         return METHODS[spelling]
     if spelling == "rise":
         return METHODS["drise"]
+    if spelling in removed.METHODS:
+        raise ModelProblem(removed.METHODS[spelling])
     near = [METHODS[id].name for id in nearest(spelling, METHODS)]
     hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(METHODS)}."
     raise ModelProblem(f"There is no method called {name}: {hint}")
@@ -99,8 +80,7 @@ def list_methods(resident: Resident) -> tuple[Method, ...]:
     attending: set[str] = set()
     if resident.gradients and not task.has_boxes:
         attending |= {"attention"} if any(attention.grid for attention in resident.attentions) else set()
-        attending |= {"rollout", "chefer"} if resident.attends_to_one_grid or resident.joins_windows else set()
-        attending |= {"legrad"} if resident.attends_to_one_grid else set()
+        attending |= {"rollout", "chefer", "legrad"} if resident.attends_to_one_grid else set()
     return tuple(
         method
         for method in METHODS.values()
@@ -109,10 +89,6 @@ def list_methods(resident: Resident) -> tuple[Method, ...]:
         and (method.family != "attention" or method.id in attending)
         and (method.family != "query" or resident.queries is not None)
         and method.family not in task.barred
-        and (method.id != "guidedbackprop" or resident.has_relu)
-        and (not resident.adapter.inputs or method.family in PAIRS)
-        # Where its pictures meet at once no layer has a map of one.
-        and (not resident.adapter.inputs or resident.adapter.branches or not method.at_layers)
     )
 
 

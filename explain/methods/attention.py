@@ -17,7 +17,7 @@ import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
-from sightglass.explain.evidence.attention import COMPUTED_OPENLY, attentions, choose, differentiate, follow, weigh
+from sightglass.explain.evidence.attention import COMPUTED_OPENLY, attentions, choose, follow, weigh
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapters.folding import copy_adapter
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.attention import Weighed
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.evidence.survey import Attended, Size, Windows
+    from sightglass.explain.evidence.survey import Attended
     from sightglass.models.adapter import Adapter, Target
 
 
@@ -126,96 +126,6 @@ def _map(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
 
 EVERY = "every attention"
 """The layer named by a map that is made of all layers."""
-EVENLY = "Attention is followed within windows; where cells are merged, each hands on equal parts."
-UNMEASURED = "How often this finds the cause was not measured for windows."
-WINDOW_NOTES = (COMPUTED_OPENLY, EVENLY, UNMEASURED)
-
-
-def join_windows(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Run Rollout or Chefer on windowed or multi-scale attention.
-
-    Notation: a layer l attends within windows of its grid (h, w); W_l are its weights, (windows, heads, queries, keys),
-    and G_l the gradient of the target's scalar with respect to them. Chefer's and Rollout's
-    matrices are 0 outside of windows, so a row over the cells is multiplied window by window, from equal values on the
-    last layer's grid to the first one's:
-
-    - Chefer: r <- r + r A_l, with A_l = mean over heads of relu(G_l * W_l); equations 5 and 6, read row by row.
-    - Rollout: r <- (r + r M_l) / 2, with M_l = mean over heads of W_l.
-
-    Neither paper has windows or merging. Here a coarser cell is divided equally among its finer cells (in a Swin 2x2),
-    which preserves the sum. Mixing by convolutions is ignored, and padding's share is lost. Chefer's map excludes the
-    equal initial shares. Raises ModelProblem for untraceable windows, and for LeGrad.
-    """
-    windows = () if method.id == "legrad" else evidence.resident.find_windows(evidence.tensor)
-    if not windows:
-        raise ModelProblem(
-            f"{evidence.resident.adapter.spec.id} does not attend to one grid throughout, so {method.name} cannot join "
-            "its layers: choose a CAM, such as LayerCAM."
-        )
-    if missing := evidence.missing(method.id, targets):
-        rollout = method.id == "rollout"
-        # Rollout is independent of the class.
-        asked = missing[:1] if rollout else missing
-        paths = {window.path for window in windows}
-        recordings = differentiate(evidence, asked, paths, progress=request.progress)
-        for number, recorded in enumerate(recordings):
-            if rollout:
-                raw = follow_rollout(windows, [recorded[window.path][0].mean(1) for window in windows])
-            else:
-                raw = follow_relevance(windows, [mix(*recorded[window.path]) for window in windows])
-            evidence.raws |= {(method.id, target): [raw] for target in (missing if rollout else missing[number:][:1])}
-    return RawMaps(evidence.stacked(method.id, targets), (EVERY,), WINDOW_NOTES)
-
-
-def mix(weights: Tensor, gradient: Tensor) -> Tensor:
-    """Return the mean over heads of relu(gradient * W), (windows, queries, keys)."""
-    return (gradient * weights).clamp_min(0).mean(1)
-
-
-def follow_relevance(windows: Sequence[Windows], mixed: Sequence[Tensor]) -> Tensor:
-    """Return Chefer's map (h, w) on the first layer's grid; `mixed`: A_l of each layer."""
-    even, grid = _start(windows[-1], mixed[-1])
-    # Apart from the equal shares: beside those it can be a rounding error.
-    carried = torch.zeros_like(even)
-    for window, matrix in zip(reversed(windows), reversed(mixed), strict=True):
-        carried, even, grid = spread(carried, grid, window.grid), spread(even, grid, window.grid), window.grid
-        carried = carried + carry(carried + even, window, matrix)
-    return carried.view(grid)
-
-
-def follow_rollout(windows: Sequence[Windows], mixed: Sequence[Tensor]) -> Tensor:
-    """Return Rollout's map (h, w) on the first layer's grid; `mixed`: M_l of each layer."""
-    row, grid = _start(windows[-1], mixed[-1])
-    for window, matrix in zip(reversed(windows), reversed(mixed), strict=True):
-        row, grid = spread(row, grid, window.grid), window.grid
-        row = (row + carry(row, window, matrix)) / 2
-    return row.view(grid)
-
-
-def carry(row: Tensor, windows: Windows, matrix: Tensor) -> Tensor:
-    """Multiply a row (cells,) by a layer's windows (windows, queries, keys)."""
-    queries, keys = windows.queries.to(row.device), windows.keys.to(row.device)
-    asked = row[queries.clamp_min(0)] * (queries >= 0)
-    handed = (asked[:, None] @ matrix)[:, 0]  # (windows, keys)
-    carried = row.new_zeros(windows.key_grid[0] * windows.key_grid[1])
-    carried.index_add_(0, keys.clamp_min(0).flatten(), (handed * (keys >= 0)).flatten())
-    return spread(carried, windows.key_grid, windows.grid)
-
-
-def spread(row: Tensor, grid: Size, finer: Size) -> Tensor:
-    """Return a row over a finer grid, split evenly."""
-    if grid == finer:
-        return row
-    ups = [torch.arange(many, device=row.device) * few // many for few, many in zip(grid, finer, strict=True)]
-    shares = [torch.bincount(up, minlength=few)[up] for up, few in zip(ups, grid, strict=True)]
-    above = row.view(grid)[ups[0][:, None], ups[1]]
-    return (above / (shares[0][:, None] * shares[1])).flatten()
-
-
-def _start(last: Windows, matrix: Tensor) -> tuple[Tensor, Size]:
-    """Return the equal initial row over the last grid, and that grid."""
-    cells = last.grid[0] * last.grid[1]
-    return matrix.new_full((cells,), 1 / cells), last.grid
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
@@ -228,7 +138,10 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         rows = [heatmap.mean(0) if head is None else heatmap[head] for heatmap in maps.values()]
         return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (COMPUTED_OPENLY,))
     if evidence.resident.attentions and not evidence.resident.attends_to_one_grid:
-        return join_windows(evidence, method, targets, request)
+        raise ModelProblem(
+            f"{evidence.resident.adapter.spec.id} does not attend to one grid throughout, so {method.name} cannot join "
+            "its layers: choose a CAM, such as LayerCAM."
+        )
     missing = evidence.missing(method.id, targets)
     if missing and method.id == "rollout":
         paths = [attention.path for attention in attentions(evidence.resident)]

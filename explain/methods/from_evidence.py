@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sightglass.common.errors import ModelProblem
 from sightglass.explain.backward.gradient import Gradient
-from sightglass.explain.evidence.evidence import MAX_WINDOWED, join_maps
+from sightglass.explain.evidence.evidence import MAX_WINDOWED
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.geometry import picture_cells
 
@@ -40,9 +39,6 @@ def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Tar
     A class of several boxes gets the sum of its boxes' maps, scaled to one peak. The map of the summed scores would
     show mostly the dominant box: one of the four persons of bus.jpg.
     """
-    if evidence.resident.adapter.inputs and (evidence.sides or evidence.mixed):
-        _compute_sides(evidence, methods, targets)
-        return
     by_box = {target: _boxes(target) for target in targets}
     for_classes = [method for method in methods if method.gradients]
     _compute(evidence, for_classes, [box for target in targets for box in by_box[target]])
@@ -52,22 +48,6 @@ def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Tar
             if (method.id, target) not in evidence.raws:
                 layers = zip(*(evidence.raws[method.id, box] for box in boxes), strict=True)
                 evidence.raws[method.id, target] = [add_evenly(torch.stack(maps), evidence.geometry) for maps in layers]
-
-
-def _compute_sides(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
-    """Compute two pictures' maps from their own gradients, joined side by side."""
-    if evidence.mixed:
-        first, second = evidence.resident.adapter.inputs
-        raise ModelProblem(
-            f"{evidence.mixed} mixes {first} and {second}, so its map is one for both: use Integrated Gradients, "
-            "Occlusion or an earlier layer."
-        )
-    for side in evidence.sides:
-        compute(side, methods, targets)
-    for method in methods:
-        for target in targets:
-            pairs = zip(*(side.raws[method.id, target] for side in evidence.sides), strict=True)
-            evidence.raws[method.id, target] = [join_maps(*pair) for pair in pairs]
 
 
 def add_evenly(maps: Tensor, geometry: Geometry) -> Tensor:

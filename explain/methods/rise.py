@@ -183,48 +183,6 @@ def _near(at: Tensor, window: Tensor) -> Tensor:
     return (at[None] - (window[:, None] + 0.5)).abs() < 1
 
 
-@dataclass(frozen=True, eq=False)
-class MasksOfTwo(PictureMasks):
-    """Masks for two pictures side by side; none spans both.
-
-    Random ones hide in both at once; windows hide in one at a time, alternating.
-    """
-
-    parts: tuple[PictureMasks, PictureMasks]
-    geometry: Geometry
-    alternating: bool
-
-    @classmethod
-    def sample(cls, kind: type[Masks] | type[Windows], count: int, geometry: Geometry, seed: int = 0) -> MasksOfTwo:
-        """Draw about `count` masks of a kind."""
-        alternating, half = kind is Windows, geometry.one_column()
-        first, second = (kind.sample(max(count // 2, 1) if alternating else count, half, seed + i) for i in (0, 1))
-        return cls((first, second), geometry, alternating)
-
-    def __len__(self) -> int:
-        return len(self.parts[0]) * (2 if self.alternating else 1)
-
-    @property
-    def resolution(self) -> tuple[int, int]:
-        down, across = self.parts[0].resolution
-        return down, 2 * across
-
-    def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
-        left, _, right, _ = self.geometry.content
-        half, index = (right - left) / 2, torch.arange(start, stop)
-        masks = []
-        for place, (part, places) in enumerate(zip(self.parts, (across, across - half), strict=True)):
-            inside = places[(places >= 0) & (places < half)]
-            if not self.alternating:
-                masks.append(part._at(start, stop, down, inside, device))
-                continue
-            first = start // 2
-            values = part._at(first, (stop + 1) // 2, down, inside, device)[(index // 2 - first).to(device)]
-            values[(index % 2 != place).to(device)] = 1
-            masks.append(values)
-        return torch.cat(masks, 2)
-
-
 Scorer = Callable[[Any], "Tensor"]
 """From the outputs of B masked pictures to (B, k) scores in 0..1, or the numbers of a regression."""
 FLOOR = 0.01
@@ -334,9 +292,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     occludes, geometry = method.id == "occlusion", evidence.geometry
     count = request.masks or budget(evidence.resident.adapter.spec.task, method.id)
     kind: type[Masks] | type[Windows] = Windows if occludes else Masks
-    masks: PictureMasks = (
-        MasksOfTwo.sample(kind, count, geometry, seed) if geometry.columns > 1 else kind.sample(count, geometry, seed)
-    )
+    masks: PictureMasks = kind.sample(count, geometry, seed)
     name = f"{method.id}/{len(masks)}/{seed}"
     called = method.name_for(evidence.resident.adapter.spec.task)
     missing = evidence.missing(name, targets)
@@ -406,9 +362,6 @@ def find_grey(evidence: Evidence) -> Tensor:
     """Return the fill of hidden pixels, (1, C, 1, 1), or zeros if normalised."""
     # The adapter prepares the grey of letterbox bars, in any range of pixels.
     blank = evidence.resident.adapter.flat_input(GREY)
-    if evidence.resident.adapter.inputs:
-        # Each of the two has a mean of its own.
-        return blank.to(evidence.tensor)
     grey = blank[0, :, blank.shape[2] // 2, blank.shape[3] // 2]
     if len(grey) not in (1, 3):
         # What is no colour has no grey: the model's training mean replaces it.

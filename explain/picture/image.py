@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as Pillow
 
-from sightglass.common.errors import ImageProblem, TooLarge, WeightsProblem
+from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.decode import (
     Pixels,
@@ -35,7 +35,7 @@ from sightglass.explain.picture.decode import (
 from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from_file, many
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.demo.pictures import example_named, example_source
-from sightglass.models.preprocess import MAX_CHANNELS, STRIP, is_joined, join
+from sightglass.models.preprocess import MAX_CHANNELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +47,6 @@ PNG_LEVEL = 3
 """zlib's, of PNG: a photograph and its overlay took less than half the time of Pillow's 6, in files as large."""
 MAX_WEBP = 16_383
 """Maximum side of a WebP, in pixels."""
-AND = " + "
-"""Between the names of two joined pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +132,7 @@ class Image:
         """Decode `source` into an Image.
 
         Takes a path; a bundled picture's name, such as `bus.jpg`, unless a file of that name is in the working folder;
-        an https address as text, whose file is kept in the cache; bytes; a binary file or upload (read from its start);
+        bytes; a binary file or upload (read from its start);
         a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or float in 0..1; a
         tensor (1 or 3, H, W), alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2 to 16) of any
         numbers; or an Image, which is returned as it is. Files may also be .npy, or TIFFs with many channels.
@@ -148,16 +146,7 @@ class Image:
         if isinstance(source, Image):
             return source
         if isinstance(source, (str, os.PathLike)) and remote_file.is_address(source):
-            try:
-                path = remote_file.fetch(os.fspath(source), max_bytes)
-            except WeightsProblem as problem:
-                raise ImageProblem(str(problem)) from problem
-            try:
-                return Image.open(path, name=name, max_bytes=max_bytes, max_pixels=max_pixels)
-            except ImageProblem:
-                # A file that is no picture leaves the cache.
-                path.unlink(missing_ok=True)
-                raise
+            raise ImageProblem(f"{source} {remote_file.INSTEAD}")
         if isinstance(source, (str, os.PathLike)) and (example := example_meant(os.fsdecode(source))) is not None:
             return load_bundled(example)
         torch = sys.modules.get("torch")
@@ -302,35 +291,6 @@ def _read_stream(stream: Any, max_bytes: int) -> bytes:
             raise ImageProblem('The file was opened as text; open it with mode "rb".')
         data += part
     return bytes(data)
-
-
-def split_name(name: str) -> tuple[str, str] | None:
-    """Split a name `A + B` into both; None for any other name."""
-    two = name.split(AND)
-    return (two[0], two[1]) if len(two) == 2 and all(two) and not os.path.exists(name) else None
-
-
-def join_pictures(first: Image, second: Image) -> Image:
-    """Join two pictures, with a marker strip below, for a two-picture model.
-
-    The second is brought to the first's size, which its notes say. Raises ImageProblem where either is joined already,
-    or both together are too large.
-
-        both = join_pictures(Image.open("bus.jpg"), Image.open("zidane.jpg"))
-        both.name, both.width  # ("bus.jpg + zidane.jpg", 1620)
-    """
-    if twice := next((picture for picture in (first, second) if is_joined(picture.pixels)), None):
-        raise ImageProblem(f"{twice.name} is two pictures already: give single ones.")
-    height, width = first.height, first.width
-    if 2 * width * (height + STRIP) > MAX_PIXELS:
-        raise ImageProblem(f"{first.name} is too large beside another: give at most {MAX_PIXELS // 2:,} pixels.")
-    notes: tuple[str, ...] = ()
-    pixels = second.pixels
-    if (second.height, second.width) != (height, width):
-        pixels = np.asarray(Pillow.fromarray(pixels).resize((width, height), Pillow.Resampling.BICUBIC))
-        notes = (f"{second.name} was brought to {width} x {height} pixels, the size of {first.name}.",)
-    name = f"{first.name}{AND}{second.name}"
-    return Image(join(first.pixels, pixels), name, (*first.notes, *second.notes, *notes))
 
 
 SIDE = 256

@@ -206,29 +206,22 @@ def _locate(cell: int, columns: int) -> tuple[int, int]:
 
 def _cells(evidence: Evidence, carried: Tensor) -> tuple[CellEdges, Tensor, NDArray[np.float32]]:
     """Return the grid of the cells with any picture, their activations (n, C) and contributions (n,)."""
-    edges, rows, inside = read_cells(evidence)
-    carried = _pool(carried.float()[None], MAX_CELLS)[0]
-    return edges, rows, carried[inside].flatten().cpu().numpy()
-
-
-def read_cells(evidence: Evidence, most: int = MAX_CELLS) -> tuple[CellEdges, Tensor, tuple[slice, slice]]:
-    """Return the first layer's cells with content, and activations, float32 (n, C).
-
-    Also which rows and columns of all cells these are. Of more than `most` a side, neighbours are averaged.
-    """
-    activation = _pool(evidence.activations[0][0].float(), most)  # (C, h, w)
+    activation = _pool(evidence.activations[0][0].float())  # (C, h, w)
     path = evidence.paths[0]
     (y0, y1, down), (x0, x1, across) = (
         _edges(evidence.geometry, path, axis, cells) for axis, cells in enumerate(activation.shape[1:])
     )
     inside = slice(y0, y1), slice(x0, x1)
-    return CellEdges(down, across), activation[:, *inside].flatten(1).T, inside
+    contributions = _pool(carried.float()[None])[0][inside].flatten().cpu().numpy()
+    return CellEdges(down, across), activation[:, *inside].flatten(1).T, contributions
 
 
-def _pool(values: Tensor, most: int) -> Tensor:
-    """Return values (C, h, w) of at most `most` rows and columns."""
+def _pool(values: Tensor) -> Tensor:
+    """Return values (C, h, w) of at most `MAX_CELLS` rows and columns, neighbours averaged."""
     h, w = values.shape[1:]
-    return values if max(h, w) <= most else F.adaptive_avg_pool2d(values, (min(h, most), min(w, most)))
+    if max(h, w) <= MAX_CELLS:
+        return values
+    return F.adaptive_avg_pool2d(values, (min(h, MAX_CELLS), min(w, MAX_CELLS)))
 
 
 def _edges(geometry: Geometry, path: str, axis: int, cells: int) -> tuple[int, int, NDArray[np.float32]]:

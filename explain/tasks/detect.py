@@ -95,12 +95,6 @@ class Detect(Task):
             if not target.anchors
         )
 
-    def next_scores(self, evidence: Evidence, target: Target) -> Tensor | None:
-        if len(target.anchors) != 1:
-            return None
-        scores: Tensor = evidence.outputs.scores[0, :, target.anchors[0]].clone()
-        return scores
-
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         if not result.predictions:
             return self.nothing(result), None

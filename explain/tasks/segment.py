@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
@@ -42,7 +41,7 @@ class Segment(Task):
     value = "share of the picture"
     verb = "segment"
     barred = dict.fromkeys(
-        ("attention", "query", "library", "mask"),
+        ("attention", "query", "score", "mask"),
         "asks for one score a picture and {id} gives each pixel one: use GradCAM.",
     )
     gives_pixels = True
@@ -76,11 +75,6 @@ class Segment(Task):
         super().listed(adapter, options)
         # All found classes, as a list must not depend on the number of maps.
         return len(adapter.labels)
-
-    def next_scores(self, evidence: Evidence, target: Target) -> Tensor | None:
-        pixels = _segmenter(evidence).pixels_of(evidence.outputs, target)
-        scores: Tensor = evidence.outputs.logits[0].detach()[:, pixels].mean(1)
-        return scores
 
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} finds {list_classes(result, NAMED)}.", True

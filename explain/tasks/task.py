@@ -308,11 +308,6 @@ class Task:
         """Return notes on targets with a map but without an answer."""
         return ()
 
-    def next_scores(self, evidence: Evidence, target: Target) -> Tensor | None:
-        """Return all classes' scores at a target, (classes,), or None."""
-        scores: Tensor = evidence.resident.adapter.class_logits(evidence.outputs)[0].detach().clone()
-        return scores
-
     # Sentences
 
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:

@@ -72,29 +72,6 @@ def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
     return Finding("preprocessing", "caution", text)
 
 
-def resizing(resident: Resident, images: Sequence[Image]) -> Finding | None:
-    """Return a finding if another interpolation or crop changes a picture's first answer, else None.
-
-    Runs the model once per picture and way of resizing, unless it measures: numbers change a little with any.
-    """
-    now, measures = resident.adapter.preprocessing, task_of(resident.adapter).measures
-    if now is None or now.channels not in (1, 3) or len(resident.adapter.labels) < 2 or not images or measures:
-        return None
-    ways = {replace(now, interpolation=name) for name in ("bilinear", "bicubic", "nearest") if now.antialias}
-    ways |= {replace(now, interpolation="bilinear", antialias=not now.antialias)}
-    ways |= {replace(now, crop=crop) for crop in ("centre", "squash")}
-    answers = _scores(resident, images, now).argmax(1)
-    others = {str(way): int((_scores(resident, images, way).argmax(1) != answers).sum()) for way in ways - {now}}
-    way, count = max(others.items(), key=lambda other: (other[1], other[0]))
-    if not count:
-        return None
-    text = (
-        f"How pictures are resized changes the answer: {count} of {len(images)} are called something else with {way} "
-        f"instead of {now}. If the training did so, state interpolation, antialias and crop in weights.preprocessing."
-    )
-    return Finding("resizing", "note", text)
-
-
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What a model answers if its pictures were prepared in one way."""

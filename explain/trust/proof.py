@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.common.files import Json
-    from sightglass.explain.maps.statistics import Agreement
     from sightglass.explain.trust import Filling, Mark
 
 
@@ -233,7 +232,6 @@ CONTROLS = {
     "blobs": "random places inside the same object",
     "centre": "the middle of the picture",
     "edges": "edges of the picture",
-    "runner-up": "the map of the next best class",
 }
 """The control maps, by name, in words. `random` and `blobs` are `controls.SEEDS` maps each."""
 SUFFICIENT = 0.9
@@ -270,9 +268,6 @@ class Proof:
     """The first one's curves are drawn."""
     start: float
     """The score of the whole picture."""
-    similarity: Agreement | None
-    """Of the map and the runner-up's: near 1, it does not tell the two classes apart."""
-    runner_up: str = ""
     support: Support | None = None
     """What the verdict follows from; None while it is not there."""
 
@@ -356,9 +351,6 @@ class Proof:
             "support": None if self.support is None else self.support.summary(),
             "sufficiency": self.sufficiency,
             "necessity": self.necessity,
-            "runner_up": self.runner_up or None,
-            "runner_up_ssim": None if self.similarity is None else self.similarity.ssim,
-            "runner_up_rank_correlation": None if self.similarity is None else self.similarity.rank_correlation,
             "differences": {name: asdict(self.difference(name)) for name in self.controls},
             "curves": [
                 {
@@ -380,41 +372,14 @@ def _first(holds: NDArray[np.bool_]) -> float | None:
     return float(holds.argmax() / (len(holds) - 1)) if holds.any() else None
 
 
-HIDDEN = frozenset({"runner-up", "similarity"})
-"""The measures that screens, the API and the command line leave out unless all are asked for. On drawn scenes the rank
-correlation of all others with whether a map's hottest pixel is on the known cause is clear of zero, as the mean over
-families of models (benchmarks/results/2026-11-24-proof-measures.md). This is the only such list."""
-
-FIELDS: dict[str, tuple[str, ...]] = {
-    "sufficiency": ("sufficiency",),
-    "necessity": ("necessity",),
-    "similarity": ("runner_up_ssim", "runner_up_rank_correlation"),
-}
-"""Where a proof's summary has a measure that is no difference to a control."""
 COLUMNS = ("map", "hidden", "kept", "this map is better by", "95 % interval")
 """Of `rows`: areas under the curves, and the difference with its interval."""
 
 
-def is_shown(name: str, *, every: bool = False) -> bool:
-    """Return whether a measure is displayed: a validated one, or `every`."""
-    return every or name not in HIDDEN
-
-
-def without_hidden(summary: Json) -> Json:
-    """Return a proof's `summary` with hidden measures as None, under `left_out`."""
-    kept = summary | {"differences": {name: diff for name, diff in summary["differences"].items() if is_shown(name)}}
-    hidden = [name for name in FIELDS if not is_shown(name)]
-    kept |= dict.fromkeys(field for name in hidden for field in FIELDS[name])
-    return kept | {"left_out": [*(name for name in summary["differences"] if not is_shown(name)), *hidden]}
-
-
-def rows(proof: Proof, *, every: bool = False) -> list[tuple[str, ...]]:
-    """Return a row of `COLUMNS` for the map and each control.
-
-    Controls whose difference does not agree with known causes (`HIDDEN`) are left out unless `every` one is asked for.
-    """
+def rows(proof: Proof) -> list[tuple[str, ...]]:
+    """Return a row of `COLUMNS` for the map and each control."""
     table: list[tuple[str, ...]] = [("this map", *_areas(proof, "map"), "", "")]
-    for name in (control for control in proof.controls if is_shown(control, every=every)):
+    for name in proof.controls:
         difference = proof.difference(name)
         # One map with one filling has no spread.
         interval = f"{difference.low:+.2f} to {difference.high:+.2f}" if difference.high > difference.low else "–"
@@ -422,13 +387,9 @@ def rows(proof: Proof, *, every: bool = False) -> list[tuple[str, ...]]:
     return table
 
 
-def lines(proof: Proof, *, every: bool = False) -> list[str]:
-    """Return a sentence each on sufficiency, necessity, and likeness to the runner-up's map.
-
-    What does not agree with known causes (`HIDDEN`) is left out unless `every` measure is asked for.
-    """
-    sentences = {"sufficiency": _sufficiency(proof), "necessity": _necessity(proof), "similarity": similarity(proof)}
-    return [line for name, line in sentences.items() if line and is_shown(name, every=every)]
+def lines(proof: Proof) -> list[str]:
+    """Return a sentence each on sufficiency and necessity."""
+    return [_sufficiency(proof), _necessity(proof)]
 
 
 def _sufficiency(proof: Proof) -> str:
@@ -444,16 +405,6 @@ def _necessity(proof: Proof) -> str:
     if proof.necessity is None:
         return "No share that was hidden changes the answer."
     return f"Hiding the hottest {percent(proof.necessity)} changes the answer."
-
-
-def similarity(proof: Proof) -> str:
-    """Return a sentence on the likeness to the runner-up's map; else empty."""
-    if proof.similarity is None:
-        return ""
-    return (
-        f"The map's rank correlation with that of {proof.runner_up}, the next best class, is "
-        f"{proof.similarity.rank_correlation:.2f}; 1 would be the same map."
-    )
 
 
 def _areas(proof: Proof, name: str) -> tuple[str, str]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import stopped_by
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.maps.heatmap import on_content
-from sightglass.explain.maps.statistics import coarse, compare
-from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import check, controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.perturber import STEPS, Order, Perturber
@@ -26,18 +22,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.common.work.progress import Progress
-    from sightglass.explain.maps.statistics import Agreement
     from sightglass.explain.result import Result
     from sightglass.explain.trust import Filling
     from sightglass.explain.trust.proof import Support
-    from sightglass.models.adapter import Target
 
 
 PREVIEW = 4
 """Steps of the map's own curve that are reported first: of a slow model all of them take seconds."""
 FEWER = {
     False: {"blobs": 10, "strongest": 10},
-    True: {"strongest": 10, "random": 10, "blobs": 4, "centre": 4, "edges": 4, "runner-up": 4},
+    True: {"strongest": 10, "random": 10, "blobs": 4, "centre": 4, "edges": 4},
 }
 """Steps of controls that have fewer than the map: of detectors (True), whose passes are slow, and of other models.
 A difference is taken at the steps that both have, and hangs less on their
@@ -100,8 +94,6 @@ class _Work:
         self._steps, self._progress, self._partial = steps, progress, partial
         self._target = explanation.heatmaps[index].measured.target
         self._detects = explanation.task.has_boxes
-        self._similar: Agreement | None = None
-        self._runner_up = ""
         self._support: Support | None = None
         self._made: list[Curve] = []
         self._total = 1
@@ -113,12 +105,10 @@ class _Work:
         if self._steps > PREVIEW and not self._steps % PREVIEW:
             (rough,) = self._perturber.curves([order], first, PREVIEW)
             self._partial(self._proof([rough]))
-        inside, best = object_of(self._explanation, self._index), _next_best(self._explanation, self._index)
+        inside = object_of(self._explanation, self._index)
         names = ["random", "centre", "edges"]
         if inside.any() and not inside.all():
             names.insert(1, "blobs")
-        if best is not None:
-            names.append("runner-up")
         repeated = 1 + controls.SEEDS * sum(name in REPEATED for name in names)
         self._total = repeated * len(fillings) + sum(name not in REPEATED for name in names) + 1
         self._perturber.curves([order], first, self._steps, self._add_curve, rough)
@@ -128,7 +118,7 @@ class _Work:
         self._perturber.curves(orders, first, self._among(FEWER[self._detects]["strongest"]), self._add_curve)
         again = [order]
         for name in names:
-            orders = self._runner_up_orders(best) if best and name == "runner-up" else self._orders(name, inside)
+            orders = self._orders(name, inside)
             self._perturber.curves(orders, first, self._among(FEWER[self._detects].get(name)), self._add_curve)
             again += orders if name in REPEATED else []
         for filling in others:
@@ -142,7 +132,7 @@ class _Work:
     def _proof(self, curves: Sequence[Curve]) -> Proof:
         start, used = float(curves[0].deletion.score[0]), tuple(dict.fromkeys(curve.filling for curve in curves))
         label, part = self._target.label, self._target.part
-        return Proof(label, part, tuple(curves), used, start, self._similar, self._runner_up, self._support)
+        return Proof(label, part, tuple(curves), used, start, self._support)
 
     def _add_curve(self, curve: Curve) -> None:
         self._made.append(curve)
@@ -164,32 +154,7 @@ class _Work:
         }
         return _order(name, makers[name]())
 
-    def _runner_up_orders(self, best: Target) -> list[Order]:
-        """Return the order of the next best class's map, and remember how similar the two maps are."""
-        evidence, heatmap = self._explanation.evidence, self._explanation.heatmaps[self._index].measured
-        try:
-            raw = METHODS[heatmap.method].run(evidence, [best])
-        except Problem:
-            return []
-        other = on_content(raw.maps, evidence.geometry, raw.layers, signed=heatmap.signed)
-        self._similar, self._runner_up = compare(heatmap.coarse, coarse(other)), best.label
-        return _order("runner-up", [other])
-
 
 def _order(name: str, maps: Sequence[NDArray[np.float32]]) -> list[Order]:
     ranked = enumerate(map(ranking, maps))
     return [Order(name, number, places) for number, places in ranked if places is not None]
-
-
-def _next_best(explanation: Result, index: int) -> Target | None:
-    """Return the runner-up class's target; None for a slow map."""
-    heatmap, evidence = explanation.heatmaps[index].measured, explanation.evidence
-    method, target, adapter = METHODS[heatmap.method], heatmap.target, evidence.resident.adapter
-    if not (method.quick and method.per_class) or target.index is None or len(adapter.labels) < 2:
-        return None
-    if (scores := explanation.task.next_scores(evidence, target)) is None:
-        return None
-    scores = scores[: len(adapter.labels)]
-    scores[target.index] = float("-inf")
-    best = int(scores.argmax())
-    return replace(target, index=best, label=adapter.labels[best])

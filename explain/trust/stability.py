@@ -21,7 +21,7 @@ from sightglass.explain.tasks import describe_score, task_of
 from sightglass.explain.trust.controls import chance_level, seed_of
 from sightglass.explain.trust.support import map_again, tested_map
 from sightglass.models.adapter import JointTarget
-from sightglass.models.preprocess import READY, halve, join
+from sightglass.models.preprocess import READY
 
 if TYPE_CHECKING:
     import threading
@@ -66,14 +66,9 @@ class Changed:
     shift: tuple[int, int] = (0, 0)
     """(down, right) in pixels of the model's input."""
     mirrored: bool = False
-    columns: int = 1
-    """Pictures side by side, each of which was changed by itself."""
 
     def undone(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a map (h, w) with the change of place undone."""
-        if self.columns > 1:
-            alone = replace(self, columns=1)
-            return np.concatenate([alone.undone(part) for part in np.split(values, self.columns, 1)], 1)
         if self.mirrored:
             return np.ascontiguousarray(values[:, ::-1])
         # A one-pixel-wide picture may have a single seen pixel.
@@ -90,9 +85,6 @@ class Changed:
 def change(image: Image, geometry: Geometry, kind: Kind) -> Changed:
     """Return a picture with one small change, the same every time."""
     pixels = image.pixels
-    if geometry.columns > 1:
-        both = [change(Image(half, image.name), geometry.one_column(), kind) for half in halve(pixels)]
-        return replace(both[0], pixels=join(*(changed.pixels for changed in both)), columns=geometry.columns)
     if kind in NOISE:
         # Finer noise would be averaged away as the picture is reduced.
         height, width = pixels.shape[:2]

@@ -15,10 +15,9 @@ import os
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from sightglass.common.errors import Problem, WeightsProblem
@@ -38,8 +37,6 @@ PATIENCE_S, LEAST_RATE = 60.0, 16_384.0
 """Seconds that any download may take, and bytes of each second more."""
 CHUNK = 1 << 20
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-Opener = Callable[..., Any]
-"""As `urllib.request.urlopen`."""
 _SHA256: dict[tuple[str, int, int], str] = {}
 
 
@@ -60,14 +57,11 @@ def download(
     *,
     sha256: str | None = None,
     progress: Progress | None = None,
-    opener: Opener | None = None,
     max_bytes: int | None = None,
-    stop: Callable[[], None] | None = None,
 ) -> Path:
     """Download `url` to the file `to`: whole and checked, or not at all.
 
-    `sha256`: the full hash or its beginning. `opener` opens a request, by default urllib's with redirects; `max_bytes`
-    limits the file; `stop` closes a slow connection from another thread. Threads share one download of a file. Raises
+    `sha256`: the full hash or its beginning. `max_bytes` limits the file. Threads share one download of a file. Raises
     WeightsProblem, or the exception of `progress`, without leaving a partial file.
     """
     lock = _LOCKS.setdefault(to, threading.Lock())
@@ -76,7 +70,7 @@ def download(
             progress(0, 0)
     try:
         if not (to.is_file() and (sha256 is None or sha256_of(to).startswith(sha256))):
-            _stream(url, to, sha256, progress, opener or urllib.request.urlopen, max_bytes, stop)
+            _stream(url, to, sha256, progress, max_bytes)
         return to
     finally:
         lock.release()
@@ -91,9 +85,7 @@ def _stream(
     to: Path,
     sha256: str | None,
     progress: Progress | None,
-    opener: Opener,
     max_bytes: int | None,
-    stop: Callable[[], None] | None,
 ) -> None:
     if urlsplit(url).scheme not in ("http", "https"):
         raise WeightsProblem(f"{to.name} can only be downloaded over http or https, not from {url}.")
@@ -110,8 +102,7 @@ def _stream(
         remove_drafts(to.parent)
         request = urllib.request.Request(url, headers={"User-Agent": "sightglass"})
         with atomic_write(to) as draft:
-            deadline = _stop_when(is_late, stop) if stop else contextlib.nullcontext()
-            with deadline, opener(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
                 total = int(answer.headers.get("Content-Length") or 0)
                 while chunk := answer.read1(CHUNK):
                     if is_late():
@@ -144,23 +135,6 @@ def _stream(
         reason = getattr(problem, "reason", None) or problem
         reason = getattr(reason, "strerror", None) or reason
         raise WeightsProblem(f"{to.name} could not be downloaded from {urlsplit(url).netloc} ({reason}).") from problem
-
-
-@contextlib.contextmanager
-def _stop_when(is_late: Callable[[], bool], stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` once `is_late`, as a socket's timeout is per byte."""
-    ended = threading.Event()
-
-    def poll() -> None:
-        while not ended.wait(0.2):
-            if is_late():
-                stop()
-
-    threading.Thread(target=poll, daemon=True).start()
-    try:
-        yield
-    finally:
-        ended.set()
 
 
 def folders() -> tuple[Path, ...]:

@@ -143,7 +143,7 @@ def find_model(into: Path) -> Path:
 
     Raises ModelProblem where none is, or several are.
     """
-    if (into / "config.json").is_file() or (into / "open_clip_config.json").is_file():
+    if (into / "config.json").is_file():
         return into
     candidates = sorted(file for file in into.iterdir() if _is_model(file.name))
     if len(candidates) == 1:

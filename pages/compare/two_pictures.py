@@ -19,7 +19,7 @@ from sightglass.components.views import exports, pairs
 from sightglass.components.widgets import rows
 from sightglass.explain import methods
 from sightglass.explain.phrases import percent, plural
-from sightglass.explain.similarity import patches, ranking
+from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as pair_similarity
 from sightglass.explain.tasks.task import Answer
 
@@ -29,22 +29,18 @@ if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.explain.picture.item import Item
-    from sightglass.explain.similarity.patches import PatchColours, PatchGrid
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.pages.compare.layout import PageLayout
 
 LISTED = 50
 """Pictures of a gallery in the list."""
-PATCHED = 4
-"""The most similar pictures, whose patches are beside the picture's."""
 REPORTED = 8
 """Pictures of a gallery up to which ranking them takes no time worth reporting."""
 SHOWS = {
     "cosine": "Similar and different regions",
     "product": "What the score is made of",
     "matches": "Best matches",
-    "patches": "Patches",
 }
 
 
@@ -60,9 +56,6 @@ def draw(layout: PageLayout) -> None:
         ranked = _rank(choices, explainer, items)
         if not ranked.hits:
             layout.title.markdown("## There is no other picture to compare with.")
-        elif show == "patches":
-            layout.title.markdown(f"## {_name(choices.image.name)}, patch by patch")
-            pairs.draw_patches(*_read_patches(choices, explainer, ranked), key="patches")
         else:
             _draw_pair(choices, explainer, ranked, show, layout)
         _draw_notes(ranked, instead)
@@ -82,7 +75,7 @@ def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explai
 
 
 def _choose_view() -> str:
-    with st.popover("More", icon=":material/more_horiz:", help="Best matches, patches, and what the score is made of."):
+    with st.popover("More", icon=":material/more_horiz:", help="Best matches, and what the score is made of."):
         return url_state.widget(
             st.radio,
             "Show",
@@ -90,8 +83,7 @@ def _choose_view() -> str:
             "cosine",
             key="of",
             name="of",
-            help="Red makes the two similar, blue makes them differ. Patches are in colours: click one to see what is "
-            "like it in the other pictures.",
+            help="Red makes the two similar, blue makes them differ.",
         )
 
 
@@ -186,21 +178,6 @@ def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, place: int
 def _reference_scores(choices: Choices, explainer: Explainer, found: Similarity) -> Context:
     with st.spinner("Comparing unrelated pictures…", show_time=False):
         return ranking.context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
-
-
-def _read_patches(choices: Choices, explainer: Explainer, ranked: Ranking) -> tuple[list[PatchGrid], PatchColours]:
-    """Return the patches of the picture and of the most similar, and their colours."""
-    layers, hits = tuple(choices.options.get("layers") or ()), ranked.hits[:PATCHED]
-    stamps = tuple(hit.item.stamp for hit in hits)
-    key = (*_model_and_query(explainer, ranked), stamps, layers, str(_preprocessing(choices)))
-
-    def make() -> tuple[list[PatchGrid], PatchColours]:
-        with explain_job.spinner(explainer):
-            opened = [ranked.query, *(hit.item.open() for hit in hits)]
-            grids = patches.read_patches(explainer, opened, layers=layers, **_preprocessing(choices))
-        return grids, patches.colour_patches(grids)
-
-    return state.latest("patches", key, make)
 
 
 def _draw_notes(ranked: Ranking, instead: str) -> None:

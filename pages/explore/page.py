@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components.choices import image_picker, sidebar
+from sightglass.components.choices import sidebar
 from sightglass.components.painter import drawing
 from sightglass.components.session import page, url_state
 from sightglass.components.views import missing_places
@@ -63,10 +63,6 @@ def _draw(view: View, choices: Choices, explainer: Explainer, main: DeltaGenerat
         with main:
             st.markdown("## What should it look for?")
             missing_places.ask_for_prompt(choices, explainer)
-    elif image_picker.lacks_second(choices, explainer):
-        with main:
-            st.markdown(f"## {image_picker.ask_for_second(explainer)}")
-            image_picker.offer_second(choices, explainer)
     else:
         view(choices, explainer, main)
 
@@ -95,8 +91,7 @@ def _is_map(choices: Choices, explainer: Explainer) -> bool:
     """Return whether the chosen view is the map of a model without boxes."""
     if task_of(explainer.model).has_boxes or url_state.memory("view") not in (None, "map"):
         return False
-    lacks = missing_places.lacks_prompt(choices, explainer) or image_picker.lacks_second(choices, explainer)
-    return not lacks
+    return not missing_places.lacks_prompt(choices, explainer)
 
 
 explore()

@@ -21,7 +21,6 @@ from sightglass.components.streamlit_internals import remove_upload
 from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
 from sightglass.explain.phrases import plain_text, plural
-from sightglass.explain.picture.image import join_pictures
 from sightglass.explain.tasks import TASKS, describe_score, task_of
 from sightglass.explain.trust import preprocessing_check
 from sightglass.explain.trust.diagnosis import headline
@@ -31,7 +30,6 @@ from sightglass.models.families.custom.transforms import is_own, keys
 from sightglass.models.inspect import TRUST
 from sightglass.models.own import adding, store, upload_megabytes
 from sightglass.models.own.store import describe_model
-from sightglass.models.preprocess import is_joined
 
 if TYPE_CHECKING:
     import threading
@@ -66,7 +64,7 @@ class Adding:
 
 
 class Download(Task[Status]):
-    """The download of a model that is named by an address or an id."""
+    """The download of a model of Hugging Face."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -143,8 +141,8 @@ def _zone(now: Adding) -> None:
         st.rerun()
     with st.form("models-address", border=False, clear_on_submit=True), st.container(horizontal=True):
         name = st.text_input(
-            "Or its https address, or its name on Hugging Face",
-            placeholder="https://… or microsoft/resnet-18",
+            "Or its name on Hugging Face",
+            placeholder="microsoft/resnet-18",
             label_visibility="collapsed",
             help="It is downloaded to this server.",
         )
@@ -325,9 +323,6 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
     """Draw the card, with the chosen picture explained by the model."""
     with st.container(border=True):
         explainer = sidebar.load(spec.id)
-        two = bool(explainer.resident.adapter.inputs)
-        if two and not is_joined(image.pixels):
-            image = join_pictures(image, image)
         st.markdown(f"### {escape(spec.id)}: {escape(describe_model(explainer.resident.adapter))}")
         left, right = st.columns([3, 2], gap="medium")
         with right, st.container(horizontal=True):
@@ -344,10 +339,7 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
             _explain(spec, explainer, image)
         with right:
             _meaning(spec, explainer)
-            if two:
-                st.caption("It takes two pictures: this is one picture twice. Explore asks for the second.")
-            else:
-                _preprocessing(spec, explainer, image)
+            _preprocessing(spec, explainer, image)
             for note in explainer.resident.adapter.notes:
                 st.caption(escape(without_keys(note)))
 

@@ -193,8 +193,6 @@ class _TargetRequest(_ModelRequest):
 class ExplainRequest(_TargetRequest):
     """Explain what a model predicts for a picture, and where it looked."""
 
-    other: Picture | None = Field(default=None, description="The second picture of a model that takes two.")
-    other_name: Name | None = Field(default=None, description="Name of the second picture in the answer.")
     per: Per | None = _option("per")
     at: tuple[Finite, ...] = _option("at", default=(), max_length=2 * MAX_CORNERS)
     against: Class | None = _option("against")
@@ -303,7 +301,4 @@ class ProveRequest(_Request):
     )
     fillings: tuple[Filling, ...] = Field(
         default=("blur", "mean"), max_length=3, description="What hidden pixels are set to; the first is the main one."
-    )
-    all_measures: bool = Field(
-        default=False, description="Whether measures that do not agree with known causes are answered too."
     )

@@ -32,13 +32,12 @@ from sightglass.common.work.progress import check
 from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
 from sightglass.explain.phrases import plain_text, plural
-from sightglass.explain.picture.image import Image, join_pictures, to_png
+from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.checks import check_maps
 from sightglass.explain.trust.diagnosis import headline
-from sightglass.explain.trust.proof import without_hidden
 from sightglass.export import embedded_recipe, result_folder, results, similarity_files
 from sightglass.export.embedded_recipe import checked_recipe
 from sightglass.export.proof import files as proof_files
@@ -138,10 +137,6 @@ def explain(request: Explaining, settings: ApiRules) -> Explanation:
         boxes = {option: getattr(request, option, None) for option in ("confidence", "iou", "ratio", "within")}
         task.check_idle(name, *(option for option in boxes if boxes[option] not in (None, "picture")), them="that")
         explainer = load_explainer(name, settings)
-        if isinstance(request, ExplainRequest) and request.other is not None:
-            if not explainer.resident.adapter.inputs:
-                raise ModelProblem(f"{name} takes one picture: leave other out.")
-            image = join_pictures(image, open_picture(request.other, request.other_name, settings))
         explanation = explainer(image, question=request.question, **options)
     count(explanation)
     return explanation
@@ -400,7 +395,4 @@ def prove_map(request: ProveRequest, settings: ApiRules, _: str = "json") -> Pro
         explanation = explainer(image, question=request.question, **options | task.single())
         proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
     count(explanation)
-    fields = proof_files.fields(explanation, 0, proof)
-    if not request.all_measures:
-        fields = without_hidden(fields)
-    return ProofAnswer(**fields, notes=explanation.notes)
+    return ProofAnswer(**proof_files.fields(explanation, 0, proof), notes=explanation.notes)

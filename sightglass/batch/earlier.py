@@ -17,7 +17,6 @@ from sightglass.batch import journal, output, table
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.item import printable
 from sightglass.models import catalog
-from sightglass.models.checkpoints import remote_file
 
 if TYPE_CHECKING:
     from sightglass.batch.output import Local, RemoteFolder
@@ -115,7 +114,7 @@ def name_model(model: str | Explainer, origin: RunOrigin) -> str | None:
     """Return a model's persistent name; None for an in-memory model."""
     named = origin.model or (model if isinstance(model, str) else model.model.id)
     if catalog.is_file(named):
-        return named if remote_file.is_address(named) else str(catalog.model_file(named))
+        return str(catalog.model_file(named))
     if origin.model:
         named = catalog.spec(origin.model).id
     return named if named in catalog.catalog() else None

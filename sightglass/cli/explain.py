@@ -17,7 +17,6 @@ from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections
 from sightglass.explain.options import OFFERED
-from sightglass.explain.picture.image import AND, split_name
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import checks
 from sightglass.export import result_folder
@@ -299,9 +298,7 @@ class Series:
         results: list[Json] = []
         failed: list[dict[str, str]] = []
         cells: list[tuple[NDArray[np.uint8], str]] = []
-        # Two pictures are one question to a model that takes two.
-        joined = self.explainer.resident.adapter.inputs and len(self.pictures) == 2
-        pictures = [AND.join(self.pictures)] if joined else self.pictures
+        pictures = self.pictures
         for picture in pictures:
             common.check_kind(picture)
         folders = result_folder.places([_name_folder(picture) for picture in pictures], self.options.out)
@@ -362,6 +359,5 @@ class Series:
 
 
 def _name_folder(picture: str) -> str:
-    """Return the name of a picture without its folders; of two both, as `before_and_after.png`."""
-    first, *second = (path.replace("\\", "/").rsplit("/", 1)[-1] for path in split_name(picture) or (picture,))
-    return f"{first.rsplit('.', 1)[0]}_and_{second[0]}" if second else first
+    """Return the name of a picture without its folders."""
+    return picture.replace("\\", "/").rsplit("/", 1)[-1]

@@ -56,11 +56,9 @@ def load_explainer(
 def open_picture(typed: str, console: Console) -> Image:
     """Open an argument's picture: a file, or a bundled example.
 
-    `A + B` is two pictures side by side. Raises ImageProblem; Problem for an argument that is no picture, but a model's
+    Raises ImageProblem; Problem for an argument that is no picture, but a model's
     file or a configuration.
     """
-    if (two := image.split_name(typed)) is not None:
-        return image.join_pictures(*(open_picture(half, console) for half in two))
     if image.example_meant(typed) is not None:
         console.warn(f"There is no {typed} in this folder: the example of that name is used.")
     check_kind(typed)

@@ -33,7 +33,6 @@ class ProveOptions(cli.ModelOptions):
     steps: int | None = cli.field("--steps N", "Shares that are hidden and kept, 2 to 100 [20].", cli.OUT)
     filling: list[str] | None = cli.field("--filling NAME", "What hides: blur, mean or linear [blur, mean].", cli.OUT)
     also: list[str] | None = cli.field(*cli.ALSO)
-    all_measures: bool = cli.field("--all-measures", "Also print less reliable measures.", cli.OUT, default=False)
     out: Path | None = cli.field(*cli.FOLDER)
     json: cli.Json = False
 
@@ -65,9 +64,9 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
     console.say(
         f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}", phrases.plain_text(proof.sentence)
     )
-    console.table(measures.COLUMNS, measures.rows(proof, every=options.all_measures), right=measures.COLUMNS[1:])
+    console.table(measures.COLUMNS, measures.rows(proof), right=measures.COLUMNS[1:])
     summary = proof_files.summary(explanation, 0, proof)
-    console.say(*map(phrases.plain_text, measures.lines(proof, every=options.all_measures)), *summary["findings"])
+    console.say(*map(phrases.plain_text, measures.lines(proof)), *summary["findings"])
     console.files(folder, names)
     console.result(summary | {"folder": folder, "files": names})
     return 0

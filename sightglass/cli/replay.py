@@ -67,7 +67,7 @@ def replay(
     else:
         embedded = embedded_recipe.contents(recipe.read_bytes()) if recipe.suffix.lower() != ".json" else None
         original = None if embedded is None else embedded_recipe.original(embedded)
-        picture = original or _find_pictures(recipe, known)
+        picture = original or _find_picture(recipe, known)
     if options.device is not None:
         known = known.model_copy(update={"device": options.device})
     with console.progress(f"Loading {known.model}") as progress:
@@ -115,7 +115,9 @@ def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) 
         saved_recipe = read(folder / proof_files.PROOF)
         if (_request(saved_recipe), saved_recipe.prove) != (_request(recipe), recipe.prove):
             return None
-        same = bool(saved["curves"] == json.loads(json.dumps(proof.summary()["curves"])))
+        # Earlier versions saved a curve of the next best class too.
+        curves = [curve for curve in saved["curves"] if curve["map"] != "runner-up"]
+        same = bool(curves == json.loads(json.dumps(proof.summary()["curves"])))
     except (OSError, ValueError, KeyError, TypeError, ModelProblem):
         return None
     console.say("The curves match the saved ones bit for bit." if same else "The curves differ from the saved ones.")
@@ -151,17 +153,14 @@ def read(path: Path) -> Recipe:
     return recipe
 
 
-def _find_pictures(path: Path, recipe: Recipe) -> str | tuple[str, ...]:
-    """Return a recipe's picture, or its two: here, near the recipe, or an example. Raises ModelProblem."""
-    names = image.split_name(recipe.picture_name)
-    pictures = []
-    for name in names or (recipe.picture_name,):
-        folders = (Path(), path.parent, *list(path.absolute().parents)[1:3])
-        local = [str(folder / name) for folder in folders if (folder / name).is_file()]
-        if not local and image.example_meant(name) is None:
-            raise ModelProblem(f"Where is the picture? Name it: --picture {name}.")
-        pictures.append(local[0] if local else name)
-    return pictures[0] if names is None else tuple(pictures)
+def _find_picture(path: Path, recipe: Recipe) -> str:
+    """Return a recipe's picture: here, near the recipe, or an example. Raises ModelProblem."""
+    name = recipe.picture_name
+    folders = (Path(), path.parent, *list(path.absolute().parents)[1:3])
+    local = [str(folder / name) for folder in folders if (folder / name).is_file()]
+    if not local and image.example_meant(name) is None:
+        raise ModelProblem(f"Where is the picture? Name it: --picture {name}.")
+    return local[0] if local else name
 
 
 def _compare(folder: Path, recipe: Recipe, explanation: Explanation) -> float | None:

@@ -40,8 +40,8 @@ SHEETS = 10
 @dataclass(frozen=True, kw_only=True)
 class SimilarityOptions(cli.ModelOptions):
     gallery: str | None = cli.field("--gallery -g FOLDER", "Instead of B: a folder, pattern, list or .zip.")
-    top: int = cli.field("--top N", "Most similar pictures with maps, or worst queries [5].", default=5)
-    names: str | None = cli.field("--names SCHEME", "market1501, msmt17, folders, prefix or a pattern [what fits].")
+    top: int = cli.field("--top N", "Most similar pictures with maps [5].", default=5)
+    names: str | None = cli.field("--names PATTERN", "Where names say person and camera [as Market-1501's].")
     of: str = cli.field("--of cosine|product", "What a map adds up to [cosine].", cli.MAP, default="cosine")
     method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY[:2])}, ..., all or {ATTENTION}.", cli.MAP)
     visualize: bool = cli.field("--visualize", "Also a sheet of each query and its matches.", cli.OUT, default=False)
@@ -169,9 +169,13 @@ class _Run:
     def evaluate(self, queries: str, gallery: str) -> int:
         """Evaluate queries against a gallery."""
         folder = self._place(f"{Path(queries).resolve().stem or 'queries'}_evaluation")
-        preprocessing, names = self.arguments.get("preprocessing", "trained"), self.options.names
         report = evaluation.evaluate(
-            self.explainer, queries, gallery, names=names, preprocessing=preprocessing, progress=self.progress
+            self.explainer,
+            queries,
+            gallery,
+            names=self.options.names or evaluation.NAMES,
+            preprocessing=self.arguments.get("preprocessing", "trained"),
+            progress=self.progress,
         )
 
         def files() -> Iterator[File]:
@@ -180,19 +184,13 @@ class _Run:
             for i, query in enumerate(sheets):
                 self.progress(i / len(sheets), f"Matches of {query.item.key}")
                 image, top = query.item.open(), query.top[: self.options.top]
-                pairs = [self._explain(image, match.item.open()) for match in top]
-                yield similarity_files.of_query(i + 1, query.item.key, pairs, [match.right for match in top])
+                pairs = [self._explain(image, item.open()) for item, _, _ in top]
+                yield similarity_files.of_query(i + 1, query.item.key, pairs, [right for _, _, right in top])
 
-        self.console.say(report.words)
         rows = [("mAP", f"{report.mean_ap:.1%}"), *((f"rank-{k}", f"{report.rank(k):.1%}") for k in evaluation.RANKS)]
         self.console.table(("measure", "value"), rows, right=("value",))
-        worst = [
-            (query.item.key, f"{query.average_precision:.2f}", str(query.first.rank), query.top[0].item.key)
-            for query in report.worst(self.options.top)
-        ]
-        columns = ("worst queries", "average precision", "first right rank", "found first")
-        self.console.table(columns, worst, right=columns[1:3])
-        self.console.say(*(f"note: {remark}" for remark in report.remarks))
+        if report.without_match:
+            self.console.say(f"note: the gallery has no other picture of {', '.join(report.without_match[:3])}.")
         return self._finish(folder, files(), report.summary(), report.failed)
 
     def _explain(self, query: Image, other: Image, method: str = "") -> similarity_files.DrawnPair:

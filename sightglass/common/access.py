@@ -144,7 +144,7 @@ def _lower(text: str) -> str:
 
 
 def may_fetch() -> bool:
-    """Return whether visitors may have models fetched from addresses of their choice."""
+    """Return whether visitors may have models of their choice downloaded from Hugging Face."""
     return in_use().way == "local" or settings().fetch
 
 

@@ -24,17 +24,33 @@ OPTIONS: dict[str, str] = {
     "--box": "--box is of explain and detect: in another model `detect --missing X,Y,X,Y` explains what is at the same "
     "place, and Detect in the dashboard shows all sizes of a model.",
     "--continue": "--continue was removed: the same batch command goes on where a run stopped, as does the page Batch.",
-    "--patches": "--patches was removed: Patches on the page Similarity colours them, and so does "
-    "sightglass.explain.similarity.patches in Python.",
+    "--patches": "--patches was removed: pairs.jpg and Best matches on Compare show which places are alike.",
     "--apart": "--apart was removed: compare two pictures, or rank a --gallery.",
     "--connect": "--connect was removed: doctor checks versions, the device, weights and settings of this machine.",
     "--matrix": "--matrix was removed: run batch --prove once for each --method.",
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
     "--places": "A scorecard compares no maps: `sightglass compare` says whether models look at the same place.",
+    "--all-measures": "--all-measures was removed: prove prints every measure that agrees with known causes.",
     "--no-places": "A scorecard compares no maps: leave --no-places out.",
 }
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
+METHODS: dict[str, str] = {
+    name: f"{title} was removed: use {instead}, or run pytorch-grad-cam itself on the model."
+    for name, title, instead in (
+        ("gradcamelementwise", "GradCAMElementWise", "LayerCAM"),
+        ("finercam", "FinerCAM", 'Grad-CAM with part="contrast"'),
+        ("shapleycam", "ShapleyCAM", "Grad-CAM"),
+        ("kpcacam", "KPCA-CAM", "EigenCAM"),
+        ("fullgrad", "FullGrad", "Integrated Gradients"),
+        ("gradientshap", "GradientShap", "Integrated Gradients"),
+        ("smoothgrad", "SmoothGrad", "Integrated Gradients"),
+        ("guidedbackprop", "Guided backprop", "Integrated Gradients"),
+        ("ablationcam", "AblationCAM", "ScoreCAM, RISE or Occlusion"),
+    )
+}
+"""Methods in recipes and options, such as `fullgrad`."""
 FIELDS: dict[str, str] = {
+    "all_measures": "The field all_measures was removed: every measure that agrees with known causes is answered.",
     "monitor": "The field monitor was removed: save_below saves answers with a low score in the history.",
 }
 """Fields of the API's requests, such as `monitor`; whichever route they are sent to."""
@@ -86,10 +102,19 @@ PAGES: dict[str, str] = {
 INSTEAD: dict[str, str] = {"cheat": "present"}
 """The page that a visit to the address of a removed one opens."""
 
-LOADERS: dict[str, str] = dict.fromkeys(
-    ("http_service", "endpoint"),
-    "asks a detector behind an HTTP address, which was removed: export the detector to ONNX or OpenVINO.",
-)
+KEYS: dict[str, str] = {
+    "inputs": "Networks of two pictures were removed: wrap yours in a class that takes one, the two side by side.",
+}
+"""Keys of a models.toml's tables, such as `weights.inputs`."""
+LOADERS: dict[str, str] = {
+    **dict.fromkeys(
+        ("http_service", "endpoint"),
+        "asks a detector behind an HTTP address, which was removed: export the detector to ONNX or OpenVINO.",
+    ),
+    "detr": "is a DETR of libreyolo, which was removed: take one of Transformers or Ultralytics, or export it to ONNX.",
+    "libre_semantic": "is a segmentation network of libreyolo, which was removed: take one of Transformers, "
+    "Ultralytics or torchvision, or name its class in a file of yours.",
+}
 """Loaders in a models.toml, whose sentence goes on after the model's name."""
 
 

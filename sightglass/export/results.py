@@ -257,7 +257,7 @@ class SimilarityResult(PlainResult):
 class CurveResult(PlainResult):
     """The answer as the hottest shares are hidden (`deletion`) and as nothing else is kept (`insertion`)."""
 
-    map: Literal["map", "strongest", "random", "blobs", "centre", "edges", "runner-up"]
+    map: Literal["map", "strongest", "random", "blobs", "centre", "edges"]
     number: int
     """Which of several controls of that name."""
     filling: Literal["blur", "mean", "linear"]
@@ -322,13 +322,9 @@ class ProofResult(PlainResult):
     findings: list[str]
     """What the proof says against the model, beside its sentence."""
     sufficiency: Number | None
-    """Smallest hottest share that alone keeps 90 % of the score; null: none does, or it is left out."""
+    """Smallest hottest share that alone keeps 90 % of the score; null: none does."""
     necessity: Number | None
-    """Smallest share whose hiding changes the answer; null: none, or left out."""
-    runner_up: str | None
-    """The next best class, whose map is a control."""
-    runner_up_ssim: Number | None
-    runner_up_rank_correlation: Number | None
+    """Smallest share whose hiding changes the answer; null: none."""
     differences: dict[str, Difference]
     """To each control: insertion's area minus deletion's, less the control's."""
     curves: list[CurveResult]
@@ -411,8 +407,6 @@ class SimilarityAnswer(SimilarityResult):
 
 
 class ProofAnswer(ProofResult):
-    left_out: tuple[str, ...] = ()
-    """Measures that do not agree with known causes, answered only with `all_measures`."""
     notes: tuple[str, ...]
 
 

@@ -207,16 +207,13 @@ def of_evaluation(evaluation: Evaluation) -> Iterator[File]:
 
 
 def _query_row(query: QueryResult) -> Json:
-    best = query.top[0]
+    first, score, _ = query.top[0]
     return {
         "query": query.item.key,
-        "person": query.identified.person,
-        "camera": query.identified.camera or "",
         "average_precision": query.average_precision,
-        "rank_of_first_right": query.first.rank,
-        "first": best.item.key,
-        "first_person": best.identified.person,
-        "first_score": best.score,
+        "rank_of_first_right": query.first_right,
+        "first": first.key,
+        "first_score": score,
     }
 
 

@@ -17,7 +17,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes
-from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.picture.image import Image, to_jpeg, to_lossless, to_png
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import Field, Style
@@ -50,7 +49,7 @@ SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
 DAMAGED = "This record is damaged, and not all of it can be shown."
 DAMAGED_MAP = "A map of this record is damaged: its content has changed."
-_AGREEMENT, _SUPPORT = TypeAdapter(Agreement | None), TypeAdapter(Support | None)
+_SUPPORT = TypeAdapter(Support | None)
 
 
 @cache
@@ -235,11 +234,10 @@ def read_proof(data: bytes) -> Proof:
     """Return the proof of a file of `encode_proofs`. Raises Problem."""
     try:
         plain = json.loads(data)
-        # The earliest versions saved no verdict.
-        tested: Json = {"similarity": _AGREEMENT.validate_python(plain["similarity"])}
-        tested["support"] = _SUPPORT.validate_python(plain.get("support"))
-        curves = tuple(map(_curve, plain["curves"]))
-        return Proof(**plain | tested | {"curves": curves, "fillings": tuple(plain["fillings"])})
+        # The earliest versions saved no verdict, and earlier ones a map of the next best class.
+        support = _SUPPORT.validate_python(plain.get("support"))
+        curves = tuple(_curve(curve) for curve in plain["curves"] if curve["name"] != "runner-up")
+        return Proof(plain["label"], plain["part"], curves, tuple(plain["fillings"]), plain["start"], support)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Problem("The proof of this record is damaged: its content has changed.") from error
 

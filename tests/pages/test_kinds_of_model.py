@@ -12,8 +12,6 @@ import pytest
 import torch
 from torch import nn
 
-from sightglass.components.choices import image_picker
-from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import ChosenArea
 from sightglass.components.session.url_state import Unused
 from sightglass.explain import Explainer
@@ -22,7 +20,6 @@ from sightglass.explain.picture.image import Image, load_bundled, to_png
 from sightglass.export import embedded_recipe
 from sightglass.models.demo.pictures import CAPTIONED, PERSON
 from tests.pages.conftest import headline, received, rerun_until, session, settled, shown, texts
-from tests.unit import own_nets
 from tests.unit.explain.picture.test_image import Bands
 from training.demo import captioned_scenes, person_scenes
 from training.demo.showcase import SIDE
@@ -107,36 +104,6 @@ def test_of_a_person_explore_says_whom_it_takes_it_for_and_shows_its_cross_atten
     height, width = shown(app).maps[0].shape
     row, column = np.unravel_index(shown(app).maps[0].argmax(), (height, width))
     assert (row * 12 // height, column * 6 // width) == hottest
-
-
-# ---- two pictures
-
-
-def test_the_second_picture_is_asked_for_and_both_are_explained(page, tmp_path: Path, own_models: OwnModels, bus: Path):
-    torch.manual_seed(0)
-    torch.save(own_nets.TwoBranches().state_dict(), tmp_path / "net.pth")
-    own_models(
-        f'[model.mine]\nloader = "custom"\narch = "{own_nets.__file__}:TwoBranches"\n'
-        f'weights = {{ path = "{tmp_path}/net.pth", labels = ["p", "q", "r"], preprocessing = {{ size = 64 }}, '
-        'inputs = ["before", "after"] }\n'
-    )
-    app = page(model="mine")
-
-    def give(name: str, data: bytes, kind: str) -> None:
-        uploader = next(one for one in app.file_uploader if str(one.key) == image_picker.SECOND_KEY)
-        uploader.set_value([(name, data, kind)]).run()
-
-    assert not app.error and "This is *before*: which picture is *after*?" in texts(app)
-    give("notes.txt", b"no picture", "text/plain")
-    assert "notes.txt is a text file" in texts(app)
-    other = to_png(np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8))
-    (tmp_path / "other.png").write_bytes(other)
-    give("other.png", other, "image/png")
-    assert not app.error and "which picture is" not in texts(app)
-    result = Explainer("mine")((bus, tmp_path / "other.png"))
-    assert session(app, image_source.Pictures).chosen == result.image.sha256
-    assert result.predictions[0].label in headline(app)
-    np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
 
 
 # ---- exported files

@@ -115,15 +115,6 @@ def test_the_method_in_the_sidebar_is_the_one_that_made_the_maps(page) -> None:
     assert app.query_params["method"] in ("gradcam", ["gradcam"])
 
 
-def test_a_patch_shows_what_is_like_it_here_and_there(page) -> None:
-    app = page("compare", tab="pictures", of="patches", model="demo-cls-s")
-    assert "One colour" in shown(app).head["line"]
-    click(app, "patches-0", 10, 10)
-    assert session(app, ClickedCell).cell == 0 and shown(app).head["line"].startswith("Framed")
-    click(app, "patches-0", 10, 10)
-    assert "One colour" in shown(app).head["line"]
-
-
 def test_the_address_of_the_former_page_opens_the_tab_with_its_choices(page) -> None:
-    app = page("similarity", parts="patches", model="demo-cls-s")
-    assert "One colour" in shown(app).head["line"]
+    app = page("similarity", parts="matches", model="demo-cls-s")
+    assert "Equal numbers match." in shown(app).head["line"]

@@ -192,59 +192,6 @@ class DroNet(nn.Module):
         return [found[:, 0], found[:, 1].sigmoid()]
 
 
-class Planted(nn.Module):
-    """Two pictures through one convolution of red without green and blue: the second one's red counts 20, the first's
-    `first`."""
-
-    def __init__(self, first: float = 0.0) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 1, 4, stride=4), nn.ReLU())
-        self.fc = nn.Linear(2, 2)
-        with torch.no_grad():
-            self.body[0].weight[0] = torch.tensor([1.0, -1.0, -1.0])[:, None, None] / 16
-            self.body[0].bias.fill_(0.1)
-            self.fc.weight.copy_(torch.tensor([[0.0, -20.0], [first, 20.0]]))
-            self.fc.bias.copy_(torch.tensor([2.0, -2.0]))
-
-    def forward(self, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-        return self.fc(torch.cat([self.body(one).mean((2, 3)) for one in (before, after)], 1))
-
-
-class TwoBranches(nn.Module):
-    """A branch for each of two pictures; `grey`: the second has one channel."""
-
-    def __init__(self, num_classes: int = 3, grey: bool = False) -> None:
-        super().__init__()
-        self.rgb, self.depth = block(3, 8), block(1 if grey else 3, 6)
-        self.fc = nn.Linear(14, num_classes)
-
-    def forward(self, rgb: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
-        return self.fc(torch.cat([self.rgb(rgb).mean((2, 3)), self.depth(depth).mean((2, 3))], 1))
-
-
-class Together(nn.Module):
-    """Two pictures as one tuple."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, pair: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        return self.net(*pair)
-
-
-class Early(nn.Module):
-    """Two pictures as six channels from the first convolution on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(6, 8, 3, stride=2, padding=1)
-        self.fc = nn.Linear(8, 2)
-
-    def forward(self, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-        return self.fc(F.relu(self.conv(torch.cat((before, after), 1))).mean((2, 3)))
-
-
 DEPTH_NET = """
 from torch import nn
 

@@ -1,1 +1,1 @@
-"""CLIP, SigLIP and OpenCLIP: pictures and words in one space."""
+"""CLIP and SigLIP: pictures and words in one space."""

@@ -1,4 +1,4 @@
-"""Define the classifier whose classes are words (CLIP, SigLIP, OpenCLIP).
+"""Define the classifier whose classes are words (CLIP, SigLIP).
 
 The picture's vector is computed once; a phrase is one more vector to compare it with. What a map shows by default is a
 prompt against the others: alone, a prompt lights up much that any words would light up.

@@ -18,8 +18,6 @@ from sightglass.models.families.transformers.loader import load_network, of_proc
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 
-CLIP_FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
-"""Weights files of a folder of Transformers or OpenCLIP, in order of preference."""
 KINDS = ("clip", "siglip", "siglip2")
 """Supported values of `model_type` in config.json."""
 HALF = (0.5, 0.5, 0.5)
@@ -43,7 +41,7 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
             f"{folder} is a folder of {kind or 'no model that says what it is'}: its config.json should have the "
             f"model_type {' or '.join(KINDS)}."
         )
-    weights = weights_in(folder, CLIP_FILES)
+    weights = weights_in(folder)
     net, _ = load_network(transformers.AutoModel, folder, weights)
     freeze(net)
     parts = {"vision_model": net.vision_model}

@@ -5,31 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from torch import nn
-
 from sightglass.models import labels
-from sightglass.models.adapters.segmenter import NUMBERS, Segmenter, name_peaks
+from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.families.custom.classifier import (
     CustomClassifier,
     CustomDepth,
     CustomEmbedder,
-    CustomJoints,
     CustomSegmenter,
 )
-from sightglass.models.families.custom.pair import PairClassifier, probe_pair
-from sightglass.models.families.custom.probe import Probed, probe
+from sightglass.models.families.custom.probe import Probed
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
+from sightglass.models.spec import ModelSpec
 
 CustomAdapter = CustomClassifier | CustomEmbedder | CustomSegmenter | CustomDepth
-
-
-def probe_inputs(module: nn.Module, known: PreprocessingTable, spec: ModelSpec, task: Task | None) -> Probed:
-    """Probe a module of one picture, or of the two that its row names."""
-    named = spec.weights.labels is not None
-    if spec.weights.inputs:
-        return probe_pair(module, known, spec, task, named=named)
-    return probe(module, known, spec, task, named=named)
 
 
 def make_adapter(
@@ -37,26 +25,19 @@ def make_adapter(
 ) -> CustomAdapter:
     """Return the adapter of a probed module."""
     spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
-    count = seen.count
-    if seen.pixels and not seen.depth:
-        spec, count = name_peaks(spec, count), len(NUMBERS) * count
     notes += seen.notes
     names: tuple[str, ...] = ()
     if seen.task != "embed":
         usual = labels.imagenet()
         if seen.task == "segment":
             usual = labels.voc() if spec.in_memory else ()
-        names, more = labels.for_classes(spec, count, names_in_file, usual, binary=seen.binary)
+        names, more = labels.for_classes(spec, seen.count, names_in_file, usual, binary=seen.binary)
         notes += more if seen.task == "segment" or not spec.in_memory else ()
     if seen.why:
         notes += note_preprocessing(spec, seen.preprocessing, seen.why)
-    if seen.each:
-        adapter: CustomAdapter = PairClassifier(spec, seen.module, names, seen.each, sha256, notes=notes)
-    else:
-        kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
-        pixels = (CustomDepth if seen.depth else CustomJoints) if seen.pixels else CustomClassifier
-        kind = kinds.get(seen.task, pixels)
-        adapter = kind(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
+    kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
+    kind = kinds.get(seen.task, CustomDepth if seen.pixels else CustomClassifier)
+    adapter = kind(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
     adapter.kind = seen.kind
     if isinstance(adapter, Segmenter):
         adapter.step = seen.step

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter, both
-from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, read_peaks
+from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.families.custom import transforms
 from sightglass.models.families.custom.probe import Kind, answer_in, map_in
 from sightglass.models.geometry import Geometry, ModelInput
@@ -92,15 +92,6 @@ class CustomDepth(CustomInput, PixelNumbers):
     """A module with a number per pixel."""
 
     reads_maps = True
-
-
-class CustomJoints(CustomClassifier):
-    """A module with one heat map per joint."""
-
-    reads_maps = True
-
-    def _answer(self, tensor: Tensor) -> Tensor:
-        return read_peaks(super()._answer(tensor), (tensor.shape[2], tensor.shape[3]))
 
 
 class CustomEmbedder(CustomInput, Embedder):

@@ -25,12 +25,13 @@ from sightglass.models.adapters.tasks import check_task
 from sightglass.models.catalog import check_preprocessing, read_rows
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import transforms
-from sightglass.models.families.custom.adapt import CustomAdapter, make_adapter, note_preprocessing, probe_inputs
+from sightglass.models.families.custom.adapt import CustomAdapter, make_adapter, note_preprocessing
+from sightglass.models.families.custom.probe import probe
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.families.transformers.loader import of_processor
 from sightglass.models.preprocess import READY, Preprocessing
-from sightglass.models.spec import InputTable, ModelSpec, OutputTable, PreprocessingTable, Task
+from sightglass.models.spec import ModelSpec, OutputTable, PreprocessingTable, Task
 
 SEGMENTATION = "torchvision.models.segmentation."
 """Beginning of the modules of torchvision's segmentation networks."""
@@ -46,7 +47,6 @@ def adapt(
     output: str | int | None = None,
     unit: str | None = None,
     outputs: Sequence[Mapping[str, Any]] = (),
-    inputs: Sequence[Any] = (),
 ) -> Adapter:
     """Return the adapter of a model object, on the CPU.
 
@@ -78,13 +78,10 @@ def adapt(
         output=output,
         unit=unit,
         outputs=read_rows(OutputTable, outputs, "outputs"),
-        inputs=read_rows(InputTable, inputs, "inputs"),
     )
     known = {"ultralytics": _ultralytics, "keras": _keras, "transformers": _transformers}.get(home)
     if known is None and isinstance(model, torch.jit.ScriptModule):
         known = _scripted
-    if known is not None and inputs:
-        raise ModelProblem(f"A {type(model).__name__} takes one picture here: `inputs` is for a module of PyTorch.")
     if known is not None:
         if home == "keras":
             return _keras(spec, model, transform)
@@ -145,8 +142,6 @@ def _module(
     module = private_copy(model)
     known, why = spec.preprocessing, ""
     if transform is not None:
-        if spec.weights.inputs:
-            raise ModelProblem(f"{spec.id} takes two pictures: give preprocess as a table or a Compose of torchvision.")
         height, width = transforms.apply(transform, transforms.NOISE).shape[1:]
         known = PreprocessingTable(size=(height, width))
     elif known == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
@@ -154,7 +149,7 @@ def _module(
         built_for = getattr(getattr(module, "patch_embed", None), "img_size", None)
         if built_for and built_for != known.sides:
             known = replace(known, size=tuple(built_for), short_side=min(built_for), crop=None)
-    seen = probe_inputs(module, known, spec, task)
+    seen = probe(module, known, spec, task, named=spec.weights.labels is not None)
     of_torchvision = type(module).__module__.startswith(SEGMENTATION)
     if seen.task == "segment" and of_torchvision:
         seen = replace(seen, step=1)
@@ -169,9 +164,8 @@ def _module(
     if any("quantized" in type(part).__module__ for part in module.modules()):
         adapter.gradients = False
         adapter.notes += ("Its weights are quantised, which leaves no gradients: it is explained by hiding.",)
-    if not adapter.inputs:
-        adapter.transform = transform
-        adapter.preprocessings = (*adapter.preprocessings, READY)
+    adapter.transform = transform
+    adapter.preprocessings = (*adapter.preprocessings, READY)
     return adapter
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from torch import nn
 
-from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
@@ -24,9 +23,9 @@ from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom import transforms
-from sightglass.models.families.custom.adapt import CustomAdapter, make_adapter, note_preprocessing, probe_inputs
+from sightglass.models.families.custom.adapt import CustomAdapter, make_adapter, note_preprocessing
 from sightglass.models.families.custom.inspect import inspect
-from sightglass.models.families.custom.probe import channels_of
+from sightglass.models.families.custom.probe import channels_of, probe
 from sightglass.models.families.timm import networks as timm_networks
 from sightglass.models.families.torchvision import networks as torchvision_networks
 from sightglass.models.spec import ModelSpec, PreprocessingTable
@@ -41,8 +40,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     """
     if transforms.is_own(spec.arch):
         return _of_class(spec, progress)
-    if spec.weights.inputs:
-        raise ModelProblem(f"{spec.arch} takes one picture: weights.inputs is for a class of your own.")
     library, name = architectures.library_of(spec.arch)
     path = locate(spec, progress=progress)
     saved = checkpoint.open_(path, spec.weights.key or "")
@@ -136,7 +133,8 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
         tensors = state_dicts.rename(saved.tensors, module.state_dict())
         notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
         sha256 = sha256_of(path)
-    seen = probe_inputs(module, _preprocessing(saved, spec.preprocessing), spec, check_task(spec.task))
+    known, named = _preprocessing(saved, spec.preprocessing), spec.weights.labels is not None
+    seen = probe(module, known, spec, check_task(spec.task), named=named)
     return make_adapter(spec, seen, sha256, notes, labels.find_names(saved.tables(), seen.count))
 
 

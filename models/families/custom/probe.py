@@ -23,13 +23,11 @@ from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
 Kind = Literal["logits", "probabilities", "sigmoids", "logit", "probability", "numbers"]
 """Outputs of a module: one number for each class, one for yes against no, or quantities as they are."""
 
-SIDES = (224, 32, 64, 28, 96, 128, 256, 299, 384, 48, 112, 160, 192, 336, 448, 512)
+SIDES = (224, 32, 64, 28, 96, 128, 256, 299, 384)
 UPRIGHT = ((256, 128), (128, 64), (384, 128))
 """Usual (h, w) of pictures of persons."""
 SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
 """Usual input side of networks by their total stride, where that is small."""
-SMALLISH = 128
-"""Largest input that is tried without knowing that its shapes fit."""
 FILLS = (0.0, -30.0, 30.0, 1.0)
 """Tones of the flat pictures for probing: a logit leaves 0..1 for some of them."""
 
@@ -49,15 +47,8 @@ class Probed:
     notes: tuple[str, ...]
     step: int = 1
     """Of a segmentation network: see `Segmenter.step`."""
-    each: tuple[()] | tuple[Preprocessing, Preprocessing] = ()
-    """Of a module of two pictures: how each is prepared."""
     pixels: bool = False
-    """Whether its numbers are of pixels: a depth, or of several channels heat maps of joints."""
-
-    @property
-    def depth(self) -> bool:
-        """Whether each pixel has one number."""
-        return self.pixels and self.count == 1
+    """Whether its one number is of each pixel, as a depth."""
 
     @property
     def binary(self) -> bool:
@@ -134,18 +125,17 @@ def probe(
     task: Task | None = None,
     *,
     named: bool = False,
-    channels: int | None = None,
 ) -> Probed:
     """Probe a module's input and output; `stated`: its known preprocessing.
 
-    `task` is the caller's; None: inferred, `named` if its classes have names. `channels`: if known. Raises ModelProblem
-    if it takes no picture of a usual size, or returns no row of numbers.
+    `task` is the caller's; None: inferred, `named` if its classes have names. Raises ModelProblem if it takes no
+    picture of a usual size, or returns no row of numbers.
     """
     module = to_eval(module)
     convolutions = (part for part in module.modules() if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d)))
     if isinstance(next(convolutions, None), nn.Conv3d):
         raise ModelProblem(f"{spec.id} takes volumes (Conv3d), and only flat pictures can be explained here.")
-    channels, flat = (channels, None) if channels else _taken(module, stated, spec)
+    channels, flat = _taken(module, stated, spec)
     stated = stated.for_channels(channels)
     trial = _Trial(module, channels, spec, numbers=task == "regress")
     size, why = _size(trial, stated.sides or flat)
@@ -188,6 +178,8 @@ def _of_pixels(
         # It takes one size only.
         preprocessing = replace(preprocessing, crop="squash")
     if task == "regress":
+        if count > 1:
+            raise ModelProblem(f"{spec.id} returns {count} maps of numbers: wrap it to return one row of numbers.")
         return Probed(trial.module, task, count, "numbers", preprocessing, why, (), step, pixels=True)
     # Without a task in the table it is classify.
     if task not in (None, "segment") and (spec.in_memory or task != "classify"):
@@ -305,20 +297,6 @@ class _Trial:
         heights = [recorded.shape[-2] for *_, recorded in calls if recorded.ndim == 4 and recorded.shape[-1] > 1]
         return _Found(answer, heights[-1] if heights else 0, last=_final_activation(self.module, calls, answer))
 
-    def fits(self, size: tuple[int, int]) -> bool:
-        """Return whether a size may fit, by shapes alone; sizes without known shapes if they are small."""
-        named = (*self.module.named_parameters(), *self.module.named_buffers())
-        shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in named}
-        try:
-            with torch.no_grad():
-                example = torch.empty(1, self.channels, *size, device="meta")
-                torch.func.functional_call(self.module, shapes, (example,))
-        # The caller's code may raise anything, also for lack of numbers.
-        except Exception as problem:
-            unknown = isinstance(problem, NotImplementedError) or "meta" in str(problem).lower()
-            return unknown and max(size) <= SMALLISH
-        return True
-
 
 def describe_output(spec: ModelSpec, output: Any) -> str:
     """Describe an unsupported output and the remedy."""
@@ -359,15 +337,14 @@ def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int
             return (small, small), f"it shrinks a picture {shrunk} times only"
         return first, f"it takes {height} x {width}"
     for size in () if stated else (*((side, side) for side in SIDES[1:]), *UPRIGHT):
-        if trial.fits(size) and isinstance(trial.run(size), _Found):
+        if isinstance(trial.run(size), _Found):
             name = " x ".join(map(str, dict.fromkeys(size)))
             return size, f"of the usual sizes {name} is the first that it takes"
     reason = next(iter(str(reply).strip().splitlines()), "")[:160].rstrip(".")
     if not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.IGNORECASE):
-        both = "inputs" if spec.in_memory else "weights.inputs"
         raise ModelProblem(
             f"{spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): wrap it in a "
-            f'module that takes one, or say {both} = ["before", "after"] if it takes two pictures.'
+            "module that takes one."
         ) from reply
     tried = f"{height} x {width}" if stated else "of a usual size"
     raise ModelProblem(f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}.") from reply

@@ -1,18 +1,20 @@
-"""Read preprocessing from transforms of training, and measure functions that prepare pictures."""
+"""Read preprocessing from transforms of training, and run functions that prepare pictures."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import inspect
+import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -134,8 +136,10 @@ NOISE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
 """A picture with enough variety for any preprocessing."""
 BY_FUNCTION = "by the given function"
 """How pictures are resized where nothing more is known."""
-NEAR = 0.02
-"""Largest distance of a mark from where it should be, as a share of the output's side."""
+TONES = (*range(0, 256, 15),)
+"""Of flat pictures that show how colours are changed."""
+ALIKE, EVEN = 0.6, 1e-3
+"""Correlation of an output with the picture where it should be, and the spread below which it is not asked."""
 
 _TO_TENSOR = (
     "ToTensor",
@@ -298,127 +302,42 @@ def _numbers(values: Any) -> tuple[float, ...]:
 
 
 def prepare(transform: Callable[..., Any], pixels: NDArray[Any]) -> ModelInput:
-    """Run a function on a picture, uint8 (H, W, C); return it with geometry."""
+    """Run a function on a picture, uint8 (H, W, C); return it with its geometry, measured by ramps.
+
+    Raises ModelProblem for a function that is random, or does more than scale, shift, crop and pad.
+    """
     tensor = apply(transform, pixels)
     if not torch.equal(tensor, apply(transform, pixels)):
         raise ModelProblem("The transform is random: give the one that is used to evaluate the model.")
-    return ModelInput(tensor[None], locate(transform, pixels, tensor))
-
-
-def locate(transform: Callable[..., Any], pixels: NDArray[Any], tensor: Tensor) -> Geometry:
-    """Measure a transform's geometry by small marks on the picture.
-
-    Ramps need fewer calls, unless a transform depends on content: they are tried first, and verified by three marks.
-    Raises ModelProblem for a transform that does more than scale, shift, crop and pad.
-    """
-    guess = _by_ramps(transform, (pixels.shape[0], pixels.shape[1]))
-    marks = _Marks(transform, pixels, tensor)
-    if guess is not None and marks.fit(guess, CHECKED):
-        return guess
-    # First anywhere, then within the seen part.
-    first = marks.locate([(y, x) for y in SPREAD for x in SPREAD], None)
-    geometry = first and marks.locate([(y, x) for y in WITHIN for x in WITHIN], first)
-    if geometry is None:
+    geometry = _by_ramps(transform, (pixels.shape[0], pixels.shape[1]))
+    if geometry is None or geometry.input != tuple(tensor.shape[1:]) or not _resembles(tensor, pixels, geometry):
         raise ModelProblem(
-            "The transform flips, turns or warps pictures, or crops them to a small part: give one that only resizes, "
+            "The transform flips, turns or warps pictures, or depends on what is in them: give one that only resizes, "
             "crops and pads."
         )
-    return geometry
+    return ModelInput(tensor[None], geometry)
 
 
-CHECKED = ((0.3, 0.3), (0.7, 0.5), (0.5, 0.75))
-"""Places of the marks that verify a guess, as shares (y, x) of what is seen of the picture."""
-SPREAD, WITHIN = (0.14, 0.38, 0.62, 0.86), (0.15, 0.5, 0.85)
-MARK, LEVELS = 0.03, 12
-"""Half the side of a mark, as a share of the part it is on, and by how many levels of 255 it differs: too few for a
-transform to crop to it."""
-COMPACT = 0.35
-"""Largest side of a change, as a share of the output's, that is a mark and not another crop."""
-
-
-class _Marks:
-    """Small marks on a picture, and where a transform puts them."""
-
-    def __init__(self, transform: Callable[..., Any], pixels: NDArray[Any], tensor: Tensor) -> None:
-        self.transform, self.pixels, self.tensor = transform, pixels, tensor
-        self.size = (pixels.shape[0], pixels.shape[1])
-        self.output = (int(tensor.shape[1]), int(tensor.shape[2]))
-
-    def fit(self, guess: Geometry, places: Sequence[tuple[float, float]]) -> bool:
-        """Return whether marks come out where a geometry says."""
-        for centre, seen in self._pairs(places, guess):
-            if seen is None:
-                return False
-            for axis in (0, 1):
-                expected = guess.scale[axis] * centre[axis] + guess.offset[axis]
-                if abs(expected - seen[axis]) > max(NEAR * self.output[axis], 1.5):
-                    return False
+def _resembles(tensor: Tensor, pixels: NDArray[Any], geometry: Geometry) -> bool:
+    """Return whether an output (C, h, w) is the picture moved so, up to its colours."""
+    (down, across), (top, left), (h, w) = geometry.scale, geometry.offset, geometry.input
+    matrix = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
+    smooth = cv2.blur(pixels.mean(2), (math.ceil(1 / across), math.ceil(1 / down)))
+    moved = [cv2.warpAffine(plane, matrix, (w, h)) for plane in (smooth, np.ones(pixels.shape[:2]))]
+    # Both smoothed alike, as a resize may or may not do.
+    size = (max(w // 8, 1), max(h // 8, 1))
+    mine, seen, theirs = (
+        cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (*moved, tensor.mean(0).double().numpy())
+    )
+    inside = seen > 0.99
+    if inside.sum() < 3 or min(mine[inside].std(), theirs[inside].std()) < EVEN:
         return True
-
-    def locate(self, places: Sequence[tuple[float, float]], within: Geometry | None) -> Geometry | None:
-        """Return the geometry that fits the marks' positions, or None."""
-        pairs = [(centre, seen) for centre, seen in self._pairs(places, within) if seen is not None]
-        if len(pairs) < 3:
-            return None
-        scales, offsets = [], []
-        for axis in (0, 1):
-            sources, outputs = (np.array([pair[side][axis] for pair in pairs]) for side in (0, 1))
-            if np.ptp(sources) < 1:
-                return None
-            scale, offset = np.polyfit(sources, outputs, 1)
-            errors = np.abs(scale * sources + offset - outputs)
-            if scale <= 0 or float(np.median(errors)) > max(NEAR * self.output[axis], 1.5):
-                return None
-            scales.append(float(scale))
-            offsets.append(float(offset))
-        return Geometry(self.size, self.output, (scales[0], scales[1]), (offsets[0], offsets[1]))
-
-    def _pairs(
-        self, places: Sequence[tuple[float, float]], within: Geometry | None
-    ) -> Iterator[tuple[tuple[float, float], tuple[float, float] | None]]:
-        """Yield the centre (y, x) of each mark, before and after the transform."""
-        starts, ends = [0.0, 0.0], list(map(float, self.size))
-        for axis in (0, 1):
-            if within is not None:
-                low = -within.offset[axis] / within.scale[axis]
-                high = (self.output[axis] - within.offset[axis]) / within.scale[axis]
-                starts[axis], ends[axis] = max(starts[axis], low), min(ends[axis], high)
-        half = max(1, round(MARK * min(ends[0] - starts[0], ends[1] - starts[1])))
-        for place in places:
-            centre = [round(starts[axis] + place[axis] * (ends[axis] - starts[axis])) for axis in (0, 1)]
-            top, left = (max(0, coordinate - half) for coordinate in centre)
-            bottom, right = (min(self.size[axis], centre[axis] + half) for axis in (0, 1))
-            yield ((top + bottom) / 2, (left + right) / 2), self._seen(top, bottom, left, right)
-
-    def _seen(self, top: int, bottom: int, left: int, right: int) -> tuple[float, float] | None:
-        """Return the centre (y, x) of a mark in the output, or None."""
-        marked = self.pixels.copy()
-        part = marked[top:bottom, left:right].astype(np.int64)
-        if not part.size:
-            return None
-        part += LEVELS if part.mean() < 128 else -LEVELS
-        marked[top:bottom, left:right] = part.clip(0, 255)
-        try:
-            output = apply(self.transform, marked)
-        except ModelProblem:
-            return None
-        if output.shape != self.tensor.shape:
-            return None
-        change = (output - self.tensor).abs().sum(0).numpy()
-        change = np.nan_to_num(change - np.median(change))
-        if change.max() <= 1e-6 * max(1e-6, float(self.tensor.abs().max())):
-            return None
-        change[change < change.max() / 2] = 0
-        rows, columns = np.nonzero(change)
-        if np.ptp(rows) > COMPACT * self.output[0] or np.ptp(columns) > COMPACT * self.output[1]:
-            return None
-        weights = change[rows, columns]
-        return float(np.average(rows + 0.5, weights=weights)), float(np.average(columns + 0.5, weights=weights))
+    return abs(float(np.corrcoef(mine[inside], theirs[inside])[0, 1])) > ALIKE
 
 
 @lru_cache(maxsize=16)
 def _by_ramps(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry | None:
-    """Infer a transform's geometry from a ramp along each side, or None."""
+    """Measure a transform's geometry by a ramp along each side, or None."""
     try:
         black, white = (apply(transform, np.full((*size, 3), tone, np.uint8)).double() for tone in (0, 255))
     except ModelProblem:
@@ -428,14 +347,21 @@ def _by_ramps(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry 
         return None
     span = (white - black).mean(0)
     inside = span.abs() > 0.5 * span.abs().max()
+    if not inside.any():
+        return None
+    flat = [apply(transform, np.full((*size, 3), tone, np.uint8)).double() for tone in TONES]
+    # Colours may be changed, as by a gamma.
+    curve = [float(((output - black).mean(0) / span)[inside].mean()) for output in flat]
+    if not (np.diff(curve) > 0).all():
+        return None
     scales, offsets = [], []
     for axis in (0, 1):
         ramp = np.linspace(0, 255, size[axis]).round().astype(np.uint8)
         pixels = np.broadcast_to(ramp[:, None, None] if axis == 0 else ramp[None, :, None], (*size, 3)).copy()
         output = apply(transform, pixels).double()
-        if output.shape != black.shape or not inside.any():
+        if output.shape != black.shape:
             return None
-        share = ((output - black).mean(0) / span)[inside]
+        share = torch.from_numpy(np.interp(((output - black).mean(0) / span)[inside], curve, np.array(TONES) / 255))
         place = (inside.nonzero()[:, axis] + 0.5).double()
         # Edges of pixels: the ramp is 0 in the middle of the first and 1 in the middle of the last.
         source = share * (size[axis] - 1) + 0.5

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
-from sightglass.models.adapters.segmenter import NUMBERS, is_map, read_peaks
 from sightglass.models.families.custom.classifier import logits_of
 from sightglass.models.families.custom.probe import FILLS, Kind, kind_of, record
 from sightglass.models.families.exported.runtimes import Runtime, pad, pieces, read_labels, taken, tensors
@@ -28,7 +27,7 @@ NEAR = 1e-3
 def make_classifier(
     spec: ModelSpec, runtime: Runtime, size: tuple[int, int], answer: Tensor, notes: list[str], sha256: str
 ) -> ExportedClassifier | ExportedEmbedder:
-    """Adapt a file with row or joint heat map answers; extend `notes`."""
+    """Adapt a file that answers with a row of numbers; extend `notes`."""
     preprocessing = _preprocessing(spec, runtime, size, notes)
     place = place_of(spec, runtime, ())
     kind = _kind_of(spec, runtime, answer, place, preprocessing.channels, size)
@@ -39,9 +38,9 @@ def make_classifier(
     if spec.task == "embed":
         adapter = ExportedEmbedder(spec, module, (), preprocessing, sha256)
     else:
-        binary, in_file = kind in ("logit", "probability"), () if is_map(answer) else read_labels(runtime)
-        count = 2 if binary else answer.shape[1] * (len(NUMBERS) if is_map(answer) else 1)
-        names, more = labels.for_classes(spec, count, in_file, labels.imagenet(), binary=binary)
+        binary = kind in ("logit", "probability")
+        count = 2 if binary else answer.shape[1]
+        names, more = labels.for_classes(spec, count, read_labels(runtime), labels.imagenet(), binary=binary)
         notes += more
         adapter = ExportedClassifier(spec, module, names, preprocessing, sha256)
         adapter.kind = kind
@@ -173,8 +172,6 @@ class _Exported(PreparedAdapter):
             padded = pad(part, self.batch)
             padded = padded.permute(0, 2, 3, 1).contiguous() if self.channels_last else padded
             answered = _row(list(tensors(self.module(padded)))[self.place])
-            if is_map(answered):
-                answered = read_peaks(answered, (tensor.shape[2], tensor.shape[3]))
             rows.append(answered if len(answered) == len(part) else answered[: len(part)])
         return rows[0] if len(rows) == 1 else torch.cat(rows)
 

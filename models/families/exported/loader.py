@@ -1,8 +1,7 @@
 """Load exported models: ONNX, TorchScript, torch.export and OpenVINO files.
 
-Their answers can always be explained by hiding parts of the picture (explain/methods/rise.py). Where a classifier's
-file keeps its modules or its graph, the modules are rebuilt, so that it has layers and gradients like any other
-(models/families/exported/classifier.py). The inside of a detector is not seen.
+Their answers can always be explained by hiding parts of the picture (explain/methods/rise.py). A classifier of
+torch.export has modules, and so layers and gradients like any other (models/families/exported/classifier.py).
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import Progress
-from sightglass.models.adapters.segmenter import is_map, name_peaks
 from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, assumed, task_of_names
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
@@ -74,10 +72,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
     if spec.task != "detect":
         place = place_of(spec, runtime, outputs)
         outputs = (outputs[place].flatten(1) if outputs[place].shape[2:] == (1, 1) else outputs[place],)
-    peaks = spec.measures and is_map(outputs[0])
-    if peaks:
-        spec = name_peaks(spec, outputs[0].shape[1], read_labels(runtime))
-    if layout is None and ((outputs[0].ndim == 2 and len(outputs) == 1) or peaks):
+    if layout is None and outputs[0].ndim == 2 and len(outputs) == 1:
         if spec.task == "detect":
             raise ModelProblem(f'{spec.id} answers with one row of numbers: say task = "classify" in its table.')
         adapter: ExportedDetector | ExportedClassifier | ExportedEmbedder = make_classifier(

@@ -1,7 +1,7 @@
 """Open ONNX, TorchScript, OpenVINO and torch.export files.
 
-Each is a module from float32 (B, C, h, w) to the tensors that it answers with; its weights are the runtime's. A file
-that keeps torch's own modules has them too, with layers and gradients (`inside`).
+Each is a module from float32 (B, C, h, w) to the tensors that it answers with; its weights are the runtime's. A file of
+torch.export has torch's own modules too, with layers and gradients (`inside`).
 """
 
 from __future__ import annotations
@@ -190,13 +190,6 @@ class TorchScript(Runtime):
             self._module = self._open(tensor.device)
         with torch.no_grad():
             return list(tensors(self._module(list(tensor) if self._in_a_list else tensor)))
-
-    def inside(self) -> nn.Module:
-        from sightglass.models.families.exported.script import rebuild
-
-        if self._in_a_list:
-            raise ModelProblem("it takes its pictures in a list")
-        return rebuild(self.path)
 
 
 class OpenVino(Runtime):

@@ -1,4 +1,4 @@
-"""Read folders in the format of Transformers or OpenCLIP, which may come from strangers.
+"""Read folders in the format of Transformers, which may come from strangers.
 
 A folder's JSON can name other files, other folders and code. It is checked before any library reads the folder.
 """
@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -26,9 +26,7 @@ CODE = ("auto_map", "trust_remote_code")
 
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 """Weights files in order of preference; an index names the parts of a large one."""
-CONFIGURATIONS = tuple(
-    f"{name}config.json" for name in ("", "open_clip_", "preprocessor_", "processor_", "tokenizer_", "adapter_")
-)
+CONFIGURATIONS = tuple(f"{name}config.json" for name in ("", "preprocessor_", "processor_", "tokenizer_", "adapter_"))
 OF_OTHERS = ("checkpoint_path", "base_model_name_or_path")
 """Keys by which timm and PEFT load weights from somewhere else."""
 SOURCES = ("architecture", "backbone", "hf_model_name", "hf_tokenizer_name", "timm_model_name")
@@ -116,11 +114,11 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
             waiting += part
 
 
-def weights_in(folder: Path, names: Sequence[str] = FILES) -> Path:
-    """Return a folder's first weights file of `names`; raise WeightsProblem without any."""
-    path = next((folder / name for name in names if os.path.isfile(folder / name)), None)
+def weights_in(folder: Path) -> Path:
+    """Return a folder's first weights file; raise WeightsProblem without any."""
+    path = next((folder / name for name in FILES if os.path.isfile(folder / name)), None)
     if path is None:
-        raise WeightsProblem(f"{folder} holds no weights: put {names[0]} beside its configuration.")
+        raise WeightsProblem(f"{folder} holds no weights: put {FILES[0]} beside its configuration.")
     return path
 
 

@@ -24,7 +24,7 @@ from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
-from sightglass.models.families.detr import (
+from sightglass.models.families.transformers.detector import (
     TransformersDetector,
     is_detector,
     read_processor,

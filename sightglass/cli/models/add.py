@@ -25,7 +25,6 @@ from sightglass.explain.rendering import style
 from sightglass.explain.trust import preprocessing_check
 from sightglass.models import catalog, inspect
 from sightglass.models.adapters.tasks import ROWS, check_task
-from sightglass.models.checkpoints import remote_file
 from sightglass.models.own import adding, table_file
 
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ def add(
     written only if the model loads. A class in a Python file is your code: it runs.
     """
     console = Console(options.json)
-    with console.progress(f"Opening {file}"):
-        path = catalog.model_file(file)
+    path = catalog.model_file(file)
     arch = _absolute(options.arch)
     answers = {
         **({inspect.TRUST: "yes"} if options.trust else {}),
@@ -71,10 +69,9 @@ def add(
         **({"weights.labels": _existing(options.labels)} if options.labels else {}),
         **({"arch": arch} if arch else {}),
     }
-    read = inspect.inspect_received if remote_file.is_address(file) else inspect.inspect_model
     with console.progress(f"Inspecting {path.name}") as progress:
         progress(-1, path.name)
-        draft = read(path, arch)
+        draft = inspect.inspect_model(path, arch)
     console.say(*draft.notes)
     id_ = adding.make_id(options.name or path.stem)
     if options.name is not None and id_ != options.name:
@@ -159,8 +156,8 @@ def _try(console: Console, id_: str, image: str | None) -> Json:
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
         adapter, packaged = explainer.resident.adapter, [*photographs().values()]
-        if image is None and (adapter.channels not in (1, 3) or adapter.inputs or not packaged):
-            takes = "two pictures" if adapter.inputs else phrases.plural(adapter.channels, "channel")
+        if image is None and (adapter.channels not in (1, 3) or not packaged):
+            takes = phrases.plural(adapter.channels, "channel")
             console.say(f"It takes {takes}: it loads, and no packaged picture fits; give one with --image to try it.")
             return {}
         # A model with an open vocabulary and no classes is tried with some words.
@@ -173,10 +170,10 @@ def _try(console: Console, id_: str, image: str | None) -> Json:
         explanation = explainer(picture, top_k=3, **words)
     report(console, explanation, style.FILE_STYLE)
     findings: list[Finding] = []
-    if not (prompted or adapter.inputs):
+    if not prompted:
         others = [example for path in packaged if (example := Image.open(path)).sha256 != picture.sha256]
-        checks = (preprocessing_check.suspect, preprocessing_check.resizing)
-        findings = [result for check in checks if (result := check(explainer.resident, [picture, *others])) is not None]
+        finding = preprocessing_check.suspect(explainer.resident, [picture, *others])
+        findings = [] if finding is None else [finding]
     console.say(*(f"{finding.level}: {finding.text}" for finding in findings))
     return {
         "picture": picture.name,

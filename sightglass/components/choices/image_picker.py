@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,39 +17,27 @@ from sightglass.components import picture_bar
 from sightglass.components.painter import drawing
 from sightglass.components.picture_bar import Bar, Thumb
 from sightglass.components.session import page, reopen, state, url_state
-from sightglass.components.session.markdown import capital, escape, sentence
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import EXAMPLES, UPLOADS, Closed, token
 from sightglass.components.streamlit_internals import upload_megabytes
-from sightglass.components.views import panels
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.image import Image, join_pictures
+from sightglass.explain.picture.image import Image
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
-from sightglass.models.preprocess import is_joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.components.session.state import Choices
-    from sightglass.explain import Explainer
     from sightglass.export.embedded_recipe import Contents
 
 
 THUMBNAIL = (104, 88)
 """Width and height in pixels, twice those on the page."""
 _thumbnails: ByteCache[str] = ByteCache(8 * MIB, len)
-
-
-@dataclass
-class Refused:
-    """What was wrong with the last second picture."""
-
-    second: str = ""
 
 
 def choose() -> Image:
@@ -258,67 +245,3 @@ def _open_again(contents: Contents, name: str) -> None:
         image_source.turn_to_example(example)
     # More than the picture changes: the sidebar must be drawn first.
     pictures.just_given = False
-
-
-SECOND_KEY = "second-picture"
-HEIGHT = 456
-"""Of the first picture, as on Explore."""
-
-
-def lacks_second(choices: Choices, explainer: Explainer) -> bool:
-    """Return whether the model takes two pictures and only one is chosen."""
-    return bool(explainer.resident.adapter.inputs) and not is_joined(choices.image.pixels)
-
-
-def ask_for_second(explainer: Explainer) -> str:
-    """Return the request for the second picture as Markdown."""
-    first, second = map(escape, explainer.resident.adapter.inputs)
-    return f"This is *{first}*: which picture is *{second}*?"
-
-
-def offer_second(choices: Choices, explainer: Explainer) -> None:
-    """Draw the picture beside the choice of the second one."""
-    first, second = explainer.resident.adapter.inputs
-    left, right = st.columns(2, gap="medium")
-    with left:
-        pane = replace(panels.plain(choices.image), title=capital(first))
-        panels.show(choices.image, [pane], key="viewer-first", height=HEIGHT)
-    with right:
-        st.file_uploader(
-            escape(capital(second)),
-            key=SECOND_KEY,
-            max_upload_size=upload_megabytes(),
-            on_change=_take,
-            args=(choices.image,),
-            help=f"It stands beside {escape(first)}. Each gets a map, and both maps share one scale.",
-        )
-        if words := state.of(Refused).second:
-            st.error(sentence(words), icon=":material/error:")
-        st.button(
-            "Use the same picture twice",
-            icon=":material/content_copy:",
-            on_click=_join,
-            args=(choices.image, choices.image),
-            help="See what the model says where nothing differs.",
-        )
-
-
-def _take(first: Image) -> None:
-    file = st.session_state.get(SECOND_KEY)
-    state.of(Refused).second = ""
-    if file is None:
-        return
-    try:
-        second = Image.open(file.getvalue(), name=file.name)
-    except ImageProblem as problem:
-        state.of(Refused).second = str(problem)
-    else:
-        _join(first, second)
-
-
-def _join(first: Image, second: Image) -> None:
-    """Choose two pictures as one, in a widget's callback."""
-    try:
-        image_source.turn_to(join_pictures(first, second))
-    except ImageProblem as problem:
-        state.of(Refused).second = str(problem)

@@ -1,4 +1,4 @@
-"""Draw two compared pictures, and pictures in patches: a click shows what is like a place."""
+"""Draw two compared pictures: a click shows what is like a place."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components.session import state
-from sightglass.components.session.markdown import escape, shorten
+from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane, ViewerOptions, ViewerScene, point_of, viewer
 from sightglass.explain.maps.statistics import describe_place
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import plain_text, signed
 from sightglass.explain.rendering.marks import box_mark, draw_marks
-from sightglass.explain.similarity import patches
 from sightglass.export import similarity_files
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain.picture.image import Image
     from sightglass.explain.rendering.style import Pixels, Unseen
-    from sightglass.explain.similarity.patches import PatchColours, PatchGrid
     from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Similarity
 
@@ -86,37 +84,6 @@ def explain_score(found: Similarity, context: Context | None, *more: str) -> Non
     about = f"{OF[found.of]}, by {setup}: {rows} by {columns} cells. Both maps share one scale."
     words = " ".join((*([context.words] if context is not None else ()), *more))
     st.caption(escape(words) or OF[found.of], help=escape(about))
-
-
-def draw_patches(grids: Sequence[PatchGrid], colours: PatchColours, *, key: str) -> None:
-    """Draw the first picture with clickable patches beside the others.
-
-    Patches are coloured until one is clicked; then each picture shows what is like it.
-    """
-    name = _digest(*(grid.image.sha256 + grid.image.name for grid in grids), *colours.shares)
-    clicked, first = state.of(ClickedCell), grids[0]
-    # All of them are as large as the colours.
-    coloured = [patches.draw_colours(*each) for each in zip(grids, colours.colours, colours.foreground, strict=True)]
-    _take_click((name, 0), coloured[0], first.image, first.edges, key=f"{key}-0")
-    chosen = clicked.cell if clicked.pictures == name else None
-    if chosen is None:
-        drawn, notes = coloured, [""] * len(grids)
-        words = "One colour: alike to the model. Grey: mostly background. Click a patch to see what is like it."
-    else:
-        alike = patches.find_alike(grids, 0, chosen)
-        marked: list[int | None] = [chosen, *[None] * (len(grids) - 1)]
-        drawn = [patches.draw_alike(*each) for each in zip(grids, alike, marked, strict=True)]
-        notes = [f"best: {signed(hit.score)}" for hit in alike]
-        words = "Framed: the patch, and the most similar one in each picture. 1.00 is the same, 0.00 unrelated."
-    left, right = st.columns(2)
-    with left:
-        _draw_clickable(drawn[0], first.image, line=words, key=f"{key}-0")
-    with right, st.container(horizontal=True, gap="small"):
-        for grid, pixels, note in zip(grids[1:], drawn[1:], notes[1:], strict=True):
-            with st.container(width=200):
-                caption = "  \n".join(filter(None, (escape(shorten(grid.image.name, 24)), note)))
-                alt = f"{grid.image.name}: {note or 'its patches in colours'}"
-                st.image(pixels, caption=caption, width="stretch", alt=alt)
 
 
 def _draw_clickable(pixels: Pixels, image: Image, *, line: str, key: str) -> None:

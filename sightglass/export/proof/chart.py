@@ -13,7 +13,7 @@ import numpy as np
 
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.trust import perturber
-from sightglass.explain.trust.proof import SUFFICIENT, is_shown
+from sightglass.explain.trust.proof import SUFFICIENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,6 @@ DASHES = {
     "blobs": "2 3",
     "centre": "12 3 2 3",
     "edges": "4 3 1 3 1 3",
-    "runner-up": "1 4",
 }
 """Dashes and gaps of each control's line, in pixels of a line of LINE pixels; none of the map's own."""
 LINE = 1.5
@@ -44,7 +43,6 @@ INKS = {
     "blobs": "#8a5a00",
     "centre": "#00725c",
     "edges": "#7a3e9d",
-    "runner-up": "#a33b20",
 }
 """Every colour has a contrast of 4.5 or more with the paper."""
 TITLES = {
@@ -72,7 +70,7 @@ class ChartLine:
 def titles(proof: Proof) -> dict[str, str]:
     """Return the names of a proof's curves."""
     name = "Another map" if proof.support is None else proof.support.strongest_name
-    return TITLES | {"strongest": name[:1].upper() + name[1:], "runner-up": f"Map of {proof.runner_up}"}
+    return TITLES | {"strongest": name[:1].upper() + name[1:]}
 
 
 def lines(proof: Proof) -> list[ChartLine]:
@@ -139,14 +137,13 @@ def draw_fillings(seen: NDArray[np.uint8], grid: tuple[int, int]) -> tuple[NDArr
     return np.rint(soft).clip(0, 255).astype(np.uint8), (red, green, blue)
 
 
-def shares(proof: Proof, *, detects: bool, every: bool = False) -> str:
+def shares(proof: Proof, *, detects: bool) -> str:
     """Describe necessity and sufficiency in plain words.
 
     `detects`: the target is a box.
     """
-    sentences = {"necessity": _necessity(proof, detects=detects), "sufficiency": _sufficiency(proof)}
-    words = "; ".join(text for name, text in sentences.items() if is_shown(name, every=every))
-    return f"{words[0].upper()}{words[1:]}." if words else ""
+    words = f"{_necessity(proof, detects=detects)}; {_sufficiency(proof)}"
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def _necessity(proof: Proof, *, detects: bool) -> str:

@@ -10,7 +10,7 @@ from sightglass.common.files import Json, to_json
 from sightglass.explain.phrases import listing, percent, plain_text, plural
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.trust import FILLINGS
-from sightglass.explain.trust.proof import SHOWN, is_shown, rows
+from sightglass.explain.trust.proof import SHOWN, rows
 from sightglass.explain.trust.reliability import of_proof
 from sightglass.export import embedded_recipe, results
 from sightglass.export.caption import check_format
@@ -153,10 +153,7 @@ def heads(proof: Proof) -> tuple[str, ...]:
 
 
 def number_rows(proof: Proof) -> list[tuple[str, ...]]:
-    """Return headings and rows of the map and its controls.
-
-    A difference that does not agree with known causes (`proof.HIDDEN`) is left out; the row names its curve.
-    """
+    """Return headings and rows of the map and its controls."""
     share = first_step(proof) / proof.map.steps
     return [
         ("", *heads(proof)),
@@ -165,8 +162,8 @@ def number_rows(proof: Proof) -> list[tuple[str, ...]]:
                 line.title,
                 write(line.hidden, share),
                 write(line.kept, share),
-                *(numbers if line.name == "map" or is_shown(line.name) else (*numbers[:2], "", "")),
+                *numbers,
             )
-            for line, (_, *numbers) in zip(_first_curves(proof), rows(proof, every=True), strict=True)
+            for line, (_, *numbers) in zip(_first_curves(proof), rows(proof), strict=True)
         ),
     ]

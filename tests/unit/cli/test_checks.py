@@ -85,8 +85,6 @@ def test_a_proof_is_written_said_and_made_again_bit_for_bit(call: Any) -> None:
     written = json.loads((folder / "proof.json").read_text("utf-8"))
     assert written["sentence"] in html.unescape((folder / "report.html").read_text("utf-8"))
     assert plain_text(written["sentence"]) in said and "rank correlation" not in said
-    said = call(*how, "--steps", "2", "--out", "all", "--all-measures").out
-    assert "the map of the next best class" in said and "rank correlation" in said
     recipe = read(folder / "proof.json")
     assert recipe.prove is not None and recipe.prove.steps == 4 and recipe.prove.fillings == ("mean", "linear")
     assert embedded_recipe.read((folder / "proof.png").read_bytes()) == recipe

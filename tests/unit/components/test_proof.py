@@ -11,10 +11,8 @@ import pytest
 
 from sightglass.components.checks import why_untested
 from sightglass.explain import Explainer
-from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.phrases import NBSP
-from sightglass.explain.trust import proof as measures
-from sightglass.explain.trust.proof import CONTROLS, Curve, Proof, Trace, rows, without_hidden
+from sightglass.explain.trust.proof import Curve, Proof, Trace, rows
 from sightglass.export.proof import chart as proof_view
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def trace(*scores: float, stays: tuple[bool, ...] | None = None) -> Trace:
 
 
 def proof(*curves: Curve, part: str = "class", fillings: tuple[Any, ...] = ("blur",)) -> Proof:
-    return Proof("dog", part, curves, fillings, 0.8, None, "cat")
+    return Proof("dog", part, curves, fillings, 0.8)
 
 
 def curve(name: str, hidden: Trace, kept: Trace, number: int = 0, filling: Any = "blur") -> Curve:
@@ -48,28 +46,12 @@ def curve(name: str, hidden: Trace, kept: Trace, number: int = 0, filling: Any =
 def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control():
     own = curve("map", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
     random = [curve("random", trace(0.8, one, 0.0), trace(0.0, one, 0.8), i) for i, one in enumerate((0.3, 0.5))]
-    runner = curve("runner-up", trace(0.8, 0.2, 0.0), trace(0.0, 0.6, 0.8))
-    made = proof(own, *random, runner)
+    middle = curve("centre", trace(0.8, 0.2, 0.0), trace(0.0, 0.6, 0.8))
+    made = proof(own, *random, middle)
     lines = proof_view.lines(made)
-    assert [line.name for line in lines] == ["map", "random", "runner-up"]
-    assert lines[1].hidden == [0.8, 0.4, 0.0] and lines[2].title == "Map of cat"
-    assert [row[1:3] for row in rows(made, every=True)] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
-
-
-def test_measures_that_do_not_agree_with_known_causes_are_shown_only_when_asked_for(monkeypatch):
-    own = curve("map", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
-    controls = [curve(name, trace(0.8, 0.5, 0.0), trace(0.0, 0.3, 0.8)) for name in ("random", "runner-up")]
-    made = replace(proof(own, *controls), similarity=Agreement(0.4, 0.3, 0.25))
-    assert [row[0] for row in rows(made)] == ["this map", CONTROLS["random"]]
-    assert [row[0] for row in rows(made, every=True)] == ["this map", CONTROLS["random"], CONTROLS["runner-up"]]
-    assert measures.lines(made) == measures.lines(made, every=True)[:2]
-    # The one list decides, for texts as for rows.
-    hidden = {"random", "runner-up", "sufficiency", "necessity", "similarity"}
-    monkeypatch.setattr("sightglass.explain.trust.proof.HIDDEN", hidden)
-    assert (proof_view.shares(made, detects=False), measures.lines(made)) == ("", [])
-    answer = without_hidden(made.summary())
-    assert answer["differences"] == {} and answer["sufficiency"] is None is answer["runner_up_ssim"]
-    assert answer["left_out"] == ["random", "runner-up", "sufficiency", "necessity", "similarity"]
+    assert [line.name for line in lines] == ["map", "random", "centre"]
+    assert lines[1].hidden == [0.8, 0.4, 0.0] and lines[2].title == "Middle of the picture"
+    assert [row[1:3] for row in rows(made)] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
-from safetensors.torch import save_file
 from torch import nn
 from torchvision import transforms as v1
 
@@ -181,25 +179,3 @@ def test_keras_is_fed_as_its_own_datasets_are(tmp_path: Path) -> None:
                 expected = torch.as_tensor(net(theirs[None], training=False))
                 found = ours.run(ours.prepare(np.asarray(picture), "trained").tensor).logits.softmax(1)
             assert (found - expected).abs().max() < CLOSE
-
-
-@pytest.mark.slow
-def test_open_clip_is_fed_by_its_own_transform(tmp_path: Path) -> None:
-    import open_clip
-
-    vision = {"image_size": 64, "layers": 2, "width": 32, "patch_size": 16, "head_width": 16}
-    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-    config = {"model_cfg": {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}, "preprocess_cfg": {}}
-    (tmp_path / "open_clip_config.json").write_text(json.dumps(config), "utf-8")
-    torch.manual_seed(0)
-    net, _, transform = open_clip.create_model_and_transforms(f"local-dir:{tmp_path}", load_weights=False)
-    save_file(
-        {key: value.contiguous() for key, value in net.state_dict().items()}, tmp_path / "open_clip_model.safetensors"
-    )
-    adapter = own("clip", "open_clip", path=str(tmp_path), labels=["a bus", "a flower", "a temple"])
-    for picture in pictures():
-        ours = adapter.prepare(np.asarray(picture), "trained").tensor
-        with torch.no_grad():
-            found = nn.functional.normalize(adapter.embedding(adapter.run(ours)), dim=1)
-            theirs = net.eval().encode_image(transform(picture)[None], normalize=True)
-        assert (found - theirs).abs().max() < CLOSE

@@ -272,11 +272,10 @@ def test_metadata_beside_an_openvino_pair_is_read_safely(openvino_pair: tuple[by
                 runtimes.open_file(into / "m.xml")
 
 
-@pytest.mark.parametrize("name", ["https://example.org/net.pth", "owner/name"])
-def test_a_network_address_fetches_only_where_the_operator_lets_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_address_fetches_only_where_the_operator_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_OFFLINE", "no")
     monkeypatch.setattr(access, "_IN_USE", [access.Access("open")])
     with pytest.raises(WeightsProblem, match="SIGHTGLASS_FETCH"):
-        remote_file.fetch_model(name)
+        remote_file.fetch_model("owner/name")
     monkeypatch.setenv("SIGHTGLASS_FETCH", "1")
-    remote_file.check_name(name)
+    remote_file.check_name("owner/name")

@@ -148,7 +148,7 @@ def test_a_keras_file_reads_no_numbers_of_another_file(kind: str, suffix: str, t
         inspect_model(tmp_path / f"m{suffix}")
 
 
-# Folders of Transformers and OpenCLIP.
+# Folders of Transformers.
 
 
 def vit(folder: Path, config: dict[str, Any] | None = None) -> Path:
@@ -187,8 +187,6 @@ FOREIGN = {
     "timm": {"model_args": {"checkpoint_path": "other.bin"}},
     "backbone": {"backbone": "local-dir:/srv/other"},
     "above": {"backbone_config": {"backbone": "../other"}},
-    "open_clip": {"model_cfg": {"text_cfg": {"hf_model_name": "/srv/other"}}},
-    "open_clip with code": {"model_cfg": {"text_cfg": {"tokenizer_kwargs": {"trust_remote_code": True}}}},
     "preprocessor with code": {"auto_map": {"AutoImageProcessor": "code.Own"}},
     "tokenizer with code": {"auto_map": {"AutoTokenizer": ["code.Own", None]}},
     "tokenizer": {"vocab_file": "/etc/passwd"},
@@ -199,7 +197,7 @@ FOREIGN = {
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_a_configuration_names_neither_other_files_nor_code(kind: str, tmp_path: Path) -> None:
     prefix = kind.partition(" ")[0] + "_"
-    file = f"{prefix}config.json" if prefix[:4] in ("open", "prep", "toke", "adap") else "config.json"
+    file = f"{prefix}config.json" if prefix[:4] in ("prep", "toke", "adap") else "config.json"
     folder = vit(tmp_path / "mine", FOREIGN[kind] if file == "config.json" else None)
     if file != "config.json":
         (folder / file).write_text(json.dumps(FOREIGN[kind]), "utf-8")

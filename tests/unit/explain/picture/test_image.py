@@ -439,7 +439,7 @@ def test_paths_that_lead_nowhere(path: str, words: str, tmp_path: Path, monkeypa
 
 
 def test_devices_and_the_web_are_not_opened() -> None:
-    with pytest.raises(ImageProblem, match=r"^bus\.jpg is not fetched while downloads are forbidden"):
+    with pytest.raises(ImageProblem, match="is not fetched by its address"):
         Image.open("https://example.org/bus.jpg")
     if sys.platform == "linux":
         with pytest.raises(ImageProblem, match="device"):

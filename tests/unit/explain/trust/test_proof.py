@@ -14,7 +14,6 @@ import torch
 
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer, Image
-from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.tasks.detect import SAME, match_boxes
 from sightglass.explain.trust import controls
 from sightglass.explain.trust.controls import ranking
@@ -40,7 +39,7 @@ def curve(name: str, deletion: Trace, insertion: Trace, number: int = 0, filling
 
 
 def proof(*curves: Curve, fillings: tuple[Any, ...] = ("blur",)) -> Proof:
-    return Proof("dog", "class", curves, fillings, float(curves[0].deletion.score[0]), Agreement(0.4, 0.3, 0.2), "cat")
+    return Proof("dog", "class", curves, fillings, float(curves[0].deletion.score[0]))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from sightglass.explain.evidence.layers import find, layer_choices
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import explain
-from sightglass.explain.methods import METHODS, list_methods
+from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.from_evidence import raw_maps
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
@@ -147,10 +147,6 @@ def saved(name: str, folders: Path) -> Path:
 
 def spec_of(folder: Path, task: str = "detect") -> ModelSpec:
     return own_spec(folder.name, "transformers", folder.name, task, path=str(folder))
-
-
-def libre_of(arch: str, **weights: Any) -> ModelSpec:
-    return own_spec(arch, "detr", arch, "detect", **weights)
 
 
 @pytest.fixture(scope="module")
@@ -346,57 +342,3 @@ def test_ultralytics_rtdetr_queries_have_attention_too() -> None:
     assert attended.maps(0).shape == (8, 20, 20)
     torch.testing.assert_close(attended.weights.sum(2), torch.ones(8, outputs.count))
     assert resident.adapter.parts == ("class", "contrast", "box", *SIDES, "all")
-
-
-LIBRE = ["deimv2-atto", "deim-n", "dfine-n", "rtdetr-r18", "rtdetrv2-r18", "rtdetrv4-s"]
-LIBRE += ["rfdetr-n", "lwdetr-t", "detr-r50"]
-"""libreyolo's families, each in its smallest size."""
-
-
-@cache
-def libre(arch: str) -> Resident:
-    return Resident(load(libre_of(arch, random=0)), CPU)
-
-
-@pytest.mark.parametrize("arch", LIBRE)
-def test_libreyolos_boxes_are_its_own_each_with_its_query(arch: str) -> None:
-    from PIL import Image as Pillow
-
-    resident = libre(arch)
-    adapter, whole = resident.adapter, resident.adapter._whole  # type: ignore[attr-defined]
-    given = adapter.prepare(PICTURE, "trained")
-    tensor, _, size, _ = whole._preprocess(Pillow.fromarray(PICTURE), color_format="rgb")
-    assert torch.equal(given.tensor, tensor)
-    with torch.no_grad():
-        answer, outputs = whole._forward(tensor), adapter.run(tensor)
-    every = whole._postprocess(answer, 0.0, 0.5, size)
-    threshold = float(np.sort(np.asarray(every["scores"]))[::-1][3:5].mean(dtype=np.float64))
-    expected = whole._postprocess(answer, threshold, 0.5, size)
-    shown = adapter.decode(outputs, given.geometry, top_k=5, confidence=threshold, iou=0.5)
-    assert len(shown) == len(expected["scores"]) > 1
-    np.testing.assert_allclose([one.score for one in shown], expected["scores"], atol=1e-5)
-    assert [one.index for one in shown] == np.asarray(expected["classes"]).tolist()
-    assert shown[0].label.endswith("(untrained)")
-    for one, box in zip(shown, np.asarray(expected["boxes"]), strict=True):
-        np.testing.assert_allclose(one.box, np.clip(box, 0, [160, 96, 160, 96]), atol=0.05)
-    assert outputs.attended is not None
-    assert "queryattention" in {one.id for one in list_methods(resident)}
-    presets = layer_choices(resident).presets
-    evidence = Evidence(resident, given, find(resident, resident.default_layers))
-    query = shown[0].anchor
-    for gradients in evidence.gradients([Target(shown[0].index, "", (query,))]):
-        assert gradients[0].values.isfinite().all()
-        assert gradients[0].values.any()
-    assert any("backbone" in path for path in presets["backbone end"])
-    rows = sum(level.sum((1, 2)) for level in outputs.attended.levels(query))
-    assert float(rows.max()) <= 1 + 1e-4
-    assert float(rows.max()) > 0.1
-
-
-def test_a_file_of_libreyolo_opens_by_its_architecture(tmp_path: Path) -> None:
-    file, source = tmp_path / "mine.pth", libre("deim-n").adapter
-    torch.save({"model": source.module.state_dict()}, file)
-    opened = load(libre_of("deim-n", path=str(file)))
-    tensor = source.prepare(PICTURE, "trained").tensor
-    with torch.no_grad():
-        assert torch.equal(opened.run(tensor).logits, source.run(tensor).logits)

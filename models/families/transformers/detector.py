@@ -1,11 +1,8 @@
-"""Load query detectors of LibreYOLO and Transformers: DETR, RT-DETR, D-FINE, RF-DETR, DEIMv2."""
+"""Adapt query detectors of Transformers: DETR, RT-DETR, D-FINE, RF-DETR."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,16 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 from torch import Tensor, nn
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.models import labels
-from sightglass.models.adapter import Progress
-from sightglass.models.adapters.detector import MAX_BOXES, Detections
+from sightglass.common.errors import ModelProblem
+from sightglass.models.adapters.detector import Detections
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector, make_detections
-from sightglass.models.checkpoints import checkpoint
-from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.transformers.folders import from_folder
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
@@ -180,140 +172,3 @@ def read_processor(folder: Path, config: Any) -> tuple[Any, tuple[str, ...]]:
             f"{folder.name} has no image processor that knows boxes: put preprocessor_config.json there."
         )
     return processor, notes
-
-
-FAMILIES = {
-    "rfdetr": "LibreRFDETR",
-    "dfine": "LibreDFINE",
-    "deim": "LibreDEIM",
-    "deimv2": "LibreDEIMv2",
-    "rtdetr": "LibreRTDETR",
-    "rtdetrv2": "LibreRTDETRv2",
-    "rtdetrv4": "LibreRTDETRv4",
-    "detr": "LibreDETR",
-    "lwdetr": "LibreLWDETR",
-}
-"""The library's classes by its names of families; `arch` is one of these, a hyphen and a size: `dfine-s`."""
-
-
-def load(spec: ModelSpec, progress: Progress | None = None) -> LibreDetector:
-    """Build the model on the CPU, from a file of the library's, or untrained by a seed.
-
-    Raises ModelProblem for an architecture that the library has not, WeightsProblem where the file does not fit it.
-    """
-    return LibreDetector(spec, *open_library(spec, FAMILIES, "DETR", progress))
-
-
-def open_library(
-    spec: ModelSpec,
-    families: Mapping[str, str],
-    called: str,
-    progress: Progress | None,
-    unused: tuple[str, ...] = (),
-) -> tuple[Any, tuple[str, ...], str]:
-    """Return libreyolo's model from a file or a seed, the row's labels, and the sha256.
-
-    `unused`: beginnings of tensors that a file need not have.
-    """
-    kind, size = find_kind(spec.arch, families, called)
-    names, options = labels.own(spec), dict[str, Any](size=size, device="cpu")
-    # Some of the library's networks print their parts.
-    with contextlib.redirect_stdout(io.StringIO()):
-        if (seed := spec.weights.random) is not None:
-            options |= {"nb_classes": len(names)} if names else {}
-            whole = checkpoint.build_seeded(lambda: kind(None, _scratch_init=True, **options), seed)
-            return whole, names, checkpoint.digest(whole.model)
-        path = locate(spec, progress=progress)
-        tensors = checkpoint.read(path)
-        refused = WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.")
-        try:
-            count = len(names) or kind.detect_nb_classes(tensors)
-            whole = kind(tensors, **options | ({"nb_classes": count} if count else {}))
-        except (KeyError, RuntimeError, TypeError, ValueError) as problem:
-            raise refused from problem
-    # The library only logs missing tensors, and leaves them random.
-    needed = (name for name, _ in whole.model.named_parameters() if not name.startswith(unused))
-    if whole.size != size or any(name not in tensors and name.partition(".")[2] not in tensors for name in needed):
-        raise refused
-    return whole, names, sha256_of(path)
-
-
-def find_kind(arch: str, families: Mapping[str, str], called: str) -> tuple[Any, str]:
-    """Return libreyolo's class and size; raise ModelProblem outside of `families`."""
-    family, _, size = arch.partition("-")
-    if family not in families:
-        known = f"say one of {', '.join(families)}, a hyphen and its size."
-        raise ModelProblem(f"{arch} is no {called} known here: {known}")
-    kind = getattr(import_module(f"libreyolo.models.{family}.model"), families[family])
-    if size not in kind.INPUT_SIZES:
-        raise ModelProblem(f"{family} has no size {size!r}: choose one of {', '.join(kind.INPUT_SIZES)}.")
-    return kind, size
-
-
-class LibreDetector(SectionedDetector):
-    """A detector of libreyolo with its own way of preparing pictures and choosing boxes."""
-
-    preprocessings: tuple[str, ...] = ("trained",)
-
-    def __init__(self, spec: ModelSpec, whole: Any, names_given: Sequence[str], weights_sha256: str) -> None:
-        """`whole`: the library's model; its network is frozen and from then on the adapter's own."""
-        count = whole.nb_classes
-        names = names_given or tuple(str(whole.names.get(index, index)) for index in range(count))
-        super().__init__(spec, whole.model, names, weights_sha256)
-        self._whole = whole
-        self._columns: dict[int, tuple[list[int], list[int]]] = {}
-        self._softmax = whole.FAMILY == "detr"
-        # Several classes of one query are shown only where their scores are independent.
-        self.multi_label = not self._softmax
-
-    @property
-    def resizing(self) -> str:
-        return f"squeezed to {self._whole.input_size}"
-
-    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        self.check_preprocessing(preprocessing)
-        tensor: Tensor = self._whole._preprocess(Pillow.fromarray(pixels), color_format="rgb")[0]
-        (height, width), (h, w) = pixels.shape[:2], tensor.shape[2:]
-        return ModelInput(tensor, Geometry((height, width), (h, w), (h / height, w / width), (0.0, 0.0)))
-
-    def read_queries(self, tensor: Tensor) -> QueryDetections:
-        answer = self.module(tensor)
-        logits: Tensor = answer["pred_logits"]  # (B, Q, columns)
-        columns, rest = self._divide(logits.shape[2])
-        size = (tensor.shape[2], tensor.shape[3])
-        return make_detections(
-            logits[..., columns], answer["pred_boxes"], size, others=logits[..., rest], softmax=self._softmax
-        )
-
-    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
-        assert isinstance(outputs, QueryDetections)
-        assert outputs.others is not None
-        logits = outputs.logits[0].detach().float()
-        columns, rest = self._divide(logits.shape[0] + outputs.others.shape[1])
-        all_logits = logits.new_empty(len(columns) + len(rest), logits.shape[1])
-        all_logits[columns], all_logits[rest] = logits, outputs.others[0].float()
-        queries, classes = self._choose(all_logits.t().contiguous(), confidence)
-        return torch.tensor(queries, dtype=torch.long), torch.tensor(classes, dtype=torch.long)
-
-    def _divide(self, count: int) -> tuple[list[int], list[int]]:
-        """Return the head's columns by class, and those of no class.
-
-        A head for COCO has a column for each of its numbers, also for those never used.
-        """
-        if count not in self._columns:
-            # One confident query per column: the library's answer gives its class.
-            choices = zip(*self._choose(torch.full((count, count), -20.0).fill_diagonal_(20.0), 0.5), strict=True)
-            by_class = {index: column for column, index in choices}
-            columns = [by_class[index] for index in range(len(self.labels))]
-            self._columns[count] = columns, [column for column in range(count) if column not in columns]
-        return self._columns[count]
-
-    def _choose(self, logits: Tensor, confidence: float) -> tuple[list[int], list[int]]:
-        """Return the library's queries and classes for logits (Q, columns)."""
-        # Each box carries its query's number, which the library's answer lacks.
-        numbers = torch.arange(len(logits), dtype=torch.float32)[None, :, None]
-        answer = {"pred_logits": logits[None].cpu(), "pred_boxes": numbers * torch.tensor([1.0, 0.0, 0.0, 0.0])}
-        boxes_shown = self._whole._postprocess(answer, confidence, 1.0, (1, 1), max_det=MAX_BOXES)
-        boxes, classes = torch.as_tensor(boxes_shown["boxes"]).reshape(-1, 4), torch.as_tensor(boxes_shown["classes"])
-        order = torch.as_tensor(boxes_shown["scores"]).argsort(descending=True, stable=True)
-        return boxes[order, 0].round().long().tolist(), classes[order].long().tolist()
