@@ -77,10 +77,11 @@ def pictures() -> None:
 
 def _read_address(remembered: PicturesPage) -> None:
     """Open the run of the address: a reloaded page shows what it showed before."""
-    if remembered.read:
+    name = st.query_params.get("run")
+    # Another one by a link on Saved.
+    if remembered.read and not (name and state.of(state.Navigation).arrived):
         return
     remembered.read = True
-    name = st.query_params.get("run")
     run = next((run for run in jobs.list_earlier() if run.folder.name == name), None) if name else None
     if run is not None and run.facts is not None:
         try:

@@ -6,20 +6,18 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from sightglass.batch import accuracy, analysis
 from sightglass.deck import making
 from sightglass.deck.making import fraction
-from sightglass.deck.scene import MAX_SIDE, Panel, SceneMap
+from sightglass.deck.scene import Panel
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint, share_difference
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import describe_score, task_of
-from sightglass.explain.trust import Verdict
 from sightglass.export import command
 from sightglass.export.similarity_files import draw_pair, places
 from sightglass.models.catalog import catalog
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.tasks.task import Change
-    from sightglass.explain.trust.scramble import Scramble
     from sightglass.models.spec import ModelSpec
 
     Box = tuple[float, float, float, float]
@@ -42,18 +39,8 @@ if TYPE_CHECKING:
 
 SIDE = 960
 """Pixels of the longer side of one of several pictures."""
-SCRAMBLED, GALLERY = 2, 8
-"""Most scrambled maps beside the map as it is, and most pictures of a gallery."""
-_TILE = 320
-"""Cells of a side of a gallery's map."""
-SCRAMBLED_TITLES: dict[Verdict, str] = {
-    "depends": "The map depends on the model",
-    "unclear": "Whether the map needs the model is unclear",
-    "survives": "The map does not show what was learnt",
-    "edges": "The map shows edges, not what was learnt",
-    "centre": "The map shows the middle, not what was learnt",
-    "box": "With other weights the map keeps the box",
-}
+GALLERY = 8
+"""Most pictures of a gallery."""
 
 
 def picture(image: Image, name: str) -> Panel:
@@ -62,19 +49,18 @@ def picture(image: Image, name: str) -> Panel:
     return Panel(name[:200], picture=file, size=size)
 
 
+def painted(image: Image, field: Field, name: str) -> Panel:
+    """Return a picture with a map drawn into it; where the model saw nothing it fades with the slide."""
+    seen = making.fraction(field.seen, (image.width, image.height))
+    panel = picture(Image(paint(image.pixels, field, Style(), unseen="keep"), image.name), name)
+    return panel if seen == (0, 0, 1, 1) else replace(panel, seen=seen)
+
+
 def difference(
     image: Image, maps: tuple[NDArray[np.float32], NDArray[np.float32]], extent: Box, seen: tuple[int, int, int, int]
 ) -> Panel:
     """Return two maps' difference over `extent`, drawn into the picture."""
-    field = Field(share_difference(*maps), extent, seen, kind="difference")
-    drawn = Image(paint(image.pixels, field, Style(), unseen="keep"), image.name)
-    return _fading(picture(drawn, "Difference"), seen, image)
-
-
-def _fading(panel: Panel, seen: tuple[int, int, int, int], image: Image) -> Panel:
-    """Return a panel of a picture faded outside `seen`, xyxy."""
-    part = making.fraction(seen, (image.width, image.height))
-    return panel if part == (0, 0, 1, 1) else replace(panel, seen=part)
+    return painted(image, Field(share_difference(*maps), extent, seen, kind="difference"), "Difference")
 
 
 def of_pair(similarity: Similarity, verdict: str) -> Scene:
@@ -83,18 +69,16 @@ def of_pair(similarity: Similarity, verdict: str) -> Scene:
     The maps are drawn into the pictures: they are signed, and a scene's own maps are not.
     """
     sentences = places(similarity)
-    drawn = [
-        Image(np.ascontiguousarray(pixels), side.image.name)
-        for pixels, side in zip(draw_pair(similarity, "keep"), similarity.sides, strict=True)
-    ]
+    both = []
+    for pixels, side in zip(draw_pair(similarity, "keep"), similarity.sides, strict=True):
+        panel, seen = picture(Image(np.ascontiguousarray(pixels)), side.image.name), side.seen
+        # Persons, in outlines, keep their colours.
+        faded = similarity.subject != "persons" and seen != (0, 0, side.image.width, side.image.height)
+        both.append(replace(panel, seen=fraction(seen, (side.image.width, side.image.height))) if faded else panel)
     setup = describe_setup(similarity.model.name, similarity.method, similarity.layers)
-    both = [picture(image, image.name) for image in drawn]
-    # Persons, in outlines, keep their colours.
-    if similarity.subject != "persons":
-        both = [_fading(panel, side.seen, side.image) for panel, side in zip(both, similarity.sides, strict=True)]
     sentence = "Red makes them similar, blue makes them differ." if len(sentences) > 1 else " ".join(sentences)
     return making.scene(
-        drawn[0],
+        similarity.query.image,
         both,
         title=making.statement(f"{verdict}: similarity {similarity.score:.2f}", f"Similarity {similarity.score:.2f}"),
         sentence=sentence,
@@ -103,51 +87,6 @@ def of_pair(similarity: Similarity, verdict: str) -> Scene:
         made=setup,
         sides=("similar", "different"),
     )
-
-
-def of_scramble(explanation: Explanation, index: int, scramble: Scramble, title: str) -> Scene:
-    """Return the scene of a map as its model is scrambled: as it is, and with more and more random weights."""
-    unchanged = making.panel(explanation, index, name="As it is")
-    # As many as are large on a slide: square pictures fill one as two.
-    count = min(len(scramble.stages) - 1, SCRAMBLED - (0.85 < explanation.image.width / explanation.image.height < 1.2))
-    stages = [
-        scramble.stages[i]
-        for i in np.linspace(len(scramble.stages) // 2, len(scramble.stages) - 1, count + 1)[1:].round().astype(int)
-    ]
-    geometry = explanation.evidence.geometry
-    panels = [Panel("As it is", maps=unchanged.maps)]
-    for stage in stages:
-        values = _on_picture(stage.map, geometry.extent, (explanation.image.width, explanation.image.height))
-        heatmap = SceneMap(scramble.label[:200], None, values, seen=panels[0].maps[0].seen)
-        panels.append(Panel(f"{stage.share:.0%} random: {stage.likeness}".replace("%", "\u00a0%"), maps=(heatmap,)))
-    return making.scene(
-        explanation.image,
-        panels,
-        title=making.statement(title, SCRAMBLED_TITLES[scramble.verdict]),
-        sentence=scramble.sentence,
-        notes="The number over each map: how alike it is to the map as it is. "
-        + ("1: the same. 0: unrelated." if scramble.keeps_box is None else "Of the outlines in the box, the overlap."),
-        kind="row",
-        commands=[command.line(explanation.recipe)],
-        made=making.made_by([explanation], index),
-    )
-
-
-def _on_picture(values: NDArray[np.float32], extent: tuple[float, ...], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return a crop's map on the picture's full grid."""
-    scale = min(1.0, MAX_SIDE / max(size))
-    width, height = (max(1, round(side * scale)) for side in size)
-    x0, y0, x1, y1 = (edge * scale for edge in extent)
-    rows, columns = values.shape
-    # Of the middles of the cells.
-    across = (np.arange(width, dtype=np.float32) + 0.5 - x0) / (x1 - x0) * columns - 0.5
-    down = (np.arange(height, dtype=np.float32) + 0.5 - y0) / (y1 - y0) * rows - 0.5
-    x, y = np.meshgrid(across.astype(np.float32), down.astype(np.float32))
-    whole = np.ascontiguousarray(values, np.float32)
-    drawn = cv2.remap(whole, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    outside = (x < -0.5) | (x > columns - 0.5) | (y < -0.5) | (y > rows - 0.5)
-    levels = np.rint(np.clip(np.asarray(drawn, np.float32), 0, 1) * 255).astype(np.uint8)
-    return np.where(outside, np.uint8(0), levels)
 
 
 def of_change(before: Explanation, after: Explanation, changes: Sequence[Change], title: str, more: str = "") -> Scene:
@@ -225,18 +164,12 @@ def _square_panel(tile: GalleryTile) -> Panel:
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     pixels = np.ascontiguousarray(tile.image.pixels[top : top + side, left : left + side])
-    panel = picture(Image(pixels, tile.image.name), tile.name)
+    image = Image(pixels, tile.image.name)
     if tile.map is None:
-        return panel
-    by = _TILE / side
-    levels = _on_picture(tile.map, (-left * by, -top * by, (width - left) * by, (height - top) * by), (_TILE, _TILE))
-    x0, y0, x1, y1 = (share * of for share, of in zip(tile.seen, (width, height, width, height), strict=True))
-    seen = making.fraction((x0 - left, y0 - top, x1 - left, y1 - top), (side, side))
-    within = np.zeros_like(levels)
-    part = tuple(slice(round(seen[i] * _TILE), round(seen[i + 2] * _TILE)) for i in (1, 0))
-    within[part] = levels[part]
-    heatmap = SceneMap(tile.name[:200], None, within, seen=None if seen == (0, 0, 1, 1) else seen)
-    return replace(panel, maps=(heatmap,))
+        return picture(image, tile.name)
+    x0, y0, x1, y1 = (round(share * of) for share, of in zip(tile.seen, (width, height, width, height), strict=True))
+    seen = max(0, x0 - left), max(0, y0 - top), min(side, x1 - left), min(side, y1 - top)
+    return painted(image, Field(tile.map, (-left, -top, width - left, height - top), seen), tile.name)
 
 
 UNSURE = 0.5

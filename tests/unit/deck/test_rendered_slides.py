@@ -21,7 +21,6 @@ from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.similarity.similarity import similarity
-from sightglass.explain.trust.scramble import scramble
 from sightglass.explain.whatif import changes, edits, strongest
 from sightglass.history import History
 from tests.unit.deck.deck_scenes import clip, first_frame, proof
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 OFFICE, TO_PNG, TO_TEXT = (shutil.which(name) for name in ("soffice", "pdftoppm", "pdftotext"))
 KINDS = ("office", "print")
 """PPTX as LibreOffice draws it, and PDF."""
-NAMES = ("title", "map", "detect", "classes", "models", "pair", "whatif", "scramble", "gallery", "clip", "record")
+NAMES = ("title", "map", "detect", "classes", "models", "pair", "whatif", "gallery", "clip", "record")
 """The slides of the pages, by what they are of; the map has its proof."""
 LARGE = 0.6
 
@@ -48,7 +47,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
     found, other = small(bus, top_k=4), large(bus)
     time = Timing(1, 1, 1)
     comparison = Comparison((found, other), ("small", "medium"), (time, time))
-    cells, mark = Explainer("demo-cls-s")(drawn), strongest.strongest_tenth(found)
+    mark = strongest.strongest_tenth(found)
     assert mark is not None
     edit = edits.Edit(marks=(mark,))
     covered = small(edits.edited(bus, edit).image, targets=(found.predictions[0].index,))
@@ -64,7 +63,6 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
         "models": views.of_models(comparison, ["Small", "Medium"]),
         "pair": rows.of_pair(similarity(small, bus, load_bundled("china")), "related"),
         "whatif": rows.of_change(found, covered, changed, changes.sentence(found, changed, edit)),
-        "scramble": rows.of_scramble(cells, 0, scramble(cells, 0), "The map depends on the model"),
         "gallery": rows.of_gallery(
             "Minibus: 3 of 24 taken for a tram",
             "The surest wrong answer: minibus, 75 %, in the folder tram.",
