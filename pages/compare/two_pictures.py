@@ -16,7 +16,7 @@ from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import exports, pairs
 from sightglass.components.widgets import rows
-from sightglass.deck import rows as deck_rows
+from sightglass.deck import views as deck_views
 from sightglass.explain import methods
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.similarity import patches, ranking
@@ -137,7 +137,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
             partial(exports.of_similarity, found, context, ranked),
             pair=history_store.ComparedPair(found, context, ranked),
             view=False,
-            slide=lambda _: deck_rows.of_pair(found, context.verdict(found.score)),
+            slide=lambda _: deck_views.of_pair(found, context.verdict(found.score)),
         )
     with right:
         more: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
 from sightglass.components.views import charts, exports, panels, tables
-from sightglass.deck import rows as deck_rows
+from sightglass.deck import views as deck_views
 from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
@@ -124,7 +124,7 @@ def _answer(
         title_of_slide = without_emphasis(sentence)
         _files(
             mapped,
-            (lambda _: deck_rows.of_change(original, mapped, differences, title_of_slide, more))
+            (lambda _: deck_views.of_change(original, mapped, differences, title_of_slide, more))
             if original.heatmaps
             else None,
         )

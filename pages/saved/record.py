@@ -22,7 +22,6 @@ from sightglass.components.viewer import Box, Map, Pane, ViewerOptions, ViewerSc
 from sightglass.components.views import charts, panels, tables
 from sightglass.components.views import pairs as pair_views
 from sightglass.components.widgets import rows
-from sightglass.deck import rows as slide_rows
 from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import NBSP, megabytes, percent, plural
@@ -179,7 +178,7 @@ def make_slide(record: Record, look: Look, index: int | None = None) -> Scene:
     """Return the slide of a saved record, of its map at `index`."""
     store = history_store.store()
     if record.pair is not None:
-        return slide_rows.of_pair(store.similarity(record), record.headline)
+        return views.of_pair(store.similarity(record), record.headline)
     image, maps = files(record)
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
     record = replace(record, index=record.index if index is None else index, view=view)

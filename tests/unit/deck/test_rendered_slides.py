@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.deck import Panel, Scene, rows, views
+from sightglass.deck import Panel, Scene, views
 from sightglass.deck.layouts import DARK, HEIGHT, WIDTH, Rect
 from sightglass.deck.making import MAX_WORDS
 from sightglass.deck.page import Curves, Film, Picture, Text, numbered, pages
@@ -54,16 +54,16 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
     changed = changes.changes(found, covered)
     history = History(tmp_path_factory.mktemp("history"))
     record = history.keep(found)
-    tiles = [rows.GalleryTile(bus, "✓ minibus 62 %"), rows.GalleryTile(drawn, "✗ streetcar, tram, tramcar 94 %")]
+    tiles = [views.GalleryTile(bus, "✓ minibus 62 %"), views.GalleryTile(drawn, "✗ streetcar, tram, tramcar 94 %")]
     return {
         "title": Scene("words", "When does a heat map lie?", "Five minutes about where a model looks."),
         "map": replace(views.of_map(found), proof=proof()),
         "detect": views.of_map(Explainer("demo-s")(drawn, per="detection")),
         "classes": views.of_classes(found),
         "models": views.of_models(comparison, ["Small", "Medium"]),
-        "pair": rows.of_pair(similarity(small, bus, load_bundled("china")), "related"),
-        "whatif": rows.of_change(found, covered, changed, changes.sentence(found, changed, edit)),
-        "gallery": rows.of_gallery(
+        "pair": views.of_pair(similarity(small, bus, load_bundled("china")), "related"),
+        "whatif": views.of_change(found, covered, changed, changes.sentence(found, changed, edit)),
+        "gallery": views.of_gallery(
             "Minibus: 3 of 24 taken for a tram",
             "The surest wrong answer: minibus, 75 %, in the folder tram.",
             [("75 %", "right"), ("24", "pictures"), ("3", "unsure")],
@@ -76,7 +76,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
 
 
 def of_clip(image: Image) -> Scene:
-    strip: list[Panel] = [rows.picture(image, name) for name in ("0:02 sports car", "0:05 dog", "0:09 person")]
+    strip: list[Panel] = [views.picture(image, name) for name in ("0:02 sports car", "0:05 dog", "0:09 person")]
     title = "Sports car from 0:02, dog from 0:05"
     return Scene("clip", title, "Frame by frame.", "", first_frame(), (1280, 720), tuple(strip), clip=clip())
 
