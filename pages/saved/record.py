@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     Content = tuple[Image, tuple[SavedMap, ...]]
     Opened = tuple[str, Record, Image, tuple[SavedMap, ...]]
 
-LISTED = 10
-"""Pictures of a pair's gallery that are listed."""
-
 
 @dataclass
 class Browsing:
@@ -303,11 +300,6 @@ def _show_pair(record: Record, heading: DeltaGenerator) -> None:
     with right:
         assert record.pair is not None
         pair_views.explain_score(found, record.pair.context)
-        if ranking := record.pair.ranking:
-            with st.expander(f"Rank {record.pair.rank} of {plural(len(ranking), 'picture')}"):
-                for place, (name, score) in enumerate(ranking[:LISTED], 1):
-                    words = f"{place}. {escape(name)} {score:.2f}"
-                    st.caption(f"**{words}**" if place == record.pair.rank else words)
         st.markdown("### Note and tags")
         history_store.edit_note(record, [record.id], key=f"saved-{record.id}")
         for note in record.notes:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.trust.proof import Proof
     from sightglass.history.marks import Mark
@@ -120,19 +120,17 @@ class History:
         found: Similarity,
         context: Context | None = None,
         *,
-        ranking: Ranking | None = None,
         note: str = "",
         tags: Sequence[str] = (),
     ) -> Record:
         """Save the comparison of two pictures, with both of them, their maps and matches; otherwise as `keep`.
 
-        `context`: the reference scores. `ranking`: the gallery that the second picture is of; of its other pictures
-        the names and scores are saved.
+        `context`: the reference scores.
 
             record = history.keep_pair(similarity(explainer, "bus.jpg", "zidane.jpg"))
             history.similarity(record).score == record.score
         """
-        return self._keep(*pairs.encode(found, context, ranking), note, tags)
+        return self._keep(*pairs.encode(found, context), note, tags)
 
     def _keep(self, record: Record, files: encoding.Files, note: str, tags: Sequence[str]) -> Record:
         record = replace(record, note=checked_note(note), tags=checked_tags(tags), bytes=sum(map(len, files.values())))

@@ -21,23 +21,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.ranking import Context
 
     Box = tuple[int, int, int, int]
 
 FIELDS = ("method", "of", "state", "preprocessing", "subject", "weights_sha256", "device", "automatic", "score")
 """What a record keeps of a comparison as it is."""
-MAX_RANKED = 200
-"""Maximum number of a gallery's names in a record."""
 HEIGHT = 160
 """Of the two pictures of a thumbnail, in pixels, before it is shrunk."""
 _NAMES = ("query", "gallery")
 
 
-def encode(found: Similarity, context: Context | None, ranking: Ranking | None) -> tuple[Record, encoding.Files]:
+def encode(found: Similarity, context: Context | None) -> tuple[Record, encoding.Files]:
     """Return the record and the files of a comparison."""
     query, other = (side.image for side in found.sides)
-    hits = ranking.hits[:MAX_RANKED] if ranking is not None else ()
     pair = SavedPair(
         name=other.name,
         sha256=other.sha256,
@@ -45,8 +42,6 @@ def encode(found: Similarity, context: Context | None, ranking: Ranking | None) 
         geometries=(found.query.geometry, found.gallery.geometry),
         matches=found.matches.pairs,
         context=context,
-        # A query's gallery of one picture ranks nothing.
-        ranking=tuple((hit.name, hit.score) for hit in hits) if len(hits) > 1 else (),
     )
     record = Record(
         **encoding.about_picture(query),

@@ -47,14 +47,6 @@ class SavedPair:
     """Cells of the query and of the other picture that match best."""
     context: Context | None
     """The reference scores."""
-    ranking: tuple[tuple[str, float], ...] = ()
-    """The gallery that the second picture is of, most similar first, with its scores."""
-
-    @property
-    def rank(self) -> int | None:
-        """Rank of the second picture in its gallery, or None."""
-        names = [name for name, _ in self.ranking]
-        return names.index(self.name) + 1 if self.name in names else None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sightglass.components.viewer import Look
     from sightglass.components.views.charts import Files
     from sightglass.explain import Explanation
+    from sightglass.explain.similarity.ranking import Context
+    from sightglass.explain.similarity.similarity import Similarity
 
 
 def save_and_export(
@@ -26,7 +28,7 @@ def save_and_export(
     rows: Callable[[Look], Sequence[Files]],
     *,
     saved: Sequence[tuple[Explanation, int]] = (),
-    pair: history_store.ComparedPair | None = None,
+    pair: tuple[Similarity, Context] | None = None,
     view: bool = True,
     more: Callable[[], None] | None = None,
     beside: Callable[[], None] | None = None,
@@ -54,7 +56,7 @@ def save_and_export(
     if history_store.off():
         rest()
     elif pair is not None:
-        history_store.keep_pair(pair, screen=screen, beside=rest)
+        history_store.keep_pair(*pair, screen=screen, beside=rest)
     elif saved:
         history_store.keep(saved, screen=screen, beside=rest)
     else:

@@ -27,21 +27,12 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
-    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.history import History, Record
 
 NOTE, TAG = 10_000, 60
 """Maximum characters of a note and of a tag in the store."""
-
-
-@dataclass(frozen=True, eq=False)
-class ComparedPair:
-    """Two compared pictures that can be saved, with their reference scores and the gallery of the second."""
-
-    found: Similarity
-    context: Context
-    ranking: Ranking
 
 
 @dataclass
@@ -97,12 +88,13 @@ def keep(
     _draw(saves, view, screen, f"Save the picture, its maps and all numbers{proved}.", beside)
 
 
-def keep_pair(pair: ComparedPair, *, screen: str, beside: Callable[[], None] | None = None) -> None:
+def keep_pair(match: Similarity, context: Context, *, screen: str, beside: Callable[[], None] | None = None) -> None:
     """Draw the button for saving two compared pictures."""
-    match = pair.found
     view = " ".join([match.model.id, match.weights_sha256, match.method, *match.layers, match.of, match.preprocessing])
     view += "".join(f" {side.image.sha256} {side.image.name}" for side in match.sides)
-    _draw([partial(_keep_pair, pair)], view, screen, "Save both pictures, their maps and all numbers.", beside)
+    _draw(
+        [partial(_keep_pair, match, context)], view, screen, "Save both pictures, their maps and all numbers.", beside
+    )
 
 
 def _draw(
@@ -164,9 +156,8 @@ def _keep(explanation: Explanation, index: int, screen: str) -> tuple[str, bool]
     return store().add_proofs(record.id, explanation).id, False
 
 
-def _keep_pair(pair: ComparedPair) -> tuple[str, bool]:
+def _keep_pair(match: Similarity, context: Context) -> tuple[str, bool]:
     """Save a comparison unless it is there, whoever saved it."""
-    match = pair.found
     query, other = match.sides
     names = ("of", "preprocessing", "weights_sha256")
     key = (query.image.sha256, match.layers, other.image.sha256, *(getattr(match, name) for name in names))
@@ -175,7 +166,7 @@ def _keep_pair(pair: ComparedPair) -> tuple[str, bool]:
             record.picture_sha256, record.layers, saved.sha256, *(saved.how[name] for name in names)
         ):  # fmt: skip
             return record.id, True
-    return store().keep_pair(match, pair.context, ranking=pair.ranking).id, False
+    return store().keep_pair(match, context).id, False
 
 
 def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> None:

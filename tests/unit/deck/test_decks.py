@@ -102,9 +102,7 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
 
 def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(history: History) -> None:
     own = "sightglass image 'my cat.jpg' --model efficientnet-lite0"
-    hostile = (
-        *("rm -rf ~", f"{own}; id", f"{own} $(id)", f"{own}\nid", "sightglass models add evil.pt", "it's"),
-    )
+    hostile = (*("rm -rf ~", f"{own}; id", f"{own} $(id)", f"{own}\nid", "sightglass models add evil.pt", "it's"),)
     panel = Panel("Li\x1b[31mte\uffff", (("cat\0\u202egnp", 0.5),))
     scene = replace(a_scene("One\uffff"), notes="a\ufffe\x1b", panels=(panel,), commands=(own, *hostile))
     there = archive.put(history.decks, archive.write("A deck", [scene]))
