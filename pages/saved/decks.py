@@ -114,10 +114,7 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
     changed = sum(not deck.ready for deck in decks)
     st.markdown(f"## {plural(changed, 'deck')} of yours" if changed else "## Show it to a room")
     if not changed:
-        st.markdown(
-            "A deck is a row of slides, each one of your views with its picture, answer and map. Press **Add to deck** "
-            "below a map on any page, or begin with a ready one."
-        )
+        st.markdown("Press **Add to deck** below a map on any page, or begin with a ready one.")
     page.say_problem(state.of(Editing))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         help = "Make an empty deck; slides come from Add to deck on the other pages."
@@ -130,9 +127,9 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
     cards = [partial(_card, deck) for deck in ordered]
     cards += [partial(_ready_card, name) for name in READY if name not in copied]
     for start in range(0, len(cards), COLUMNS):
-        for column, card in zip(st.columns(COLUMNS), cards[start : start + COLUMNS], strict=False):
-            with column, st.container(border=True, gap="xsmall"):
-                card()
+        for i, column in enumerate(st.columns(COLUMNS)[: len(cards) - start], start):
+            with column, st.container(border=True, gap="xsmall", key=f"saved-card-{i}"):
+                cards[i]()
 
 
 def _upload() -> None:
@@ -209,7 +206,7 @@ def _draw_deck(deck: Deck) -> None:
         return
     chosen = next((slide for slide in deck.slides if slide.id == state.of(Editing).slide), deck.slides[0])
     strip, large = st.columns([1, 4], gap="medium")
-    with strip, st.container(height=640, border=False, gap="xsmall"):
+    with strip, st.container(height=640, border=False, gap="xsmall", key="saved-strip"):
         _draw_strip(deck, chosen)
     with large:
         _draw_slide(deck, chosen)

@@ -35,7 +35,7 @@ MAX_DIRECTORY = 2**20
 READY: dict[str, tuple[str, str]] = {
     "cheat": (
         "See a model cheat",
-        "Two models that are right for the wrong reason: the answer, the map, the picture without the clue.",
+        "Two models that are right for the wrong reason.",
     ),
     "lies": (
         "What is a heat map, and when does it lie?",

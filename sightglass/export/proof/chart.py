@@ -125,4 +125,4 @@ def blur_seen(seen: NDArray[np.uint8], grid: tuple[int, int]) -> NDArray[np.uint
     height, width = grid
     small = cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     soft = perturber.blur(torch.from_numpy(small).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
-    return np.rint(soft).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(soft).clip(0, 255), np.uint8)
