@@ -1,20 +1,12 @@
-"""History in a browser: kept, opened, marked by mouse and by keys, still there after a reload, deleted."""
+"""Saved in a browser: a view is saved with a note, still there after a reload, deleted and brought back."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 from screen import until
 
-from sightglass.explain import Explainer
 from sightglass.history import History
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.explain import Explanation
 
 pytestmark = pytest.mark.browser
 
@@ -27,26 +19,17 @@ def store() -> History:
     return made
 
 
-@pytest.fixture(scope="module")
-def explained(bus: Path) -> Explanation:
-    return Explainer("demo-cls-s")(bus, top_k=1)
-
-
-def test_a_note_is_not_lost_where_its_popover_is_closed_or_its_page_left(visit, store: History):
+def test_a_view_is_saved_with_its_note_opened_and_deleted(visit, store: History):
     page = visit("/?model=demo-cls-s&example=scene%203")
     page.get_by_role("button", name="Save", exact=True).click()
-    more, note = page.get_by_role("button", name="Note, tags"), page.get_by_role("textbox", name="Note")
-    more.click()
-    note.press_sequentially("the roof")
-    note.press("Escape")
-    until(page, lambda: [one.note for one in store.search(text="roof").records] == ["the roof"], "Escape saves it")
-    expect(note).to_have_count(0)
-    more.click()
-    expect(note).to_have_value("the roof")
-    note.press_sequentially(", the door")
-    # Without leaving the field.
-    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
-    note.press_sequentially(", the wheels")
-    page.get_by_role("link", name="Saved").click()
-    until(page, lambda: "wheels" in store.search(text="roof").records[0].note, "a link saves it")
-    store.delete([record.id for record in store.search(text="roof").records])
+    page.get_by_role("button", name="Note, tags").click()
+    page.get_by_role("textbox", name="Note").fill("the roof")
+    page.get_by_role("link", name="See it in Saved").click()
+    until(page, lambda: [one.note for one in store.search(text="roof").records] == ["the roof"], "the note is saved")
+    expect(page.get_by_role("textbox", name="Note")).to_have_value("the roof")
+    page.reload()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    until(page, lambda: store.search().total == 0, "it is deleted")
+    page.get_by_role("button", name="Undo").click()
+    until(page, lambda: store.search().total == 1, "it is brought back")
+    store.delete([record.id for record in store.search().records])
