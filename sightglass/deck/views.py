@@ -243,8 +243,7 @@ def of_pair(similarity: Similarity, verdict: str) -> Scene:
     both = []
     for pixels, side in zip(draw_pair(similarity, "keep"), similarity.sides, strict=True):
         panel, seen = picture(Image(np.ascontiguousarray(pixels)), side.image.name), side.seen
-        # Persons, in outlines, keep their colours.
-        faded = similarity.subject != "persons" and seen != (0, 0, side.image.width, side.image.height)
+        faded = seen != (0, 0, side.image.width, side.image.height)
         both.append(replace(panel, seen=fraction(seen, (side.image.width, side.image.height))) if faded else panel)
     setup = describe_setup(similarity.model.name, similarity.method, similarity.layers)
     sentence = "Red makes them similar, blue makes them differ." if len(sentences) > 1 else " ".join(sentences)
