@@ -40,7 +40,7 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
     _text(page, view.about, 9, colour=_SOFT, after=1 if view.checks else 3)
     if view.checks:
         _text(page, " · ".join(words for _, words, _ in view.checks), 9, colour=_SOFT, after=3)
-    page.image(BytesIO(draw_figure(explanation, index, colormap=colormap)), w=_WIDTH)
+    page.image(BytesIO(draw_figure(explanation, index, format="jpg", colormap=colormap)), w=_WIDTH)
     page.ln(3)
     for section in view.sections:
         _section(page, section)
