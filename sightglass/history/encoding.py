@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.rendering.style import Unseen
     from sightglass.explain.trust.checks import Checks
     from sightglass.history.history import History
     from sightglass.models.geometry import Geometry
@@ -295,7 +294,7 @@ def _with_recipe(pixels: NDArray[np.uint8], record: Record, image: Image) -> byt
     return embedded_recipe.write(to_png(pixels), record.checked_recipe, record.view, picture=original)
 
 
-def draw(image: Image, item: SavedMap, style: Style, unseen: Unseen = "light") -> NDArray[np.uint8]:
-    """Return the picture under a map, uint8 (H, W, 3); `unseen`: what the rest fades to."""
+def draw(image: Image, item: SavedMap, style: Style) -> NDArray[np.uint8]:
+    """Return the picture under a map, uint8 (H, W, 3)."""
     field = Field(item.values, item.extent, item.seen, item.kind, cells=item.cells)
-    return render.paint(image.pixels, field, style, unseen=unseen)
+    return render.paint(image.pixels, field, style)
