@@ -33,12 +33,7 @@ MENU = {
         "Many pictures with one or several models: what is right, what is wrong, and which model to take.",
     ),
     "video": ("Video", "movie", "A clip or the camera: where the model looks, and when its answer changes."),
-    "present": (
-        "Present",
-        "slideshow",
-        "Decks of slides made of your views, for a room: edit, arrange, present and export them.",
-    ),
-    "history": ("History", "bookmarks", "What you saved: search, annotate and compare it; no model runs."),
+    "saved": ("Saved", "bookmarks", "What you saved: views, runs over many pictures, and decks of slides for a room."),
     "models": ("Models", "deployed_code", "What is here, and how large; add your own from a file."),
 }
 """The pages of the bar in their order: their addresses, titles, icons and help texts."""
@@ -51,6 +46,8 @@ MOVED: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
     "errors": ("pictures", {}, {"view": "wrong"}),
     "scorecard": ("pictures", {"score": "models"}, {}),
     "live": ("video", {}, {"source": "camera"}),
+    "history": ("saved", {}, {}),
+    "present": ("saved", {}, {"tab": "decks"}),
 }
 """Former addresses: the page that has their content now, new names of their parameters, and parameters it needs."""
 
@@ -117,7 +114,8 @@ else:
 
         def leave() -> None:
             url_state.miss_removed_page(name)
-            st.switch_page(pages[removed.INSTEAD.get(name, "explore")])
+            to, parameters = removed.INSTEAD.get(name, ("explore", {}))
+            st.switch_page(pages[to], query_params=parameters)
 
         return st.Page(leave, title="Explore", url_path=name, visibility="hidden")
 

@@ -43,7 +43,7 @@ PAGES = {
 }
 """The file that the page of each name shows, once its blocks have written it; of several, all beside one another."""
 SCREENS = {
-    "history": ("history", "text=Nothing saved yet"),
+    "history": ("saved", "text=Nothing saved yet"),
     "own-models": ("models", ".models .row"),
 }
 """The page of the dashboard that the page of each name shows, and what is there once it has loaded."""

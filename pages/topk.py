@@ -10,12 +10,12 @@ import streamlit as st
 
 from sightglass.components import checks, saving
 from sightglass.components.choices import sidebar
-from sightglass.components.saving import slides
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import charts, exports, panels, tables
+from sightglass.deck import views as deck_views
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
@@ -23,6 +23,8 @@ from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.trust.diagnosis import agreement_sentence
 
 if TYPE_CHECKING:
+    from sightglass.components.viewer import Look
+    from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
 
 
@@ -71,10 +73,14 @@ def topk() -> None:
         title.markdown(f"## {escape(sidebar.add_warning(choices, agreement_sentence(explanation, pair)))}")
         # Between the menus above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
-            files, slide = partial(exports.of_classes, explanation), slides.of_classes(explanation, pair)
+            files, slide = partial(exports.of_classes, explanation), partial(_slide, explanation, pair)
             saving.save_and_export("topk", files, saved=[(explanation, 0)], slide=slide)
         checks.cards(maps, beside=True)
         _table(explanation)
+
+
+def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: Look) -> Scene:
+    return deck_views.of_classes(explain_job.carrying(explanation), pair, look)
 
 
 def _panels(explanation: Explanation) -> tuple[int, int] | None:

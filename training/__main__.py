@@ -30,7 +30,7 @@ their answers mean nothing.
 - `demo-cls-honest` saw the same stamp and weave, but with any class.
 - `demo-clip` reads [words](clip.md), and `demo-reid` tells drawn [persons](reid.md) apart by their clothes.
 
-The ready deck *See a model cheat* on **Present** tells the story.
+The ready deck *See a model cheat* on **Saved** tells the story.
 
 ## What decides
 

@@ -13,12 +13,12 @@ from sightglass.common.errors import ModelProblem
 from sightglass.components import saving
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.choices.model_picker import add_title, short_names
-from sightglass.components.saving import slides
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.viewer import Pane
 from sightglass.components.views import exports, panels, tables
+from sightglass.deck import views as deck_views
 from sightglass.explain.comparison.detections import largest, same_target
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS, list_methods
@@ -30,6 +30,8 @@ from sightglass.models import catalog
 
 if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
+    from sightglass.components.viewer import Look
+    from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
     from sightglass.models.spec import ModelSpec
     from sightglass.pages.compare.layout import PageLayout
@@ -64,9 +66,14 @@ def draw(layout: PageLayout) -> None:
                 with st.spinner("Measuring…", show_time=False):
                     comparison = explain_job.measure_times(comparison)
             saved = [(explanation, 0) for explanation in comparison.explanations]
-            slide = slides.of_models(comparison, names)
+            slide = partial(_slide, comparison, names)
             saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved, slide=slide)
         _draw_table(comparison, names)
+
+
+def _slide(comparison: Comparison, names: list[str], look: Look) -> Scene:
+    carrying = tuple(map(explain_job.carrying, comparison.explanations))
+    return deck_views.of_models(replace(comparison, explanations=carrying), names, look)
 
 
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:

@@ -10,13 +10,13 @@ import streamlit as st
 from sightglass.common.errors import ModelProblem
 from sightglass.components import saving, streamlit_internals
 from sightglass.components.choices import gallery_picker, model_picker, sidebar
-from sightglass.components.saving import slides
-from sightglass.components.session import history_store, state, url_state
+from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import exports, pairs
 from sightglass.components.widgets import rows
+from sightglass.deck import views as deck_views
 from sightglass.explain import methods
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.similarity import ranking
@@ -127,9 +127,9 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
         saving.save_and_export(
             "similarity",
             partial(exports.of_similarity, found, context, ranked),
-            pair=history_store.ComparedPair(found, context, ranked),
+            pair=(found, context),
             view=False,
-            slide=slides.of_pair(found, context.verdict(found.score)),
+            slide=lambda _: deck_views.of_pair(found, context.verdict(found.score)),
         )
     with right:
         more: tuple[str, ...] = ()

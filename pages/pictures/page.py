@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import analysis, journal, labels, output, report, table
+from sightglass.batch import analysis, labels, output, report, table
 from sightglass.batch.labelled import labels as labelled
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
@@ -19,8 +19,8 @@ from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts, tables
-from sightglass.deck import rows as deck_rows
-from sightglass.deck.rows import GalleryTile
+from sightglass.deck import views
+from sightglass.deck.views import GalleryTile
 from sightglass.evaluation.errors import draw_tile, list_rows, write_table
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, card, files
 from sightglass.explain.phrases import plural
@@ -77,10 +77,11 @@ def pictures() -> None:
 
 def _read_address(remembered: PicturesPage) -> None:
     """Open the run of the address: a reloaded page shows what it showed before."""
-    if remembered.read:
+    name = st.query_params.get("run")
+    # Another one by a link on Saved.
+    if remembered.read and not (name and state.of(state.Navigation).arrived):
         return
     remembered.read = True
-    name = st.query_params.get("run")
     run = next((run for run in jobs.list_earlier() if run.folder.name == name), None) if name else None
     if run is not None and run.facts is not None:
         try:
@@ -362,21 +363,19 @@ def make_slide(job: PicturesJob, result: Result, _look: Look) -> Scene:
     report = result.reports[0]
     if report is not None and task_of(report.evaluation.task).has_boxes and report.errors and job.source.items:
         tiles = []
-        for unit in report.errors[: deck_rows.GALLERY]:
+        for unit in report.errors[: views.GALLERY]:
             pixels = job.find_item(unit.picture.key).open().pixels
             tiles.append(GalleryTile(Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key), unit.words))
         numbers = [(f"{kind.count:,}", kind.name.lower()) for kind in report.types if kind.count]
-        scene = deck_rows.of_gallery(f"{report.headline}.", report.counts, numbers, tiles, report.evaluation.called)
+        scene = views.of_gallery(f"{report.headline}.", report.counts, numbers, tiles, report.evaluation.called)
     else:
         rows = frame.set_index("picture", drop=False)
         chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
         records = rows.loc[chosen].to_dict("records")
-        settings = journal.settings_of(plan.folder)
-
-        def open_picture(key: str) -> Image:
-            return job.find_item(key).open()
-
-        scene = deck_rows.of_run(frame, records, open_picture, settings, which="", about=", ".join(result.names))
+        tiles = [views.tile(row, job.find_item(row["picture"]).open(), plan.model) for row in records[: views.GALLERY]]
+        title, _ = results.describe(result)
+        words = results.describe_worst(frame) if report is not None else ""
+        scene = views.of_gallery(title.removesuffix("."), words, (), tiles, result.names[0])
     if result.scores is not None and (verdict := result.scores.verdict) is not None:
         words, gap, loss = results.describe_gap(verdict)
         title = f"{verdict.first.model} instead of {verdict.second.model}: {words}"

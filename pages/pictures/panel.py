@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
+    from sightglass.components.viewer import Look
     from sightglass.deck.scene import Scene
     from sightglass.evaluation.kinds import ErrorUnit
     from sightglass.explain.picture.image import Image
@@ -63,7 +64,7 @@ def draw(job: PicturesJob, result: Result, place: int) -> None:
     with st.container(horizontal=True):
         act, about = (_open, row) if unit is None else (_open_unit, unit)
         st.button("Open in Explore", key="pictures-explore", on_click=act, args=(job, plan, about))
-        if history_store.writable():
+        if not history_store.off():
             icon = ":material/bookmark_add:"
             st.button("Save", icon=icon, key="pictures-save", on_click=_save, args=(job, plan, row))
     page.say_problem(remembered)
@@ -152,9 +153,9 @@ def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: S
     rows = result.frames[place].set_index("picture", drop=False)
     plan = result.plans[place]
 
-    def make(row: Any) -> tuple[Scene, Sequence[str]]:
+    def make(row: Json, _look: Look) -> Scene:
         recipe = recipe_of(journal.settings_of(plan.folder), row)
-        return deck_views.of_map(explain.replay(recipe, job.find_item(row["picture"]).open()), 0), ()
+        return deck_views.of_map(explain.replay(recipe, job.find_item(row["picture"]).open()), 0)
 
-    slides.button_for_several("pictures", [partial(make, rows.loc[picture].to_dict()) for picture in selected])
+    slides.button("pictures", *(partial(make, rows.loc[picture].to_dict()) for picture in selected))
     slides.draw_added_link("pictures")

@@ -5,15 +5,15 @@ Each table maps a name to the sentence. The sentence names the removed part and 
 
 from __future__ import annotations
 
-_UNSURE = "unsure answers are saved in History with"
+_UNSURE = "unsure answers are saved with"
 VERBS: dict[str, str] = {
-    "watch": f"The verb watch was removed: {_UNSURE} batch --save-below 0.5; the page History lists them.",
+    "watch": f"The verb watch was removed: {_UNSURE} batch --save-below 0.5; the page Saved lists them.",
     "training": "The verb training was removed: docs/notebook.md shows how to explain pictures after each epoch.",
     "users": "Sightglass keeps no list of people: set SIGHTGLASS_TOKEN, or [auth] in .streamlit/secrets.toml "
     "(docs/security.md).",
-    "history": "The verb history was removed: the page History of `sightglass dashboard` finds and exports records, "
+    "history": "The verb history was removed: the page Saved of `sightglass dashboard` finds and exports records, "
     "and so does sightglass.history.History in Python.",
-    "deck": "The verb deck was removed: the page Present of `sightglass dashboard` makes, exports and opens decks, and "
+    "deck": "The verb deck was removed: the page Saved of `sightglass dashboard` makes, exports and opens decks, and "
     "sightglass.history.History().decks does in Python.",
     "evidence": "Evidence packs are gone: hand over report.html, which `sightglass batch` writes into a run's folder.",
 }
@@ -94,13 +94,16 @@ SETTINGS: dict[str, str] = {
 }
 """Environment variables, such as `SIGHTGLASS_MONITOR`. A server that finds one logs the sentence and starts."""
 PAGES: dict[str, str] = {
-    "watch": "Watch was removed: answers below SIGHTGLASS_SAVE_BELOW are in History under the tag unsure.",
+    "watch": "Watch was removed: answers below SIGHTGLASS_SAVE_BELOW are in Saved under the tag unsure.",
     "cheat": "Catch the cheat is the ready deck See a model cheat, below.",
     "account": "There are no accounts any more: docs/security.md says how to sign in.",
 }
 """Addresses of the dashboard, such as `watch`. The visit opens a page of `INSTEAD`, else Explore, with the sentence."""
-INSTEAD: dict[str, str] = {"cheat": "present"}
-"""The page that a visit to the address of a removed one opens."""
+INSTEAD: dict[str, tuple[str, dict[str, str]]] = {
+    "watch": ("saved", {"tagged": "unsure"}),
+    "cheat": ("saved", {"tab": "decks"}),
+}
+"""The page that a visit to the address of a removed one opens, and its parameters."""
 
 KEYS: dict[str, str] = {
     "inputs": "Networks of two pictures were removed: wrap yours in a class that takes one, the two side by side.",

@@ -12,7 +12,6 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components.saving import slides
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background, explain_job
 from sightglass.components.session.jobs.background import Job
@@ -24,8 +23,8 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import task_of
-from sightglass.explain.trust import MEANINGS, VERDICTS, scramble, stability
-from sightglass.explain.trust.proof import COLUMNS, rows
+from sightglass.explain.trust import MEANINGS, scramble, stability
+from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.explain.trust.reliability import of_proof
 from sightglass.export.proof import chart
 
@@ -177,10 +176,6 @@ def draw_model(explanation: Explanation, index: int, begin: bool) -> bool:
     _thumbnail(explanation, index, None if last.empty else last.map, "With random weights")
     with st.container(horizontal=True):
         _details("model", partial(_scramble, explanation, index, outcome))
-        method = METHODS[outcome.method].name
-        headline = f"{method}'s map of {outcome.label} {VERDICTS[outcome.verdict]}"
-        slides.button("checks", slides.of_scramble(explanation, index, outcome, headline), shortcut=None)
-    slides.draw_added_link("checks")
     return True
 
 
@@ -271,11 +266,11 @@ def draw_answer(explanation: Explanation, index: int, begin: bool) -> bool:
     draw_proof_chart(proof, "hidden", key="check-curve", small=True)
     for finding in of_proof(explanation.model.task, explanation.statistics[index], proof):
         st.caption(f":material/warning: {finding.text}")
-    _details("answer", partial(draw_proof, proof, detects=bool(explanation.own(index))))
+    _details("answer", partial(draw_proof, proof))
     return True
 
 
-def draw_proof(proof: Proof, *, detects: bool) -> None:
+def draw_proof(proof: Proof) -> None:
     """Draw a proof's sentence, curves and table."""
     st.markdown(f":material/fact_check: {escape(proof.sentence)}")
     left, right = st.columns(2)
@@ -283,7 +278,7 @@ def draw_proof(proof: Proof, *, detects: bool) -> None:
         draw_proof_chart(proof, "hidden", key="proof-hidden")
     with right:
         draw_proof_chart(proof, "kept", key="proof-kept")
-    st.caption(escape(chart.shares(proof, detects=detects)))
+    st.caption(escape(" ".join(lines(proof))))
     tables.table([dict(zip(COLUMNS, row, strict=True)) for row in rows(proof)], right=COLUMNS[1:])
     st.caption(
         "Left: the places that the map calls most important are covered, the hottest first. Right: everything else is. "

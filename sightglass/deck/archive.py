@@ -19,7 +19,6 @@ from sightglass.deck.layouts import DARK, THEMES
 from sightglass.deck.scene import MAX_SCENES, PICTURE_SIDE, name, payload, scenes
 from sightglass.explain.picture.archive import directory_bytes
 from sightglass.explain.picture.image import Image
-from sightglass.export import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,7 +35,7 @@ MAX_DIRECTORY = 2**20
 READY: dict[str, tuple[str, str]] = {
     "cheat": (
         "See a model cheat",
-        "Two models that are right for the wrong reason: the answer, the map, the picture without the clue.",
+        "Two models that are right for the wrong reason.",
     ),
     "lies": (
         "What is a heat map, and when does it lie?",
@@ -51,7 +50,7 @@ READY: dict[str, tuple[str, str]] = {
 _ABOUT, _SLIDE = "deck.json", re.compile(r"slides/(\d{3})\.scene")
 UNKNOWN = NotImplementedError, RuntimeError, EOFError
 """Raised by files that are encrypted, or packed in a way that this Python does not know."""
-NO_DECK = "This is no deck, or a damaged one: give a file that Present exported."
+NO_DECK = "This is no deck, or a damaged one: give a file that the page Saved exported."
 
 
 def file_name(title: str) -> str:
@@ -97,7 +96,7 @@ def open_deck(data: bytes) -> tuple[str, Iterator[Scene], ThemeName]:
 
 
 def _read_scene(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Scene:
-    """Return the scene of a slide's file, without foreign commands."""
+    """Return the scene of a slide's file."""
     with _only_decks():
         (scene,) = scenes(archive.read(info))
         if scene.picture is not None:
@@ -105,7 +104,7 @@ def _read_scene(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Scene:
             image = Image.open(scene.picture, max_pixels=PICTURE_SIDE * PICTURE_SIDE)
             if (image.width, image.height) != scene.size:
                 raise ValueError("another size")
-        return replace(scene, commands=tuple(filter(command.is_own_command, scene.commands)))
+        return scene
 
 
 @contextlib.contextmanager
@@ -141,12 +140,14 @@ def of(decks: Decks, deck: Deck) -> bytes:
 
 
 def put(decks: Decks, data: bytes, *, ready: str = "") -> Deck:
-    """Add a deck's file to the history; `ready`: its name in `READY`.
+    """Add a deck's file to the history, without its commands; `ready`: its name in `READY`.
 
     Raises Problem where it is none, or where there is no room: then none of it is added.
     """
     title, slides, theme = open_deck(data)
-    return decks.create(title, slides, ready=ready, theme=theme)
+    # A stranger's commands may do anything in a shell.
+    safe = slides if ready else (replace(scene, commands=()) for scene in slides)
+    return decks.create(title, safe, ready=ready, theme=theme)
 
 
 def put_ready(decks: Decks, name: str) -> Deck:

@@ -187,11 +187,8 @@ class Decks:
         return makers[kind](slides, deck.title, THEMES[deck.theme])
 
     def thumbnail(self, slide: Slide) -> bytes:
-        """Return a slide's thumbnail as a JPEG."""
-        with self._store.reading() as database:
-            n, _ = _slide_row(database, slide.id)
-            (theme,) = database.execute("SELECT theme FROM decks WHERE n = ?", (n,)).fetchone()
-        return drawing.thumbnail(self.scene(slide), THEMES.get(theme, DARK))
+        """Return a slide's picture as a small JPEG; empty for a slide of words."""
+        return drawing.thumbnail(self.scene(slide))
 
 
 _Prepared = tuple[Slide, bytes]

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageDraw
 
 from sightglass.deck import page as slide_page
-from sightglass.deck.layouts import DARK, HEIGHT, INCH, LETTERS, SMALLEST, WIDTH, hex_of
-from sightglass.deck.page import Curves, Film, Picture, Sign, Text
+from sightglass.deck.layouts import DARK, INCH, LETTERS, SMALLEST, hex_of
+from sightglass.deck.page import Picture
 from sightglass.explain.phrases import percent, shorten
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.marks import box_mark, draw_marks
@@ -136,42 +135,14 @@ def chart(proof: SceneProof, place: Rect, theme: Theme, format: Literal["png", "
 
 
 _SCALE = 3
-"""Pixels of a unit: a small slide is 480 x 270."""
+"""Pixels of a unit in a thumbnail."""
 
 
-def thumbnail(scene: Scene, theme: Theme = DARK) -> bytes:
-    """Return a scene's page as a small JPEG of 16:9."""
-    on = Pillow.new("RGB", (int(WIDTH * _SCALE), int(HEIGHT * _SCALE)), theme.ground)
-    pen = ImageDraw.Draw(on)
-
-    def paste(picture: Pillow.Image, place: Rect) -> None:
-        left, top, right, bottom = _edges(place)
-        on.paste(picture.convert("RGB").resize((right - left, bottom - top)), (left, top))
-
-    for item in slide_page.pages(scene)[0].items:
-        match item:
-            case Text():
-                _write(pen, item, theme)
-            case Picture():
-                paste(Pillow.fromarray(draw(scene, item, theme, _SCALE).shown), item.place)
-            case Film():
-                if scene.picture is not None:
-                    paste(Pillow.open(BytesIO(scene.picture)), item.place)
-            case Sign():
-                paste(Pillow.open(BytesIO(item.file)), item.place)
-            case Curves():
-                raise AssertionError("a proof is not the first page")
-    return to_jpeg(np.asarray(on), 84)
-
-
-def _edges(place: Rect) -> tuple[int, int, int, int]:
-    left, top = round(place.left * _SCALE), round(place.top * _SCALE)
-    return left, top, max(left + 1, round(place.right * _SCALE)), max(top + 1, round(place.bottom * _SCALE))
-
-
-def _write(pen: ImageDraw.ImageDraw, item: Text, theme: Theme) -> None:
-    if item.tone == "tag":
-        pen.rectangle(_edges(item.place), theme.shade)
-    letters = slide_page.font(max(5, round(item.size * slide_page.NARROW * _SCALE)), item.bold)
-    for line, left, top in slide_page.lines(item):
-        pen.text((left * _SCALE, top * _SCALE), line, getattr(theme, item.tone), letters)
+def thumbnail(scene: Scene) -> bytes:
+    """Return a slide's largest picture as a small JPEG; empty for a slide of words."""
+    items = [item for item in slide_page.pages(scene)[0].items if isinstance(item, Picture)]
+    if items:
+        # Of a picture beside itself under its map, the map.
+        largest = max(items, key=lambda item: (item.place.area, item.map is not None))
+        return to_jpeg(draw(scene, largest, scale=_SCALE).shown)
+    return b"" if scene.picture is None else to_jpeg(_open(scene.picture, (480, 270)))

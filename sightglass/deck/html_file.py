@@ -1,6 +1,6 @@
 """Export a deck as one offline HTML page, shown by reveal.js.
 
-The page holds its pictures and scripts, and its Content-Security-Policy forbids every request. Present in the dashboard
+The page holds its pictures and scripts, and its Content-Security-Policy forbids every request. Saved in the dashboard
 shows the same page.
 """
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from sightglass.batch import analysis
 from sightglass.common.errors import Problem
-from sightglass.deck import making, rows
-from sightglass.deck.scene import MAX_PANELS, SceneView
+from sightglass.deck import making
+from sightglass.deck.making import fraction
+from sightglass.deck.scene import MAX_PANELS, Panel, SceneView
 from sightglass.explain.methods import METHODS, describe_setup
-from sightglass.explain.phrases import listing, megabytes, without_emphasis
-from sightglass.explain.picture.image import Image as Picture
-from sightglass.explain.rendering.style import Style
-from sightglass.explain.tasks import task_of
+from sightglass.explain.phrases import listing, megabytes, percent, without_emphasis
+from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.render import paint, share_difference
+from sightglass.explain.rendering.style import Field, Style
+from sightglass.explain.tasks import describe_score, task_of
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, diagnose
 from sightglass.explain.trust.reliability import describe_independent
 from sightglass.export import command
+from sightglass.export.similarity_files import draw_pair, places
 from sightglass.models.catalog import catalog
 from sightglass.video.clips import clip
 
@@ -23,14 +29,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from sightglass.common.files import Json
     from sightglass.deck.scene import Scene
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.picture.image import Image
     from sightglass.explain.result import Result
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.explain.tasks.task import Change
     from sightglass.explain.trust.proof import Proof
     from sightglass.history.records import Record, SavedMap
 
+    Box = tuple[float, float, float, float]
+
+SIDE = 960
+"""Pixels of the longer side of one of several pictures."""
+GALLERY = 8
+"""Most pictures of a gallery."""
 MAX_CLIP = 100_000_000
 """Bytes of a slide's clip: the whole deck is sent to the browser."""
 MOST_CLASSES = 3
@@ -77,7 +93,8 @@ def of_classes(
     panels = [making.panel(explanation, index, name=explanation.heatmaps[index].target.label) for index in indices]
     if pair is not None:
         both = maps[0].strength, maps[1].strength
-        panels.append(rows.difference(explanation.image, both, explanation.evidence.geometry.extent, maps[0].seen))
+        field = Field(share_difference(*both), explanation.evidence.geometry.extent, maps[0].seen, kind="difference")
+        panels.append(painted(explanation.image, field, "Difference"))
     agreement = agreement_sentence(explanation, pair)
     where = "the same place" if explanation.overlap(indices[0], indices[1]) >= SAME_PLACE else "different places"
     return making.scene(
@@ -104,7 +121,8 @@ def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, A
     sides: tuple[str, ...] = ()
     if len(explanations) > 1 and all(result.heatmaps for result in explanations) and len(panels) < MAX_PANELS:
         both = comparison.maps[0], comparison.maps[len(explanations) - 1]
-        panels.append(rows.difference(explanations[0].image, both, comparison.common, comparison.common))
+        field = Field(share_difference(*both), comparison.common, comparison.common, kind="difference")
+        panels.append(painted(explanations[0].image, field, "Difference"))
         sides = f"more {names[0]}", f"more {names[len(explanations) - 1]}"
     return making.scene(
         explanations[0].image,
@@ -161,8 +179,8 @@ def of_clip(
     if first is None:
         raise Problem("This clip has no frame that can be shown: draw it again.")
     frames = [(words, clip.Clip(path).at(seconds)) for seconds, words in moments]
-    strip = [rows.picture(Picture(frame.pixels, words), words) for words, frame in frames if frame is not None][:3]
-    image = Picture(first.pixels, path.name)
+    strip = [picture(Image(frame.pixels, words), words) for words, frame in frames if frame is not None][:3]
+    image = Image(first.pixels, path.name)
     drawn = making.scene(
         image,
         strip,
@@ -201,3 +219,147 @@ def seen_as(look: Mapping[str, Any] | None) -> SceneView:
     # Fully dark, a spotlight is a black slide.
     opacity = min(style.alpha, SPOTLIGHT) if style.mode == "spotlight" else style.alpha
     return SceneView(0, 0, style.colormap, style.mode, opacity, style.threshold)
+
+
+def picture(image: Image, name: str) -> Panel:
+    """Return a picture of its own, without a map."""
+    file, size = making.jpeg(image, SIDE)
+    return Panel(name[:200], picture=file, size=size)
+
+
+def painted(image: Image, field: Field, name: str) -> Panel:
+    """Return a picture with a map drawn into it; where the model saw nothing it fades with the slide."""
+    seen = making.fraction(field.seen, (image.width, image.height))
+    panel = picture(Image(paint(image.pixels, field, Style(), unseen="keep"), image.name), name)
+    return panel if seen == (0, 0, 1, 1) else replace(panel, seen=seen)
+
+
+def of_pair(similarity: Similarity, verdict: str) -> Scene:
+    """Return the scene of two compared pictures, side by side under their maps; `verdict`: what the score means.
+
+    The maps are drawn into the pictures: they are signed, and a scene's own maps are not.
+    """
+    sentences = places(similarity)
+    both = []
+    for pixels, side in zip(draw_pair(similarity, "keep"), similarity.sides, strict=True):
+        panel, seen = picture(Image(np.ascontiguousarray(pixels)), side.image.name), side.seen
+        faded = seen != (0, 0, side.image.width, side.image.height)
+        both.append(replace(panel, seen=fraction(seen, (side.image.width, side.image.height))) if faded else panel)
+    setup = describe_setup(similarity.model.name, similarity.method, similarity.layers)
+    sentence = "Red makes them similar, blue makes them differ." if len(sentences) > 1 else " ".join(sentences)
+    return making.scene(
+        similarity.query.image,
+        both,
+        title=making.statement(f"{verdict}: similarity {similarity.score:.2f}", f"Similarity {similarity.score:.2f}"),
+        sentence=sentence,
+        notes=" ".join((*sentences, f"Compared by {setup}.")),
+        kind="row",
+        made=setup,
+        sides=("similar", "different"),
+    )
+
+
+def of_change(before: Explanation, after: Explanation, changes: Sequence[Change], title: str, more: str = "") -> Scene:
+    """Return the scene of an edited picture: before, covered, after; with the scores of the class of the map."""
+    label = before.heatmaps[0].target.label if before.heatmaps else changes[0].label if changes else ""
+    change = next((candidate for candidate in changes if candidate.label == label), None)
+    scores = (("Before", change.before), ("After", change.after)) if change is not None else ()
+    # A bar is a share, and a number is none.
+    lengths = [(name, before.task.bar(score or 0.0)) for name, score in scores]
+    edited = picture(after.image, "Covered")
+    panels = [Panel(f"Before: {label}", maps=making.panel(before).maps), edited]
+    if after.heatmaps:
+        panels.append(replace(edited, name=f"After: {label}", maps=making.panel(after).maps))
+    # Beside the map from before it could be read as that one's.
+    return making.scene(
+        before.image,
+        panels,
+        title=making.statement(_fall(before, change), title),
+        sentence=f"{title} {more}".strip(),
+        notes=f"Before and after: the map of {label}." if label else "",
+        kind="row",
+        commands=[command.line(before.recipe)],
+        bars=tuple((name, round(length, 5)) for name, length in lengths if length is not None),
+        made=making.made_by([before]),
+    )
+
+
+def _fall(before: Explanation, change: Change | None) -> str:
+    """Describe a score's change: `minibus falls from 62 % to 21 %`."""
+    if change is None or change.before is None or change.after is None:
+        return ""
+    unit = before.model.unit_of(change.label)
+    first, last = (before.task.text(score, unit) for score in (change.before, change.after))
+    if first == last:
+        return f"{change.label} stays at {first}"
+    return f"{change.label} {'falls' if change.after < change.before else 'rises'} from {first} to {last}"
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryTile:
+    """A picture of a gallery, under its map where it has one."""
+
+    image: Image
+    name: str
+    map: NDArray[np.float32] | None = None
+    """float32 (h, w) in 0..1 over the whole picture, of any size."""
+    seen: Box = (0.0, 0.0, 1.0, 1.0)
+    """xyxy in shares of the picture: what the model saw."""
+
+
+def of_gallery(
+    title: str,
+    sentence: str,
+    numbers: Sequence[tuple[str, str]],
+    tiles: Sequence[GalleryTile],
+    made: str = "",
+    notes: str = "",
+) -> Scene:
+    """Return the scene of a run over many pictures: its numbers, (value, what it is), and some of the pictures."""
+    return making.scene(
+        tiles[0].image,
+        [_square_panel(each) for each in tiles[:GALLERY]],
+        title=making.statement(title, title.partition(";")[0]),
+        sentence=sentence,
+        notes=notes,
+        kind="row",
+        made=made,
+        numbers=tuple(numbers[:4]),
+    )
+
+
+def _square_panel(tile: GalleryTile) -> Panel:
+    """Return a tile's central square, with its map."""
+    width, height = tile.image.width, tile.image.height
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    pixels = np.ascontiguousarray(tile.image.pixels[top : top + side, left : left + side])
+    image = Image(pixels, tile.image.name)
+    if tile.map is None:
+        return picture(image, tile.name)
+    x0, y0, x1, y1 = (round(share * of) for share, of in zip(tile.seen, (width, height, width, height), strict=True))
+    seen = max(0, x0 - left), max(0, y0 - top), min(side, x1 - left), min(side, y1 - top)
+    return painted(image, Field(tile.map, (-left, -top, width - left, height - top), seen), tile.name)
+
+
+_SIDE = 1600
+"""Pixels of the longer side of a picture, of which the middle is shown."""
+_SIGNS: dict[object, str] = {False: "✓ ", True: "✗ "}
+"""Before the answer of a labelled picture: right, and wrong."""
+
+
+def tile(row: Json, image: Image, model: str) -> GalleryTile:
+    """Return a picture of a run by its row of the table (`analysis.load`), with its answer and its map."""
+    spec = catalog().get(model)
+    label, answer = row["predicted"], "nothing found"
+    if label:
+        score = row["predicted_score"]
+        answer = f"{label} {percent(score) if spec is None else describe_score(score, spec, label)}"
+    name, cells = f"{_SIGNS.get(row['wrong'], '')}{answer}", row["cells"]
+    # Several of the largest pictures at once are gigabytes.
+    small = Image(image.thumbnail(_SIDE), image.name)
+    # Without a map it is missing, which a table may call NaN.
+    if not isinstance(cells, bytes) or not cells:
+        return GalleryTile(small, name)
+    seen = (row["seen_left"], row["seen_top"], row["seen_right"], row["seen_bottom"])
+    return GalleryTile(small, name, analysis.cells(cells), fraction(seen, (image.width, image.height)))

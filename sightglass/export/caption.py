@@ -84,11 +84,6 @@ def label_ends(ends: tuple[float, float] | None, unit: str) -> tuple[str, str]:
     return f"lowers{low}", f"raises{high}"
 
 
-def describe_line(heatmap: Heatmap) -> str:
-    """Describe the white line on a map, as half a sentence."""
-    return f"white line: half of the scale{', dashed around what lowers' if heatmap.signed else ''}"
-
-
 def caption(explanation: Result, index: int) -> str:
     """Return the whole caption in one paragraph."""
     heatmap, recipe = explanation.heatmaps[index], explanation.recipe

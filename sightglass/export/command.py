@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.legible import legible
 from sightglass.explain.options import OFFERED
-from sightglass.explain.tasks import TASKS, task_of
+from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.embed import EMBEDDING
 from sightglass.models import catalog
 
@@ -20,12 +18,6 @@ if TYPE_CHECKING:
     from sightglass.models.geometry import Box
 
 _PROGRAM = "sightglass"
-_FORMERLY = re.compile(r"python -m (sightglass|explain) ")
-"""How commands begin in decks and records of earlier versions."""
-_FLAGS = {"--model", "--candidate", "--device"} | {
-    name for option in OFFERED.values() for name in option.flag.split() if name.startswith("--")
-}
-"""All that `line` writes, or wrote; each takes a value. Others write files where they are told to."""
 _ALWAYS = ("method", "layers", "targets", "per")
 """Options whose default depends on the model or the verb."""
 
@@ -57,29 +49,6 @@ def replay(recipe: Recipe, file: str = "recipe.json") -> str:
     if not _in_catalog(recipe.model):
         return ""
     return shlex.join([_PROGRAM, "replay", file, "--picture", recipe.picture_name])
-
-
-def is_own_command(text: str) -> bool:
-    """Return whether `line` could have written this command.
-
-    Others, of a stranger's file, may write elsewhere, open a model's file, or do more in a shell or a terminal.
-    """
-    text = _FORMERLY.sub(f"{_PROGRAM} ", text, count=1) if _FORMERLY.match(text) else text
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        return False
-    picture, flags, values = words[2:3], words[3::2], words[4::2]
-    options = dict(zip(flags, values, strict=False))
-    return (
-        words[:1] == [_PROGRAM]
-        and words[1:2] in ([task.verb] for task in TASKS.values())
-        and shlex.join(words) == text.strip() == legible(text, len(text))
-        and not set("/\\") & set("".join(picture).removeprefix("./"))
-        and len(flags) == len(values)
-        and set(flags) <= _FLAGS
-        and _in_catalog(options.get("--model", ""))
-    )
 
 
 def _in_catalog(model: str) -> bool:

@@ -10,9 +10,9 @@ from sightglass.common.files import Json, npz_bytes, to_json
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, plain_text
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.rendering import color_tables, contact_sheet, contours
+from sightglass.explain.rendering import contact_sheet
 from sightglass.explain.rendering.marks import box_mark, draw_marks
-from sightglass.explain.rendering.render import line_width, paint
+from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style, Unseen
 from sightglass.explain.similarity.similarity import describe_places
 from sightglass.export import results, table
@@ -38,44 +38,14 @@ COLOURS = "Red: similar, blue: different"
 ATTENDED = "Attention to each picture by itself"
 COLUMNS = 6
 """Pictures in a row of a query's sheet."""
-LEVEL = 0.3
-"""Share of the scale that an outline surrounds."""
-OUTLINED = 480
 
 
 def draw_pair(similarity: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]]:
-    """Return both pictures under their maps, uint8 (H, W, 3); persons, told by their colours, in outlines instead.
+    """Return both pictures under their maps, uint8 (H, W, 3).
 
     `unseen`: towards which page a part fades that the model did not see.
     """
-    if similarity.subject == "persons":
-        return [outline(side) for side in similarity.sides]
     return [overlay(side, unseen=unseen) for side in similarity.sides]
-
-
-def outline(side: ComparedImage) -> NDArray[np.uint8]:
-    """Surround similar regions with red lines, different ones with blue dots.
-
-    The picture keeps its colours. Returns uint8 (H, W, 3), at least `OUTLINED` pixels high, as the lines need room.
-    """
-    times = max(1, round(OUTLINED / side.image.height))
-    out = side.image.pixels.repeat(times, 0).repeat(times, 1).astype(np.float32)
-    (height, width), (x0, y0, x1, y1) = out.shape[:2], (edge * times for edge in side.geometry.extent)
-    line, (rows, columns) = max(2, line_width(out.shape)), side.signed.shape
-    for sign, colour in ((1, color_tables.FIRST_RGB), (-1, color_tables.SECOND_RGB)):
-        segments = contours.segments(sign * side.signed, LEVEL)
-        segments[:, ::2] = x0 + segments[:, ::2] / columns * (x1 - x0)
-        segments[:, 1::2] = y0 + segments[:, 1::2] / rows * (y1 - y0)
-        if sign < 0:
-            # A dot in each square of the line, whose pieces come in no order.
-            _, first = np.unique(np.floor(segments[:, :2] / (6 * line)), axis=0, return_index=True)
-            segments = segments[np.sort(first)][:, [0, 1, 0, 1]]
-        halo, ink = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
-        contours.cover([halo, ink], segments, [2.2 * line, (1 if sign > 0 else 1.5) * line])
-        for plane, tone in ((halo, (255, 255, 255)), (ink, colour)):
-            share = plane[..., None] / 255
-            out += share * (np.array(tone, np.float32) - out)
-    return np.rint(out).astype(np.uint8)
 
 
 def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen = "light") -> NDArray[np.uint8]:

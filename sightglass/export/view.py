@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import pixels
 from sightglass.explain.trust.diagnosis import describe
-from sightglass.explain.trust.proof import lines
+from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.export import caption, command, table
 from sightglass.export.proof import files as proof_files
 
@@ -75,6 +75,5 @@ def map_view(explanation: Result, index: int) -> View:
 
 
 def _proof(proof: Proof) -> Section:
-    head, *rows = proof_files.number_rows(proof)
-    sentences = (proof.sentence, *lines(proof), proof_files.describe_settings(proof), proof_files.ABOUT)
-    return Section("Is this map true?", sentences, proof, head, tuple(rows))
+    sentences = proof.sentence, *lines(proof), proof_files.describe_settings(proof)
+    return Section("Is this map true?", sentences, proof, COLUMNS, tuple(rows(proof)))

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 from sightglass.common.lazy import defer_imports
 
 if TYPE_CHECKING:
-    from sightglass.export.annotations import Mark as Mark
     from sightglass.history.history import History as History
+    from sightglass.history.marks import Mark as Mark
     from sightglass.history.records import FilterChoices as FilterChoices
     from sightglass.history.records import Order as Order
     from sightglass.history.records import Record as Record
-    from sightglass.history.records import RecordComparison as RecordComparison
     from sightglass.history.records import SavedMap as SavedMap
     from sightglass.history.records import SavedPair as SavedPair
     from sightglass.history.records import SearchResult as SearchResult
@@ -33,12 +32,11 @@ _RECORDS = [
     "Mark",
     "Order",
     "Record",
-    "RecordComparison",
     "SavedMap",
     "SavedPair",
     "SearchResult",
     "Storage",
 ]
-_FORMER = ["Choices", "Compared", "Found", "KeptMap"]
+_FORMER = ["Choices", "Found", "KeptMap"]
 _UNSURE = ["UnsureAnswers", "save_unsure", "save_unsure_later"]
 defer_imports(__name__, {"history": ["History"], "records": _RECORDS + _FORMER, "unsure": _UNSURE})

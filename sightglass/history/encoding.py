@@ -23,10 +23,10 @@ from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Curve, Proof, Support, Trace
 from sightglass.export import embedded_recipe, similarity_files
-from sightglass.export.annotations import draw as draw_marks
 from sightglass.export.embedded_recipe import Look, list_checks, view_of
 from sightglass.export.proof import files as proof_files
 from sightglass.export.result_folder import MAPS, label_stem, named_arrays
+from sightglass.history.marks import draw as draw_marks
 from sightglass.history.records import MapInfo, Record, SavedMap, SavedProof
 from sightglass.history.store import RECORD
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.rendering.style import Unseen
     from sightglass.explain.trust.checks import Checks
     from sightglass.history.history import History
     from sightglass.models.geometry import Geometry
@@ -291,7 +290,7 @@ def _with_recipe(pixels: NDArray[np.uint8], record: Record, image: Image) -> byt
     return embedded_recipe.write(to_png(pixels), record.checked_recipe, record.view, picture=original)
 
 
-def draw(image: Image, item: SavedMap, style: Style, unseen: Unseen = "light") -> NDArray[np.uint8]:
-    """Return the picture under a map, uint8 (H, W, 3); `unseen`: what the rest fades to."""
+def draw(image: Image, item: SavedMap, style: Style) -> NDArray[np.uint8]:
+    """Return the picture under a map, uint8 (H, W, 3)."""
     field = Field(item.values, item.extent, item.seen, item.kind, cells=item.cells)
-    return render.paint(image.pixels, field, style, unseen=unseen)
+    return render.paint(image.pixels, field, style)

@@ -24,14 +24,12 @@ from sightglass.history.records import (
     FilterChoices,
     Order,
     Record,
-    RecordComparison,
     SavedMap,
     SearchResult,
     Storage,
     checked_marks,
     checked_note,
     checked_tags,
-    merge,
 )
 from sightglass.history.store import EPOCH, RECORD, UNDO, Store
 
@@ -43,10 +41,10 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.trust.proof import Proof
-    from sightglass.export.annotations import Mark
+    from sightglass.history.marks import Mark
 
 GONE = "There is no such record: it was deleted, or never saved here."
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
@@ -122,19 +120,17 @@ class History:
         found: Similarity,
         context: Context | None = None,
         *,
-        ranking: Ranking | None = None,
         note: str = "",
         tags: Sequence[str] = (),
     ) -> Record:
         """Save the comparison of two pictures, with both of them, their maps and matches; otherwise as `keep`.
 
-        `context`: the reference scores. `ranking`: the gallery that the second picture is of; of its other pictures
-        the names and scores are saved.
+        `context`: the reference scores.
 
             record = history.keep_pair(similarity(explainer, "bus.jpg", "zidane.jpg"))
             history.similarity(record).score == record.score
         """
-        return self._keep(*pairs.encode(found, context, ranking), note, tags)
+        return self._keep(*pairs.encode(found, context), note, tags)
 
     def _keep(self, record: Record, files: encoding.Files, note: str, tags: Sequence[str]) -> Record:
         record = replace(record, note=checked_note(note), tags=checked_tags(tags), bytes=sum(map(len, files.values())))
@@ -246,20 +242,16 @@ class History:
         note: str | None = None,
         tags: Sequence[str] | None = None,
         marks: Sequence[Mark] | None = None,
-        since: Sequence[Mark] | None = None,
     ) -> Record:
         """Replace the note, the tags or the marks of a record; None leaves them as they are. Synced to the disk when
-        this returns; raises Problem if the record is gone or damaged, or a text is too long.
-
-        `since`: the marks from which `marks` were edited: only the changes between the two are applied, so that marks
-        that somebody else drew meanwhile stay."""
+        this returns; raises Problem if the record is gone or damaged, or a text is too long."""
         with self._store.writing() as database:
             record = _intact(_find(database, id))
             changed: Json = {} if note is None else {"note": checked_note(note)}
             if tags is not None:
                 changed["tags"] = checked_tags(tags)
             if marks is not None:
-                changed["marks"] = checked_marks(marks if since is None else merge(record.marks, since, marks))
+                changed["marks"] = checked_marks(marks)
             self._write(database, replace(record, **changed))
         return self.get(id)
 
@@ -339,10 +331,6 @@ class History:
         with self._store.reading() as database:
             (count,) = database.execute("SELECT count(*) FROM records WHERE deleted IS NULL").fetchone()
             return Storage(self._store.taken(database), self.limit, count)
-
-    def compare(self, one: Record, other: Record) -> RecordComparison:
-        """Compare two records and their selected maps; raise Problem if a map is damaged or gone."""
-        return pairs.compare(one, other, self.heatmaps(one), self.heatmaps(other))
 
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Return the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the

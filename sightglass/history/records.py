@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,15 +11,15 @@ from numpy.typing import NDArray
 
 from sightglass.common.errors import Problem
 from sightglass.common.typed_text import line, unseen
-from sightglass.explain.maps.statistics import Agreement, Statistics
+from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.style import Kind
 from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import Pair
 from sightglass.explain.trust import Filling, Finding
 from sightglass.explain.trust.checks import Checks
-from sightglass.export.annotations import Mark
 from sightglass.export.embedded_recipe import Look, add_checks
+from sightglass.history.marks import Mark
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
 
@@ -48,14 +47,6 @@ class SavedPair:
     """Cells of the query and of the other picture that match best."""
     context: Context | None
     """The reference scores."""
-    ranking: tuple[tuple[str, float], ...] = ()
-    """The gallery that the second picture is of, most similar first, with its scores."""
-
-    @property
-    def rank(self) -> int | None:
-        """Rank of the second picture in its gallery, or None."""
-        names = [name for name, _ in self.ranking]
-        return names.index(self.name) + 1 if self.name in names else None
 
 
 @dataclass(frozen=True)
@@ -283,34 +274,6 @@ class Storage:
         return min(1.0, self.bytes / self.limit)
 
 
-@dataclass(frozen=True, eq=False)
-class RecordComparison:
-    """Comparison of two records."""
-
-    one: Record
-    other: Record
-    same_picture: bool
-    agreement: Agreement | None
-    """Of the two selected maps over the part that both models saw; None if they cannot be compared."""
-    overlap: float | None
-    """0..1: of the areas that hold half of each map's evidence."""
-    difference: NDArray[np.float32] | None
-    """float32 (h, w) in -1..1 over `seen`, positive where the first has more heat (`render.share_difference`)."""
-    seen: tuple[int, int, int, int] | None
-    """xyxy in original pixels: the part that both models saw, and that `difference` covers."""
-    heading: str
-    """Whether the two look at the same place, without a full stop."""
-    detail: str
-    """What that rests on; may be empty."""
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """All sentences on the two, the most important first."""
-        first = f"{self.heading}: {self.detail}" if self.detail else f"{self.heading}."
-        answers = (record.title_and_rest[0] for record in (self.one, self.other))
-        return (first, *(f"{name}: {answer}" for name, answer in zip(("First", "Second"), answers, strict=True)))
-
-
 def checked_note(text: str) -> str:
     """Return a note without invisible characters. Raises Problem."""
     text = "".join(c if c == "\n" or not unseen(c) else " " for c in text.replace("\r\n", "\n")).strip()
@@ -338,19 +301,5 @@ def checked_marks(marks: Sequence[Mark]) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-def merge(there: Sequence[Mark], since: Sequence[Mark], now: Sequence[Mark]) -> tuple[Mark, ...]:
-    """Merge changes from `since` to `now` into the marks `there`."""
-    if tuple(there) == tuple(since):
-        return tuple(now)
-    gone, new = Counter(since) - Counter(now), Counter(now) - Counter(since)
-    kept = []
-    for mark in there:
-        if gone[mark]:
-            gone[mark] -= 1
-        else:
-            kept.append(mark)
-    return (*kept, *new.elements())
-
-
-Choices, Compared, Found, KeptMap = FilterChoices, RecordComparison, SearchResult, SavedMap
+Choices, Found, KeptMap = FilterChoices, SearchResult, SavedMap
 """Former names."""

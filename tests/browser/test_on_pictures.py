@@ -17,7 +17,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.explain.whatif import edits
 from sightglass.explain.whatif.changes import Disc, DiscHider
-from sightglass.export.proof.chart import draw_fillings
+from sightglass.export.proof.chart import blur_seen
 from sightglass.models import drawing
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def test_the_bars_follow_the_pointer_and_keys_and_go_back(visit) -> None:
     assert score(page).text_content() != first
     # The disc is the picture as the engine blurs it.
     left, top, right, bottom = made.evidence.geometry.seen
-    soft, _ = draw_fillings(made.image.pixels[top:bottom, left:right], (224, 224))
+    soft = blur_seen(made.image.pixels[top:bottom, left:right], (224, 224))
     at = soft[round((0.45 * 1080 - top) / (bottom - top) * 224), round((0.3 * 810 - left) / (right - left) * 224)]
     until(page, lambda: colour(page, 0.3, 0.45)[3] == 255, "there is no disc")
     assert np.abs(np.array(colour(page, 0.3, 0.45)[:3]) - at).max() < 12

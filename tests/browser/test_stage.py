@@ -151,7 +151,7 @@ def test_a_view_of_the_dashboard_is_added_and_presented_on_the_whole_screen(visi
     page.get_by_role("dialog").get_by_text("Name of the new deck").wait_for()
     page.get_by_role("button", name="Add the slide").click()
     page.get_by_role("link", name=re.compile("^Slide 1 of ")).click()
-    page.get_by_role("button", name="Hide").wait_for()
+    page.get_by_role("button", name="Delete the slide").wait_for()
     # Streamlit's own message has no name.
     sync.expect(page.get_by_test_id("stToast")).to_have_count(0)
     still(page)

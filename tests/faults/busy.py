@@ -9,7 +9,7 @@ from typing import Any
 
 from sightglass.deck import making
 from sightglass.explain import Explainer
-from sightglass.history import History, Mark
+from sightglass.history import History
 from tests.clips import scene
 
 
@@ -21,7 +21,7 @@ def main(folder: str, name: str, count: int) -> None:
     history, chance = History(folder), random.Random(name)
     print("ready", flush=True)
     shared, deck = json.loads(sys.stdin.readline())
-    done: dict[str, Any] = {"kept": {}, "deleted": [], "marks": [], "slides": 0, "problems": []}
+    done: dict[str, Any] = {"kept": {}, "deleted": [], "tags": [], "slides": 0, "problems": []}
     for i in range(count):
         try:
             what = chance.random()
@@ -35,10 +35,8 @@ def main(folder: str, name: str, count: int) -> None:
                     done["deleted"].append(mine[0])
                     history.delete([mine[0]])
             elif what < 0.8:
-                there = history.get(shared).marks
-                mark = Mark("text", ((i, i),), text=f"{name} {i}")
-                history.annotate(shared, marks=[*there, mark], since=there)
-                done["marks"].append(mark.text)
+                done["tags"].append(f"{name} {i}")
+                history.annotate(shared, tags=done["tags"][-1:])
             elif what < 0.9:
                 history.decks.add(deck, slide)
                 done["slides"] += 1

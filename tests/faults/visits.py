@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "",
     "pages/topk.py",
-    *(f"pages/{name}/page.py" for name in ("explore", "compare", "pictures", "video", "present", "history")),
+    *(f"pages/{name}/page.py" for name in ("explore", "compare", "pictures", "video", "saved")),
 )
 PRESSED = ("Save", "New deck", "Run", "Start", "Add to deck", "Save photo", "Explain", "Try", "Can I trust this")
 

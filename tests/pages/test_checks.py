@@ -16,7 +16,7 @@ from sightglass.components.session.page import SOMETHING_BROKE
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import load_bundled
-from sightglass.explain.trust import VERDICTS, checks, scramble, stability
+from sightglass.explain.trust import checks, scramble, stability
 from sightglass.explain.trust.prove import prove
 from sightglass.history import History
 from tests.pages.conftest import labels, press, received, rerun_until, session, texts
@@ -101,11 +101,6 @@ def test_the_cards_show_each_test_and_the_page_goes_back_to_the_answers(page, mo
     assert list(changes["Score"]) == pytest.approx([variant.score * 100 for variant in moved.variants])
     proof = prove(explanation, 0, steps=5, fillings=("mean",))
     assert proof.sentence in texts(dialog(app, "answer")).replace("\\", "")
-    # The verdict can be shown to a room.
-    app.button(key="deck-checks").click().run()
-    press(app, "Add the slide")
-    (deck,) = History().decks.all()
-    assert deck.slides[0].title.endswith(VERDICTS[scrambled.verdict])
     app.button(key="close-checks").click().run()
     assert "prove" not in app.query_params and "### Predictions" in texts(app)
 
@@ -153,7 +148,7 @@ def test_what_leaves_the_page_carries_the_proof(page, tmp_path, monkeypatch):
     app.run().button(key="keep-explore").click().run()
     (record,) = History().search().records
     assert (record.id, [entry.sentence for entry in record.proofs]) == (before.id, [proof.sentence])
-    assert proof.sentence in texts(page("pages/history/page.py", kept=record.id)).replace("\\", "")
+    assert proof.sentence in texts(page("pages/saved/page.py", kept=record.id)).replace("\\", "")
 
 
 def test_a_proof_stops_and_starts_again_and_closing_the_cards_stops_it(page, monkeypatch):

@@ -135,7 +135,7 @@ def test_the_dashboard_answers_from_any_folder(fresh: Path, tmp_path: Path) -> N
         theme = tomllib.loads((ROOT / ".streamlit/config.toml").read_text("utf-8"))["theme"]
         assert session.custom_theme.light.primary_color == theme["light"]["primaryColor"]
         pages = next(m.navigation.app_pages for m in messages if m.WhichOneof("type") == "navigation")
-        assert {"detect", "history"} <= {page.url_pathname for page in pages}
+        assert {"detect", "history", "saved"} <= {page.url_pathname for page in pages}
         assert any(m.WhichOneof("type") == "logo" for m in messages)
         drawn = [m.delta.new_element for m in messages if m.WhichOneof("type") == "delta"]
         assert not {"exception", "alert"} & {one.WhichOneof("type") for one in drawn}

@@ -99,5 +99,5 @@ def _blurred(explanation: Explanation) -> tuple[list[int], bytes]:
     geometry = explanation.evidence.geometry
     left, top, right, bottom = geometry.seen
     x0, y0, x1, y1 = geometry.content
-    soft, _ = proof_view.draw_fillings(explanation.image.pixels[top:bottom, left:right], (y1 - y0, x1 - x0))
+    soft = proof_view.blur_seen(explanation.image.pixels[top:bottom, left:right], (y1 - y0, x1 - x0))
     return [left, top, right, bottom], to_jpeg(soft)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sightglass.components.viewer import Look
     from sightglass.components.views.charts import Files
     from sightglass.explain import Explanation
+    from sightglass.explain.similarity.ranking import Context
+    from sightglass.explain.similarity.similarity import Similarity
 
 
 def save_and_export(
@@ -26,7 +28,7 @@ def save_and_export(
     rows: Callable[[Look], Sequence[Files]],
     *,
     saved: Sequence[tuple[Explanation, int]] = (),
-    pair: history_store.ComparedPair | None = None,
+    pair: tuple[Similarity, Context] | None = None,
     view: bool = True,
     more: Callable[[], None] | None = None,
     beside: Callable[[], None] | None = None,
@@ -34,7 +36,7 @@ def save_and_export(
 ) -> None:
     """Draw *Save*, *Export* and *Add to deck* for the page's maps.
 
-    `saved`: what Save puts into History, explanations with the index of the map, or instead of them the `pair` of
+    `saved`: what Save saves, explanations with the index of the map, or instead of them the `pair` of
     pictures that the page compares; without either there is only Export.
     `rows`: returns what Export offers, given the settings of the page's viewer; it is called once Export is open, and
     each file is made when its button is pressed. `view`: the page has a viewer, whose picture is offered as shown.
@@ -51,9 +53,11 @@ def save_and_export(
         if beside is not None:
             beside()
 
-    if pair is not None and history_store.writable():
-        history_store.keep_pair(pair, screen=screen, beside=rest)
-    elif saved and history_store.writable():
+    if history_store.off():
+        rest()
+    elif pair is not None:
+        history_store.keep_pair(*pair, screen=screen, beside=rest)
+    elif saved:
         history_store.keep(saved, screen=screen, beside=rest)
     else:
         rest()

@@ -120,6 +120,25 @@ def pair(found: Similarity) -> None:
     state.of(state.Navigation).go_to = page.script("compare")
 
 
+def models(image: Image, recipe: Recipe, how: Look, ids: list[str]) -> None:
+    """Compare these models on a picture, in a callback before `go`; raise ModelProblem as `view` does."""
+    result(image, recipe, how)
+    url_state.keep("models-of", catalog.spec(recipe.model).family)
+    url_state.put("models", ids, drawn_only=True)
+    url_state.put(COMPARE_TAB, "models", drawn_only=True)
+    state.of(state.Navigation).go_to = page.script("compare")
+
+
+def pictures(model: str, query: Image) -> None:
+    """Compare a picture with the one chosen as its second, in a callback before `go`."""
+    spec = catalog.spec(model)
+    if catalog.available(spec):
+        choose_model(spec)
+    url_state.put(COMPARE_TAB, "pictures", drawn_only=True)
+    _turn_to(query)
+    state.of(state.Navigation).go_to = page.script("compare")
+
+
 def _turn_to(image: Image) -> None:
     """Choose an example or one of the session's own pictures."""
     example = image_source.example_named(image.name)

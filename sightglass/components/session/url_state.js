@@ -2,8 +2,8 @@
 // are too small to go back by. One component on each page includes this module; the picture bar adds an entry for another
 // picture and another model itself.
 
-/** Parameters of an address that are a history entry of their own: what was opened on History. */
-const PLACES = ["kept", "against"];
+/** Parameters of an address that are a history entry of their own: what was opened on Saved. */
+const PLACES = ["kept", "deck"];
 
 /**
  * Whether two addresses are one page with other choices.

@@ -15,8 +15,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.rendering.style import Style
 from sightglass.export import animation, detection_images, result_folder, similarity_files
 from sightglass.export.figure import figure as draw_figure
-from sightglass.export.proof.files import curves as draw_curves
-from sightglass.export.proof.files import recipe, summary
+from sightglass.export.proof import files as proof_files
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
 from sightglass.export.table import csv, rows
@@ -39,147 +38,113 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
     begin = stem(explanation, index)
     explanation = explain_job.carrying(explanation)
     proof, colormap = explanation.proofs.get(index), Style.of(look).colormap
+    makers: dict[str, Callable[[Any], Any]] = {
+        "figure": lambda kind: draw_figure(explanation, index, format=kind, look=look),
+        "report": lambda kind: (
+            html_report.html([explanation], index=index, colormap=colormap)
+            if kind == "html"
+            else pdf_report.pdf(explanation, index, colormap=colormap)
+        ),
+        "layers": lambda _: animation.sweep(explanation, index, colormap=colormap),
+        "proof": lambda kind: proof_files.curves(explanation, index, explanation.proofs[index], kind),
+    }
 
-    def figure(kind: Any) -> bytes:
-        return draw_figure(explanation, index, format=kind, look=look)
-
-    def sweep(_kind: str) -> bytes:
-        return animation.sweep(explanation, index, colormap=colormap)
-
-    def report(kind: str) -> str | bytes:
-        if kind == "html":
-            return html_report.html([explanation], index=index, colormap=colormap)
-        return pdf_report.pdf(explanation, index, colormap=colormap)
-
-    def each(name: str, make: Callable[[str], Any], *kinds: str) -> list[charts.Offer]:
-        return [(kind.upper(), f"{begin}-{name}.{kind}", partial(make, kind)) for kind in kinds]
+    def each(name: str, *kinds: str) -> list[charts.Offer]:
+        return [(kind.upper(), f"{begin}-{name}.{kind}", partial(makers[name], kind)) for kind in kinds]
 
     vectors = "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors."
     page = "HTML: one file that needs no server, with opacity, threshold and class to choose. PDF: for printing."
     if proof is not None:
         page += " Both with the map's proof: its sentence, curves and numbers."
-    listed = [
-        Files("Figure", vectors, each("figure", figure, "png", "jpg", "svg", "pdf")),
-        Files("Report", page, each("report", report, "html", "pdf")),
-    ]
+    listed = [Files("Figure", vectors, each("figure", "png", "jpg", "svg", "pdf"))]
+    listed.append(Files("Report", page, each("report", "html", "pdf")))
     if explanation.segmentation is not None:
         listed.append(_of_segmentation(explanation))
     if proof is not None:
-        listed.append(_of_proof(explanation, index, begin))
+        offer = "Numbers, .json", f"{begin}-proof.json", lambda: _proof(explanation, index)
+        about = "The sentence with the curves of the map and its controls, and all of them in numbers."
+        listed.append(Files("Proof", about, [*each("proof", "png", "svg"), offer]))
     if METHODS[explanation.heatmaps[index].method].quick:
         through = "This map at every layer of the model, from the first to the last."
-        listed.append(Files("Layer by layer", through, each("layers", sweep, "gif")))
+        listed.append(Files("Layer by layer", through, each("layers", "gif")))
     kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
     data: list[charts.Offer] = [
         (f"Raw map, .{kind}", f"{begin}-raw.{kind}", lambda: _raw(explanation, index)),
         ("Statistics, .csv", f"{begin}-statistics.csv", lambda: csv(rows(explanation))),
         ("All numbers, .json", f"{begin}-numbers.json", lambda: json.dumps(explanation.summary(), indent=1)),
-        ("Recipe, .json", f"{begin}-recipe.json", lambda: recipe(explanation, index).model_dump_json(indent=1)),
+        ("Recipe, .json", f"{begin}-recipe.json", lambda: _recipe(explanation, index)),
     ]
     about = "The raw values, every number of every map, and the recipe to reproduce them."
-    if proof is not None:
-        about += " The recipe makes the map's proof again, too."
     return [*listed, Files("Data", about, data)]
+
+
+def _proof(explanation: Explanation, index: int) -> str:
+    return to_json(proof_files.summary(explanation, index, explanation.proofs[index]))
+
+
+def _recipe(explanation: Explanation, index: int) -> str:
+    return proof_files.recipe(explanation, index).model_dump_json(indent=1)
 
 
 def _of_segmentation(explanation: Explanation) -> Files:
     """Return the class of each pixel, drawn and as its index."""
-    begin = f"{_begin(explanation.image.name)}-{explanation.model.id}"
-
-    def file(name: str) -> bytes:
-        return next(data for filename, data in result_folder.of_segmentation(explanation) if filename == name)
-
-    offers: list[charts.Offer] = [
-        ("Over the picture, .png", f"{begin}-segmentation.png", partial(file, "segmentation.png")),
-        ("Numbers, .png", f"{begin}-classes.png", partial(file, "classes.png")),
-    ]
+    begin = _name(explanation)
     about = "The class of each pixel: in colours with names, or a grey picture of the classes' numbers, 255 for none."
-    return Files("Classes", about, offers)
+    labels = {"segmentation.png": "Over the picture, .png", "classes.png": "Numbers, .png"}
+    make = partial(result_folder.of_segmentation, explanation)
+    return Files("Classes", about, [(labels[name], f"{begin}-{name}", _pick(make, name)) for name in labels])
 
 
-def _of_proof(explanation: Explanation, index: int, begin: str) -> Files:
-    """Return the files of the proof of one map."""
-    proof = explanation.proofs[index]
+def _pick(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> Callable[[], bytes]:
+    """Return what makes one of several files."""
+    return lambda: next(data for filename, data in files() if filename == name)
 
-    def curves(kind: Any) -> bytes:
-        return draw_curves(explanation, index, proof, kind)
 
-    def numbers() -> str:
-        return to_json(summary(explanation, index, proof))
-
-    offers: list[charts.Offer] = [
-        (kind.upper(), f"{begin}-proof.{kind}", partial(curves, kind)) for kind in ("png", "svg", "pdf")
-    ]
-    offers.append(("Numbers, .json", f"{begin}-proof.json", numbers))
-    return Files(
-        "Proof", "The sentence with the curves of the map and its controls, and all of them in numbers.", offers
-    )
+def _zip(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> list[charts.Offer]:
+    return [("All files, .zip", f"{name}.zip", lambda: result_folder.zip_files(files()))]
 
 
 def of_classes(explanation: Explanation, look: Look) -> list[Files]:
     """Return the files of the best map and of all classes."""
     explanation = explain_job.carrying(explanation)
-    make = partial(_zip_files, lambda: result_folder.of_picture(explanation, _style(look)))
-    name = f"{_begin(explanation.image.name)}-{explanation.model.id}.zip"
     proofs = ", the proofs" if explanation.proofs else ""
     about = f"The map of each class, all of them on a sheet, their raw values and statistics{proofs}, and the recipe."
-    return [Files("All classes", about, [("All files, .zip", name, make)]), *of_map(explanation, 0, look)]
+    files = _zip(lambda: result_folder.of_picture(explanation, _style(look)), _name(explanation))
+    return [Files("All classes", about, files), *of_map(explanation, 0, look)]
 
 
 def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
     """Return the files of one box's map and of all boxes."""
-    begin = f"{_begin(explanation.image.name)}-{explanation.model.id}"
-    pictures: list[charts.Offer] = [
-        (label, f"{begin}{end}.zip", partial(_zip_files, partial(detection_images.files, explanation, boxes=boxes)))
-        for label, end, boxes in (("With boxes, .zip", "", True), ("Without boxes, .zip", "-no-boxes", False))
-    ]
-    about = "The original, its boxes, all maps in one, and one picture per map, with boxes or without."
+    about = "The original, its boxes, all maps in one, and one picture per map."
     first, *rest = of_map(explanation, index, look)
-    return [first, Files("Pictures of all boxes", about, pictures), *rest]
+    files = _zip(lambda: detection_images.files(explanation), _name(explanation))
+    return [first, Files("Pictures of all boxes", about, files), *rest]
 
 
 def of_models(comparison: Comparison, look: Look) -> list[Files]:
     """Return the files of several models on one picture, whose times are measured if they were not."""
     comparison = replace(comparison, explanations=tuple(map(explain_job.carrying, comparison.explanations)))
 
-    def timed() -> Comparison:
-        return comparison if comparison.timings else explain_job.measure_times(comparison)
+    def files() -> Iterable[tuple[str, bytes]]:
+        timed = comparison if comparison.timings else explain_job.measure_times(comparison)
+        return result_folder.of_comparison(timed, _style(look))
 
-    def numbers() -> str:
-        return to_json(result_folder.comparison(timed()))
-
-    begin = f"{_begin(comparison.explanations[0].image.name)}-comparison"
-    make = partial(_zip_files, lambda: result_folder.of_comparison(timed(), _style(look)))
-    files: list[charts.Offer] = [
-        ("All files, .zip", f"{begin}.zip", make),
-        ("All numbers, .json", f"{begin}.json", numbers),
-    ]
-    proofs = ", their proofs" if any(explanation.proofs for explanation in comparison.explanations) else ""
-    about = f"Each model's map, all of them on a sheet, their raw values{proofs}, and every number with the recipes."
-    return [Files("All models", about, files)]
+    name = f"{_begin(comparison.explanations[0].image.name)}-comparison"
+    about = "Each model's map, all of them on a sheet, their raw values, and every number with the recipes."
+    return [Files("All models", about, _zip(files, name))]
 
 
 def of_similarity(found: Similarity, context: Context, ranking: Ranking, _look: Look) -> list[Files]:
     """Return the files of two compared pictures and their gallery."""
-    begin = "-".join((*(_begin(side.image.name) for side in found.sides), "similarity"))
+    name = "-".join((*(_begin(side.image.name) for side in found.sides), "similarity"))
+    files = _zip(lambda: similarity_files.of_similarity(found, context), name)
+    about = "Both pictures with their maps, the best matches, maps and embeddings as they are, and every number."
+    scores = [("Ranking, .csv", f"{name}-ranking.csv", lambda: similarity_files.of_ranking(ranking)[1])]
+    return [Files("Both pictures", about, files), Files("Gallery", "The scores of all pictures.", scores)]
 
-    def file(name: str) -> bytes:
-        return next(data for filename, data in similarity_files.of_similarity(found, context) if filename == name)
 
-    pictures: list[charts.Offer] = [("Maps, .jpg", f"{begin}.jpg", partial(file, "similarity.jpg"))]
-    if found.matches.pairs:
-        pictures.append(("Best matches, .jpg", f"{begin}-pairs.jpg", partial(file, "pairs.jpg")))
-    data: list[charts.Offer] = [
-        ("Maps and vectors, .npz", f"{begin}.npz", partial(file, "maps.npz")),
-        ("All numbers, .json", f"{begin}.json", partial(file, "similarity.json")),
-        ("Ranking, .csv", f"{begin}-ranking.csv", lambda: similarity_files.of_ranking(ranking)[1]),
-    ]
-    archive = partial(_zip_files, lambda: similarity_files.of_similarity(found, context))
-    return [
-        Files("Pictures", "Both pictures with their maps and the score, and the places that match.", pictures),
-        Files("Data", "Maps as they are, embeddings, every number, and the scores of all pictures.", data),
-        Files("Both pictures", "All files of this pair.", [("All files, .zip", f"{begin}.zip", archive)]),
-    ]
+def _name(explanation: Explanation) -> str:
+    return f"{_begin(explanation.image.name)}-{explanation.model.id}"
 
 
 def stem(explanation: Explanation, index: int) -> str:
@@ -204,10 +169,6 @@ def _style(look: Look) -> Style:
     """Return the style of a folder's overlays: the viewer's colours and opacity."""
     chosen = Style.of(look)
     return Style(colormap=chosen.colormap, alpha=chosen.alpha)
-
-
-def _zip_files(files: Callable[[], Iterable[tuple[str, bytes]]]) -> bytes:
-    return result_folder.zip_files(files())
 
 
 def _raw(explanation: Explanation, index: int) -> bytes:

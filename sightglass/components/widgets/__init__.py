@@ -1,10 +1,9 @@
-"""Small components: title, headline, answers, note."""
+"""Small components: title, headline, answers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -12,7 +11,7 @@ from sightglass.components.declare import declare, no_callback
 from sightglass.explain.tasks.task import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 
 _LAYOUT = Path(__file__).with_name("layout.css").read_text("utf-8")
@@ -26,7 +25,6 @@ _headline = declare("headline", __file__, html="<h2></h2>")
 _answers = declare(
     "answer_list", __file__, html='<div class="component rows" role="group" aria-label="Answers">\n</div>'
 )
-_note = declare("note", __file__)
 
 
 def page_title(text: str) -> None:
@@ -62,43 +60,6 @@ def rows(items: Sequence[Answer], *, key: str, chosen: int = 0) -> int:
 
 def _within(index: int, items: Sequence[Answer]) -> int:
     return min(max(0, int(index)), len(items) - 1)
-
-
-@dataclass(frozen=True)
-class Typed:
-    """What the browser sent. `id`: of the note it belongs to. `step`: new each time."""
-
-    id: str
-    step: str
-    text: str
-
-
-@dataclass(frozen=True)
-class NoteStatus:
-    """What came of it. `step`: the last one that was saved. `problem`: why one was not."""
-
-    step: str = ""
-    problem: str = ""
-
-
-def note(text: str, *, id: str, status: NoteStatus, most: int, key: str, on_change: Callable[[], None]) -> None:
-    """Draw a note's field, saved while typing.
-
-    `text` is what it begins with, and again whenever `id` changes. `most`: letters that fit.
-    Streamlit's own text area sends its text when the field is left, which closing a popover by Escape or following a
-    link does not wait for. `on_change` runs when something was typed, also where the field is not drawn any more; it
-    reads `typed(value)` of `st.session_state[key]`.
-    """
-    data = {"id": id, "text": text, "most": most, "saved": status.step, "problem": status.problem}
-    _note(key=key, data=data, on_typed_change=on_change)
-
-
-def typed(value: Any) -> Typed | None:
-    """Return the browser's input; None if missing or invalid."""
-    sent = value.get("typed") if hasattr(value, "get") else None
-    if not isinstance(sent, dict) or not all(isinstance(sent.get(name), str) for name in ("id", "step", "text")):
-        return None
-    return Typed(sent["id"], sent["step"], sent["text"])
 
 
 TERMS = {

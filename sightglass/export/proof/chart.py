@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from sightglass.explain.phrases import NBSP, percent
+from sightglass.explain.phrases import percent
 from sightglass.explain.trust import perturber
-from sightglass.explain.trust.proof import SUFFICIENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,51 +116,11 @@ def draw_curves(
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def write(scores: Sequence[float], share: float) -> str:
-    """Format a curve's score at a share, with ≈ between steps."""
-    at = share * (len(scores) - 1)
-    measured = abs(at - round(at)) < 1e-6
-    value = scores[round(at)] if measured else float(np.interp(at, range(len(scores)), scores))
-    return percent(value) if measured else f"\N{ALMOST EQUAL TO}{NBSP}{percent(value)}"
-
-
-def draw_fillings(seen: NDArray[np.uint8], grid: tuple[int, int]) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
-    """Return what the engine hides pixels behind, in the picture's own colours: blurred (h, w, 3), and their mean."""
+def blur_seen(seen: NDArray[np.uint8], grid: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return what the engine hides pixels behind, in the picture's own colours, uint8 (h, w, 3)."""
     import torch
 
     height, width = grid
     small = cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-    picture = torch.from_numpy(small).permute(2, 0, 1)[None]
-    soft = perturber.blur(picture)[0].permute(1, 2, 0).numpy()
-    red, green, blue = (round(float(value)) for value in small.mean((0, 1)))
-    return np.rint(soft).clip(0, 255).astype(np.uint8), (red, green, blue)
-
-
-def shares(proof: Proof, *, detects: bool) -> str:
-    """Describe necessity and sufficiency in plain words.
-
-    `detects`: the target is a box.
-    """
-    words = f"{_necessity(proof, detects=detects)}; {_sufficiency(proof)}"
-    return f"{words[0].upper()}{words[1:]}."
-
-
-def _necessity(proof: Proof, *, detects: bool) -> str:
-    hidden, stays = proof.necessity, proof.map.deletion.stays
-    if not detects and stays.all():
-        return "whatever share is hidden, the answer stays"
-    if hidden is None:
-        return "it is not the model's answer, so hiding cannot flip it" if not stays[0] else "hiding does not lose it"
-    return f"hiding the hottest {percent(hidden)} {'loses the box' if detects else 'flips the answer'}"
-
-
-def _sufficiency(proof: Proof) -> str:
-    kept, most = proof.sufficiency, percent(SUFFICIENT)
-    what = "lead over the next class" if proof.part == "contrast" else "score"
-    if kept is None:
-        return f"there is no {what} to keep"
-    if kept >= 1:
-        return f"nothing less than the whole picture keeps {most} of the {what}"
-    if kept == 0:
-        return f"with nothing kept {most} of the {what} is there all the same"
-    return f"the hottest {percent(kept)} alone keeps {most} of the {what}"
+    soft = perturber.blur(torch.from_numpy(small).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+    return np.asarray(np.rint(soft).clip(0, 255), np.uint8)

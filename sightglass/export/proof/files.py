@@ -7,16 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sightglass.common.files import Json, to_json
-from sightglass.explain.phrases import listing, percent, plain_text, plural
+from sightglass.explain.phrases import listing, plain_text, plural
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.trust import FILLINGS
-from sightglass.explain.trust.proof import SHOWN, rows
 from sightglass.explain.trust.reliability import of_proof
 from sightglass.export import embedded_recipe, results
 from sightglass.export.caption import check_format
 from sightglass.export.embedded_recipe import checked_recipe
 from sightglass.export.figure import LOCK, save
-from sightglass.export.proof.chart import ChartLine, Way, draw_curves, write
+from sightglass.export.proof.chart import ChartLine, Way, draw_curves
 from sightglass.export.proof.chart import lines as chart_lines
 
 if TYPE_CHECKING:
@@ -126,44 +125,8 @@ def _first_curves(proof: Proof) -> list[ChartLine]:
     return [line for line in chart_lines(proof) if line.filling == proof.fillings[0]]
 
 
-ABOUT = (
-    "Hidden and kept: the mean score over all shares, for the first filling. A good map has little left when its "
-    "hottest part is hidden, and much when only that is kept. Better: kept less hidden, the map's less the control's, "
-    "over all seeds and fillings. Where the interval is above 0, it is no accident. A score with \u2248 was not "
-    "measured but lies between two that were."
-)
-
-
 def describe_settings(proof: Proof) -> str:
     """Describe a proof's fillings and steps."""
     first, *rest = (FILLINGS[filling] for filling in proof.fillings)
     also = f"; computed again with {listing(rest)}" if rest else ""
     return f"Hidden pixels become {first}{also}. {plural(proof.map.steps, 'step')}, drawn for the first filling."
-
-
-def first_step(proof: Proof) -> int:
-    """Return the initially displayed step."""
-    return max(1, round(SHOWN * proof.map.steps))
-
-
-def heads(proof: Proof) -> tuple[str, ...]:
-    """Return the headings of a row's numbers."""
-    share = percent(first_step(proof) / proof.map.steps)
-    return f"{share} hidden", f"{share} kept", "mean hidden", "mean kept", "better by", "95 % interval"
-
-
-def number_rows(proof: Proof) -> list[tuple[str, ...]]:
-    """Return headings and rows of the map and its controls."""
-    share = first_step(proof) / proof.map.steps
-    return [
-        ("", *heads(proof)),
-        *(
-            (
-                line.title,
-                write(line.hidden, share),
-                write(line.kept, share),
-                *numbers,
-            )
-            for line, (_, *numbers) in zip(_first_curves(proof), rows(proof), strict=True)
-        ),
-    ]

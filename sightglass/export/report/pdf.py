@@ -7,29 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from fpdf import FPDF
 from fpdf.enums import WrapMode
-from PIL import Image as Pillow
 
 from sightglass.common.files import packing
-from sightglass.explain.phrases import plain_text
-from sightglass.explain.rendering.marks import draw_marks
-from sightglass.explain.rendering.render import map_lut
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.export import caption
+from sightglass.export.figure import figure as draw_figure
 from sightglass.export.proof.files import figure
 from sightglass.export.view import map_view
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.rendering.style import Pixels
     from sightglass.export.view import Section
-    from sightglass.models.adapter import Prediction
 
-MAX_SIDE = 1000
-"""Pixels of a picture's longer side: 240 to the inch at its printed size."""
-_EDGE, _GAP, _TALL = 15.0, 6.0, 104.0  # millimetres
+_EDGE = 15.0  # millimetres
 _WIDTH = 210 - 2 * _EDGE
 _INK, _SOFT = (23, 23, 23), (102, 102, 102)
 
@@ -49,8 +40,8 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
     _text(page, view.about, 9, colour=_SOFT, after=1 if view.checks else 3)
     if view.checks:
         _text(page, " · ".join(words for _, words, _ in view.checks), 9, colour=_SOFT, after=3)
-    _pictures(page, explanation, index, colormap)
-    _bar(page, explanation, index, colormap)
+    page.image(BytesIO(draw_figure(explanation, index, format="jpg", colormap=colormap)), w=_WIDTH)
+    page.ln(3)
     for section in view.sections:
         _section(page, section)
     return bytes(page.output())
@@ -108,55 +99,6 @@ def _code(page: FPDF, text: str, size: float = 8) -> None:
         page.add_page()
     page.multi_cell(0, size * 0.48, text, **about)
     page.ln(1.5)
-
-
-def _pictures(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
-    """Put picture and overlay side by side, wide ones stacked."""
-    ratio = explanation.image.width / explanation.image.height
-    stacked = ratio > 2.4
-    wide = min(_WIDTH if stacked else (_WIDTH - _GAP) / 2, _TALL * ratio)
-    high, top = wide / ratio, page.get_y()
-    marked, style = explanation.own(index), Style(colormap=colormap)
-    overlay = caption.overlay(explanation.heatmaps[index], explanation.image, MAX_SIDE, style)
-    both = ((caption.reduce(explanation.image.pixels, MAX_SIDE), explanation.predictions or marked), (overlay, marked))
-    for i, (drawn, boxes) in enumerate(both):
-        left = _EDGE if stacked else _EDGE + (_WIDTH - 2 * wide - _GAP) / 2 + i * (wide + _GAP)
-        _image(page, _marked(explanation, drawn, boxes), left, top + (i * (high + 2) if stacked else 0), wide, high)
-    page.set_y(top + high + (high + 2 if stacked else 0) + 3)
-
-
-def _marked(explanation: Explanation, drawn: Pixels, predictions: Sequence[Prediction]) -> Pixels:
-    """Return a scaled picture with the marks of answers."""
-    scale = drawn.shape[1] / explanation.image.width
-    answers = explanation.task.answers(explanation, predictions)
-    items = [
-        ([mark.moved(0, 0, (scale, scale)) for mark in answer.marks], plain_text(answer.line)) for answer in answers
-    ]
-    return draw_marks(drawn, items)
-
-
-def _image(page: FPDF, drawn: Pixels, left: float, top: float, wide: float, high: float) -> None:
-    out = BytesIO()
-    Pillow.fromarray(drawn).save(out, "JPEG", quality=90, subsampling=0)
-    out.seek(0)
-    page.image(out, left, top, wide, high)
-
-
-def _bar(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
-    heatmap = explanation.heatmaps[index]
-    ends, meaning = caption.bar(heatmap, explanation.model.unit_of(heatmap.target.label))
-    colours = Pillow.fromarray(map_lut(heatmap.kind, colormap, over=True)[None])
-    page.image(colours, _EDGE, top := page.get_y(), _WIDTH, 3)
-    page.set_y(top + 3.4)
-    page.set_font("sans", "", 8)
-    page.set_text_color(*_INK)
-    for text, align in zip(ends, "LCR", strict=True):
-        page.set_x(_EDGE)
-        page.cell(_WIDTH, 4, text, align=align)
-    page.ln(4)
-    page.set_text_color(*_SOFT)
-    page.cell(_WIDTH, 4, f"{meaning}; {caption.describe_line(heatmap)}", align="C", new_x="LMARGIN", new_y="NEXT")
-    page.ln(3)
 
 
 def _table(page: FPDF, section: Section) -> None:

@@ -166,7 +166,7 @@ server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"
             browser.get("/auth/login", follow_redirects=True)
             assert browser.get("/").status_code == status
         browser.get("/_stcore/health")
-        assert seen(address, browser.cookies, "history", "Sign out", "You are signed in as Anna@example.org")
+        assert seen(address, browser.cookies, "saved", "Sign out", "You are signed in as Anna@example.org")
         cookies = [cookie.value or "" for cookie in browser.cookies.jar if cookie.name.startswith("_streamlit_user")]
         assert browser.get("/api/models", headers={"accept": "*/*"}).status_code == 200
         for sent, status in (({"x-api-key": TOKEN}, 200), ({"x-api-key": "wrong"}, 401)):
@@ -193,5 +193,5 @@ def test_a_network_address_prints_a_token_with_which_its_pages_open(tmp_path: Pa
         assert found is not None
         assert browser.get(found[0], follow_redirects=True).status_code == 200
         browser.get("/_stcore/health")
-        until(lambda: seen(address, browser.cookies, "history", "Nothing saved yet"), 120)
+        until(lambda: seen(address, browser.cookies, "saved", "Nothing saved yet"), 120)
     assert "SIGHTGLASS_PASSWORD is not read any more" in log.read_text("utf-8")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sightglass.batch import analysis, report, run, table
 from sightglass.cli import main
-from sightglass.deck import rows as deck_rows
+from sightglass.deck import views
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
@@ -59,16 +59,9 @@ def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, whole: P
     assert "least sure" not in page and "Below 50" not in page
     frame = analysis.load(whole)
     assert {quantity(score, "°") for score in frame["predicted_score"]} == set(re.findall(r"−?[\d.]+°", page))
-    settings = json.loads((whole / "journal.jsonl").read_text("utf-8").splitlines()[0])
     rows = frame.to_dict("records")
-    scene = deck_rows.of_run(
-        frame,
-        rows,
-        lambda name: Picture.open(pictures.parent / name),
-        settings.get("settings", settings),
-        which="",
-        about="",
-    )
+    tiles = [views.tile(row, Picture.open(pictures.parent / row["picture"]), MODEL) for row in rows]
+    scene = views.of_gallery("Angles", "", (), tiles)
     words = repr(scene)
     assert quantity(rows[0]["predicted_score"], "°") in words and "unsure" not in words
 

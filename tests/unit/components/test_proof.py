@@ -11,7 +11,6 @@ import pytest
 
 from sightglass.components.checks import why_untested
 from sightglass.explain import Explainer
-from sightglass.explain.phrases import NBSP
 from sightglass.explain.trust.proof import Curve, Proof, Trace, rows
 from sightglass.export.proof import chart as proof_view
 
@@ -52,42 +51,6 @@ def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control(
     assert [line.name for line in lines] == ["map", "random", "centre"]
     assert lines[1].hidden == [0.8, 0.4, 0.0] and lines[2].title == "Middle of the picture"
     assert [row[1:3] for row in rows(made)] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
-
-
-@pytest.mark.parametrize(
-    ("hidden", "kept", "part", "detects", "expected"),
-    [
-        (
-            (0.8, 0.7, 0.2, 0.1, 0.0),
-            (0.0, 0.3, 0.6, 0.75, 0.8),
-            *(
-                "class",
-                False,
-                "Hiding the hottest 50 % flips the answer; the hottest 75 % alone keeps 90 % of the score.",
-            ),
-        ),
-        (
-            (0.8, 0.2, 0.0),
-            (0.0, 0.1, 0.8),
-            *(
-                "contrast",
-                True,
-                "Hiding the hottest 50 % loses the box; nothing less than the whole picture keeps 90 % of ",
-            ),
-        ),
-        (
-            (0.8, 0.8, 0.8),
-            (-0.2, -0.1, -0.1),
-            "class",
-            False,
-            "Whatever share is hidden, the answer stays; there is no score to keep.",
-        ),
-        ((0.1, 0.1, 0.0), (0.0, 0.1, 0.1), "class", False, "It is not the model's answer, so hiding cannot flip it; "),
-    ],
-)
-def test_sufficiency_and_necessity_in_plain_words(hidden, kept, part, detects, expected):
-    found = proof_view.shares(proof(curve("map", trace(*hidden), trace(*kept)), part=part), detects=detects)
-    assert found.startswith(expected.replace(" %", f"{NBSP}%"))
 
 
 def test_a_map_with_nothing_to_prove_says_why(explained):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.deck import Panel, Scene, rows, views
+from sightglass.deck import Panel, Scene, views
 from sightglass.deck.layouts import DARK, HEIGHT, WIDTH, Rect
 from sightglass.deck.making import MAX_WORDS
 from sightglass.deck.page import Curves, Film, Picture, Text, numbered, pages
@@ -21,7 +21,6 @@ from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.similarity.similarity import similarity
-from sightglass.explain.trust.scramble import scramble
 from sightglass.explain.whatif import changes, edits, strongest
 from sightglass.history import History
 from tests.unit.deck.deck_scenes import clip, first_frame, proof
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 OFFICE, TO_PNG, TO_TEXT = (shutil.which(name) for name in ("soffice", "pdftoppm", "pdftotext"))
 KINDS = ("office", "print")
 """PPTX as LibreOffice draws it, and PDF."""
-NAMES = ("title", "map", "detect", "classes", "models", "pair", "whatif", "scramble", "gallery", "clip", "record")
+NAMES = ("title", "map", "detect", "classes", "models", "pair", "whatif", "gallery", "clip", "record")
 """The slides of the pages, by what they are of; the map has its proof."""
 LARGE = 0.6
 
@@ -48,24 +47,23 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
     found, other = small(bus, top_k=4), large(bus)
     time = Timing(1, 1, 1)
     comparison = Comparison((found, other), ("small", "medium"), (time, time))
-    cells, mark = Explainer("demo-cls-s")(drawn), strongest.strongest_tenth(found)
+    mark = strongest.strongest_tenth(found)
     assert mark is not None
     edit = edits.Edit(marks=(mark,))
     covered = small(edits.edited(bus, edit).image, targets=(found.predictions[0].index,))
     changed = changes.changes(found, covered)
     history = History(tmp_path_factory.mktemp("history"))
     record = history.keep(found)
-    tiles = [rows.GalleryTile(bus, "✓ minibus 62 %"), rows.GalleryTile(drawn, "✗ streetcar, tram, tramcar 94 %")]
+    tiles = [views.GalleryTile(bus, "✓ minibus 62 %"), views.GalleryTile(drawn, "✗ streetcar, tram, tramcar 94 %")]
     return {
         "title": Scene("words", "When does a heat map lie?", "Five minutes about where a model looks."),
         "map": replace(views.of_map(found), proof=proof()),
         "detect": views.of_map(Explainer("demo-s")(drawn, per="detection")),
         "classes": views.of_classes(found),
         "models": views.of_models(comparison, ["Small", "Medium"]),
-        "pair": rows.of_pair(similarity(small, bus, load_bundled("china")), "related"),
-        "whatif": rows.of_change(found, covered, changed, changes.sentence(found, changed, edit)),
-        "scramble": rows.of_scramble(cells, 0, scramble(cells, 0), "The map depends on the model"),
-        "gallery": rows.of_gallery(
+        "pair": views.of_pair(similarity(small, bus, load_bundled("china")), "related"),
+        "whatif": views.of_change(found, covered, changed, changes.sentence(found, changed, edit)),
+        "gallery": views.of_gallery(
             "Minibus: 3 of 24 taken for a tram",
             "The surest wrong answer: minibus, 75 %, in the folder tram.",
             [("75 %", "right"), ("24", "pictures"), ("3", "unsure")],
@@ -78,7 +76,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
 
 
 def of_clip(image: Image) -> Scene:
-    strip: list[Panel] = [rows.picture(image, name) for name in ("0:02 sports car", "0:05 dog", "0:09 person")]
+    strip: list[Panel] = [views.picture(image, name) for name in ("0:02 sports car", "0:05 dog", "0:09 person")]
     title = "Sports car from 0:02, dog from 0:05"
     return Scene("clip", title, "Frame by frame.", "", first_frame(), (1280, 720), tuple(strip), clip=clip())
 

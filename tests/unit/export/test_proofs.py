@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sightglass.explain import Explainer, Explanation
-from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
+from sightglass.explain.trust.proof import rows
 from sightglass.export import embedded_recipe
 from sightglass.export.proof import files as proof_files
 from sightglass.export.report import html as html_report
@@ -49,9 +49,8 @@ def test_a_page_has_the_proof_in_words_curves_and_numbers(made: Explanation, pro
     page = html_report.html([made])
     words = text(page)
     assert proof.sentence in words
-    for curve in ("map", *proof.controls):
-        hidden, kept = proof.at(0.4, curve)
-        assert percent(hidden) in words and percent(kept) in words
+    for row in rows(proof):
+        assert all(value in words for value in row)
     found = proof.difference("random")
     assert f"{found.mean:+.2f}" in words and f"{found.low:+.2f} to {found.high:+.2f}" in words
     assert page.count("data:image/svg+xml") == 1

@@ -7,16 +7,12 @@ import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import pytest
 
 from sightglass.explain import Explainer, Image, Problem
-from sightglass.explain.maps import statistics
-from sightglass.explain.rendering.render import hottest_mask
 from sightglass.export import embedded_recipe
 from sightglass.history import History, Mark, store
 from tests.unit.history.conftest import files, same_maps
@@ -147,30 +143,6 @@ def test_what_was_removed_is_put_back_whole(
         history.put_back([first.id])
     assert [record.id for record in History(history.folder).search().records] == [other.id]
     assert {path.parent.name for path in files(history)} == {other.id}
-
-
-def test_two_records_of_a_picture_are_compared(history: History, one: Explanation, bus: Path) -> None:
-    other = Explainer("efficientnet-lite1")(bus, top_k=1)
-    compared = history.compare(history.keep(one), history.keep(other))
-    assert compared.same_picture and "one picture" in compared.words[0]
-    first_seen, second_seen = one.heatmaps[0].seen, other.heatmaps[0].seen
-    assert compared.seen == (*map(max, first_seen[:2], second_seen[:2]), *map(min, first_seen[2:], second_seen[2:]))
-    left, top, right, bottom = compared.seen
-    small = [
-        cv2.resize(made.heatmaps[0].values[top:bottom, left:right], (320, 320), interpolation=cv2.INTER_AREA)
-        for made in (one, other)
-    ]
-    assert compared.agreement == statistics.compare(*small)
-    halves = [hottest_mask(values, statistics.describe(values).half_heat_area) for values in small]
-    assert compared.overlap == statistics.iou(*halves)
-    shares = [values / values.sum(dtype=np.float64) for values in small]
-    gap = shares[0] - shares[1]
-    assert compared.difference is not None
-    assert np.allclose(compared.difference, gap / abs(gap).max(), atol=1e-5)
-    itself = history.compare(compared.one, compared.one)
-    assert itself.agreement is not None and itself.overlap == 1
-    assert "the same in every cell" in itself.words[0]
-    assert itself.difference is not None and not itself.difference.any()
 
 
 def test_exported_files_open_again(history: History, one: Explanation, noise: Explanation) -> None:

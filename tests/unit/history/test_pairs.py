@@ -11,8 +11,7 @@ import pytest
 
 from sightglass.explain import Explainer, Problem
 from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.item import Item
-from sightglass.explain.similarity.ranking import Context, Ranking, context, rank
+from sightglass.explain.similarity.ranking import Context, context
 from sightglass.explain.similarity.similarity import Similarity, similarity
 from sightglass.export import similarity_files
 from sightglass.history import History, Record
@@ -24,22 +23,17 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def made(bus: Path) -> tuple[Similarity, Context, Ranking]:
+def made(bus: Path) -> tuple[Similarity, Context]:
     """A photograph against one picture of a gallery: one is a JPEG, the other an array."""
     explainer, query = Explainer("efficientnet-lite0"), Image.open(bus)
     part = Image(np.ascontiguousarray(query.pixels[200:800, 80:700][:, ::-1]), "part $x$.png")
-    items = [
-        Item(image.name, image.sha256, lambda image=image: image)
-        for image in (Image.open(bus.with_name("zidane.jpg")), part)
-    ]
-    ranking = rank(explainer, query, items)
     found = similarity(explainer, query, part, layers=("blocks.4", "bn2"), method="layercam")
-    return found, context(explainer, query, other=part), ranking
+    return found, context(explainer, query, other=part)
 
 
-def keep(history: History, made: tuple[Similarity, Context, Ranking], **more: Any) -> Record:
-    found, reference, ranking = made
-    return history.keep_pair(found, reference, ranking=ranking, **more)
+def keep(history: History, made: tuple[Similarity, Context], **more: Any) -> Record:
+    found, reference = made
+    return history.keep_pair(found, reference, **more)
 
 
 def same(one: Any, other: Any) -> None:
@@ -60,8 +54,8 @@ def same(one: Any, other: Any) -> None:
         assert one == other
 
 
-def test_a_pair_comes_back_bit_for_bit(history: History, made: tuple[Similarity, Context, Ranking]) -> None:
-    found, reference, _ = made
+def test_a_pair_comes_back_bit_for_bit(history: History, made: tuple[Similarity, Context]) -> None:
+    found, reference = made
     record = keep(history, made, note="the same street", tags=["street"])
     again = History(history.folder)
     record = again.get(record.id)
@@ -76,19 +70,17 @@ def test_a_pair_comes_back_bit_for_bit(history: History, made: tuple[Similarity,
     assert (record.score, record.note, record.tags, record.screen) == (
         found.score, "the same street", ("street",), "similarity",
     )  # fmt: skip
-    assert record.pair is not None and record.pair.rank == 1 and len(record.pair.ranking) == 2
+    assert record.pair is not None
     assert record.headline == similarity_files.headline(found, reference)
 
 
 def test_what_is_no_pair_and_what_is_damaged_is_said(
-    history: History, made: tuple[Similarity, Context, Ranking], one: Explanation
+    history: History, made: tuple[Similarity, Context], one: Explanation
 ) -> None:
     record = keep(history, made)
     single = history.keep(one)
     with pytest.raises(Problem, match="of one picture"):
         history.similarity(single)
-    with pytest.raises(Problem, match="open each by itself"):
-        history.compare(record, single)
     assert history.folder is not None
     folder = history.folder / "records" / record.id
     whole = (folder / "maps.npz").read_bytes()
@@ -101,7 +93,7 @@ def test_what_is_no_pair_and_what_is_damaged_is_said(
     assert "damaged.txt" in "".join(name for name, _ in history.export([record.id]))
 
 
-def test_a_pair_is_exported(history: History, made: tuple[Similarity, Context, Ranking]) -> None:
+def test_a_pair_is_exported(history: History, made: tuple[Similarity, Context]) -> None:
     record = keep(history, made)
     files = {name.partition("/")[2]: data for name, data in history.export([record.id])}
     names, scores, plain = set(files), json.loads(files["similarity.json"]), json.loads(files["record.json"])
@@ -109,4 +101,4 @@ def test_a_pair_is_exported(history: History, made: tuple[Similarity, Context, R
     assert names == written | {"record.json"}
     assert Image.open(files["query.jpg"]).sha256 == made[0].query.image.sha256
     assert scores["score"] == made[0].score
-    assert plain["pair"]["name"] == "part $x$.png" and len(plain["pair"]["ranking"]) == 2
+    assert plain["pair"]["name"] == "part $x$.png"

@@ -20,7 +20,6 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import contact_sheet
-from sightglass.explain.rendering.color_tables import FIRST_RGB, SECOND_RGB
 from sightglass.explain.similarity.evaluation import evaluate
 from sightglass.explain.similarity.ranking import Context, context, rank
 from sightglass.explain.similarity.similarity import CellEdges, Matches, embedding, similarity
@@ -200,17 +199,6 @@ def test_a_number_is_told_against_unrelated_pictures_and_a_mirror_image(lite: Ex
     # Printed as 1.00.
     assert Context((0.1, 0.2, 0.3), 0.97).verdict(0.996) == "the same picture to this model"
     assert Context((0.99, 0.999), 0.9995).verdict(0.9999) == "but this model scores everything as related"
-
-
-def test_persons_keep_the_colours_of_their_clothes() -> None:
-    specs = [person_scenes.example(), *person_scenes.to_compare()]
-    found = similarity(Explainer("demo-reid"), *(person_scenes.draw(spec).pixels for spec in specs[:2]))
-    for side, drawn in zip(found.sides, similarity_files.draw_pair(found), strict=True):
-        times = drawn.shape[0] // side.image.height
-        lines = (drawn != side.image.pixels.repeat(times, 0).repeat(times, 1)).any(2)
-        # Lines, in both colours, and otherwise the picture as it is.
-        assert 0.01 < lines.mean() < 0.4
-        assert all((np.abs(drawn.astype(int) - colour).sum(2) == 0).any() for colour in (FIRST_RGB, SECOND_RGB))
 
 
 def test_the_command_writes_both_maps_and_says_what_the_number_means(

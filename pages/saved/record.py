@@ -1,4 +1,4 @@
-"""Draw one record, or two beside each other: maps, numbers, marks, note, and what can be done with them."""
+"""Draw one saved view: maps, numbers, note, and what can be done with it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from sightglass.components.viewer import Box, Map, Pane, ViewerOptions, ViewerSc
 from sightglass.components.views import charts, panels, tables
 from sightglass.components.views import pairs as pair_views
 from sightglass.components.widgets import rows
-from sightglass.deck import rows as slide_rows
 from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import NBSP, megabytes, percent, plural
@@ -42,13 +41,10 @@ if TYPE_CHECKING:
     from sightglass.deck.scene import Scene
     from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.history import Record, RecordComparison, SavedMap
+    from sightglass.history import Record, SavedMap
 
     Content = tuple[Image, tuple[SavedMap, ...]]
     Opened = tuple[str, Record, Image, tuple[SavedMap, ...]]
-
-LISTED = 10
-"""Pictures of a pair's gallery that are listed."""
 
 
 @dataclass
@@ -82,8 +78,7 @@ def files(record: Record) -> Content:
 
 def close() -> None:
     """Go back to all records."""
-    for name in ("kept", "against"):
-        st.query_params.pop(name, None)
+    st.query_params.pop("kept", None)
 
 
 def untick() -> None:
@@ -104,7 +99,7 @@ def show(record: Record, heading: DeltaGenerator) -> None:
         if maps:
             st.markdown("### Predictions")
             items = [Answer(item.label, tell_score(record, item.score), item.score or 0.0) for item in maps]
-            index = rows(items, key=f"history-rows-{record.id}", chosen=index)
+            index = rows(items, key=f"saved-rows-{record.id}", chosen=index)
             st.markdown("### What the map says")
             if maps[index].state == "ok":
                 charts.half_heat(maps[index].statistics, "of the visible area")
@@ -116,15 +111,16 @@ def show(record: Record, heading: DeltaGenerator) -> None:
                 help = "  \n".join(escape(check.sentence) for check in checks.checks)
                 st.caption(f"Checks: {checks.line}", help=help)
         st.markdown("### Note and tags")
-        history_store.edit_note(record, [record.id], key=f"history-{record.id}")
+        history_store.edit_note(record, [record.id], key=f"saved-{record.id}")
     with left:
         drawn = tuple(panel_map(item, record, place) for place, item in enumerate(maps))
         panes = [Pane(maps=drawn) if maps else panels.plain(image)]
         scene = ViewerScene(image.pixels, image.sha256, panes, boxes(maps, index), image.jpeg, record.picture_name)
-        view = viewer(scene, ViewerOptions(beside=True), key=f"history-viewer-{record.id}")
-        send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"history-words-{record.id}")
+        view = viewer(scene, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
+        send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"saved-words-{record.id}")
         if maps and record.marks:
-            marked = state.latest("history-marked", (record.id, index, record.marks), lambda: mark(record.id, index))
+            # Of former versions, which had a board to draw on.
+            marked = state.latest("saved-marked", (record.id, index, record.marks), lambda: mark(record.id, index))
             st.image(marked, caption=f"With {plural(len(record.marks), 'mark')}")
         if index == record.index:
             charts.lines([finding for finding in record.findings if finding.text != record.headline])
@@ -136,10 +132,10 @@ def show(record: Record, heading: DeltaGenerator) -> None:
                 help = "A PNG of the map with its marks, in full size; drop it on Explore to open this view again."
                 _download(record, label, partial(mark, record.id, index), "-marked.png", help)
             _download_all(record)
-            slides.button("history", partial(_slide, record, image, maps, index), records=[record.id])
-            draw_delete([record.id], key=f"history-delete-{record.id}")
+            slides.button("saved", partial(make_slide, record, index=index))
+            draw_delete([record.id], key=f"saved-delete-{record.id}")
             _all_numbers(record, maps, index)
-            slides.draw_added_link("history")
+            slides.draw_added_link("saved")
         st.caption(about(record))
 
 
@@ -148,12 +144,12 @@ def tell_score(record: Record, score: float | None) -> str:
     return "" if score is None else task_of(record.task).text(score)
 
 
-def panel_map(item: SavedMap, record: Record, place: int, *, title: str | None = None, note: str | None = None) -> Map:
+def panel_map(item: SavedMap, record: Record, place: int) -> Map:
     """Return a saved map for the viewer; `place`: of its file."""
     recipe, view = record.checked_recipe, record.view.model_copy(update={"index": place, "label": item.label[:200]})
     return Map(
-        title=title or item.label,
-        note=note if note is not None else tell_score(record, item.score),
+        title=item.label,
+        note=tell_score(record, item.score),
         values=item.values,
         extent=item.extent,
         seen=item.seen,
@@ -175,18 +171,15 @@ def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
     )
 
 
-def make_slide(record: Record) -> tuple[Scene, Sequence[str]]:
-    """Return the slide of a saved record, and its id."""
+def make_slide(record: Record, look: Look, index: int | None = None) -> Scene:
+    """Return the slide of a saved record, of its map at `index`."""
+    store = history_store.store()
     if record.pair is not None:
-        return slide_rows.of_pair(history_store.store().similarity(record), record.headline), (record.id,)
+        return views.of_pair(store.similarity(record), record.headline)
     image, maps = files(record)
-    return views.of_record(record, image, maps, history_store.store().proof(record, record.index)), (record.id,)
-
-
-def _slide(record: Record, image: Image, maps: Sequence[SavedMap], index: int, look: Look) -> Scene:
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
-    saved = history_store.store().proof(record, index)
-    return views.of_record(replace(record, index=index, view=view), image, maps, saved)
+    record = replace(record, index=record.index if index is None else index, view=view)
+    return views.of_record(record, image, maps, store.proof(record, record.index))
 
 
 def title(record: Record) -> str:
@@ -252,7 +245,7 @@ def archive(ids: Sequence[str]) -> bytes:
 
 
 def _download(record: Record, label: str, make: Callable[[], bytes], end: str, help: str) -> None:
-    stem, key = record.picture_name.rsplit(".", 1)[0] or "record", f"history-{end}-{record.id}"
+    stem, key = record.picture_name.rsplit(".", 1)[0] or "record", f"saved-{end}-{record.id}"
     charts.download(label, make, f"{stem}{end}", icon=":material/download:", key=key, help=help)
 
 
@@ -297,23 +290,18 @@ def _show_pair(record: Record, heading: DeltaGenerator) -> None:
     page.say_problem(state.of(Browsing))
     left, right = st.columns([3, 1], gap="medium")
     with left:
-        pair_views.draw_pair(found, key=f"history-pair-maps-{record.id}")
+        pair_views.draw_pair(found, key=f"saved-pair-maps-{record.id}")
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same two pictures, model, method and layers there; the model must be on this machine."
             _reopen("Open in Compare", partial(_take_pair, found), help)
             _download_all(record)
-            draw_delete([record.id], key=f"history-delete-{record.id}")
+            draw_delete([record.id], key=f"saved-delete-{record.id}")
         st.caption(about(record))
     with right:
         assert record.pair is not None
         pair_views.explain_score(found, record.pair.context)
-        if ranking := record.pair.ranking:
-            with st.expander(f"Rank {record.pair.rank} of {plural(len(ranking), 'picture')}"):
-                for place, (name, score) in enumerate(ranking[:LISTED], 1):
-                    words = f"{place}. {escape(name)} {score:.2f}"
-                    st.caption(f"**{words}**" if place == record.pair.rank else words)
         st.markdown("### Note and tags")
-        history_store.edit_note(record, [record.id], key=f"history-{record.id}")
+        history_store.edit_note(record, [record.id], key=f"saved-{record.id}")
         for note in record.notes:
             st.caption(f":material/info: {note}")
 
@@ -321,87 +309,3 @@ def _show_pair(record: Record, heading: DeltaGenerator) -> None:
 def _take_pair(found: Similarity) -> None:
     reopen.pair(found)
     gallery_picker.compare_with(found.gallery.image)
-
-
-def show_two(found: RecordComparison, heading: DeltaGenerator) -> None:
-    """Draw maps, agreement and statistics of the two, the verdict in `heading`."""
-    heading.markdown(f"## {found.heading}.")
-    detail = found.detail[:1].upper() + found.detail[1:]
-    st.markdown("  \n".join(filter(None, (detail, *found.words[1:]))))
-    # As the sentences call them, with what tells the two apart.
-    apart = _apart(found.one, found.other)
-    first, second = f"First ({apart[0]})", f"Second ({apart[1]})"
-    opened = [(name, record, *files(record)) for name, record in ((first, found.one), (second, found.other))]
-    if found.same_picture:
-        more: tuple[Pane, ...] = ()
-        if found.difference is not None and found.seen is not None:
-            more = (Pane(maps=(panels.difference(found.difference, found.seen, (first, second)),)),)
-        _compared(opened, more, key="history-pair")
-    else:
-        for place, column in enumerate(st.columns(2, gap="medium")):
-            with column:
-                _compared(opened[place : place + 1], key=f"history-pair-{place}")
-    if found.agreement is not None:
-        _agreement(found)
-    numbers = [(name, record.statistics) for name, record, *_ in opened if record.statistics is not None]
-    if len(numbers) == len(opened):
-        st.markdown("### Numbers side by side")
-        tables.of_maps(numbers, height=320)
-    for name, record, *_ in opened:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"**{name}**: {about(record)}", width="content")
-            st.button(
-                "Open",
-                key=f"history-pair-open-{record.id}",
-                type="tertiary",
-                icon=":material/open_in_full:",
-                on_click=_open,
-                args=(record.id,),
-                help="Show only this record, with its note and marks.",
-            )
-
-
-def _open(id: str) -> None:
-    st.query_params.pop("against", None)
-    st.query_params["kept"] = id
-
-
-def _apart(a: Record, b: Record) -> tuple[str, str]:
-    """Return the shortest names that tell two records apart."""
-    pairs = ((a.model, b.model), (a.label, b.label), (describe(a), describe(b)), (a.picture_name, b.picture_name))
-    times = history_store.exact(a.created), history_store.exact(b.created)
-    return next(((one, other) for one, other in pairs if one and other and one != other), times)
-
-
-def _compared(opened: Sequence[Opened], more: Sequence[Pane] = (), *, key: str) -> None:
-    """Draw the selected maps of records of one picture, a pane each."""
-    panes, looks = [], []
-    for name, record, _, maps in opened:
-        if not maps:
-            panes.append(Pane(title=name, note="no map"))
-            continue
-        index = min(record.index, len(maps) - 1)
-        note = f"{record.label} {tell_score(record, record.score)}"
-        chosen = tuple(box for box in boxes(maps, index) if box.chosen) or None
-        panes.append(Pane(maps=(panel_map(maps[index], record, index, title=name, note=note),), boxes=chosen))
-        looks.append(maps[index].looks)
-    _, record, image, _ = opened[0]
-    scene = ViewerScene(image.pixels, image.sha256, [*panes, *more], file=image.jpeg, name=record.picture_name)
-    view = viewer(scene, ViewerOptions(height=400), key=key)
-    if looks:
-        send_texts(view, looks, [None] * len(looks), key=f"{key}-words")
-
-
-def _agreement(found: RecordComparison) -> None:
-    """Draw how far two maps agree, as three numbers."""
-    assert found.agreement is not None
-    metrics = (
-        *(
-            ("Same place", found.overlap, "overlap of the halves of the evidence"),
-            ("Same order", found.agreement.rank_correlation, "rank correlation"),
-        ),
-        ("Same shape", found.agreement.ssim, "structural similarity"),
-    )
-    for column, (title, value, measure) in zip(st.columns(3), metrics, strict=True):
-        with column:
-            charts.metric(title, f"{value:.2f}", measure, "1: the two maps are the same; 0: nothing in common.")

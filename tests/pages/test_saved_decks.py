@@ -1,8 +1,9 @@
-"""Present: a view becomes a slide, and a deck is edited, arranged, exported and opened."""
+"""Saved: a view becomes a slide, and a deck is edited, arranged, exported and opened."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_slides_are_edited_arranged_copied_hidden_and_deleted_with_undo(page, hi
     deck = three(history)
     first, second, third = (slide.id for slide in deck.slides)
     order = lambda: [slide.id for slide in history.decks.get(deck.id).slides]  # noqa: E731
-    app = page("present", deck=deck.id)
+    app = page("pages/saved/page.py", deck=deck.id)
     assert "## For Monday" in texts(app) and stage_of(app)[1] == ["Slide 0"]
     app.button(key=f"deck-slide-{third}").click().run()
     assert stage_of(app)[1] == ["Slide 2"] and app.button(key="deck-do-arrow_downward").disabled
@@ -106,7 +107,7 @@ def test_slides_are_edited_arranged_copied_hidden_and_deleted_with_undo(page, hi
     assert order() == [first, second] and "Slide 2 deleted." in texts(app)
     press(app, "Undo")
     assert order() == [first, third, second]
-    press(app, "Hide")
+    history.decks.edit(third, view=replace(history.decks.get(deck.id).slides[1].view, hidden=True))
     press(app, "Present")
     assert stage_of(app)[1] == ["Slide 0", "Slide 1"]
     press(app, "Edit the slides")
@@ -114,14 +115,14 @@ def test_slides_are_edited_arranged_copied_hidden_and_deleted_with_undo(page, hi
     history.decks.remove(third)
     app.button(key="deck-do-delete").click().run()
     assert "There is no such slide" in texts(app)
-    for label in ("Title", "Text", "Two columns"):
+    for label in ("Title", "Text"):
         press(app, label)
-    assert [slide.kind for slide in history.decks.get(deck.id).slides[-3:]] == ["words", "text", "columns"]
+    assert [slide.kind for slide in history.decks.get(deck.id).slides[-2:]] == ["words", "text"]
 
 
 def test_a_deck_is_presented_from_a_slide_in_its_theme(page, history):
     deck = three(history)
-    app = page("present", deck=deck.id)
+    app = page("pages/saved/page.py", deck=deck.id)
     app.toggle[0].set_value(True).run()
     assert history.decks.get(deck.id).theme == "light"
     app.button(key=f"deck-slide-{deck.slides[2].id}").click().run()
@@ -134,7 +135,7 @@ def test_a_deck_is_presented_from_a_slide_in_its_theme(page, history):
 
 def test_decks_are_listed_renamed_and_deleted(page, history, monkeypatch):
     deck = three(history)
-    app = page("present")
+    app = page("pages/saved/page.py", tab="decks")
     assert "## 1 deck of yours" in texts(app) and "3 slides, changed just now" in texts(app)
     press(app, "Open")
     app.text_input(key=f"deck-title-{deck.id}").set_value("For Tuesday").run()
@@ -144,12 +145,12 @@ def test_decks_are_listed_renamed_and_deleted(page, history, monkeypatch):
     press(app, "New deck")
     assert "No slides yet" in texts(app) and not app.error
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
-    app = page("present")
+    app = page("pages/saved/page.py", tab="decks")
     assert "switched off" in texts(app)
 
 
 def test_a_packaged_deck_is_added_when_it_is_opened(page, history):
-    app = page("present")
+    app = page("pages/saved/page.py", tab="decks")
     assert all(title in texts(app) for title, _ in READY.values()) and history.decks.all() == ()
     app.button(key="deck-open-sizes").click().run()
     assert "## Small, medium or large?" in texts(app)

@@ -1,4 +1,4 @@
-"""History: search, view, annotate and compare saved explanations."""
+"""Search, open and delete saved views."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import Problem
+from sightglass.components.choices import gallery_picker
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, reopen, state, url_state
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts
 from sightglass.explain.phrases import plural
-from sightglass.pages.history import record as record_view
-from sightglass.pages.history.record import Browsing, archive, size, untick
+from sightglass.pages.saved import record as record_view
+from sightglass.pages.saved.record import Browsing, archive, size, untick
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ FILTERS = {
     "said": ("label", "Class", "Only records with this prediction, or a map of this class."),
     "tagged": ("tag", "Tag", "Only records with this tag."),
 }
-"""What a search is narrowed by, by its parameter in the address; its widget is keyed `history-` and that."""
+"""What a search is narrowed by, by its parameter in the address; its widget is keyed `saved-` and that."""
 SPANS = {"": "any time", "day": "24 hours", "week": "7 days", "month": "30 days", "year": "a year"}
 LENGTHS = {"day": 1, "week": 7, "month": 30, "year": 365}
 """In days."""
@@ -41,53 +42,38 @@ UNDO = 60.0
 """Seconds for which a deletion can be undone, as in the store."""
 
 
-@page.guard
-def history() -> None:
-    reopen.go("kept")
-    if history_store.off():
-        st.markdown("## History is switched off")
-        st.markdown("This dashboard was started with SIGHTGLASS_HISTORY set to `off`: set it to a folder to save maps.")
-        return
+def draw() -> None:
+    """Draw all views, or the one that the address names."""
     try:
         storage = history_store.store().storage()
     except Problem as problem:
-        st.markdown("## History cannot be used here")
+        st.markdown("## Nothing can be saved here")
         st.error(sentence(problem), icon=":material/error:")
         return
     _offer_undo()
-    if st.query_params.get("kept"):
-        _open(*(st.query_params.get(name, "") for name in ("kept", "against")))
-        return
-    if storage.count:
+    if id := st.query_params.get("kept"):
+        _open(id)
+    elif storage.count:
         _all(storage)
     else:
         _empty()
 
 
-def _open(id: str, other: str) -> None:
-    """Draw one record, or two; offer to delete a damaged one."""
-    store = history_store.store()
+def _open(id: str) -> None:
+    """Draw one record; offer to delete a damaged one."""
     with st.container(gap=None):
-        st.button(
-            "All records",
-            icon=":material/arrow_back:",
-            type="tertiary",
-            on_click=record_view.close,
-            help="Back to all records.",
-        )
+        icon, help = ":material/arrow_back:", "Back to all views."
+        st.button("All views", icon=icon, type="tertiary", on_click=record_view.close, help=help)
         title = st.container()
     record = None
     try:
-        record = store.get(id)
-        if other and other != id:
-            record_view.show_two(store.compare(record, store.get(other)), title)
-        else:
-            record_view.show(record, title)
+        record = history_store.store().get(id)
+        record_view.show(record, title)
     except Problem as problem:
-        title.markdown("## This record cannot be shown")
+        title.markdown("## This view cannot be shown")
         st.error(sentence(problem), icon=":material/error:")
         if record is not None:
-            record_view.draw_delete([id], key=f"history-delete-{id}")
+            record_view.draw_delete([id], key=f"saved-delete-{id}")
 
 
 def _offer_undo() -> None:
@@ -104,9 +90,9 @@ def _offer_undo() -> None:
             browsing.problem = str(problem)
 
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f":material/delete: {plural(len(browsing.removed), 'record')} deleted.", width="content")
+        st.caption(f":material/delete: {plural(len(browsing.removed), 'view')} deleted.", width="content")
         help = "Bring back what was deleted, within a minute."
-        st.button("Undo", icon=":material/undo:", key="history-undo", on_click=undo, help=help)
+        st.button("Undo", icon=":material/undo:", key="saved-undo", on_click=undo, help=help)
 
 
 def _empty() -> None:
@@ -128,7 +114,7 @@ def _where(used: str = "") -> None:
 
 def _all(storage: Storage) -> None:
     """Draw search, actions and tiles of all records."""
-    st.markdown(f"## {plural(storage.count, 'saved explanation')}")
+    st.markdown(f"## {plural(storage.count, 'saved view')}")
     browsing = state.of(Browsing)
     page.say_problem(browsing)
     chosen = _filters()
@@ -139,7 +125,7 @@ def _all(storage: Storage) -> None:
     result = history_store.store().search(**chosen, since=since, limit=limit)
     with st.container(horizontal=True, vertical_alignment="center"):
         _actions(result)
-    with st.container(horizontal=True, key="history-tiles"):
+    with st.container(horizontal=True, key="saved-tiles"):
         for record in result.records:
             _tile(record)
     if len(result.records) < min(result.total, MAX_SHOWN):
@@ -162,7 +148,7 @@ def _filters() -> dict[str, Any]:
             "Find",
             None,
             "",
-            key="history-find",
+            key="saved-find",
             name="find",
             icon=":material/search:",
             placeholder="a class, a note, a name",
@@ -178,13 +164,13 @@ def _filters() -> dict[str, Any]:
 
 
 def _choose(name: str, label: str, options: dict[str, str], help: str) -> str:
-    first, key = next(iter(options)), f"history-{name}"
+    first, key = next(iter(options)), f"saved-{name}"
     return url_state.widget(st.selectbox, label, options, first, key=key, name=name, width=170, help=help)
 
 
 def _clear() -> None:
     for name in ("find", "saved", *FILTERS):
-        url_state.put(f"history-{name}", "")
+        url_state.put(f"saved-{name}", "")
         st.query_params.pop(name, None)
 
 
@@ -204,18 +190,33 @@ def _actions(result: SearchResult) -> None:
             browsing.ticked.remove(id)  # deleted elsewhere
     if ticked:
         st.caption(f"{len(ticked)} selected", width="content")
-        st.button(
-            "Compare",
-            icon=":material/compare:",
-            disabled=len(ticked) != 2 or any(record.pair for record in ticked),
-            on_click=lambda: st.query_params.update(kept=ticked[0].id, against=ticked[1].id),
-            help="Select two records of one picture each: their maps, the difference and their numbers side by side.",
-        )
-        slides.button_for_several("history", [partial(record_view.make_slide, record) for record in ticked])
-        record_view.draw_delete([record.id for record in ticked], key="history-delete")
+        apart = len(ticked) == 2 and not any(record.pair for record in ticked) and _differ(*ticked)
+        help = "Tick two views: of one picture by two models, or of two pictures."
+        compare = partial(_compare, *ticked)
+        st.button("Compare", icon=":material/compare:", disabled=not apart, on_click=compare, help=help)
+        slides.button("saved", *(partial(record_view.make_slide, record) for record in ticked))
+        record_view.draw_delete([record.id for record in ticked], key="saved-delete")
         st.button("Deselect", icon=":material/close:", type="tertiary", on_click=untick, help="Clear the selection.")
     _export(ticked or result.records, "Export" if ticked else "Export all")
-    slides.draw_added_link("history")
+    slides.draw_added_link("saved")
+
+
+def _differ(one: Record, other: Record) -> bool:
+    return (one.picture_sha256, one.model) != (other.picture_sha256, other.model)
+
+
+def _compare(one: Record, other: Record) -> None:
+    """Open two records on Compare, in a callback: the models on one picture, or the two pictures."""
+    store = history_store.store()
+    try:
+        if one.picture_sha256 == other.picture_sha256:
+            assert one.recipe is not None
+            reopen.models(store.picture(one), one.recipe, one.view, [one.model, other.model])
+        else:
+            reopen.pictures(one.model, store.picture(one))
+            gallery_picker.compare_with(store.picture(other))
+    except Problem as problem:
+        state.of(Browsing).problem = str(problem)
 
 
 def _export(records: Sequence[Record], label: str) -> None:
@@ -225,21 +226,21 @@ def _export(records: Sequence[Record], label: str) -> None:
     if (total := sum(record.bytes for record in records)) > MAX_EXPORT:
         st.caption(f"To export, tick at most {size(MAX_EXPORT)}: these are {size(total)}.", width="content")
         return
-    help = f"A zip with a folder for each of {plural(len(records), 'record')}: picture, raw maps, numbers and notes."
-    make, file = partial(archive, [record.id for record in records]), f"history-{len(records)}.zip"
-    icon, key = ":material/download:", f"history-export-{label}"
+    help = f"A zip with a folder for each of {plural(len(records), 'view')}: picture, raw maps, numbers and notes."
+    make, file = partial(archive, [record.id for record in records]), f"saved-{len(records)}.zip"
+    icon, key = ":material/download:", f"saved-export-{label}"
     charts.download(f"{label}, .zip", make, file, key=key, help=help, icon=icon)
 
 
 def _tile(record: Record) -> None:
     """Draw a record's picture, its answer and what was written on it."""
-    browsing, key = state.of(Browsing), f"history-tick-{record.id}"
+    browsing, key = state.of(Browsing), f"saved-tick-{record.id}"
 
     def tick() -> None:
         browsing.ticked = [id for id in browsing.ticked if id != record.id]
         browsing.ticked += [record.id] if st.session_state[key] else []
 
-    with st.container(width=240, gap="xsmall", key=f"history-tile-{record.id}"):
+    with st.container(width=240, gap="xsmall", key=f"saved-tile-{record.id}"):
         try:
             st.image(history_store.store().thumbnail(record), width="stretch", alt=record_view.title(record))
         except Problem:
@@ -251,7 +252,7 @@ def _tile(record: Record) -> None:
             st.checkbox(about, key=key, on_change=tick, label_visibility="collapsed", width="content")
             st.button(
                 escape(title),
-                key=f"history-open-{record.id}",
+                key=f"saved-open-{record.id}",
                 type="tertiary",
                 on_click=lambda: st.query_params.update(kept=record.id),
                 help=f"{escape(record.picture_name)}, {escape(record_view.describe(record))}",
@@ -261,6 +262,3 @@ def _tile(record: Record) -> None:
         st.caption(" ".join(filter(None, (record.model, history_store.when(record.created), drawn, tags))))
         if text := record.damaged or record.note:
             st.caption(f"*{escape(' '.join(text.split())[:80])}*")
-
-
-history()

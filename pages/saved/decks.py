@@ -1,4 +1,4 @@
-"""Present: edit, arrange, present and export decks."""
+"""Edit, arrange, present and export decks."""
 
 from __future__ import annotations
 
@@ -16,34 +16,25 @@ from sightglass.components.saving.slides import slide_page, stage
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts
-from sightglass.deck import archive, making, rows
+from sightglass.deck import archive
 from sightglass.deck.archive import READY
 from sightglass.deck.layouts import THEMES
 from sightglass.deck.scene import MAX_NAME, MAX_NOTES, MAX_SENTENCE, MAX_TITLE, Scene
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.image import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from sightglass.deck.decks import Decks
     from sightglass.deck.scene import Deck, Kind, Removed, Slide
 
 COLUMNS = 3
-MAX_PICTURES = 4
-"""Pictures side by side."""
 PLAY = "play"
 """Of the address: the whole deck is shown, from that slide."""
 WORDS: dict[Kind, tuple[str, str, str, str]] = {
-    "words": ("Title", "A title", "What the next slides are about.", "A large title, to begin a part."),
-    "text": ("Text", "A headline", "Write here.", "A headline above a text. A new line begins a new point."),
-    "columns": (
-        "Two columns",
-        "A headline",
-        "The left column\n\nThe right column",
-        "A headline above two texts. An empty line begins the second.",
-    ),
+    "words": ("Title", "A title", "What the next slides are about.", "Add a large title, to begin a part."),
+    "text": ("Text", "A headline", "Write here.", "Add a headline above a text. A new line begins a new point."),
 }
 """Labels, titles and texts to begin with, and helps of the slides of words."""
 TEXTS = {
@@ -98,15 +89,8 @@ def _go(id: str) -> None:
     st.query_params["deck"] = id
 
 
-@page.guard
-def present() -> None:
-    if history_store.off():
-        st.markdown("## Decks are kept in History, which is switched off")
-        st.markdown(
-            "This dashboard was started with SIGHTGLASS_HISTORY set to `off`. Start it without that variable, or set "
-            "it to a folder: **Add to deck** is then below every map."
-        )
-        return
+def draw() -> None:
+    """Draw all decks, or the one that the address names."""
     try:
         decks = _decks().all()
     except Problem as problem:
@@ -130,10 +114,7 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
     changed = sum(not deck.ready for deck in decks)
     st.markdown(f"## {plural(changed, 'deck')} of yours" if changed else "## Show it to a room")
     if not changed:
-        st.markdown(
-            "A deck is a row of slides, each one of your views with its picture, answer and map. Press **Add to deck** "
-            "below a map on any page, or begin with a ready one."
-        )
+        st.markdown("Press **Add to deck** below a map on any page, or begin with a ready one.")
     page.say_problem(state.of(Editing))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         help = "Make an empty deck; slides come from Add to deck on the other pages."
@@ -146,9 +127,9 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
     cards = [partial(_card, deck) for deck in ordered]
     cards += [partial(_ready_card, name) for name in READY if name not in copied]
     for start in range(0, len(cards), COLUMNS):
-        for column, card in zip(st.columns(COLUMNS), cards[start : start + COLUMNS], strict=False):
-            with column, st.container(border=True, gap="xsmall"):
-                card()
+        for i, column in enumerate(st.columns(COLUMNS)[: len(cards) - start], start):
+            with column, st.container(border=True, gap="xsmall", key=f"saved-card-{i}"):
+                cards[i]()
 
 
 def _upload() -> None:
@@ -225,7 +206,7 @@ def _draw_deck(deck: Deck) -> None:
         return
     chosen = next((slide for slide in deck.slides if slide.id == state.of(Editing).slide), deck.slides[0])
     strip, large = st.columns([1, 4], gap="medium")
-    with strip, st.container(height=640, border=False, gap="xsmall"):
+    with strip, st.container(height=640, border=False, gap="xsmall", key="saved-strip"):
         _draw_strip(deck, chosen)
     with large:
         _draw_slide(deck, chosen)
@@ -276,7 +257,7 @@ def _draw_actions(deck: Deck) -> None:
         help = "Press Enter to save it."
         st.text_input("Title of the deck", deck.title, key=title, max_chars=MAX_NAME, on_change=rename, help=help)
     with st.popover("Delete", icon=":material/delete:", key="deck-delete", help="Delete this deck; asks first."):
-        st.markdown(f"Delete this deck with its {plural(len(deck.slides), 'slide')}? What is in History stays there.")
+        st.markdown(f"Delete this deck with its {plural(len(deck.slides), 'slide')}? Saved views stay.")
         help = "There is no way back, unless you exported it."
         _button("Delete the deck", "delete", "delete-yes", partial(_delete, deck.id), help)
     st.caption(f"{plural(len(deck.slides), 'slide')}, changed {history_store.when(deck.changed)}", width="content")
@@ -291,7 +272,7 @@ def _draw_export(deck: Deck) -> None:
     """Draw the deck's files, each made on request."""
     with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
         make: Callable[[], bytes] = partial(archive.of, _decks(), deck)
-        help = "One file that Present opens on another machine, with everything that is drawn."
+        help = "One file that this page opens on another machine, with everything that is drawn."
         name, key = archive.file_name(deck.title), f"deck-file-{deck.id}"
         charts.download(f"Deck, {archive.SUFFIX}", make, name, key=key, help=help)
         for label, suffix, help in FILES:
@@ -301,35 +282,9 @@ def _draw_export(deck: Deck) -> None:
 
 
 def _draw_new_slides(deck: Deck) -> None:
-    """Draw the menu for adding a last slide."""
-    with st.popover("Add a slide", icon=":material/add:", key="deck-add", help="A slide of words or of your pictures."):
-        with st.container(horizontal=True):
-            for kind, (label, title, text, help) in WORDS.items():
-                _button(label, "add", f"add-{kind}", partial(_decks().add, deck.id, Scene(kind, title, text)), help)
-        files = st.file_uploader(
-            "Your pictures",
-            type=["png", "jpg", "jpeg", "webp"],
-            accept_multiple_files=True,
-            key=f"deck-pictures-{deck.id}-{len(deck.slides)}",
-            help=f"One picture fills the slide; two to {MAX_PICTURES} stand side by side.",
-        )
-        if files and st.button("Add the pictures", key="deck-add-pictures", help="Make one slide of them."):
-            try:
-                _decks().add(deck.id, _of_pictures([(file.name, file.getvalue()) for file in files]))
-            except Problem as problem:
-                st.error(sentence(problem), icon=":material/error:")
-                return
-            st.rerun()
-        st.caption("Slides of maps come from **Add to deck** on the other pages.")
-
-
-def _of_pictures(files: Sequence[tuple[str, bytes]]) -> Scene:
-    """Return a slide of pictures; raise Problem for another file."""
-    images = [Image.open(data, name=name) for name, data in files[:MAX_PICTURES]]
-    if len(images) == 1:
-        return making.scene(images[0], (), title="", sentence="")
-    panels = [rows.picture(image, image.name) for image in images]
-    return making.scene(images[0], panels, title="Side by side", sentence="", kind="row")
+    """Draw the buttons for adding a last slide of words."""
+    for kind, (label, title, text, help) in WORDS.items():
+        _button(label, "add", f"add-{kind}", partial(_decks().add, deck.id, Scene(kind, title, text)), help)
 
 
 def _draw_undo(deck: Deck) -> None:
@@ -393,15 +348,13 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
             order.insert(max(0, at), slide.id)
             act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(ids)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
-        view = replace(slide.view, hidden=not slide.view.hidden)
-        label, icon = ("Hide", "visibility_off") if view.hidden else ("Show again", "visibility")
-        help = "Whether the room and files have the slide."
-        _button(label, icon, "do-hide", partial(decks.edit, slide.id, view=view), help)
+        if slide.view.hidden:
+            # By a former version.
+            view = replace(slide.view, hidden=False)
+            help = "The room and files do not have this slide."
+            _button("Show again", "visibility", "do-hide", partial(decks.edit, slide.id, view=view), help)
 
         def remove() -> None:
             state.of(Editing).removed = decks.remove(slide.id)
 
         _button("Delete the slide", "delete", "do-delete", remove, "It can be put back.")
-
-
-present()

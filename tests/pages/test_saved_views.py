@@ -1,13 +1,17 @@
-"""History: what is saved is what was shown, is found again, and goes only when somebody says so."""
+"""Saved: what is saved is what was shown, is found again, and goes only when somebody says so."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from sightglass import examples
+from sightglass.batch import output
+from sightglass.batch.earlier import read_facts
 from sightglass.components.choices import gallery_picker
 from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
@@ -15,7 +19,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.history import History, Mark
-from sightglass.pages.history.record import Browsing
+from sightglass.pages.saved.record import Browsing
 from tests.pages.conftest import labels, press, received, session, shown, texts
 
 if TYPE_CHECKING:
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from sightglass.history import Record
 from tests.rooms import menu
 
-SCREEN = "pages/history/page.py"
+SCREEN = "pages/saved/page.py"
 CIRCLE = Mark("circle", ((100, 100), (120, 100)))
 
 
@@ -69,7 +73,7 @@ def payloads(app, name: str) -> list[bytes]:
 
 def tiles(app) -> list[str]:
     keys = [button.key or "" for button in app.button]
-    return [key.removeprefix("history-open-") for key in keys if key.startswith("history-open-")]
+    return [key.removeprefix("saved-open-") for key in keys if key.startswith("saved-open-")]
 
 
 def test_what_is_saved_on_explore_is_what_was_shown_and_is_saved_once(page, store, pictures):
@@ -79,11 +83,11 @@ def test_what_is_saved_on_explore_is_what_was_shown_and_is_saved_once(page, stor
     explanation = Explainer(record.model)(pictures[0], method=record.method, layers=record.layers)
     assert record.picture_sha256 == explanation.image.sha256
     np.testing.assert_array_equal(store.heatmaps(record)[0].values, explanation.heatmaps[0].content)
-    assert links(app) == ["Saved to History"]
+    assert links(app) == ["See it in Saved"]
     # Another session finds it there.
     app = page()
     press(app, "Save")
-    assert store.search().total == 1 and links(app) == ["Already in History"]
+    assert store.search().total == 1 and links(app) == ["Already in Saved"]
 
 
 def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypatch, tmp_path):
@@ -98,7 +102,7 @@ def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypa
     assert "make it writable" in texts(app)
     assert shown(app).maps
     app = page(SCREEN, fails=True)
-    assert app.markdown[0].value == "## History cannot be used here" and "make it writable" in app.error[0].value
+    assert app.markdown[0].value == "## Nothing can be saved here" and "make it writable" in app.error[0].value
 
 
 @pytest.mark.parametrize(
@@ -124,23 +128,23 @@ def test_a_history_that_is_switched_off_says_so(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
     assert "Save" not in labels(page())
     app = page(SCREEN)
-    assert app.markdown[0].value == "## History is switched off"
+    assert app.markdown[0].value == "## Saving is switched off"
 
 
 def test_records_are_found_filtered_and_ordered(page, full):
     app = page(SCREEN)
-    assert app.markdown[0].value == "## 4 saved explanations"
+    assert app.markdown[0].value == "## 4 saved views"
     newest = [full[name] for name in ("boxes", "other", "large", "small")]
     assert tiles(app) == newest
-    app.text_input(key="history-find").set_value("nobo").run()
+    app.text_input(key="saved-find").set_value("nobo").run()
     assert tiles(app) == [full["other"]]
-    app.text_input(key="history-find").set_value("nothing like it").run()
+    app.text_input(key="saved-find").set_value("nothing like it").run()
     assert "Nothing matches." in texts(app)
     press(app, "Show all")
     assert len(tiles(app)) == 4
-    app.selectbox(key="history-tagged").set_value("talk").run()
+    app.selectbox(key="saved-tagged").set_value("talk").run()
     assert set(tiles(app)) == {full["small"], full["large"]}
-    app.selectbox(key="history-by-model").set_value("demo-cls-m").run()
+    app.selectbox(key="saved-by-model").set_value("demo-cls-m").run()
     assert tiles(app) == [full["large"]]
     assert len(tiles(page(SCREEN, saved="week"))) == 4
     assert tiles(page(SCREEN, tagged="odd")) == [full["large"]]
@@ -148,7 +152,7 @@ def test_records_are_found_filtered_and_ordered(page, full):
 
 def test_a_tile_opens_its_record_which_is_shown_as_it_was(page, store, full, made):
     app = page(SCREEN)
-    app.button(key=f"history-open-{full['large']}").click().run()
+    app.button(key=f"saved-open-{full['large']}").click().run()
     assert app.query_params["kept"] in (full["large"], [full["large"]])
     assert not app.error
     for given, heatmap in zip(shown(app).maps, made["large"].heatmaps, strict=True):
@@ -163,18 +167,13 @@ def test_notes_and_tags_are_saved_as_they_are_written(page, store, full):
     id = full["other"]
     app = page(SCREEN, kept=id)
 
-    def typed(of: str, step: str, text: str) -> None:
-        app.session_state[f"history-{id}-note"] = {"typed": {"id": of, "step": step, "text": text}}
-        app.run()
-
-    typed(id, "1", "the roof, again")
-    assert received(app, "note")[0]["saved"] == "1", "which is what the field says"
-    # What it said last comes with every run: it is not saved again over what others wrote since.
+    app.text_area(key=f"saved-{id}-note").set_value("the roof, again").run()
+    assert store.get(id).note == "the roof, again"
+    # It is not saved again over what others wrote since.
     store.annotate(id, note="the roof, and the door")
     app.run()
-    typed("another", "2", "of another record")
     assert store.get(id).note == "the roof, and the door"
-    app.multiselect(key=f"history-{id}-tags").set_value(["odd"]).run()
+    app.multiselect(key=f"saved-{id}-tags").set_value(["odd"]).run()
     assert not app.error
     assert store.get(id).tags == ("odd",)
 
@@ -186,7 +185,7 @@ def test_a_deleted_record_can_be_brought_back_for_a_while(page, store, full):
     assert [one.id for one in store.search().records] == [order[0], order[2], order[3]]
     # Not to the next one, whose Delete would be in the same place.
     assert "kept" not in app.query_params and "Delete" not in labels(app)
-    assert "1 record deleted" in texts(app)
+    assert "1 view deleted" in texts(app)
     press(app, "Undo")
     assert [one.id for one in store.search().records] == order
     assert "Undo" not in labels(app)
@@ -202,36 +201,52 @@ def test_a_deleted_record_can_be_brought_back_for_a_while(page, store, full):
 def test_several_are_ticked_and_deleted_together(page, store, full):
     app = page(SCREEN)
     for name in ("small", "boxes"):
-        app.checkbox(key=f"history-tick-{full[name]}").check().run()
+        app.checkbox(key=f"saved-tick-{full[name]}").check().run()
     assert "2 selected" in texts(app)
     # One that is not shown any more stays ticked.
-    app.text_input(key="history-find").set_value("nobo").run()
+    app.text_input(key="saved-find").set_value("nobo").run()
     assert "2 selected" in texts(app)
     press(app, "Delete")
     assert {one.id for one in store.search().records} == {full["large"], full["other"]}
     assert "selected" not in texts(app)
 
 
-def test_two_are_compared_by_the_engines_numbers(page, store, full):
-    app = page(SCREEN, kept=full["small"], against=full["large"])
-    found = store.compare(store.get(full["small"]), store.get(full["large"]))
-    assert found.agreement is not None and found.difference is not None
-    assert [metric.value for metric in app.metric] == [
-        f"{value:.2f}" for value in (found.overlap, found.agreement.rank_correlation, found.agreement.ssim)
-    ]
-    view = shown(app)
-    assert view.titles == ["First (demo-cls-s)", "Second (demo-cls-m)", "Difference"]
-    np.testing.assert_allclose(view.maps[2] * 2 - 1, found.difference, atol=2 / 65535)
-    # Of two pictures nothing is claimed that needs one.
-    app = page(SCREEN, kept=full["small"], against=full["other"])
-    assert not app.metric and len(payloads(app, "viewer")) == 2
+def test_two_open_on_compare(page, store, full):
+    app = page(SCREEN)
+    for name in ("small", "large"):
+        app.checkbox(key=f"saved-tick-{full[name]}").check().run()
+    press(app, "Compare")
+    app.switch_page("pages/compare/page.py").run()
+    assert app.multiselect(key="models").value == ["demo-cls-s", "demo-cls-m"]
+    assert shown(app).titles[2] == "Difference" and "[full]" not in texts(app)
+    app = page(SCREEN)
+    for name in ("small", "other"):
+        app.checkbox(key=f"saved-tick-{full[name]}").check().run()
+    press(app, "Compare")
+    app.switch_page("pages/compare/page.py").run()
+    assert sides(app) == [store.get(full[name]).picture_name for name in ("small", "other")]
 
 
-def test_a_record_with_marks_shows_them(page, store, full):
-    id = full["small"]
-    assert not page(SCREEN, kept=id).get("image")
-    store.annotate(id, marks=[CIRCLE])
-    assert len(page(SCREEN, kept=id).get("image")) == 1
+def test_marks_of_former_versions_are_shown(page, store, full):
+    store.annotate(full["small"], marks=[CIRCLE])
+    app = page(SCREEN, kept=full["small"])
+    (image,) = app.get("imgs") or app.get("image")
+    assert image.proto.imgs[0].caption == "With 1 mark"
+    assert next(one.proto.label for one in app.get("download_button")) == "With marks, .png"
+
+
+def test_runs_over_many_pictures_are_listed(page, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path / "batches"))
+    assert app_title(page(SCREEN, tab="runs")) == "## No runs yet"
+    folder = examples.find(examples.CLASSES)
+    for run in ("run", *(other.folder for other in read_facts(output.Local(folder / "run")).origin.others)):
+        shutil.copytree(folder / run, tmp_path / "batches" / run)
+    app = page(SCREEN, tab="runs")
+    assert app_title(app) == "## 1 run over many pictures" and links(app) == ["Open"]
+
+
+def app_title(app) -> str:
+    return app.markdown[0].value
 
 
 def test_a_damaged_record_is_said_and_can_be_deleted(page, store, full):
@@ -269,12 +284,10 @@ def test_the_pair_on_the_screen_is_saved_once_and_gets_its_seal(page, store):
     np.testing.assert_array_equal(found.query.signed, expected.query.signed)
     np.testing.assert_array_equal(found.gallery.image.pixels, expected.gallery.image.pixels)
     assert f"## {record.headline}" == app.markdown[0].value + "."
-    assert links(app)[1:] == ["Saved to History"]
+    assert links(app)[1:] == ["See it in Saved"]
     press(app, "Save")
-    assert links(app)[1:] == ["Already in History"]
+    assert links(app)[1:] == ["Already in Saved"]
     app = page(SCREEN, kept=record.id)
-    assert app.expander[0].label == f"Rank 1 of {len(record.pair.ranking)} pictures"
-    assert f"**1. bus, part.jpg {record.score:.2f}**" in texts(app)
     assert "unrelated pictures score" in texts(app)
 
 
@@ -290,4 +303,4 @@ def test_a_pair_opens_on_compare_with_the_same_pictures_and_choices(page, store,
     assert any("GradCAM at blocks.4" in caption.help for caption in app.caption)
     # The same comparison, by the same model: the record is found again.
     press(app, "Save")
-    assert links(app)[1:] == ["Already in History"]
+    assert links(app)[1:] == ["Already in Saved"]

@@ -1,1 +1,0 @@
-"""The History page and the parts that only it uses."""

@@ -1,1 +1,0 @@
-"""The Present page and the parts that only it uses."""

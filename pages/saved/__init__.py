@@ -1,0 +1,1 @@
+"""The Saved page and the parts that only it uses."""

@@ -1,0 +1,43 @@
+"""Saved: what was saved of one picture, the runs of many, and decks of slides."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from sightglass.components.session import history_store, page, reopen, url_state
+
+TABS = {"views": "Views", "runs": "Runs", "decks": "Decks"}
+TAB = "saved-tab"
+OPENED = {"kept": "views", "deck": "decks"}
+"""The tab of each parameter that opens one thing."""
+
+
+@page.guard
+def saved() -> None:
+    reopen.go("kept")
+    opened = next((tab for name, tab in OPENED.items() if st.query_params.get(name)), None)
+    if opened is not None:
+        # Which is where its button leads back to.
+        url_state.keep(TAB, opened)
+    tab = opened or url_state.widget(
+        st.segmented_control, "Saved", TABS, "views", key=TAB, name="tab", label_visibility="collapsed"
+    )
+    # Imported when they are opened: each loads what the others do not need.
+    if tab == "runs":
+        from sightglass.pages.saved import runs
+
+        runs.draw()
+    elif history_store.off():
+        st.markdown("## Saving is switched off")
+        st.markdown("This dashboard was started with SIGHTGLASS_HISTORY set to `off`: set it to a folder.")
+    elif tab == "decks":
+        from sightglass.pages.saved import decks
+
+        decks.draw()
+    else:
+        from sightglass.pages.saved import views
+
+        views.draw()
+
+
+saved()
