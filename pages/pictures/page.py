@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.batch import analysis, journal, labels, output, report, table
-from sightglass.batch.labelled import labels as labelled
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.saving import slides
@@ -21,11 +20,12 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts, tables
 from sightglass.deck import rows as deck_rows
 from sightglass.deck.rows import GalleryTile
-from sightglass.evaluation.errors import draw_tile, list_rows, write_table
-from sightglass.evaluation.scorecard import MOST, TOLERANCE, card, files
+from sightglass.evaluation.errors import draw_tile, list_rows
+from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
+from sightglass.export.table import csv as write_csv
 from sightglass.pages.pictures import grid, results, sheet, source
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, RunPlan
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.batch.labels import FolderLabel
+    from sightglass.batch.labels import LabelMatch
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Look
     from sightglass.deck.scene import Scene
@@ -140,7 +140,7 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
     _write_address(remembered)
 
 
-def _describe_chosen(chosen: source.Source | None, matches: Sequence[FolderLabel]) -> str:
+def _describe_chosen(chosen: source.Source | None, matches: Sequence[LabelMatch]) -> str:
     """Return `labelled300.zip · 310 pictures · 28 of 31 labels matched`."""
     if chosen is None:
         return "Your pictures"
@@ -188,7 +188,7 @@ def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remem
     if (before := remembered.job) is not None:
         # Other models over the same pictures are held against the same labels.
         folder = before.plans[0].folder
-        truth, matches = truth or labelled.read_labels(output.Local(folder)), labels.corrections(folder)
+        truth, matches = truth or labels.read_labels(output.Local(folder)), labels.corrections(folder)
     for name in models:
         explainer = sidebar.load(name)
         fitted = choices if name == choices.model.id else sidebar.fitting(choices, explainer, choices.method)
@@ -310,7 +310,7 @@ def _draw_verdict(result: Result) -> int:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pictures-verdict"):
         first, between, second, verdict_place = (st.container(width="content") for _ in range(4))
         with second:
-            against = _choose_model("Instead of", names, scores.largest.model, "against")
+            against = _choose_model("Instead of", names, scores.reference.model, "against")
         others = [name for name in names if name != against]
         fallback = scores.verdict.first.model if scores.verdict is not None else others[0]
         with first:
@@ -334,12 +334,11 @@ def _draw_verdict(result: Result) -> int:
             label_visibility="collapsed",
         )
         loss_place = st.container()
-    compared = card.compare(scores.rows, against=against, tolerance=tolerance / 100)
+    compared = compare(scores.rows, against=against, tolerance=tolerance / 100)
     verdict = next(each for each in compared.verdicts if each.first.model == ours)
-    words, gap, loss = results.describe_gap(verdict)
-    verdict_place.markdown(f"## {words}.")
-    score_place.markdown(f"{escape(gap)} Allowed gap:")
-    loss_place.markdown(f"points. {escape(loss)}")
+    verdict_place.markdown(f"## {VERDICTS[verdict.kind]}.")
+    score_place.markdown(f"{escape(verdict.scores)} Allowed gap:")
+    loss_place.markdown(f"points. {escape(verdict.loss)}")
     return names.index(against)
 
 
@@ -378,9 +377,7 @@ def make_slide(job: PicturesJob, result: Result, _look: Look) -> Scene:
 
         scene = deck_rows.of_run(frame, records, open_picture, settings, which="", about=", ".join(result.names))
     if result.scores is not None and (verdict := result.scores.verdict) is not None:
-        words, gap, loss = results.describe_gap(verdict)
-        title = f"{verdict.first.model} instead of {verdict.second.model}: {words}"
-        scene = replace(scene, title=title, sentence=f"{gap} {loss}".strip())
+        scene = replace(scene, title=verdict.title, sentence=f"{verdict.scores} {verdict.loss}".strip())
     return scene
 
 
@@ -388,13 +385,12 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
     """Draw the menu of files, of the model whose maps are shown; each is made on request."""
     offers: list[charts.Offer] = []
     if (scores := result.scores) is not None:
-        comparison = partial(files.to_json, scores)
-        offers.append(("Comparison, .json", "comparison.json", lambda: json.dumps(comparison(), indent=1)))
+        offers.append(("Comparison, .json", "comparison.json", lambda: json.dumps(scores.to_json(), indent=1)))
         offers.append(
             (
                 "Right or wrong by each model, .csv",
                 "objects.csv",
-                lambda: write_table(files.list_objects(scores), "csv"),
+                lambda: write_csv(list_objects(scores.rows)),
             )
         )
     if not job.example:
@@ -419,7 +415,7 @@ def _read_file(path: Path) -> bytes:
 
 
 def _write_errors(errors: ErrorReport) -> bytes:
-    return write_table(list_rows(errors.units), "csv")
+    return write_csv(list_rows(errors.units)).encode()
 
 
 def _pack(folder: Path) -> Any:

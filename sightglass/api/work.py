@@ -44,7 +44,6 @@ MEDIA_TYPES = {
     "npy": "application/x-npy",
     "zip": "application/zip",
     "csv": "text/csv",
-    "parquet": "application/vnd.apache.parquet",
 }
 FORM = "multipart/form-data"
 PICTURES = {"image": "name", "other": "other_name"}

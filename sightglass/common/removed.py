@@ -15,6 +15,8 @@ VERBS: dict[str, str] = {
     "and so does sightglass.history.History in Python.",
     "deck": "The verb deck was removed: the page Present of `sightglass dashboard` makes, exports and opens decks, and "
     "sightglass.history.History().decks does in Python.",
+    "scorecard": "The verb scorecard was removed: run `sightglass batch --labels` with each model, then the page Pictures or "
+    "GET /api/scorecard compares the runs.",
     "evidence": "Evidence packs are gone: hand over report.html, which `sightglass batch` writes into a run's folder.",
 }
 """Verbs of the command line, such as `watch`."""
@@ -28,10 +30,9 @@ OPTIONS: dict[str, str] = {
     "sightglass.explain.similarity.patches in Python.",
     "--apart": "--apart was removed: compare two pictures, or rank a --gallery.",
     "--connect": "--connect was removed: doctor checks versions, the device, weights and settings of this machine.",
-    "--matrix": "--matrix was removed: run batch --prove once for each --method.",
+    "--matrix": "--matrix was removed: run batch --seal once for each --method.",
+    "--prove": "--prove was removed: `batch --seal` tests each map, and `sightglass prove` hides what one shows.",
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
-    "--places": "A scorecard compares no maps: `sightglass compare` says whether models look at the same place.",
-    "--no-places": "A scorecard compares no maps: leave --no-places out.",
 }
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
 FIELDS: dict[str, str] = {

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from sightglass.batch import accuracy, analysis
+from sightglass.batch import analysis
 from sightglass.deck import making
 from sightglass.deck.making import fraction
 from sightglass.deck.scene import MAX_SIDE, Panel, SceneMap
+from sightglass.evaluation.intervals import estimate_share
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture.image import Image
@@ -256,16 +257,16 @@ def of_run(
     `which`: says which these are; `open_picture`: opens one by its name in the table; `settings`: of the run's
     journal; `about`: for the notes. Raises what `open_picture` raises.
     """
-    scores, recipe = accuracy.of_frame(frame), settings["recipe"]
+    (right, judged), recipe = analysis.count_right(frame), settings["recipe"]
     spec = catalog().get(recipe["model"])
     method = METHODS[recipe["method"]].name if recipe["method"] in METHODS else recipe["method"]
-    description = _describe_answers(frame) if scores is None else _describe_errors(frame)
+    description = _describe_errors(frame) if judged else _describe_answers(frame)
     return of_gallery(
-        f"{plural(len(frame), 'picture')}, {plural(frame['predicted'].nunique(), 'different answer')}"
-        if scores is None
-        else f"{scores.right.percent} right of {plural(scores.right.total, 'labelled picture')}",
+        f"{estimate_share(right, judged).percent} right of {plural(judged, 'labelled picture')}"
+        if judged
+        else f"{plural(len(frame), 'picture')}, {plural(frame['predicted'].nunique(), 'different answer')}",
         f"{description} {which}".strip(),
-        _count(frame, scores, spec),
+        _count(frame, right, judged, spec),
         [_tile(row, open_picture(row["picture"]), spec) for row in listed[:GALLERY]],
         " · ".join((spec.name if spec else recipe["model"], method)),
         about,
@@ -277,7 +278,7 @@ def _describe_errors(frame: Any) -> str:
     wrong = frame[frame["wrong"].eq(True)]
     if wrong.empty:
         return "No answer is wrong."
-    ((truth, answer), count), *_ = Counter(zip(wrong["truth"], wrong["answer"], strict=True)).most_common(1)
+    ((truth, answer), count), *_ = Counter(zip(wrong["truth"], wrong["predicted"], strict=True)).most_common(1)
     return f"Most often mistaken: {truth} for {answer} ({count:,} of {plural(len(wrong), 'wrong answer')})."
 
 
@@ -288,16 +289,15 @@ def _describe_answers(frame: Any) -> str:
     return f"Most frequent: {listing([f'{label} ({count:,})' for label, count in counts])}."
 
 
-def _count(frame: Any, scores: accuracy.Accuracy | None, spec: ModelSpec | None) -> list[tuple[str, str]]:
+def _count(frame: Any, right: int, judged: int, spec: ModelSpec | None) -> list[tuple[str, str]]:
     """Return the run's numbers: (value, meaning)."""
     numbers = [(f"{len(frame):,}", "picture" if len(frame) == 1 else "pictures")]
-    if scores is not None:
-        right = scores.right
-        numbers = [(f"{right.count:,}", "right"), (f"{right.total - right.count:,}", "wrong")]
+    if judged:
+        numbers = [(f"{right:,}", "right"), (f"{judged - right:,}", "wrong")]
     if "mean_iou" in frame and len(shares := frame["mean_iou"].dropna()):
         numbers.append((f"{100 * float(shares.mean()):.1f}", "mean IoU of a picture"))
     if spec is None or task_of(spec).sure:
-        unsure = analysis.filter_rows(frame, only="unsure")
+        unsure = analysis.filter_rows(frame, unsure=True)
         numbers.append((f"{len(unsure):,}", f"unsure: below {percent(UNSURE)}"))
     return numbers
 

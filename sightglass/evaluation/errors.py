@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -15,10 +14,9 @@ from sightglass.common.files import jsonable
 from sightglass.evaluation.kinds import ErrorGroup, ErrorUnit, kind_of
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import box_mark, draw_lines
-from sightglass.export.table import csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -37,18 +35,6 @@ def list_rows(units: Iterable[ErrorUnit]) -> list[Json]:
     an object with a box of the wrong class is in both. Of a classifier one for each picture.
     """
     return [{"picture": unit.picture.key} | {name: getattr(unit, name) for name in COLUMNS} for unit in units]
-
-
-def write_table(rows: Sequence[Json], kind: str) -> bytes:
-    """Return rows with the same keys as a file of a kind: csv or parquet."""
-    import pyarrow as pa  # type: ignore[import-untyped]
-    from pyarrow import parquet
-
-    if kind == "csv":
-        return csv(rows).encode()
-    file = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist([*rows]), file)
-    return file.getvalue()
 
 
 ALL = "all"

@@ -16,7 +16,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.evaluation import boxes as true_boxes
 from sightglass.evaluation import ground_truth, masks, stored
-from sightglass.evaluation.boxes import RIGHT, find_threshold
+from sightglass.evaluation.boxes import RIGHT
 from sightglass.evaluation.intervals import Metrics, estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture
 from sightglass.explain.maps.heatmap import CELLS, cells
@@ -31,12 +31,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.evaluation.boxes import Threshold
     from sightglass.evaluation.ground_truth import GroundTruth, RunLabels, TrueBox
     from sightglass.evaluation.intervals import Estimate
     from sightglass.evaluation.stored import Evaluation, EvaluationFacts
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.options import Per
     from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
 
@@ -169,8 +167,6 @@ class Classes:
     measure: ClassVar[str] = "accuracy"
     number: ClassVar[str] = "right"
     """What each class has."""
-    needs: ClassVar[str] = "a class for each picture"
-    per: ClassVar[Per] = "class"
     outcome: ClassVar[str] = ""
     """Under which name the outcome of a picture has what is stored of its labels; empty for nothing."""
     file: ClassVar[str] = stored.FILE
@@ -324,19 +320,11 @@ class Classes:
             {name: estimate_share(counts[name], of[name]) for name in sorted(of)},
         )
 
-    def find_threshold(self, evaluation: Evaluation) -> Threshold | None:
-        """Return the best threshold of a detector on these pictures."""
-        return None
-
-    def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
+    def find_right(self, evaluation: Evaluation) -> NDArray[np.bool_]:
         """Return which objects or pictures are right, as bools."""
         return np.array(
             [picture.truth in [answer.label for answer in picture.found[:1]] for picture in evaluation.pictures], bool
         )
-
-    def describe_units(self, units: int, pictures: int) -> str:
-        """Say how much is judged, without a full stop."""
-        return plural(units, "labelled picture")
 
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         """Return the headline numbers with their intervals."""
@@ -353,8 +341,6 @@ class Boxes(Classes):
 
     task = "detect"
     measure = number = "AP"
-    needs = "boxes"
-    per = "detection"
     outcome = "evaluated"
     by_folders = False
     lists_errors = True
@@ -398,14 +384,12 @@ class Boxes(Classes):
             answers = decode(explanation.evidence, options)
         # By what a box is: the same candidate decodes to the same box at any threshold.
         places = {(answer.anchor, answer.index): i for i, answer in enumerate(answers)}
-        timings = explanation.milliseconds
         row = stored.to_row(
             EvaluatedPicture(
                 key,
                 size,
                 found=answers,
                 maps={places[box]: values for box, values in maps.items() if box in places},
-                milliseconds=timings["prepare"] + timings["model"] if timings["model"] else 0.0,
                 **placed,
             )
         )
@@ -477,12 +461,8 @@ class Boxes(Classes):
             [picture.truths for picture in evaluation.pictures], [picture.found for picture in evaluation.pictures]
         )
 
-    def find_threshold(self, evaluation: Evaluation) -> Threshold | None:
-        return find_threshold(evaluation.match(), evaluation.objects)
-
-    def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
-        all_matches = evaluation.matches if threshold is None else evaluation.match(threshold.score)
-        right = [{match.truth for match in matches if match.type == RIGHT} for matches in all_matches]
+    def find_right(self, evaluation: Evaluation) -> NDArray[np.bool_]:
+        right = [{match.truth for match in matches if match.type == RIGHT} for matches in evaluation.matches]
         return np.array(
             [
                 index in indices
@@ -492,9 +472,6 @@ class Boxes(Classes):
             ],
             bool,
         )
-
-    def describe_units(self, units: int, pictures: int) -> str:
-        return f"{plural(units, 'labelled object')} in {plural(pictures, 'picture')}"
 
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         of = f"{plural(objects, 'labelled object')} in {plural(pictures, 'labelled picture')}"
@@ -510,7 +487,7 @@ class Areas(Classes):
     task = "segment"
     number = "IoU"
     outcome = "masked"
-    file = "masks.parquet"
+    file = masks.FILE
     by_folders = False
     extremes = (
         ("The worst masks", "Mean IoU of each picture, over the classes that its mask or its answer has. ", "iou"),
@@ -537,11 +514,10 @@ class Areas(Classes):
             return {}
         adapter: Any = explanation.evidence.resident.adapter
         classes = adapter.labels
-        background = next((i for i in range(len(classes)) if adapter.is_background(i)), masks.VOID)
         indices = {label: classes.index(min(named)) for label, named in labels.named.items() if named}
         result: dict[str, Any] = {"digest": self.digest(labels, key)}
         try:
-            truth = masks.decode(mask, answer.shape, labels.truth.mask_labels, indices, len(classes), background)
+            truth = masks.decode(mask, answer.shape, labels.truth.mask_labels, indices, len(classes))
             result["pairs"] = masks.count_pairs(truth, answer)
         except ValueError as problem:
             result["problem"] = str(problem)
@@ -577,6 +553,7 @@ class Numbers(Classes):
     """Numbers of a picture; how far they are from the true ones follows from the table."""
 
     file = ""
+    by_folders = False
     extremes = (
         ("The largest errors", "The number beside the true one. ", "error"),
         ("The smallest numbers", "", "smallest"),

@@ -13,9 +13,8 @@ from PIL import Image
 from PIL import Image as Pillow
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from sightglass.batch import analysis, earlier, journal, labels, table
+from sightglass.batch import analysis, earlier, journal, labels, summary, table
 from sightglass.batch.analysis import measure_errors
-from sightglass.batch.labelled import summary
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.components.choices.gallery_picker import check_path

@@ -15,7 +15,6 @@ import torch
 from PIL import Image as Pillow
 from torchvision.models import resnet18
 
-from sightglass.batch import table
 from sightglass.cli import _as_here, app
 from sightglass.explain import Explainer, Image
 from sightglass.explain.phrases import NBSP, plain_text
@@ -471,18 +470,6 @@ def test_replay_proves_that_the_maps_are_the_same(answer, call, here) -> None:
     assert (code, out, err) == (2, "", "other.png is not the picture of this recipe: give it bus.png.\n")
 
 
-def test_a_batch_says_how_many_maps_are_proved(call) -> None:
-    how = ("batch", "bus.png", "--model", "demo-cls-s", "--workers", "1", "--prove")
-    assert " of 1 maps are supported." in call(*how)[1]
-    said = json.loads(call(*how, "--json")[1])
-    (verdict,) = table.read(Path("explained/bus"))["verdict"]
-    assert said["proved"] == 1 and said["supported"] == (verdict == "supported")
-    page = Path("explained/bus/report.html").read_text("utf-8")
-    assert ("Maps not to trust" in page) == (verdict == "not supported")
-    code, _, err = call("batch", "bus.png", "--prove", "--matrix", "1")
-    assert code == 2 and "once for each --method" in err
-
-
 def test_batch_goes_on_where_it_was_and_names_what_it_could_not_use(call) -> None:
     Path("photos/a").mkdir(parents=True)
     for name in ("one", "two"):
@@ -538,11 +525,11 @@ def test_batch_says_which_folders_are_not_counted_and_takes_what_they_are(call) 
         Path(f"photos/{folder}/one.png").write_bytes(Path("scene.png").read_bytes())
     how = ("batch", "photos", "--model", "demo-cls-s", "--workers", "1")
     out = call(*how)[1]
-    assert "Not counted: shape (1 picture). Say what they are with --match FOLDER=CLASS." in out
+    assert "Not counted: shape (1 picture). Say what they are with --match LABEL=CLASS." in out
     code, out, _ = call(*how, "--match", "shape=Stars", "--match", "star=", "--json")
     assert code == 0 and json.loads(out)["labels"] == {"star": [], "shape": ["star"]}
     err = call(*how, "--match", "form=star")[2]
-    assert "No picture is in a folder called form: the folders are shape and star." in err
+    assert "No label is called form: the labels are shape and star." in err
 
 
 @pytest.mark.parametrize("verb", ["batch", "class"])
