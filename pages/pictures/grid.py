@@ -342,7 +342,7 @@ def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[T
                 _draw_tagging(result)
             charts.download(
                 "Export, .zip",
-                partial(analysis.pack_some, folder, tuple(selected)),
+                partial(analysis.pack, folder, tuple(selected)),
                 "selected.zip",
                 icon=":material/download:",
                 key="pictures-export-some",

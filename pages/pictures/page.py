@@ -6,11 +6,11 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import analysis, journal, labels, output, report, table
+from sightglass.batch import journal, labels, output, report, table
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.saving import slides
@@ -365,7 +365,8 @@ def make_slide(job: PicturesJob, result: Result, _look: Look) -> Scene:
             pixels = job.find_item(unit.picture.key).open().pixels
             tiles.append(GalleryTile(Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key), unit.words))
         numbers = [(f"{kind.count:,}", kind.name.lower()) for kind in report.types if kind.count]
-        scene = deck_rows.of_gallery(f"{report.headline}.", report.counts, numbers, tiles, report.evaluation.called)
+        found, _ = results.describe(result)
+        scene = deck_rows.of_gallery(f"{report.headline}.", found, numbers, tiles, report.evaluation.called)
     else:
         rows = frame.set_index("picture", drop=False)
         chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
@@ -400,8 +401,6 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
         offers += [
             (f"Report{of}, .html", "report.html", partial(report.html, folder)),
             (f"Table{of}, .csv", table.CSV, partial(_read_file, folder / table.CSV)),
-            (f"Table{of}, .parquet", table.PARQUET, partial(_read_file, folder / table.PARQUET)),
-            (f"Everything{of}, .zip", f"{folder.name}.zip", partial(_pack, folder)),
         ]
         if errors is not None:
             offers.append((f"Errors{of}, .csv", "errors.csv", partial(_write_errors, errors)))
@@ -416,10 +415,6 @@ def _read_file(path: Path) -> bytes:
 
 def _write_errors(errors: ErrorReport) -> bytes:
     return write_csv(list_rows(errors.units)).encode()
-
-
-def _pack(folder: Path) -> Any:
-    return analysis.pack(folder, folder / "everything.zip").open("rb")
 
 
 pictures()

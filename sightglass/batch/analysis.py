@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from sightglass.batch import labels, output, table
-from sightglass.batch.records import FOLDER
-from sightglass.common.files import atomic_write
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import kind_of, to_number
 from sightglass.explain.maps.heatmap import CELLS
@@ -144,18 +142,7 @@ def measure_numbers(frame: Frame) -> NumberErrors | None:
     return measure_errors(list(errors)) if len(errors) else None
 
 
-def pack(folder: Path, to: Path) -> Path:
-    """Write all results of a run to an uncompressed .zip, atomically."""
-    files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file() and not path.name.startswith("."))
-    names = (table.PARQUET, table.CSV, table.PROBLEMS, labels.CORRECTIONS, labels.TAGS_FILE)
-    tables = [folder / name for name in names if (folder / name).is_file()]
-    with atomic_write(to) as draft, zipfile.ZipFile(draft, "w", strict_timestamps=False) as archive:
-        for path in (*tables, *files):
-            archive.write(path, path.relative_to(folder).as_posix())
-    return to
-
-
-def pack_some(folder: Path, pictures: Collection[str]) -> bytes:
+def pack(folder: Path, pictures: Collection[str]) -> bytes:
     """Return a .zip of these pictures' overlays, raw maps and rows."""
     table_rows = load(folder)
     some = table_rows[table_rows["picture"].isin(pictures)]

@@ -15,8 +15,8 @@ VERBS: dict[str, str] = {
     "and so does sightglass.history.History in Python.",
     "deck": "The verb deck was removed: the page Present of `sightglass dashboard` makes, exports and opens decks, and "
     "sightglass.history.History().decks does in Python.",
-    "scorecard": "The verb scorecard was removed: run `sightglass batch --labels` with each model, then the page Pictures or "
-    "GET /api/scorecard compares the runs.",
+    "scorecard": "The verb scorecard was removed: run `sightglass batch --labels` with each model, then the page "
+    "Pictures or GET /api/scorecard compares the runs.",
     "evidence": "Evidence packs are gone: hand over report.html, which `sightglass batch` writes into a run's folder.",
 }
 """Verbs of the command line, such as `watch`."""

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,13 +20,13 @@ from sightglass.evaluation import ground_truth, masks, stored
 from sightglass.evaluation.boxes import RIGHT
 from sightglass.evaluation.intervals import Metrics, estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture
-from sightglass.explain.maps.heatmap import CELLS, cells
+from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.phrases import percent, plural, plural_noun
 from sightglass.explain.tasks import decode, task_of
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -43,18 +44,14 @@ if TYPE_CHECKING:
 MOST_MAPS = 20
 """Boxes of a picture that get a map of their own, the surest first."""
 TOP = 5
-MISTAKES = 6
-"""Pairs of classes of a classifier that are groups of their own."""
-OTHER = "other"
 OFTEN = 2
 """Times as often among the missed objects as among the found ones: then it is worth saying."""
 SMALL = 32
 """Pixels: COCO's limit of small objects, the square root of their area."""
 TOLD = (RIGHT, "class", "misplaced")
 """Types of boxes that an object is told by, the first of several."""
-_BETWEEN = " \N{RIGHTWARDS ARROW} "
 TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplaced", "extra": "Extra"}
-"""Of the types of a detector's errors."""
+"""Of the types of errors."""
 NAMES = {
     "ap": "AP",
     "ap50": "AP50",
@@ -142,7 +139,7 @@ class ErrorUnit:
 
     @property
     def map(self) -> NDArray[np.uint8] | None:
-        """Evidence for the answer, (32, 32), 0 to 255, or None."""
+        """Evidence for a box, (32, 32), 0 to 255, or None."""
         return self.picture.maps.get(self.found)
 
     @property
@@ -173,6 +170,8 @@ class Classes:
     """Of the evaluation, beside the table of a run."""
     by_folders: ClassVar[bool] = True
     """Whether the folder of a picture can be its label."""
+    errors: ClassVar[Mapping[str, str]] = {"class": "a picture with another class"}
+    """What each type of error means."""
     lists_errors: ClassVar[bool] = False
     """Whether a summary counts its errors by type."""
     extremes: ClassVar[tuple[tuple[str, str, str], ...]] = (
@@ -246,16 +245,7 @@ class Classes:
         answers = tuple(Prediction(label, indices.get(label, 0), score) for label, score in json.loads(first["scores"]))
         if (placed := self.place(labels, key, size, answers)) is None:
             return
-        places = {answer.label: i for i, answer in enumerate(answers)}
-        maps = {
-            # In the journal a small map is text.
-            places[row["label"]]: np.frombuffer(
-                values if isinstance(values, bytes) else base64.b64decode(values), np.uint8
-            ).reshape(CELLS, -1)
-            for row in rows
-            if (values := row.get("cells")) and row.get("state") == "ok" and row["label"] in places
-        }
-        yield stored.to_row(EvaluatedPicture(key, size, found=answers, maps=maps, **placed))
+        yield stored.to_row(EvaluatedPicture(key, size, found=answers, **placed))
 
     def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
         """Write chunks of rows to the evaluation's file."""
@@ -273,37 +263,8 @@ class Classes:
 
     def describe_errors(self, name: str, units: Sequence[ErrorUnit]) -> str:
         """Describe a model's errors, without a full stop."""
-        wrong = [unit for unit in units if unit.wrong]
-        if not wrong:
-            return f"{name} is right on all {plural(len(units), 'picture')}"
-        pairs = Counter((unit.label, unit.predicted) for unit in wrong if unit.label and unit.predicted)
-        share = f"wrong on {len(wrong):,} of {plural(len(units), 'picture')}"
-        (truth, answer), most = max(sorted(pairs.items()), key=lambda item: item[1], default=(("", ""), 0))
-        if most < 2:
-            return f"{name} is {share}"
-        of = _count(sum(unit.label == truth for unit in units), truth)
-        return f"{name} calls {most:,} of {of} {answer}; it is {share}"
-
-    def count_errors(self, evaluation: Evaluation, units: Sequence[ErrorUnit]) -> str:
-        """Return the counts of that sentence."""
-        pictures = plural(len(evaluation.pictures), "labelled picture")
-        return f"{sum(not unit.wrong for unit in units):,} of {pictures} right."
-
-    def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
-        """Return the id of each error's group."""
-        names = [f"{unit.label or 'nothing'}{_BETWEEN}{unit.predicted or 'nothing'}" for unit in errors]
-        often = {name for name, _ in Counter(names).most_common(MISTAKES)}
-        return [name if name in often else OTHER for name in names]
-
-    def list_groups(self, errors: Sequence[ErrorUnit]) -> list[ErrorGroup]:
-        """Return the groups of errors, each with its count."""
-        counts = Counter(self.name_groups(errors))
-        rest = counts.pop(OTHER, 0)
-        groups = [
-            ErrorGroup(name, name, "pictures labelled {} and called {}".format(*name.split(_BETWEEN)), count)
-            for name, count in counts.most_common()
-        ]
-        return groups + ([ErrorGroup(OTHER, "Other pairs", "all other pairs of classes", rest)] if rest else [])
+        wrong = sum(unit.wrong for unit in units)
+        return f"{name} is wrong on {wrong:,} of {plural(len(units), 'picture')}"
 
     # Scores
 
@@ -343,6 +304,7 @@ class Boxes(Classes):
     measure = number = "AP"
     outcome = "evaluated"
     by_folders = False
+    errors = true_boxes.MEANINGS
     lists_errors = True
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
@@ -438,23 +400,6 @@ class Boxes(Classes):
             return start
         count = "all" if small[True] == most > 1 else f"{small[True]:,}"
         return f"{start}; {count} of them {'is' if small[True] == 1 else 'are'} smaller than {SMALL} pixels"
-
-    def count_errors(self, evaluation: Evaluation, units: Sequence[ErrorUnit]) -> str:
-        pictures = plural(len(evaluation.pictures), "labelled picture")
-        objects = [unit for unit in units if unit.kind == "object"]
-        missed = f"{sum(unit.wrong for unit in objects):,} of {len(objects):,} labelled objects have no right box"
-        threshold, boxes = percent(evaluation.threshold), len(units) - len(objects)
-        return f"{missed} at a threshold of {threshold}, and {boxes:,} boxes are wrong, on {pictures}."
-
-    def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
-        return [unit.type for unit in errors]
-
-    def list_groups(self, errors: Sequence[ErrorUnit]) -> list[ErrorGroup]:
-        counts = Counter(self.name_groups(errors))
-        return [
-            ErrorGroup(type_, TYPE_NAMES[type_], meaning, counts[type_])
-            for type_, meaning in true_boxes.MEANINGS.items()
-        ]
 
     def measure_fit(self, evaluation: Evaluation) -> Metrics:
         return true_boxes.measure(

@@ -468,7 +468,6 @@ class RunEvaluation(EvaluationResult):
 class RunErrors(EvaluationResult):
     id: str
     headline: str
-    counts: str
     types: list[dict[str, Any]]
     """Each with `id`, `name`, `meaning` and `count`."""
     total: int

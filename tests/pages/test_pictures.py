@@ -257,7 +257,7 @@ def test_selected_pictures_are_tagged_exported_and_become_a_slide(page, many):
     app.toggle(key="pictures-select").set_value(False).run()
     app.selectbox(key="pictures-tag").set_value("odd light").run()
     assert sorted(opened(app)) == ["minibus/01.jpg", "trolleybus/00.jpg"]
-    with zipfile.ZipFile(io.BytesIO(analysis.pack_some(folder, session(app, PicturesPage).selected))) as archive:
+    with zipfile.ZipFile(io.BytesIO(analysis.pack(folder, session(app, PicturesPage).selected))) as archive:
         names, rows = archive.namelist(), archive.read("results.csv").decode()
     assert len([name for name in names if name.endswith(".jpg")]) == 2 and "minibus/03.jpg" not in rows
     app.button(key="deck-pictures-run").click().run()

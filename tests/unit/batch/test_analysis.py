@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +108,6 @@ def test_which_classes_a_folder_means(folder: str, meant: set[str]) -> None:
     classes = ["tomato late blight", "Egyptian cat", "tiger cat", "tench, Tinca tinca", "guitar", "guitar pick"]
     found = match([folder], [*classes, "fire engine", "minibus", "cat bear", "class 2023"])
     assert found.get(folder, frozenset()) == meant
-
-
-def test_everything_written_is_in_the_archive_and_no_draft(tmp_path: Path) -> None:
-    folder = saved(tmp_path / "out", frame([(8, 8)]))
-    (folder / "maps" / "cat").mkdir(parents=True)
-    (folder / "maps" / "cat" / "1.jpg").write_bytes(b"x")
-    (folder / "maps" / "cat" / ".2.jpg.part").write_bytes(b"x")
-    with zipfile.ZipFile(analysis.pack(folder, tmp_path / "all.zip")) as archive:
-        assert set(archive.namelist()) == {"results.parquet", "maps/cat/1.jpg"}
 
 
 def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
