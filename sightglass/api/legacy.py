@@ -116,7 +116,7 @@ def explain(request: LegacyRequest, rules: ApiRules, _: str) -> LegacyAnswer:
     """Return the best or requested class and its map; raise Problem."""
     full = request.to_request()
     explanation = service.explain(full, rules)
-    overlay = service.first_map(explanation, "png", full)
+    overlay = service.first_overlay(explanation, full)
     label = explanation.heatmaps[0].target.label
     # A requested class need not be among the best ones, which alone are listed.
     scores = [prediction.score for prediction in explanation.predictions if prediction.label == label]
@@ -133,7 +133,7 @@ def explain(request: LegacyRequest, rules: ApiRules, _: str) -> LegacyAnswer:
 def generate(request: LegacyRequest, rules: ApiRules, _: str) -> HeatmapAnswer:
     """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
     full = request.to_request()
-    overlay = service.first_map(service.explain(full, rules), "png", full)
+    overlay = service.first_overlay(service.explain(full, rules), full)
     folder = users.folder(settings().heatmaps)
     name = write_unique(overlay, folder, f"heatmap_{datetime.now():%Y%m%d_%H%M%S}.png").name
     files = [file for file in folder.glob("*.png") if HEATMAP.fullmatch(file.name)]

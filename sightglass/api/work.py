@@ -41,8 +41,6 @@ BEFORE = "X-Queue-Before"
 MEDIA_TYPES = {
     "json": "application/json",
     "png": "image/png",
-    "npy": "application/x-npy",
-    "zip": "application/zip",
     "csv": "text/csv",
 }
 FORM = "multipart/form-data"

@@ -66,14 +66,6 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.DrawOptions, cli.ModelOptio
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1)
     labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, PNG masks, .zip.")
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
-    save_below: float | None = cli.field(
-        "--save-below SCORE",
-        "Save less sure answers in the history, tagged unsure.",
-        cli.OUT,
-        min=0,
-        max=1,
-        hidden=True,
-    )
     size: int | None = cli.field(
         "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.OUT, min=0, hidden=True
     )
@@ -107,7 +99,9 @@ def batch(
     # A mapping names the model's classes, and not what is in the pictures.
     if options.labels is not None and models_labels.is_mapping(options.labels):
         origin, options = replace(origin, names=str(options.labels.absolute())), replace(options, labels=None)
-    answers = _unsure_answers(options)
+    below = settings().save_below
+    # In a cluster the pictures are elsewhere.
+    answers = history.UnsureAnswers(below) if below and options.engine != "ray" else None
     cancel = threading.Event()
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
         done = _run(origin, options, asked, progress, cancel, answers)
@@ -234,16 +228,6 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         console.say(f"{evaluation.found}. Errors:")
         console.table(("error", "count", "meaning"), evaluation.list_errors(), right=("count",))
     return known | {"evaluation": evaluation.to_json()}
-
-
-def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:
-    """Return the writer of unsure answers, or None."""
-    below = settings().save_below if options.save_below is None else options.save_below
-    if options.engine == "ray":
-        if options.save_below is not None:
-            raise ModelProblem("--save-below needs the pictures on this machine: leave --engine ray out.")
-        return None
-    return history.UnsureAnswers(below) if below else None
 
 
 def _write(folder: Path | str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from dataclasses import dataclass, fields, replace
 from itertools import chain
@@ -55,13 +54,6 @@ class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
     labels: Path | None = cli.field(
         "--labels FILE", "Class names of a model's file.", cli.MODEL, verbs="image", hidden=True
     )
-    objects: list[str] | None = cli.field(
-        "--object MASK|X,Y,X,Y",
-        "Where the object is, to say how much evidence is not in it.",
-        cli.MAP,
-        verbs="image",
-        hidden=True,
-    )
     box: list[int] | None = cli.field(
         "--box N", "One box by its rank, from 1; may be repeated.", cli.MAP, verbs="detect", min=1
     )
@@ -76,14 +68,8 @@ class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
         "--missing X,Y[,X,Y]", "Why no box is shown at that place.", cli.MAP, verbs="detect"
     )
     npy: bool = cli.field("--npy", "Also write each map as a .npy.", cli.OUT, verbs="image segment", default=False)
-    renormalize: bool = cli.field(
-        "--renormalize", "The same as --within each.", cli.OUT, verbs="detect", default=False, hidden=True
-    )
     save_all: bool = cli.field(
         "--save-all", "Also write an image and a .npy of each box.", cli.OUT, verbs="detect", default=False
-    )
-    no_boxes: bool = cli.field(
-        "--no-boxes", "Draw the maps without boxes.", cli.OUT, verbs="detect", default=False, hidden=True
     )
     also: list[str] | None = cli.field(*cli.ALSO, verbs="image detect segment")
 
@@ -121,8 +107,6 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
     """Explain pictures into their folders, and return the exit code."""
     if verb == "class" and "targets" not in asked:
         raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
-    if options.objects and len(pictures) > 1:
-        raise Problem("--object is of one picture: explain the others without it.")
     console, formats = Console(options.json), cli.split_names(options.also, common.FORMATS)
     places = [_parse_place(text) for text in options.missing or ()]
     if verb == "detect":
@@ -163,10 +147,8 @@ def _explain_picture(series: Series, asked: cli.EngineOptions, formats: list[str
     if options.candidate:
         places = tuple(cli.read_candidate(text, series.explainer.labels) for text in options.candidate)
         chosen = {"per": "region", **chosen, "targets": places}
-    objects = [_parse_object(text) for text in options.objects or ()]
 
     def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
-        explanation = explanation.with_object(*objects)
         common.report(series.console, explanation, style)
         series.console.say(*explanation.task.list_answers(explanation))
         summary = result_folder.summary(explanation, style)
@@ -190,8 +172,6 @@ def _detect(
 ) -> int:
     """Explain the boxes of a detector."""
     options, console, explainer = series.options, series.console, series.explainer
-    if options.renormalize and asked.setdefault("within", "each") != "each":
-        raise Problem(f"--renormalize is --within each: leave --within {asked['within']} or --renormalize out.")
     per = asked.setdefault("per", "detection")
     if (boxes or places or options.candidate) and per != "detection":
         raise Problem(f"--box, --candidate and --missing are for single detections: leave --per {per} out.")
@@ -249,7 +229,7 @@ def _detect(
         summary["missing"] = [_summarise(*pair) for pair in missing]
         summary["candidates"] = [_summarise(*pair) for pair in raw]
         files = chain(
-            result_folder.of_boxes(explanation, style, everything=options.save_all, boxes=not options.no_boxes),
+            result_folder.of_boxes(explanation, style, everything=options.save_all),
             common.extra_files(explanation, formats, style),
         )
         return summary, result_folder.with_summary(files, summary)
@@ -273,12 +253,6 @@ def _parse_place(text: str) -> tuple[str, Box]:
         example = "give a point, such as 300,400, or a rectangle, such as 50,400,240,900."
         raise Problem(f"--missing is {text}: {example}") from None
     return text, (x0, y0, x1, y1)
-
-
-def _parse_object(text: str) -> str | tuple[float, ...]:
-    """Return the path of a mask, or the edges of a rectangle."""
-    edges = text.split(",")
-    return tuple(map(float, edges)) if all(re.fullmatch(r"-?\d+(\.\d*)?", edge) for edge in edges) else text
 
 
 @dataclass

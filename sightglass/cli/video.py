@@ -30,20 +30,14 @@ SHOWN = 20
 @dataclass(frozen=True, kw_only=True)
 class VideoOptions(cli.OutputOptions, cli.ModelOptions):
     every: int = cli.field("--every N", "Explain every N-th frame only [1].", cli.MAP, default=1)
-    between: str = cli.field(
-        "--between interpolate|hold", "Maps between those frames.", default="interpolate", hidden=True
-    )
     start: str | None = cli.field("--start TIME", "Begin here, in seconds or as m:ss [0].", cli.MAP)
     end: str | None = cli.field("--end TIME", "End before this time [the clip's end].", cli.MAP)
     scale: str = cli.field(
         "--scale frame|clip", "Scale of each map: its own, or one for the clip [frame].", cli.MAP, default="frame"
     )
-    smooth: float = cli.field("--smooth SECONDS", "Smooth maps over time; 0 is off [0.1].", default=0.1, hidden=True)
     objects: int = cli.field("--objects N", "Objects that get a map in each frame [3].", cli.BOXES, default=3)
     object_: int | None = cli.field("--object N", "Follow the one object with this number.", cli.BOXES)
     size: int | None = cli.field("--size PIXELS", "Longest side of the clip; 0 keeps it [1280].", cli.OUT, min=0)
-    no_labels: bool = cli.field("--no-labels", "Draw no boxes, names or scores.", default=False, hidden=True)
-    no_sound: bool = cli.field("--no-sound", "Leave the clip's sound out.", cli.OUT, default=False, hidden=True)
     also: list[str] | None = cli.field("--also gif,webp", "Also write a GIF or an animated WebP.", cli.OUT)
     restart: bool = cli.field("--restart", "Start over instead of resuming.", cli.OUT, default=False)
 
@@ -102,16 +96,12 @@ def _find(typed: str, console: Console) -> Path:
 def _settings(options: VideoOptions) -> Settings:
     return settings.Settings(
         every=options.every,
-        between=options.between,  # type: ignore[arg-type]
         start=_seconds(options.start, "--start") or 0.0,
         end=_seconds(options.end, "--end"),
         scale=options.scale,  # type: ignore[arg-type]
-        smooth=options.smooth,
         objects=options.objects,
         only=options.object_,
-        labels=not options.no_labels,
         side=settings.MAX_SIDE if options.size is None else options.size,
-        sound=not options.no_sound,
         style=options.style(even=False),
     )
 

@@ -5,9 +5,9 @@ Each table maps a name to the sentence. The sentence names the removed part and 
 
 from __future__ import annotations
 
-_UNSURE = "unsure answers are saved in History with"
+_UNSURE = "SIGHTGLASS_SAVE_BELOW=0.5 saves unsure answers in History"
 VERBS: dict[str, str] = {
-    "watch": f"The verb watch was removed: {_UNSURE} batch --save-below 0.5; the page History lists them.",
+    "watch": f"The verb watch was removed: {_UNSURE}; the page lists them.",
     "training": "The verb training was removed: docs/notebook.md shows how to explain pictures after each epoch.",
     "users": "Sightglass keeps no list of people: set SIGHTGLASS_TOKEN, or [auth] in .streamlit/secrets.toml "
     "(docs/security.md).",
@@ -21,8 +21,8 @@ VERBS: dict[str, str] = {
 }
 """Verbs of the command line, such as `watch`."""
 OPTIONS: dict[str, str] = {
-    "--monitor": f"--monitor was removed: {_UNSURE} --save-below 0.5.",
-    "--monitor-threshold": f"--monitor-threshold was removed: {_UNSURE} --save-below 0.5.",
+    "--monitor": f"--monitor was removed: {_UNSURE}.",
+    "--monitor-threshold": f"--monitor-threshold was removed: {_UNSURE}.",
     "--box": "--box is of explain and detect: in another model `detect --missing X,Y,X,Y` explains what is at the same "
     "place, and Detect in the dashboard shows all sizes of a model.",
     "--continue": "--continue was removed: the same batch command goes on where a run stopped, as does the page Batch.",
@@ -32,11 +32,24 @@ OPTIONS: dict[str, str] = {
     "--connect": "--connect was removed: doctor checks versions, the device, weights and settings of this machine.",
     "--matrix": "--matrix was removed: run batch --seal once for each --method.",
     "--prove": "--prove was removed: `batch --seal` tests each map, and `sightglass prove` hides what one shows.",
+    "--renormalize": "--renormalize was removed: --within each is the same.",
+    "--no-boxes": "--no-boxes was removed: Export on Explore has the maps without boxes, as has `overlay()`.",
+    "--object": "--object was removed: `result.with_object(mask).diagnosis` in Python says what lies outside.",
+    "--save-below": f"--save-below was removed: {_UNSURE}.",
+    **{
+        flag: f"{flag} was removed: set SIGHTGLASS_API_{name}."
+        for flag, name in (("--queue", "QUEUE"), ("--timeout", "TIMEOUT"), ("--limit-mb", "MB"))
+    },
+    **dict.fromkeys(
+        ("--between", "--smooth", "--no-labels", "--no-sound"),
+        "This flag of video was removed: sightglass.video.Settings has it in Python.",
+    ),
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
 }
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
 FIELDS: dict[str, str] = {
-    "monitor": "The field monitor was removed: save_below saves answers with a low score in the history.",
+    "monitor": f"The field monitor was removed: the operator's {_UNSURE}.",
+    "save_below": f"The field save_below was removed: the operator's {_UNSURE}.",
 }
 """Fields of the API's requests, such as `monitor`; whichever route they are sent to."""
 ROUTES: dict[str, str] = {
@@ -66,7 +79,7 @@ SETTINGS: dict[str, str] = {
     "SIGHTGLASS_REQUESTS_PER_MINUTE": "SIGHTGLASS_REQUESTS_PER_MINUTE is not read any more: limit requests at "
     "the proxy.",
 } | {
-    f"SIGHTGLASS_{name}": f"SIGHTGLASS_{name} was removed: {_UNSURE} SIGHTGLASS_SAVE_BELOW."
+    f"SIGHTGLASS_{name}": f"SIGHTGLASS_{name} was removed: {_UNSURE}."
     for name in (
         "MONITOR",
         "MONITOR_THRESHOLD",
