@@ -14,6 +14,7 @@ from sightglass.components.session import page, state, url_state
 from sightglass.components.session.history_store import exact
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import tables
+from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
@@ -132,7 +133,8 @@ def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choice
     known = _list_known(explainer, choices)
     if not known:
         return []
-    items = remembered.source.items if remembered.source is not None else ()
+    by_folders = kind_of(explainer.model).by_folders
+    items = remembered.source.items if remembered.source is not None and by_folders else ()
     truth = remembered.truth or labels.label_by_folders(items)
     return labels.list_names(truth, known, keep_known(remembered.matches, known))
 
@@ -146,7 +148,7 @@ def match_run(job: PicturesJob) -> list[LabelMatch]:
         folder = job.ready[0].folder
         if table.read_scores(folder).numbers:
             return []
-        return labels.match_run(folder, table.read(folder).drop_duplicates("picture"))
+        return labels.match_run(folder, table.read(folder))
 
     return state.latest("pictures-matches", jobs.stamps(job), match)
 

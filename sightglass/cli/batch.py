@@ -205,7 +205,7 @@ def _say_how_right(console: Console, folder: Path) -> Json:
             return {}
         console.say(f"{errors.describe(scores.unit)}.")
         return {"errors": jsonable(asdict(errors))}
-    rows = table.read(folder).drop_duplicates("picture")
+    rows = table.read(folder)
     truth, names = labels.find_truth(folder, rows), labels.match_run(folder, rows)
     if words := labels.describe_left_out([name for name in names if name.label not in labels.corrections(folder)]):
         console.say(f"{words} Say what they are with --match LABEL=CLASS.")

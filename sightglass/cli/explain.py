@@ -25,9 +25,6 @@ from sightglass.models import catalog
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from sightglass.cli.console import Progress
     from sightglass.common.files import Json
     from sightglass.explain.evidence.missing import Missing
@@ -41,9 +38,6 @@ if TYPE_CHECKING:
     """From the predictions for a picture, yet without maps, to the options that say what the maps show."""
     Write = Callable[[Explanation], tuple[Json, Iterator[File]]]
     """From an explanation to its summary for JSON, and its files."""
-
-MAX_CELLS = 100
-"""Pictures on the contact sheet of several."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,7 +266,6 @@ class Series:
         """
         results: list[Json] = []
         failed: list[dict[str, str]] = []
-        cells: list[tuple[NDArray[np.uint8], str]] = []
         # Two pictures are one question to a model that takes two.
         joined = self.explainer.resident.adapter.inputs and len(self.pictures) == 2
         pictures = [AND.join(self.pictures)] if joined else self.pictures
@@ -299,12 +292,7 @@ class Series:
                     continue
                 self.console.files(folder, names)
                 results.append(summary | {"folder": folder, "files": names})
-                if len(pictures) > 1 and len(cells) < MAX_CELLS:
-                    cells.append(result_folder.thumbnail(explanation, self.style))
-        parent = folders[0].parent
-        sheets = [parent / name for name in result_folder.write(parent, result_folder.of_many(cells))] if cells else []
-        self.console.say(*map(str, sheets))
-        self.console.result({"results": results, "failed": failed, "sheets": sheets})
+        self.console.result({"results": results, "failed": failed})
         return 1 if failed else 0
 
     def _explain(

@@ -519,6 +519,8 @@ class Numbers(Classes):
 class Unlabelled(Classes):
     """Nothing that labels state."""
 
+    by_folders = False
+
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
         raise ModelProblem("This model names nothing that labels could be compared with: leave --labels out.")
 

@@ -21,7 +21,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import plain_text
-from sightglass.explain.picture.image import Image, to_jpeg, to_png
+from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
 from sightglass.explain.rendering.segments import draw_segments
 from sightglass.explain.rendering.style import FILE_STYLE, Style
@@ -205,18 +205,6 @@ def of_boxes(explanation: Result, style: Style, *, everything: bool, boxes: bool
                 embedded_recipe.tagger(explanation, style, even=True)(to_jpeg(_sheet(explanation, style)), 0),
             )
     yield from _numbers(explanation)
-
-
-def thumbnail(explanation: Result, style: Style) -> tuple[NDArray[np.uint8], str]:
-    """Return a captioned thumbnail of the best map, for a sheet."""
-    image = explanation.image
-    drawn = explanation.overlay(0, colormap=style.colormap, alpha=style.alpha) if explanation.heatmaps else image.pixels
-    return Image(drawn).thumbnail(CELL), plain_text(f"{image.name}: {explanation.task.answer(explanation)}")
-
-
-def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
-    panels, captions = zip(*cells, strict=True)
-    yield "grid.jpg", to_jpeg(contact_sheet.grid(panels, captions, height=CELL))
 
 
 def _numbers(explanation: Result) -> Iterator[File]:
