@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -170,8 +170,7 @@ def _assign(
         free[taken, label[taken]] = False
 
 
-ErrorType = Literal["missed", "class", "misplaced", "extra"]
-MEANINGS: Mapping[ErrorType, str] = {
+MEANINGS: Mapping[str, str] = {
     "missed": "a labelled object without a box",
     "class": "a box on an object, with the wrong class",
     "misplaced": "the right class, but the box fits badly",

@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
 OURS = re.compile(r"(top_predictions/)?[\w-][\w.+-]*\.(png|jpg|npy|npz|csv|json|svg|pdf|html|gif|mp4)")
 """Names that a summary may list."""
-CELL = 240
-"""Pixels of a picture's side on a sheet of many."""
 MAX_LABEL = 60
 """Maximum number of letters of a label in a file name."""
 

@@ -22,6 +22,7 @@ from sightglass.components.session import signed_in
 from sightglass.components.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
+from sightglass.evaluation.scorecard import VERDICTS
 from sightglass.explain import Explainer
 from sightglass.explain.picture import source as sources
 from sightglass.explain.picture.image import load_bundled, to_jpeg
@@ -115,8 +116,8 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
     assert button(app, "Run").disabled and result.scores is not None
     shown = app.dataframe[0].value
     assert shown["Model"].tolist() == result.names and shown["Right"].tolist()[0].endswith("%")
-    words, gap, _ = results.describe_gap(result.scores.verdict)
-    assert f"## {words}." in texts(app) and gap in texts(app)
+    verdict = result.scores.verdict
+    assert f"## {VERDICTS[verdict.kind]}." in texts(app) and verdict.scores in texts(app)
     for view in ("wrong", "class", "differ", "all"):
         app.segmented_control(key="pictures-view").set_value(view).run()
         assert not app.error, view
