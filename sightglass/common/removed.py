@@ -44,6 +44,7 @@ OPTIONS: dict[str, str] = {
         ("--between", "--smooth", "--no-labels", "--no-sound"),
         "This flag of video was removed: sightglass.video.Settings has it in Python.",
     ),
+    "--force": "examples --force was removed: delete the files that are there, or name another folder.",
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
 }
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""

@@ -387,12 +387,8 @@ def test_examples_are_copied_and_nothing_is_written_over(answer, call, here, bus
     assert call("examples", "pictures")[0] == 0  # the same files
     Path("pictures/bus.jpg").write_bytes(b"mine")
     Path("pictures/china.jpg").unlink()
-    code, out, err = call("examples", "pictures")
-    assert (code, out) == (2, "")
-    assert err == "pictures has another bus.jpg: add --force to replace it, or name another folder.\n"
-    assert Path("pictures/bus.jpg").read_bytes() == b"mine" and not Path("pictures/china.jpg").exists()
-    assert call("examples", "pictures", "--force")[0] == 0
-    assert Path("pictures/bus.jpg").read_bytes() == bus.read_bytes()
+    assert call("examples", "pictures")[0] == 0
+    assert Path("pictures/bus.jpg").read_bytes() == b"mine" and Path("pictures/china.jpg").exists()
 
 
 def test_models_are_listed_and_shown(answer, call, monkeypatch) -> None:
