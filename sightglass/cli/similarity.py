@@ -21,20 +21,18 @@ from sightglass.explain.similarity import evaluation, ranking
 from sightglass.export import result_folder, similarity_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from sightglass.cli.console import Progress
     from sightglass.common.files import Json
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.image import Image
+    from sightglass.explain.similarity.similarity import Similarity
     from sightglass.export.result_folder import File
 
 MAX_ROWS = 20
 """Rows of a ranking that are printed; its file has all of them."""
-ATTENTION = "attention"
-SHEETS = 10
-"""Queries that get a sheet with --visualize."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +41,7 @@ class SimilarityOptions(cli.ModelOptions):
     top: int = cli.field("--top N", "Most similar pictures with maps, or worst queries [5].", default=5)
     names: str | None = cli.field("--names SCHEME", "market1501, msmt17, folders, prefix or a pattern [what fits].")
     of: str = cli.field("--of cosine|product", "What a map adds up to [cosine].", cli.MAP, default="cosine")
-    method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY[:2])}, ..., all or {ATTENTION}.", cli.MAP)
-    visualize: bool = cli.field("--visualize", "Also a sheet of each query and its matches.", cli.OUT, default=False)
-    num_visualize: int | None = cli.field("--num-visualize N", f"Queries with a sheet [{SHEETS}].", cli.OUT, min=1)
+    method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY[:2])}, ..., or all.", cli.MAP)
     out: Path | None = cli.field(*cli.FOLDER)
     json: cli.Json = False
 
@@ -56,7 +52,7 @@ class SimilarityOptions(cli.ModelOptions):
     """
     sightglass similarity bus.jpg other.jpg --method all
     sightglass similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
-    sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --visualize
+    sightglass similarity query/ --gallery bounding_box_test/ --names market1501
     """,
 )
 def similarity(
@@ -72,7 +68,7 @@ def similarity(
     maps.npz and similarity.json; for a --gallery ranking.csv and the maps of the most similar; for a folder of queries
     and a --gallery mAP and rank-1, -5 and -10 by the protocol of Market-1501, in report.json and queries.csv.
     """
-    gallery, sheets = options.gallery, options.num_visualize or (SHEETS if options.visualize else 0)
+    gallery = options.gallery
     if len(pictures) != (1 if gallery else 2):
         raise Problem(
             "With --gallery give one picture or one folder, the queries."
@@ -84,17 +80,14 @@ def similarity(
     many = gallery is not None and (options.names is not None or not one_picture)
     if options.method == "all" and gallery:
         raise Problem("--method all compares two pictures: name one method for a --gallery.")
-    if sheets and not gallery:
-        raise Problem("--visualize draws a query and its matches: give a --gallery.")
     if options.names is not None and not many:
         raise Problem("--names needs a folder of queries and a --gallery.")
     console, arguments = Console(options.json), asked | {"of": options.of}
-    # Neither is a method of the engine that explains a similarity.
-    if options.method not in (None, "all", ATTENTION):
+    if options.method not in (None, "all"):
         arguments["method"] = find_method(options.method).id
     with console.progress(f"Loading {options.model}") as progress:
         explainer = load_explainer(options.model, options.device, progress)
-        run = _Run(console, progress, explainer, options, arguments, sheets)
+        run = _Run(console, progress, explainer, options, arguments)
         if many and gallery:
             return run.evaluate(pictures[0], gallery)
         query = open_picture(pictures[0], console)
@@ -110,17 +103,15 @@ class _Run:
     explainer: Explainer
     options: SimilarityOptions
     arguments: dict[str, Any]
-    sheets: int
-    """Queries that get a sheet."""
 
     def compare(self, query: Image, other: Image) -> int:
         """Compare two pictures."""
         folder = self._place(f"{query.name.rsplit('.', 1)[0]}_and_{other.name}")
-        pair, attended = self._explain(query, other)
+        pair = self._explain(query, other)
         baseline = ranking.context(self.explainer, query, pair.preprocessing, other=other)
-        files = [*similarity_files.of_similarity(pair, baseline, attended)]
+        files = [*similarity_files.of_similarity(pair, baseline)]
         if self.options.method == "all":
-            files.append(similarity_files.of_methods([self._explain(query, other, name)[0] for name in SIMILARITY]))
+            files.append(similarity_files.of_methods([self._explain(query, other, name) for name in SIMILARITY]))
         self.console.say(similarity_files.headline(pair, baseline), baseline.words, *similarity_files.places(pair))
         best = pair.matches.pairs[: similarity_files.PAIRS]
         rows = [(str(i), _cell(hit.query), _cell(hit.gallery), f"{hit.score:.2f}") for i, hit in enumerate(best, 1)]
@@ -136,15 +127,12 @@ class _Run:
         ranked = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
         baseline = ranking.context(self.explainer, query, **fitting)
         top: list[Json] = []
-        pairs: list[similarity_files.DrawnPair] = []
         files = [similarity_files.of_ranking(ranked)]
         for i, hit in enumerate(ranked.hits[: self.options.top], 1):
             self.progress((i - 1) / min(self.options.top, len(ranked.hits)), f"Map of {hit.name}")
-            pairs.append(self._explain(query, hit.item.open()))
-            top.append(similarity_files.summary(pairs[-1][0], None) | {"rank": i})
-            files.append(similarity_files.of_pair(*pairs[-1], i))
-        if pairs and self.sheets:
-            files.append(similarity_files.of_query(1, query.name, pairs))
+            pair = self._explain(query, hit.item.open())
+            top.append(similarity_files.summary(pair, None) | {"rank": i})
+            files.append(similarity_files.of_pair(pair, i))
         self.console.say(f"{query.name} against {phrases.plural(len(ranked.hits), 'picture')}: {baseline.words}")
         rows = [
             (str(i), hit.item.key, f"{hit.score:.2f}", baseline.verdict(hit.score))
@@ -173,16 +161,6 @@ class _Run:
         report = evaluation.evaluate(
             self.explainer, queries, gallery, names=names, preprocessing=preprocessing, progress=self.progress
         )
-
-        def files() -> Iterator[File]:
-            yield from similarity_files.of_evaluation(report)
-            sheets = report.queries[: self.sheets]
-            for i, query in enumerate(sheets):
-                self.progress(i / len(sheets), f"Matches of {query.item.key}")
-                image, top = query.item.open(), query.top[: self.options.top]
-                pairs = [self._explain(image, match.item.open()) for match in top]
-                yield similarity_files.of_query(i + 1, query.item.key, pairs, [match.right for match in top])
-
         self.console.say(report.words)
         rows = [("mAP", f"{report.mean_ap:.1%}"), *((f"rank-{k}", f"{report.rank(k):.1%}") for k in evaluation.RANKS)]
         self.console.table(("measure", "value"), rows, right=("value",))
@@ -193,17 +171,12 @@ class _Run:
         columns = ("worst queries", "average precision", "first right rank", "found first")
         self.console.table(columns, worst, right=columns[1:3])
         self.console.say(*(f"note: {remark}" for remark in report.remarks))
-        return self._finish(folder, files(), report.summary(), report.failed)
+        return self._finish(folder, similarity_files.of_evaluation(report), report.summary(), report.failed)
 
-    def _explain(self, query: Image, other: Image, method: str = "") -> similarity_files.DrawnPair:
-        """Compare two pictures; return both under the model's attention too, with `--method attention`."""
+    def _explain(self, query: Image, other: Image, method: str = "") -> Similarity:
         from sightglass.explain.similarity.similarity import similarity
 
-        pair = similarity(self.explainer, query, other, **self.arguments | ({"method": method} if method else {}))
-        if self.options.method != ATTENTION:
-            return pair, None
-        how: dict[str, Any] = {"method": ATTENTION, "top_k": 1, "preprocessing": pair.preprocessing}
-        return pair, [self.explainer(side.image, **how).overlay() for side in pair.sides]
+        return similarity(self.explainer, query, other, **self.arguments | ({"method": method} if method else {}))
 
     def _place(self, name: str) -> Path:
         """Return the folder of the results; raise ModelProblem where it cannot be written to."""

@@ -44,6 +44,10 @@ OPTIONS: dict[str, str] = {
         ("--between", "--smooth", "--no-labels", "--no-sound"),
         "This flag of video was removed: sightglass.video.Settings has it in Python.",
     ),
+    **{
+        flag: f"{flag} was removed: `similarity A B`, or --gallery with --top, draws the maps of a match."
+        for flag in ("--visualize", "--num-visualize")
+    },
     "--force": "examples --force was removed: delete the files that are there, or name another folder.",
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
 }

@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -20,7 +20,6 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
-from sightglass.explain.rendering import contact_sheet
 from sightglass.explain.rendering.color_tables import FIRST_RGB, SECOND_RGB
 from sightglass.explain.similarity import evaluation as identities
 from sightglass.explain.similarity.evaluation import average_precision, cmc, evaluate
@@ -251,7 +250,7 @@ def test_the_command_ranks_a_gallery(
         (["a.png"], "Give two pictures"),
         (["a.png", "b.png", "--gallery", "."], "give one picture"),
         (["a.png", "--gallery", ".", "--method", "all"], "name one method"),
-        (["a.png", "b.png", "--visualize"], "give a --gallery"),
+        (["a.png", "b.png", "--visualize"], "--visualize was removed"),
     ],
 )
 def test_wrong_use_of_the_command_is_one_sentence(
@@ -453,40 +452,6 @@ def test_what_cannot_be_evaluated_is_one_sentence(reid: Explainer, tmp_path: Pat
             evaluate(reid, tmp_path / queries, tmp_path / gallery, names=names)
     with pytest.raises(ModelProblem, match="gives no embedding"):
         evaluate(Explainer("demo-s"), tmp_path / "a", tmp_path / "a", names=r"(?P<person>\d)")
-
-
-def test_sheets_show_queries_with_their_matches(
-    market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn: list[tuple[list[np.ndarray], list[str]]] = []
-    grid = contact_sheet.grid
-
-    def draw(panels: list[np.ndarray], captions: list[str], *more: Any, **options: Any) -> np.ndarray:
-        drawn.append((panels, captions))
-        return grid(panels, captions, *more, **options)
-
-    monkeypatch.setattr(contact_sheet, "grid", draw)
-    call = ["similarity", str(market / "query"), "--gallery", str(market / "gallery"), "--model", "demo-reid"]
-    call += ["--out", str(tmp_path), "--json", "--top", "3"]
-    assert main([*call, "--visualize", "--num_visualize", "2"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["files"][2:] == [f"visualized/query{i}_000{i}_c1s1_000009_00.jpg" for i in (1, 2)]
-    found = evaluate(Explainer("demo-reid"), market / "query", market / "gallery").queries[:2]
-    assert [captions for _, captions in drawn] == [
-        [
-            "query",
-            *(f"{match.rank}. {'right' if match.right else 'wrong'} {match.score:.2f}" for match in query.top[:3]),
-        ]
-        for query in found
-    ]
-    drawn.clear()
-    query, other = (market / f"query/000{i}_c1s1_000009_00.png" for i in (1, 2))
-    attended = Explainer("demo-reid")(query, method="attention", top_k=1).overlay()
-    assert main([*call[:1], str(query), *call[2:], "--num-visualize", "1", "--method", "attention"]) == 0
-    assert main([*call[:1], str(query), str(other), *call[4:-2], "--method", "attention"]) == 0
-    # Of each match, of all of them, and of a pair.
-    assert [len(panels) for panels, _ in drawn[:5]] == [2, 2, 2, 4, 2]
-    assert all(np.array_equal(panels[0], attended) for panels, _ in drawn[:5])
 
 
 def test_the_command_writes_the_numbers_and_a_row_per_query(
