@@ -48,6 +48,7 @@ OPTIONS: dict[str, str] = {
         flag: f"{flag} was removed: `similarity A B`, or --gallery with --top, draws the maps of a match."
         for flag in ("--visualize", "--num-visualize")
     },
+    "--also": "--also was removed from video: Video in the dashboard makes GIFs and WebPs of a clip.",
     "--force": "examples --force was removed: delete the files that are there, or name another folder.",
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
 }
