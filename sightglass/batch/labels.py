@@ -1,4 +1,4 @@
-"""A run's labels: which classes they mean, the corrections and tags of a person, and the evaluation by them."""
+"""A run's labels: their classes, corrections, tags, and the evaluation by them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class LabelMatch:
 
 
 def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the classes that a person said labels of a run mean, none for one that is not counted."""
+    """Return the corrected classes of a run's labels; none: not counted."""
     return table.read_lists(folder / CORRECTIONS)
 
 
@@ -126,7 +126,7 @@ def label_by_folders(items: Iterable[Item]) -> GroundTruth:
 
 
 def find_truth(folder: Path, rows: pd.DataFrame) -> GroundTruth:
-    """Return a run's labels: given ones, else the folders in its table where the model names pictures."""
+    """Return a run's labels: given ones, else a classifier's folders."""
     if (truth := read_labels(output.Local(folder))) is not None:
         return truth
     by_folders = kind_of(table.read_scores(folder).task).by_folders
@@ -145,7 +145,7 @@ def find_labels(folder: Path, rows: pd.DataFrame) -> RunLabels:
 
 
 def _known(folder: Path, rows: pd.DataFrame) -> tuple[str, ...]:
-    """Return the classes of a run's model; in results of an earlier version those in its answers."""
+    """Return the classes of a run's model, with those in its answers."""
     return tuple(dict.fromkeys((*table.classes(folder), *map(str, rows["predicted"].dropna().unique()))))
 
 
@@ -230,7 +230,7 @@ def write_evaluation(
 
 
 def evaluate_again(folder: Path) -> bool:
-    """Write a classifier's evaluation again after a correction, from its table; return False for other models."""
+    """Evaluate a classifier's run again after a correction; False for other models."""
     frame = table.read(folder)
     kind = kind_of(table.read_scores(folder).task)
     if not kind.by_folders:

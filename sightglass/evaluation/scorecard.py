@@ -1,4 +1,4 @@
-"""Compare stored runs on the same labelled pictures: can one model take the place of another?"""
+"""Compare stored runs on the same labelled pictures."""
 
 from __future__ import annotations
 
@@ -185,7 +185,10 @@ class Scorecard:
         return " ".join(self.verdict.sentences) if self.verdict else ""
 
     def to_json(self, left_out: Sequence[str] = ()) -> Json:
-        """Return all numbers as plain values; nan is None. `left_out`: sentences on pictures that do not count."""
+        """Return all numbers as plain values; nan is None.
+
+        `left_out`: sentences on pictures that do not count.
+        """
         values: Json = jsonable(
             {
                 "verdict": self.words,
@@ -285,9 +288,9 @@ def score(evaluation: Evaluation) -> ModelScore:
 def score_runs(
     folders: Sequence[Path], load: Callable[[Path], Evaluation] = stored.load
 ) -> tuple[list[ModelScore], list[str]]:
-    """Return the rows of stored runs on their common pictures, and a sentence on the others.
+    """Return the rows of stored runs on their common pictures.
 
-    Runs of the same model are called after their folders. `load` reads the evaluation of each. Raises Problem for more
+    The sentences are on pictures that are left out. Runs of the same model are called after their folders. `load` reads the evaluation of each. Raises Problem for more
     runs than a scorecard takes, a run without an evaluation, and runs without a common picture.
     """
     _check_number([str(folder) for folder in folders])
