@@ -290,8 +290,9 @@ def score_runs(
 ) -> tuple[list[ModelScore], list[str]]:
     """Return the rows of stored runs on their common pictures.
 
-    The sentences are on pictures that are left out. Runs of the same model are called after their folders. `load` reads the evaluation of each. Raises Problem for more
-    runs than a scorecard takes, a run without an evaluation, and runs without a common picture.
+    The sentences are on pictures that are left out. Runs of the same model are called after their folders. `load`
+    reads the evaluation of each. Raises Problem for more runs than a scorecard takes, a run without an evaluation, and
+    runs without a common picture.
     """
     _check_number([str(folder) for folder in folders])
     evaluations = [load(folder) for folder in folders]
