@@ -191,7 +191,7 @@ def _filter_rows(job: PicturesJob, result: Result, place: int, frame: Frame, sco
     tag = None
     if tags and not job.example:
         tag = st.selectbox("Tag", [*tags], index=None, placeholder="any", key="pictures-tag")
-    rows = analysis.filter_rows(frame, only="unsure" if unsure else "all", predicted=predicted)
+    rows = analysis.filter_rows(frame, unsure=unsure, predicted=predicted)
     if tag:
         rows = rows[rows["picture"].isin(tags[tag])]
     return rows if label is None else rows[rows["truth"].eq(label)]
@@ -342,7 +342,7 @@ def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[T
                 _draw_tagging(result)
             charts.download(
                 "Export, .zip",
-                partial(analysis.pack_some, folder, tuple(selected)),
+                partial(analysis.pack, folder, tuple(selected)),
                 "selected.zip",
                 icon=":material/download:",
                 key="pictures-export-some",

@@ -12,10 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
-from sightglass.batch import journal, labels, output, table
+from sightglass.batch import journal, labels, output, summary, table
 from sightglass.batch.earlier import RunOrigin, SecondRun, list_runs, read_facts
-from sightglass.batch.labelled import labels as labelled
-from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
@@ -110,7 +108,7 @@ def _run(status: RunStatus, cancel: Event, source: Source, plans: tuple[RunPlan,
             words = words.partition(", ")[0]
             status.report((number + share) / len(plans), before + words)
 
-        summary = batch.run(
+        done = batch.run(
             source.items,
             plan.model,
             plan.folder,
@@ -122,13 +120,13 @@ def _run(status: RunStatus, cancel: Event, source: Source, plans: tuple[RunPlan,
             origin=_describe_origin(source, plans, number),
             **plan.more,
         )
-        if (plan.folder / labelled.FILE).exists():
+        if (plan.folder / labels.FILE).exists():
             report(1.0, "Comparing with the labels")
             # What it returns is kept beside the table, where the page finds it; the maps are there without it, too.
             with contextlib.suppress(Problem):
-                labelled_summary.load(plan.folder)
-        status.summaries.append(summary)
-        if summary.cancelled:
+                summary.load(plan.folder)
+        status.summaries.append(done)
+        if done.cancelled:
             return
     if len(plans) > 1:
         status.report(1.0, "Measuring the times")
@@ -201,7 +199,7 @@ def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:
 
 def stamp(folder: Path) -> tuple[int, ...]:
     """Return what changes with a run's table, evaluation, corrections and tags."""
-    names = (table.PARQUET, stored.FILE, timing.FILE, labelled.FILE, labels.FILE, labels.TAGS_FILE)
+    names = (table.PARQUET, stored.FILE, timing.FILE, labels.FILE, labels.CORRECTIONS, labels.TAGS_FILE)
     return tuple(state.modified(folder / name) for name in names)
 
 
@@ -267,17 +265,16 @@ def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob 
 
     Raises Problem for a folder that cannot be written.
     """
-    given = False
+    explained_again = False
     for plan in job.plans:
         try:
             labels.correct(plan.folder, {name: classes})
-            given = given or (plan.folder / labelled.FILE).exists()
-            if not given:
-                labelled.evaluate_folders(plan.folder)
+            explained_again |= not labels.evaluate_again(plan.folder)
         except OSError as error:
             raise output.unwritable(plan.folder, error) from error
     # Objects under another name are found or missed for other reasons: their pictures are explained again.
-    return PicturesJob(job.source, tuple(replace(plan, labels=None) for plan in job.plans)) if given else None
+    plans = tuple(replace(plan, labels=None) for plan in job.plans)
+    return PicturesJob(job.source, plans) if explained_again else None
 
 
 def relabel(job: PicturesJob, truth: GroundTruth) -> PicturesJob:

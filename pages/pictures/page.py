@@ -6,12 +6,11 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import analysis, labels, output, report, table
-from sightglass.batch.labelled import labels as labelled
+from sightglass.batch import labels, output, report, table
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.saving import slides
@@ -21,11 +20,12 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts, tables
 from sightglass.deck import views
 from sightglass.deck.views import GalleryTile
-from sightglass.evaluation.errors import draw_tile, list_rows, write_table
-from sightglass.evaluation.scorecard import MOST, TOLERANCE, card, files
+from sightglass.evaluation.errors import draw_tile, list_rows
+from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
+from sightglass.export.table import csv as write_csv
 from sightglass.pages.pictures import grid, results, sheet, source
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, RunPlan
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.batch.labels import FolderLabel
+    from sightglass.batch.labels import LabelMatch
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Look
     from sightglass.deck.scene import Scene
@@ -141,7 +141,7 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
     _write_address(remembered)
 
 
-def _describe_chosen(chosen: source.Source | None, matches: Sequence[FolderLabel]) -> str:
+def _describe_chosen(chosen: source.Source | None, matches: Sequence[LabelMatch]) -> str:
     """Return `labelled300.zip · 310 pictures · 28 of 31 labels matched`."""
     if chosen is None:
         return "Your pictures"
@@ -189,7 +189,7 @@ def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remem
     if (before := remembered.job) is not None:
         # Other models over the same pictures are held against the same labels.
         folder = before.plans[0].folder
-        truth, matches = truth or labelled.read_labels(output.Local(folder)), labels.corrections(folder)
+        truth, matches = truth or labels.read_labels(output.Local(folder)), labels.corrections(folder)
     for name in models:
         explainer = sidebar.load(name)
         fitted = choices if name == choices.model.id else sidebar.fitting(choices, explainer, choices.method)
@@ -311,7 +311,7 @@ def _draw_verdict(result: Result) -> int:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="pictures-verdict"):
         first, between, second, verdict_place = (st.container(width="content") for _ in range(4))
         with second:
-            against = _choose_model("Instead of", names, scores.largest.model, "against")
+            against = _choose_model("Instead of", names, scores.reference.model, "against")
         others = [name for name in names if name != against]
         fallback = scores.verdict.first.model if scores.verdict is not None else others[0]
         with first:
@@ -335,12 +335,11 @@ def _draw_verdict(result: Result) -> int:
             label_visibility="collapsed",
         )
         loss_place = st.container()
-    compared = card.compare(scores.rows, against=against, tolerance=tolerance / 100)
+    compared = compare(scores.rows, against=against, tolerance=tolerance / 100)
     verdict = next(each for each in compared.verdicts if each.first.model == ours)
-    words, gap, loss = results.describe_gap(verdict)
-    verdict_place.markdown(f"## {words}.")
-    score_place.markdown(f"{escape(gap)} Allowed gap:")
-    loss_place.markdown(f"points. {escape(loss)}")
+    verdict_place.markdown(f"## {VERDICTS[verdict.kind]}.")
+    score_place.markdown(f"{escape(verdict.scores)} Allowed gap:")
+    loss_place.markdown(f"points. {escape(verdict.loss)}")
     return names.index(against)
 
 
@@ -367,7 +366,8 @@ def make_slide(job: PicturesJob, result: Result, _look: Look) -> Scene:
             pixels = job.find_item(unit.picture.key).open().pixels
             tiles.append(GalleryTile(Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key), unit.words))
         numbers = [(f"{kind.count:,}", kind.name.lower()) for kind in report.types if kind.count]
-        scene = views.of_gallery(f"{report.headline}.", report.counts, numbers, tiles, report.evaluation.called)
+        found, _ = results.describe(result)
+        scene = views.of_gallery(f"{report.headline}.", found, numbers, tiles, report.evaluation.called)
     else:
         rows = frame.set_index("picture", drop=False)
         chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
@@ -377,9 +377,7 @@ def make_slide(job: PicturesJob, result: Result, _look: Look) -> Scene:
         words = results.describe_worst(frame) if report is not None else ""
         scene = views.of_gallery(title.removesuffix("."), words, (), tiles, result.names[0])
     if result.scores is not None and (verdict := result.scores.verdict) is not None:
-        words, gap, loss = results.describe_gap(verdict)
-        title = f"{verdict.first.model} instead of {verdict.second.model}: {words}"
-        scene = replace(scene, title=title, sentence=f"{gap} {loss}".strip())
+        scene = replace(scene, title=verdict.title, sentence=f"{verdict.scores} {verdict.loss}".strip())
     return scene
 
 
@@ -387,13 +385,12 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
     """Draw the menu of files, of the model whose maps are shown; each is made on request."""
     offers: list[charts.Offer] = []
     if (scores := result.scores) is not None:
-        comparison = partial(files.to_json, scores)
-        offers.append(("Comparison, .json", "comparison.json", lambda: json.dumps(comparison(), indent=1)))
+        offers.append(("Comparison, .json", "comparison.json", lambda: json.dumps(scores.to_json(), indent=1)))
         offers.append(
             (
                 "Right or wrong by each model, .csv",
                 "objects.csv",
-                lambda: write_table(files.list_objects(scores), "csv"),
+                lambda: write_csv(list_objects(scores.rows)),
             )
         )
     if not job.example:
@@ -403,8 +400,6 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
         offers += [
             (f"Report{of}, .html", "report.html", partial(report.html, folder)),
             (f"Table{of}, .csv", table.CSV, partial(_read_file, folder / table.CSV)),
-            (f"Table{of}, .parquet", table.PARQUET, partial(_read_file, folder / table.PARQUET)),
-            (f"Everything{of}, .zip", f"{folder.name}.zip", partial(_pack, folder)),
         ]
         if errors is not None:
             offers.append((f"Errors{of}, .csv", "errors.csv", partial(_write_errors, errors)))
@@ -418,11 +413,7 @@ def _read_file(path: Path) -> bytes:
 
 
 def _write_errors(errors: ErrorReport) -> bytes:
-    return write_table(list_rows(errors.units), "csv")
-
-
-def _pack(folder: Path) -> Any:
-    return analysis.pack(folder, folder / "everything.zip").open("rb")
+    return write_csv(list_rows(errors.units)).encode()
 
 
 pictures()

@@ -8,18 +8,16 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import accuracy, analysis, table
-from sightglass.batch.labelled import pixels, summary
+from sightglass.batch import analysis, summary, table
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.components.session.markdown import escape
-from sightglass.evaluation import stored
+from sightglass.evaluation import masks, stored
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
-from sightglass.evaluation.scorecard import MOST, card, files
-from sightglass.evaluation.scorecard import run as scorecards
+from sightglass.evaluation.scorecard import MOST, compare, score_runs
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.phrases import NBSP, percent, plural, quantity
+from sightglass.explain.phrases import percent, plural, quantity
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
@@ -29,20 +27,17 @@ from sightglass.pages.pictures.job import stamps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.batch.labelled.summary import EvaluationSummary
+    from sightglass.batch.summary import EvaluationSummary
     from sightglass.common.files import Json
     from sightglass.evaluation.intervals import Estimate
     from sightglass.evaluation.kinds import ErrorUnit
-    from sightglass.evaluation.scorecard.card import Scorecard, Verdict
+    from sightglass.evaluation.scorecard import Scorecard
     from sightglass.pages.pictures.job import PicturesJob, RunPlan
 
     Frame = Any
 
 NAMED = 3
 """Wrong answers that a sentence names."""
-VERDICTS = {"ship": "good enough", "do not ship": "not yet", "cannot be told": "too close to call"}
-"""Of one model in the place of another."""
-
 JUDGED: dict[object, str] = {False: ":green[:material/check:] ", True: ":orange[:material/close:] "}
 """The sign of a right and of a wrong answer."""
 
@@ -125,7 +120,7 @@ def _report(plan: RunPlan) -> ErrorReport | None:
 
 
 def _fit(plan: RunPlan) -> EvaluationSummary | None:
-    if not (plan.folder / pixels.FILE).is_file():
+    if not (plan.folder / masks.FILE).is_file():
         return None
     try:
         return summary.load(plan.folder)
@@ -139,9 +134,7 @@ def _compare(plans: Sequence[RunPlan], reports: Sequence[ErrorReport | None]) ->
     if len(by_folder) < 2 or len(by_folder) > MOST:
         return None
     try:
-        rows, _ = scorecards.score_runs(list(by_folder), by_folder.__getitem__)
-        # Times of a run, whose pictures are explained side by side, say nothing about a model alone.
-        return card.compare([replace(row, speed=None) for row in rows])
+        return compare(score_runs(list(by_folder), by_folder.__getitem__)[0])
     except Problem:
         return None
 
@@ -181,23 +174,25 @@ def describe_worst(frame: Frame) -> str:
 
 def list_classes(frame: Frame) -> list[dict[str, Any]]:
     """Return a row for each labelled class of a classifier, the least often right first."""
-    counted = frame[frame["truth"].notna()]
     rows = []
-    for scores in accuracy.measure(list(counted["truth"]), list(counted["answer"])).classes:
-        wrong = Counter(counted[counted["truth"].eq(scores.name) & counted["wrong"].eq(True)]["answer"])
-        others = [f"{name} {count}" for name, count in wrong.most_common(NAMED)]
+    for name, pictures in frame[frame["truth"].notna()].groupby("truth"):
+        wrong, right = (
+            Counter(pictures[pictures["wrong"].eq(True)]["predicted"]),
+            int(pictures["wrong"].eq(False).sum()),
+        )
+        others = [f"{answer} {count}" for answer, count in wrong.most_common(NAMED)]
         if more := wrong.total() - sum(count for _, count in wrong.most_common(NAMED)):
             others.append(f"other {more}")
         rows.append(
             {
-                "class": scores.name,
-                "pictures": scores.recall.total,
-                "right": scores.recall.count,
-                "share": 100 * scores.recall.count / scores.recall.total,
+                "class": name,
+                "pictures": len(pictures),
+                "right": right,
+                "share": 100 * right / len(pictures),
                 "taken for": ", ".join(others),
             }
         )
-    return rows
+    return sorted(rows, key=lambda row: (row["share"], row["class"]))
 
 
 def list_object_classes(report: ErrorReport) -> list[dict[str, Any]]:
@@ -220,38 +215,6 @@ def list_area_classes(fit: EvaluationSummary) -> list[dict[str, Any]]:
         for name, _, interval in fit.list_classes()
         for score in (fit.by_class[name].value,)
     ]
-
-
-def describe_gap(verdict: Verdict) -> tuple[str, str, str]:
-    """Return the verdict of a pair in a few words, their scores, and what the first one loses."""
-    first, second = verdict.first, verdict.second
-    words = VERDICTS[verdict.kind]
-    if task_of(first.evaluation.task).has_boxes:
-        scores = f"{first.measure} {first.score.points} against {second.score.points}."
-    else:
-        scores = f"{first.score.percent.removesuffix(f'{NBSP}%')} against {second.score.percent} right."
-    more = verdict.more_pictures
-    decide = f" About {plural(_rounded(more), 'more picture')} would decide." if more else ""
-    return words, scores, describe_loss(verdict) + decide
-
-
-def _rounded(count: int) -> int:
-    """Round up to two digits."""
-    step: int = 10 ** max(0, len(str(count)) - 2)
-    return math.ceil(count / step) * step
-
-
-def describe_loss(verdict: Verdict) -> str:
-    """Return `It loses rod-cross (0 of 10 against 4).`; empty where the first model loses no class."""
-    pair = card.Scorecard((verdict.first, verdict.second), verdict.second, (verdict.first,))
-    counts: dict[str, list[int]] = {}
-    for row in files.list_objects(pair):
-        both = counts.setdefault(str(row["label"]), [0, 0, 0])
-        both[0] += row[verdict.first.model]
-        both[1] += row[verdict.second.model]
-        both[2] += 1
-    label, (ours, theirs, total) = max(counts.items(), key=lambda item: item[1][1] - item[1][0], default=("", [0] * 3))
-    return f"It loses {label} ({ours:,} of {total:,} against {theirs:,})." if theirs > ours else ""
 
 
 def list_models(result: Result, against: int) -> list[dict[str, Any]]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import labels, output, table
-from sightglass.batch.labelled import labels as labelled
+from sightglass.batch import labels, table
 from sightglass.common.errors import Problem
 from sightglass.components.choices import gallery_picker
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.history_store import exact
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import tables
+from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
@@ -28,14 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sightglass.batch.earlier import EarlierRun, RunFacts
-    from sightglass.batch.labels import FolderLabel
+    from sightglass.batch.labels import LabelMatch
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.explain.tasks.task import Task
     from sightglass.pages.pictures.job import PicturesJob
 
 
-def draw(remembered: PicturesPage, task: Task, matches: Sequence[FolderLabel], explainer: Explainer) -> None:
+def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], explainer: Explainer) -> None:
     """Draw the drop field, the labels' classes, unreadable files and earlier runs."""
     if remembered.job is not None or remembered.source is not None:
         draw_drop(task)
@@ -127,31 +126,29 @@ def _draw_paths(remembered: PicturesPage, task: Task) -> None:
     st.rerun()
 
 
-def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choices) -> list[FolderLabel]:
+def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choices) -> list[LabelMatch]:
     """Return the labels of the shown pictures with their classes, unmatched ones first; none for numbers."""
     if (job := remembered.job) is not None:
         return match_run(job)
     known = _list_known(explainer, choices)
     if not known:
         return []
-    if (truth := remembered.truth) is not None:
-        return labelled.list_names(truth, known, keep_known(remembered.matches, known))
-    counts = Counter(item.label for item in remembered.source.items if item.label) if remembered.source else Counter()
-    return labels.list_labels(counts, known, None, keep_known(remembered.matches, known))
+    by_folders = kind_of(explainer.model).by_folders
+    items = remembered.source.items if remembered.source is not None and by_folders else ()
+    truth = remembered.truth or labels.label_by_folders(items)
+    return labels.list_names(truth, known, keep_known(remembered.matches, known))
 
 
-def match_run(job: PicturesJob) -> list[FolderLabel]:
+def match_run(job: PicturesJob) -> list[LabelMatch]:
     """Return the labels of a run with their classes, unmatched ones first; none for numbers, or before its end."""
     if job.example or not job.finished() or not job.ready:
         return []
 
-    def match() -> list[FolderLabel]:
+    def match() -> list[LabelMatch]:
         folder = job.ready[0].folder
         if table.read_scores(folder).numbers:
             return []
-        if (truth := labelled.read_labels(output.Local(folder))) is not None:
-            return labelled.list_names(truth, table.classes(folder), labels.corrections(folder))
-        return labels.find_labels(results.read(job).frames[0], folder)
+        return labels.match_run(folder, table.read(folder))
 
     return state.latest("pictures-matches", jobs.stamps(job), match)
 
@@ -174,7 +171,7 @@ def _list_known(explainer: Explainer, choices: Choices) -> tuple[str, ...]:
         return ()
 
 
-def _draw_matches(remembered: PicturesPage, matches: Sequence[FolderLabel], explainer: Explainer) -> None:
+def _draw_matches(remembered: PicturesPage, matches: Sequence[LabelMatch], explainer: Explainer) -> None:
     """Draw the labels without a class with a guess, and the choice of what one counts as."""
     job = remembered.job
     plan = next(iter(job.ready), None) if job is not None else None
@@ -182,11 +179,11 @@ def _draw_matches(remembered: PicturesPage, matches: Sequence[FolderLabel], expl
     unmatched = [match for match in matches if not match.classes]
     if unmatched:
         rows = [
-            {"label": match.folder, "pictures": match.pictures, "guess": match.suggestion or ""} for match in unmatched
+            {"label": match.label, "pictures": match.pictures, "guess": match.suggestion or ""} for match in unmatched
         ]
         st.caption(f"{plural(len(unmatched), 'label')} without a class of this model: not counted.")
         tables.table(rows, height=min(200, 36 * (len(rows) + 1)))
-    by_name = {match.folder: match for match in matches}
+    by_name = {match.label: match for match in matches}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Label", list(by_name), key="pictures-match", width=180)
         match = by_name[name]

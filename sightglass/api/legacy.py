@@ -24,6 +24,7 @@ from sightglass.export.results import PlainResult, class_fields
 
 if TYPE_CHECKING:
     from sightglass.api.schemas import ApiRules
+    from sightglass.explain.explanation import Explanation
 
 STYLE = {"colormap": "jet", "alpha": DEFAULTS["alpha"]}
 """The colours that legacy apps show a legend for; /api/explain has all others."""
@@ -34,30 +35,27 @@ router = APIRouter(tags=["legacy"])
 
 
 class LegacyRequest(BaseModel):
-    """A picture and its model; unknown fields are ignored, as legacy servers do."""
+    """A picture, its model and a class; unknown fields are ignored, as legacy servers do."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     image: Picture
     model: Name | None = Field(None, description="An id of GET /api/models; null: the server's default.")
-
-    def to_request(self) -> ExplainRequest | ClassRequest:
-        """Return the same as a request of `/api/explain` or `/api/explain/class`."""
-        return ExplainRequest.model_validate({"image": self.image, "model": self.model, "top_k": 1} | STYLE)
-
-
-class LegacyClassRequest(LegacyRequest):
     class_: Annotated[Class | None, BeforeValidator(read_number)] = Field(
         None,
         validation_alias=AliasChoices("class", "class_index", "class_idx", "class_name", "target_class"),
         description="By index or label, also as class_index, class_idx, class_name or target_class; null: the best.",
     )
 
-    def to_request(self) -> ExplainRequest | ClassRequest:
+    def explain(self, rules: ApiRules) -> tuple[ExplainRequest | ClassRequest, Explanation]:
+        """Explain it as `/api/explain` or `/api/explain/class` does; raise Problem."""
+        fields = {"image": self.image, "model": self.model} | STYLE
+        full: ExplainRequest | ClassRequest
         if self.class_ is None:
-            return super().to_request()
-        fields = {"image": self.image, "model": self.model, "classes": (self.class_,)}
-        return ClassRequest.model_validate(fields | STYLE)
+            full = ExplainRequest.model_validate(fields | {"top_k": 1})
+        else:
+            full = ClassRequest.model_validate(fields | {"classes": (self.class_,)})
+        return full, service.explain(full, rules)
 
 
 class LegacyAnswer(PlainResult):
@@ -81,16 +79,11 @@ class HeatmapAnswer(PlainResult):
     """Address of the request that returns it."""
 
 
-@router.post("/predict_with_gradcam", **describe_route(LegacyRequest, LegacyAnswer))
-async def predict_with_gradcam(request: Request) -> Response:
-    """Explain the best class of a picture: how sure the model is, and where it looked."""
+@router.post("/predict_with_gradcam", name="predict_with_gradcam", **describe_route(LegacyRequest, LegacyAnswer))
+@router.post("/analyze_class", name="analyze_class", **describe_route(LegacyRequest, LegacyAnswer))
+async def explain_as_before(request: Request) -> Response:
+    """Explain the best class of a picture, or one of your choice: how sure the model is, and where it looked."""
     return await answer(request, LegacyRequest, explain)
-
-
-@router.post("/analyze_class", **describe_route(LegacyClassRequest, LegacyAnswer))
-async def analyze_class(request: Request) -> Response:
-    """Explain a class of your choice: how sure the model is of it, and what speaks for it."""
-    return await answer(request, LegacyClassRequest, explain)
 
 
 @router.post("/generate_heatmap", **describe_route(LegacyRequest, HeatmapAnswer))
@@ -114,9 +107,8 @@ def view_heatmap(
 
 def explain(request: LegacyRequest, rules: ApiRules, _: str) -> LegacyAnswer:
     """Return the best or requested class and its map; raise Problem."""
-    full = request.to_request()
-    explanation = service.explain(full, rules)
-    overlay = service.first_map(explanation, "png", full)
+    full, explanation = request.explain(rules)
+    overlay = service.first_overlay(explanation, full)
     label = explanation.heatmaps[0].target.label
     # A requested class need not be among the best ones, which alone are listed.
     scores = [prediction.score for prediction in explanation.predictions if prediction.label == label]
@@ -132,8 +124,8 @@ def explain(request: LegacyRequest, rules: ApiRules, _: str) -> LegacyAnswer:
 
 def generate(request: LegacyRequest, rules: ApiRules, _: str) -> HeatmapAnswer:
     """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
-    full = request.to_request()
-    overlay = service.first_map(service.explain(full, rules), "png", full)
+    full, explanation = request.explain(rules)
+    overlay = service.first_overlay(explanation, full)
     folder = users.folder(settings().heatmaps)
     name = write_unique(overlay, folder, f"heatmap_{datetime.now():%Y%m%d_%H%M%S}.png").name
     files = [file for file in folder.glob("*.png") if HEATMAP.fullmatch(file.name)]

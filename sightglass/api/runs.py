@@ -10,17 +10,13 @@ from starlette.responses import Response
 
 from sightglass.api.problems import ApiProblem
 from sightglass.api.work import answer_queued, describe_answer
-from sightglass.batch.labelled import pixels, summary
-from sightglass.batch.labelled.summary import find_run
-from sightglass.batch.labelled.summary import list_runs as find_runs
+from sightglass.batch import summary
 from sightglass.common.errors import Problem
 from sightglass.evaluation import errors as error_reports
-from sightglass.evaluation import stored
-from sightglass.evaluation.scorecard import MOST, TOLERANCE
-from sightglass.evaluation.scorecard import card as scorecards
-from sightglass.evaluation.scorecard import files as card_files
-from sightglass.evaluation.scorecard import run as scorecard_runs
+from sightglass.evaluation import masks, stored
+from sightglass.evaluation.scorecard import MOST, TOLERANCE, compare, list_objects, score_runs
 from sightglass.export.results import ComparedRuns, ListedRun, RunErrors, RunEvaluation, Runs
+from sightglass.export.table import csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +24,8 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-Format = Literal["json", "csv", "parquet"]
-OFFERS = ("json", "csv", "parquet")
+Format = Literal["json", "csv"]
+OFFERS = ("json", "csv")
 Run = Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/runs.")]
 router = APIRouter(tags=["runs"])
 
@@ -37,7 +33,7 @@ router = APIRouter(tags=["runs"])
 @router.get("/api/runs")
 def list_evaluated_runs() -> Runs:
     """List your batch runs with labels, the newest first."""
-    return Runs(runs=[ListedRun(id=run.id, written=run.written) for run in find_runs()])
+    return Runs(runs=[ListedRun(id=run.id, written=run.written) for run in summary.list_runs()])
 
 
 @router.get("/api/runs/{run}", responses=describe_answer(RunEvaluation))
@@ -66,7 +62,7 @@ async def get_errors(
         report = error_reports.ErrorReport(_read(_find_folder(run), stored.load))
         if kind == "json":
             return RunErrors(id=run, **report.to_json(most=limit))
-        return error_reports.write_table(error_reports.list_rows(report.units), kind)
+        return csv(error_reports.list_rows(report.units)).encode()
 
     return await answer_queued(request, work, format, OFFERS)
 
@@ -80,7 +76,7 @@ async def get_scorecard(
     ],
     format: Format = "json",
     against: Annotated[
-        str, Query(max_length=200, description="The model that the others are to replace; empty: the largest.")
+        str, Query(max_length=200, description="The model that the others are to replace; empty: the best.")
     ] = "",
     tolerance: Annotated[float, Query(ge=0, le=100, description="Points of AP or accuracy that may be lost.")] = 100
     * TOLERANCE,
@@ -92,24 +88,24 @@ async def get_scorecard(
 
     def work(kind: str) -> BaseModel | bytes:
         folders = [_find_folder(name) for name in run]
-        rows, left_out = scorecard_runs.score_runs(folders, lambda folder: _read(folder, stored.load))
-        card = scorecards.compare(rows, tolerance=tolerance / 100, against=against)
+        rows, left_out = score_runs(folders, lambda folder: _read(folder, stored.load))
+        card = compare(rows, tolerance=tolerance / 100, against=against)
         if kind == "json":
-            return ComparedRuns(**card_files.to_json(card, left_out=left_out))
-        return error_reports.write_table(card_files.list_objects(card), kind)
+            return ComparedRuns(**card.to_json(left_out))
+        return csv(list_objects(card.rows)).encode()
 
     return await answer_queued(request, work, format, OFFERS)
 
 
 def _find_folder(id: str) -> Folder:
     """Return the folder of a visitor's run; raise ApiProblem, 404."""
-    if (run := find_run(id)) is None:
+    if (run := summary.find_run(id)) is None:
         raise ApiProblem(404, "path", "There is no run with this id: GET /api/runs lists yours.")
     return run.folder
 
 
 def _read(folder: Folder, load: Callable[[Folder], Any]) -> Any:
-    if load is stored.load and (folder / pixels.FILE).is_file():
+    if load is stored.load and (folder / masks.FILE).is_file():
         words = "This run is of a segmentation: GET /api/runs/{run} has its IoU, and errors are of boxes and pictures."
         raise ApiProblem(400, "option", words)
     try:

@@ -45,7 +45,7 @@ class ApiRules:
     waiting: int = 16
     """Requests that may wait: SIGHTGLASS_API_QUEUE."""
     save_below: float = 0.0
-    """Score below which answers are saved, for requests that do not say: SIGHTGLASS_SAVE_BELOW."""
+    """Score below which answers are saved: SIGHTGLASS_SAVE_BELOW."""
     model: str = "efficientnet-lite0"
     """Model for requests that name none: SIGHTGLASS_API_MODEL."""
     device: str = "auto"
@@ -112,15 +112,6 @@ Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
 
 Format = Literal["png", "npy", "none"]
 Filling = Literal["blur", "mean", "linear"]
-SaveBelow = Annotated[
-    Finite | None,
-    Field(
-        ge=0,
-        le=1,
-        description="The score below which the best answer is saved in the history, with its maps, under the tag "
-        "`unsure`; 0: it is not; null: the server's setting.",
-    ),
-]
 ModelId = Annotated[Name | None, Field(description="An id of GET /api/models; null: the server's default.")]
 Alpha = Annotated[Finite, Field(ge=0, le=1, description="For overlays: opacity of the colours.")]
 
@@ -177,7 +168,6 @@ class _ModelRequest(_PictureRequest):
     vocabulary: Labels = _option("vocabulary", max_length=MAX_WORDS)
     masks: int | None = _option("masks", le=4000)
     head: int | None = _option("head", le=1000)
-    save_below: SaveBelow = None
 
 
 class _TargetRequest(_ModelRequest):
@@ -247,7 +237,6 @@ class CompareRequest(_PictureRequest):
     scale: Scale | None = _option("scale")
     confidence: Finite | None = _option("confidence")
     alpha: Alpha = DEFAULTS["alpha"]
-    save_below: SaveBelow = None
 
 
 class SimilarityRequest(_Request):

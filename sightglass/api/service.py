@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import logging
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import cv2
@@ -58,8 +57,6 @@ from sightglass.models.catalog import available, catalog, choose_compared, detec
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
     from pydantic import BaseModel
 
@@ -138,13 +135,13 @@ def explain(request: Explaining, settings: ApiRules) -> Explanation:
         task.check_idle(name, *(option for option in boxes if boxes[option] not in (None, "picture")), them="that")
         explainer = load_explainer(name, settings)
         explanation = explainer(image, question=request.question, **options)
-    count(explanation)
+    metrics.count_explained(explanation.model, explanation.recipe.method)
     return explanation
 
 
 def answer_explanation(request: Explaining, settings: ApiRules, kind: str) -> BaseModel | bytes:
-    """Return a request's answer as `json`, `png`, `npy` or `zip`; raise Problem."""
-    if kind in ("png", "npy") and request.seal:
+    """Return a request's answer as `json` or `png`; raise Problem."""
+    if kind == "png" and request.seal:
         raise ModelProblem("A map alone carries no seal: leave seal out, or ask for format=json.")
     explanation = explain(request, settings)
     if kind == "json":
@@ -152,14 +149,15 @@ def answer_explanation(request: Explaining, settings: ApiRules, kind: str) -> Ba
         if isinstance(request, ClassRequest):
             return class_answer(explanation, request, settings)
         if isinstance(request, DetectRequest):
-            return detection_answer(explanation, request, settings)
+            # For single detections a number means a box.
+            single = explanation.options.per == "detection"
+            classes = [name for name in request.targets if isinstance(name, str if single else int | str)]
+            missing = [plain_text(candidate.words) for candidate in find_missed(explanation, classes)]
+            return DetectionAnswer(**_fields(explanation, request, settings), missing=missing)
         return ExplanationAnswer(**_fields(explanation, request, settings))
-    if kind == "zip":
-        content = result_folder.zip_files(folder_files(explanation, request))
-    else:
-        check_size(explanation.image, 1, FORMAT_BYTES["npy"] if kind == "npy" else OVERLAY_BYTES, "ask for format=json")
-        content = first_map(explanation, kind, request)
-    save_unsure(explanation, request.save_below, settings)
+    check_size(explanation.image, 1, OVERLAY_BYTES, "ask for format=json")
+    content = first_overlay(explanation, request)
+    save_unsure(explanation, settings)
     return content
 
 
@@ -192,7 +190,7 @@ def compare(request: CompareRequest, settings: ApiRules) -> Comparison:
             explanation = load_explainer(name, settings)(image, question=request.question, **options)
             explanations.append(explanation)
             timings.append(measure(explanation.evidence))
-            count(explanation)
+            metrics.count_explained(explanation.model, explanation.recipe.method)
         same = tuple(explanations) if request.targets or request.each_own else same_target(explanations)
         return Comparison(same, names, tuple(timings))
 
@@ -210,17 +208,8 @@ def _fields(explanation: Explanation, request: ExplainRequest | DetectRequest, s
         "heatmaps": [map_answer(explanation, i, request, style) for i in range(len(explanation.heatmaps))],
         "segmentation": None if classes is None else base64_text(result_folder.classes_png(classes)),
         "seals": seals,
-        "saved": save_unsure(explanation, request.save_below, settings),
+        "saved": save_unsure(explanation, settings),
     }
-
-
-def detection_answer(explanation: Explanation, request: DetectRequest, settings: ApiRules) -> DetectionAnswer:
-    """Return the answer, with the requested classes that are missing."""
-    # For single detections a number means a box.
-    single = explanation.options.per == "detection"
-    classes = [item for item in request.targets if isinstance(item, str) or (isinstance(item, int) and not single)]
-    missing = [plain_text(candidate.words) for candidate in find_missed(explanation, classes)]
-    return DetectionAnswer(**_fields(explanation, request, settings), missing=missing)
 
 
 def class_answer(explanation: Explanation, request: ClassRequest, settings: ApiRules) -> ClassesAnswer:
@@ -239,7 +228,7 @@ def class_answer(explanation: Explanation, request: ClassRequest, settings: ApiR
         recipe=checked_recipe(explanation),
         milliseconds=explanation.milliseconds,
         notes=explanation.notes,
-        saved=save_unsure(explanation, request.save_below, settings),
+        saved=save_unsure(explanation, settings),
     )
 
 
@@ -253,7 +242,7 @@ def compare_models(request: CompareRequest, settings: ApiRules, _: str) -> Compa
         model["heatmaps"] = [
             map_answer(explanation, i, request, style, pixels=i == 0) for i in range(len(explanation.heatmaps))
         ]
-        model["saved"] = save_unsure(explanation, request.save_below, settings)
+        model["saved"] = save_unsure(explanation, settings)
     return ComparisonAnswer(**fields)
 
 
@@ -283,17 +272,13 @@ def encode(values: NDArray[np.float32], maps: str, *, signed: bool = False) -> d
     if maps == "none":
         return {}
     if maps == "npy":
-        return {"npy": base64_text(_npy(values))}
+        return {"npy": base64_text(npy_bytes(np.ascontiguousarray(values, dtype=np.float32)))}
     values = (values + np.float32(1)) / np.float32(2) if signed else values
     levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
     # Pillow takes eight times as long for a file that is hardly smaller.
     done, data = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     assert done
     return {"png": base64_text(bytes(data))}
-
-
-def _npy(values: NDArray[np.float32]) -> bytes:
-    return npy_bytes(np.ascontiguousarray(values, dtype=np.float32))
 
 
 def _single_map(explanation: Explanation, index: int) -> Explanation:
@@ -308,37 +293,19 @@ def overlay_png(explanation: Explanation, index: int, style: Style, single: Expl
     return embedded_recipe.write(to_png(drawn), checked_recipe(explanation), view)
 
 
-def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
-    """Return the first map as `png` or `npy`; raise ApiProblem without one."""
+def first_overlay(explanation: Explanation, request: Explaining) -> bytes:
+    """Return the picture under its first map; raise ApiProblem without one."""
     if not explanation.heatmaps:
         raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
-    if kind == "png":
-        return overlay_png(explanation, 0, style_of(request))
-    return _npy(_single_map(explanation, 0).heatmaps[0].values)
+    return overlay_png(explanation, 0, style_of(request))
 
 
-def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of a picture's result folder."""
-    style = style_of(request)
-    if isinstance(request, ClassRequest):
-        for i in range(len(explanation.heatmaps)):
-            yield from result_folder.of_class(explanation, i, result_folder.class_analysis(explanation, i), style)
-        return
-    files = (
-        result_folder.of_boxes(explanation, style, everything=True)
-        if isinstance(request, DetectRequest)
-        else chain(result_folder.of_segmentation(explanation), result_folder.of_picture(explanation, style, npy=True))
-    )
-    yield from result_folder.with_summary(files, result_folder.summary(explanation, style))
-
-
-def save_unsure(explanation: Explanation, requested: float | None, settings: ApiRules) -> str | None:
+def save_unsure(explanation: Explanation, settings: ApiRules) -> str | None:
     """Save an unsure explanation in the history; return its id or None."""
-    below = settings.save_below if requested is None else requested
-    if not below:
+    if not settings.save_below:
         return None
     try:
-        record = history.save_unsure(explanation, below)
+        record = history.save_unsure(explanation, settings.save_below)
     except Problem as problem:
         LOGGER.warning("an unsure answer could not be saved: %s", problem)
         return None
@@ -347,11 +314,6 @@ def save_unsure(explanation: Explanation, requested: float | None, settings: Api
 
 def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
-
-
-def count(explanation: Explanation) -> None:
-    """Count an explanation in the metrics."""
-    metrics.count_explained(explanation.model, explanation.recipe.method)
 
 
 def compare_pictures(request: SimilarityRequest, settings: ApiRules, _: str = "json") -> SimilarityAnswer:
@@ -394,5 +356,5 @@ def prove_map(request: ProveRequest, settings: ApiRules, _: str = "json") -> Pro
         check()
         explanation = explainer(image, question=request.question, **options | task.single())
         proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
-    count(explanation)
+    metrics.count_explained(explanation.model, explanation.recipe.method)
     return ProofAnswer(**proof_files.fields(explanation, 0, proof), notes=explanation.notes)

@@ -41,10 +41,7 @@ BEFORE = "X-Queue-Before"
 MEDIA_TYPES = {
     "json": "application/json",
     "png": "image/png",
-    "npy": "application/x-npy",
-    "zip": "application/zip",
     "csv": "text/csv",
-    "parquet": "application/vnd.apache.parquet",
 }
 FORM = "multipart/form-data"
 PICTURES = {"image": "name", "other": "other_name"}

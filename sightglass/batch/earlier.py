@@ -77,7 +77,6 @@ class RunArguments:
     side: int | None
     colormap: str
     alpha: float
-    prove: bool
     seal: bool
 
 

@@ -59,8 +59,9 @@ class Journal:
             good = start + len(line)
             if start == 0:
                 if isinstance(entries, dict) and isinstance(entries.get("settings"), dict):
-                    # Runs of before compared methods on some pictures.
-                    entries["settings"].pop("matrix", None)
+                    # Runs of before compared methods on some pictures, and proved maps.
+                    for name in ("matrix", "prove"):
+                        entries["settings"].pop(name, None)
                 if entries not in alike:
                     raise ModelProblem(
                         f"{folder} holds results of other settings ({differing(entries, settings)}): "

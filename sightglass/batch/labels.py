@@ -1,47 +1,67 @@
-"""Which classes folders of a run mean; corrections and tags by a person."""
+"""A run's labels: their classes, corrections, tags, and the evaluation by them."""
 
 from __future__ import annotations
 
+import io
+import json
 import threading
+import zipfile
+from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import table
+from sightglass.batch import output, table
+from sightglass.batch.journal import settings_of
 from sightglass.common.errors import Problem
+from sightglass.evaluation import masks, stored
+from sightglass.evaluation.ground_truth import GroundTruth, LabelProblem, RunLabels, TrueBox
+from sightglass.evaluation.kinds import kind_of
+from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.phrases import listing, plural
+from sightglass.models import catalog
 from sightglass.models.labels import class_index, match, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
 
+    from sightglass.batch.journal import Journal
+    from sightglass.batch.output import Local, RemoteFolder
+    from sightglass.common.files import Json
+    from sightglass.evaluation.kinds import Classes
+    from sightglass.explain.picture.item import Item
 
-FILE = "labels.json"
+CORRECTIONS = "labels.json"
 """A person's corrections beside the table: `{"bus": ["school bus"], "holidays": []}`."""
+FILE, MASKS = "ground_truth.json", "ground_truth_masks.zip"
+"""The labels of a run beside the table; without them folders are labels."""
 NAMED = 4
-"""Folders' names in a sentence."""
+"""Labels in a sentence."""
 Matches = Mapping[str, Collection[str]]
 
 
 @dataclass(frozen=True)
-class FolderLabel:
-    """What a folder's name counts as."""
+class LabelMatch:
+    """What a label counts as."""
 
-    folder: str
+    label: str
     classes: tuple[str, ...]
     """None: its pictures are not counted."""
     pictures: int
     """0 where nobody counted them."""
     suggestion: str | None = None
-    """The class that may be meant, of a folder that is not counted."""
+    """The class that may be meant, of a label that is not counted."""
+
+
+# Which classes labels mean
 
 
 def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return what a person said of a run's folders: the classes that each means, none for one that is not counted."""
-    return table.read_lists(folder / FILE)
+    """Return the corrected classes of a run's labels; none: not counted."""
+    return table.read_lists(folder / CORRECTIONS)
 
 
 def correct(folder: Path, changes: Matches) -> None:
@@ -50,7 +70,7 @@ def correct(folder: Path, changes: Matches) -> None:
     # Before the run, and in results of an earlier version, nothing says which classes the model knows.
     named = {name: [find_class(text, known) if known else text for text in texts] for name, texts in changes.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    table.write_lists(folder / FILE, {**corrections(folder), **named})
+    table.write_lists(folder / CORRECTIONS, {**corrections(folder), **named})
 
 
 def find_class(name: str, known: Sequence[str]) -> str:
@@ -59,40 +79,23 @@ def find_class(name: str, known: Sequence[str]) -> str:
     return name if name in equal else equal[0] if len(equal) == 1 else known[class_index(name, known)]
 
 
-def find_matches(frame: pd.DataFrame, folder: Path) -> dict[str, frozenset[str]]:
-    """Return each folder's classes in a table, matched or corrected."""
-    counts = dict.fromkeys(map(str, frame["labelled"].dropna().unique()), 0)
-    return {label.folder: frozenset(label.classes) for label in list_labels(counts, _classes(frame, folder), folder)}
+def match_names(truth: GroundTruth, known: Sequence[str], corrected: Matches) -> RunLabels:
+    """Return labels under a model's class names, matched or corrected."""
+    rows = list_names(truth, known, corrected)
+    return RunLabels(truth, {row.label: row.classes for row in rows if row.classes or row.label in corrected})
 
 
-def find_labels(frame: pd.DataFrame, folder: Path) -> list[FolderLabel]:
-    """Return each folder's label, uncounted ones first."""
-    counts = frame.drop_duplicates("picture")["labelled"].value_counts()
-    return list_labels({str(name): int(count) for name, count in counts.items()}, _classes(frame, folder), folder)
-
-
-def list_labels(
-    counts: Mapping[str, int], known: Sequence[str], folder: Path | None = None, said: Matches | None = None
-) -> list[FolderLabel]:
-    """Return folder labels, uncounted ones first, then by name.
-
-    `counts`: the pictures of each folder. `known`: the model's classes. What a person said is beside the table in
-    `folder`, or it is `said`.
-    """
-    said = (corrections(folder) if folder else {}) | dict(said or {})
-    matches = {name: tuple(sorted(said.get(name, classes))) for name, classes in _match(counts, known).items()}
-    asked = suggest((name for name, classes in matches.items() if not classes and name not in said), known)
-    labels = [FolderLabel(name, classes, counts[name], asked.get(name)) for name, classes in matches.items()]
-    return sorted(labels, key=lambda label: (bool(label.classes), label.folder))
-
-
-def _match(names: Iterable[str], known: Sequence[str]) -> Matches:
-    names = list(names)
-    return dict.fromkeys(names, frozenset[str]()) | {**match(names, known)}
-
-
-def _classes(frame: pd.DataFrame, folder: Path) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*table.classes(folder), *map(str, frame["predicted"].dropna().unique()))))
+def list_names(truth: GroundTruth, known: Sequence[str], corrected: Matches) -> list[LabelMatch]:
+    """Return each label's classes and pictures, unmatched ones first, then by name."""
+    counts = Counter(label for picture in truth.pictures.values() for label in {box.label for box in picture})
+    counts.update(truth.named.values())
+    # How many masks show a label would take all of them to be decoded.
+    counts.update(dict.fromkeys(truth.mask_labels, 0))
+    found = match(counts, known)
+    classes = {name: tuple(sorted(corrected.get(name, found.get(name, ())))) for name in counts}
+    suggested = suggest((name for name in counts if not classes[name] and name not in corrected), known)
+    matches = [LabelMatch(name, classes[name], counts[name], suggested.get(name)) for name in counts]
+    return sorted(matches, key=lambda item: (bool(item.classes), item.label))
 
 
 def few(names: Sequence[str]) -> list[str]:
@@ -100,19 +103,177 @@ def few(names: Sequence[str]) -> list[str]:
     return [*names[:NAMED], *([f"{len(names) - NAMED} more"] if len(names) > NAMED else [])]
 
 
-def _describe(label: FolderLabel) -> list[str]:
-    asked = [f"did you mean {label.suggestion}?"] if label.suggestion else []
-    return [*([plural(label.pictures, "picture")] if label.pictures else []), *asked]
-
-
-def describe_left_out(labels: Sequence[FolderLabel]) -> str:
+def describe_left_out(matches: Sequence[LabelMatch]) -> str:
     """Return `Not counted: bus (12 pictures; did you mean school bus?) and 2023 (3 pictures).`; empty if all count."""
-    left = [label for label in labels if not label.classes]
+    left = [item for item in matches if not item.classes]
     if not left:
         return ""
-    texts = [f"{item.folder} ({'; '.join(more)})" if (more := _describe(item)) else item.folder for item in left]
-    return f"Not counted: {listing(few(texts))}."
 
+    def describe(item: LabelMatch) -> str:
+        count = [plural(item.pictures, "picture")] if item.pictures else []
+        more = [*count, *([f"did you mean {item.suggestion}?"] if item.suggestion else [])]
+        return f"{item.label} ({'; '.join(more)})" if more else item.label
+
+    return f"Not counted: {listing(few([*map(describe, left)]))}."
+
+
+# The labels of a run
+
+
+def label_by_folders(items: Iterable[Item]) -> GroundTruth:
+    """Return the names of the pictures' folders as their labels."""
+    return GroundTruth({}, (), {item.key: item.label for item in items if item.label})
+
+
+def find_truth(folder: Path, rows: pd.DataFrame) -> GroundTruth:
+    """Return a run's labels: given ones, else a classifier's folders."""
+    if (truth := read_labels(output.Local(folder))) is not None:
+        return truth
+    by_folders = kind_of(table.read_scores(folder).task).by_folders
+    labelled = zip(rows["picture"], rows["labelled"], strict=True)
+    return GroundTruth({}, (), {key: label for key, label in labelled if by_folders and isinstance(label, str)})
+
+
+def match_run(folder: Path, rows: pd.DataFrame) -> list[LabelMatch]:
+    """Return the labels of a run with their classes, unmatched ones first."""
+    return list_names(find_truth(folder, rows), _known(folder, rows), corrections(folder))
+
+
+def find_labels(folder: Path, rows: pd.DataFrame) -> RunLabels:
+    """Return the labels of a run under the names of its model's classes."""
+    return match_names(find_truth(folder, rows), _known(folder, rows), corrections(folder))
+
+
+def _known(folder: Path, rows: pd.DataFrame) -> tuple[str, ...]:
+    """Return the classes of a run's model, with those in its answers."""
+    return tuple(dict.fromkeys((*table.classes(folder), *map(str, rows["predicted"].dropna().unique()))))
+
+
+def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:
+    """Write the labels beside a run's table, for resuming."""
+    boxes = {
+        name: [(box.label, *box.box, box.crowd, box.relative) for box in boxes_of_picture]
+        for name, boxes_of_picture in labels.pictures.items()
+    }
+    problems = [(problem.file, problem.line, problem.reason) for problem in labels.problems]
+    data = {"pictures": boxes, "named": dict(labels.named), "problems": problems}
+    if labels.masks:
+        data |= {"masks": list(labels.masks), "mask_labels": labels.mask_labels}
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            # By number: the name of a picture may be none in an archive.
+            for number, mask in enumerate(labels.masks.values()):
+                archive.writestr(str(number), mask)
+        store.put(MASKS, packed.getvalue())
+    store.put(FILE, json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def read_labels(store: Local | RemoteFolder) -> GroundTruth | None:
+    """Return the labels beside a run's table; None without valid ones."""
+    if (data := store.get(FILE)) is None:
+        return None
+    try:
+        document: Json = json.loads(data)
+        return GroundTruth(
+            {
+                name: tuple(TrueBox(label, (x0, y0, x1, y1), *more) for label, x0, y0, x1, y1, *more in rows)
+                for name, rows in document["pictures"].items()
+            },
+            tuple(LabelProblem(*problem) for problem in document["problems"]),
+            document["named"],
+            _read_masks(store, document.get("masks", ())),
+            tuple(document.get("mask_labels", ())),
+        )
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None
+
+
+def _read_masks(store: Local | RemoteFolder, keys: Sequence[str]) -> dict[str, bytes]:
+    if not keys:
+        return {}
+    with zipfile.ZipFile(io.BytesIO(store.get(MASKS) or b"")) as archive:
+        return {key: archive.read(str(number)) for number, key in enumerate(keys)}
+
+
+def find_lacking(kind: Classes, labels: RunLabels, items: Sequence[Item], journal: Journal) -> set[str]:
+    """Return the keys of pictures explained with other labels."""
+    digests = {item.key: digest for item in items if (digest := kind.digest(labels, item.key)) is not None}
+    return {
+        outcome["key"]
+        for outcome in journal.outcomes(list(digests))
+        if "rows" in outcome and outcome.get(kind.outcome, {}).get("digest") != digests[outcome["key"]]
+    }
+
+
+def write_evaluation(
+    kind: Classes,
+    folder: Path,
+    journal: Journal,
+    items: Sequence[Item],
+    labels: RunLabels | None,
+    facts: EvaluationFacts,
+) -> None:
+    """Write the evaluation beside a run's table.
+
+    Where no label counts, none is left.
+    """
+    if labels is None and kind.by_folders:
+        labels = match_names(label_by_folders(items), facts.classes, corrections(folder))
+    if labels is not None and not (labels.truth.masks or any(labels.named.values())):
+        labels = None
+    for name in (stored.FILE, masks.FILE):
+        if labels is None or name != kind.file:
+            (folder / name).unlink(missing_ok=True)
+    if labels is not None and kind.file:
+        chunks = _chunk_rows(kind, journal, [item.key for item in items], labels, facts.classes)
+        kind.write(folder / kind.file, chunks, replace(facts, unknown=labels.unknown))
+
+
+def evaluate_again(folder: Path) -> bool:
+    """Evaluate a classifier's run again after a correction; False for other models."""
+    frame = table.read(folder)
+    kind = kind_of(table.read_scores(folder).task)
+    if not kind.by_folders:
+        return False
+    labels = find_labels(folder, frame)
+    about = stored.read_facts(folder) or _find_facts(folder)
+    if about is None or not any(labels.named.values()):
+        (folder / stored.FILE).unlink(missing_ok=True)
+        return True
+    frame = frame.astype(object).where(frame.notna(), None)
+    indices = {name: i for i, name in enumerate(about.classes)}
+    rows = [
+        row
+        for key, of in frame.groupby("picture", sort=False)
+        for row in kind.rows(labels, str(key), {"rows": of.to_dict("records")}, indices)
+    ]
+    stored.write(folder / stored.FILE, [rows], replace(about, unknown=labels.unknown))
+    return True
+
+
+def _find_facts(folder: Path) -> EvaluationFacts | None:
+    """Return the facts of a run without an evaluation; None for an unknown model."""
+    try:
+        spec = catalog.spec(settings_of(folder)["recipe"]["model"])
+    except Problem:
+        return None
+    return EvaluationFacts(spec.id, spec.name, kind_of(spec).task, table.classes(folder), 0.0)
+
+
+def _chunk_rows(
+    kind: Classes, journal: Journal, keys: Sequence[str], labels: RunLabels, classes: Sequence[str]
+) -> Iterator[list[dict[str, Any]]]:
+    indices = {name: i for i, name in enumerate(classes)}
+    for start in range(0, len(keys), table.CHUNK):
+        yield [
+            row
+            for outcome in journal.outcomes(list(keys[start : start + table.CHUNK]))
+            if "rows" in outcome
+            for row in kind.rows(labels, outcome["key"], outcome, indices)
+        ]
+
+
+# Tags
 
 TAGS_FILE = "tags.json"
 """Beside the table: `{"blurred": ["cat/1.jpg"]}`."""

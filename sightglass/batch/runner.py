@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.batch import earlier, output, records, seals, table
-from sightglass.batch import labels as folder_labels
+from sightglass.batch import labels as run_labels
 from sightglass.batch.journal import Journal
-from sightglass.batch.labelled import labels as labelled
-from sightglass.batch.labelled import pixels
 from sightglass.batch.ray import cluster
 from sightglass.batch.ray.engine import RayEngine
 from sightglass.batch.worker import ThreadEngine, Work
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
-from sightglass.evaluation import stored
+from sightglass.evaluation import masks, stored
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import MAX_PICTURES, find
@@ -93,7 +91,6 @@ def run(
     side: int | None = records.SIDE,
     colormap: str = VIEWER_STYLE.colormap,
     alpha: float = VIEWER_STYLE.alpha,
-    prove: bool = False,
     seal: bool = False,
     labels: GroundTruth | Path | str | None = None,
     match: Matches | None = None,
@@ -113,7 +110,7 @@ def run(
     `options`: as for an Explainer's call, including `question`. `maps`: number of a classifier's best classes to
     explain if no targets are given. `workers`: by default one per core, in a cluster one per GPU if it has any.
     `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`, `colormap`, `alpha`: see
-    `Work` and `Style`. `prove`: also prove every map (`proofs`), some 180 passes each. `seal`: also seal every map
+    `Work` and `Style`. `seal`: also test every map
     (`seals`), some 60 passes each, and those of an earlier run that were not. `labels`: what is in the pictures, or a
     file or folder of it (`ground_truth.read`, `masks.read`); the answers are held against them, also those
     of an earlier run. A run without labels takes those of the earlier one. `match`: the classes that labels mean where
@@ -139,7 +136,7 @@ def run(
     # In a cluster the workers run the model; this process only reads its properties.
     explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
     style = Style.parse(colormap, alpha)
-    work = Work(explainer, options or {}, maps, store.put, style=style, side=side, prove=prove, seal=seal)
+    work = Work(explainer, options or {}, maps, store.put, style=style, side=side, seal=seal)
     work.on_explained = on_explained
     work.labels = _take_labels(labels, match, store, work, items, resume=resume)
     noted = None
@@ -152,7 +149,6 @@ def run(
             side=side,
             colormap=colormap,
             alpha=alpha,
-            prove=prove,
             seal=seal,
         )
         noted = earlier.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
@@ -179,16 +175,16 @@ def _take_labels(
     truth = work.kind.read(given) if isinstance(given, str | Path) else given
     corrections: Matches = match or {}
     if isinstance(store, output.Local):
-        corrections = folder_labels.corrections(store.folder) | dict(corrections)
+        corrections = run_labels.corrections(store.folder) | dict(corrections)
     # Of a model that gives numbers labels are true numbers, and no names.
     known = () if work.scores.numbers else work.classes
     if truth is None:
-        earlier = labelled.read_labels(store) if resume else None
-        return None if earlier is None else labelled.match_names(earlier, known, corrections)
-    matched = labelled.match_names(truth, known, corrections)
+        earlier = run_labels.read_labels(store) if resume else None
+        return None if earlier is None else run_labels.match_names(earlier, known, corrections)
+    matched = run_labels.match_names(truth, known, corrections)
     work.kind.check(truth, [item.key for item in items])
     try:
-        labelled.write_labels(store, truth)
+        run_labels.write_labels(store, truth)
     except OSError as error:
         raise output.unwritable(store.name, error) from error
     return matched
@@ -226,7 +222,7 @@ def _run(
         if work.seal:
             lacking |= seals.lacking(journal.outcomes([item.key for item in items]))
         if work.labels:
-            lacking |= labelled.find_lacking(work.kind, work.labels, items, journal)
+            lacking |= run_labels.find_lacking(work.kind, work.labels, items, journal)
         todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
         resumed = len(items) - len(todo)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
@@ -255,9 +251,9 @@ def _run(
         space.save()
         table.write(space.folder, journal, keys, work.classes, work.scores)
         if match and isinstance(store, output.Local):
-            folder_labels.correct(space.folder, match)
-        labelled.write_evaluation(work.kind, space.folder, journal, items, work.labels, work.facts)
-        space.finish((table.PARQUET, table.CSV, table.PROBLEMS, stored.FILE, pixels.FILE))
+            run_labels.correct(space.folder, match)
+        run_labels.write_evaluation(work.kind, space.folder, journal, items, work.labels, work.facts)
+        space.finish((table.PARQUET, table.CSV, table.PROBLEMS, stored.FILE, masks.FILE))
         failed = tuple(
             (outcome["key"], outcome["problem"]) for outcome in journal.outcomes(keys) if "problem" in outcome
         )

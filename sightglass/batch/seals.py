@@ -1,10 +1,9 @@
-"""Checks and light proofs of a run's maps, as columns of its table."""
+"""Checks of a run's maps, as columns of its table."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence, PassPart
 from sightglass.explain.explanation import explain
 from sightglass.explain.trust.checks import check_maps
@@ -34,8 +33,7 @@ FAILED = {
     "seal_answer": "does not matter to the answer",
     "seal_still": "does not hold still",
 }
-MARKS = tuple(FAILED)
-"""The columns of the three answers."""
+"""The columns of the three answers, and what a no says."""
 
 
 def make(explanation: Explanation, cancel: threading.Event | None = None) -> tuple[Checks | None, ...]:
@@ -70,44 +68,7 @@ def lacking(outcomes: Iterable[Outcome]) -> set[str]:
 
 def add_up(frame: pd.DataFrame) -> tuple[int, int] | None:
     """Return the numbers of passing and of checked maps, or None."""
-    return _count(frame, "seal", len(MARKS))
-
-
-def _count(frame: pd.DataFrame, column: str, value: int | str) -> tuple[int, int] | None:
-    if column not in frame:
+    if "seal" not in frame:
         return None
-    answers = frame[column].dropna()
-    return int(answers.eq(value).sum()), len(answers)
-
-
-PROOF_MEANING = {
-    "advantage": "The area under the curve of keeping the hottest parts minus that of hiding them, of the score.",
-    "over_random": "How much larger that is than for random maps as smooth as this one.",
-    "verdict": "Whether the map matters to the answer: supported, not supported, or cannot be told.",
-    "proof": "The verdict in a sentence, with the strongest control.",
-}
-PROOF_COLUMNS = tuple(PROOF_MEANING)
-
-
-def prove(explanation: Explanation, index: int, cancel: threading.Event | None = None) -> Row:
-    """Return insertion's area minus deletion's, how much more that is than of random maps, the verdict and its
-    sentence; None each where there is nothing to prove. Raises Cancelled."""
-    try:
-        proof = explanation.prove(index, steps=10, fillings=("blur",), cancel=cancel)
-    except ModelProblem:
-        return dict.fromkeys(PROOF_COLUMNS)
-    assert proof.support is not None
-    gain = proof.difference("random").mean
-    values: tuple[Any, ...] = (proof.map.advantage, gain, proof.support.verdict, proof.sentence)
-    return dict(zip(PROOF_COLUMNS, values, strict=True))
-
-
-def add_up_proofs(frame: pd.DataFrame) -> tuple[int, int] | None:
-    """Return the numbers of supported and of tested maps, or None."""
-    return _count(frame, "verdict", "supported")
-
-
-def describe_proofs(frame: pd.DataFrame) -> str:
-    """Return `12 of 15 maps are supported`; empty without a proof."""
-    counts = add_up_proofs(frame)
-    return "" if counts is None else f"{counts[0]:,} of {counts[1]:,} maps are supported"
+    passed = frame["seal"].dropna()
+    return int(passed.eq(len(FAILED)).sum()), len(passed)

@@ -30,7 +30,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from sightglass.common.files import Json
@@ -58,18 +58,15 @@ class Work:
         *,
         style: Style = VIEWER_STYLE,
         side: int | None = records.SIDE,
-        prove: bool = False,
         seal: bool = False,
     ) -> None:
         """`given`: options as for an Explainer's call, including `question`. `put` writes a file by its name.
-        `side`: pixels of the longer side of the written pictures at most; None: the picture's own. `prove`: also prove
-        every map. `seal`: also seal every map.
+        `side`: pixels of the longer side of the written pictures at most; None: the picture's own. `seal`: also test
+        every map.
 
         Raises ModelProblem if the model or an option is not valid.
         """
         self.task, self.kind = task_of(explainer.model), kind_of(explainer.model)
-        if prove:
-            self.task.check_proof(explainer.model.id)
         self.given = dict(given)
         question = given.get("question")
         first: Mapping[str, Any] = {"part": explainer.resident.adapter.parts[0]}
@@ -82,7 +79,7 @@ class Work:
         if side is not None and side < 1:
             raise Problem(f"The longer side is {side} pixels: give at least 1.")
         self.explainer, self.maps, self.style, self.side, self.put = explainer, maps, style, side, put
-        self.prove, self.seal = prove, seal
+        self.seal = seal
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
         resident: Resident = explainer.with_vocabulary(explainer.resident, words, None)
@@ -113,7 +110,7 @@ class Work:
     @property
     def arguments(self) -> dict[str, Any]:
         """What another machine needs to make the same, beside the model and `put`."""
-        return {name: getattr(self, name) for name in ("given", "maps", "style", "side", "prove", "seal")}
+        return {name: getattr(self, name) for name in ("given", "maps", "style", "side", "seal")}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -163,7 +160,6 @@ class Work:
             "side": self.side,
             # Only what is unusual, so that runs from before these could be chosen still resume.
             **records.change(self.style),
-            **({"prove": True} if self.prove else {}),
         }
 
     def for_worker(self) -> Work:
@@ -201,21 +197,16 @@ class Work:
     def _test(
         self, rows: list[records.Row], explanation: Explanation
     ) -> tuple[list[records.Row], tuple[Checks | None, ...]]:
-        """Return the rows with proof and check columns, and the checks."""
+        """Return the rows with check columns, and the checks."""
         checks: tuple[Checks | None, ...] = ()
-        if not (self.prove or self.seal):
+        if not self.seal:
             return rows, checks
-        with self._model_lock:
-            if self.prove:
-                proved = [seals.prove(explanation, index, self.stop) for index in range(len(explanation.heatmaps))]
-                rows = _widen(rows, proved, seals.PROOF_COLUMNS)
-            if self.seal:
-                # Bit for bit those that a replay of the recipe makes: in a new thread, which has as many threads for
-                # PyTorch; with the worker's one the maps of random weights differ in the last digits.
-                with self._checking, ThreadPoolExecutor(1, "seal") as pool:
-                    checks = pool.submit(seals.make, explanation, self.stop).result()
-                rows = _widen(rows, seals.columns(checks), seals.COLUMNS)
-        return rows, checks
+        # Bit for bit those that a replay of the recipe makes: in a new thread, which has as many threads for PyTorch;
+        # with the worker's one the maps of random weights differ in the last digits.
+        with self._model_lock, self._checking, ThreadPoolExecutor(1, "seal") as pool:
+            checks = pool.submit(seals.make, explanation, self.stop).result()
+        more = seals.columns(checks) or [dict.fromkeys(seals.COLUMNS)]
+        return [row | marks for row, marks in zip(rows, more, strict=True)], checks
 
     def _open(self, batch: Sequence[Item], outcomes: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield decoded pictures in parts; report unreadable ones in `outcomes`."""
@@ -336,9 +327,3 @@ class ThreadEngine:
                 raise
         for future in workers:
             future.result()
-
-
-def _widen(rows: list[records.Row], each: list[records.Row], columns: Iterable[str]) -> list[records.Row]:
-    """Return the rows with added columns, by map."""
-    nothing: list[records.Row] = [dict.fromkeys(columns)]
-    return [row | more for row, more in zip(rows, each or nothing, strict=True)]

@@ -11,7 +11,6 @@ import os
 import re
 import sys
 import warnings
-from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,66 +50,9 @@ def print_versions(
         print_help(context)
 
 
-_ALIASES = {
-    **dict.fromkeys(("--out-dir", "--output-dir", "--output"), "--out"),
-    **dict.fromkeys(("--weights", "--checkpoint", "TEST.WEIGHT"), "--model"),
-    **dict.fromkeys(("--class-name", "--pred-index"), "--class"),
-    **dict.fromkeys(("--conf", "--conf-thres", "--conf-threshold"), "--score-thr"),
-    "--last-conv-layer-name": "--target-layers",
-    "--backward-type": "--part",
-    "--topk": "--top-k",
-    "--norm-in-bbox": "--renormalize",
-    # Pictures are arguments here.
-    **dict.fromkeys(("--image", "--images-dir"), ""),
-}
-"""Options of other programs, with the one that they are here."""
-_WITHOUT = {
-    **dict.fromkeys(
-        ("--config", "--config-file"),
-        "A model needs no configuration: leave --config out, and name the model by its id or file, as in -m model.pt.",
-    ),
-    "--visualize": "--visualize is of `similarity QUERIES --gallery FOLDER`: other verbs write their maps without it.",
-    "--num-visualize": "There is no --num-visualize: batch --num-samples N explains N of the pictures.",
-    "--max-shape": "Leave --max-shape out: masks run in parts that fit in memory.",
-    "--preview-model": "There is no --preview-model: `sightglass models layers MODEL` lists the layers.",
-}
-"""Options of other programs that no verb has, and what to do instead."""
-_PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif|ppm|npy)$", re.IGNORECASE)
-
-
-def _as_here(words: list[str]) -> list[str]:
-    """Rename other programs' flags to ours: `--target_layers a b c`, `--out-dir`."""
-    renamed: list[str] = []
-    layers = False
-    # There --image is an option.
-    arguments = words if words[:1] == ["models"] else chain.from_iterable(map(_rename, words))
-    for argument in arguments:
-        is_value = not argument.startswith("-") and not _PICTURE.search(argument) and not os.path.exists(argument)
-        if layers and is_value:
-            renamed[-1] += argument if renamed[-1].endswith(",") else f",{argument}"
-            continue
-        layers = len(renamed) > 0 and renamed[-1] == "--target-layers"
-        if renamed[-1:] == ["--top-k"] and not is_value:
-            renamed.pop()
-        renamed.append(argument)
-    # Without its number it asks for the usual one.
-    return renamed[:-1] if renamed[-1:] == ["--top-k"] else renamed
-
-
-def _rename(argument: str) -> list[str]:
-    """Return an argument with the option's name here: `--output_dir=maps` is `--out=maps`."""
-    name, equals, value = argument.partition("=")
-    if re.fullmatch(r"--\w[\w-]*", name):
-        name = name.replace("_", "-")
-    if name not in _ALIASES:
-        return [name + equals + value]
-    name = _ALIASES[name]
-    return [f"{name}{equals}{value}"] if name else [value] * bool(equals)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default the process's own, and return its exit code; every error is one sentence."""
-    words = _as_here(list(sys.argv[1:] if arguments is None else arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
     if words and (sentence := removed.VERBS.get(words[0])):
         return _fail(sentence, 2, words)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -167,7 +109,7 @@ def _say_usage(error: Any) -> str:
     """Return the sentence about wrong usage, with a suggestion."""
     message = str(error.format_message()).strip().rstrip(".")
     if option := getattr(error, "option_name", ""):
-        if sentence := (removed.OPTIONS | _WITHOUT).get(option):
+        if sentence := removed.OPTIONS.get(option):
             return sentence
         word = option.lstrip("-")
         known = {name.lstrip("-"): name for opt in error.ctx.command.params for name in opt.opts if name[:2] == "--"}

@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import history
-from sightglass.batch import accuracy, analysis, earlier, labels, output, report, runner, seals, table
-from sightglass.batch.labelled import labels as labelled
-from sightglass.batch.labelled import summary as labelled_summary
+from sightglass.batch import analysis, earlier, labels, output, report, runner, seals, summary, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, jsonable, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import kinds
@@ -66,17 +64,8 @@ class WorkOptions:
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions(WorkOptions, cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1)
-    prove: bool = cli.field("--prove", "Also test each map by hiding it, in some 260 passes.", cli.MAP, default=False)
-    labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, VOC, masks, .zip.")
+    labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, PNG masks, .zip.")
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
-    save_below: float | None = cli.field(
-        "--save-below SCORE",
-        "Save less sure answers in the history, tagged unsure.",
-        cli.OUT,
-        min=0,
-        max=1,
-        hidden=True,
-    )
     size: int | None = cli.field(
         "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.OUT, min=0, hidden=True
     )
@@ -110,7 +99,9 @@ def batch(
     # A mapping names the model's classes, and not what is in the pictures.
     if options.labels is not None and models_labels.is_mapping(options.labels):
         origin, options = replace(origin, names=str(options.labels.absolute())), replace(options, labels=None)
-    answers = _unsure_answers(options)
+    below = settings().save_below
+    # In a cluster the pictures are elsewhere.
+    answers = history.UnsureAnswers(below) if below and options.engine != "ray" else None
     cancel = threading.Event()
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
         done = _run(origin, options, asked, progress, cancel, answers)
@@ -118,26 +109,21 @@ def batch(
     again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
     console.say(f"{done.words}{again}.")
     names = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
-    summary: Json = {name: getattr(done, name) for name in names}
+    result: Json = {name: getattr(done, name) for name in names}
     if isinstance(done.folder, Path) and done.done:
-        summary |= _say_how_right(console, done.folder)
+        result |= _say_how_right(console, done.folder)
         write_file(done.folder / "report.html", report.html(done.folder).encode())
-        if options.prove:
-            rows = table.read(done.folder)
-            supported, proved = seals.add_up_proofs(rows) or (0, 0)
-            console.say(f"{seals.describe_proofs(rows)}.")
-            summary |= {"proved": proved, "supported": supported}
         if options.seal:
             passed, sealed = seals.add_up(table.read(done.folder)) or (0, 0)
             console.say(f"{passed:,} of {sealed:,} maps pass all three tests.")
-            summary |= {"sealed": sealed, "all_three": passed}
-        write_file(done.folder / "summary.json", json.dumps(summary, indent=1, default=str).encode())
+            result |= {"sealed": sealed, "all_three": passed}
+        write_file(done.folder / "summary.json", json.dumps(result, indent=1, default=str).encode())
     console.files(done.folder, _write(done.folder))
     if answers is not None:
         console.say(f"{plural(len(answers.ids), 'unsure answer')} below {percent(answers.below)} in the history.")
         if answers.problem:
             console.warn(answers.problem)
-    console.result(summary | {"failed": [{"picture": picture, "error": sentence} for picture, sentence in done.failed]})
+    console.result(result | {"failed": [{"picture": picture, "error": sentence} for picture, sentence in done.failed]})
     return STOPPED if done.cancelled else 1 if done.failed else 0
 
 
@@ -166,10 +152,9 @@ def _run(
         if remote.local_path(str(folder)) is None:
             raise ModelProblem("--match needs results on this machine: give a local folder with --out.")
         pictures = find(pictures)
-        true_labels = truth or (None if options.restart else labelled.read_labels(output.at(folder)))
-        names = true_labels.classes if true_labels else {item.label for item in pictures if item.label}
-        known = cli.known_labels(asked, explainer)
-        corrections = _parse_matches(options.match, known, sorted(names), folders=true_labels is None)
+        true_labels = truth or (None if options.restart else labels.read_labels(output.at(folder)))
+        true_labels = true_labels or labels.label_by_folders(pictures)
+        corrections = _parse_matches(options.match, cli.known_labels(asked, explainer), true_labels.classes)
     drawn: Json = {} if options.size is None else {"side": options.size or None}
     if options.alpha is not None:
         drawn["alpha"] = options.alpha
@@ -184,7 +169,6 @@ def _run(
         batch_size=options.batch_size,
         colormap=options.colormap,
         **drawn,
-        prove=options.prove,
         seal=options.seal,
         labels=truth,
         match=corrections,
@@ -199,18 +183,16 @@ def _run(
     )
 
 
-def _parse_matches(texts: list[str], known: Sequence[str], names: list[str], *, folders: bool) -> dict[str, list[str]]:
-    """Return the classes of each label named in `--match`; none: not counted. `folders`: the labels are folders."""
+def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the classes of each label named in `--match`; none: not counted."""
     matches: dict[str, list[str]] = {}
     for text in texts:
         name, equals, class_ = text.partition("=")
         if not equals:
             raise ModelProblem(f"--match {text} does not say which class: write LABEL=CLASS, or LABEL= for none.")
         if name not in names:
-            what = "folders" if folders else "labels"
-            known_names = f"the {what} are {listing(labels.few(names))}" if names else "no folder is a label here"
-            start = f"No picture is in a folder called {name}" if folders else f"No label is called {name}"
-            raise ModelProblem(f"{start}: {known_names}.")
+            known_names = f"the labels are {listing(labels.few(names))}" if names else "no picture has a label"
+            raise ModelProblem(f"No label is called {name}: {known_names}.")
         matches.setdefault(name, []).extend([labels.find_class(class_, known)] if class_ else [])
     return matches
 
@@ -223,55 +205,29 @@ def _say_how_right(console: Console, folder: Path) -> Json:
             return {}
         console.say(f"{errors.describe(scores.unit)}.")
         return {"errors": jsonable(asdict(errors))}
-    if (truth := labelled.read_labels(output.Local(folder))) is None:
-        return _say_right(console, folder)
-    evaluation = labelled_summary.load(folder)
-    names = labelled.list_names(truth, table.classes(folder), labels.corrections(folder))
-    if words := labelled.describe_unmatched(names, labels.corrections(folder)):
+    rows = table.read(folder)
+    truth, names = labels.find_truth(folder, rows), labels.match_run(folder, rows)
+    if words := labels.describe_left_out([name for name in names if name.label not in labels.corrections(folder)]):
         console.say(f"{words} Say what they are with --match LABEL=CLASS.")
     lines = [problem.words for problem in truth.problems]
     console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
+    known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines}
+    try:
+        evaluation = summary.load(folder)
+    except Problem:
+        # No label counts.
+        return known if names else {}
     console.say(f"{evaluation.headline}.")
     pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
     console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")
-    rows, head, most = evaluation.list_classes(), evaluation.class_columns, labelled_summary.LISTED
-    console.table(head, rows[:most], right=head[1:])
-    if len(rows) > most:
-        console.say(f"The {most} lowest of {len(rows)} classes; summary.json has all.")
+    classes, head, most = evaluation.list_classes(), evaluation.class_columns, summary.LISTED
+    console.table(head, classes[:most], right=head[1:])
+    if len(classes) > most:
+        console.say(f"The {most} lowest of {len(classes)} classes; summary.json has all.")
     if evaluation.found:
         console.say(f"{evaluation.found}. Errors:")
         console.table(("error", "count", "meaning"), evaluation.list_errors(), right=("count",))
-    return {
-        "labels": {label.folder: list(label.classes) for label in names},
-        "label_problems": lines,
-        "evaluation": evaluation.to_json(),
-    }
-
-
-def _say_right(console: Console, folder: Path) -> Json:
-    """Print and return a classifier's accuracy by its folders."""
-    folders = labels.find_labels(table.read(folder), folder)
-    if words := labels.describe_left_out(folders):
-        console.say(f"{words} Say what they are with --match FOLDER=CLASS.")
-    answer: Json = {"labels": {label.folder: list(label.classes) for label in folders}} if folders else {}
-    rows, most = analysis.load(folder), accuracy.LISTED
-    if (scores := accuracy.of_frame(rows)) is None:
-        return answer
-    console.say(f"{scores.words}.")
-    console.table(accuracy.HEAD, accuracy.rows(scores, most), right=accuracy.HEAD[1:])
-    if len(scores.classes) > most:
-        console.say(f"The {most} of {len(scores.classes)} classes with the lowest recall; summary.json has all.")
-    return answer | accuracy.summarise(rows)
-
-
-def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:
-    """Return the writer of unsure answers, or None."""
-    below = settings().save_below if options.save_below is None else options.save_below
-    if options.engine == "ray":
-        if options.save_below is not None:
-            raise ModelProblem("--save-below needs the pictures on this machine: leave --engine ray out.")
-        return None
-    return history.UnsureAnswers(below) if below else None
+    return known | {"evaluation": evaluation.to_json()}
 
 
 def _write(folder: Path | str) -> list[str]:

@@ -1,25 +1,15 @@
-"""`compare` and `scorecard`: several models, on one picture or on labelled ones."""
+"""`compare`: several models on one picture."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import describe_checks, load_explainer, open_picture
-from sightglass.common.errors import Problem
-from sightglass.common.files import to_json, write_file
-from sightglass.evaluation import errors, ground_truth
-from sightglass.evaluation.scorecard import MOST, TOLERANCE, files, run
-from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections, models
-from sightglass.explain.phrases import listing
-from sightglass.explain.picture import source as picture_source
 from sightglass.explain.trust import checks
 from sightglass.export import result_folder
 from sightglass.models import catalog
@@ -29,7 +19,6 @@ if TYPE_CHECKING:
 
     from sightglass.cli.console import Progress
     from sightglass.common.files import Json
-    from sightglass.evaluation.scorecard.card import Scorecard
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.picture.image import Image
 
@@ -110,74 +99,3 @@ def _report(console: Console, comparison: Comparison) -> None:
         if explanation.heatmaps:
             console.say(*describe_checks(explanation.known_checks(0), f"{name}, "))
     console.say(" ".join(filter(None, (comparison.overlaps, comparison.mixed))))
-
-
-MODELS = ("demo-s", "demo-m", "demo-l")
-SCORES = ("Model", "AP", "Accuracy", "95 %", "AP50", "Top 5", "Right", "Threshold")
-"""Columns of the first table; the second has the others."""
-FORMATS = (".json", ".csv", ".parquet")
-LISTED = 10
-"""Problems that are printed."""
-Folder = Annotated[str, typer.Argument(metavar="PICTURES", help="A folder, pattern, list, .zip, or labelled runs.")]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScorecardOptions(cli.LoadOptions):
-    labels: Path | None = cli.field("--labels FILE", "COCO, CSV, YOLO, VOC or a .zip [the pictures' folders].")
-    model: list[str] | None = cli.field("--model -m ID", f"1 to {MOST} models [{', '.join(MODELS)}].", cli.MODEL)
-    against: str = cli.field("--against ID", "The model that the others are to replace [the largest].", default="")
-    tolerance: float = cli.field("--tolerance POINTS", "Points that may be lost.", default=100 * TOLERANCE)
-    out: Path | None = cli.field("--out -o FILE", "A .json, or each object as .csv or .parquet.", cli.OUT)
-    json: cli.Json = False
-
-
-@cli.verb(
-    cli.app,
-    "scorecard",
-    """
-    sightglass scorecard "images/*.jpg" --labels labels/ -m yolo11n -m yolo26n --tolerance 1
-    sightglass scorecard explained/ --out scorecard.json
-    """,
-)
-def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
-    """Compare models on labelled pictures: AP or accuracy, speed and size."""
-    console, ids = Console(options.json), list(dict.fromkeys(options.model or MODELS))
-    scorecards.check_number(ids)
-    if options.out is not None and options.out.suffix.lower() not in FORMATS:
-        raise Problem(
-            f"{options.out.name} is no file that a scorecard is written to: end it with {listing([*FORMATS])}."
-        )
-    runs = run.find_runs(Path(pictures)) if options.labels is None and options.model is None else []
-    problems: list[str] = []
-    if runs:
-        rows, left = run.score_runs(runs)
-    else:
-        with console.progress("Reading the labels") as progress:
-            labels = ground_truth.read(options.labels) if options.labels is not None else None
-            labelled, left = run.gather(list(picture_source.find(pictures)), labels)
-            rows = run.score_models(
-                ids, lambda name: load_explainer(name, options.device, progress), labelled, tell=progress
-            )
-        problems = [problem.words for problem in labels.problems] if labels is not None else []
-    card = scorecards.compare(rows, tolerance=options.tolerance / 100, against=options.against)
-    result = files.to_json(card, problems=problems, left_out=left)
-    _print(console, card)
-    console.warn(*problems, *left, most=LISTED, rest="like these")
-    console.say(*(card.verdict.sentences if card.verdict else ()))
-    if options.out is not None:
-        kind = options.out.suffix.lower().removeprefix(".")
-        data = to_json(result).encode() if kind == "json" else errors.write_table(files.list_objects(card), kind)
-        write_file(options.out, data)
-        console.say(f"Written: {options.out}")
-    console.result(result)
-    return 0
-
-
-def _print(console: Console, card: Scorecard) -> None:
-    first = card.rows[0]
-    console.say(f"{first.kind.describe_units(len(first.right), len(first.evaluation.pictures))}.")
-    rows = files.list_rows(card)
-    for names in (SCORES, [name for name in rows[0] if name not in SCORES[1:]]):
-        columns = [name for name in names if name in rows[0]]
-        console.table(columns, [[row[name] for name in columns] for row in rows], right=columns[1:])
-    console.say(*(row.evaluation.left_out for row in card.rows if row.evaluation.unknown))

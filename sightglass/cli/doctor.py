@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from packaging.requirements import Requirement
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.common import settings as environment
-from sightglass.common.errors import ImageProblem, Problem, SettingProblem
+from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.files import Json, write_file
 from sightglass.common.style import DASHBOARD
 from sightglass.explain.evidence import resident
@@ -54,29 +53,19 @@ def list_settings(json: cli.Json = False) -> int:
     columns = ("variable", "value", "default", "meaning")
     console.table(columns, [(row["name"], row["value"] or "", row["default"], row["meaning"]) for row in rows])
     problems = [*(row["problem"] for row in rows if row["problem"]), *environment.unknown()]
-    limits: dict[str, float] = {}
-    # Nothing where a setting is malformed.
-    with contextlib.suppress(SettingProblem):
-        limits = {
-            "models": environment.models_bytes() / environment.MIB,
-            "evidence": environment.evidence_bytes() / environment.MIB,
-        }
-        console.say(f"Memory in MiB: {', '.join(f'{name} {size:,.0f}' for name, size in limits.items())}.")
     console.warn(*problems)
-    console.result({"settings": rows, "memory_mb": limits, "problems": problems})
+    console.result({"settings": rows, "problems": problems})
     return 1 if problems else 0
 
 
 @cli.verb(cli.app, "examples", "sightglass examples pictures/")
 def examples(
     folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to put them.")] = Path("examples"),
-    force: Annotated[bool, cli.option("--force", "Replace files of these names.", cli.OUT)] = False,
     json: cli.Json = False,
 ) -> int:
     """Copy the packaged pictures into a folder, and list them.
 
-    Every verb takes their names without this, too, as in `image bus.jpg`. A file that is there already stays unless
-    --force is given.
+    Every verb takes their names without this, too, as in `image bus.jpg`. A file that is there already stays.
     """
     # Here, so that --help needs no torch.
     from sightglass.explain.picture.image import to_png
@@ -90,12 +79,10 @@ def examples(
             console.warn(str(problem))
             continue
         contents[name.replace(" ", "-")] = source.read_bytes() if isinstance(source, Path) else to_png(source)
-    for name, path in ((name, folder / name) for name in contents if not force and (folder / name).exists()):
-        if not path.is_file() or path.read_bytes() != contents[name]:
-            raise Problem(f"{folder} has another {name}: add --force to replace it, or name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in contents.items():
-        write_file(folder / name, data)
+        if not (folder / name).exists():
+            write_file(folder / name, data)
     console.say(*(str(folder / name) for name in contents))
     console.result({"folder": folder, "files": list(contents)})
     return 0

@@ -25,9 +25,6 @@ from sightglass.models import catalog
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from sightglass.cli.console import Progress
     from sightglass.common.files import Json
     from sightglass.explain.evidence.missing import Missing
@@ -42,9 +39,6 @@ if TYPE_CHECKING:
     Write = Callable[[Explanation], tuple[Json, Iterator[File]]]
     """From an explanation to its summary for JSON, and its files."""
 
-MAX_CELLS = 100
-"""Pictures on the contact sheet of several."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
@@ -53,13 +47,6 @@ class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
     )
     labels: Path | None = cli.field(
         "--labels FILE", "Class names of a model's file.", cli.MODEL, verbs="image", hidden=True
-    )
-    objects: list[str] | None = cli.field(
-        "--object MASK|X,Y,X,Y",
-        "Where the object is, to say how much evidence is not in it.",
-        cli.MAP,
-        verbs="image",
-        hidden=True,
     )
     box: list[int] | None = cli.field(
         "--box N", "One box by its rank, from 1; may be repeated.", cli.MAP, verbs="detect", min=1
@@ -74,15 +61,16 @@ class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
     missing: list[str] | None = cli.field(
         "--missing X,Y[,X,Y]", "Why no box is shown at that place.", cli.MAP, verbs="detect"
     )
-    npy: bool = cli.field("--npy", "Also write each map as a .npy.", cli.OUT, verbs="image segment", default=False)
-    renormalize: bool = cli.field(
-        "--renormalize", "The same as --within each.", cli.OUT, verbs="detect", default=False, hidden=True
+    objects: list[str] | None = cli.field(
+        "--object MASK|X,Y,X,Y",
+        "Where the object is, to say how much evidence is not in it.",
+        cli.MAP,
+        verbs="image",
+        hidden=True,
     )
+    npy: bool = cli.field("--npy", "Also write each map as a .npy.", cli.OUT, verbs="image segment", default=False)
     save_all: bool = cli.field(
         "--save-all", "Also write an image and a .npy of each box.", cli.OUT, verbs="detect", default=False
-    )
-    no_boxes: bool = cli.field(
-        "--no-boxes", "Draw the maps without boxes.", cli.OUT, verbs="detect", default=False, hidden=True
     )
     also: list[str] | None = cli.field(*cli.ALSO, verbs="image detect segment")
 
@@ -180,6 +168,12 @@ def _explain_picture(series: Series, asked: cli.EngineOptions, formats: list[str
     return series.run(chosen, write)
 
 
+def _parse_object(text: str) -> str | tuple[float, ...]:
+    """Return the path of a mask, or the edges of a rectangle."""
+    edges = text.split(",")
+    return tuple(map(float, edges)) if all(re.fullmatch(r"-?\d+(\.\d*)?", edge) for edge in edges) else text
+
+
 def _detect(
     series: Series,
     asked: cli.EngineOptions,
@@ -189,8 +183,6 @@ def _detect(
 ) -> int:
     """Explain the boxes of a detector."""
     options, console, explainer = series.options, series.console, series.explainer
-    if options.renormalize and asked.setdefault("within", "each") != "each":
-        raise Problem(f"--renormalize is --within each: leave --within {asked['within']} or --renormalize out.")
     per = asked.setdefault("per", "detection")
     if (boxes or places or options.candidate) and per != "detection":
         raise Problem(f"--box, --candidate and --missing are for single detections: leave --per {per} out.")
@@ -248,7 +240,7 @@ def _detect(
         summary["missing"] = [_summarise(*pair) for pair in missing]
         summary["candidates"] = [_summarise(*pair) for pair in raw]
         files = chain(
-            result_folder.of_boxes(explanation, style, everything=options.save_all, boxes=not options.no_boxes),
+            result_folder.of_boxes(explanation, style, everything=options.save_all),
             common.extra_files(explanation, formats, style),
         )
         return summary, result_folder.with_summary(files, summary)
@@ -274,12 +266,6 @@ def _parse_place(text: str) -> tuple[str, Box]:
     return text, (x0, y0, x1, y1)
 
 
-def _parse_object(text: str) -> str | tuple[float, ...]:
-    """Return the path of a mask, or the edges of a rectangle."""
-    edges = text.split(",")
-    return tuple(map(float, edges)) if all(re.fullmatch(r"-?\d+(\.\d*)?", edge) for edge in edges) else text
-
-
 @dataclass
 class Series:
     """Pictures to explain with one model and the same options."""
@@ -297,7 +283,6 @@ class Series:
         """
         results: list[Json] = []
         failed: list[dict[str, str]] = []
-        cells: list[tuple[NDArray[np.uint8], str]] = []
         pictures = self.pictures
         for picture in pictures:
             common.check_kind(picture)
@@ -322,12 +307,7 @@ class Series:
                     continue
                 self.console.files(folder, names)
                 results.append(summary | {"folder": folder, "files": names})
-                if len(pictures) > 1 and len(cells) < MAX_CELLS:
-                    cells.append(result_folder.thumbnail(explanation, self.style))
-        parent = folders[0].parent
-        sheets = [parent / name for name in result_folder.write(parent, result_folder.of_many(cells))] if cells else []
-        self.console.say(*map(str, sheets))
-        self.console.result({"results": results, "failed": failed, "sheets": sheets})
+        self.console.result({"results": results, "failed": failed})
         return 1 if failed else 0
 
     def _explain(

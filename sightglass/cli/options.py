@@ -203,14 +203,11 @@ def _read_options(**values: Any) -> EngineOptions:
     return options
 
 
-def split_names(texts: Sequence[str] | None, known: Collection[str], rest: str = "") -> list[str]:
-    """Return the names of `--also`, each once; raise Problem for one that is not known.
-
-    `rest` ends the sentence.
-    """
+def split_names(texts: Sequence[str] | None, known: Collection[str]) -> list[str]:
+    """Return the names of `--also`, each once; raise Problem for one that is not known."""
     names = [name.strip().lower() for text in texts or () for name in text.split(",") if name.strip()]
     if unknown := [name for name in names if name not in known]:
-        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(known)}{rest}.")
+        raise Problem(f"--also does not know {unknown[0]}: use {', '.join(known)}.")
     return list(dict.fromkeys(names))
 
 

@@ -15,21 +15,16 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import open_picture, report
 from sightglass.common.errors import ModelProblem
-from sightglass.explain import phrases, replaying
 from sightglass.explain import recipe as explain_recipe
+from sightglass.explain import replaying
 from sightglass.explain.picture import image
 from sightglass.export import embedded_recipe, result_folder
-from sightglass.export.proof import files as proof_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
-    from sightglass.explain.trust.checks import Checks
-    from sightglass.explain.trust.proof import Proof
 
 MAX_BYTES = 64 * 2**20
 """Size of a file in which a recipe is looked for."""
@@ -57,8 +52,8 @@ def replay(
 ) -> int:
     """Make the same maps again: the same picture, weights and options, all checked.
 
-    The maps, proof and seals of the recipe are compared value by value with those beside it; if they differ, the exit
-    code is 1. Files are written only with --out.
+    The maps are compared value by value with those beside the recipe; if they differ, the exit code is 1. Files are
+    written only with --out.
     """
     console, style = Console(options.json), options.style()
     known = read(recipe)
@@ -70,10 +65,8 @@ def replay(
         picture = original or _find_picture(recipe, known)
     if options.device is not None:
         known = known.model_copy(update={"device": options.device})
-    with console.progress(f"Loading {known.model}") as progress:
+    with console.progress(f"Loading {known.model}"):
         explanation = replaying.replay(known, picture)
-        proof = replaying.replay_proof(known, explanation, progress=progress)
-        checks = replaying.replay_checks(known, explanation, progress=progress)
     now = explain_recipe.versions()
     changed = {name: (before, now.get(name)) for name, before in known.versions.items() if now.get(name) != before}
     report(console, explanation, style)
@@ -89,11 +82,6 @@ def replay(
         console.say("The maps match the saved ones bit for bit." if same else f"The maps differ, by {difference:.2g}.")
     summary: Json = result_folder.summary(explanation, style)
     summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
-    if proof is not None:
-        summary |= {"recipe": known, "proof": proof.summary()}
-        summary["same_proof"] = _report_proof(console, recipe.parent, known, proof)
-    if known.seals:
-        summary["same_seals"] = _report_checks(console, known, checks)
     names: list[str] = []
     if options.out is not None:
         files = (
@@ -104,37 +92,7 @@ def replay(
         names = result_folder.write(options.out, result_folder.with_summary(files, summary))
         console.files(options.out, names)
     console.result(summary | {"folder": options.out, "files": names})
-    return 1 if False in (summary.get(part) for part in ("same", "same_proof", "same_seals")) else 0
-
-
-def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) -> bool | None:
-    """Print a proof; return whether its curves equal the saved ones, None without those."""
-    console.say(phrases.plain_text(proof.sentence))
-    try:
-        saved = json.loads((folder / proof_files.PROOF).read_text("utf-8"))
-        saved_recipe = read(folder / proof_files.PROOF)
-        if (_request(saved_recipe), saved_recipe.prove) != (_request(recipe), recipe.prove):
-            return None
-        # Earlier versions saved a curve of the next best class too.
-        curves = [curve for curve in saved["curves"] if curve["map"] != "runner-up"]
-        same = bool(curves == json.loads(json.dumps(proof.summary()["curves"])))
-    except (OSError, ValueError, KeyError, TypeError, ModelProblem):
-        return None
-    console.say("The curves match the saved ones bit for bit." if same else "The curves differ from the saved ones.")
-    return same
-
-
-def _report_checks(console: Console, recipe: Recipe, checks: Mapping[int, Checks]) -> bool:
-    """Print the new checks; return whether all equal the saved ones."""
-    equal = []
-    for saved in recipe.seals:
-        again = checks.get(saved.index)
-        equal.append(replaying.is_same_check(saved, again))
-        console.say(
-            "The map is empty now, so it has no seal." if again is None else f"{again.label}: {again.line}",
-            f"The seal {'matches the saved one bit for bit' if equal[-1] else 'differs from the saved one'}.",
-        )
-    return all(equal)
+    return int(same is False)
 
 
 def read(path: Path) -> Recipe:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 
 HOST, PORT = "127.0.0.1", 8502
-LIMITS = "Limits"
 SCRIPT = DASHBOARD / "dashboard.py"
 OPEN = "Let everybody who reaches the address in, without a token."
 
@@ -87,13 +86,6 @@ class ServeOptions:
     port: int = cli.field("--port -p N", f"0 picks a free one and prints it [{PORT}].", default=PORT, min=0, max=65535)
     key: str | None = cli.field("--key KEY", "Require this token; SIGHTGLASS_TOKEN hides it from the process list.")
     open: bool = cli.field("--open", OPEN, default=False)
-    queue: int | None = cli.field("--queue N", "Requests that may wait; others get 429 [16].", LIMITS, min=0)
-    workers: int | None = cli.field("--workers N", "Requests that are answered at once [2].", LIMITS, min=1)
-    timeout: float | None = cli.field("--timeout SECONDS", "Of an answer, waiting included [60].", LIMITS, min=0.1)
-    limit_mb: float | None = cli.field("--limit-mb MB", "Largest picture file [20].", LIMITS, min=0.001)
-    save_below: float | None = cli.field(
-        "--save-below SCORE", "Save less sure answers in the history, tagged unsure.", LIMITS, min=0, max=1
-    )
 
 
 @cli.verb(
@@ -118,15 +110,7 @@ def serve(options: ServeOptions) -> int:
     from sightglass.api.schemas import ApiRules
 
     serving.prepare(options.host, token=options.key, open_to_all=options.open)
-    settings = ApiRules.from_environment(
-        waiting=options.queue,
-        workers=options.workers,
-        timeout=options.timeout,
-        max_bytes=None if options.limit_mb is None else int(options.limit_mb * 2**20),
-        model=options.model,
-        device=options.device,
-        save_below=options.save_below,
-    )
+    settings = ApiRules.from_environment(model=options.model, device=options.device)
     console = Console()
     listener = bound(options.host, options.port)
     with contextlib.closing(listener):

@@ -17,12 +17,11 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import Json, file_stem
 from sightglass.video import results, runner, settings
 from sightglass.video.clips import clip as video_clip
-from sightglass.video.clips import example, write
+from sightglass.video.clips import example
 
 if TYPE_CHECKING:
     from sightglass.video import Settings, Summary
 
-FILMS = ("gif", "webp")
 SHOWN = 20
 """Moments that are printed; the file has all."""
 
@@ -30,21 +29,14 @@ SHOWN = 20
 @dataclass(frozen=True, kw_only=True)
 class VideoOptions(cli.OutputOptions, cli.ModelOptions):
     every: int = cli.field("--every N", "Explain every N-th frame only [1].", cli.MAP, default=1)
-    between: str = cli.field(
-        "--between interpolate|hold", "Maps between those frames.", default="interpolate", hidden=True
-    )
     start: str | None = cli.field("--start TIME", "Begin here, in seconds or as m:ss [0].", cli.MAP)
     end: str | None = cli.field("--end TIME", "End before this time [the clip's end].", cli.MAP)
     scale: str = cli.field(
         "--scale frame|clip", "Scale of each map: its own, or one for the clip [frame].", cli.MAP, default="frame"
     )
-    smooth: float = cli.field("--smooth SECONDS", "Smooth maps over time; 0 is off [0.1].", default=0.1, hidden=True)
     objects: int = cli.field("--objects N", "Objects that get a map in each frame [3].", cli.BOXES, default=3)
     object_: int | None = cli.field("--object N", "Follow the one object with this number.", cli.BOXES)
     size: int | None = cli.field("--size PIXELS", "Longest side of the clip; 0 keeps it [1280].", cli.OUT, min=0)
-    no_labels: bool = cli.field("--no-labels", "Draw no boxes, names or scores.", default=False, hidden=True)
-    no_sound: bool = cli.field("--no-sound", "Leave the clip's sound out.", cli.OUT, default=False, hidden=True)
-    also: list[str] | None = cli.field("--also gif,webp", "Also write a GIF or an animated WebP.", cli.OUT)
     restart: bool = cli.field("--restart", "Start over instead of resuming.", cli.OUT, default=False)
 
 
@@ -53,7 +45,7 @@ class VideoOptions(cli.OutputOptions, cli.ModelOptions):
     "video",
     """
     sightglass video scene.mp4 --model demo-s --every 3 --out scene
-    sightglass video clip.mp4 --class minibus --start 0:10 --end 0:25 --also gif
+    sightglass video clip.mp4 --class minibus --start 0:10 --end 0:25
     """,
 )
 def video(
@@ -66,7 +58,6 @@ def video(
     The folder gets overlay.mp4 with the sound of the clip, timeline.csv and timeline.json. A detector's objects keep
     their numbers from frame to frame. A run that was stopped or killed resumes when it is called again.
     """
-    films = cli.split_names(options.also, FILMS, "; an MP4 is always written")
     settings = _settings(options)
     console, cancel = Console(options.json), threading.Event()
     folder = options.out or Path("explained") / file_stem(Path(clip).stem, otherwise="clip")
@@ -83,12 +74,7 @@ def video(
             progress=progress,
             cancel=cancel,
         )
-        names = []
-        for kind in films if not summary.cancelled else ():
-            names.append(summary.clip.with_suffix(f".{kind}").name)
-            if note := write.film(summary.clip, summary.folder / names[-1], kind):
-                console.warn(note)
-    _report(console, summary, names)
+    _report(console, summary)
     return STOPPED if summary.cancelled else 0
 
 
@@ -102,16 +88,12 @@ def _find(typed: str, console: Console) -> Path:
 def _settings(options: VideoOptions) -> Settings:
     return settings.Settings(
         every=options.every,
-        between=options.between,  # type: ignore[arg-type]
         start=_seconds(options.start, "--start") or 0.0,
         end=_seconds(options.end, "--end"),
         scale=options.scale,  # type: ignore[arg-type]
-        smooth=options.smooth,
         objects=options.objects,
         only=options.object_,
-        labels=not options.no_labels,
         side=settings.MAX_SIDE if options.size is None else options.size,
-        sound=not options.no_sound,
         style=options.style(),
     )
 
@@ -129,7 +111,7 @@ def _seconds(text: str | None, flag: str) -> float | None:
     return float(sum(part * 60**i for i, part in enumerate(reversed(parts))))
 
 
-def _report(console: Console, summary: Summary, films: list[str]) -> None:
+def _report(console: Console, summary: Summary) -> None:
     console.say(f"{summary.words}.")
     console.warn(*summary.notes)
     rows = [(results.clock(moment.seconds), f"{moment.frame:,}", moment.words) for moment in summary.moments[:SHOWN]]
@@ -137,6 +119,6 @@ def _report(console: Console, summary: Summary, films: list[str]) -> None:
     if more := len(summary.moments) - len(rows):
         console.say(f"And {more:,} more: timeline.json has all.")
     if not summary.cancelled:
-        console.files(summary.folder, [summary.clip.name, "timeline.csv", "timeline.json", *films])
+        console.files(summary.folder, [summary.clip.name, "timeline.csv", "timeline.json"])
     result: Json = {"folder": summary.folder, "cancelled": summary.cancelled, **summary.facts}
     console.result(result | {"seconds": summary.seconds, "moments": [vars(moment) for moment in summary.moments]})

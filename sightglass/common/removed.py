@@ -5,9 +5,9 @@ Each table maps a name to the sentence. The sentence names the removed part and 
 
 from __future__ import annotations
 
-_UNSURE = "unsure answers are saved with"
+_UNSURE = "SIGHTGLASS_SAVE_BELOW=0.5 saves unsure answers"
 VERBS: dict[str, str] = {
-    "watch": f"The verb watch was removed: {_UNSURE} batch --save-below 0.5; the page Saved lists them.",
+    "watch": f"The verb watch was removed: {_UNSURE}; the page Saved lists them.",
     "training": "The verb training was removed: docs/notebook.md shows how to explain pictures after each epoch.",
     "users": "Sightglass keeps no list of people: set SIGHTGLASS_TOKEN, or [auth] in .streamlit/secrets.toml "
     "(docs/security.md).",
@@ -15,23 +15,37 @@ VERBS: dict[str, str] = {
     "and so does sightglass.history.History in Python.",
     "deck": "The verb deck was removed: the page Saved of `sightglass dashboard` makes, exports and opens decks, and "
     "sightglass.history.History().decks does in Python.",
+    "scorecard": "The verb scorecard was removed: run `sightglass batch --labels` with each model, then the page "
+    "Pictures or GET /api/scorecard compares the runs.",
     "evidence": "Evidence packs are gone: hand over report.html, which `sightglass batch` writes into a run's folder.",
 }
 """Verbs of the command line, such as `watch`."""
 OPTIONS: dict[str, str] = {
-    "--monitor": f"--monitor was removed: {_UNSURE} --save-below 0.5.",
-    "--monitor-threshold": f"--monitor-threshold was removed: {_UNSURE} --save-below 0.5.",
+    "--monitor": f"--monitor was removed: {_UNSURE}.",
+    "--monitor-threshold": f"--monitor-threshold was removed: {_UNSURE}.",
     "--box": "--box is of explain and detect: in another model `detect --missing X,Y,X,Y` explains what is at the same "
     "place, and Detect in the dashboard shows all sizes of a model.",
     "--continue": "--continue was removed: the same batch command goes on where a run stopped, as does the page Batch.",
     "--patches": "--patches was removed: pairs.jpg and Best matches on Compare show which places are alike.",
     "--apart": "--apart was removed: compare two pictures, or rank a --gallery.",
     "--connect": "--connect was removed: doctor checks versions, the device, weights and settings of this machine.",
-    "--matrix": "--matrix was removed: run batch --prove once for each --method.",
+    "--matrix": "--matrix was removed: run batch --seal once for each --method.",
+    "--prove": "--prove was removed: `batch --seal` tests each map, and `sightglass prove` hides what one shows.",
+    "--renormalize": "--renormalize was removed: --within each is the same.",
+    "--no-boxes": "--no-boxes was removed: Export on Explore has the maps without boxes, as has `overlay()`.",
+    "--save-below": f"--save-below was removed: {_UNSURE}.",
+    **{
+        flag: f"{flag} was removed: set SIGHTGLASS_API_{name}."
+        for flag, name in (("--queue", "QUEUE"), ("--timeout", "TIMEOUT"), ("--limit-mb", "MB"))
+    },
+    **dict.fromkeys(
+        ("--between", "--smooth", "--no-labels", "--no-sound"),
+        "This flag of video was removed: sightglass.video.Settings has it in Python.",
+    ),
+    "--also": "--also was removed from video: Video in the dashboard makes GIFs and WebPs of a clip.",
+    "--force": "examples --force was removed: delete the files that are there, or name another folder.",
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
-    "--places": "A scorecard compares no maps: `sightglass compare` says whether models look at the same place.",
     "--all-measures": "--all-measures was removed: prove prints every measure that agrees with known causes.",
-    "--no-places": "A scorecard compares no maps: leave --no-places out.",
 }
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
 METHODS: dict[str, str] = {
@@ -51,7 +65,8 @@ METHODS: dict[str, str] = {
 """Methods in recipes and options, such as `fullgrad`."""
 FIELDS: dict[str, str] = {
     "all_measures": "The field all_measures was removed: every measure that agrees with known causes is answered.",
-    "monitor": "The field monitor was removed: save_below saves answers with a low score in the history.",
+    "monitor": f"The field monitor was removed: the operator's {_UNSURE}.",
+    "save_below": f"The field save_below was removed: the operator's {_UNSURE}.",
 }
 """Fields of the API's requests, such as `monitor`; whichever route they are sent to."""
 ROUTES: dict[str, str] = {
@@ -81,7 +96,7 @@ SETTINGS: dict[str, str] = {
     "SIGHTGLASS_REQUESTS_PER_MINUTE": "SIGHTGLASS_REQUESTS_PER_MINUTE is not read any more: limit requests at "
     "the proxy.",
 } | {
-    f"SIGHTGLASS_{name}": f"SIGHTGLASS_{name} was removed: {_UNSURE} SIGHTGLASS_SAVE_BELOW."
+    f"SIGHTGLASS_{name}": f"SIGHTGLASS_{name} was removed: {_UNSURE}."
     for name in (
         "MONITOR",
         "MONITOR_THRESHOLD",

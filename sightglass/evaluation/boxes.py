@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -170,8 +170,7 @@ def _assign(
         free[taken, label[taken]] = False
 
 
-ErrorType = Literal["missed", "class", "misplaced", "extra"]
-MEANINGS: Mapping[ErrorType, str] = {
+MEANINGS: Mapping[str, str] = {
     "missed": "a labelled object without a box",
     "class": "a box on an object, with the wrong class",
     "misplaced": "the right class, but the box fits badly",
@@ -228,35 +227,3 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
             nearer = -1 if max(most, most_other) <= BACKGROUND else other if most < most_other else nearest
             matches.append(BoxMatch(i, "extra", nearer, boxes[i].score))
     return sorted(matches, key=lambda item: item.type != RIGHT)
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """From which score on boxes are shown."""
-
-    score: float
-    """0..1: the one with the highest F1 on these pictures."""
-    f1: float
-    precision: float
-    recall: float
-
-
-def find_threshold(matches: Sequence[Sequence[BoxMatch]], objects: int) -> Threshold:
-    """Return the threshold with the highest F1 at an IoU of 0.5.
-
-    `matches`: of all boxes of each picture. `objects`: how many are labelled. It lies halfway to the next lower score.
-    Without a right box it is 1: no box is worth showing.
-    """
-    ranked = sorted(((item.score, item.type == RIGHT) for some in matches for item in some), reverse=True)
-    scores, right = np.array(ranked).reshape(-1, 2).T
-    if not objects or not right.any():
-        return Threshold(1.0, 0.0, 0.0, 0.0)
-    true, count = np.cumsum(right), np.arange(1, len(right) + 1)
-    # A threshold shows all boxes of the same score.
-    ends = np.flatnonzero(np.append(scores[1:] < scores[:-1], True))
-    f1 = 2 * true[ends] / (count[ends] + objects)
-    best = ends[int(f1.argmax())]
-    lower = float(scores[best + 1]) if best + 1 < len(scores) else 0.0
-    return Threshold(
-        (float(scores[best]) + lower) / 2, float(f1.max()), float(true[best] / count[best]), float(true[best] / objects)
-    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import math
+from collections import Counter
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,14 +12,13 @@ import numpy as np
 from PIL import Image as Pillow
 
 from sightglass.common.files import jsonable
-from sightglass.evaluation.kinds import ErrorGroup, ErrorUnit, kind_of
+from sightglass.evaluation.kinds import TYPE_NAMES, ErrorGroup, ErrorUnit, kind_of
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import box_mark, draw_lines
 from sightglass.explain.rendering.style import Field, Style
-from sightglass.export.table import csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -40,18 +39,6 @@ def list_rows(units: Iterable[ErrorUnit]) -> list[Json]:
     return [{"picture": unit.picture.key} | {name: getattr(unit, name) for name in COLUMNS} for unit in units]
 
 
-def write_table(rows: Sequence[Json], kind: str) -> bytes:
-    """Return rows with the same keys as a file of a kind: csv or parquet."""
-    import pyarrow as pa  # type: ignore[import-untyped]
-    from pyarrow import parquet
-
-    if kind == "csv":
-        return csv(rows).encode()
-    file = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist([*rows]), file)
-    return file.getvalue()
-
-
 ALL = "all"
 
 
@@ -70,17 +57,11 @@ class ErrorReport:
     def headline(self) -> str:
         """Where it goes wrong: at most 20 words without a full stop.
 
-        Of a detector the class that is missed most often, and whether most of these objects are small; of a classifier
-        its most frequent mistake.
+        Of a detector the class that is missed most often, and whether most of these objects are small.
 
             demo-s misses 31 of 100 stars; 21 of them are smaller than 32 pixels
         """
         return self._kind.describe_errors(self.evaluation.called, self.units)
-
-    @property
-    def counts(self) -> str:
-        """The counts behind it."""
-        return self._kind.count_errors(self.evaluation, self.units)
 
     @cached_property
     def errors(self) -> list[ErrorUnit]:
@@ -93,8 +74,10 @@ class ErrorReport:
 
     @cached_property
     def types(self) -> list[ErrorGroup]:
-        """The error types, or confused class pairs, each with its count."""
-        return self._kind.list_groups(self.errors)
+        """The error types, each with its count."""
+        counts = Counter(unit.type for unit in self.errors)
+        meanings = self._kind.errors.items()
+        return [ErrorGroup(type_, TYPE_NAMES[type_], meaning, counts[type_]) for type_, meaning in meanings]
 
     @cached_property
     def labels(self) -> list[str]:
@@ -103,18 +86,13 @@ class ErrorReport:
 
     def select(self, kind: str = ALL, label: str = "") -> list[ErrorUnit]:
         """Return the errors of a type, or all, for `label` alone."""
-        return [
-            unit
-            for unit, group in zip(self.errors, self._kind.name_groups(self.errors), strict=True)
-            if kind in (ALL, group) and label in ("", unit.about)
-        ]
+        return [unit for unit in self.errors if kind in (ALL, unit.type) and label in ("", unit.about)]
 
     def to_json(self, *, most: int) -> Json:
         """Return the errors as plain values; nan is None."""
         values: Json = jsonable(
             {
                 "headline": self.headline,
-                "counts": self.counts,
                 "types": [asdict(kind) for kind in self.types],
                 "total": len(self.errors),
                 "errors": list_rows(self.errors[:most]),

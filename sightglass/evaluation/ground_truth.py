@@ -1,4 +1,4 @@
-"""Read labels: COCO JSON, YOLO text, Pascal VOC, CSV, or a .zip.
+"""Read labels: COCO JSON, YOLO text, CSV, or a .zip.
 
 Each picture is known by its file's name, with the folders that the labels give it. A line that cannot be used becomes
 a `LabelProblem`; the others count.
@@ -31,7 +31,7 @@ MAX_BYTES = 512 * 2**20
 """Of one file of labels."""
 MAX_FILES, MAX_UNPACKED = 200_000, 256 * 2**20
 """Files of an archive of labels, and their bytes: a small one can unpack to a JSON that fills the memory."""
-PACKED = (".txt", ".xml", ".yaml", ".yml", ".json", ".csv")
+PACKED = (".txt", ".yaml", ".yml", ".json", ".csv")
 """Endings of files that are unpacked from one."""
 DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 """Files with the names of a YOLO folder's classes."""
@@ -84,10 +84,9 @@ class GroundTruth:
     named: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By file name: the class of the whole picture."""
     masks: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    """By file name: the classes of its pixels, as a PNG, or as JSON of COCO's shapes with their labels
-    (`masks.decode`)."""
+    """By file name: the classes of its pixels, as a PNG (`masks.decode`)."""
     mask_labels: tuple[str, ...] = ()
-    """Of the masks: of PNGs in the order of their values, none where those are the indices of the model's classes."""
+    """Of the masks, in the order of their values; none where those are the indices of the model's classes."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -191,7 +190,7 @@ def _check_box(box: TrueBox) -> None:
 
 
 def read(path: Path | str) -> GroundTruth:
-    """Read labels: a COCO `.json`, a `.csv`, YOLO `.txt` or VOC `.xml` files, or a folder or a `.zip` of any of these.
+    """Read labels: a COCO `.json`, a `.csv`, YOLO `.txt` files, or a folder or a `.zip` of any of these.
 
     A `.csv` has the columns `file,x0,y0,x1,y1,label`, or `file,label` for classes of whole pictures.
 
@@ -201,7 +200,7 @@ def read(path: Path | str) -> GroundTruth:
     if path.is_dir():
         truth = _read_files(path, [*path.rglob("*")], [path, path.parent, path.parent.parent])
     else:
-        check_file(path, "labels", "give a COCO .json, a .csv, or a folder of .txt or .xml files")
+        check_file(path, "labels", "give a COCO .json, a .csv, or a folder of .txt files")
         if path.suffix.lower() == ".zip":
             with unpack(path, "labels") as (folder, files):
                 truth = _read_files(folder, files, [folder])
@@ -229,21 +228,17 @@ def _read_files(folder: Path, files: Sequence[Path], named_in: Sequence[Path]) -
     """Read label files of a folder; `named_in`: folders with YOLO's names."""
     # What explains a data set is no label.
     files = sorted(file for file in files if not file.name.lower().startswith(("readme", "license")))
-    by_kind = {
-        kind: [file for file in files if file.suffix.lower() == kind] for kind in (".xml", ".txt", ".json", ".csv")
-    }
+    by_kind = {kind: [file for file in files if file.suffix.lower() == kind] for kind in (".txt", ".json", ".csv")}
     texts = [file for file in by_kind[".txt"] if file.name not in DATA]
     single = by_kind[".json"] + by_kind[".csv"]
     data = sorted({file.parent for file in files if file.name in DATA}, key=lambda place: len(place.parts))
-    if by_kind[".xml"]:
-        return _collect(row for file in by_kind[".xml"] for row in _list_voc(file))
     if texts and (data or not single):
         names = _read_names(folder, [*named_in, *data])
         return _collect(row for file in texts for row in _list_yolo(file, folder, names))
     if len(single) > 1:
         raise Problem(f"{folder.name} holds {len(single)} files of labels: give one .json or .csv.")
     if not single:
-        raise Problem(f"{folder.name} holds no labels: give a COCO .json, a .csv, or .txt or .xml files.")
+        raise Problem(f"{folder.name} holds no labels: give a COCO .json, a .csv, or .txt files.")
     return _read_file(single[0])
 
 
@@ -264,7 +259,7 @@ def unpack(path: Path, what: str, endings: tuple[str, ...] = PACKED) -> Iterator
         yield folder, archive.unpack_files(path, folder, endings, most=MAX_FILES, most_bytes=MAX_UNPACKED)
 
 
-def read_coco_tables(path: Path) -> tuple[dict[Any, str], dict[Any, str], list[Any]]:
+def _read_coco_tables(path: Path) -> tuple[dict[Any, str], dict[Any, str], list[Any]]:
     """Read a COCO file's names by id, and annotations. Raises Problem."""
     try:
         table = json.loads(path.read_bytes())
@@ -276,7 +271,7 @@ def read_coco_tables(path: Path) -> tuple[dict[Any, str], dict[Any, str], list[A
 
 
 def _list_coco(path: Path) -> Iterator[_Row]:
-    names, classes, annotations = read_coco_tables(path)
+    names, classes, annotations = _read_coco_tables(path)
     yield from ((name, path.name, 0, lambda: None) for name in names.values())
     for line, annotation in enumerate(annotations, 1):
         number = annotation.get("image_id") if isinstance(annotation, dict) else None
@@ -352,35 +347,6 @@ def _parse_yolo(parts: Sequence[str], names: Sequence[str]) -> TrueBox:
     if max(map(abs, box)) > 2:
         raise ValueError("its numbers are not parts of the picture from 0 to 1")
     return TrueBox(names[int(index)], box, relative=True)
-
-
-def _list_voc(file: Path) -> Iterator[_Row]:
-    from xml.etree import ElementTree
-
-    try:
-        text = file.read_bytes()
-        # Entities can stand for billions of letters, and no label needs one.
-        if len(text) > MAX_BYTES or b"<!ENTITY" in text:
-            raise ValueError
-        root = ElementTree.fromstring(text)
-    except (OSError, ValueError, ElementTree.ParseError):
-        yield file.stem, file.name, 0, _refuse_xml
-        return
-    picture = root.findtext("filename") or file.stem
-    yield picture, file.name, 0, lambda: None
-    for line, entry in enumerate(root.iterfind("object"), 1):
-        numbers = [entry.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
-        yield picture, file.name, line, partial(_parse_voc, entry.findtext("name") or "", numbers)
-
-
-def _refuse_xml() -> TrueBox:
-    raise ValueError("it is no XML of Pascal VOC")
-
-
-def _parse_voc(name: str, numbers: Sequence[str]) -> TrueBox:
-    # Its pixels are counted from 1, the last one included.
-    x0, y0, x1, y1 = _parse_corners(numbers)
-    return TrueBox(name.strip(), (x0 - 1, y0 - 1, x1, y1))
 
 
 def _parse_numbers(texts: Sequence[str]) -> list[float]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,27 +17,25 @@ import numpy as np
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.evaluation import boxes as true_boxes
 from sightglass.evaluation import ground_truth, masks, stored
-from sightglass.evaluation.boxes import RIGHT, find_threshold
+from sightglass.evaluation.boxes import RIGHT
 from sightglass.evaluation.intervals import Metrics, estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture
-from sightglass.explain.maps.heatmap import CELLS, cells
+from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.phrases import percent, plural, plural_noun
 from sightglass.explain.tasks import decode, task_of
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from sightglass.evaluation.boxes import Threshold
     from sightglass.evaluation.ground_truth import GroundTruth, RunLabels, TrueBox
     from sightglass.evaluation.intervals import Estimate
     from sightglass.evaluation.stored import Evaluation, EvaluationFacts
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.options import Per
     from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
 
@@ -45,18 +44,14 @@ if TYPE_CHECKING:
 MOST_MAPS = 20
 """Boxes of a picture that get a map of their own, the surest first."""
 TOP = 5
-MISTAKES = 6
-"""Pairs of classes of a classifier that are groups of their own."""
-OTHER = "other"
 OFTEN = 2
 """Times as often among the missed objects as among the found ones: then it is worth saying."""
 SMALL = 32
 """Pixels: COCO's limit of small objects, the square root of their area."""
 TOLD = (RIGHT, "class", "misplaced")
 """Types of boxes that an object is told by, the first of several."""
-_BETWEEN = " \N{RIGHTWARDS ARROW} "
 TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplaced", "extra": "Extra"}
-"""Of the types of a detector's errors."""
+"""Of the types of errors."""
 NAMES = {
     "ap": "AP",
     "ap50": "AP50",
@@ -144,7 +139,7 @@ class ErrorUnit:
 
     @property
     def map(self) -> NDArray[np.uint8] | None:
-        """Evidence for the answer, (32, 32), 0 to 255, or None."""
+        """Evidence for a box, (32, 32), 0 to 255, or None."""
         return self.picture.maps.get(self.found)
 
     @property
@@ -169,14 +164,14 @@ class Classes:
     measure: ClassVar[str] = "accuracy"
     number: ClassVar[str] = "right"
     """What each class has."""
-    needs: ClassVar[str] = "a class for each picture"
-    per: ClassVar[Per] = "class"
     outcome: ClassVar[str] = ""
     """Under which name the outcome of a picture has what is stored of its labels; empty for nothing."""
     file: ClassVar[str] = stored.FILE
     """Of the evaluation, beside the table of a run."""
     by_folders: ClassVar[bool] = True
     """Whether the folder of a picture can be its label."""
+    errors: ClassVar[Mapping[str, str]] = {"class": "a picture with another class"}
+    """What each type of error means."""
     lists_errors: ClassVar[bool] = False
     """Whether a summary counts its errors by type."""
     extremes: ClassVar[tuple[tuple[str, str, str], ...]] = (
@@ -250,16 +245,7 @@ class Classes:
         answers = tuple(Prediction(label, indices.get(label, 0), score) for label, score in json.loads(first["scores"]))
         if (placed := self.place(labels, key, size, answers)) is None:
             return
-        places = {answer.label: i for i, answer in enumerate(answers)}
-        maps = {
-            # In the journal a small map is text.
-            places[row["label"]]: np.frombuffer(
-                values if isinstance(values, bytes) else base64.b64decode(values), np.uint8
-            ).reshape(CELLS, -1)
-            for row in rows
-            if (values := row.get("cells")) and row.get("state") == "ok" and row["label"] in places
-        }
-        yield stored.to_row(EvaluatedPicture(key, size, found=answers, maps=maps, **placed))
+        yield stored.to_row(EvaluatedPicture(key, size, found=answers, **placed))
 
     def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
         """Write chunks of rows to the evaluation's file."""
@@ -277,37 +263,8 @@ class Classes:
 
     def describe_errors(self, name: str, units: Sequence[ErrorUnit]) -> str:
         """Describe a model's errors, without a full stop."""
-        wrong = [unit for unit in units if unit.wrong]
-        if not wrong:
-            return f"{name} is right on all {plural(len(units), 'picture')}"
-        pairs = Counter((unit.label, unit.predicted) for unit in wrong if unit.label and unit.predicted)
-        share = f"wrong on {len(wrong):,} of {plural(len(units), 'picture')}"
-        (truth, answer), most = max(sorted(pairs.items()), key=lambda item: item[1], default=(("", ""), 0))
-        if most < 2:
-            return f"{name} is {share}"
-        of = _count(sum(unit.label == truth for unit in units), truth)
-        return f"{name} calls {most:,} of {of} {answer}; it is {share}"
-
-    def count_errors(self, evaluation: Evaluation, units: Sequence[ErrorUnit]) -> str:
-        """Return the counts of that sentence."""
-        pictures = plural(len(evaluation.pictures), "labelled picture")
-        return f"{sum(not unit.wrong for unit in units):,} of {pictures} right."
-
-    def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
-        """Return the id of each error's group."""
-        names = [f"{unit.label or 'nothing'}{_BETWEEN}{unit.predicted or 'nothing'}" for unit in errors]
-        often = {name for name, _ in Counter(names).most_common(MISTAKES)}
-        return [name if name in often else OTHER for name in names]
-
-    def list_groups(self, errors: Sequence[ErrorUnit]) -> list[ErrorGroup]:
-        """Return the groups of errors, each with its count."""
-        counts = Counter(self.name_groups(errors))
-        rest = counts.pop(OTHER, 0)
-        groups = [
-            ErrorGroup(name, name, "pictures labelled {} and called {}".format(*name.split(_BETWEEN)), count)
-            for name, count in counts.most_common()
-        ]
-        return groups + ([ErrorGroup(OTHER, "Other pairs", "all other pairs of classes", rest)] if rest else [])
+        wrong = sum(unit.wrong for unit in units)
+        return f"{name} is wrong on {wrong:,} of {plural(len(units), 'picture')}"
 
     # Scores
 
@@ -324,19 +281,11 @@ class Classes:
             {name: estimate_share(counts[name], of[name]) for name in sorted(of)},
         )
 
-    def find_threshold(self, evaluation: Evaluation) -> Threshold | None:
-        """Return the best threshold of a detector on these pictures."""
-        return None
-
-    def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
+    def find_right(self, evaluation: Evaluation) -> NDArray[np.bool_]:
         """Return which objects or pictures are right, as bools."""
         return np.array(
             [picture.truth in [answer.label for answer in picture.found[:1]] for picture in evaluation.pictures], bool
         )
-
-    def describe_units(self, units: int, pictures: int) -> str:
-        """Say how much is judged, without a full stop."""
-        return plural(units, "labelled picture")
 
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         """Return the headline numbers with their intervals."""
@@ -353,10 +302,9 @@ class Boxes(Classes):
 
     task = "detect"
     measure = number = "AP"
-    needs = "boxes"
-    per = "detection"
     outcome = "evaluated"
     by_folders = False
+    errors = true_boxes.MEANINGS
     lists_errors = True
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
@@ -398,14 +346,12 @@ class Boxes(Classes):
             answers = decode(explanation.evidence, options)
         # By what a box is: the same candidate decodes to the same box at any threshold.
         places = {(answer.anchor, answer.index): i for i, answer in enumerate(answers)}
-        timings = explanation.milliseconds
         row = stored.to_row(
             EvaluatedPicture(
                 key,
                 size,
                 found=answers,
                 maps={places[box]: values for box, values in maps.items() if box in places},
-                milliseconds=timings["prepare"] + timings["model"] if timings["model"] else 0.0,
                 **placed,
             )
         )
@@ -455,34 +401,13 @@ class Boxes(Classes):
         count = "all" if small[True] == most > 1 else f"{small[True]:,}"
         return f"{start}; {count} of them {'is' if small[True] == 1 else 'are'} smaller than {SMALL} pixels"
 
-    def count_errors(self, evaluation: Evaluation, units: Sequence[ErrorUnit]) -> str:
-        pictures = plural(len(evaluation.pictures), "labelled picture")
-        objects = [unit for unit in units if unit.kind == "object"]
-        missed = f"{sum(unit.wrong for unit in objects):,} of {len(objects):,} labelled objects have no right box"
-        threshold, boxes = percent(evaluation.threshold), len(units) - len(objects)
-        return f"{missed} at a threshold of {threshold}, and {boxes:,} boxes are wrong, on {pictures}."
-
-    def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
-        return [unit.type for unit in errors]
-
-    def list_groups(self, errors: Sequence[ErrorUnit]) -> list[ErrorGroup]:
-        counts = Counter(self.name_groups(errors))
-        return [
-            ErrorGroup(type_, TYPE_NAMES[type_], meaning, counts[type_])
-            for type_, meaning in true_boxes.MEANINGS.items()
-        ]
-
     def measure_fit(self, evaluation: Evaluation) -> Metrics:
         return true_boxes.measure(
             [picture.truths for picture in evaluation.pictures], [picture.found for picture in evaluation.pictures]
         )
 
-    def find_threshold(self, evaluation: Evaluation) -> Threshold | None:
-        return find_threshold(evaluation.match(), evaluation.objects)
-
-    def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
-        all_matches = evaluation.matches if threshold is None else evaluation.match(threshold.score)
-        right = [{match.truth for match in matches if match.type == RIGHT} for matches in all_matches]
+    def find_right(self, evaluation: Evaluation) -> NDArray[np.bool_]:
+        right = [{match.truth for match in matches if match.type == RIGHT} for matches in evaluation.matches]
         return np.array(
             [
                 index in indices
@@ -492,9 +417,6 @@ class Boxes(Classes):
             ],
             bool,
         )
-
-    def describe_units(self, units: int, pictures: int) -> str:
-        return f"{plural(units, 'labelled object')} in {plural(pictures, 'picture')}"
 
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         of = f"{plural(objects, 'labelled object')} in {plural(pictures, 'labelled picture')}"
@@ -510,7 +432,7 @@ class Areas(Classes):
     task = "segment"
     number = "IoU"
     outcome = "masked"
-    file = "masks.parquet"
+    file = masks.FILE
     by_folders = False
     extremes = (
         ("The worst masks", "Mean IoU of each picture, over the classes that its mask or its answer has. ", "iou"),
@@ -537,11 +459,10 @@ class Areas(Classes):
             return {}
         adapter: Any = explanation.evidence.resident.adapter
         classes = adapter.labels
-        background = next((i for i in range(len(classes)) if adapter.is_background(i)), masks.VOID)
         indices = {label: classes.index(min(named)) for label, named in labels.named.items() if named}
         result: dict[str, Any] = {"digest": self.digest(labels, key)}
         try:
-            truth = masks.decode(mask, answer.shape, labels.truth.mask_labels, indices, len(classes), background)
+            truth = masks.decode(mask, answer.shape, labels.truth.mask_labels, indices, len(classes))
             result["pairs"] = masks.count_pairs(truth, answer)
         except ValueError as problem:
             result["problem"] = str(problem)
@@ -577,6 +498,7 @@ class Numbers(Classes):
     """Numbers of a picture; how far they are from the true ones follows from the table."""
 
     file = ""
+    by_folders = False
     extremes = (
         ("The largest errors", "The number beside the true one. ", "error"),
         ("The smallest numbers", "", "smallest"),
@@ -596,6 +518,8 @@ class Numbers(Classes):
 
 class Unlabelled(Classes):
     """Nothing that labels state."""
+
+    by_folders = False
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
         raise ModelProblem("This model names nothing that labels could be compared with: leave --labels out.")

@@ -1,4 +1,4 @@
-"""Read true masks of segmentations: PNG class indices, COCO polygons, RLE; IoU and pixel accuracy of answers.
+"""Read true masks of segmentations, PNGs of class indices; IoU and pixel accuracy of answers.
 
 A mask is decoded only beside its picture, whose size it must have: what cannot be used is a ValueError with the reason.
 """
@@ -6,11 +6,9 @@ A mask is decoded only beside its picture, whose size it must have: what cannot 
 from __future__ import annotations
 
 import io
-import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as Pillow
@@ -24,7 +22,6 @@ from sightglass.evaluation.ground_truth import (
     GroundTruth,
     LabelProblem,
     check_file,
-    read_coco_tables,
     unpack,
 )
 from sightglass.evaluation.intervals import Estimate, Metrics, average_classes, estimate, redraw
@@ -33,6 +30,8 @@ from sightglass.models import labels as class_names
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FILE = "masks.parquet"
+"""Beside the table of a run: one row a picture, with its mask's problem or its pairs of classes."""
 LOSSY = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 """Ends of the names of pictures that are no masks."""
 
@@ -42,14 +41,11 @@ IGNORED = (255, 65535)
 
 VOID = -1
 """The class of a pixel that is not counted."""
-FAR, LONG = 10, 20_000_000
-"""How far a polygon may leave its picture, in sides of it, and how long its edges may be: COCO's own decoder trusts
-both."""
-WANTED = "give a folder of .png masks, a COCO .json with polygons or RLE, or a .zip of one of these"
+WANTED = "give a folder of .png masks, or a .zip of it"
 
 
 def read(path: Path | str) -> GroundTruth:
-    """Read true masks: a folder of PNG class indices named as their pictures, a COCO `.json`, or a `.zip` of either.
+    """Read true masks: a folder of PNG class indices named as their pictures, or a `.zip` of it.
 
     A `classes.txt` or `data.yaml` in the folder names the indices; without one they are those of the model's classes.
 
@@ -61,10 +57,7 @@ def read(path: Path | str) -> GroundTruth:
     check_file(path, "masks", WANTED)
     if path.suffix.lower() == ".zip":
         with unpack(path, "masks", (".png", *PACKED)) as (folder, files):
-            single = [file for file in files if file.suffix.lower() == ".json"]
-            return _read_coco(single[0]) if len(single) == 1 else _read_folder(folder, files)
-    if path.suffix.lower() == ".json":
-        return _read_coco(path)
+            return _read_folder(folder, files)
     raise Problem(f"{path.name} has no masks: {WANTED}.")
 
 
@@ -100,131 +93,33 @@ def _read_names(files: Sequence[Path]) -> tuple[str, ...]:
     return ()
 
 
-def _read_coco(path: Path) -> GroundTruth:
-    names, classes, rows = read_coco_tables(path)
-    shapes: defaultdict[str, list[tuple[str, Any]]] = defaultdict(list)
-    problems: list[LabelProblem] = []
-    used: set[str] = set()
-    for place, row in enumerate(rows, 1):
-        try:
-            name, label, shape = names[row["image_id"]], classes[row["category_id"]], row["segmentation"]
-        except (KeyError, TypeError):
-            problems.append(LabelProblem(path.name, place, "it needs a picture, a category and a segmentation"))
-            continue
-        if not isinstance(shape, list | dict) or not shape:
-            problems.append(LabelProblem(path.name, place, "it has neither polygons nor RLE"))
-            continue
-        shapes[name].append((label, shape))
-        used.add(label)
-    if not shapes:
-        raise Problem(f"There are no masks in {path.name}: its annotations need polygons or RLE.")
-    masks = {name: json.dumps(shapes[name], separators=(",", ":")).encode() for name in names.values()}
-    return GroundTruth({}, tuple(problems), masks=masks, mask_labels=tuple(sorted(used)))
-
-
 def decode(
-    data: bytes, size: tuple[int, int], labels: Sequence[str], indices: Mapping[str, int], count: int, otherwise: int
+    data: bytes, size: tuple[int, int], labels: Sequence[str], indices: Mapping[str, int], count: int
 ) -> NDArray[np.int64]:
     """Return each pixel's class, int64 (H, W), or `VOID`.
 
-    `size`: (H, W) of the picture. `labels`: of a PNG's values; none: they are indices of the model's `count` classes.
-    `indices`: the model's class of each label. `otherwise`: the class where no COCO shape is. Raises ValueError.
+    `size`: (H, W) of the picture. `labels`: of the PNG's values; none: they are indices of the model's `count` classes.
+    `indices`: the model's class of each label. Raises ValueError.
     """
-    if data.startswith(b"\x89PNG"):
-        return _decode_png(data, size, [indices.get(label, VOID) for label in labels] if labels else range(count))
-    return _draw_shapes(json.loads(data), size, indices, otherwise)
-
-
-def _decode_png(data: bytes, size: tuple[int, int], indices: Sequence[int]) -> NDArray[np.int64]:
+    classes: Sequence[int] = [indices.get(label, VOID) for label in labels] if labels else range(count)
     try:
         # Not PIL.Image.open: Ultralytics replaces it by one that wants a package for what is no picture.
         with PngImageFile(io.BytesIO(data)) as opened:
             # Before it is unpacked: a small file may claim to be very large.
-            _check_size((opened.height, opened.width), size)
+            if (opened.height, opened.width) != size:
+                picture = f"{size[1]} by {size[0]}"
+                raise ValueError(f"the mask is {opened.width} by {opened.height} pixels, and the picture {picture}")
             if opened.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
                 raise ValueError("the mask is a picture in colours: save one class index for each pixel")
             values = np.asarray(opened).astype(np.int64)
     except (OSError, SyntaxError, Pillow.DecompressionBombError) as problem:
         raise ValueError("the mask is no readable PNG") from problem
     mask = np.full(size, VOID)
-    known = values < len(indices)
+    known = values < len(classes)
     if (wrong := values[~known & ~np.isin(values, IGNORED)]).size:
-        raise ValueError(f"the mask has the class index {wrong[0]}, and the classes go from 0 to {len(indices) - 1}")
-    mask[known] = np.asarray(indices)[values[known]]
+        raise ValueError(f"the mask has the class index {wrong[0]}, and the classes go from 0 to {len(classes) - 1}")
+    mask[known] = np.asarray(classes)[values[known]]
     return mask
-
-
-def _check_size(found: tuple[int, int], size: tuple[int, int]) -> None:
-    if found != size:
-        raise ValueError(f"the mask is {found[1]} by {found[0]} pixels, and the picture {size[1]} by {size[0]}")
-
-
-def _draw_shapes(
-    shapes: Sequence[tuple[str, Any]], size: tuple[int, int], indices: Mapping[str, int], otherwise: int
-) -> NDArray[np.int64]:
-    mask = np.full(size, otherwise)
-    drawn = np.zeros(size, bool)
-    for label, shape in shapes:
-        inside, index = _draw_shape(shape, size), indices.get(label, VOID)
-        # Where objects of two classes overlap nothing says which is in front.
-        clash = inside & drawn & (mask != index)
-        mask[inside] = index
-        mask[clash] = VOID
-        drawn |= inside
-    return mask
-
-
-def _draw_shape(shape: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
-    try:
-        return _draw_rle(shape, size) if isinstance(shape, dict) else _draw_polygons(shape, size)
-    except (KeyError, TypeError, IndexError, OverflowError) as problem:
-        raise ValueError("a shape is not as COCO has it") from problem
-
-
-def _draw_rle(shape: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    height, width = (int(side) for side in shape["size"])
-    _check_size((height, width), size)
-    encoded = shape["counts"]
-    counts = np.asarray(_unpack_counts(encoded, height * width) if isinstance(encoded, str) else encoded, np.int64)
-    if counts.ndim != 1 or (counts < 0).any() or (counts > height * width).any() or counts.sum() != height * width:
-        raise ValueError("the counts of a shape are not those of its size")
-    # COCO counts down the columns, and begins outside.
-    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
-
-
-def _unpack_counts(text: str, most: int) -> list[int]:
-    """Decode the counts of a compressed RLE, five bits a letter."""
-    counts: list[int] = []
-    value = shift = 0
-    for letter in text:
-        bits = ord(letter) - 48
-        if not 0 <= bits < 64 or shift > 50 or len(counts) > most:
-            raise ValueError("the counts of a shape are not those of its size")
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value = shift = 0
-    return counts
-
-
-def _draw_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    from pycocotools import mask as coco  # type: ignore[import-untyped]
-
-    height, width = size
-    checked = []
-    for polygon in polygons:
-        points = np.asarray(polygon, np.float64)
-        if points.ndim != 1 or len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
-            raise ValueError("a polygon has three points or more, two numbers each")
-        if np.abs(points).max() > FAR * max(size) or np.abs(np.diff(points.reshape(-1, 2), axis=0)).sum() > LONG:
-            raise ValueError("a polygon leaves its picture")
-        checked.append(points.tolist())
-    merged = coco.merge(coco.frPyObjects(checked, height, width))
-    return _draw_rle({"size": merged["size"], "counts": merged["counts"].decode()}, size)
 
 
 Pair = tuple[int, int, int]

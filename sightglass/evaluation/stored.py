@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from sightglass.evaluation.boxes import BoxMatch
 
 
-NAMED = 5
-"""Labels without a class in a sentence."""
 LEAST_CONFIDENCE = 0.01
 """Below the threshold in use, because AP ranks all boxes."""
 
@@ -48,8 +46,6 @@ class EvaluatedPicture:
     """Answers, the surest first: a classifier's best five, a detector's boxes from `LEAST_CONFIDENCE` on."""
     maps: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
     """By index in `found`: (32, 32), 0 to 255, over the whole picture (`explain.maps.cells`)."""
-    milliseconds: float = 0.0
-    """From decoded pixels to answers, one picture at a time; 0 where it was not measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +78,6 @@ class Evaluation(EvaluationFacts):
         return self.name or self.model
 
     @property
-    def left_out(self) -> str:
-        """The uncounted labels, `demo-s has no class for ring: not counted.`"""
-        more = f" and {len(self.unknown) - NAMED} more" if len(self.unknown) > NAMED else ""
-        names = ", ".join(self.unknown[:NAMED])
-        return f"{self.called} has no class for {names}{more}: not counted." if names else ""
-
-    @property
     def objects(self) -> int:
         """Labelled objects that are no crowd."""
         return sum(not truth.crowd for picture in self.pictures for truth in picture.truths)
@@ -96,11 +85,7 @@ class Evaluation(EvaluationFacts):
     @cached_property
     def matches(self) -> list[list[BoxMatch]]:
         """What is right and wrong of each picture's boxes at the threshold."""
-        return self.match(self.threshold)
-
-    def match(self, confidence: float = 0.0) -> list[list[BoxMatch]]:
-        """Return the matches of each picture's boxes above a score."""
-        return [boxes.match(picture.truths, picture.found, confidence) for picture in self.pictures]
+        return [boxes.match(picture.truths, picture.found, self.threshold) for picture in self.pictures]
 
 
 FILE = "evaluation.parquet"
@@ -110,7 +95,6 @@ COLUMNS = {
     "picture": "string",
     "width": "int32",
     "height": "int32",
-    "milliseconds": "float64",
     "truth": "string",
     "truth_label": "list<string>",
     "truth_box": "list<float64>",
@@ -134,7 +118,6 @@ def to_row(picture: EvaluatedPicture) -> dict[str, Any]:
         "picture": picture.key,
         "width": picture.size[0],
         "height": picture.size[1],
-        "milliseconds": picture.milliseconds,
         "truth": picture.truth,
         "truth_label": [item.label for item in picture.truths],
         "truth_box": [number for item in picture.truths for number in item.box],
@@ -224,7 +207,6 @@ def _read_pictures(table: Any, facts: EvaluationFacts) -> list[EvaluatedPicture]
                 cell["truth"],
                 tuple(map(Prediction, *answers)),
                 dict(zip(cell["map_of"], maps, strict=True)),
-                cell["milliseconds"],
             )
         )
     return sorted(pictures, key=lambda picture: picture.key)

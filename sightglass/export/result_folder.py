@@ -20,7 +20,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import plain_text
-from sightglass.explain.picture.image import Image, to_jpeg, to_png
+from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
 from sightglass.explain.rendering.segments import draw_segments
 from sightglass.explain.rendering.style import FILE_STYLE, Style
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
 OURS = re.compile(r"(top_predictions/)?[\w-][\w.+-]*\.(png|jpg|npy|npz|csv|json|svg|pdf|html|gif|mp4)")
 """Names that a summary may list."""
-CELL = 240
-"""Pixels of a picture's side on a sheet of many."""
 MAX_LABEL = 60
 """Maximum number of letters of a label in a file name."""
 
@@ -204,18 +202,6 @@ def of_boxes(explanation: Result, style: Style, *, everything: bool, boxes: bool
                 embedded_recipe.tagger(explanation, style)(to_jpeg(_sheet(explanation, style)), 0),
             )
     yield from _numbers(explanation)
-
-
-def thumbnail(explanation: Result, style: Style) -> tuple[NDArray[np.uint8], str]:
-    """Return a captioned thumbnail of the best map, for a sheet."""
-    image = explanation.image
-    drawn = explanation.overlay(0, colormap=style.colormap, alpha=style.alpha) if explanation.heatmaps else image.pixels
-    return Image(drawn).thumbnail(CELL), plain_text(f"{image.name}: {explanation.task.answer(explanation)}")
-
-
-def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
-    panels, captions = zip(*cells, strict=True)
-    yield "grid.jpg", to_jpeg(contact_sheet.grid(panels, captions, height=CELL))
 
 
 def _numbers(explanation: Result) -> Iterator[File]:

@@ -462,7 +462,6 @@ class RunEvaluation(EvaluationResult):
 class RunErrors(EvaluationResult):
     id: str
     headline: str
-    counts: str
     types: list[dict[str, Any]]
     """Each with `id`, `name`, `meaning` and `count`."""
     total: int
@@ -485,13 +484,6 @@ class ScoredModel(EvaluationResult):
     """Of a detector, 0 to 1."""
     accuracy: ScoreInterval | None = None
     """Of a classifier, 0 to 1."""
-    efficient: bool
-    """Whether no other model is both faster and better."""
-    speed_ms: dict[str, Number | None] | None
-    """`p25`, `p50`, `p75` and `p95` of one picture; null if it was not measured."""
-    parameters: int | None
-    memory_bytes: int | None
-    file_bytes: int | None
     unknown_labels: list[str]
     """Labels for which the model has no class."""
     top5: ScoreInterval | None = None
@@ -499,8 +491,6 @@ class ScoredModel(EvaluationResult):
     ap50: ScoreInterval | None = None
     """This and what follows: of a detector."""
     ap_by_class: dict[str, ScoreInterval] | None = None
-    threshold: dict[str, Number | None] | None = None
-    """The `score` with the highest `f1` on these pictures, its `precision` and its `recall`."""
 
 
 class ComparedModels(EvaluationResult):
@@ -511,7 +501,7 @@ class ComparedModels(EvaluationResult):
     model: str
     beside: str
     gap: ScoreInterval
-    """The larger model's score less the other's."""
+    """The replaced model's score less the other's."""
 
 
 class ComparedRuns(EvaluationResult):
@@ -523,7 +513,6 @@ class ComparedRuns(EvaluationResult):
     """AP or accuracy that may be lost, 0 to 1."""
     models: list[ScoredModel]
     pairs: list[ComparedModels]
-    problems: list[str]
     left_out: list[str]
     """Sentences on pictures that do not count."""
 

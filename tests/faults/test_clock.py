@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-import zipfile
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from sightglass.batch import analysis
 from sightglass.explain import Explainer
 from sightglass.history import History, encoding
 
@@ -68,12 +66,3 @@ def test_leavings_are_removed_also_where_the_clock_was_ahead(
     clock[0] = 0.0
     record = History(tmp_path).keep(explanation)
     assert [folder.name for folder in (tmp_path / "records").iterdir()] == [record.id]
-
-
-def test_results_from_before_1980_can_be_packed(tmp_path: Path) -> None:
-    """As machines without a battery write them before they know the time."""
-    file = tmp_path / "results.csv"
-    file.write_text("a,b\n")
-    os.utime(file, (60, 60))
-    with zipfile.ZipFile(analysis.pack(tmp_path, tmp_path / "all.zip")) as archive:
-        assert archive.read("results.csv") == b"a,b\n"

@@ -13,9 +13,8 @@ from PIL import Image
 from PIL import Image as Pillow
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from sightglass.batch import analysis, earlier, journal, labels, table
+from sightglass.batch import analysis, earlier, journal, labels, summary, table
 from sightglass.batch.analysis import measure_errors
-from sightglass.batch.labelled import summary
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.components.choices.gallery_picker import check_path
@@ -23,6 +22,7 @@ from sightglass.components.session import signed_in
 from sightglass.components.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
+from sightglass.evaluation.scorecard import VERDICTS
 from sightglass.explain import Explainer
 from sightglass.explain.picture import source as sources
 from sightglass.explain.picture.image import load_bundled, to_jpeg
@@ -116,8 +116,8 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
     assert button(app, "Run").disabled and result.scores is not None
     shown = app.dataframe[0].value
     assert shown["Model"].tolist() == result.names and shown["Right"].tolist()[0].endswith("%")
-    words, gap, _ = results.describe_gap(result.scores.verdict)
-    assert f"## {words}." in texts(app) and gap in texts(app)
+    verdict = result.scores.verdict
+    assert f"## {VERDICTS[verdict.kind]}." in texts(app) and verdict.scores in texts(app)
     for view in ("wrong", "class", "differ", "all"):
         app.segmented_control(key="pictures-view").set_value(view).run()
         assert not app.error, view
@@ -258,7 +258,7 @@ def test_selected_pictures_are_tagged_exported_and_become_a_slide(page, many):
     app.toggle(key="pictures-select").set_value(False).run()
     app.selectbox(key="pictures-tag").set_value("odd light").run()
     assert sorted(opened(app)) == ["minibus/01.jpg", "trolleybus/00.jpg"]
-    with zipfile.ZipFile(io.BytesIO(analysis.pack_some(folder, session(app, PicturesPage).selected))) as archive:
+    with zipfile.ZipFile(io.BytesIO(analysis.pack(folder, session(app, PicturesPage).selected))) as archive:
         names, rows = archive.namelist(), archive.read("results.csv").decode()
     assert len([name for name in names if name.endswith(".jpg")]) == 2 and "minibus/03.jpg" not in rows
     app.button(key="deck-pictures-run").click().run()

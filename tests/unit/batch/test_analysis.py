@@ -1,9 +1,8 @@
-"""What a table of many pictures shows, on maps whose groups and outliers are known."""
+"""What a table of many pictures shows: right and wrong by labels, and the report."""
 
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -50,25 +49,6 @@ def saved(folder: Path, made: pd.DataFrame) -> Path:
     return folder
 
 
-def test_the_map_that_lies_elsewhere_is_the_odd_one() -> None:
-    generator = np.random.default_rng(0)
-    left = [(8 + x, 16 + y) for x, y in generator.normal(0, 0.7, (20, 2))]
-    right = [(24 + x, 16 + y) for x, y in generator.normal(0, 0.7, (15, 2))]
-    found = analysis.unusual(frame([*left, *right, (3, 29)]))
-    assert found["oddness"].idxmax() == 35 and found["oddness"][35] > 2
-    assert analysis.order(found, "odd").index[0] == 35
-
-
-def test_of_few_maps_the_farthest_is_named_and_called_no_outlier() -> None:
-    found = analysis.unusual(frame([(8, 8), (9, 8), (24, 24), (8, 9), (9, 9)]))
-    rows, words = analysis.farthest(found)
-    assert list(rows["picture"]) == ["2.jpg"] and rows["oddness"].iloc[0] > analysis.MIN_ODDNESS
-    assert words.startswith("Of 5 maps this one is the farthest") and "cannot be told from fewer than 12 maps" in words
-    assert analysis.outliers(found).empty
-    two, words = analysis.farthest(analysis.unusual(frame([(8, 8), (24, 24)])))
-    assert two.empty and words.startswith("At least 3 maps are needed")
-
-
 def test_names_are_read_kindly(tmp_path: Path) -> None:
     made = frame(
         [(8, 8)] * 6,
@@ -77,7 +57,7 @@ def test_names_are_read_kindly(tmp_path: Path) -> None:
     )
     found = analysis.load(saved(tmp_path, made))
     assert [None if pd.isna(one) else bool(one) for one in found["wrong"]] == [False, False, True, True, None, True]
-    assert list(analysis.filter_rows(found, only="wrong")["picture"]) == ["2.jpg", "3.jpg", "5.jpg"]
+    assert analysis.count_right(found) == (2, 5)
     assert len(analysis.filter_rows(found, predicted="trolleybus")) == 2
 
 
@@ -96,7 +76,7 @@ def test_a_correction_changes_what_is_counted_and_stays(tmp_path: Path) -> None:
     run_labels.correct(folder, {"bus": ["School buses"], "minibus": []})
     found = analysis.load(folder)
     assert list(found["wrong"]) == [True, False, None]
-    assert [(one.folder, one.classes, one.pictures) for one in run_labels.find_labels(found, folder)] == [
+    assert [(one.label, one.classes, one.pictures) for one in run_labels.match_run(folder, found)] == [
         ("minibus", (), 1),
         ("bus", ("school bus",), 2),
     ]
@@ -130,20 +110,9 @@ def test_which_classes_a_folder_means(folder: str, meant: set[str]) -> None:
     assert found.get(folder, frozenset()) == meant
 
 
-def test_everything_written_is_in_the_archive_and_no_draft(tmp_path: Path) -> None:
-    folder = saved(tmp_path / "out", frame([(8, 8)]))
-    (folder / "maps" / "cat").mkdir(parents=True)
-    (folder / "maps" / "cat" / "1.jpg").write_bytes(b"x")
-    (folder / "maps" / "cat" / ".2.jpg.part").write_bytes(b"x")
-    with zipfile.ZipFile(analysis.pack(folder, tmp_path / "all.zip")) as archive:
-        assert set(archive.namelist()) == {"results.parquet", "maps/cat/1.jpg"}
-
-
-def test_the_report_names_the_least_sure_the_wrong_and_the_odd(tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    places = [*((8 + x, 16 + y) for x, y in generator.normal(0, 0.7, (29, 2))), (3, 29)]
+def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
     made = frame(
-        places,
+        [(8, 8)] * 30,
         model=["m"] * 30,
         picture=[f"cat/{i}.jpg" for i in range(30)],
         file=[f"maps/{i}.jpg" for i in range(30)],
@@ -155,13 +124,12 @@ def test_the_report_names_the_least_sure_the_wrong_and_the_odd(tmp_path: Path) -
     (folder / "maps").mkdir()
     (folder / "maps/28.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
     page = batch_report.html(folder)
-    wrong, unsure, odd = (part.partition("</section>")[0] for part in page.split("<section>")[1:])
+    wrong, unsure = (part.partition("</section>")[0] for part in page.split("<section>")[1:])
     assert "Right</dt><dd>97 % of 30</dd>" in page and "95 % interval of that</dt><dd>83 to 99 %</dd>" in page
     assert wrong.count("<figure>") == 1 and "&lt;b&gt;dog&lt;/b&gt;" in wrong and "data:image/jpeg;base64," in wrong
     assert "<b>dog" not in page
     assert unsure.count("<figure>") == 24 and "The first 24 of 30." in unsure
     assert "29.jpg" in unsure.partition("</figure>")[0]
-    assert "29.jpg" in odd and "times the median distance" in odd and "None is" not in odd
 
 
 def reported(folder: Path, **tested: Any) -> str:
@@ -176,7 +144,6 @@ def reported(folder: Path, **tested: Any) -> str:
     return batch_report.html(saved(folder, made))
 
 
-PROVED = {"verdict": ["supported", "not supported", None, "not supported"], "over_random": [0.3, 0.05, None, -0.2]}
 SEALED = {
     "seal": [3.0, 2.0, None, 1.0],
     "seal_model": ["yes", "no", None, "no"],
@@ -185,23 +152,10 @@ SEALED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("tested", "count", "title", "worst"),
-    [
-        (PROVED, "Supported maps</dt><dd>1 of 3</dd>", "Maps not to trust", "-0.20 beside random places"),
-        (
-            SEALED,
-            "Maps that pass all three tests</dt><dd>1 of 3</dd>",
-            "Maps that fail a test",
-            "does not depend on the model, does not hold still",
-        ),
-    ],
-)
-def test_the_report_names_the_maps_that_fail_the_worst_first(
-    tmp_path: Path, tested: dict[str, Any], count: str, title: str, worst: str
-) -> None:
-    page = reported(tmp_path / "tested", **tested)
+def test_the_report_names_the_maps_that_fail_the_worst_first(tmp_path: Path) -> None:
+    page, title = reported(tmp_path / "tested", **SEALED), "Maps that fail a test"
     section = next(part for part in page.split("<section>") if title in part).partition("</section>")[0]
-    assert count in page and worst in section
+    assert "Maps that pass all three tests</dt><dd>1 of 3</dd>" in page
+    assert "does not depend on the model, does not hold still" in section
     assert section.count("<figure>") == 2 and section.index("3.jpg") < section.index("1.jpg")
     assert title not in reported(tmp_path / "plain")

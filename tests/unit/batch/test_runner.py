@@ -216,29 +216,15 @@ def test_a_detector_goes_the_plain_way(scene: Path, many: Path, tmp_path: Path) 
     np.testing.assert_array_equal(again.heatmaps[0].at_input, single.heatmaps[1].at_input)
 
 
-def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tmp_path: Path) -> None:
-    pictures = sorted(many.rglob("[0-9]*.jpg"))[:3]
-    run(pictures, "demo-vit", tmp_path, prove=True, workers=2)
-    rows = table.read(tmp_path)
-    explainer = Explainer("demo-vit")
-    for path, row in zip(pictures, rows.to_dict("records"), strict=True):
-        proof = explainer(path, top_k=1).prove(steps=10, fillings=("blur",))
-        difference = proof.difference("random")
-        assert row["advantage"] == pytest.approx(proof.map.advantage, abs=0.02)
-        assert row["over_random"] == pytest.approx(difference.mean, abs=0.02)
-        assert (row["verdict"], row["proof"]) == (proof.support.verdict, proof.sentence)
-    supported, proved = seals.add_up_proofs(rows) or (0, 0)
-    assert proved == 3 and seals.describe_proofs(rows) == f"{supported} of 3 maps are supported"
-    # Without it neither the table nor the settings are other than before.
-    assert seals.add_up_proofs(table.read(whole)) is None and not set(seals.PROOF_COLUMNS) & set(table.read(whole))
-    with pytest.raises(ModelProblem, match="prove"):
-        run(pictures, "demo-vit", tmp_path)
-    # Former versions compared methods on some pictures of such a run, and wrote so.
+def test_a_run_of_a_former_version_goes_on(many: Path, tmp_path: Path) -> None:
+    picture = min(many.rglob("[0-9]*.jpg"))
+    run([picture], MODEL, tmp_path)
+    # It compared methods on some pictures, or proved maps, and wrote so.
     settings, *outcomes = (tmp_path / journal.NAME).read_text().splitlines()
     former = json.loads(settings)
-    former["settings"]["matrix"] = 16
+    former["settings"] |= {"matrix": 16, "prove": True}
     (tmp_path / journal.NAME).write_text("\n".join([json.dumps(former), *outcomes, ""]))
-    assert run(pictures, "demo-vit", tmp_path, prove=True, workers=2).nothing_new
+    assert run([picture], MODEL, tmp_path).nothing_new
 
 
 @pytest.mark.parametrize(("model", "batch_size", "workers"), [("demo-cls-s", 4, 2), ("demo-s", 1, 1)])
@@ -270,12 +256,12 @@ def test_a_picture_s_file_has_the_seals_that_its_recipe_makes_again(
     assert plain is not None and not plain.seals
 
 
-def test_a_picture_without_a_map_has_nothing_to_prove_or_seal(many: Path, tmp_path: Path) -> None:
+def test_a_picture_without_a_map_has_nothing_to_test(many: Path, tmp_path: Path) -> None:
     picture = min(many.rglob("[0-9]*.jpg"))
-    how: dict[str, Any] = {"prove": True, "seal": True, "options": {"confidence": 0.99999}}
+    how: dict[str, Any] = {"seal": True, "options": {"confidence": 0.99999}}
     run([picture], "demo-s", tmp_path, **how)
     (row,) = table.read(tmp_path).to_dict("records")
-    assert all(row[name] is None for name in (*seals.PROOF_COLUMNS, *seals.COLUMNS))
+    assert all(row[name] is None for name in seals.COLUMNS)
     assert run([picture], "demo-s", tmp_path, **how).nothing_new
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sightglass.batch.labelled import summary
+from sightglass.batch import summary
 from sightglass.evaluation import boxes, errors, stored
 from sightglass.explain.phrases import plain_text
 from tests.labelled import draw_scenes

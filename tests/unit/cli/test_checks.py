@@ -1,4 +1,4 @@
-"""`--seal`, `prove` and their `replay`: what is printed, written and made again."""
+"""`--seal` and `prove`: what is printed and written."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ import pytest
 
 from sightglass.cli.replay import read
 from sightglass.explain import Explainer
-from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.phrases import plain_text
-from sightglass.explain.trust import scramble
-from sightglass.explain.trust.checks import forget
 from sightglass.export import embedded_recipe
 
 LINE = "✗ changes with the model: no · ✓ matters: yes · ? holds still: unclear"
@@ -58,25 +55,7 @@ def test_a_batch_adds_the_tests_to_its_table_also_after_a_run_without(
     assert "Maps that fail a test" in (tmp_path / "explained/scene/report.html").read_text("utf-8")
 
 
-def test_replay_says_whether_a_seal_is_the_same_bit_for_bit(call: Any, scene: Path, tmp_path: Path) -> None:
-    made = Explainer("demo-cls-s")(scene, top_k=2)
-    first = made.seal(1)
-    made.save(tmp_path / "saved")
-    # Nothing of the first time is left to take it from.
-    forget()
-    scramble._CACHE.clear()
-    code, said, _ = call("replay", "saved/gradcam_prediction.png", "--picture", str(scene))
-    assert code == 0 and f"{first.label}: {first.line}" in said
-    assert "The seal matches the saved one bit for bit." in said
-    assert "The maps match the saved ones bit for bit." in said
-    changed = json.loads(Path("saved/recipe.json").read_text("utf-8"))
-    changed["seals"][0]["marks"][0]["value"] += 1e-12
-    Path("recipe.json").write_text(json.dumps(changed), "utf-8")
-    code, said, _ = call("replay", "recipe.json", "--picture", str(scene))
-    assert code == 1 and "The seal differs from the saved one." in said
-
-
-def test_a_proof_is_written_said_and_made_again_bit_for_bit(call: Any) -> None:
+def test_a_proof_is_written_and_said(call: Any) -> None:
     how, folder = ["prove", "scene.png", "-m", "demo-cls-s", "--filling", "mean"], Path("out")
     code, said, _ = call(*how, "--out", "out", "--also", "html,report", "--steps", "4", "--filling", "linear")
     assert code == 0
@@ -88,14 +67,8 @@ def test_a_proof_is_written_said_and_made_again_bit_for_bit(call: Any) -> None:
     recipe = read(folder / "proof.json")
     assert recipe.prove is not None and recipe.prove.steps == 4 and recipe.prove.fillings == ("mean", "linear")
     assert embedded_recipe.read((folder / "proof.png").read_bytes()) == recipe
-    # Nothing of the first run is left to take it from.
-    EVIDENCE.clear()
-    code, said, _ = call("replay", "out/proof.json")
-    assert code == 0 and "The curves match the saved ones bit for bit." in said
-    written["curves"][0]["deletion"][1] += 1e-12
-    (folder / "proof.json").write_text(json.dumps(written), "utf-8")
     code, said, _ = call("replay", "out/proof.png")
-    assert code == 1 and "The curves differ from the saved ones." in said
+    assert code == 0 and "scene.png: demo-cls-s" in said
 
 
 def test_any_answer_and_any_box_can_be_proved(answer: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import io
+import json
 import os
 import re
 import signal
@@ -54,7 +56,8 @@ def served(*arguments: str, **environment: str) -> Iterator[tuple[str, subproces
 
 
 def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under_way(bus: Path) -> None:
-    with served("--limit-mb", "1", SIGHTGLASS_API_KEY=SECRET, SIGHTGLASS_STOP_SECONDS="1") as (address, process, _):
+    limits = {"SIGHTGLASS_API_MB": "1", "SIGHTGLASS_STOP_SECONDS": "1"}
+    with served(SIGHTGLASS_API_KEY=SECRET, **limits) as (address, process, _):
         assert got(f"{address}/api/models")[0] == 401
         assert got(f"{address}/api/health")[0] == 200
         assert got(f"{address}/api/models", Authorization=f"Bearer {SECRET}")[0] == 200
@@ -85,9 +88,10 @@ def test_opened_to_the_network_it_prints_the_token_that_it_asks_for_and_answers_
         key = {"X_API_Key": token[1]}
         cold = b'sightglass_memory_bytes{part="models"} 0.0'
         assert cold not in got(f"{address}/api/metrics", **key)[2], "it was warm before it listened"
-        body, kind = form(bus)
-        status, _, data = got(f"{address}/api/explain", body, Content_Type=kind, Accept="application/x-npy", **key)
-        assert status == 200 and np.array_equal(np.load(io.BytesIO(data)), Explainer()(bus).heatmaps[0].values)
+        body, kind = form(bus, maps="npy", top_k="1")
+        status, _, data = got(f"{address}/api/explain", body, Content_Type=kind, **key)
+        values = np.load(io.BytesIO(base64.b64decode(json.loads(data)["heatmaps"][0]["npy"])))
+        assert status == 200 and np.array_equal(values, Explainer()(bus).heatmaps[0].values)
         # Who hangs up while sending leaves no trace.
         host, port = address.removeprefix("http://").split(":")
         head = f"POST /api/explain HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {token[1]}\r\n"

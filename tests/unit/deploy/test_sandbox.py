@@ -84,7 +84,7 @@ def test_the_sandbox_is_one(root: Path) -> None:
 def test_the_start_script_serves_maps_and_saves_files_in_the_volume_and_nowhere_else(root: Path, bus: Path) -> None:
     before, data = _files(root), root.parent / "data"
     port = free_port()
-    environment = _environment(PORT=str(port), SIGHTGLASS_LOG="json", SIGHTGLASS_TOKEN=KEY)
+    environment = _environment(PORT=str(port), SIGHTGLASS_LOG="json", SIGHTGLASS_TOKEN=KEY, SIGHTGLASS_SAVE_BELOW="1")
     command = _inside(root, "/app/scripts/start")
     address = f"http://127.0.0.1:{port}"
     with (root.parent / "log").open("w") as log:
@@ -94,7 +94,7 @@ def test_the_start_script_serves_maps_and_saves_files_in_the_volume_and_nowhere_
         # Opened to the network it asks for the token.
         assert b'name="token"' in got(address, Accept="text/html")[2]
         assert b"<title>" in got(address, Accept="text/html", X_API_Key=KEY)[2]
-        body, kind = form(bus, save_below="1")
+        body, kind = form(bus)
         status, _, answer = got(f"{address}/api/explain", body, Content_Type=kind, X_API_Key=KEY)
         said = (root.parent / "log").read_text("utf-8")
         assert status == 200, (answer, said)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sightglass.batch.labelled import summary
+from sightglass.batch import summary
 from sightglass.evaluation.errors import ROOM, ErrorReport, draw_tile, frame_boxes
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation

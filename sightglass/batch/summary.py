@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from sightglass.batch.labelled import pixels
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import jsonable, write_file
@@ -123,7 +122,7 @@ def _sum_up_pixels(folder: Path) -> EvaluationSummary:
     from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
 
     try:
-        table = parquet.read_table(folder / pixels.FILE)
+        table = parquet.read_table(folder / masks.FILE)
         about, rows = json.loads(table.schema.metadata[masks.ABOUT]), table.to_pylist()
         good = [row for row in rows if row["problem"] is None]
         pairs = [[*zip(*(row[name] for name in masks.PAIR), strict=True)] for row in good]
@@ -152,7 +151,7 @@ def load(folder: Path) -> EvaluationSummary:
     if (kept := find_kept(folder)) is not None:
         return kept
     stamp = _stamp(folder)
-    if (folder / pixels.FILE).is_file():
+    if (folder / masks.FILE).is_file():
         evaluation = _sum_up_pixels(folder)
         units = [
             dict(zip(("class", "iou", "low", "high"), (name, *astuple(estimate)), strict=True))
@@ -180,8 +179,8 @@ def find_kept(folder: Path) -> EvaluationSummary | None:
 
 def _stamp(folder: Path) -> list[int]:
     try:
-        masks = folder / pixels.FILE
-        about = (masks if masks.is_file() else folder / stored.FILE).stat()
+        pairs = folder / masks.FILE
+        about = (pairs if pairs.is_file() else folder / stored.FILE).stat()
     except OSError:
         return []
     return [VERSION, about.st_size, about.st_mtime_ns]
@@ -218,7 +217,7 @@ def list_runs() -> list[EvaluatedRun]:
     # The folder is missing until the first run.
     with contextlib.suppress(OSError):
         for folder in users.folder(settings().batches).iterdir():
-            for name in (stored.FILE, pixels.FILE):
+            for name in (stored.FILE, masks.FILE):
                 with contextlib.suppress(OSError):
                     seconds = (folder / name).stat().st_mtime
                     runs.append(EvaluatedRun(folder, datetime.fromtimestamp(seconds, UTC)))

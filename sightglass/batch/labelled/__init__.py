@@ -1,5 +1,0 @@
-"""Runs with labels: how answers are held against them."""
-
-from sightglass.common.lazy import defer_imports
-
-defer_imports(__name__)

@@ -1,0 +1,333 @@
+"""Compare stored runs on the same labelled pictures."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from sightglass.common.errors import Problem
+from sightglass.common.files import jsonable
+from sightglass.evaluation import stored
+from sightglass.evaluation.intervals import Estimate, Z, estimate
+from sightglass.evaluation.kinds import kind_of
+from sightglass.explain.phrases import NBSP, listing, plural
+from sightglass.explain.tasks import task_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sightglass.common.files import Json
+    from sightglass.evaluation.intervals import Metrics
+    from sightglass.evaluation.kinds import Classes
+    from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
+    from sightglass.models.geometry import Box
+
+MOST = 6
+"""Models that are compared at once."""
+TOLERANCE = 0.02
+"""Of AP or accuracy that may be lost."""
+ENOUGH = 50
+"""Times as many pictures as there are, beyond which no number of them is named."""
+
+Kind = Literal["ship", "do not ship", "cannot be told"]
+VERDICTS: dict[Kind, str] = {
+    "ship": "good enough",
+    "do not ship": "not yet",
+    "cannot be told": "too close to call",
+}
+"""Of one model in the place of another."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelScore:
+    """A row of the scorecard: one model on labelled pictures."""
+
+    evaluation: Evaluation = field(repr=False)
+    metrics: Metrics = field(repr=False)
+
+    @property
+    def score(self) -> Estimate:
+        """AP of a detector, accuracy of a classifier, 0..1."""
+        return next(iter(self.metrics.scores.values()))
+
+    @property
+    def model(self) -> str:
+        """What a sentence calls the model."""
+        return self.evaluation.called
+
+    @property
+    def kind(self) -> Classes:
+        """The evaluation kind of its answers."""
+        return kind_of(self.evaluation.task)
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """Right objects or pictures at the run's threshold, (objects,)."""
+        return self.kind.find_right(self.evaluation)
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Whether one model can take the place of another, within what a person tolerates."""
+
+    first: ModelScore
+    second: ModelScore
+    """The better or older one."""
+    tolerance: float
+    """Of AP or accuracy, 0..1."""
+
+    @property
+    def _drawn(self) -> NDArray[np.float64]:
+        return self.second.metrics.drawn - self.first.metrics.drawn
+
+    @cached_property
+    def gap(self) -> Estimate:
+        """Advantage of the second model's AP or accuracy, on redrawn pictures."""
+        value = self.second.score.value - self.first.score.value
+        gap = estimate(value, self._drawn)
+        # Models that agree on all of few pictures may differ on others; after Bonett and Price (2012,
+        # doi:10.3102/1076998611411915).
+        half = Z * math.sqrt(2) / (len(self.second.evaluation.pictures) + 2)
+        # In this order, nan stays nan.
+        return Estimate(gap.value, min(gap.low, gap.value - half), max(gap.high, gap.value + half))
+
+    @property
+    def kind(self) -> Kind:
+        """`ship` only for an interval within the tolerance."""
+        if self.gap.high <= self.tolerance:
+            return "ship"
+        return "do not ship" if self.gap.low > self.tolerance else "cannot be told"
+
+    @property
+    def more_pictures(self) -> int | None:
+        """Pictures needed to settle the gap; None if settled or too many.
+
+        The standard error is taken to fall with the square root of the number of pictures.
+        """
+        if self.kind != "cannot be told":
+            return None
+        have, apart = len(self.second.evaluation.pictures), abs(self.tolerance - self.gap.value)
+        error = float(np.nanstd(self._drawn))
+        needed = max(have * (Z * error / apart) ** 2, Z * math.sqrt(2) / apart - 2) if apart else math.inf
+        return max(1, math.ceil(needed - have)) if needed <= ENOUGH * have else None
+
+    @property
+    def title(self) -> str:
+        """`demo-s instead of demo-l: not yet`."""
+        return f"{self.first.model} instead of {self.second.model}: {VERDICTS[self.kind]}"
+
+    @property
+    def scores(self) -> str:
+        """`AP 61.2 against 70.1.`, or `77 against 78 % right.`"""
+        first, second = self.first, self.second
+        if task_of(first.evaluation.task).has_boxes:
+            return f"{first.kind.measure} {first.score.points} against {second.score.points}."
+        return f"{first.score.percent.removesuffix(f'{NBSP}%')} against {second.score.percent} right."
+
+    @property
+    def loss(self) -> str:
+        """What the first model loses, and how many more pictures would decide."""
+        more = self.more_pictures
+        decide = f" About {plural(_round_up(more), 'more picture')} would decide." if more else ""
+        return self._worst_class + decide
+
+    @property
+    def _worst_class(self) -> str:
+        """`It loses rod-cross (0 of 10 against 4).`; empty where no class is lost."""
+        counts: dict[str, list[int]] = {}
+        for row in list_objects((self.first, self.second)):
+            both = counts.setdefault(str(row["label"]), [0, 0, 0])
+            both[0] += row[self.first.model]
+            both[1] += row[self.second.model]
+            both[2] += 1
+        label, (ours, theirs, total) = max(
+            counts.items(), key=lambda item: item[1][1] - item[1][0], default=("", [0] * 3)
+        )
+        return f"It loses {label} ({ours:,} of {total:,} against {theirs:,})." if theirs > ours else ""
+
+    @property
+    def sentences(self) -> list[str]:
+        """The verdict, the scores, and the loss."""
+        return [sentence for sentence in (f"{self.title}.", self.scores, self.loss.strip()) if sentence]
+
+
+@dataclass(frozen=True, eq=False)
+class Scorecard:
+    """Models on the same labelled pictures."""
+
+    rows: tuple[ModelScore, ...]
+    reference: ModelScore
+    """The one that the others are to replace."""
+    tolerance: float = TOLERANCE
+    """Of AP or accuracy that may be lost, 0..1."""
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Those of the other models, each beside the reference."""
+        others = (row for row in self.rows if row is not self.reference)
+        return tuple(Verdict(row, self.reference, self.tolerance) for row in others)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict of the first shippable model, else of the first."""
+        return next((verdict for verdict in self.verdicts if verdict.kind == "ship"), next(iter(self.verdicts), None))
+
+    @property
+    def words(self) -> str:
+        """The verdict in a few short sentences; empty for a single model."""
+        return " ".join(self.verdict.sentences) if self.verdict else ""
+
+    def to_json(self, left_out: Sequence[str] = ()) -> Json:
+        """Return all numbers as plain values; nan is None.
+
+        `left_out`: sentences on pictures that do not count.
+        """
+        values: Json = jsonable(
+            {
+                "verdict": self.words,
+                "against": self.reference.model,
+                "tolerance": self.tolerance,
+                "models": list(map(_describe_row, self.rows)),
+                "pairs": [
+                    {
+                        "kind": verdict.kind,
+                        "sentences": verdict.sentences,
+                        "more_pictures": verdict.more_pictures,
+                        "model": verdict.first.model,
+                        "beside": verdict.second.model,
+                        "gap": asdict(verdict.gap),
+                    }
+                    for verdict in self.verdicts
+                ],
+                "left_out": [*left_out],
+            }
+        )
+        return values
+
+
+def _describe_row(row: ModelScore) -> Json:
+    evaluation = row.evaluation
+    values: Json = {
+        "model": row.model,
+        "run": None if evaluation.source is None else evaluation.source.name,
+        "task": evaluation.task,
+        "pictures": len(evaluation.pictures),
+        "objects": len(row.right),
+        "found": int(row.right.sum()),
+        "unknown_labels": list(evaluation.unknown),
+        **{name: asdict(score) for name, score in row.metrics.scores.items()},
+    }
+    if row.kind.lists_errors:
+        values["ap_by_class"] = {name: asdict(score) for name, score in row.metrics.by_class.items()}
+    return values
+
+
+def list_objects(rows: Sequence[ModelScore]) -> list[dict[str, Any]]:
+    """Return a row per labelled object or picture, right or wrong by each model."""
+    objects: list[dict[str, Any]] = []
+    for picture in rows[-1].evaluation.pictures:
+        for label, box in rows[-1].kind.list_labels(picture):
+            judged = {row.model: bool(row.right[len(objects)]) for row in rows}
+            corners = dict(zip(("x0", "y0", "x1", "y1"), box, strict=True))
+            objects.append({"picture": picture.key, "label": label, **corners, **judged})
+    return objects
+
+
+def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against: str = "") -> Scorecard:
+    """Return the scorecard of models on the same labels.
+
+    `against`: the model that the others are to replace; empty: the best. Raises Problem for more than `MOST` models,
+    two of one name, other labels, detectors beside classifiers, or no such model.
+    """
+    names = [row.model for row in rows]
+    _check_number(names)
+    _check_alike(rows)
+    if against and against not in names:
+        raise Problem(f"{against} is none of the models of this scorecard: {listing(names)}.")
+    best = rows[names.index(against)] if against else max(rows, key=lambda row: row.score.value)
+    return Scorecard(tuple(rows), best, tolerance)
+
+
+def _check_number(names: Sequence[str]) -> None:
+    """Raise Problem for too many models, or two of one name."""
+    if len(names) > MOST:
+        raise Problem(f"A scorecard compares at most {MOST} models: leave some out.")
+    if len(set(names)) < len(names):
+        raise Problem("Two of these have the same name: a scorecard tells models apart by their names.")
+
+
+def _check_alike(rows: Sequence[ModelScore]) -> None:
+    """Raise Problem for models on different labels or pictures."""
+    if len({row.evaluation.task for row in rows}) > 1:
+        raise Problem("Detectors and classifiers cannot be compared on one scorecard: choose models of one kind.")
+    for row in rows[1:]:
+        for picture, other in zip(rows[0].evaluation.pictures, row.evaluation.pictures, strict=True):
+            same = [of.box for of in picture.truths] == [of.box for of in other.truths]
+            if picture.key != other.key or not same:
+                raise Problem(f"{row.model} was judged by other labels of {picture.key}: run both on the same ones.")
+
+
+def _round_up(count: int) -> int:
+    """Round up to two digits."""
+    step: int = 10 ** max(0, len(str(count)) - 2)
+    return math.ceil(count / step) * step
+
+
+def score(evaluation: Evaluation) -> ModelScore:
+    """Return the row of an evaluated model."""
+    return ModelScore(evaluation, kind_of(evaluation.task).measure_fit(evaluation))
+
+
+def score_runs(
+    folders: Sequence[Path], load: Callable[[Path], Evaluation] = stored.load
+) -> tuple[list[ModelScore], list[str]]:
+    """Return the rows of stored runs on their common pictures.
+
+    The sentences are on pictures that are left out. Runs of the same model are called after their folders. `load`
+    reads the evaluation of each. Raises Problem for more runs than a scorecard takes, a run without an evaluation, and
+    runs without a common picture.
+    """
+    _check_number([str(folder) for folder in folders])
+    evaluations = [load(folder) for folder in folders]
+    times = Counter(evaluation.called for evaluation in evaluations)
+    named = [
+        replace(evaluation, name=evaluation.called if times[evaluation.called] == 1 else folder.name)
+        for evaluation, folder in zip(evaluations, folders, strict=True)
+    ]
+    common, left = keep_common(named)
+    return list(map(score, common)), [f"{plural(left, 'picture')} that not every run has."] if left else []
+
+
+def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], int]:
+    """Return evaluations of the common pictures, and the number dropped.
+
+    Labels that are no class of one of the models count for none. Raises Problem for no common picture.
+    """
+    by_key = [{picture.key: picture for picture in each.pictures} for each in evaluations]
+    common = sorted(set.intersection(*map(set, by_key)))
+    if not common:
+        raise Problem("These runs have no picture in common: choose runs over the same pictures.")
+    counted: dict[str, set[Box]] = {}
+    if len({each.unknown for each in evaluations}) > 1:
+        counted = {
+            key: set.intersection(*({truth.box for truth in keyed[key].truths} for keyed in by_key)) for key in common
+        }
+
+    def keep(picture: EvaluatedPicture) -> EvaluatedPicture:
+        boxes = counted.get(picture.key)
+        if boxes is None:
+            return picture
+        return replace(picture, truths=tuple(truth for truth in picture.truths if truth.box in boxes))
+
+    kept = [
+        replace(each, pictures=tuple(keep(keyed[key]) for key in common))
+        for each, keyed in zip(evaluations, by_key, strict=True)
+    ]
+    return kept, len(set.union(*map(set, by_key))) - len(common)
