@@ -111,10 +111,7 @@ class Heatmap:
         """Rows and columns of the grid over the picture that the map was computed on; None for several layers."""
         if len(self.raw) > 1:
             return None
-        height, width = self.raw[0].shape
-        if self.geometry.columns > 1:
-            return height, width
-        top, bottom, left, right = picture_cells(self.geometry, height, width)
+        top, bottom, left, right = picture_cells(self.geometry, *self.raw[0].shape)
         return bottom - top, right - left
 
     @property

@@ -75,7 +75,7 @@ def opacity(alpha: float, *, weighted: bool = False, threshold: float = 0.0) -> 
 def overlay_colours(colormap: str) -> Pixels:
     """Return the colours of a weighted overlay, uint8 (256, 3) RGB: the colormap without its dark end."""
     first = OVERLAY["first"]
-    return lut(colormap)[np.floor(255 * first + (1 - first) * _LEVELS + 0.5).astype(np.intp)]
+    return np.asarray(lut(colormap)[np.floor(255 * first + (1 - first) * _LEVELS + 0.5).astype(np.intp)])
 
 
 def _first(threshold: float) -> int:
