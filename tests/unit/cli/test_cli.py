@@ -322,7 +322,17 @@ def test_all_quick_methods_are_on_a_sheet(answer, call, scene) -> None:
     assert call("detect", scene, "-m", "demo-s", "--method", "all")[2].startswith("There is no method called all: ")
 
 
-def test_image_remarks_evidence_in_noise(call) -> None:
+def test_image_remarks_evidence_outside_the_object_and_in_noise(call) -> None:
+    mask = np.zeros((360, 270), np.uint8)
+    mask[:40, :40] = 255
+    Pillow.fromarray(mask).save("mask.png")
+    for where in ("mask.png", "0,0,40,40"):
+        out = plain_text(call("image", "bus.png", "--top-k", "1", "--object", where)[1])
+        assert re.search(
+            r"caution: \d+ % of the evidence for \w+ lies outside the object, while 98 % of the picture", out
+        )
+    assert "--object is of one picture" in call("image", "bus.png", "scene.png", "--object", "mask.png")[2]
+    assert "There is no file none.png" in call("image", "bus.png", "--object", "none.png")[2]
     noise = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
     Pillow.fromarray(noise).save("noise.png")
     assert "caution: Half of the evidence is scattered over " in call("image", "noise.png", "--top-k", "1")[1]
