@@ -84,20 +84,20 @@ def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> s
     `half`: with the share of the picture that half of it is on, which a page may show as a number of its own.
     """
     lead, label, place = _describe_place(explanation, index, half=half)
-    if not half and lead == "The evidence for":
-        return _strongest(explanation, index)
-    return Statement("", "", lead, label, place).markdown()
-
-
-def _strongest(explanation: Result, index: int) -> str:
-    """Return the shortest sentence on where a map is strongest, and on what was cut off."""
-    where = describe_place(
-        explanation.statistics[index],
-        explanation.heatmaps[index].seen,
-        (explanation.image.width, explanation.image.height),
-    )
+    if half:
+        return Statement("", "", lead, label, place).markdown()
     hidden = unseen(explanation)
-    return f"Strongest {where}.{f' Cut off: {percent(hidden)}.' if hidden >= CROPPED else ''}"
+    if lead == "The evidence for":
+        # The page names the class beside the map.
+        lead, label, place = "", "", f"Strongest {_find_place(explanation, index)}."
+    cut = f" Cut off: {percent(hidden)}." if hidden >= CROPPED else ""
+    return f"{Statement('', '', lead, label, place).markdown()}{cut}"
+
+
+def _find_place(explanation: Result, index: int) -> str:
+    """Return where a map is strongest: `in the middle of the picture`."""
+    size = explanation.image.width, explanation.image.height
+    return describe_place(explanation.statistics[index], explanation.heatmaps[index].seen, size)
 
 
 def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str, str, str]:
@@ -106,7 +106,7 @@ def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str
     if heatmap.state != "ok":
         return "", "", _empty(explanation, index)
     statistics, label = explanation.statistics[index], heatmap.target.label
-    where = describe_place(statistics, heatmap.seen, (explanation.image.width, explanation.image.height))
+    where = _find_place(explanation, index)
     part = "of the visible area" if unseen(explanation) >= CROPPED else "of the picture"
     end = f": half of it is on {percent(statistics.half_heat_area)} {part}." if half else "."
     place, what = f"is strongest {where}{end}", "number" if explanation.measures else "score"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components import checks, hiding, saving, widgets
+from sightglass.components import checks, hiding, saving
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import reopen, url_state
@@ -172,7 +172,7 @@ def _answers_or_checks(explanation: Explanation, index: int) -> int:
 
 
 def _answers(explanation: Explanation, index: int) -> int:
-    st.markdown("### Predictions", help=widgets.TERMS["score"])
+    st.markdown("### Predictions")
     if not explanation.heatmaps:
         st.caption("No box has a high enough score.")
         return 0
@@ -219,7 +219,7 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
         hiding.answer(view, explanation)
     if view.region is not None and explanation.heatmaps:
         charts.mark(explanation, view.region, index)
-    charts.findings(explanation, index)
+    charts.findings(explanation, index, said="cropped")
     reopen.warn_of_other_weights(explanation)
 
 

@@ -88,13 +88,12 @@ def video() -> None:
 def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
     with top:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown(f"## {headline(job.summary)}", width="content")
+            st.markdown(f"## {headline(job.summary)}", width="content", help=_describe(job))
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
                 jobs.draw_slide_button(job)
                 jobs.downloads(job)
                 _another()
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}.", width="content")
             _anew(job, choices)
     jobs.draw(job, key="video-timeline")
 
@@ -141,11 +140,14 @@ def _draw_example(head: DeltaGenerator) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             page.draw_example_badge()
-            st.markdown(f"### {headline(job.summary)}", width="content")
+            st.markdown(f"### {headline(job.summary)}", width="content", help=_describe(job))
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             jobs.draw_slide_button(job)
-    st.caption(f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}.")
     jobs.draw(job, key="video-example")
+
+
+def _describe(job: ClipJob) -> str:
+    return f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}."
 
 
 def _upload() -> ClipSource | None:

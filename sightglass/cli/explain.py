@@ -72,6 +72,9 @@ class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
     save_all: bool = cli.field(
         "--save-all", "Also write an image and a .npy of each box.", cli.OUT, verbs="detect", default=False
     )
+    no_boxes: bool = cli.field(
+        "--no-boxes", "Draw the maps without boxes.", cli.OUT, verbs="detect", default=False, hidden=True
+    )
     also: list[str] | None = cli.field(*cli.ALSO, verbs="image detect segment")
 
 
@@ -240,7 +243,7 @@ def _detect(
         summary["missing"] = [_summarise(*pair) for pair in missing]
         summary["candidates"] = [_summarise(*pair) for pair in raw]
         files = chain(
-            result_folder.of_boxes(explanation, style, everything=options.save_all),
+            result_folder.of_boxes(explanation, style, everything=options.save_all, boxes=not options.no_boxes),
             common.extra_files(explanation, formats, style),
         )
         return summary, result_folder.with_summary(files, summary)

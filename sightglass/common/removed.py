@@ -32,7 +32,6 @@ OPTIONS: dict[str, str] = {
     "--matrix": "--matrix was removed: run batch --seal once for each --method.",
     "--prove": "--prove was removed: `batch --seal` tests each map, and `sightglass prove` hides what one shows.",
     "--renormalize": "--renormalize was removed: --within each is the same.",
-    "--no-boxes": "--no-boxes was removed: Export on Explore has the maps without boxes, as has `overlay()`.",
     "--save-below": f"--save-below was removed: {_UNSURE}.",
     **{
         flag: f"{flag} was removed: set SIGHTGLASS_API_{name}."

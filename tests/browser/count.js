@@ -1,6 +1,6 @@
-// Count the words and the controls that a person sees in the window. A group of choices (radio buttons, tabs, a list, a strip
-// of examples) is one control; what a closed menu holds is not counted, nor are icons.
 () => {
+  // Count the words and the controls that a person sees in the window. A group of choices (radio buttons, tabs, a list, a strip
+  // of examples) is one control; what a closed menu holds is not counted, nor are icons.
   const CONTROLS = "button, input:not([type=hidden]), select, textarea, a[href], summary, [role=slider], [role=combobox]";
   const GROUPS = "[role=radiogroup], [role=tablist], [role=listbox], [role=group], [data-testid=stSelectbox], [data-testid=stButtonGroup]";
   const words = [], controls = new Set();

@@ -103,7 +103,7 @@ export function showControls(root, settings, facts) {
   const $ = find.bind(null, root), { invert } = settings, { ends, gaps, signed, dark } = facts;
   // Of differences alone the bar says how far apart, not which way.
   const plain = `linear-gradient(90deg, rgb(${dark ? "48,48,48" : "228,228,228"}), var(--st-text-color))`;
-  const [low, high] = gaps ? ["Same", "Different"] : ends ? ends.map(digits) : invert ? ["Strong evidence", "Weak"] : ["Weak", "Strong evidence"];
+  const [low, high] = gaps ? ["Same", "Different"] : ends ? ends.map(digits) : invert ? ["Strong", "Weak"] : ["Weak", "Strong"];
   // A spotlight has no colours: it darkens the picture.
   const dims = settings.mode === "spotlight", shades = "linear-gradient(90deg, #000, #fff)";
   const colours = settings.mode === "overlay" && !settings.even ? overlayColours(facts.lut) : facts.lut;

@@ -14,7 +14,6 @@ import numpy as np
 from sightglass.common.settings import MIB
 from sightglass.components.declare import packed_by_content
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.phrases import pixels as size_words
 from sightglass.explain.rendering.marks import box_mark
 from sightglass.explain.rendering.render import samples
 from sightglass.explain.rendering.style import Kind, tables
@@ -161,13 +160,12 @@ def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, by
     grids: list[Grid] = []
     listed = [_list(panel, grids) for panel in panels]
     browser_chooses = any(len(panel.maps) > 1 for panel in panels)
-    note = size_words(pixels.shape[1], pixels.shape[0])
     head = asdict(options) | {
         "picture": scene.picture_id,
         "size": [pixels.shape[1], pixels.shape[0]],
         "panels": listed,
         "grids": [values.shape for values, _ in grids],
-        "plain": {"title": "Picture", "note": note, "maps": [], "boxes": None},
+        "plain": {"title": "Picture", "note": "", "maps": [], "boxes": None},
         "boxes": [_pack_box(box) for box in boxes],
         "range": raw_range(panels),
         "reach": raw_reach(panels),

@@ -14,7 +14,7 @@ from sightglass.components.session import page, url_state
 from sightglass.components.session.markdown import escape, without_keys
 from sightglass.components.views import tables
 from sightglass.explain.comparison.models import score_of_map
-from sightglass.explain.maps.statistics import MEANING, format_value
+from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import describe_range, listing, milliseconds, percent
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import diagnose, unseen
@@ -58,7 +58,7 @@ def download(
     st.download_button(label, make, file_name=file, mime=mime, on_click="ignore", key=key, help=help, **look)
 
 
-def metric(label: str, value: str, measure: str, help: str) -> None:
+def metric(label: str, value: str, measure: str, help: str | None = None) -> None:
     """Draw a number with name and unit, as wide as its content."""
     st.metric(label, value, delta=measure, delta_color="off", delta_arrow="off", help=help, width="content")
 
@@ -87,7 +87,7 @@ def without_training(explanation: Explanation, index: int) -> str:
 
 def half_heat(statistics: Statistics, part: str) -> None:
     """Draw on how much of the `part` half of the heat is."""
-    metric("Half of the evidence is on", percent(statistics.half_heat_area), part, MEANING["half_heat_area"])
+    metric("Half of the evidence is on", percent(statistics.half_heat_area), part)
 
 
 def all_numbers(explanation: Explanation, index: int) -> None:
@@ -129,12 +129,12 @@ def button_for_numbers(draw: Callable[[], None], help: str) -> None:
     page.button_for_window("All numbers", draw, icon=":material/table_rows:", help=help, width="large")
 
 
-def findings(explanation: Explanation, index: int) -> None:
-    """Draw the findings, most serious first, and a crop's remedy."""
+def findings(explanation: Explanation, index: int, *, said: str = "") -> None:
+    """Draw the findings, most serious first, and a crop's remedy; `said`: the kind that the page says elsewhere."""
     diagnosis = diagnose(explanation, index)
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(width="content"):
-            lines(diagnosis)
+            lines([finding for finding in diagnosis if finding.kind != said])
         _fit_button(explanation, diagnosis)
 
 
