@@ -68,9 +68,8 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         ("history list", 2, r"The verb history was removed: .*"),
         ("explain bus.png --box 1", 2, r"efficientnet-lite0 is a classifier: leave --box out\."),
         ("explain bus.png --masks many", 2, r"Invalid value for '--masks': .*: see --help\."),
-        ("image https://e.org/a.jpg", 1, r".*a\.jpg is not fetched while downloads are forbidden: download it and .*"),
-        ("image bus.png -m https://e.org/a.pth", 1, r".*a\.pth is not fetched while downloads are forbidden: .*"),
-        ("image http://e.org/a.jpg", 1, r".*a\.jpg is not fetched from that address: give one that begins .*"),
+        ("image https://e.org/a.jpg", 1, r".*a\.jpg is not fetched by its address: download it and give the file\."),
+        ("image bus.png -m https://e.org/a.pth", 1, r".*a\.pth is not fetched by its address: .*"),
     ],
 )
 def test_what_goes_wrong_is_one_sentence_and_an_exit_code(call, arguments, code, sentence) -> None:
