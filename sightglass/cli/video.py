@@ -17,11 +17,12 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import Json, file_stem
 from sightglass.video import results, runner, settings
 from sightglass.video.clips import clip as video_clip
-from sightglass.video.clips import example
+from sightglass.video.clips import example, write
 
 if TYPE_CHECKING:
     from sightglass.video import Settings, Summary
 
+FILMS = ("gif", "webp")
 SHOWN = 20
 """Moments that are printed; the file has all."""
 
@@ -37,6 +38,7 @@ class VideoOptions(cli.OutputOptions, cli.ModelOptions):
     objects: int = cli.field("--objects N", "Objects that get a map in each frame [3].", cli.BOXES, default=3)
     object_: int | None = cli.field("--object N", "Follow the one object with this number.", cli.BOXES)
     size: int | None = cli.field("--size PIXELS", "Longest side of the clip; 0 keeps it [1280].", cli.OUT, min=0)
+    also: list[str] | None = cli.field("--also gif,webp", "Also write a GIF or an animated WebP.", cli.OUT)
     restart: bool = cli.field("--restart", "Start over instead of resuming.", cli.OUT, default=False)
 
 
@@ -45,7 +47,7 @@ class VideoOptions(cli.OutputOptions, cli.ModelOptions):
     "video",
     """
     sightglass video scene.mp4 --model demo-s --every 3 --out scene
-    sightglass video clip.mp4 --class minibus --start 0:10 --end 0:25
+    sightglass video clip.mp4 --class minibus --start 0:10 --end 0:25 --also gif
     """,
 )
 def video(
@@ -58,6 +60,7 @@ def video(
     The folder gets overlay.mp4 with the sound of the clip, timeline.csv and timeline.json. A detector's objects keep
     their numbers from frame to frame. A run that was stopped or killed resumes when it is called again.
     """
+    films = cli.split_names(options.also, FILMS, "; an MP4 is always written")
     settings = _settings(options)
     console, cancel = Console(options.json), threading.Event()
     folder = options.out or Path("explained") / file_stem(Path(clip).stem, otherwise="clip")
@@ -74,7 +77,12 @@ def video(
             progress=progress,
             cancel=cancel,
         )
-    _report(console, summary)
+        names = []
+        for kind in films if not summary.cancelled else ():
+            names.append(summary.clip.with_suffix(f".{kind}").name)
+            if note := write.film(summary.clip, summary.folder / names[-1], kind):
+                console.warn(note)
+    _report(console, summary, names)
     return STOPPED if summary.cancelled else 0
 
 
@@ -111,7 +119,7 @@ def _seconds(text: str | None, flag: str) -> float | None:
     return float(sum(part * 60**i for i, part in enumerate(reversed(parts))))
 
 
-def _report(console: Console, summary: Summary) -> None:
+def _report(console: Console, summary: Summary, films: list[str]) -> None:
     console.say(f"{summary.words}.")
     console.warn(*summary.notes)
     rows = [(results.clock(moment.seconds), f"{moment.frame:,}", moment.words) for moment in summary.moments[:SHOWN]]
@@ -119,6 +127,6 @@ def _report(console: Console, summary: Summary) -> None:
     if more := len(summary.moments) - len(rows):
         console.say(f"And {more:,} more: timeline.json has all.")
     if not summary.cancelled:
-        console.files(summary.folder, [summary.clip.name, "timeline.csv", "timeline.json"])
+        console.files(summary.folder, [summary.clip.name, "timeline.csv", "timeline.json", *films])
     result: Json = {"folder": summary.folder, "cancelled": summary.cancelled, **summary.facts}
     console.result(result | {"seconds": summary.seconds, "moments": [vars(moment) for moment in summary.moments]})

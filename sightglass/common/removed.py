@@ -41,7 +41,6 @@ OPTIONS: dict[str, str] = {
         ("--between", "--smooth", "--no-labels", "--no-sound"),
         "This flag of video was removed: sightglass.video.Settings has it in Python.",
     ),
-    "--also": "--also was removed from video: Video in the dashboard makes GIFs and WebPs of a clip.",
     "--force": "examples --force was removed: delete the files that are there, or name another folder.",
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
     "--all-measures": "--all-measures was removed: prove prints every measure that agrees with known causes.",
