@@ -108,7 +108,7 @@ def view_heatmap(
 def explain(request: LegacyRequest, rules: ApiRules, _: str) -> LegacyAnswer:
     """Return the best or requested class and its map; raise Problem."""
     full, explanation = request.explain(rules)
-    overlay = service.first_overlay(explanation, full)
+    overlay = service.first_map(explanation, "png", full)
     label = explanation.heatmaps[0].target.label
     # A requested class need not be among the best ones, which alone are listed.
     scores = [prediction.score for prediction in explanation.predictions if prediction.label == label]
@@ -125,7 +125,7 @@ def explain(request: LegacyRequest, rules: ApiRules, _: str) -> LegacyAnswer:
 def generate(request: LegacyRequest, rules: ApiRules, _: str) -> HeatmapAnswer:
     """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
     full, explanation = request.explain(rules)
-    overlay = service.first_overlay(explanation, full)
+    overlay = service.first_map(explanation, "png", full)
     folder = users.folder(settings().heatmaps)
     name = write_unique(overlay, folder, f"heatmap_{datetime.now():%Y%m%d_%H%M%S}.png").name
     files = [file for file in folder.glob("*.png") if HEATMAP.fullmatch(file.name)]

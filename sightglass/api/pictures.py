@@ -21,9 +21,9 @@ from sightglass.api.schemas import (
 from sightglass.api.work import answer, describe_route
 from sightglass.export import results
 
-Format = Literal["json", "png"]
-OFFERS = ("json", "png")
-"""Everything as JSON; the picture under its first map, with its recipe."""
+Format = Literal["json", "png", "npy", "zip"]
+OFFERS = ("json", "png", "npy", "zip")
+"""Everything as JSON; the first map over the picture, with its recipe; the first map; the command line's folder."""
 router = APIRouter(tags=["pictures"])
 
 

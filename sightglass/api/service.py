@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import cv2
@@ -57,6 +58,8 @@ from sightglass.models.catalog import available, catalog, choose_compared, detec
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from pydantic import BaseModel
 
@@ -140,8 +143,8 @@ def explain(request: Explaining, settings: ApiRules) -> Explanation:
 
 
 def answer_explanation(request: Explaining, settings: ApiRules, kind: str) -> BaseModel | bytes:
-    """Return a request's answer as `json` or `png`; raise Problem."""
-    if kind == "png" and request.seal:
+    """Return a request's answer as `json`, `png`, `npy` or `zip`; raise Problem."""
+    if kind in ("png", "npy") and request.seal:
         raise ModelProblem("A map alone carries no seal: leave seal out, or ask for format=json.")
     explanation = explain(request, settings)
     if kind == "json":
@@ -155,8 +158,11 @@ def answer_explanation(request: Explaining, settings: ApiRules, kind: str) -> Ba
             missing = [plain_text(candidate.words) for candidate in find_missed(explanation, classes)]
             return DetectionAnswer(**_fields(explanation, request, settings), missing=missing)
         return ExplanationAnswer(**_fields(explanation, request, settings))
-    check_size(explanation.image, 1, OVERLAY_BYTES, "ask for format=json")
-    content = first_overlay(explanation, request)
+    if kind == "zip":
+        content = result_folder.zip_files(folder_files(explanation, request))
+    else:
+        check_size(explanation.image, 1, FORMAT_BYTES["npy"] if kind == "npy" else OVERLAY_BYTES, "ask for format=json")
+        content = first_map(explanation, kind, request)
     save_unsure(explanation, settings)
     return content
 
@@ -272,13 +278,17 @@ def encode(values: NDArray[np.float32], maps: str, *, signed: bool = False) -> d
     if maps == "none":
         return {}
     if maps == "npy":
-        return {"npy": base64_text(npy_bytes(np.ascontiguousarray(values, dtype=np.float32)))}
+        return {"npy": base64_text(_npy(values))}
     values = (values + np.float32(1)) / np.float32(2) if signed else values
     levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
     # Pillow takes eight times as long for a file that is hardly smaller.
     done, data = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     assert done
     return {"png": base64_text(bytes(data))}
+
+
+def _npy(values: NDArray[np.float32]) -> bytes:
+    return npy_bytes(np.ascontiguousarray(values, dtype=np.float32))
 
 
 def _single_map(explanation: Explanation, index: int) -> Explanation:
@@ -293,11 +303,28 @@ def overlay_png(explanation: Explanation, index: int, style: Style, single: Expl
     return embedded_recipe.write(to_png(drawn), checked_recipe(explanation), view)
 
 
-def first_overlay(explanation: Explanation, request: Explaining) -> bytes:
-    """Return the picture under its first map; raise ApiProblem without one."""
+def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
+    """Return the picture under its first map as `png`, or the map as `npy`; raise ApiProblem without one."""
     if not explanation.heatmaps:
         raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
-    return overlay_png(explanation, 0, style_of(request))
+    if kind == "png":
+        return overlay_png(explanation, 0, style_of(request))
+    return _npy(_single_map(explanation, 0).heatmaps[0].values)
+
+
+def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a picture's result folder."""
+    style = style_of(request)
+    if isinstance(request, ClassRequest):
+        for i in range(len(explanation.heatmaps)):
+            yield from result_folder.of_class(explanation, i, result_folder.class_analysis(explanation, i), style)
+        return
+    files = (
+        result_folder.of_boxes(explanation, style, everything=True)
+        if isinstance(request, DetectRequest)
+        else chain(result_folder.of_segmentation(explanation), result_folder.of_picture(explanation, style, npy=True))
+    )
+    yield from result_folder.with_summary(files, result_folder.summary(explanation, style))
 
 
 def save_unsure(explanation: Explanation, settings: ApiRules) -> str | None:

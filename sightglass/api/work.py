@@ -41,6 +41,8 @@ BEFORE = "X-Queue-Before"
 MEDIA_TYPES = {
     "json": "application/json",
     "png": "image/png",
+    "npy": "application/x-npy",
+    "zip": "application/zip",
     "csv": "text/csv",
 }
 FORM = "multipart/form-data"

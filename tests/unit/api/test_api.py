@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.explanation import Explanation
 
-PNG = {"Accept": "image/png"}
+NPY, PNG = {"Accept": "application/x-npy"}, {"Accept": "image/png"}
 LOOK = FILE_STYLE
 
 
@@ -110,16 +111,19 @@ def test_boxes_are_the_librarys(client: TestClient, scene: Path, fields: dict[st
     same(sent(client, "detect", scene, model="demo-s", confidence=0.1, maps="npy", **fields).json(), made)
 
 
-def test_the_picture_under_its_map(client: TestClient, bus: Path) -> None:
+def test_the_map_alone_the_picture_under_it_and_the_folder(client: TestClient, bus: Path) -> None:
     made = Explainer()(bus)
-    answer = formed(client, "v1/explain?format=png", bus)
-    assert formed(client, "explain", bus, PNG).content == answer.content
-    assert answer.headers["content-type"] == "image/png"
+    answer = formed(client, "v1/explain?format=npy", bus)
+    assert formed(client, "explain", bus, NPY).content == answer.content
+    assert answer.headers["content-type"] == "application/x-npy"
     assert answer.headers["x-queue-before"] == "0"
+    assert np.array_equal(array(answer.content), made.heatmaps[0].values)
     drawn = formed(client, "explain", bus, PNG, colormap="jet", alpha="0.3").content
     with Pillow.open(io.BytesIO(drawn)) as picture:
         assert np.array_equal(np.asarray(picture), made.overlay(0, colormap="jet", alpha=0.3))
     assert embedded_recipe.read(drawn) == made.recipe
+    with zipfile.ZipFile(io.BytesIO(formed(client, "explain?format=zip", bus, top_k="1").content)) as folder:
+        assert {"gradcam_prediction.png", result_folder.SUMMARY, result_folder.RECIPE} < {*folder.namelist()}
 
 
 def test_maps_as_grey_pictures_and_none(client: TestClient, bus: Path) -> None:
@@ -267,7 +271,9 @@ def test_the_description_names_bodies_answers_keys_and_a_version(
     assert answer.headers["api-version"] == "1" and client.get("/api/v1/openapi.json").json() == said
     explain = said["paths"]["/api/v1/explain"]["post"]
     assert set(explain["requestBody"]["content"]) == {"application/json", "multipart/form-data"}
-    assert set(explain["responses"]["200"]["content"]) == {"application/json", "image/png"}
+    assert set(explain["responses"]["200"]["content"]) == {
+        *("application/json", "image/png", "application/x-npy", "application/zip"),
+    }
     form = explain["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["image"]["format"] == "binary" and form["additionalProperties"] is False
     named = [way["operationId"] for ways in said["paths"].values() for way in ways.values()]
