@@ -128,6 +128,11 @@ class Resident:
         return one_grid and all(block.same for block in through)
 
     @cached_property
+    def has_relu(self) -> bool:
+        """Whether a module of it is a ReLU, which guided backprop needs."""
+        return any(type(module).__name__ == "ReLU" for module in self.adapter.module.modules())
+
+    @cached_property
     def _survey(self) -> Survey:
         if not self.adapter.gradients:
             return Survey({}, (), ())

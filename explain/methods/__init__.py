@@ -47,6 +47,12 @@ _TABLE = (
            "Shrikumar et al. 2016, arXiv:1605.01713", passes=1, signed=True),
     Method("integratedgradients", "Integrated Gradients", "gradients on the way from grey; sums to the score", "pixel",
            "Sundararajan et al. 2017, arXiv:1703.01365", passes=52, signed=True),
+    Method("gradientshap", "GradientShap", "Integrated Gradients at random places, with noise", "pixel",
+           "Lundberg & Lee 2017, arXiv:1705.07874", passes=32, signed=True),
+    Method("smoothgrad", "SmoothGrad", "the size of the gradient, averaged over noise", "pixel",
+           "Smilkov et al. 2017, arXiv:1706.03825", passes=32),
+    Method("guidedbackprop", "Guided backprop", "positive gradients alone; draws edges", "pixel",
+           "Springenberg et al. 2014, arXiv:1412.6806", passes=1),
     Method("drise", "D-RISE", "hides the picture at random; any model; slow", "mask",
            "Petsiuk et al. 2021, arXiv:2006.03204; of classifiers RISE, arXiv:1806.07421", passes=800, gradients=False,
            signed=True, otherwise="RISE"),
@@ -89,6 +95,7 @@ def list_methods(resident: Resident) -> tuple[Method, ...]:
         and (method.family != "attention" or method.id in attending)
         and (method.family != "query" or resident.queries is not None)
         and method.family not in task.barred
+        and (method.id != "guidedbackprop" or resident.has_relu)
     )
 
 

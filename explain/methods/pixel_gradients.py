@@ -1,11 +1,17 @@
-"""Integrated Gradients and input x gradient (captum).
+"""Integrated Gradients, GradientShap, SmoothGrad, input x gradient, guided backprop (captum).
 
 Notation: x is the model's input (C, h, w), f the target's scalar, x' a grey picture. Captum computes the attribution of
 every number of x; the raw map is their sum over the channels, (h, w), neither smoothed nor clipped:
 
 - Integrated Gradients: (x - x') times the mean gradient of f on the line from x' to x; they sum to f(x) - f(x').
   Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.
+- GradientShap: its expectation over random places on the line, with noise. Lundberg & Lee 2017,
+  https://arxiv.org/abs/1705.07874.
 - Input x gradient: x times the gradient of f. Shrikumar et al. 2016, https://arxiv.org/abs/1605.01713.
+- SmoothGrad: the size of the gradient, the mean over pictures with noise. Smilkov et al. 2017,
+  https://arxiv.org/abs/1706.03825.
+- Guided backprop: the size of the gradient that no ReLU has passed where it was negative. Springenberg et al. 2014,
+  https://arxiv.org/abs/1412.6806.
 
 They run on a second set of modules over the model's weights, so that captum's hooks touch nobody else's pass.
 
@@ -16,13 +22,16 @@ They run on a second set of modules over the model's weights, so that captum's h
 
 from __future__ import annotations
 
+import warnings
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
-from sightglass.explain.evidence.determinism import exact
+from sightglass.explain.evidence.determinism import exact, own_random_state
 from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.methods.rise import find_grey
@@ -40,6 +49,10 @@ if TYPE_CHECKING:
 
 STEPS = 50
 """Places on Integrated Gradients' line: captum's own number."""
+SAMPLES = 32
+"""Random pictures of SmoothGrad and GradientShap."""
+NOISE = 0.15
+"""Standard deviation of their noise, as a share of the range of the picture's values: the paper's 10 to 20 %."""
 ON_CPU, ON_GPU = 4, 32
 """Pictures in one pass; halved on a GPU that is full."""
 SMOOTHED = "The map is smoothed for the eye; its raw values are each pixel's own."
@@ -48,19 +61,22 @@ EQUAL = 0.01
 is more than the difference: a box as large as at the same place of a grey picture had 977 % by 12 steps."""
 COMPLETE = "of the difference between the picture's score and a grey one's."
 """Ends the note on what the values of Integrated Gradients sum to."""
-OWN_NOTES = (SMOOTHED, COMPLETE)
+GUIDED = "Guided backprop is known to draw nearly the same map with random weights (Adebayo et al. 2018): prove it."
+OWN_NOTES = (SMOOTHED, COMPLETE, GUIDED)
 """How notes end that belong to maps of these methods alone."""
+DRAWS = ("smoothgrad", "gradientshap")
+"""Methods that draw random numbers."""
 
 
-def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
+def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
     """Run one of captum's methods on the input, with cached maps.
 
-    Raises Cancelled within one pass of a stop.
+    Raises Cancelled within one pass of a stop, ModelProblem where the model has no ReLU that could be guided.
     """
     missing = evidence.missing(method.id, targets)
     if missing:
-        _PixelRun(evidence, method, request, len(missing)).fill(missing)
-    notes: tuple[str, ...] = (SMOOTHED,)
+        _PixelRun(evidence, method, request, len(missing)).fill(missing, seed)
+    notes = (SMOOTHED,) if method.id != "guidedbackprop" else (SMOOTHED, GUIDED)
     if method.id == "integratedgradients":
         notes = (_describe_sums(evidence, targets), *notes)
     return RawMaps(evidence.stacked(method.id, targets), (PIXELS,), notes)
@@ -71,21 +87,32 @@ def make_baseline(evidence: Evidence) -> Tensor:
     return find_grey(evidence).expand_as(evidence.tensor).contiguous()
 
 
+def find_noise(evidence: Evidence) -> float:
+    """Return the standard deviation of the noise, in the units of the model's input."""
+    return NOISE * float(evidence.tensor.max() - evidence.tensor.min())
+
+
 class _PixelRun:
     """One method's passes over one picture, on a second set of modules."""
 
     def __init__(self, evidence: Evidence, method: Method, request: Request, targets: int) -> None:
         self._evidence, self._method, self._request = evidence, method, request
-        self._all = targets * (STEPS + 2 if method.id == "integratedgradients" else 1)
+        self._all = targets * {"integratedgradients": STEPS + 2, "smoothgrad": SAMPLES, "gradientshap": SAMPLES}.get(
+            method.id, 1
+        )
         self._done = 0
         self._adapter = copy_adapter(evidence.resident.adapter)
+        relus = 0
         for module in self._adapter.module.modules():
             module.register_forward_pre_hook(lambda *_: check())
+            relus += isinstance(module, nn.ReLU)
             # In-place operations would break the gradient.
             if getattr(module, "inplace", None) is True:
                 module.inplace = False  # type: ignore[assignment]
+        if method.id == "guidedbackprop" and not relus:
+            raise ModelProblem(f"{self._adapter.spec.id} has no ReLU that guided backprop could guide: use SmoothGrad.")
 
-    def fill(self, targets: Sequence[Target]) -> None:
+    def fill(self, targets: Sequence[Target], seed: int) -> None:
         """Compute the maps of some targets, cached in the Evidence."""
         device = self._evidence.resident.device
         for target in targets:
@@ -93,7 +120,8 @@ class _PixelRun:
             size, done = self._batch(target), self._done
             while True:
                 try:
-                    with torch.enable_grad(), exact(device):
+                    drawn = own_random_state(seed) if self._method.id in DRAWS else nullcontext()
+                    with torch.enable_grad(), exact(device), drawn:
                         attr = self._attribute(scalars, size)
                     break
                 except torch.OutOfMemoryError:
@@ -106,20 +134,39 @@ class _PixelRun:
                 with torch.no_grad():
                     ends = [scalars(tensor).sum() for tensor in (self._evidence.tensor, make_baseline(self._evidence))]
                 raws[_SUMS, target] = [torch.stack((attr.sum(), ends[0] - ends[1], attr.abs().sum())).double().cpu()]
-            raws[self._method.id, target] = [attr[0].sum(0).detach().float()]
+            shares = attr if self._method.signed else attr.abs()
+            raws[self._method.id, target] = [shares[0].sum(0).detach().float()]
 
     def _attribute(self, scalars: _Scalars, size: int) -> Tensor:
         """Return captum's attribution, (1, C, h, w)."""
-        from captum.attr import InputXGradient, IntegratedGradients
+        from captum.attr import GuidedBackprop, InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
+        from captum.attr._core.gradient_shap import InputBaselineXGradient
 
         inputs = self._evidence.tensor.detach().clone().requires_grad_()
-        attr: Tensor
-        if self._method.id == "integratedgradients":
-            grey = make_baseline(self._evidence)
-            attr = IntegratedGradients(scalars).attribute(inputs, grey, n_steps=STEPS, internal_batch_size=size)
-        else:
-            attr = InputXGradient(scalars).attribute(inputs)
-        return attr.detach()
+        noise: dict[str, Any] = {
+            "nt_type": "smoothgrad",
+            "nt_samples": SAMPLES,
+            "nt_samples_batch_size": min(size, SAMPLES),
+            "stdevs": find_noise(self._evidence),
+        }
+        grey = make_baseline(self._evidence)
+        match self._method.id:
+            case "integratedgradients":
+                attr = IntegratedGradients(scalars).attribute(inputs, grey, n_steps=STEPS, internal_batch_size=size)
+            case "gradientshap":
+                # The parts of captum's GradientShap, which takes all samples in one pass.
+                tunnel = NoiseTunnel(InputBaselineXGradient(scalars))
+                attr = tunnel.attribute(inputs, draw_baseline_from_distrib=True, baselines=grey, **noise)
+            case "smoothgrad":
+                attr = NoiseTunnel(Saliency(scalars)).attribute(inputs, **noise)
+            case "inputxgradient":
+                attr = InputXGradient(scalars).attribute(inputs)
+            case _:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    attr = GuidedBackprop(scalars).attribute(inputs)
+        attribution: Tensor = attr.detach()
+        return attribution
 
     def _batch(self, target: Target) -> int:
         """Return the number of pictures per pass, if their scalars are separable."""

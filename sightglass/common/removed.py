@@ -54,9 +54,6 @@ METHODS: dict[str, str] = {
         ("shapleycam", "ShapleyCAM", "Grad-CAM"),
         ("kpcacam", "KPCA-CAM", "EigenCAM"),
         ("fullgrad", "FullGrad", "Integrated Gradients"),
-        ("gradientshap", "GradientShap", "Integrated Gradients"),
-        ("smoothgrad", "SmoothGrad", "Integrated Gradients"),
-        ("guidedbackprop", "Guided backprop", "Integrated Gradients"),
         ("ablationcam", "AblationCAM", "ScoreCAM, RISE or Occlusion"),
     )
 }

@@ -124,11 +124,12 @@ def test_scenes_are_written_as_they_are_read(files: Path, monkeypatch: pytest.Mo
 
 def test_methods_that_name_their_own_layer_get_findings_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixel_gradients, "STEPS", 2)
+    monkeypatch.setattr(pixel_gradients, "SAMPLES", 2)
     pixels = score_study(Study("demo-cls-s", ("pixel",), 8), range(8))
     queries = score_study(Study("demo-detr", ("query",), 4, ("backbone P3", "neck P3", "all neck outputs")), range(4))
     keys = {(row["task"], row["question"], row["method"]) for row in find_own_layer([pixels], queries)}
     expected = {
-        ("classify", "where", "integratedgradients"),
+        ("classify", "where", "smoothgrad"),
         ("query", "where", "queryattention"),
         ("query", "where", "layercam"),
     }

@@ -23,7 +23,7 @@ from sightglass.explain.explanation import explain
 from sightglass.explain.maps.heatmap import smooth
 from sightglass.explain.methods import METHODS, list_methods, pixel_gradients
 from sightglass.explain.methods.method import Request
-from sightglass.explain.methods.pixel_gradients import make_baseline
+from sightglass.explain.methods.pixel_gradients import find_noise, make_baseline
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapters.classifier import Classifier
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 captum = late("captum.attr")
-IDS = ("inputxgradient", "integratedgradients")
+IDS = ("inputxgradient", "integratedgradients", "gradientshap", "smoothgrad", "guidedbackprop")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,7 @@ def scene() -> np.ndarray:
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixel_gradients, "STEPS", 12)
+    monkeypatch.setattr(pixel_gradients, "SAMPLES", 4)
 
 
 class _Class(nn.Module):
@@ -66,11 +67,22 @@ class _Class(nn.Module):
 def attribute(name: str, net: nn.Module, evidence: Any) -> torch.Tensor:
     """Return captum's own attribution (1, C, h, w), called directly."""
     given, grey = evidence.tensor.clone(), make_baseline(evidence)
+    noise = find_noise(evidence)
+    torch.manual_seed(0)
+    np.random.seed(0)
     if name == "inputxgradient":
         return captum.InputXGradient(net).attribute(given.requires_grad_())
-    return captum.IntegratedGradients(net).attribute(given, grey, n_steps=12)
+    if name == "integratedgradients":
+        return captum.IntegratedGradients(net).attribute(given, grey, n_steps=12)
+    if name == "gradientshap":
+        return captum.GradientShap(net).attribute(given, grey, n_samples=4, stdevs=noise)
+    if name == "smoothgrad":
+        saliency = captum.NoiseTunnel(captum.Saliency(net))
+        return saliency.attribute(given, nt_type="smoothgrad", nt_samples=4, stdevs=noise)
+    return captum.GuidedBackprop(net).attribute(given.requires_grad_()).abs()
 
 
+@pytest.mark.filterwarnings("ignore:Setting backward hooks")
 @pytest.mark.parametrize("name", IDS)
 def test_the_numbers_are_captums(name: str, scene: np.ndarray) -> None:
     made = Explainer("demo-cls-s")(scene, top_k=1, method=name)
@@ -116,6 +128,13 @@ def test_integrated_gradients_say_what_they_sum_to(scene: np.ndarray, monkeypatc
     assert not any(note.endswith(pixel_gradients.COMPLETE) for note in made.with_method("gradcam").notes)
 
 
+def test_the_same_numbers_are_drawn_again_and_nobody_elses(scene: np.ndarray) -> None:
+    before = torch.random.get_rng_state()
+    one, two = (Explainer("demo-cls-s")(scene, top_k=1, method="smoothgrad").heatmaps[0].raw[0] for _ in range(2))
+    assert np.array_equal(one, two)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_it_stops_half_way_and_counts_its_steps(scene: np.ndarray) -> None:
     evidence = Explainer("demo-cls-s")(scene, top_k=1).evidence
     (target,) = [one.target for one in Explainer("demo-cls-s")(scene, top_k=1).heatmaps]
@@ -145,6 +164,12 @@ def test_the_map_is_smoothed_and_its_raw_values_are_not(scene: np.ndarray) -> No
     assert pixel_gradients.SMOOTHED in made.notes
     even = torch.full((1, 9, 7), 2.0)
     torch.testing.assert_close(smooth(even), even)
+
+
+def test_guided_backprop_needs_a_relu_and_says_what_is_known_of_it(scene: np.ndarray) -> None:
+    assert pixel_gradients.GUIDED in Explainer("demo-cls-s")(scene, top_k=1, method="guidedbackprop").notes
+    with pytest.raises(ModelProblem, match="no ReLU that guided backprop could guide"):
+        Explainer("demo-s")(scene, top_k=1, method="guidedbackprop", per="picture")
 
 
 CLASSES = 3
