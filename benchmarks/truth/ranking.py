@@ -165,7 +165,7 @@ def find_all(models: Sequence[Scores], slow: Sequence[Scores]) -> list[dict[str,
         return [*where, *why]
     few = Judged(slow, "where")
     # Those on the question's layers, and those that have none of their own.
-    lines = {line[0]: line for line in few.lines if line[1] == few.default[1] or line[0] == "drise"}
+    lines = {line[0]: line for line in few.lines if line[1] == few.default[1] or line[0] in ("fullgrad", "drise")}
     return [*where, *(find(few, line) for line in lines.values()), *why]
 
 

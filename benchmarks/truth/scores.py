@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from benchmarks.truth.measures import Map
     from benchmarks.truth.scenes import Line, Subject
-    from sightglass.explain.methods.method import Family
+    from sightglass.explain.methods.method import Family, Method
     from sightglass.models.adapter import Target
 
 OWN_LAYER: dict[Family, str] = {"pixel": "pixels", "attention": "attention", "query": "the query's attention"}
@@ -112,11 +112,25 @@ def score_slow(model: str, numbers: Sequence[int]) -> Scores:
         target = subject.targets["class"]
         for name in names:
             evidence = evidence_of(engine, subject.scene, layers_of(model)[name])
-            by_line["scorecam", name, "class"] = map_of(evidence, METHODS["scorecam"], target, ())
+            for method in _slow_methods(engine.adapter.spec.task, len(evidence.layers)):
+                at = "all layers" if method.id == "fullgrad" else name
+                by_line[method.id, at, "class"] = map_of(evidence, method, target, ())
         evidence = evidence_of(engine, subject.scene)
         by_line["drise", "the answers alone", "class"] = map_of(evidence, METHODS["drise"], target, ())
         rows.add(subject, by_line)
     return rows.scores()
+
+
+def _slow_methods(task: str, layers: int) -> list[Method]:
+    return [
+        method
+        for method in METHODS.values()
+        if method.family == "library"
+        and (method.detectors or task == "classify")
+        and (method.id != "shapleycam" or layers == 1)
+        # It swaps a layer for one that does not know its place, which Ultralytics' models ask for.
+        and (method.id != "ablationcam" or task == "classify")
+    ]
 
 
 @dataclass(frozen=True, slots=True)

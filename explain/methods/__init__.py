@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sightglass.common import removed
 from sightglass.common.errors import ModelProblem, nearest
 from sightglass.explain.methods.method import Method
 from sightglass.explain.phrases import listing
@@ -31,8 +30,20 @@ _TABLE = (
            "Muhammad & Yeasin 2020, arXiv:2008.00299", "eigencam", gradients=False, per_class=False),
     Method("eigengradcam", "EigenGradCAM", "main direction of gradient times activation", "eigen",
            "the grad-cam library, after arXiv:2008.00299", "eigengradcam"),
-    Method("scorecam", "ScoreCAM", "masks the picture with every channel; slow", "score",
+    Method("gradcamelementwise", "GradCAMElementWise", "positive gradient times activation, by place", "library",
+           "the grad-cam library", passes=1),
+    Method("finercam", "FinerCAM", "why this class and not its neighbours", "library",
+           "Zhang et al. 2025, arXiv:2501.11309", passes=1),
+    Method("shapleycam", "ShapleyCAM", "GradCAM with a second-order correction", "library",
+           "Cai 2025, arXiv:2501.06261", passes=1, detectors=False),
+    Method("kpcacam", "KPCA-CAM", "EigenCAM with a kernel; whatever the class", "library",
+           "Karmani et al. 2024, arXiv:2410.00267", passes=1, gradients=False, per_class=False),
+    Method("fullgrad", "FullGrad", "input and bias gradients of all layers", "library",
+           "Srinivas & Fleuret 2019, arXiv:1905.00780", passes=3, detectors=False),
+    Method("scorecam", "ScoreCAM", "masks the picture with every channel; slow", "library",
            "Wang et al. 2020, arXiv:1910.01279", passes="channels", gradients=False),
+    Method("ablationcam", "AblationCAM", "removes every channel in turn; slow", "library",
+           "Desai & Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360", passes="channels", gradients=False),
     Method("attention", "Attention", "what one layer's attention weighs, whatever the class", "attention",
            "Vaswani et al. 2017, arXiv:1706.03762", passes=1, gradients=False, per_class=False, detectors=False),
     Method("rollout", "Rollout", "attention through all layers, whatever the class", "attention",
@@ -73,8 +84,6 @@ def method(name: str) -> Method:
         return METHODS[spelling]
     if spelling == "rise":
         return METHODS["drise"]
-    if spelling in removed.METHODS:
-        raise ModelProblem(removed.METHODS[spelling])
     near = [METHODS[id].name for id in nearest(spelling, METHODS)]
     hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(METHODS)}."
     raise ModelProblem(f"There is no method called {name}: {hint}")

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.models.adapter import Target
 
-Family = Literal["gradient", "eigen", "attention", "query", "score", "pixel", "mask"]
+Family = Literal["gradient", "eigen", "attention", "query", "library", "pixel", "mask"]
 """`gradient`: quick, from activations and gradients; also for similarity. `eigen`: quick, principal components.
-`attention`: of transformers whose attention is recorded. `query`: of detectors whose boxes are queries. `score`: slow,
-from the scores of a layer's channels. `pixel`: gradients of the input's pixels, through captum. `mask`: slow, from the
-model's answers alone."""
+`attention`: of transformers whose attention is recorded. `query`: of detectors whose boxes are queries. `library`:
+through the grad-cam library. `pixel`: gradients of the input's pixels, through captum. `mask`: slow, from the model's
+answers alone."""
 RUNNERS: dict[Family, str] = {
     "attention": "attention",
     "query": "query_attention",
-    "score": "score_cam",
+    "library": "grad_cam_library",
     "pixel": "pixel_gradients",
     "mask": "rise",
 }
@@ -40,7 +40,7 @@ HEADED: tuple[Family, ...] = ("attention", "query")
 GROUPS: dict[Family, str] = {
     "gradient": "CAM",
     "eigen": "CAM",
-    "score": "CAM",
+    "library": "CAM",
     "attention": "Transformers",
     "query": "Transformers",
     "pixel": "Gradients of pixels",

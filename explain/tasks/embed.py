@@ -37,7 +37,7 @@ class Embed(Task):
     gives = "compares pictures"
     drawn = "persons"
     barred = dict.fromkeys(
-        ("mask", "pixel", "score"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."
+        ("mask", "pixel", "library"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."
     )
     truth = ""
     randomised = False

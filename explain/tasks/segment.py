@@ -41,7 +41,7 @@ class Segment(Task):
     value = "share of the picture"
     verb = "segment"
     barred = dict.fromkeys(
-        ("attention", "query", "score", "mask"),
+        ("attention", "query", "library", "mask"),
         "asks for one score a picture and {id} gives each pixel one: use GradCAM.",
     )
     gives_pixels = True

@@ -46,18 +46,6 @@ OPTIONS: dict[str, str] = {
     "--all-measures": "--all-measures was removed: prove prints every measure that agrees with known causes.",
 }
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
-METHODS: dict[str, str] = {
-    name: f"{title} was removed: use {instead}, or run pytorch-grad-cam itself on the model."
-    for name, title, instead in (
-        ("gradcamelementwise", "GradCAMElementWise", "LayerCAM"),
-        ("finercam", "FinerCAM", 'Grad-CAM with part="contrast"'),
-        ("shapleycam", "ShapleyCAM", "Grad-CAM"),
-        ("kpcacam", "KPCA-CAM", "EigenCAM"),
-        ("fullgrad", "FullGrad", "Integrated Gradients"),
-        ("ablationcam", "AblationCAM", "ScoreCAM, RISE or Occlusion"),
-    )
-}
-"""Methods in recipes and options, such as `fullgrad`."""
 FIELDS: dict[str, str] = {
     "all_measures": "The field all_measures was removed: every measure that agrees with known causes is answered.",
     "monitor": f"The field monitor was removed: the operator's {_UNSURE}.",

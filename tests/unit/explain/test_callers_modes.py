@@ -88,7 +88,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "attention": ("demo-vit", {"method": "rollout"}),
     "words": ("demo-clip", {"vocabulary": ("a red star", "a blue ring")}),
     "masks": ("demo-cls-s", {"method": "drise", "masks": 8}),
-    "scores": ("demo-cls-s", {"method": "scorecam"}),
+    "library": ("demo-cls-s", {"method": "gradcamelementwise"}),
 }
 
 

@@ -18,7 +18,7 @@ MODULES = (
     "sightglass.explain.maps.heatmap",
     "sightglass.explain.maps.statistics",
     "sightglass.explain.methods.attention",
-    "sightglass.explain.methods.score_cam",
+    "sightglass.explain.methods.grad_cam_library",
     "sightglass.explain.methods.gradient",
     "sightglass.explain.methods.rise",
 )

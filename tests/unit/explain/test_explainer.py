@@ -148,7 +148,7 @@ def test_from_held_evidence_it_is_the_same_and_runs_no_model(
     [
         {"method": "eigencam", "targets": ("minibus", 281), "scale": "shared"},
         {"method": "layercam", "layers": ("blocks.4", "bn2"), "preprocessing": "letterbox"},
-        {"method": "scorecam", "layers": ("blocks.6",), "top_k": 1},
+        {"method": "kpcacam", "top_k": 1},
     ],
     ids=lambda options: options["method"],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
+import re
 import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,8 @@ from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.conftest import asset
 from tests.late import late
+from training.demo.scenes import draw
+from training.demo.showcase import scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +58,15 @@ GRADIENT = {
     "layercam": "LayerCAM",
 }
 EIGEN = {"eigencam": "EigenCAM", "eigengradcam": "EigenGradCAM"}
+BY_LIBRARY = {
+    "gradcamelementwise": "GradCAMElementWise",
+    "finercam": "FinerCAM",
+    "shapleycam": "ShapleyCAM",
+    "kpcacam": "KPCA_CAM",
+    "fullgrad": "FullGrad",
+    "scorecam": "ScoreCAM",
+    "ablationcam": "AblationCAM",
+}
 OTHER_CLASS = 281
 
 
@@ -100,18 +113,20 @@ def best_class(evidence: Evidence) -> int:
 def reference(cam: Any, evidence: Evidence, index: int) -> np.ndarray:
     """The library's own map, on the same module and the same tensor, which it differentiates through."""
     tensor = evidence.tensor.detach().clone().requires_grad_()
+    if isinstance(cam, library.FinerCAM):
+        return cam(tensor, targets=None, target_idx=index)[0]
     return cam(tensor, targets=[library.utils.model_targets.ClassifierOutputTarget(index)])[0]
 
 
 @contextlib.contextmanager
 def built(kind: str, evidence: Evidence, module: nn.Module | None = None, **options: Any) -> Iterator[Any]:
     module = module or evidence.resident.adapter.module
-    layers = [module.get_submodule(layer.path) for layer in evidence.layers]
+    layers = [] if kind == "FullGrad" else [module.get_submodule(layer.path) for layer in evidence.layers]
     cam = getattr(library, kind)(module, layers, **options)
     try:
         yield cam
     finally:
-        cam.activations_and_grads.release()
+        getattr(cam, "base_cam", cam).activations_and_grads.release()
 
 
 def hooks_on(module: nn.Module) -> int:
@@ -276,15 +291,28 @@ def by_method(evidence: Evidence, name: str, *targets: int, **options: Any) -> E
 
 
 @pytest.mark.parametrize("paths", [("relu",), ("first", "relu")], ids=len)
-def test_scorecam_equals_the_library_on_a_small_model(paths: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("name", ["gradcamelementwise", "finercam", "kpcacam", "fullgrad", "scorecam", "ablationcam"])
+def test_library_methods_equal_the_library_on_a_small_model(name: str, paths: tuple[str, ...]) -> None:
     evidence = small(*paths)
-    made = by_method(evidence, "scorecam", 3, 1)
-    with built("ScoreCAM", evidence) as cam:
+    made = by_method(evidence, name, 3, 1)
+    with built(BY_LIBRARY[name], evidence) as cam:
         for index, heatmap in zip((3, 1), made.heatmaps, strict=True):
             expected = reference(cam, evidence, index)
             assert np.ptp(expected) > 0.9
             np.testing.assert_allclose(heatmap.at_input, expected, rtol=0, atol=CLOSE)
-            assert heatmap.layers == paths
+            assert heatmap.method == name
+            assert heatmap.layers == (("all",) if name == "fullgrad" else paths)
+
+
+@pytest.mark.parametrize("path", ["relu", "second", "first"])
+def test_shapleycam_equals_the_library(path: str) -> None:
+    evidence = small(path)
+    made = by_method(evidence, "shapleycam", 3, 1)
+    # Behind `relu` all is linear: there the library needs weights that take a gradient.
+    module = copy.deepcopy(evidence.resident.adapter.module).requires_grad_()
+    for index, heatmap in zip((3, 1), made.heatmaps, strict=True):
+        with built("ShapleyCAM", evidence, module) as cam:
+            np.testing.assert_allclose(heatmap.at_input, reference(cam, evidence, index), rtol=0, atol=CLOSE)
 
 
 class Patches(nn.Module):
@@ -309,28 +337,68 @@ def rows_to_map(rows: torch.Tensor) -> torch.Tensor:
     return rows[:, 1:].transpose(1, 2).reshape(len(rows), 8, 3, 3)
 
 
-@pytest.mark.parametrize("name", ["gradcam", "scorecam"])
-def test_a_transformer_s_tokens_are_read_as_the_library_reads_them(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("gradcam", {}), ("gradcamelementwise", {}), ("scorecam", {}), ("ablationcam", {"ablation_layer": None})],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_transformer_s_tokens_are_read_as_the_library_reads_them(name: str, options: dict[str, Any]) -> None:
     tensor = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(8))
     evidence = evidence_from(Patches(), tensor, "block", classes=5)
     assert evidence.layers[0].layout == "tokens"
     made = by_method(evidence, name, 3)
-    with built((GRADIENT | {"scorecam": "ScoreCAM"})[name], evidence, reshape_transform=rows_to_map) as cam:
+    options = {key: library.ablation_layer.AblationLayerVit() for key in options}
+    with built((GRADIENT | BY_LIBRARY)[name], evidence, reshape_transform=rows_to_map, **options) as cam:
         expected = reference(cam, evidence, 3)
     assert np.ptp(expected) > 0.9
     np.testing.assert_allclose(made.heatmaps[0].at_input, expected, rtol=0, atol=CLOSE)
 
 
-def test_progress_rises_to_less_than_one_and_counts_the_passes() -> None:
+@pytest.mark.parametrize("name", BY_LIBRARY)
+def test_library_methods_are_the_same_bit_for_bit(name: str, bus: Path) -> None:
+    # A grid of 28 x 28: beyond 200 places scikit-learn takes another, randomly started, solver.
+    many = name in ("scorecam", "ablationcam")
+    made = []
+    for _ in range(2):
+        evidence = small("relu") if many else evidence_of.__wrapped__("resnet18", ("layer2",), bus)
+        made.append(by_method(evidence, name, 3))
+    np.testing.assert_array_equal(made[0].heatmaps[0].raw[0], made[1].heatmaps[0].raw[0])
+
+
+@pytest.mark.parametrize("name", BY_LIBRARY)
+def test_the_shared_model_is_left_as_it_was(name: str) -> None:
+    evidence = small("relu")
+    module = evidence.resident.adapter.module
+    parts = list(module.modules())
+    by_method(evidence, name, 0)
+    assert hooks_on(module) == 0
+    assert [a is b for a, b in zip(parts, module.modules(), strict=True)] == [True] * len(parts)
+    assert all(p.grad is None and not p.requires_grad for p in module.parameters())
+    assert evidence.tensor.grad is None
+
+
+@pytest.mark.parametrize("name", ["scorecam", "ablationcam", "gradcamelementwise", "fullgrad"])
+def test_progress_rises_to_less_than_one_and_counts_the_passes(name: str) -> None:
     heard: list[tuple[float, str]] = []
-    by_method(small("relu"), "scorecam", 0, 1, progress=lambda share, words: heard.append((share, words)))
-    # Twenty channels in batches of 16, for both classes.
-    assert heard == [(0, "ScoreCAM, step 0 of 2"), (0.5, "ScoreCAM, step 1 of 2")]
+    by_method(small("relu"), name, 0, 1, progress=lambda share, words: heard.append((share, words)))
+    shares = [share for share, _ in heard]
+    assert shares == sorted(shares) and 0 <= shares[0] < shares[-1] < 1
+    assert all(re.fullmatch(rf"{METHODS[name].name}, step (\d+) of (\d+)", words) for _, words in heard)
+    # Twenty channels in batches of 16; ablation also needs the score as it was.
+    assert len(heard) == {"scorecam": 2 * 3, "ablationcam": 2 * 4}.get(name, 2)
 
 
-def test_a_removed_method_says_what_to_use_instead() -> None:
-    with pytest.raises(ModelProblem, match="FullGrad was removed: use Integrated Gradients"):
-        method("FullGrad")
+def test_what_a_method_cannot_do_is_said() -> None:
+    with pytest.raises(ModelProblem, match="ShapleyCAM explains one layer at a time"):
+        by_method(small("first", "relu"), "shapleycam", 0)
+    evidence = small("relu")
+    evidence.resident.adapter.spec = ModelSpec("d", "d", "s", "none", "d", "multilabel", "none")
+    with pytest.raises(ModelProblem, match="classifiers only"):
+        by_method(evidence, "fullgrad", 0)
+
+
+SWAPPED = 4
+"""The pass of AblationCAM at which its layer is in the model's place: after two whole ones and one batch."""
 
 
 def test_scorecam_stops_half_way_and_leaves_nothing(bus: Path) -> None:
@@ -353,6 +421,35 @@ def test_scorecam_stops_half_way_and_leaves_nothing(bus: Path) -> None:
     EVIDENCE.clear()
     after = explainer(bus, method="gradcam", top_k=1)
     np.testing.assert_array_equal(before.heatmaps[0].raw[0], after.heatmaps[0].raw[0])
+
+
+def test_ablationcam_stopped_half_way_leaves_no_swapped_layer() -> None:
+    evidence = small("relu")
+    fresh = by_method(small("relu"), "ablationcam", 2).heatmaps[0].raw[0]
+
+    cancel, calls = threading.Event(), itertools.count(1)
+
+    def stop_in_the_middle(share: float, words: str) -> None:
+        if next(calls) == SWAPPED:
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        by_method(evidence, "ablationcam", 2, progress=stop_in_the_middle, cancel=cancel)
+    assert not any(
+        isinstance(part, library.ablation_layer.AblationLayer) for part in evidence.resident.adapter.module.modules()
+    )
+    assert hooks_on(evidence.resident.adapter.module) == 0
+    assert not any(name == "ablationcam" for name, _ in evidence.raws)
+    np.testing.assert_array_equal(by_method(evidence, "ablationcam", 2).heatmaps[0].raw[0], fresh)
+
+
+def test_ablationcam_finds_its_way_through_a_detector_of_ultralytics() -> None:
+    """Such a model reads off each layer where its input comes from, and of the swapped one too."""
+    picture = draw(scene("scene 1")).pixels
+    result = Explainer("demo-s")(picture, method="ablationcam", layers=("model.15",), per="detection", top_k=1)
+    assert result.heatmaps[0].state == "ok"
+    again = Explainer("demo-s")(picture, maps=False)
+    assert [p.anchor for p in again.predictions] == [p.anchor for p in result.predictions]
 
 
 @pytest.mark.parametrize("size", [(5, 5), (9, 9), (40, 30)])

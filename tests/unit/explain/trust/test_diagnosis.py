@@ -146,7 +146,7 @@ def test_cropped_share() -> None:
     assert "cropped" not in kinds(explanation(blob(), geometry=sliver))
 
 
-@pytest.mark.parametrize(("method", "found"), [("eigencam", True), ("eigengradcam", False)])
+@pytest.mark.parametrize(("method", "found"), [("eigencam", True), ("kpcacam", True), ("eigengradcam", False)])
 def test_not_per_class(method: str, found: bool) -> None:
     made = explanation(blob(), blob(), method=method)
     assert ("not per class" in kinds(made)) == found

@@ -1,0 +1,311 @@
+"""Run methods of the grad-cam library.
+
+They work on a shadow of the model: its modules copied, its weights shared. So the library's hooks, and the layer that
+AblationCAM replaces, never touch the model that others use at the same time, and nobody waits for them. The raw maps
+are taken from the library before it scales them, so that they are scaled like all others.
+
+>>> from sightglass import Explainer
+>>> Explainer()("bus.jpg", top_k=1, method="gradcamelementwise").heatmaps[0].raw[0].shape
+(7, 7)
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import logging
+import threading
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.work.progress import check
+from sightglass.explain.backward.gradient import Gradient
+from sightglass.explain.evidence.determinism import exact
+from sightglass.explain.evidence.layers import as_map
+from sightglass.explain.methods.gradient import gradcam
+from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.explain.tasks import task_of
+from sightglass.models.adapters.folding import copy_adapter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.models.adapter import Adapter, Target
+    from sightglass.models.layers import Layer
+
+LOGGER = logging.getLogger(__name__)
+BATCH = 16
+"""The library's own batch size: masked pictures in one pass."""
+LOOK = 0.1
+"""Seconds between two checks for the library's import, or a stop."""
+FAREWELL = 5.0
+"""Seconds that the end of the process waits for a library that is being read."""
+
+
+def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
+    """Run a library method on copied modules; cache the maps."""
+    _check(evidence, method)
+    # To import the library takes seconds the first time.
+    thread = _reading()
+    while thread.is_alive():
+        check()
+        if request.progress is not None:
+            request.progress(0.0, f"Starting {method.name}…")
+        thread.join(LOOK)
+    resident = evidence.resident
+    missing = evidence.missing(method.id, targets)
+    passes = _passes(evidence, method) * len(missing)
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        if request.progress is not None:
+            request.progress(min(done / passes, 0.99), f"{method.name}, step {done} of {passes}")
+        done += 1
+
+    for target in missing:
+        maps: Sequence[Any] | None = None
+        with _in_a_sentence(evidence, method):
+            if method.id == "shapleycam" and (exact := _without_curvature(evidence, target)) is not None:
+                maps = [exact]
+            while maps is None:
+                # Where it is busy with somebody else's slow map, or was stopped half-way, a new one is cheap.
+                # FullGrad sums over the norms too.
+                adapter = resident.adapter if method.id == "fullgrad" else resident.fastest_adapter(evidence.layers)
+                shadow = _SHADOWS.get(resident)
+                if shadow is None or shadow.broken or shadow.lock.locked() or shadow.of is not adapter.module:
+                    shadow = _SHADOWS[resident] = Shadow(adapter)
+                maps = shadow.run(evidence, method, target, tick)
+        evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
+    # FullGrad sums over layers of its own.
+    paths = ("all",) if method.id == "fullgrad" else evidence.paths
+    return RawMaps(evidence.stacked(method.id, targets), paths)
+
+
+@contextmanager
+def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
+    """Translate the library's failures (second derivatives, channels last) into one sentence."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, Problem):
+        raise
+    except (ValueError, IndexError, NotImplementedError, RuntimeError) as problem:
+        LOGGER.info("%s on %s", method.id, evidence.resident.adapter.spec.id, exc_info=True)
+        where = ", ".join(evidence.paths)
+        raise ModelProblem(
+            f"{method.name} cannot be made of {evidence.resident.adapter.spec.id} at {where}: choose another method."
+        ) from problem
+
+
+def _check(evidence: Evidence, method: Method) -> None:
+    """Raise ModelProblem for what the library cannot do."""
+    if method.id == "fullgrad" and not task_of(evidence.resident.adapter).competes:
+        raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
+    if method.id == "shapleycam" and len(evidence.layers) > 1:
+        raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
+    if len({layer.layout for layer in evidence.layers}) > 1:
+        raise ModelProblem(f"{method.name} cannot mix layers of different kinds: choose layers of one kind.")
+
+
+def _passes(evidence: Evidence, method: Method) -> int:
+    """Return the number of forward passes for one target."""
+    if method.passes != "channels":
+        return 1
+    extra = method.id == "ablationcam"
+    return 1 + sum(-(-layer.shape[0] // BATCH) + extra for layer in evidence.layers)
+
+
+def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
+    """Return ShapleyCAM's map (h, w) for linear tails, without the library.
+
+    None where the gradient depends on the activations.
+    """
+    with evidence.resident.lock, torch.enable_grad():
+        scalar = evidence.resident.adapter.scalar(evidence.outputs, target)
+        (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
+    if gradient.requires_grad:
+        return None
+    return gradcam(evidence.layered[0], Gradient.of(as_map(gradient, evidence.layers[0])[0]))
+
+
+class _Logits(nn.Module):
+    """A module from a picture to class logits, for the library."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        super().__init__()
+        self.model = adapter.module
+        self._adapter = [adapter]
+        self.tick: Callable[[], None] = lambda: None
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        self.tick()
+        return self._adapter[0].class_logits(self._adapter[0].run(tensor))
+
+
+class Shadow:
+    """Copied modules over the same weights, and the library's objects on them."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.of = adapter.module
+        """The module it is a copy of."""
+        adapter_copy = copy_adapter(adapter)
+        self._logits = _Logits(adapter_copy)
+        self._objects: dict[tuple[str, tuple[str, ...]], Any] = {}
+        self.lock = threading.Lock()
+        self.broken = False
+        """After a stop a layer may still be replaced."""
+        for module in adapter_copy.module.modules():
+            # Asked before every module, and not every pass: a batch through a large model takes seconds.
+            module.register_forward_pre_hook(lambda *_: check())
+            # The library records outputs, which in-place activations would overwrite.
+            if getattr(module, "inplace", None) is True:
+                module.inplace = False  # type: ignore[assignment]
+
+    def run(
+        self, evidence: Evidence, method: Method, target: Target, tick: Callable[[], None]
+    ) -> list[NDArray[np.float32]] | None:
+        """Return one target's raw maps, (h, w) per layer; None while broken."""
+        if not self.lock.acquire(blocking=False):
+            return None
+        try:
+            if self.broken:
+                return None
+            self._logits.tick = tick
+            with torch.enable_grad(), exact(evidence.resident.device):
+                return _maps(self._object(method, evidence.layers), method, target, evidence.tensor)
+        except BaseException:
+            self.broken = True
+            raise
+        finally:
+            self._logits.tick = lambda: None
+            self.lock.release()
+
+    def _object(self, method: Method, layers: tuple[Layer, ...]) -> Any:
+        key = (method.id, tuple(layer.path for layer in layers))
+        if key not in self._objects:
+            from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
+
+            library = _library()
+            # FullGrad finds its own layers, and complains in print of any it is given.
+            paths = () if method.id == "fullgrad" else key[1]
+            modules = [self._logits.model.get_submodule(path) for path in paths]
+            reshape = None if layers[0].layout == "nchw" else lambda output: as_map(output, layers[0])
+            cam = getattr(library, method.name.replace("-", "_"))(self._logits, modules, reshape)
+            base = getattr(cam, "base_cam", cam)
+            base.activations_and_grads.release()
+            base.batch_size = BATCH
+            if method.id == "scorecam":
+                base.get_cam_weights = functools.partial(_score, base)
+            if method.id == "ablationcam":
+                # The library's default is a process-wide object, and slices tokens instead of channels.
+                base.ablation_layer = AblationLayer() if reshape is None else AblationLayerVit()
+                base.get_cam_weights = functools.partial(_wire, base, base.get_cam_weights)
+            self._objects[key] = cam
+        return self._objects[key]
+
+
+def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDArray[np.float32]]:
+    """Return one of the library's objects' maps before it scales them."""
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    base = getattr(cam, "base_cam", cam)
+    # Hooks only while in use, so that they record nothing for other methods.
+    hooks = base.activations_and_grads = type(base.activations_and_grads)(
+        base.model, base.target_layers, base.reshape_transform, base.detach
+    )
+    captured: list[NDArray[np.float32]] = []
+    original = base.get_cam_image
+
+    def capture(*args: Any, **kwargs: Any) -> NDArray[np.float32]:
+        captured.append(original(*args, **kwargs))
+        return captured[-1]
+
+    base.get_cam_image = capture
+    finer = method.id == "finercam"
+    aim = (
+        {"targets": None, "target_idx": target.index} if finer else {"targets": [ClassifierOutputTarget(target.index)]}
+    )
+    try:
+        # With frozen weights the library differentiates with respect to the picture.
+        final = cam(tensor.detach().clone().requires_grad_(), **aim)
+    finally:
+        # Dropped here, as the library would detach it in place, which views forbid.
+        hooks.activations, hooks.gradients = [], []
+        hooks.release()
+        base.outputs = None
+        del base.get_cam_image
+    return [raw[0] for raw in captured] if captured else [final[0]]
+
+
+@torch.no_grad()
+def _score(
+    cam: Any, tensor: Tensor, layer: nn.Module, targets: Sequence[Any], activations: NDArray[np.float32], grads: None
+) -> NDArray[np.float32]:
+    """Compute ScoreCAM's weights (1, C) in batches of masks.
+
+    The library first masks the picture by all C channels at once: a gigabyte, and seconds without a chance to stop.
+    """
+    channels = torch.from_numpy(activations).to(tensor.device)[0, :, None]  # (C, 1, h, w)
+    scores: list[float] = []
+    for start in range(0, len(channels), BATCH):
+        part = channels[start : start + BATCH]
+        masks = nn.functional.interpolate(part, size=tensor.shape[-2:], mode="bilinear", align_corners=True)
+        low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
+        outputs = cam.model(tensor * ((masks - low) / (high - low + 1e-8)))
+        scores += [targets[0](output).cpu().item() for output in outputs]
+    weights: NDArray[np.float32] = torch.tensor([scores]).softmax(-1).numpy()
+    return weights
+
+
+def _wire(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) -> Any:
+    """Compute AblationCAM's weights, also at Ultralytics' layers."""
+    for name in ("f", "i"):
+        if hasattr(layer, name):
+            setattr(cam.ablation_layer, name, getattr(layer, name))
+    return weights(tensor, layer, *rest)
+
+
+@functools.cache
+def _reading() -> threading.Thread:
+    """Return the thread with the library's import."""
+
+    def read() -> None:
+        # Whoever needs it imports it again, and meets the error.
+        with suppress(Exception):
+            import_module("pytorch_grad_cam")
+
+    thread = threading.Thread(target=read, name="grad-cam", daemon=True)
+    atexit.register(thread.join, FAREWELL)
+    thread.start()
+    return thread
+
+
+def _library() -> Any:
+    """Return the grad-cam library, without its progress bars."""
+    import pytorch_grad_cam
+    from pytorch_grad_cam import ablation_cam
+    from pytorch_grad_cam.utils import svd_on_activations
+    from sklearn.decomposition import KernelPCA
+
+    quiet = SimpleNamespace(tqdm=lambda steps: steps)
+    ablation_cam.tqdm = quiet
+    # Beyond 200 places its solver starts at random.
+    svd_on_activations.KernelPCA = functools.partial(KernelPCA, random_state=0)
+    return pytorch_grad_cam
+
+
+_SHADOWS: WeakKeyDictionary[Resident, Shadow] = WeakKeyDictionary()
+"""The latest shadow of each loaded model; freed with the model."""
