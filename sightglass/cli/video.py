@@ -60,7 +60,7 @@ def video(
     The folder gets overlay.mp4 with the sound of the clip, timeline.csv and timeline.json. A detector's objects keep
     their numbers from frame to frame. A run that was stopped or killed resumes when it is called again.
     """
-    films = cli.split_names(options.also, FILMS, "; an MP4 is always written")
+    films = cli.split_names(options.also, FILMS)
     settings = _settings(options)
     console, cancel = Console(options.json), threading.Event()
     folder = options.out or Path("explained") / file_stem(Path(clip).stem, otherwise="clip")

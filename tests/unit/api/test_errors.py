@@ -279,4 +279,4 @@ def test_paths_methods_and_kinds_that_are_not_here(client: TestClient, picture: 
         assert "POST" in told(answer, 405, "method")
         assert answer.headers["allow"] == "POST"
     gif = client.post("/api/explain?format=gif", json={"image": picture})
-    assert told(gif, 422, "fields") == "The field 'format' should be 'json' or 'png'."
+    assert told(gif, 422, "fields") == "The field 'format' should be 'json', 'png', 'npy' or 'zip'."
