@@ -27,7 +27,7 @@ def test_what_the_architecture_names_is_there() -> None:
     lines = (ROOT / "docs/architecture.md").read_text("utf-8").splitlines()
     for path in {name.rstrip("/") for line in lines for name in re.findall(r"`([\w.]+/[\w./]*)[`:]", line)}:
         assert (ROOT / path).exists(), path
-    for step in (line.split("|")[2] for line in lines if re.match(r"\| \d+ \|", line)):
+    for step in (line.split("|")[3] for line in lines if re.match(r"\| \d+ \|", line)):
         path = ""
         for text in re.findall(r"`([^`]+)`", step):
             before, colon, name = text.rpartition(": ")

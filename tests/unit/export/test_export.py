@@ -59,7 +59,7 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
         "bus.png",
         "HiResCAM: ball-dots",
         boxes.task.answers(boxes)[0].line,
-        "sightglass 0.1.0",
+        "sightglass 0.2.0",
         boxes.heatmaps[0].layers[0],
     ):
         assert part in words
