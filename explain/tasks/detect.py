@@ -194,14 +194,6 @@ class Detect(Task):
         """Return what became of each box, those of before first."""
         return match(before.predictions, after.predictions)
 
-    def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:
-        """Return the changes of the boxes; vanished ones have no later score."""
-        adapter, options = before.evidence.resident.adapter, before.options
-        after = adapter.decode(
-            outputs, before.evidence.geometry, top_k=options.top_k, confidence=options.confidence, iou=options.iou
-        )
-        return match(before.predictions, after)[: len(before.predictions)]
-
     def invite(self, before: Result) -> str:
         return "Paint over something: which boxes vanish?"
 
@@ -223,9 +215,6 @@ class Detect(Task):
 
     def row_label(self, label: str, count: int) -> str:
         return f"{count} × {label}" if count > 1 else label
-
-    def describe_left(self, left: int, count: int) -> str:
-        return f"{left} of {count} boxes left" if count > 1 else "" if left else "the box is gone"
 
     def describe_unmapped(self, label: str) -> str:
         return f"No map: the {label} that the model was surest of is not found in the edited picture."

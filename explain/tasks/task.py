@@ -571,18 +571,6 @@ class Task:
         """Return an edit's changes of the best classes, by their earlier score."""
         return union(all_answers(before), all_answers(after))
 
-    def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:
-        """Return the effect of hiding a part on each class, best first.
-
-        `outputs`: the model's, of the picture with the part hidden.
-        """
-        adapter = before.evidence.resident.adapter
-        old, new = before.class_scores, adapter.class_scores(outputs)[0].detach().tolist()
-        mapped = ((heatmap.target.index, heatmap.target.label) for heatmap in before.heatmaps)
-        answered = ((prediction.index, prediction.label) for prediction in before.predictions)
-        classes = {index: label for index, label in (*answered, *mapped) if index is not None}
-        return tuple(Change(label, old[index], new[index]) for index, label in classes.items())
-
     def invite(self, before: Result) -> str:
         """Return the sentence on a picture that was not edited yet."""
         best = before.predictions[0]
@@ -613,10 +601,6 @@ class Task:
         """Return what a list calls a label that was found `count` times."""
         # Two classes of one name, as ImageNet has, are not one class found twice.
         return label
-
-    def describe_left(self, left: int, count: int) -> str:
-        """Say how many of `count` boxes are left; empty where there are none."""
-        return ""
 
     def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
         """Return a score's column in a table, and hundredths for its bar or a text.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components import checks, hiding, saving
+from sightglass.components import checks, saving
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import reopen, url_state
@@ -195,8 +195,8 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
             view = panels.show(image, panes, height=areas.HEIGHT, **look)
             areas.take_click(view, explanation)
         return view
-    marks, hides = panels.boxes(explanation, index), hiding.is_offered(explanation)
-    return panels.show(image, panes, marks=marks, beside=True, hides=hides, place=place, height=HEIGHT, **look)
+    marks = panels.boxes(explanation, index)
+    return panels.show(image, panes, marks=marks, beside=True, place=place, height=HEIGHT, **look)
 
 
 def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, beside: DeltaGenerator) -> None:
@@ -215,8 +215,6 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
         _actions(explanation, index)
     if explanation.task.gives_pixels:
         areas.controls(explanation, index, view)
-    elif hiding.is_offered(explanation):
-        hiding.answer(view, explanation)
     if view.region is not None and explanation.heatmaps:
         charts.mark(explanation, view.region, index)
     charts.findings(explanation, index, said="cropped")

@@ -9,17 +9,12 @@ import { unpack } from "./unpack.js";
  * @typedef {(name: string, value: unknown) => void} Send
  * @typedef {{what: "save"|"png"|"jpg"|"link"|"settings", taken: boolean, settings?: object}} Wanted  of the first viewer of the page
  * @typedef {{head: {id: string, kind: string, picture: string, [field: string]: unknown}, blob: Uint8Array}} Response
- * @typedef {{name: string, label: string, share: number | null, text: string, boxes: string}} Score  of a class, its row in a list of
- *   answers, while a part of the picture is hidden; text: before and after
- * @typedef {{picture: string, turn: number, rows?: Score[], seen?: number[], sorry?: string, blob: Uint8Array}} Hidden  turn: 0 where
- *   nothing was asked; seen: what `blob`, the blurred picture, shows, in original pixels
  * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, view: {hot: string}, "ask-view": null, ask: null,
  *   request: {name: "detail"|"file", value: object}, response: Response, export: Wanted, said: string,
- *   hide: {picture: string, turn: number, x: number, y: number, radius: number, blurred: boolean}, hidden: Hidden, scores: Score[]|null, texts: {shown: string, texts: string[], recipes: (string|null)[]}}} Broadcasts  choose: a class, `from` the list it is
+ *   texts: {shown: string, texts: string[], recipes: (string|null)[]}}} Broadcasts  choose: a class, `from` the list it is
  *   chosen in, `byHand` just now by a person; view: what looks hot now, requested by ask-view; ask: lists and the text channel repeat what they last
  *   sent; request: what Python should make, and response: the result; texts: of the maps of one payload; export: a file of
- *   the view, or its settings; said: a message of a viewer; hide: a disc whose effect is asked for, and
- *   hidden: the answer; scores: for the list of answers, until null
+ *   the view, or its settings; said: a message of a viewer
  */
 
 /** Steps of the arrow keys, across and down. @type {Record<string, [number, number]>} */
@@ -80,7 +75,7 @@ export function channel(name, ask) {
 
 /**
  * Return a channel of the page that passes requests on to Python, from the one that was drawn last.
- * @template {"request"|"hide"} Name @template Head @param {Name} name
+ * @template {"request"} Name @template Head @param {Name} name
  * @param {(given: Given<Head>, request: Broadcasts[Name]) => void} send
  * @param {(given: {head: Head, blobs: Uint8Array[]}) => void} hear  what Python sent
  */

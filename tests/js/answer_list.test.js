@@ -68,18 +68,3 @@ test("an echo that a later click has overtaken changes nothing", () => {
   assert.equal(only.chosen(), 2);
   stop();
 });
-
-test("while a part of the picture is hidden the bars move, the score before is marked, and all goes back", () => {
-  const only = place(), stop = only.show("hidden", ["bus", "person"], 0), [bus, person] = only.rows();
-  const seen = (row) => [row.parts.i.style.width, row.parts[".text"].textContent, row.parts[".was"].hidden];
-  const before = [bus, person].map(seen);
-  const scores = [{ name: "bus", label: "bus", share: 0.2, text: "50 % → 20 %", boxes: "" }];
-  window.dispatchEvent(new CustomEvent("sightglass:scores", { detail: scores }));
-  assert.deepEqual(seen(bus), ["max(2px, 20.00%)", "50 % → 20 %", false]);
-  assert.match(bus.parts[".was"].style.left, /50\.00%/);
-  assert.deepEqual(seen(person).slice(0, 2), before[1].slice(0, 2));
-  window.dispatchEvent(new CustomEvent("sightglass:scores", { detail: null }));
-  assert.deepEqual([bus, person].map((row) => seen(row).slice(0, 2)), before.map((row) => row.slice(0, 2)));
-  assert.ok(seen(bus)[2]);
-  stop();
-});

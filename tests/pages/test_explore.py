@@ -10,17 +10,13 @@ from PIL import Image as Pillow
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from sightglass.cli import main
-from sightglass.common.errors import ModelProblem
-from sightglass.components.hiding import KEY
 from sightglass.components.session.jobs.explain_job import Running
 from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer, Recipe, replay
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import samples
-from sightglass.explain.whatif.changes import Disc, DiscHider
 from sightglass.history import History
 from tests.pages.conftest import (
-    act,
     bar,
     headline,
     labels,
@@ -273,56 +269,3 @@ def test_and_so_do_a_detectors_boxes(page, scene, tmp_path):
     result = Explainer("demo-s")(scene, per="detection")
     recipe, maps, values = written(["detect", scene, "--model", "demo-s", "--save-all"], tmp_path / "out")
     same(result, recipe, maps, values, view)
-
-
-DISC = Disc(400, 520, 120)
-
-
-def hide(app, turn: int = 1, **more) -> dict:
-    """Point with the disc; return what the viewer is told."""
-    disc = {"picture": shown(app).head["picture"], "turn": turn, "x": DISC.x, "y": DISC.y, "radius": DISC.radius}
-    app.session_state[KEY] = {"disc": disc | {"blurred": False} | more}
-    app.run()
-    assert not app.error
-    return received(app, "hiding_channel")[0]
-
-
-def listed_answers(app) -> list[str]:
-    return [row["label"] for row in received(app, "answer_list")[0]["rows"]]
-
-
-def test_the_scores_are_the_engines_and_in_the_lists_words(page, bus):
-    app = page()
-    assert shown(app).head["hides"]
-    found, made = hide(app, 3), Explainer()(bus)
-    changes = DiscHider(made).changes(DISC)
-    assert found["turn"] == 3 and [row["label"] for row in found["rows"]] == listed_answers(app)
-    for row, change in zip(found["rows"], changes, strict=True):
-        assert row["name"] == change.label and row["share"] == pytest.approx(change.after, abs=1e-6)
-        assert row["text"] == f"{percent(change.before)} → {percent(change.after)}"
-    assert "seen" not in found
-    assert hide(app, blurred=True)["seen"] == list(made.evidence.geometry.seen)
-    assert not shown(page("topk")).head["hides"], "it is offered on Explore alone"
-
-
-def test_nonsense_and_a_disc_of_another_picture_are_not_answered(page):
-    app = page()
-    first = shown(app).head["picture"]
-    for wrong in ({"x": None}, {"radius": "wide"}, {"y": float("nan")}, {"turn": None}):
-        assert "rows" not in hide(app, **wrong)
-    act(app, "choose", "china")
-    assert "rows" not in hide(app, picture=first) and hide(app, 2)["rows"]
-
-
-def test_what_goes_wrong_is_one_sentence_for_the_viewer_and_the_page_stays(page, monkeypatch):
-    app = page()
-
-    def fail(*_):
-        raise ModelProblem("The service does not answer: try again.")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(DiscHider, "changes", fail)
-        assert hide(app)["sorry"] == "The service does not answer: try again."
-        patched.setattr(DiscHider, "changes", lambda *_: 1 / 0)
-        assert hide(app, 2)["sorry"].startswith("This is a bug")
-    assert hide(app, 3)["rows"]

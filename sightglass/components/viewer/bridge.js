@@ -98,7 +98,6 @@ export class Bridge {
       display.showControls();
       return painter.redraw();
     }
-    display.hiding?.end();
     if (!store.head.id) this.#reserve(head);
     // The page around it describes the coming maps already.
     root.classList.toggle("stale", Boolean(store.head.id));

@@ -7,11 +7,11 @@ import { digits, withUnit, defaults } from "./settings.js";
 /**
  * @typedef {import("../../common/style.js").Style} Style
  * @typedef {{lut: Uint8Array, layout: string, scale: string, ends: number[]|null, gaps: boolean, signed: {reach: number|null, unit: string}|null, dark: boolean,
- *   tool: string|null, marked: boolean, hiding: boolean, changed: string, initial: boolean}} Facts  ends: raw values at both ends of the colour
+ *   tool: string|null, marked: boolean, changed: string, initial: boolean}} Facts  ends: raw values at both ends of the colour
  *   bar, where they have one; gaps: only differences are shown; signed: only signed maps are, with the raw value at the ends; changed: what is not as at first; initial: nothing is
  * @typedef {{name: string, uniform: boolean, hot: string, lut: string}} Colormap
  * @typedef {{set: (changes: Partial<Style>, done?: boolean) => void, layout: (name: "beside"|"swipe") => void,
- *   boxes: () => void, tool: (name: string|null) => void, hide: () => void, clear: () => void, full: () => void, save: () => void, reset: () => void,
+ *   boxes: () => void, tool: (name: string|null) => void, clear: () => void, full: () => void, save: () => void, reset: () => void,
  *   fetch: (format: string) => void, link: () => void}} Actions  what a control asks for; `done`: the hand let go
  */
 
@@ -51,7 +51,7 @@ export function wireControls(root, signal, on) {
     hear(name, "click", (target) => on.tool(target.closest("[aria-pressed=true]") ? null : name));
   }
   for (const format of ["png", "jpg"]) hear(format, "click", () => on.fetch(format));
-  for (const name of /** @type {const} */ (["boxes", "hide", "clear", "link", "save", "full", "reset"])) hear(name, "click", () => on[name]());
+  for (const name of /** @type {const} */ (["boxes", "clear", "link", "save", "full", "reset"])) hear(name, "click", () => on[name]());
   wireMenus(root, signal);
 }
 
@@ -118,10 +118,10 @@ export function showControls(root, settings, facts) {
   $(".top").disabled = facts.scale !== "fixed";
   for (const name of SWITCHES) $(`.${name}`).checked = Boolean(Reflect.get(settings, name));
   const pressed = { beside: facts.layout === "beside", swipe: facts.layout === "swipe", boxes: settings.boxes };
-  const tools = { rectangle: facts.tool === "rectangle", brush: facts.tool === "brush", ask: facts.tool === "ask", hide: facts.hiding };
+  const tools = { rectangle: facts.tool === "rectangle", brush: facts.tool === "brush", ask: facts.tool === "ask" };
   for (const [name, on] of Object.entries({ ...pressed, ...tools })) $(`.${name}`).setAttribute("aria-pressed", String(on));
   $(".mark").classList.toggle("on", tools.rectangle || tools.brush);
-  $(".more").classList.toggle("on", pressed.swipe || tools.hide);
+  $(".more").classList.toggle("on", pressed.swipe);
   $(".reset").disabled = facts.initial;
   $(".reset").title = facts.changed ? `Reset view (${facts.changed})` : "Reset view";
   $(".clear").disabled = !facts.marked;

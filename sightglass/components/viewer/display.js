@@ -23,8 +23,6 @@ export class Display {
   #figures = new AbortController();
   /** Connect a new panel to what a person does. @type {(figure: HTMLElement, signal: AbortSignal) => void} */
   onFigure = () => {};
-  /** @type {import("./hiding.js").Hiding|null} */
-  hiding = null;
 
   /**
    * @param {HTMLElement} root @param {import("./store.js").Store} store @param {import("./painter.js").Painter} painter
@@ -53,7 +51,6 @@ export class Display {
     find(root, ".boxes").hidden = !head.boxes.length && !listed.some(({ boxes }) => boxes);
     find(root, ".mark").hidden = !head.marks;
     find(root, ".ask").hidden = !head.asks;
-    find(root, ".hide").hidden = !head.hides;
     find(root, ".share").hidden = !head.files;
     find(root, ".colormap").hidden = !heats.length;
     const scaled = store.scaled();
@@ -89,11 +86,10 @@ export class Display {
     find(this.root, ".key").hidden = !this.store.panels.some((panel) => this.store.mapOf(panel)?.kind === "signed");
   }
 
-  /** Write beside each title the score, or what is left of it while a part of the picture is hidden. */
+  /** Write beside each title the score. */
   #note() {
     for (const panel of this.store.panels) {
-      const map = this.store.mapOf(panel), left = map && this.hiding?.scoreOf(map.title)?.text;
-      const text = left ? `Hiding: ${left}` : (map?.note ?? panel.note), note = find(panel.element, ".note");
+      const text = this.store.mapOf(panel)?.note ?? panel.note, note = find(panel.element, ".note");
       if (note.textContent !== text) note.textContent = text;
     }
   }
@@ -122,7 +118,6 @@ export class Display {
     const maps = store.panels.map((panel) => store.mapOf(panel)).filter((map) => map !== null);
     let line;
     if (message) line = sentence(message, "");
-    else if (this.hiding?.on) line = this.hiding.line();
     else if (at) line = readout(maps.map((map) => readingAt(map, at, store.style())), at[0], at[1]);
     else line = this.#idle(maps);
     write(find(root, ".line"), line);
@@ -143,7 +138,6 @@ export class Display {
     const readings = maps.map(({ title, kind, raw, unit }) => ({ title, kind, unit, raw: raw && [0, -0.1234], value: -0.88, full }));
     write(find(root, ".room.idle"), this.#idle(maps));
     write(find(root, ".room.read"), maps.length ? readout(readings, width, height) : []);
-    write(find(root, ".room.hiding"), store.head.hides && this.hiding ? this.hiding.widest() : []);
   }
 
   /** Show a message, also to screen readers. @param {string} message */
@@ -182,7 +176,6 @@ export class Display {
     this.root.classList.toggle("zoomed", viewport.zoom > 1);
     find(this.root, ".reset").disabled = isDefault(this.store.settings, viewport);
     if (!moving) return;
-    this.hiding?.settle();
     this.#placeCross();
     this.painter.stir(true);
     this.painter.redraw();
@@ -201,7 +194,6 @@ export class Display {
     if (index === undefined || !Number.isInteger(index) || index < 0 || index === store.choice) return;
     store.choice = index;
     if (!store.head.id) return;
-    this.hiding?.end();
     this.caption();
     for (const panel of store.panels) if (panel.maps.length > 1) panel.layer.clear();
     this.showControls();
@@ -235,12 +227,12 @@ export class Display {
     if (scale === "fixed") reach = settings.top;
     else if (scale === "shared") reach = head.reach;
     if (ends && settings.invert) ends = [ends[1], ends[0]];
-    const hiding = Boolean(this.hiding?.on), marks = { tool, marked: region !== null, hiding }, changed = changesOf(settings, scale);
+    const marks = { tool, marked: region !== null }, changed = changesOf(settings, scale);
     const initial = isDefault(settings, store.viewport);
     const facts = { lut: store.lut(), layout: store.layout(), scale, ends, dark, changed, initial, ...marks };
     const signed = kinds.has("signed") && !heated && !kinds.has("difference");
     showControls(root, settings, { ...facts, gaps: !heated && !signed && maps.some(Boolean), signed: signed ? { reach, unit: signs[0]?.unit ?? "" } : null });
-    root.classList.toggle("marking", Boolean(tool) || hiding);
+    root.classList.toggle("marking", Boolean(tool));
     for (const split of root.querySelectorAll(".split")) {
       /** @type {HTMLInputElement} */ (split).value = String(settings.split);
     }

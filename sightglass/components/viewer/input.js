@@ -139,14 +139,6 @@ export function isFree(event) {
   return !target.closest("input, textarea, select, button, a, summary, [contenteditable], [role=button], [role=tab]");
 }
 
-/** Whether a letter is free: nothing is typed with it. @param {KeyboardEvent} event */
-export function takesLetters(event) {
-  const target = event.composedPath()[0];
-  if (event.ctrlKey || event.metaKey || event.altKey || !(target instanceof Element)) return false;
-  const pressed = "input[type=range], input[type=radio], input[type=checkbox]";
-  return target.matches(pressed) || !target.closest("input, textarea, select, [contenteditable]");
-}
-
 /** @typedef {import("../../common/style.js").Style} Style */
 
 /** Return what to do with a tool. @param {boolean} asks */
@@ -184,10 +176,6 @@ export class Input {
     window.addEventListener("keyup", ({ key }) => key === " " && display.cover(false), { signal });
     window.addEventListener("blur", () => display.cover(false), { signal });
     window.addEventListener("resize", () => store.head.id && display.build(), { signal });
-    window.addEventListener("keydown", (event) => {
-      if (event.key.toLowerCase() === "h" && !event.repeat && takesLetters(event)) display.hiding?.toggle();
-      else if (event.key === "Escape") display.hiding?.end();
-    }, { signal });
     onBroadcast("choose", (choice) => {
       display.choose(choice?.index);
       if (choice?.byHand) display.reveal();
@@ -201,17 +189,16 @@ export class Input {
 
   /** @param {HTMLElement} figure @param {AbortSignal} signal */
   #connect(figure, signal) {
-    const { store, display } = this, { hiding } = display, canvas = find(figure, ".base"), split = find(figure, ".split");
+    const { store, display } = this, canvas = find(figure, ".base"), split = find(figure, ".split");
     const at = store.original.bind(store);
     listen(find(figure, ".stage"), {
       zoomed: () => store.viewport.zoom > 1,
-      marking: () => Boolean(store.marker.tool || hiding?.on),
-      over: (fx, fy) => (hiding?.on ? hiding.move(at(fx, fy)) : display.pointAt(at(fx, fy))),
-      out: () => (hiding?.on ? hiding.move(null) : display.pointAt(null)),
+      marking: () => Boolean(store.marker.tool),
+      over: (fx, fy) => display.pointAt(at(fx, fy)),
+      out: () => display.pointAt(null),
       hold: (on) => display.cover(on),
       click: (fx, fy) => this.#click(at(fx, fy), figure),
-      mark: (phase, fx, fy) =>
-        hiding?.on ? hiding.move(at(fx, fy)) : store.marker.mark(phase, at(fx, fy), store.head.size, this.#brush()),
+      mark: (phase, fx, fy) => store.marker.mark(phase, at(fx, fy), store.head.size, this.#brush()),
       zoom: (fx, fy, factor) => display.view(zoomAt(store.viewport, fx, fy, factor)),
       pan: (dx, dy) => display.view(panned(store.viewport, dx, dy)),
       reset: () => display.view(WHOLE),
@@ -260,7 +247,6 @@ export class Input {
   #key(event, figure) {
     const { store, display } = this, { marker, viewport } = store, { key } = event, [w, h] = store.head.size;
     const [x, y] = store.point ?? store.original(0.5, 0.5);
-    if (display.hiding?.press(event)) return event.preventDefault();
     if (ARROWS[key]) display.pointAt(store.beside(store.point, ARROWS[key], event.shiftKey), true);
     else if (key === "Enter" && marker.tool) marker.corner([x, y], [w, h], this.#brush());
     else if (key === "Enter") this.#click([x, y], figure);
@@ -297,9 +283,7 @@ export class Input {
       set: (changes, done) => this.#set(changes, done),
       layout: (name) => this.#set({ layout: store.layout() === name ? "single" : name }),
       boxes: () => this.#set({ boxes: !store.settings.boxes }),
-      hide: () => display.hiding?.toggle(),
       tool: (name) => {
-        display.hiding?.end();
         marker.use(name);
         display.showControls();
         if (name) display.say(instruction(name === "ask"));

@@ -10,7 +10,6 @@ import { placer } from "../../browser/geometry.js";
  * @typedef {{xyxy: Rect, label: string, index: number, tag?: string, marks: Mark[]}} Box
  *   tag: shown instead of its number
  * @typedef {Omit<Box, "label"> & {chosen: boolean, tag: string}} Outlined
- * @typedef {{x: number, y: number, radius: number, blurred: {bitmap: ImageBitmap, rect: number[]}|null}} Disc
  * @typedef {{index: number, place: Rect}} Label  of which box, and where in CSS pixels
  */
 
@@ -157,23 +156,4 @@ export function outlineRegion(context, width, height, rect, region, size) {
     context.stroke(path);
     context.restore();
   } else context.drawImage(region.picture, X(0), Y(0), X(size[0]) - X(0), Y(size[1]) - Y(0));
-}
-
-/**
- * Draw the picture blurred inside a disc, with an edge around it; what the model does not see is not blurred.
- * @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number[]} rect @param {Disc|null} disc
- */
-export function outlineDisc(context, width, height, rect, disc) {
-  if (!disc) return;
-  const { X, Y } = placer(rect, width, height), path = new Path2D(), { x, y, radius, blurred } = disc;
-  path.arc(X(x), Y(y), X(x + radius) - X(x), 0, 2 * Math.PI);
-  if (blurred) {
-    const [x0, y0, x1, y1] = blurred.rect;
-    context.save();
-    context.clip(path);
-    context.imageSmoothingQuality = "high";
-    context.drawImage(blurred.bitmap, X(x0), Y(y0), X(x1) - X(x0), Y(y1) - Y(y0));
-    context.restore();
-  }
-  haloed(context, path, 1.5);
 }

@@ -4,7 +4,7 @@ import { hiddenContext, resize } from "../../browser/canvas.js";
 import { blobOf, download } from "../../browser/component.js";
 import { Layer } from "../../browser/draw.js";
 import { COARSEST, GAP, paced } from "../../browser/geometry.js";
-import { boxesShown, outlineBoxes, outlineCells, outlineDisc, outlineRegion } from "./marks.js";
+import { boxesShown, outlineBoxes, outlineCells, outlineRegion } from "./marks.js";
 
 /** @typedef {CanvasRenderingContext2D} Context */
 
@@ -228,18 +228,16 @@ export class Painter {
    * @param {CanvasRenderingContext2D} context @param {Panel} panel @param {number} scale @param {number[]} rect
    */
   outline(context, panel, scale, rect) {
-    const { store } = this, { settings, head, plain, choice, marker, disc } = store, { width, height } = panel;
+    const { store } = this, { settings, head, plain, choice, marker } = store, { width, height } = panel;
     const { canvas } = context, own = context === panel.lines, map = store.shown(panel), boxed = !plain && settings.boxes;
     const celled = map && settings.cells && !["picture", "contour"].includes(settings.mode);
     const cellsFrom = store.layout() === "swipe" ? settings.split * width : 0, chosen = boxed ? [head.id, choice] : "";
-    const covered = disc ? [disc.x, disc.y, disc.radius, Boolean(disc.blurred)] : "";
-    const key = [canvas.width, canvas.height, width, ...rect, chosen, celled, cellsFrom, plain, marker.version, covered].join();
+    const key = [canvas.width, canvas.height, width, ...rect, chosen, celled, cellsFrom, plain, marker.version].join();
     if (own && panel.outlined === key) return;
     if (own) panel.outlined = key;
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
     context.lineCap = context.lineJoin = "round";
-    outlineDisc(context, width, height, rect, disc);
     if (map && celled) outlineCells(context, width, height, rect, map, cellsFrom);
     const boxes = boxed ? boxesShown(panel, store.panels, head.boxes, choice) : [];
     const labels = outlineBoxes(context, width, height, rect, boxes, store.font);

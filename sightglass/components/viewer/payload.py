@@ -129,8 +129,7 @@ class ViewerOptions:
     once for each id. With `passing` they are those of a file that was opened again, and end with its map. `height` is a
     panel's at a window height of 900 px. `line` replaces the sentence below the panels. `beside`: a portrait has the
     plain picture beside it until the user chooses otherwise. `marks`: areas can be measured. `private`: a link to this
-    page does not carry the picture. `asks`: one can ask what is missing at a place. `hides`: a disc that follows the
-    pointer can hide a part of the picture, which `sightglass.components.hiding` answers. `files`: the toolbar has the
+    page does not carry the picture. `asks`: one can ask what is missing at a place. `files`: the toolbar has the
     files of the view; False where the page offers them itself. `dimmed`: what is shown is about to be replaced.
     """
 
@@ -142,7 +141,6 @@ class ViewerOptions:
     marks: bool = False
     private: bool = False
     asks: bool = False
-    hides: bool = False
     files: bool = True
     dimmed: bool = False
 

@@ -113,7 +113,7 @@ export function arrange(holder, panels, head, full) {
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./marks.js").Box[], range: number[]|null, reach: number|null, choice: number|null, height: number,
- *   columns: number|null, line: string, beside: boolean, marks: boolean, asks: boolean, hides: boolean, files: boolean, private: boolean,
+ *   columns: number|null, line: string, beside: boolean, marks: boolean, asks: boolean, files: boolean, private: boolean,
  *   dimmed: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
  */
@@ -122,7 +122,7 @@ export function arrange(holder, panels, head, full) {
 const EMPTY = {
   ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
   ...{ boxes: [], range: null, reach: null, choice: null, height: 0, columns: null, line: "", beside: false, marks: false },
-  ...{ asks: false, hides: false, files: true, private: false, dimmed: false, initial: null, colormaps: [] },
+  ...{ asks: false, files: true, private: false, dimmed: false, initial: null, colormaps: [] },
 };
 
 export class Store {
@@ -145,8 +145,6 @@ export class Store {
   point = null;
   /** Whether the plain picture covers the maps just now. */
   plain = false;
-  /** A part of the picture that is hidden, in original pixels. @type {import("./marks.js").Disc|null} */
-  disc = null;
   dark = false;
   font = "sans-serif";
   /** @type {{shown: string, texts: string[], recipes: (string|null)[]}|null} */

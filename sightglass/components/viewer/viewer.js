@@ -3,7 +3,6 @@
 import { component, find, onBroadcast, onResize } from "../../browser/component.js";
 import { Bridge } from "./bridge.js";
 import { Display } from "./display.js";
-import { Hiding } from "./hiding.js";
 import { Input } from "./input.js";
 import { Painter } from "./painter.js";
 import { Store } from "./store.js";
@@ -16,12 +15,10 @@ function mount(root, signal) {
   }, (xyxy) => bridge.ask(xyxy));
   const painter = new Painter(root, store, (rect) => bridge.requestDetail(rect));
   const display = new Display(root, store, painter);
-  const hiding = (display.hiding = new Hiding(store, painter, display));
   const bridge = new Bridge(root, signal, store, painter, display);
   const input = new Input(root, signal, store, painter, display, bridge);
   onBroadcast("ask-view", () => bridge.announce(), signal);
   onBroadcast("response", (response) => bridge.receive(response), signal);
-  onBroadcast("hidden", (answer) => void hiding.take(answer), signal);
   onBroadcast("texts", (texts) => bridge.takeTexts(texts), signal);
   onBroadcast("export", (wanted) => input.answer(wanted), signal);
   let room = 0;
@@ -32,7 +29,6 @@ function mount(root, signal) {
     display.arrange();
   }, signal);
   signal.addEventListener("abort", () => {
-    hiding.end();
     painter.stop();
     store.picture?.close();
     for (const filled of [".panels", ".colormap"]) find(root, filled).replaceChildren();

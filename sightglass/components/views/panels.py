@@ -173,7 +173,6 @@ def show(
     beside: bool = False,
     area: bool = False,
     asks: bool = False,
-    hides: bool = False,
     files: bool = True,
     place: DeltaGenerator | None = None,
     look: Mapping[str, str] | None = None,
@@ -182,8 +181,7 @@ def show(
 ) -> View:
     """Draw the viewer; `area`: with measuring; `columns`: most panels a row.
 
-    `asks`: one can ask what is missing at a place. `hides`: a disc can hide a part of the picture, which
-    `sightglass.components.hiding` answers. `files`: its toolbar offers the files of the view; False where the
+    `asks`: one can ask what is missing at a place. `files`: its toolbar offers the files of the view; False where the
     page does (`sightglass.components.saving`).
 
     `place`: a container without gaps to draw in. `look`: settings that this page begins with, instead of those of the
@@ -205,7 +203,6 @@ def show(
             marks=area,
             private=private,
             asks=asks,
-            hides=hides,
             files=files,
             line=line,
             dimmed=dimmed,

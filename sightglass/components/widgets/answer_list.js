@@ -9,14 +9,12 @@ const LONG = 8;
 /**
  * @typedef {{label: string, share: number | null, text: string}} Row  share: 0..1, null where a number is no share
  * @typedef {{name: string, rows: Row[], chosen: number}} List
- * @typedef {import("../../browser/component.js").Send} Send @typedef {import("../../browser/component.js").Score} Score
+ * @typedef {import("../../browser/component.js").Send} Send
  */
 
 /** @param {HTMLElement} root @param {AbortSignal} signal */
 function mount(root, signal) {
   let chosen = 0, listed = "", named = "";
-  /** @type {Row[]} */
-  let rowsShown = [];
   /** @type {number | null} */
   let given = null;
   /** @type {number[]} */
@@ -45,22 +43,11 @@ function mount(root, signal) {
     send("chosen", index);
   }
 
-  /** Show what is left of each score while a part of the picture is hidden, with the original one marked. @param {Score[]|null} scores */
-  function follow(scores) {
-    rowsShown.forEach((row, i) => {
-      const now = scores?.find(({ label }) => label === row.label) ?? row, button = root.children[i];
-      find(button, ".text").textContent = now.text;
-      find(button, "i").style.width = widthOf(now.share);
-      find(button, ".was").hidden = now === row;
-    });
-  }
-
   // A list that was replaced stays until the run ends: a choice in it must not count as a click on the new one.
   onBroadcast("choose", (choice) => {
     if (!choice?.from) choose(choice?.index);
   }, signal);
   onBroadcast("ask", () => tell(), signal);
-  onBroadcast("scores", follow, signal);
 
   /** @param {import("../../browser/component.js").Given<List>} given */
   return ({ data: { name, rows, chosen: index }, setStateValue }) => {
@@ -69,7 +56,7 @@ function mount(root, signal) {
     if (name !== named) [named, sent, given] = [name, [], null];
     const now = JSON.stringify(rows), fresh = now !== listed;
     if (fresh) {
-      [listed, rowsShown] = [now, rows];
+      listed = now;
       root.replaceChildren(...rows.map((item, i) => rowOf(item, () => {
         choose(i);
         tell(true);
@@ -92,24 +79,13 @@ function mount(root, signal) {
 /** @param {Row} item @param {() => void} clicked */
 function rowOf({ label, share, text }, clicked) {
   const button = make("button");
-  button.innerHTML = '<span class="label cut"></span><span class="text"></span><span class="bar meter"><i></i><b class="was" hidden></b></span>';
+  button.innerHTML = '<span class="label cut"></span><span class="text"></span><span class="bar meter"><i></i></span>';
   find(button, ".label").textContent = button.title = label;
   find(button, ".text").textContent = text;
   find(button, ".bar").hidden = share === null;
-  find(button, "i").style.width = widthOf(share);
-  find(button, ".was").style.left = `min(calc(100% - 2px), ${percent(share)})`;
+  find(button, "i").style.width = `max(2px, ${(100 * (share ?? 0)).toFixed(2)}%)`;
   button.addEventListener("click", clicked);
   return button;
-}
-
-/** @param {number | null} share */
-function widthOf(share) {
-  return `max(2px, ${percent(share)})`;
-}
-
-/** @param {number | null} share */
-function percent(share) {
-  return `${(100 * (share ?? 0)).toFixed(2)}%`;
 }
 
 export default component(".rows", mount);

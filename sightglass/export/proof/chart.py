@@ -8,17 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import cv2
 import numpy as np
 
 from sightglass.explain.phrases import percent
-from sightglass.explain.trust import perturber
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
     from sightglass.explain.trust import Filling
     from sightglass.explain.trust.proof import Proof
@@ -114,13 +111,3 @@ def draw_curves(
         axis.set_major_formatter(lambda value, _: percent(value))
     axes.tick_params(labelsize=letters)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def blur_seen(seen: NDArray[np.uint8], grid: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return what the engine hides pixels behind, in the picture's own colours, uint8 (h, w, 3)."""
-    import torch
-
-    height, width = grid
-    small = cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-    soft = perturber.blur(torch.from_numpy(small).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
-    return np.asarray(np.rint(soft).clip(0, 255), np.uint8)
