@@ -70,7 +70,13 @@ def topk() -> None:
         with beside:
             checks.chip(maps)
         # The maps before their agreement, which takes longer to compute.
-        title.markdown(f"## {escape(sidebar.add_warning(choices, agreement_sentence(explanation, pair)))}")
+        agreement = agreement_sentence(explanation, pair)
+        if pair is None:
+            title.markdown(f"## {escape(sidebar.add_warning(choices, agreement))}")
+        else:
+            first, second = (escape(explanation.heatmaps[index].target.label) for index in pair)
+            title.markdown(f"## What speaks for {first} and not for {second}")
+            st.caption(escape(agreement))
         # Between the menus above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
             files, slide = partial(exports.of_classes, explanation), partial(_slide, explanation, pair)
@@ -101,21 +107,19 @@ def _panels(explanation: Explanation) -> tuple[int, int] | None:
 
 
 def _pair(labels: list[str]) -> tuple[int, int] | None:
-    """Choose two classes to compare, by their places, or none."""
+    """Return the places of the two ticked classes, or None."""
     if len(labels) < 2:
         return None
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("Compare evidence:", width="content")
-        first = st.selectbox(
-            "First class", labels, index=None, key=f"for-{labels}", label_visibility="collapsed", width=180,
-            placeholder="first class", help="Red in the difference: places with more of this class's evidence.",
-        )  # fmt: skip
-        st.markdown("versus", width="content")
-        second = st.selectbox(
-            "Second class", labels, index=None, key=f"not-for-{labels}", label_visibility="collapsed", width=180,
-            placeholder="second class", help="Blue in the difference: places with more of this class's evidence.",
-        )  # fmt: skip
-    return (labels.index(first), labels.index(second)) if first and second and first != second else None
+    ticked = st.pills(
+        "Classes to compare",
+        labels,
+        selection_mode="multi",
+        key=f"ticked-{labels}",
+        format_func=escape,
+        label_visibility="collapsed",
+        help="Tick two classes to see what speaks for the first and not for the second.",
+    )
+    return (labels.index(ticked[-2]), labels.index(ticked[-1])) if len(ticked) > 1 else None
 
 
 def _difference(explanation: Explanation, first: int, second: int) -> Map:
