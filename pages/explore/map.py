@@ -217,7 +217,7 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
         areas.controls(explanation, index, view)
     if view.region is not None and explanation.heatmaps:
         charts.mark(explanation, view.region, index)
-    charts.findings(explanation, index, said="cropped")
+    charts.findings(explanation, index, said=("cropped", "coarse"))
     reopen.warn_of_other_weights(explanation)
 
 

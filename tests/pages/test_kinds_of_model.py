@@ -66,7 +66,7 @@ def test_prompts_are_the_rows_and_their_contrast_is_what_is_shown(page):
     titles = [item["title"] for item in view.head["panels"][0]["maps"]]
     assert titles == [heatmap.target.label for heatmap in result.heatmaps]
     np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
-    assert result.predictions[0].label in headline(app)
+    assert result.predictions[0].label in headline(app).lower()
     app.selectbox(key="part-contrast").select("class").run()
     assert app.query_params["part"] in ("class", ["class"])
     assert not np.allclose(shown(app).maps[0], view.maps[0])
@@ -96,7 +96,7 @@ def test_of_a_person_explore_says_whom_it_takes_it_for_and_shows_its_cross_atten
     app = page(model="demo-reid", example=PERSON)
     pixels = person_scenes.draw(person_scenes.example()).pixels
     result = Explainer("demo-reid")(Image.open(pixels, name="person.png"))
-    assert result.predictions[0].label in headline(app)
+    assert result.predictions[0].label in headline(app).lower()
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
     app = settled(page(model="demo-reid", example=PERSON, method="attention"))
     weights = Explainer("demo-reid").resident.adapter.attention_map(pixels)

@@ -238,7 +238,7 @@ def test_a_drawing_is_the_picture_and_grows_with_each_stroke(page):
     image = session(app, Sidebar).picture
     np.testing.assert_array_equal(image.pixels, drawing.draw([STROKE], "black on white"))
     result = Explainer()(image)
-    assert bar(app)["name"] == "drawing.png" and result.predictions[0].label in headline(app)
+    assert bar(app)["name"] == "drawing.png" and result.predictions[0].label in headline(app).lower()
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
     drawn(app, 2, LINE, OTHER)
     latest = session(app, Sidebar).picture.sha256

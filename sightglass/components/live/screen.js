@@ -150,7 +150,7 @@ export class Screen {
     if (!map || style.settings.mode === "picture") context.putImageData(pixels, 0, 0);
     else {
       const part = { source: pixels.data, grey: () => pixels.data };
-      const picture = /** @type {import("../../browser/draw.js").Picture} */ (/** @type {unknown} */ ({ at: () => part }));
+      const picture = /** @type {import("../../browser/draw.js").Picture} */ (/** @type {unknown} */ ({ at: () => part, size: [width, height] }));
       this.#layer.paint(context, picture, map, style, { width, height, rect: [0, 0, width, height], unit: 1 });
     }
     if (style.settings.boxes && style.settings.mode !== "picture") {

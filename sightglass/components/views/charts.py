@@ -96,6 +96,7 @@ def all_numbers(explanation: Explanation, index: int) -> None:
     st.markdown(f"### {escape(explanation.heatmaps[index].target.label)}")
     took = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in explanation.milliseconds.items() if ms)
     st.caption(f"Time for this picture: {took}. Steps answered from a cache are left out.")
+    lines(diagnose(explanation, index))
     tables.of_maps([("value", explanation.statistics[index])], height=320)
     if regions:
         st.markdown("### Regions with most evidence")
@@ -129,12 +130,12 @@ def button_for_numbers(draw: Callable[[], None], help: str) -> None:
     page.button_for_window("All numbers", draw, icon=":material/table_rows:", help=help, width="large")
 
 
-def findings(explanation: Explanation, index: int, *, said: str = "") -> None:
-    """Draw the findings, most serious first, and a crop's remedy; `said`: the kind that the page says elsewhere."""
+def findings(explanation: Explanation, index: int, *, said: Sequence[str] = ()) -> None:
+    """Draw the findings, most serious first, and a crop's remedy; `said`: kinds that the page says elsewhere."""
     diagnosis = diagnose(explanation, index)
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(width="content"):
-            lines([finding for finding in diagnosis if finding.kind != said])
+            lines([finding for finding in diagnosis if finding.kind not in said])
         _fit_button(explanation, diagnosis)
 
 

@@ -5,9 +5,9 @@ const form = document.querySelector(".controls");
 function adjust() {
   document.documentElement.style.setProperty("--alpha", form.alpha.value);
   for (const filter of document.querySelectorAll("filter")) {
-    // The opacity of a value is a power of it.
-    const least = form.threshold.value ** filter.dataset.power;
-    const kept = Array.from({ length: 256 }, (_, level) => Number(level / 255 >= least));
+    // The layer's alpha is the strength of a value; its opacity follows from that.
+    const opacities = filter.dataset.curve.split(" ");
+    const kept = opacities.map((opacity, level) => (level / 255 >= form.threshold.value ? opacity : 0));
     filter.querySelector("feFuncA").setAttribute("tableValues", kept.join(" "));
   }
   for (const input of [form.alpha, form.threshold]) {

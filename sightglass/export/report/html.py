@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 1000
 """Pixels of a picture's longer side on the page."""
-POWERS = {"heat": 1.5, "signed": 1.0}
-"""Power of a value that is its opacity, by the kind of map: see `color_tables.opacity` and `signed_overlay`."""
 FRAME_HEIGHT = 760
 """Pixels of the page in a notebook; what is longer scrolls in it."""
 
@@ -68,7 +66,7 @@ def html(
         title=title or _title(explanations[0], index),
         count=plural(len(explanations), "explanation"),
         alpha=VIEWER_STYLE.alpha,
-        powers=POWERS,
+        curves=_curves(),
         views=[_view(explanation, index, colormap) for explanation in explanations],
     )
 
@@ -137,23 +135,32 @@ def _map(explanation: Result, index: int, size: tuple[int, int], colormap: str) 
 
 
 def _draw_layer(heatmap: Heatmap, size: tuple[int, int], colormap: str) -> bytes:
-    """Return a map as a PNG to lie over the picture: 256 colours, each with its opacity."""
+    """Return a map as a PNG to lie over the picture: 256 colours, whose alpha is the strength."""
     (width, height), field = size, caption.field(heatmap, size)
     left, top, right, bottom = field.seen
     levels = np.zeros((height, width), np.uint8)
     values = samples(field.values, field.kind)
     for rows, band in contours.levels(values, field, VIEWER_STYLE, field.seen, (height, width)):
         levels[top:bottom, left:right][rows] = band
-    table = color_tables.of(heatmap.kind, Style(colormap=colormap, alpha=1.0), GROUNDS["light"])
-    assert table is not None
-    opacity = 1 - table[0]
-    colours = table[1] / np.maximum(opacity, 1e-6)[:, None]
+    if heatmap.signed:
+        table = color_tables.of(heatmap.kind, Style(alpha=1.0), GROUNDS["light"])
+        assert table is not None
+        strength = 1 - table[0]
+        colours = table[1] / np.maximum(strength, 1e-6)[:, None]
+    else:
+        strength, colours = np.linspace(0, 1, 256), color_tables.overlay_colours(colormap)
     # No map has a value of level 0 that is drawn: around what the model saw there is nothing.
-    opacity[0] = 0
+    strength[0] = 0
     drawn, out = Pillow.fromarray(levels, "P"), BytesIO()
     drawn.putpalette(np.rint(colours).clip(0, 255).astype(np.uint8).tobytes())
-    drawn.save(out, "PNG", transparency=np.rint(255 * opacity).astype(np.uint8).tobytes())
+    drawn.save(out, "PNG", transparency=np.rint(255 * strength).astype(np.uint8).tobytes())
     return out.getvalue()
+
+
+def _curves() -> dict[str, str]:
+    """Return the opacity of each of 256 strengths, by kind of map."""
+    tables = {"heat": color_tables.opacity(1.0, weighted=True), "signed": np.linspace(0, 1, 256)}
+    return {kind: " ".join(f"{opacity:.3g}" for opacity in table) for kind, table in tables.items()}
 
 
 def _chart(proof: Proof) -> str:

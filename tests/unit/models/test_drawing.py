@@ -45,7 +45,7 @@ def test_a_prediction_is_the_librarys_with_both_pictures(client: TestClient, bus
     assert said.keys() == KEYS
     assert said["prediction"] == made.predictions[0].label
     assert said["confidence"] == made.predictions[0].score
-    assert np.array_equal(pixels(said["gradcam_overlay"]), made.overlay(0, colormap="jet", alpha=0.5))
+    assert np.array_equal(pixels(said["gradcam_overlay"]), made.overlay(0, colormap="jet"))
     assert np.array_equal(pixels(said["gradcam_heatmap"]), made.overlay(0, colormap="jet", alpha=1.0))
     # A page's canvas hands over a data URL, and sketches send what else they have.
     again = {"image": f"data:image/jpeg;base64,{picture}", "filename": "bus.jpg", "model": "efficientnet-lite0"}
@@ -95,7 +95,7 @@ def test_a_heatmap_is_written_and_fetched_by_its_url(
     assert [file.name for file in tmp_path.iterdir()] == [said["path"]]
     answer = client.get(said["url"])
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-    drawn = Explainer()(bus, top_k=1).overlay(0, colormap="jet", alpha=0.5)
+    drawn = Explainer()(bus, top_k=1).overlay(0, colormap="jet")
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), drawn)
 
 

@@ -335,7 +335,7 @@ def test_sheets_show_queries_with_their_matches(
     monkeypatch.setattr(contact_sheet, "grid", draw)
     call = ["similarity", str(market / "query"), "--gallery", str(market / "gallery"), "--model", "demo-reid"]
     call += ["--out", str(tmp_path), "--json", "--top", "3"]
-    assert main([*call, "--visualize", "--num_visualize", "2"]) == 0
+    assert main([*call, "--visualize", "--num-visualize", "2"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["files"][2:] == [f"visualized/query{i}_000{i}_c1s1_000009_00.jpg" for i in (1, 2)]
     found = evaluate(Explainer("demo-reid"), market / "query", market / "gallery").queries[:2]
