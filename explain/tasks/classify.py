@@ -25,7 +25,6 @@ class Classify(Task):
     title = "Classify"
     competes = True
     meaning_of_row = "one class of many"
-    scored = True
 
     def describe_answer(self, before: Result, after: Result) -> str:
         best = after.predictions[0].label

@@ -50,7 +50,6 @@ class Detect(Task):
     screen = "detect"
     has_boxes = True
     ranked = False
-    scored = True
     gives = "draws boxes"
     more = "; a lower --score-thr shows more"
     drawn = "detect"

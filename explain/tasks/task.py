@@ -131,8 +131,6 @@ class Task:
     """What labelled pictures state of it: `classes`, `boxes`, `areas`, `numbers`, or nothing."""
     ranked: ClassVar[bool] = True
     """Whether the best of its answers are explained where none is asked for."""
-    scored: ClassVar[bool] = False
-    """Whether its models are compared on a scorecard."""
     followed: ClassVar[bool] = True
     """Whether its answers can be followed from frame to frame."""
     more: ClassVar[str] = ""
