@@ -242,7 +242,7 @@ def _tile(record: Record) -> None:
 
     with st.container(width=240, gap="xsmall", key=f"saved-tile-{record.id}"):
         try:
-            st.image(history_store.store().thumbnail(record), width="stretch", alt=record_view.title(record))
+            st.image(history_store.store().thumbnail(record), width="stretch", alt="The saved picture under its map")
         except Problem:
             st.caption(":material/broken_image:")
         title = record_view.title(record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -121,8 +120,8 @@ def test_modules_that_answer_otherwise_are_not_used(tmp_path: Path, monkeypatch:
     original = runtimes.Program.inside
 
     def wrong(self: runtimes.Program) -> nn.Module:
-        module = copy.deepcopy(original(self))
-        module.get_parameter("fc.bias").data += 1
+        module = original(self)
+        dict(module.named_parameters())["fc.bias"].data += 1
         return module
 
     monkeypatch.setattr(runtimes.Program, "inside", wrong)
