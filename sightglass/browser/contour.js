@@ -160,24 +160,36 @@ export function dashes(segments, length) {
  * @param {Float32Array} field w x h values @param {number} w @param {number} h @param {number} level @param {number} share
  */
 export function withoutSmall(field, w, h, level, share) {
-  const regions = new Int32Array(w * h), areas = [0], stack = /** @type {number[]} */ ([]);
-  for (let start = 0; start < field.length; start++) {
-    if (regions[start] || field[start] < level) continue;
-    const region = areas.push(0) - 1;
-    regions[start] = region;
-    for (stack.push(start); stack.length; areas[region]++) {
-      const at = /** @type {number} */ (stack.pop()), x = at % w, y = (at - x) / w;
-      for (let j = Math.max(0, y - 1); j <= Math.min(h - 1, y + 1); j++) {
-        for (let i = j * w + Math.max(0, x - 1); i <= j * w + Math.min(w - 1, x + 1); i++) {
-          if (regions[i] || field[i] < level) continue;
-          regions[i] = region;
-          stack.push(i);
-        }
+  const runs = /** @type {[number, number, number][]} */ ([]), parents = /** @type {number[]} */ ([]), areas = /** @type {number[]} */ ([]);
+  const rootOf = (/** @type {number} */ run) => {
+    while (parents[run] !== run) run = parents[run] = parents[parents[run]];
+    return run;
+  };
+  for (let y = 0, above = 0, until = 0; y < h; y++, above = until, until = runs.length) {
+    for (let x = 0, from = y * w; x < w; x++) {
+      if (!(field[from + x] >= level)) continue;
+      const start = x;
+      while (x < w && field[from + x] >= level) x++;
+      const run = runs.push([from + start, from + x, x - start]) - 1;
+      parents.push(run);
+      areas.push(x - start);
+      // Those of the row above that touch it, corners included.
+      for (let other = above; other < until; other++) {
+        if (runs[other][0] + w > from + x || runs[other][1] + w < from + start) continue;
+        const [one, two] = [rootOf(run), rootOf(other)];
+        if (one === two) continue;
+        parents[one] = two;
+        areas[two] += areas[one];
       }
     }
   }
-  const least = Math.min(share * w * h, Math.max(...areas));
-  return areas.length < 3 ? field : field.map((value, i) => (regions[i] && areas[regions[i]] < least ? level - 1e-3 : value));
+  const roots = parents.flatMap((parent, run) => (parent === run ? [areas[run]] : []));
+  if (roots.length < 2) return field;
+  const least = Math.min(share * w * h, Math.max(...roots)), out = field.slice();
+  runs.forEach(([start, end], run) => {
+    if (areas[rootOf(run)] < least) out.fill(level - 1e-3, start, end);
+  });
+  return out;
 }
 
 /**
