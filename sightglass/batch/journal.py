@@ -141,8 +141,12 @@ def stamps_of(folder: Path) -> dict[str, str]:
 
 def _list_former(recipe: Json) -> Iterator[Json]:
     """Yield equal recipes in the formats of earlier versions."""
+    now = recipe.get("versions", {})
+    # 0.1.0 made the same maps.
+    first = now | {"sightglass": "0.1.0"} if "sightglass" in now else now
+    yield recipe | {"versions": first}
     # Maps of the pictures' gradients, which need captum, are new.
-    versions = {name: version for name, version in recipe.get("versions", {}).items() if name != "captum"}
+    versions = {name: version for name, version in first.items() if name != "captum"}
     yield recipe | {"versions": versions}
     # Results of 0.1.0 do not say how pictures were prepared.
     yield {name: value for name, value in recipe.items() if name != "prepared"} | {"versions": versions}
