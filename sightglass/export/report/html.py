@@ -148,7 +148,8 @@ def _draw_layer(heatmap: Heatmap, size: tuple[int, int], colormap: str) -> bytes
         strength = 1 - table[0]
         colours = table[1] / np.maximum(strength, 1e-6)[:, None]
     else:
-        strength, colours = np.linspace(0, 1, 256), color_tables.overlay_colours(colormap)
+        strength = np.linspace(0, 1, 256, dtype=np.float32)
+        colours = color_tables.overlay_colours(colormap).astype(np.float64)
     # No map has a value of level 0 that is drawn: around what the model saw there is nothing.
     strength[0] = 0
     drawn, out = Pillow.fromarray(levels, "P"), BytesIO()
@@ -159,7 +160,8 @@ def _draw_layer(heatmap: Heatmap, size: tuple[int, int], colormap: str) -> bytes
 
 def _curves() -> dict[str, str]:
     """Return the opacity of each of 256 strengths, by kind of map."""
-    tables = {"heat": color_tables.opacity(1.0, weighted=True), "signed": np.linspace(0, 1, 256)}
+    heat = color_tables.opacity(1.0, weighted=True).tolist()
+    tables: dict[str, list[float]] = {"heat": heat, "signed": [level / 255 for level in range(256)]}
     return {kind: " ".join(f"{opacity:.3g}" for opacity in table) for kind, table in tables.items()}
 
 
