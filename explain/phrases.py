@@ -154,3 +154,8 @@ def shorten(text: str, limit: float, width: Callable[[str], float], *, middle: b
         head, tail = (head, tail[1:]) if middle and len(tail) >= len(head) else (head[:-1], tail)
         name = f"{head}…{tail}"
     return name + number
+
+
+def capital(words: str) -> str:
+    """Return words with a capital first letter: `capitalize` would make names lower-case."""
+    return words[:1].upper() + words[1:]

@@ -216,6 +216,4 @@ def _check(name: str, value: Any) -> Any:
 
 
 VIEWER_STYLE = Style()
-FILE_STYLE = VIEWER_STYLE
-"""Former name."""
 _NAMES = {name for name in DEFAULTS if name in Style.__dataclass_fields__ and name != "split"}

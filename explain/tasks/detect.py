@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.missing import score_format
-from sightglass.explain.phrases import kinds, listing, percent, plural
+from sightglass.explain.phrases import capital, kinds, listing, percent, plural
 from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_score
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import intersection_over_union
@@ -106,7 +106,7 @@ class Detect(Task):
         if not result.predictions:
             return ""
         words = kinds(Counter(p.label for p in result.predictions).most_common(), 2)
-        return f"{words[:1].upper()}{words[1:]}."
+        return f"{capital(words)}."
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return kinds(sorted(Counter(p.label for p in result.predictions).items()), most) if result.predictions else None

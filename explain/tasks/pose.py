@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, get_args
 
 from sightglass.common.errors import ModelProblem, did_you_mean
-from sightglass.explain.phrases import percent, quantity
+from sightglass.explain.phrases import capital, percent, quantity
 from sightglass.explain.rendering.mark import Mark
 from sightglass.explain.tasks.detect import Detect, find_boxes
 from sightglass.explain.tasks.task import describe_direction
@@ -81,7 +81,7 @@ class Pose(Detect):
         words, named = super().says(result, index)
         if named and result.heatmaps and (number := self.number(result, index)):
             label = result.heatmaps[index].target.label
-            words += f" {label[0].upper()}{label[1:]} is {number}."
+            words += f" {capital(label)} is {number}."
         return words, named
 
     def short(self, result: Result, index: int) -> str:

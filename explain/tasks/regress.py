@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.phrases import listing, quantity
+from sightglass.explain.phrases import capital, listing, quantity
 from sightglass.explain.tasks.task import COMPARED, Change, Scorer, Task, describe_direction
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Regress(Task):
 
     def short(self, result: Result, index: int) -> str:
         words = self.list_numbers(result)
-        return f"{words[:1].upper()}{words[1:]}."
+        return f"{capital(words)}."
 
     def list_numbers(self, result: Result) -> str:
         """List the numbers with their units: `yaw −12.4°, pitch 3.1°`."""

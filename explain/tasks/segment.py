@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.phrases import listing, percent, plain_text
+from sightglass.explain.phrases import capital, listing, percent, plain_text
 from sightglass.explain.tasks.pixels import find_middle, move, pixels_inside
 from sightglass.explain.tasks.task import COMPARED, Answers, Change, Scorer, Task, check_joint, check_score
 from sightglass.models.adapter import AreaTarget
@@ -81,7 +81,7 @@ class Segment(Task):
 
     def short(self, result: Result, index: int) -> str:
         words = list_classes(result, NAMED)
-        return f"{words[:1].upper()}{words[1:]}."
+        return f"{capital(words)}."
 
     def contrast(self, result: Result, hot: str, index: int) -> str:
         if (other := self.rival(result, index)) is None:

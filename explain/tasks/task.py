@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.phrases import kinds, percent
+from sightglass.explain.phrases import capital, kinds, percent
 from sightglass.explain.rendering.mark import Mark
 from sightglass.models.adapter import Target
 from sightglass.models.labels import class_index
@@ -324,7 +324,7 @@ class Task:
         if not result.predictions:
             return ""
         best = result.predictions[0]
-        words = f"{best.label[:1].upper()}{best.label[1:]}, {percent(best.score)}."
+        words = f"{capital(best.label)}, {percent(best.score)}."
         if best.score < UNSURE:
             words = f"Unsure. {words}"
         if result.heatmaps and result.heatmaps[index].target.index != best.index:
@@ -573,7 +573,7 @@ class Task:
         """Return the sentence on a picture that was not edited yet."""
         best = before.predictions[0]
         words = self.text(best.score, before.model.unit_of(best.label))
-        return f"{best.label[:1].upper()}{best.label[1:]}, {words}. Paint over something to see what changes."
+        return f"{capital(best.label)}, {words}. Paint over something to see what changes."
 
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
         """Describe an edit's changes, as the rest of a sentence."""

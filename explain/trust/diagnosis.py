@@ -83,21 +83,9 @@ def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> s
 
     `half`: with the share of the picture that half of it is on, which a page may show as a number of its own.
     """
-    lead, label, place = _describe_place(explanation, index, half=half)
-    if half:
-        return Statement("", "", lead, label, place).markdown()
-    hidden = unseen(explanation)
-    if lead == "The evidence for":
-        # The page names the class beside the map.
-        lead, label, place = "", "", f"Strongest {_find_place(explanation, index)}."
-    cut = f" Cut off: {percent(hidden)}." if hidden >= CROPPED else ""
-    return f"{Statement('', '', lead, label, place).markdown()}{cut}"
-
-
-def _find_place(explanation: Result, index: int) -> str:
-    """Return where a map is strongest: `in the middle of the picture`."""
-    size = explanation.image.width, explanation.image.height
-    return describe_place(explanation.statistics[index], explanation.heatmaps[index].seen, size)
+    sentence = Statement("", "", *_describe_place(explanation, index, half=half)).markdown()
+    hidden = 0.0 if half else unseen(explanation)
+    return f"{sentence} Cut off: {percent(hidden)}." if hidden >= CROPPED else sentence
 
 
 def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str, str, str]:
@@ -106,7 +94,7 @@ def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str
     if heatmap.state != "ok":
         return "", "", _empty(explanation, index)
     statistics, label = explanation.statistics[index], heatmap.target.label
-    where = _find_place(explanation, index)
+    where = describe_place(statistics, heatmap.seen, (explanation.image.width, explanation.image.height))
     part = "of the visible area" if unseen(explanation) >= CROPPED else "of the picture"
     end = f": half of it is on {percent(statistics.half_heat_area)} {part}." if half else "."
     place, what = f"is strongest {where}{end}", "number" if explanation.measures else "score"
@@ -117,9 +105,13 @@ def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str
         return f"What {describe_direction(explanation, index)}", label, f"{place}{directions}"
     if METHODS[heatmap.method].reads:
         return "What was read for", label, place
-    of = "The map" if describe_independent(explanation, index) else "The evidence"
+    independent = describe_independent(explanation, index)
+    of = "The map" if independent else "The evidence"
     if heatmap.signed:
         return f"{of} for and against", label, f"{place}{directions}"
+    if not (half or independent):
+        # The page names the class beside the map.
+        return "", "", f"Strongest {where}."
     return f"{of} for", label, place
 
 

@@ -9,13 +9,12 @@ import streamlit as st
 
 from sightglass.components.session import url_state
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import capital
 from sightglass.components.viewer import Pane
 from sightglass.components.views import detections, panels
 from sightglass.explain.comparison.detections import around, strip
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import percent, plural
+from sightglass.explain.phrases import capital, percent, plural
 
 if TYPE_CHECKING:
     from sightglass.components.choices.detection_options import BoxOptions

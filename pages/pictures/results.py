@@ -17,7 +17,7 @@ from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
 from sightglass.evaluation.scorecard import MOST, compare, score_runs
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.phrases import percent, plural, quantity
+from sightglass.explain.phrases import capital, percent, plural, quantity
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
@@ -169,7 +169,7 @@ def describe_worst(frame: Frame) -> str:
     if worst is None:
         return ""
     name = str(worst["class"])
-    return f"{name[:1].upper()}{name[1:]}: {worst['right']} of {worst['pictures']} right ({worst['taken for']})."
+    return f"{capital(name)}: {worst['right']} of {worst['pictures']} right ({worst['taken for']})."
 
 
 def list_classes(frame: Frame) -> list[dict[str, Any]]:

@@ -1,1 +1,5 @@
-"""The Saved page and the parts that only it uses."""
+"""The Saved page and its tabs."""
+
+from sightglass.common.lazy import defer_imports
+
+defer_imports(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from sightglass.components.session import history_store, page, reopen, url_state
+from sightglass.pages.saved import decks, runs, views
 
 TABS = {"views": "Views", "runs": "Runs", "decks": "Decks"}
 TAB = "saved-tab"
@@ -22,21 +23,14 @@ def saved() -> None:
     tab = opened or url_state.widget(
         st.segmented_control, "Saved", TABS, "views", key=TAB, name="tab", label_visibility="collapsed"
     )
-    # Imported when they are opened: each loads what the others do not need.
     if tab == "runs":
-        from sightglass.pages.saved import runs
-
         runs.draw()
     elif history_store.off():
         st.markdown("## Saving is switched off")
         st.markdown("This dashboard was started with SIGHTGLASS_HISTORY set to `off`: set it to a folder.")
     elif tab == "decks":
-        from sightglass.pages.saved import decks
-
         decks.draw()
     else:
-        from sightglass.pages.saved import views
-
         views.draw()
 
 

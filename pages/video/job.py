@@ -31,11 +31,11 @@ from sightglass.common.settings import settings
 from sightglass.components.saving import slides
 from sightglass.components.session import reopen, state
 from sightglass.components.session.jobs.background import Status, Task
-from sightglass.components.session.markdown import capital, sentence
+from sightglass.components.session.markdown import sentence
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts
 from sightglass.deck import views
-from sightglass.explain.phrases import listing, plural
+from sightglass.explain.phrases import capital, listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog

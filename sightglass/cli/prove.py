@@ -58,7 +58,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
         explanation = _explain(image, asked, options, progress)
         steps: dict[str, Any] = {} if options.steps is None else {"steps": options.steps}
         proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, **steps)
-        files = proof_files.files(explanation, 0, proof), extra_files(explanation, formats, style.FILE_STYLE)
+        files = proof_files.files(explanation, 0, proof), extra_files(explanation, formats, style.VIEWER_STYLE)
         names = result_folder.write(folder, chain(*files))
     heatmap = explanation.heatmaps[0]
     console.say(

@@ -15,11 +15,11 @@ from sightglass.common.errors import Cancelled
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background, explain_job
 from sightglass.components.session.jobs.background import Job
-from sightglass.components.session.markdown import capital, escape
+from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import panels, tables
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import percent
+from sightglass.explain.phrases import capital, percent
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import task_of

@@ -19,7 +19,8 @@ from sightglass.common.work.progress import PausableStop
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.jobs.background import Job
-from sightglass.components.session.markdown import capital, escape
+from sightglass.components.session.markdown import escape
+from sightglass.explain.phrases import capital
 from sightglass.explain.trust.checks import Checks, known, run_checks, untested
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from sightglass.deck.scene import (
     SceneView,
 )
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import kinds, listing, percent
+from sightglass.explain.phrases import capital, kinds, listing, percent
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.tasks import task_of
 from sightglass.export.caption import label_ends
@@ -102,7 +102,7 @@ def statement(*texts: str) -> str:
     if not words:
         words = f"{' '.join(texts[-1].split(' ')[:MAX_WORDS]).rstrip(',;:')}…"
     words = words.strip().removesuffix(".")
-    return shorten(f"{words[:1].upper()}{words[1:]}", MAX_TITLE)
+    return shorten(capital(words), MAX_TITLE)
 
 
 def answer_title(task: Task, predictions: Sequence[Prediction], otherwise: str) -> str:

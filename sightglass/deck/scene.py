@@ -90,8 +90,8 @@ class Panel:
     size: tuple[Index, Index] = (0, 0)
     """Width and height of its own picture in pixels."""
     seen: Fraction | None = None
-    """The part of its own picture that the model saw, where a map is drawn into that; around it the picture fades
-    towards the slide's ground."""
+    """The part of its own picture that the model saw, where a map is drawn into that; around it the picture is
+    dimmed."""
 
 
 @dataclass(frozen=True)

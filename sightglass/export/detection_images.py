@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Kind, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.export import embedded_recipe
 
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ def every_map(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool =
     pixels = explanation.image.pixels
     if explanation.heatmaps:
         hottest = np.maximum.reduce([heatmap.strength for heatmap in explanation.heatmaps])
-        pixels = _under(explanation, hottest, style)
+        pixels = paint(pixels, replace(explanation.heatmaps[0].field, values=hottest, kind="heat"), style)
     return _draw_boxes(explanation, pixels, explanation.predictions if boxes else ())
 
 
 def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
     """Draw one map over the picture, with its `boxes`."""
     heatmap = explanation.heatmaps[index]
-    pixels = _under(explanation, heatmap.content, style, heatmap.kind)
+    pixels = paint(explanation.image.pixels, heatmap.field, style)
     predictions = explanation.own(index) if boxes else ()
     return _draw_boxes(explanation, pixels, predictions, chosen=0 if len(predictions) == 1 else None)
 
@@ -58,11 +59,6 @@ def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = Tru
     for i, heatmap in enumerate(explanation.heatmaps):
         name = f"{stem}_{i + 1:02}_{file_stem(heatmap.target.label)}.jpg"
         yield name, tagged(to_jpeg(one_map(explanation, i, style, boxes=boxes)), i)
-
-
-def _under(explanation: Result, values: NDArray[np.float32], style: Style, kind: Kind = "heat") -> NDArray[np.uint8]:
-    geometry = explanation.evidence.geometry
-    return paint(explanation.image.pixels, Field(values, geometry.extent, geometry.seen, kind), style)
 
 
 def _draw_boxes(

@@ -19,7 +19,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import FILE_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.export import caption, embedded_recipe
 from sightglass.export.embedded_recipe import checked_recipe
 
@@ -63,8 +63,8 @@ def figure(
     index: int = 0,
     *,
     format: Format = "png",
-    colormap: str = FILE_STYLE.colormap,
-    alpha: float = FILE_STYLE.alpha,
+    colormap: str = VIEWER_STYLE.colormap,
+    alpha: float = VIEWER_STYLE.alpha,
     look: Mapping[str, bool | float | str] | None = None,
 ) -> bytes:
     """Return picture, heatmap and overlay as a figure with the recipe.

@@ -23,7 +23,7 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
 from sightglass.explain.rendering.segments import draw_segments
-from sightglass.explain.rendering.style import FILE_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background
 from sightglass.export import detection_images, embedded_recipe, results, table
@@ -52,7 +52,7 @@ MAX_LABEL = 60
 
 def save(explanation: Result, folder: Path) -> None:
     """Write one picture's folder with its summary; all files are made before the first is written."""
-    style = FILE_STYLE
+    style = VIEWER_STYLE
     write(folder, [*with_summary(of_picture(explanation, style, bare=True), summary(explanation, style))])
 
 
@@ -117,7 +117,7 @@ def label_stem(label: str) -> str:
     return file_stem(label, separator="_", keep="-", max_length=MAX_LABEL)
 
 
-def summary(explanation: Result, style: Style = FILE_STYLE) -> Json:
+def summary(explanation: Result, style: Style = VIEWER_STYLE) -> Json:
     """Return everything about an explanation except pixels, as the values of `results.Explained`."""
     return results.to_dict(results.Explained, results.explained_fields(explanation, style))
 

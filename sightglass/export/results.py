@@ -20,7 +20,7 @@ from sightglass.explain.maps.statistics import Agreement, Statistics
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.recipe import Recipe
-from sightglass.explain.rendering.style import FILE_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.similarity.similarity import Pair
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust import Mark
@@ -550,7 +550,7 @@ def model_fields(explanation: Result) -> Json:
     }
 
 
-def explained_fields(explanation: Result, style: Style = FILE_STYLE) -> Json:
+def explained_fields(explanation: Result, style: Style = VIEWER_STYLE) -> Json:
     """Return the fields of `Explained`."""
     fields = model_fields(explanation)
     return fields | {

@@ -43,7 +43,7 @@ COLUMNS = 6
 def draw_pair(similarity: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]]:
     """Return both pictures under their maps, uint8 (H, W, 3).
 
-    `unseen`: towards which page a part fades that the model did not see.
+    `unseen`: the theme of the page around them.
     """
     return [overlay(side, unseen=unseen) for side in similarity.sides]
 

@@ -168,7 +168,7 @@ def _try(console: Console, id_: str, image: str | None) -> Json:
             words |= {"method": "occlusion", "masks": WINDOWS}
         picture = open_picture(image or str(packaged[0]), console)
         explanation = explainer(picture, top_k=3, **words)
-    report(console, explanation, style.FILE_STYLE)
+    report(console, explanation, style.VIEWER_STYLE)
     findings: list[Finding] = []
     if not prompted:
         others = [example for path in packaged if (example := Image.open(path)).sha256 != picture.sha256]

@@ -10,9 +10,9 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.components.session import reopen, state, url_state
-from sightglass.components.session.markdown import capital, sentence
+from sightglass.components.session.markdown import sentence
 from sightglass.components.session.reopen import OTHER
-from sightglass.explain.phrases import download
+from sightglass.explain.phrases import capital, download
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights

@@ -47,8 +47,3 @@ def without_keys(note: str) -> str:
 def shorten(name: str, most: int, tail: int = 7) -> str:
     """Cut a name to `most` characters, keeping its last `tail`."""
     return name if len(name) <= most else f"{name[: most - tail - 1]}…{name[-tail:]}"
-
-
-def capital(words: str) -> str:
-    """Return words with a capital first letter: `capitalize` would make names lower-case."""
-    return words[:1].upper() + words[1:]

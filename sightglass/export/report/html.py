@@ -93,7 +93,7 @@ def _view(explanation: Result, index: int, colormap: str) -> Json:
     """Return the template values of one explanation."""
     image, maps = explanation.image, range(len(explanation.heatmaps))
     width, height = caption.fit(image.width, image.height, MAX_SIDE)
-    # Faded where the model saw nothing.
+    # Dimmed where the model saw nothing.
     picture = (
         caption.overlay(explanation.heatmaps[0], image, MAX_SIDE, Style(alpha=0.0))
         if maps

@@ -25,7 +25,7 @@ from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_png
-from sightglass.explain.rendering.style import FILE_STYLE
+from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.export import embedded_recipe, result_folder
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
 
 NPY, PNG = {"Accept": "application/x-npy"}, {"Accept": "image/png"}
-LOOK = FILE_STYLE
+LOOK = VIEWER_STYLE
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.explain.replaying import replay
 from sightglass.explain.trust.diagnosis import describe_map, diagnose, headline
 from sightglass.export import caption, command, figure, result_folder
@@ -157,7 +157,7 @@ def test_files_and_reports_have_both_signs_and_say_which_is_which(yaw: Explanati
         assert figure.figure(yaw, format=kind)
     page = html([yaw])
     assert "lowers −0.0879°" in page and 'class="map signed"' in page
-    files = dict(result_folder.of_picture(yaw, FILE_STYLE, npy=True, bare=True))
+    files = dict(result_folder.of_picture(yaw, VIEWER_STYLE, npy=True, bare=True))
     values = np.load(io.BytesIO(files["top_predictions/gradcam_top1_yaw.npy"]))
     assert np.array_equal(values, yaw.heatmaps[0].values) and values.min() < 0
     drawn = np.asarray(Pillow.open(io.BytesIO(files["top_predictions/gradcam_top1_yaw_heatmap.png"])).convert("RGB"))
