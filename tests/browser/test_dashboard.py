@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
+def test_the_headline_names_the_hottest_colour(visit):
+    page = visit("/?method=eigencam")
+    expect(headline(page)).to_contain_text("Yellow is what stands out to the model.")
+    settled(page)
+    page.locator("select.colormap").select_option("jet")
+    expect(headline(page)).to_contain_text("Red is what stands out to the model.")
+
+
 def test_upload_map_other_class_other_model_download(visit, pictures: list[Path], tmp_path: Path):
     page = visit()
     headline(page).wait_for()
@@ -41,6 +49,7 @@ def test_upload_map_other_class_other_model_download(visit, pictures: list[Path]
     page.get_by_role("button", name="Upload or drop a picture").wait_for()
     settled(page)
     expect(headline(page)).to_contain_text("Minibus, 62")
+    expect(page.locator(".viewer .line")).to_contain_text("Cut off: 43\u00a0%.")
     page.locator("select.colormap").select_option("jet")
     before = at_rest(page)
     with page.expect_file_chooser() as chooser:
