@@ -24,6 +24,7 @@ from sightglass.live.look import BROKE, FollowedObject, Looker, choose
 from sightglass.live.message import FrameAnswer, FrameResult, Pin, RawMap
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
+from tests.loops import run
 
 CASES = json.loads((Path(__file__).parents[2] / "js" / "raw_map.json").read_text())["cases"]
 
@@ -143,7 +144,7 @@ def test_viewers_take_turns(monkeypatch):
         for task in tasks:
             task.cancel()
 
-    asyncio.run(watch())
+    run(watch())
     assert sorted(fake.order) == [b"a"] * 4 + [b"b"] * 4
 
 
