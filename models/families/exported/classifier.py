@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
 from sightglass.models.families.custom.classifier import logits_of
-from sightglass.models.families.custom.probe import FILLS, Kind, kind_of, record
-from sightglass.models.families.exported.runtimes import Runtime, pad, pieces, read_labels, taken, tensors
+from sightglass.models.families.custom.probe import FILLS, Kind, kind_of
+from sightglass.models.families.exported.runtimes import Runtime, pad, pieces, read_labels, taken
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec
-
-LOGGER = logging.getLogger(__name__)
-NEAR = 1e-3
-"""Largest difference of rebuilt modules from the file's own answer, relative to its largest number."""
 
 
 def make_classifier(
@@ -31,28 +25,23 @@ def make_classifier(
     preprocessing = _preprocessing(spec, runtime, size, notes)
     place = place_of(spec, runtime, ())
     kind = _kind_of(spec, runtime, answer, place, preprocessing.channels, size)
-    noise = torch.rand(runtime.batch or 1, preprocessing.channels, *size, generator=torch.Generator().manual_seed(0))
-    inside, last = _rebuild(runtime, noise, answer, notes, place)
-    module = runtime if inside is None else inside
+    notes.append(
+        f"{runtime.path.name} only answers here, without layers and gradients (the inside of {runtime.kind} files is "
+        "not read here): its maps come from hiding parts of the picture."
+    )
     adapter: ExportedClassifier | ExportedEmbedder
     if spec.task == "embed":
-        adapter = ExportedEmbedder(spec, module, (), preprocessing, sha256)
+        adapter = ExportedEmbedder(spec, runtime, (), preprocessing, sha256)
     else:
         binary = kind in ("logit", "probability")
         count = 2 if binary else answer.shape[1]
         names, more = labels.for_classes(spec, count, read_labels(runtime), labels.imagenet(), binary=binary)
         notes += more
-        adapter = ExportedClassifier(spec, module, names, preprocessing, sha256)
+        adapter = ExportedClassifier(spec, runtime, names, preprocessing, sha256)
         adapter.kind = kind
-        # Logarithms of probabilities are no linear layer's.
-        adapter._last = last if kind in ("logits", "logit", "numbers") else None
-    adapter.batch, adapter.place = runtime.batch, place
-    if inside is None:
-        # A softmax score is already a contrast to the other classes.
-        adapter.gradients, adapter.extra_bytes = False, runtime.nbytes
-        adapter.parts = tuple(part for part in adapter.parts if part != "contrast")
-    else:
-        adapter.channels_last = runtime.channels_last
+    adapter.batch, adapter.place, adapter.extra_bytes = runtime.batch, place, runtime.nbytes
+    # A softmax score is already a contrast to the other classes.
+    adapter.parts = tuple(part for part in adapter.parts if part != "contrast")
     return adapter
 
 
@@ -119,71 +108,27 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], not
     return replace(trained.changed(replace(table, size=None, channels_in=channels)), size=size)
 
 
-def _rebuild(
-    runtime: Runtime, noise: Tensor, answer: Tensor, notes: list[str], place: int
-) -> tuple[nn.Module | None, str | None]:
-    """Return the file's modules and the path of their last linear layer; append a note.
-
-    The modules are None unless they can be rebuilt and answer as the file does; the path is None unless that layer's
-    output is the answer.
-    """
-    name = runtime.path.name
-    try:
-        module = runtime.inside().eval().requires_grad_(False)
-        sample = noise.permute(0, 2, 3, 1) if runtime.channels_last else noise
-        with torch.no_grad(), record(module) as calls:
-            out = _row(list(tensors(module(sample)))[place])
-        mine = out[: len(answer)].float()
-        if mine.shape != answer.shape or float((mine - answer).abs().max()) > NEAR * max(float(answer.abs().max()), 1):
-            raise ModelProblem("its rebuilt modules answer differently from the file")
-        if not any(path and output.ndim in (3, 4) for path, _, output in calls):
-            raise ModelProblem("none of its modules returns a map")
-    except Exception as reason:
-        # A stranger's graph can fail anywhere; its answers are there anyway.
-        LOGGER.info("%s only answers", name, exc_info=not isinstance(reason, Problem))
-        why = str(reason) if isinstance(reason, Problem) else f"its {runtime.kind} graph has a step unknown here"
-        notes.append(
-            f"{name} only answers here, without layers and gradients ({why}): its maps come from hiding parts of the "
-            "picture."
-        )
-        return None, None
-    notes.append(f"Layers and gradients are of the modules in {name} ({runtime.kind}), which answer as the file does.")
-    for path, inputs, output in calls:
-        weight: Any = getattr(module.get_submodule(path), "weight", None)
-        if path and output is out and inputs and getattr(weight, "ndim", 0) == 2:
-            features = inputs[0]
-            if isinstance(features, torch.Tensor) and features.ndim == 2 and features.shape[1] == weight.shape[1]:
-                return module, path
-    return module, None
-
-
 class _Exported(PreparedAdapter):
     """A file from (B, C, h, w) to one row of numbers per picture."""
 
+    gradients = False
     batch: int | None
     place = 0
     """Of the answer among the file's outputs."""
-    channels_last = False
 
     def _rows(self, tensor: Tensor) -> Tensor:
         """Return (B, n) as the file answers."""
         rows = []
         for part in pieces(tensor, self.batch):
-            padded = pad(part, self.batch)
-            padded = padded.permute(0, 2, 3, 1).contiguous() if self.channels_last else padded
-            answered = _row(list(tensors(self.module(padded)))[self.place])
+            answered = _row(self.module(pad(part, self.batch))[self.place])
             rows.append(answered if len(answered) == len(part) else answered[: len(part)])
         return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 
 class ExportedClassifier(_Exported, Classifier):
-    """A file from (B, C, h, w) to logits, log probabilities, or numbers.
-
-    It has `gradients` where its modules could be rebuilt: then it is a classifier like any other.
-    """
+    """A file from (B, C, h, w) to logits, log probabilities, or numbers."""
 
     kind: Kind = "logits"
-    _last: str | None = None
 
     def _answer(self, tensor: Tensor) -> Tensor:
         return logits_of(self._rows(tensor), self.kind)

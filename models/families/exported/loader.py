@@ -1,7 +1,6 @@
 """Load exported models: ONNX, TorchScript, torch.export and OpenVINO files.
 
-Their answers can always be explained by hiding parts of the picture (explain/methods/rise.py). A classifier of
-torch.export has modules, and so layers and gradients like any other (models/families/exported/classifier.py).
+Their answers are explained by hiding parts of the picture (explain/methods/rise.py).
 """
 
 from __future__ import annotations
