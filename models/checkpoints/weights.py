@@ -12,6 +12,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import threading
 import time
 import urllib.request
@@ -38,6 +39,15 @@ PATIENCE_S, LEAST_RATE = 60.0, 16_384.0
 CHUNK = 1 << 20
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _SHA256: dict[tuple[str, int, int], str] = {}
+NO_ADDRESS = "is not fetched by its address: download it and give the file."
+"""What follows an address that somebody gives for a file."""
+_ADDRESS = re.compile(r"(https?|ftp):/+", re.IGNORECASE)
+
+
+def is_address(source: object) -> bool:
+    """Return whether something is named by an address of the web rather than by a path."""
+    # A path made of an address has one slash less, and is refused with the same sentence.
+    return _ADDRESS.match(str(source)) is not None
 
 
 def sha256_of(path: Path) -> str:

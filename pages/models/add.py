@@ -13,8 +13,7 @@ from sightglass.common import typed_text, users
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, reopen, state
-from sightglass.components.session.jobs import background, explain_job
-from sightglass.components.session.jobs.background import Status, Task
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence, without_keys
 from sightglass.components.session.state import Choices
 from sightglass.components.streamlit_internals import remove_upload
@@ -25,14 +24,12 @@ from sightglass.explain.tasks import TASKS, describe_score, task_of
 from sightglass.explain.trust import preprocessing_check
 from sightglass.explain.trust.diagnosis import headline
 from sightglass.models import catalog, isolated
-from sightglass.models.checkpoints import remote_file
 from sightglass.models.families.custom.transforms import is_own, keys
 from sightglass.models.inspect import TRUST
 from sightglass.models.own import adding, store, upload_megabytes
 from sightglass.models.own.store import describe_model
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Sequence
 
     from sightglass.explain import Explainer, Image
@@ -60,20 +57,6 @@ class Adding:
     problem: str = ""
     id: str = ""
     """The model that was added last."""
-    download: Download | None = None
-
-
-class Download(Task[Status]):
-    """The download of a model of Hugging Face."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.files: list[tuple[str, store.Data]] = []
-        super().__init__(self._fetch, Status(words=f"Looking for {name}"))
-
-    def _fetch(self, status: Status, cancel: threading.Event) -> None:
-        report = background.report_bytes(status, cancel)
-        self.files += [(file.name, file) for file in remote_file.fetch_model(self.name, report)]
 
 
 def draw() -> None:
@@ -83,9 +66,6 @@ def draw() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.error(sentence(now.problem), icon=":material/error:")
             st.button("Dismiss", key="models-dismiss", on_click=_dismiss, help="Hide this message.")
-    if now.download is not None:
-        _follow(now.download)
-        return
     _resume(now)
     if now.draft is not None:
         _ask(now.draft)
@@ -139,37 +119,6 @@ def _zone(now: Adding) -> None:
         for file in files:
             remove_upload(file.file_id)
         st.rerun()
-    with st.form("models-address", border=False, clear_on_submit=True), st.container(horizontal=True):
-        name = st.text_input(
-            "Or its name on Hugging Face",
-            placeholder="microsoft/resnet-18",
-            label_visibility="collapsed",
-            help="It is downloaded to this server.",
-        )
-        if st.form_submit_button("Add", icon=":material/add:", help="Download it and look at it.") and name.strip():
-            _begin(name.strip())
-            st.rerun()
-
-
-def _begin(name: str) -> None:
-    now = state.of(Adding)
-    now.problem = ""
-    try:
-        remote_file.check_name(name)
-        now.download = Download(name)
-    except Problem as problem:
-        now.problem = str(problem)
-
-
-def _follow(download: Download) -> None:
-    now, name = state.of(Adding), escape(download.name)
-    if (ending := background.follow(download, label=f"{name}: ", event="a model could not be fetched")) is None:
-        return
-    now.download, now.problem = None, ending.problem
-    if ending.done:
-        with st.spinner(f"Looking at {name}…", show_time=False):
-            _take(download.files)
-    st.rerun()
 
 
 def _take(files: Sequence[tuple[str, store.Data]]) -> None:

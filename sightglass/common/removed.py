@@ -76,6 +76,8 @@ SETTINGS: dict[str, str] = {
         "PowerPoint."
         for name in ("TEXT", "LOGO")
     },
+    "SIGHTGLASS_FETCH": "SIGHTGLASS_FETCH is not read any more: visitors drop a model's files, and an operator names a "
+    "repository of Hugging Face in models.toml (weights.hub).",
     "SIGHTGLASS_REQUESTS_PER_MINUTE": "SIGHTGLASS_REQUESTS_PER_MINUTE is not read any more: limit requests at "
     "the proxy.",
 } | {

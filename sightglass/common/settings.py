@@ -141,7 +141,6 @@ class Settings(BaseModel):
         "Who may sign in with the provider of secrets.toml: e-mail addresses and @domains, separated by commas.",
         shown="everybody whom it signs in",
     )
-    fetch: bool = _field(False, "On a network address: whether visitors may have models downloaded from Hugging Face.")
     framed_by: Sites = _field(
         (),
         "Sites that may show the dashboard in a frame, separated by commas.",

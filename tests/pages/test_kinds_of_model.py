@@ -20,6 +20,7 @@ from sightglass.explain.picture.image import Image, load_bundled, to_png
 from sightglass.export import embedded_recipe
 from sightglass.models.demo.pictures import CAPTIONED, PERSON
 from tests.pages.conftest import headline, received, rerun_until, session, settled, shown, texts
+from tests.unit.explain.picture import test_image
 from tests.unit.explain.picture.test_image import Bands
 from training.demo import captioned_scenes, person_scenes
 from training.demo.showcase import SIDE
@@ -121,6 +122,9 @@ class Counting(nn.Module):
         return x.mean((2, 3))[:, :2]
 
 
+NETS = Path(test_image.__file__)
+
+
 def exported(name: str, file: Path) -> str:
     more = 'labels = ["first", "last"], preprocessing = { size = 32 }'
     return f'[model."{name}"]\nloader = "exported"\nweights = {{ path = "{file}", {more} }}\n'
@@ -139,8 +143,9 @@ def test_a_file_that_only_answers_is_offered_what_hides_the_picture(
 
 
 def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_models: OwnModels):
-    torch.export.save(torch.export.export(Bands(5).eval(), (torch.rand(1, 5, 32, 32),)), tmp_path / "bands.pt2")
-    own_models(exported("bands", tmp_path / "bands.pt2"))
+    torch.save(Bands(5).state_dict(), tmp_path / "bands.pth")
+    table = exported("bands", tmp_path / "bands.pth").replace('"exported"', f'"custom"\narch = "{NETS}:Bands"')
+    own_models(table.replace("weights = {", "weights = { args = { channels = 5 },"))
     field = np.full((48, 48, 5), 0.1, np.float32)
     field[8:24, 28:44, -1] = 0.9
     out = io.BytesIO()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import to_eval
 from sightglass.models.adapters.segmenter import as_pixels, is_map
-from sightglass.models.adapters.tasks import ANSWERS, COARSEST, FEW, LONG, assumed, task_of_names
+from sightglass.models.adapters.tasks import ANSWERS, COARSEST, FEW, assumed, task_of_names
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
 
@@ -198,10 +198,9 @@ def _task_of(
     names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
     if (task := task_of_names(names, count, labels)) is not None:
         return task, (f"It was taken for {ANSWERS[task]} by its name; task states another.",)
-    kind = kind_of(answers)
     if _several(answers, last):
         return "multilabel", (SEVERAL,)
-    unclear = kind in ("logits", "logit") and count <= FEW and not (named or isinstance(last, nn.Softmax))
+    unclear = kind_of(answers) in ("logits", "logit") and count <= FEW and not (named or isinstance(last, nn.Softmax))
     return "classify", ((assumed(count),) if unclear else ())
 
 

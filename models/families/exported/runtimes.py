@@ -247,7 +247,8 @@ class Program(Runtime):
         self._takes(sides, str(shapes[0].dtype).removeprefix("torch."))
         # Its guards on the input are Python made from the file's text; a wrong input fails anyway.
         program._guards_code = []
-        return program.module()
+        module: nn.Module = torch.export.unflatten(program)
+        return module
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
         if tensor.device != self._device:

@@ -54,9 +54,9 @@ class KerasLayerModule(nn.Module):
     It can be hooked, copied and replaced without touching Keras's own layer, which is shared.
     """
 
-    def __init__(self, layer: Any, to_channels_first: bool) -> None:
+    def __init__(self, layer: Any, moves: bool) -> None:
         super().__init__()
-        self._layer, self._to_channels_first = [layer], to_channels_first
+        self._layer, self._moves = [layer], moves
         self.weights = layer.torch_params
 
     def forward(self, *args: Any, **more: Any) -> Any:
@@ -65,10 +65,10 @@ class KerasLayerModule(nn.Module):
             # Keras activates random layers by default.
             more["training"] = False
         output = layer(*args, **more)
-        return _channels_first(output) if self._to_channels_first else output
+        return _to_front(output) if self._moves else output
 
     def __deepcopy__(self, memo: dict[int, Any]) -> KerasLayerModule:
-        return type(self)(self._layer[0], self._to_channels_first)
+        return type(self)(self._layer[0], self._moves)
 
 
 class Net(nn.Module):
@@ -83,7 +83,7 @@ class Net(nn.Module):
         # The graph of layers, also of a Sequential; a model that is a subclass has none.
         graph = getattr(model, "_functional", None) or model
         self._graph = [graph if hasattr(graph, "_run_through_graph") else None]
-        self._channels_come_first = _first(model)
+        self._channels_come_first = channels_first(model)
         self._names: dict[int, str] = {}
         for layer in model.layers:
             name = layer.name.replace(".", "_")
@@ -109,7 +109,7 @@ class Net(nn.Module):
     def forward(self, tensor: Any, *_: Any, **__: Any) -> Any:
         if self._inner:
             output = self._run(tensor)
-            return output if self._channels_come_first else _channels_first(output)
+            return output if self._channels_come_first else _to_front(output)
         inputs = tensor if self._channels_come_first else tensor.permute(0, 2, 3, 1)
         # An input of (h, w) alone has no channel axis.
         inputs = inputs[..., 0] if len(self._model[0].input_shape) == 3 else inputs
@@ -157,11 +157,11 @@ class Net(nn.Module):
         return Net(clone, inner=self._inner)
 
 
-def _channels_first(output: Any) -> Any:
+def _to_front(output: Any) -> Any:
     return output.permute(0, 3, 1, 2) if isinstance(output, Tensor) and output.ndim == 4 else output
 
 
-def _first(model: Any) -> bool:
+def channels_first(model: Any) -> bool:
     """Return whether channels come before height and width."""
     formats = [getattr(layer, "data_format", None) for layer in model._flatten_layers()]
     return "channels_first" in formats and "channels_last" not in formats
@@ -195,19 +195,21 @@ def _last(model: Any) -> Any:
     return model
 
 
-def without_activation(model: Any) -> str:
-    """Remove a model's final activation, so that it returns logits; return its name."""
-    library, last = keras(), _last(model)
+def final_activation(model: Any) -> str:
+    """Return a model's final activation: `softmax`, `sigmoid`, `linear`, the name of another, or `unknown`."""
+    last = _last(model)
     kind = type(last).__name__
     if kind == "Softmax":
-        last.call = lambda inputs, mask=None: inputs
         return "softmax"
-    activation = getattr(last, "activation", None)
-    name = getattr(activation, "__name__", "linear")
-    if kind in ("Dense", "Activation") or "Conv" in kind:
-        if name in ("softmax", "sigmoid"):
-            last.activation = library.activations.linear
-            return str(name)
-        if name == "linear":
-            return "softmax"
-    return "unknown"
+    known = kind in ("Dense", "Activation") or "Conv" in kind
+    return str(getattr(getattr(last, "activation", None), "__name__", "linear")) if known else "unknown"
+
+
+def without_activation(model: Any) -> str:
+    """Remove a model's final activation, so that it returns logits; return its name."""
+    name, last = final_activation(model), _last(model)
+    if type(last).__name__ == "Softmax":
+        last.call = lambda inputs, mask=None: inputs
+    elif name in ("softmax", "sigmoid"):
+        last.activation = keras().activations.linear
+    return name if name in ("softmax", "sigmoid") else "softmax" if name == "linear" else "unknown"

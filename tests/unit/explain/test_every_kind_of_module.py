@@ -344,6 +344,10 @@ def test_networks_for_upright_pictures_take_them_however_they_are_stated(kind: s
         rest = rest if kind == "flat" else [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
         net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU(), *rest)
     picture = PICTURE if preprocess is not None else torch.rand(3, 128, 64)
+    if kind == "flat" and preprocess is None:
+        with pytest.raises(ModelProblem, match=r'say preprocess={"size": \.\.\.}\.$'):
+            Explainer(net)
+        return
     made = Explainer(net, preprocess=preprocess)(picture, method="gradcam", part="class")
     assert made.heatmaps[0].raw[0].shape == ((8, 4) if kind == "vit" else (32, 16))
 
