@@ -18,7 +18,7 @@ from sightglass.explain.evidence.attention import COMPUTED_OPENLY
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.methods import METHODS, attention, from_evidence, query_attention
+from sightglass.explain.methods import METHODS, attention, gradient, query_attention
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import OWN_NOTES
@@ -83,7 +83,7 @@ class Explanation(Result):
     def with_methods(self, *names: str) -> tuple[Explanation, ...]:
         """Explain the same targets by several methods, in their order; shared gradients are computed once."""
         methods = [find_method(name) for name in names]
-        from_evidence.compute(
+        gradient.compute(
             self.evidence, [method for method in methods if method.quick], [heatmap.target for heatmap in self.heatmaps]
         )
         return tuple(self.with_method(method.id) for method in methods)

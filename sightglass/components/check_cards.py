@@ -19,7 +19,7 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import panels, tables
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import capital, percent
+from sightglass.explain.phrases import capital
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import task_of
@@ -153,7 +153,7 @@ SCRAMBLE = MapTest(
     "scramble",
     "Scramble the weights",
     ":material/shuffle:",
-    "Makes the map again at six stages, the last one three to eight times. Your model is not touched: a copy is.",
+    "Makes the map again three to eight times. Your model is not touched: a copy is.",
     lambda *of, **how: scramble.scramble(*of, **how),
 )
 STABILITY = MapTest(
@@ -172,7 +172,7 @@ def draw_model(explanation: Explanation, index: int, begin: bool) -> bool:
     outcome: Scramble | None = result(SCRAMBLE, explanation, index, begin=begin and quick)
     if outcome is None:
         return not quick
-    last = outcome.stages[-1]
+    last = outcome.last
     _thumbnail(explanation, index, None if last.empty else last.map, "With random weights")
     with st.container(horizontal=True):
         _details("model", partial(_scramble, explanation, index, outcome))
@@ -180,29 +180,24 @@ def draw_model(explanation: Explanation, index: int, begin: bool) -> bool:
 
 
 def _scramble(explanation: Explanation, index: int, outcome: Scramble) -> None:
-    """Draw the map under increasingly random weights."""
+    """Draw the map beside that of random weights."""
     st.caption(
-        "The model's weights become random, stage by stage. A map of what the model has learnt must dissolve; one that "
-        "stays shows something else."
+        "The model's weights become random. A map of what the model has learnt must dissolve; one that stays shows "
+        "something else."
     )
-    strip = [_panel(explanation, index, _tested_map(explanation, index, title="The map", note="as it is"))]
-    # Of a scrambled model they have no such score.
+    # Of a scrambled model the boxes have no such score.
     boxes = tuple(replace(box, label="the same box") for box in panels.boxes_of(explanation, index))
     likeness = "rank correlation" if outcome.keeps_box is None else "overlap of the outlines in the box"
-    for stage in outcome.stages:
-        shows = "the map is empty" if stage.empty else f"{likeness} {stage.likeness}"
-        words = f"{_share(stage.share)} of the weights are random: {shows}."
-        heading, note = f"{_share(stage.share)} random", stage.likeness
-        if stage is outcome.stages[-1]:
-            note = f"{note}, middle of {len(outcome.final)}" if outcome.final else note
-        stage_map = _map(explanation, index, stage.map, heading, note, words)
-        strip.append(Pane(maps=(stage_map,), boxes=boxes))
-    line = f"The number over each map: its {likeness} with the map as it is."
+    last = outcome.last
+    shows = "the map is empty" if last.empty else f"{likeness} {last.likeness}"
+    note = f"{last.likeness}, middle of {len(outcome.final)}" if outcome.final else last.likeness
+    random = _map(explanation, index, last.map, "Random weights", note, f"Random weights: {shows}.")
+    true = _tested_map(explanation, index, title="The map", note="as it is")
+    strip = [_panel(explanation, index, true), Pane(maps=(random,), boxes=boxes)]
+    line = f"The number over the map of random weights: its {likeness} with the map as it is."
     if explanation.heatmaps[index].signed:
         line = f"{line} {STRENGTH}"
-    # In two rows: seven in one are too small to see what remains.
-    across = (len(strip) + 1) // 2
-    panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=across, line=line)
+    panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=len(strip), line=line)
     st.markdown(f":material/fact_check: {escape(outcome.sentence)}")
     st.caption(MEANINGS[outcome.verdict])
     st.caption(outcome.describe_draws())
@@ -377,11 +372,6 @@ def _map(explanation: Explanation, index: int, values: Any, title: str, note: st
 
 def _panel(explanation: Explanation, index: int, view: Map) -> Pane:
     return Pane(maps=(view,), boxes=panels.boxes_of(explanation, index))
-
-
-def _share(share: float) -> str:
-    """Return a share of weights; 100 % only if none are left."""
-    return percent(share) if share >= 1 or share < 0.995 else f">{percent(0.99)}"
 
 
 DRAWERS: dict[CheckId, Callable[[Explanation, int, bool], bool]] = {

@@ -25,7 +25,7 @@ from sightglass.models.adapters.tasks import check_task
 from sightglass.models.catalog import check_preprocessing, read_rows
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import transforms
-from sightglass.models.families.custom.adapt import CustomAdapter, make_adapter, note_preprocessing
+from sightglass.models.families.custom.classifier import CustomAdapter, make_adapter, note_preprocessing
 from sightglass.models.families.custom.probe import probe
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers

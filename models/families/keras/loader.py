@@ -29,10 +29,10 @@ from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings
 from sightglass.models.families.custom.classifier import CustomInput
 from sightglass.models.families.custom.inspect import find_labels
-from sightglass.models.families.keras.files import check
 from sightglass.models.families.keras.network import (
     Net,
     channels_first,
+    check,
     final_activation,
     keras,
     open_model,

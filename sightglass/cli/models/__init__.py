@@ -18,7 +18,7 @@ from sightglass.explain.evidence import layers as evidence_layers
 from sightglass.explain.phrases import download
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
-from sightglass.models.own import adding, store, table_file
+from sightglass.models.own import adding, store
 from sightglass.models.spec import TASKS
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def remove(
 ) -> int:
     """Remove a model of your own: its table, and its files if it was dropped into the dashboard; others stay."""
     console, to = Console(json), (settings().models or Path("models.toml")).absolute()
-    if model in table_file.tables(to):
+    if model in adding.tables(to):
         adding.remove(to, model)
     else:
         store.remove(model)

@@ -25,7 +25,7 @@ from sightglass.explain.rendering import style
 from sightglass.explain.trust import preprocessing_check
 from sightglass.models import catalog, inspect
 from sightglass.models.adapters.tasks import ROWS, check_task
-from sightglass.models.own import adding, table_file
+from sightglass.models.own import adding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,8 +80,8 @@ def add(
     table, open_questions = adding.fill(draft, answers)
     if open_questions:
         raise ModelProblem(_ask(open_questions[0]))
-    table = table_file.relative(table, to.parent)
-    text, whole = table_file.text_of(id_, table), table_file.with_table(to, id_, table, force=options.force)
+    table = adding.relative(table, to.parent)
+    text, whole = adding.text_of(id_, table), adding.with_table(to, id_, table, force=options.force)
     if not options.force and any(
         id_ == known.id for family in catalog.families(packaged=True).values() for known in family
     ):

@@ -18,7 +18,7 @@ from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.options import Options, parse_other_place
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
-from sightglass.explain.rendering.segments import draw_numbers, draw_segments, ends_of
+from sightglass.explain.rendering.marks import draw_numbers, draw_segments, ends_of
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.segment import is_background
 

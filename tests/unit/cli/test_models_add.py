@@ -17,7 +17,7 @@ from sightglass.cli.models import add as models_add
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.models import catalog
-from sightglass.models.own.table_file import file_lock, text_of, with_table
+from sightglass.models.own.adding import file_lock, text_of, with_table
 from tests.unit import own_nets
 from tests.weights import weight
 

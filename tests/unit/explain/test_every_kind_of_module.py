@@ -270,18 +270,7 @@ def test_what_cannot_be_explained_says_why_and_leaves_the_module_alone(
     assert not before or state_of(net) == before
 
 
-def test_parts_side_by_side_are_explained_together_and_a_repeated_layer_is_said() -> None:
-    class Ensemble(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.second = Net(), Net()
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.first(x) + self.second(x)
-
-    made = explained(Ensemble())
-    assert made.recipe.layers == ("second.features", "first.features")
-    assert any("side by side are explained together" in note for note in made.notes)
+def test_a_repeated_layer_is_said() -> None:
     assert any(note.startswith("act runs 2 times") for note in explained(Twice(), "act").notes)
 
 
