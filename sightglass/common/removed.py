@@ -32,6 +32,7 @@ OPTIONS: dict[str, str] = {
     **_gone("--between --smooth --no-labels --no-sound", "sightglass.video.Settings has it in Python"),
     **_gone("--force", "delete the files that are there, or name another folder"),
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
+    **_gone("--yes", "nothing is asked on the way"),
     **_gone("--all-measures", "prove prints every measure that agrees with known causes"),
 }
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
