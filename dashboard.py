@@ -71,7 +71,7 @@ if script_context() is None:
     base = signed_in.base_path()
     middleware = [
         Middleware(SecurityHeaders, PAGES),
-        Middleware(AuthMiddleware, base=base, dashboard=signed_in),
+        Middleware(AuthMiddleware, base=base, claims=signed_in.claims),
     ]
     app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
 else:

@@ -19,15 +19,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightglass.api.service import load_explainer
 from sightglass.common.errors import Problem
+from sightglass.common.settings import settings
 from sightglass.explain.tasks import task_of
 from sightglass.live import look, message
-from sightglass.live.look import choose
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.api.schemas import ApiRules
     from sightglass.common.files import Json
     from sightglass.live.look import LiveChoice, Looker
     from sightglass.live.message import FrameResult
@@ -53,7 +52,7 @@ async def live(socket: WebSocket) -> None:
     if len(VIEWERS) >= MAX_VIEWERS:
         await _refuse(socket, FULL, f"{MAX_VIEWERS} viewers are watching already: try again when one has left.")
         return
-    session = _Session(socket, socket.app.state.settings)
+    session = _Session(socket)
     VIEWERS.add(session)
     try:
         await session.run()
@@ -77,22 +76,20 @@ async def _refuse(socket: WebSocket, code: int, sentence: str) -> None:
 
 
 class _Session:
-    """One viewer: reads its messages, and sends the latest of what it is to be told."""
+    """One viewer: its latest frame waits to be explained, and the latest answer to be sent."""
 
-    def __init__(self, socket: WebSocket, settings: ApiRules) -> None:
-        self.socket, self.settings = socket, settings
+    def __init__(self, socket: WebSocket) -> None:
+        self.socket = socket
         self.last = self.dropped = 0
         """Number of the latest frame, and of frames that a later one replaced while they waited."""
         self.waiting: tuple[int, bytes, float] | None = None
         """The frame that waits: its number, its JPEG and since when."""
         self.looker: Looker | None = None
         """Frames wait until there is one."""
-        self.changed = asyncio.Event()
         self.answer: FrameResult | None = None
-        """The answer that waits to be sent."""
         self.notes: list[Json] = []
         """Words that wait to be sent: at most one of each message that came in."""
-        self.news = asyncio.Event()
+        self.frame_or_model, self.news = asyncio.Event(), asyncio.Event()
         self.choosing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -109,32 +106,21 @@ class _Session:
                         await left
 
     async def _explain(self) -> None:
-        events = asyncio.get_running_loop()
         while True:
-            await self.changed.wait()
-            self.changed.clear()
-            if (result := await events.run_in_executor(look.EXECUTOR, self.serve)) is not None:
+            await self.frame_or_model.wait()
+            self.frame_or_model.clear()
+            result = await asyncio.get_running_loop().run_in_executor(look.EXECUTOR, self._serve)
+            if result is not None:
                 self.answer = result
                 self.news.set()
 
-    def offer(self, number: int, data: bytes) -> None:
-        """Replace the waiting frame."""
-        self.dropped += self.waiting is not None
-        self.waiting = (number, data, time.perf_counter())
-        self.changed.set()
-
-    def serve(self) -> FrameResult | None:
-        """Explain the waiting frame, if any, in the executor's thread."""
+    def _serve(self) -> FrameResult | None:
+        """Explain the frame that waits by now, if any, in the executor's thread."""
         waiting, looker = self.waiting, self.looker
         if waiting is None or looker is None:
             return None
         self.waiting = None
         return look.serve(looker, *waiting, self.dropped)
-
-    def turn(self, looker: Looker | None) -> None:
-        """Change the model from the next frame on; None: wait."""
-        self.looker = looker
-        self.changed.set()
 
     async def _send(self) -> None:
         while True:
@@ -155,11 +141,13 @@ class _Session:
             event = await self.socket.receive()
             if event["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(event.get("code", 1000))
-            if (data := event.get("bytes")) is not None:
-                self.last, jpeg = message.frame(data, self.last)
-                self.offer(self.last, jpeg)
-            else:
+            if (data := event.get("bytes")) is None:
                 self._hear(message.parse_message(event.get("text") or ""))
+                continue
+            self.last, jpeg = message.frame(data, self.last)
+            self.dropped += self.waiting is not None
+            self.waiting = (self.last, jpeg, time.perf_counter())
+            self.frame_or_model.set()
 
     def _hear(self, request: Json) -> None:
         if request["type"] == "choose":
@@ -180,22 +168,23 @@ class _Session:
 
     async def _choose(self, name: str | None, method: str | None, options: Json) -> None:
         """Load a model for the next frames; frames wait meanwhile."""
-        self.turn(None)
+
+        def load() -> LiveChoice:
+            with weights.no_downloads():
+                return look.choose(load_explainer(name or settings().api_model), method, options)
+
+        self.looker = None
         try:
-            choice = await run_in_threadpool(self._chosen, name, method, options)
+            choice = await run_in_threadpool(load)
         except Problem as problem:
             self._say("problem", sentence=str(problem), fatal=False)
             return
         except Exception:
             LOGGER.exception("a model could not be used for frames")
-            words = "This model cannot be used here because of a bug: choose another."
-            self._say("problem", sentence=words, fatal=False)
+            self._say("problem", sentence="This model cannot be used here: choose another.", fatal=False)
             return
-        self.turn(look.Looker(choice))
+        self.looker = look.Looker(choice)
+        self.frame_or_model.set()
         spec, adapter = choice.explainer.model, choice.explainer.resident.adapter
         about = {"model": spec.id, "name": spec.name, "method": choice.method.id, "detects": task_of(adapter).has_boxes}
         self._say("ready", **about, labels=list(adapter.labels))
-
-    def _chosen(self, name: str | None, method: str | None, options: Json) -> LiveChoice:
-        with weights.no_downloads():
-            return choose(load_explainer(name or self.settings.model, self.settings), method, options)

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.image import Image
+    from sightglass.explain.similarity.similarity import Similarity
     from sightglass.export.result_folder import File
 
 MAX_ROWS = 20
 """Rows of a ranking that are printed; its file has all of them."""
-ATTENTION = "attention"
 SHEETS = 10
 """Queries that get a sheet with --visualize."""
 
@@ -43,7 +43,7 @@ class SimilarityOptions(cli.ModelOptions):
     top: int = cli.field("--top N", "Most similar pictures with maps [5].", default=5)
     names: str | None = cli.field("--names PATTERN", "Where names say person and camera [as Market-1501's].")
     of: str = cli.field("--of cosine|product", "What a map adds up to [cosine].", cli.MAP, default="cosine")
-    method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY[:2])}, ..., all or {ATTENTION}.", cli.MAP)
+    method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY)}.", cli.MAP)
     visualize: bool = cli.field("--visualize", "Also a sheet of each query and its matches.", cli.OUT, default=False)
     num_visualize: int | None = cli.field("--num-visualize N", f"Queries with a sheet [{SHEETS}].", cli.OUT, min=1)
     out: Path | None = cli.field(*cli.FOLDER)
@@ -54,7 +54,7 @@ class SimilarityOptions(cli.ModelOptions):
     cli.app,
     "similarity",
     """
-    sightglass similarity bus.jpg other.jpg --method all
+    sightglass similarity bus.jpg other.jpg --of product
     sightglass similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
     sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --visualize
     """,
@@ -82,15 +82,12 @@ def similarity(
     path = Path(pictures[0])
     one_picture = not (path.is_dir() or path.suffix.lower() in (*LISTS, ".zip") or glob.has_magic(pictures[0]))
     many = gallery is not None and (options.names is not None or not one_picture)
-    if options.method == "all" and gallery:
-        raise Problem("--method all compares two pictures: name one method for a --gallery.")
     if sheets and not gallery:
         raise Problem("--visualize draws a query and its matches: give a --gallery.")
     if options.names is not None and not many:
         raise Problem("--names needs a folder of queries and a --gallery.")
     console, arguments = Console(options.json), asked | {"of": options.of}
-    # Neither is a method of the engine that explains a similarity.
-    if options.method not in (None, "all", ATTENTION):
+    if options.method is not None:
         arguments["method"] = find_method(options.method).id
     with console.progress(f"Loading {options.model}") as progress:
         explainer = load_explainer(options.model, options.device, progress)
@@ -116,17 +113,15 @@ class _Run:
     def compare(self, query: Image, other: Image) -> int:
         """Compare two pictures."""
         folder = self._place(f"{query.name.rsplit('.', 1)[0]}_and_{other.name}")
-        pair, attended = self._explain(query, other)
+        pair = self._explain(query, other)
         baseline = ranking.context(self.explainer, query, pair.preprocessing, other=other)
-        files = [*similarity_files.of_similarity(pair, baseline, attended)]
-        if self.options.method == "all":
-            files.append(similarity_files.of_methods([self._explain(query, other, name)[0] for name in SIMILARITY]))
         self.console.say(similarity_files.headline(pair, baseline), baseline.words, *similarity_files.places(pair))
         best = pair.matches.pairs[: similarity_files.PAIRS]
         rows = [(str(i), _cell(hit.query), _cell(hit.gallery), f"{hit.score:.2f}") for i, hit in enumerate(best, 1)]
         columns = ("pair", "cell of the first", "cell of the second", "similarity")
         self.console.table(columns, rows, right=("pair", "similarity"))
         self.console.say(*(f"note: {note}" for note in pair.notes))
+        files = similarity_files.of_similarity(pair, baseline)
         return self._finish(folder, files, similarity_files.summary(pair, baseline))
 
     def rank(self, query: Image, gallery: str) -> int:
@@ -136,13 +131,13 @@ class _Run:
         ranked = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
         baseline = ranking.context(self.explainer, query, **fitting)
         top: list[Json] = []
-        pairs: list[similarity_files.DrawnPair] = []
+        pairs: list[Similarity] = []
         files = [similarity_files.of_ranking(ranked)]
         for i, hit in enumerate(ranked.hits[: self.options.top], 1):
             self.progress((i - 1) / min(self.options.top, len(ranked.hits)), f"Map of {hit.name}")
             pairs.append(self._explain(query, hit.item.open()))
-            top.append(similarity_files.summary(pairs[-1][0], None) | {"rank": i})
-            files.append(similarity_files.of_pair(*pairs[-1], i))
+            top.append(similarity_files.summary(pairs[-1], None) | {"rank": i})
+            files.append(similarity_files.of_pair(pairs[-1], i))
         if pairs and self.sheets:
             files.append(similarity_files.of_query(1, query.name, pairs))
         self.console.say(f"{query.name} against {phrases.plural(len(ranked.hits), 'picture')}: {baseline.words}")
@@ -193,15 +188,10 @@ class _Run:
             self.console.say(f"note: the gallery has no other picture of {', '.join(report.without_match[:3])}.")
         return self._finish(folder, files(), report.summary(), report.failed)
 
-    def _explain(self, query: Image, other: Image, method: str = "") -> similarity_files.DrawnPair:
-        """Compare two pictures; return both under the model's attention too, with `--method attention`."""
+    def _explain(self, query: Image, other: Image) -> Similarity:
         from sightglass.explain.similarity.similarity import similarity
 
-        pair = similarity(self.explainer, query, other, **self.arguments | ({"method": method} if method else {}))
-        if self.options.method != ATTENTION:
-            return pair, None
-        how: dict[str, Any] = {"method": ATTENTION, "top_k": 1, "preprocessing": pair.preprocessing}
-        return pair, [self.explainer(side.image, **how).overlay() for side in pair.sides]
+        return similarity(self.explainer, query, other, **self.arguments)
 
     def _place(self, name: str) -> Path:
         """Return the folder of the results; raise ModelProblem where it cannot be written to."""

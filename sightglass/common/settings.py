@@ -6,7 +6,7 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 
@@ -163,9 +163,6 @@ class Settings(BaseModel):
     api_device: str = _field("auto", "Where models are loaded: auto, cpu, cuda, cuda:N or mps.")
     stop_seconds: Annotated[float, Field(ge=0, le=3600)] = _field(
         5.0, "Seconds that running work gets when a server stops.", "a number of seconds, such as 5"
-    )
-    log: Annotated[Literal["text", "json"], _from_text(str.lower)] = _field(
-        "text", "How a server logs: text, or json with the id of each request.", "text or json"
     )
     traceback: Annotated[bool, _from_text(bool)] = _field(False, "On the command line: show where a bug is; any value.")
 

@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common import logs
 from sightglass.common.errors import SettingProblem
 from sightglass.models import own
 
@@ -41,7 +40,6 @@ def _find(path: str, *attributes: str) -> Any:
     return owner
 
 
-encode_provider_token = _find("streamlit.auth_util.encode_provider_token")
 get_cookie_with_chunks = _find("streamlit.auth_util.get_cookie_with_chunks")
 get_origin_from_redirect_uri = _find("streamlit.auth_util.get_origin_from_redirect_uri")
 get_secrets_auth_section = _find("streamlit.auth_util.get_secrets_auth_section")
@@ -54,7 +52,6 @@ enqueue_message = _find("streamlit.runtime.scriptrunner_utils.script_run_context
 _config = _find("streamlit.config", "get_option", "set_option")
 _context = _find("streamlit.runtime.scriptrunner.get_script_run_ctx")
 _element = _find("streamlit.proto.Element_pb2.Element")
-_loggers = _find("streamlit.logger", "setup_formatter")
 _main = _find("streamlit._main")
 _media = _find("streamlit.runtime.memory_media_file_storage", "_calculate_file_id")
 _navigation = _find("streamlit.commands.navigation", "send_page_not_found")
@@ -96,7 +93,6 @@ def prepare_server(miss_page: Callable[[], None] = lambda: None) -> None:
     # Streamlit's own addresses are a plain hash, and of files of more than 1 MiB one of three small parts: of two that
     # differ elsewhere, such as raw maps with the same margins, it would show everybody the first.
     _media._calculate_file_id = media_id
-    hand_over_loggers()
     _raise_upload_limit()
     _runner._run_script = skip_lost_fragments(_runner._run_script)
 
@@ -106,12 +102,6 @@ def media_id(data: bytes, mimetype: str, filename: str | None = None) -> str:
     digest = hashlib.blake2b(repr((mimetype, filename)).encode("utf-8", "surrogatepass"), digest_size=28, key=_KEY)
     digest.update(data)
     return digest.hexdigest()
-
-
-def hand_over_loggers() -> None:
-    """Remove handlers from Streamlit's future loggers for JSON logs."""
-    if logs.wants_json():
-        _loggers.setup_formatter = logs.hand_over
 
 
 def skip_lost_fragments(run: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:

@@ -470,53 +470,6 @@ class RunErrors(EvaluationResult):
     """At most `limit` of them, the surest wrong answers first."""
 
 
-class ScoredModel(EvaluationResult):
-    model: str
-    run: str | None
-    """The id of its run."""
-    task: Literal["detect", "classify"]
-    pictures: int
-    objects: int
-    """Labelled objects, or pictures of a classifier."""
-    found: int
-    """Objects with a right box at its threshold, or pictures with a right answer."""
-    ap: ScoreInterval | None = None
-    """Of a detector, 0 to 1."""
-    accuracy: ScoreInterval | None = None
-    """Of a classifier, 0 to 1."""
-    unknown_labels: list[str]
-    """Labels for which the model has no class."""
-    top5: ScoreInterval | None = None
-    """Of a classifier."""
-    ap50: ScoreInterval | None = None
-    """This and what follows: of a detector."""
-    ap_by_class: dict[str, ScoreInterval] | None = None
-
-
-class ComparedModels(EvaluationResult):
-    kind: Literal["ship", "do not ship", "cannot be told"]
-    sentences: list[str]
-    more_pictures: int | None
-    """How many more would settle it; null if settled or too many."""
-    model: str
-    beside: str
-    gap: ScoreInterval
-    """The replaced model's score less the other's."""
-
-
-class ComparedRuns(EvaluationResult):
-    verdict: str
-    """Empty for a single run."""
-    against: str
-    """The model that the others are to replace."""
-    tolerance: float
-    """AP or accuracy that may be lost, 0 to 1."""
-    models: list[ScoredModel]
-    pairs: list[ComparedModels]
-    left_out: list[str]
-    """Sentences on pictures that do not count."""
-
-
 def checks_result(seal: Checks | None) -> ChecksResult | None:
     return None if seal is None else ChecksResult(**seal.summary())
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightglass.common.files import Json, npz_bytes, to_json
-from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, plain_text
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering import contact_sheet
@@ -30,12 +29,10 @@ if TYPE_CHECKING:
 
     File = tuple[str, bytes]
     Panels = list[NDArray[np.uint8]]
-    DrawnPair = tuple[Similarity, Panels | None]
 
 PAIRS = 6
 """Number of matching places that are drawn."""
 COLOURS = "Red: similar, blue: different"
-ATTENDED = "Attention to each picture by itself"
 COLUMNS = 6
 """Pictures in a row of a query's sheet."""
 
@@ -61,13 +58,10 @@ def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen =
     return paint(side.image.pixels, field, style or Style(), unseen=unseen)
 
 
-def of_similarity(similarity: Similarity, context: Context | None, attended: Panels | None = None) -> Iterator[File]:
-    """Yield similarity.jpg, pairs.jpg, maps.npz and similarity.json.
-
-    `attended`: both pictures under the model's attention, to be shown instead of the maps of the similarity.
-    """
+def of_similarity(similarity: Similarity, context: Context | None) -> Iterator[File]:
+    """Yield similarity.jpg, pairs.jpg, maps.npz and similarity.json."""
     names = [side.image.name for side in similarity.sides]
-    yield "similarity.jpg", _draw_sheet(attended or draw_pair(similarity), names, _title(similarity, attended))
+    yield "similarity.jpg", _draw_sheet(draw_pair(similarity), names, _title(similarity))
     if similarity.matches.pairs:
         yield "pairs.jpg", _draw_sheet(number_matches(similarity), names, "Equal numbers match")
     yield MAPS, npz_bytes(arrays(similarity))
@@ -87,32 +81,25 @@ def number_matches(found: Similarity) -> Panels:
     ]
 
 
-def of_methods(similarities: Sequence[Similarity]) -> File:
-    """Return both pictures' maps, a row per method: `methods.jpg`."""
-    panels = [panel for result in similarities for panel in draw_pair(result)]
-    captions = [f"{side.image.name}, {METHODS[result.method].name}" for result in similarities for side in result.sides]
-    return "methods.jpg", _draw_sheet(panels, captions, _title(similarities[0]))
-
-
-def of_pair(similarity: Similarity, attended: Panels | None, rank: int) -> File:
+def of_pair(similarity: Similarity, rank: int) -> File:
     """Return one picture of a gallery beside the query: `top1_name.jpg`."""
     name = similarity.gallery.image.name
     captions = [similarity.query.image.name, f"{rank}. {name}"]
-    sheet = _draw_sheet(attended or draw_pair(similarity), captions, _title(similarity, attended))
+    sheet = _draw_sheet(draw_pair(similarity), captions, _title(similarity))
     return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
 
 
-def of_query(number: int, name: str, pairs: Sequence[DrawnPair], right: Sequence[bool] = ()) -> File:
+def of_query(number: int, name: str, pairs: Sequence[Similarity], right: Sequence[bool] = ()) -> File:
     """Return a query and its matches, best first, each with its score and its map: `visualized/query1_name.jpg`.
 
     The query's map is that of its best match. `right`: whether each match shows the query's person, where that is
     known.
     """
-    drawn = [attended or draw_pair(pair) for pair, attended in pairs]
+    drawn = [draw_pair(pair) for pair in pairs]
     marks = ["right " if correct else "wrong " for correct in right] or [""] * len(pairs)
-    scores = [f"{i}. {mark}{pair.score:.2f}" for i, (mark, (pair, _)) in enumerate(zip(marks, pairs, strict=True), 1)]
-    bare = [str(i) for i, (pair, attended) in enumerate(pairs, 1) if not attended and pair.state != "ok"]
-    title = f"{name}. {ATTENDED if pairs[0][1] else COLOURS}{f'. Without a map: {listing(bare)}' if bare else ''}"
+    scores = [f"{i}. {mark}{pair.score:.2f}" for i, (mark, pair) in enumerate(zip(marks, pairs, strict=True), 1)]
+    bare = [str(i) for i, pair in enumerate(pairs, 1) if pair.state != "ok"]
+    title = f"{name}. {COLOURS}{f'. Without a map: {listing(bare)}' if bare else ''}"
     panels = [drawn[0][0], *(panel for _, panel in drawn)]
     sheet = _draw_sheet(panels, ["query", *scores], title, columns=min(len(panels), COLUMNS))
     return f"visualized/query{number}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
@@ -193,8 +180,8 @@ def rectangle(grid: CellEdges, cell: tuple[int, int], image: Image) -> tuple[flo
     return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)
 
 
-def _title(similarity: Similarity, attended: Panels | None = None) -> str:
-    words = ATTENDED if attended else COLOURS if similarity.state == "ok" else places(similarity)[0]
+def _title(similarity: Similarity) -> str:
+    words = COLOURS if similarity.state == "ok" else places(similarity)[0]
     return f"Similarity {similarity.score:.2f}. {words}"
 
 

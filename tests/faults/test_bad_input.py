@@ -18,7 +18,6 @@ from starlette.testclient import TestClient
 
 from sightglass import cli
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 from sightglass.cli.replay import read as read_recipe
 from sightglass.common.errors import Problem
 from sightglass.deck import archive as decks
@@ -32,6 +31,7 @@ from sightglass.video.clips.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene
 from tests.faults.outcome import is_one_sentence
+from tests.servers import settings_of
 from tests.unit.deck.test_decks import a_scene
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def test_pictures_and_arrays_in_the_library(given_files: corpus.Files, clean: Pa
 
 def test_pictures_and_arrays_over_http(given_files: corpus.Files, clean: Path) -> None:
     made = 0
-    with TestClient(create(ApiRules(model=MODEL))) as client:
+    with settings_of(api_model=MODEL), TestClient(create()) as client:
         for name, data in given_files.items():
             answer = client.post("/api/explain", files={"image": (name, data)})
             assert answer.status_code in (200, 400, 413, 415, 422), (name, answer.text[:300])

@@ -15,7 +15,6 @@ from pptx import Presentation
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 from sightglass.components.views import exports
 from sightglass.deck import views
 from sightglass.deck.html_file import deck_html
@@ -89,9 +88,9 @@ def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
 
 
 def test_hostile_names_are_text_in_the_answers_and_metrics_of_the_api(models: Path) -> None:
-    client = TestClient(create(ApiRules(model=labelled.CLASSIFIERS[0])))
+    client, model = TestClient(create()), {"model": labelled.CLASSIFIERS[0]}
     data = corpus.saved(Pillow.fromarray(corpus.pixels()), "PNG")
-    answer = client.post("/api/explain", files={"image": (labelled.NAME, data)})
+    answer = client.post("/api/explain", files={"image": (labelled.NAME, data)}, data=model)
     assert answer.status_code == 200, answer.text
     for one in answer.json()["predictions"]:
         assert "\n" not in one["label"] and "\0" not in one["label"] and len(one["label"]) <= 200

@@ -11,7 +11,6 @@ from starlette.testclient import TestClient
 
 from sightglass.api import metrics
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 from sightglass.api.security import USER
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
@@ -144,7 +143,7 @@ def test_the_api_knows_no_model_of_another_and_says_so_as_of_any_other(stores: P
             answers.append([(one.status_code, one.text.replace(model, "…")) for one in told])
 
     for user in EVERYBODY:
-        client = TestClient(as_visitor(create(ApiRules()), user), base_url="http://localhost")
+        client = TestClient(as_visitor(create(), user), base_url="http://localhost")
         ask()
     assert [[status for status, _ in answers] for answers in found["annas"]] == [[404, 404], [200, 200], [404, 404]]
     assert found["annas"][::2] == found["never"][::2]

@@ -199,6 +199,6 @@ cli.verb(
     """
     sightglass models add leaf.pth --image leaf.jpg
     sightglass models add leaf.ckpt --arch nets.py:PlantCNN --labels class_to_idx.json
-    sightglass models add sketch.h5 --name sketch --set weights.preprocessing.size=64 --yes
+    sightglass models add sketch.h5 --name sketch --set weights.preprocessing.size=64
     """,
 )(add.add)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import uuid
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,12 +22,12 @@ from sightglass.explain.rendering import style
 from sightglass.explain.trust import preprocessing_check
 from sightglass.models import catalog, inspect
 from sightglass.models.adapters.tasks import ROWS, check_task
+from sightglass.models.load import load
 from sightglass.models.own import adding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from sightglass.explain.trust import Finding
     from sightglass.models.inspect import Toml, Unknown
 
 WINDOWS = 49
@@ -46,7 +43,6 @@ class AddOptions:
     set_: list[str] | None = cli.field("--set KEY=VALUE", "Set a key, as in weights.preprocessing.size=64.")
     image: str | None = cli.field("--image PICTURE", "Picture to try it on [a packaged photograph].")
     trust: bool = cli.field("--trust", "Open the file even if that runs code in it.", default=False)
-    yes: bool = cli.field("--yes -y", "Nothing is asked: the same without it.", default=False, hidden=True)
     force: bool = cli.field("--force", "Overwrite a model of the same name.", default=False)
     json: cli.Json = False
 
@@ -59,9 +55,7 @@ def add(
     The table goes into the file named by SIGHTGLASS_MODELS, or else ./models.toml; everything else in it stays. It is
     written only if the model loads. A class in a Python file is your code: it runs.
     """
-    console = Console(options.json)
-    path = catalog.model_file(file)
-    arch = _absolute(options.arch)
+    console, path, arch = Console(options.json), catalog.model_file(file), _absolute(options.arch)
     answers = {
         **({inspect.TRUST: "yes"} if options.trust else {}),
         **_settings(options.set_ or ()),
@@ -69,8 +63,8 @@ def add(
         **({"weights.labels": _existing(options.labels)} if options.labels else {}),
         **({"arch": arch} if arch else {}),
     }
-    with console.progress(f"Inspecting {path.name}") as progress:
-        progress(-1, path.name)
+    picture = None if options.image is None else open_picture(options.image, console)
+    with console.progress(f"Inspecting {path.name}"):
         draft = inspect.inspect_model(path, arch)
     console.say(*draft.notes)
     id_ = adding.make_id(options.name or path.stem)
@@ -81,19 +75,19 @@ def add(
     if open_questions:
         raise ModelProblem(_ask(open_questions[0]))
     table = adding.relative(table, to.parent)
-    text, whole = adding.text_of(id_, table), adding.with_table(to, id_, table, force=options.force)
-    if not options.force and any(
-        id_ == known.id for family in catalog.families(packaged=True).values() for known in family
-    ):
+    packaged = (model.id for family in catalog.families(packaged=True).values() for model in family)
+    if id_ in packaged and not options.force:
         raise ModelProblem(
             f"There is a packaged model {id_}: give another name (--name my-{id_}), or --force to replace it "
             f"wherever {to.name} is read."
         )
-    with _temporary_catalog(to, whole, id_):
-        console.say("", text.strip(), "")
-        trial = _try(console, id_, options.image)
-    # The trial takes a while: the file is read again, so that changes made to it meanwhile stay.
+    text = adding.text_of(id_, table)
+    adding.with_table(to, id_, table, force=options.force)  # reports a table of that name before loading
+    console.say("", text.strip(), "")
+    with console.progress(f"Loading {id_}"):
+        load(catalog.of_table(id_, table, to))
     adding.write(to, id_, table, force=options.force)
+    trial = _try(console, id_, picture)
     console.say(f"{id_} is in {to}.")
     console.result({"model": id_, "file": to, "table": text, "notes": draft.notes, "proof": trial})
     return 0
@@ -132,48 +126,27 @@ def _absolute(arch: str | None) -> str:
     return f"{Path(file).expanduser().absolute()}:{name}" if colon and file.endswith(".py") else arch or ""
 
 
-@contextmanager
-def _temporary_catalog(to: Path, whole: str, id_: str) -> Iterator[None]:
-    """Use the new text as catalogue within the block. Raises ModelProblem."""
-    draft = to.with_name(f".{to.name}.{uuid.uuid4().hex}")
-    named = os.environ.get("SIGHTGLASS_MODELS")
-    try:
-        draft.write_text(whole, "utf-8")
-        os.environ["SIGHTGLASS_MODELS"] = str(draft)
-        wrong = catalog.faults()
-        if id_ in wrong or id_ not in catalog.catalog():
-            raise ModelProblem(wrong.get(id_, wrong.get("", "")).replace(draft.name, to.name))
-        yield
-    finally:
-        os.environ.pop("SIGHTGLASS_MODELS", None)
-        if named is not None:
-            os.environ["SIGHTGLASS_MODELS"] = named
-        draft.unlink(missing_ok=True)
-
-
-def _try(console: Console, id_: str, image: str | None) -> Json:
+def _try(console: Console, id_: str, picture: Image | None) -> Json:
     """Explain one picture with the model; return it with findings, or nothing where no packaged picture fits."""
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
-        adapter, packaged = explainer.resident.adapter, [*photographs().values()]
-        if image is None and (adapter.channels not in (1, 3) or not packaged):
+        adapter, packaged = explainer.resident.adapter, [Image.open(path) for path in photographs().values()]
+        if picture is None and (adapter.channels not in (1, 3) or not packaged):
             takes = phrases.plural(adapter.channels, "channel")
             console.say(f"It takes {takes}: it loads, and no packaged picture fits; give one with --image to try it.")
             return {}
         # A model with an open vocabulary and no classes is tried with some words.
         prompted = not explainer.labels and adapter.takes_words
-        words: dict[str, Any] = {"vocabulary": ("a person", "a vehicle", "an animal")} if prompted else {}
+        options: dict[str, Any] = {"vocabulary": ("a person", "a vehicle", "an animal")} if prompted else {}
         if not explainer.resident.gradients:
             # The default takes a thousand passes; this only has to show that the model works.
-            words |= {"method": "occlusion", "masks": WINDOWS}
-        picture = open_picture(image or str(packaged[0]), console)
-        explanation = explainer(picture, top_k=3, **words)
+            options |= {"method": "occlusion", "masks": WINDOWS}
+        picture = picture or packaged[0]
+        explanation = explainer(picture, top_k=3, **options)
     report(console, explanation, style.VIEWER_STYLE)
-    findings: list[Finding] = []
-    if not prompted:
-        others = [example for path in packaged if (example := Image.open(path)).sha256 != picture.sha256]
-        finding = preprocessing_check.suspect(explainer.resident, [picture, *others])
-        findings = [] if finding is None else [finding]
+    others = [example for example in packaged if example.sha256 != picture.sha256]
+    finding = None if prompted else preprocessing_check.suspect(explainer.resident, [picture, *others])
+    findings = [] if finding is None else [finding]
     console.say(*(f"{finding.level}: {finding.text}" for finding in findings))
     return {
         "picture": picture.name,

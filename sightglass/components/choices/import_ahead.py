@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import access, logs
+from sightglass.common import access
 from sightglass.components.choices import model_picker
 from sightglass.components.streamlit_internals import get_url, internal_address
 
@@ -39,14 +39,10 @@ LOGGER = logging.getLogger(__name__)
 async def announce(_app: st.App) -> AsyncIterator[None]:
     """Say it when the server starts: its lifespan."""
     urls = addresses(st.get_option("server.address"))
-    if logs.wants_json():
-        LOGGER.info("listening", extra={"addresses": urls})
-    else:
-        rest = f", for others in the network at {urls[1]}" if len(urls) > 1 else ""
-        print(f"Sightglass is at {urls[0]}{rest}. Press Ctrl-C to stop.", flush=True)
+    rest = f", for others in the network at {urls[1]}" if len(urls) > 1 else ""
+    print(f"Sightglass is at {urls[0]}{rest}. Press Ctrl-C to stop.", flush=True)
     yield
-    if not logs.wants_json():
-        print("Stopped.", flush=True)
+    print("Stopped.", flush=True)
 
 
 def addresses(host: str | None) -> list[str]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass import explain
-from sightglass.common import style
 from sightglass.common.errors import WeightsProblem
 from sightglass.components import streamlit_internals, widgets
 from sightglass.components.choices import detection_options, image_picker, import_ahead, model_picker
@@ -90,9 +89,6 @@ def draw(
         else:
             url_state.write("head", None)
         options = _details(explainer, threshold) | ({"evidence": evidence} if evidence != "for" else {}) | options
-        if style.has_site():
-            # Relative, as a proxy may show the server below a path.
-            st.link_button("Documentation", "docs/", icon=":material/menu_book:", type="tertiary")
     with question_place:
         if explainer.resident.adapter.takes_words:
             options["vocabulary"] = _vocabulary(explainer.resident.adapter.labels)

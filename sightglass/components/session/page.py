@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import logs
 from sightglass.common.errors import Problem, from_machine
 from sightglass.common.style import PAGES
 from sightglass.components.session import state, url_state
@@ -51,7 +49,7 @@ def guard(draw: Callable[[], None]) -> Callable[[], None]:
 
     @wraps(draw)
     def run_page() -> None:
-        with log_run(draw.__name__), state.of(PageRun).pause_tests():
+        with state.of(PageRun).pause_tests():
             url_state.arrive(draw.__name__)
             try:
                 draw()
@@ -85,23 +83,6 @@ class PageRun:
         finally:
             if self.tests is not None:
                 self.tests.resume()
-
-
-@contextmanager
-def log_run(name: str) -> Iterator[None]:
-    """Log a run's id with each line, and its duration.
-
-    It begins with the id of the browser's connection, if a proxy gave it one (`X-Request-ID`).
-    """
-    connection = st.context.headers.get("X-Request-ID")
-    run = logs.new_id()
-    with logs.working_on(f"{logs.new_id(connection)}.{run[:6]}" if connection else run):
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            milliseconds = round(1000 * (time.perf_counter() - begun), 1)
-            LOGGER.info("page drawn", extra={"page": name, "milliseconds": milliseconds})
 
 
 @dataclass

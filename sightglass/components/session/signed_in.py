@@ -7,7 +7,6 @@ import time
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 
@@ -17,7 +16,6 @@ from sightglass.components.session.markdown import shorten
 from sightglass.components.streamlit_internals import (
     USER_COOKIE_NAME,
     decode_signed_value,
-    encode_provider_token,
     get_cookie_secret,
     get_cookie_with_chunks,
     get_origin_from_redirect_uri,
@@ -34,6 +32,7 @@ NEEDED = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server
 MIN_SECRET = 32
 """Characters of the secret that signs the cookies."""
 MAX_NAME = 60
+NOT_ALLOWED = "This account may not use this server: its e-mail address is not verified, or not in SIGHTGLASS_EMAILS."
 SIGN_OUT = "sign-out"
 """Name of the page that signs out."""
 
@@ -42,18 +41,6 @@ def base_path() -> str:
     """Return the server's base path, without a slash at its end."""
     path = str(st.get_option("server.baseUrlPath") or "").strip("/")
     return f"/{path}" if path else ""
-
-
-def is_named_site(origin: str) -> bool:
-    """Return whether Streamlit's options list a page's Origin."""
-    if not st.get_option("server.enableCORS") or origin in (st.get_option("server.corsAllowedOrigins") or ()):
-        return True
-    try:
-        name = urlsplit(origin).hostname
-    except ValueError:
-        return False
-    # Of this machine every port is a server of its own.
-    return name == st.get_option("browser.serverAddress") and not access.is_local(name)
 
 
 def is_configured() -> bool:
@@ -70,11 +57,6 @@ def is_configured() -> bool:
             f"The cookie_secret in secrets.toml is too short: give at least {MIN_SECRET} random characters."
         )
     return True
-
-
-def login_path() -> str:
-    """Return the sign-in path, with Streamlit's token, valid two minutes."""
-    return f"/auth/login?{urlencode({'provider': encode_provider_token('default')})}"
 
 
 def claims(cookies: Mapping[str, str]) -> Json | None:
@@ -120,6 +102,10 @@ def _visitor() -> str | None:
 def running() -> Iterator[None]:
     """Run a page for its visitor; ask for sign-in without one."""
     user = _visitor()
+    if user is None and st.user.is_logged_in:
+        st.warning(NOT_ALLOWED, icon=":material/lock:")
+        st.button("Sign in as somebody else", on_click=st.logout)
+        st.stop()
     if user is None:
         st.info("You are signed out.", icon=":material/lock:")
         st.button("Sign in", on_click=st.login)

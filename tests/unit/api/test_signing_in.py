@@ -194,4 +194,4 @@ def test_a_network_address_prints_a_token_with_which_its_pages_open(tmp_path: Pa
         assert browser.get(found[0], follow_redirects=True).status_code == 200
         browser.get("/_stcore/health")
         until(lambda: seen(address, browser.cookies, "saved", "Nothing saved yet"), 120)
-    assert "SIGHTGLASS_PASSWORD is not read any more" in log.read_text("utf-8")
+    assert "SIGHTGLASS_PASSWORD was removed" in log.read_text("utf-8")

@@ -65,7 +65,7 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         ("image yolox_s.pth", 2, r"yolox_s\.pth is a model: give it with -m, as in -m yolox_s\.pth\."),
         ("detect bus.png --renormalize", 2, r"--renormalize was removed: .*"),
         ("image bus.png --output-dir x", 2, r"There is no option --output-dir: see --help\."),
-        ("history list", 2, r"The verb history was removed: .*"),
+        ("history list", 2, r"history was removed: .*"),
         ("explain bus.png --box 1", 2, r"efficientnet-lite0 is a classifier: leave --box out\."),
         ("explain bus.png --masks many", 2, r"Invalid value for '--masks': .*: see --help\."),
         ("image https://e.org/a.jpg", 1, r".*a\.jpg is not fetched by its address: download it and give the file\."),

@@ -76,12 +76,16 @@ def test_everything_that_runs_for_a_session_works_for_its_visitor() -> None:
     assert next(iter(signed_in.menu().values()))[0] == "Sign out"
 
 
-@pytest.mark.parametrize("said", [{"is_logged_in": False}, {"is_logged_in": True, "email": ANNA}])
-def test_without_an_account_a_page_asks_to_sign_in(claims: dict[str, Any], said: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("said", "button"),
+    [({"is_logged_in": False}, "Sign in"), ({"is_logged_in": True, "email": ANNA}, "Sign in as somebody else")],
+)
+def test_without_an_account_a_page_asks_to_sign_in(claims: dict[str, Any], said: dict[str, Any], button: str) -> None:
     claims.clear()
     claims.update(said)
     app = AppTest.from_function(_app).run()
-    assert [button.label for button in app.button] == ["Sign in"]
+    assert [each.label for each in app.button] == [button]
+    assert any("not verified" in each.value for each in app.warning) == bool(said["is_logged_in"])
     assert "script" not in app.session_state
 
 
@@ -115,24 +119,3 @@ def test_a_provider_that_is_not_complete_is_one_sentence(
         return
     with pytest.raises(SettingProblem, match=words):
         signed_in.is_configured()
-
-
-@pytest.mark.parametrize(
-    ("options", "origin", "named"),
-    [
-        ({}, "http://localhost:9999", False),
-        ({"browser.serverAddress": "example.org"}, "https://example.org", True),
-        ({"browser.serverAddress": "example.org"}, "https://other.example.org", False),
-        ({"browser.serverAddress": "127.0.0.1"}, "http://127.0.0.1:9999", False),
-        ({"server.corsAllowedOrigins": ["http://localhost:3000"]}, "http://localhost:3000", True),
-        ({"server.enableCORS": False}, "http://localhost:9999", True),
-        ({}, "null", False),
-        ({}, "http://[", False),
-    ],
-)
-def test_a_site_is_named_by_its_address_or_its_origin(
-    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], origin: str, named: bool
-) -> None:
-    default = st.get_option
-    monkeypatch.setattr(st, "get_option", lambda name: options.get(name, default(name)))
-    assert signed_in.is_named_site(origin) == named
