@@ -19,7 +19,7 @@ from sightglass.api.schemas import (
     SimilarityRequest,
 )
 from sightglass.api.work import answer, describe_route
-from sightglass.export import results
+from sightglass.report import results
 
 Format = Literal["json", "png", "npy", "zip"]
 OFFERS = ("json", "png", "npy", "zip")

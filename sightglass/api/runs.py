@@ -15,8 +15,8 @@ from sightglass.common.errors import Problem
 from sightglass.evaluation import errors as error_reports
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, compare, list_objects, score_runs
-from sightglass.export.results import ComparedRuns, ListedRun, RunErrors, RunEvaluation, Runs
-from sightglass.export.table import csv
+from sightglass.report.results import ComparedRuns, ListedRun, RunErrors, RunEvaluation, Runs
+from sightglass.report.table import csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,10 +22,10 @@ from sightglass.common.work import progress
 from sightglass.explain.evidence.layers import layer_choices
 from sightglass.explain.methods import list_methods
 from sightglass.explain.recipe import VERSION
-from sightglass.export.results import PlainResult
 from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.spec import Task
+from sightglass.report.results import PlainResult
 
 if TYPE_CHECKING:
     pass
