@@ -15,17 +15,17 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import charts, exports, panels, tables
-from sightglass.deck import views as deck_views
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.trust.diagnosis import agreement_sentence
+from sightglass.report import views
 
 if TYPE_CHECKING:
     from sightglass.components.viewer import Look
-    from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
+    from sightglass.report.view import View
 
 
 @page.guard
@@ -85,8 +85,8 @@ def topk() -> None:
         _table(explanation)
 
 
-def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: Look) -> Scene:
-    return deck_views.of_classes(explain_job.carrying(explanation), pair, look)
+def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: Look) -> View:
+    return views.classes_view(explain_job.carrying(explanation), pair, look)
 
 
 def _panels(explanation: Explanation) -> tuple[int, int] | None:

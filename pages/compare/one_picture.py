@@ -18,23 +18,23 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.viewer import Pane
 from sightglass.components.views import exports, panels, tables
-from sightglass.deck import views as deck_views
 from sightglass.explain.comparison.detections import largest, same_target
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, listing, percent
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score, task_of
-from sightglass.export.caption import title as caption_of
 from sightglass.models import catalog
+from sightglass.report import views as report_views
+from sightglass.report.caption import title as caption_of
 
 if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Look
-    from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
     from sightglass.models.spec import ModelSpec
     from sightglass.pages.compare.layout import PageLayout
+    from sightglass.report.view import View
 
 MAX_MODELS = 4
 FIRST = 3
@@ -71,9 +71,9 @@ def draw(layout: PageLayout) -> None:
         _draw_table(comparison, names)
 
 
-def _slide(comparison: Comparison, names: list[str], look: Look) -> Scene:
+def _slide(comparison: Comparison, names: list[str], look: Look) -> View:
     carrying = tuple(map(explain_job.carrying, comparison.explanations))
-    return deck_views.of_models(replace(comparison, explanations=carrying), names, look)
+    return report_views.models_view(replace(comparison, explanations=carrying), names, look)
 
 
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:

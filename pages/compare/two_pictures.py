@@ -16,12 +16,12 @@ from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import exports, pairs
 from sightglass.components.widgets import rows
-from sightglass.deck import views as deck_views
 from sightglass.explain import methods
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as pair_similarity
 from sightglass.explain.tasks.task import Answer
+from sightglass.report import similarity_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +129,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
             partial(exports.of_similarity, found, context, ranked),
             pair=(found, context),
             view=False,
-            slide=lambda _: deck_views.of_pair(found, context.verdict(found.score)),
+            slide=lambda _: similarity_files.pair_view(found, context.verdict(found.score)),
         )
     with right:
         more: tuple[str, ...] = ()

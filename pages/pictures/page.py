@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.batch import labels, output, report, table
+from sightglass.batch import slides as run_slides
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.saving import slides
@@ -18,17 +19,17 @@ from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts, tables
-from sightglass.deck import views
-from sightglass.deck.views import GalleryTile
 from sightglass.evaluation.errors import draw_tile, list_rows
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
-from sightglass.export.table import csv as write_csv
 from sightglass.pages.pictures import grid, results, sheet, source
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, RunPlan
+from sightglass.report import views
+from sightglass.report.table import csv as write_csv
+from sightglass.report.views import GalleryTile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
     from sightglass.batch.labels import LabelMatch
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Look
-    from sightglass.deck.scene import Scene
     from sightglass.evaluation.errors import ErrorReport
     from sightglass.explain import Explainer
     from sightglass.pages.pictures.results import Result
+    from sightglass.report.view import View
 
 SIDE = 480
 """Pixels of a square tile on a slide."""
@@ -356,7 +357,7 @@ def _choose_model(label: str, names: Sequence[str], first: str, parameter: str) 
     )
 
 
-def make_slide(job: PicturesJob, result: Result, _look: Look) -> Scene:
+def make_slide(job: PicturesJob, result: Result, _look: Look) -> View:
     """Return the slide of the decision or headline, with some of the pictures that the grid shows."""
     remembered, plan, frame = state.of(PicturesPage), result.plans[0], result.frames[0]
     report = result.reports[0]
@@ -367,18 +368,18 @@ def make_slide(job: PicturesJob, result: Result, _look: Look) -> Scene:
             tiles.append(GalleryTile(Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key), unit.words))
         numbers = [(f"{kind.count:,}", kind.name.lower()) for kind in report.types if kind.count]
         found, _ = results.describe(result)
-        scene = views.of_gallery(f"{report.headline}.", found, numbers, tiles, report.evaluation.called)
+        view = views.gallery_view(f"{report.headline}.", found, numbers, tiles, report.evaluation.called)
     else:
         rows = frame.set_index("picture", drop=False)
         chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
-        records = rows.loc[chosen].to_dict("records")
-        tiles = [views.tile(row, job.find_item(row["picture"]).open(), plan.model) for row in records[: views.GALLERY]]
+        records = rows.loc[chosen[: views.GALLERY]].to_dict("records")
+        tiles = [run_slides.tile(row, job.find_item(row["picture"]).open(), plan.model) for row in records]
         title, _ = results.describe(result)
         words = results.describe_worst(frame) if report is not None else ""
-        scene = views.of_gallery(title.removesuffix("."), words, (), tiles, result.names[0])
+        view = views.gallery_view(title.removesuffix("."), words, (), tiles, result.names[0])
     if result.scores is not None and (verdict := result.scores.verdict) is not None:
-        scene = replace(scene, title=verdict.title, sentence=f"{verdict.scores} {verdict.loss}".strip())
-    return scene
+        view = replace(view, title=verdict.title, statements=(f"{verdict.scores} {verdict.loss}".strip(),))
+    return view
 
 
 def _draw_export(job: PicturesJob, result: Result) -> None:

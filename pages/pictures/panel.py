@@ -16,24 +16,24 @@ from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, reopen, state
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views.detections import Lookup, MissedPlace
-from sightglass.deck import views as deck_views
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
-from sightglass.export import embedded_recipe
 from sightglass.models import catalog
 from sightglass.pages.pictures import results
 from sightglass.pages.pictures.job import PicturesPage
+from sightglass.report import embedded_recipe
+from sightglass.report import views as report_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
     from sightglass.components.viewer import Look
-    from sightglass.deck.scene import Scene
     from sightglass.evaluation.kinds import ErrorUnit
     from sightglass.explain.picture.image import Image
     from sightglass.pages.pictures.job import PicturesJob, RunPlan
     from sightglass.pages.pictures.results import Result
+    from sightglass.report.view import View
 
 WIDE = 320
 """Pixels of the panel."""
@@ -153,9 +153,9 @@ def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: S
     rows = result.frames[place].set_index("picture", drop=False)
     plan = result.plans[place]
 
-    def make(row: Json, _look: Look) -> Scene:
+    def make(row: Json, _look: Look) -> View:
         recipe = recipe_of(journal.settings_of(plan.folder), row)
-        return deck_views.of_map(explain.replay(recipe, job.find_item(row["picture"]).open()), 0)
+        return report_views.map_view(explain.replay(recipe, job.find_item(row["picture"]).open()), 0)
 
     slides.button("pictures", *(partial(make, rows.loc[picture].to_dict()) for picture in selected))
     slides.draw_added_link("pictures")

@@ -16,23 +16,24 @@ from sightglass.components.saving.slides import slide_page, stage
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts
-from sightglass.deck import archive
-from sightglass.deck.archive import READY
-from sightglass.deck.layouts import THEMES
-from sightglass.deck.scene import MAX_NAME, MAX_NOTES, MAX_SENTENCE, MAX_TITLE, Scene
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
+from sightglass.history import archive
+from sightglass.history.archive import READY
+from sightglass.history.decks import MAX_NAME
+from sightglass.report.layouts import THEMES
+from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sightglass.deck.decks import Decks
-    from sightglass.deck.scene import Deck, Kind, Removed, Slide
+    from sightglass.history.decks import Deck, Decks, Removed, Slide
+    from sightglass.report.view import ViewKind
 
 COLUMNS = 3
 PLAY = "play"
 """Of the address: the whole deck is shown, from that slide."""
-WORDS: dict[Kind, tuple[str, str, str, str]] = {
+WORDS: dict[ViewKind, tuple[str, str, str, str]] = {
     "words": ("Title", "A title", "What the next slides are about.", "Add a large title, to begin a part."),
     "text": ("Text", "A headline", "Write here.", "Add a headline above a text. A new line begins a new point."),
 }
@@ -175,7 +176,7 @@ def _ready_card(name: str) -> None:
 
 def _small(deck: Deck, slide: Slide) -> bytes:
     """Return a slide's thumbnail; empty if unreadable."""
-    key = (str(history_store.store().folder), slide.id, deck.theme, slide.title, slide.sentence, slide.view)
+    key = (str(history_store.store().folder), slide.id, deck.theme, slide.title, slide.sentence, slide.display)
     try:
         return _thumbnails.get_or_make(key, lambda: _decks().thumbnail(slide))
     except Problem:
@@ -224,8 +225,8 @@ def _play(deck: Deck) -> None:
     start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.shown) - 1))
 
     def make() -> str:
-        scenes = [_decks().scene(slide) for slide in deck.shown]
-        return slide_page(scenes, title=deck.title, theme=THEMES[deck.theme].name, start=start)
+        views = [_decks().view(slide) for slide in deck.shown]
+        return slide_page(views, title=deck.title, theme=THEMES[deck.theme].name, start=start)
 
     key = (str(history_store.store().folder), deck.id, deck.changed, start)
     stage(_stages.get_or_make(key, make), key="play")
@@ -284,7 +285,7 @@ def _draw_export(deck: Deck) -> None:
 def _draw_new_slides(deck: Deck) -> None:
     """Draw the buttons for adding a last slide of words."""
     for kind, (label, title, text, help) in WORDS.items():
-        _button(label, "add", f"add-{kind}", partial(_decks().add, deck.id, Scene(kind, title, text)), help)
+        _button(label, "add", f"add-{kind}", partial(_decks().add, deck.id, View(title, (text,), kind=kind)), help)
 
 
 def _draw_undo(deck: Deck) -> None:
@@ -316,7 +317,7 @@ def _draw_strip(deck: Deck, chosen: Slide) -> None:
     for number, slide in enumerate(deck.slides, 1):
         if picture := _small(deck, slide):
             st.image(picture, width="stretch", alt=f"Slide {number}")
-        label = f"{number} · {slide.title or 'Without a title'}{' (hidden)' if slide.view.hidden else ''}"
+        label = f"{number} · {slide.title or 'Without a title'}{' (hidden)' if slide.display.hidden else ''}"
         look: dict[str, Any] = {"type": "primary" if slide.id == chosen.id else "tertiary", "width": "stretch"}
         choose = partial(setattr, state.of(Editing), "slide", slide.id)
         _button(escape(label), "slideshow", f"slide-{slide.id}", choose, "Show and edit this slide.", **look)
@@ -326,10 +327,10 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
     """Draw one slide large, with its texts and actions."""
     decks, number, ids = _decks(), deck.slides.index(slide) + 1, [slide.id for slide in deck.slides]
     texts = (slide.title, slide.sentence, slide.notes)
-    key = (str(history_store.store().folder), slide.id, deck.theme, number, *texts, slide.view)
+    key = (str(history_store.store().folder), slide.id, deck.theme, number, *texts, slide.display)
 
     def make() -> str:
-        return slide_page([decks.scene(slide)], theme=THEMES[deck.theme].name, number=number)
+        return slide_page([decks.view(slide)], theme=THEMES[deck.theme].name, number=number)
 
     stage(_stages.get_or_make(key, make), key="edit")
 
@@ -348,11 +349,11 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
             order.insert(max(0, at), slide.id)
             act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(ids)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
-        if slide.view.hidden:
+        if slide.display.hidden:
             # By a former version.
-            view = replace(slide.view, hidden=False)
+            display = replace(slide.display, hidden=False)
             help = "The room and files do not have this slide."
-            _button("Show again", "visibility", "do-hide", partial(decks.edit, slide.id, view=view), help)
+            _button("Show again", "visibility", "do-hide", partial(decks.edit, slide.id, display=display), help)
 
         def remove() -> None:
             state.of(Editing).removed = decks.remove(slide.id)

@@ -22,14 +22,14 @@ from sightglass.components.viewer import Box, Map, Pane, ViewerOptions, ViewerSc
 from sightglass.components.views import charts, panels, tables
 from sightglass.components.views import pairs as pair_views
 from sightglass.components.widgets import rows
-from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import NBSP, megabytes, percent, plural
 from sightglass.explain.rendering.marks import Mark
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.task import Answer
-from sightglass.export import command
 from sightglass.history import encoding
+from sightglass.history import slides as record_slides
+from sightglass.report import command, similarity_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.components.viewer import Look
-    from sightglass.deck.scene import Scene
     from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.history import Record, SavedMap
+    from sightglass.report.view import View
 
     Content = tuple[Image, tuple[SavedMap, ...]]
     Opened = tuple[str, Record, Image, tuple[SavedMap, ...]]
@@ -171,15 +171,15 @@ def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
     )
 
 
-def make_slide(record: Record, look: Look, index: int | None = None) -> Scene:
+def make_slide(record: Record, look: Look, index: int | None = None) -> View:
     """Return the slide of a saved record, of its map at `index`."""
     store = history_store.store()
     if record.pair is not None:
-        return views.of_pair(store.similarity(record), record.headline)
+        return similarity_files.pair_view(store.similarity(record), record.headline)
     image, maps = files(record)
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
     record = replace(record, index=record.index if index is None else index, view=view)
-    return views.of_record(record, image, maps, store.proof(record, record.index))
+    return record_slides.record_view(record, image, maps, store.proof(record, record.index))
 
 
 def title(record: Record) -> str:

@@ -34,11 +34,11 @@ from sightglass.components.session.jobs.background import Status, Task
 from sightglass.components.session.markdown import sentence
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts
-from sightglass.deck import views
 from sightglass.explain.phrases import capital, listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
+from sightglass.video import slides as clip_slides
 from sightglass.video.clips import clip as video_clip
 from sightglass.video.clips import example as bundled_clips
 from sightglass.video.clips import write
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
-    from sightglass.deck.scene import Scene
+    from sightglass.report.view import View
     from sightglass.video import Summary
     from sightglass.video.clips.clip import About
     from sightglass.video.results import AnswerCurve
@@ -378,7 +378,7 @@ def frame(plan: ClipPlan, seconds: float) -> Image:
 def draw_slide_button(job: ClipJob) -> None:
     """Draw the button for the clip's slide."""
 
-    def slide(_look: object) -> Scene:
+    def slide(_look: object) -> View:
         words = f"Where a model looked in {job.plan.source.name}, frame by frame."
         start, summary = job.plan.settings.start, job.summary
         named = [moment for moment in summary.moments if moment.label]
@@ -386,7 +386,7 @@ def draw_slide_button(job: ClipJob) -> None:
             (max(0.0, each.seconds - start), f"{clock(each.seconds).partition('.')[0]} {each.label}") for each in named
         ]
         clip, notes = summary.clip, describe(job.plan)
-        return views.of_clip(
+        return clip_slides.clip_view(
             clip, title=headline(summary), sentence=words, notes=notes, made=job.plan.model, moments=moments[:MOMENTS]
         )
 

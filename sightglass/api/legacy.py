@@ -20,7 +20,7 @@ from sightglass.common import users
 from sightglass.common.files import write_unique
 from sightglass.common.settings import settings
 from sightglass.common.style import DEFAULTS
-from sightglass.export.results import PlainResult, class_fields
+from sightglass.report.results import PlainResult, class_fields
 
 if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation

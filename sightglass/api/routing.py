@@ -23,12 +23,12 @@ from sightglass.evaluation import errors, masks, stored
 from sightglass.explain.evidence.layers import layer_choices
 from sightglass.explain.methods import list_methods
 from sightglass.explain.recipe import VERSION
-from sightglass.export import results
-from sightglass.export.results import PlainResult
-from sightglass.export.table import csv
 from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.spec import Task
+from sightglass.report import results
+from sightglass.report.results import PlainResult
+from sightglass.report.table import csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable

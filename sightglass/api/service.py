@@ -38,10 +38,11 @@ from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.checks import check_maps
 from sightglass.explain.trust.diagnosis import headline
-from sightglass.export import embedded_recipe, result_folder, results, similarity_files
-from sightglass.export.embedded_recipe import checked_recipe
-from sightglass.export.proof import files as proof_files
-from sightglass.export.results import (
+from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
+from sightglass.models.checkpoints import weights
+from sightglass.report import embedded_recipe, proof_files, result_folder, results, similarity_files
+from sightglass.report.embedded_recipe import checked_recipe
+from sightglass.report.results import (
     ChecksResult,
     ClassAnswer,
     ClassesAnswer,
@@ -54,8 +55,6 @@ from sightglass.export.results import (
     SimilarityAnswer,
     checks_result,
 )
-from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
-from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

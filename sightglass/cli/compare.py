@@ -11,8 +11,8 @@ from sightglass.cli.pictures import describe_checks, load_explainer, open_pictur
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections, models
 from sightglass.explain.trust import checks
-from sightglass.export import result_folder
 from sightglass.models import catalog
+from sightglass.report import result_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

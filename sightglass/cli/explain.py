@@ -19,8 +19,8 @@ from sightglass.explain.comparison import detections
 from sightglass.explain.options import OFFERED
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import checks
-from sightglass.export import result_folder
 from sightglass.models import catalog
+from sightglass.report import result_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.rendering.style import Style
-    from sightglass.export.result_folder import File
     from sightglass.models.geometry import Box
+    from sightglass.report.result_folder import File
 
     FindTargets = Callable[[Explanation], dict[str, Any]]
     """From the predictions for a picture, yet without maps, to the options that say what the maps show."""

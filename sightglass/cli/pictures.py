@@ -10,10 +10,8 @@ from sightglass.common.errors import Problem
 from sightglass.explain import methods, phrases
 from sightglass.explain.picture import image
 from sightglass.explain.trust import diagnosis
-from sightglass.export import animation, figure, table
-from sightglass.export.report import html as html_report
-from sightglass.export.report import pdf as pdf_report
 from sightglass.models import catalog
+from sightglass.report import animation, figure, html_report, pdf_report, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.image import Image
     from sightglass.explain.rendering.style import Style
     from sightglass.explain.trust.checks import Checks
-    from sightglass.export.result_folder import File
+    from sightglass.report.result_folder import File
 
 FORMATS = {
     "svg": "figure.svg",

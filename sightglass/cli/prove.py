@@ -15,8 +15,7 @@ from sightglass.explain import phrases
 from sightglass.explain.rendering import style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import proof as measures
-from sightglass.export import result_folder
-from sightglass.export.proof import files as proof_files
+from sightglass.report import proof_files, result_folder
 
 if TYPE_CHECKING:
     from sightglass.cli.console import Progress

@@ -18,7 +18,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import recipe as explain_recipe
 from sightglass.explain import replaying
 from sightglass.explain.picture import image
-from sightglass.export import embedded_recipe, result_folder
+from sightglass.report import embedded_recipe, result_folder
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json

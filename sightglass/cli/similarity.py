@@ -18,7 +18,7 @@ from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.picture.item import LISTS
 from sightglass.explain.similarity import evaluation, ranking
-from sightglass.export import result_folder, similarity_files
+from sightglass.report import result_folder, similarity_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.export.result_folder import File
+    from sightglass.report.result_folder import File
 
 MAX_ROWS = 20
 """Rows of a ranking that are printed; its file has all of them."""

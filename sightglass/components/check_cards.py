@@ -26,7 +26,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import MEANINGS, scramble, stability
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.explain.trust.reliability import of_proof
-from sightglass.export.proof import chart
+from sightglass.report import charts as chart
 
 if TYPE_CHECKING:
     from threading import Event
@@ -286,9 +286,8 @@ def draw_proof_chart(proof: Proof, way: chart.Way, *, key: str, small: bool = Fa
     """Draw the score over the share that is hidden, or alone is kept."""
     import plotly.graph_objects as go
 
-    lines = [line for line in chart.lines(proof) if line.filling in ("", proof.fillings[0])]
     figure = go.Figure()
-    for line in reversed(lines):
+    for line in reversed(chart.describe_proof(proof).curves):
         scores = getattr(line, way)
         figure.add_scatter(
             x=[i / (len(scores) - 1) for i in range(len(scores))],
@@ -298,7 +297,7 @@ def draw_proof_chart(proof: Proof, way: chart.Way, *, key: str, small: bool = Fa
             line={
                 "color": chart.INKS[line.name] if line.name != "map" else None,
                 "width": 3 if line.name == "map" else 1.5,
-                "dash": None if line.name == "map" else "dot",
+                "dash": ",".join(f"{length}px" for length in chart.DASHES[line.name].split()) or None,
             },
         )
     figure.update_layout(

@@ -22,13 +22,12 @@ from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Curve, Proof, Support, Trace
-from sightglass.export import embedded_recipe, similarity_files
-from sightglass.export.embedded_recipe import Look, list_checks, view_of
-from sightglass.export.proof import files as proof_files
-from sightglass.export.result_folder import MAPS, label_stem, named_arrays
 from sightglass.history.marks import draw as draw_marks
 from sightglass.history.records import MapInfo, Record, SavedMap, SavedProof
 from sightglass.history.store import RECORD
+from sightglass.report import embedded_recipe, proof_files, similarity_files
+from sightglass.report.embedded_recipe import Look, list_checks, view_of
+from sightglass.report.result_folder import MAPS, label_stem, named_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -16,10 +16,10 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes
-from sightglass.export.result_folder import MAPS, named_arrays
 from sightglass.history import encoding, store
 from sightglass.history.pairs import FIELDS
 from sightglass.history.records import MapInfo
+from sightglass.report.result_folder import MAPS, named_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,11 +11,11 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes
 from sightglass.explain.recipe import versions
 from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Matches, Similarity
-from sightglass.export import similarity_files
-from sightglass.export.result_folder import MAPS
 from sightglass.history import encoding
 from sightglass.history.records import Record, SavedPair
 from sightglass.models.spec import ModelSpec
+from sightglass.report import similarity_files
+from sightglass.report.result_folder import MAPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,9 +19,9 @@ from sightglass.explain.rendering import color_tables, contact_sheet, contours, 
 from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks.task import Task
-from sightglass.export import caption
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import picture_cells
+from sightglass.report import caption
 from sightglass.video.clips.write import as_even
 from sightglass.video.results import rgb_of
 

@@ -15,8 +15,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import dim, samples
 from sightglass.explain.rendering.style import Style
-from sightglass.export import embedded_recipe
-from sightglass.export.report import html as html_report
+from sightglass.report import embedded_recipe, html_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from screen import LIMIT, serious, still
 
-from sightglass.deck.html_file import deck_html
-from tests.unit.deck.deck_scenes import TITLE, deck
+from sightglass.report.deck_html import deck_html
+from tests.unit.report.slides import TITLE, deck
 from tests.waits import patience
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from sightglass.components.session.url_state import Unused
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image, load_bundled, to_png
-from sightglass.export import embedded_recipe
 from sightglass.models.demo.pictures import CAPTIONED, PERSON
+from sightglass.report import embedded_recipe
 from tests.pages.conftest import headline, received, rerun_until, session, settled, shown, texts
 from tests.unit.explain.picture import test_image
 from tests.unit.explain.picture.test_image import Bands

@@ -24,15 +24,15 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
-from sightglass.export import embedded_recipe
 from sightglass.models import catalog
+from sightglass.report import embedded_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.export.embedded_recipe import Contents
+    from sightglass.report.embedded_recipe import Contents
 
 
 THUMBNAIL = (104, 88)

@@ -16,23 +16,23 @@ from sightglass.components.session import history_store, page, state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import SETTINGS, Look
-from sightglass.deck import html_file, layouts, views
 from sightglass.explain.phrases import plural
+from sightglass.report import deck_html, layouts, views
 
 if TYPE_CHECKING:
-    from sightglass.deck.layouts import ThemeName
-    from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
+    from sightglass.report.layouts import ThemeName
+    from sightglass.report.view import View
 
 
 def slide_page(
-    scenes: Sequence[Scene], *, title: str = "", theme: ThemeName = "dark", start: int | None = None, number: int = 1
+    slides: Sequence[View], *, title: str = "", theme: ThemeName = "dark", start: int | None = None, number: int = 1
 ) -> str:
     """Return the page for `stage`, from slide `start` with the keyboard.
 
     `number`: of the first slide.
     """
-    return html_file.deck_html(scenes, title, layouts.THEMES[theme], start=start, number=number).decode()
+    return deck_html.deck_html(slides, title, layouts.THEMES[theme], start=start, number=number).decode()
 
 
 def stage(html: str, *, key: str) -> None:
@@ -43,8 +43,8 @@ def stage(html: str, *, key: str) -> None:
 
 HEIGHT = 480
 """Pixels of the stage before its width is known."""
-Draft = Callable[[Look], "Scene"]
-"""Makes the scene of a view, given the viewer's settings."""
+Draft = Callable[[Look], "View"]
+"""Makes a view, given the viewer's settings."""
 MOST = 24
 """Slides at once: each may be explained again."""
 NEW = "new"
@@ -121,9 +121,9 @@ def _dialog(screen: str, drafts: Sequence[Draft]) -> None:
     if len(drafts) == 1:
         look = view_settings(f"slide-look-{number}", quiet=True)
         key = number, tuple(sorted(look.items()))
-        scene = state.latest("slide", key, lambda: drafts[0](look))
-        stage(slide_page([scene]), key=str(number))
-        drafts = [lambda _: scene]
+        view = state.latest("slide", key, lambda: drafts[0](look))
+        stage(slide_page([view]), key=str(number))
+        drafts = [lambda _: view]
     if history_store.off():
         st.caption("Saving is switched off here, so there are no decks to add it to.")
         return
@@ -171,10 +171,10 @@ def _add(screen: str, drafts: Sequence[Draft]) -> None:
     """Add the slides, in a callback."""
     adding = state.of(Adding)
     # All are made first: what cannot be made leaves no half of a deck.
-    scenes = [draft({}) for draft in drafts]
+    new_views = [draft({}) for draft in drafts]
     deck = open_deck(adding.opened)
-    for scene in scenes:
-        history_store.store().decks.add(deck, scene)
+    for view in new_views:
+        history_store.store().decks.add(deck, view)
     adding.deck = adding.added[screen] = adding.news = deck
 
 
@@ -189,7 +189,7 @@ def open_deck(number: int) -> str:
 
 def of_map(explanation: Explanation, index: int) -> Draft:
     """Return the maker of a map's slide, with its proof."""
-    return lambda look: views.of_map(explain_job.carrying(explanation), index, look)
+    return lambda look: views.map_view(explain_job.carrying(explanation), index, look)
 
 
 def view_settings(key: str, *, quiet: bool = False) -> Look:

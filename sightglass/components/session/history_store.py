@@ -17,7 +17,7 @@ from sightglass.components.session import page, state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import plural
-from sightglass.export.embedded_recipe import list_checks
+from sightglass.report.embedded_recipe import list_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

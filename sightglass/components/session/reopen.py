@@ -13,16 +13,16 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS
 from sightglass.explain.methods import METHODS
 from sightglass.explain.tasks import task_of
-from sightglass.export import embedded_recipe
 from sightglass.models import catalog
+from sightglass.report import embedded_recipe
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.export.embedded_recipe import Contents, Look
     from sightglass.models.spec import ModelSpec
+    from sightglass.report.embedded_recipe import Contents, Look
 
 OTHER = "timm, by name"
 """The family of models that are in no catalogue."""

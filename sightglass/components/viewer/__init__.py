@@ -40,7 +40,7 @@ from sightglass.explain.rendering.contact_sheet import grid
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
-from sightglass.export import embedded_recipe
+from sightglass.report import embedded_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -302,7 +302,7 @@ def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, p
 def send_texts(view: View, texts: Sequence[str], recipes: Sequence[str | None], *, key: str) -> None:
     """Send a sentence for each map of `viewer`, in their order.
 
-    `recipes`: what a file of each map carries (`sightglass.export.embedded_recipe.line`).
+    `recipes`: what a file of each map carries (`sightglass.report.embedded_recipe.line`).
     """
     with view.place:
         head = {"shown": view.shown, "texts": list(texts), "recipes": list(recipes)}

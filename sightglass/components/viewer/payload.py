@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.rendering.marks import Mark
-    from sightglass.export.embedded_recipe import Look as RecipeView
+    from sightglass.report.embedded_recipe import Look as RecipeView
 
 Rect = tuple[float, float, float, float]
 

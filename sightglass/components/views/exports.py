@@ -13,12 +13,17 @@ from sightglass.components.views import charts
 from sightglass.components.views.charts import Files
 from sightglass.explain.methods import METHODS
 from sightglass.explain.rendering.style import Style
-from sightglass.export import animation, detection_images, result_folder, similarity_files
-from sightglass.export.figure import figure as draw_figure
-from sightglass.export.proof import files as proof_files
-from sightglass.export.report import html as html_report
-from sightglass.export.report import pdf as pdf_report
-from sightglass.export.table import csv, rows
+from sightglass.report import (
+    animation,
+    detection_images,
+    html_report,
+    pdf_report,
+    proof_files,
+    result_folder,
+    similarity_files,
+)
+from sightglass.report.figure import figure as draw_figure
+from sightglass.report.table import csv, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -15,7 +15,7 @@ from sightglass.explain.maps.statistics import describe_place
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import plain_text, signed
 from sightglass.explain.rendering.marks import box_mark, draw_marks
-from sightglass.export import similarity_files
+from sightglass.report import similarity_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

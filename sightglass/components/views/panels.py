@@ -20,8 +20,8 @@ from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.style import colormaps
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map
-from sightglass.export import embedded_recipe
-from sightglass.export.embedded_recipe import checked_recipe
+from sightglass.report import embedded_recipe
+from sightglass.report.embedded_recipe import checked_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation, Image
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.recipe import Recipe
-    from sightglass.export.embedded_recipe import Look
+    from sightglass.report.embedded_recipe import Look
 
 
 def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:

@@ -27,9 +27,9 @@ from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
-from sightglass.export import embedded_recipe, result_folder
-from sightglass.export.similarity_files import summary
 from sightglass.history import History
+from sightglass.report import embedded_recipe, result_folder
+from sightglass.report.similarity_files import summary
 from tests.servers import settings_of
 from training.demo import scenes
 

@@ -27,7 +27,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.replaying import is_same_check, replay_checks
 from sightglass.explain.trust import scramble
 from sightglass.explain.trust.checks import forget
-from sightglass.export import embedded_recipe
+from sightglass.report import embedded_recipe
 from training.demo import captioned_scenes
 
 MODEL = "efficientnet-lite0"

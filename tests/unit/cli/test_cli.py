@@ -19,9 +19,9 @@ from sightglass.cli import app
 from sightglass.explain import Explainer, Image
 from sightglass.explain.phrases import NBSP, plain_text
 from sightglass.explain.recipe import Recipe
-from sightglass.export import command, embedded_recipe, result_folder
 from sightglass.history import History
 from sightglass.models import labels
+from sightglass.report import command, embedded_recipe, result_folder
 from training.demo import captioned_scenes
 
 

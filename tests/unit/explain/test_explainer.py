@@ -17,7 +17,7 @@ import torch
 from PIL import Image as Pillow
 
 import sightglass.explain.evidence.resident
-import sightglass.export.result_folder
+import sightglass.report.result_folder
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, Image, Recipe, replay
 from sightglass.explain.evidence import cache
@@ -225,14 +225,14 @@ def test_save_that_fails_half_way_leaves_nothing(
     explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     (tmp_path / "kept.txt").write_text("mine")
-    calls, original = itertools.count(1), sightglass.export.result_folder.to_png
+    calls, original = itertools.count(1), sightglass.report.result_folder.to_png
 
     def full(pixels: Any) -> bytes:
         if next(calls) == at:
             raise OSError(28, "No space left on device")
         return original(pixels)
 
-    monkeypatch.setattr(sightglass.export.result_folder, "to_png", full)
+    monkeypatch.setattr(sightglass.report.result_folder, "to_png", full)
     with pytest.raises(OSError, match="No space left"):
         explainer(bus, top_k=2).save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]

@@ -25,9 +25,9 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.rendering.style import lut
-from sightglass.export.report.html import html as report
 from sightglass.models.families.custom.transforms import prepare
 from sightglass.models.preprocess import Preprocessing, fit_picture
+from sightglass.report.html_report import html as report
 from tests.unit import own_nets
 
 if TYPE_CHECKING:

@@ -20,13 +20,13 @@ from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map, headline
-from sightglass.export import caption, table
-from sightglass.export.results import PredictionResult
 from sightglass.models import catalog
 from sightglass.models.adapter import PlaceTarget
 from sightglass.models.inspect import inspect_model
 from sightglass.models.own.adding import line_of, read_lines
 from sightglass.models.spec import OutputTable
+from sightglass.report import caption, table
+from sightglass.report.results import PredictionResult
 from tests.late import late
 from tests.unit import own_nets
 from training.demo import scenes

@@ -23,7 +23,7 @@ from sightglass.explain.rendering import contact_sheet
 from sightglass.explain.similarity.evaluation import evaluate
 from sightglass.explain.similarity.ranking import Context, context, rank
 from sightglass.explain.similarity.similarity import CellEdges, Matches, embedding, similarity
-from sightglass.export import similarity_files
+from sightglass.report import similarity_files
 from tests.conftest import asset
 from training.demo import person_scenes
 

@@ -14,10 +14,10 @@ from sightglass.explain.evidence.resident import RESIDENCY, Resident
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.tasks.pose import Pose, read_joint
-from sightglass.export import table
-from sightglass.export.results import PredictionResult
 from sightglass.models.adapter import Joint, JointTarget, Prediction
 from sightglass.models.families.ultralytics.loader import adapt
+from sightglass.report import table
+from sightglass.report.results import PredictionResult
 from tests.built import build, built, spec_of
 
 if TYPE_CHECKING:
