@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sightglass.cli.replay import read
+from sightglass.cli.proving import read
 from sightglass.deck import views
 from sightglass.explain import Explainer, Problem
 from sightglass.explain.replaying import replay, replay_proof
