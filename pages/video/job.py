@@ -25,8 +25,7 @@ from pydantic import TypeAdapter
 from sightglass import examples, video
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
-from sightglass.common.files import to_json, write_file
-from sightglass.common.files.scratch import scratch_folder
+from sightglass.common.files import scratch_folder, to_json, write_file
 from sightglass.common.settings import settings
 from sightglass.components.saving import slides
 from sightglass.components.session import reopen, state

@@ -17,7 +17,7 @@ from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
 from sightglass.api.work import MEDIA_TYPES, answer, describe_route, read_number
 from sightglass.common import users
-from sightglass.common.files import write_unique
+from sightglass.common.files import write_file
 from sightglass.common.settings import settings
 from sightglass.common.style import DEFAULTS
 from sightglass.report.results import PlainResult, class_fields
@@ -126,7 +126,9 @@ def generate(request: LegacyRequest, _: str) -> HeatmapAnswer:
     full, explanation = request.explain()
     overlay = service.first_map(explanation, "png", full)
     folder = users.folder(settings().heatmaps)
-    name = write_unique(overlay, folder, f"heatmap_{datetime.now():%Y%m%d_%H%M%S}.png").name
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"heatmap_{datetime.now():%Y%m%d_%H%M%S_%f}.png"
+    write_file(folder / name, overlay)
     files = [file for file in folder.glob("*.png") if HEATMAP.fullmatch(file.name)]
     for old in sorted(files, key=os.path.getmtime)[:-MAX_HEATMAPS]:
         old.unlink(missing_ok=True)

@@ -124,7 +124,8 @@ def explain(request: Explaining) -> Explanation:
         defaults = {"": lambda: settings().api_model, "detect": detector, "segment": lambda: "demo-seg"}
         name = request.model or defaults[request.verb]()
         task = task_of(local_model(name))
-        task.check_verb(request.verb, name)
+        if request.verb not in ("", task.verb):
+            raise ModelProblem(f"{name} {task.gives}: ask /api/explain, or name another model.")
         boxes = {option: getattr(request, option, None) for option in ("confidence", "iou", "ratio", "within")}
         task.check_idle(name, *(option for option in boxes if boxes[option] not in (None, "picture")), them="that")
         explainer = load_explainer(name)

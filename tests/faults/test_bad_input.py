@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from sightglass import cli
 from sightglass.api.app import create
-from sightglass.cli.replay import read as read_recipe
+from sightglass.cli.proving import read as read_recipe
 from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image

@@ -12,9 +12,9 @@ from starlette.testclient import TestClient
 from sightglass.api import metrics
 from sightglass.api.app import create
 from sightglass.api.security import USER
+from sightglass.common import files as scratch
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import scratch
 from sightglass.components.choices import gallery_picker
 from sightglass.components.session.pictures import image_source
 from sightglass.explain.evidence.cache import ByteCache
@@ -233,7 +233,7 @@ def test_a_permitted_folder_does_not_open_others_models_or_uploads(
     allowed, tables, pictures = [stores.resolve()], stores / "tables", stores / "pictures"
     pictures.mkdir()
     with scratch.scratch_folder("batch") as uploads:
-        of_anna = (Path(uploads), Path(uploads) / "upload.zip", stores / f"{scratch.PREFIX}*")
+        of_anna = (Path(uploads), Path(uploads) / "upload.zip", stores / f"{scratch.SCRATCH}*")
         for path in (stores, tables, tables / "users", annas, annas / "labels.txt", *of_anna):
             check(path, allowed)
             with users.acting(BEN):

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files.scratch import scratch_folder
+from sightglass.common.files import scratch_folder
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, to_eval
 from sightglass.models.adapters.tasks import check_task

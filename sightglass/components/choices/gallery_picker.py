@@ -13,8 +13,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import packing
-from sightglass.common.files.scratch import find_scratch_folders
+from sightglass.common.files import find_scratch_folders, packing
 from sightglass.common.settings import settings
 from sightglass.components.session import page, state
 from sightglass.components.session.pictures import image_source

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 
 from sightglass.common.errors import ImageProblem
-from sightglass.common.files import packing
-from sightglass.common.files.scratch import scratch_folder
+from sightglass.common.files import packing, scratch_folder
 from sightglass.explain.picture.image import load_bundled
 from sightglass.models.demo import pictures
 from sightglass.video.clips import write

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sightglass.cli.replay import read
+from sightglass.cli.proving import read
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plain_text
 from sightglass.report import embedded_recipe

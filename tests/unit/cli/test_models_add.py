@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from sightglass.cli import main
-from sightglass.cli.models import add as models_add
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.models import catalog
+from sightglass.models import load as loading
 from sightglass.models.own.adding import file_lock, text_of, with_table
 from tests.unit import own_nets
 from tests.weights import weight
@@ -149,13 +149,13 @@ def test_what_is_written_while_the_model_loads_stays(
     name: str, code: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a hand, and by another that adds a model."""
-    to, load = folder / "models.toml", models_add.load
+    to, load = folder / "models.toml", loading.load
 
     def slow(*given: Any) -> Any:
         to.write_text(BEFORE, "utf-8")
         return load(*given)
 
-    monkeypatch.setattr(models_add, "load", slow)
+    monkeypatch.setattr(loading, "load", slow)
     assert main([*CALL, "--name", name]) == code
     text = to.read_text("utf-8")
     assert text.startswith(BEFORE.rstrip()) and (code == 0 or text == BEFORE)

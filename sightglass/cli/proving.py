@@ -1,10 +1,11 @@
-"""`replay`: make a recipe's maps again."""
+"""`prove`: hide and keep what a map shows; `replay`: make a recipe's maps again."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,18 +14,90 @@ import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.cli.pictures import open_picture, report
-from sightglass.common.errors import ModelProblem
+from sightglass.cli.pictures import FORMATS, extra_files, load_explainer, open_picture, report
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.explain import phrases, replaying
 from sightglass.explain import recipe as explain_recipe
-from sightglass.explain import replaying
-from sightglass.explain.picture import image
-from sightglass.report import embedded_recipe, result_folder
+from sightglass.explain.picture import image as images
+from sightglass.explain.rendering import style
+from sightglass.explain.tasks import task_of
+from sightglass.explain.trust import proof as measures
+from sightglass.report import embedded_recipe, proof_files, result_folder
 
 if TYPE_CHECKING:
+    from sightglass.cli.console import Progress
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
+
+FILLINGS = ("blur", "mean")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProveOptions(cli.ModelOptions):
+    class_: str | None = cli.field("--class --target -c NAME", "Prove the map of this class, not the best.", cli.MAP)
+    map: int | None = cli.field("--map N", "Prove the map of answer or box N, counted from 1.", cli.MAP, min=1)
+    steps: int | None = cli.field("--steps N", "Shares that are hidden and kept, 2 to 100 [20].", cli.OUT)
+    filling: list[str] | None = cli.field("--filling NAME", "What hides: blur, mean or linear [blur, mean].", cli.OUT)
+    also: list[str] | None = cli.field(*cli.ALSO)
+    out: Path | None = cli.field(*cli.FOLDER)
+    json: cli.Json = False
+
+
+@cli.verb(
+    cli.app,
+    "prove",
+    """
+    sightglass prove bus.jpg --class trolleybus --question why
+    sightglass prove bus.jpg -m yolo11n --map 2 --steps 10 --also report
+    """,
+)
+def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions) -> int:
+    """Test a map by hiding, or keeping, what it shows, beside maps that know nothing.
+
+    The folder gets proof.png with the curves, and proof.json, from which `replay` makes exactly the same curves.
+    """
+    console, formats = Console(options.json), cli.split_names(options.also, FORMATS)
+    with console.progress(f"Loading {options.model}") as progress:
+        image = open_picture(picture, console)
+        (folder,) = result_folder.places([image.name], options.out)
+        result_folder.check(folder)
+        explanation = _explain(image, asked, options, progress)
+        steps: dict[str, Any] = {} if options.steps is None else {"steps": options.steps}
+        proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, **steps)
+        files = proof_files.files(explanation, 0, proof), extra_files(explanation, formats, style.VIEWER_STYLE)
+        names = result_folder.write(folder, chain(*files))
+    heatmap = explanation.heatmaps[0]
+    console.say(
+        f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}", phrases.plain_text(proof.sentence)
+    )
+    console.table(measures.COLUMNS, measures.rows(proof), right=measures.COLUMNS[1:])
+    summary = proof_files.summary(explanation, 0, proof)
+    console.say(*map(phrases.plain_text, measures.lines(proof)), *summary["findings"])
+    console.files(folder, names)
+    console.result(summary | {"folder": folder, "files": names})
+    return 0
+
+
+def _explain(image: Image, asked: cli.EngineOptions, options: ProveOptions, progress: Progress) -> Explanation:
+    """Return an explanation with the one map to prove."""
+    if options.map is not None and options.class_ is not None:
+        raise Problem("--map is one answer, and --class one class: leave one of them out.")
+    explainer = load_explainer(options.model, options.device, progress, asked)
+    task = task_of(explainer.model)
+    arguments = asked | task.single()
+    if "confidence" in asked:
+        task.check_idle(explainer.model.id, "--score-thr")
+    if options.class_ is not None:
+        labels = cli.known_labels(asked, explainer)
+        (index,) = cli.class_indices([options.class_], labels)
+        arguments["targets"] = (task.name_class(index, labels),)
+    elif options.map is not None and options.map > 1:
+        answers = explainer(image, maps=False, **arguments | {"top_k": options.map}).predictions
+        arguments["targets"] = (task.pick(explainer.model.id, answers, options.map),)
+    return explainer(image, progress=progress, **arguments)
+
 
 MAX_BYTES = 64 * 2**20
 """Size of a file in which a recipe is looked for."""
@@ -55,7 +128,7 @@ def replay(
     The maps are compared value by value with those beside the recipe; if they differ, the exit code is 1. Files are
     written only with --out.
     """
-    console, style = Console(options.json), options.style()
+    console, drawn = Console(options.json), options.style()
     known = read(recipe)
     if options.picture is not None:
         picture: Image | str | tuple[str, ...] = open_picture(options.picture, console)
@@ -69,25 +142,25 @@ def replay(
         explanation = replaying.replay(known, picture)
     now = explain_recipe.versions()
     changed = {name: (before, now.get(name)) for name, before in known.versions.items() if now.get(name) != before}
-    report(console, explanation, style)
+    report(console, explanation, drawn)
     for name, (before, installed) in changed.items():
         console.say(f"note: {name} was {before}, is {installed or 'not installed'}.")
     if known.prepared not in (None, prepared := explanation.recipe.prepared):
         console.say(f"note: pictures were prepared {known.prepared}, and now {prepared}.")
-    difference = _compare(recipe.parent, known, explanation)
+    difference = _compare_maps(recipe.parent, known, explanation)
     same = None if difference is None else not difference
     if same is None:
         console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
     else:
         console.say("The maps match the saved ones bit for bit." if same else f"The maps differ, by {difference:.2g}.")
-    summary: Json = result_folder.summary(explanation, style)
+    summary: Json = result_folder.summary(explanation, drawn)
     summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
     names: list[str] = []
     if options.out is not None:
         files = (
-            result_folder.of_boxes(explanation, style, everything=False)
+            result_folder.of_boxes(explanation, drawn, everything=False)
             if explanation.task.has_boxes
-            else result_folder.of_picture(explanation, style)
+            else result_folder.of_picture(explanation, drawn)
         )
         names = result_folder.write(options.out, result_folder.with_summary(files, summary))
         console.files(options.out, names)
@@ -116,12 +189,12 @@ def _find_picture(path: Path, recipe: Recipe) -> str:
     name = recipe.picture_name
     folders = (Path(), path.parent, *list(path.absolute().parents)[1:3])
     local = [str(folder / name) for folder in folders if (folder / name).is_file()]
-    if not local and image.example_meant(name) is None:
+    if not local and images.example_meant(name) is None:
         raise ModelProblem(f"Where is the picture? Name it: --picture {name}.")
     return local[0] if local else name
 
 
-def _compare(folder: Path, recipe: Recipe, explanation: Explanation) -> float | None:
+def _compare_maps(folder: Path, recipe: Recipe, explanation: Explanation) -> float | None:
     """Return the largest difference from the saved maps; None without comparable ones."""
     now = result_folder.arrays(explanation)
     try:
