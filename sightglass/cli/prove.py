@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.cli.pictures import FORMATS, extra_files, load_explainer, open_picture
+from sightglass.cli.pictures import extra_files, load_explainer, open_picture
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
 from sightglass.explain.rendering import style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import proof as measures
 from sightglass.report import proof_files, result_folder
+from sightglass.report.formats import ALSO
 
 if TYPE_CHECKING:
     from sightglass.cli.console import Progress
@@ -49,7 +50,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
 
     The folder gets proof.png with the curves, and proof.json, from which `replay` makes exactly the same curves.
     """
-    console, formats = Console(options.json), cli.split_names(options.also, FORMATS)
+    console, formats = Console(options.json), cli.split_names(options.also, ALSO)
     with console.progress(f"Loading {options.model}") as progress:
         image = open_picture(picture, console)
         (folder,) = result_folder.places([image.name], options.out)

@@ -96,14 +96,7 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
     'minibus'
     """
     task, own = result.task, result.own(index) if index < len(result.heatmaps) else ()
-    predictions = dict.fromkeys((*result.predictions, *own))
-    boxed = [prediction for prediction in predictions if prediction.box is not None]
-    answers = task.answers(result, boxed)
     size = result.image.width, result.image.height
-    boxes = [
-        Box(tuple((x / size[0], y / size[1]) for x, y in prediction.outline), answer.line[:200], prediction in own)
-        for prediction, answer in zip(boxed[:MAX_BOXES], answers, strict=False)
-    ]
     best = [answer.line for answer in task.answers(result, result.predictions[:3])]
     more = len(result.predictions) - len(best)
     heatmap = result.heatmaps[index] if index < len(result.heatmaps) else None
@@ -112,7 +105,7 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
         name or result.model.name,
         map=None if heatmap is None else _map(result, index, heatmap),
         answers=list_answers(task, result.predictions),
-        boxes=tuple(boxes),
+        boxes=list_boxes(task, result.predictions, own, size),
         best=tuple(best),
         rest=f", and {more} more" if more and task.has_boxes else "",
         others=tuple((p.label, describe_score(p.score, result.model, p.label)) for p in _without_map(result)),
@@ -123,6 +116,21 @@ def list_answers(task: Task, predictions: Sequence[Prediction]) -> tuple[tuple[s
     """Return what a slide lists: any score on it reads as how sure the model is."""
     count = max(ANSWERS, sum(prediction.box is not None for prediction in predictions[:MAX_BOXES]))
     return tuple((p.label[:200], as_share(p.score)) for p in predictions[:count]) if task.sure else ()
+
+
+def list_boxes(
+    task: Task, predictions: Sequence[Prediction], own: Sequence[Prediction], size: tuple[int, int]
+) -> tuple[Box, ...]:
+    """Return the boxes over a picture; `own`: those that its map is of, which may be among the predictions."""
+    boxed = [prediction for prediction in dict.fromkeys((*predictions, *own)) if prediction.box is not None]
+    return tuple(
+        Box(
+            tuple((x / size[0], y / size[1]) for x, y in prediction.outline),
+            f"{prediction.label} {task.text(prediction.score)}"[:200],
+            prediction in own,
+        )
+        for prediction in boxed[:MAX_BOXES]
+    )
 
 
 def place_map(
