@@ -401,8 +401,8 @@ def change_view(before: Explanation, after: Explanation, changes: Sequence[Chang
     label = before.heatmaps[0].target.label if before.heatmaps else changes[0].label if changes else ""
     change = next((candidate for candidate in changes if candidate.label == label), None)
     scores = (("Before", change.before), ("After", change.after)) if change is not None else ()
-    # A bar is a share, and a number is none.
-    lengths = [(name, before.task.bar(score or 0.0)) for name, score in scores]
+    unit = before.model.unit_of(label)
+    facts = tuple(f"{name} {before.task.text(score or 0.0, unit)}" for name, score in scores)
     pictures = [_bare(before, f"Before: {label}"), Picture.of(after.image, "Covered", caption="Covered")]
     if after.heatmaps:
         pictures.append(_bare(after, f"After: {label}"))
@@ -413,7 +413,7 @@ def change_view(before: Explanation, after: Explanation, changes: Sequence[Chang
         sentence=f"{title} {more}".strip(),
         notes=f"Before and after: the map of {label}." if label else "",
         commands=(command.line(before.recipe),),
-        bars=tuple((name, round(length, 5)) for name, length in lengths if length is not None),
+        facts=facts,
         made=made_by([before]),
     )
 
@@ -463,7 +463,7 @@ def gallery_view(
         sentence=sentence,
         notes=notes,
         made=made[:MAX_MADE],
-        numbers=tuple(numbers[:4]),
+        facts=tuple(f"{value} {name}" for value, name in numbers[:4]),
     )
 
 
