@@ -207,10 +207,10 @@ def describe_making(view: View) -> str:
         return view.notes
     lines = [view.notes, "", view.sentence] if view.sentence else [view.notes]
     # One model's answers stand there once.
-    one = len(pictures) > 1 and len({picture.answers for picture in pictures}) == 1
-    for picture in pictures[:1] if one else pictures:
+    same = len(pictures) > 1 and len({picture.answers for picture in pictures}) == 1
+    for picture in pictures[:1] if same else pictures:
         answers = ", ".join(f"{label} {percent(score)}" for label, score in picture.answers[:3])
-        name = "Answers" if one else picture.name
+        name = "Answers" if same else picture.name
         lines.append(f"{name}: {answers}." if answers else f"{name}.")
     maps = [picture.map for picture in pictures if picture.map is not None]
     lines += [f"Checks of {item.label}: {item.checks}." for item in maps if item.checks]

@@ -99,7 +99,8 @@ class Map:
         (left, top, right, bottom), (x0, y0, x1, y1), (rows, columns) = field.seen, field.extent, self.values.shape
         across = contours.axis(right - left, left, right, x0, x1, columns)
         down = contours.axis(bottom - top, top, bottom, y0, y1, rows)
-        out[top:bottom, left:right] = contours.bilinear(self.values, across, down)
+        # It takes any numbers.
+        out[top:bottom, left:right] = contours.bilinear(self.values, across, down)  # type: ignore[arg-type]
         return out
 
 
@@ -171,11 +172,15 @@ def reduced_size(width: int, height: int, longest: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+LineName = Literal["map", "strongest", "random", "blobs", "centre", "edges"]
+"""The map's own, and those of its controls."""
+
+
 @dataclass(frozen=True)
 class ChartLine:
     """The scores of a map or a control, by the share of the picture that is hidden and that is kept."""
 
-    name: Literal["map", "strongest", "random", "blobs", "centre", "edges"]
+    name: LineName
     title: Legible
     hidden: Annotated[tuple[Score, ...], Field(min_length=2, max_length=1_000)]
     """At equal steps from 0 to 1, hottest first."""

@@ -153,7 +153,7 @@ def place_map(
 
 def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
     (label, score), checks = result.task.describe_saved(result, index), result.known_checks(index)
-    target, shown = heatmap.target.label, result.task.shown_score(result, index)
+    target, share = heatmap.target.label, result.task.shown_score(result, index)
     ends, meaning = caption.bar(heatmap, result.model.unit_of(target))
     low, high = (caption.number(end) for end in heatmap.raw_range)
     return place_map(
@@ -169,8 +169,8 @@ def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
         raw=(low, high),
         method=METHODS[heatmap.method].name_for(result.model.task),
         target=target,
-        text="" if shown is None else describe_score(shown, result.model, target),
-        bar=shown,
+        text="" if share is None else describe_score(share, result.model, target),
+        bar=share,
         empty="" if heatmap.state == "ok" else caption.STATES[heatmap.state],
     )
 
@@ -348,7 +348,8 @@ def classes_view(
         for index, heatmap in zip(indices, maps, strict=True)
     ]
     pictures = [
-        replace(each, caption=name_answer(each, map=display.mode != "picture", model=False)) for each in pictures
+        replace(picture, caption=name_answer(picture, map=display.mode != "picture", model=False))
+        for picture in pictures
     ]
     labels = [picture.name for picture in pictures]
     if pair is not None:
@@ -375,7 +376,7 @@ def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str,
     results, display = comparison.explanations[:MAX_PICTURES], display_of(look)
     verdict, overlap = comparison.verdict, comparison.mixed or comparison.overlaps
     pictures = [explained_picture(result, name=name) for name, result in zip(names, results, strict=False)]
-    pictures = [replace(each, caption=name_answer(each, map=display.mode != "picture")) for each in pictures]
+    pictures = [replace(picture, caption=name_answer(picture, map=display.mode != "picture")) for picture in pictures]
     sides: tuple[str, ...] = ()
     if 1 < len(results) < MAX_PICTURES and all(result.heatmaps for result in results):
         values = share_difference(comparison.maps[0], comparison.maps[len(results) - 1])
