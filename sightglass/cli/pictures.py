@@ -11,8 +11,8 @@ from sightglass.explain import methods, phrases
 from sightglass.explain.picture import image
 from sightglass.explain.trust import diagnosis
 from sightglass.models import catalog
+from sightglass.report import formats as report_formats
 from sightglass.report import table
-from sightglass.report.formats import ALSO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,5 +116,5 @@ def _by_boxes(explanation: Explanation, index: int) -> list[str]:
 def extra_files(explanation: Explanation, formats: Sequence[str], style: Style) -> Iterator[File]:
     """Yield the best map as figures, reports and animations."""
     look = {"colormap": style.colormap, "alpha": style.alpha}
-    for format in (ALSO[name] for name in formats if explanation.heatmaps):
+    for format in (report_formats.ALSO[name] for name in formats if explanation.heatmaps):
         yield format.file, format.make(explanation, 0, look)

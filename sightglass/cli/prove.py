@@ -15,8 +15,8 @@ from sightglass.explain import phrases
 from sightglass.explain.rendering import style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import proof as measures
+from sightglass.report import formats as report_formats
 from sightglass.report import proof_files, result_folder
-from sightglass.report.formats import ALSO
 
 if TYPE_CHECKING:
     from sightglass.cli.console import Progress
@@ -50,7 +50,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
 
     The folder gets proof.png with the curves, and proof.json, from which `replay` makes exactly the same curves.
     """
-    console, formats = Console(options.json), cli.split_names(options.also, ALSO)
+    console, formats = Console(options.json), cli.split_names(options.also, report_formats.ALSO)
     with console.progress(f"Loading {options.model}") as progress:
         image = open_picture(picture, console)
         (folder,) = result_folder.places([image.name], options.out)
