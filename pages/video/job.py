@@ -379,14 +379,12 @@ def draw_slide_button(job: ClipJob) -> None:
 
     def slide(_look: object) -> View:
         words = f"Where a model looked in {job.plan.source.name}, frame by frame."
-        start, summary = job.plan.settings.start, job.summary
-        named = [moment for moment in summary.moments if moment.label]
-        moments = [
-            (max(0.0, each.seconds - start), f"{clock(each.seconds).partition('.')[0]} {each.label}") for each in named
-        ]
+        summary = job.summary
+        named = [moment for moment in summary.moments if moment.label][:MOMENTS]
+        moments = [f"{clock(each.seconds).partition('.')[0]} {each.label}" for each in named]
         clip, notes = summary.clip, describe(job.plan)
         return clip_slides.clip_view(
-            clip, title=headline(summary), sentence=words, notes=notes, made=job.plan.model, moments=moments[:MOMENTS]
+            clip, title=headline(summary), sentence=words, notes=notes, made=job.plan.model, moments=moments
         )
 
     slides.button("video", slide)

@@ -20,6 +20,7 @@ from sightglass.explain.options import OFFERED
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import checks
 from sightglass.models import catalog
+from sightglass.report import formats as report_formats
 from sightglass.report import result_folder
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
         raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
     if options.objects and len(pictures) > 1:
         raise Problem("--object is of one picture: explain the others without it.")
-    console, formats = Console(options.json), cli.split_names(options.also, common.FORMATS)
+    console, formats = Console(options.json), cli.split_names(options.also, report_formats.ALSO)
     places = [_parse_place(text) for text in options.missing or ()]
     defaults = {"detect": catalog.detector, "segment": lambda: "demo-seg"}
     name = options.model or defaults.get(verb, lambda: cli.DEFAULT_MODEL)()

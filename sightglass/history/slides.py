@@ -10,8 +10,8 @@ from sightglass.explain.tasks import task_of
 from sightglass.models.catalog import catalog
 from sightglass.report import charts, command
 from sightglass.report.caption import label_ends
-from sightglass.report.view import MAX_BOXES, MAX_CHECKS, Box, Picture
-from sightglass.report.views import answer_title, display_of, list_answers, new_view, place_map
+from sightglass.report.view import MAX_CHECKS, Picture
+from sightglass.report.views import answer_title, display_of, list_answers, list_boxes, new_view, place_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,23 +46,12 @@ def saved_picture(record: Record, image: Image, maps: Sequence[SavedMap]) -> Pic
     spec, task = catalog().get(record.model), task_of(record.task)
     item = maps[record.index] if record.index < len(maps) else None
     own = () if item is None else item.boxes
-    predictions = dict.fromkeys((*record.predictions, *own))
-    unit = "" if item is None else item.unit
-    boxes = [
-        Box(
-            tuple((x / record.width, y / record.height) for x, y in prediction.outline),
-            f"{prediction.label} {task.text(prediction.score, unit)}"[:200],
-            prediction in own,
-        )
-        for prediction in predictions
-        if prediction.box is not None
-    ]
     return Picture.of(
         image,
         spec.name if spec else record.model,
         map=None if item is None else _map(record, item),
         answers=list_answers(task, record.predictions),
-        boxes=tuple(boxes[:MAX_BOXES]),
+        boxes=list_boxes(task, record.predictions, own, (record.width, record.height)),
     )
 
 

@@ -44,7 +44,6 @@ def sweep(
     explanation: Explanation,
     index: int = 0,
     *,
-    format: str = "gif",
     colormap: str = VIEWER_STYLE.colormap,
     layers: Sequence[str] = (),
     seconds: float = SECONDS,
@@ -52,12 +51,11 @@ def sweep(
     """Return a GIF of the target at `index` through `layers`, each map on its own scale.
 
     `layers`: dotted paths, by default those that the layer picker shows. Raises a Problem for a model or a method
-    without layers, and for an unknown format or layer.
+    without layers, and for an unknown layer.
 
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.gif").write_bytes(sweep(result, layers=("blocks.2", "bn2")))
     """
-    caption.check_format("film", format, ("gif",))
     if not 0.05 <= seconds <= 10:
         raise Problem(f"A layer cannot be shown for {seconds} seconds: give 0.05 to 10.")
     maps = by_layer(explanation, index, layers)

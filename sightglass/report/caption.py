@@ -12,11 +12,11 @@ from sightglass.common.errors import Problem
 from sightglass.explain import phrases
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import own_boxes, percent
-from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import Field, Kind, Pixels, Style
+from sightglass.explain.rendering.style import Field, Kind, Pixels
 from sightglass.explain.tasks.task import describe_signs
 from sightglass.explain.trust.diagnosis import diagnose
 from sightglass.models.preprocess import WAYS
+from sightglass.report.view import reduced_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.maps.heatmap import Heatmap
-    from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.result import Result
     from sightglass.models.geometry import Geometry
@@ -151,15 +150,9 @@ def listing(recipe: Recipe) -> str:
     return "{\n" + ",\n".join(lines) + "\n}"
 
 
-def fit(width: int, height: int, longest: int) -> tuple[int, int]:
-    """Scale (width, height) down to at most `longest` a side."""
-    scale = min(1.0, longest / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
 def reduce(pixels: Pixels, longest: int) -> Pixels:
     """Return the picture, uint8 (H, W, 3), with no side above `longest`."""
-    size = fit(pixels.shape[1], pixels.shape[0], longest)
+    size = reduced_size(pixels.shape[1], pixels.shape[0], longest)
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
@@ -183,9 +176,3 @@ def place_field(
     left, top = min(round(left * across), width - 1), min(round(top * down), height - 1)
     seen = left, top, max(left + 1, round(right * across)), max(top + 1, round(bottom * down))
     return Field(content, (x0, y0, x1, y1), seen, kind, cells)
-
-
-def overlay(heatmap: Heatmap, image: Image, longest: int, style: Style) -> Pixels:
-    """Return the scaled picture under a map, as the viewer draws it."""
-    small = reduce(image.pixels, longest)
-    return paint(small, field(heatmap, (small.shape[1], small.shape[0])), style)

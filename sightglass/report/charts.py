@@ -10,7 +10,7 @@ import threading
 import warnings
 from dataclasses import replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.trust.proof import Proof
+    from sightglass.report.view import LineName
 
 Way = Literal["hidden", "kept"]
 DASHES = {
@@ -74,7 +75,7 @@ def describe_proof(proof: Proof, picture: int = 0) -> Chart:
     strongest = "another map" if proof.support is None else proof.support.strongest_name
     names = TITLES | {"strongest": capital(strongest)}
     curves = [
-        ChartLine(name, names[name], *(_mean(proof, name, way) for way in ("deletion", "insertion")))
+        ChartLine(cast("LineName", name), names[name], *(_mean(proof, name, way) for way in ("deletion", "insertion")))
         for name in ("map", *proof.controls)
         if proof.of(name, proof.fillings[0])
     ]

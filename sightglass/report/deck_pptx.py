@@ -1,7 +1,7 @@
 """Export a deck as PowerPoint.
 
-The bundled `template.pptx` has a slide layout for each of `layouts.py`, with placeholders in which PowerPoint fits what
-is typed. The picture and its heat map are layers with names in the selection pane.
+The bundled `template.pptx` has a slide layout for each of five in `layouts.py`, with placeholders in which PowerPoint
+fits what is typed. The picture and its heat map are layers with names in the selection pane.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pptx.util import Inches, Pt
 
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.report import charts, drawing
-from sightglass.report.layouts import DARK, INCH, LAYOUTS, Rect, Theme
+from sightglass.report.layouts import DARK, INCH, LAYOUTS, Layout, Rect, Theme
 from sightglass.report.page import PAD, Curves, Film, Photo, Sign, Text, numbered
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sightglass.report.view import View
 
 FONT = "Arial"
+_PREFIX = "Sightglass "
+"""Before the names of the template's layouts."""
 _PLACEHOLDERS = ("title", "text", "answers", "footer")
 """Names of the texts that have one; the place of each is its number."""
 
@@ -41,7 +43,9 @@ def deck_pptx(views: Sequence[View], title: str, theme: Theme = DARK) -> bytes:
     layouts = {layout.name: layout for layout in deck.slide_layouts}
     deck.core_properties.title, deck.core_properties.author = title, "Sightglass"
     for view, page in numbered(views):
-        _slide(deck.slides.add_slide(layouts[f"Sightglass {page.layout}"]), view, page, theme)
+        # Of a layout that the template does not have, the placeholders of another are moved.
+        name = page.layout if f"{_PREFIX}{page.layout}" in layouts else "two"
+        _slide(deck.slides.add_slide(layouts[f"{_PREFIX}{name}"]), view, page, theme, LAYOUTS[name])
     out = BytesIO()
     deck.save(out)
     return out.getvalue()
@@ -69,7 +73,7 @@ def _rect(place: Rect) -> tuple[Any, Any, Any, Any]:
     return _length(place.left), _length(place.top), _length(place.width), _length(place.height)
 
 
-def _slide(slide: Any, view: View, page: Page, theme: Theme) -> None:
+def _slide(slide: Any, view: View, page: Page, theme: Theme, layout: Layout) -> None:
     shapes = slide.shapes
     placeholders = {shape.placeholder_format.idx: shape for shape in slide.placeholders}
     for item in page.items:
@@ -78,7 +82,7 @@ def _slide(slide: Any, view: View, page: Page, theme: Theme) -> None:
                 number = 9 + _PLACEHOLDERS.index(item.name) if item.name in _PLACEHOLDERS else -1
                 shape = placeholders.pop(0 if item.name == "title" else number, None)
                 shape = shape or shapes.add_textbox(*_rect(item.place))
-                if item.place != getattr(LAYOUTS[page.layout], item.name, item.place):
+                if item.place != getattr(layout, item.name, item.place):
                     shape.left, shape.top, shape.width, shape.height = _rect(item.place)
                 shape.name = item.name.capitalize()
                 if item.tone == "tag":

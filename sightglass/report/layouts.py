@@ -1,7 +1,7 @@
 """Layouts of slides: a table of placeholders that every writer reads.
 
 A page is 16:9, 160 wide and 90 high, so that a unit is six points on a slide of 13.3 x 7.5 inches. A layout is a row of
-`LAYOUTS`, and `sightglass/report/page.py` says which scene takes it.
+`LAYOUTS`, and `sightglass/report/page.py` says which view takes it.
 """
 
 from __future__ import annotations

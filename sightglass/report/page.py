@@ -207,10 +207,10 @@ def describe_making(view: View) -> str:
         return view.notes
     lines = [view.notes, "", view.sentence] if view.sentence else [view.notes]
     # One model's answers stand there once.
-    one = len(pictures) > 1 and len({picture.answers for picture in pictures}) == 1
-    for picture in pictures[:1] if one else pictures:
+    same = len(pictures) > 1 and len({picture.answers for picture in pictures}) == 1
+    for picture in pictures[:1] if same else pictures:
         answers = ", ".join(f"{label} {percent(score)}" for label, score in picture.answers[:3])
-        name = "Answers" if one else picture.name
+        name = "Answers" if same else picture.name
         lines.append(f"{name}: {answers}." if answers else f"{name}.")
     maps = [picture.map for picture in pictures if picture.map is not None]
     lines += [f"Checks of {item.label}: {item.checks}." for item in maps if item.checks]
@@ -242,7 +242,7 @@ def _choose(view: View, tiles: list[Photo]) -> tuple[str, list[Photo], tuple[Rec
 
     Of one picture with a map, the picture without it may stand beside it.
     """
-    several = "grid" if len(tiles) > 3 or view.numbers else "two"
+    several = "grid" if len(tiles) > 3 else "two"
     ways = [("one", tiles), (several, tiles)] if len(tiles) == 1 else [(several, tiles), ("one", tiles)]
     if len(tiles) == 1 and tiles[0].mapped:
         pair = [replace(tiles[0], mapped=False), *tiles]
@@ -288,10 +288,8 @@ def _texts(title: str, sentence: str, layout: Layout) -> Iterator[Text]:
 def _answers(view: View, layout: Layout) -> Iterator[Text]:
     """Yield figures or answers, stacked if they fit, else in a line."""
     place = layout.answers
-    answers = view.bars or (view.pictures[0].answers if len(view.pictures) == 1 else ())
-    facts = [f"{value} {name}" for value, name in view.numbers] or [
-        f"{label} {percent(score)}" for label, score in answers
-    ]
+    answers = view.pictures[0].answers if len(view.pictures) == 1 else ()
+    facts = list(view.facts) or [f"{label} {percent(score)}" for label, score in answers]
     if place is None or not facts:
         return
     between = "\n" if place.height > place.width / 3 else " · "
@@ -361,12 +359,12 @@ def _words(view: View) -> Content:
 
 
 def _clip(view: View) -> Content:
-    """Lay out the player, with its moments as text."""
-    layout, (first, *moments) = LAYOUTS["one"], view.pictures
-    (film,) = arrange([max(first.size[0], 1) / max(first.size[1], 1)], layout.pictures)
+    """Lay out the player, with its moments."""
+    layout, (width, height) = LAYOUTS["one"], view.pictures[0].size
+    (film,) = arrange([max(width, 1) / max(height, 1)], layout.pictures)
     parts: list[Item] = [Film(film), *_texts(view.title, view.sentence, layout)]
-    if moments and layout.answers is not None:
-        words, size = fit("\n".join(picture.name for picture in moments), layout.answers, BODY[2:])
+    if view.facts and layout.answers is not None:
+        words, size = fit("\n".join(view.facts), layout.answers, BODY[2:])
         parts.append(Text("answers", words, layout.answers, size))
     return "one", parts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -29,9 +29,9 @@ UNREADABLE = "These slides cannot be read: they are damaged, or of a newer versi
 JPEG, MP4 = b"\xff\xd8\xff", b"\0\0\0\0ftyp"
 _READ_INDEX = TypeAdapter(Index).validate_python
 _READ_VIEW = TypeAdapter(View).validate_python
-_FIELDS = ["title", "notes", "kind", "commands", "made", "date", "bars", "numbers", "sides"]
-_PICTURE = ["name", "size", "caption", "answers"]
-_MAP = ["label", "score", "extent", "seen", "kind", "cells", "checks", "ends"]
+_FIELDS = ("title", "notes", "kind", "commands", "made", "date", "facts", "sides")
+_PICTURE = ("name", "size", "caption", "answers")
+_MAP = ("label", "score", "extent", "seen", "kind", "cells", "checks", "ends")
 
 
 def pack(views: Sequence[View]) -> bytes:
@@ -134,95 +134,88 @@ def _inflate(plain: Json, blobs: Sequence[bytes], *, signed: bool) -> NDArray[np
 
 # ---- version 1
 
+_KINDS = {"words": "words", "clip": "clip", "text": "text", "columns": "text"}
+_SEVERAL = ("classes", "models", "story", "row")
+"""Version 1 named slides by what their pictures were; `picture` had one."""
+
 
 def _upgrade(scene: Json, view: Json) -> Json:
-    """Return the JSON of a slide of version 1 in the fields of today."""
-    kind, panels = scene["kind"], list(scene["panels"][: MAX_PICTURES + 1])
-    several = kind in ("classes", "models", "story", "row") and len(panels) > 1
-    first, proof, picture = view.get("panel", 0), scene["proof"], scene["picture"]
-    if first and first >= len(panels):
-        raise ValueError("no such panel")
-    own = {"picture": picture, "size": scene["size"]}
-    pictures = [
-        _upgrade_panel(panel, own, scene, view | {"place": place, "several": several})
-        for place, panel in enumerate(panels)
-        if several or kind == "clip" or place == first
-    ]
-    if picture is not None and (kind == "clip" or not panels):
-        pictures.insert(0, {"name": "", "source": picture, "size": scene["size"], "map": None})
-    charts = [] if proof is None else [_upgrade_proof(proof, proof["panel"] if several else 0)]
-    kinds = {"words": "words", "clip": "clip", "text": "text", "columns": "text"}
-    known = ("classes", "models", "story", "row", "picture", *kinds)
+    """Return the JSON of a slide of version 1 in the fields of today; `view`: which panel and map it showed."""
+    kind, panels, proof = scene["kind"], list(scene["panels"][: MAX_PICTURES + 1]), scene["proof"]
+    if kind not in (*_KINDS, *_SEVERAL, "picture"):
+        raise ValueError("no kind of slide")
+    several, first = kind in _SEVERAL and len(panels) > 1, view.get("panel", 0)
+    chosen = _choose_maps(panels, first, view.get("map", 0))
+    if proof is not None:
+        chosen[proof["panel"]] = proof["map"]
+    places = range(len(panels)) if several else [first][: len(panels)]
+    pictures = [_upgrade_panel(panels[place], chosen[place], scene, view["mode"], several=several) for place in places]
+    if scene["picture"] is not None and (kind == "clip" or not panels):
+        pictures = [{"name": "", "source": scene["picture"], "size": scene["size"], "map": None}]
+    charts = []
+    if proof is not None:
+        names = ("map", "This map", "hide", "keep"), ("strongest", proof.get("control", "Random places"), *_CONTROL)
+        curves = [{"name": n, "title": t, "hidden": proof[hide], "kept": proof[keep]} for n, t, hide, keep in names]
+        place = proof["panel"] if several else 0
+        charts = [{"label": proof["label"], "sentence": proof["sentence"], "curves": curves, "picture": place}]
+    facts = [panel["name"] for panel in panels[:3] if kind == "clip"]
+    facts += [f"{value} {name}" for value, name in scene.get("numbers", ())]
     return {name: scene.get(name, "" if name in ("made", "date") else ()) for name in _FIELDS} | {
-        "kind": kinds.get(kind, "picture") if kind in known else kind,
+        "kind": _KINDS.get(kind, "picture"),
         "statements": (scene["sentence"],) if scene["sentence"] else (),
         "pictures": pictures,
         "charts": charts,
         "display": {name: view[name] for name in view if name not in ("panel", "map")},
         "clip": scene["clip"],
+        "facts": facts or [f"{label} {percent(score)}" for label, score in scene.get("bars", ())],
     }
 
 
-def _upgrade_panel(panel: Json, own: Json, scene: Json, view: Json) -> Json:
-    """Return a picture of a panel, with the one of its maps that was shown."""
-    maps, answers, proof = panel["maps"], panel["answers"], scene["proof"]
-    chosen = view.get("map", 0)
-    if chosen and view["place"] == view.get("panel", 0) and chosen >= max(len(maps), 1):
+_CONTROL = "control_hide", "control_keep"
+
+
+def _choose_maps(panels: Sequence[Json], first: int, index: int) -> list[int]:
+    """Return the map of each panel: the one of the label that the first panel shows at `index`, else the first."""
+    if first and first >= len(panels):
+        raise ValueError("no such panel")
+    labels = [[item["label"] for item in panel["maps"]] for panel in panels]
+    if index and panels and index >= len(labels[first]):
         raise ValueError("no such map")
-    if chosen and view["place"] != view.get("panel", 0):
-        others = scene["panels"][view.get("panel", 0)]["maps"]
-        label = others[min(chosen, len(others) - 1)]["label"] if others else ""
-        chosen = next((i for i, item in enumerate(maps) if item["label"] == label), 0)
-    if proof is not None and proof["panel"] == view["place"]:
-        chosen = proof["map"]
-    item = maps[min(chosen, len(maps) - 1)] if maps else None
-    drawn = panel.get("picture") is not None
-    boxes = [] if item is None else [item["box"]]
-    best = (item["label"], item["score"]) if item is not None and view["mode"] != "picture" else None
-    best = best or (answers[0] if answers else None)
+    label = labels[first][index] if index else None
+    return [names.index(label) if label in names else 0 for names in labels]
+
+
+def _upgrade_panel(panel: Json, chosen: int, scene: Json, mode: str, *, several: bool) -> Json:
+    """Return a picture of a panel, with the one of its maps that was shown."""
+    item, drawn = panel["maps"][chosen] if panel["maps"] else None, panel.get("picture") is not None
+    best = (item["label"], item["score"]) if item and mode != "picture" else next(iter(panel["answers"]), None)
     words = "" if best is None else best[0] if best[1] is None else f"{best[0]} {percent(best[1])}"
-    if scene["kind"] == "row" or drawn or not words:
-        words = panel["name"]
-    elif scene["kind"] != "classes":
-        words = f"{panel['name']}: {words}"
-    source = {"picture": panel["picture"], "size": panel["size"]} if drawn else own
-    shown = None if item is None else _upgrade_map(item)
-    if shown is None and drawn and panel.get("seen") is not None:
+    caption = panel["name"] if scene["kind"] == "row" or drawn or not words else words
+    if caption is words and scene["kind"] != "classes":
+        caption = f"{panel['name']}: {words}"
+    plain_map: Json | None = None
+    if item is not None:
+        ends = item.get("ends", ("", ""))
+        plain_map = {name: item[name] for name in ("label", "score", "values", "seen")}
+        plain_map |= {"kind": "signed" if item.get("signed") else "heat", "checks": item.get("seal", "")}
+        plain_map |= {"ends": (ends[0], "0", ends[1])}
+    elif drawn and panel.get("seen") is not None:
         # A map was drawn into the picture, which fades where the model saw nothing.
-        shown = {"label": "", "kind": "difference", "seen": panel["seen"], "values": None}
+        plain_map = {"label": "", "kind": "difference", "seen": panel["seen"], "values": None}
+    explained = item["box"] if item else None
     return {
         "name": panel["name"],
-        "source": source["picture"],
-        "size": source["size"],
-        "caption": words if view["several"] else "",
-        "map": shown,
-        "answers": answers,
+        "source": panel["picture"] if drawn else scene["picture"],
+        "size": panel["size"] if drawn else scene["size"],
+        "caption": caption if several else "",
+        "map": plain_map,
+        "answers": panel["answers"],
         "boxes": [
             {
                 "points": [(box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3])],
                 "text": f"{label} {percent(score)}",
-                "explained": any(one is not None and np.allclose(box, one, atol=1e-3) for one in boxes),
+                "explained": explained is not None and np.allclose(box, explained, atol=1e-3),
             }
             for box, label, score in panel["boxes"]
         ],
     }
-
-
-def _upgrade_map(item: Json) -> Json:
-    ends: Any = item.get("ends", ("", ""))
-    names = {name: item[name] for name in ("label", "score", "values", "seen")}
-    kind = "signed" if item.get("signed") else "heat"
-    return names | {"kind": kind, "checks": item.get("seal", ""), "ends": (ends[0], "0", ends[1])}
-
-
-def _upgrade_proof(proof: Json, picture: int) -> Json:
-    curves = [
-        {"name": "map", "title": "This map", "hidden": proof["hide"], "kept": proof["keep"]},
-        {
-            "name": "strongest",
-            "title": proof.get("control", "Random places"),
-            "hidden": proof["control_hide"],
-            "kept": proof["control_keep"],
-        },
-    ]
-    return {"label": proof["label"], "sentence": proof["sentence"], "curves": curves, "picture": picture}

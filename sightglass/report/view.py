@@ -30,8 +30,8 @@ PICTURE_SIDE = 1920
 """Maximum pixels of a slide's picture."""
 QUALITY = 88
 """Of its JPEG."""
-MAX_PICTURES, MAX_BOXES, MAX_BARS = 8, 100, 6
-"""Maximum number of pictures and bars of a view, and of boxes of a picture."""
+MAX_PICTURES, MAX_BOXES, MAX_FACTS = 8, 100, 6
+"""Maximum number of pictures and facts of a view, and of boxes of a picture."""
 MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_CHECKS, MAX_MADE = 120, 400, 4_000, 160, 240
 """Maximum number of letters."""
 
@@ -99,7 +99,8 @@ class Map:
         (left, top, right, bottom), (x0, y0, x1, y1), (rows, columns) = field.seen, field.extent, self.values.shape
         across = contours.axis(right - left, left, right, x0, x1, columns)
         down = contours.axis(bottom - top, top, bottom, y0, y1, rows)
-        out[top:bottom, left:right] = contours.bilinear(self.values, across, down)
+        # It takes any numbers.
+        out[top:bottom, left:right] = contours.bilinear(self.values, across, down)  # type: ignore[arg-type]
         return out
 
 
@@ -171,11 +172,15 @@ def reduced_size(width: int, height: int, longest: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+LineName = Literal["map", "strongest", "random", "blobs", "centre", "edges"]
+"""The map's own, and those of its controls."""
+
+
 @dataclass(frozen=True)
 class ChartLine:
     """The scores of a map or a control, by the share of the picture that is hidden and that is kept."""
 
-    name: Literal["map", "strongest", "random", "blobs", "centre", "edges"]
+    name: LineName
     title: Legible
     hidden: Annotated[tuple[Score, ...], Field(min_length=2, max_length=1_000)]
     """At equal steps from 0 to 1, hottest first."""
@@ -255,17 +260,15 @@ class View:
     """For the speaker."""
     display: Display = Display()
     clip: Annotated[bytes | None, Opaque] = None
-    """MP4; its first frame is the first picture, and moments of it are the others."""
+    """MP4; its first frame is the picture."""
     commands: Annotated[tuple[Annotated[str, Field(max_length=4_000)], ...], Field(max_length=MAX_PICTURES)] = ()
     """What makes its maps again, for notes and handouts."""
     made: Annotated[str, Field(max_length=MAX_MADE)] = ""
     """Model and method: `EfficientNet-Lite0 · HiResCAM`."""
     date: Annotated[str, Field(max_length=10)] = ""
     """The day on which its maps were made, as `2026-11-25`; slides of former versions have none."""
-    bars: Annotated[tuple[tuple[Label, Share], ...], Field(max_length=MAX_BARS)] = ()
-    """Scores of its own, (what of, 0..1), instead of a picture's answers."""
-    numbers: Annotated[tuple[tuple[Legible, Legible], ...], Field(max_length=MAX_BARS)] = ()
-    """Figures of its own: (value, what it is)."""
+    facts: Annotated[tuple[Legible, ...], Field(max_length=MAX_FACTS)] = ()
+    """Figures in words instead of a picture's answers, `75 % right`, or moments of a clip, `0:02 sports car`."""
     sides: Annotated[tuple[Legible, ...], Field(max_length=2)] = ()
     """What red and what blue mean in a difference."""
     headline: str = ""

@@ -96,14 +96,7 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
     'minibus'
     """
     task, own = result.task, result.own(index) if index < len(result.heatmaps) else ()
-    predictions = dict.fromkeys((*result.predictions, *own))
-    boxed = [prediction for prediction in predictions if prediction.box is not None]
-    answers = task.answers(result, boxed)
     size = result.image.width, result.image.height
-    boxes = [
-        Box(tuple((x / size[0], y / size[1]) for x, y in prediction.outline), answer.line[:200], prediction in own)
-        for prediction, answer in zip(boxed[:MAX_BOXES], answers, strict=False)
-    ]
     best = [answer.line for answer in task.answers(result, result.predictions[:3])]
     more = len(result.predictions) - len(best)
     heatmap = result.heatmaps[index] if index < len(result.heatmaps) else None
@@ -112,7 +105,7 @@ def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Pict
         name or result.model.name,
         map=None if heatmap is None else _map(result, index, heatmap),
         answers=list_answers(task, result.predictions),
-        boxes=tuple(boxes),
+        boxes=list_boxes(task, result.predictions, own, size),
         best=tuple(best),
         rest=f", and {more} more" if more and task.has_boxes else "",
         others=tuple((p.label, describe_score(p.score, result.model, p.label)) for p in _without_map(result)),
@@ -123,6 +116,21 @@ def list_answers(task: Task, predictions: Sequence[Prediction]) -> tuple[tuple[s
     """Return what a slide lists: any score on it reads as how sure the model is."""
     count = max(ANSWERS, sum(prediction.box is not None for prediction in predictions[:MAX_BOXES]))
     return tuple((p.label[:200], as_share(p.score)) for p in predictions[:count]) if task.sure else ()
+
+
+def list_boxes(
+    task: Task, predictions: Sequence[Prediction], own: Sequence[Prediction], size: tuple[int, int]
+) -> tuple[Box, ...]:
+    """Return the boxes over a picture; `own`: those that its map is of, which may be among the predictions."""
+    boxed = [prediction for prediction in dict.fromkeys((*predictions, *own)) if prediction.box is not None]
+    return tuple(
+        Box(
+            tuple((x / size[0], y / size[1]) for x, y in prediction.outline),
+            f"{prediction.label} {task.text(prediction.score)}"[:200],
+            prediction in own,
+        )
+        for prediction in boxed[:MAX_BOXES]
+    )
 
 
 def place_map(
@@ -145,7 +153,7 @@ def place_map(
 
 def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
     (label, score), checks = result.task.describe_saved(result, index), result.known_checks(index)
-    target, shown = heatmap.target.label, result.task.shown_score(result, index)
+    target, share = heatmap.target.label, result.task.shown_score(result, index)
     ends, meaning = caption.bar(heatmap, result.model.unit_of(target))
     low, high = (caption.number(end) for end in heatmap.raw_range)
     return place_map(
@@ -161,8 +169,8 @@ def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
         raw=(low, high),
         method=METHODS[heatmap.method].name_for(result.model.task),
         target=target,
-        text="" if shown is None else describe_score(shown, result.model, target),
-        bar=shown,
+        text="" if share is None else describe_score(share, result.model, target),
+        bar=share,
         empty="" if heatmap.state == "ok" else caption.STATES[heatmap.state],
     )
 
@@ -340,7 +348,8 @@ def classes_view(
         for index, heatmap in zip(indices, maps, strict=True)
     ]
     pictures = [
-        replace(each, caption=name_answer(each, map=display.mode != "picture", model=False)) for each in pictures
+        replace(picture, caption=name_answer(picture, map=display.mode != "picture", model=False))
+        for picture in pictures
     ]
     labels = [picture.name for picture in pictures]
     if pair is not None:
@@ -367,7 +376,7 @@ def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str,
     results, display = comparison.explanations[:MAX_PICTURES], display_of(look)
     verdict, overlap = comparison.verdict, comparison.mixed or comparison.overlaps
     pictures = [explained_picture(result, name=name) for name, result in zip(names, results, strict=False)]
-    pictures = [replace(each, caption=name_answer(each, map=display.mode != "picture")) for each in pictures]
+    pictures = [replace(picture, caption=name_answer(picture, map=display.mode != "picture")) for picture in pictures]
     sides: tuple[str, ...] = ()
     if 1 < len(results) < MAX_PICTURES and all(result.heatmaps for result in results):
         values = share_difference(comparison.maps[0], comparison.maps[len(results) - 1])
@@ -393,8 +402,8 @@ def change_view(before: Explanation, after: Explanation, changes: Sequence[Chang
     label = before.heatmaps[0].target.label if before.heatmaps else changes[0].label if changes else ""
     change = next((candidate for candidate in changes if candidate.label == label), None)
     scores = (("Before", change.before), ("After", change.after)) if change is not None else ()
-    # A bar is a share, and a number is none.
-    lengths = [(name, before.task.bar(score or 0.0)) for name, score in scores]
+    unit = before.model.unit_of(label)
+    facts = tuple(f"{name} {before.task.text(score or 0.0, unit)}" for name, score in scores)
     pictures = [_bare(before, f"Before: {label}"), Picture.of(after.image, "Covered", caption="Covered")]
     if after.heatmaps:
         pictures.append(_bare(after, f"After: {label}"))
@@ -405,7 +414,7 @@ def change_view(before: Explanation, after: Explanation, changes: Sequence[Chang
         sentence=f"{title} {more}".strip(),
         notes=f"Before and after: the map of {label}." if label else "",
         commands=(command.line(before.recipe),),
-        bars=tuple((name, round(length, 5)) for name, length in lengths if length is not None),
+        facts=facts,
         made=made_by([before]),
     )
 
@@ -455,7 +464,7 @@ def gallery_view(
         sentence=sentence,
         notes=notes,
         made=made[:MAX_MADE],
-        numbers=tuple(numbers[:4]),
+        facts=tuple(f"{value} {name}" for value, name in numbers[:4]),
     )
 
 

@@ -23,11 +23,11 @@ MAX_CLIP = 100_000_000
 
 
 def clip_view(
-    path: Path, *, title: str, sentence: str, notes: str = "", made: str = "", moments: Sequence[tuple[float, str]] = ()
+    path: Path, *, title: str, sentence: str, notes: str = "", made: str = "", moments: Sequence[str] = ()
 ) -> View:
     """Return the view of a clip, an H.264 MP4 as `sightglass.video` writes it, with its first frame.
 
-    `moments`: (seconds, what it says there), of which the first three that can be read stand beside the player.
+    `moments`: when it says what, `0:02 sports car`; the first three stand beside the player.
 
     Raises Problem for a clip of more than MAX_CLIP bytes, or one that cannot be read.
     """
@@ -36,14 +36,13 @@ def clip_view(
     first = clip.Clip(path).at(0)
     if first is None:
         raise Problem("This clip has no frame that can be shown: draw it again.")
-    frames = [(words, clip.Clip(path).at(seconds)) for seconds, words in moments]
-    strip = [Picture.of(Image(frame.pixels), words) for words, frame in frames if frame is not None][:3]
     view = new_view(
-        [Picture.of(Image(first.pixels, path.name), path.name), *strip],
+        [Picture.of(Image(first.pixels, path.name), path.name)],
         title=statement(title, title.partition(",")[0]),
         sentence=sentence,
         notes=notes,
         kind="clip",
+        facts=tuple(moments[:3]),
         made=made[:MAX_MADE],
     )
     return replace(view, clip=path.read_bytes())

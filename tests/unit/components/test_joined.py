@@ -18,7 +18,7 @@ EXPORT = re.compile(
 )
 NODE = shutil.which("node")
 JOINED = [path for room in ("sightglass", "pages") for path in sorted((ROOT / room).rglob("*.js"))]
-JOINED = [path for path in JOINED if not {"export", "deck"} & set(path.relative_to(ROOT).parts)]
+JOINED = [path for path in JOINED if "report" not in path.relative_to(ROOT).parts]
 """Modules of components; files that are exported have scripts of their own."""
 ENTRIES = [path for path in JOINED if re.search("^export default", path.read_text("utf-8"), re.MULTILINE)]
 

@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-<<<<<<< HEAD
-from sightglass.cli.replay import read
-=======
 from sightglass.cli.proving import read
->>>>>>> h1
 from sightglass.explain import Explainer, Problem
 from sightglass.explain.replaying import replay, replay_proof
 from sightglass.explain.trust.checks import Check, Checks, forget, remember

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.report import Picture, View
+from sightglass.report import Picture, View, page
 from sightglass.report.deck_html import deck_html
 from sightglass.report.deck_pptx import FONT, deck_pptx
-from sightglass.report.layouts import DARK, HEIGHT, INCH, LAYOUTS, LINE, SMALLEST, THEMES, WIDTH, Theme, hex_of
+from sightglass.report.layouts import DARK, HEIGHT, INCH, LAYOUTS, LINE, SMALLEST, THEMES, WIDTH, Rect, Theme, hex_of
 from sightglass.report.page import Photo, Text, fit, numbered, pages
 from sightglass.report.pdf import deck_pdf
 from tests.unit.report.slides import PHOTOGRAPH, SEAL, SIZE, TITLE, deck, picture
@@ -50,7 +50,8 @@ def test_a_presentation_has_a_slide_for_each_scene_and_each_proof_in_widescreen(
 
 
 def test_texts_are_in_placeholders_of_the_template_and_none_is_empty(opened: Any):
-    assert [layout.name for layout in opened.slide_layouts] == [f"Sightglass {name}" for name in LAYOUTS]
+    names = {layout.name.removeprefix("Sightglass ") for layout in opened.slide_layouts}
+    assert names == {"title", "one", "two", "grid", "chart"} == set(LAYOUTS)
     for layout in opened.slide_layouts:
         for shape in layout.placeholders:
             place = getattr(LAYOUTS[layout.name.removeprefix("Sightglass ")], shape.name)
@@ -81,8 +82,8 @@ def test_proofs_are_charts_and_notes_have_what_no_slide_shows(opened: Any):
     drawn = np.asarray(Pillow.open(BytesIO(chart.image.blob)).convert("RGB")).astype(int)
     for color in (DARK.accent, DARK.ink):
         assert (np.abs(drawn - color).max(-1) < 8).sum() > 500
-    page = deck_html([VIEWS[1]], TITLE).decode()
-    assert "Hottest places hidden" in page and "Random places" in page and f"stroke: {hex_of(DARK.accent)}" in page
+    html = deck_html([VIEWS[1]], TITLE).decode()
+    assert "Hottest places hidden" in html and "Random places" in html and f"stroke: {hex_of(DARK.accent)}" in html
     notes = opened.slides[1].notes_slide.notes_text_frame.text
     assert f"Checks of minibus: {SEAL}." in notes and "sightglass image bus.jpg" in notes and "Cropped." in notes
     texts = " ".join(shape.text_frame.text for shape in opened.slides[1].shapes if shape.has_text_frame)
@@ -111,8 +112,8 @@ LONG = {"title": "A very long title " * 6, "statements": ("A sentence that goes 
 def test_no_text_lies_over_another_or_over_a_picture_or_is_smaller_than_16_points(
     count: int, size: tuple[int, int], texts: dict[str, Any]
 ):
-    for page in pages(shown(count, size, **texts)):
-        found = [item for item in page.items if isinstance(item, Text)]
+    for laid in pages(shown(count, size, **texts)):
+        found = [item for item in laid.items if isinstance(item, Text)]
         for i, text in enumerate(found):
             place = text.place
             assert text.size >= SMALLEST and place.left >= -1e-6 and place.right <= WIDTH + 1e-6
@@ -120,7 +121,7 @@ def test_no_text_lies_over_another_or_over_a_picture_or_is_smaller_than_16_point
             assert fit(text.words, place, (text.size,), bold=text.bold)[0] == text.words, text
             others = [one.place for one in found[i + 1 :]]
             if text.tone != "tag":
-                others += [item.place for item in page.items if isinstance(item, Photo)]
+                others += [item.place for item in laid.items if isinstance(item, Photo)]
             assert not [one for one in others if overlaps(place, one)], text
 
 
@@ -128,6 +129,21 @@ def test_no_text_lies_over_another_or_over_a_picture_or_is_smaller_than_16_point
 def test_a_square_picture_fills_most_of_its_slide(size: tuple[int, int]) -> None:
     for view in (shown(1, size), View("T", ("S",), (Picture("", PHOTOGRAPH, size),))):
         assert pages(view)[0].share() >= 0.6
+
+
+def test_a_new_layout_is_a_row_and_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CONTRIBUTING.md says: `layouts.py`, and `pages` in `page.py`."""
+    title, text = Rect(3, 76, 100, 12), Rect(105, 76, 50, 8)
+    wide = replace(LAYOUTS["two"], title=title, text=text, pictures=Rect(0, 0, WIDTH, 75))
+    monkeypatch.setitem(LAYOUTS, "wide", wide)
+    choose = page._choose
+    monkeypatch.setattr(page, "_choose", lambda view, tiles: ("wide", *choose(view, tiles)[1:]))
+    (slide,) = pages(VIEWS[4])
+    assert slide.layout == "wide"
+    pptx = pytest.importorskip("pptx")
+    drawn = pptx.Presentation(BytesIO(deck_pptx([VIEWS[4]], TITLE))).slides[0].shapes.title
+    assert drawn.top / 914400 / INCH == pytest.approx(76, abs=0.01)
+    assert b"top: 760" in deck_html([VIEWS[4]], TITLE) and deck_pdf([VIEWS[4]], TITLE)
 
 
 def overlaps(one: Any, other: Any) -> bool:

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison, Timing
-from sightglass.explain.picture.image import Image, load_bundled
+from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.whatif import changes, edits, strongest
 from sightglass.history import History, slides
@@ -71,15 +71,15 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
             tiles * 4,
             "EfficientNet-Lite0 · GradCAM",
         ),
-        "clip": of_clip(bus),
+        "clip": of_clip(),
         "record": slides.record_view(record, history.picture(record), history.heatmaps(record)),
     }
 
 
-def of_clip(image: Image) -> View:
-    strip = [Picture.of(image, name) for name in ("0:02 sports car", "0:05 dog", "0:09 person")]
+def of_clip() -> View:
     title, frame = "Sports car from 0:02, dog from 0:05", Picture("bus.mp4", first_frame(), (1280, 720))
-    return View(title, ("Frame by frame.",), (frame, *strip), kind="clip", clip=clip())
+    moments = ("0:02 sports car", "0:05 dog", "0:09 person")
+    return View(title, ("Frame by frame.",), (frame,), kind="clip", clip=clip(), facts=moments)
 
 
 @pytest.mark.parametrize("name", NAMES)
