@@ -108,10 +108,6 @@ class Explanation(Result):
             raise ModelProblem(f"{path} is none of the layers explained here: {', '.join(self.evidence.paths)}.")
         return replace(self, evidence=self.evidence.at(path))._again(replace(self.options, layers=(path,)), None, None)
 
-    def with_scale(self, scale: Scale) -> Explanation:
-        """Return the maps on each one's `own` scale, or one (`shared`)."""
-        return self._again(replace(self.options, scale=scale), None, None)
-
     def with_object(self, *where: Any) -> Explanation:
         """Set the object's area, for `diagnosis` of evidence outside of it.
 
@@ -203,10 +199,6 @@ class Explanation(Result):
         """
         values: dict[str, Any] = above("result_folder").summary(self)
         return values
-
-    def summary(self) -> Json:
-        """Return the same as `to_dict`."""
-        return self.to_dict()
 
 
 @own_modes()

@@ -11,12 +11,9 @@ are taken from the library before it scales them, so that they are scaled like a
 
 from __future__ import annotations
 
-import atexit
 import functools
 import logging
-import threading
-from contextlib import contextmanager, suppress
-from importlib import import_module
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -47,22 +44,11 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 BATCH = 16
 """The library's own batch size: masked pictures in one pass."""
-LOOK = 0.1
-"""Seconds between two checks for the library's import, or a stop."""
-FAREWELL = 5.0
-"""Seconds that the end of the process waits for a library that is being read."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Run a library method on copied modules; cache the maps."""
     _check(evidence, method)
-    # To import the library takes seconds the first time.
-    thread = _reading()
-    while thread.is_alive():
-        check()
-        if request.progress is not None:
-            request.progress(0.0, f"Starting {method.name}…")
-        thread.join(LOOK)
     resident = evidence.resident
     missing = evidence.missing(method.id, targets)
     passes = _passes(evidence, method) * len(missing)
@@ -98,7 +84,7 @@ def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, Problem):
         raise
-    except (ValueError, IndexError, NotImplementedError, RuntimeError) as problem:
+    except (AttributeError, ValueError, IndexError, NotImplementedError, RuntimeError) as problem:
         LOGGER.info("%s on %s", method.id, evidence.resident.adapter.spec.id, exc_info=True)
         where = ", ".join(evidence.paths)
         raise ModelProblem(
@@ -236,21 +222,6 @@ def _wire(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) 
         if hasattr(layer, name):
             setattr(cam.ablation_layer, name, getattr(layer, name))
     return weights(tensor, layer, *rest)
-
-
-@functools.cache
-def _reading() -> threading.Thread:
-    """Return the thread with the library's import."""
-
-    def read() -> None:
-        # Whoever needs it imports it again, and meets the error.
-        with suppress(Exception):
-            import_module("pytorch_grad_cam")
-
-    thread = threading.Thread(target=read, name="grad-cam", daemon=True)
-    atexit.register(thread.join, FAREWELL)
-    thread.start()
-    return thread
 
 
 def _library() -> Any:

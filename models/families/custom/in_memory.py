@@ -148,6 +148,12 @@ def _module(
     seen = probe(module, known, spec, task, named=spec.weights.labels is not None)
     if seen.task == "segment" and type(module).__module__.startswith("torchvision."):
         seen = replace(seen, step=1)
+        if not known.stated():
+            from torchvision.models.segmentation import FCN_ResNet50_Weights
+
+            preset = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.transforms()
+            why = "as torchvision's weights of its kind"
+            seen = replace(seen, preprocessing=transforms.preprocessing_of(preset))
     seen = replace(seen, why="" if transform is not None else why or seen.why)
     adapter = make_adapter(spec, seen, checkpoint.digest(module))
     if any("quantized" in type(part).__module__ for part in module.modules()):

@@ -62,7 +62,7 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
     data: list[charts.Offer] = [
         (f"Raw map, .{kind}", f"{begin}-raw.{kind}", lambda: _raw(explanation, index)),
         ("Statistics, .csv", f"{begin}-statistics.csv", lambda: csv(rows(explanation))),
-        ("All numbers, .json", f"{begin}-numbers.json", lambda: json.dumps(explanation.summary(), indent=1)),
+        ("All numbers, .json", f"{begin}-numbers.json", lambda: json.dumps(explanation.to_dict(), indent=1)),
         ("Recipe, .json", f"{begin}-recipe.json", lambda: _recipe(explanation, index)),
     ]
     about = "The raw values, every number of every map, and the recipe to reproduce them."

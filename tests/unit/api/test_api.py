@@ -154,7 +154,7 @@ def test_a_comparison_is_the_librarys(client: TestClient, bus: Path) -> None:
     assert (said["verdict"], tuple(said["common"])) == (made.verdict, made.common)
     assert said["agreement"] == [[plain(asdict(made.agreement(a, b))) for b in range(2)] for a in range(2)]
     for one, explanation in zip(said["models"], made.explanations, strict=True):
-        wanted = plain(explanation.summary()) | {"recipe": plain(explanation.recipe)}
+        wanted = plain(explanation.to_dict()) | {"recipe": plain(explanation.recipe)}
         assert {name: one[name] for name in ("predictions", "statistics", "recipe")}.items() <= wanted.items()
         assert np.array_equal(array(one["heatmaps"][0]["npy"]), explanation.heatmaps[0].values)
         assert 0 < one["timing"]["fastest"] <= one["timing"]["median"] <= one["timing"]["slowest"]

@@ -297,7 +297,7 @@ def test_compare_takes_a_family_and_says_how_far_its_models_agree(answer, call, 
     how = ("compare", "bus.png", "-m", "efficientnet-lite0", "-m", "efficientnet-lite1", "--out", "out")
     said = answer(*how)
     assert [one["name"] for one in said["models"]] == ["s", "m"]
-    assert said["agreement"][0][0]["ssim"] == 1 and 0 < said["agreement"][0][1]["iou_top20"] < 1
+    assert said["agreement"][0][0]["rank_correlation"] == 1 and 0 < said["agreement"][0][1]["iou_top20"] < 1
     assert all(one["timing"]["median"] > 0 for one in said["models"])
     assert json.loads(Path("out/comparison.json").read_text())["verdict"] == said["verdict"]
     assert {path.name for path in Path("out").iterdir()} == set(said["files"])

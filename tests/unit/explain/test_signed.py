@@ -162,7 +162,7 @@ def test_files_and_reports_have_both_signs_and_say_which_is_which(yaw: Explanati
     assert np.array_equal(values, yaw.heatmaps[0].values) and values.min() < 0
     drawn = np.asarray(Pillow.open(io.BytesIO(files["top_predictions/gradcam_top1_yaw_heatmap.png"])).convert("RGB"))
     assert drawn[16, 4].tolist() == [194, 64, 40] and drawn[16, 28, 2] > drawn[16, 28, 0]
-    facts = yaw.summary()["heatmaps"][0]
+    facts = yaw.to_dict()["heatmaps"][0]
     assert facts["signed"] and facts["raising"] == pytest.approx(0.6)
     assert "raising" in files["statistics.csv"].decode().splitlines()[0]
 

@@ -224,7 +224,7 @@ def test_another_class_method_or_scale_of_held_evidence_runs_no_model() -> None:
     for name in ("gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam"):
         assert made.with_method(name).heatmaps[0].method == name
     assert [h.target.index for h in made.with_targets(2, "goldfish").heatmaps] == [2, 1]
-    made.with_scale("shared").with_targets(0).with_method("layercam")
+    made.with_options(scale="shared").with_targets(0).with_method("layercam")
     assert len(passes) == 1
 
 

@@ -75,7 +75,7 @@ def test_a_map_of_a_joint_says_what_raises_and_what_lowers_it(explainer: Explain
     assert found is not None and found[0].name == "left wrist" and found[1] == made.predictions[0].joints[9].x
     (row, _) = table.rows(made)
     assert (row["joint"], row["number"]) == ("left wrist", found[1])
-    said = PredictionResult.model_validate(made.summary()["predictions"][0])
+    said = PredictionResult.model_validate(made.to_dict()["predictions"][0])
     assert (said.joints[9].name, said.joints[9].x) == ("left wrist", found[1])
     assert DetectRequest.model_validate({"image": "", "joint": "nose x"}).joint == "nose x"
 
