@@ -14,7 +14,7 @@ ORDER = (
     ("browser", "common", "examples"),
     ("models",),
     ("explain",),
-    ("export", "evaluation", "batch", "history", "video", "live", "deck"),
+    ("export", "evaluation", "batch", "history", "video", "deck"),
     ("components", "api"),
     ("cli",),
     ("pages",),

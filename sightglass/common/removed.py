@@ -38,9 +38,10 @@ OPTIONS: dict[str, str] = {
         for flag, name in (("--queue", "QUEUE"), ("--timeout", "TIMEOUT"), ("--limit-mb", "MB"))
     },
     **dict.fromkeys(
-        ("--between", "--smooth", "--no-labels", "--no-sound"),
+        ("--smooth", "--no-labels", "--no-sound"),
         "This flag of video was removed: sightglass.video.Settings has it in Python.",
     ),
+    "--between": "--between was removed: frames between get the two maps around them mixed.",
     "--force": "examples --force was removed: delete the files that are there, or name another folder.",
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
     "--all-measures": "--all-measures was removed: prove prints every measure that agrees with known causes.",

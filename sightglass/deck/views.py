@@ -23,7 +23,7 @@ from sightglass.explain.trust.reliability import describe_independent
 from sightglass.export import command
 from sightglass.export.similarity_files import draw_pair, places
 from sightglass.models.catalog import catalog
-from sightglass.video.clips import clip
+from sightglass.video import clip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -28,7 +28,7 @@ from sightglass.explain.picture.source import find
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog, labels
 from sightglass.models.spec import ModelSpec, WeightsTable
-from sightglass.video.clips.clip import Clip
+from sightglass.video.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene
 from tests.faults.outcome import is_one_sentence

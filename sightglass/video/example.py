@@ -17,7 +17,7 @@ from sightglass.common.files import packing
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.explain.picture.image import load_bundled
 from sightglass.models.demo import pictures
-from sightglass.video.clips import write
+from sightglass.video import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
