@@ -14,7 +14,7 @@ ORDER = (
     ("browser", "common", "examples"),
     ("models",),
     ("explain",),
-    ("report", "evaluation", "batch", "history", "video", "live"),
+    ("report", "evaluation", "batch", "history", "video"),
     ("components", "api"),
     ("cli",),
     ("pages",),

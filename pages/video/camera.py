@@ -18,7 +18,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.views import exports
 from sightglass.explain.methods import METHODS
 from sightglass.explain.tasks import task_of
-from sightglass.live import look
+from sightglass.video import live
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -75,7 +75,7 @@ def _headline(choices: Choices) -> str:
 
 def _method(choices: Choices, explainer: Explainer) -> str:
     """Return the chosen method, or the model's own if too slow."""
-    method = look.quick(explainer.model, choices.method)
+    method = live.quick(explainer.model, choices.method)
     if method != choices.method:
         st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
     return method

@@ -37,10 +37,10 @@ from sightglass.explain.phrases import capital, listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
+from sightglass.video import clip as video_clip
+from sightglass.video import example as bundled_clips
 from sightglass.video import slides as clip_slides
-from sightglass.video.clips import clip as video_clip
-from sightglass.video.clips import example as bundled_clips
-from sightglass.video.clips import write
+from sightglass.video import write
 from sightglass.video.results import CLIP as RESULT
 from sightglass.video.results import clock, curves, read_facts, read_result
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from sightglass.report.view import View
     from sightglass.video import Summary
-    from sightglass.video.clips.clip import About
+    from sightglass.video.clip import About
     from sightglass.video.results import AnswerCurve
 
 MOMENTS = 3

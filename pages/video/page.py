@@ -18,8 +18,8 @@ from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
 from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, describe, headline, open_example, running
+from sightglass.video import clip
 from sightglass.video import settings as video_settings
-from sightglass.video.clips import clip
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator

@@ -21,15 +21,16 @@ from sightglass.api.service import load_explainer
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.explain.tasks import task_of
-from sightglass.live import look, message
 from sightglass.models.checkpoints import weights
+from sightglass.video import message
+from sightglass.video.live import EXECUTOR, LiveExplainer, choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
-    from sightglass.live.look import LiveChoice, Looker
-    from sightglass.live.message import FrameResult
+    from sightglass.video.frames import FrameExplainer
+    from sightglass.video.message import LiveAnswer
 
 LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"
@@ -76,7 +77,7 @@ async def _refuse(socket: WebSocket, code: int, sentence: str) -> None:
 
 
 class _Session:
-    """One viewer: its latest frame waits to be explained, and the latest answer to be sent."""
+    """One viewer: reads its messages, and sends the latest of what it is to be told."""
 
     def __init__(self, socket: WebSocket) -> None:
         self.socket = socket
@@ -84,12 +85,14 @@ class _Session:
         """Number of the latest frame, and of frames that a later one replaced while they waited."""
         self.waiting: tuple[int, bytes, float] | None = None
         """The frame that waits: its number, its JPEG and since when."""
-        self.looker: Looker | None = None
+        self.explainer: LiveExplainer | None = None
         """Frames wait until there is one."""
-        self.answer: FrameResult | None = None
+        self.changed = asyncio.Event()
+        self.answer: LiveAnswer | None = None
+        """The answer that waits to be sent."""
         self.notes: list[Json] = []
         """Words that wait to be sent: at most one of each message that came in."""
-        self.frame_or_model, self.news = asyncio.Event(), asyncio.Event()
+        self.news = asyncio.Event()
         self.choosing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -106,21 +109,32 @@ class _Session:
                         await left
 
     async def _explain(self) -> None:
+        events = asyncio.get_running_loop()
         while True:
-            await self.frame_or_model.wait()
-            self.frame_or_model.clear()
-            result = await asyncio.get_running_loop().run_in_executor(look.EXECUTOR, self._serve)
-            if result is not None:
+            await self.changed.wait()
+            self.changed.clear()
+            if (result := await events.run_in_executor(EXECUTOR, self.serve)) is not None:
                 self.answer = result
                 self.news.set()
 
-    def _serve(self) -> FrameResult | None:
-        """Explain the frame that waits by now, if any, in the executor's thread."""
-        waiting, looker = self.waiting, self.looker
-        if waiting is None or looker is None:
+    def offer(self, number: int, data: bytes) -> None:
+        """Replace the waiting frame."""
+        self.dropped += self.waiting is not None
+        self.waiting = (number, data, time.perf_counter())
+        self.changed.set()
+
+    def serve(self) -> LiveAnswer | None:
+        """Explain the waiting frame, if any, in the executor's thread."""
+        waiting, explainer = self.waiting, self.explainer
+        if waiting is None or explainer is None:
             return None
         self.waiting = None
-        return look.serve(looker, *waiting, self.dropped)
+        return explainer.serve(*waiting, self.dropped)
+
+    def switch(self, explainer: LiveExplainer | None) -> None:
+        """Change the model from the next frame on; None: wait."""
+        self.explainer = explainer
+        self.changed.set()
 
     async def _send(self) -> None:
         while True:
@@ -130,7 +144,7 @@ class _Session:
                 await self.socket.send_text(json.dumps(self.notes.pop(0)))
             if (result := self.answer) is not None:
                 self.answer = None
-                await self.socket.send_bytes(message.result(result))
+                await self.socket.send_bytes(message.pack_answer(result))
 
     def _say(self, kind: str, **more: Any) -> None:
         self.notes = [note for note in self.notes if note["type"] != kind] + [{"type": kind, **more}]
@@ -141,13 +155,11 @@ class _Session:
             event = await self.socket.receive()
             if event["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(event.get("code", 1000))
-            if (data := event.get("bytes")) is None:
+            if (data := event.get("bytes")) is not None:
+                self.last, jpeg = message.parse_frame(data, self.last)
+                self.offer(self.last, jpeg)
+            else:
                 self._hear(message.parse_message(event.get("text") or ""))
-                continue
-            self.last, jpeg = message.frame(data, self.last)
-            self.dropped += self.waiting is not None
-            self.waiting = (self.last, jpeg, time.perf_counter())
-            self.frame_or_model.set()
 
     def _hear(self, request: Json) -> None:
         if request["type"] == "choose":
@@ -160,31 +172,30 @@ class _Session:
             self.choosing = asyncio.create_task(self._choose(name, method, options))
         elif request["type"] == "pin":
             # One that comes while a model is loaded is of the model before.
-            if self.looker is not None:
-                labels = self.looker.choice.explainer.resident.adapter.labels
-                self.looker.wanted = message.pin(request.get("pin"), len(labels))
+            if self.explainer is not None:
+                labels = self.explainer.frames.explainer.resident.adapter.labels
+                self.explainer.wanted = message.parse_pin(request.get("pin"), len(labels))
         else:
             raise message.BadMessage("A message in words is of type choose or pin.")
 
     async def _choose(self, name: str | None, method: str | None, options: Json) -> None:
         """Load a model for the next frames; frames wait meanwhile."""
-
-        def load() -> LiveChoice:
-            with weights.no_downloads():
-                return look.choose(load_explainer(name or settings().api_model), method, options)
-
-        self.looker = None
+        self.switch(None)
         try:
-            choice = await run_in_threadpool(load)
+            chosen = await run_in_threadpool(self._chosen, name, method, options)
         except Problem as problem:
             self._say("problem", sentence=str(problem), fatal=False)
             return
         except Exception:
             LOGGER.exception("a model could not be used for frames")
-            self._say("problem", sentence="This model cannot be used here: choose another.", fatal=False)
+            words = "This model cannot be used here because of a bug: choose another."
+            self._say("problem", sentence=words, fatal=False)
             return
-        self.looker = look.Looker(choice)
-        self.frame_or_model.set()
-        spec, adapter = choice.explainer.model, choice.explainer.resident.adapter
-        about = {"model": spec.id, "name": spec.name, "method": choice.method.id, "detects": task_of(adapter).has_boxes}
+        self.switch(LiveExplainer(chosen))
+        spec, adapter = chosen.explainer.model, chosen.explainer.resident.adapter
+        about = {"model": spec.id, "name": spec.name, "method": chosen.method.id, "detects": task_of(adapter).has_boxes}
         self._say("ready", **about, labels=list(adapter.labels))
+
+    def _chosen(self, name: str | None, method: str | None, options: Json) -> FrameExplainer:
+        with weights.no_downloads():
+            return choose(load_explainer(name or settings().api_model), method, options)

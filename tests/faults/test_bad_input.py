@@ -27,7 +27,7 @@ from sightglass.history import archive as decks
 from sightglass.models import catalog, labels
 from sightglass.models.spec import ModelSpec, WeightsTable
 from sightglass.report import embedded_recipe
-from sightglass.video.clips.clip import Clip
+from sightglass.video.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene
 from tests.faults.outcome import is_one_sentence

@@ -18,7 +18,7 @@ from sightglass.components.views import charts
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, headline, running
 from sightglass.video import Settings, run, runner
-from sightglass.video.clips.clip import Clip
+from sightglass.video.clip import Clip
 from sightglass.video.results import Kind, Moment, Point, Summary, color_of, curves
 from tests.clips import clip, scene
 from tests.pages.conftest import press, session, texts

@@ -1,4 +1,4 @@
-"""Read ahead in threads, in order."""
+"""Work in threads, in order."""
 
 from __future__ import annotations
 
@@ -8,25 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Executor, Future
 
 T = TypeVar("T")
 R = TypeVar("R")
-BYTES = 96 * 2**20
-"""Of decoded frames that wait for their turn."""
-MOST = 16
 
 
-def depth(nbytes: int) -> int:
-    """Return how many items of this size are read ahead."""
-    return max(2, min(MOST, BYTES // max(1, nbytes)))
-
-
-def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
+def read_ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
     """Yield the items, up to `count` read ahead in a thread.
 
     The thread ends with this iterator, also where that is closed early.
@@ -36,7 +26,7 @@ def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
     def read() -> Any:
         return context.run(next, source, end)
 
-    pool = ThreadPoolExecutor(1, "frames")
+    pool = ThreadPoolExecutor(1, "ahead")
     try:
         pending = deque(pool.submit(read) for _ in range(count))
         while (item := pending.popleft().result()) is not end:
@@ -57,17 +47,19 @@ def in_order(items: Iterable[T], work: Callable[[T], R], pool: Executor, count: 
         yield pending.popleft().result()
 
 
-def single_threaded(count: int, name: str) -> ThreadPoolExecutor:
-    """Return a thread pool with one PyTorch thread per worker.
+def torch_pool(count: int, name: str, threads: int = 1) -> ThreadPoolExecutor:
+    """Return a thread pool with so many PyTorch threads per worker.
 
     A team of threads in each of them would wait for its next operation in busy loops, on cores that others need.
     """
+    import torch
+
     before, ready = torch.get_num_threads(), threading.Barrier(count + 1)
 
     def set_up() -> None:
         # Otherwise a thread takes the process's number of threads at its first operation, whatever it was given.
         torch.get_num_threads()
-        torch.set_num_threads(1)
+        torch.set_num_threads(threads)
         ready.wait()
 
     pool = ThreadPoolExecutor(count, name)

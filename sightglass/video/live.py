@@ -1,8 +1,6 @@
-"""Explain one frame.
+"""Explain the frames of a camera, one viewer's at a time.
 
-One pass and one gradient, as for any picture, and nothing that only a picture that is kept needs: no digest of its
-pixels, no cache, no statistics, no findings, no map on the picture's own grid. `components/live/screen.js` grows the
-raw map as `sightglass.explain.maps.heatmap.scale` does.
+`components/live/screen.js` grows the raw map as `sightglass.explain.maps.heatmap.scale` does.
 """
 
 from __future__ import annotations
@@ -20,9 +18,10 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import MAX_WORDS
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import decode, resolve, task_of
-from sightglass.live.message import MAX_BYTES, FrameAnswer, FrameResult, Pin, RawMap
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import intersection_over_union
+from sightglass.video.frames import FrameExplainer
+from sightglass.video.message import MAX_BYTES, LiveAnswer, LiveMap, Pin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,13 +29,12 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.explainer import Explainer
-    from sightglass.explain.methods.method import Method
-    from sightglass.explain.options import Options
     from sightglass.models.adapter import Target
     from sightglass.models.geometry import Box
     from sightglass.models.spec import ModelSpec
 
-
+LOGGER = logging.getLogger(__name__)
+BROKE = "This frame could not be explained because of a bug: choose another model or method."
 MAX_PIXELS = 2_100_000
 """Of a frame: 1920 × 1080, and a little more."""
 SAME = 0.3
@@ -77,47 +75,56 @@ class FollowedObject:
         self.box, self.missed = best.box, 0
         return place
 
-    @property
-    def lost(self) -> bool:
-        """Whether the object was missing for too long."""
-        return self.missed > PATIENCE
 
+class LiveExplainer:
+    """One viewer's memory from frame to frame; called by one thread at a time."""
 
-class Looker:
-    """One viewer's memory from frame to frame; `look` is called by one thread at a time."""
-
-    def __init__(self, choice: LiveChoice) -> None:
-        self.choice = choice
-        self.task = task_of(choice.explainer.resident.adapter)
+    def __init__(self, frames: FrameExplainer) -> None:
+        self.frames = frames
         self.wanted: Pin | None = None
         """What to follow from the next frame on; None: whatever the model says first. May be set at any time."""
         self._pin: Pin | None = None
         self._followed: FollowedObject | None = None
 
-    def look(self, data: bytes) -> FrameAnswer:
+    def serve(self, number: int, data: bytes, since: float, dropped: int) -> LiveAnswer:
+        """Explain a frame that waited `since` a time; an error becomes its problem."""
+        waited = (time.perf_counter() - since) * 1e3
+        try:
+            answer = self.explain(data)
+        except Problem as error:
+            answer = LiveAnswer(problem=str(error))
+        except Exception:
+            LOGGER.exception("a frame failed")
+            answer = LiveAnswer(problem=BROKE)
+        return replace(answer, number=number, waited=waited, dropped=dropped)
+
+    def explain(self, data: bytes) -> LiveAnswer:
         """Return a JPEG frame's answer. Raises ImageProblem."""
         start = time.perf_counter()
         if len(data) > MAX_BYTES:
             raise ImageProblem(f"A frame has at most {MAX_BYTES // 2**20} MiB: send a smaller one.")
         image = Image.open(data, name="frame", max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
         decoded = (time.perf_counter() - start) * 1e3
-        answer = self.choice.explainer.with_oom_fallback(lambda resident, _notes: self._explain(resident, image))
+        answer = self.frames.explainer.with_oom_fallback(lambda resident, _notes: self._explain(resident, image))
         answer.milliseconds["decode"] = decoded
         return answer
 
-    def _explain(self, resident: Resident, image: Image) -> FrameAnswer:
-        explainer, options = self.choice.explainer, self.choice.options
-        resident = explainer.with_vocabulary(resident, options, image)
-        evidence, milliseconds = explainer.fresh_evidence(resident, image, options)
+    def _explain(self, resident: Resident, image: Image) -> LiveAnswer:
+        frames = self.frames
+        evidence, milliseconds = frames.explainer.fresh_evidence(frames.with_words(resident), image, frames.options)
         start = time.perf_counter()
-        predictions = decode(evidence, options)
+        predictions = decode(evidence, frames.options)
         size = (image.width, image.height)
         target, place, lost = self._target(evidence, predictions, size)
+        heatmap = None
         if target is not None:
-            predictions = self._with_followed(predictions, target, evidence)
-        heatmap = None if target is None else self._map(evidence, target, predictions, place)
+            if target.index is not None and all(p.index != target.index for p in predictions):
+                # A classifier's followed class is listed, also where it is not among the best.
+                score = frames.task.class_score(evidence, predictions, target.index) or 0.0
+                predictions = (*predictions, Prediction(target.label, target.index, score))
+            heatmap = self._map(evidence, target, predictions, place)
         milliseconds["maps"] = (time.perf_counter() - start) * 1e3
-        return FrameAnswer(size, predictions, heatmap, place, lost, milliseconds)
+        return LiveAnswer(0, size, predictions, heatmap, place, lost, milliseconds)
 
     def _target(
         self, evidence: Evidence, predictions: tuple[Prediction, ...], size: tuple[int, int]
@@ -125,68 +132,47 @@ class Looker:
         """Return the target, its box index, and whether it was lost."""
         if self.wanted is not self._pin:
             self._pin, self._followed = self.wanted, None
-        options, pin, lost = replace(self.choice.options, top_k=1), self._pin, False
-        if pin is not None and pin.box is not None and self.task.has_boxes:
-            width, height = size
-            self._followed = self._followed or FollowedObject(
-                (pin.box[0] * width, pin.box[1] * height, pin.box[2] * width, pin.box[3] * height), pin.index
-            )
+        frames, pin, lost = self.frames, self._pin, False
+        if pin is not None and pin.box is not None and frames.task.has_boxes:
+            x0, y0, x1, y1 = (edge * side for edge, side in zip(pin.box, size * 2, strict=True))
+            self._followed = self._followed or FollowedObject((x0, y0, x1, y1), pin.index)
             place = self._followed.find(predictions)
             if place is not None:
                 return self._box(evidence, predictions, place), place, False
-            if not self._followed.lost:
+            if self._followed.missed <= PATIENCE:
                 return None, None, False
             # Somebody may have chosen something else meanwhile.
             if self.wanted is pin:
                 self.wanted = None
             pin, lost = None, True
         if pin is not None:
-            if self.task.class_score(evidence, predictions, pin.index) is None:
-                return None, None, False
-            return resolve(replace(options, targets=(pin.index,)), predictions, evidence)[0], None, False
-        if self.task.has_boxes:
+            known = frames.task.class_score(evidence, predictions, pin.index) is not None
+            return frames.find_class(pin.index, predictions, evidence) if known else None, None, False
+        if frames.task.has_boxes:
             return (self._box(evidence, predictions, 0), 0, lost) if predictions else (None, None, lost)
-        return resolve(options, predictions, evidence)[0], None, False
+        return frames.find_class(None, predictions, evidence), None, False
 
     def _box(self, evidence: Evidence, predictions: tuple[Prediction, ...], place: int) -> Target:
-        options = replace(self.choice.options, per="detection", targets=(place,))
+        options = replace(self.frames.options, per="detection", targets=(place,))
         return resolve(options, predictions, evidence)[0]
 
     def _map(
         self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], place: int | None
-    ) -> RawMap:
-        output = self.choice.method.run(evidence, [target])
-        raws = tuple(raw[0].cpu().numpy() for raw in output.maps)
+    ) -> LiveMap:
+        (raws,), layers = self.frames.compute_maps(evidence, [target])
         state = state_of(raws, evidence.geometry)
         same = [prediction.score for prediction in predictions if prediction.index == target.index]
         score = max(same) if place is None else predictions[place].score
-        maps, layers = (raws, output.layers) if state == "ok" else ((), ())
-        return RawMap(target.label, score, state, maps, layers, evidence.geometry)
-
-    def _with_followed(
-        self, predictions: tuple[Prediction, ...], target: Target, evidence: Evidence
-    ) -> tuple[Prediction, ...]:
-        """Return a classifier's predictions with the followed class."""
-        if target.index is None or any(prediction.index == target.index for prediction in predictions):
-            return predictions
-        score = self.task.class_score(evidence, predictions, target.index) or 0.0
-        return (*predictions, Prediction(target.label, target.index, score))
+        if state != "ok":
+            raws, layers = (), ()
+        return LiveMap(target.label, score, state, raws, layers, evidence.geometry)
 
 
 OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
 """What a viewer may set of the engine's options, besides the method."""
 
 
-@dataclass(frozen=True, eq=False)
-class LiveChoice:
-    """A model and how it is asked; made by `choose`."""
-
-    explainer: Explainer
-    options: Options
-    method: Method
-
-
-def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -> LiveChoice:
+def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -> FrameExplainer:
     """Return a viewer's model, method and options; `given`: by name.
 
     Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
@@ -211,29 +197,12 @@ def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -
         raise ModelProblem(
             f"A camera looks for at most {MAX_WORDS} things, not {len(options.vocabulary):,}: give fewer."
         )
-    return LiveChoice(explainer, options, chosen)
+    return FrameExplainer(explainer, options, chosen)
 
 
 def quick(spec: ModelSpec, method: str | None) -> str:
     """Return a quick method's id: this, the model's, or GradCAM."""
     return next(name for name in (method, spec.method, "gradcam") if name and METHODS[name].quick)
-
-
-LOGGER = logging.getLogger(__name__)
-BROKE = "This frame could not be explained because of a bug: choose another model or method."
-
-
-def serve(looker: Looker, number: int, data: bytes, since: float, dropped: int) -> FrameResult:
-    """Explain a frame that waited `since` a time; an error becomes its problem."""
-    waited, answer, problem = (time.perf_counter() - since) * 1e3, None, ""
-    try:
-        answer = looker.look(data)
-    except Problem as error:
-        problem = str(error)
-    except Exception:
-        LOGGER.exception("a frame failed")
-        problem = BROKE
-    return FrameResult(number, answer, problem, waited, dropped)
 
 
 EXECUTOR = ThreadPoolExecutor(1, "live")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
@@ -45,7 +45,7 @@ class Pin:
 
 
 @dataclass(frozen=True, eq=False)
-class RawMap:
+class LiveMap:
     """A map as it was computed, before it is scaled and grown."""
 
     label: str
@@ -61,30 +61,23 @@ class RawMap:
 
 
 @dataclass(frozen=True, eq=False)
-class FrameAnswer:
-    """What one frame gave."""
-
-    size: tuple[int, int]
-    """Width and height of the frame in pixels."""
-    predictions: tuple[Prediction, ...]
-    """The best, and the class that is followed: last, where it is not among them."""
-    map: RawMap | None
-    """None where what is followed is not in the frame."""
-    place: int | None
-    """Which of the boxes the map is of."""
-    lost: bool
-    """Whether the followed object was out of sight for too long to be followed on."""
-    milliseconds: dict[str, float]
-    """Spent on `decode`, `prepare`, `model` and `maps`."""
-
-
-@dataclass(frozen=True, eq=False)
-class FrameResult:
+class LiveAnswer:
     """What became of a frame."""
 
-    number: int
+    number: int = 0
     """The frame's. All earlier frames of this viewer are settled too: answered, or dropped for a later one."""
-    answer: FrameAnswer | None
+    size: tuple[int, int] = (0, 0)
+    """Width and height of the frame in pixels."""
+    predictions: tuple[Prediction, ...] = ()
+    """The best, and the class that is followed: last, where it is not among them."""
+    map: LiveMap | None = None
+    """None where what is followed is not in the frame."""
+    place: int | None = None
+    """Which of the boxes the map is of."""
+    lost: bool = False
+    """Whether the followed object was out of sight for too long to be followed on."""
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    """Spent on `decode`, `prepare`, `model` and `maps`."""
     problem: str = ""
     """One sentence, where there is no answer."""
     waited: float = 0.0
@@ -97,7 +90,7 @@ class BadMessage(Problem):
     """A viewer sent what is no message: its socket is closed."""
 
 
-def frame(data: bytes, last: int) -> tuple[int, bytes]:
+def parse_frame(data: bytes, last: int) -> tuple[int, bytes]:
     """Return a frame's number and JPEG. Raises BadMessage."""
     if len(data) > MAX_BYTES + HEADER.size:
         raise BadMessage(f"A frame has at most {MAX_BYTES // 2**20} MiB: send smaller ones.")
@@ -124,7 +117,7 @@ def parse_message(text: str) -> Json:
     return document
 
 
-def pin(given: Any, classes: int) -> Pin | None:
+def parse_pin(given: Any, classes: int) -> Pin | None:
     """Return a message's `pin`, or None. Raises BadMessage."""
     if given is None:
         return None
@@ -139,39 +132,33 @@ def pin(given: Any, classes: int) -> Pin | None:
     return Pin(index, (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
 
 
-def result(made: FrameResult) -> bytes:
-    """Pack the result of a frame."""
+def pack_answer(answer: LiveAnswer) -> bytes:
+    """Pack what became of a frame."""
+    times = {"wait": answer.waited} | answer.milliseconds
     head: Json = {
-        "n": made.number,
-        "problem": made.problem,
-        "dropped": made.dropped,
-        "ms": {"wait": round(made.waited, 2)},
+        "n": answer.number,
+        "problem": answer.problem,
+        "dropped": answer.dropped,
+        "ms": {name: round(value, 2) for name, value in times.items()},
     }
-    blobs: list[bytes] = []
-    if (answer := made.answer) is not None:
-        head |= _answer(answer)
-        head["ms"] |= {name: round(value, 2) for name, value in answer.milliseconds.items()}
-        blobs = [raw.astype("<f4").tobytes() for raw in answer.map.raws] if answer.map else []
-    return pack_data(head, blobs)
-
-
-def _answer(answer: FrameAnswer) -> Json:
-    width, height = answer.size
+    if answer.problem:
+        return pack_data(head)
     answers = [
         {"label": p.label, "index": p.index, "score": round(p.score, 4)}
         | ({} if p.box is None else {"box": [round(edge, 1) for edge in p.box], "anchor": p.anchor})
         | ({} if p.box is None else {"marks": [{"kind": "polygon", "points": _round(p.outline)}]})
         for p in answer.predictions
     ]
-    heatmap = None if answer.map is None else _map(answer.map)
-    return {"size": [width, height], "answers": answers, "map": heatmap, "place": answer.place, "lost": answer.lost}
+    heatmap = None if answer.map is None else _describe_map(answer.map)
+    head |= {"size": [*answer.size], "answers": answers, "map": heatmap, "place": answer.place, "lost": answer.lost}
+    return pack_data(head, [raw.astype("<f4").tobytes() for raw in answer.map.raws] if answer.map else [])
 
 
 def _round(points: Iterable[tuple[float, float]]) -> list[list[float]]:
     return [[round(x, 1), round(y, 1)] for x, y in points]
 
 
-def _map(raw_map: RawMap) -> Json:
+def _describe_map(raw_map: LiveMap) -> Json:
     geometry = raw_map.geometry
     return {
         "label": raw_map.label,

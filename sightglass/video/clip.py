@@ -94,11 +94,10 @@ class Clip:
         """Frames of the latest reading that could not be decoded."""
         self.cut_off = False
         """Whether the latest reading found the file's end missing."""
-        self.irregular = 0
-        """Frames of the latest reading without a time, or with one that runs back."""
         with self.opened() as container:
             self._check(container)
-            self._aspect = _aspect(container.streams.video[0])
+            ratio = container.streams.video[0].sample_aspect_ratio
+            self._aspect = float(ratio) if ratio and 1 / 8 <= ratio <= 8 else 1.0
             self.about = self._about(container)
 
     def _container(self) -> str:
@@ -157,41 +156,44 @@ class Clip:
         # collection of garbage.
         self._turn = _turn(first)
         pixels = upright(first, self._turn, aspect=self._aspect)
-        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-        seconds = _seconds(container, stream)
-        frames = stream.frames or round(seconds * rate)
-        sound = _sound(container)
-        height, width = pixels.shape[:2]
-        begins = first.pts if first.pts is not None else 0
-        time_base = stream.time_base or Fraction(1, 1000)
-        return About(self.name, width, height, frames, seconds, rate, time_base, begins, sound)
+        rate, seconds = Fraction(stream.average_rate or stream.guessed_rate or 25), _seconds(container, stream)
+        sound = container.streams.audio[0].codec_context if container.streams.audio else None
+        return About(
+            self.name,
+            pixels.shape[1],
+            pixels.shape[0],
+            stream.frames or round(seconds * rate),
+            seconds,
+            rate,
+            stream.time_base or Fraction(1, 1000),
+            first.pts if first.pts is not None else 0,
+            "" if sound is None else str(sound.name),
+        )
 
     def frames(
-        self, start: float = 0.0, end: float | None = None, *, after: tuple[int, int] | None = None, every: int = 1
+        self, start: float = 0.0, end: float | None = None, *, first: int = 0, every: int = 1
     ) -> Iterator[Frame]:
-        """Yield every n-th frame from `start` to `end` (exclusive), in seconds.
+        """Yield every n-th frame from `start` to `end` (exclusive), in seconds; none before number `first`.
 
-        `after`: number and timestamp of a frame behind which to go on. Raises TooLarge where frames turn out larger
-        than is taken.
+        Raises TooLarge where frames turn out larger than is taken.
         """
-        regular = self.skipped == self.irregular == 0
-        self.skipped, self.irregular, self.cut_off = 0, 0, False
-        number = 0
+        self.skipped, self.cut_off = 0, False
+        number, about = 0, self.about
         with self.opened() as container:
-            # A file with broken frames is read through: behind a jump others of them would be broken.
-            if after is not None and regular:
-                number = after[0] + 1
-                self._seek(container, after[1])
-            elif start > 0:
-                self._seek(container, self.about.begins + int(start / self.about.time_base))
+            if start > 0:
+                try:
+                    key = about.begins + int(start / about.time_base)
+                    container.seek(key, stream=container.streams.video[0], backward=True)
+                except (av.FFmpegError, ValueError):
+                    container.seek(0)
             for pts, frame in self._order_frames(container):
-                seconds = float((pts - self.about.begins) * self.about.time_base)
-                if seconds < start - 1e-6 or (after is not None and regular and pts <= after[1]):
+                seconds = float((pts - about.begins) * about.time_base)
+                if seconds < start - 1e-6:
                     continue
                 if (end is not None and seconds >= end - 1e-6) or seconds > MAX_SECONDS:
                     return
-                if number % every == 0 and (after is None or pts > after[1]):
-                    pixels = upright(frame, self._turn, (self.about.width, self.about.height), aspect=self._aspect)
+                if number % every == 0 and number >= first:
+                    pixels = upright(frame, self._turn, (about.width, about.height), aspect=self._aspect)
                     pixels.flags.writeable = False
                     yield Frame(number, pts, seconds, pixels)
                 number += 1
@@ -216,17 +218,9 @@ class Clip:
         for frame in self._decode(container):
             pts = frame.pts
             if pts is None or (last is not None and pts <= last):
-                self.irregular += 1
                 pts = self.about.begins if last is None else last + max(1, frame.duration or 1)
             last = pts
             yield pts, frame
-
-    def _seek(self, container: Any, timestamp: int) -> None:
-        """Seek to the last key frame before a time."""
-        try:
-            container.seek(timestamp, stream=container.streams.video[0], backward=True)
-        except (av.FFmpegError, ValueError):
-            container.seek(0)
 
     def _decode(self, container: Any) -> Iterator[Any]:
         stream = container.streams.video[0]
@@ -299,18 +293,6 @@ def _turn(frame: Any) -> Turn:
                 return True, c < 0, b < 0
             return False, a < 0, d < 0
     return False, False, False
-
-
-def _sound(container: Any) -> str:
-    """Return the sound's codec; empty without a readable one."""
-    codec = container.streams.audio[0].codec_context if container.streams.audio else None
-    return "" if codec is None else str(codec.name)
-
-
-def _aspect(stream: Any) -> float:
-    """Return a pixel's width over height, 1 if absurd."""
-    ratio = stream.sample_aspect_ratio
-    return float(ratio) if ratio and 1 / 8 <= ratio <= 8 else 1.0
 
 
 def _seconds(container: Any, stream: Any) -> float:

@@ -16,7 +16,7 @@ from sightglass.common.errors import ImageProblem
 from sightglass.common.files import packing, scratch_folder
 from sightglass.explain.picture.image import load_bundled
 from sightglass.models.demo import pictures
-from sightglass.video.clips import write
+from sightglass.video import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.explain.rendering.style import Pixels
-    from sightglass.video.clips.clip import Clip
+    from sightglass.video.clip import Clip
 
 QUALITY = {"crf": "20", "preset": "ultrafast", "x264-params": "deblock=0,0:no-deblock=0", "bf": "0"}
 """Half the time of the next slower preset, at the same fidelity and a quarter more bytes; it leaves out the deblocking
@@ -216,7 +216,7 @@ def _with_palettes(frames: Iterable[Any], stream: Any) -> Iterator[Any]:
                 yield leave.pull()
 
 
-def as_even(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+def fit_pixels(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Return a picture at (width, height), reduced by area."""
     if (pixels.shape[1], pixels.shape[0]) == size:
         return pixels
