@@ -1,7 +1,7 @@
 """WebSocket for camera frames (`/api/live`).
 
 At most one frame of a viewer waits and at most one answer is unsent; newer ones replace them, so nothing grows however
-fast one side is. `sightglass.live.message` has the format.
+fast one side is. `sightglass.video.message` has the format.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.cli.pictures import FORMATS, extra_files, load_explainer, open_picture, report
+from sightglass.cli.pictures import extra_files, load_explainer, open_picture, report
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import phrases, replaying
 from sightglass.explain import recipe as explain_recipe
@@ -23,6 +23,7 @@ from sightglass.explain.rendering import style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import proof as measures
 from sightglass.report import embedded_recipe, proof_files, result_folder
+from sightglass.report import formats as report_formats
 
 if TYPE_CHECKING:
     from sightglass.cli.console import Progress
@@ -58,7 +59,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
 
     The folder gets proof.png with the curves, and proof.json, from which `replay` makes exactly the same curves.
     """
-    console, formats = Console(options.json), cli.split_names(options.also, FORMATS)
+    console, formats = Console(options.json), cli.split_names(options.also, report_formats.ALSO)
     with console.progress(f"Loading {options.model}") as progress:
         image = open_picture(picture, console)
         (folder,) = result_folder.places([image.name], options.out)

@@ -10,7 +10,7 @@ from sightglass.explain.phrases import megabytes
 from sightglass.explain.picture.image import Image
 from sightglass.report.view import MAX_MADE, Picture
 from sightglass.report.views import new_view, statement
-from sightglass.video.clips import clip
+from sightglass.video import clip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -116,7 +116,7 @@ class Fake(LiveExplainer):
 
 
 def test_the_latest_frame_wins_and_a_frame_waits_for_a_model():
-    viewer, fake = _Session(None, None), Fake()
+    viewer, fake = _Session(None), Fake()
     viewer.offer(1, b"1")
     assert viewer.serve() is None
     viewer.switch(fake)
@@ -131,7 +131,7 @@ def test_viewers_take_turns(monkeypatch):
     fake, socket = Fake(), SimpleNamespace()
 
     async def watch() -> None:
-        viewers = [_Session(socket, None), _Session(socket, None)]
+        viewers = [_Session(socket), _Session(socket)]
         tasks = [asyncio.create_task(viewer._explain()) for viewer in viewers]
         for turn in range(4):
             for viewer, name in zip(viewers, (b"a", b"b"), strict=True):
@@ -149,7 +149,7 @@ def test_viewers_take_turns(monkeypatch):
 
 
 def test_an_error_is_a_sentence_and_the_next_frame_is_looked_at(caplog):
-    viewer = _Session(None, None)
+    viewer = _Session(None)
     viewer.switch(Fake())
     problems = []
     for number, data in enumerate((b"wrong", b"bug", b"fine")):
