@@ -284,8 +284,9 @@ class YoloxDetector(Detector):
 
     def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
         """Return the backbone's stages, the neck's steps and the head's towers."""
-        towers = (f"head.{name}.{i}" for i in range(len(NECK)) for name in ("stems", "cls_convs", "reg_convs"))
-        return dict.fromkeys(_BACKBONE, "backbone") | dict.fromkeys(_NECK_STEPS, "neck") | dict.fromkeys(towers, "head")
+        towers = [f"head.{name}.{i}" for i in range(len(NECK)) for name in ("stems", "cls_convs", "reg_convs")]
+        steps: dict[Section, Sequence[str]] = {"backbone": _BACKBONE, "neck": _NECK_STEPS, "head": towers}
+        return {path: section for section, paths in steps.items() for path in paths}
 
     def alias(self, name: str) -> str:
         """Accept MMDetection's names too (`neck.out_convs.0`), and a norm's, which its convolution replaces."""

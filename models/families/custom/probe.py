@@ -237,8 +237,8 @@ def _channels(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) ->
             has = f"is {count}" if key == "channels_in" else f"has {count} number{'s' * (count != 1)}"
             raise ModelProblem(f"{key} {has}, and {spec.id} takes {channels} channels: give one number a channel.")
     noted = (getattr(part, name, None) for part in module.modules() for name in ("img_size", "image_size"))
-    side = next((side for side in noted if side), None)
-    height, width = side if isinstance(side, (list, tuple)) and len(side) == 2 else (side, side)
+    built_for = next((size for size in noted if size), None)
+    height, width = built_for if isinstance(built_for, (list, tuple)) and len(built_for) == 2 else (built_for,) * 2
     return channels, (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
