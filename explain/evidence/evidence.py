@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from sightglass.common.work.progress import check
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.backward.graph import Graph, Opaque
 from sightglass.explain.backward.rules import walk_back
+from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence.layers import as_map, fit_grid
 from sightglass.models.adapters.detector import IN_CELL
 from sightglass.models.geometry import ModelInput
@@ -138,14 +139,18 @@ class Evidence:
         versions: dict[str, int] = {}
 
         def record(path: str, output: Tensor) -> Tensor:
+            # From here on there is a graph.
+            if not recorded and tokens:
+                walked.enter_context(sparse())
             leaf = output if output.requires_grad else output.detach().requires_grad_()
             calls[path] = calls.get(path, 0) + 1
             # The last call counts.
             recorded[path], versions[path] = leaf, leaf._version
             return leaf.clone() if copied else leaf
 
+        tokens = any(layer.layout == "tokens" for layer in self.layers) and self.tensor.device.type == "cpu"
         try:
-            with self._hook(record), torch.enable_grad():
+            with self._hook(record), torch.enable_grad(), ExitStack() as walked:
                 outputs = self._adapter.run(self.tensor)
         except RuntimeError as error:
             if not copied and "in-place" in str(error):

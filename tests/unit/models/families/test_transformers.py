@@ -1,4 +1,4 @@
-"""Transformers: their tokens found by looking, CAMs and attention against references."""
+"""Transformers: their tokens found by looking, CAMs and attention against references, gradients without the zeros."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.explain.evidence import evidence as engine
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
@@ -201,6 +202,23 @@ def test_cams_equal_the_library_s(name: str, path: str, reshape: Any, method: st
             theirs = cam(evidence.tensor.clone().requires_grad_(), targets=[ClassifierOutputTarget(index)])[0]
             assert np.ptp(theirs) > 0.9
             np.testing.assert_allclose(heatmap.at_input, theirs, rtol=0, atol=CLOSE)
+
+
+# Gradients without the zeros.
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_gradients_without_the_zeros_are_those_of_autograd(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = evidence_of(name)
+    wanted = [target(index) for index in range(CLASSES)]
+    (ours,) = zip(*[evidence.gradients([one])[0] for one in wanted], strict=True)
+    monkeypatch.setattr(engine, "sparse", contextlib.nullcontext)
+    plain = evidence_of(name)
+    assert torch.equal(evidence.outputs.logits, plain.outputs.logits)
+    (theirs,) = zip(*[plain.gradients([one])[0] for one in wanted], strict=True)
+    for one, other in zip(ours, theirs, strict=True):
+        assert other.values.abs().max() > 0
+        assert (one.values - other.values).abs().max() <= 1e-5 * max(1, float(other.values.abs().max()))
 
 
 # Attention.

@@ -1,0 +1,273 @@
+"""Compute gradients of transformers without multiplying rows of zeros.
+
+After a ViT's last attention only the class token's row reaches the logits, so a plain backward pass carries one or two
+rows of numbers and 196 rows of zeros through the last MLP, norm and projection, and the gradient of one query through
+the attention. While `sparse` is active, this thread's linear layers, layer norms, GELUs and fused attention skip the
+rows of zeros in the backward pass. The forward pass is PyTorch's own, bit for bit, and so is the backward pass where no
+row is zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.autograd import Function
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+FEW = 0.25
+"""Maximum share of nonzero rows at which selecting them is faster than the full backward pass."""
+_KNOWN = "_rows_that_are_not_0"
+_MADE = "_made_of"
+"""Attribute of a linear layer's output: its input and its weights."""
+
+
+def _rows(gradient: Tensor) -> Tensor | None:
+    """Return the indices of nonzero rows (..., C); None if there are too many."""
+    if (known := getattr(gradient, _KNOWN, None)) is not None:
+        return known  # type: ignore[no-any-return]
+    # Faster than `any`, and a row with a NaN counts as not 0.
+    rows = gradient.detach().flatten(0, -2).abs().amax(-1).nonzero()[:, 0]
+    return rows if len(rows) <= FEW * (gradient.numel() // gradient.shape[-1]) else None
+
+
+def _spread(part: Tensor, rows: Tensor, like: Sequence[int]) -> Tensor:
+    """Return (..., C) with the given rows (n, C), and zeros elsewhere."""
+    whole = part.new_zeros(math.prod(like[:-1]), like[-1]).index_copy_(0, rows, part).view(like)
+    # Saves the next operation the search.
+    setattr(whole, _KNOWN, rows)
+    return whole
+
+
+def _by_rows(back: Callable[..., Tensor], gradient: Tensor, *others: Tensor) -> Tensor:
+    """Return `back(gradient, *others)`, computed only for nonzero rows."""
+    if (rows := _rows(gradient)) is None:
+        return back(gradient, *others)
+    part = back(*(tensor.flatten(0, -2)[rows] for tensor in (gradient, *others)))
+    return _spread(part, rows, (*gradient.shape[:-1], part.shape[-1]))
+
+
+class _Linear(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(weight)
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        (gradient,), (weight,) = gradients, ctx.saved_tensors
+        if gradient is None:
+            # `_Projected` has bypassed it.
+            return None, None, None
+        return _by_rows(lambda part: part @ weight, gradient), None, None
+
+
+class _LayerNorm(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+        out, mean, spread = torch.native_layer_norm(x, x.shape[-1:], weight, bias, eps)
+        ctx.save_for_backward(x, mean, spread, weight)
+        ctx.eps = eps
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,), (x, mean, spread, weight) = gradients, ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # For second derivatives they depend on the input too.
+            mean = x.mean(-1, keepdim=True)
+            spread = (x.var(-1, correction=0, keepdim=True) + ctx.eps).rsqrt()
+
+        def back(gradient: Tensor, x: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+            scaled = gradient if weight is None else gradient * weight
+            unit = (x - mean) * spread
+            inner = (scaled * unit).mean(-1, keepdim=True)
+            return (scaled - scaled.mean(-1, keepdim=True) - unit * inner) * spread
+
+        return _by_rows(back, gradient, x, mean, spread), None, None, None
+
+
+class _Gelu(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, approximate: str) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.approximate = approximate
+        return F.gelu(x, approximate=approximate)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,), (x,) = gradients, ctx.saved_tensors
+        return _by_rows(partial(torch.ops.aten.gelu_backward, approximate=ctx.approximate), gradient, x), None
+
+
+class _Attention(Function):
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(query, key, value)
+        ctx.scale = scale
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,), (query, key, value) = gradients, ctx.saved_tensors
+        kept, asked, incoming, weights, by_logit = _attend(gradient, query, key, value, ctx.scale)
+        by_asked = by_logit @ key
+        if kept is not None:
+            by_asked = torch.zeros_like(query).index_copy_(-2, kept, by_asked)
+        return by_asked, by_logit.transpose(-2, -1) @ asked, weights.transpose(-2, -1) @ incoming, None
+
+
+def _attend(
+    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
+) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
+    """Return the attended queries, their gradient, attention weights and logit gradients.
+
+    First the indices of queries with a gradient (None: too many to select); queries and gradient are (B, heads, n, D),
+    weights and logit gradients (B, heads, n, N).
+    """
+    # Over all pictures and heads.
+    rows = gradient.detach().abs().amax(-1).flatten(0, -2).amax(0).nonzero()[:, 0]
+    kept = rows if len(rows) <= FEW * query.shape[-2] else None
+    asked, incoming = (query, gradient) if kept is None else (query[..., kept, :], gradient[..., kept, :])
+    weights = (asked @ key.transpose(-2, -1) * scale).softmax(-1)
+    by_weight = incoming @ value.transpose(-2, -1)
+    return kept, asked, incoming, weights, weights * (by_weight - (by_weight * weights).sum(-1, keepdim=True)) * scale
+
+
+class _Projected(Function):
+    """Attention among projections of one x, with a direct gradient for x.
+
+    With n queries the gradients of keys and values have rank n in each head: the gradient of a whole projection is a
+    product of two thin matrices.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, query: Tensor, key: Tensor, value: Tensor, *more: Any) -> Tensor:
+        ctx.save_for_backward(query, key, value, *more[:3])
+        ctx.scale = more[3]
+        return F.scaled_dot_product_attention(query, key, value, scale=ctx.scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,), (query, key, value, of_query, of_key, of_value) = gradients, ctx.saved_tensors
+        kept, asked, incoming, weights, by_logit = _attend(gradient, query, key, value, ctx.scale)
+        by_asked = by_logit @ key
+        if kept is None:
+            parts = (by_asked, by_logit.transpose(-2, -1) @ asked, weights.transpose(-2, -1) @ incoming)
+            joined = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], -1)  # (B, N, heads * 3D)
+            return joined @ torch.cat((of_query, of_key, of_value)).flatten(0, 1), *[None] * 7
+        left = torch.cat((by_logit, weights), -2).flatten(1, 2)  # (B, heads * 2n, N)
+        right = torch.cat((asked @ of_key, incoming @ of_value), -2).flatten(1, 2)  # (B, heads * 2n, C)
+        whole = left.transpose(1, 2) @ right
+        return whole.index_add_(1, kept, (by_asked @ of_query).sum(1)), *[None] * 7
+
+
+def _projection(part: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return the input and weights of a projected query, key or value.
+
+    That is x (B, N, C) and (heads, D, C) for a view (B, heads, N, D) of a projection; None for other tensors.
+    """
+    base = part._base
+    if base is None or (source := getattr(base, _MADE, None)) is None or part.ndim != 4 or base.ndim != 3:
+        return None
+    x, weight = source
+    _, heads, _, width = part.shape
+    first = part.storage_offset() - base.storage_offset()
+    strides = (base.stride(0), width, base.stride(1), 1)
+    if part.stride() != strides or first < 0 or first + heads * width > len(weight):
+        return None
+    return x, weight[first : first + heads * width].unflatten(0, (heads, width))
+
+
+class sparse(TorchFunctionMode):
+    """While active, backward passes of this thread's graphs skip rows of zeros."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        options: Mapping[str, Any] = kwargs or {}
+        if func in _OWN:
+            return _OWN[func](*args, **options)
+        if func is F.multi_head_attention_forward:
+            return _MULTI_HEAD(*args, **options)
+        return func(*args, **options)
+
+
+def _frozen(x: Tensor, *others: Tensor | None) -> bool:
+    """Return whether rows may be skipped: only the input needs a gradient."""
+    differentiable = x.requires_grad and x.ndim >= 3 and torch.is_grad_enabled()
+    return differentiable and not any(other is not None and other.requires_grad for other in others)
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if _frozen(input, weight, bias):
+        out: Tensor = _Linear.apply(input, weight, bias)
+        setattr(out, _MADE, (input, weight))
+        return out
+    return F.linear(input, weight, bias)
+
+
+def _layer_norm(
+    input: Tensor,
+    normalized_shape: list[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    if len(normalized_shape) == 1 and _frozen(input, weight, bias):
+        return _LayerNorm.apply(input, weight, bias, eps)  # type: ignore[no-any-return]
+    return F.layer_norm(input, normalized_shape, weight, bias, eps)
+
+
+def _gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
+    if _frozen(input):
+        return _Gelu.apply(input, approximate)  # type: ignore[no-any-return]
+    return F.gelu(input, approximate=approximate)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **keywords: Any) -> Tensor:
+    names = ("attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
+    options = {**dict(zip(names, args, strict=False)), **keywords}
+    plain = all(not options.get(name) for name in ("dropout_p", "is_causal", "enable_gqa"))
+    if plain and options.get("attn_mask") is None and _frozen(query) and key.requires_grad and value.requires_grad:
+        scale = options.get("scale") or 1 / math.sqrt(query.shape[-1])
+        sources = [source for part in (query, key, value) if (source := _projection(part)) is not None]
+        if len(sources) == 3 and all(x is sources[0][0] for x, _ in sources):
+            return _Projected.apply(sources[0][0], query, key, value, *(weight for _, weight in sources), scale)  # type: ignore[no-any-return]
+        return _Attention.apply(query, key, value, scale)  # type: ignore[no-any-return]
+    return F.scaled_dot_product_attention(query, key, value, **options)
+
+
+_OWN: dict[Any, Callable[..., Any]] = {
+    F.linear: _linear,
+    F.layer_norm: _layer_norm,
+    F.gelu: _gelu,
+    F.scaled_dot_product_attention: _attention,
+}
+
+
+def _inside(function: Any, **changed: Any) -> Any:
+    """Return PyTorch's own function with some of its callees replaced; the original would enter this mode again."""
+    around = {**function.__globals__, "has_torch_function": lambda _: False, **changed}
+    patched = FunctionType(function.__code__, around, argdefs=function.__defaults__)
+    patched.__kwdefaults__ = function.__kwdefaults__
+    return patched
+
+
+_MULTI_HEAD = _inside(
+    F.multi_head_attention_forward,
+    linear=_linear,
+    scaled_dot_product_attention=_attention,
+    _in_projection_packed=_inside(vars(F)["_in_projection_packed"], linear=_linear),
+)
