@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components import saving, streamlit_internals
+from sightglass.components import saving
 from sightglass.components.choices import gallery_picker, model_picker, sidebar
-from sightglass.components.session import state, url_state
+from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
@@ -92,7 +92,7 @@ def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Rank
     ways = _preprocessing(choices)
     # Items have stamps: the same ones in the same order are the same gallery.
     key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(ways))
-    with explain_job.spinner(explainer), streamlit_internals.status_line() as show:
+    with explain_job.spinner(explainer), page.status_line() as show:
 
         def progress(share: float, words: str) -> None:
             if len(items) > REPORTED:

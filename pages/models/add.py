@@ -24,11 +24,11 @@ from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.tasks import TASKS, describe_score, task_of
 from sightglass.explain.trust import preprocessing_check
 from sightglass.explain.trust.diagnosis import headline
-from sightglass.models import catalog, isolated
+from sightglass.models import catalog, isolated, own
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.families.custom.transforms import is_own, keys
 from sightglass.models.inspect import TRUST
-from sightglass.models.own import adding, store, upload_megabytes
+from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _zone(now: Adding) -> None:
         "Drop your own model here: its file, and those that belong to it",
         accept_multiple_files=True,
         key=f"models-drop-{now.generation}",
-        max_upload_size=upload_megabytes(),
+        max_upload_size=state.upload_megabytes(own.upload_megabytes()),
         help=HELP,
     )
     if files:

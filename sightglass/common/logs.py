@@ -86,11 +86,7 @@ def install() -> None:
     logging.getLogger(OWN).setLevel(logging.INFO)
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in _OTHERS and name != _ACCESS:
-            hand_over(logging.getLogger(name))
+            logger = logging.getLogger(name)
+            logger.handlers.clear()
+            logger.propagate = True
     logging.captureWarnings(True)
-
-
-def hand_over(logger: logging.Logger) -> None:
-    """Route a logger's records to the root's handler."""
-    logger.handlers.clear()
-    logger.propagate = True

@@ -18,7 +18,7 @@ from sightglass.common.files.scratch import find_scratch_folders
 from sightglass.common.settings import settings
 from sightglass.components.session import page, state
 from sightglass.components.session.pictures import image_source
-from sightglass.components.streamlit_internals import upload_megabytes
+from sightglass.components.session.state import upload_megabytes
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item

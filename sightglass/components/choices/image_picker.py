@@ -19,7 +19,7 @@ from sightglass.components.picture_bar import Bar, Thumb
 from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import EXAMPLES, UPLOADS, Closed, token
-from sightglass.components.streamlit_internals import upload_megabytes
+from sightglass.components.session.state import upload_megabytes
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
 from sightglass.explain.phrases import plural

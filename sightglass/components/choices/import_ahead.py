@@ -21,12 +21,10 @@ import streamlit as st
 
 from sightglass.common import access, logs
 from sightglass.components.choices import model_picker
-from sightglass.components.streamlit_internals import get_url, internal_address
+from sightglass.components.session import signed_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    import streamlit as st
 
 EVERYWHERE = ("", "0.0.0.0", "::")
 """Addresses on which a server listens for all that the machine has."""
@@ -38,6 +36,8 @@ LOGGER = logging.getLogger(__name__)
 @asynccontextmanager
 async def announce(_app: st.App) -> AsyncIterator[None]:
     """Say it when the server starts: its lifespan."""
+    # Streamlit's loggers of what was imported since have handlers of their own.
+    logs.install()
     urls = addresses(st.get_option("server.address"))
     if logs.wants_json():
         LOGGER.info("listening", extra={"addresses": urls})
@@ -56,11 +56,22 @@ def addresses(host: str | None) -> list[str]:
     """
     rules = access.in_use()
     query = f"/?token={rules.token}" if rules.generated else ""
-    if (host or "") not in EVERYWHERE:
-        assert host is not None
-        return [get_url(f"[{host}]" if ":" in host else host) + query]
-    lan = internal_address()
-    return [get_url(name) + query for name in ("localhost", *([lan] if lan and not access.is_local(lan) else ()))]
+    protocol = "https" if st.get_option("server.sslCertFile") else "http"
+    end = f":{st.get_option('server.port')}{signed_in.base_path()}{query}"
+    names = [f"[{host}]" if ":" in host else host] if host and host not in EVERYWHERE else ["localhost", *_in_network()]
+    return [f"{protocol}://{name}{end}" for name in names]
+
+
+def _in_network() -> list[str]:
+    """Return this machine's address in its network, if it has one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Sends nothing: it only chooses the interface that leads elsewhere.
+            probe.connect(("192.0.2.1", 80))
+            name = probe.getsockname()[0]
+        except OSError:
+            return []
+    return [] if access.is_local(name) else [name]
 
 
 BESIDE_THE_MAP = ("views.areas", "views.exports", "views.missing_places", "views.panels")

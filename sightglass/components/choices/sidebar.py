@@ -12,7 +12,7 @@ import streamlit as st
 from sightglass import explain
 from sightglass.common import style
 from sightglass.common.errors import WeightsProblem
-from sightglass.components import streamlit_internals, widgets
+from sightglass.components import widgets
 from sightglass.components.choices import detection_options, image_picker, import_ahead, model_picker
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.markdown import escape
@@ -146,7 +146,7 @@ def load(model_id: str) -> Explainer:
     import_ahead.finish()
     if _is_resident(catalog.spec(model_id)):
         return explain.Explainer(model_id)
-    with streamlit_internals.status_line() as show:
+    with page.status_line() as show:
         show("Loading the model…")
         explainer = explain.Explainer(model_id, progress=lambda share, words: show(f"{words} ({percent(share)})"))
     if model_id not in model_picker.menu()[1]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import sys
 import time
 from contextlib import contextmanager
@@ -140,6 +141,20 @@ def clear_waiting() -> None:
     if waiting_state.place is not None:
         waiting_state.place.empty()
         waiting_state.place = None
+
+
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """Yield a function for status text at the window's foot (layout.css)."""
+    line = st.container(key=f"status-line-{secrets.token_hex(4)}").empty()
+
+    def show(text: str) -> None:
+        line.caption(f":material/hourglass_top: {text}")
+
+    try:
+        yield show
+    finally:
+        line.empty()
 
 
 class Title:

@@ -52,6 +52,11 @@ def modified(path: Path) -> int:
         return 0
 
 
+def upload_megabytes(most: float = 64) -> int:
+    """Return the most MB of an uploaded file, a picture's by default."""
+    return int(min(most, st.get_option("server.maxUploadSize")))
+
+
 @dataclass
 class Navigation:
     """Which page is shown."""

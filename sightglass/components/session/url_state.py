@@ -182,11 +182,6 @@ def leave_out(name: str, value: str) -> None:
     _note(f"The link's {name.replace('-', ' ')} “{escape(shortened)}” is not offered here: it was left out.")
 
 
-def miss_page() -> None:
-    """Report an address without a page."""
-    _note("There is no page at this address: this is Explore.")
-
-
 def miss_removed_page(name: str) -> None:
     """Report the replacement of a removed page."""
     _note(removed.PAGES[name])

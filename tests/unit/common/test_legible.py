@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import threading
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +15,6 @@ from sightglass.cli.console import Console
 from sightglass.common import logs, users
 from sightglass.common.errors import ModelProblem, Problem, did_you_mean, nearest
 from sightglass.common.legible import MAX_NAME, MAX_WORD, legible, one_line
-from sightglass.components import streamlit_internals
 from sightglass.explain import Explainer
 from sightglass.models import labels
 from sightglass.models.catalog import spec
@@ -129,21 +127,14 @@ def test_each_line_is_an_object_with_the_request_it_is_about(written: Lines) -> 
     assert third["error"].endswith("ValueError: wrong")
 
 
-def test_libraries_with_handlers_of_their_own_hand_over_what_they_say(
-    written: Lines, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_libraries_with_handlers_of_their_own_hand_over_what_they_say(written: Lines) -> None:
     theirs = io.StringIO()
     log = logging.getLogger("streamlit.of_a_test")
     log.propagate = False
     log.addHandler(logging.StreamHandler(theirs))
     later = logging.getLogger("streamlit.of_a_test.later")
     later.addHandler(logging.StreamHandler(theirs))
-    streamlit = SimpleNamespace(setup_formatter=None)
-    monkeypatch.setattr(streamlit_internals, "_loggers", streamlit)
     logs.install()
-    streamlit_internals.hand_over_loggers()
-    assert streamlit.setup_formatter is not None
-    streamlit.setup_formatter(later)
     log.warning("one")
     later.warning("two")
     assert [line["message"] for line in written()] == ["one", "two"]

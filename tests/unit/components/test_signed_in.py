@@ -109,7 +109,7 @@ WHOLE = dict.fromkeys(signed_in.NEEDED, "x") | {"cookie_secret": "x" * 32}
 def test_a_provider_that_is_not_complete_is_one_sentence(
     section: dict[str, str], words: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signed_in, "get_secrets_auth_section", lambda: section)
+    monkeypatch.setattr(signed_in, "_provider", lambda: section)
     if words is None:
         assert signed_in.is_configured() == bool(section)
         return
