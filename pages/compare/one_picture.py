@@ -12,7 +12,6 @@ import streamlit as st
 from sightglass.common.errors import ModelProblem
 from sightglass.components import saving
 from sightglass.components.choices import model_picker, sidebar
-from sightglass.components.choices.model_picker import add_title, short_names
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, shorten
@@ -29,12 +28,13 @@ from sightglass.export.caption import title as caption_of
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Look
     from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
     from sightglass.models.spec import ModelSpec
-    from sightglass.pages.compare.layout import PageLayout
 
 MAX_MODELS = 4
 FIRST = 3
@@ -42,21 +42,21 @@ FIRST = 3
 OWN_ANSWERS = "own"
 
 
-def draw(layout: PageLayout) -> None:
-    """Draw the tab."""
-    choices, _first = sidebar.draw(layout.bar)
-    with layout.controls:
+def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
+    """Draw the tab; `bar`: of the choice of a picture, `controls`: right of the tabs."""
+    choices, _first = sidebar.draw(bar)
+    with controls:
         target_place = st.container(width="content")
         models = _choose_models(choices.model)
-    with layout.main:
+    with main:
         if len(models) < 2:
-            layout.title.markdown("## Choose at least two models.")
+            title.markdown("## Choose at least two models.")
             help = "Add a model of your own, or download one."
             st.page_link(page.script("models"), label="Go to Models", icon=":material/deployed_code:", help=help)
             return
-        names = [add_title(name) for name in short_names(models)]
+        names = [model.name for model in models]
         comparison = _compare(choices, models, _choose_method(choices, models))
-        layout.title.markdown(f"## {escape(sidebar.add_warning(choices, add_title(comparison.verdict)))}")
+        title.markdown(f"## {escape(sidebar.add_warning(choices, comparison.verdict))}")
         with target_place:
             comparison = _choose_target(comparison, names)
         _draw_panels(comparison, names)
@@ -83,7 +83,7 @@ def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
         widgets["models"] = _sizes(chosen)
     url_state.keep("models-of", chosen.family)
     url_state.recall("models", known, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
-    names = [add_title(name) for name in short_names([known[key] for key in widgets["models"]])]
+    names = [known[key].name for key in widgets["models"]]
     with st.popover(
         shorten(", ".join(names) or "Models", 40), icon=":material/tune:", help="Which models are compared."
     ):
@@ -139,7 +139,7 @@ def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparis
         explanation = explain_job.explain(sidebar.fitting(choices, explainer, method), explainer, wait=True)
         assert explanation is not None  # only what runs in a thread can be
         explanations.append(explanation)
-    return explain_job.with_times(Comparison(tuple(explanations), short_names(models), ()))
+    return explain_job.with_times(Comparison(tuple(explanations), tuple(model.name for model in models), ()))
 
 
 def _choose_target(comparison: Comparison, names: list[str]) -> Comparison:

@@ -26,12 +26,13 @@ from sightglass.explain.tasks.task import Answer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streamlit.delta_generator import DeltaGenerator
+
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.explain.picture.item import Item
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.pages.compare.layout import PageLayout
 
 LISTED = 50
 """Pictures of a gallery in the list."""
@@ -44,20 +45,20 @@ SHOWS = {
 }
 
 
-def draw(layout: PageLayout) -> None:
-    """Draw the tab."""
+def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
+    """Draw the tab; `bar`: of the choice of a picture, `controls`: right of the tabs."""
     first = pair_similarity.DEFAULT
     offered = (first, *(name for name in methods.SIMILARITY if name != first))
-    choices, explainer, instead = _find_model(*sidebar.draw(layout.bar, methods=offered))
-    with layout.controls:
+    choices, explainer, instead = _find_model(*sidebar.draw(bar, methods=offered))
+    with controls:
         items = gallery_picker.choose(explainer, choices.image)
         show = _choose_view()
-    with layout.main:
+    with main:
         ranked = _rank(choices, explainer, items)
         if not ranked.hits:
-            layout.title.markdown("## There is no other picture to compare with.")
+            title.markdown("## There is no other picture to compare with.")
         else:
-            _draw_pair(choices, explainer, ranked, show, layout)
+            _draw_pair(choices, explainer, ranked, show, title)
         _draw_notes(ranked, instead)
 
 
@@ -111,7 +112,7 @@ def _name(text: str) -> str:
     return escape(shorten(text, 28, 8))
 
 
-def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: str, layout: PageLayout) -> None:
+def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: str, title: DeltaGenerator) -> None:
     left, right = st.columns([3, 1], gap="medium")
     with right:
         chosen = _choose_hit(ranked)
@@ -122,7 +123,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
     # Needs passes of its own the first time: the maps come first.
     context = _reference_scores(choices, explainer, found)
     names = " and ".join(_name(side.image.name) for side in found.sides)
-    layout.title.markdown(f"## {names}: {found.score:.2f}, {context.verdict(found.score)}")
+    title.markdown(f"## {names}: {found.score:.2f}, {context.verdict(found.score)}")
     with actions:
         saving.save_and_export(
             "similarity",

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import typed_text, users
+from sightglass.common import users
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import background, explain_job
-from sightglass.components.session.jobs.background import Status, Task
 from sightglass.components.session.markdown import escape, sentence, without_keys
 from sightglass.components.session.state import Choices
 from sightglass.components.streamlit_internals import remove_upload
@@ -32,14 +30,15 @@ from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
+    from sightglass.components.session.jobs.background import Job
     from sightglass.explain import Explainer, Image
     from sightglass.models.inspect import TableDraft, Unknown
     from sightglass.models.spec import ModelSpec
 
-
+Files = list[tuple[str, "store.Data"]]
+"""Names and contents."""
 HELP = (
     "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, OpenVINO (.xml and .bin), torch.export, TorchScript or Keras. "
     "A Transformers folder goes in as a .zip. Drop class names (.txt, .json, data.yaml), a configuration or the "
@@ -60,31 +59,17 @@ class Adding:
     problem: str = ""
     id: str = ""
     """The model that was added last."""
-    download: Download | None = None
-
-
-class Download(Task[Status]):
-    """The download of a model of Hugging Face."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.files: list[tuple[str, store.Data]] = []
-        super().__init__(self._fetch, Status(words=f"Looking for {name}"))
-
-    def _fetch(self, status: Status, cancel: threading.Event) -> None:
-        report = background.report_bytes(status, cancel)
-        self.files += [(file.name, file) for file in remote_file.fetch_model(self.name, report)]
+    name: str = ""
+    """The model of Hugging Face that is being downloaded."""
+    download: Job[Files] | None = None
 
 
 def draw() -> None:
     """Draw the drop zone, or the questions about its files."""
     now = state.of(Adding)
-    if now.problem:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.error(sentence(now.problem), icon=":material/error:")
-            st.button("Dismiss", key="models-dismiss", on_click=_dismiss, help="Hide this message.")
+    page.say_problem(now)
     if now.download is not None:
-        _follow(now.download)
+        _follow(now, now.download)
         return
     _resume(now)
     if now.draft is not None:
@@ -153,26 +138,32 @@ def _zone(now: Adding) -> None:
 
 def _begin(name: str) -> None:
     now = state.of(Adding)
-    now.problem = ""
+
+    def fetch(report: Callable[[int, int], None]) -> Files:
+        return [(file.name, file) for file in remote_file.fetch_model(name, report)]
+
     try:
         remote_file.check_name(name)
-        now.download = Download(name)
+        now.name, now.download = name, background.fetch(fetch, f"Looking for {name}")
     except Problem as problem:
         now.problem = str(problem)
 
 
-def _follow(download: Download) -> None:
-    now, name = state.of(Adding), escape(download.name)
-    if (ending := background.follow(download, label=f"{name}: ", event="a model could not be fetched")) is None:
+def _follow(now: Adding, download: Job[Files]) -> None:
+    name, event = escape(now.name), "a model could not be fetched"
+    if not download.finished():
+        background.progress(download, label=f"{name}: ", help="Stop the download.", estimate=True)
         return
-    now.download, now.problem = None, ending.problem
-    if ending.done:
+    now.download = None
+    if download.failure is not None and not download.stopped:
+        now.problem = str(page.find_problem(download.failure, event) or page.SOMETHING_BROKE)
+    elif download.result is not None:
         with st.spinner(f"Looking at {name}…", show_time=False):
-            _take(download.files)
+            _take(download.result)
     st.rerun()
 
 
-def _take(files: Sequence[tuple[str, store.Data]]) -> None:
+def _take(files: Files) -> None:
     """Receive files; add their model unless there are questions."""
     now = state.of(Adding)
     now.generation, now.problem, now.id, now.answers = now.generation + 1, "", "", {}
@@ -220,12 +211,6 @@ def _discard() -> None:
     now.folder, now.draft = None, None
 
 
-def _dismiss(*, discard: bool = False) -> None:
-    state.of(Adding).problem = ""
-    if discard:
-        _discard()
-
-
 def _ask(draft: TableDraft) -> None:
     """Ask for facts missing from the files."""
     now = state.of(Adding)
@@ -256,7 +241,7 @@ def _ask(draft: TableDraft) -> None:
             help="Load the model and explain the chosen picture with it.",
         )
         why = "Delete these files from the server; nothing is added."
-        st.button("Discard", on_click=partial(_dismiss, discard=True), help=why)
+        st.button("Discard", on_click=_discard, help=why)
     if clicked:
         with st.spinner("Loading the model…", show_time=False):
             _go_on(answers, trusted=runs)
@@ -315,8 +300,6 @@ WIDE = 132
 """Pixels of a picture that shows one way of preparing it."""
 MEANINGS = {name: task.meaning_of_row for name, task in TASKS.items() if task.meaning_of_row}
 """What an answer of one row of numbers may be."""
-LONGEST_UNIT = 20
-"""Letters of a unit."""
 
 
 def draw_card(spec: ModelSpec, image: Image) -> None:
@@ -382,11 +365,10 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
             )
             if chosen != spec.task:
                 _change(spec, {"task": chosen})
-        if measures and not spec.weights.outputs:
-            _ask_unit(spec)
         if not labels:
             return
-        listed = list(map(adding.line_of, spec.weights.outputs)) or labels
+        unit = f", {spec.weights.unit}" if measures and spec.weights.unit else ""
+        listed = list(map(adding.line_of, spec.weights.outputs)) or [f"{label}{unit}" for label in labels]
         text = st.text_area(
             f"{plural(len(labels), 'name')}, one a line",
             "\n".join(listed),
@@ -403,33 +385,14 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
             elif len(set(typed)) < len(typed):
                 st.error("Two of them have the same name: give each its own.", icon=":material/error:")
             elif measures and any("," in line for line in typed):
-                _save_outputs(spec, typed)
+                try:
+                    outputs = adding.read_lines(typed)
+                except Problem as problem:
+                    st.error(sentence(problem), icon=":material/error:")
+                else:
+                    _change(spec, {"weights.outputs": outputs, "weights.labels": None, "weights.unit": None})
             else:
                 _change(spec, {"weights.labels": typed, "weights.outputs": None})
-
-
-def _save_outputs(spec: ModelSpec, lines: Sequence[str]) -> None:
-    try:
-        outputs = adding.read_lines(lines)
-    except Problem as problem:
-        st.error(sentence(problem), icon=":material/error:")
-        return
-    _change(spec, {"weights.outputs": outputs, "weights.labels": None, "weights.unit": None})
-
-
-def _ask_unit(spec: ModelSpec) -> None:
-    before = spec.weights.unit or ""
-    text = st.text_input(
-        "Unit",
-        before,
-        max_chars=LONGEST_UNIT,
-        key=f"models-unit-{spec.id}-{before}",
-        placeholder="years, °, m/s …",
-        help="It stands behind each number, in captions and files, too. Leave it empty for plain numbers.",
-    )
-    unit = typed_text.line(text, LONGEST_UNIT, "The unit")
-    if unit != before:
-        _change(spec, {"weights.unit": unit or None})
 
 
 def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from sightglass.components.choices import image_picker, model_picker, sidebar
+from sightglass.components.choices import image_picker, model_picker
 from sightglass.components.session import page
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
@@ -31,8 +31,6 @@ def models() -> None:
     here = [spec for spec in catalog.catalog().values() if spec.id in present]
     extra = sum(spec in here for spec in store.list_own())
     title.markdown(f"## {plural(len(here), 'model')} here{f', {extra} of them added' if extra else ''}")
-    with title:
-        sidebar.say_memory()
 
 
 models()

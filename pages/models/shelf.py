@@ -9,11 +9,10 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker
-from sightglass.components.choices.detection_options import reliabilities
-from sightglass.components.session import state, url_state
+from sightglass.components.choices.options import reliabilities
+from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import background
-from sightglass.components.session.jobs.background import Status, Task
-from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.session.markdown import escape
 from sightglass.components.views import tables
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import download as size_of_download
@@ -25,9 +24,10 @@ from sightglass.models.own import store
 from sightglass.pages.models import add
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Mapping
+    from typing import Any
 
+    from sightglass.components.session.jobs.background import Job
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.trust.reliability import Reliability
     from sightglass.models.spec import ModelSpec
@@ -35,22 +35,13 @@ if TYPE_CHECKING:
 KEY = "models-list"
 
 
-class Fetching(Task[Status]):
-    """The download of a catalogue model's weights."""
-
-    def __init__(self, spec: ModelSpec) -> None:
-        self.spec = spec
-        super().__init__(self._fetch, Status(words="Waiting for the first bytes"))
-
-    def _fetch(self, status: Status, cancel: threading.Event) -> None:
-        weights.locate(self.spec, progress=background.report_bytes(status, cancel))
-
-
 @dataclass
 class Shelf:
     """What this session did with the list."""
 
-    fetching: Fetching | None = None
+    fetched: str = ""
+    """The model whose weights are downloaded."""
+    download: Job[Any] | None = None
     problem: str = ""
     said: str = ""
     remove: str = ""
@@ -62,11 +53,9 @@ def draw() -> None:
     shelf, here = state.of(Shelf), model_picker.menu()[1]
     st.markdown("### All models")
     matching = _filters(here)
-    if shelf.fetching is not None:
-        _follow(shelf.fetching)
-    if shelf.problem:
-        st.error(sentence(shelf.problem), icon=":material/error:")
-        shelf.problem = ""
+    if shelf.download is not None:
+        _follow(shelf, shelf.download)
+    page.say_problem(shelf)
     if not matching:
         st.info("No model matches: type less, or choose All.", icon=":material/search_off:")
         return
@@ -165,7 +154,10 @@ def _actions(spec: ModelSpec, *, loaded: bool, present: bool, added: bool) -> No
     shelf = state.of(Shelf)
 
     def fetch() -> None:
-        shelf.fetching = Fetching(spec)
+        shelf.fetched = spec.id
+        shelf.download = background.fetch(
+            lambda report: weights.locate(spec, progress=report), "Waiting for the first bytes"
+        )
 
     def remove() -> None:
         shelf.remove = spec.id
@@ -192,13 +184,16 @@ def _unload(model_id: str) -> None:
     state.of(Shelf).said = f"{model_id} is unloaded: its next use loads it again."
 
 
-def _follow(fetching: Fetching) -> None:
-    shelf, id_ = state.of(Shelf), fetching.spec.id
-    if (ending := background.follow(fetching, label=f"{id_}: ", event="weights could not be fetched")) is None:
+def _follow(shelf: Shelf, download: Job[Any]) -> None:
+    if not download.finished():
+        background.progress(download, label=f"{shelf.fetched}: ", help="Stop the download.", estimate=True)
         return
-    shelf.fetching, shelf.problem = None, ending.problem
-    if ending.done:
-        shelf.said = f"{id_} is here."
+    shelf.download = None
+    if download.failure is None:
+        shelf.said = f"{shelf.fetched} is here."
+    elif not download.stopped:
+        problem = page.find_problem(download.failure, "weights could not be fetched")
+        shelf.problem = str(problem or page.SOMETHING_BROKE)
     model_picker.forget_menu()
     st.rerun()
 

@@ -213,7 +213,7 @@ def _draw_example() -> DeltaGenerator:
     """Draw the packaged run, which leaves as soon as something else is chosen; return its ribbon."""
     ribbon = st.container(horizontal=True, vertical_alignment="center", key="pictures-ribbon")
     job = state.latest("pictures-example", "", jobs.open_example)
-    if not background.has_come(job, "the example of Pictures could not be read"):
+    if not background.has_ended(job, "the example of Pictures could not be read") or job.failure is not None:
         return ribbon
     with ribbon:
         page.draw_example_badge()
@@ -247,12 +247,12 @@ def _draw_job(job: PicturesJob) -> None:
         st.markdown(f"## {plural(len(job.source.items), 'picture')}")
         background.progress(job, help="What is finished is kept.", estimate=True)
         return
-    if job.status.failure is not None:
-        page.show_failure(job.status.failure, "a run of pictures failed")
+    if job.failure is not None:
+        page.show_failure(job.failure, "a run of pictures failed")
         if not job.example and st.button("Start over", icon=":material/restart_alt:", key="pictures-over"):
             _show(PicturesJob(job.source, job.plans, resume=False))
         return
-    if job.stopped and job.source.items:
+    if job.paused and job.source.items:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/pause_circle: Stopped.", width="content")
             if st.button("Continue", icon=":material/play_arrow:", key="pictures-continue"):

@@ -15,12 +15,12 @@ from sightglass.common.errors import Problem
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, reopen, state
 from sightglass.components.session.markdown import escape, shorten
-from sightglass.components.views.detections import Lookup, MissedPlace
 from sightglass.deck import views as deck_views
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
+from sightglass.pages.explore.missing import Lookup, MissedPlace
 from sightglass.pages.pictures import results
 from sightglass.pages.pictures.job import PicturesPage
 

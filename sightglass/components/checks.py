@@ -17,11 +17,10 @@ import streamlit as st
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import PausableStop
 from sightglass.components.session import page, state, url_state
-from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.jobs.background import Job
+from sightglass.components.session.jobs.background import Jobs
 from sightglass.components.session.markdown import escape
 from sightglass.explain.phrases import capital
-from sightglass.explain.trust.checks import Checks, known, run_checks, untested
+from sightglass.explain.trust.checks import QUESTIONS, Checks, known, run_checks, untested
 
 if TYPE_CHECKING:
     import threading
@@ -50,12 +49,14 @@ _EMPTY = {
 }
 
 
-@dataclass
-class RunningChecks:
-    """The session's tests that run, or failed, and of which maps."""
+JOB = "checks"
+"""Name of the session's tests among its jobs."""
 
-    keys: tuple[Hashable, ...] = ()
-    job: Job[Unfinished] | None = None
+
+@dataclass
+class CheckedMaps:
+    """The maps whose tests began, or failed."""
+
     drawn: tuple[Hashable, ...] = ()
     """The maps of the last run: tests begin in a second one, once the maps are on the screen."""
     failed: dict[Hashable, Checks] = field(default_factory=dict)
@@ -98,7 +99,13 @@ def _turn() -> None:
     opened, name = state.of(OpenCards), state.of(state.Navigation).page
     opened.pages ^= {name}
     if name not in opened.pages:
-        explain_job.stop()
+        _stop()
+
+
+def _stop() -> None:
+    """Stop the tests of the cards."""
+    for id in QUESTIONS:
+        state.of(Jobs).stop(f"check-{id}")
 
 
 def chip(maps: Sequence[Candidate]) -> None:
@@ -107,7 +114,7 @@ def chip(maps: Sequence[Candidate]) -> None:
     if not tested or not settings().seal:
         return
     keys = [explanation.checks_key(index) for _, explanation, index in tested]
-    failed = state.of(RunningChecks).failed
+    failed = state.of(CheckedMaps).failed
     pending = any(known(key) is None and key not in failed for key in keys)
     reported = [_shows(known(key)) for key in keys]
     st.fragment(_chip, run_every=POLL if pending else None)(tested, reported, pending)
@@ -146,26 +153,22 @@ def follow(maps: Sequence[Candidate]) -> tuple[list[Checks | None], bool]:
 
     Tests of other maps stop. What is missing begins in the second run with these maps.
     """
-    running, keys = state.of(RunningChecks), tuple(explanation.checks_key(index) for _, explanation, index in maps)
-    if running.job is not None and (running.keys != keys or running.job.abandoned):
-        running.job.cancel.set()
-        running.job = None
-    missing = [item for item, key in zip(maps, keys, strict=True) if known(key) is None and key not in running.failed]
-    if missing and running.job is None and running.drawn == keys:
-        running.keys, stop = keys, PausableStop()
-        state.of(page.PageRun).tests = stop
-        running.job = Job(partial(_check_each, missing), cancel=stop)
-    running.drawn = keys
-    if running.job is not None:
-        running.job.polled()
-    works = running.job is not None and not running.job.finished()
-    unfinished = (running.job and running.job.partial) or {}
-    if running.job is not None and not works and (failure := running.job.status.failure) is not None:
-        why = str(page.find_problem(failure, "a map could not be tested") or page.SOMETHING_BROKE)
+    jobs, maps_state = state.of(Jobs), state.of(CheckedMaps)
+    keys, failed = tuple(explanation.checks_key(index) for _, explanation, index in maps), maps_state.failed
+    job = jobs.find(JOB, keys)
+    missing = [item for item, key in zip(maps, keys, strict=True) if known(key) is None and key not in failed]
+    if missing and job is None and maps_state.drawn == keys:
+        stop = state.of(page.PageRun).tests = PausableStop()
+        job = jobs.start(JOB, keys, partial(_check_each, missing), cancel=stop)
+    maps_state.drawn = keys
+    works = job is not None and not job.polled()
+    if job is not None and not works and job.failure is not None:
+        why = str(page.find_problem(job.failure, "a map could not be tested") or page.SOMETHING_BROKE)
         for (_, explanation, index), key in zip(maps, keys, strict=True):
             if known(key) is None:
-                running.failed[key] = untested(explanation.heatmaps[index].target.label, why)
-    return [known(key) or running.failed.get(key) or unfinished.get(key) for key in keys], works
+                failed[key] = untested(explanation.heatmaps[index].target.label, why)
+    unfinished: Unfinished = (job and job.partial) or {}
+    return [known(key) or failed.get(key) or unfinished.get(key) for key in keys], works
 
 
 def _check_each(
@@ -199,7 +202,7 @@ def cards(maps: Sequence[Candidate], *, beside: bool = False) -> None:
         )
     _, explanation, index = maps[_which([name for name, *_ in maps])]
     if (why := why_untested(explanation.heatmaps[index])) is not None:
-        explain_job.stop()
+        _stop()
         st.info(why, icon=":material/science:")
         return
     titles = check_cards.TITLES
@@ -209,7 +212,7 @@ def cards(maps: Sequence[Candidate], *, beside: bool = False) -> None:
         with place, st.container(border=True, key=f"check-{id}"):
             _say(title, None if checks is None else checks[id])
             # One test after the other: they share the machine with the page.
-            begin = check_cards.DRAWERS[id](explanation, index, begin) and begin
+            begin = check_cards.draw(id, explanation, index, begin) and begin
 
 
 def _say(title: str, check: Check | None) -> None:

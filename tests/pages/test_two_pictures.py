@@ -32,7 +32,7 @@ def click(app: AppTest, key: str, x: float, y: float) -> None:
 def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> None:
     app = page("compare", tab="pictures")
     explainer, bus = Explainer("efficientnet-lite0"), image_source.example("bus")
-    expected = similarity(explainer, bus, gallery_picker._part(bus, gallery_picker.CLOSE["bus"]))
+    expected = similarity(explainer, bus, gallery_picker.mirrored_part(bus))
     assert names(app) == ["bus.jpg", "bus, part.jpg"]
     assert listed(app)[0] == ("bus, part.jpg", f"{expected.score:.2f}")
     references = context(explainer, bus)
@@ -45,7 +45,7 @@ def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> No
 def test_a_click_frames_a_place_and_its_best_match_and_a_second_one_removes_them(page) -> None:
     app = page("compare", tab="pictures")
     bus = image_source.example("bus")
-    found = similarity(Explainer("efficientnet-lite0"), bus, gallery_picker._part(bus, gallery_picker.CLOSE["bus"]))
+    found = similarity(Explainer("efficientnet-lite0"), bus, gallery_picker.mirrored_part(bus))
     before = [head["picture"] for head in received(app, "viewer")]
     click(app, "pair-0", bus.width / 2, bus.height / 2)
     cell = session(app, ClickedCell).cell
@@ -98,6 +98,7 @@ def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> Non
     images = [Image.open(path) for path in pictures[1:3]]
     for image in images:
         own = app.session_state[state.key(image_source.Pictures)]
+        image_source.UPLOADS.put(image)
         own.own[image.sha256], own.chosen = image, image.sha256
         app.run()
         assert not app.error

@@ -18,7 +18,7 @@ from sightglass.components.painter import drawing
 from sightglass.components.picture_bar import Bar, Thumb
 from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.pictures import image_source
-from sightglass.components.session.pictures.image_source import EXAMPLES, UPLOADS, Closed, token
+from sightglass.components.session.pictures.image_source import EXAMPLES, UPLOADS, OwnPicture, token
 from sightglass.components.session.state import upload_megabytes
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
@@ -99,11 +99,10 @@ def thumbnail_file(name: str) -> Path:
     return Path(picture_bar.__file__).with_name(f"{name.replace(' ', '-')}.webp")
 
 
-def _small(image: Image | Closed) -> str:
+def _small(image: OwnPicture) -> str:
     """Return a picture's thumbnail; empty once it is off the server."""
     if (url := _thumbnails.get(image.sha256)) is None:
-        whole = image if isinstance(image, Image) else UPLOADS.get(token(image))
-        if whole is None:
+        if (whole := UPLOADS.get(token(image))) is None:
             return ""
         url = _data_url(thumbnail(whole))
         _thumbnails.put(image.sha256, url)

@@ -74,7 +74,7 @@ def _in_network() -> list[str]:
     return [] if access.is_local(name) else [name]
 
 
-BESIDE_THE_MAP = ("views.areas", "views.exports", "views.missing_places", "views.panels")
+BESIDE_THE_MAP = ("components.views.exports", "components.views.panels", "pages.explore.view")
 """Nothing of either imports torch, which would hold up the first screen."""
 
 
@@ -123,7 +123,7 @@ def _import_start_page() -> None:
     # Streamlit asks this once, and with this many modules it takes 150 ms; a second time it is fast.
     inspect.stack()
     for name in BESIDE_THE_MAP:
-        import_module(f"sightglass.components.{name}")
+        import_module(f"sightglass.{name}")
     model_picker.menu()
     spec = find_spec("torch") if sys.platform == "linux" else None
     if spec is not None and spec.origin:

@@ -25,13 +25,12 @@ def _app() -> None:
 
     from sightglass.common import users
     from sightglass.components.session import signed_in
-    from sightglass.components.session.jobs import background
 
     def note(name: str) -> None:
         st.session_state[name] = users.current()
 
-    def work(status: background.Status, cancel: object) -> None:
-        status.words = users.current()
+    def work(**_: object) -> str:
+        return users.current()
 
     @st.fragment
     def part() -> None:
@@ -48,9 +47,9 @@ def _app() -> None:
         part()
         if st.button("open"):
             window()
-        task = background.Task(work, background.Status())
-        assert task.finished(10)
-        st.session_state["thread"] = task.status.words
+        job = background.Job(work)
+        assert job.finished(10)
+        st.session_state["thread"] = job.result
 
 
 @pytest.fixture
