@@ -55,8 +55,6 @@ class ListedBox:
     number: str
     """Its number among the boxes shown, from 1; `?` for a candidate that is not shown."""
     prediction: Prediction
-    count: int = 1
-    """Boxes that it represents."""
 
     @property
     def name(self) -> str:
@@ -65,8 +63,6 @@ class ListedBox:
 
     @property
     def title(self) -> str:
-        if self.count > 1:
-            return f"{self.count} × {self.label}"
         return f"{self.number}  {self.label}".strip()
 
 
@@ -74,12 +70,13 @@ class Boxes:
     """The answers of a detector for one run of the page."""
 
     viewer = "viewer-boxes"
+    asks = True
+    """Whether an empty place can be asked about."""
 
     def __init__(self, choices: Choices, explainer: Explainer) -> None:
         """Draw what changes the boxes: the joint of a pose."""
         joint = _choose_joint(explainer, masks=METHODS[choices.method].family == "mask")
         self.choices, self.explainer = replace(choices, options=choices.options | joint), explainer
-        self.per: str = self.choices.options["per"]
         self.slow = explain_job.is_slow(choices.method)
         if self.slow:
             self.base = explain_job.predict(self.choices, explainer)
@@ -89,13 +86,8 @@ class Boxes:
             self.base = explanation
         missing.read_address(self.base)
         self._arrive()
-        self.missing = missing.missing_box(self.base) if self.per == "detection" else None
+        self.missing = missing.missing_box(self.base)
         missing.write_address(missing.find_place(self.base))
-
-    @property
-    def asks(self) -> bool:
-        """Whether an empty place can be asked about."""
-        return self.per == "detection"
 
     def _arrive(self) -> None:
         """Choose the best box of a new picture, or the address's."""
@@ -117,19 +109,12 @@ class Boxes:
             if not known:
                 return self.base
             chosen = pair if pair in known else next((p for p in pairs if pair and p[1] == pair[1]), known[0])
-            label = self.base.evidence.resident.adapter.labels[chosen[1]]
-            target = {"detection": (chosen,), "class": (label,), "picture": ()}[self.per]
-            return explain_job.explain(self.choices, self.explainer, targets=target)
-        if self.per == "picture":
-            return self.base
-        # A class is known by its index alone.
-        known = pairs if self.per == "detection" else list(dict.fromkeys((-1, kind) for _, kind in pairs))
-        best = known[:MAX_MAPS]
-        extra = [p for p in (pair, candidate) if p is not None and p not in best and (p in known or p == candidate)]
+            return explain_job.explain(self.choices, self.explainer, targets=(chosen,))
+        best = pairs[:MAX_MAPS]
+        extra = [p for p in (pair, candidate) if p is not None and p not in best and (p in pairs or p == candidate)]
         if not extra:
             return self.base
-        mapped = [*best, *dict.fromkeys(extra)]
-        targets = tuple(mapped) if self.per == "detection" else tuple(kind for _, kind in mapped)
+        targets = (*best, *dict.fromkeys(extra))
         return explain_job.explain(self.choices, self.explainer, top_k=MAX_MAPS, targets=targets)
 
     def complete(self, explanation: Explanation) -> Explanation:
@@ -138,22 +123,31 @@ class Boxes:
     def find_map(self, explanation: Explanation) -> int | None:
         """List the boxes; return the index of the chosen one's map, None without one."""
         self.listed = list_boxes(explanation, None if self.missing is None else self.missing.candidate)
-        self.chosen = locate_box(self.listed, state.of(state.ChosenBox).pair)
-        index = 0 if self.per == "picture" else self.chosen
-        return index if explanation.options.per == self.per and index < len(explanation.heatmaps) else None
+        pair, pairs = state.of(state.ChosenBox).pair, [item.pair for item in self.listed]
+        alike = [i for i, item in enumerate(pairs) if pair is not None and item[1] == pair[1]]
+        # The chosen box, else the first of its class, else the first.
+        self.chosen = pairs.index(pair) if pair in pairs else next(iter(alike), 0)
+        # The last explanation may be of another page, whose maps are of classes.
+        mapped = explanation.options.per == "detection" and self.chosen < len(explanation.heatmaps)
+        return self.chosen if mapped else None
 
     def draw_list(self, explanation: Explanation) -> int:
         """Draw the list of boxes; return the index of the chosen one's map."""
         st.markdown("### Boxes", help=TERMS["score"])
         pair, _ = state.of(state.ChosenBox).pair, self.find_map(explanation)
         if self.listed:
-            self.chosen = draw_rows(explanation, self.listed, self.chosen)
+            content = repr([(item.pair, item.number, item.score) for item in self.listed])
+            digest = hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
+            # A choice that the page made itself is another list, which starts there.
+            generation = state.of(state.ChosenBox).generation
+            key = f"boxes-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{digest}"
+            answers = [Answer(item.title, percent(item.score), item.score) for item in self.listed]
+            self.chosen = rows(answers, key=key, chosen=self.chosen)
         else:
             why = "No box has a high enough score."
             if hidden := find_filtered(explanation):
                 why = f"The class filter, among the options, hides {kinds(hidden)}."
-            first = "" if self.asks else "Among the options choose one map for one box. "
-            st.caption(f"{escape(why)} {first}The question mark over the picture asks what is missing at a place.")
+            st.caption(f"{escape(why)} The question mark over the picture asks what is missing at a place.")
         self._draw_filter()
         if hidden := weaker(explanation):
             score = score_format(explanation.options.confidence)
@@ -163,12 +157,12 @@ class Boxes:
             st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")
         if self.listed and self.listed[self.chosen].pair != (pair or self.listed[0].pair):
             choose(self.listed[self.chosen].pair)
-            if self.chosen >= len(explanation.heatmaps) and self.per != "picture":
+            if self.chosen >= len(explanation.heatmaps):
                 st.rerun()
         number = self.listed[self.chosen].number if self.listed else ""
         first = None if any(item.number == "?" for item in self.listed) else "1"
         url_state.write("box", number if number.isdecimal() else None, first)
-        return 0 if self.per == "picture" else self.chosen
+        return self.chosen
 
     def _draw_filter(self) -> None:
         """Show the class filter, if any, as a button for its removal."""
@@ -193,8 +187,6 @@ class Boxes:
 
     def maps(self, explanation: Explanation) -> tuple[Map, ...]:
         """Return the maps, in the order of the list."""
-        if self.per == "picture":
-            return tuple(panels.heat(explanation, i, note="") for i in range(len(explanation.heatmaps)))
         return tuple(
             panels.heat(explanation, i, title=item.title, note=_note(explanation, i, item))
             for i, item in zip(range(len(explanation.heatmaps)), self.listed, strict=False)
@@ -202,30 +194,24 @@ class Boxes:
 
     def marks(self, explanation: Explanation, index: int) -> tuple[Box, ...]:
         """Return the viewer's rectangles in list order; the chosen one is marked only without maps."""
-        chosen = None if explanation.heatmaps else self.chosen
-        if self.per == "class":
-            return panels.boxes(explanation, chosen)
-        return tuple(
-            Box(
-                item.prediction.box,
-                f"{item.number}  {item.label} {percent(item.score)}",
-                i,
-                i == chosen,
-                tag=item.number,
-                marks=_marks(explanation, item),
-            )
-            for i, item in enumerate(self.listed)
-            if item.prediction.box is not None
-        )
+        chosen, boxes = None if explanation.heatmaps else self.chosen, []
+        for i, item in enumerate(self.listed):
+            if item.prediction.box is not None:
+                marks = explanation.task.marks(explanation, item.prediction)
+                if item.number == "?":
+                    # A hidden candidate's are dashed.
+                    marks = tuple(replace(mark, hollow=True) if mark.kind == "polygon" else mark for mark in marks)
+                label = f"{item.number}  {item.label} {percent(item.score)}"
+                boxes.append(Box(item.prediction.box, label, i, i == chosen, tag=item.number, marks=marks))
+        return tuple(boxes)
 
     def draw_below(self, explanation: Explanation, index: int, view: View) -> None:
         """Draw what is missing at a place, and where the chosen box's evidence is."""
-        if self.asks:
-            missing.about_places(view, explanation, self.listed, self.chosen, self.missing)
-        if index < len(explanation.heatmaps):
-            name = "the whole picture" if self.per == "picture" else self.listed[index].name
-            if (sentence := box_sentence(explanation, index, escape(name))) is not None:
-                st.markdown(f":material/filter_center_focus: {sentence}")
+        missing.about_places(view, explanation, self.listed, self.chosen, self.missing)
+        if index >= len(explanation.heatmaps):
+            return
+        if (sentence := box_sentence(explanation, index, escape(self.listed[index].name))) is not None:
+            st.markdown(f":material/filter_center_focus: {sentence}")
 
     def draw_numbers(self, explanation: Explanation, index: int) -> None:
         """Draw the main numbers of the map and its boxes, and the joints of a pose."""
@@ -242,56 +228,16 @@ def list_boxes(explanation: Explanation, candidate: Prediction | None = None) ->
 
     `candidate`: what was looked up; it can be chosen before it has a map.
     """
-    per, predictions = explanation.options.per, explanation.predictions
-    if per == "picture":
-        return [_item(p, str(i)) for i, p in enumerate(predictions, 1)]
-    if per == "class":
-        predicted = [p.index for p in predictions]
-        # Every class once: those with a map in the order of the maps, then the rest.
-        mapped = [heatmap.target.index for heatmap in explanation.heatmaps if heatmap.target.index in predicted]
-        return [_kind(explanation, kind) for kind in dict.fromkeys(mapped + predicted)]
+    predictions = explanation.predictions
     numbers = {pair_of(p): str(i) for i, p in enumerate(predictions, 1)}
     boxes = [*(explanation.own(i)[0] for i in range(len(explanation.heatmaps)) if explanation.own(i)), *predictions]
     if candidate is not None:
         boxes.append(candidate)
     once = {pair_of(p): p for p in reversed(boxes)}
-    return [_item(once[pair], numbers.get(pair, "?")) for pair in dict.fromkeys(map(pair_of, boxes))]
-
-
-def _item(prediction: Prediction, number: str) -> ListedBox:
-    return ListedBox(pair_of(prediction), prediction.label, prediction.score, number, prediction)
-
-
-def _kind(explanation: Explanation, index: int) -> ListedBox:
-    """Return all boxes of a class as one item."""
-    boxes = [p for p in explanation.predictions if p.index == index]
-    best = max(boxes, key=lambda p: p.score)
-    return ListedBox((-1, index), best.label, best.score, "", best, len(boxes))
-
-
-def locate_box(listed: list[ListedBox], pair: Pair | None) -> int:
-    """Return the chosen box's index, else its class's first, else 0."""
-    exact = [i for i, item in enumerate(listed) if item.pair == pair]
-    alike = [i for i, item in enumerate(listed) if pair is not None and item.pair[1] == pair[1]]
-    return next(iter([*exact, *alike]), 0)
-
-
-def draw_rows(explanation: Explanation, listed: list[ListedBox], chosen: int) -> int:
-    """Draw the rows of the list and return the chosen one's index."""
-    content = repr([(item.pair, item.number, item.score) for item in listed])
-    digest = hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
-    # A choice that the page made itself is another list, which starts there.
-    generation = state.of(state.ChosenBox).generation
-    key = f"boxes-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{digest}"
-    return rows([Answer(item.title, percent(item.score), item.score) for item in listed], key=key, chosen=chosen)
-
-
-def _marks(explanation: Explanation, item: ListedBox) -> Any:
-    """Return a box's marks; a hidden candidate's are dashed."""
-    drawn = explanation.task.marks(explanation, item.prediction)
-    if item.number != "?":
-        return drawn
-    return tuple(replace(mark, hollow=True) if mark.kind == "polygon" else mark for mark in drawn)
+    return [
+        ListedBox(pair, once[pair].label, once[pair].score, numbers.get(pair, "?"), once[pair])
+        for pair in dict.fromkeys(map(pair_of, boxes))
+    ]
 
 
 def _note(explanation: Explanation, index: int, item: ListedBox) -> str:

@@ -13,7 +13,7 @@ from sightglass.components.session import page, url_state
 from sightglass.components.views import panels
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.tasks import task_of
-from sightglass.pages.explore import layers, missing, whatif
+from sightglass.pages.explore import missing, whatif
 from sightglass.pages.explore import view as map_view
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def choose_view(explainer: Explainer) -> View:
     views: dict[str, tuple[str, View]] = {"map": ("Boxes" if has_boxes else "Map", map_view.draw)}
     views["whatif"] = ("What if", whatif.draw)
     if has_boxes and stages(explainer.resident):
-        views["layers"] = ("Layers", layers.draw)
+        views["layers"] = ("Layers", map_view.draw_layers)
     chosen = url_state.widget(
         st.segmented_control,
         "View",

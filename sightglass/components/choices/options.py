@@ -48,14 +48,11 @@ PARTS: dict[str, str] = {
     "signed": "what raises it and what lowers it",
     "lowers": "what lowers it",
 }
-PER = {"detection": "one box", "class": "all boxes of a class", "picture": "the whole picture"}
 WITHIN = ("picture", "inside", "shared", "each")
-RATIOS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
-"""Shares of all raw candidates that the map of a whole picture sums, in percent."""
 QUESTIONS = {"where": "Where", "why": "Why"}
 MASKED = ("class", "box", "all")
 """The parts that a method which masks the picture can explain."""
-OF_BOXES = ("per", "classes", "within", "iou", "ratio")
+OF_BOXES = ("per", "classes", "within", "iou")
 """Options of a list of boxes, which other views do without."""
 MAX_LAYERS = 8
 
@@ -110,12 +107,7 @@ def _choose(
 
 
 def _of_boxes(explainer: Explainer) -> dict[str, Any]:
-    """Choose what the boxes' maps are of, and which boxes are listed.
-
-    The rarest are read from the address alone: `within`, `iou`, and `ratio` for the whole picture.
-    """
-    help = "One box, all boxes of a class together, or everything the model found likely anywhere."
-    options = {"per": _choose(st.selectbox, "One map for", PER, "detection", "per", help)}
+    """Choose which boxes are listed; `within` and `iou` are read from the address alone."""
     only: list[str] = url_state.widget(
         st.multiselect,
         "Only these classes",
@@ -127,12 +119,9 @@ def _of_boxes(explainer: Explainer) -> dict[str, Any]:
         placeholder="all classes",
         help="Hide the boxes of all other classes.",
     )
-    options["classes"] = tuple(only)
-    options["within"] = url_state.recall_value("within", WITHIN, "picture", name="within")
-    options["iou"] = url_state.recall_value("iou", range(5, 101), 70, name="iou", read=int) / 100
-    if options["per"] == "picture":
-        options["ratio"] = url_state.recall_value("ratio", RATIOS, 2.0, name="ratio", read=float) / 100
-    return options
+    within = url_state.recall_value("within", WITHIN, "picture", name="within")
+    iou = url_state.recall_value("iou", range(5, 101), 70, name="iou", read=int) / 100
+    return {"per": "detection", "classes": tuple(only), "within": within, "iou": iou}
 
 
 def _head(explainer: Explainer) -> int | None:

@@ -11,7 +11,6 @@ from streamlit.testing.v1 import AppTest
 from sightglass.common import access, users
 from sightglass.common.errors import SettingProblem
 from sightglass.components.session import signed_in
-from sightglass.components.session.jobs import background
 from sightglass.components.views import charts
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ def _app() -> None:
 
     from sightglass.common import users
     from sightglass.components.session import signed_in
+    from sightglass.components.session.jobs.background import Job
 
     def note(name: str) -> None:
         st.session_state[name] = users.current()
@@ -47,7 +47,7 @@ def _app() -> None:
         part()
         if st.button("open"):
             window()
-        job = background.Job(work)
+        job = Job(work)
         assert job.finished(10)
         st.session_state["thread"] = job.result
 
