@@ -33,7 +33,7 @@ def explore() -> None:
     bar, tabs, main = st.container(), st.container(), st.container()
 
     def draw_controls() -> tuple[Choices, Explainer, View]:
-        choices, explainer = sidebar.draw(bar, both=True, boxes=True)
+        choices, explainer = sidebar.draw(bar, whole=True)
         with tabs:
             return choices, explainer, choose_view(explainer)
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from sightglass.common.errors import Cancelled
 from sightglass.components import checks, saving
-from sightglass.components.choices import options, sidebar
+from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import reopen, url_state
 from sightglass.components.session.jobs import explain_job
@@ -107,7 +107,7 @@ def _draw_waiting(answers: Boxes | Classes, places: Places, *, stopped: bool) ->
                     icon=":material/undo:",
                     key="back-to-method",
                     on_click=url_state.put,
-                    args=(options.method_key(answers.explainer), other.id),
+                    args=(sidebar.method_key(answers.explainer), other.id),
                     help="Choose the method of the map that you see.",
                 )
             explain_job.restart_button()
@@ -301,8 +301,8 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> tuple[str, list[Candidate]]:
     best = max(learnt or measured, key=lambda entry: entry.inside or 0.0)
     least = min(measured, key=lambda entry: entry.inside or 0.0)
     st.caption(
-        f"Maps of {escape(item.name)} from the first layer to the last, with the share of the evidence in its box. It is "
-        f"lowest at {titles[least.path]}: {percent(least.inside or 0.0)}. Zooming one map zooms all."
+        f"Maps of {escape(item.name)} from the first layer to the last, with the share of the evidence in its box. "
+        f"It is lowest at {titles[least.path]}: {percent(least.inside or 0.0)}. Zooming one map zooms all."
     )
     if not learnt:
         return f"{capital(item.name)}: no map here shows what the model learnt.", tested

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components import painter, saving
-from sightglass.components.choices import options, sidebar
+from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import explain_job
@@ -44,7 +44,7 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     default = explainer.model.method
     if not METHODS[choices.method].quick and METHODS[default].quick and explainer.resident.gradients:
         choices = replace(choices, method=default)
-    of_all = {name: value for name, value in choices.options.items() if name not in options.OF_BOXES}
+    of_all = {name: value for name, value in choices.options.items() if name not in sidebar.OF_BOXES}
     choices = replace(choices, options=of_all)
     with main:
         _studio(choices, explainer)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common import users
-from sightglass.common.errors import Cancelled, Problem
+from sightglass.common.errors import Cancelled, ModelProblem, Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import background, explain_job
@@ -30,7 +30,7 @@ from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sightglass.components.session.jobs.background import Job
     from sightglass.explain import Explainer, Image
@@ -90,7 +90,8 @@ def _resume(now: Adding) -> None:
         try:
             now.draft = store.draft(folder)
         except (Exception, MemoryError) as failure:
-            _fail(failure, again=False)
+            _fail(failure)
+        _discard()
 
 
 def added() -> ModelSpec | None:
@@ -175,7 +176,8 @@ def _take(files: Files) -> None:
         else:
             _register()
     except (Exception, MemoryError) as failure:
-        _fail(failure, again=False)
+        _fail(failure)
+        _discard()
 
 
 def _register() -> None:
@@ -196,12 +198,10 @@ def _register() -> None:
     reopen.choose_model(catalog.spec(id_))
 
 
-def _fail(failure: BaseException, *, again: bool) -> None:
-    """Keep the files' problem; `again`: the questions can be answered anew."""
-    now = state.of(Adding)
-    now.problem = str(page.find_problem(failure, "a model could not be added") or page.SOMETHING_BROKE)
-    if not again:
-        _discard()
+def _fail(failure: BaseException) -> None:
+    """Keep the sentence on files that could not be added."""
+    problem = page.find_problem(failure, "a model could not be added")
+    state.of(Adding).problem = str(problem or page.SOMETHING_BROKE)
 
 
 def _discard() -> None:
@@ -218,30 +218,22 @@ def _ask(draft: TableDraft) -> None:
     st.markdown(f"### {escape(store.find_model(now.folder).name)}")
     for note in draft.notes:
         st.caption(escape(note))
-    _, open_ = adding.fill(draft, now.answers)
-    answers: dict[str, str] = {}
-    for unknown in open_:
-        if unknown.key != TRUST and (answer := _field(unknown)):
-            answers[unknown.key] = answer
-    arch = answers.get("arch", draft.arch)
-    runs = store.runs_code(draft, answers)
-    if runs and (why := store.code_refusal()):
-        st.warning(why, icon=":material/gpp_maybe:")
-    elif runs:
+    open_ = [unknown for unknown in adding.fill(draft, now.answers)[1] if unknown.key != TRUST]
+    answers = {unknown.key: answer for unknown in open_ if (answer := _field(unknown))}
+    arch, runs = answers.get("arch", draft.arch), store.runs_code(draft, answers)
+    refusal = store.code_refusal() if runs else ""
+    if runs:
         name = Path(arch.rpartition(":")[0]).name if is_own(arch) else "This file"
-        st.warning(
-            f"{name} runs code on this machine. Go on only if you trust who made it.", icon=":material/gpp_maybe:"
-        )
+        words = f"{name} runs code on this machine. Go on only if you trust who made it."
+        st.warning(refusal or words, icon=":material/gpp_maybe:")
     with st.container(horizontal=True):
-        lacking = any(unknown.key not in answers for unknown in open_ if unknown.key != TRUST)
         clicked = st.button(
             "Trust it and add" if runs else "Add",
             type="primary",
-            disabled=lacking or bool(runs and store.code_refusal()),
+            disabled=len(answers) < len(open_) or bool(refusal),
             help="Load the model and explain the chosen picture with it.",
         )
-        why = "Delete these files from the server; nothing is added."
-        st.button("Discard", on_click=_discard, help=why)
+        st.button("Discard", on_click=_discard, help="Delete these files from the server; nothing is added.")
     if clicked:
         with st.spinner("Loading the model…", show_time=False):
             _go_on(answers, trusted=runs)
@@ -249,28 +241,24 @@ def _ask(draft: TableDraft) -> None:
 
 
 def _field(unknown: Unknown) -> str:
-    if unknown.choices:
-        return (
-            st.selectbox(
-                unknown.question,
-                unknown.choices,
-                index=0 if unknown.default or is_own(unknown.choices[0]) else None,
-                format_func=_short,
-                accept_new_options=unknown.key == "arch",
-                key=f"models-{unknown.key}",
-                help="Choose one, or type another name." if unknown.key == "arch" else "The file does not say it.",
-            )
-            or ""
-        )
-    return st.text_input(
-        unknown.question, unknown.default, key=f"models-{unknown.key}", help="The file does not say it."
+    key, help = f"models-{unknown.key}", "The file does not say it."
+    if not unknown.choices:
+        return st.text_input(unknown.question, unknown.default, key=key, help=help)
+
+    def shorten(choice: str) -> str:
+        file, _, name = choice.rpartition(":")
+        return f"{Path(file).name}, class {name}" if is_own(choice) else choice
+
+    chosen = st.selectbox(
+        unknown.question,
+        unknown.choices,
+        index=0 if unknown.default or is_own(unknown.choices[0]) else None,
+        format_func=shorten,
+        accept_new_options=unknown.key == "arch",
+        key=key,
+        help="Choose one, or type another name." if unknown.key == "arch" else help,
     )
-
-
-def _short(choice: str) -> str:
-    """Return a file's class as `net.py, class Net`; others unchanged."""
-    file, _, name = choice.rpartition(":")
-    return f"{Path(file).name}, class {name}" if is_own(choice) else choice
+    return chosen or ""
 
 
 def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
@@ -293,7 +281,7 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
         if not adding.fill(now.draft, now.answers)[1]:
             _register()
     except (Exception, MemoryError) as failure:
-        _fail(failure, again=True)
+        _fail(failure)
 
 
 WIDE = 132
@@ -379,20 +367,21 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
         )
         typed = [line.strip() for line in text.splitlines() if line.strip()]
         if st.button("Save names", help="They stand in every headline, list and file from now on."):
-            if len(typed) != len(labels):
-                words = f"Give {plural(len(labels), 'name')}, one a line: there are {len(typed)}."
-                st.error(sentence(words), icon=":material/error:")
-            elif len(set(typed)) < len(typed):
-                st.error("Two of them have the same name: give each its own.", icon=":material/error:")
-            elif measures and any("," in line for line in typed):
-                try:
-                    outputs = adding.read_lines(typed)
-                except Problem as problem:
-                    st.error(sentence(problem), icon=":material/error:")
-                else:
-                    _change(spec, {"weights.outputs": outputs, "weights.labels": None, "weights.unit": None})
-            else:
-                _change(spec, {"weights.labels": typed, "weights.outputs": None})
+            try:
+                _change(spec, _read_names(typed, labels, measures=measures))
+            except Problem as problem:
+                st.error(sentence(problem), icon=":material/error:")
+
+
+def _read_names(typed: list[str], labels: Sequence[str], *, measures: bool) -> dict[str, object]:
+    """Return the table's values of typed names; raise ModelProblem."""
+    if len(typed) != len(labels):
+        raise ModelProblem(f"Give {plural(len(labels), 'name')}, one a line: there are {len(typed)}.")
+    if len(set(typed)) < len(typed):
+        raise ModelProblem("Two of them have the same name: give each its own.")
+    if measures and any("," in line for line in typed):
+        return {"weights.outputs": adding.read_lines(typed), "weights.labels": None, "weights.unit": None}
+    return {"weights.labels": typed, "weights.outputs": None}
 
 
 def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
@@ -427,9 +416,8 @@ def _change(spec: ModelSpec, values: dict[str, object]) -> None:
     try:
         store.change(spec.id, values)
         sidebar.load(spec.id)
-    except Problem as problem:
+    except Problem:
         store.restore(spec.id, before)
-        st.error(sentence(problem), icon=":material/error:")
-        return
+        raise
     model_picker.forget_menu()
     st.rerun()

@@ -9,7 +9,7 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.components.choices import image_picker, model_picker
-from sightglass.components.choices.options import reliabilities
+from sightglass.components.choices.sidebar import reliabilities
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape

@@ -11,7 +11,6 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 
 from sightglass.cli import main
 from sightglass.components.session.jobs.background import Jobs
-from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer, Recipe, replay
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import samples
@@ -24,7 +23,6 @@ from tests.pages.conftest import (
     received,
     rerun_until,
     session,
-    settled,
     shown,
     texts,
 )
@@ -101,7 +99,7 @@ def test_method_layers_and_fit_change_the_map(page, bus):
     app.button(key="whole-picture").click().run()
     assert app.query_params["fit"] == "letterbox" and "whole-picture" not in [button.key for button in app.button]
     assert shown(app).head["panels"][-1]["maps"][0]["seen"] == [0, 0, 810, 1080]
-    app.button(key="fit-as-trained").click().run()
+    app.selectbox(key="fit-classify").select("trained").run()
     app.multiselect(key="layers-efficientnet-lite0").select("blocks.4").run()
     assert not app.error
     assert shown(app).maps[0].shape != before.shape or not np.allclose(shown(app).maps[0], before)
@@ -219,12 +217,6 @@ def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_pages
     app.switch_page("pages/topk.py").run()
     assert app.segmented_control(key="question-why").value == "why"
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
-
-
-def test_one_head_of_the_attention_is_what_the_engine_says(page):
-    app = settled(page(model="demo-vit", method="attention", head="2", example="one thing"))
-    expected = Explainer("demo-vit")(image_source.example("one thing"), method="attention", head=2)
-    np.testing.assert_allclose(shown(app).maps[0], expected.heatmaps[0].content, atol=1 / 65535)
 
 
 def written(arguments, folder):

@@ -37,6 +37,9 @@ def arrive(page: str) -> None:
     """Note the drawn page: other pages' widgets do not pass values on."""
     navigation = state.of(state.Navigation)
     navigation.arrived, navigation.page = navigation.page != page, page
+    for name in [name for name in removed.PARAMETERS if name in st.query_params]:
+        del st.query_params[name]
+        _note(removed.PARAMETERS[name])
 
 
 def memory(key: str) -> Any:
