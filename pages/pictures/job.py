@@ -295,8 +295,3 @@ def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob 
     # Objects under another name are found or missed for other reasons: their pictures are explained again.
     plans = tuple(replace(plan, labels=None) for plan in job.plans)
     return PicturesJob(job.source, plans) if explained_again else None
-
-
-def relabel(job: PicturesJob, truth: GroundTruth) -> PicturesJob:
-    """Return the job that holds the answers of another against these labels."""
-    return PicturesJob(job.source, tuple(replace(plan, labels=truth) for plan in job.plans))

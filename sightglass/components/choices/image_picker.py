@@ -83,15 +83,8 @@ def _items() -> tuple[Thumb, ...]:
 @st.cache_resource(show_spinner=False)
 def _examples() -> tuple[Thumb, ...]:
     """Return the examples on this machine, each opened once."""
-    return tuple(
-        Thumb(name, name.capitalize(), _data_url(_of_example(name))) for name in EXAMPLES if image_source.is_here(name)
-    )
-
-
-def _of_example(name: str) -> bytes:
-    """Return an example's thumbnail, from its file if there is one."""
-    file = thumbnail_file(name)
-    return file.read_bytes() if file.exists() else thumbnail(image_source.load_bundled(name))
+    names = [name for name in EXAMPLES if image_source.is_here(name)]
+    return tuple(Thumb(name, name.capitalize(), _data_url(thumbnail_file(name).read_bytes())) for name in names)
 
 
 def thumbnail_file(name: str) -> Path:
@@ -124,47 +117,33 @@ def _data_url(webp: bytes) -> str:
 # A person's acts, before the page is drawn.
 
 
+ACTS = ("choose", "remove", "restore", "draw", "refused", "dismiss")
+
+
 def _follow() -> None:
-    pictures = state.of(image_source.Pictures)
+    pictures, navigation = state.of(image_source.Pictures), state.of(state.Navigation)
     for act in picture_bar.acts():
-        if act.kind in _ACTS:
-            pictures.just_given = False
-            _ACTS[act.kind](act.value)
+        if act.kind not in ACTS:
+            continue
+        pictures.just_given = False
+        if act.kind == "dismiss":
+            pictures.problem = None
+        elif act.kind == "refused":
+            # Files too large for the browser to send.
+            pictures.problem = _too_large(act.value) or pictures.problem
+        elif act.kind == "draw":
+            url_state.keep("draw", bool(act.value))
+            if act.value and navigation.page != "explore":
+                navigation.go_to = page.script("explore")
+        elif act.kind == "restore" and isinstance(act.value, list):
+            image_source.restore([key for key in act.value if isinstance(key, str)])
+        elif act.kind == "remove" and isinstance(act.value, str):
+            image_source.remove(act.value)
+        elif act.kind == "choose" and isinstance(act.value, str) and not image_source.turn_back(act.value):
+            pictures.problem = "This picture is no longer on the server: upload it again."
     if (drawn := drawing.take_drawing()) is not None:
         image_source.replace_drawing(drawn[1], drawn[0])
         pictures.just_given = True
-
-
-def _dismiss(_value: Any) -> None:
-    state.of(image_source.Pictures).problem = None
-
-
-def _choose(key: Any) -> None:
-    if isinstance(key, str) and not image_source.turn_back(key):
-        state.of(image_source.Pictures).problem = "This picture is no longer on the server: upload it again."
-
-
-def _remove(key: Any) -> None:
-    if isinstance(key, str):
-        image_source.remove(key)
-
-
-def _restore(keys: Any) -> None:
-    if isinstance(keys, list):
-        image_source.restore([key for key in keys if isinstance(key, str)])
-
-
-def _draw(on: Any) -> None:
-    navigation = state.of(state.Navigation)
-    url_state.keep("draw", bool(on))
-    if on and navigation.page != "explore":
-        navigation.go_to = page.script("explore")
-
-
-def _refuse(files: Any) -> None:
-    """Report files too large for the browser to send."""
-    if words := _too_large(files):
-        state.of(image_source.Pictures).problem = words
 
 
 def _too_large(files: Any) -> str:
@@ -180,16 +159,6 @@ def _too_large(files: Any) -> str:
     if name.lower().endswith(".zip"):
         remedy = "pack the pictures into several smaller ones"
     return f"{name}{others}{problem}; the limit is {limit} MB a file: {remedy}."
-
-
-_ACTS = {
-    "choose": _choose,
-    "remove": _remove,
-    "restore": _restore,
-    "draw": _draw,
-    "refused": _refuse,
-    "dismiss": _dismiss,
-}
 
 
 def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:

@@ -207,6 +207,7 @@ def _draw_options(explainer: Explainer, methods: Sequence[str], *, whole: bool) 
     adapter, task = explainer.resident.adapter, task_of(explainer.model)
     method = _method(explainer, methods)
     options: dict[str, Any] = {}
+    labels: dict[str, str]
     if whole and METHODS[method].signed and "against" in task.tools:
         help = "Red places raise the score, blue ones in dashed lines lower it. Otherwise only what raises it is shown."
         if _choose(st.toggle, "Evidence against too", None, False, "evidence", help):
@@ -230,7 +231,8 @@ def _draw_options(explainer: Explainer, methods: Sequence[str], *, whole: bool) 
     if adapter.resizing and options.get("preprocessing", "trained") == "trained":
         st.caption(f"As in training: {adapter.resizing}")
     if "threshold" in task.tools:
-        look, help = {"min_value": 1, "max_value": 95, "format": "%d %%"}, widgets.TERMS["score threshold"]
+        look: dict[str, Any] = {"min_value": 1, "max_value": 95, "format": "%d %%"}
+        help = widgets.TERMS["score threshold"]
         shown = _choose(st.slider, "Show boxes above", range(1, 96), 25, "confidence", help, read=int, **look)
         options["confidence"] = shown / 100
     return method, options | (_of_boxes(explainer) if whole and task.has_boxes else {})
