@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
@@ -220,6 +220,8 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
                 "One pass": _describe_time(comparison, i),
             }
         )
+    about = "Median of five passes on this machine, and the fastest to the slowest."
+    times = st.column_config.TextColumn(help=about, alignment="right", width=150)
     tables.table(
         pd.DataFrame(rows),
         right=("Half the evidence on", "Parameters"),
@@ -227,13 +229,8 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
             "Own answer": "What each model says first, whatever the maps are of.",
             "Half the evidence on": "The smallest part of the picture that holds half of the evidence.",
         },
-        columns={f"Score of {label}": tables.score(), same: tables.overlap(), "One pass": _time_column()},
+        columns={f"Score of {label}": tables.score(), same: tables.overlap(), "One pass": times},
     )
-
-
-def _time_column() -> Any:
-    help = "Median of five passes on this machine, and the fastest to the slowest."
-    return st.column_config.TextColumn(help=help, alignment="right", width=150)
 
 
 def _describe_time(comparison: Comparison, index: int) -> str:

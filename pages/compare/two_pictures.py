@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.explain.picture.item import Item
-    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.ranking import Ranking
     from sightglass.explain.similarity.similarity import Similarity
 
 LISTED = 50
@@ -108,10 +108,6 @@ def _preprocessing(choices: Choices) -> dict[str, Any]:
     return {name: value for name, value in choices.options.items() if name == "preprocessing"}
 
 
-def _name(text: str) -> str:
-    return escape(shorten(text, 28, 8))
-
-
 def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: str, title: DeltaGenerator) -> None:
     left, right = st.columns([3, 1], gap="medium")
     with right:
@@ -121,8 +117,9 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
         pairs.draw_pair(found, key="pair", matches=show == "matches")
         actions = st.container(horizontal=True, vertical_alignment="center")
     # Needs passes of its own the first time: the maps come first.
-    context = _reference_scores(choices, explainer, found)
-    names = " and ".join(_name(side.image.name) for side in found.sides)
+    with st.spinner("Comparing unrelated pictures…", show_time=False):
+        context = ranking.context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
+    names = " and ".join(escape(shorten(side.image.name, 28, 8)) for side in found.sides)
     title.markdown(f"## {names}: {found.score:.2f}, {context.verdict(found.score)}")
     with actions:
         saving.save_and_export(
@@ -152,16 +149,19 @@ def _choose_hit(ranked: Ranking) -> int:
     return chosen
 
 
-def _model_and_query(explainer: Explainer, ranked: Ranking) -> tuple[str | int, ...]:
-    """Return what identifies the model's weights and the picture."""
-    query = ranked.query
-    return explainer.resident.adapter.weights_sha256, explainer.model.row, query.sha256, query.name
-
-
 def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, place: int, of: str) -> Similarity:
     hit, chosen = ranked.hits[place], {name: choices.options.get(name) for name in ("layers", "preprocessing")}
     settings: dict[str, Any] = {"method": choices.method} | {name: value for name, value in chosen.items() if value}
-    key = (*_model_and_query(explainer, ranked), hit.item.stamp, hit.item.key, of, str(sorted(settings.items())))
+    of_model = explainer.resident.adapter.weights_sha256, explainer.model.row
+    key = (
+        *of_model,
+        ranked.query.sha256,
+        ranked.query.name,
+        hit.item.stamp,
+        hit.item.key,
+        of,
+        str(sorted(settings.items())),
+    )
 
     def make() -> Similarity:
         with explain_job.spinner(explainer):
@@ -174,11 +174,6 @@ def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, place: int
             )
 
     return state.latest("similarity", key, make)
-
-
-def _reference_scores(choices: Choices, explainer: Explainer, found: Similarity) -> Context:
-    with st.spinner("Comparing unrelated pictures…", show_time=False):
-        return ranking.context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
 
 
 def _draw_notes(ranked: Ranking, instead: str) -> None:

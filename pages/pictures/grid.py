@@ -173,7 +173,10 @@ def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: st
     report = result.reports[place]
     if view in ("wrong", "class") and _has_units(report):
         assert report is not None
-        return [_tile_of_unit(unit) for unit in _filter_units(report, about)]
+        return [
+            Tile(unit.id, unit.picture.key, escape(unit.words), f"{unit.words}, in {unit.picture.key}", unit=unit)
+            for unit in _filter_units(report, about)
+        ]
     if about is not None and result.fits[place] is None:
         frame = frame[frame["truth"].eq(about) & frame["wrong"].eq(True)]
     if view == "wrong":
@@ -181,18 +184,18 @@ def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: st
     elif view == "differ":
         frame = frame[frame["differs"]]
     scores = table.read_scores(result.plans[place].folder)
-    orders = _list_orders(frame, scores)
+    left_out = {*(() if scores.sure else ("unsure", "sure")), *(() if scores.numbers else ("smallest", "largest"))}
+    offered = [name for name in ORDERS if name not in left_out and analysis.ORDERS[name][0] in frame]
+    orders = {name: ORDERS[name] for name in offered}
     order = url_state.widget(
         st.selectbox, "Sort", orders, next(iter(orders)), key=f"pictures-order-{scores.task}", name="order"
     )
     frame = analysis.order(_filter_rows(job, result, place, frame, scores, view), order)
-    task = task_of(scores.task)
-    return [_tile_of_row(row, scores, task.no_answer) for row in frame.to_dict("records")]
-
-
-def _list_orders(frame: Frame, scores: table.Scores) -> dict[str, str]:
-    left_out = {*(() if scores.sure else ("unsure", "sure")), *(() if scores.numbers else ("smallest", "largest"))}
-    return {name: label for name, label in ORDERS.items() if name not in left_out and analysis.ORDERS[name][0] in frame}
+    nothing, tiles = task_of(scores.task).no_answer, []
+    for row in frame.to_dict("records"):
+        picture, words = row["picture"], results.describe_row(row, scores, nothing)
+        tiles.append(Tile(picture, picture, words, f"{picture} under its map", file=row["file"]))
+    return tiles
 
 
 def _filter_rows(job: PicturesJob, result: Result, place: int, frame: Frame, scores: table.Scores, view: str) -> Frame:
@@ -231,17 +234,6 @@ def _filter_units(report: ErrorReport, about: str | None) -> list[ErrorUnit]:
     small = st.checkbox(f"Smaller than {SMALL} px", key="pictures-small")
     units = report.select(kind, about)
     return [unit for unit in units if unit.size is not None and unit.size < SMALL] if small else units
-
-
-def _tile_of_unit(unit: ErrorUnit) -> Tile:
-    return Tile(unit.id, unit.picture.key, escape(unit.words), f"{unit.words}, in {unit.picture.key}", unit=unit)
-
-
-def _tile_of_row(row: Json, scores: table.Scores, nothing: str) -> Tile:
-    picture = row["picture"]
-    return Tile(
-        picture, picture, results.describe_row(row, scores, nothing), f"{picture} under its map", file=row["file"]
-    )
 
 
 _images: ByteCache[bytes] = ByteCache(8 * MIB, len)
@@ -420,7 +412,8 @@ def draw_panel(job: PicturesJob, result: Result, place: int) -> None:
             args=("",),
         )
     plan = result.plans[place]
-    unit = results.find_unit(result.reports[place], remembered.unit)
+    report = result.reports[place]
+    unit = next((unit for unit in report.errors if unit.id == remembered.unit), None) if report is not None else None
     if unit is not None:
         st.markdown(escape(unit.words))
     row = _find_row(result.frames[place], key)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from sightglass.batch.summary import EvaluationSummary
     from sightglass.common.files import Json
     from sightglass.evaluation.intervals import Estimate
-    from sightglass.evaluation.kinds import ErrorUnit
     from sightglass.evaluation.scorecard import Scorecard
     from sightglass.pages.pictures.job import PicturesJob, RunPlan
 
@@ -257,11 +256,6 @@ def _agreement(frame: Frame, other: Frame) -> str:
         return ""
     same = both["predicted"].fillna("").to_numpy() == answers.loc[both["picture"]].to_numpy()
     return percent(float(same.mean()))
-
-
-def find_unit(report: ErrorReport | None, id: str) -> ErrorUnit | None:
-    """Return an error by its id, or None."""
-    return next((unit for unit in report.errors if unit.id == id), None) if report is not None else None
 
 
 def describe_row(row: Json, scores: table.Scores, nothing: str) -> str:

@@ -33,22 +33,6 @@ EVERYWHERE = ("", "0.0.0.0", "::")
 LOGGER = logging.getLogger(__name__)
 
 
-@asynccontextmanager
-async def announce(_app: st.App) -> AsyncIterator[None]:
-    """Say it when the server starts: its lifespan."""
-    # Streamlit's loggers of what was imported since have handlers of their own.
-    logs.install()
-    urls = addresses(st.get_option("server.address"))
-    if logs.wants_json():
-        LOGGER.info("listening", extra={"addresses": urls})
-    else:
-        rest = f", for others in the network at {urls[1]}" if len(urls) > 1 else ""
-        print(f"Sightglass is at {urls[0]}{rest}. Press Ctrl-C to stop.", flush=True)
-    yield
-    if not logs.wants_json():
-        print("Stopped.", flush=True)
-
-
 def addresses(host: str | None) -> list[str]:
     """Return the server's addresses for a browser, here and in the network.
 
@@ -79,13 +63,22 @@ BESIDE_THE_MAP = ("components.views.exports", "components.views.panels", "pages.
 
 
 @asynccontextmanager
-async def serving(app: st.App) -> AsyncIterator[None]:
+async def serving(_app: st.App) -> AsyncIterator[None]:
     """Announce the server, and begin to import: its lifespan."""
     _send_at_once(asyncio.get_running_loop())
-    async with announce(app):
-        if _THREAD.ident is None:
-            _THREAD.start()
-        yield
+    # Streamlit's loggers of what was imported since have handlers of their own.
+    logs.install()
+    urls = addresses(st.get_option("server.address"))
+    if logs.wants_json():
+        LOGGER.info("listening", extra={"addresses": urls})
+    else:
+        rest = f", for others in the network at {urls[1]}" if len(urls) > 1 else ""
+        print(f"Sightglass is at {urls[0]}{rest}. Press Ctrl-C to stop.", flush=True)
+    if _THREAD.ident is None:
+        _THREAD.start()
+    yield
+    if not logs.wants_json():
+        print("Stopped.", flush=True)
 
 
 def _send_at_once(loop: asyncio.AbstractEventLoop) -> None:

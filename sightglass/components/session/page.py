@@ -23,8 +23,6 @@ from sightglass.components.session.markdown import sentence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from streamlit.delta_generator import DeltaGenerator
-
     from sightglass.common.work.progress import PausableStop
 
 LOGGER = logging.getLogger(__name__)
@@ -112,16 +110,6 @@ def status_line() -> Iterator[Callable[[str], None]]:
         yield show
     finally:
         line.empty()
-
-
-@contextmanager
-def head(place: DeltaGenerator) -> Iterator[DeltaGenerator]:
-    """Yield the place of the headline, beside the content drawn meanwhile."""
-    with place, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        # As wide as is left: a long sentence takes two lines and does not push the controls below it.
-        title = st.container()
-        with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            yield title
 
 
 def draw_example_badge() -> None:

@@ -28,8 +28,8 @@ FAREWELL = 10.0
 """Seconds that `stop_all` waits for work that was told to stop."""
 PATIENCE = 0.4
 """Seconds that work may take before a progress bar is worth showing."""
-MAX_RESULTS = 64
-"""Results of a session in memory, such as proofs: each is some thousand numbers."""
+MAX_RESULTS = 24
+"""Results of a session in memory: proofs are small, a scrambled model's maps take about 2 MB."""
 _RUNNING: dict[threading.Thread, threading.Event] = {}
 """The threads that work, and what stops each."""
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from sightglass.components.session.state import Choices
-    from sightglass.explain import Explainer, Explanation, Image
+    from sightglass.explain import Explainer, Explanation
     from sightglass.explain.comparison.models import Comparison, Timing
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.recipe import Recipe
@@ -97,8 +97,9 @@ def explain(
     result = _cache().get(key)
     if result is None:
         if wait or not is_slow(options["method"]):
-            with nullcontext() if quiet else spinner(explainer):
-                result = _explain_now(explainer, image, options)
+            slot = nullcontext() if is_slow(options["method"]) else SLOTS
+            with nullcontext() if quiet else spinner(explainer), slot:
+                result = explainer(image, **options)
         else:
             running = running or state.of(Jobs).start(JOB, key, partial(explainer, image, **options), redraw_every=0.0)
             result, finished = _in_thread(running)
@@ -108,14 +109,6 @@ def explain(
     if _finished(image.sha256, choices.model.id, key) and (below := settings().save_below):
         history.save_unsure_later(result, below)
     return result
-
-
-def _explain_now(explainer: Explainer, image: Image, options: dict[str, Any]) -> Explanation:
-    """Explain a picture while the page waits."""
-    if is_slow(options["method"]):
-        return explainer(image, **options)
-    with SLOTS:
-        return explainer(image, **options)
 
 
 def _finished(picture: str, model: str, key: Key) -> bool:
