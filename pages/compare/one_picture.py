@@ -14,14 +14,14 @@ from sightglass.components import saving
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape, shorten
+from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
 from sightglass.components.views import exports, panels, tables
 from sightglass.deck import views as deck_views
 from sightglass.explain.comparison.detections import largest, same_target
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS, list_methods
-from sightglass.explain.phrases import count, listing, percent
+from sightglass.explain.phrases import count, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score, task_of
 from sightglass.export.caption import title as caption_of
@@ -83,10 +83,7 @@ def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
         widgets["models"] = _sizes(chosen)
     url_state.keep("models-of", chosen.family)
     url_state.recall("models", known, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
-    names = [known[key].name for key in widgets["models"]]
-    with st.popover(
-        shorten(", ".join(names) or "Models", 40), icon=":material/tune:", help="Which models are compared."
-    ):
+    with st.popover(plural(len(widgets["models"]), "model"), icon=":material/tune:", help="Which models are compared."):
         ids = st.multiselect(
             "Models, two to four",
             list(known),

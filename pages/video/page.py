@@ -107,7 +107,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     with left:
         upload, about = None, ""
         try:
-            if (upload := _upload()) is not None:
+            if (upload := _upload(choices)) is not None:
                 about = _about(upload)
         except ImageProblem as problem:
             # What is no clip is said, and the example stays.
@@ -122,7 +122,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
         with head, st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"## {escape(upload.name)}: press Explain", width="content")
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
-                _start(upload, choices, settings, targets)
+                _run(_plan(upload, choices, settings, targets))
         return
     _draw_example(head)
 
@@ -146,7 +146,7 @@ def _describe(job: ClipJob) -> str:
     return f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}."
 
 
-def _upload() -> ClipSource | None:
+def _upload(choices: Choices) -> ClipSource | None:
     video = state.of(Video)
     file = st.file_uploader(
         "A clip",
@@ -157,7 +157,14 @@ def _upload() -> ClipSource | None:
     )
     if file is None:
         return None
-    return state.latest("video", file.file_id, lambda: jobs.add_clip(file.name, file.getbuffer()))
+
+    def keep() -> ClipSource:
+        source = jobs.add_clip(file.name, file.getbuffer())
+        # After a reload it is among the earlier clips.
+        _plan(source, choices, video_settings.Settings(), ()).save()
+        return source
+
+    return state.latest("video", file.file_id, keep)
 
 
 def _about(source: ClipSource) -> str:
@@ -193,7 +200,9 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
 def _trim(source: ClipSource, settings: Settings) -> Settings:
     """Choose a part of the clip on its timeline; return the settings."""
     start, end = settings.start, settings.end
-    if (ends := _length(source)) is not None:
+    seconds = clip.Clip(source.file, source.name).about.seconds
+    if seconds > STEP:
+        ends = round(math.ceil(seconds / STEP) * STEP, 1)
         start, last = st.slider(
             "Part of the clip",
             0.0,
@@ -214,22 +223,13 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
     return replace(settings, start=start, end=end)
 
 
-def _length(source: ClipSource) -> float | None:
-    """Return a clip's seconds, rounded up; None if unknown or short."""
-    seconds = clip.Clip(source.file, source.name).about.seconds
-    return round(math.ceil(seconds / STEP) * STEP, 1) if seconds > STEP else None
-
-
-def _start(source: ClipSource, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> None:
-    options = {"method": choices.method, **choices.options}
-    if targets:
-        options["targets"] = targets
-    plan = ClipPlan(source, choices.model.id, options, settings, jobs.results_of(source))
-    plan.save()
-    _run(plan)
+def _plan(source: ClipSource, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> ClipPlan:
+    options = {"method": choices.method, **choices.options} | ({"targets": targets} if targets else {})
+    return ClipPlan(source, choices.model.id, options, settings, jobs.results_of(source))
 
 
 def _run(plan: ClipPlan) -> None:
+    plan.save()
     state.of(Video).job = ClipJob(plan)
     st.rerun()
 
@@ -289,7 +289,7 @@ def _anew(job: ClipJob, choices: Choices) -> None:
     ):
         same = choices.model.id == job.plan.model
         targets = tuple(job.plan.options.get("targets") or ()) if same else ()
-        _start(job.plan.source, choices, job.plan.settings, targets)
+        _run(_plan(job.plan.source, choices, job.plan.settings, targets))
 
 
 video()
