@@ -15,13 +15,14 @@ from sightglass.components.viewer import Pane
 from sightglass.components.views import charts, panels
 from sightglass.components.widgets import HOT, rows
 from sightglass.explain.comparison.models import score_of_map
-from sightglass.explain.options import Options, parse_other_place
+from sightglass.explain.options import parse_other_place
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.segments import draw_numbers, draw_segments, ends_of
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.segment import is_background
 from sightglass.explain.trust.diagnosis import describe
+from sightglass.pages.explore.missing import parse_place, write_place
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -198,7 +199,7 @@ def explain_place(choices: Choices, explainer: Explainer, **how: Any) -> Explana
             url_state.leave_out(AGAINST, area.against)
             area.against = None
         else:
-            url_state.leave_out(AT, _to_text(area.at) or "")
+            url_state.leave_out(AT, write_place(area.at) or "")
             area.at = ()
         area.linked = area.against is not None
     return explain_place(choices, explainer, **how)
@@ -235,48 +236,34 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     if area.against is not None and area.against not in explainer.labels and area.against.isdecimal():
         # A recipe may have its index.
         area.against = dict(enumerate(explainer.labels)).get(int(area.against))
-    url_state.write(AT, _to_text(area.at))
+    url_state.write(AT, write_place(area.at))
     url_state.write(AGAINST, area.against if area.at else None)
     if not area.at:
         return {}
-    per = _span() if task.spans and len(area.at) == 2 else "class"
+    # Before its control is drawn a link may name it.
+    span = url_state.recall_value(SPAN, SPANS, "region", name="span")
+    per = span if task.spans and len(area.at) == 2 else "class"
     against = {} if area.against is None else {"against": area.against}
     choice = {} if area.wanted is None else {"targets": (area.wanted,)}
     return {"at": area.at, "per": per, **against, **choice}
 
 
-def _to_text(at: tuple[float, ...]) -> str | None:
-    return ",".join(f"{coordinate:g}" for coordinate in at) or None
-
-
 def _take_link(area: ChosenArea, choices: Choices, explainer: Explainer) -> None:
     """Choose the address's place and class, if valid here."""
     area.picture, area.model = choices.image.sha256, choices.model.id
-    at, against = st.query_params.get(AT), st.query_params.get(AGAINST)
-    try:
-        place = Options.parse({AT: at or ()}).at
-    except ModelProblem:
-        place = ()
-    sides = choices.image.width, choices.image.height
-
-    def is_inside(place: tuple[float, ...]) -> bool:
-        return bool(place) and all(0 <= coordinate < sides[i % 2] for i, coordinate in enumerate(place))
-
-    if at and is_inside(place):
-        area.at, area.linked = place, True
-    elif at:
+    at, against = st.query_params.get(AT, ""), st.query_params.get(AGAINST, "")
+    area.at = parse_place(at, choices.image)
+    area.linked = bool(area.at)
+    if at and not area.at:
         url_state.leave_out(AT, at)
-    places = task_of(explainer.resident.adapter).compares_places
-    known = is_inside(parse_other_place(against) or ()) if places else against in explainer.labels
+    if task_of(explainer.resident.adapter).compares_places:
+        known = parse_place(against, choices.image) == parse_other_place(against)
+    else:
+        known = against in explainer.labels
     if against and area.at and known:
         area.against = against
     elif against:
         url_state.leave_out(AGAINST, against)
-
-
-def _span() -> str:
-    # Before its control is drawn a link may name it.
-    return str(url_state.recall_value(SPAN, SPANS, "region", name="span"))
 
 
 def show_pixels(explanation: Explanation) -> None:

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from sightglass.common.errors import ModelProblem
 from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
+from sightglass.explain.options import Options
 from sightglass.explain.phrases import article
 
 if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import View
-    from sightglass.explain import Explainer, Explanation
+    from sightglass.explain import Explainer, Explanation, Image
     from sightglass.explain.evidence.missing import Missing
     from sightglass.models.adapter import Prediction
     from sightglass.pages.explore.boxes import ListedBox
@@ -73,32 +75,29 @@ def read_address(base: Explanation) -> None:
         return
     lookup.read = True
     label = query.get("ask-for")
-    where = parse_place(query.get("ask", ""), base.image.width, base.image.height)
-    if where is not None:
+    where = parse_place(query.get("ask", ""), base.image)
+    if len(where) in (2, 4):
         label = label if label in base.evidence.resident.adapter.labels else None
         lookup.place = replace(_round_place(base, where, label), fresh="box" not in query)
 
 
-def parse_place(text: str, width: int, height: int) -> tuple[float, float, float, float] | None:
-    """Parse a place, `x,y` or `x0,y0,x1,y1`; None outside the picture."""
+def parse_place(text: str, image: Image) -> tuple[float, ...]:
+    """Parse a point, a rectangle or an area of the address; empty outside the picture."""
     try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        return None
-    if len(numbers) not in (2, 4):
-        return None
-    x0, y0, x1, y1 = (numbers * 2)[:4]
-    return (x0, y0, x1, y1) if 0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height else None
+        place = Options.parse({"at": text or ()}).at
+    except ModelProblem:
+        return ()
+    inside = all(0 <= number <= (image.height if i % 2 else image.width) for i, number in enumerate(place))
+    return place if inside else ()
 
 
-def write_place(place: tuple[float, float, float, float]) -> str:
-    """Write a place for the address; a point as two numbers."""
-    numbers = [f"{edge:.0f}" for edge in place]
-    return ",".join(numbers[:2] if place[:2] == place[2:] else numbers)
+def write_place(place: tuple[float, ...]) -> str | None:
+    """Write a place for the address; a point as two numbers, None for no place."""
+    return ",".join(f"{number:g}" for number in (place[:2] if place[:2] == place[2:] else place)) or None
 
 
 def _round_place(explanation: Explanation, where: tuple[float, ...], label: str | None) -> MissedPlace:
-    x0, y0, x1, y1 = (float(round(edge)) for edge in where)
+    x0, y0, x1, y1 = (float(round(edge)) for edge in (*where, *where)[:4])
     return MissedPlace((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
 
 

@@ -211,7 +211,8 @@ def draw_proof_chart(proof: Proof, way: chart.Way, *, key: str, small: bool = Fa
         height=190 if small else 340,
         margin={"l": 0, "r": 8, "t": 8, "b": 0},
         legend={"orientation": "h", "y": -0.3, "traceorder": "reversed"},
-        xaxis={"tickformat": ".0%", "title": AXES[way], "range": [0, 1]},
+        # On a card the legend is where the title would be.
+        xaxis={"tickformat": ".0%", "title": None if small else AXES[way], "range": [0, 1]},
         yaxis={"tickformat": ".0%", "rangemode": "tozero"},
     )
     config = {"displayModeBar": False}

@@ -78,7 +78,7 @@ def test_an_address_opens_its_box_and_its_question(page, scene):
 def test_nonsense_in_the_address_is_passed_over(page):
     app = page("", **ADDRESS, box="9" * 5000, part="y", per="z", iou="many", ratio="9", lens="?", only="unicorn")
     assert FOUND in headline(app)
-    app = page("", **ADDRESS, ask="50,50,10,10", **{"ask-for": "unicorn"})
+    app = page("", **ADDRESS, ask="50,50,9999,60", **{"ask-for": "unicorn"})
     assert "candidate" not in texts(app) and "ask" not in app.query_params
 
 
