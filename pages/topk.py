@@ -69,9 +69,8 @@ def topk() -> None:
             charts.findings(explanation, 0)
             return
         pair = _panels(explanation)
-        maps = [(heatmap.target.label, explanation, i) for i, heatmap in enumerate(explanation.heatmaps)]
         with beside:
-            checks.chip(maps)
+            checks.chip(explanation, 0)
         # The maps before their agreement, which takes longer to compute.
         agreement = agreement_sentence(explanation, pair)
         if pair is None:
@@ -84,7 +83,7 @@ def topk() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             files, slide = partial(exports.of_classes, explanation), partial(_slide, explanation, pair)
             saving.save_and_export("topk", files, saved=[(explanation, 0)], slide=slide)
-        checks.cards(maps, beside=True)
+        checks.cards(explanation, 0, beside=True)
         _table(explanation)
 
 

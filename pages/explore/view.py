@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.components.checks import Candidate
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import View
     from sightglass.explain import Explainer, Explanation
@@ -169,7 +168,7 @@ def _draw_answers(answers: Boxes | Classes, explanation: Explanation, places: Pl
     with places.answers:
         if explanation.heatmaps and checks.is_open():
             index = answers.find_map(explanation) or 0
-            checks.cards(checks.of_map(explanation, index))
+            checks.cards(explanation, index)
             return index
         return answers.draw_list(explanation)
 
@@ -177,7 +176,7 @@ def _draw_answers(answers: Boxes | Classes, explanation: Explanation, places: Pl
 def _say(answers: Boxes | Classes, explanation: Explanation, index: int) -> None:
     """Draw the sentence over the map, and the chip of its checks."""
     panels.say(sidebar.add_warning(answers.choices, answers.headline(explanation, index)), key="headline")
-    checks.chip(checks.of_map(explanation, index))
+    checks.chip(explanation, index)
 
 
 def _draw_picture(
@@ -249,15 +248,13 @@ def draw_layers(choices: Choices, explainer: Explainer, main: DeltaGenerator) ->
             panels.show(image, [panels.plain(image)], key="viewer-layers")
         return
     with places.left:
-        heading, maps = _draw_stages(boxes, boxes.listed[boxes.chosen])
-        checks.cards(maps, beside=True)
+        heading = _draw_stages(boxes, boxes.listed[boxes.chosen])
     with places.title:
         panels.say(sidebar.add_warning(choices, heading), key="headline")
-        checks.chip(maps)
 
 
-def _draw_stages(boxes: Boxes, item: ListedBox) -> tuple[str, list[Candidate]]:
-    """Draw the maps; return the headline, and the maps that can be tested."""
+def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
+    """Draw the maps; return the headline."""
     choices, explainer = boxes.choices, boxes.explainer
     drawn = {stage.path: stage for stage in stages(explainer.resident)}
     method = choices.method
@@ -277,7 +274,7 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> tuple[str, list[Candidate]]:
         entry.path: f"{drawn[entry.path].part} {end}"
         for entry, end in zip(maps, tails([entry.path for entry in maps]), strict=True)
     }
-    panes, tested = [], []
+    panes = []
     for entry in maps:
         stage, title = drawn[entry.path], capital(titles[entry.path])
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
@@ -288,14 +285,12 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> tuple[str, list[Candidate]]:
         text = f"**{entry.path}**, {stage.kind}{cells}. {capital(item.name)}: {words}"
         layer = panels.layer(explanation, entry.heatmap, title=title, note=note, text=text)
         panes.append(Pane(maps=(layer,), boxes=own))
-        if entry.heatmap.state == "ok":
-            tested.append((title, entry.explanation, 0))
     image = explanation.image
     columns = min(len(panes), 3) if image.width > 1.2 * image.height else 4
     panels.show(image, panes, key="viewer-layers", height=320, columns=columns)
     measured = [entry for entry in maps if entry.inside is not None]
     if not measured:
-        return describe_boxes(boxes.base), tested
+        return describe_boxes(boxes.base)
     # A map that shows the box whatever the weights would win.
     learnt = [entry for entry in measured if not shows[entry.path]]
     best = max(learnt or measured, key=lambda entry: entry.inside or 0.0)
@@ -305,11 +300,11 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> tuple[str, list[Candidate]]:
         f"It is lowest at {titles[least.path]}: {percent(least.inside or 0.0)}. Zooming one map zooms all."
     )
     if not learnt:
-        return f"{capital(item.name)}: no map here shows what the model learnt.", tested
+        return f"{capital(item.name)}: no map here shows what the model learnt."
     words = f"{capital(item.name)} is clearest at {titles[best.path]}: {percent(best.inside or 0.0)} inside its box."
     if other := len(measured) - len(learnt):
         words += f" {plural(other, 'map')} would be nearly the same with random weights."
-    return words, tested
+    return words
 
 
 def tails(paths: list[str]) -> list[str]:

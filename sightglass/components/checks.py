@@ -7,7 +7,7 @@ click waits for them. The cards show each test at length; they are computed when
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,17 +23,11 @@ from sightglass.explain.phrases import capital
 from sightglass.explain.trust.checks import QUESTIONS, Checks, known, run_checks, untested
 
 if TYPE_CHECKING:
-    import threading
-
-    from sightglass.common.work.progress import Progress
     from sightglass.explain import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.trust import Mark
     from sightglass.explain.trust.checks import Check
 
-Candidate = tuple[str, "Explanation", int]
-"""A map that can be tested: its name among those of the page, its explanation, its index there."""
-Unfinished = dict[Hashable, Checks]
 POLL = 0.5
 """Seconds between two looks at the running tests."""
 ICONS: dict[Mark, str] = {
@@ -57,8 +51,8 @@ JOB = "checks"
 class CheckedMaps:
     """The maps whose tests began, or failed."""
 
-    drawn: tuple[Hashable, ...] = ()
-    """The maps of the last run: tests begin in a second one, once the maps are on the screen."""
+    drawn: Hashable = None
+    """The map of the last run: tests begin in a second one, once the map is on the screen."""
     failed: dict[Hashable, Checks] = field(default_factory=dict)
     """What is said of maps whose tests broke."""
 
@@ -70,12 +64,6 @@ class OpenCards:
     pages: set[str] = field(default_factory=set)
     read: bool = False
     """Whether the address was read."""
-
-
-def of_map(explanation: Explanation, index: int) -> list[Candidate]:
-    """Return a map as the only one of its page, if there is one."""
-    heatmaps = explanation.heatmaps
-    return [(heatmaps[index].target.label, explanation, index)] if index < len(heatmaps) else []
 
 
 def why_untested(heatmap: Heatmap) -> str | None:
@@ -108,29 +96,26 @@ def _stop() -> None:
         state.of(Jobs).stop(f"check-{id}")
 
 
-def chip(maps: Sequence[Candidate]) -> None:
-    """Draw the chip with the state of the checks, which opens the cards."""
-    tested = [item for item in maps if item[1].finished and item[1].heatmaps[item[2]].measured.state == "ok"]
-    if not tested or not settings().seal:
+def chip(explanation: Explanation, index: int) -> None:
+    """Draw the chip with the state of a map's checks, which opens the cards."""
+    maps = explanation.heatmaps
+    if index >= len(maps) or not explanation.finished or maps[index].measured.state != "ok" or not settings().seal:
         return
-    keys = [explanation.checks_key(index) for _, explanation, index in tested]
-    failed = state.of(CheckedMaps).failed
-    pending = any(known(key) is None and key not in failed for key in keys)
-    reported = [_shows(known(key)) for key in keys]
-    st.fragment(_chip, run_every=POLL if pending else None)(tested, reported, pending)
+    checks = known(key := explanation.checks_key(index))
+    pending = checks is None and key not in state.of(CheckedMaps).failed
+    shows = checks is not None and bool(checks.shows)
+    st.fragment(_chip, run_every=POLL if pending else None)(explanation, index, shows, pending)
 
 
-def _chip(maps: Sequence[Candidate], reported: list[bool], pending: bool) -> None:
-    results, works = follow(maps)
-    whole = [checks is not None and checks.whole for checks in results]
+def _chip(explanation: Explanation, index: int, reported: bool, pending: bool) -> None:
+    checks, works = follow(explanation, index)
     # The headline says of a map that it does not depend on the model; only a run of the whole page ends the polling.
-    if (pending and all(whole)) or (whole[0] and _shows(results[0]) and not reported[0]):
+    if checks is not None and checks.whole and (pending or (checks.shows and not reported)):
         st.rerun()
-    words = describe(results)
-    icon = ":material/hourglass_top:" if works or not words else ":material/fact_check:"
+    words = "" if checks is None else describe(checks)
     st.button(
         f"Checks: {words}" if words else "Checking…",
-        icon=icon,
+        icon=":material/hourglass_top:" if works or not words else ":material/fact_check:",
         key="checks",
         type="tertiary",
         on_click=_turn,
@@ -138,59 +123,33 @@ def _chip(maps: Sequence[Candidate], reported: list[bool], pending: bool) -> Non
     )
 
 
-def describe(results: Sequence[Checks | None]) -> str:
+def describe(checks: Checks) -> str:
     """Return the states of the checks so far: `2 passed, 1 unclear`."""
-    states = Counter(check.state for checks in results if checks is not None for check in checks.checks)
+    states = Counter(check.state for check in checks.checks)
     return ", ".join(f"{states[name]} {words}" for name, words in WORDS.items() if states[name])
 
 
-def _shows(checks: Checks | None) -> bool:
-    return checks is not None and bool(checks.shows)
-
-
-def follow(maps: Sequence[Candidate]) -> tuple[list[Checks | None], bool]:
+def follow(explanation: Explanation, index: int) -> tuple[Checks | None, bool]:
     """Return the checks so far and whether tests are running.
 
-    Tests of other maps stop. What is missing begins in the second run with these maps.
+    Tests of another map stop. What is missing begins in the second run with this map.
     """
-    jobs, maps_state = state.of(Jobs), state.of(CheckedMaps)
-    keys, failed = tuple(explanation.checks_key(index) for _, explanation, index in maps), maps_state.failed
-    job = jobs.find(JOB, keys)
-    missing = [item for item, key in zip(maps, keys, strict=True) if known(key) is None and key not in failed]
-    if missing and job is None and maps_state.drawn == keys:
+    jobs, checked, key = state.of(Jobs), state.of(CheckedMaps), explanation.checks_key(index)
+    job = jobs.find(JOB, key)
+    if known(key) is None and key not in checked.failed and job is None and checked.drawn == key:
         stop = state.of(page.PageRun).tests = PausableStop()
-        job = jobs.start(JOB, keys, partial(_check_each, missing), cancel=stop)
-    maps_state.drawn = keys
+        job = jobs.start(JOB, key, partial(run_checks, explanation, index), cancel=stop)
+    checked.drawn = key
     works = job is not None and not job.polled()
-    if job is not None and not works and job.failure is not None:
+    if job is not None and not works and job.failure is not None and known(key) is None:
         why = str(page.find_problem(job.failure, "a map could not be tested") or page.SOMETHING_BROKE)
-        for (_, explanation, index), key in zip(maps, keys, strict=True):
-            if known(key) is None:
-                failed[key] = untested(explanation.heatmaps[index].target.label, why)
-    unfinished: Unfinished = (job and job.partial) or {}
-    return [known(key) or failed.get(key) or unfinished.get(key) for key in keys], works
+        checked.failed[key] = untested(explanation.heatmaps[index].target.label, why)
+    return known(key) or checked.failed.get(key) or (job.partial if job is not None else None), works
 
 
-def _check_each(
-    maps: Sequence[Candidate], *, progress: Progress, cancel: threading.Event, partial: Callable[[Unfinished], None]
-) -> Unfinished:
-    """Test some maps one after the other; report partial results."""
-    results: Unfinished = {}
-    for _, explanation, index in maps:
-        key = explanation.checks_key(index)
-
-        def grow(checks: Checks, key: Hashable = key) -> None:
-            results[key] = checks
-            partial(results)
-
-        run_checks(explanation, index, progress=progress, cancel=cancel, partial=grow)
-    return results
-
-
-def cards(maps: Sequence[Candidate], *, beside: bool = False) -> None:
+def cards(explanation: Explanation, index: int, *, beside: bool = False) -> None:
     """Draw the open cards; `beside`: in one row, for a place as wide as the page."""
-    maps = [candidate for candidate in maps if candidate[1].finished]
-    if not maps or not is_open():
+    if index >= len(explanation.heatmaps) or not explanation.finished or not is_open():
         return
     # Their charts and tables take large libraries.
     from sightglass.components import check_cards
@@ -200,7 +159,6 @@ def cards(maps: Sequence[Candidate], *, beside: bool = False) -> None:
         st.button(
             "Close", icon=":material/close:", key="close-checks", type="tertiary", on_click=_turn, help="Go back."
         )
-    _, explanation, index = maps[_which([name for name, *_ in maps])]
     if (why := why_untested(explanation.heatmaps[index])) is not None:
         _stop()
         st.info(why, icon=":material/science:")
@@ -223,19 +181,3 @@ def _say(title: str, check: Check | None) -> None:
     unclear = check.state == "cannot be told"
     st.markdown(f"#### {ICONS[check.state]} {title}: {'unclear' if unclear else check.state}")
     st.caption(escape(capital(check.sentence)))
-
-
-def _which(names: list[str]) -> int:
-    """Let a person choose one of several maps."""
-    if len(names) < 2:
-        return 0
-    chosen = url_state.widget(
-        st.selectbox,
-        "Map to test",
-        {str(i): name for i, name in enumerate(names)},
-        "0",
-        key=f"checks-of-{'-'.join(names)}",
-        label_visibility="collapsed",
-        help="Which of the maps on this page is tested.",
-    )
-    return int(chosen)

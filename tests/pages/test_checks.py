@@ -66,8 +66,8 @@ def test_the_chip_waits_for_a_second_run_and_then_says_what_the_engine_says(page
     assert chip(app) == "Checking…" and job_of(app) is None
     rerun_until(app, lambda: chip(app).startswith("Checks: ") and job_of(app).finished(), 120)
     made = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).checks()
-    assert chip(app.run()) == f"Checks: {page_checks.describe([made])}"
-    assert sum(int(part.split()[0]) for part in page_checks.describe([made]).split(", ")) == 3
+    assert chip(app.run()) == f"Checks: {page_checks.describe(made)}"
+    assert sum(int(part.split()[0]) for part in page_checks.describe(made).split(", ")) == 3
 
 
 def test_a_setting_switches_it_off(page, monkeypatch):
