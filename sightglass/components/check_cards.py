@@ -48,17 +48,11 @@ TITLES: dict[CheckId, str] = {
 AXES: dict[chart.Way, str] = {"hidden": "hidden, hottest first", "kept": "kept, hottest first"}
 THUMBNAIL = 440
 """Pixels of the longer side of a map on a card."""
-BUTTONS: dict[CheckId, tuple[str, str]] = {
-    "model": (
-        "Scramble the weights",
-        "Makes the map again at six stages, the last one three to eight times. Your model is not touched: a copy is.",
-    ),
-    "answer": ("Hide and keep", "Hides the hottest places, and keeps them alone, step by step."),
-    "still": ("Change the picture slightly", "Makes the map again for eight pictures that hardly differ."),
-}
-"""The button that begins a test that is not begun by itself, and its help."""
-
-
+ASKED = (
+    "Scramble the weights",
+    "Makes the map again at six stages, the last one three to eight times. Your model is not touched: a copy is.",
+)
+"""The button for the one test that may wait for a click, and its help."""
 QUICK_BYTES = 256e6
 """Of weights: a larger model is scrambled when it is asked for."""
 LIKENESS = "Rank correlation with the map as it is: 1 is the same order of places, 0 nothing in common."
@@ -78,7 +72,7 @@ def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool
         st.caption("Begins after the test above.")
         return False
     test = partial(_run, id, explanation, index)
-    button, help = BUTTONS[id]
+    button, help = ASKED
     result = background.outcome(
         f"check-{id}", key, test, begin=begin and not asked, button=button, help=help, event="a test of a map failed"
     )
