@@ -90,7 +90,7 @@ def _resume(now: Adding) -> None:
         try:
             now.draft = store.draft(folder)
         except (Exception, MemoryError) as failure:
-            _fail(failure)
+            now.problem = page.describe_failure(failure, "a model could not be added")
         _discard()
 
 
@@ -151,13 +151,13 @@ def _begin(name: str) -> None:
 
 
 def _follow(now: Adding, download: Job[Files]) -> None:
-    name, event = escape(now.name), "a model could not be fetched"
+    name = escape(now.name)
     if not download.finished():
         background.progress(download, label=f"{name}: ", help="Stop the download.", estimate=True)
         return
     now.download = None
     if download.failure is not None and not download.stopped:
-        now.problem = str(page.find_problem(download.failure, event) or page.SOMETHING_BROKE)
+        now.problem = page.describe_failure(download.failure, "a model could not be fetched")
     elif download.result is not None:
         with st.spinner(f"Looking at {name}…", show_time=False):
             _take(download.result)
@@ -176,7 +176,7 @@ def _take(files: Files) -> None:
         else:
             _register()
     except (Exception, MemoryError) as failure:
-        _fail(failure)
+        now.problem = page.describe_failure(failure, "a model could not be added")
         _discard()
 
 
@@ -196,12 +196,6 @@ def _register() -> None:
     now.id, now.folder, now.draft = id_, None, None
     # Other pages show it too.
     reopen.choose_model(catalog.spec(id_))
-
-
-def _fail(failure: BaseException) -> None:
-    """Keep the sentence on files that could not be added."""
-    problem = page.find_problem(failure, "a model could not be added")
-    state.of(Adding).problem = str(problem or page.SOMETHING_BROKE)
 
 
 def _discard() -> None:
@@ -281,7 +275,7 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
         if not adding.fill(now.draft, now.answers)[1]:
             _register()
     except (Exception, MemoryError) as failure:
-        _fail(failure)
+        now.problem = page.describe_failure(failure, "a model could not be added")
 
 
 WIDE = 132

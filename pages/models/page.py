@@ -193,8 +193,7 @@ def _follow(shelf: Shelf, download: Job[Any]) -> None:
     if download.failure is None:
         shelf.said = f"{shelf.fetched} is here."
     elif not download.stopped:
-        problem = page.find_problem(download.failure, "weights could not be fetched")
-        shelf.problem = str(problem or page.SOMETHING_BROKE)
+        shelf.problem = page.describe_failure(download.failure, "weights could not be fetched")
     model_picker.forget_menu()
     st.rerun()
 

@@ -154,7 +154,7 @@ def _describe_chosen(chosen: source.Source | None, matches: Sequence[LabelMatch]
 
 
 def _draw_models(choices: Choices) -> list[str]:
-    """Draw the models of the next run; return their ids, that of the sidebar first."""
+    """Draw the models of the next run; return their ids, that of the row of controls first."""
     here = {spec.id: spec for spec in model_picker.present(choices.model.task)}
     here.pop(choices.model.id, None)
     # Sizes of the same family first: most people want to compare those.
@@ -171,7 +171,7 @@ def _draw_models(choices: Choices) -> list[str]:
                 selection_mode="multi",
                 format_func=lambda name: here[name].name,
                 key=key,
-                help=f"At most {MOST} models run over the same pictures. The sidebar has the first one and its method.",
+                help=f"At most {MOST} models run over the same pictures. The menu of models has the first one.",
             )
             if ids
             else []
@@ -184,7 +184,7 @@ def _draw_models(choices: Choices) -> list[str]:
 
 
 def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
-    """Run the models over the pictures, with the method and layers of the sidebar."""
+    """Run the models over the pictures, with the chosen method and layers."""
     plans, truth, matches = [], remembered.truth, remembered.matches
     if (before := remembered.job) is not None:
         # Other models over the same pictures are held against the same labels.

@@ -285,7 +285,7 @@ def _anew(job: ClipJob, choices: Choices) -> None:
         "Explain again with these choices",
         icon=":material/refresh:",
         type="tertiary",
-        help="Explain the same clip with the model, method and layers that the sidebar has now.",
+        help="Explain the same clip with the model, method and layers that are chosen now.",
     ):
         same = choices.model.id == job.plan.model
         targets = tuple(job.plan.options.get("targets") or ()) if same else ()

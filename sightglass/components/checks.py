@@ -142,7 +142,7 @@ def follow(explanation: Explanation, index: int) -> tuple[Checks | None, bool]:
     checked.drawn = key
     works = job is not None and not job.polled()
     if job is not None and not works and job.failure is not None and known(key) is None:
-        why = str(page.find_problem(job.failure, "a map could not be tested") or page.SOMETHING_BROKE)
+        why = page.describe_failure(job.failure, "a map could not be tested")
         checked.failed[key] = untested(explanation.heatmaps[index].target.label, why)
     return known(key) or checked.failed.get(key) or (job.partial if job is not None else None), works
 

@@ -211,5 +211,5 @@ def _open_again(contents: Contents, name: str) -> None:
         image_source.turn_to(image)
     elif example is not None:
         image_source.turn_to_example(example)
-    # More than the picture changes: the sidebar must be drawn first.
+    # More than the picture changes: the controls must be drawn first.
     pictures.just_given = False

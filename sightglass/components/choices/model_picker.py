@@ -73,7 +73,7 @@ def mark(spec: ModelSpec, here: Collection[str]) -> str:
         return ""
     if not weights.downloadable(spec):
         return " (not here)"
-    # The number first: a menu cuts off what is too long for the sidebar.
+    # The number first: a menu cuts off what is too long for its row.
     about = download(spec.megabytes)
     return f" ({about} to download)" if about else " (to download)"
 

@@ -102,7 +102,7 @@ def _is_resident(model: ModelSpec) -> bool:
 def foreseen() -> tuple[Choices, Explainer] | None:
     """Return the result of `draw` if only the picture is new.
 
-    A page may then show the picture's map first, which is what a person waits for, and the sidebar after it.
+    A page may then show the picture's map first, which is what a person waits for, and the controls after it.
     """
     sidebar = state.of(state.Sidebar)
     image, last = image_picker.take_new_picture(), sidebar.choices

@@ -119,10 +119,12 @@ def draw_example_badge() -> None:
 
 def show_failure(failure: BaseException, event: str) -> None:
     """Show a problem's sentence; log a bug as the `event`."""
-    if (problem := find_problem(failure, event)) is None:
-        st.error(SOMETHING_BROKE, icon=":material/error:")
-    else:
-        st.error(sentence(problem), icon=":material/error:")
+    st.error(sentence(describe_failure(failure, event)), icon=":material/error:")
+
+
+def describe_failure(failure: BaseException, event: str) -> str:
+    """Return a problem's sentence; log a bug as the `event`."""
+    return str(find_problem(failure, event) or SOMETHING_BROKE)
 
 
 def say_problem(kept: Any) -> None:

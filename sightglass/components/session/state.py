@@ -70,7 +70,7 @@ class Navigation:
 
 @dataclass(frozen=True)
 class Choices:
-    """Picture, model and options as the sidebar has them."""
+    """Picture, model and options as the row of controls has them."""
 
     image: Image
     model: ModelSpec
@@ -83,7 +83,7 @@ class Choices:
 
 @dataclass
 class Sidebar:
-    """What the sidebar returned last."""
+    """What the row of controls returned last."""
 
     picture: Image | None = None
     choices: Choices | None = None
