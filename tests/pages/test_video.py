@@ -102,7 +102,7 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     chosen = held[state.key(Pictures)]
     (own,) = image_source.own()
     assert own.sha256 == chosen.chosen
-    assert (own.pixels == frame.pixels).all()
+    assert (chosen.opened(own.sha256).pixels == frame.pixels).all()
     assert held[state.key(Navigation)].go_to.endswith("explore/page.py")
 
 
