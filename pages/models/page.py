@@ -130,8 +130,6 @@ def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, added: bo
         "State": "" if present else "not here",
         "Family": spec.family if spec.family != spec.id else "",
         "Licence": "yours" if added else spec.licence,
-        "Classes": "" if resident is None else str(len(resident.adapter.labels)),
-        "Map at": ", ".join(resident.default_layers if resident is not None else spec.target_layers),
         "Tests of its method": _record(spec, known),
         # Host, owner and repository: the rest of a long address says nothing more.
         "Source": "/".join(spec.source.removeprefix("https://").split("/")[:3]),
