@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components import painter, saving
-from sightglass.components.choices import detection_options, sidebar
+from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import explain_job
@@ -21,7 +21,7 @@ from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
 from sightglass.explain.picture import image as picture_image
-from sightglass.explain.tasks import describe_score, task_of
+from sightglass.explain.tasks import describe_score
 from sightglass.explain.whatif import changes, edits, strongest
 from sightglass.report import views as report_views
 
@@ -44,8 +44,8 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     default = explainer.model.method
     if not METHODS[choices.method].quick and METHODS[default].quick and explainer.resident.gradients:
         choices = replace(choices, method=default)
-    if explainer.resident.adapter.parts and task_of(explainer.model).has_boxes:
-        choices = replace(choices, options=choices.options | detection_options.remembered(explainer))
+    of_all = {name: value for name, value in choices.options.items() if name not in sidebar.OF_BOXES}
+    choices = replace(choices, options=of_all)
     with main:
         _studio(choices, explainer)
 

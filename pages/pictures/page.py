@@ -155,7 +155,7 @@ def _describe_chosen(chosen: source.Source | None, matches: Sequence[LabelMatch]
 
 
 def _draw_models(choices: Choices) -> list[str]:
-    """Draw the models of the next run; return their ids, that of the sidebar first."""
+    """Draw the models of the next run; return their ids, that of the row of controls first."""
     here = {spec.id: spec for spec in model_picker.present(choices.model.task)}
     here.pop(choices.model.id, None)
     # Sizes of the same family first: most people want to compare those.
@@ -172,7 +172,7 @@ def _draw_models(choices: Choices) -> list[str]:
                 selection_mode="multi",
                 format_func=lambda name: here[name].name,
                 key=key,
-                help=f"At most {MOST} models run over the same pictures. The sidebar has the first one and its method.",
+                help=f"At most {MOST} models run over the same pictures. The menu of models has the first one.",
             )
             if ids
             else []
@@ -185,7 +185,7 @@ def _draw_models(choices: Choices) -> list[str]:
 
 
 def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
-    """Run the models over the pictures, with the method and layers of the sidebar."""
+    """Run the models over the pictures, with the chosen method and layers."""
     plans, truth, matches = [], remembered.truth, remembered.matches
     if (before := remembered.job) is not None:
         # Other models over the same pictures are held against the same labels.
@@ -214,7 +214,7 @@ def _draw_example() -> DeltaGenerator:
     """Draw the packaged run, which leaves as soon as something else is chosen; return its ribbon."""
     ribbon = st.container(horizontal=True, vertical_alignment="center", key="pictures-ribbon")
     job = state.latest("pictures-example", "", jobs.open_example)
-    if not background.has_come(job, "the example of Pictures could not be read"):
+    if not background.has_ended(job, "the example of Pictures could not be read") or job.failure is not None:
         return ribbon
     with ribbon:
         page.draw_example_badge()
@@ -248,12 +248,12 @@ def _draw_job(job: PicturesJob) -> None:
         st.markdown(f"## {plural(len(job.source.items), 'picture')}")
         background.progress(job, help="What is finished is kept.", estimate=True)
         return
-    if job.status.failure is not None:
-        page.show_failure(job.status.failure, "a run of pictures failed")
+    if job.failure is not None:
+        page.show_failure(job.failure, "a run of pictures failed")
         if not job.example and st.button("Start over", icon=":material/restart_alt:", key="pictures-over"):
             _show(PicturesJob(job.source, job.plans, resume=False))
         return
-    if job.stopped and job.source.items:
+    if job.paused and job.source.items:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/pause_circle: Stopped.", width="content")
             if st.button("Continue", icon=":material/play_arrow:", key="pictures-continue"):

@@ -100,8 +100,8 @@ def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, opti
     explanation = explain_job.explain(choices, explainer, quiet=True, **options)
     if explanation is not None:
         explanation, index = explain_job.class_of(explanation, frozen.label)
-        checks.chip(checks.of_map(explanation, index))
-        checks.cards(checks.of_map(explanation, index), beside=True)
+        checks.chip(explanation, index)
+        checks.cards(explanation, index, beside=True)
         if explanation.heatmaps:
             saving.save_and_export(
                 "live",

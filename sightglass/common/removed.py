@@ -76,6 +76,20 @@ PAGES: dict[str, str] = {
     "account": "There are no accounts any more: docs/security.md says how to sign in.",
 }
 """Addresses of the dashboard, such as `watch`. The visit opens a page of `INSTEAD`, else Explore, with the sentence."""
+PARAMETERS: dict[str, str] = {
+    **dict.fromkeys(
+        ("per", "ratio"),
+        "Explore has one map for each box: Top-k has one for each class, and `sightglass explain --per` the others.",
+    ),
+    "head": "Attention is the mean of all heads on pages: `sightglass explain --head` shows one.",
+    "tags": "Boxes have their numbers only: their names and scores are in the list.",
+    "close": "The layers of a box are shown over the whole picture: zoom one of them.",
+    **dict.fromkeys(
+        ("smooth", "timescale"),
+        "Maps of a clip have their own scale and are smoothed a little: video.Settings changes it.",
+    ),
+}
+"""Parameters of the dashboard's links, such as `per`. The visit goes on without them, with the sentence."""
 INSTEAD: dict[str, tuple[str, dict[str, str]]] = {
     "watch": ("saved", {"tagged": "unsure"}),
     "cheat": ("saved", {"tab": "decks"}),

@@ -111,7 +111,7 @@ class Settings(BaseModel):
     batches: Folder = _field(Path("batches"), "Where the page Pictures keeps uploads and the results of runs.")
     clips: Folder = _field(
         lambda: data_folder("clips"),
-        "Where the Video page keeps an uploaded clip and its results until its session ends.",
+        "Where the Video page keeps uploaded clips and their results for a week.",
         shown="in the user's data folder",
     )
     heatmaps: Folder = _field(Path("heatmaps"), "Where POST /generate_heatmap writes its maps.")

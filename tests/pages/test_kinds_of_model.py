@@ -48,8 +48,6 @@ def test_a_depth_stands_beside_its_map_and_an_address_compares_two_places(page, 
     made = Explainer(depth)(load_bundled("scene 1"), at=(100, 120), against="300,200")
     assert made.heatmaps[0].signed and app.selectbox(key="method-regress").value == "hirescam"
     assert "than at the other" in headline(app)
-    app.button(key="explore-alone").click().run()
-    assert "the other" not in headline(app) and "At the place depth" in headline(app)
     app.button(key="explore-whole").click().run()
     assert "At the place" not in headline(app) and "at" not in app.query_params
     assert len(received(app, "viewer")) == 2 and "on average" in headline(app)

@@ -82,7 +82,7 @@ def said(ask: Callable[..., object], *given: object) -> str:
     [
         ("history", lambda: History().folder),
         ("batches", lambda: folder_for(Source((), "", "/pictures"), "demo-s", {}).parent),
-        ("clips", job._base),
+        ("clips", job.base),
     ],
 )
 def test_every_store_has_a_folder_for_each_person_and_the_one_of_before_for_nobody_signed_in(

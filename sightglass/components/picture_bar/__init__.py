@@ -15,7 +15,8 @@ import streamlit as st
 
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import state
-from sightglass.components.streamlit_internals import remove_upload, upload_megabytes
+from sightglass.components.session.state import upload_megabytes
+from sightglass.components.streamlit_internals import remove_upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -81,6 +81,9 @@ def view(contents: Contents) -> None:
     _start_viewer(contents.view.settings, recipe.picture_sha256)
     state.of(state.Reopened).recipe = recipe
     open_explore("map")
+    if task.has_boxes and recipe.per == "class":
+        # Explore has one map for each box.
+        state.of(state.Navigation).go_to = page.script("topk")
 
 
 def open_explore(view: str) -> None:
@@ -183,9 +186,7 @@ def _detector(spec: ModelSpec, recipe: Recipe) -> None:
     """Set the shown boxes and their explained part."""
     url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
     url_state.put("iou", 5 * round(20 * recipe.iou), drawn_only=True)
-    for name in ("per", "within"):
-        url_state.put(name, getattr(recipe, name), drawn_only=True)
-    url_state.put("ratio", 100 * recipe.ratio, drawn_only=True)
+    url_state.put("within", recipe.within, drawn_only=True)
     url_state.put(f"only-{spec.id}", [name for name in recipe.classes if isinstance(name, str)], drawn_only=True)
 
 

@@ -13,18 +13,11 @@ import streamlit as st
 from sightglass.common import access, users
 from sightglass.common.errors import SettingProblem
 from sightglass.components.session.markdown import shorten
-from sightglass.components.streamlit_internals import (
-    USER_COOKIE_NAME,
-    decode_signed_value,
-    get_cookie_secret,
-    get_cookie_with_chunks,
-    get_origin_from_redirect_uri,
-    get_secrets_auth_section,
-    script_context,
-)
+from sightglass.components.streamlit_internals import decode_signed_value, script_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from sightglass.common.files import Json
 
@@ -32,6 +25,8 @@ NEEDED = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server
 MIN_SECRET = 32
 """Characters of the secret that signs the cookies."""
 MAX_NAME = 60
+COOKIE, COUNTED = "_streamlit_user", "chunks-"
+"""Streamlit's cookie of a signed-in visitor, and how its value begins where several hold it."""
 NOT_ALLOWED = "This account may not use this server: its e-mail address is not verified, or not in SIGHTGLASS_EMAILS."
 SIGN_OUT = "sign-out"
 """Name of the page that signs out."""
@@ -43,9 +38,14 @@ def base_path() -> str:
     return f"/{path}" if path else ""
 
 
+def _provider() -> Mapping[str, Any]:
+    """Return `[auth]` of secrets.toml; empty without one."""
+    return (st.secrets.get("auth") or {}) if st.secrets.load_if_toml_exists() else {}
+
+
 def is_configured() -> bool:
     """Return whether secrets.toml has a provider; raise SettingProblem if incomplete."""
-    section = get_secrets_auth_section()
+    section = _provider()
     if not section:
         return False
     if find_spec("authlib") is None:
@@ -61,21 +61,26 @@ def is_configured() -> bool:
 
 def claims(cookies: Mapping[str, str]) -> Json | None:
     """Return the provider's claims of these cookies; None without recent ones."""
+    provider = _provider()
 
-    def single(name: str) -> bytes | None:
-        value = cookies.get(name)
-        return None if value is None else decode_signed_value(get_cookie_secret(), name, value.encode("latin-1"))
+    def single(name: str) -> str:
+        signed = cookies.get(name, "").encode("latin-1")
+        return (decode_signed_value(str(provider["cookie_secret"]), name, signed) or b"").decode()
 
-    cookie_with_chunks = get_cookie_with_chunks(single, USER_COOKIE_NAME)
     try:
-        session = json.loads(cookie_with_chunks) if cookie_with_chunks else None
-    except ValueError:
+        text = single(COOKIE)
+        if text.startswith(COUNTED):
+            text = "".join(single(f"{COOKIE}_{number + 1}") for number in range(int(text.removeprefix(COUNTED))))
+        session = json.loads(text)
+    except (ValueError, KeyError):
         return None
+    port = str(st.get_option("browser.serverPort") or st.get_option("server.port"))
+    site = urlsplit(str(provider.get("redirect_uri")).replace("{port}", port))
     # The same secret may sign cookies of another server, for other people.
     if (
         not isinstance(session, dict)
         or not session.get("is_logged_in")
-        or session.get("origin") != get_origin_from_redirect_uri()
+        or session.get("origin") != f"{site.scheme}://{site.netloc}"
     ):
         return None
     since = session.get("iat")

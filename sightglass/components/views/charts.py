@@ -140,18 +140,9 @@ def findings(explanation: Explanation, index: int, *, said: Sequence[str] = ()) 
 
 
 def _fit_button(explanation: Explanation, diagnosis: Sequence[Finding]) -> None:
-    """Draw the button for removing or restoring a crop."""
+    """Draw the button that removes a crop."""
     ways = explanation.evidence.resident.adapter.preprocessings
     whole = next((way for way in ("letterbox", "squash") if way in ways), None)
-    if whole is not None and explanation.options.preprocessing == whole != ways[0]:
-        st.button(
-            "Fit the picture as in training",
-            icon=":material/undo:",
-            key="fit-as-trained",
-            on_click=url_state.put,
-            args=(f"fit-{explanation.model.task}", ways[0]),
-            help=f"{WAYS[ways[0]]}: the model was trained with that, so its scores are more reliable.",
-        )
     if whole is not None and any(finding.kind == "cropped" for finding in diagnosis):
         st.button(
             "Use the whole picture",

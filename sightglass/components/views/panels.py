@@ -10,13 +10,11 @@ import streamlit as st
 
 from sightglass.common.style import DEFAULTS
 from sightglass.components import widgets
-from sightglass.components.session import page, state
+from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.explain.comparison.models import score_of_map
-from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import percent, pixels
-from sightglass.explain.picture.image import Image as Picture
+from sightglass.explain.phrases import pixels
 from sightglass.explain.rendering.style import colormaps
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map
@@ -134,34 +132,6 @@ def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
     return tuple(box for box in boxes(explanation, index) if box.chosen)
 
 
-def cut(image: Image, panels: Sequence[Pane], part: tuple[int, int, int, int]) -> tuple[Image, list[Pane]]:
-    """Return part of the picture, xyxy, and of its panels."""
-    x0, y0, x1, y1 = part
-    inside = Picture(image.pixels[y0:y1, x0:x1], image.name)
-
-    def move(edges: Sequence[float]) -> tuple[float, float, float, float]:
-        return edges[0] - x0, edges[1] - y0, edges[2] - x0, edges[3] - y0
-
-    def over(item: Map) -> Map:
-        left, top, right, bottom = move(item.seen)
-        kept = (max(0, left), max(0, top), min(inside.width, right), min(inside.height, bottom))
-        # In a part that the model did not see, nothing is shown as seen.
-        seen = tuple(int(edge) for edge in kept) if kept[0] < kept[2] and kept[1] < kept[3] else (0, 0, 1, 1)
-        return replace(item, extent=move(item.extent), seen=seen)  # type: ignore[arg-type]
-
-    def shift_box(box: Box) -> Box:
-        return replace(box, xyxy=move(box.xyxy), marks=tuple(mark.moved(-x0, -y0) for mark in box.marks))
-
-    return inside, [
-        replace(
-            panel,
-            maps=tuple(over(item) for item in panel.maps),
-            boxes=None if panel.boxes is None else tuple(shift_box(box) for box in panel.boxes),
-        )
-        for panel in panels
-    ]
-
-
 def show(
     image: Image,
     panels: Sequence[Pane],
@@ -237,34 +207,3 @@ def _initial(picture: str) -> dict[str, str] | None:
     if start.only is None or start.settings is None:
         return start.settings
     return start.settings | {"passing": "1"} if start.only == (picture, state.of(state.Navigation).page) else None
-
-
-def attention_heads(explanation: Explanation, index: int = 0) -> None:
-    """Draw the button for a dialog of each head's weights.
-
-    `index`: the box, where the map is that of its query.
-    """
-    path, reads = explanation.heatmaps[index].layers[0], METHODS[explanation.heatmaps[index].method].reads
-
-    def draw_heads() -> None:
-        heads = explanation.by_head(index)
-        maps = [
-            layer(
-                explanation,
-                heatmap,
-                title=heatmap.target.label,
-                note=f"{percent(float(heatmap.raw[0].max()))} at most",
-                text=f"**{heatmap.target.label}** of {path}",
-            )
-            for heatmap in heads
-        ]
-        panes = [Pane(maps=(heatmap,)) for heatmap in maps]
-        show(explanation.image, panes, key="viewer-heads", height=268, columns=min(len(panes), 4))
-        instead = "a CAM" if reads else "Chefer or a CAM"
-        st.caption(
-            f"Each head of {path} on its own scale, with the largest weight of a patch. Attention shows which patches "
-            f"were read, not that they decided: compare it with {instead}."
-        )
-
-    help, icon = f"The attention weights of every head of {path}.", ":material/grid_view:"
-    page.button_for_window("All heads", draw_heads, icon=icon, key="all-heads", help=help, width="large")

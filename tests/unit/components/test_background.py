@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sightglass.components.session.jobs import background
-from sightglass.components.session.jobs.background import Job, Status, Task, time_left
+from sightglass.components.session.jobs.background import Job, time_left
 from tests.waits import patience
 
 
@@ -31,17 +31,17 @@ def test_what_is_left_of_slow_work(share: float, elapsed: float, words: str) -> 
 
 
 def test_a_process_ends_after_the_work_in_it() -> None:
-    # The task is still referred to: nothing but the end of the process stops it.
+    # The job is still referred to: nothing but the end of the process stops it.
     script = """
 import time
-from sightglass.components.session.jobs.background import Status, Task
+from sightglass.components.session.jobs.background import Job
 
-def work(status, cancel):
+def work(*, cancel, **_):
     cancel.wait()
     time.sleep(0.2)
     print("stopped", flush=True)
 
-task = Task(work, Status())
+job = Job(work)
 """
     root = Path(__file__).parents[3]
     ended = subprocess.run(
@@ -59,7 +59,7 @@ def test_a_job_that_no_page_polls_any_more_stops(monkeypatch: pytest.MonkeyPatch
         progress(0.5, "half")
         return "stopped" if cancel.is_set() else "whole"
 
-    job = Job(work)
+    job = Job(work, stays=False, redraw_every=0.0)
     while job.partial is None:
         assert not job.finished(0.01)
     assert job.polled()
@@ -72,11 +72,11 @@ def test_a_job_that_no_page_polls_any_more_stops(monkeypatch: pytest.MonkeyPatch
 def test_work_is_cancelled_once_its_session_has_ended() -> None:
     cancelled = threading.Event()
 
-    def work(status: Status, cancel: threading.Event) -> None:
+    def work(*, cancel: threading.Event, **_: Any) -> None:
         assert cancel.wait(patience(20))
         cancelled.set()
 
-    session = {"task": Task(work, Status())}
+    session = {"job": Job(work)}
     session.clear()
     gc.collect()
     assert cancelled.wait(patience(20))

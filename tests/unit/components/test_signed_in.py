@@ -11,7 +11,6 @@ from streamlit.testing.v1 import AppTest
 from sightglass.common import access, users
 from sightglass.common.errors import SettingProblem
 from sightglass.components.session import signed_in
-from sightglass.components.session.jobs import background
 from sightglass.components.views import charts
 
 if TYPE_CHECKING:
@@ -25,13 +24,13 @@ def _app() -> None:
 
     from sightglass.common import users
     from sightglass.components.session import signed_in
-    from sightglass.components.session.jobs import background
+    from sightglass.components.session.jobs.background import Job
 
     def note(name: str) -> None:
         st.session_state[name] = users.current()
 
-    def work(status: background.Status, cancel: object) -> None:
-        status.words = users.current()
+    def work(**_: object) -> str:
+        return users.current()
 
     @st.fragment
     def part() -> None:
@@ -48,9 +47,9 @@ def _app() -> None:
         part()
         if st.button("open"):
             window()
-        task = background.Task(work, background.Status())
-        assert task.finished(10)
-        st.session_state["thread"] = task.status.words
+        job = Job(work)
+        assert job.finished(10)
+        st.session_state["thread"] = job.result
 
 
 @pytest.fixture
@@ -113,7 +112,7 @@ WHOLE = dict.fromkeys(signed_in.NEEDED, "x") | {"cookie_secret": "x" * 32}
 def test_a_provider_that_is_not_complete_is_one_sentence(
     section: dict[str, str], words: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signed_in, "get_secrets_auth_section", lambda: section)
+    monkeypatch.setattr(signed_in, "_provider", lambda: section)
     if words is None:
         assert signed_in.is_configured() == bool(section)
         return

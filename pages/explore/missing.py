@@ -1,4 +1,4 @@
-"""Ask a detector why something is missing, and give it visual prompts."""
+"""Ask a detector why something is missing at a place."""
 
 from __future__ import annotations
 
@@ -7,93 +7,65 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components.choices import detection_options
+from sightglass.common.errors import ModelProblem
 from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
-from sightglass.components.views import detections, panels
-from sightglass.components.views.detections import Lookup, MissedPlace
+from sightglass.explain.options import Options
 from sightglass.explain.phrases import article
 
 if TYPE_CHECKING:
-    from sightglass.components.choices.detection_options import BoxOptions
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import View
-    from sightglass.components.views.detections import ListedBox
-    from sightglass.explain import Explainer, Explanation
+    from sightglass.explain import Explainer, Explanation, Image
     from sightglass.explain.evidence.missing import Missing
-    from sightglass.models.geometry import Box
+    from sightglass.models.adapter import Prediction
+    from sightglass.pages.explore.boxes import ListedBox
+
+
+Pair = tuple[int, int]
+"""A box's identity: its candidate and its class."""
+
+
+def pair_of(prediction: Prediction) -> Pair:
+    """Return a box's identity."""
+    return (-1 if prediction.anchor is None else prediction.anchor, prediction.index)
+
+
+def choose(pair: Pair | None, *, new_list: bool = False) -> None:
+    """Remember the chosen box. `new_list`: start a new list at it."""
+    chosen = state.of(state.ChosenBox)
+    chosen.pair = pair
+    chosen.generation += new_list
 
 
 @dataclass
-class Example:
-    """The area that the model looks for."""
+class MissedPlace:
+    """A place in the picture where a person missed a box."""
 
-    of: tuple[str, str] | None = None
-    """SHA-256 of its picture, and the id of the model."""
-    box: Box | None = None
-
-
-def add_example(choices: Choices, explainer: Explainer) -> Choices:
-    """Return the choices with the picture's marked example area, if any."""
-    example = state.of(Example)
-    if example.box is None or example.of != (choices.image.sha256, explainer.model.id):
-        return choices
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("It looks for what you marked.", width="content")
-        st.button(
-            "Stop that",
-            icon=":material/undo:",
-            type="tertiary",
-            on_click=_look_for,
-            args=(None, None),
-            help="Back to your words, or to the model's own classes.",
-        )
-    return replace(choices, options=choices.options | {"examples": ((example.box, "like the marked area"),)})
+    of: tuple[str, str]
+    """SHA-256 of the picture, and the id of the model."""
+    where: tuple[float, float, float, float]
+    """xyxy in whole pixels, as the address has them; a point twice."""
+    label: str | None = None
+    """The class that is missing; None: any."""
+    fresh: bool = True
+    """Whether its candidate is still to be chosen in the list."""
 
 
-def _look_for(of: tuple[str, str] | None, box: Box | None) -> None:
-    example = state.of(Example)
-    example.of, example.box = of, box
-    state.of(Lookup).place = None
-    state.of(state.ChosenBox).pair = None
+@dataclass
+class Lookup:
+    """The session's question about a place, and the last question in the viewer."""
+
+    place: MissedPlace | None = None
+    read: bool = False
+    """Whether the address was read."""
+    question: tuple[float, float, float, float] | None = None
 
 
 def lacks_prompt(choices: Choices, explainer: Explainer) -> bool:
     """Return whether the model still needs a prompt."""
-    prompt = choices.options.get("vocabulary") or choices.options.get("examples")
-    return explainer.resident.adapter.takes_words and not explainer.labels and not prompt
-
-
-def ask_for_prompt(choices: Choices, explainer: Explainer) -> None:
-    """Draw the picture for marking an example."""
-    image = choices.image
-    view = panels.show(image, [panels.plain(image)], key="viewer-examples", area=True)
-    marks = explainer.resident.adapter.takes_examples
-    st.markdown(
-        ":material/ink_selection: Mark what to look for with the rectangle, or enter it on the left."
-        if marks
-        else ":material/text_fields: Enter on the left what to look for."
-    )
-    if view.region is not None and marks:
-        _button((image.sha256, explainer.model.id), view.region.xyxy)
-
-
-def offer_prompt(explanation: Explanation, where: Box) -> None:
-    """Draw the button for finding a marked area, if examples are supported."""
-    x0, y0, x1, y1 = where
-    if explanation.evidence.resident.adapter.takes_examples and x1 - x0 >= 1 and y1 - y0 >= 1:
-        _button((explanation.image.sha256, explanation.model.id), where)
-
-
-def _button(of: tuple[str, str], where: Box) -> None:
-    st.button(
-        "Look for more like this",
-        icon=":material/image_search:",
-        on_click=_look_for,
-        args=(of, where),
-        help="Look for everything in this picture that resembles the marked area.",
-    )
+    return explainer.resident.adapter.takes_words and not explainer.labels and not choices.options.get("vocabulary")
 
 
 def read_address(base: Explanation) -> None:
@@ -102,24 +74,37 @@ def read_address(base: Explanation) -> None:
     if lookup.read:
         return
     lookup.read = True
-    label, where = (
-        query.get("ask-for"),
-        detection_options.parse_place(query.get("ask", ""), base.image.width, base.image.height),
-    )
-    if where is not None:
+    label = query.get("ask-for")
+    where = parse_place(query.get("ask", ""), base.image)
+    if len(where) in (2, 4):
         label = label if label in base.evidence.resident.adapter.labels else None
         lookup.place = replace(_round_place(base, where, label), fresh="box" not in query)
 
 
+def parse_place(text: str, image: Image) -> tuple[float, ...]:
+    """Parse a point, a rectangle or an area of the address; empty outside the picture."""
+    try:
+        place = Options.parse({"at": text or ()}).at
+    except ModelProblem:
+        return ()
+    inside = all(0 <= number <= (image.height if i % 2 else image.width) for i, number in enumerate(place))
+    return place if inside else ()
+
+
+def write_place(place: tuple[float, ...]) -> str | None:
+    """Write a place for the address; a point as two numbers, None for no place."""
+    return ",".join(f"{number:g}" for number in (place[:2] if place[:2] == place[2:] else place)) or None
+
+
 def _round_place(explanation: Explanation, where: tuple[float, ...], label: str | None) -> MissedPlace:
-    x0, y0, x1, y1 = (float(round(edge)) for edge in where)
+    x0, y0, x1, y1 = (float(round(edge)) for edge in (*where, *where)[:4])
     return MissedPlace((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
 
 
 def write_address(place: MissedPlace | None) -> None:
     """Write the place to the address of a linkable picture."""
     named = place is not None and not image_source.is_own()
-    url_state.write("ask", detection_options.write(place.where) if place and named else None)
+    url_state.write("ask", write_place(place.where) if place and named else None)
     url_state.write("ask-for", place.label if place and named else None)
 
 
@@ -129,15 +114,15 @@ def find_place(explanation: Explanation) -> MissedPlace | None:
     return place if place is not None and place.of == (explanation.image.sha256, explanation.model.id) else None
 
 
-def missing_box(base: Explanation, request: BoxOptions) -> Missing | None:
+def missing_box(base: Explanation) -> Missing | None:
     """Return the candidate at the place in question; choose it once."""
     place = find_place(base)
-    if place is None or request.per != "detection":
+    if place is None:
         return None
     missing = base.missing(place.where, place.label)
     if missing is not None and place.fresh:
         place.fresh = False
-        detections.choose(detections.pair_of(missing.candidate), new_list=True)
+        choose(pair_of(missing.candidate), new_list=True)
     return missing
 
 
@@ -148,7 +133,7 @@ def about_places(
     _ask_about(view, explanation)
     if (place := find_place(explanation)) is None:
         return
-    looked_up = [item for item in listed if missing and item.pair == detections.pair_of(missing.candidate)]
+    looked_up = [item for item in listed if missing and item.pair == pair_of(missing.candidate)]
     if looked_up and listed[index] not in looked_up:
         _looked_up(looked_up[0])
     else:
@@ -188,7 +173,6 @@ def _about_missing(missing: Missing | None, place: MissedPlace, explanation: Exp
                 width=200,
                 help="The strongest candidate of this class at that place.",
             )
-            offer_prompt(explanation, place.where)
             _back()
 
 
@@ -203,6 +187,6 @@ def _looked_up(item: ListedBox) -> None:
 def _back() -> None:
     def back() -> None:
         state.of(Lookup).place = None
-        detections.choose(None, new_list=True)
+        choose(None, new_list=True)
 
     st.button("Back to the boxes", icon=":material/undo:", on_click=back, help="Forget this candidate.")
