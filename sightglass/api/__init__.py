@@ -34,7 +34,9 @@ class _LazyApp:
         self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app: ASGIApp = self._app or await run_in_threadpool(self._create)
+        app = self._app
+        if app is None:
+            app = await run_in_threadpool(self._create)
         # The application's own paths begin with /api, wherever it is mounted.
         inner = {name: value for name, value in scope.items() if name != "route"}
         below = scope.get("app_root_path", "")
