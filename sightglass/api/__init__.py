@@ -34,7 +34,9 @@ class _LazyApp:
         self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app or await run_in_threadpool(self._create)
+        app = self._app
+        if app is None:
+            app = await run_in_threadpool(self._create)
         # The application's own paths begin with /api, wherever it is mounted.
         inner = {name: value for name, value in scope.items() if name != "route"}
         below = scope.get("app_root_path", "")
@@ -44,8 +46,9 @@ class _LazyApp:
 
     def _create(self) -> ASGIApp:
         with self._lock:
-            if self._app is None:
+            app = self._app
+            if app is None:
                 from sightglass.api.app import create
 
-                self._app = create()
-            return self._app
+                app = self._app = create()
+            return app

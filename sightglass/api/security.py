@@ -152,9 +152,10 @@ class AuthMiddleware:
             await self.app(scope, receive, send)
             return
         path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(self.base)
-        answer: str | ApiProblem | Response = self._admit(path, HTTPConnection(scope), scope)
+        admitted = self._admit(path, HTTPConnection(scope), scope)
+        answer: str | ApiProblem | Response = admitted
         if scope["type"] == "http" and not is_of_api(path):
-            answer = self._answer_page(Request(scope), answer)
+            answer = self._answer_page(Request(scope), admitted)
         if isinstance(answer, str):
             scope[USER] = answer
             with users.acting(answer):

@@ -121,8 +121,9 @@ def explain(request: Explaining) -> Explanation:
         options = request.engine_options()
         style_of(request)  # raises before any work
         image = open_picture(request.image, request.name)
-        defaults = {"": lambda: settings().api_model, "detect": detector, "segment": lambda: "demo-seg"}
-        name = request.model or defaults[request.verb]()
+        # The first detector that is here takes a while to find.
+        defaults = {"": settings().api_model, "segment": "demo-seg"}
+        name = request.model or defaults.get(request.verb) or detector()
         task = task_of(local_model(name))
         if request.verb not in ("", task.verb):
             raise ModelProblem(f"{name} {task.gives}: ask /api/explain, or name another model.")

@@ -116,8 +116,9 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
         raise Problem("--object is of one picture: explain the others without it.")
     console, formats = Console(options.json), cli.split_names(options.also, report_formats.ALSO)
     places = [_parse_place(text) for text in options.missing or ()]
-    defaults = {"detect": catalog.detector, "segment": lambda: "demo-seg"}
-    name = options.model or defaults.get(verb, lambda: cli.DEFAULT_MODEL)()
+    # The first detector that is here takes a while to find.
+    defaults = {"segment": "demo-seg", "detect": ""}
+    name = options.model or defaults.get(verb, cli.DEFAULT_MODEL) or catalog.detector()
     with console.progress(f"Loading {name}") as progress:
         explainer = common.load_explainer(name, options.device, progress, asked, labels=options.labels)
     task = task_of(explainer.model)

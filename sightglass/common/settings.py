@@ -147,7 +147,9 @@ class Settings(BaseModel):
         "sites, such as https://example.org, separated by commas",
     )
     api_key: SecretStr | None = _field(None, "Another name of SIGHTGLASS_TOKEN, which counts if both are set.")
-    api_origins: Names = _field((), "Sites whose pages may call the API, separated by commas; *: all.")
+    api_origins: Names = _field(
+        (), "Sites whose pages may call the API and open the dashboard's socket, separated by commas; *: all."
+    )
     api_hosts: Names = _field((), "Names of this machine besides localhost, separated by commas; *: any.")
     api_mb: Positive = _field(20.0, "The largest file of a picture, in MiB.", "a number of MiB above 0, such as 20")
     api_timeout: Annotated[float, Field(ge=0.001, allow_inf_nan=False)] = _field(

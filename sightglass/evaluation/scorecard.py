@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sightglass.common.errors import Problem
+from sightglass.common.files import jsonable
 from sightglass.evaluation import stored
 from sightglass.evaluation.intervals import Estimate, Z, estimate
 from sightglass.evaluation.kinds import kind_of
@@ -22,6 +23,7 @@ from sightglass.explain.tasks import task_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from sightglass.common.files import Json
     from sightglass.evaluation.intervals import Metrics
     from sightglass.evaluation.kinds import Classes
     from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
@@ -181,6 +183,50 @@ class Scorecard:
     def words(self) -> str:
         """The verdict in a few short sentences; empty for a single model."""
         return " ".join(self.verdict.sentences) if self.verdict else ""
+
+    def to_json(self, left_out: Sequence[str] = ()) -> Json:
+        """Return all numbers as plain values; nan is None.
+
+        `left_out`: sentences on pictures that do not count.
+        """
+        values: Json = jsonable(
+            {
+                "verdict": self.words,
+                "against": self.reference.model,
+                "tolerance": self.tolerance,
+                "models": list(map(_describe_row, self.rows)),
+                "pairs": [
+                    {
+                        "kind": verdict.kind,
+                        "sentences": verdict.sentences,
+                        "more_pictures": verdict.more_pictures,
+                        "model": verdict.first.model,
+                        "beside": verdict.second.model,
+                        "gap": asdict(verdict.gap),
+                    }
+                    for verdict in self.verdicts
+                ],
+                "left_out": [*left_out],
+            }
+        )
+        return values
+
+
+def _describe_row(row: ModelScore) -> Json:
+    evaluation = row.evaluation
+    values: Json = {
+        "model": row.model,
+        "run": None if evaluation.source is None else evaluation.source.name,
+        "task": evaluation.task,
+        "pictures": len(evaluation.pictures),
+        "objects": len(row.right),
+        "found": int(row.right.sum()),
+        "unknown_labels": list(evaluation.unknown),
+        **{name: asdict(score) for name, score in row.metrics.scores.items()},
+    }
+    if row.kind.lists_errors:
+        values["ap_by_class"] = {name: asdict(score) for name, score in row.metrics.by_class.items()}
+    return values
 
 
 def list_objects(rows: Sequence[ModelScore]) -> list[dict[str, Any]]:

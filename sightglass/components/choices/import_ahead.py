@@ -6,7 +6,6 @@ import asyncio
 import ctypes
 import gc
 import inspect
-import logging
 import os
 import socket
 import sys
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 
 EVERYWHERE = ("", "0.0.0.0", "::")
 """Addresses on which a server listens for all that the machine has."""
-
-
-LOGGER = logging.getLogger(__name__)
 
 
 def addresses(host: str | None) -> list[str]:
