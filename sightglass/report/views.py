@@ -274,6 +274,10 @@ def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = No
     )
 
 
+of_map = map_view
+"""As version 0.1 called and documented it."""
+
+
 def _tables(result: Result, index: int, recipe: Recipe, proof: Proof | None) -> tuple[Table, ...]:
     """Return what a report says below a map."""
     known, replay = result.known_checks(index), command.replay(recipe)

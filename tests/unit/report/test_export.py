@@ -9,6 +9,7 @@ import html
 import io
 import re
 from html.parser import HTMLParser
+from importlib import import_module
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import nn
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.picture.image import Image
 from sightglass.report import animation, caption, command, embedded_recipe, figure, html_report, pdf_report, table
+from sightglass.report.formats import FORMATS, ROWS, Format
 
 NAME = "=1+1 <img src=x onerror=alert(1)> $x^2$ 画像.png"
 
@@ -168,3 +170,25 @@ def test_no_cell_is_a_formula(made: Explanation) -> None:
     assert len(read) == 3 and read[0]["picture"] == f"'{NAME}"
     assert float(read[1]["gini"]) == made.statistics[1].gini
     assert table.csv([]) == ""
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.file)
+def test_every_format_writes_a_file_of_its_kind(made: Explanation, format: Format) -> None:
+    starts = {"png": b"\x89PNG", "jpg": b"\xff\xd8\xff", "svg": b"<?xml", "pdf": b"%PDF-"}
+    starts |= {"html": b"<!doctype", "gif": b"GIF8"}
+    assert format.row in ROWS and format.fits(made, 0)
+    assert format.make(made, 0, {"colormap": "viridis"}).startswith(starts[format.suffix])
+
+
+@pytest.mark.parametrize(
+    ("former", "name"),
+    [
+        ("export.figure", "report.figure"),
+        ("export.results", "report.results"),
+        ("deck.views", "report.views"),
+        ("deck.archive", "history.archive"),
+        ("deck.html_file", "report.deck_html"),
+    ],
+)
+def test_modules_keep_the_names_that_version_0_1_documented(former: str, name: str) -> None:
+    assert import_module(f"sightglass.{former}") is import_module(f"sightglass.{name}")
