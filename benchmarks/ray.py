@@ -109,6 +109,9 @@ class Idle:
     def __init__(self, *_: Any) -> None:
         pass
 
+    def ready(self) -> None:
+        pass
+
     def process(self, items: Sequence[Item]) -> list[Any]:
         return []
 

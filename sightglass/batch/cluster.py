@@ -240,6 +240,9 @@ class Worker:
             words = f"A worker on {socket.gethostname()} could not start ({type(error).__name__}: {error})."
             raise ModelProblem(words) from error
 
+    def ready(self) -> None:
+        """Do nothing: an answer says that the cluster has a place for this worker."""
+
     def process(self, items: Sequence[Item]) -> list[Outcome]:
         """Explain a batch, write its files, and return the outcomes."""
         return self._work.process(items)
@@ -354,29 +357,40 @@ class RayEngine:
             num_gpus=self.gpus if self.device != "cpu" else None,
             runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
         )(self.worker)
-        waiting = deque(map(_Try, batches))
-        idle = [actor.remote(plan) for _ in range(workers)]
-        running: dict[Any, tuple[Any, _Try]] = {}
+        waiting, idle = deque(map(_Try, batches)), list[Any]()
+        running: dict[Any, tuple[Any, _Try | None]] = {}
+
+        def start() -> None:
+            """Start a worker, which gets no batch before the cluster has a place for it."""
+            worker = actor.remote(plan)
+            running[worker.ready.remote()] = worker, None
+
+        for _ in range(workers):
+            start()
         begun = stopped = False
         try:
-            while running or (waiting and not stopped):
+            while (waiting and not stopped) or any(batch is not None for _, batch in running.values()):
                 while idle and waiting and not stopped:
-                    worker, work = idle.pop(), waiting.popleft()
-                    running[worker.process.remote(list(work.items))] = worker, work
+                    worker, batch = idle.pop(), waiting.popleft()
+                    running[worker.process.remote(list(batch.items))] = worker, batch
                 for answer in ray.wait(list(running), timeout=0.25)[0]:
-                    worker, work = running.pop(answer)
+                    worker, tried = running.pop(answer)
                     try:
-                        take(ray.get(answer))
-                        begun = True
+                        outcomes = ray.get(answer)
                         idle.append(worker)
+                        if tried is not None:
+                            take(outcomes)
+                            begun = True
                     except ray.exceptions.RayTaskError as error:
                         raise error.cause from None
                     except ray.exceptions.RayActorError:
-                        idle.append(actor.remote(plan))
-                        if len(work.items) == 1 and work.deaths + 1 >= DEATHS:
-                            take([_name_culprit(work.items[0])])
+                        start()
+                        if tried is None:
+                            continue
+                        if len(tried.items) == 1 and tried.deaths + 1 >= DEATHS:
+                            take([_name_culprit(tried.items[0])])
                         else:
-                            waiting.extendleft(reversed(work.repeat()))
+                            waiting.extendleft(reversed(tried.repeat()))
                 stopped = tick("" if begun else f"Starting {plural(workers, 'worker')}…") or stopped
         except ray.exceptions.RayError as error:
             reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__

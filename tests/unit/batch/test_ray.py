@@ -108,7 +108,8 @@ def test_a_cluster_makes_what_one_process_makes(cluster: None, many: Path, whole
         MODEL,
         f"file://{tmp_path}/out",
         batch_size=4,
-        workers=2,
+        # One more than there is room for: no batch waits for it.
+        workers=3,
         engine="ray",
         progress=lambda share, words: heard.append((share, words)),
     )
