@@ -74,9 +74,18 @@ def encode(
     pixels = iter(frames)
     first = next(pixels)
     with atomic_write(into) as draft, av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as file:
-        stream: Any = file.add_stream(codec := _codec(), rate=rate)
+        codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+        stream: Any = file.add_stream(codec, rate=rate)
         stream.height, stream.width = first[1].shape[:2]
-        _set_up(stream, codec, time_base)
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = stream.codec_context.time_base = time_base
+        context = stream.codec_context
+        context.colorspace, context.color_primaries, context.color_trc = _BT601, _BT709, _BT709
+        context.color_range = _LIMITED
+        if codec == "libx264":
+            stream.options = dict(QUALITY)
+            # Its bytes depend on the number of threads, and another machine may have another.
+            context.thread_count = 1
         packets = _encode_pictures(stream, itertools.chain([first], pixels), time_base, round(origin / time_base))
         if clip is None or not (sound and clip.about.sound):
             for packet in packets:
@@ -84,7 +93,7 @@ def encode(
         else:
             with clip.opened() as source:
                 heard, note = _read_sound(source, file, origin, within)
-                for packet in heapq.merge(packets, heard, key=_time):
+                for packet in heapq.merge(packets, heard, key=lambda each: Fraction(each.dts * each.time_base)):
                     file.mux(packet)
     return note
 
@@ -100,60 +109,28 @@ def _encode_pictures(
     yield from stream.encode()
 
 
-def _codec() -> str:
-    """Return the encoder's name: H.264, else MPEG-4."""
-    return "libx264" if "libx264" in av.codecs_available else "mpeg4"
-
-
-def _set_up(stream: Any, codec: str, time_base: Fraction) -> None:
-    stream.pix_fmt = "yuv420p"
-    stream.time_base = stream.codec_context.time_base = time_base
-    context = stream.codec_context
-    context.colorspace, context.color_primaries, context.color_trc = _BT601, _BT709, _BT709
-    context.color_range = _LIMITED
-    if codec == "libx264":
-        stream.options = dict(QUALITY)
-        # Its bytes depend on the number of threads, and another machine may have another.
-        context.thread_count = 1
-
-
 def _read_sound(source: Any, file: Any, origin: Fraction, within: Range) -> tuple[Iterator[Any], str]:
-    """Return the clip's sound packets for MP4, and a note."""
+    """Return the clip's sound packets for MP4, up to any damage, and a note."""
     sound = source.streams.audio[0]
     if (name := sound.codec_context.name) not in COPIED:
         return iter(()), f"The sound ({name}) was left out: an MP4 takes {', '.join(COPIED)}."
     stream = file.add_stream_from_template(sound)
     stream.time_base = sound.time_base
-    return _copy(source, sound, stream, origin, within), ""
-
-
-def _copy(source: Any, sound: Any, stream: Any, origin: Fraction, within: Range) -> Iterator[Any]:
     offset = round(origin / sound.time_base)
-    for packet in _whole(source.demux(sound)):
-        if not _inside(packet.pts * sound.time_base, within):
-            continue
-        packet.pts, packet.dts = packet.pts - offset, packet.dts - offset
-        packet.stream = stream
-        yield packet
 
+    def copied() -> Iterator[Any]:
+        with contextlib.suppress(av.FFmpegError, ValueError):
+            for packet in source.demux(sound):
+                if packet.dts is None or packet.pts is None:
+                    continue
+                at = packet.pts * sound.time_base
+                # What comes before the first frame of a whole clip stays: a codec's first packet is silence that a
+                # player skips.
+                if (within[0] is None or at >= within[0]) and (within[1] is None or at < within[1]):
+                    packet.pts, packet.dts, packet.stream = packet.pts - offset, packet.dts - offset, stream
+                    yield packet
 
-def _inside(at: Fraction, within: Range) -> bool:
-    # What comes before the first frame of a whole clip stays: a codec's first packet is silence that a player skips.
-    return (within[0] is None or at >= within[0]) and (within[1] is None or at < within[1])
-
-
-def _whole(packets: Iterator[Any]) -> Iterator[Any]:
-    """Yield packets with a time, up to the damage."""
-    try:
-        for packet in packets:
-            if packet.dts is not None and packet.pts is not None:
-                yield packet
-    except (av.FFmpegError, ValueError):
-        return
-
-
-def _time(packet: Any) -> Fraction:
-    return Fraction(packet.dts * packet.time_base)
+    return copied(), ""
 
 
 def film(video: Path, into: Path, kind: str) -> str:
