@@ -99,7 +99,7 @@ def _panels(explanation: Explanation) -> tuple[int, int] | None:
         panes.append(Pane(maps=(_difference(explanation, *pair),)))
     with above:
         marks = panels.boxes(explanation)
-        view = panels.show(explanation.image, panes, key="viewer-topk", marks=marks, height=360, area=True, files=False)
+        view = panels.show(explanation.image, panes, key="viewer-topk", marks=marks, height=360, area=True)
         panels.describe(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
         if view.region is not None:
             charts.mark(explanation, view.region, 0)

@@ -188,7 +188,6 @@ def _meanwhile(
 ) -> View:
     """Show the former method's map, dimmed until the next; else the picture."""
     before, area = explain_job.before(query.choices), not query.layers
-    asks = area and query.request.per == "detection"
     if before is not None and before.options.per == query.request.per:
         mapped = detections.items(before)[: len(before.heatmaps)]
         index = next((i for i, item in enumerate(mapped) if item.pair == pair), None)
@@ -196,10 +195,8 @@ def _meanwhile(
             name = METHODS[before.heatmaps[index].method].name
             panes = [Pane(maps=(panels.heat(before, index),))]
             line = f"This is still the map by {name}." if stopped else f"Until then: the map by {name}."
-            return panels.show(
-                base.image, panes, key=VIEWER, marks=marks, area=area, asks=asks, line=line, dimmed=not stopped
-            )
-    return panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=area, asks=asks)
+            return panels.show(base.image, panes, key=VIEWER, marks=marks, area=area, line=line, dimmed=not stopped)
+    return panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=area)
 
 
 def _below(explanation: Explanation, index: int, offered: bool) -> None:
@@ -234,11 +231,8 @@ def _one(
     maps = detections.heats(explanation, listed)
     panes = [Pane(maps=maps)] if maps else [panels.plain(image)]
     marks = detections.marks(explanation, listed, request.tags)
-    asks = request.per == "detection"
-    # Export has the files of the view, once there is a map that is finished.
-    files = not (maps and explanation.finished)
-    view = panels.show(image, panes, key=VIEWER, marks=marks, beside=True, area=True, asks=asks, files=files)
-    if asks:
+    view = panels.show(image, panes, key=VIEWER, marks=marks, beside=True, area=True)
+    if request.per == "detection":
         missing_places.about_places(view, explanation, listed, at, missing)
     if maps:
         panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
@@ -256,7 +250,7 @@ def _none(explanation: Explanation, *, asks: bool) -> None:
     if hidden := find_filtered(explanation):
         why = f"The class filter, under More, hides {kinds(hidden)}."
     first = "" if asks else "Under More choose one map for one box. "
-    st.caption(f"{escape(why)} {first}The question mark over the picture asks what is missing at a place.")
+    st.caption(f"{escape(why)} {first}A click in the picture asks what is missing there.")
 
 
 def _hidden(explanation: Explanation) -> None:

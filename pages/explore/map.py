@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -55,13 +55,13 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
                 _draw_stopped(choices, explainer, explanation)
             if explanation is None:
                 with title:
-                    panels.say(f"{METHODS[choices.method].name_for(choices.model.task)} was stopped.", key="headline")
+                    st.markdown(f"## {METHODS[choices.method].name_for(choices.model.task)} was stopped.")
                 with left:
                     panels.show(choices.image, [panels.plain(choices.image)], key="viewer", height=HEIGHT)
                 return
         if explanation is None:
             with title:
-                panels.say(f"{METHODS[choices.method].name_for(choices.model.task)} is running.", key="headline")
+                st.markdown(f"## {METHODS[choices.method].name_for(choices.model.task)} is running.")
             with left:
                 _meanwhile(choices, label, answers)
             return
@@ -154,7 +154,7 @@ def draw_first(
 
 def _say(choices: Choices, explanation: Explanation, index: int) -> None:
     """Draw the sentence over the map, and the chip of its checks."""
-    panels.say(sidebar.add_warning(choices, describe(explanation, HOT, index).short), key="headline")
+    st.markdown(f"## {escape(sidebar.add_warning(choices, describe(explanation, HOT, index).short))}", width="content")
     checks.chip(checks.of_map(explanation, index))
 
 
@@ -184,19 +184,17 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     maps = tuple(panels.heat(explanation, i) for i in range(len(explanation.heatmaps)))
     # A wide picture fills the page by itself; the space key shows it without the map.
     panes = [Pane(maps=maps)] if maps else [panels.plain(image)]
-    # Export has the files of the view, once there is a map that is finished.
-    look: dict[str, Any] = {"key": "viewer", "area": True, "files": not (maps and explanation.finished)}
     if explanation.task.gives_pixels:
         # What each pixel has and the map side by side: either can be clicked.
         left, right = st.columns(2)
         with left:
             areas.show_pixels(explanation)
         with right:
-            view = panels.show(image, panes, height=areas.HEIGHT, **look)
+            view = panels.show(image, panes, key="viewer", height=areas.HEIGHT, area=True)
             areas.take_click(view, explanation)
         return view
     marks = panels.boxes(explanation, index)
-    return panels.show(image, panes, marks=marks, beside=True, place=place, height=HEIGHT, **look)
+    return panels.show(image, panes, key="viewer", marks=marks, beside=True, area=True, place=place, height=HEIGHT)
 
 
 def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, beside: DeltaGenerator) -> None:

@@ -117,7 +117,7 @@ def show(record: Record, heading: DeltaGenerator) -> None:
         panes = [Pane(maps=drawn) if maps else panels.plain(image)]
         scene = ViewerScene(image.pixels, image.sha256, panes, boxes(maps, index), image.jpeg, record.picture_name)
         view = viewer(scene, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
-        send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"saved-words-{record.id}")
+        send_texts(view, [item.looks for item in maps], key=f"saved-words-{record.id}")
         if maps and record.marks:
             # Of former versions, which had a board to draw on.
             marked = state.latest("saved-marked", (record.id, index, record.marks), lambda: mark(record.id, index))

@@ -1,8 +1,7 @@
 // The camera: frames go to the model one by one, and each is shown with its own map and answers.
 
 import { hiddenContext, resize } from "../../browser/canvas.js";
-import { componentOf, find, themeOf } from "../../browser/component.js";
-import { make, write } from "../../browser/elements.js";
+import { component, find, make, themeOf, write } from "../../browser/component.js";
 import { reduced } from "../../browser/geometry.js";
 import { bytes } from "../../browser/unpack.js";
 import { recalled } from "../viewer/settings.js";
@@ -273,4 +272,4 @@ function base64(blob) {
   });
 }
 
-export default componentOf(".live", Live);
+export default component(".live", Live);

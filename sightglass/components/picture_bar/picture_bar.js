@@ -1,7 +1,6 @@
 // The bar over a page that explains one picture: upload, the examples and the session's own pictures, the paper.
 
-import { componentOf, find, keepStored, stored } from "../../browser/component.js";
-import { make } from "../../browser/elements.js";
+import { component, find, keepStored, make, stored } from "../../browser/component.js";
 import "../session/url_state.js";
 import { Intake } from "./intake.js";
 
@@ -129,4 +128,4 @@ class Bar {
   }
 }
 
-export default componentOf(".picture", Bar);
+export default component(".picture", Bar);

@@ -260,7 +260,7 @@ def show_pixels(explanation: Explanation) -> None:
     view = panels.show(Picture.open(drawn), [Pane(title=title)], key=key, height=HEIGHT, area=True, line=line)
     take_click(view, explanation)
     # Nothing is measured here: a marked area is asked about as well.
-    if view.region is not None and (at := view.region.xyxy) != state.of(ChosenArea).marked:
+    if view.region is not None and (at := view.region) != state.of(ChosenArea).marked:
         state.of(ChosenArea).marked = at
         _choose(explanation, at)
 
@@ -296,7 +296,7 @@ def controls(explanation: Explanation, index: int, view: View) -> None:
         if spans and view.region is not None:
             help = "Why do the pixels in the marked area have their class?"
             if st.button("Explain the area", icon=":material/crop_free:", key="explore-area", help=help):
-                _choose(explanation, view.region.xyxy)
+                _choose(explanation, view.region)
 
 
 def _alone() -> None:

@@ -12,8 +12,9 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.views import charts
 from sightglass.components.views.charts import Files
 from sightglass.explain.methods import METHODS
+from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import Style
-from sightglass.export import animation, detection_images, result_folder, similarity_files
+from sightglass.export import animation, detection_images, embedded_recipe, result_folder, similarity_files
 from sightglass.export.figure import figure as draw_figure
 from sightglass.export.proof import files as proof_files
 from sightglass.export.report import html as html_report
@@ -39,6 +40,7 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
     explanation = explain_job.carrying(explanation)
     proof, colormap = explanation.proofs.get(index), Style.of(look).colormap
     makers: dict[str, Callable[[Any], Any]] = {
+        "picture": partial(_picture, explanation, index, look),
         "figure": lambda kind: draw_figure(explanation, index, format=kind, look=look),
         "report": lambda kind: (
             html_report.html([explanation], index=index, colormap=colormap)
@@ -56,7 +58,8 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
     page = "HTML: one file that needs no server, with opacity, threshold and class to choose. PDF: for printing."
     if proof is not None:
         page += " Both with the map's proof: its sentence, curves and numbers."
-    listed = [Files("Figure", vectors, each("figure", "png", "jpg", "svg", "pdf"))]
+    listed = [Files("Picture", "The map over the picture, in its size.", each("picture", "png", "jpg"))]
+    listed.append(Files("Figure", vectors, each("figure", "png", "jpg", "svg", "pdf")))
     listed.append(Files("Report", page, each("report", "html", "pdf")))
     if explanation.segmentation is not None:
         listed.append(_of_segmentation(explanation))
@@ -76,6 +79,15 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
     ]
     about = "The raw values, every number of every map, and the recipe to reproduce them."
     return [*listed, Files("Data", about, data)]
+
+
+def _picture(explanation: Explanation, index: int, look: Look, kind: str) -> bytes:
+    """Return a map over the picture as the viewer draws it, with its recipe."""
+    drawn = detection_images.one_map(explanation, index, Style.of(look))
+    view = embedded_recipe.view_of(explanation, index, **{"mode": "overlay", **look})
+    data = to_jpeg(drawn) if kind == "jpg" else to_png(drawn)
+    picture = embedded_recipe.encode(explanation.image)
+    return embedded_recipe.write(data, embedded_recipe.checked_recipe(explanation), view, picture=picture)
 
 
 def _proof(explanation: Explanation, index: int) -> str:

@@ -88,8 +88,8 @@ def explain_score(found: Similarity, context: Context | None, *more: str) -> Non
 
 def _draw_clickable(pixels: Pixels, image: Image, *, line: str, key: str) -> None:
     """Show a drawn picture, whose clicks `_take_click` reads."""
-    scene = ViewerScene(pixels, _digest(pixels.data), [Pane(title=image.name)], name=image.name)
-    viewer(scene, ViewerOptions(height=HEIGHT, line=plain_text(line), files=False), key=key)
+    scene = ViewerScene(pixels, _digest(pixels.data), [Pane(title=image.name)])
+    viewer(scene, ViewerOptions(height=HEIGHT, line=plain_text(line)), key=key)
 
 
 def _take_click(place: tuple[str, int], pixels: Pixels, image: Image, grid: CellEdges, *, key: str) -> None:
