@@ -193,11 +193,10 @@ _ACTS = {
 }
 
 
-def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
+def take(files: Iterable[tuple[str, bytes]]) -> None:
     """Decode files, choose the last valid one and report each error.
 
-    A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from. `late`:
-    files that were given after these have come already, so what is chosen stays.
+    A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from.
     """
     # What was done before the files were given may come with the same request: that they are a photo, for one.
     _follow()
@@ -206,21 +205,16 @@ def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
     for name, data in files:
         try:
             if (contents := embedded_recipe.contents(data)) is not None:
-                if not late:
-                    _open_again(contents, name)
+                _open_again(contents, name)
                 continue
             image = Image.open(data, name=name)
         except Problem as problem:
             is_model = name.lower().endswith(catalog.SUFFIXES)
             problems.append(f"{name[:80]} is a model: drop it on the page Models." if is_model else str(problem))
             continue
-        if late:
-            image_source.add(image, data)
-            continue
         image_source.turn_to(image, data)
         pictures.just_given = True
-    if problems or not late:
-        pictures.problem = " ".join(problems) or None
+    pictures.problem = " ".join(problems) or None
 
 
 def _open_again(contents: Contents, name: str) -> None:

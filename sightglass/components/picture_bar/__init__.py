@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
 
-    Take = Callable[[Iterable[tuple[str, bytes]], bool], None]
+    Take = Callable[[Iterable[tuple[str, bytes]]], None]
 
 KEY = "picture-bar"
-BAYS = f"{KEY}-bays"
+UPLOADER = f"{KEY}-uploader"
 _FAILED = '[data-testid="stFileChipIconError"]'
 _component = declare("picture_bar", __file__)
 
@@ -75,10 +75,8 @@ class Desk:
     """Acts of another session, whose page lives on in the browser, are not followed."""
     last: int = 0
     """Number of the last act that was followed."""
-    bays: list[int] = field(default_factory=lambda: [1])
-    """The hidden uploaders that wait for files, by number."""
-    newest: int = 0
-    """The highest number of those whose files have come: a later drop has a higher one."""
+    bay: int = 1
+    """Number of the hidden uploader that waits for files: each takes one drop."""
 
 
 def acts() -> Iterator[BarAct]:
@@ -95,8 +93,6 @@ def acts() -> Iterator[BarAct]:
         number, kind, value = act.get("n"), act.get("kind"), act.get("value")
         if not isinstance(number, int) or number <= desk.last or not isinstance(kind, str):
             continue
-        if kind == "coming" and isinstance(value, int) and value not in desk.bays:
-            desk.bays.append(value)
         yield BarAct(kind, value)
         desk.last = number
 
@@ -104,17 +100,16 @@ def acts() -> Iterator[BarAct]:
 def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
     """Draw the bar; None: hide it and take no file.
 
-    `take` is called with (name, bytes) of the files that were chosen, dropped or pasted, before the next
-    run draws the page, and with whether files that were given later have come already. They come through Streamlit's
-    own uploaders, one for each drop, hidden until one fails: as a component's value they would be text, and encoding
-    12 MB stops the page for 200 ms.
+    `take` is called with (name, bytes) of the files that were chosen, dropped or pasted, before the next run draws the
+    page. They come through Streamlit's own uploader, hidden until it fails: as a component's value they would be text,
+    and encoding 12 MB stops the page for 200 ms.
     """
     desk = state.of(Desk)
     data: Json = {
         "session": desk.session,
         "last": desk.last,
         "prefix": f".st-key-{KEY}-",
-        "bays": list(desk.bays),
+        "bay": desk.bay,
         "megabytes": upload_megabytes(),
         "takes": bar is not None,
     }
@@ -125,37 +120,34 @@ def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
     with place:
         _component(key=KEY, data=data, on_acts_change=no_callback)
         if bar is not None:
-            _uploaders(desk.bays, take)
+            _uploader(desk.bay, take)
 
 
-def _uploaders(bays: list[int], take: Take) -> None:
-    with st.container(key=BAYS):
+def _uploader(bay: int, take: Take) -> None:
+    with st.container(key=UPLOADER):
         # Only a failed upload is worth showing.
-        st.html(f"<style>div:has(> .st-key-{BAYS}):not(:has({_FAILED})) {{ display: none }}</style>")
-        for bay in bays:
-            st.file_uploader(
-                "Upload pictures",
-                accept_multiple_files=True,
-                key=f"{KEY}-{bay}",
-                max_upload_size=upload_megabytes(),
-                label_visibility="collapsed",
-                on_change=_take_files,
-                args=(take, bay),
-                help="One or more pictures, or a figure or recipe.json that was saved here.",
-            )
+        st.html(f"<style>div:has(> .st-key-{UPLOADER}):not(:has({_FAILED})) {{ display: none }}</style>")
+        st.file_uploader(
+            "Upload pictures",
+            accept_multiple_files=True,
+            key=f"{KEY}-{bay}",
+            max_upload_size=upload_megabytes(),
+            label_visibility="collapsed",
+            on_change=_take_files,
+            args=(take, bay),
+            help="One or more pictures, or a figure or recipe.json that was saved here.",
+        )
 
 
 def _take_files(take: Take, bay: int) -> None:
     desk = state.of(Desk)
     # A request that left before the last answer was known brings them again, or none.
     files = st.session_state.get(f"{KEY}-{bay}")
-    if bay not in desk.bays or not files:
+    if bay != desk.bay or not files:
         return
-    desk.bays.remove(bay)
-    late, desk.newest = bay < desk.newest, max(bay, desk.newest)
     # One that had files already would be given them again.
-    desk.bays = desk.bays or [desk.newest + 1]
-    take(((file.name, file.getvalue()) for file in files), late)
+    desk.bay += 1
+    take((file.name, file.getvalue()) for file in files)
     _release(files)
 
 

@@ -40,7 +40,7 @@ class Bar {
   constructor(root, signal) {
     this.root = root;
     const act = (/** @type {string} */ kind, /** @type {unknown} */ value) => this.#act(kind, value);
-    this.intake = new Intake(find(root, ".veil"), signal, act);
+    this.intake = new Intake(find(root, ".veil"), signal, (refused) => act("refused", refused));
     const files = find(root, ".files"), draw = find(root, ".draw");
     find(root, ".upload").addEventListener("click", () => files.click(), { signal });
     files.addEventListener("change", () => {
@@ -102,7 +102,7 @@ class Bar {
   show({ data, setStateValue }) {
     const { root } = this, first = !this.#data;
     // Each upload uses up an uploader.
-    if (String(this.#data?.bays) !== String(data.bays)) this.#say("");
+    if (this.#data?.bay !== data.bay) this.#say("");
     this.#data = data;
     this.#send = setStateValue;
     this.intake.target = data;

@@ -41,9 +41,9 @@ def region_of(given: object, picture_id: str, size: tuple[int, int]) -> Rect | N
     return (x0, y0, x1, y1) if 0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1] else None
 
 
-def point_of(given: object, picture_id: str) -> tuple[tuple[float, float] | None, int | None]:
-    """Return the clicked point and box; None if invalid or another picture's."""
-    if not isinstance(given, dict) or given.get("picture", picture_id) != picture_id:
+def point_of(given: object, picture_id: str = "") -> tuple[tuple[float, float] | None, int | None]:
+    """Return the clicked point and box; None if invalid or not this picture's, if one is named."""
+    if not isinstance(given, dict) or (picture_id and given.get("picture", picture_id) != picture_id):
         return None, None
     try:
         at, box = (float(given["x"]), float(given["y"])), given["box"]
