@@ -154,13 +154,15 @@ def draw_first(
 
 def _say(choices: Choices, explanation: Explanation, index: int) -> None:
     """Draw the sentence over the map, and the chip of its checks."""
-    st.markdown(f"## {escape(sidebar.add_warning(choices, describe(explanation, HOT, index).short))}", width="content")
+    st.markdown(f"## {escape(sidebar.add_warning(choices, describe(explanation, HOT, index).short))}")
     checks.chip(checks.of_map(explanation, index))
 
 
 def headline_row(place: DeltaGenerator) -> DeltaGenerator:
     """Return the place of a headline, and of the chip of the checks at its right."""
-    return place.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    return place.container(
+        key="headline", horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    )
 
 
 def _answers_or_checks(explanation: Explanation, index: int) -> int:

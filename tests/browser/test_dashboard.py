@@ -34,14 +34,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_the_headline_names_the_hottest_colour(visit):
-    page = visit("/?method=eigencam")
-    expect(headline(page)).to_contain_text("Yellow is what stands out to the model.")
-    settled(page)
-    page.locator("select.colormap").select_option("jet")
-    expect(headline(page)).to_contain_text("Red is what stands out to the model.")
-
-
 def test_upload_map_other_class_other_model_download(visit, pictures: list[Path], tmp_path: Path):
     page = visit()
     headline(page).wait_for()

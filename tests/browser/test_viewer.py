@@ -159,7 +159,8 @@ def zoom(page: sync.Page, stage: sync.Locator, steps: int = 1) -> None:
 
 def mode(page: sync.Page, name: str) -> None:
     """Choose a display mode in the menu, which stays closed."""
-    page.locator(f".modes input[value={name.lower()}]").evaluate("input => input.click()")
+    change = "(select, value) => { select.value = value; select.dispatchEvent(new Event('change')); }"
+    page.locator(".mode").evaluate(change, name.lower())
 
 
 def runs(page: sync.Page) -> int:
@@ -356,9 +357,9 @@ def test_the_keyboard_reaches_everything(scene: Scene) -> None:
     page.keyboard.press("Enter")
     page.get_by_text("point (445").wait_for()
     page.locator(".more summary").press("Enter")
-    page.get_by_role("radio", name="Overlay").focus()
-    page.keyboard.press("ArrowRight")
-    sync.expect(page.get_by_role("radio", name="Map")).to_be_checked()
+    page.get_by_label("Show").focus()
+    page.keyboard.press("ArrowDown")
+    sync.expect(page.get_by_label("Show")).to_have_value("map")
     page.keyboard.press("Escape")
     page.locator(".threshold").focus()
     page.keyboard.press("ArrowRight")
@@ -430,7 +431,7 @@ def test_a_link_carries_the_view_and_the_settings_survive_a_reload(scene: Scene)
     page.reload()
     page.wait_for_selector(".viewer[data-shown]")
     sync.expect(page.locator(".alpha")).to_have_value("0.7")
-    sync.expect(page.locator(".modes input[value=contour]")).to_be_checked()
+    sync.expect(page.locator(".mode")).to_have_value("contour")
 
 
 def test_an_area_is_marked_by_a_rectangle(scene: Scene) -> None:

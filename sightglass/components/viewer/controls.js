@@ -18,7 +18,7 @@ import { digits, withUnit, defaults } from "./settings.js";
 /** @param {HTMLElement} root @param {AbortSignal} signal @param {Actions} on */
 export function wireControls(root, signal, on) {
   const hear = hearIn(root, signal);
-  hear("modes", "change", ({ value }) => on.set({ mode: /** @type {Style["mode"]} */ (value) }));
+  hear("mode", "change", ({ value }) => on.set({ mode: /** @type {Style["mode"]} */ (value) }));
   for (const name of ["alpha", "threshold"]) {
     // Left of the middle of a signed map's bar is as far from 0 as right of it.
     hear(name, "input", ({ value }) => on.set({ [name]: Math.abs(Number(value)) }, false));
@@ -69,7 +69,7 @@ export function showControls(root, settings, facts) {
   // A spotlight has no colours: it darkens the picture.
   const dims = mode === "spotlight", shades = "linear-gradient(90deg, #000, #fff)", percent = `${100 * threshold}%`;
   const strength = $(".alpha"), bar = $(".threshold");
-  $(`[value="${mode}"]`).checked = true;
+  $(".mode").value = mode;
   strength.value = String(alpha);
   strength.disabled = !["overlay", "spotlight"].includes(mode);
   strength.setAttribute("aria-valuetext", `${Math.round(100 * alpha)} %`);

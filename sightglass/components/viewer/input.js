@@ -8,16 +8,10 @@ import { copied, defaults, keep, linkTo } from "./settings.js";
 const SLACK = 5;
 const HOLD_MS = 350;
 
-/**
- * @typedef {{zoomed: () => boolean, marking: () => boolean, over: (fx: number, fy: number) => void, out: () => void,
- *   hold: (on: boolean) => void, click: (fx: number, fy: number) => void,
- *   mark: (phase: "start"|"move"|"end"|"cancel", fx: number, fy: number) => void,
- *   zoom: (fx: number, fy: number, factor: number) => void, pan: (dx: number, dy: number) => void,
- *   reset: () => void, lifted: () => void}} Gestures  everything in fractions of the panel; lifted: a finger left, and points at
- *   nothing any more
- */
+/** @typedef {import("./viewer.js").Viewer} Viewer */
 
-export class Pointers {
+/** Fingers, mouse and pen on one panel. Places are in fractions of it. */
+class Pointers {
   /** @type {Map<number, PointerEvent>} */
   #down = new Map();
   #moved = false;
@@ -26,10 +20,12 @@ export class Pointers {
   #holding = 0;
   #clicking = 0;
 
-  /** @param {HTMLElement} stage @param {Gestures} on */
-  constructor(stage, on) {
+  /** @param {HTMLElement} stage @param {Input} input */
+  constructor(stage, input) {
+    const { viewer } = input;
     this.stage = stage;
-    this.on = on;
+    this.input = input;
+    this.viewer = viewer;
     stage.addEventListener("pointerdown", (event) => this.#press(event));
     stage.addEventListener("pointermove", (event) => this.#move(event));
     stage.addEventListener("pointerup", (event) => this.#lift(event));
@@ -37,13 +33,12 @@ export class Pointers {
       this.#down.delete(event.pointerId);
       this.#unmark(event);
       this.#release();
-      on.lifted();
     });
-    stage.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && !this.#down.size && on.out());
+    stage.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && !this.#down.size && viewer.pointAt(null));
     stage.addEventListener("contextmenu", (event) => this.#held && event.preventDefault());
     stage.addEventListener("dblclick", () => {
       clearTimeout(this.#clicking);
-      if (!on.marking()) on.reset();
+      if (!viewer.state.measuring) viewer.view(WHOLE);
     });
     stage.addEventListener("wheel", (event) => {
       // Without a modifier key the wheel scrolls the page. A pinch on a touchpad arrives as a wheel with Ctrl.
@@ -51,19 +46,24 @@ export class Pointers {
       event.preventDefault();
       const turned = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
       // A pinch comes in steps much smaller than those of a wheel.
-      const steps = Math.abs(turned) < 40 ? 100 : 400;
-      on.zoom(...fractionOf(stage, event), Math.exp(-Math.max(-240, Math.min(240, turned)) / steps));
+      const steps = Math.abs(turned) < 40 ? 100 : 400, factor = Math.exp(-Math.max(-240, Math.min(240, turned)) / steps);
+      viewer.view(zoomAt(viewer.state.viewport, ...fractionOf(stage, event), factor));
     }, { passive: false });
+  }
+
+  /** @param {PointerEvent} event in original pixels */
+  #at(event) {
+    return this.viewer.state.original(...fractionOf(this.stage, event));
   }
 
   #release() {
     clearTimeout(this.#holding);
-    if (this.#held) this.on.hold(false);
+    if (this.#held) this.viewer.cover(false);
   }
 
   /** A second finger means zoom, not mark. @param {PointerEvent} event */
   #unmark(event) {
-    if (this.#marking) this.on.mark("cancel", ...fractionOf(this.stage, event));
+    if (this.#marking) this.input.drag("cancel", this.#at(event));
     this.#marking = false;
   }
 
@@ -77,15 +77,15 @@ export class Pointers {
       return this.#release();
     }
     this.#moved = this.#held = false;
-    this.#marking = this.on.marking();
-    if (this.#marking) this.on.mark("start", ...fractionOf(this.stage, event));
-    else if (event.pointerType === "touch") this.#holding = window.setTimeout(() => this.on.hold((this.#held = true)), HOLD_MS);
+    this.#marking = this.viewer.state.measuring;
+    if (this.#marking) this.input.drag("start", this.#at(event));
+    else if (event.pointerType === "touch") this.#holding = window.setTimeout(() => this.viewer.cover((this.#held = true)), HOLD_MS);
   }
 
   /** @param {PointerEvent} event */
   #move(event) {
-    const { stage, on } = this, down = this.#down, before = down.get(event.pointerId), at = fractionOf(stage, event);
-    if (!before) return on.over(...at);
+    const { stage, viewer, viewer: { state } } = this, down = this.#down, before = down.get(event.pointerId);
+    if (!before) return viewer.pointAt(this.#at(event));
     const { width, height } = stage.getBoundingClientRect();
     const dx = event.clientX - before.clientX, dy = event.clientY - before.clientY;
     if (!this.#moved && Math.hypot(dx, dy) < SLACK) return;
@@ -94,34 +94,30 @@ export class Pointers {
     if (down.size === 2) {
       const [other] = [...down.values()].filter(({ pointerId }) => pointerId !== event.pointerId);
       const apart = (/** @type {PointerEvent} */ e) => Math.hypot(e.clientX - other.clientX, e.clientY - other.clientY);
-      const [ax, ay] = fractionOf(stage, other);
-      on.zoom((at[0] + ax) / 2, (at[1] + ay) / 2, apart(event) / Math.max(1, apart(before)));
-    } else if (this.#marking) on.mark("move", ...at);
-    else if (on.zoomed() && !this.#held) on.pan(dx / width, dy / height);
-    else on.over(...at);
+      const [[x, y], [ax, ay]] = [event, other].map((each) => fractionOf(stage, each));
+      viewer.view(zoomAt(state.viewport, (x + ax) / 2, (y + ay) / 2, apart(event) / Math.max(1, apart(before))));
+    } else if (this.#marking) this.input.drag("move", this.#at(event));
+    else if (state.viewport.zoom > 1 && !this.#held) viewer.view(panned(state.viewport, dx / width, dy / height));
+    else viewer.pointAt(this.#at(event));
     down.set(event.pointerId, event);
   }
 
   /** @param {PointerEvent} event */
   #lift(event) {
     if (!this.#down.delete(event.pointerId) || this.#down.size) return;
+    const at = this.#at(event), { viewer, input } = this;
+    if (this.#marking) input.drag("end", at);
+    else if (!this.#moved && !this.#held) {
+      viewer.pointAt(at);
+      clearTimeout(this.#clicking);
+      // A double click resets the zoom: only while zoomed, a click waits for a possible second one.
+      if (viewer.state.viewport.zoom > 1) this.#clicking = window.setTimeout(() => input.click(at, this.stage), 250);
+      else input.click(at, this.stage);
+    }
+    this.#marking = false;
     this.#release();
-    const { on } = this, at = fractionOf(this.stage, event);
-    if (this.#marking) {
-      this.#marking = false;
-      on.mark("end", ...at);
-    } else if (!this.#moved && !this.#held) this.#click(at);
-    if (event.pointerType === "touch") on.lifted();
-  }
-
-  /** @param {[number, number]} at */
-  #click(at) {
-    const { on } = this;
-    on.over(...at);
-    clearTimeout(this.#clicking);
-    // A double click resets the zoom: only while zoomed, a click waits for a possible second one.
-    if (on.zoomed()) this.#clicking = window.setTimeout(() => on.click(...at), 250);
-    else on.click(...at);
+    // A finger that is gone points at nothing; what was read there stays.
+    if (event.pointerType === "touch") viewer.root.classList.remove("pointing");
   }
 }
 
@@ -134,7 +130,7 @@ export function isFree(event) {
 }
 
 export class Input {
-  /** @param {import("./viewer.js").Viewer} viewer @param {AbortSignal} signal */
+  /** @param {Viewer} viewer @param {AbortSignal} signal */
   constructor(viewer, signal) {
     const { root, state } = (this.viewer = viewer);
     wireControls(root, signal, this.#actions());
@@ -159,29 +155,21 @@ export class Input {
 
   /** Connect a new panel. @param {HTMLElement} figure */
   connect(figure) {
-    const { viewer, viewer: { state, root } } = this, canvas = find(figure, ".base"), split = find(figure, ".split");
-    const at = state.original.bind(state);
-    new Pointers(find(figure, ".stage"), {
-      zoomed: () => state.viewport.zoom > 1,
-      marking: () => state.measuring,
-      over: (fx, fy) => viewer.pointAt(at(fx, fy)),
-      out: () => viewer.pointAt(null),
-      hold: (on) => viewer.cover(on),
-      click: (fx, fy) => this.#click(at(fx, fy), figure),
-      mark: (phase, fx, fy) => this.#measured(state.drag(phase, at(fx, fy))),
-      zoom: (fx, fy, factor) => viewer.view(zoomAt(state.viewport, fx, fy, factor)),
-      pan: (dx, dy) => viewer.view(panned(state.viewport, dx, dy)),
-      reset: () => viewer.view(WHOLE),
-      // What was read there stays.
-      lifted: () => root.classList.remove("pointing"),
-    });
-    canvas.addEventListener("keydown", (event) => this.#key(event, figure));
+    const { viewer } = this, canvas = find(figure, ".base"), split = find(figure, ".split");
+    const stage = find(figure, ".stage");
+    new Pointers(stage, this);
+    canvas.addEventListener("keydown", (event) => this.#key(event, stage));
     canvas.addEventListener("blur", () => viewer.pointAt(null));
     split.addEventListener("input", () => this.#set({ split: Number(split.value) }, false));
     split.addEventListener("change", () => this.#set({ split: Number(split.value) }));
   }
 
-  /** Draw the area that is being measured. @param {boolean} done */
+  /** Measure an area. @param {"start"|"move"|"end"|"cancel"} phase @param {number[]} at */
+  drag(phase, at) {
+    this.#measured(this.viewer.state.drag(phase, at));
+  }
+
+  /** @param {boolean} done */
   #measured(done) {
     const { viewer } = this;
     viewer.painter.redraw(false);
@@ -190,10 +178,12 @@ export class Input {
     viewer.tellRegion();
   }
 
-  /** @param {number[]} at @param {HTMLElement} figure  labels stand elsewhere in each */
-  #click([x, y], figure) {
-    const { viewer, viewer: { state } } = this;
-    const box = this.#labelAt(x, y, figure) ?? smallestBox(state.head.boxes, x, y);
+  /** @param {number[]} at @param {Element} stage  labels stand elsewhere in each */
+  click([x, y], stage) {
+    const { viewer, viewer: { state } } = this, panel = state.panels.find(({ canvas }) => stage.contains(canvas));
+    const { X, Y } = placer(state.visible(), panel?.width ?? 1, panel?.height ?? 1);
+    // A label names its box, wherever it stands.
+    const box = panel?.labels.find(({ place }) => contains(place, X(x), Y(y))) ?? smallestBox(state.head.boxes, x, y);
     if (box) {
       viewer.choose(box.index);
       broadcast("choose", { index: box.index });
@@ -201,20 +191,12 @@ export class Input {
     viewer.send.setTriggerValue("point", { picture: state.head.picture, x, y, box: box ? box.index : null });
   }
 
-  /** Return the label that covers a point, which names its box. @param {number} x @param {number} y @param {HTMLElement} figure */
-  #labelAt(x, y, figure) {
-    const { state } = this.viewer, panel = state.panels.find(({ element }) => element === figure);
-    if (!panel) return undefined;
-    const { X, Y } = placer(state.visible(), panel.width, panel.height);
-    return panel.labels.find(({ place }) => contains(place, X(x), Y(y)));
-  }
-
-  /** @param {KeyboardEvent} event @param {HTMLElement} figure */
-  #key(event, figure) {
+  /** @param {KeyboardEvent} event @param {Element} stage */
+  #key(event, stage) {
     const { viewer, viewer: { state } } = this, { key } = event, [x, y] = state.point ?? state.original(0.5, 0.5);
     if (ARROWS[key]) viewer.pointAt(state.beside(state.point, ARROWS[key], event.shiftKey), true);
     else if (key === "Enter" && state.measuring) this.#measured(state.corner([x, y]));
-    else if (key === "Enter") this.#click([x, y], figure);
+    else if (key === "Enter") this.click([x, y], stage);
     else if (key === "Escape") {
       if (state.measuring) this.#measure(false);
       viewer.pointAt(null);

@@ -86,7 +86,8 @@ def _picture(explanation: Explanation, index: int, look: Look, kind: str) -> byt
     drawn = detection_images.one_map(explanation, index, Style.of(look))
     view = embedded_recipe.view_of(explanation, index, **{"mode": "overlay", **look})
     data = to_jpeg(drawn) if kind == "jpg" else to_png(drawn)
-    picture = embedded_recipe.encode(explanation.image)
+    # A map alone does not show the picture.
+    picture = b"" if look.get("mode") == "map" else embedded_recipe.encode(explanation.image)
     return embedded_recipe.write(data, embedded_recipe.checked_recipe(explanation), view, picture=picture)
 
 
