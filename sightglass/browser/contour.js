@@ -21,15 +21,10 @@ export function isolines(field, w, h, level) {
   const segments = /** @type {number[]} */ ([]);
   for (let y = 0; y <= h; y++) {
     const upper = Math.max(0, y - 1) * w, lower = Math.min(h - 1, y) * w;
-    let a = field[upper], d = field[lower];
+    let a = field[upper] >= level, d = field[lower] >= level;
     for (let x = 0; x <= w; x++) {
-      const i = x < w ? x : w - 1, b = field[upper + i], c = field[lower + i];
-      const code = (a >= level ? 8 : 0) | (b >= level ? 4 : 0) | (c >= level ? 2 : 0) | (d >= level ? 1 : 0);
-      if (code !== 0 && code !== 15) {
-        const [left, right] = [x, x + 1].map((at) => Math.min(w, Math.max(0, at - 0.5)));
-        const [top, bottom] = [y, y + 1].map((at) => Math.min(h, Math.max(0, at - 0.5)));
-        crossings(segments, code, [a, b, c, d], level, left, right, top, bottom);
-      }
+      const i = x < w ? x : w - 1, b = field[upper + i] >= level, c = field[lower + i] >= level;
+      if (a !== b || a !== c || a !== d) cross(segments, field, w, h, level, x, y);
       a = b;
       d = c;
     }
@@ -38,12 +33,18 @@ export function isolines(field, w, h, level) {
 }
 
 /**
- * Add where the level crosses one cell, whose corners are given clockwise from the upper left. Not in the loop: the
- * variables that its inner functions capture would be slow there.
- * @param {number[]} segments @param {number} code @param {number[]} corners @param {number} level
- * @param {number} left @param {number} right @param {number} top @param {number} bottom
+ * Add where the level crosses the cell whose lower right corner is the sample (x, y). Not in the loop: the variables that its
+ * inner functions capture would be slow there.
+ * @param {number[]} segments @param {Float32Array} field @param {number} w @param {number} h @param {number} level
+ * @param {number} column @param {number} line
  */
-function crossings(segments, code, [a, b, c, d], level, left, right, top, bottom) {
+function cross(segments, field, w, h, level, column, line) {
+  const [x0, x1] = [column - 1, column].map((x) => Math.min(w - 1, Math.max(0, x)));
+  const [y0, y1] = [line - 1, line].map((y) => w * Math.min(h - 1, Math.max(0, y)));
+  const [left, right] = [column, column + 1].map((at) => Math.min(w, Math.max(0, at - 0.5)));
+  const [top, bottom] = [line, line + 1].map((at) => Math.min(h, Math.max(0, at - 0.5)));
+  const a = field[y0 + x0], b = field[y0 + x1], c = field[y1 + x1], d = field[y1 + x0];
+  const code = (a >= level ? 8 : 0) | (b >= level ? 4 : 0) | (c >= level ? 2 : 0) | (d >= level ? 1 : 0);
   const north = () => [left + ((level - a) / (b - a)) * (right - left), top];
   const south = () => [left + ((level - d) / (c - d)) * (right - left), bottom];
   const west = () => [left, top + ((level - a) / (d - a)) * (bottom - top)];

@@ -152,6 +152,9 @@ function segmentsOf(map, grid, at, over) {
 export class Layer {
   /** @type {ImageData|null} */
   #out = null;
+  /** The picture that `#out` has outside of what the model saw; null if that must be drawn anew. @type {object|null} */
+  #part = null;
+  #outside = "";
   #key = "";
   #levels = new Uint8Array(0);
   #linesKey = "";
@@ -160,7 +163,7 @@ export class Layer {
 
   /** Reuse the memory for another map. */
   clear() {
-    this.#key = this.#linesKey = "";
+    this.#key = this.#linesKey = this.#outside = "";
     return this;
   }
 
@@ -211,8 +214,11 @@ export class Layer {
     const { settings, quick } = style, { width, height } = frame, part = picture.at(frame, quick);
     if (!map || settings.mode === "picture") return context.putImageData(new ImageData(part.source, width, height), 0, 0);
     if (this.#out?.width !== width || this.#out.height !== height) this.#out = new ImageData(width, height);
-    const { data } = this.#out, seen = inCanvas(map.seen, frame.rect, width, height);
-    dim(data, part.source, width, seen);
+    const { data } = this.#out, seen = inCanvas(map.seen, frame.rect, width, height), swiped = settings.layout === "swipe";
+    const outside = [width, height, ...seen].join();
+    if (this.#part !== part || this.#outside !== outside) dim(data, part.source, width, seen);
+    this.#part = swiped ? null : part;
+    this.#outside = outside;
     const scaled = scaling(map, style), table = tableOf(map.kind, style);
     if (!table) copy(data, part.source, width, seen);
     else {
@@ -223,7 +229,7 @@ export class Layer {
     if (lines) stroke(data, width, lines, seen);
     // Left of the divider is the plain picture.
     const divider = Math.min(width, Math.max(0, Math.ceil(settings.split * width - 0.5)));
-    if (settings.layout === "swipe") copy(data, part.source, width, [0, 0, divider, height]);
+    if (swiped) copy(data, part.source, width, [0, 0, divider, height]);
     context.putImageData(this.#out, 0, 0);
   }
 }

@@ -59,7 +59,7 @@ def bar(place: DeltaGenerator | None) -> None:
     """Draw the bar at the top; None: the page explains no picture."""
     pictures = state.of(image_source.Pictures)
     if place is None:
-        picture_bar.draw(None, take, st.container())
+        picture_bar.draw(None, st.container())
         return
     chosen = image_source.current_id()
     image = state.of(state.Sidebar).picture
@@ -71,7 +71,7 @@ def bar(place: DeltaGenerator | None) -> None:
         problem=pictures.problem or "",
         drawing=bool(url_state.memory("draw")),
     )
-    picture_bar.draw(content, take, place)
+    picture_bar.draw(content, place)
 
 
 def _items() -> tuple[Thumb, ...]:
@@ -131,6 +131,9 @@ def _follow() -> None:
         if act.kind in _ACTS:
             pictures.just_given = False
             _ACTS[act.kind](act.value)
+    # What was done before the files were given may come with the same request.
+    if files := picture_bar.uploads():
+        take(files)
     if (drawn := drawing.take_drawing()) is not None:
         image_source.replace_drawing(drawn[1], drawn[0])
         pictures.just_given = True
@@ -198,8 +201,6 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
 
     A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from.
     """
-    # What was done before the files were given may come with the same request: that they are a photo, for one.
-    _follow()
     pictures = state.of(image_source.Pictures)
     problems: list[str] = []
     for name, data in files:

@@ -18,13 +18,11 @@ from sightglass.components.session import state
 from sightglass.components.streamlit_internals import remove_upload, upload_megabytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
 
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.common.files import Json
-
-    Take = Callable[[Iterable[tuple[str, bytes]]], None]
 
 KEY = "picture-bar"
 UPLOADER = f"{KEY}-uploader"
@@ -39,7 +37,7 @@ class Thumb:
     id: str
     name: str
     image: str
-    """A small picture as a data URL; empty where there is none."""
+    """A small picture as a data URL."""
     own: bool = False
 
 
@@ -97,12 +95,27 @@ def acts() -> Iterator[BarAct]:
         desk.last = number
 
 
-def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
+def uploads() -> list[tuple[str, bytes]]:
+    """Return name and bytes of the files that came since the last run, before the page is drawn.
+
+    Not in a callback: one that another request interrupts is never called again, and the files would be lost.
+    """
+    desk = state.of(Desk)
+    files = st.session_state.get(f"{KEY}-{desk.bay}") or []
+    content = [(file.name, file.getvalue()) for file in files]
+    for file in files:
+        # Streamlit's copy, whose uploader goes with this run.
+        remove_upload(file.file_id)
+    # An uploader that had files already would be given them again.
+    desk.bay += bool(files)
+    return content
+
+
+def draw(bar: Bar | None, place: DeltaGenerator) -> None:
     """Draw the bar; None: hide it and take no file.
 
-    `take` is called with (name, bytes) of the files that were chosen, dropped or pasted, before the next run draws the
-    page. They come through Streamlit's own uploader, hidden until it fails: as a component's value they would be text,
-    and encoding 12 MB stops the page for 200 ms.
+    Files come through Streamlit's own uploader, hidden until it fails: as a component's value they would be text, and
+    encoding 12 MB stops the page for 200 ms.
     """
     desk = state.of(Desk)
     data: Json = {
@@ -119,39 +132,16 @@ def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
         data |= {"items": [vars(item) for item in bar.items], "own": uploaded}
     with place:
         _component(key=KEY, data=data, on_acts_change=no_callback)
-        if bar is not None:
-            _uploader(desk.bay, take)
-
-
-def _uploader(bay: int, take: Take) -> None:
-    with st.container(key=UPLOADER):
-        # Only a failed upload is worth showing.
-        st.html(f"<style>div:has(> .st-key-{UPLOADER}):not(:has({_FAILED})) {{ display: none }}</style>")
-        st.file_uploader(
-            "Upload pictures",
-            accept_multiple_files=True,
-            key=f"{KEY}-{bay}",
-            max_upload_size=upload_megabytes(),
-            label_visibility="collapsed",
-            on_change=_take_files,
-            args=(take, bay),
-            help="One or more pictures, or a figure or recipe.json that was saved here.",
-        )
-
-
-def _take_files(take: Take, bay: int) -> None:
-    desk = state.of(Desk)
-    # A request that left before the last answer was known brings them again, or none.
-    files = st.session_state.get(f"{KEY}-{bay}")
-    if bay != desk.bay or not files:
-        return
-    # One that had files already would be given them again.
-    desk.bay += 1
-    take((file.name, file.getvalue()) for file in files)
-    _release(files)
-
-
-def _release(files: Iterable[Any]) -> None:
-    """Drop Streamlit's copies of the uploads of a removed uploader."""
-    for file in files:
-        remove_upload(file.file_id)
+        if bar is None:
+            return
+        with st.container(key=UPLOADER):
+            # Only a failed upload is worth showing.
+            st.html(f"<style>div:has(> .st-key-{UPLOADER}):not(:has({_FAILED})) {{ display: none }}</style>")
+            st.file_uploader(
+                "Upload pictures",
+                accept_multiple_files=True,
+                key=f"{KEY}-{desk.bay}",
+                max_upload_size=upload_megabytes(),
+                label_visibility="collapsed",
+                help="One or more pictures, or a figure or recipe.json that was saved here.",
+            )

@@ -1,8 +1,11 @@
 // Take files that are dropped anywhere but on Streamlit's own uploader, pasted, or chosen in a dialog.
 
-/** Milliseconds after which files that did not arrive are given up, or given to the uploader again. */
+/** Milliseconds after which files that did not arrive are given up, or given to the uploader again, which shows none or some. */
 const LOST_MS = 30_000;
 const RETRY_MS = 1_500;
+const STUCK_MS = 15_000;
+/** Milliseconds that a byte may take on its way. */
+const SLOW = 0.02;
 const READ_MS = 4_000;
 /** What Streamlit shows of a file that it uploads or has uploaded, and of one that failed. */
 const CHIP = '[data-testid="stFileChip"]', FAILED = '[data-testid="stFileChipIconError"]';
@@ -20,6 +23,11 @@ function inUploader(event) {
 /** @param {DragEvent} event */
 function carriesFiles(event) {
   return event.dataTransfer?.types.includes("Files") ?? false;
+}
+
+/** @param {File[]} files */
+function sizeOf(files) {
+  return files.reduce((sum, { size }) => sum + size, 0);
 }
 
 export class Intake {
@@ -94,7 +102,7 @@ export class Intake {
     if (!(input instanceof HTMLInputElement)) {
       // The page is being drawn.
     } else if (this.#waiting.length && (!busy || failed)) this.#fill(input, { bay, files: this.#waiting.splice(0), at: now });
-    else if (busy && !shown && now - given.at > RETRY_MS) this.#fill(input, { ...given, at: now });
+    else if (busy && now - given.at > (shown ? STUCK_MS + SLOW * sizeOf(given.files) : RETRY_MS)) this.#fill(input, { ...given, at: now });
     if (!this.#waiting.length && (this.#given?.bay !== this.target.bay || failed)) this.#working = false;
     else if (now - this.#alive > LOST_MS) {
       [this.#working, this.#waiting, this.#given] = [false, [], null];

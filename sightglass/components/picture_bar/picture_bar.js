@@ -4,12 +4,11 @@ import { component, find, keepStored, make, stored } from "../../browser/compone
 import "../session/url_state.js";
 import { Intake } from "./intake.js";
 
-/** @typedef {{id: string, name: string, image: string, own: boolean}} Item  `image`: a data URL, empty where there is none */
+/** @typedef {{id: string, name: string, image: string, own: boolean}} Item  `image`: a data URL */
 
 /** @param {Item} item @param {string} chosen */
 function thumbnail({ id, name, image }, chosen) {
-  const face = image ? Object.assign(new Image(), { src: image, alt: name, draggable: false }) : make("span", "word", name);
-  const button = make("button", "thumb", "", [face]);
+  const button = make("button", "thumb", "", [Object.assign(new Image(), { src: image, alt: name, draggable: false })]);
   button.title = name;
   button.dataset.id = id;
   button.setAttribute("aria-pressed", String(id === chosen));

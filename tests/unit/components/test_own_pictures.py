@@ -76,15 +76,15 @@ def test_after_a_reload_pictures_are_back_without_being_opened(monkeypatch: pyte
 def test_an_uploader_is_taken_once_and_the_last_good_file_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures, desk = Pictures(chosen="bus"), picture_bar.Desk()
     monkeypatch.setattr(image_source.state, "of", lambda kind: desk if kind is picture_bar.Desk else pictures)
-    monkeypatch.setattr(image_picker, "_follow", lambda: None)
+    monkeypatch.setattr(picture_bar, "remove_upload", lambda _: None)
     files = [(f"{grey}.png", to_png(np.full((30, 40, 3), grey, np.uint8))) for grey in (1, 2)]
     uploads = [
         SimpleNamespace(name=name, getvalue=lambda data=data: data, file_id=name)
         for name, data in (*files, ("broken.png", b"?"))
     ]
     monkeypatch.setattr(picture_bar.st, "session_state", {f"{picture_bar.KEY}-1": uploads})
-    picture_bar._take_files(image_picker.take, 1)
-    picture_bar._take_files(image_picker.take, 1)
+    image_picker.take(picture_bar.uploads())
+    assert picture_bar.uploads() == []
     assert [one.name for one in pictures.own.values()] == ["1.png", "2.png"] and desk.bay == 2
     assert image_source.is_chosen(pictures.own[pictures.chosen].sha256 if pictures.chosen in pictures.own else "")
     assert "broken.png" in (pictures.problem or "")
