@@ -22,7 +22,7 @@ ROW, GAP, MOST = 46, 2, 390
 """CSS pixels: of a row with the gap below it, of the gap, and of the longest list of answers, which scrolls."""
 
 _answers = declare(
-    "answer_list", __file__, html='<div class="component rows" role="group" aria-label="Answers">\n</div>'
+    "answer_list", __file__, html='<div class="component column rows" role="group" aria-label="Answers">\n</div>'
 )
 
 

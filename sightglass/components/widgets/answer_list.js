@@ -1,14 +1,12 @@
 // A list to choose from. The choice is shown at once, here and in the viewer; Python is told afterwards.
 
-import { broadcast, component, find, make, onBroadcast } from "../../browser/component.js";
+import { broadcast, component, onBroadcast } from "../../browser/component.js";
+import { markRow, onRow, writeRows } from "../../browser/rows.js";
 
 /** Rows from which the list scrolls. */
 const LONG = 8;
 
-/**
- * @typedef {{label: string, share: number | null, text: string}} Row  share: 0..1, null where a number is no share
- * @typedef {{name: string, rows: Row[], chosen: number}} List
- */
+/** @typedef {{name: string, rows: import("../../browser/rows.js").Row[], chosen: number}} List */
 
 class AnswerList {
   #chosen = 0;
@@ -24,6 +22,10 @@ class AnswerList {
   /** @param {HTMLElement} root @param {AbortSignal} signal */
   constructor(root, signal) {
     this.root = root;
+    onRow(root, (index) => {
+      this.#choose(index);
+      this.#tell(true);
+    });
     // A list that was replaced stays until the run ends: a choice in it must not count as a click on the new one.
     onBroadcast("choose", ({ index, from }) => !from && this.#choose(index), signal);
     onBroadcast("ask", () => this.#tell(), signal);
@@ -35,7 +37,7 @@ class AnswerList {
 
   #mark() {
     const { root } = this;
-    [...root.children].forEach((each, i) => each.setAttribute("aria-pressed", String(i === this.#chosen)));
+    markRow(root, this.#chosen);
     const row = /** @type {HTMLElement | undefined} */ (root.children[this.#chosen]);
     if (!row || root.scrollHeight <= root.clientHeight) return;
     const top = row.offsetTop - root.offsetTop;
@@ -59,10 +61,7 @@ class AnswerList {
     if (name !== this.#name) [this.#name, this.#sent, this.#given] = [name, [], null];
     if (fresh) {
       this.#listed = now;
-      root.replaceChildren(...rows.map((item, i) => rowOf(item, () => {
-        this.#choose(i);
-        this.#tell(true);
-      })));
+      writeRows(root, rows);
       root.classList.toggle("long", rows.length > LONG);
     }
     // Python echoes each choice; an echo that comes after a later click is out of date.
@@ -75,18 +74,6 @@ class AnswerList {
     this.#mark();
     this.#tell();
   }
-}
-
-/** @param {Row} item @param {() => void} clicked */
-function rowOf({ label, share, text }, clicked) {
-  const button = make("button");
-  button.innerHTML = '<span class="label cut"></span><span class="text"></span><span class="bar meter"><i></i></span>';
-  find(button, ".label").textContent = button.title = label;
-  find(button, ".text").textContent = text;
-  find(button, ".bar").hidden = share === null;
-  find(button, "i").style.width = `max(2px, ${(100 * (share ?? 0)).toFixed(2)}%)`;
-  button.addEventListener("click", clicked);
-  return button;
 }
 
 export default component(".rows", AnswerList);
