@@ -16,7 +16,7 @@ const SECOND = [0x1f, 0x5f, 0xd0];
  * Round halves to even, as Python and OpenCV do: else the threshold is one level off at 0.30 and 0.70.
  * @param {number} value
  */
-export function rint(value) {
+function rint(value) {
   const low = Math.floor(value), rest = value - low;
   return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1;
 }
@@ -91,7 +91,7 @@ export function differenceMapTable(threshold, ground) {
  * Return the colours of a signed map by its levels, 1..255 around 128: from a neutral ground to what raises, or lowers, most.
  * @param {number} ground @returns {Float64Array} 256 RGB
  */
-export function signedColours(ground) {
+function signedColours(ground) {
   const arms = SIGNED[ground < 128 ? "dark" : "light"], colours = new Float64Array(768);
   for (let i = 0; i < 256; i++) {
     const arm = arms[i > 128 ? "raises" : "lowers"], at = distance(i) * (arm.length - 1), first = Math.min(Math.floor(at), arm.length - 2);

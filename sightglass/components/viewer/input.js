@@ -122,7 +122,7 @@ class Pointers {
 }
 
 /** Whether a key is free: space belongs to whatever else can be pressed or typed into. @param {KeyboardEvent} event */
-export function isFree(event) {
+function isFree(event) {
   const target = event.composedPath()[0];
   if (event.ctrlKey || event.metaKey || event.altKey || !(target instanceof Element)) return false;
   if (target.matches("input[type=range], input[type=radio]:checked")) return true;

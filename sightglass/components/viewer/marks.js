@@ -98,7 +98,7 @@ export function boxesShown(panel, panels, boxes, choice) {
  * @param {Rect} box @param {number} wide @param {number} width @param {number} height @param {Rect[]} taken
  * @returns {Rect}
  */
-export function freePlace([left, top, right, bottom], wide, width, height, taken) {
+function freePlace([left, top, right, bottom], wide, width, height, taken) {
   const inside = (/** @type {number[]} */ [x, y]) => {
     const x0 = Math.min(Math.max(0, x), Math.max(0, width - wide)), y0 = Math.min(Math.max(0, y), Math.max(0, height - TAG));
     return [x0, y0, x0 + wide, y0 + TAG];
