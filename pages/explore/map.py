@@ -154,7 +154,8 @@ def draw_first(
 
 def _say(choices: Choices, explanation: Explanation, index: int) -> None:
     """Draw the sentence over the map, and the chip of its checks."""
-    st.markdown(f"## {escape(sidebar.add_warning(choices, describe(explanation, HOT, index).short))}")
+    text = escape(sidebar.add_warning(choices, describe(explanation, HOT, index).short))
+    st.markdown(f"## {text}", width="stretch")
     checks.chip(checks.of_map(explanation, index))
 
 
