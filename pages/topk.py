@@ -105,7 +105,7 @@ def _panels(explanation: Explanation) -> tuple[int, int] | None:
         panes.append(Pane(maps=(panels.difference(values, a.seen, names, extent=extent, sides=sides),)))
     with above:
         marks = panels.boxes(explanation)
-        view = panels.show(explanation.image, panes, key="viewer-topk", marks=marks, height=360, files=False)
+        view = panels.show(explanation.image, panes, key="viewer-topk", marks=marks, height=360)
         panels.describe(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
     return pair
 

@@ -290,7 +290,7 @@ def show_pixels(explanation: Explanation) -> None:
     view = panels.show(Picture.open(drawn), [Pane(title=title)], key=key, height=HEIGHT, area=True, line=line)
     take_click(view, explanation)
     # Nothing is measured here: a marked area is asked about as well.
-    if view.region is not None and (at := view.region.xyxy) != state.of(ChosenArea).marked:
+    if view.region is not None and (at := view.region) != state.of(ChosenArea).marked:
         state.of(ChosenArea).marked = at
         _choose_place(explanation, at)
 

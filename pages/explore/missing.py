@@ -141,10 +141,15 @@ def about_places(
 
 
 def _ask_about(view: View, explanation: Explanation) -> None:
-    """Ask about the best candidate at a newly marked place."""
-    lookup, where = state.of(Lookup), view.question
-    # The viewer reports it once, and this run starts anew right after it.
+    """Ask about the best candidate at a place that was clicked beside the boxes, or in a marked area."""
+    lookup, where = state.of(Lookup), None
+    if view.point is not None and view.box is None:
+        where = (*view.point, *view.point)
+    # The viewer reports a click once, and this run starts anew right after it.
     new, lookup.question = where != lookup.question, where
+    help = "The strongest candidate for a box in the marked area, and why it is not shown."
+    if view.region is not None and st.button("Why no box here?", icon=":material/help_center:", help=help):
+        where, new = view.region, True
     if where is not None and new:
         before = find_place(explanation)
         lookup.place = _round_place(explanation, where, before.label if before else None)

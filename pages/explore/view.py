@@ -57,7 +57,9 @@ class Places:
 
     @staticmethod
     def draw(main: DeltaGenerator) -> Places:
-        title = main.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+        title = main.container(
+            key="headline", horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+        )
         with main:
             left, right = st.columns([3, 1], gap="medium")
         return Places(title, left, right.container(), right.container())
@@ -118,7 +120,7 @@ def _draw_waiting(answers: Boxes | Classes, places: Places, *, stopped: bool) ->
         if before is not None and stopped and other is not None:
             _say(answers, before, index)
         else:
-            panels.say(f"{name} {'was stopped' if stopped else 'is running'}.", key="headline")
+            _write_headline(f"{name} {'was stopped' if stopped else 'is running'}.")
     with places.left:
         if before is None:
             panels.show(choices.image, [panels.plain(choices.image)], key=answers.viewer, height=HEIGHT)
@@ -173,9 +175,13 @@ def _draw_answers(answers: Boxes | Classes, explanation: Explanation, places: Pl
         return answers.draw_list(explanation)
 
 
+def _write_headline(text: str) -> None:
+    st.markdown(f"## {escape(text)}", width="stretch")
+
+
 def _say(answers: Boxes | Classes, explanation: Explanation, index: int) -> None:
     """Draw the sentence over the map, and the chip of its checks."""
-    panels.say(sidebar.add_warning(answers.choices, answers.headline(explanation, index)), key="headline")
+    _write_headline(sidebar.add_warning(answers.choices, answers.headline(explanation, index)))
     checks.chip(explanation, index)
 
 
@@ -191,9 +197,7 @@ def _draw_picture(
     image, maps = explanation.image, answers.maps(explanation)
     # A wide picture fills the page by itself; the space key shows it without the map.
     panes = [Pane(maps=maps)] if maps else [panels.plain(image)]
-    # Export has the files of the view, once there is a map that is finished.
-    files = not (maps and explanation.finished)
-    look: dict[str, Any] = {"key": answers.viewer, "area": True, "files": files, "line": line, "dimmed": dimmed}
+    look: dict[str, Any] = {"key": answers.viewer, "area": True, "line": line, "dimmed": dimmed}
     if explanation.task.gives_pixels and not dimmed:
         # What each pixel has and the map side by side: either can be clicked.
         left, right = st.columns(2)
@@ -204,7 +208,7 @@ def _draw_picture(
             classes.take_click(view, explanation)
         return view
     marks = answers.marks(explanation, index)
-    return panels.show(image, panes, marks=marks, beside=True, place=place, height=HEIGHT, asks=answers.asks, **look)
+    return panels.show(image, panes, marks=marks, beside=True, place=place, height=HEIGHT, **look)
 
 
 def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, view: View, places: Places) -> None:
@@ -243,14 +247,14 @@ def draw_layers(choices: Choices, explainer: Explainer, main: DeltaGenerator) ->
     image = choices.image
     if not boxes.listed:
         with places.title:
-            panels.say(sidebar.add_warning(choices, describe_boxes(boxes.base)), key="headline")
+            _write_headline(sidebar.add_warning(choices, describe_boxes(boxes.base)))
         with places.left:
             panels.show(image, [panels.plain(image)], key="viewer-layers")
         return
     with places.left:
         heading = _draw_stages(boxes, boxes.listed[boxes.chosen])
     with places.title:
-        panels.say(sidebar.add_warning(choices, heading), key="headline")
+        _write_headline(sidebar.add_warning(choices, heading))
 
 
 def _draw_stages(boxes: Boxes, item: ListedBox) -> str:

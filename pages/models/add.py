@@ -282,7 +282,7 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         explanation = explain_job.predict(choices, explainer)
     st.markdown(f"**{escape(plain_text(headline(explanation, 'yellow')))}**")
     panes = [Pane(maps=(panels.heat(explanation, 0),))] if explanation.heatmaps else [panels.plain(image)]
-    view = panels.show(image, panes, key="viewer-models", height=360, files=False)
+    view = panels.show(image, panes, key="viewer-models", height=360)
     panels.describe(view, [(explanation, 0)] if explanation.heatmaps else [], key="viewer-models-words")
 
 

@@ -113,11 +113,11 @@ def show(record: Record, heading: DeltaGenerator) -> None:
         st.markdown("### Note and tags")
         history_store.edit_note(record, [record.id], key=f"saved-{record.id}")
     with left:
-        drawn = tuple(panel_map(item, record, place) for place, item in enumerate(maps))
+        drawn = tuple(panel_map(item, record) for item in maps)
         panes = [Pane(maps=drawn) if maps else panels.plain(image)]
-        scene = ViewerScene(image.pixels, image.sha256, panes, boxes(maps, index), image.jpeg, record.picture_name)
+        scene = ViewerScene(image.pixels, image.sha256, panes, boxes(maps, index), image.jpeg)
         view = viewer(scene, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
-        send_texts(view, [item.looks for item in maps], [None] * len(maps), key=f"saved-words-{record.id}")
+        send_texts(view, [item.looks for item in maps], key=f"saved-words-{record.id}")
         if maps and record.marks:
             # Of former versions, which had a board to draw on.
             marked = state.latest("saved-marked", (record.id, index, record.marks), lambda: mark(record.id, index))
@@ -144,9 +144,8 @@ def tell_score(record: Record, score: float | None) -> str:
     return "" if score is None else task_of(record.task).text(score)
 
 
-def panel_map(item: SavedMap, record: Record, place: int) -> Map:
-    """Return a saved map for the viewer; `place`: of its file."""
-    recipe, view = record.checked_recipe, record.view.model_copy(update={"index": place, "label": item.label[:200]})
+def panel_map(item: SavedMap, record: Record) -> Map:
+    """Return a saved map for the viewer."""
     return Map(
         title=item.label,
         note=tell_score(record, item.score),
@@ -158,7 +157,6 @@ def panel_map(item: SavedMap, record: Record, place: int) -> Map:
         cells=item.cells,
         kind=item.kind,
         unit=item.unit,
-        recipe=(recipe, view) if recipe else None,
     )
 
 

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sightglass.explain.methods import METHODS
+from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import Style
-from sightglass.report import animation, figure, html_report, pdf
+from sightglass.report import animation, detection_images, embedded_recipe, figure, html_report, pdf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from sightglass.explain.explanation import Explanation
 
@@ -53,7 +57,22 @@ def _html(explanation: Explanation, index: int, look: Mapping[str, Any]) -> byte
     return html_report.html([explanation], index=index, colormap=Style.of(look).colormap).encode()
 
 
+def _picture(encode: Callable[[NDArray[np.uint8]], bytes]) -> Maker:
+    """Return what writes the map over the picture, in the picture's size, with its recipe."""
+
+    def make(explanation: Explanation, index: int, look: Mapping[str, Any]) -> bytes:
+        drawn = encode(detection_images.one_map(explanation, index, Style.of(look)))
+        view = embedded_recipe.view_of(explanation, index, **{"mode": "overlay", **look})
+        # A map alone does not show the picture.
+        picture = b"" if look.get("mode") == "map" else embedded_recipe.encode(explanation.image)
+        return embedded_recipe.write(drawn, embedded_recipe.checked_recipe(explanation), view, picture=picture)
+
+    return make
+
+
 FORMATS = (
+    Format("", "picture.png", _picture(to_png)),
+    Format("", "picture.jpg", _picture(to_jpeg)),
     Format("", "figure.png", _figure("png")),
     Format("", "figure.jpg", _figure("jpg")),
     Format("svg", "figure.svg", _figure("svg")),
@@ -68,6 +87,7 @@ FORMATS = (
     ),
 )
 ROWS = {
+    "picture": ("Picture", "The map over the picture, in its size."),
     "figure": (
         "Figure",
         "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors.",

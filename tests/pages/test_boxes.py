@@ -26,9 +26,9 @@ def metrics(app) -> dict[str, tuple[str, str]]:
     return {element.label: (element.value, element.delta) for element in app.metric}
 
 
-def ask(app, *where: float):
-    """As the viewer tells of a place marked with the tool that asks: a point twice, or xyxy."""
-    app.session_state[VIEWER] = {"question": {"picture": shown(app).head["picture"], "xyxy": (*where, *where)[:4]}}
+def ask(app, x: float, y: float):
+    """As the viewer tells of a click beside every box."""
+    app.session_state[VIEWER] = {"point": {"picture": shown(app).head["picture"], "x": x, "y": y, "box": None}}
     return app.run()
 
 
@@ -98,8 +98,10 @@ def test_only_chosen_classes_are_shown_until_the_filter_is_removed(page):
 
 def test_a_place_that_is_asked_about_shows_what_is_missing_there(page, result):
     app = page("", **ADDRESS)
-    # A click beside every box without the tool asks nothing.
-    app.session_state[VIEWER] = {"point": {"x": 20, "y": 210, "box": None}}
+    # A click on a box, or in another picture, asks nothing.
+    app.session_state[VIEWER] = {"point": {"x": 20, "y": 210, "box": 0}}
+    app.run()
+    app.session_state[VIEWER] = {"point": {"picture": "another", "x": 20, "y": 210, "box": None}}
     app.run()
     assert "candidate" not in texts(app) and "ask" not in app.query_params
     ask(app, 20, 210)

@@ -114,7 +114,7 @@ def test_evidence_against_is_a_switch_for_methods_with_a_sign(page, bus):
     np.testing.assert_allclose(2 * shown(app).maps[0] - 1, heatmap.content, atol=0.01)
     app.selectbox(key="method-classify").select("eigencam").run()
     assert not [one for one in app.toggle if one.key == "evidence"] and "evidence" not in app.query_params
-    assert headline(app).endswith("{hot} is what stands out to the model.")
+    assert headline(app).endswith("The highlighted part is what stands out to the model.")
 
 
 def test_uploads_of_any_shape_are_explained_and_what_is_no_picture_is_a_sentence(page, pictures, monkeypatch):
@@ -155,7 +155,7 @@ def test_what_is_marked_is_measured_for_every_class(page, bus):
     sha = shown(app).head["picture"]
 
     def mark(picture: str, *xyxy: int) -> str:
-        app.session_state["viewer"] = {"region": {"picture": picture, "kind": "rectangle", "xyxy": xyxy}}
+        app.session_state["viewer"] = {"region": {"picture": picture, "xyxy": xyxy}}
         app.run()
         return "\n".join(one.value for one in app.markdown if "marked area" in one.value)
 

@@ -59,7 +59,7 @@ def bar(place: DeltaGenerator | None) -> None:
     """Draw the bar at the top; None: the page explains no picture."""
     pictures = state.of(image_source.Pictures)
     if place is None:
-        picture_bar.draw(None, take, st.container())
+        picture_bar.draw(None, st.container())
         return
     chosen = image_source.current_id()
     image = state.of(state.Sidebar).picture
@@ -71,7 +71,7 @@ def bar(place: DeltaGenerator | None) -> None:
         problem=pictures.problem or "",
         drawing=bool(url_state.memory("draw")),
     )
-    picture_bar.draw(content, take, place)
+    picture_bar.draw(content, place)
 
 
 def _items() -> tuple[Thumb, ...]:
@@ -141,6 +141,9 @@ def _follow() -> None:
             image_source.remove(act.value)
         elif act.kind == "choose" and isinstance(act.value, str) and not image_source.turn_back(act.value):
             pictures.problem = "This picture is no longer on the server: upload it again."
+    # What was done before the files were given may come with the same request.
+    if files := picture_bar.uploads():
+        take(files)
     if (drawn := drawing.take_drawing()) is not None:
         image_source.replace_drawing(drawn[1], drawn[0])
         pictures.just_given = True
@@ -161,34 +164,26 @@ def _too_large(files: Any) -> str:
     return f"{name}{others}{problem}; the limit is {limit} MB a file: {remedy}."
 
 
-def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
+def take(files: Iterable[tuple[str, bytes]]) -> None:
     """Decode files, choose the last valid one and report each error.
 
-    A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from. `late`:
-    files that were given after these have come already, so what is chosen stays.
+    A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from.
     """
-    # What was done before the files were given may come with the same request: that they are a photo, for one.
-    _follow()
     pictures = state.of(image_source.Pictures)
     problems: list[str] = []
     for name, data in files:
         try:
             if (contents := embedded_recipe.contents(data)) is not None:
-                if not late:
-                    _open_again(contents, name)
+                _open_again(contents, name)
                 continue
             image = Image.open(data, name=name)
         except Problem as problem:
             is_model = name.lower().endswith(catalog.SUFFIXES)
             problems.append(f"{name[:80]} is a model: drop it on the page Models." if is_model else str(problem))
             continue
-        if late:
-            image_source.add(image, data)
-            continue
         image_source.turn_to(image, data)
         pictures.just_given = True
-    if problems or not late:
-        pictures.problem = " ".join(problems) or None
+    pictures.problem = " ".join(problems) or None
 
 
 def _open_again(contents: Contents, name: str) -> None:

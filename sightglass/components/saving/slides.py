@@ -49,7 +49,7 @@ MOST = 24
 """Slides at once: each may be explained again."""
 NEW = "new"
 NEW_TITLE = "My deck"
-_view_files = declare("view_files", __file__)
+_view_settings = declare("view_settings", __file__)
 
 
 @dataclass
@@ -119,7 +119,7 @@ def _dialog(screen: str, drafts: Sequence[Draft]) -> None:
     adding = state.of(Adding)
     number = adding.opened
     if len(drafts) == 1:
-        look = view_settings(f"slide-look-{number}", quiet=True)
+        look = view_settings(f"slide-look-{number}")
         key = number, tuple(sorted(look.items()))
         view = state.latest("slide", key, lambda: drafts[0](look))
         stage(slide_page([view]), key=str(number))
@@ -192,12 +192,12 @@ def of_map(explanation: Explanation, index: int) -> Draft:
     return lambda look: views.map_view(explain_job.carrying(explanation), index, look)
 
 
-def view_settings(key: str, *, quiet: bool = False) -> Look:
-    """Draw the view's files and return the browser's settings.
+def view_settings(key: str) -> Look:
+    """Return the settings of the page's viewer.
 
-    `quiet`: draw nothing. The first run returns none: once the browser has told them, there is another one.
+    The first run returns none: once the browser has told them, there is another one.
     """
-    result = _view_files(key=key, data={"quiet": quiet}, on_settings_change=no_callback)
+    result = _view_settings(key=key, data={}, on_settings_change=no_callback)
     try:
         reported = json.loads(result.settings or "{}")
     except (TypeError, ValueError):

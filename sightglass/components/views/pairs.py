@@ -45,7 +45,7 @@ def draw_pair(found: Similarity, *, key: str, matches: bool = False) -> None:
         sha256 = hashlib.sha256(drawn[i].data).hexdigest()[:16]
         scene = ViewerScene(drawn[i], sha256, [Pane(title=side.image.name)], name=side.image.name)
         with column:
-            viewer(scene, ViewerOptions(height=HEIGHT, line=plain_text(line), files=False), key=f"{key}-{i}")
+            viewer(scene, ViewerOptions(height=HEIGHT, line=plain_text(line)), key=f"{key}-{i}")
     if found.state != "ok":
         st.caption(escape(similarity_files.places(found)[0]))
 

@@ -13,9 +13,7 @@ from sightglass.browser import join, modules
 from tests.rooms import ROOT
 
 IMPORT = re.compile(r'import (?:\{ \w+(?:, \w+)* \} from )?"(\.\.?/(?:(?:\w+|\.\.)/)*\w+\.js)";')
-EXPORT = re.compile(
-    r"export (default (component|componentOf|\w*[cC]hannel)\(.*|(default )?(async )?(function|class|const|let)\b.*)"
-)
+EXPORT = re.compile(r"export (default component\(.*|(default )?(async )?(function|class|const|let)\b.*)")
 NODE = shutil.which("node")
 JOINED = [path for room in ("sightglass", "pages") for path in sorted((ROOT / room).rglob("*.js"))]
 JOINED = [path for path in JOINED if "report" not in path.relative_to(ROOT).parts]

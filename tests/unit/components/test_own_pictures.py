@@ -57,25 +57,20 @@ def test_after_a_reload_pictures_are_back_without_being_opened(monkeypatch: pyte
     assert image_source.is_chosen(one) and again.last is not None
 
 
-def test_files_that_come_after_later_ones_are_kept_and_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures, desk = Pictures(chosen="bus"), picture_bar.Desk(bays=[1, 2])
+def test_an_uploader_is_taken_once_and_the_last_good_file_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, desk = Pictures(chosen="bus"), picture_bar.Desk()
     monkeypatch.setattr(image_source.state, "of", lambda kind: desk if kind is picture_bar.Desk else pictures)
-    monkeypatch.setattr(image_picker, "_follow", lambda: None)
-
-    def arrives(bay: int, *files: tuple[str, bytes]) -> None:
-        given = [SimpleNamespace(name=name, getvalue=lambda data=data: data, file_id=name) for name, data in files]
-        monkeypatch.setattr(picture_bar.st, "session_state", {f"{picture_bar.KEY}-{bay}": given})
-        picture_bar._take_files(image_picker.take, bay)
-
-    def png(grey: int) -> bytes:
-        return to_png(np.full((30, 40, 3), grey, np.uint8))
-
-    arrives(2, ("second.png", png(2)))
-    chosen = pictures.chosen
-    # A large one, which was dropped before it.
-    arrives(1, ("broken.png", b"?"), ("first.png", png(1)))
-    assert pictures.chosen == chosen
-    assert [one.name for one in pictures.own.values()] == ["first.png", "second.png"]
+    monkeypatch.setattr(picture_bar, "remove_upload", lambda _: None)
+    files = [(f"{grey}.png", to_png(np.full((30, 40, 3), grey, np.uint8))) for grey in (1, 2)]
+    uploads = [
+        SimpleNamespace(name=name, getvalue=lambda data=data: data, file_id=name)
+        for name, data in (*files, ("broken.png", b"?"))
+    ]
+    monkeypatch.setattr(picture_bar.st, "session_state", {f"{picture_bar.KEY}-1": uploads})
+    image_picker.take(picture_bar.uploads())
+    assert picture_bar.uploads() == []
+    assert [one.name for one in pictures.own.values()] == ["1.png", "2.png"] and desk.bay == 2
+    assert image_source.is_chosen(pictures.own[pictures.chosen].sha256 if pictures.chosen in pictures.own else "")
     assert "broken.png" in (pictures.problem or "")
 
 

@@ -245,16 +245,6 @@ def turn_to(image: Image, data: bytes = b"") -> None:
     pictures.chosen, pictures.problem = image.sha256, None
 
 
-def add(image: Image, data: bytes = b"") -> None:
-    """Keep an own picture without choosing it."""
-    pictures = state.of(Pictures)
-    last = pictures.last
-    _keep(pictures, image, data)
-    pictures.last = last
-    if (chosen := pictures.own.pop(pictures.chosen or "", None)) is not None:
-        pictures.own[chosen.sha256] = chosen
-
-
 def turn_back(key: str) -> bool:
     """Choose a picture by its address name; return whether it exists."""
     if key in EXAMPLES:
