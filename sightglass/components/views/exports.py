@@ -12,7 +12,6 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.views import charts
 from sightglass.components.views.charts import Files
 from sightglass.explain.methods import METHODS
-from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import Style
 from sightglass.report import detection_images, proof_files, result_folder, similarity_files
 from sightglass.report.formats import FORMATS, ROWS
@@ -68,16 +67,6 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
     ]
     about = "The raw values, every number of every map, and the recipe to reproduce them."
     return [*listed, Files("Data", about, data)]
-
-
-def _picture(explanation: Explanation, index: int, look: Look, kind: str) -> bytes:
-    """Return a map over the picture as the viewer draws it, with its recipe."""
-    drawn = detection_images.one_map(explanation, index, Style.of(look))
-    view = embedded_recipe.view_of(explanation, index, **{"mode": "overlay", **look})
-    data = to_jpeg(drawn) if kind == "jpg" else to_png(drawn)
-    # A map alone does not show the picture.
-    picture = b"" if look.get("mode") == "map" else embedded_recipe.encode(explanation.image)
-    return embedded_recipe.write(data, embedded_recipe.checked_recipe(explanation), view, picture=picture)
 
 
 def _proof(explanation: Explanation, index: int) -> str:

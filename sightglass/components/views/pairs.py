@@ -43,7 +43,7 @@ def draw_pair(found: Similarity, *, key: str, matches: bool = False) -> None:
     for i, (column, side) in enumerate(zip(st.columns(2), found.sides, strict=True)):
         line = "Equal numbers match." if matches else _describe(found, side)
         sha256 = hashlib.sha256(drawn[i].data).hexdigest()[:16]
-        scene = ViewerScene(drawn[i], sha256, [Pane(title=side.image.name)], name=side.image.name)
+        scene = ViewerScene(drawn[i], sha256, [Pane(title=side.image.name)])
         with column:
             viewer(scene, ViewerOptions(height=HEIGHT, line=plain_text(line)), key=f"{key}-{i}")
     if found.state != "ok":
