@@ -146,7 +146,7 @@ def check(
 
 LOGGER = logging.getLogger(__name__)
 PACKAGED = Path(__file__).with_name("catalog.toml")
-EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
+EXPORTED = (".onnx", ".torchscript", ".xml")
 """Extensions of exported models; OpenVINO's may also be in a folder of their own."""
 SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
 """Of files that hold a model."""
@@ -257,7 +257,7 @@ def of_file(path: str | Path, arch: str = "") -> ModelSpec:
         return _own_file(file)
     own_arch = os.path.abspath(os.path.expanduser(arch)) if ".py:" in arch else arch
     draft = inspect_model(file, own_arch)
-    if missing := [unknown for unknown in draft.unknown if unknown.needed and not unknown.default]:
+    if missing := [unknown for unknown in draft.unknown if not unknown.default]:
         raise ModelProblem(f"{missing[0].question} Answer it with: sightglass models add {path}")
     return of_table(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file)
 
@@ -526,8 +526,7 @@ def _classifies(file: Path) -> bool:
 
 def _own_file(file: Path) -> ModelSpec:
     exported = file.suffix in EXPORTED
-    # A torch.export file is assumed to be a classifier: no detector's layout in it is known.
-    classifies = file.stem.endswith("-cls") or file.suffix == ".pt2" if exported else _classifies(file)
+    classifies = file.stem.endswith("-cls") if exported else _classifies(file)
     return replace(
         _blank(file.name if exported else file.stem),
         loader="exported" if exported else "ultralytics",

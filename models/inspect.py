@@ -25,15 +25,13 @@ class Unknown:
     """A question that the file leaves open."""
 
     key: str
-    """Dotted path of the answer in the table: `arch`, `weights.labels`, `weights.preprocessing.mean`."""
+    """Dotted path of the answer in the table: `arch`."""
     question: str
     """One sentence for the operator."""
     choices: tuple[str, ...] = ()
     """Likely answers, best first; others are accepted too."""
     default: str = ""
-    """The answer where none is given; empty where there is none."""
-    needed: bool = True
-    """Whether the model cannot be loaded without it."""
+    """The answer where none is given; empty where the model cannot be loaded without one."""
 
 
 TRUST = "trust"
@@ -52,6 +50,8 @@ class TableDraft:
     unknown: tuple[Unknown, ...] = ()
     notes: tuple[str, ...] = ()
     """What was inferred and from what, in sentences."""
+    unnamed: bool = False
+    """Whether its classes have no names yet: a file that comes with it may have them."""
 
 
 def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
@@ -83,6 +83,6 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
         if draft is not None:
             return draft
     raise WeightsProblem(
-        f"{path.name} is no model known here: give .pth, .pt, .ckpt, .safetensors, .onnx, .torchscript, .pt2, .keras, "
+        f"{path.name} is no model known here: give .pth, .pt, .ckpt, .safetensors, .onnx, .torchscript, .keras, "
         ".h5 or a Transformers folder."
     )

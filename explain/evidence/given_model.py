@@ -156,10 +156,7 @@ def of_file(path: str, said: GivenModel, arch: str = "") -> ModelSpec:
     if said.outputs:
         spec = replace(spec.with_weights(outputs=read_rows(OutputTable, said.outputs, "outputs")), task="regress")
     if said.preprocess is not None:
-        stated, transform = in_memory.stated_by(said.preprocess)
-        if transform is not None:
-            raise ModelProblem("For a file preprocess has to be readable: a Compose of torchvision, or a table.")
-        spec = spec.with_weights(preprocessing=stated)
+        spec = spec.with_weights(preprocessing=in_memory.stated_by(said.preprocess))
     return replace(spec, id=name or spec.id)
 
 

@@ -12,7 +12,6 @@ from functools import cache
 from itertools import pairwise
 
 from sightglass.common.errors import ModelProblem, did_you_mean
-from sightglass.models.inspect import Unknown
 from sightglass.models.spec import Task
 
 ROWS: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed")
@@ -90,17 +89,6 @@ def check_task(task: str) -> Task:
             return stated
     hint = did_you_mean(task, STATED, f"use one of {', '.join(STATED)}.")
     raise ModelProblem(f"task is {task!r}: {hint}")
-
-
-def ask_task(count: int | None, *, detects: bool = False) -> Unknown:
-    """Return the question about an ambiguous row of `count` numbers."""
-    row = "its number" if count == 1 else "its numbers" if count is None else f"its {count} numbers"
-    choices = (*ROWS, "detect") if detects else ROWS
-    text = (
-        f"What are {row}: one class (classify), several (multilabel), quantities such as age (regress), or a vector "
-        f"to compare (embed){', or boxes (detect)' if detects else ''}?"
-    )
-    return Unknown("task", text, choices, "classify", needed=False)
 
 
 def assumed(count: int) -> str:

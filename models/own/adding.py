@@ -63,8 +63,8 @@ def fill(draft: TableDraft, answers: Mapping[str, Any]) -> tuple[Toml, tuple[Unk
             if not str(answers.get(TRUST, "")).lower().startswith("y"):
                 open_.insert(0, unknown)
         elif unknown.key not in values and unknown.default:
-            values[unknown.key] = unknown.default if is_text(unknown.key) else parse_value(unknown.default)
-        elif unknown.key not in values and unknown.needed:
+            values[unknown.key] = unknown.default
+        elif unknown.key not in values:
             open_.append(unknown)
     for key, value in values.items():
         *above, last = key.split(".")

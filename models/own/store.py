@@ -177,14 +177,13 @@ def _draft(into: Path, arch: str) -> TableDraft:
         kept = (name for name in question.choices if ".py:" not in name or Path(name.rpartition(":")[0]).parent == into)
         unknown.append(replace(question, choices=tuple(kept)))
     draft = replace(draft, unknown=tuple(unknown))
-    asked = [unknown for unknown in draft.unknown if unknown.key == "weights.labels"]
     file = next(
         (file for file in sorted(into.iterdir()) if labels.may_name(file, model.stem) and _may_hold_names(file)), None
     )
-    if not asked or file is None:
+    if not draft.unnamed or file is None:
         return draft
     table = {**draft.table, "weights": {**draft.table.get("weights", {}), "labels": str(file)}}
-    return replace(draft, table=table, unknown=tuple(question for question in draft.unknown if question not in asked))
+    return replace(draft, table=table, unnamed=False)
 
 
 def _may_hold_names(file: Path) -> bool:

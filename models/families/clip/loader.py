@@ -25,7 +25,7 @@ from sightglass.models.families.transformers.folders import (
     weights_in,
 )
 from sightglass.models.families.transformers.loader import fetch, load_network, of_processor
-from sightglass.models.inspect import TableDraft, Unknown
+from sightglass.models.inspect import TableDraft
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 
@@ -85,13 +85,12 @@ def inspect(path: Path) -> TableDraft | None:
     if not (path.is_dir() or path.name in FILES) or (kind := kind_of(folder)) not in KINDS:
         return None
     check_folder(folder)
-    question = "Which classes should it know without being asked? A list, or a file of names."
     return TableDraft(
         "clip",
         kind,
         {"task": "classify", "weights": {"path": str(folder)}},
-        (Unknown("weights.labels", question, needed=False),),
-        (f"config.json says that it is a {kind} of Transformers.",),
+        notes=(f"config.json says that it is a {kind} of Transformers.",),
+        unnamed=True,
     )
 
 

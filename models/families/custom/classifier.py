@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter, both
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
-from sightglass.models.families.custom import transforms
 from sightglass.models.families.custom.probe import Kind, Probed, answer_in, map_in
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
@@ -28,13 +26,11 @@ SATURATED = 1 - 1e-6
 
 
 class CustomInput(PreparedAdapter):
-    """Find the answer in whatever a module returns, from pictures prepared by any function."""
+    """Find the answer in whatever a module returns."""
 
     kind: Kind = "logits"
     reads_maps = False
     """Whether the answer is a map, and no row of numbers."""
-    transform: Callable[..., Any] | None = None
-    """A caller's own, from a Pillow image to a tensor (C, h, w), where it cannot be read as a `Preprocessing`."""
 
     def _answer(self, tensor: Tensor) -> Tensor:
         output, chosen = self.module(tensor), self.spec.weights.output
@@ -43,28 +39,12 @@ class CustomInput(PreparedAdapter):
         assert answer is not None
         return logits_of(answer, self.kind)
 
-    def flat_input(self, value: int = 128) -> Tensor:
-        if self.transform is None:
-            return super().flat_input(value)
-        # A picture of one tone has no measurable place, and needs none.
-        flat = np.full((64, 64, 3), value, np.uint8)
-        try:
-            return transforms.apply(self.transform, flat)[None]
-        except ModelProblem:
-            return transforms.apply(self.transform, transforms.NOISE)[None]
-
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
-        if preprocessing == READY:
-            size = (pixels.shape[0], pixels.shape[1])
-            tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-            return ModelInput(tensor[None], Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
-        if self.transform is None or preprocessing != "trained":
+        if preprocessing != READY:
             return super().prepare(pixels, preprocessing)
-        return transforms.prepare(self.transform, pixels)
-
-    @property
-    def resizing(self) -> str:
-        return super().resizing if self.transform is None else transforms.BY_FUNCTION
+        size = (pixels.shape[0], pixels.shape[1])
+        tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return ModelInput(tensor[None], Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
 
 
 class CustomClassifier(CustomInput, Classifier):

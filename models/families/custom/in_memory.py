@@ -6,7 +6,7 @@ the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -47,11 +47,10 @@ def adapt(
 ) -> Adapter:
     """Return the adapter of a model object, on the CPU.
 
-    `preprocess`: a torchvision `Compose` or preset, a processor of Transformers, any function from a Pillow image to a
-    tensor (C, h, w), a table as `weights.preprocessing`, or None: inferred, and tensors are taken as they are. `names`:
-    of the classes or numbers: a list, {index: name}, {name: index} or the path of a file of them. `task`, `output` and
-    `unit` are the table's, and so are `outputs`, which make it a regression; a task of None is inferred. Raises
-    ModelProblem, one sentence.
+    `preprocess`: a torchvision `Compose` or preset, a processor of Transformers, a table as `weights.preprocessing`, or
+    None: inferred, and tensors are taken as they are. `names`: of the classes or numbers: a list, {index: name},
+    {name: index} or the path of a file of them. `task`, `output` and `unit` are the table's, and so are `outputs`,
+    which make it a regression; a task of None is inferred. Raises ModelProblem, one sentence.
     """
     _check_model(model)
     if not hasattr(model, "predictor"):
@@ -67,24 +66,18 @@ def adapt(
         stated_task or "classify",
         "yours",
     )
-    stated, transform = stated_by(preprocess)
     class_names = None if names is None else labels.given(names, spec.id)
     spec = spec.with_weights(
         labels=class_names,
-        preprocessing=stated,
+        preprocessing=stated_by(preprocess),
         output=output,
         unit=unit,
         outputs=read_rows(OutputTable, outputs, "outputs"),
     )
     if home == "keras":
-        return _keras(spec, model, transform)
+        return _keras(spec, model)
     if home not in ("ultralytics", "transformers"):
-        return _module(spec, model, transform, stated_task)
-    if transform is not None:
-        raise ModelProblem(
-            f"A {type(model).__name__} takes no function as preprocess: give a Compose of torchvision, a processor, or "
-            "a table."
-        )
+        return _module(spec, model, stated_task)
     return _ultralytics(spec, model) if home == "ultralytics" else _transformers(spec, model)
 
 
@@ -132,15 +125,10 @@ def _copied(tensor: torch.Tensor) -> torch.Tensor:
     return nn.Parameter(copied, requires_grad=False) if isinstance(tensor, nn.Parameter) else copied
 
 
-def _module(
-    spec: ModelSpec, model: nn.Module, transform: Callable[..., Any] | None, task: Task | None
-) -> CustomAdapter:
+def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapter:
     module = private_copy(model)
     known, why = spec.preprocessing, ""
-    if transform is not None:
-        height, width = transforms.apply(transform, transforms.NOISE).shape[1:]
-        known = PreprocessingTable(size=(height, width))
-    elif known == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
+    if known == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
         known, why = transforms.keys(preprocessing_of(module)), "as timm's weights of that name"
         built_for = getattr(getattr(module, "patch_embed", None), "img_size", None)
         if built_for and built_for != known.sides:
@@ -154,32 +142,26 @@ def _module(
             preset = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.transforms()
             why = "as torchvision's weights of its kind"
             seen = replace(seen, preprocessing=transforms.preprocessing_of(preset))
-    seen = replace(seen, why="" if transform is not None else why or seen.why)
+    seen = replace(seen, why=why or seen.why)
     adapter = make_adapter(spec, seen, checkpoint.digest(module))
     if any("quantized" in type(part).__module__ for part in module.modules()):
         adapter.gradients = False
         adapter.notes += ("Its weights are quantised, which leaves no gradients: it is explained by hiding.",)
-    adapter.transform = transform
     adapter.preprocessings = (*adapter.preprocessings, READY)
     return adapter
 
 
-def stated_by(preprocess: Any) -> tuple[PreprocessingTable, Callable[..., Any] | None]:
-    """Return a preprocessing as keys of a table, or the function that it is."""
+def stated_by(preprocess: Any) -> PreprocessingTable:
+    """Return a caller's preprocessing as keys of a table; raise ModelProblem for one that cannot be read."""
     if preprocess is None or isinstance(preprocess, dict):
         if preprocess:
             check_preprocessing(preprocess)
-        return PreprocessingTable.read(preprocess or {}), None
+        return PreprocessingTable.read(preprocess or {})
     if isinstance(preprocess, Preprocessing):
-        return transforms.keys(preprocess), None
+        return transforms.keys(preprocess)
     if hasattr(preprocess, "image_mean"):
-        return transforms.keys(of_processor(preprocess.to_dict())), None
-    try:
-        return transforms.keys(transforms.preprocessing_of(preprocess)), None
-    except ModelProblem:
-        if callable(preprocess):
-            return PreprocessingTable(), preprocess
-        raise
+        return transforms.keys(of_processor(preprocess.to_dict()))
+    return transforms.keys(transforms.preprocessing_of(preprocess))
 
 
 def network_of(model: Any) -> Any:
@@ -205,14 +187,14 @@ def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
     return adapted(replace(spec, task=task, method=method), module, checkpoint.digest(module))
 
 
-def _keras(spec: ModelSpec, model: Any, transform: Callable[..., Any] | None = None) -> Adapter:
+def _keras(spec: ModelSpec, model: Any) -> Adapter:
     from sightglass.models.families.keras import loader
 
     with scratch_folder("model") as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
         with _without_file(path, spec):
-            return loader.load(replace(spec.with_weights(path=str(path)), arch="keras"), transform=transform)
+            return loader.load(replace(spec.with_weights(path=str(path)), arch="keras"))
 
 
 @contextmanager

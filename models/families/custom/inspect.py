@@ -10,7 +10,7 @@ from typing import Any
 
 from sightglass.common.errors import WeightsProblem
 from sightglass.models import labels
-from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, task_of_names
+from sightglass.models.adapters.tasks import ANSWERS, FEW, task_of_names
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.families.custom import transforms
@@ -37,6 +37,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
         return other
     unknown: list[Unknown] = []
     notes: list[str] = []
+    unnamed = False
     if arch:
         if not transforms.is_own(arch):
             architectures.library_of(arch)
@@ -60,11 +61,11 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     if count is not None and labels.find_names(saved.tables(), count):
         notes.append(f"The names of its {count} classes are in the checkpoint.")
     elif task != "embed":
-        find_labels(path, count, weights, notes, unknown)
+        unnamed = find_labels(path, count, weights, notes)
     _find_preprocessing(path, weights, notes)
     if task is None and row is not None and row <= FEW and not (named or "labels" in weights):
-        unknown.append(ask_task(row))
-    return TableDraft("custom", arch, table, tuple(unknown), tuple(notes))
+        table["task"] = "classify"
+    return TableDraft("custom", arch, table, tuple(unknown), tuple(notes), unnamed)
 
 
 def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
@@ -92,13 +93,13 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
             "yolox", "yolox", {"task": "detect", "method": "hirescam", "weights": named}, (), tuple(notes)
         )
     if arch := segmenters.arch_of(saved.tensors):
-        count, unknown = segmenters.classes_of(saved.tensors), list[Unknown]()
+        count, unnamed = segmenters.classes_of(saved.tensors), False
         weights: Toml = {"path": str(path)}
         sentences = [f"Its tensors are those of {arch}, with {count} classes."]
         if not labels.find_names(saved.tables(), count) and count != len(labels.voc()):
-            find_labels(path, count, weights, sentences, unknown)
+            unnamed = find_labels(path, count, weights, sentences)
         table = {"task": "segment", "weights": weights}
-        return TableDraft("torchvision.segmenters", arch, table, tuple(unknown), tuple(sentences))
+        return TableDraft("torchvision.segmenters", arch, table, notes=tuple(sentences), unnamed=unnamed)
     if {"conv1.conv.weight", "conv2.0.conv1.conv.weight", "conv2.0.conv2a.conv1.weight"} <= keys:
         from sightglass.models.families import osnet
 
@@ -162,18 +163,13 @@ def _unlikeliness(hints: list[str], name: str) -> tuple[bool, bool]:
     return not any(_mentions(word, name) for word in hints), not any(family in word for word in hints)
 
 
-def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str], unknown: list[Unknown]) -> None:
-    """Add to a draft the file of the classes' names, a note on it, or a question."""
+def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str]) -> bool:
+    """Add the file of the classes' names to a draft, and a note; return whether there are no names."""
     label_notes, place = ([], None) if count is None else named_beside(path, count)
     notes += label_notes
     if place is not None:
         weights["labels"] = str(place)
-    elif not label_notes:
-        many = "" if count is None else f"{count} "
-        question = (
-            f"Where are the names of its {many}classes (a .json, a data.yaml, or a text file with one name a line)?"
-        )
-        unknown.append(Unknown("weights.labels", question, needed=False))
+    return not label_notes
 
 
 def _find_preprocessing(path: Path, weights: Toml, notes: list[str]) -> None:

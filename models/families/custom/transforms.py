@@ -1,29 +1,21 @@
-"""Read preprocessing from transforms of training, and run functions that prepare pictures."""
+"""Read preprocessing from transforms of training, and load code from a user's files."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import inspect
-import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image as Pillow
-from torch import Tensor, nn
+from torch import nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.preprocess import MAX_CHANNELS, Preprocessing
+from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import PreprocessingTable
 
 COUNTS = (
@@ -132,15 +124,6 @@ def _first(problem: Exception) -> str:
     return next(iter(str(problem).strip().splitlines()), "no reason given")[:200].rstrip(".")
 
 
-NOISE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
-"""A picture with enough variety for any preprocessing."""
-BY_FUNCTION = "by the given function"
-"""How pictures are resized where nothing more is known."""
-TONES = (*range(0, 256, 15),)
-"""Of flat pictures that show how colours are changed."""
-ALIKE, EVEN = 0.6, 1e-3
-"""Correlation of an output with the picture where it should be, and the spread below which it is not asked."""
-
 _TO_TENSOR = (
     "ToTensor",
     "MaybeToTensor",
@@ -172,8 +155,7 @@ class _Steps:
         kind = type(step).__name__
         if kind == "Resize":
             if self.crop is not None or self.resize is not None:
-                what = "crops before it resizes" if self.crop is not None else "resizes twice"
-                raise ModelProblem(f"The transform {what}, which cannot be read here: resize once, and crop after it.")
+                raise ModelProblem("The transform resizes after another step: resize once, and crop after it.")
             self.resize, self.interpolation = step.size, getattr(step.interpolation, "value", step.interpolation)
             # Pillow always smooths; only tensors are resized without it.
             self.antialias = not self.tensor or step.antialias is not False
@@ -193,8 +175,8 @@ class _Steps:
             self.mean, self.std = tuple(step.mean), tuple(step.std)
         elif kind not in (*_SCALE, "Identity"):
             raise ModelProblem(
-                f"The transform's step {kind} cannot be read: leave only {_READ}, or state size, mean, "
-                "std, interpolation and crop in weights.preprocessing."
+                f"The transform's step {kind} cannot be read: leave only {_READ}, or state size, mean, std, "
+                "interpolation and crop in weights.preprocessing, or in Python give the tensor that it returns."
             )
 
 
@@ -299,101 +281,3 @@ def _pair(size: Any) -> tuple[int, int]:
 
 def _numbers(values: Any) -> tuple[float, ...]:
     return tuple(float(number) for number in (values.tolist() if hasattr(values, "tolist") else values))
-
-
-def prepare(transform: Callable[..., Any], pixels: NDArray[Any]) -> ModelInput:
-    """Run a function on a picture, uint8 (H, W, C); return it with its geometry, measured by ramps.
-
-    Raises ModelProblem for a function that is random, or does more than scale, shift, crop and pad.
-    """
-    tensor = apply(transform, pixels)
-    if not torch.equal(tensor, apply(transform, pixels)):
-        raise ModelProblem("The transform is random: give the one that is used to evaluate the model.")
-    geometry = _by_ramps(transform, (pixels.shape[0], pixels.shape[1]))
-    if geometry is None or geometry.input != tuple(tensor.shape[1:]) or not _resembles(tensor, pixels, geometry):
-        raise ModelProblem(
-            "The transform flips, turns or warps pictures, or depends on what is in them: give one that only resizes, "
-            "crops and pads."
-        )
-    return ModelInput(tensor[None], geometry)
-
-
-def _resembles(tensor: Tensor, pixels: NDArray[Any], geometry: Geometry) -> bool:
-    """Return whether an output (C, h, w) is the picture moved so, up to its colours."""
-    (down, across), (top, left), (h, w) = geometry.scale, geometry.offset, geometry.input
-    matrix = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
-    smooth = cv2.blur(pixels.mean(2), (math.ceil(1 / across), math.ceil(1 / down)))
-    moved = [cv2.warpAffine(plane, matrix, (w, h)) for plane in (smooth, np.ones(pixels.shape[:2]))]
-    # Both smoothed alike, as a resize may or may not do.
-    size = (max(w // 8, 1), max(h // 8, 1))
-    mine, seen, theirs = (
-        cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (*moved, tensor.mean(0).double().numpy())
-    )
-    inside = seen > 0.99
-    if inside.sum() < 3 or min(mine[inside].std(), theirs[inside].std()) < EVEN:
-        return True
-    return abs(float(np.corrcoef(mine[inside], theirs[inside])[0, 1])) > ALIKE
-
-
-@lru_cache(maxsize=16)
-def _by_ramps(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry | None:
-    """Measure a transform's geometry by a ramp along each side, or None."""
-    try:
-        black, white = (apply(transform, np.full((*size, 3), tone, np.uint8)).double() for tone in (0, 255))
-    except ModelProblem:
-        # It may depend on the picture's content.
-        return None
-    if black.shape != white.shape:
-        return None
-    span = (white - black).mean(0)
-    inside = span.abs() > 0.5 * span.abs().max()
-    if not inside.any():
-        return None
-    flat = [apply(transform, np.full((*size, 3), tone, np.uint8)).double() for tone in TONES]
-    # Colours may be changed, as by a gamma.
-    curve = [float(((output - black).mean(0) / span)[inside].mean()) for output in flat]
-    if not (np.diff(curve) > 0).all():
-        return None
-    scales, offsets = [], []
-    for axis in (0, 1):
-        ramp = np.linspace(0, 255, size[axis]).round().astype(np.uint8)
-        pixels = np.broadcast_to(ramp[:, None, None] if axis == 0 else ramp[None, :, None], (*size, 3)).copy()
-        output = apply(transform, pixels).double()
-        if output.shape != black.shape:
-            return None
-        share = torch.from_numpy(np.interp(((output - black).mean(0) / span)[inside], curve, np.array(TONES) / 255))
-        place = (inside.nonzero()[:, axis] + 0.5).double()
-        # Edges of pixels: the ramp is 0 in the middle of the first and 1 in the middle of the last.
-        source = share * (size[axis] - 1) + 0.5
-        middle = place.mean()
-        slope = float(
-            ((place - middle) * (source - source.mean())).sum() / ((place - middle) ** 2).sum().clamp_min(1e-9)
-        )
-        start = float(source.mean() - slope * middle)
-        if not slope > 0:
-            return None
-        scales.append(1 / slope)
-        offsets.append(-start / slope)
-    height, width = black.shape[1:]
-    return Geometry(size, (int(height), int(width)), (scales[0], scales[1]), (offsets[0], offsets[1]))
-
-
-def apply(transform: Callable[..., Any], pixels: NDArray[Any]) -> Tensor:
-    """Apply a transform, to float32 (C, h, w); raise ModelProblem on failure."""
-    picture = pixels.repeat(3, 2) if pixels.shape[2] == 1 else pixels
-    try:
-        output = transform(Pillow.fromarray(picture) if picture.shape[2] in (3, 4) else picture)
-    # The caller's code may raise anything.
-    except Exception as problem:
-        raise ModelProblem(
-            f"preprocess raised {type(problem).__name__} ({str(problem)[:160].rstrip('.')}): it is called with a "
-            "Pillow image."
-        ) from problem
-    tensor = torch.as_tensor(np.asarray(output) if not isinstance(output, torch.Tensor) else output)
-    tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
-    if tensor.ndim == 3 and tensor.shape[0] > MAX_CHANNELS >= tensor.shape[2]:
-        # Keras and OpenCV have channels last.
-        tensor = tensor.permute(2, 0, 1)
-    if tensor.ndim != 3:
-        raise ModelProblem(f"preprocess returned {tuple(tensor.shape)}: it should return (C, height, width).")
-    return tensor.detach().cpu().float()

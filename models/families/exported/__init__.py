@@ -1,1 +1,1 @@
-"""ONNX, TorchScript, torch.export and OpenVINO files."""
+"""ONNX, TorchScript and OpenVINO files."""

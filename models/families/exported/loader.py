@@ -1,4 +1,4 @@
-"""Load exported models: ONNX, TorchScript, torch.export and OpenVINO files.
+"""Load exported models: ONNX, TorchScript and OpenVINO files.
 
 Their answers are explained by hiding parts of the picture (explain/methods/rise.py).
 """
@@ -18,7 +18,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
-from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, assumed, task_of_names
+from sightglass.models.adapters.tasks import ANSWERS, FEW, assumed, task_of_names
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom.classifier import logits_of
@@ -28,8 +28,6 @@ from sightglass.models.families.exported.detector import LAYOUTS, ExportedDetect
 from sightglass.models.families.exported.runtimes import (
     ONNX,
     OPENVINO,
-    PROGRAM,
-    SAVE,
     TORCHSCRIPT,
     Runtime,
     open_file,
@@ -48,12 +46,6 @@ MAX_NUMBERS = 2**26
 """Numbers of one input: 54 pictures of 640 x 640 pixels."""
 SIZES = {"detect": 640, "classify": 224}
 """Input side in pixels where neither the file nor the operator says."""
-_SIDE = Unknown(
-    "weights.preprocessing.size", "How many pixels does a side of its input have?", ("224", "640"), "224", False
-)
-_LABELS = Unknown(
-    "weights.labels", "Where are the names of its classes (a .json, a data.yaml or a text file)?", needed=False
-)
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector | ExportedClassifier | ExportedEmbedder:
@@ -151,8 +143,8 @@ def inspect(path: Path) -> TableDraft | None:
     if path.is_dir():
         graphs = sorted(path.glob("*.xml"))
         return inspect(graphs[0]) if len(graphs) == 1 and graphs[0].with_suffix(".bin").is_file() else None
-    if suffix in PROGRAM or (suffix in TORCHSCRIPT and _is_script(path)):
-        return _draft_unopened(path, program=suffix in PROGRAM)
+    if suffix in TORCHSCRIPT and _is_script(path):
+        return _draft_unopened(path)
     if suffix in OPENVINO and not (other := path.with_suffix(".bin")).is_file():
         raise ModelProblem(f"{path.name} is one half of an OpenVINO model: give {other.name} with it.")
     if suffix in (*ONNX, *OPENVINO):
@@ -165,29 +157,17 @@ def _is_script(path: Path) -> bool:
     return "constants.pkl" in names and any(name.startswith("code/") for name in names)
 
 
-def _draft_unopened(path: Path, *, program: bool) -> TableDraft:
-    """Draft an unopened file's table; `program`: of torch.export."""
-    if program and not archive_names(path):
-        raise ModelProblem(f"{path.name} is not what torch.export saves: {SAVE}.")
-    kind = "a file of torch.export" if program else "TorchScript"
-    # A program states its input size, readable only in a trusted file.
-    side = replace(_SIDE, default="") if program else _SIDE
-    unknown = (
-        Unknown(
-            TRUST, f"It is {kind}, and opening such a file can run code in it: do you trust its source?", ("no", "yes")
-        ),
-        ask_task(None, detects=True),
-        side,
-        _LABELS,
-        *_numbers(None),
-    )
+def _draft_unopened(path: Path) -> TableDraft:
+    """Draft the table of a TorchScript file, which is not opened."""
+    question = "It is TorchScript, and opening such a file can run code in it: do you trust its source?"
     table = {"task": "classify", "weights": {"path": str(path)}}
-    return TableDraft("exported", path.name, table, unknown, (f"It is {kind if program else 'a TorchScript file'}.",))
+    trust = Unknown(TRUST, question, ("no", "yes"))
+    return TableDraft("exported", path.name, table, (trust,), ("It is a TorchScript file.",), unnamed=True)
 
 
 def _open(path: Path, runtime: Runtime) -> TableDraft:
     """Draft an opened file's table by its answer to noise."""
-    notes, weights, unknown = [f"It is a model for {runtime.kind}."], {"path": str(path)}, list[Unknown]()
+    notes, weights, unnamed = [f"It is a model for {runtime.kind}."], {"path": str(path)}, False
     size, channels = runtime.size or (224, 224), runtime.channels or 3
     _check_input(runtime, size, channels)
     noise = torch.rand(runtime.batch or 1, channels, *size, generator=torch.Generator().manual_seed(0))
@@ -198,29 +178,23 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
     task: Task = "detect" if row is None or len(outputs) > 1 else "classify"
     names, count = read_labels(runtime), None
     if heads:
-        task, choices = "classify", tuple(runtime.outputs) or tuple(map(str, range(len(outputs))))
-        unknown.append(Unknown("weights.output", "Which of its outputs is to be explained?", choices, needed=False))
+        task = "classify"
     elif row is not None and task == "classify":
         task, sure = _task_of(path, runtime, row, noise)
         # One number says no or yes.
         count = row.shape[1] if task == "regress" else max(row.shape[1], 2)
         if sure:
             notes.append(f"It was taken for {ANSWERS[task]}: task states another.")
-        elif row.shape[1] <= FEW and not names:
-            unknown.append(ask_task(row.shape[1]))
-    if runtime.size is None:
-        unknown.append(_SIDE)
-    else:
+    if runtime.size is not None:
         notes.append(f"It takes {channels} channels of {size[0]} by {size[1]} pixels.")
     if names:
         notes.append(f"The names of its {len(names)} classes are in the file.")
     elif count is None:
-        unknown.append(_LABELS)
+        unnamed = True
     elif task != "embed":
-        find_labels(path, count, weights, notes, unknown)
-    if task != "detect" and runtime.metadata.get("task") != "classify":
-        unknown += _numbers(channels)
-    return TableDraft("exported", path.name, {"task": task, "weights": weights}, tuple(unknown), tuple(notes))
+        unnamed = find_labels(path, count, weights, notes)
+    table = {"task": task, "weights": weights}
+    return TableDraft("exported", path.name, table, notes=tuple(notes), unnamed=unnamed)
 
 
 def _task_of(path: Path, runtime: Runtime, row: Tensor, noise: Tensor) -> tuple[Task, bool]:
@@ -232,18 +206,6 @@ def _task_of(path: Path, runtime: Runtime, row: Tensor, noise: Tensor) -> tuple[
         return named, True
     kind = kind_of([row[:1], *(runtime(torch.ones_like(noise) * fill)[0][:1] for fill in FILLS)])
     return ("multilabel", True) if kind == "sigmoids" else ("classify", False)
-
-
-def _numbers(channels: int | None) -> list[Unknown]:
-    usual = "ImageNet's" if channels in (3, None) else "0 and 1"
-    return [
-        Unknown(
-            f"weights.preprocessing.{key}",
-            f"Which {key} do its pictures have, one number for each channel like [0.5, 0.5, 0.5] (default: {usual})?",
-            needed=False,
-        )
-        for key in ("mean", "std")
-    ]
 
 
 def make_classifier(

@@ -1,4 +1,4 @@
-"""Open ONNX, TorchScript, OpenVINO and torch.export files.
+"""Open ONNX, TorchScript and OpenVINO files.
 
 Each is a module from float32 (B, C, h, w) to the tensors that it answers with; its weights are the runtime's.
 """
@@ -24,10 +24,8 @@ from sightglass.models.preprocess import MAX_CHANNELS
 from sightglass.models.spec import ModelSpec
 
 INSTALL = "install what exported models need: pip install onnxruntime openvino"
-SAVE = "save it with torch.export.save"
 ONNX, OPENVINO = (".onnx",), (".xml",)
 TORCHSCRIPT = (".torchscript", ".ts", ".pt", ".pth")
-PROGRAM = (".pt2",)
 
 
 class Runtime(nn.Module):
@@ -223,44 +221,10 @@ class OpenVino(Runtime):
         return [torch.from_numpy(outputs[out].copy()) for out in self._compiled.outputs]
 
 
-class Program(Runtime):
-    """A program of torch.export, opened only from trusted places as it may run code."""
-
-    kind = "torch.export"
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._module, self._device = self._open(), torch.device("cpu")
-
-    def _open(self) -> nn.Module:
-        try:
-            program = torch.export.load(self.path)
-        except Exception as reason:
-            # Its reader raises nearly anything on a file of another version.
-            raise ModelProblem(f"{self.path.name} cannot be read as a .pt2 file: {SAVE} of this torch.") from reason
-        names = program.graph_signature.user_inputs
-        nodes = [node for name in names for node in program.graph.find_nodes(op="placeholder", target=name)]
-        shapes = [node.meta["val"] for node in nodes if isinstance(node.meta.get("val"), Tensor)]
-        if len(names) != 1 or len(shapes) != 1:
-            raise ModelProblem(f"{self.path.name} takes {len(names)} inputs: it should take pictures and nothing else.")
-        sides = [side if isinstance(side, int) else None for side in shapes[0].shape]
-        self._takes(sides, str(shapes[0].dtype).removeprefix("torch."))
-        # Its guards on the input are Python made from the file's text; a wrong input fails anyway.
-        program._guards_code = []
-        module: nn.Module = torch.export.unflatten(program)
-        return module
-
-    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
-        if tensor.device != self._device:
-            self._module, self._device = self._module.to(tensor.device), tensor.device
-        with torch.no_grad():
-            return list(tensors(self._module(tensor)))
-
-
 def open_file(path: Path) -> Runtime:
     """Open a file in its extension's runtime; raise ModelProblem without one."""
     kinds: dict[tuple[str, ...], type[Runtime]] = {
-        ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript, OPENVINO: OpenVino, PROGRAM: Program
+        ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript, OPENVINO: OpenVino
     }  # fmt: skip
     for suffixes, kind in kinds.items():
         if path.suffix.lower() in suffixes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from sightglass.common.legible import legible
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Logits
-from sightglass.models.adapters.tasks import FEW, ask_task, assumed, task_of_names
+from sightglass.models.adapters.tasks import assumed, task_of_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings
 from sightglass.models.families.custom.classifier import CustomInput
@@ -39,7 +39,7 @@ from sightglass.models.families.keras.network import (
     without_activation,
 )
 from sightglass.models.geometry import ModelInput
-from sightglass.models.inspect import TableDraft, Toml, Unknown
+from sightglass.models.inspect import TableDraft, Toml
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable
@@ -115,13 +115,8 @@ class KerasClassifier(CustomInput, Classifier):
         return ((maps or layers)[-1].path,)
 
 
-def load(
-    spec: ModelSpec, progress: Progress | None = None, *, transform: Callable[..., Any] | None = None
-) -> KerasClassifier:
-    """Build the model on the CPU; raise WeightsProblem for a file with code.
-
-    `transform`: the caller's function from a Pillow image to the input, if any.
-    """
+def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
+    """Build the model on the CPU; raise WeightsProblem for a file with code."""
     path = locate(spec, progress=progress)
     model, shape = _open(path, in_memory=spec.in_memory)
     if isinstance(model.output_shape, list | dict):
@@ -132,7 +127,7 @@ def load(
     notes: list[str] = []
     net = Net(model)
     preprocessing = _preprocessing(spec, shape, WAYS[taken], because, notes)
-    prepared, count = len(notes), model.output_shape[-1]
+    count = model.output_shape[-1]
     if final == "sigmoid" and (count or 0) > 1 and spec.task == "classify":
         # Independent classes may occur together; two classes are read like one number.
         spec = spec if count == 2 else replace(spec, task="multilabel")
@@ -142,9 +137,7 @@ def load(
         (name for name, part in reversed(list(net.named_modules())) if type(part).__name__ == "Dense"), None
     )
     _complete_by_a_run(adapter, path, notes, unclear=plain and count == 1)
-    if transform is not None:
-        adapter.transform, notes = transform, notes[prepared:]
-    elif spec.preprocessing.crop is None:
+    if spec.preprocessing.crop is None:
         say = spec.where_stated("preprocessing.crop").replace("...", '"aspect"')
         say += "" if spec.in_memory else ' = "aspect"'
         height, width = preprocessing.size
@@ -210,19 +203,16 @@ def inspect(path: Path) -> TableDraft | None:
     knows = "" if count is None else f" and knows {count} classes"
     notes = [f"It is a model of Keras: it takes {kind} {sizes}{knows}."]
     weights: Toml = {"path": str(path)}
-    unknown: list[Unknown] = []
     final = final_activation(model)
     task = task_of_names([path.stem], row) or "classify"
     if task == "classify" and final == "sigmoid" and (row or 0) > 2:
         task = "multilabel"
-    elif task == "classify" and final == "linear" and (row or FEW + 1) <= FEW:
-        unknown.append(ask_task(row))
-    find_labels(path, row if task == "regress" else count, weights, notes, unknown)
+    unnamed = find_labels(path, row if task == "regress" else count, weights, notes)
     scaling, because = _scaling(model, shape)
     preprocessing, words = WAYS[scaling]
     notes.append(f"It is given {words}, as {because}: say so in weights.preprocessing where that is not so.")
     weights["preprocessing"] = preprocessing.stated()
-    return TableDraft("keras", "keras", {"task": task, "weights": weights}, tuple(unknown), tuple(notes))
+    return TableDraft("keras", "keras", {"task": task, "weights": weights}, notes=tuple(notes), unnamed=unnamed)
 
 
 def _one_output(spec: ModelSpec, model: Any, path: Path) -> Any:

@@ -30,7 +30,7 @@ from sightglass.models.checkpoints import checkpoint, state_dicts
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import pictures
 from sightglass.models.families.promptsg.network import AFTER, BEFORE, TOKENS, Config, PromptSG
-from sightglass.models.inspect import TableDraft, Unknown
+from sightglass.models.inspect import TableDraft
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
@@ -173,11 +173,7 @@ def inspect(path: Path) -> TableDraft | None:
         return None
     config, notes = read_config(tensors, config_file, path.name)
     table = {"task": "classify" if config.classes else "embed", "weights": {"path": str(path)}}
-    unknown: tuple[Unknown, ...] = ()
-    if config.classes:
-        question = f"Where are the names of its {config.classes} people (a text file, one a line)?"
-        unknown = (Unknown("weights.labels", question, needed=False),)
-    return TableDraft("promptsg", "promptsg", table, unknown, notes)
+    return TableDraft("promptsg", "promptsg", table, notes=notes, unnamed=bool(config.classes))
 
 
 _CLIP = {

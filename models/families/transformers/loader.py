@@ -48,7 +48,7 @@ from sightglass.models.families.transformers.segmentation import (
     load_processor,
     segments,
 )
-from sightglass.models.inspect import TableDraft, Unknown
+from sightglass.models.inspect import TableDraft
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec
 
@@ -268,18 +268,17 @@ def inspect(path: Path) -> TableDraft | None:
     task = "regress" if estimates_depth(arch) else task
     table = {"task": task, "weights": {"path": str(folder)}}
     notes = [f"config.json says that it is a {arch}."]
-    unknown: tuple[Unknown, ...] = ()
+    unnamed = False
     names = config.get("id2label")
     names = names if isinstance(names, dict) else {}
     if has_classes and all(str(name).startswith("LABEL_") for name in names.values()):
-        question = "What are its classes called? A list, or a file of names."
-        unknown = (Unknown("weights.labels", question, default="", needed=False),)
+        unnamed = True
     elif has_classes:
         notes.append(f"config.json names its {len(names)} classes.")
     if not any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
         taken = "its class's own way was" if boxes else "ImageNet's mean and spread were"
         notes.append(f"No file says how pictures are prepared: {taken} taken.")
-    return TableDraft("transformers", arch, table, unknown, tuple(notes))
+    return TableDraft("transformers", arch, table, notes=tuple(notes), unnamed=unnamed)
 
 
 def _config(folder: Path) -> Json:

@@ -44,17 +44,15 @@ def test_a_wrong_task_is_one_sentence() -> None:
         check_task("detect")
 
 
-def test_a_draft_says_what_the_name_says_and_asks_where_it_says_nothing(tmp_path: Path) -> None:
+def test_a_draft_says_what_the_name_says_and_takes_few_numbers_for_classes(tmp_path: Path) -> None:
     named, unnamed, many = tmp_path / "headpose.pth", tmp_path / "mine.pth", tmp_path / "plants.pth"
     torch.save(own_nets.HeadPose().state_dict(), named)
     torch.save(own_nets.HeadPose().state_dict(), unnamed)
     torch.save(own_nets.BlocksCNN(10).state_dict(), many)
     draft = inspect_model(named, f"{own_nets.__file__}:HeadPose")
     assert draft.table["task"] == "regress" and any("taken for a regression" in note for note in draft.notes)
-    asked = next(one for one in inspect_model(unnamed).unknown if one.key == "task")
-    assert asked.default == "classify" and "regress" in asked.choices and not asked.needed
-    assert "its 3 numbers" in asked.question
-    assert not [one for one in inspect_model(many).unknown if one.key == "task"]
+    assert inspect_model(unnamed).table["task"] == "classify"
+    assert "task" not in inspect_model(many).table
 
 
 def test_fewer_labels_than_classes_are_one_sentence() -> None:

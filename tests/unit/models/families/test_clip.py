@@ -175,7 +175,7 @@ def test_a_look_tells_what_a_folder_and_a_file_are(folders: dict[str, Path], tmp
         draft = loader.inspect(folders[name])
         assert draft is not None
         assert (draft.arch, draft.table["weights"]["path"]) == (arch, str(folders[name]))
-        assert not any(unknown.needed for unknown in draft.unknown)
+        assert draft.unknown == () and draft.unnamed
     save_file({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
     assert loader.inspect(tmp_path / "other.safetensors") is None
 

@@ -356,14 +356,13 @@ def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monk
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
     (tmp_path / "yolo11n_openvino_model").mkdir()
     files = ["cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "v.xml", "v.bin", "notes.xml"]
-    for name in (*files, "sorts.pt2", "yolo11n_openvino_model/yolo11n.xml", "yolo11n_openvino_model/yolo11n.bin"):
+    for name in (*files, "yolo11n_openvino_model/yolo11n.xml", "yolo11n_openvino_model/yolo11n.bin"):
         (tmp_path / name).touch()
     own = {row.id: row for row in catalog.catalog().values() if row.family == row.id}
     assert {name: (row.loader, row.task, row.method) for name, row in own.items()} == {
         "cracks": ("ultralytics", "detect", "hirescam"),
         "cracks.onnx": ("exported", "detect", "drise"),
         "sorts-cls.torchscript": ("exported", "classify", "gradcam"),
-        "sorts.pt2": ("exported", "classify", "gradcam"),
         "yolo11n.onnx": ("exported", "detect", "drise"),
         "v.xml": ("exported", "detect", "drise"),
         "yolo11n.xml": ("exported", "detect", "drise"),
