@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import timm
 import torchvision
 
-from sightglass.models.checkpoints.architectures import INDEX, build, prints
+from sightglass.models.checkpoints.architectures import INDEX, build, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,5 +29,5 @@ def every_classifier() -> Iterator[tuple[str, nn.Module]]:
 
 
 if __name__ == "__main__":
-    index = {name: " ".join(prints(tensors)) for name, module in every_classifier() if (tensors := module.state_dict())}
+    index = {name: fingerprint(tensors) for name, module in every_classifier() if (tensors := module.state_dict())}
     INDEX.write_text(json.dumps(index, indent=0) + "\n", "utf-8")

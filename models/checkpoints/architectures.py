@@ -28,12 +28,12 @@ _BUFFERS = re.compile(r"(num_batches_tracked|relative_position_index|relative_co
 
 def exact(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Return `library/name` of each architecture with these tensors, whatever its head; torchvision's first."""
-    if names := _index()[0].get(_digest(_body(tensors))):
+    if names := _index().get(_digest(_body(tensors))):
         return names
     # The first convolution may have been made for other channels.
     if (stem := next((name for name, tensor in tensors.items() if tensor.ndim == 4), None)) is None:
         return ()
-    if names := _index()[0].get(_digest(_body({**tensors, stem: tensors[stem][:, :1].expand(-1, 3, -1, -1)}))):
+    if names := _index().get(_digest(_body({**tensors, stem: tensors[stem][:, :1].expand(-1, 3, -1, -1)}))):
         return names
     # And a transformer's positions for another size of picture.
     positions = next((name for name in POSITIONS if name in tensors and tensors[name].ndim == 3), None)
@@ -42,14 +42,9 @@ def exact(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     patch = tensors[stem].shape[-1]
     for side, prefix in product(SIDES, range(6)):
         other = tensors[positions][:, :1].expand(-1, (side // patch) ** 2 + prefix, -1)
-        if names := _index()[0].get(_digest(_body({**tensors, positions: other}))):
+        if names := _index().get(_digest(_body({**tensors, positions: other}))):
             return names
     return ()
-
-
-def alike(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Return architectures with the same tensor names but for numbers."""
-    return _index()[1].get(_kind(tensors), ())
 
 
 def library_of(arch: str) -> tuple[str, str]:
@@ -94,9 +89,9 @@ def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.
     return initialised
 
 
-def prints(tensors: Mapping[str, Tensor]) -> tuple[str, str]:
-    """Return the index's two digests of an architecture: of its tensors, and of their names but for numbers."""
-    return _digest(_body(tensors)), _kind(tensors)
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """Return the index's digest of an architecture's tensors."""
+    return _digest(_body(tensors))
 
 
 def _body(tensors: Mapping[str, Tensor]) -> list[str]:
@@ -107,18 +102,13 @@ def _body(tensors: Mapping[str, Tensor]) -> list[str]:
     ]
 
 
-def _kind(tensors: Mapping[str, Tensor]) -> str:
-    return _digest(sorted({re.sub(r"\d+", "#", line.partition(" ")[0]) for line in _body(tensors)}))
-
-
 def _digest(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:10]
 
 
 @cache
-def _index() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    indexes: tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]] = ({}, {})
-    for name, prints in json.loads(INDEX.read_text("utf-8")).items():
-        for index, digest in zip(indexes, prints.split(), strict=True):
-            index[digest] = (*index.get(digest, ()), name)
-    return indexes
+def _index() -> dict[str, tuple[str, ...]]:
+    index: dict[str, tuple[str, ...]] = {}
+    for name, digest in json.loads(INDEX.read_text("utf-8")).items():
+        index[digest] = (*index.get(digest, ()), name)
+    return index

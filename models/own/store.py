@@ -34,8 +34,6 @@ MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
 """Models of one person, files of one model, and characters of a file's name."""
 BESIDE = (".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".py")
 """Files that may come with a model: names of classes, configurations, OpenVINO's weights, a network's code."""
-OPEN = ".question"
-"""Marks received files with a question that is still open: they are no upload that is just coming in."""
 MB = 1_000_000
 UNPACKED, RATIO = 16 * MB, 50
 """Bytes to which any file may unpack, and how many times its packed size a larger one may have."""
@@ -199,18 +197,6 @@ def runs_code(draft: TableDraft, answers: Mapping[str, object]) -> bool:
     return ".py" in arch or any(unknown.key == TRUST for unknown in draft.unknown)
 
 
-def keep_open(into: Path) -> None:
-    """Remember that something is still to be asked about received files."""
-    (into / OPEN).touch()
-
-
-def unanswered() -> Path | None:
-    """Return the oldest received files of the person with open questions."""
-    root, known = folder(), tables()
-    unfinished = [p for p in root.iterdir() if (p / OPEN).is_file()] if root.is_dir() else []
-    return min((p for p in unfinished if p.name not in known), key=lambda p: (p / OPEN).stat().st_mtime, default=None)
-
-
 def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> str:
     """Write the table of received files into the person's models.toml, and return the model's id.
 
@@ -229,7 +215,6 @@ def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> st
         if not runs_code(draft, answers):
             _isolated(into, _try, spec)
     adding.write(to, id_, filled, force=True)
-    (into / OPEN).unlink(missing_ok=True)
     return id_
 
 
@@ -275,7 +260,6 @@ def restore(id_: str, before: Toml) -> None:
 def unregister(id_: str) -> None:
     """Remove a model's table and keep its files, for other answers."""
     adding.remove(table(), id_)
-    keep_open(folder() / id_)
 
 
 def remove(id_: str) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import Cancelled, ModelProblem, Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, reopen, state
@@ -63,27 +62,17 @@ def draw() -> None:
     """Draw the drop zone, or the questions about its files."""
     now = state.of(Adding)
     page.say_problem(now)
-    _resume(now)
+    _forget_answered(now)
     if now.draft is not None:
         _ask(now.draft)
     else:
         _zone(now)
 
 
-def _resume(now: Adding) -> None:
-    """Drop a question answered elsewhere; resume one after a reload.
-
-    Where visitors have no ids only the session that dropped the files is asked.
-    """
+def _forget_answered(now: Adding) -> None:
+    """Drop a question that was answered elsewhere."""
     if now.folder is not None and (not now.folder.is_dir() or now.folder.name in store.tables()):
         now.folder = now.draft = None
-    if now.folder is None and users.current() != users.LOCAL and (folder := store.unanswered()) is not None:
-        now.folder = folder
-        try:
-            now.draft = store.draft(folder)
-        except (Exception, MemoryError) as failure:
-            now.problem = page.describe_failure(failure, "a model could not be added")
-        _discard()
 
 
 def added() -> ModelSpec | None:
@@ -126,9 +115,7 @@ def _take(files: Files) -> None:
     try:
         now.folder = store.receive(files)
         now.draft = store.draft(now.folder)
-        if adding.fill(now.draft, {})[1] or store.runs_code(now.draft, {}):
-            store.keep_open(now.folder)
-        else:
+        if not (adding.fill(now.draft, {})[1] or store.runs_code(now.draft, {})):
             _register()
     except (Exception, MemoryError) as failure:
         now.problem = page.describe_failure(failure, "a model could not be added")

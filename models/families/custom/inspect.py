@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,6 @@ from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.families.custom import transforms
 from sightglass.models.families.torchvision import segmenters
-from sightglass.models.families.transformers.loader import of_processor
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".safetensors", ".bin", ".pkl", ".tar", ".model", ".weights")
@@ -62,7 +60,6 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
         notes.append(f"The names of its {count} classes are in the checkpoint.")
     elif task != "embed":
         unnamed = find_labels(path, count, weights, notes)
-    _find_preprocessing(path, weights, notes)
     if task is None and row is not None and row <= FEW and not (named or "labels" in weights):
         table["task"] = "classify"
     return TableDraft("custom", arch, table, tuple(unknown), tuple(notes), unnamed)
@@ -130,8 +127,6 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
             return names[0], [], [f"{note[:-1]}, and of {' and '.join(names[1:3])} too (--arch)."]
         question = "Several architectures have just these tensors and compute differently: which one was trained?"
         return "", [Unknown("arch", question, tuple(names[:8]), names[0])], [note]
-    near = [name for tensors in _strip_prefixes(saved) for name in architectures.alike(tensors)]
-    near.sort(key=lambda name: _unlikeliness(hints, name))
     if saved.whole and saved.whole.startswith("models.yolo."):
         raise WeightsProblem(
             f"{path.name} is a checkpoint of the YOLOv5 repository, which needs its code: export it there (python "
@@ -139,11 +134,7 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
         )
     first = f"It holds a whole {saved.whole.rpartition('.')[2]}. " if saved.whole else ""
     question = f"{first}Which architecture is it: a name of torchvision or timm, or their_file.py:ClassName?"
-    return (
-        "",
-        [Unknown("arch", question, tuple([*_classes_beside(path, saved), *map(state_dicts.short, near)][:8]))],
-        [],
-    )
+    return "", [Unknown("arch", question, tuple(_classes_beside(path, saved))[:8])], []
 
 
 def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
@@ -170,17 +161,6 @@ def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str]) 
     if place is not None:
         weights["labels"] = str(place)
     return not label_notes
-
-
-def _find_preprocessing(path: Path, weights: Toml, notes: list[str]) -> None:
-    """Add the preprocessing of a processor beside the checkpoint to a draft."""
-    file = path.with_name("preprocessor_config.json")
-    try:
-        keys = transforms.keys(of_processor(json.loads(file.read_text("utf-8"))))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return
-    weights["preprocessing"] = {key: value for key, value in keys.stated().items() if key not in ("channels", "range")}
-    notes.append(f"{file.name} beside it says how pictures are prepared.")
 
 
 def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:

@@ -112,14 +112,6 @@ def test_yaml_makes_no_objects(leaf: bytes, tmp_path: Path) -> None:
     assert load(catalog.spec("leaf")).labels == tuple("abcde") and not ran.exists()
 
 
-def test_a_processor_beside_the_checkpoint_says_how_pictures_are_prepared(leaf: bytes) -> None:
-    size = {"size": {"height": 96, "width": 96}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3}
-    add(("leaf.pth", leaf), ("preprocessor_config.json", json.dumps(size).encode()))
-    found = load(catalog.spec("leaf")).preprocessing
-    assert found is not None
-    assert (found.size, found.mean, found.interpolation, found.crop) == ((96, 96), (0.5,) * 3, "bicubic", "squash")
-
-
 def test_two_models_of_one_name_are_two(leaf: bytes) -> None:
     assert [add(("leaf.pth", leaf)), add(("leaf.pth", leaf))] == ["leaf", "leaf-2"]
     assert add(("yolo11n.pth", leaf)) == "yolo11n-2", "a name of the catalogue stays what it is"

@@ -361,7 +361,7 @@ def test_code_that_is_no_python_and_names_that_are_none_leave_their_questions(tm
 def test_files_with_an_open_question_count_and_give_way(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "MAX_MODELS", 2)
     for _ in range(2):
-        store.keep_open(store.receive([("net.pth", b"x")]))
+        store.receive([("net.pth", b"x")])
     with pytest.raises(ModelProblem, match="You have 2 models here already, with those"):
         store.receive([("net.pth", b"x")])
     os.utime(stored / "net", (0, time.time() - 400))
