@@ -257,8 +257,8 @@ def of_file(path: str | Path, arch: str = "") -> ModelSpec:
         return _own_file(file)
     own_arch = os.path.abspath(os.path.expanduser(arch)) if ".py:" in arch else arch
     draft = inspect_model(file, own_arch)
-    if missing := [unknown for unknown in draft.unknown if not unknown.default]:
-        raise ModelProblem(f"{missing[0].question} Answer it with: sightglass models add {path}")
+    if draft.unknown:
+        raise ModelProblem(f"{draft.unknown[0].question} Answer it with: sightglass models add {path}")
     return of_table(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file)
 
 

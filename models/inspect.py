@@ -22,16 +22,14 @@ Toml = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A question that the file leaves open."""
+    """A question that the file leaves open, and without whose answer the model cannot be loaded."""
 
     key: str
-    """Dotted path of the answer in the table: `arch`."""
+    """Key of the answer in the table: `arch`; or `TRUST`."""
     question: str
     """One sentence for the operator."""
     choices: tuple[str, ...] = ()
     """Likely answers, best first; others are accepted too."""
-    default: str = ""
-    """The answer where none is given; empty where the model cannot be loaded without one."""
 
 
 TRUST = "trust"

@@ -50,7 +50,7 @@ def parse_value(text: str) -> Any:
 
 
 def fill(draft: TableDraft, answers: Mapping[str, Any]) -> tuple[Toml, tuple[Unknown, ...]]:
-    """Fill a draft's table with answers or defaults; return open questions too.
+    """Fill a draft's table with answers; return open questions too.
 
     With one open the model cannot be loaded. The first is whether to trust a file that runs code, unless `TRUST` is
     answered with yes.
@@ -62,8 +62,6 @@ def fill(draft: TableDraft, answers: Mapping[str, Any]) -> tuple[Toml, tuple[Unk
         if unknown.key == TRUST:
             if not str(answers.get(TRUST, "")).lower().startswith("y"):
                 open_.insert(0, unknown)
-        elif unknown.key not in values and unknown.default:
-            values[unknown.key] = unknown.default
         elif unknown.key not in values:
             open_.append(unknown)
     for key, value in values.items():

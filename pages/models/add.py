@@ -179,7 +179,7 @@ def _ask(draft: TableDraft) -> None:
 def _field(unknown: Unknown) -> str:
     key, help = f"models-{unknown.key}", "The file does not say it."
     if not unknown.choices:
-        return st.text_input(unknown.question, unknown.default, key=key, help=help)
+        return st.text_input(unknown.question, key=key, help=help)
 
     def shorten(choice: str) -> str:
         file, _, name = choice.rpartition(":")
@@ -188,7 +188,7 @@ def _field(unknown: Unknown) -> str:
     chosen = st.selectbox(
         unknown.question,
         unknown.choices,
-        index=0 if unknown.default or is_own(unknown.choices[0]) else None,
+        index=0 if is_own(unknown.choices[0]) else None,
         format_func=shorten,
         accept_new_options=unknown.key == "arch",
         key=key,

@@ -123,10 +123,7 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
         note = f"Its tensors are those of {names[0]}."
         if len(names) == 1:
             return names[0], [], [note]
-        if not names[0].startswith("timm/") or any(_mentions(word, names[0]) for word in hints):
-            return names[0], [], [f"{note[:-1]}, and of {' and '.join(names[1:3])} too (--arch)."]
-        question = "Several architectures have just these tensors and compute differently: which one was trained?"
-        return "", [Unknown("arch", question, tuple(names[:8]), names[0])], [note]
+        return names[0], [], [f"{note[:-1]}, and of {' and '.join(names[1:3])} too (--arch)."]
     if saved.whole and saved.whole.startswith("models.yolo."):
         raise WeightsProblem(
             f"{path.name} is a checkpoint of the YOLOv5 repository, which needs its code: export it there (python "

@@ -49,7 +49,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     count = 2 if binary else count
     labels_in_file = labels.find_names(saved.tables(), count)
     names, more = labels.for_classes(spec, count, labels_in_file, labels.imagenet(), binary=binary)
-    known = _preprocessing(saved, spec.preprocessing).for_channels(channels_of(module))
+    known = spec.preprocessing.for_channels(channels_of(module))
     known = known.over(PreprocessingTable(size=side))
     adapter = _adapter(library, replace(spec, arch=name), module, names, known, sha256_of(path))
     notes += more
@@ -133,25 +133,9 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
         tensors = state_dicts.rename(saved.tensors, module.state_dict())
         notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
         sha256 = sha256_of(path)
-    known, named = _preprocessing(saved, spec.preprocessing), spec.weights.labels is not None
-    seen = probe(module, known, spec, check_task(spec.task), named=named)
+    named = spec.weights.labels is not None
+    seen = probe(module, spec.preprocessing, spec, check_task(spec.task), named=named)
     return make_adapter(spec, seen, sha256, notes, labels.find_names(saved.tables(), seen.count))
-
-
-def _preprocessing(saved: Checkpoint, stated: PreprocessingTable) -> PreprocessingTable:
-    """Complete the table's preprocessing by the checkpoint's own."""
-    preprocessing: dict[str, Any] = {}
-    for table in saved.tables():
-        for name in ("img_size", "image_size", "input_size", "imgsz", "size"):
-            value = table.get(name)
-            value = value[-1] if isinstance(value, (list, tuple)) and value else value
-            if isinstance(value, int) and not isinstance(value, bool) and 8 <= value <= 2048:
-                preprocessing.setdefault("size", value)
-        for name in ("mean", "std"):
-            numbers = table.get(name)
-            if isinstance(numbers, (list, tuple)) and numbers and all(type(number) is float for number in numbers):
-                preprocessing.setdefault(name, numbers)
-    return stated.over(PreprocessingTable.read(preprocessing))
 
 
 def _other_sets(saved: Checkpoint) -> tuple[str, ...]:
