@@ -25,7 +25,6 @@ from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score, task_of
 from sightglass.models import catalog
 from sightglass.report import views as report_views
-from sightglass.report.caption import title as caption_of
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -193,7 +192,7 @@ def _pane(explanation: Explanation, name: str) -> Pane:
     if not explanation.heatmaps:
         missing = "; it has no map of that" if explanation.predictions else ""
         return Pane(title=name, note=f"{task.answer(explanation)}{missing}")
-    note = caption_of(explanation, 0) if task.names_classes else task.answer(explanation)
+    note = explanation.task.name_map(explanation, 0) if task.names_classes else task.answer(explanation)
     if task.has_boxes and any(prediction not in explanation.predictions for prediction in explanation.own(0)):
         note = f"misses it: {note}"
     boxes = panels.boxes_of(explanation, 0) or None

@@ -29,7 +29,7 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, RunPlan
 from sightglass.report import views
 from sightglass.report.table import csv as write_csv
-from sightglass.report.views import GalleryTile
+from sightglass.report.view import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -365,7 +365,8 @@ def make_slide(job: PicturesJob, result: Result, _look: Look) -> View:
         tiles = []
         for unit in report.errors[: views.GALLERY]:
             pixels = job.find_item(unit.picture.key).open().pixels
-            tiles.append(GalleryTile(Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key), unit.words))
+            tile = Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key)
+            tiles.append(Picture.of(tile, unit.words, caption=unit.words))
         numbers = [(f"{kind.count:,}", kind.name.lower()) for kind in report.types if kind.count]
         found, _ = results.describe(result)
         view = views.gallery_view(f"{report.headline}.", found, numbers, tiles, report.evaluation.called)

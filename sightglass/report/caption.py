@@ -53,11 +53,6 @@ def check_format(kind: str, format: str, formats: Sequence[str]) -> None:
         raise Problem(f"There is no {kind} as {format}: use one of {', '.join(formats)}.")
 
 
-def title(explanation: Result, index: int) -> str:
-    """Return a map's title: `minibus, 62 %`."""
-    return explanation.task.name_map(explanation, index)
-
-
 def number(value: float) -> str:
     """Format three significant digits, with a true minus."""
     return f"{value:.3g}".replace("-", "−")
@@ -85,7 +80,7 @@ def label_ends(ends: tuple[float, float] | None, unit: str) -> tuple[str, str]:
 
 def caption(explanation: Result, index: int) -> str:
     """Return the whole caption in one paragraph."""
-    heatmap, recipe = explanation.heatmaps[index], explanation.recipe
+    heatmap, recipe, task = explanation.heatmaps[index], explanation.recipe, explanation.task
     method, layers = METHODS[heatmap.method], list(heatmap.layers)
     name = method.name_for(explanation.model.task)
     fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
@@ -95,13 +90,14 @@ def caption(explanation: Result, index: int) -> str:
     where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if method.at_layers else "on the input"
     maximum = "of all maps of this picture" if heatmap.scale == "shared" else "of this map"
     sentences = [
-        f"{explanation.image.name}: {name} ({method.paper}) of {recipe.model} for {title(explanation, index)}"
-        f"{explanation.task.describe_part(explanation)}; {where}; fit: {fit[0].lower()}{fit[1:]}.",
+        f"{explanation.image.name}: {name} ({method.paper}) of {recipe.model} for "
+        f"{task.name_map(explanation, index)}{task.describe_part(explanation)}; {where}; "
+        f"fit: {fit[0].lower()}{fit[1:]}.",
         f"1 on the scale is the maximum {maximum}.",
     ]
     if heatmap.signed:
         sentences[-1] = f"1 and −1 on the scale are the largest absolute value {maximum}. " + describe_signs(
-            heatmap, f"the {explanation.task.amount(explanation)}"
+            heatmap, f"the {task.amount(explanation)}"
         )
     if heatmap.state != "ok":
         sentences.append(f"The map is empty: {STATES[heatmap.state]}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from sightglass.common.files import Json, to_json
 from sightglass.explain.phrases import plain_text
@@ -15,7 +15,6 @@ from sightglass.report.embedded_recipe import checked_recipe
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sightglass.explain.maps.statistics import Statistics
     from sightglass.explain.result import Result
     from sightglass.explain.trust.proof import Proof
 
@@ -48,21 +47,16 @@ def summary(explanation: Result, index: int, proof: Proof) -> Json:
 
 def fields(explanation: Result, index: int, proof: Proof) -> Json:
     """Return the fields of `results.ProofResult` for an explanation's proof."""
-    heatmap, model = explanation.heatmaps[index], explanation.model
-    saved_recipe = recipe(explanation, index, proof)
-    return describe(proof, explanation.image.name, model.task, heatmap, explanation.statistics[index], saved_recipe)
-
-
-def describe(proof: Proof, picture: str, task: str, item: Any, statistics: Statistics, recipe: Recipe) -> Json:
-    """Return the fields of `results.ProofResult`; `item`: the map."""
+    heatmap, saved_recipe = explanation.heatmaps[index], recipe(explanation, index, proof)
+    findings = of_proof(explanation.model.task, explanation.statistics[index], proof)
     return {
-        "picture": picture,
-        "model": recipe.model,
-        "method": item.method,
-        "layers": item.layers,
+        "picture": explanation.image.name,
+        "model": saved_recipe.model,
+        "method": heatmap.method,
+        "layers": heatmap.layers,
         **proof.summary(),
-        "findings": [plain_text(finding.text) for finding in of_proof(task, statistics, proof)],
-        "recipe": recipe,
+        "findings": [plain_text(finding.text) for finding in findings],
+        "recipe": saved_recipe,
     }
 
 

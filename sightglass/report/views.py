@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import capital, kinds, listing, percent, pixels, plural, without_emphasis
-from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import describe_score
@@ -43,11 +40,13 @@ from sightglass.report.view import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.rendering.style import Kind
     from sightglass.explain.result import Result
@@ -439,49 +438,22 @@ def _describe_fall(before: Explanation, change: Change | None) -> str:
     return f"{change.label} {'falls' if change.after < change.before else 'rises'} from {first} to {last}"
 
 
-@dataclass(frozen=True, eq=False)
-class GalleryTile:
-    """A picture of a gallery, under its map where it has one."""
-
-    image: Image
-    name: str
-    map: NDArray[np.float32] | None = None
-    """float32 (h, w) in 0..1 over the whole picture, of any size."""
-    seen: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
-    """xyxy in shares of the picture: what the model saw."""
-
-
 def gallery_view(
     title: str,
     sentence: str,
     numbers: Sequence[tuple[str, str]],
-    tiles: Sequence[GalleryTile],
+    pictures: Sequence[Picture],
     made: str = "",
     notes: str = "",
 ) -> View:
     """Return the view of a run over many pictures: its numbers, (value, what it is), and some of the pictures."""
-    if not tiles:
+    if not pictures:
         raise Problem("There is no picture to show: choose some.")
     return new_view(
-        [_square(tile) for tile in tiles[:GALLERY]],
+        pictures[:GALLERY],
         title=statement(title, title.partition(";")[0]),
         sentence=sentence,
         notes=notes,
         made=made[:MAX_MADE],
         facts=tuple(f"{value} {name}" for value, name in numbers[:4]),
     )
-
-
-def _square(tile: GalleryTile) -> Picture:
-    """Return a tile's central square, with its map."""
-    width, height = tile.image.width, tile.image.height
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    cut = np.ascontiguousarray(tile.image.pixels[top : top + side, left : left + side])
-    picture = Picture.of(Image(cut, tile.image.name), tile.name, caption=tile.name)
-    if tile.map is None:
-        return picture
-    corners = [edge * of for edge, of in zip(tile.seen, (width, height) * 2, strict=True)]
-    seen = fraction([edge - start for edge, start in zip(corners, (left, top) * 2, strict=True)], (side, side))
-    extent = -left / side, -top / side, (width - left) / side, (height - top) / side
-    return replace(picture, map=Map("", tile.map, None, extent, None if seen == (0, 0, 1, 1) else seen))

@@ -60,7 +60,7 @@ def test_numbers_are_numbers_with_their_unit(halves: NDArray[np.uint8]) -> None:
         "HeadPose gives yaw 15°, pitch 10°, roll −2.5°. Red raises yaw; blue, in dashed lines, lowers it."
     )
     assert describe_map(made).startswith("What raises or lowers **yaw** is strongest spread over the whole picture")
-    assert caption.title(made, 2) == "roll, −2.5°"
+    assert made.task.name_map(made, 2) == "roll, −2.5°"
     assert "(what raises or lowers it)" in caption.caption(made, 0) and "%" not in caption.caption(made, 0)
     assert not [one for one in made.diagnosis if "sure" in one.text or "class" in one.text.replace("class=", "")]
 

@@ -67,7 +67,3 @@ def test_curves_as_a_figure_are_vectors_and_make_the_proof_again(made: Explanati
         assert data.count(b"stroke-dasharray") >= len(proof.controls) and b"<image" not in data
     if kind == "pdf":
         assert b"/Type3" not in data
-
-
-def numbers(listed: str) -> list[float]:
-    return [float(number) for number in re.findall(r"[\d.]+", listed)]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from sightglass.batch import slides as run_slides
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.picture.image import load_bundled
@@ -55,7 +56,11 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
     changed = changes.changes(found, covered)
     history = History(tmp_path_factory.mktemp("history"))
     record = history.keep(found)
-    tiles = [views.GalleryTile(bus, "✓ minibus 62 %"), views.GalleryTile(drawn, "✗ streetcar, tram, tramcar 94 %")]
+    rows = [
+        {"predicted": "minibus", "predicted_score": 0.62, "wrong": False, "cells": None},
+        {"predicted": "streetcar, tram, tramcar", "predicted_score": 0.94, "wrong": True, "cells": None},
+    ]
+    tiles = [run_slides.tile(row, image, "efficientnet-lite0") for row, image in zip(rows, (bus, drawn), strict=True)]
     return {
         "title": View("When does a heat map lie?", ("Five minutes about where a model looks.",), kind="words"),
         "map": replace(views.map_view(found), charts=(chart(),)),
