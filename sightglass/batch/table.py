@@ -38,13 +38,8 @@ class Scores:
 
     @property
     def sure(self) -> bool:
-        """Whether scores are confidences."""
-        return not (self.areas or self.numbers)
-
-    @property
-    def areas(self) -> bool:
-        """Whether they are shares of the picture: the model gives each pixel a class."""
-        return task_of(self.task).gives_pixels
+        """Whether scores are confidences, not shares of the picture or numbers."""
+        return not (task_of(self.task).gives_pixels or self.numbers)
 
     @property
     def numbers(self) -> bool:
