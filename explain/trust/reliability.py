@@ -129,21 +129,6 @@ def family_of(task: str, resident: Resident) -> Family:
     return "transformer" if resident.attentions else "classifier"
 
 
-def describe_method(family: Family, question: str, method: str) -> str:
-    """Return the share of a method's model-dependent maps; empty if not measured.
-
-    >>> describe_method("detector", "where", "gradcam")
-    'In 22 of 26 tests its map depended on the model.'
-    """
-    if (measured := _load_randomisation().get((family, question, method))) is None:
-        return ""
-    if is_independent(family, question, method):
-        return f"In {measured.no} of {measured.maps} tests random weights drew nearly the same map."
-    if measured.box >= MOST * measured.maps:
-        return "Random weights keep the box but move the hot spots."
-    return f"In {measured.yes} of {measured.maps} tests its map depended on the model."
-
-
 def is_independent(family: Family, question: str, method: str) -> bool:
     """Return whether a method was measured as nearly independent of the model."""
     measured = _load_randomisation().get((family, question, method))

@@ -31,7 +31,6 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
-from sightglass.pages.explore.missing import Lookup, MissedPlace
 from sightglass.pages.pictures import results
 from sightglass.pages.pictures.job import PicturesPage, stamp
 from sightglass.report import embedded_recipe
@@ -461,7 +460,7 @@ def _open(job: PicturesJob, plan: RunPlan, row: Json) -> None:
 
 
 def _open_unit(job: PicturesJob, plan: RunPlan, unit: ErrorUnit) -> None:
-    """Open an error of a detector where its map is; an object that was missed is asked about there."""
+    """Open an error of a detector where its map is."""
     task = task_of(catalog.spec(plan.model))
     answer = unit.answer
     try:
@@ -479,21 +478,6 @@ def _open_unit(job: PicturesJob, plan: RunPlan, unit: ErrorUnit) -> None:
         reopen.result(image, recipe, embedded_recipe.Look(label=label, screen=task.screen))
     except Problem as problem:
         state.of(PicturesPage).problem = str(problem)
-        return
-    if answer is None and unit.truth is not None:
-        _ask_about(plan, unit, image)
-
-
-def _ask_about(plan: RunPlan, unit: ErrorUnit, image: Image) -> None:
-    """Let the page of boxes say why an object has none."""
-    assert unit.truth is not None
-    x0, y0, x1, y1 = (float(round(edge)) for edge in unit.truth.box)
-    known = unit.truth.label in table.classes(plan.folder)
-    lookup = state.of(Lookup)
-    # Else what the address asks about would come instead.
-    lookup.read = True
-    model = catalog.spec(plan.model).id
-    lookup.place = MissedPlace((image.sha256, model), (x0, y0, x1, y1), unit.truth.label if known else None)
 
 
 def _save(job: PicturesJob, plan: RunPlan, row: Json) -> None:

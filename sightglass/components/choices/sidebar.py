@@ -20,15 +20,7 @@ from sightglass.explain.methods.method import GROUPS
 from sightglass.explain.phrases import percent
 from sightglass.explain.questions import Question, answers_why, settings
 from sightglass.explain.tasks import task_of
-from sightglass.explain.trust.reliability import (
-    asks_at,
-    describe_method,
-    family_of,
-    is_independent,
-    question_of,
-    reliability,
-    subject_of,
-)
+from sightglass.explain.trust.reliability import question_of, reliability, subject_of
 from sightglass.models import catalog
 from sightglass.models.catalog import is_packaged
 from sightglass.models.preprocess import WAYS
@@ -326,16 +318,11 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
             recommended = offered
     url_state.recall_own(key, offered, first, name="method")
     # Measured on maps of a class or box.
-    tests = reliabilities(model, queries=resident.queries is not None)
-    measured, family = not methods and _is_measured(explainer), family_of(model.task, resident)
+    tests = _reliabilities(model, queries=resident.queries is not None)
 
     def describe(method: str) -> str:
         test = tests.get(method)
-        marks = {
-            "slow": METHODS[method].slow,
-            "failed on drawn scenes": test is not None and test.fails,
-            "ignores training": measured and is_independent(family, _asked_question(), method),
-        }
+        marks = {"slow": METHODS[method].slow, "failed on drawn scenes": test is not None and test.fails}
         words = ", ".join(word for word, holds in marks.items() if holds)
         group = "" if method in recommended else f" · {METHODS[method].group}"
         return f"{METHODS[method].name_for(model.task)}{f' ({words})' if words else ''}{group}"
@@ -346,17 +333,15 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
         format_func=describe,
         key=key,
         help="How the map is made. Slow methods run the model hundreds of times; they show progress and can be "
-        'stopped. "Failed": no better than a map made without the model. "Ignores training": nearly the same map with '
-        "random weights.",
+        'stopped. "Failed": no better than a map made without the model.',
     )
     url_state.keep_own(key, chosen, offered, first, name="method")
-    known = describe_method(family, _asked_question(), chosen) if measured else ""
-    figures = " ".join(filter(None, (tests[chosen].sentence if chosen in tests else "", known)))
-    st.caption(f"{METHODS[chosen].about.capitalize()}.", help=escape(figures) or None)
+    figures = escape(tests[chosen].sentence) if chosen in tests else None
+    st.caption(f"{METHODS[chosen].about.capitalize()}.", help=figures)
     return chosen
 
 
-def reliabilities(model: ModelSpec, *, queries: bool = False) -> dict[str, Reliability]:
+def _reliabilities(model: ModelSpec, *, queries: bool) -> dict[str, Reliability]:
     """Return each method's reliability on drawn scenes for the current question.
 
     `queries`: of a detector whose boxes are queries.
@@ -367,16 +352,6 @@ def reliabilities(model: ModelSpec, *, queries: bool = False) -> dict[str, Relia
         method: reliability(subject_of(model.task, queries=queries), _asked_question(), method) for method in METHODS
     }
     return {method: result for method, result in measured.items() if result is not None}
-
-
-def _is_measured(explainer: Explainer) -> bool:
-    """Return whether figures of methods hold at the chosen layers."""
-    if not task_of(explainer.model).randomised or not is_packaged(explainer.model):
-        return False
-    paths, key = {layer.path for layer in explainer.layers}, f"layers-{explainer.model.id}"
-    remembered = url_state.recall_value(key, paths, [], name="layers", read=lambda text: text.split(","))
-    # The control is drawn below the menu of methods: what is remembered is of the last run.
-    return asks_at(explainer.resident, _asked_question(), st.session_state.get(key, remembered))
 
 
 def _asked_question() -> str:
