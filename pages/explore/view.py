@@ -253,13 +253,10 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
     assert explanation is not None
     own = panels.own_boxes(explanation, 0)
     maps = strip(explanation)
-    titles = {
-        entry.path: f"{drawn[entry.path].part} {end}"
-        for entry, end in zip(maps, tails([entry.path for entry in maps]), strict=True)
-    }
     panes = []
     for entry in maps:
-        stage, title = drawn[entry.path], capital(titles[entry.path])
+        stage = drawn[entry.path]
+        title = f"{capital(stage.part)} {entry.path.removeprefix('model.')}"
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
         words = entry.heatmap.state if entry.inside is None else f"{percent(entry.inside)} of the evidence in its box."
         note = "–" if entry.inside is None else percent(entry.inside)
@@ -272,17 +269,3 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
     shares = [entry.inside for entry in maps if entry.inside is not None]
     inside = f" Inside its box: {percent(min(shares))} to {percent(max(shares))}." if shares else ""
     return f"{capital(item.name)}, layer by layer.{inside}"
-
-
-def tails(paths: list[str]) -> list[str]:
-    """Return the distinguishing ends of layers' paths."""
-    parts = [path.split(".") for path in paths]
-
-    def tail(whole: list[str], least: int = 1) -> list[str]:
-        ends = (whole[-n:] for n in range(least, len(whole) + 1))
-        return next((end for end in ends if [part[-len(end) :] for part in parts].count(end) == 1), whole)
-
-    short = [tail(whole) for whole in parts]
-    if not all(end[-1].isdecimal() and len(end) == 1 for end in short):
-        short = [tail(whole, 2) if end[0].isdecimal() else end for whole, end in zip(parts, short, strict=True)]
-    return [".".join(end) for end in short]

@@ -27,7 +27,6 @@ from sightglass.evaluation.errors import ALL, draw_tile
 from sightglass.evaluation.kinds import SMALL
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
@@ -37,7 +36,7 @@ from sightglass.report import embedded_recipe
 from sightglass.report import views as report_views
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sightglass.common.files import Json
     from sightglass.evaluation.errors import ErrorReport
@@ -243,19 +242,13 @@ def make_images(job: PicturesJob, result: Result, place: int, tiles: Sequence[Ti
     """Return tiles as WebP of one size, cached; empty where a picture cannot be opened."""
     folder = result.plans[place].folder
     changed, items = stamp(folder), {item.key: item for item in job.source.items}
-    frame = result.frames[place]
-    files: Mapping[str, str] = {} if items else dict(zip(frame["picture"], frame["file"], strict=True))
 
     def make(tile: Tile) -> bytes:
         try:
             if tile.unit is None:
                 with Pillow.open(folder / tile.file) as opened:
                     return _fit(opened.convert("RGB"))
-            if tile.picture in items:
-                pixels = items[tile.picture].open().pixels
-            else:
-                # Without its pictures there are those under their maps.
-                pixels = Image.open(folder / files[tile.picture]).pixels
+            pixels = items[tile.picture].open().pixels
             return _fit(Pillow.fromarray(draw_tile(pixels, tile.unit, BOX)))
         except (OSError, KeyError, Problem):
             return b""

@@ -143,18 +143,16 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None) -
     first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
     # Several words name a kind and no size: the cheats among the demo models.
     kinds = any(" " in spec.size for spec in specs)
-    sized = all(spec.size for spec in specs) and not kinds
     # A button has no room for how large a download is.
     buttons = not kinds and len(sizes) <= MAX_BUTTONS and sizes.keys() <= here
     draw: Any = st.segmented_control if buttons else st.selectbox
     chosen = url_state.widget(
         draw,
-        "Size" if sized else "Variant",
+        "Size",
         {spec.id: f"{spec.size or spec.id}{mark(spec, here)}" for spec in specs},
         addressed.id if addressed and addressed.id in sizes else first,
         key=f"size-{specs[0].family}",
-        help=("From small and fast to large and slow." if sized else "Each is a separate model.")
-        + ("" if buttons else " Those to download are fetched when you choose them."),
+        help="Each is a separate model. Those to download are fetched when you choose them.",
         label_visibility="collapsed",
         width="content" if buttons else WIDTH,
     )
