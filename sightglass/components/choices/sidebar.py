@@ -12,7 +12,6 @@ from sightglass import explain
 from sightglass.components import widgets
 from sightglass.components.choices import image_picker, import_ahead, model_picker
 from sightglass.components.session import page, state, url_state
-from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Choices
 from sightglass.explain.methods import METHODS, list_methods
@@ -20,9 +19,7 @@ from sightglass.explain.methods.method import GROUPS
 from sightglass.explain.phrases import percent
 from sightglass.explain.questions import Question, answers_why, settings
 from sightglass.explain.tasks import task_of
-from sightglass.explain.trust.reliability import question_of, reliability, subject_of
 from sightglass.models import catalog
-from sightglass.models.catalog import is_packaged
 from sightglass.models.preprocess import WAYS
 
 if TYPE_CHECKING:
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain import Explainer
     from sightglass.explain.questions import Preset
-    from sightglass.explain.trust.reliability import Reliability
     from sightglass.models.spec import ModelSpec
 
 
@@ -216,8 +212,6 @@ def _draw_options(explainer: Explainer, methods: Sequence[str], *, whole: bool) 
         labels, key = {way: WAYS[way] for way in ways}, f"fit-{explainer.model.task}"
         fit = _choose(st.selectbox, "How the picture is fitted", labels, ways[0], key, widgets.TERMS["fit"], name="fit")
         options["preprocessing"] = fit
-    if adapter.resizing and options.get("preprocessing", "trained") == "trained":
-        st.caption(f"As in training: {adapter.resizing}")
     if "threshold" in task.tools:
         look: dict[str, Any] = {"min_value": 1, "max_value": 95, "format": "%d %%"}
         help = widgets.TERMS["score threshold"]
@@ -295,15 +289,11 @@ def _choose_words(explainer: Explainer) -> dict[str, Any]:
 # The method
 
 
-def method_key(explainer: Explainer) -> str:
-    """Return the key of the menu of methods for a model."""
-    return f"method-{explainer.model.task}" if explainer.resident.gradients else "method-answers"
-
-
 def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     # Classifiers and detectors start with different methods; a choice stays for models of its kind.
     model, resident = explainer.model, explainer.resident
-    key, offered = method_key(explainer), [method.id for method in list_methods(resident)]
+    key = f"method-{model.task}" if resident.gradients else "method-answers"
+    offered = [method.id for method in list_methods(resident)]
     # A network of pixels is known by what it returns alone, and then has a method of its own.
     preferred = resident.adapter.spec.method
     first = preferred if preferred in offered else offered[0]
@@ -317,45 +307,22 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
         if len({METHODS[method].group for method in offered}) == 1:
             recommended = offered
     url_state.recall_own(key, offered, first, name="method")
-    # Measured on maps of a class or box.
-    tests = _reliabilities(model, queries=resident.queries is not None)
 
     def describe(method: str) -> str:
-        test = tests.get(method)
-        marks = {"slow": METHODS[method].slow, "failed on drawn scenes": test is not None and test.fails}
-        words = ", ".join(word for word, holds in marks.items() if holds)
+        slow = " (slow)" if METHODS[method].slow else ""
         group = "" if method in recommended else f" · {METHODS[method].group}"
-        return f"{METHODS[method].name_for(model.task)}{f' ({words})' if words else ''}{group}"
+        return f"{METHODS[method].name_for(model.task)}{slow}{group}"
 
     chosen: str = st.selectbox(
         "Method",
         offered,
         format_func=describe,
         key=key,
-        help="How the map is made. Slow methods run the model hundreds of times; they show progress and can be "
-        'stopped. "Failed": no better than a map made without the model.',
+        help="How the map is made. Slow methods run the model hundreds of times; they can be stopped.",
     )
     url_state.keep_own(key, chosen, offered, first, name="method")
-    figures = escape(tests[chosen].sentence) if chosen in tests else None
-    st.caption(f"{METHODS[chosen].about.capitalize()}.", help=figures)
+    st.caption(f"{METHODS[chosen].about.capitalize()}.")
     return chosen
-
-
-def _reliabilities(model: ModelSpec, *, queries: bool) -> dict[str, Reliability]:
-    """Return each method's reliability on drawn scenes for the current question.
-
-    `queries`: of a detector whose boxes are queries.
-    """
-    if not is_packaged(model):
-        return {}
-    measured = {
-        method: reliability(subject_of(model.task, queries=queries), _asked_question(), method) for method in METHODS
-    }
-    return {method: result for method, result in measured.items() if result is not None}
-
-
-def _asked_question() -> str:
-    return question_of(url_state.recall_value("part", PARTS, "class", name="part"))
 
 
 # Where or why
