@@ -20,7 +20,7 @@ from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.components.saving import slides
-from sightglass.components.session import history_store, page, reopen, state, url_state
+from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views import charts, tables
 from sightglass.evaluation.errors import ALL, draw_tile
@@ -411,12 +411,8 @@ def draw_panel(job: PicturesJob, result: Result, place: int) -> None:
     row = _find_row(result.frames[place], key)
     if row is None:
         return
-    with st.container(horizontal=True):
-        act, about = (_open, row) if unit is None else (_open_unit, unit)
-        st.button("Open in Explore", key="pictures-explore", on_click=act, args=(job, plan, about))
-        if not history_store.off():
-            icon = ":material/bookmark_add:"
-            st.button("Save", icon=icon, key="pictures-save", on_click=_save, args=(job, plan, row))
+    act, about = (_open, row) if unit is None else (_open_unit, unit)
+    st.button("Open in Explore", key="pictures-explore", on_click=act, args=(job, plan, about))
     page.say_problem(remembered)
     wide = PANEL if len(result.plans) == 1 else (PANEL - 16) // 2
     with st.container(horizontal=True):
@@ -471,16 +467,6 @@ def _open_unit(job: PicturesJob, plan: RunPlan, unit: ErrorUnit) -> None:
         reopen.result(image, recipe, embedded_recipe.Look(label=label, screen=task.screen))
     except Problem as problem:
         state.of(PicturesPage).problem = str(problem)
-
-
-def _save(job: PicturesJob, plan: RunPlan, row: Json) -> None:
-    """Explain a picture from its recipe and save it, in a callback."""
-    try:
-        item = job.find_item(row["picture"])
-    except Problem as problem:
-        state.of(PicturesPage).problem = str(problem)
-        return
-    history_store.keep_again(item.open, recipe_of(journal.settings_of(plan.folder), row), screen="pictures")
 
 
 def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: Sequence[str]) -> None:
