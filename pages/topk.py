@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
 from sightglass.components import checks, saving
@@ -14,10 +13,8 @@ from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
-from sightglass.components.views import charts, exports, panels, tables
-from sightglass.explain.comparison.models import score_of_map
+from sightglass.components.views import charts, exports, panels
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.report import views
@@ -79,12 +76,10 @@ def topk() -> None:
             first, second = (escape(explanation.heatmaps[index].target.label) for index in pair)
             title.markdown(f"## What speaks for {first} and not for {second}")
             st.caption(escape(agreement))
-        # Between the menus above and the table, whose toolbar lies over what is above it.
         with st.container(horizontal=True, vertical_alignment="center"):
             files, slide = partial(exports.of_classes, explanation), partial(_slide, explanation, pair)
             saving.save_and_export("topk", files, saved=[(explanation, 0)], slide=slide)
         checks.cards(explanation, 0, beside=True)
-        _table(explanation)
 
 
 def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: Look) -> View:
@@ -124,31 +119,6 @@ def _pair(labels: list[str]) -> tuple[int, int] | None:
         help="Tick two classes to see what speaks for the first and not for the second.",
     )
     return (labels.index(ticked[-2]), labels.index(ticked[-1])) if len(ticked) > 1 else None
-
-
-def _table(explanation: Explanation) -> None:
-    rows, per_class, task = [], METHODS[explanation.heatmaps[0].method].per_class, explanation.task
-    for i, heatmap in enumerate(explanation.heatmaps):
-        statistics, label = explanation.statistics[i], heatmap.target.label
-        name, score = task.column(score_of_map(explanation, i), explanation.model.unit_of(label))
-        rows.append(
-            {
-                "Class": label,
-                name: score,
-                "Half of the evidence on": percent(statistics.half_heat_area),
-                # One map for all classes says nothing about their agreement.
-                "Overlap with the first": explanation.overlap(0, i) * 100 if per_class else None,
-                "Strongest value, raw": f"{heatmap.raw_range[1]:#.3g}",
-                "Map": None if heatmap.state == "ok" else heatmap.state,
-            }
-        )
-    raw = "Strongest value, raw"
-    tables.table(
-        pd.DataFrame(rows).dropna(axis="columns", how="all"),
-        right=("Half of the evidence on", raw),
-        help={raw: "Before any scaling: the only value that can be compared between maps."},
-        columns={"Score": tables.score(), "Overlap with the first": tables.overlap()},
-    )
 
 
 topk()

@@ -11,7 +11,6 @@ from sightglass.explain.comparison.models import class_names, share_classes
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import same_object
 from sightglass.explain.phrases import listing, own_boxes
-from sightglass.explain.tasks import decode
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Box
 
-FLOOR = 0.1
-"""Score below which hidden boxes are not mentioned."""
 KINDS = 3
 """Kinds of objects named in a headline."""
 
@@ -42,12 +39,6 @@ def kinds(predictions: Sequence[Prediction]) -> str:
     return phrases.kinds(Counter(p.label for p in predictions).items(), KINDS)
 
 
-def find_filtered(explanation: Explanation) -> tuple[Prediction, ...]:
-    """Return the boxes above the threshold that only the filter of classes hides, best first."""
-    visible = {p.index for p in explanation.predictions}
-    return tuple(p for p in explanation.every if p.index not in visible)
-
-
 def find_missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[Missing]:
     """Return the strongest candidate of each wanted class without a box."""
     labels = explanation.evidence.resident.adapter.labels
@@ -55,15 +46,6 @@ def find_missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[M
     indices = dict.fromkeys(class_index(name, labels) for name in wanted)
     candidates = (explanation.missing(None, index) for index in indices if index not in visible)
     return [candidate for candidate in candidates if candidate is not None]
-
-
-def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
-    """Return the boxes that only the threshold hides, best first, down to `FLOOR`."""
-    options = explanation.options
-    if options.confidence <= FLOOR:
-        return ()
-    predictions = decode(explanation.evidence, replace(options, confidence=FLOOR))
-    return tuple(p for p in predictions if p.score <= options.confidence)
 
 
 def box_sentence(explanation: Explanation, index: int, name: str) -> str | None:
@@ -80,8 +62,6 @@ class LayerMap:
     """The map of an object at one layer."""
 
     path: str
-    explanation: Explanation
-    """At this layer alone."""
     heatmap: Heatmap
     inside: float | None
     """Share of its heat inside the object's boxes; None without heat."""
@@ -94,9 +74,8 @@ def strip(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
     def inside(heatmap: Heatmap) -> float | None:
         return boxes.numbers(heatmap, predictions, (), 0.0).inside if predictions and heatmap.state == "ok" else None
 
-    apart = [explanation.at_layer(path) for path in explanation.evidence.paths]
-    maps = [part.heatmaps[index].measured for part in apart]
-    return tuple(LayerMap(m.layers[0], part, m, inside(m)) for part, m in zip(apart, maps, strict=True))
+    maps = (explanation.at_layer(path).heatmaps[index].measured for path in explanation.evidence.paths)
+    return tuple(LayerMap(heatmap.layers[0], heatmap, inside(heatmap)) for heatmap in maps)
 
 
 @dataclass(frozen=True, eq=False)

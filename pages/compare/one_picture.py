@@ -109,19 +109,13 @@ def _sizes(chosen: ModelSpec) -> list[str]:
 def _choose_method(choices: Choices, models: list[ModelSpec]) -> str:
     """Return the chosen method if all models have it, else GradCAM."""
     chosen = METHODS[choices.method]
-    if chosen.slow:
-        why = f"{chosen.name} is slow"
-    else:
-        # A model with another task uses its own method.
-        alike = [model.id for model in models if task_of(model) is task_of(choices.model)]
-        residents = {name: sidebar.load(name).resident for name in alike}
-        # A model without gradients has none of these, and is rejected below.
-        lacking = [name for name, net in residents.items() if net.gradients and chosen not in list_methods(net)]
-        if not lacking:
-            return chosen.id
-        more = "" if chosen.id == "attention" else f" for {chosen.name}"
-        have = f"attention{more}" if chosen.family == "attention" else chosen.name
-        why = f"{listing(lacking)} {'has' if len(lacking) == 1 else 'have'} no {have}"
+    # A model with another task uses its own method; one without gradients has none, and is rejected below.
+    alike = [] if chosen.slow else [model.id for model in models if task_of(model) is task_of(choices.model)]
+    residents = {name: sidebar.load(name).resident for name in alike}
+    lacking = [name for name, net in residents.items() if net.gradients and chosen not in list_methods(net)]
+    if not (chosen.slow or lacking):
+        return chosen.id
+    why = f"{chosen.name} is slow" if chosen.slow else f"{listing(lacking)} cannot use {chosen.name}"
     st.caption(f"{why}: this page uses GradCAM instead.")
     return "gradcam"
 

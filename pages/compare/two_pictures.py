@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 LISTED = 50
 """Pictures of a gallery in the list."""
-REPORTED = 8
-"""Pictures of a gallery up to which ranking them takes no time worth reporting."""
 SHOWS = {
     "cosine": "Similar and different regions",
     "product": "What the score is made of",
@@ -96,8 +94,7 @@ def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Rank
     with explain_job.spinner(explainer), page.status_line() as show:
 
         def progress(share: float, words: str) -> None:
-            if len(items) > REPORTED:
-                show(f"{words} ({percent(share)})")
+            show(f"{words} ({percent(share)})")
 
         return state.latest(
             "ranking", key, lambda: ranking.rank(explainer, choices.image, items, progress=progress, **ways)

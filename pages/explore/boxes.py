@@ -12,16 +12,15 @@ from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Box
-from sightglass.components.views import charts, panels, tables
-from sightglass.components.views.charts import NOTHING, metric, without_training
+from sightglass.components.views import charts, panels
+from sightglass.components.views.charts import NOTHING, metric
 from sightglass.components.widgets import TERMS, rows
-from sightglass.explain.comparison.detections import box_sentence, describe_boxes, find_filtered, kinds, weaker
-from sightglass.explain.evidence.missing import score_format
+from sightglass.explain.comparison.detections import box_sentence, describe_boxes
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import NBSP, listing, percent
+from sightglass.explain.phrases import listing, percent
 from sightglass.explain.tasks.task import Answer
 from sightglass.explain.trust.reliability import describe_independent
-from sightglass.models.adapter import Axis, JointTarget
+from sightglass.models.adapter import Axis
 from sightglass.pages.explore import missing
 from sightglass.pages.explore.missing import Pair, choose, pair_of
 
@@ -36,12 +35,6 @@ KEY, AXIS = "joint", "number"
 """Keys of the two controls of a joint, and their names in the address."""
 MAX_MAPS = 12
 """Boxes whose maps are computed at once; any other's is computed when it is chosen."""
-_WHERE = {
-    "own box only": "share of the evidence in its own boxes, where no other box is",
-    "shared with other boxes": "share where its own boxes and others overlap",
-    "other boxes only": "share in the boxes of other objects, outside its own",
-    "outside all boxes": "share outside every box; these four sum to 100 %",
-}
 
 
 @dataclass(frozen=True)
@@ -144,17 +137,7 @@ class Boxes:
             answers = [Answer(item.title, percent(item.score), item.score) for item in self.listed]
             self.chosen = rows(answers, key=key, chosen=self.chosen)
         else:
-            why = "No box has a high enough score."
-            if hidden := find_filtered(explanation):
-                why = f"The class filter, among the options, hides {kinds(hidden)}."
-            st.caption(f"{escape(why)} The question mark over the picture asks what is missing at a place.")
-        self._draw_filter()
-        if hidden := weaker(explanation):
-            score = score_format(explanation.options.confidence)
-            named = [f"{escape(p.label)} {score(p.score)}" for p in hidden[:3]]
-            more = [f"{len(hidden) - 3} more"] if len(hidden) > 3 else []
-            noun = "weaker box" if len(hidden) == 1 else "weaker boxes"
-            st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")
+            st.caption("No box has a high enough score. Click a place to ask what is missing there.")
         if self.listed and self.listed[self.chosen].pair != (pair or self.listed[0].pair):
             choose(self.listed[self.chosen].pair)
             if self.chosen >= len(explanation.heatmaps):
@@ -163,20 +146,6 @@ class Boxes:
         first = None if any(item.number == "?" for item in self.listed) else "1"
         url_state.write("box", number if number.isdecimal() else None, first)
         return self.chosen
-
-    def _draw_filter(self) -> None:
-        """Show the class filter, if any, as a button for its removal."""
-        if only := self.choices.options["classes"]:
-            st.button(
-                f"Only {listing(list(only))}",
-                icon=":material/close:",
-                icon_position="right",
-                key="filter-chip",
-                on_click=url_state.put,
-                args=(f"only-{self.explainer.model.id}", []),
-                kwargs={"drawn_only": True},
-                help="Boxes of other classes are hidden, in the next pictures too. Press it to show all classes again.",
-            )
 
     def headline(self, explanation: Explanation, index: int) -> str:
         """Return the sentence over the picture."""
@@ -207,20 +176,18 @@ class Boxes:
 
     def draw_below(self, explanation: Explanation, index: int, view: View) -> None:
         """Draw what is missing at a place, and where the chosen box's evidence is."""
-        missing.about_places(view, explanation, self.listed, self.chosen, self.missing)
+        missing.about_places(view, explanation, self.missing)
         if index >= len(explanation.heatmaps):
             return
         if (sentence := box_sentence(explanation, index, escape(self.listed[index].name))) is not None:
             st.markdown(f":material/filter_center_focus: {sentence}")
 
     def draw_numbers(self, explanation: Explanation, index: int) -> None:
-        """Draw the main numbers of the map and its boxes, and the joints of a pose."""
+        """Draw the main number of the map and its boxes."""
         st.markdown("### What the map says", help=TERMS["evidence"])
         with st.container(horizontal=True):
             _draw_metrics(explanation, index)
-        charts.numbers_button(explanation, index, lambda: _draw_table(explanation, index))
-        if self.listed:
-            _draw_joints(explanation, self.listed[self.chosen].prediction)
+        charts.numbers_button(explanation, index)
 
 
 def list_boxes(explanation: Explanation, candidate: Prediction | None = None) -> list[ListedBox]:
@@ -256,37 +223,10 @@ def _draw_metrics(explanation: Explanation, index: int) -> None:
     metric(
         f"Evidence inside {'the boxes' if several else 'its box'}",
         measured.printed_inside,
-        f"on {percent(measured.area)} of the picture{without_training(explanation, index)}",
+        f"on {percent(measured.area)} of the picture",
         "The share of the evidence inside, also where other boxes overlap. Below it, the box's share of the "
-        "visible area and, once tested, what a map with random weights has inside.",
+        "visible area.",
     )
-    metric(
-        "Concentration",
-        _times(measured.ratio),
-        f"{'denser than' if measured.ratio > 1 else 'as dense as'} an even spread",
-        "Share of evidence inside ÷ share of area; 1 means spread evenly.",
-    )
-
-
-def _draw_table(explanation: Explanation, index: int) -> None:
-    """Draw all numbers of the map and its boxes, with meanings."""
-    if (measured := explanation.box_numbers(index)) is None:
-        return
-    hit, scatter = "yes" if measured.hit else "no", f"{measured.entropy:.2f}"
-    density = "evidence in its own boxes divided by their area: 1 is evenly spread"
-    listed = [
-        *((name.capitalize(), f"{share}{NBSP}%", _WHERE[name]) for name, share in measured.printed.items()),
-        ("Area of its boxes", percent(measured.area), "share of the visible area that its own boxes cover"),
-        ("Concentration", _times(measured.ratio), density),
-        ("Strongest place inside", hit, "whether the strongest place is inside (pointing game)"),
-        ("Scatter inside", scatter, "how scattered the evidence is: 0 a single point, 1 the same everywhere"),
-    ]
-    st.markdown("### The map and its boxes")
-    tables.table([dict(zip(("number", "value", "meaning"), row, strict=True)) for row in listed], right=("value",))
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:.{0 if ratio >= 10 else 1}f}{NBSP}times"
 
 
 # Joints
@@ -310,23 +250,3 @@ def _choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
     axes, key = {axis: axis for axis in get_args(Axis)}, f"{KEY}-{AXIS}"
     axis = url_state.widget(st.segmented_control, "Its number", axes, "x", key=key, name=AXIS, help=help)
     return {"joint": f"{joint} {axis}", "part": "signed", "per": "detection"}
-
-
-def _draw_joints(explanation: Explanation, prediction: Prediction) -> None:
-    """Draw the place and visibility of a detection's joints."""
-    if not prediction.joints:
-        return
-    target = explanation.heatmaps[0].target if explanation.heatmaps else None
-    chosen = prediction.joints[target.joint] if isinstance(target, JointTarget) else None
-    with st.expander("Joints", expanded=chosen is not None):
-        st.caption("x and y in pixels of the picture. A hollow dot is a joint that is probably hidden.")
-        listed = [
-            {
-                "joint": f"{joint.name} ◂" if joint == chosen else joint.name,
-                "x": f"{joint.x:.0f}",
-                "y": f"{joint.y:.0f}",
-                "visible": "–" if joint.visibility is None else percent(joint.visibility),
-            }
-            for joint in prediction.joints
-        ]
-        tables.table(listed, right=("x", "y", "visible"), height=280)

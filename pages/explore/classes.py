@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from sightglass.common.errors import ModelProblem
 from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.state import SPAN, ChosenArea
@@ -183,26 +182,9 @@ STEP = 10
 
 
 def explain_place(choices: Choices, explainer: Explainer, **how: Any) -> Explanation | None:
-    """Explain the picture's chosen place or classes; None while running.
-
-    What a link names and this model refuses is left out, in a line that can be dismissed.
-    """
+    """Explain the picture's chosen place or classes; None while running."""
     _find_reopened(choices, explainer)
-    asked = _options(choices, explainer)
-    try:
-        return explain_job.explain(choices, explainer, **how, **asked)
-    except ModelProblem:
-        area = state.of(ChosenArea)
-        if not (asked and area.linked):
-            raise
-        if area.against is not None:
-            url_state.leave_out(AGAINST, area.against)
-            area.against = None
-        else:
-            url_state.leave_out(AT, write_place(area.at) or "")
-            area.at = ()
-        area.linked = area.against is not None
-    return explain_place(choices, explainer, **how)
+    return explain_job.explain(choices, explainer, **how, **_options(choices, explainer))
 
 
 def _find_reopened(choices: Choices, explainer: Explainer) -> None:
@@ -253,7 +235,6 @@ def _take_link(area: ChosenArea, choices: Choices, explainer: Explainer) -> None
     area.picture, area.model = choices.image.sha256, choices.model.id
     at, against = st.query_params.get(AT, ""), st.query_params.get(AGAINST, "")
     area.at = parse_place(at, choices.image)
-    area.linked = bool(area.at)
     if at and not area.at:
         url_state.leave_out(AT, at)
     if task_of(explainer.resident.adapter).compares_places:
@@ -277,7 +258,7 @@ def show_pixels(explanation: Explanation) -> None:
             prediction.index for prediction in explanation.predictions if is_background(explanation, prediction.index)
         ]
         drawn = draw_segments(explanation.image.pixels, classes, labels, plain=plain, chosen=chosen)
-        key, title, line = "classes", "Classes", "Click a region, or mark an area: why this class?"
+        key, title, line = "classes", "Classes", "Click a region: why this class?"
     else:
         numbers = explanation.depth
         assert numbers is not None
@@ -287,19 +268,14 @@ def show_pixels(explanation: Explanation) -> None:
         key, title = "depth", f"{label}{'' if unit else ', relative'}"
         scale = f"from {low}, dark, to {high}, bright{'' if unit else '; without a unit, relative'}"
         line = f"{label} {scale}. Click a place: why this number?"
-    view = panels.show(Picture.open(drawn), [Pane(title=title)], key=key, height=HEIGHT, area=True, line=line)
+    view = panels.show(Picture.open(drawn), [Pane(title=title)], key=key, height=HEIGHT, line=line)
     take_click(view, explanation)
-    # Nothing is measured here: a marked area is asked about as well.
-    if view.region is not None and (at := view.region) != state.of(ChosenArea).marked:
-        state.of(ChosenArea).marked = at
-        _choose_place(explanation, at)
 
 
 def _draw_controls(explanation: Explanation, index: int) -> None:
     """Draw the choices for a click and the way back."""
     spans, chosen = explanation.task.spans, bool(state.of(ChosenArea).at and explanation.options.at)
     if not (spans or chosen):
-        st.caption("Click a place in the picture to see what makes its number.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="areas"):
         if spans:
@@ -315,14 +291,11 @@ def _draw_controls(explanation: Explanation, index: int) -> None:
 
 def take_click(view: View, explanation: Explanation) -> None:
     """Explain the clicked place and redraw the page."""
-    if view.point is not None:
-        _choose_place(explanation, view.point)
-
-
-def _choose_place(explanation: Explanation, at: tuple[float, ...]) -> None:
+    if view.point is None:
+        return
     area = state.of(ChosenArea)
-    area.picture, area.model, area.linked = explanation.image.sha256, explanation.model.id, False
-    area.wanted, area.at = None, _round_down(at, explanation.image)
+    area.picture, area.model = explanation.image.sha256, explanation.model.id
+    area.wanted, area.at = None, _round_down(view.point, explanation.image)
     area.against = area.against if explanation.task.compares_places else None
     state.forget_class()
     st.rerun()
@@ -341,7 +314,7 @@ def _against(explanation: Explanation, index: int) -> None:
     st.session_state[key] = area.against
 
     def take() -> None:
-        area.against, area.linked = st.session_state[key], False
+        area.against = st.session_state[key]
 
     st.selectbox(
         "And not",

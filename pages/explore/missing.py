@@ -12,7 +12,6 @@ from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.explain.options import Options
-from sightglass.explain.phrases import article
 
 if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation, Image
     from sightglass.explain.evidence.missing import Missing
     from sightglass.models.adapter import Prediction
-    from sightglass.pages.explore.boxes import ListedBox
 
 
 Pair = tuple[int, int]
@@ -126,18 +124,12 @@ def missing_box(base: Explanation) -> Missing | None:
     return missing
 
 
-def about_places(
-    view: View, explanation: Explanation, listed: list[ListedBox], index: int, missing: Missing | None
-) -> None:
+def about_places(view: View, explanation: Explanation, missing: Missing | None) -> None:
     """Take a new question about a place, or answer the last one."""
     _ask_about(view, explanation)
     if (place := find_place(explanation)) is None:
         return
-    looked_up = [item for item in listed if missing and item.pair == pair_of(missing.candidate)]
-    if looked_up and listed[index] not in looked_up:
-        _looked_up(looked_up[0])
-    else:
-        _about_missing(missing, place, explanation)
+    _about_missing(missing, place, explanation)
 
 
 def _ask_about(view: View, explanation: Explanation) -> None:
@@ -178,20 +170,9 @@ def _about_missing(missing: Missing | None, place: MissedPlace, explanation: Exp
                 width=200,
                 help="The strongest candidate of this class at that place.",
             )
-            _back()
+            st.button("Back to the boxes", icon=":material/undo:", on_click=_forget, help="Forget this candidate.")
 
 
-def _looked_up(item: ListedBox) -> None:
-    """Keep the candidate within reach while another box is shown."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        words = f"You looked up {escape(article(item.label))}: choose {item.number} in the list."
-        st.caption(words, width="content")
-        _back()
-
-
-def _back() -> None:
-    def back() -> None:
-        state.of(Lookup).place = None
-        choose(None, new_list=True)
-
-    st.button("Back to the boxes", icon=":material/undo:", on_click=back, help="Forget this candidate.")
+def _forget() -> None:
+    state.of(Lookup).place = None
+    choose(None, new_list=True)

@@ -13,7 +13,7 @@ from sightglass.common.errors import Cancelled
 from sightglass.components import checks, saving
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
-from sightglass.components.session import reopen, url_state
+from sightglass.components.session import reopen
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
@@ -21,7 +21,7 @@ from sightglass.components.views import charts, exports, panels
 from sightglass.explain.comparison.detections import describe_boxes, strip
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import capital, percent, plural
+from sightglass.explain.phrases import capital, percent
 from sightglass.explain.tasks import task_of
 from sightglass.pages.explore import classes
 from sightglass.pages.explore.boxes import Boxes
@@ -97,40 +97,23 @@ def _draw_waiting(answers: Boxes | Classes, places: Places, *, stopped: bool) ->
     before = answers.complete(before) if before is not None else None
     if before is None or answers.find_map(before) is None:
         before = answers.base
-    other = METHODS[before.heatmaps[0].method] if before is not None and before.heatmaps else None
-    if stopped:
-        with places.beside, st.container(horizontal=True, vertical_alignment="center"):
-            if other is not None:
-                named = other.name_for(choices.model.task)
-                st.caption(escape(f"{name} was stopped: this map is by {named}."), width="content")
-                st.button(
-                    f"Back to {escape(named)}",
-                    icon=":material/undo:",
-                    key="back-to-method",
-                    on_click=url_state.put,
-                    args=(sidebar.method_key(answers.explainer), other.id),
-                    help="Choose the method of the map that you see.",
-                )
-            explain_job.restart_button()
     index = 0
     with places.answers:
         if before is not None:
             index = answers.draw_list(before)
     with places.title:
-        if before is not None and stopped and other is not None:
-            _say(answers, before, index)
-        else:
-            _write_headline(f"{name} {'was stopped' if stopped else 'is running'}.")
+        _write_headline(f"{name} {'was stopped' if stopped else 'is running'}.")
+    if stopped:
+        with places.beside:
+            explain_job.restart_button()
     with places.left:
         if before is None:
             panels.show(choices.image, [panels.plain(choices.image)], key=answers.viewer, height=HEIGHT)
             return
-        line = "" if stopped or other is None else f"Until then: the map by {other.name_for(choices.model.task)}."
-        view = _draw_picture(answers, before, index, line=line, dimmed=bool(line))
-    if stopped and other is not None:
-        _draw_rest(answers, before, index, view, places)
-    elif answers.asks:
-        with places.left:
+        other = METHODS[before.heatmaps[0].method].name_for(choices.model.task) if before.heatmaps else ""
+        line = f"{'' if stopped else 'Until then: '}the map by {other}." if other else ""
+        view = _draw_picture(answers, before, index, line=capital(line), dimmed=bool(line) and not stopped)
+        if answers.asks:
             answers.draw_below(before, index, view)
 
 
@@ -222,8 +205,7 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
         panels.describe(view, maps, key=f"{answers.viewer}-words", beside=True)
         with st.container(horizontal=True, vertical_alignment="center", key="acts"):
             if has_map and explanation.finished:
-                of = exports.of_boxes if isinstance(answers, Boxes) else exports.of_map
-                files = partial(of, explanation, index)
+                files = partial(exports.of_map, explanation, index)
                 saving.save_and_export(
                     "explore", files, saved=[(explanation, index)], slide=slides.of_map(explanation, index)
                 )
@@ -239,7 +221,7 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
 
 
 def draw_layers(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
-    """Draw the chosen box's map at every stage; the headline names the clearest one."""
+    """Draw the chosen box's map at every stage; the headline says how much is inside the box."""
     places = Places.draw(main)
     with places.answers:
         boxes = Boxes(choices, explainer)
@@ -271,20 +253,12 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
     assert explanation is not None
     own = panels.own_boxes(explanation, 0)
     maps = strip(explanation)
-    # What a map shows that is known not to depend on the model; empty for others.
-    known = {entry.path: entry.explanation.known_checks(0) for entry in maps}
-    shows = {path: "" if found is None else found.shows for path, found in known.items()}
-    titles = {
-        entry.path: f"{drawn[entry.path].part} {end}"
-        for entry, end in zip(maps, tails([entry.path for entry in maps]), strict=True)
-    }
     panes = []
     for entry in maps:
-        stage, title = drawn[entry.path], capital(titles[entry.path])
+        stage = drawn[entry.path]
+        title = f"{capital(stage.part)} {entry.path.removeprefix('model.')}"
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
         words = entry.heatmap.state if entry.inside is None else f"{percent(entry.inside)} of the evidence in its box."
-        if shows[entry.path]:
-            words = f"the map shows {shows[entry.path]}, not what the model learnt."
         note = "–" if entry.inside is None else percent(entry.inside)
         text = f"**{entry.path}**, {stage.kind}{cells}. {capital(item.name)}: {words}"
         layer = panels.layer(explanation, entry.heatmap, title=title, note=note, text=text)
@@ -292,34 +266,6 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
     image = explanation.image
     columns = min(len(panes), 3) if image.width > 1.2 * image.height else 4
     panels.show(image, panes, key="viewer-layers", height=320, columns=columns)
-    measured = [entry for entry in maps if entry.inside is not None]
-    if not measured:
-        return describe_boxes(boxes.base)
-    # A map that shows the box whatever the weights would win.
-    learnt = [entry for entry in measured if not shows[entry.path]]
-    best = max(learnt or measured, key=lambda entry: entry.inside or 0.0)
-    least = min(measured, key=lambda entry: entry.inside or 0.0)
-    st.caption(
-        f"Maps of {escape(item.name)} from the first layer to the last, with the share of the evidence in its box. "
-        f"It is lowest at {titles[least.path]}: {percent(least.inside or 0.0)}. Zooming one map zooms all."
-    )
-    if not learnt:
-        return f"{capital(item.name)}: no map here shows what the model learnt."
-    words = f"{capital(item.name)} is clearest at {titles[best.path]}: {percent(best.inside or 0.0)} inside its box."
-    if other := len(measured) - len(learnt):
-        words += f" {plural(other, 'map')} would be nearly the same with random weights."
-    return words
-
-
-def tails(paths: list[str]) -> list[str]:
-    """Return the distinguishing ends of layers' paths."""
-    parts = [path.split(".") for path in paths]
-
-    def tail(whole: list[str], least: int = 1) -> list[str]:
-        ends = (whole[-n:] for n in range(least, len(whole) + 1))
-        return next((end for end in ends if [part[-len(end) :] for part in parts].count(end) == 1), whole)
-
-    short = [tail(whole) for whole in parts]
-    if not all(end[-1].isdecimal() and len(end) == 1 for end in short):
-        short = [tail(whole, 2) if end[0].isdecimal() else end for whole, end in zip(parts, short, strict=True)]
-    return [".".join(end) for end in short]
+    shares = [entry.inside for entry in maps if entry.inside is not None]
+    inside = f" Inside its box: {percent(min(shares))} to {percent(max(shares))}." if shares else ""
+    return f"{capital(item.name)}, layer by layer.{inside}"

@@ -9,12 +9,10 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.components.choices import image_picker, model_picker
-from sightglass.components.choices.sidebar import reliabilities
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape
 from sightglass.components.views import tables
-from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import download as size_of_download
 from sightglass.explain.phrases import megabytes, plural
 from sightglass.explain.tasks import TASKS
@@ -24,12 +22,10 @@ from sightglass.models.own import store
 from sightglass.pages.models import add
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
     from sightglass.components.session.jobs.background import Job
     from sightglass.explain.evidence.resident import Resident
-    from sightglass.explain.trust.reliability import Reliability
     from sightglass.models.spec import ModelSpec
 
 
@@ -69,7 +65,7 @@ def draw_list() -> None:
     if chosen is not None:
         spec = matching[chosen]
         with above:
-            _actions(spec, loaded=spec.id in residents, present=spec.id in here, added=spec.id in added)
+            _actions(spec, present=spec.id in here, added=spec.id in added)
     if shelf.remove:
         _confirm(shelf.remove)
     if shelf.said:
@@ -120,8 +116,6 @@ def _residents() -> dict[str, Resident]:
 
 
 def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, added: bool) -> dict[str, str]:
-    # Without the network itself only its name says whether its boxes are queries.
-    known = reliabilities(spec, queries="DETR" in spec.family)
     return {
         "Model": spec.id,
         "For": TASKS[spec.task].title,
@@ -130,7 +124,6 @@ def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, added: bo
         "State": "" if present else "not here",
         "Family": spec.family if spec.family != spec.id else "",
         "Licence": "yours" if added else spec.licence,
-        "Tests of its method": _record(spec, known),
         # Host, owner and repository: the rest of a long address says nothing more.
         "Source": "/".join(spec.source.removeprefix("https://").split("/")[:3]),
     }
@@ -143,12 +136,7 @@ def _size(spec: ModelSpec, *, present: bool) -> str:
     return size_of_download(known).removeprefix("about ")
 
 
-def _record(spec: ModelSpec, known: Mapping[str, Reliability]) -> str:
-    """Return the default method's reliability on drawn scenes."""
-    return f"{METHODS[spec.method].name}. {known[spec.method].sentence}" if spec.method in known else ""
-
-
-def _actions(spec: ModelSpec, *, loaded: bool, present: bool, added: bool) -> None:
+def _actions(spec: ModelSpec, *, present: bool, added: bool) -> None:
     """Draw the actions for the chosen model."""
     shelf = state.of(Shelf)
 
@@ -164,7 +152,6 @@ def _actions(spec: ModelSpec, *, loaded: bool, present: bool, added: bool) -> No
     downloadable = not present and weights.downloadable(spec) and not weights.offline()
     actions = (
         (True, "Open", "open_in_new", add.open_model, (spec,), "Load it, and see what it says of the picture."),
-        (loaded, "Unload", "eject", _unload, (spec.id,), "Free its memory: its next use loads it again."),
         (downloadable, "Download", "download", fetch, (), "Fetch its weights."),
         (added, "Edit", "edit", add.show, (spec.id,), "Its names and its preparation of a picture."),
         (added, "Remove…", "delete", remove, (), "Delete it and its files."),
@@ -174,13 +161,6 @@ def _actions(spec: ModelSpec, *, loaded: bool, present: bool, added: bool) -> No
         for offered, label, icon, act, args, help in actions:
             if offered:
                 st.button(label, icon=f":material/{icon}:", on_click=act, args=args, help=help, key=f"models-{label}")
-
-
-def _unload(model_id: str) -> None:
-    from sightglass.explain.evidence.resident import RESIDENCY
-
-    RESIDENCY.unload(model_id)
-    state.of(Shelf).said = f"{model_id} is unloaded: its next use loads it again."
 
 
 def _follow(shelf: Shelf, download: Job[Any]) -> None:
@@ -216,7 +196,9 @@ def _remove(model_id: str) -> None:
     shelf = state.of(Shelf)
     shelf.remove = ""
     try:
-        _unload(model_id)
+        from sightglass.explain.evidence.resident import RESIDENCY
+
+        RESIDENCY.unload(model_id)
         store.remove(model_id)
         shelf.said = f"{model_id} is removed."
     except Problem as problem:

@@ -20,25 +20,23 @@ from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.components.saving import slides
-from sightglass.components.session import history_store, page, reopen, state, url_state
+from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views import charts, tables
 from sightglass.evaluation.errors import ALL, draw_tile
 from sightglass.evaluation.kinds import SMALL
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
-from sightglass.pages.explore.missing import Lookup, MissedPlace
 from sightglass.pages.pictures import results
 from sightglass.pages.pictures.job import PicturesPage, stamp
 from sightglass.report import embedded_recipe
 from sightglass.report import views as report_views
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sightglass.common.files import Json
     from sightglass.evaluation.errors import ErrorReport
@@ -244,19 +242,13 @@ def make_images(job: PicturesJob, result: Result, place: int, tiles: Sequence[Ti
     """Return tiles as WebP of one size, cached; empty where a picture cannot be opened."""
     folder = result.plans[place].folder
     changed, items = stamp(folder), {item.key: item for item in job.source.items}
-    frame = result.frames[place]
-    files: Mapping[str, str] = {} if items else dict(zip(frame["picture"], frame["file"], strict=True))
 
     def make(tile: Tile) -> bytes:
         try:
             if tile.unit is None:
                 with Pillow.open(folder / tile.file) as opened:
                     return _fit(opened.convert("RGB"))
-            if tile.picture in items:
-                pixels = items[tile.picture].open().pixels
-            else:
-                # Without its pictures there are those under their maps.
-                pixels = Image.open(folder / files[tile.picture]).pixels
+            pixels = items[tile.picture].open().pixels
             return _fit(Pillow.fromarray(draw_tile(pixels, tile.unit, BOX)))
         except (OSError, KeyError, Problem):
             return b""
@@ -419,12 +411,8 @@ def draw_panel(job: PicturesJob, result: Result, place: int) -> None:
     row = _find_row(result.frames[place], key)
     if row is None:
         return
-    with st.container(horizontal=True):
-        act, about = (_open, row) if unit is None else (_open_unit, unit)
-        st.button("Open in Explore", key="pictures-explore", on_click=act, args=(job, plan, about))
-        if not history_store.off():
-            icon = ":material/bookmark_add:"
-            st.button("Save", icon=icon, key="pictures-save", on_click=_save, args=(job, plan, row))
+    act, about = (_open, row) if unit is None else (_open_unit, unit)
+    st.button("Open in Explore", key="pictures-explore", on_click=act, args=(job, plan, about))
     page.say_problem(remembered)
     wide = PANEL if len(result.plans) == 1 else (PANEL - 16) // 2
     with st.container(horizontal=True):
@@ -461,7 +449,7 @@ def _open(job: PicturesJob, plan: RunPlan, row: Json) -> None:
 
 
 def _open_unit(job: PicturesJob, plan: RunPlan, unit: ErrorUnit) -> None:
-    """Open an error of a detector where its map is; an object that was missed is asked about there."""
+    """Open an error of a detector where its map is."""
     task = task_of(catalog.spec(plan.model))
     answer = unit.answer
     try:
@@ -479,31 +467,6 @@ def _open_unit(job: PicturesJob, plan: RunPlan, unit: ErrorUnit) -> None:
         reopen.result(image, recipe, embedded_recipe.Look(label=label, screen=task.screen))
     except Problem as problem:
         state.of(PicturesPage).problem = str(problem)
-        return
-    if answer is None and unit.truth is not None:
-        _ask_about(plan, unit, image)
-
-
-def _ask_about(plan: RunPlan, unit: ErrorUnit, image: Image) -> None:
-    """Let the page of boxes say why an object has none."""
-    assert unit.truth is not None
-    x0, y0, x1, y1 = (float(round(edge)) for edge in unit.truth.box)
-    known = unit.truth.label in table.classes(plan.folder)
-    lookup = state.of(Lookup)
-    # Else what the address asks about would come instead.
-    lookup.read = True
-    model = catalog.spec(plan.model).id
-    lookup.place = MissedPlace((image.sha256, model), (x0, y0, x1, y1), unit.truth.label if known else None)
-
-
-def _save(job: PicturesJob, plan: RunPlan, row: Json) -> None:
-    """Explain a picture from its recipe and save it, in a callback."""
-    try:
-        item = job.find_item(row["picture"])
-    except Problem as problem:
-        state.of(PicturesPage).problem = str(problem)
-        return
-    history_store.keep_again(item.open, recipe_of(journal.settings_of(plan.folder), row), screen="pictures")
 
 
 def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: Sequence[str]) -> None:

@@ -19,17 +19,14 @@ from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts, tables
-from sightglass.evaluation.errors import draw_tile, list_rows
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.pages.pictures import grid, results, sheet, source
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, RunPlan
 from sightglass.report import views
 from sightglass.report.table import csv as write_csv
-from sightglass.report.view import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,13 +36,9 @@ if TYPE_CHECKING:
     from sightglass.batch.labels import LabelMatch
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Look
-    from sightglass.evaluation.errors import ErrorReport
     from sightglass.explain import Explainer
     from sightglass.pages.pictures.results import Result
     from sightglass.report.view import View
-
-SIDE = 480
-"""Pixels of a square tile on a slide."""
 
 
 @page.guard
@@ -70,7 +63,7 @@ def pictures() -> None:
             page.say_problem(remembered)
     if remembered.source is not None and remembered.job is None:
         with main:
-            _draw_ready(remembered, choices)
+            _draw_ready(remembered)
 
 
 # What the address names
@@ -229,17 +222,10 @@ def _draw_example() -> DeltaGenerator:
     return ribbon
 
 
-def _draw_ready(remembered: PicturesPage, choices: Choices) -> None:
+def _draw_ready(remembered: PicturesPage) -> None:
     """Draw what stands before the first run."""
     assert remembered.source is not None
-    task = task_of(choices.model)
     st.markdown(f"## {plural(len(remembered.source.items), 'picture')}: press Run.")
-    if remembered.truth is None and not any(item.label for item in remembered.source.items):
-        st.caption(
-            "Without labels you see where the models look and where they disagree, but not who is right."
-            if not task.has_boxes
-            else "Without labelled boxes you see what is found, but not what is missed."
-        )
 
 
 def _draw_job(job: PicturesJob) -> None:
@@ -360,24 +346,12 @@ def _choose_model(label: str, names: Sequence[str], first: str, parameter: str) 
 def make_slide(job: PicturesJob, result: Result, _look: Look) -> View:
     """Return the slide of the decision or headline, with some of the pictures that the grid shows."""
     remembered, plan, frame = state.of(PicturesPage), result.plans[0], result.frames[0]
-    report = result.reports[0]
-    if report is not None and task_of(report.evaluation.task).has_boxes and report.errors and job.source.items:
-        tiles = []
-        for unit in report.errors[: views.GALLERY]:
-            pixels = job.find_item(unit.picture.key).open().pixels
-            tile = Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key)
-            tiles.append(Picture.of(tile, unit.words, caption=unit.words))
-        numbers = [(f"{kind.count:,}", kind.name.lower()) for kind in report.types if kind.count]
-        found, _ = results.describe(result)
-        view = views.gallery_view(f"{report.headline}.", found, numbers, tiles, report.evaluation.called)
-    else:
-        rows = frame.set_index("picture", drop=False)
-        chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
-        records = rows.loc[chosen[: views.GALLERY]].to_dict("records")
-        tiles = [run_slides.tile(row, job.find_item(row["picture"]).open(), plan.model) for row in records]
-        title, _ = results.describe(result)
-        words = results.describe_worst(frame) if report is not None else ""
-        view = views.gallery_view(title.removesuffix("."), words, (), tiles, result.names[0])
+    rows = frame.set_index("picture", drop=False)
+    chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
+    records = rows.loc[chosen[: views.GALLERY]].to_dict("records")
+    tiles = [run_slides.tile(row, job.find_item(row["picture"]).open(), plan.model) for row in records]
+    title, words = results.describe(result)
+    view = views.gallery_view(title.removesuffix("."), words, (), tiles, result.names[0])
     if result.scores is not None and (verdict := result.scores.verdict) is not None:
         view = replace(view, title=verdict.title, statements=(f"{verdict.scores} {verdict.loss}".strip(),))
     return view
@@ -397,14 +371,12 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
         )
     if not job.example:
         place = next((i for i, plan in enumerate(result.plans) if plan.model == st.session_state.get(grid.MAPS_OF)), 0)
-        folder, errors = result.plans[place].folder, result.reports[place]
+        folder = result.plans[place].folder
         of = f" of {result.names[place]}" if len(result.plans) > 1 else ""
         offers += [
             (f"Report{of}, .html", "report.html", partial(report.html, folder)),
             (f"Table{of}, .csv", table.CSV, partial(_read_file, folder / table.CSV)),
         ]
-        if errors is not None:
-            offers.append((f"Errors{of}, .csv", "errors.csv", partial(_write_errors, errors)))
     with st.popover("Export", icon=":material/download:", key="pictures-export"):
         for label, file, make in offers:
             charts.download(label, make, file, type="tertiary", key=f"pictures-get-{file}")
@@ -412,10 +384,6 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
 
 def _read_file(path: Path) -> bytes:
     return path.read_bytes()
-
-
-def _write_errors(errors: ErrorReport) -> bytes:
-    return write_csv(list_rows(errors.units)).encode()
 
 
 pictures()

@@ -16,7 +16,6 @@ from sightglass.components.session.history_store import exact
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import tables
 from sightglass.evaluation.kinds import kind_of
-from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
 from sightglass.pages.pictures import job as jobs
@@ -123,7 +122,7 @@ def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choice
     """Return the labels of the shown pictures with their classes, unmatched ones first; none for numbers."""
     if (job := remembered.job) is not None:
         return match_run(job)
-    known = _list_known(explainer, choices)
+    known = () if task_of(explainer.model).measures else choices.options.get("vocabulary") or explainer.labels
     if not known:
         return []
     by_folders = kind_of(explainer.model).by_folders
@@ -150,18 +149,6 @@ def keep_known(matches: Mapping[str, tuple[str, ...]], known: Iterable[str]) -> 
     """Return what labels count as, of those whose classes a model knows."""
     classes = {*known}
     return {name: named for name, named in matches.items() if classes.issuperset(named)}
-
-
-def _list_known(explainer: Explainer, choices: Choices) -> tuple[str, ...]:
-    """Return the model's classes, prompts included; none for numbers."""
-    if task_of(explainer.model).measures:
-        return ()
-    prompts = {name: value for name, value in choices.options.items() if name in ("vocabulary", "examples")}
-    try:
-        return explainer.with_vocabulary(explainer.resident, Options.parse(prompts), None).adapter.labels
-    except Problem:
-        # What is wrong with them is said where the pictures are explained.
-        return ()
 
 
 def _draw_matches(remembered: PicturesPage, matches: Sequence[LabelMatch], explainer: Explainer) -> None:

@@ -56,7 +56,8 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
             st.caption(note)
     method = _method(choices, explainer)
     options: dict[str, Any] = {name: choices.options[name] for name in TAKEN if choices.options.get(name)}
-    if "half" in explainer.resident.adapter.preprocessings and _fast(options):
+    if "half" in explainer.resident.adapter.preprocessings and options.get("preprocessing", "trained") == "trained":
+        # About four times as many frames a second.
         options["preprocessing"] = "half"
     watched = state.of(WatchedFrames)
     watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
@@ -79,20 +80,6 @@ def _method(choices: Choices, explainer: Explainer) -> str:
     if method != choices.method:
         st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
     return method
-
-
-def _fast(options: dict[str, Any]) -> bool:
-    """Return whether frames have half the size; draw the choice."""
-    if options.get("preprocessing", "trained") != "trained":
-        return False
-    return url_state.widget(
-        st.toggle,
-        "Fast: frames at half the size",
-        None,
-        True,
-        key="live-fast",
-        help="About four times as many frames a second; small and far objects are missed.",
-    )
 
 
 def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: dict[str, Any]) -> None:

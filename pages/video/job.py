@@ -33,7 +33,6 @@ from sightglass.models import catalog
 from sightglass.video import clip as video_clip
 from sightglass.video import example as bundled_clips
 from sightglass.video import slides as clip_slides
-from sightglass.video import write
 from sightglass.video.results import CLIP as RESULT
 from sightglass.video.results import clock, curves, read_facts, read_result
 
@@ -331,19 +330,10 @@ def draw_slide_button(job: ClipJob) -> None:
 def downloads(job: ClipJob) -> None:
     """Draw the menu of files."""
     run, stem = job.summary, job.plan.source.name.rpartition(".")[0] or "clip"
-    with st.popover("Download", icon=":material/download:", help="The drawn clip, a small film of it, and the numbers"):
+    with st.popover("Download", icon=":material/download:", help="The drawn clip, and the numbers"):
         offers = (
             ("The clip, .mp4", f"{stem}_heatmap.mp4", run.clip.read_bytes, "With the sound of the clip."),
-            ("A GIF", f"{stem}_heatmap.gif", partial(_film, run.clip), "Small, the first minute, no sound."),
             ("The timeline, .csv", "timeline.csv", (run.folder / "timeline.csv").read_bytes, "For a spreadsheet."),
-            ("The timeline, .json", "timeline.json", (run.folder / "timeline.json").read_bytes, "With the moments."),
         )
         for label, file, make, help in offers:
             charts.download(label, make, file, key=f"video-{file}", help=help, width="stretch", type="tertiary")
-
-
-def _film(clip: Path) -> bytes:
-    film = clip.with_suffix(".gif")
-    if not film.exists():
-        write.film(clip, film, "gif")
-    return film.read_bytes()

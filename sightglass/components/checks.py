@@ -36,13 +36,6 @@ ICONS: dict[Mark, str] = {
     "cannot be told": ":material/help:",
 }
 WORDS: dict[Mark, str] = {"yes": "passed", "no": "failed", "cannot be told": "unclear"}
-_EMPTY = {
-    "no evidence": "nothing in the picture speaks for it, so no place is hotter than another",
-    "flat": "it is the same everywhere, so no place is hotter than another",
-    "not a number": "it holds values that are not numbers, which the model or the method made",
-}
-
-
 JOB = "checks"
 """Name of the session's tests among its jobs."""
 
@@ -68,8 +61,9 @@ class OpenCards:
 
 def why_untested(heatmap: Heatmap) -> str | None:
     """Return the reason against a test in a sentence; None without one."""
-    why = _EMPTY.get(heatmap.measured.state)
-    return None if why is None else f"There is nothing to test about the map of {heatmap.target.label}: {why}."
+    if heatmap.measured.state == "ok":
+        return None
+    return f"There is nothing to test about the map of {heatmap.target.label}: no place is hotter than another."
 
 
 def is_open() -> bool:

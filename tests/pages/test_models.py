@@ -12,7 +12,6 @@ import torch
 from torchvision.models import mobilenet_v3_small
 
 from sightglass.components.choices import model_picker
-from sightglass.explain.evidence.resident import RESIDENCY
 from sightglass.models import catalog
 from sightglass.models.spec import OutputTable
 from sightglass.pages.models.add import Adding
@@ -154,13 +153,10 @@ def test_what_does_not_load_is_said_and_leaves_nothing(page: Page, kept: Path) -
     assert app.file_uploader and not app.run().error
 
 
-def test_a_row_unloads_its_model_and_opens_it(page: Page) -> None:
+def test_a_row_says_what_is_in_memory_and_opens_its_model(page: Page) -> None:
     page(model="demo-cls-s", example="scene 3")
     app = page("models")
     assert rows(app)["demo-s"]["For"] == "Detect" and str(rows(app)["demo-cls-s"]["In memory"]).endswith("MB")
-    ask(app, "Unload", "demo-cls-s")
-    assert not rows(app)["demo-cls-s"].get("In memory")
-    assert "demo-cls-s" not in {one.adapter.spec.id for one in RESIDENCY.residents()}
     ask(app, "Open", "demo-s")
     assert not app.error
     assert app.query_params["model"] in ("demo-s", ["demo-s"])

@@ -28,8 +28,6 @@ MAX_BUTTONS = 5
 
 FIRST = "efficientnet-lite0"
 TIMM_EXAMPLE = "mobilenetv3_small_100"
-BY_ID = "id "
-"""Marks entries of the menu that are one model, not a family."""
 
 
 def menu() -> tuple[list[str], set[str]]:
@@ -78,13 +76,6 @@ def mark(spec: ModelSpec, here: Collection[str]) -> str:
     return f" ({about} to download)" if about else " (to download)"
 
 
-def by_id(spec: ModelSpec, here: Collection[str]) -> str:
-    """Return a model's line in id lists: `103 MB · resnet50`."""
-    if spec.id not in here and weights.downloadable(spec) and (size := download(spec.megabytes)):
-        return f"{size.removeprefix('about ')} · {spec.id}"
-    return f"{spec.id}{mark(spec, here)}, {spec.family}"
-
-
 def choose() -> ModelSpec:
     """Draw the menus and return the model."""
     names, here = menu()
@@ -93,14 +84,13 @@ def choose() -> ModelSpec:
     family = url_state.widget(
         st.selectbox,
         "Model",
-        _make_searchable(names, families, here),
+        _label(names, families, here),
         first,
         key="family",
-        on_change=_found_by_id,
         label_visibility="collapsed",
         width=WIDTH,
-        help="A family of models, or one model: type a part of its name. Those to download, with about how many MB, "
-        "are fetched when you choose them.",
+        help="A family of models: type a part of its name. Those to download, with about how many MB, are fetched when "
+        "you choose them.",
     )
     spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed)
     url_state.write("model", spec.id, FIRST)
@@ -114,23 +104,11 @@ def choose_detector(name: str | None) -> None:
         reopen.choose_model(catalog.spec(catalog.detector(here)))
 
 
-def _make_searchable(names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]) -> dict[str, str]:
-    """Return families and models by id for searching, with labels."""
+def _label(names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]) -> dict[str, str]:
+    """Return the families with their labels; those that are not here say so."""
     absent = {name for name in names if not any(spec.id in here for spec in families[name])}
     labels = {name: f"{name}{mark(families[name][0], here)}" if name in absent else name for name in names}
-    labels[OTHER] = OTHER
-    for name in names:
-        # An own model is a family by itself, and listed already.
-        for spec in families[name] if families[name][0].id != name else ():
-            labels[BY_ID + spec.id] = by_id(spec, here)
-    return labels
-
-
-def _found_by_id() -> None:
-    """Choose the family and size of a model selected by id."""
-    chosen = st.session_state["family"]
-    if chosen and chosen.startswith(BY_ID):
-        reopen.choose_model(catalog.spec(chosen.removeprefix(BY_ID)))
+    return labels | {OTHER: OTHER}
 
 
 def _read_model() -> ModelSpec | None:
@@ -165,18 +143,16 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None) -
     first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
     # Several words name a kind and no size: the cheats among the demo models.
     kinds = any(" " in spec.size for spec in specs)
-    sized = all(spec.size for spec in specs) and not kinds
     # A button has no room for how large a download is.
     buttons = not kinds and len(sizes) <= MAX_BUTTONS and sizes.keys() <= here
     draw: Any = st.segmented_control if buttons else st.selectbox
     chosen = url_state.widget(
         draw,
-        "Size" if sized else "Variant",
+        "Size",
         {spec.id: f"{spec.size or spec.id}{mark(spec, here)}" for spec in specs},
         addressed.id if addressed and addressed.id in sizes else first,
         key=f"size-{specs[0].family}",
-        help=("From small and fast to large and slow." if sized else "Each is a separate model.")
-        + ("" if buttons else " Those to download are fetched when you choose them."),
+        help="Each is a separate model. Those to download are fetched when you choose them.",
         label_visibility="collapsed",
         width="content" if buttons else WIDTH,
     )

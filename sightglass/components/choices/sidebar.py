@@ -224,8 +224,6 @@ def _draw_options(explainer: Explainer, methods: Sequence[str], *, whole: bool) 
         labels, key = {way: WAYS[way] for way in ways}, f"fit-{explainer.model.task}"
         fit = _choose(st.selectbox, "How the picture is fitted", labels, ways[0], key, widgets.TERMS["fit"], name="fit")
         options["preprocessing"] = fit
-    if adapter.resizing and options.get("preprocessing", "trained") == "trained":
-        st.caption(f"As in training: {adapter.resizing}")
     if "threshold" in task.tools:
         look: dict[str, Any] = {"min_value": 1, "max_value": 95, "format": "%d %%"}
         help = widgets.TERMS["score threshold"]
@@ -303,15 +301,11 @@ def _choose_words(explainer: Explainer) -> dict[str, Any]:
 # The method
 
 
-def method_key(explainer: Explainer) -> str:
-    """Return the key of the menu of methods for a model."""
-    return f"method-{explainer.model.task}" if explainer.resident.gradients else "method-answers"
-
-
 def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     # Classifiers and detectors start with different methods; a choice stays for models of its kind.
     model, resident = explainer.model, explainer.resident
-    key, offered = method_key(explainer), [method.id for method in list_methods(resident)]
+    key = f"method-{model.task}" if resident.gradients else "method-answers"
+    offered = [method.id for method in list_methods(resident)]
     # A network of pixels is known by what it returns alone, and then has a method of its own.
     preferred = resident.adapter.spec.method
     first = preferred if preferred in offered else offered[0]
@@ -325,6 +319,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
         if len({METHODS[method].group for method in offered}) == 1:
             recommended = offered
     url_state.recall_own(key, offered, first, name="method")
+
     # Measured on maps of a class or box.
     tests = reliabilities(model, queries=resident.queries is not None)
     measured, family = not methods and _is_measured(explainer), family_of(model.task, resident)

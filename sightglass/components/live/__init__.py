@@ -34,8 +34,6 @@ class LiveFrame:
     image: Image
     data: bytes
     """The JPEG that the model saw."""
-    act: str
-    """`open` or `freeze`."""
     label: str | None
     """What the map is of."""
     pair: tuple[int, int] | None
@@ -83,4 +81,4 @@ def _frame(sent: Any) -> LiveFrame | None:
     label, box = sent.get("label"), sent.get("box")
     anchor, index = (box.get("anchor"), box.get("index")) if isinstance(box, dict) else (None, None)
     pair = (anchor, index) if isinstance(anchor, int) and isinstance(index, int) else None
-    return LiveFrame(image, data, sent["act"], label if isinstance(label, str) else None, pair)
+    return LiveFrame(image, data, label if isinstance(label, str) else None, pair)

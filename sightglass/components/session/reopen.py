@@ -67,10 +67,10 @@ def view(contents: Contents) -> None:
     chosen = state.of(state.ChosenClass)
     chosen.label, chosen.picture = contents.view.label, recipe.picture_sha256
     area = state.of(state.ChosenArea)
-    area.picture, area.model, area.linked = recipe.picture_sha256, spec.id, False
+    area.picture, area.model = recipe.picture_sha256, spec.id
     area.at = recipe.at
     area.against = None if recipe.against is None else str(recipe.against)
-    area.wanted, area.pixel, area.marked = None, None, ()
+    area.wanted, area.pixel = None, None
     if recipe.per in ("region", "pixel"):
         url_state.put(state.SPAN, recipe.per, drawn_only=True)
         area.pixel = next(

@@ -107,10 +107,6 @@ class ChosenArea:
     """The class that is asked about there, where it is another than the pixels have."""
     pixel: tuple[int, int] | None = None
     """The pixel of the answer and the class that a reopened map is of, until their place in the picture is known."""
-    linked: bool = False
-    """Whether the address named it."""
-    marked: tuple[float, ...] = ()
-    """What was marked last, so that the same mark is answered once."""
 
 
 @dataclass

@@ -16,7 +16,7 @@ from sightglass.components.session.markdown import escape, without_keys
 from sightglass.components.views import tables
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.maps.statistics import format_value
-from sightglass.explain.phrases import describe_range, listing, milliseconds, percent
+from sightglass.explain.phrases import describe_range, listing, percent
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import diagnose, unseen
 from sightglass.models.preprocess import WAYS
@@ -79,13 +79,6 @@ def numbers(explanation: Explanation, index: int) -> None:
     half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")
 
 
-def without_training(explanation: Explanation, index: int) -> str:
-    """Return the share inside boxes with random weights, if known."""
-    checks = explanation.known_checks(index)
-    inside = None if checks is None or checks["model"] is None else checks["model"].inside
-    return "" if inside is None else f", {percent(inside)} with random weights"
-
-
 def half_heat(statistics: Statistics, part: str) -> None:
     """Draw on how much of the `part` half of the heat is."""
     metric("Half of the evidence is on", percent(statistics.half_heat_area), part)
@@ -95,9 +88,6 @@ def all_numbers(explanation: Explanation, index: int) -> None:
     """Draw a map's statistics with their meaning, and its hot regions."""
     regions = explanation.statistics[index].regions
     st.markdown(f"### {escape(explanation.heatmaps[index].target.label)}")
-    took = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in explanation.milliseconds.items() if ms)
-    st.caption(f"Time for this picture: {took}. Steps answered from a cache are left out.")
-    lines(diagnose(explanation, index))
     tables.of_maps([("value", explanation.statistics[index])], height=320)
     if regions:
         st.markdown("### Regions with most evidence")
@@ -112,18 +102,9 @@ def all_numbers(explanation: Explanation, index: int) -> None:
         tables.table(rows, right=[*rows[0]])
 
 
-def numbers_button(explanation: Explanation, index: int, first: Callable[[], None] | None = None) -> None:
-    """Draw the button for a dialog of all numbers.
-
-    `first` draws what comes before them.
-    """
-
-    def show() -> None:
-        if first is not None:
-            first()
-        all_numbers(explanation, index)
-
-    button_for_numbers(show, "Every statistic of this map, with its meaning.")
+def numbers_button(explanation: Explanation, index: int) -> None:
+    """Draw the button for a dialog of all numbers."""
+    button_for_numbers(partial(all_numbers, explanation, index), "Every statistic of this map, with its meaning.")
 
 
 def button_for_numbers(draw: Callable[[], None], help: str) -> None:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sightglass.common.files import file_stem, npy_bytes, npz_bytes, to_json
+from sightglass.common.files import file_stem, npy_bytes, npz_bytes
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.views import charts
 from sightglass.components.views.charts import Files
 from sightglass.explain.methods import METHODS
 from sightglass.explain.rendering.style import Style
-from sightglass.report import detection_images, proof_files, result_folder, similarity_files
+from sightglass.report import proof_files, result_folder, similarity_files
 from sightglass.report.formats import FORMATS, ROWS
 from sightglass.report.table import csv, rows
 
@@ -34,7 +34,6 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
     """
     begin = stem(explanation, index)
     explanation = explain_job.carrying(explanation)
-    proof = explanation.proofs.get(index)
     listed = []
     for row, (title, about) in ROWS.items():
         offers: list[charts.Offer] = [
@@ -50,14 +49,6 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
             listed.append(Files(title, about, offers))
     if explanation.segmentation is not None:
         listed.append(_of_segmentation(explanation))
-    if proof is not None:
-        curves = [
-            (kind.upper(), f"{begin}-proof.{kind}", partial(proof_files.curves, explanation, index, proof, kind))
-            for kind in ("png", "svg")
-        ]
-        offer = "Numbers, .json", f"{begin}-proof.json", lambda: _proof(explanation, index)
-        about = "The sentence with the curves of the map and its controls, and all of them in numbers."
-        listed.append(Files("Proof", about, [*curves, offer]))
     kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
     data: list[charts.Offer] = [
         (f"Raw map, .{kind}", f"{begin}-raw.{kind}", lambda: _raw(explanation, index)),
@@ -67,10 +58,6 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
     ]
     about = "The raw values, every number of every map, and the recipe to reproduce them."
     return [*listed, Files("Data", about, data)]
-
-
-def _proof(explanation: Explanation, index: int) -> str:
-    return to_json(proof_files.summary(explanation, index, explanation.proofs[index]))
 
 
 def _recipe(explanation: Explanation, index: int) -> str:
@@ -102,14 +89,6 @@ def of_classes(explanation: Explanation, look: Look) -> list[Files]:
     about = f"The map of each class, all of them on a sheet, their raw values and statistics{proofs}, and the recipe."
     files = _zip(lambda: result_folder.of_picture(explanation, _style(look)), _name(explanation))
     return [Files("All classes", about, files), *of_map(explanation, 0, look)]
-
-
-def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
-    """Return the files of one box's map and of all boxes."""
-    about = "The original, its boxes, all maps in one, and one picture per map."
-    first, *rest = of_map(explanation, index, look)
-    files = _zip(lambda: detection_images.files(explanation), _name(explanation))
-    return [first, Files("Pictures of all boxes", about, files), *rest]
 
 
 def of_models(comparison: Comparison, look: Look) -> list[Files]:

@@ -24,7 +24,6 @@ from sightglass.explain.comparison.detections import (
     same_target,
     side,
     strip,
-    weaker,
 )
 from sightglass.explain.comparison.models import Comparison, Timing, measure_in_turns
 from sightglass.explain.evidence.layers import stages
@@ -156,26 +155,17 @@ def result(explainer):
     return explainer(load_bundled("scene 3"), per="detection", top_k=12)
 
 
-def test_weaker_boxes_are_those_that_a_lower_threshold_would_add(result):
-    lower = result.with_options(confidence=0.1)
-    added = lower.predictions[len(result.predictions) :]
-    assert [p.label for p in weaker(result)] == [p.label for p in added]
-    assert added
-    assert weaker(lower) == ()
-    only = result.with_options(classes=(added[0].label,))
-    assert {p.label for p in weaker(only)} == {added[0].label}
-
-
 def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
     scene = load_bundled("scene 3")
     paths = tuple(stage.path for stage in stages(explainer.resident))
-    together = strip(explainer(scene, per="detection", targets=(1,), layers=paths))
+    whole = explainer(scene, per="detection", targets=(1,), layers=paths)
+    together = strip(whole)
     assert [one.path for one in together] == list(paths)
     for place in (4, 15, 18):
         alone = explainer(scene, per="detection", targets=(1,), layers=(paths[place],))
         np.testing.assert_allclose(together[place].heatmap.content, alone.heatmaps[0].content, atol=1e-4)
         assert together[place].inside == pytest.approx(alone.box_numbers(0).inside, abs=1e-4)
-        one = together[place].explanation
+        one = whole.at_layer(paths[place])
         assert one.evidence.paths == one.heatmaps[0].layers == (paths[place],) and one.recipe == alone.recipe
         np.testing.assert_array_equal(one.heatmaps[0].content, together[place].heatmap.content)
     # Its seal tests the map at that layer, and other targets are explained at it.
