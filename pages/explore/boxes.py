@@ -204,10 +204,6 @@ def _meanwhile(
 
 def _below(explanation: Explanation, index: int, offered: bool) -> None:
     """Draw the actions of a map, if `offered`."""
-
-    def beside() -> None:
-        charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
-
     reopen.warn_of_other_weights(explanation)
     with st.container(horizontal=True, vertical_alignment="center", key="acts"):
         if not offered:
@@ -219,11 +215,9 @@ def _below(explanation: Explanation, index: int, offered: bool) -> None:
                 "explore",
                 partial(exports.of_boxes, explanation, index),
                 saved=[(explanation, index)],
-                beside=beside,
                 slide=slides.of_map(explanation, index),
             )
-        else:
-            beside()
+        charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
 
 
 def _one(
@@ -235,7 +229,7 @@ def _one(
     panes = [Pane(maps=maps)] if maps else [panels.plain(image)]
     marks = detections.marks(explanation, listed, request.tags)
     asks = request.per == "detection"
-    # Export has the files of the view, once there is a map that is finished.
+    # Save has the files of the view, once there is a map that is finished.
     files = not (maps and explanation.finished)
     view = panels.show(image, panes, key=VIEWER, marks=marks, beside=True, area=True, asks=asks, files=files)
     if asks:

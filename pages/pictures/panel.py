@@ -145,7 +145,7 @@ def _save(job: PicturesJob, plan: RunPlan, row: Json) -> None:
     except Problem as problem:
         state.of(PicturesPage).problem = str(problem)
         return
-    history_store.keep_again(item.open, recipe_of(journal.settings_of(plan.folder), row), screen="pictures")
+    history_store.keep_again(item.open, recipe_of(journal.settings_of(plan.folder), row))
 
 
 def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: Sequence[str]) -> None:
@@ -158,4 +158,3 @@ def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: S
         return deck_views.of_map(explain.replay(recipe, job.find_item(row["picture"]).open()), 0)
 
     slides.button("pictures", *(partial(make, rows.loc[picture].to_dict()) for picture in selected))
-    slides.draw_added_link("pictures")

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sightglass.explain.tasks.task import Task
     from sightglass.explain.trust.checks import Checks
     from sightglass.explain.trust.proof import Proof
-    from sightglass.history.records import Record, SavedMap
+    from sightglass.history.records import Record
     from sightglass.models.adapter import Prediction
 
 QUALITY = 88
@@ -148,12 +148,12 @@ def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
     return _panel(name or result.model.name, result.task, result.predictions, maps, size)
 
 
-def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
+def saved_panel(record: Record, maps: Sequence[Heatmap]) -> Panel:
     """Return a panel of a saved record with its selected map, without loading the model."""
     spec, task = catalog().get(record.model), task_of(record.task)
     drawn = [
-        _map(item, task, item.label, item.score, item.boxes, record.checks_of(record.index), item.unit)
-        for item in maps[record.index : record.index + 1]
+        _map(item, task, info.label, info.score, info.boxes, record.checks_of(record.index), info.unit)
+        for item, info in list(zip(maps, record.maps, strict=True))[record.index : record.index + 1]
     ]
     return _panel(spec.name if spec else record.model, task, record.predictions, drawn, (record.width, record.height))
 
@@ -173,7 +173,7 @@ def _panel(
 
 
 def _map(
-    item: Heatmap | SavedMap,
+    item: Heatmap,
     task: Task,
     label: str,
     score: float | None,

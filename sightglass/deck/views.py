@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from sightglass.deck.scene import Scene
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.explanation import Explanation
+    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.result import Result
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.tasks.task import Change
     from sightglass.explain.trust.proof import Proof
-    from sightglass.history.records import Record, SavedMap
+    from sightglass.history.records import Record
 
     Box = tuple[float, float, float, float]
 
@@ -144,9 +145,9 @@ def _agree(explanations: Sequence[Explanation]) -> str:
     return "The models agree" if len(answers) == 1 else "The models do not agree"
 
 
-def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Proof | None = None) -> Scene:
+def of_record(record: Record, image: Image, maps: Sequence[Heatmap], proof: Proof | None = None) -> Scene:
     """Return the scene of a record of the history as it was saved; `proof`: of its selected map."""
-    looks = maps[record.index].looks if record.index < len(maps) else ""
+    looks = record.maps[record.index].looks if record.index < len(maps) else ""
     title, rest = record.title_and_rest
     task, spec = task_of(record.task), catalog().get(record.model)
     method = METHODS[record.method].name if record.method in METHODS else record.method

@@ -42,7 +42,7 @@ def save_unsure(explanation: Explanation, below: float, history: History | None 
     history = history or History()
     if (record := history.find(explanation)) is not None:
         return record
-    return history.keep(explanation, screen=explanation.task.screen, tags=[TAG])
+    return history.keep(explanation, tags=[TAG])
 
 
 class UnsureAnswers:

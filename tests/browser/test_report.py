@@ -117,7 +117,7 @@ def test_what_the_browser_draws_carries_its_recipe_and_its_view(visit) -> None:
     page = visit("/?example=china&model=efficientnet-lite1&method=layercam&layers=blocks.4&colormap=viridis&alpha=0.4")
     page.locator(CANVAS).first.wait_for()
     settled(page)
-    page.get_by_role("button", name="Export", exact=True).click()
+    page.get_by_role("button", name="Save", exact=True).click()
     found = []
     for name in ("Full size, PNG", "Current view"):
         with page.expect_download() as saved:

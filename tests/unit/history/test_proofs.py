@@ -103,7 +103,7 @@ def test_a_map_that_is_proved_after_it_was_saved_gets_its_proof(
     assert plain(history.proof(later, 1)) == plain(proved.proofs[1])
     # Once more is nothing new, and deleting the record frees the proofs' files too.
     assert history.add_proofs(record.id, proved) == later
-    assert history.delete([record.id]) == later.bytes
+    history.delete([record.id])
     assert files(history) == []
     with pytest.raises(Problem, match="There is no such record"):
         history.add_proofs(record.id, proved)

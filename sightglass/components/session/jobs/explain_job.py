@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.trust import Filling
     from sightglass.explain.trust.proof import Proof
-    from sightglass.history import Record, SavedMap
+    from sightglass.history import Record
 
 MAX_PROOFS = 64
 """Of one session in memory; each is some thousand numbers."""
@@ -249,13 +249,13 @@ def key_of(explanation: Explanation, index: int) -> Key:
     return _keys(explanation.recipe, explanation.heatmaps)[index]
 
 
-def _keys(recipe: Recipe, maps: Iterable[Heatmap | SavedMap]) -> list[Key]:
+def _keys(recipe: Recipe, maps: Iterable[Heatmap]) -> list[Key]:
     """Return the key of each map of an explanation or a record."""
     options = recipe.model_dump_json(exclude=_NOT_IN_KEY)
     return [(item.method, item.layers, target, options) for item, target in zip(maps, recipe.targets, strict=False)]
 
 
-def bring(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof]) -> None:
+def bring(record: Record, maps: Sequence[Heatmap], proofs: Mapping[int, Proof]) -> None:
     """Keep a record's proofs for its maps on other pages.
 
     Only those that a page would make in just the same way, here and now: the others would be taken for these.
