@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,14 +21,16 @@ from sightglass.deck.layouts import THEMES
 from sightglass.deck.scene import MAX_NAME, MAX_NOTES, MAX_SENTENCE, MAX_TITLE, Scene
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
+from sightglass.pages.saved.tiles import draw_tile, grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from sightglass.deck.decks import Decks
     from sightglass.deck.scene import Deck, Removed, Slide
 
-COLUMNS = 3
+EXAMPLE = ":blue-badge[:material/science: Example]"
+OPENS = "See its slides, present it, edit it and export it."
 PLAY = "play"
 """Of the address: the whole deck is shown, from that slide."""
 WORDS = {
@@ -60,23 +61,21 @@ class Editing:
     problem: str = ""
 
 
-@contextmanager
-def _noting_problems() -> Iterator[None]:
-    """Keep a Problem of a callback, for the page to show it."""
-    try:
-        yield
-    except Problem as problem:
-        state.of(Editing).problem = str(problem)
+def _noting(act: Callable[[], object]) -> Callable[[], None]:
+    """Return a callback that keeps a Problem for the page to show it."""
+
+    def do() -> None:
+        try:
+            act()
+        except Problem as problem:
+            state.of(Editing).problem = str(problem)
+
+    return do
 
 
 def _button(label: str, icon: str, key: str, act: Callable[[], object], help: str, **more: Any) -> None:
     """Draw a button and show its Problem on the page."""
-
-    def do() -> None:
-        with _noting_problems():
-            act()
-
-    st.button(label, icon=f":material/{icon}:", key=f"deck-{key}", on_click=do, help=help, **more)
+    st.button(label, icon=f":material/{icon}:", key=f"deck-{key}", on_click=_noting(act), help=help, **more)
 
 
 def _decks() -> Decks:
@@ -121,12 +120,13 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
         icon, key = ":material/folder_open:", "deck-file"
         page.button_for_window("Open a file", _upload, icon=icon, key=key, help=help, title="Open a deck")
     copied = {deck.ready for deck in decks}
-    cards = [partial(_draw_own_card, deck) for deck in sorted(decks, key=lambda deck: bool(deck.ready))]
-    cards += [partial(_draw_ready_card, name) for name in READY if name not in copied]
-    for start in range(0, len(cards), COLUMNS):
-        for i, column in enumerate(st.columns(COLUMNS)[: len(cards) - start], start):
-            with column, st.container(border=True, gap="xsmall", key=f"saved-card-{i}"):
-                cards[i]()
+    with grid():
+        for deck in sorted(decks, key=lambda deck: bool(deck.ready)):
+            _draw_tile(deck)
+        for name, (title, about) in READY.items():
+            if name not in copied:
+                act = _noting(partial(_open_ready, name))
+                draw_tile(name, b"", title, f"{EXAMPLE} {about}", alt="A ready deck", on_open=act, help=OPENS)
 
 
 def _upload() -> None:
@@ -147,25 +147,16 @@ def _upload() -> None:
     st.rerun()
 
 
-def _draw_own_card(deck: Deck) -> None:
-    if picture := next(filter(None, (_small(deck, slide) for slide in deck.slides[:3])), b""):
-        st.image(picture, width="stretch", alt=f"A slide of {deck.title}")
-    origin = "comes with Sightglass" if deck.ready else f"changed {history_store.when(deck.changed)}"
-    about = f"{plural(len(deck.slides), 'slide')}, {origin}"
-    _draw_card(deck.id, escape(deck.title), about, lambda: _go(deck.id), example=bool(deck.ready))
+def _open_ready(name: str) -> None:
+    _go(archive.put_ready(_decks(), name).id)
 
 
-def _draw_ready_card(name: str) -> None:
-    """Draw a packaged deck, which is added when it is opened."""
-    _draw_card(name, *READY[name], lambda: _go(archive.put_ready(_decks(), name).id), example=True)
-
-
-def _draw_card(key: str, title: str, about: str, open: Callable[[], object], *, example: bool) -> None:
-    if example:
-        page.draw_example_badge()
-    st.markdown(f"**{title}**")
-    st.caption(about)
-    _button("Open", "slideshow", f"open-{key}", open, "See its slides, present it, edit it and export it.")
+def _draw_tile(deck: Deck) -> None:
+    picture = next(filter(None, (_small(deck, slide) for slide in deck.slides[:3])), b"")
+    origin = "" if deck.ready else f", changed {history_store.when(deck.changed)}"
+    about = f"{EXAMPLE if deck.ready else ''} {plural(len(deck.slides), 'slide')}{origin}".strip()
+    alt = f"A slide of {deck.title}"
+    draw_tile(deck.id, picture, deck.title, about, alt=alt, on_open=partial(_go, deck.id), help=OPENS)
 
 
 def _small(deck: Deck, slide: Slide) -> bytes:
@@ -238,17 +229,18 @@ def _draw_actions(deck: Deck) -> None:
         _button(label, "add", f"add-{scene.kind}", partial(_decks().add, deck.id, scene), help)
     light, title = f"deck-light-{deck.id}", f"deck-title-{deck.id}"
 
+    @_noting
     def change() -> None:
-        with _noting_problems():
-            _decks().set_theme(deck.id, "light" if st.session_state[light] else "dark")
-            _decks().rename(deck.id, st.session_state[title])
+        _decks().set_theme(deck.id, "light" if st.session_state[light] else "dark")
+        _decks().rename(deck.id, st.session_state[title])
 
     with st.popover("Deck", icon=":material/edit:", key="deck-change", help="Its title and theme, or delete it."):
         st.text_input("Title of the deck", deck.title, key=title, max_chars=MAX_NAME, on_change=change)
         help = "Dark letters on white, for a bright room and for paper; files and small pictures follow."
         st.toggle("Light", deck.theme == "light", key=light, on_change=change, help=help)
         help = "There is no way back, unless you exported it. Saved views stay."
-        _button(f"Delete the deck with {plural(len(deck.slides), 'slide')}", "delete", "delete", _delete(deck.id), help)
+        label = f"Delete the deck with {plural(len(deck.slides), 'slide')}"
+        _button(label, "delete", "delete", partial(_delete, deck.id), help)
     removed = state.of(Editing).removed
     if removed is not None and removed.deck == deck.id:
 
@@ -259,12 +251,9 @@ def _draw_actions(deck: Deck) -> None:
         _button(f"Undo: slide {removed.place + 1} deleted", "undo", "undo", undo, "Put the slide back at its place.")
 
 
-def _delete(id: str) -> Callable[[], None]:
-    def delete() -> None:
-        _decks().delete(id)
-        _leave()
-
-    return delete
+def _delete(id: str) -> None:
+    _decks().delete(id)
+    _leave()
 
 
 def _draw_export(deck: Deck) -> None:
@@ -298,10 +287,10 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
 
     stage(state.latest("deck-slide", (deck.id, deck.changed, slide.id), make), key="edit")
 
+    @_noting
     def edit() -> None:
-        with _noting_problems():
-            title, words, notes = (str(st.session_state.get(f"deck-{name}-{slide.id}") or "") for name in TEXTS)
-            decks.edit(slide.id, title=title, sentence=words, notes=notes)
+        title, words, notes = (str(st.session_state.get(f"deck-{name}-{slide.id}") or "") for name in TEXTS)
+        decks.edit(slide.id, title=title, sentence=words, notes=notes)
 
     for name, (label, most, help) in TEXTS.items():
         field: Any = st.text_input if name == "title" else st.text_area

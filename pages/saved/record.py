@@ -27,7 +27,7 @@ from sightglass.components.widgets import rows
 from sightglass.deck import views
 from sightglass.explain.maps.heatmap import rescale
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import percent, plural
+from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.marks import Mark as ViewerMark
 from sightglass.explain.tasks import task_of
@@ -35,6 +35,7 @@ from sightglass.explain.tasks.task import Answer
 from sightglass.explain.whatif import edits
 from sightglass.export.result_folder import zip_files
 from sightglass.history import Mark, encoding
+from sightglass.history.records import draw_marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,18 +66,12 @@ class Browsing:
     removed_at: float = 0.0
 
 
-@st.cache_resource(show_spinner=False, max_entries=8)
-def _read(_record: Record, folder: str, id: str) -> tuple[Image, Maps]:
-    del folder, id  # the cache's key
-    store = history_store.store()
-    return store.picture(_record), store.heatmaps(_record)
-
-
 def read(record: Record) -> tuple[Image, Maps]:
-    """Return a record's picture and maps, cached: they never change. Raises Problem."""
+    """Return a record's picture and maps; the latest ones are cached. Raises Problem."""
     if record.damaged:
         raise Problem(record.damaged)
-    return _read(record, str(history_store.store().folder), record.id)
+    store = history_store.store()
+    return state.latest("saved-files", record.id, lambda: (store.picture(record), store.heatmaps(record)))
 
 
 def close() -> None:
@@ -125,14 +120,11 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
     with left:
         panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain(image)]
         boxes = _list_boxes(record, index)
-        scene = ViewerScene(image.pixels, image.sha256, panes, boxes, image.jpeg, record.picture_name)
+        shown = image if not record.marks else Image(draw_marks(image.pixels, record.marks), image.name)
+        scene = ViewerScene(shown.pixels, shown.sha256, panes, boxes, shown.jpeg, record.picture_name)
         view = viewer(scene, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
         looks = [info.looks for info in record.maps]
         send_texts(view, looks, [None] * len(looks), key=f"saved-words-{record.id}")
-        if maps and record.marks:
-            key = (record.id, index, record.marks)
-            marked = state.latest("saved-marked", key, partial(encoding.overlay, record, image, maps[index], index))
-            st.image(marked, caption=f"With {plural(len(record.marks), 'mark')}")
         if index == record.index:
             charts.lines([finding for finding in record.findings if finding.text != record.headline])
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -20,6 +20,7 @@ from sightglass.explain.phrases import megabytes, plural
 from sightglass.history.store import UNDO
 from sightglass.pages.saved import record as record_view
 from sightglass.pages.saved.record import Browsing, archive
+from sightglass.pages.saved.tiles import draw_tile, grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,10 +85,12 @@ def _draw_place(storage: Storage) -> None:
 
 def _draw_all(storage: Storage) -> None:
     """Draw search, actions and tiles of all records."""
-    st.markdown(f"## {plural(storage.count, 'saved view')}")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown(f"## {plural(storage.count, 'saved view')}", width="content")
+        actions = st.container(horizontal=True, width="content", vertical_alignment="center")
     page.say_problem(state.of(Browsing))
     chosen = _draw_filters()
-    above, tiles, below = st.container(), st.container(horizontal=True, key="saved-tiles"), st.container()
+    tiles, below = grid(), st.container()
     store, number = history_store.store(), 1
     result = store.search(**chosen, limit=PAGE)
     if result.total > PAGE:
@@ -95,7 +98,7 @@ def _draw_all(storage: Storage) -> None:
             pages = -(-result.total // PAGE)
             number = int(st.pagination(pages, key=f"saved-page-{hash(tuple(chosen.values())) & 0xFFFFFF}"))
         result = store.search(**chosen, limit=PAGE, offset=PAGE * (number - 1)) if number > 1 else result
-    with above, st.container(horizontal=True, vertical_alignment="center"):
+    with actions:
         _draw_actions(result)
     with tiles:
         for record in result.records:
@@ -127,18 +130,11 @@ def _choose(name: str, options: dict[str, str]) -> str:
     return url_state.widget(st.selectbox, options[""], options, "", key=f"saved-{name}", name=name, **look)
 
 
-def _clear() -> None:
-    for name in ("find", "saved", *FILTERS):
-        url_state.put(f"saved-{name}", "")
-        st.query_params.pop(name, None)
-
-
 def _draw_actions(result: SearchResult) -> None:
     """Draw the actions for the ticked records, or for all that are shown."""
     browsing, store = state.of(Browsing), history_store.store()
     if not result.total:
-        st.caption(":material/filter_alt_off: Nothing matches.", width="content")
-        st.button("Show all", on_click=_clear, icon=":material/filter_alt_off:", help="Clear search and filters.")
+        st.caption("Nothing matches.", width="content")
     ticked: list[Record] = []
     for id in [*browsing.ticked]:
         try:
@@ -188,31 +184,32 @@ def _draw_export(records: Sequence[Record], label: str) -> None:
 
 def _draw_tile(record: Record) -> None:
     """Draw a record's picture, its answer and what was written on it."""
-    browsing, key = state.of(Browsing), f"saved-tick-{record.id}"
+    browsing, key, title = state.of(Browsing), f"saved-tick-{record.id}", record_view.title(record)
 
     def tick() -> None:
         browsing.ticked = [id for id in browsing.ticked if id != record.id]
         browsing.ticked += [record.id] if st.session_state[key] else []
 
-    with st.container(width=240, gap="xsmall", key=f"saved-tile-{record.id}"):
-        try:
-            st.image(history_store.store().thumbnail(record), width="stretch", alt="The saved picture under its map")
-        except Problem:
-            st.caption(":material/broken_image:")
-        title = record_view.title(record)
-        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-            st.session_state[key] = record.id in browsing.ticked
-            about = escape(f"Select: {record.picture_name}, {title}")
-            st.checkbox(about, key=key, on_change=tick, label_visibility="collapsed", width="content")
-            st.button(
-                escape(title),
-                key=f"saved-open-{record.id}",
-                type="tertiary",
-                on_click=lambda: st.query_params.update(kept=record.id),
-                help=f"{escape(record.picture_name)}, {escape(record_view.describe(record))}",
-            )
-        tags = " ".join(f":gray-badge[{escape(tag)}]" for tag in record.tags)
-        drawn = ":material/draw:" if record.marks else ""
-        st.caption(" ".join(filter(None, (record.model, history_store.when(record.created), drawn, tags))))
-        if text := record.damaged or record.note:
-            st.caption(f"*{escape(' '.join(text.split())[:80])}*")
+    def draw_tick() -> None:
+        st.session_state[key] = record.id in browsing.ticked
+        about = escape(f"Select: {record.picture_name}, {title}")
+        st.checkbox(about, key=key, on_change=tick, label_visibility="collapsed", width="content")
+
+    try:
+        picture = history_store.store().thumbnail(record)
+    except Problem:
+        picture = b""
+    tags = " ".join(f":gray-badge[{escape(tag)}]" for tag in record.tags)
+    drawn = ":material/draw:" if record.marks else ""
+    about = " ".join(filter(None, (record.model, history_store.when(record.created), drawn, tags)))
+    note = escape(" ".join((record.damaged or record.note).split())[:80])
+    draw_tile(
+        record.id,
+        picture,
+        title,
+        f"{about}  \n*{note}*" if note else about,
+        alt="The saved picture under its map",
+        on_open=lambda: st.query_params.update(kept=record.id),
+        help=f"{escape(record.picture_name)}, {escape(record_view.describe(record))}",
+        beside=draw_tick,
+    )

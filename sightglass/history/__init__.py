@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from sightglass.history.history import History as History
     from sightglass.history.records import Mark as Mark
     from sightglass.history.records import Record as Record
+    from sightglass.history.records import SearchResult as SearchResult
+    from sightglass.history.records import Storage as Storage
     from sightglass.history.unsure import UnsureAnswers as UnsureAnswers
     from sightglass.history.unsure import save_unsure as save_unsure
     from sightglass.history.unsure import save_unsure_later as save_unsure_later
 
 _NAMES = {
     "history": ["History"],
-    "records": ["FilterChoices", "Mark", "Record", "SavedPair", "SearchResult", "Storage"],
+    "records": ["Mark", "Record", "SearchResult", "Storage"],
     "unsure": ["UnsureAnswers", "save_unsure", "save_unsure_later"],
 }
 defer_imports(__name__, _NAMES)

@@ -271,7 +271,8 @@ def read_pair(record: Record, images: tuple[Image, Image], arrays: Arrays) -> Si
     # The model may have left the catalogue since.
     spec = ModelSpec(record.model, "", "", "", "", record.task, "")
     how = {name: pair.how[name] for name in PAIR_FIELDS}
-    return Similarity(spec, *sides, layers=record.layers, matches=matches, notes=record.notes, **how)
+    query, gallery = sides
+    return Similarity(spec, query, gallery, layers=record.layers, matches=matches, notes=record.notes, **how)
 
 
 def encode_proofs(proofs: Mapping[int, Proof]) -> tuple[tuple[SavedProof, ...], Files]:

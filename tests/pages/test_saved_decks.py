@@ -11,7 +11,7 @@ from sightglass.deck import Scene
 from sightglass.deck.archive import READY
 from sightglass.explain.phrases import without_emphasis
 from sightglass.history import History
-from tests.pages.conftest import press, texts
+from tests.pages.conftest import labels, press, texts
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +136,7 @@ def test_decks_are_listed_renamed_and_deleted(page, history, monkeypatch):
     deck = three(history)
     app = page("pages/saved/page.py", tab="decks")
     assert "## 1 deck of yours" in texts(app) and "3 slides, changed just now" in texts(app)
-    press(app, "Open")
+    press(app, "For Monday")
     app.text_input(key=f"deck-title-{deck.id}").set_value("For Tuesday").run()
     assert "## For Tuesday" in texts(app)
     press(app, "Delete the deck with 3 slides")
@@ -150,11 +150,11 @@ def test_decks_are_listed_renamed_and_deleted(page, history, monkeypatch):
 
 def test_a_packaged_deck_is_added_when_it_is_opened(page, history):
     app = page("pages/saved/page.py", tab="decks")
-    assert all(title in texts(app) for title, _ in READY.values()) and history.decks.all() == ()
-    app.button(key="deck-open-sizes").click().run()
+    assert all(title in labels(app) for title, _ in READY.values()) and history.decks.all() == ()
+    app.button(key="saved-open-sizes").click().run()
     assert "## Small, medium or large?" in texts(app)
     (deck,) = history.decks.all()
     assert deck.ready == "sizes" and len(deck.slides) == 8
     press(app, "All decks")
-    assert "comes with Sightglass" in texts(app)
+    assert "Example] 8 slides" in texts(app)
     assert not app.error

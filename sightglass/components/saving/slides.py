@@ -102,18 +102,13 @@ def _draw_dialog(drafts: Sequence[Draft]) -> None:
     elif adding.added == number:
         deck = history_store.store().decks.get(adding.deck)
         label = f"Slide {len(deck.slides)} of {escape(deck.title)}"
-        st.page_link(
-            page.script("saved"),
-            label=label,
-            icon=":material/slideshow:",
-            query_params={"deck": deck.id},
-            help="Open it.",
-        )
+        query = {"deck": deck.id}
+        st.page_link(page.script("saved"), label=label, icon=":material/slideshow:", query_params=query)
     else:
         _choose_deck(number)
         label = "Add the slide" if len(drafts) == 1 else f"Add {len(drafts)} slides"
-        icon, key = ":material/add:", f"slide-add-{number}"
-        st.button(label, icon=icon, key=key, type="primary", on_click=_add, args=(number, drafts))
+        icon, place = ":material/add:", f"slide-add-{number}"
+        st.button(label, icon=icon, key=place, type="primary", on_click=_add, args=(number, drafts))
         page.say_problem(adding)
 
 
