@@ -184,7 +184,7 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     maps = tuple(panels.heat(explanation, i) for i in range(len(explanation.heatmaps)))
     # A wide picture fills the page by itself; the space key shows it without the map.
     panes = [Pane(maps=maps)] if maps else [panels.plain(image)]
-    # Export has the files of the view, once there is a map that is finished.
+    # Save has the files of the view, once there is a map that is finished.
     look: dict[str, Any] = {"key": "viewer", "area": True, "files": not (maps and explanation.finished)}
     if explanation.task.gives_pixels:
         # What each pixel has and the map side by side: either can be clicked.

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
+    from sightglass.explain.recipe import Recipe
     from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.trust.checks import Checks
     from sightglass.history.history import History
@@ -119,6 +120,18 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None)
         drawn = render.paint(drawn, heatmaps[index].field, style)
     files |= {MAPS: npz_bytes(arrays)} | thumbnail(drawn) | picture_file("picture", image)
     return record, files
+
+
+def is_of_map(recipe: Recipe, index: int, record: Record) -> bool:
+    """Return whether a record is of the map at `index` of this recipe."""
+    return (record.recipe, record.index) == (recipe, index)
+
+
+def is_of_pair(found: Similarity, record: Record) -> bool:
+    """Return whether a record is of this comparison, whose query, model and method it has."""
+    pair, how = record.pair, {name: getattr(found, name) for name in ("of", "preprocessing", "weights_sha256")}
+    ids = found.gallery.image.sha256, found.layers
+    return pair is not None and (pair.sha256, record.layers) == ids and how.items() <= pair.how.items()
 
 
 def storable(text: str) -> str:

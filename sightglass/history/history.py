@@ -8,6 +8,7 @@ import time
 import unicodedata
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import write_file
 from sightglass.common.lazy import above
 from sightglass.common.settings import settings
+from sightglass.explain.similarity.similarity import Similarity
 from sightglass.explain.trust import most_serious_first
 from sightglass.explain.trust.reliability import add_proof
 from sightglass.history import encoding, migration
@@ -33,7 +35,7 @@ from sightglass.history.store import EPOCH, RECORD, UNDO, Store
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sightglass.common.files import Json
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.ranking import Context
-    from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.trust.proof import Proof
     from sightglass.history.records import Mark
 
@@ -90,39 +91,27 @@ class History:
 
     def keep(
         self,
-        explanation: Explanation,
+        view: Explanation | Similarity,
         *,
         index: int = 0,
         look: Json | None = None,
-        note: str = "",
-        tags: Sequence[str] = (),
-    ) -> Record:
-        """Save an explanation with all its maps, their proofs and its picture; it is synced to the disk when this
-        returns.
-
-        `index`: the selected map. `look`: the viewer's settings, by name. Raises Problem if the explanation is not
-        finished or the limit is reached; then nothing is saved or deleted.
-        """
-        return self._keep(*encoding.encode(explanation, index, look), note, tags)
-
-    def keep_pair(
-        self,
-        found: Similarity,
         context: Context | None = None,
-        *,
         note: str = "",
         tags: Sequence[str] = (),
     ) -> Record:
-        """Save the comparison of two pictures, with both of them, their maps and matches; otherwise as `keep`.
+        """Save an explanation or a comparison of two pictures, with all maps, their proofs and the pictures; it is
+        synced to the disk when this returns.
 
-        `context`: the reference scores.
+        `index`: the selected map. `look`: the viewer's settings, by name. `context`: a comparison's reference scores.
+        Raises Problem if an explanation is not finished or the limit is reached; then nothing is saved or deleted.
 
-            record = history.keep_pair(similarity(explainer, "bus.jpg", "zidane.jpg"))
+            record = history.keep(similarity(explainer, "bus.jpg", "zidane.jpg"))
             history.similarity(record).score == record.score
         """
-        return self._keep(*encoding.encode_pair(found, context), note, tags)
-
-    def _keep(self, record: Record, files: encoding.Files, note: str, tags: Sequence[str]) -> Record:
+        if isinstance(view, Similarity):
+            record, files = encoding.encode_pair(view, context)
+        else:
+            record, files = encoding.encode(view, index, look)
         record = replace(record, note=checked_note(note), tags=checked_tags(tags), bytes=sum(map(len, files.values())))
         self._store.add(record.id, files, lambda database: self._write(database, record), limit=self.limit)
         return self.get(record.id)
@@ -204,31 +193,21 @@ class History:
         with self._store.reading() as database:
             return _find(database, id)
 
-    def find(self, explanation: Explanation, index: int = 0) -> Record | None:
-        """Return the newest record of the same picture, recipe and selected map; None if there is none."""
-        recipe = explanation.recipe
-        records = self._list_alike(explanation.image, recipe.model, recipe.method)
-        return next((record for record in records if record.recipe == recipe and record.index == index), None)
-
-    def find_pair(self, found: Similarity) -> Record | None:
-        """Return the newest record of the same comparison; None if there is none."""
-        query, other = (side.image for side in found.sides)
-        how = {name: getattr(found, name) for name in ("of", "preprocessing", "weights_sha256")}
-
-        def same(record: Record) -> bool:
-            pair, ids = record.pair, (other.sha256, found.layers)
-            return pair is not None and (pair.sha256, record.layers) == ids and how.items() <= pair.how.items()
-
-        return next(filter(same, self._list_alike(query, found.model.id, found.method)), None)
-
-    def _list_alike(self, image: Image, model: str, method: str) -> list[Record]:
-        """Return the records of a picture by a model and a method, newest first."""
+    def find(self, view: Explanation | Similarity, index: int = 0) -> Record | None:
+        """Return the newest record of the same pictures, recipe and selected map; None if there is none."""
+        same: Callable[[Record], bool]
+        if isinstance(view, Similarity):
+            key, same = (view.query.image.sha256, view.model.id, view.method), partial(encoding.is_of_pair, view)
+        else:
+            recipe = view.recipe
+            key, same = (view.image.sha256, recipe.model, recipe.method), partial(encoding.is_of_map, recipe, index)
         sql = (
             f"SELECT {_COLUMNS} FROM records WHERE picture_sha256 = ? AND model = ? AND method = ? AND deleted IS NULL "
             "ORDER BY n DESC"
         )
         with self._store.reading() as database:
-            return list(map(_read, database.execute(sql, (image.sha256, model, method)).fetchall()))
+            rows = database.execute(sql, key).fetchall()
+        return next(filter(same, map(_read, rows)), None)
 
     def annotate(
         self,

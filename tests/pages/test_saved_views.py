@@ -280,7 +280,7 @@ def own_pair(store: History, bus: Path) -> Record:
     found = similarity(
         Explainer("efficientnet-lite1"), query, other, method="gradcam", of="product", layers=("blocks.4",)
     )
-    return store.keep_pair(found, note="two of mine")
+    return store.keep(found, note="two of mine")
 
 
 def sides(app) -> list[str]:

@@ -96,7 +96,7 @@ def _draw_saved(
     keep: list[Callable[[], object]]
     records: list[Record | None]
     if pair is not None:
-        records, keep = [store.find_pair(pair[0])], [partial(store.keep_pair, *pair)]
+        records, keep = [store.find(pair[0])], [partial(store.keep, pair[0], context=pair[1])]
     else:
         items = [(explain_job.carrying(item), index) for item, index in saved]
         records = [history_store.find(*item) for item in items]

@@ -33,7 +33,7 @@ def made(bus: Path) -> tuple[Similarity, Context]:
 
 def keep(history: History, made: tuple[Similarity, Context], **more: Any) -> Record:
     found, reference = made
-    return history.keep_pair(found, reference, **more)
+    return history.keep(found, context=reference, **more)
 
 
 def same(one: Any, other: Any) -> None:
