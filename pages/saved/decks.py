@@ -153,7 +153,7 @@ def _open_ready(name: str) -> None:
 
 def _draw_tile(deck: Deck) -> None:
     picture = next(filter(None, (_small(deck, slide) for slide in deck.slides[:3])), b"")
-    origin = "" if deck.ready else f", changed {history_store.when(deck.changed)}"
+    origin = "" if deck.ready else f", changed {history_store.day(deck.changed)}"
     about = f"{EXAMPLE if deck.ready else ''} {plural(len(deck.slides), 'slide')}{origin}".strip()
     alt = f"A slide of {deck.title}"
     draw_tile(deck.id, picture, deck.title, about, alt=alt, on_open=partial(_go, deck.id), help=OPENS)

@@ -201,7 +201,7 @@ def _draw_tile(record: Record) -> None:
         picture = b""
     tags = " ".join(f":gray-badge[{escape(tag)}]" for tag in record.tags)
     drawn = ":material/draw:" if record.marks else ""
-    about = " ".join(filter(None, (record.model, history_store.when(record.created), drawn, tags)))
+    about = " ".join(filter(None, (record.model, history_store.day(record.created), drawn, tags)))
     note = escape(" ".join((record.damaged or record.note).split())[:80])
     draw_tile(
         record.id,

@@ -9,7 +9,6 @@ import pytest
 
 from sightglass.deck import Scene
 from sightglass.deck.archive import READY
-from sightglass.explain.phrases import without_emphasis
 from sightglass.history import History
 from tests.pages.conftest import labels, press, texts
 
@@ -74,15 +73,6 @@ def test_other_pages_make_slides_of_their_own_kind(page, history, name, tab, kin
     assert scene.title and scene.sentence and all(panel.maps or panel.picture for panel in scene.panels)
 
 
-def test_the_sentence_of_what_if_is_its_slide(page, history):
-    app = page("", view="whatif", model="demo-cls-s")
-    title = next(one.value for one in app.markdown if one.value.startswith("## "))
-    add(app)
-    (slide,) = history.decks.all()[0].slides
-    assert slide.sentence.partition(". ")[0] in without_emphasis(title) and slide.sentence.startswith("Covering")
-    assert re.search(r"(falls|rises) from|stays at", slide.title)
-
-
 # ---- decks
 
 
@@ -135,7 +125,7 @@ def test_a_deck_is_presented_from_a_slide_in_its_theme(page, history):
 def test_decks_are_listed_renamed_and_deleted(page, history, monkeypatch):
     deck = three(history)
     app = page("pages/saved/page.py", tab="decks")
-    assert "## 1 deck of yours" in texts(app) and "3 slides, changed just now" in texts(app)
+    assert "## 1 deck of yours" in texts(app) and "3 slides, changed " in texts(app)
     press(app, "For Monday")
     app.text_input(key=f"deck-title-{deck.id}").set_value("For Tuesday").run()
     assert "## For Tuesday" in texts(app)

@@ -73,10 +73,6 @@ def links(app) -> list[str]:
     return [link.proto.label for link in app.get("page_link")][len(menu()) :]
 
 
-def payloads(app, name: str) -> list[bytes]:
-    return [e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith(name)]
-
-
 def tiles(app) -> list[str]:
     keys = [button.key or "" for button in app.button]
     return [key.removeprefix("saved-open-") for key in keys if key.startswith("saved-open-")]
@@ -120,12 +116,9 @@ def test_other_pages_save_their_own_view(page, store, path, parameters):
         assert shown(page(SCREEN, kept=found[0].id)).head["boxes"]
 
 
-def test_an_empty_history_says_what_it_is_for(page, store):
+def test_a_history_that_is_empty_or_switched_off_says_so(page, store, monkeypatch):
     app = page(SCREEN)
     assert app.markdown[0].value == "## Nothing saved yet" and links(app) == ["Go to Explore"]
-
-
-def test_a_history_that_is_switched_off_says_so(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
     assert "Keep it in Saved" not in labels(press(page(), "Save"))
     app = page(SCREEN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -14,12 +13,12 @@ from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.components.session import state
 from sightglass.components.session.markdown import escape, sentence
-from sightglass.explain.phrases import plural
 from sightglass.export.embedded_recipe import list_checks
 from sightglass.history.records import MAX_NOTE, MAX_TAG, MAX_TAGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from sightglass.explain import Explanation
@@ -111,20 +110,11 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
         st.error(sentence(problem), icon=":material/error:")
 
 
-def when(then: datetime) -> str:
-    """Return a time as `just now`, `3 minutes ago`, `20 Nov 2026`."""
-    seconds = (datetime.now(UTC) - then).total_seconds()
-    if abs(seconds) < 45:
-        return "just now"
-    if seconds < 0:
-        # This clock was ahead then, or is behind now.
-        return exact(then)
-    for unit, size, most in (("minute", 60, 60), ("hour", 3600, 24), ("day", 86_400, 14)):
-        if round(seconds / size) < most:
-            return f"{plural(max(1, round(seconds / size)), unit)} ago"
+def day(then: datetime) -> str:
+    """Return a date as `20 Nov 2026`."""
     return f"{then.day} {then:%b %Y}"
 
 
 def exact(then: datetime) -> str:
     """Return a time as `20 Nov 2026, 23:51 UTC`."""
-    return f"{then.day} {then:%b %Y, %H:%M} UTC"
+    return f"{day(then)}, {then:%H:%M} UTC"
