@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from sightglass import examples
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.common.settings import MIB
@@ -15,7 +16,7 @@ from sightglass.components.saving.slides import slide_page, stage
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts
-from sightglass.deck import archive
+from sightglass.deck import archive, drawing
 from sightglass.deck.archive import READY
 from sightglass.deck.layouts import THEMES
 from sightglass.deck.scene import MAX_NAME, MAX_NOTES, MAX_SENTENCE, MAX_TITLE, Scene
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from sightglass.deck.decks import Decks
     from sightglass.deck.scene import Deck, Removed, Slide
 
-EXAMPLE = ":blue-badge[:material/science: Example]"
+EXAMPLE = ":gray-badge[Example]"
 OPENS = "See its slides, present it, edit it and export it."
 PLAY = "play"
 """Of the address: the whole deck is shown, from that slide."""
@@ -125,8 +126,11 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
             _draw_tile(deck)
         for name, (title, about) in READY.items():
             if name not in copied:
-                act = _noting(partial(_open_ready, name))
-                draw_tile(name, b"", title, f"{EXAMPLE} {about}", alt="A ready deck", on_open=act, help=OPENS)
+                act, picture = (
+                    _noting(partial(_open_ready, name)),
+                    _thumbnails.get_or_make(name, partial(_draw_ready, name)),
+                )
+                draw_tile(name, picture, title, f"{EXAMPLE} {about}", alt="A ready deck", on_open=act, help=OPENS)
 
 
 def _upload() -> None:
@@ -149,6 +153,12 @@ def _upload() -> None:
 
 def _open_ready(name: str) -> None:
     _go(archive.put_ready(_decks(), name).id)
+
+
+def _draw_ready(name: str) -> bytes:
+    """Return the first picture of a packaged deck."""
+    data = (examples.find(examples.DECKS) / f"{name}{archive.SUFFIX}").read_bytes()
+    return next(filter(None, map(drawing.thumbnail, archive.open_deck(data)[1])), b"")
 
 
 def _draw_tile(deck: Deck) -> None:
