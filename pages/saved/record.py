@@ -236,17 +236,22 @@ def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None
     """Draw the painter over the map; save each stroke as a mark."""
     id, longer = f"marks of {record.id}", max(image.width, image.height)
     others = tuple(mark for mark in record.marks if mark.kind != "line")
-    sent = (st.session_state.get(PAINTER) or {}).get("edit") or {}
+    sent = (st.session_state.get(PAINTER) or {}).get("edit")
     edit: Json = {"fill": "mean", "keep": False, "marks": list_strokes(record.marks, image)}
     turn = 0
-    if sent.get("id") == id:
+    if isinstance(sent, dict) and sent.get("id") == id and isinstance(sent.get("turn"), int):
         turn, edit = sent["turn"], sent["edit"]
-        marks = (*others, *list_marks(edit, image))
-        if marks != history_store.store().get(record.id).marks:
-            history_store.store().annotate(record.id, marks=marks)
-    drawn = Image.open(encoding.overlay(replace(record, marks=others), image, heatmap, index)).pixels
+        marks, store = (*others, *list_marks(edit, image)), history_store.store()
+        try:
+            if marks != store.get(record.id).marks:
+                store.annotate(record.id, marks=marks)
+        except Problem as problem:
+            st.error(sentence(problem), icon=":material/error:")
+    key, plain = (record.id, index, others), replace(record, marks=others)
+    make = partial(encoding.overlay, plain, image, heatmap, index)
+    drawn = state.latest("saved-drawn", key, lambda: Image.open(make()).pixels)
     head = painter.draw_head(id, record.picture_name, (image.width, image.height), PENS, painter.Painting(edit, turn))
-    data = pack_data(head | {"mean": [255, 255, 255], "pen": True}, [jpeg(drawn, longer, f"{id} {index} {others}")])
+    data = pack_data(head | {"mean": [255, 255, 255], "pen": True}, [jpeg(drawn, longer, f"{key}")])
     painter.component(key=PAINTER, data=data, on_edit_change=no_callback)
 
 
