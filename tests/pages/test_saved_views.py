@@ -111,7 +111,7 @@ def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypa
 def test_other_pages_save_their_own_view(page, store, path, parameters):
     keep(page(path, **parameters))
     found = store.search().records
-    assert len(found) == len({record.model for record in found})
+    assert found and len(found) == len({record.model for record in found})
     if not path:
         assert shown(page(SCREEN, kept=found[0].id)).head["boxes"]
 
