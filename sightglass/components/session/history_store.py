@@ -14,7 +14,7 @@ from sightglass.common.settings import settings
 from sightglass.components.session import state
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.export.embedded_recipe import list_checks
-from sightglass.history.records import MAX_NOTE, MAX_TAG, MAX_TAGS
+from sightglass.history import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -91,7 +91,9 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
             problems[key] = str(problem)
 
     help = "Your own words, which are searched. Saved when you leave the field."
-    st.text_area("Note", record.note, key=note, max_chars=MAX_NOTE, on_change=save, args=("note", note), help=help)
+    st.text_area(
+        "Note", record.note, key=note, max_chars=records.MAX_NOTE, on_change=save, args=("note", note), help=help
+    )
     known = list(dict.fromkeys([*record.tags, *store().choices().tags]))
     st.multiselect(
         "Tags",
@@ -100,11 +102,11 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
         select_all=False,
         key=tags,
         accept_new_options=True,
-        max_selections=MAX_TAGS,
+        max_selections=records.MAX_TAGS,
         on_change=save,
         args=("tags", tags),
         placeholder="Choose or type one",
-        help=f"Your own keywords, at most {MAX_TAG} characters each.",
+        help=f"Your own keywords, at most {records.MAX_TAG} characters each.",
     )
     if problem := problems.pop(key, None):
         st.error(sentence(problem), icon=":material/error:")
