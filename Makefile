@@ -50,7 +50,7 @@ check: .venv/dev ## lint and types only
 format: .venv/dev ## put the code in order
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-docs: .venv/dev ## the documentation as a site in build/site, which the dashboard then serves at /docs
+docs: .venv/dev ## the documentation as a site in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Built: build/site/index.html"
 

@@ -60,18 +60,18 @@ if script_context() is None:
     from sightglass.api import routes, serving
     from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
     from sightglass.components.choices import import_ahead
-    from sightglass.components.session import signed_in, url_state
+    from sightglass.components.session import signed_in
 
     try:
         serving.prepare(st.get_option("server.address"), oidc=signed_in.is_configured())
     except SettingProblem as problem:
         sys.exit(str(problem))
-    prepare_server(url_state.miss_page)
+    prepare_server()
     signed_in.install()
     base = signed_in.base_path()
     middleware = [
         Middleware(SecurityHeaders, PAGES),
-        Middleware(AuthMiddleware, base=base, dashboard=signed_in),
+        Middleware(AuthMiddleware, base=base, claims=signed_in.claims),
     ]
     app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
 else:

@@ -16,7 +16,7 @@ from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Residency, Resident
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.methods import METHODS
-from sightglass.explain.methods.from_evidence import compute, raw_maps
+from sightglass.explain.methods.gradient import compute, raw_maps
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.detector import Detector

@@ -22,9 +22,8 @@ from benchmarks.processes import ROOT
 from benchmarks.report import Row, grid, machine, page
 from benchmarks.timing import in_rounds
 from sightglass.batch import run as run_batch
+from sightglass.batch.cluster import RayEngine, join_cluster
 from sightglass.batch.output import Local
-from sightglass.batch.ray import cluster as ray_cluster
-from sightglass.batch.ray import engine as ray_engine
 from sightglass.batch.worker import Work
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
@@ -65,7 +64,7 @@ def run(options: argparse.Namespace) -> Row:
             return timed(folder, explainer, Path(scratch, "out"), engine, workers)
 
         begun = time.perf_counter()
-        with ray_cluster.cluster(None, max(workers for _, workers in ENGINES)):
+        with join_cluster(None, max(workers for _, workers in ENGINES)):
             start = time.perf_counter() - begun
             took = in_rounds({engine: partial(once, *engine) for engine in ENGINES}, rounds, warm_up=1)
             handed = handed_out(explainer, find(folder)[0], Path(scratch, "none"))
@@ -110,11 +109,14 @@ class Idle:
     def __init__(self, *_: Any) -> None:
         pass
 
+    def ready(self) -> None:
+        pass
+
     def process(self, items: Sequence[Item]) -> list[Any]:
         return []
 
 
-class Handing(ray_engine.RayEngine):
+class Handing(RayEngine):
     worker = Idle
 
 

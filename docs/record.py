@@ -69,7 +69,8 @@ def scenes(page: Page, film: Film) -> None:
         film.take()
     for mode in ("Contour", "Spotlight", "Overlay"):
         # In the menu, which stays closed.
-        page.locator(f"input[name=mode][value={mode.lower()}]").first.evaluate("input => input.click()")
+        change = "(select, value) => { select.value = value; select.dispatchEvent(new Event('change')); }"
+        page.locator(".mode").first.evaluate(change, mode.lower())
         page.wait_for_timeout(SETTLE_MS)
         film.take(1000)
     page.get_by_role("radio", name="Why").click()

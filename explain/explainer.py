@@ -95,7 +95,7 @@ class Explainer:
     ) -> None:
         """Load a model by id or path, or adapt an object.
 
-        The last is a module of PyTorch (of torchvision, timm or your own, scripted too), a `YOLO` of Ultralytics, or a
+        The last is a module of PyTorch (of torchvision, timm or your own), a `YOLO` of Ultralytics, or a
         model of Transformers or Keras; it keeps its mode, device, hooks and gradients. For such a model `preprocess`
         is a torchvision `Compose` or preset, a processor of Transformers, a function from a Pillow image to a tensor
         (C, h, w), or None: inferred for pictures, and float tensors are taken as they are; `labels` are the names of

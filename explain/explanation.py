@@ -18,7 +18,7 @@ from sightglass.explain.evidence.attention import COMPUTED_OPENLY
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.methods import METHODS, attention, from_evidence, query_attention
+from sightglass.explain.methods import METHODS, attention, gradient, query_attention
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import OWN_NOTES
@@ -83,7 +83,7 @@ class Explanation(Result):
     def with_methods(self, *names: str) -> tuple[Explanation, ...]:
         """Explain the same targets by several methods, in their order; shared gradients are computed once."""
         methods = [find_method(name) for name in names]
-        from_evidence.compute(
+        gradient.compute(
             self.evidence, [method for method in methods if method.quick], [heatmap.target for heatmap in self.heatmaps]
         )
         return tuple(self.with_method(method.id) for method in methods)
@@ -107,10 +107,6 @@ class Explanation(Result):
         if path not in self.evidence.paths:
             raise ModelProblem(f"{path} is none of the layers explained here: {', '.join(self.evidence.paths)}.")
         return replace(self, evidence=self.evidence.at(path))._again(replace(self.options, layers=(path,)), None, None)
-
-    def with_scale(self, scale: Scale) -> Explanation:
-        """Return the maps on each one's `own` scale, or one (`shared`)."""
-        return self._again(replace(self.options, scale=scale), None, None)
 
     def with_object(self, *where: Any) -> Explanation:
         """Set the object's area, for `diagnosis` of evidence outside of it.
@@ -203,10 +199,6 @@ class Explanation(Result):
         """
         values: dict[str, Any] = above("result_folder").summary(self)
         return values
-
-    def summary(self) -> Json:
-        """Return the same as `to_dict`."""
-        return self.to_dict()
 
 
 @own_modes()

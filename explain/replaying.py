@@ -9,20 +9,17 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import Image
-from sightglass.explain.recipe import Recipe, SavedChecks
+from sightglass.explain.recipe import Recipe
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.trust.checks import Checks
     from sightglass.explain.trust.proof import Proof
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
-    """Repeat the explanation of a Recipe or its file.
-
-    `source` is the picture, or a tuple of the two that a model took.
+    """Repeat the explanation of a Recipe, or of its file, on its picture.
 
     Raises ModelProblem for a file without a recipe, for another person's model file, and if picture or weights differ.
 
@@ -64,26 +61,3 @@ def replay_proof(
         return None
     saved = recipe.prove
     return explanation.prove(saved.index, steps=saved.steps, fillings=saved.fillings, progress=progress)
-
-
-def replay_checks(
-    recipe: Recipe,
-    explanation: Explanation,
-    *,
-    progress: Progress | None = None,
-) -> dict[int, Checks]:
-    """Check a recipe's maps again on its replayed explanation, by map index.
-
-    A map that came out empty this time has none.
-    """
-    indices = dict.fromkeys(saved.index for saved in recipe.seals)
-    return {
-        index: explanation.checks(index, progress=progress)
-        for index in indices
-        if explanation._map(index).measured.state == "ok"
-    }
-
-
-def is_same_check(saved: SavedChecks, again: Checks | None) -> bool:
-    """Return whether a repeated seal equals the saved one."""
-    return again is not None and SavedChecks.of(saved.index, again) == saved

@@ -13,7 +13,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import legible
 from sightglass.models.geometry import Box
-from sightglass.models.layers import Layer, ModelStage, stages_of
+from sightglass.models.layers import Layer, ModelStage, Section, section_of
 from sightglass.models.preprocess import prepare
 
 if TYPE_CHECKING:
@@ -338,12 +338,21 @@ class Adapter:
         """Return named choices of target layers for a menu; the first of a detector's is its default."""
         return {}
 
-    def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
-        """Return the model's top-level steps in order, for a drawing of it.
+    def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
+        """Return the paths of the top-level steps in order, and each one's part: layers inside no other one."""
+        paths = {layer.path for layer in layers}
+        names = {path: path.split(".") for path in (layer.path for layer in layers)}
+        inner = {path for path, of in names.items() if any(".".join(of[:n]) in paths for n in range(1, len(of)))}
+        return {path: section_of(path) for path in names if path not in inner}
 
-        By default each layer that is inside no other one, reading the one before it.
-        """
-        return stages_of(self.module, layers, self.flat_input().shape[-2])
+    def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
+        """Return the top-level steps among `layers`, in order."""
+        rows, height = {layer.path: layer.shape[1] for layer in layers}, self.flat_input().shape[-2]
+        return tuple(
+            ModelStage(path, type(self.module.get_submodule(path)).__name__, height / rows[path], section)
+            for path, section in self.sections(layers).items()
+            if path in rows
+        )
 
     def alias(self, name: str) -> str:
         """Translate a layer's name in another tool to its dotted path."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common import removed, users
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, did_you_mean
 from sightglass.common.settings import settings
-from sightglass.models.checkpoints import remote_file, weights
+from sightglass.models.checkpoints import weights
 from sightglass.models.inspect import Toml, inspect_model
 from sightglass.models.load import current_name, loader_exists
 from sightglass.models.spec import (
@@ -218,7 +218,7 @@ def is_file(model: str) -> bool:
     """Return whether a model is a path, not an id."""
     if model in catalog():
         return False
-    if remote_file.is_address(model):
+    if weights.is_address(model):
         return True
     if Path(model).suffix in SUFFIXES:
         return os.path.exists(model) or _listed_file(model) is None
@@ -238,8 +238,8 @@ def model_file(path: str | Path) -> Path:
     A relative path outside the working folder is searched in the folders of SIGHTGLASS_WEIGHTS. Raises WeightsProblem
     for an address.
     """
-    if remote_file.is_address(path):
-        raise WeightsProblem(f"{path} {remote_file.INSTEAD}")
+    if weights.is_address(path):
+        raise WeightsProblem(f"{path} {weights.NO_ADDRESS}")
     here = Path(path).expanduser().absolute()
     if here.exists():
         return here

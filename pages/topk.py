@@ -13,26 +13,29 @@ from sightglass.components.choices import sidebar
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
-from sightglass.components.viewer import Map, Pane
+from sightglass.components.viewer import Pane
 from sightglass.components.views import charts, exports, panels, tables
-from sightglass.deck import views as deck_views
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.trust.diagnosis import agreement_sentence
+from sightglass.report import views
 
 if TYPE_CHECKING:
     from sightglass.components.viewer import Look
-    from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
+    from sightglass.report.view import View
 
 
 @page.guard
 def topk() -> None:
     bar, top, main = st.container(), st.container(), st.container()
     choices, explainer = sidebar.draw(bar)
-    with page.head(top) as title:
+    with top.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        # As wide as is left: a long sentence takes two lines and does not push the controls below it.
+        title, controls = st.container(), st.container(horizontal=True, width="content", vertical_alignment="center")
+    with controls:
         beside = st.container(width="content")
         count = url_state.widget(
             st.segmented_control,
@@ -66,9 +69,8 @@ def topk() -> None:
             charts.findings(explanation, 0)
             return
         pair = _panels(explanation)
-        maps = [(heatmap.target.label, explanation, i) for i, heatmap in enumerate(explanation.heatmaps)]
         with beside:
-            checks.chip(maps)
+            checks.chip(explanation, 0)
         # The maps before their agreement, which takes longer to compute.
         agreement = agreement_sentence(explanation, pair)
         if pair is None:
@@ -81,12 +83,12 @@ def topk() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             files, slide = partial(exports.of_classes, explanation), partial(_slide, explanation, pair)
             saving.save_and_export("topk", files, saved=[(explanation, 0)], slide=slide)
-        checks.cards(maps, beside=True)
+        checks.cards(explanation, 0, beside=True)
         _table(explanation)
 
 
-def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: Look) -> Scene:
-    return deck_views.of_classes(explain_job.carrying(explanation), pair, look)
+def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: Look) -> View:
+    return views.classes_view(explain_job.carrying(explanation), pair, look)
 
 
 def _panels(explanation: Explanation) -> tuple[int, int] | None:
@@ -96,13 +98,15 @@ def _panels(explanation: Explanation) -> tuple[int, int] | None:
     above = st.container()
     pair = _pair(labels)
     if pair is not None:
-        panes.append(Pane(maps=(_difference(explanation, *pair),)))
+        a, b = (explanation.heatmaps[index] for index in pair)
+        values, extent = share_difference(a.strength, b.strength), explanation.evidence.geometry.extent
+        sides = (a.target.label, b.target.label)
+        names = (f"**{sides[0]}**", f"**{sides[1]}**")
+        panes.append(Pane(maps=(panels.difference(values, a.seen, names, extent=extent, sides=sides),)))
     with above:
         marks = panels.boxes(explanation)
-        view = panels.show(explanation.image, panes, key="viewer-topk", marks=marks, height=360, area=True, files=False)
+        view = panels.show(explanation.image, panes, key="viewer-topk", marks=marks, height=360)
         panels.describe(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
-        if view.region is not None:
-            charts.mark(explanation, view.region, 0)
     return pair
 
 
@@ -120,13 +124,6 @@ def _pair(labels: list[str]) -> tuple[int, int] | None:
         help="Tick two classes to see what speaks for the first and not for the second.",
     )
     return (labels.index(ticked[-2]), labels.index(ticked[-1])) if len(ticked) > 1 else None
-
-
-def _difference(explanation: Explanation, first: int, second: int) -> Map:
-    a, b = explanation.heatmaps[first], explanation.heatmaps[second]
-    values, extent = share_difference(a.strength, b.strength), explanation.evidence.geometry.extent
-    sides = (a.target.label, b.target.label)
-    return panels.difference(values, a.seen, (f"**{sides[0]}**", f"**{sides[1]}**"), extent=extent, sides=sides)
 
 
 def _table(explanation: Explanation) -> None:

@@ -14,7 +14,7 @@ ORDER = (
     ("browser", "common", "examples"),
     ("models",),
     ("explain",),
-    ("export", "evaluation", "batch", "history", "video", "live", "deck"),
+    ("report", "evaluation", "batch", "history", "video"),
     ("components", "api"),
     ("cli",),
     ("pages",),

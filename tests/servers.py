@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from tests.waits import patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from subprocess import Popen
 
@@ -77,3 +80,10 @@ def visit(address: str, page: str = "", query: str = "", **options: Any) -> list
         while not messages or messages[-1].WhichOneof("type") != "script_finished":
             messages.append(ForwardMsg.FromString(socket.recv(timeout=patience(60))))
     return messages
+
+
+@contextmanager
+def settings_of(**values: object) -> Iterator[None]:
+    """Set variables of the environment by their fields in `Settings` for a while."""
+    with patch.dict(os.environ, {f"SIGHTGLASS_{name.upper()}": str(value) for name, value in values.items()}):
+        yield

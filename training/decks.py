@@ -6,15 +6,14 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from sightglass.deck import making, views
-from sightglass.deck.archive import READY
-from sightglass.deck.scene import Scene
 from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.picture.image import Image, load_bundled, to_jpeg
+from sightglass.history.archive import READY
+from sightglass.report import View, charts, views
 from training.demo.scenes import draw
 from training.demo.showcase import scene as example
 from training.story import STEPS as STORY_STEPS
@@ -43,97 +42,92 @@ MATCH = 0.5
 """IoU from which a box is on a thing."""
 SAME_PLACE = 0.5
 """Overlap of the hottest fifths from which two maps show the same place."""
-SIDE, QUALITY, MAPS = 960, 70, 2
-"""Pixels of the longer side of a picture, its JPEG's quality, and maps of a panel: the decks are packaged."""
+SIDE, QUALITY = 960, 70
+"""Pixels of the longer side of a picture, and its JPEG's quality: the decks are packaged."""
 
 
-def make_scenes(name: str) -> Iterator[Scene]:
-    """Yield the scenes of a deck of READY, computed one by one."""
-    yield from map(reduce_scene, {"cheat": _cheat, "lies": _lies, "sizes": _sizes}[name](STEPS))
+def make_views(name: str) -> Iterator[View]:
+    """Yield the views of a deck of READY, computed one by one."""
+    yield from map(reduce_view, {"cheat": _cheat, "lies": _lies, "sizes": _sizes}[name](STEPS))
 
 
-def reduce_scene(scene: Scene) -> Scene:
-    """Return a smaller scene: reduced pictures, maps of first answers only."""
-    boxes = any(panel.boxes for panel in scene.panels)
-    panels = (
-        replace(panel, picture=_compress(panel.picture), maps=panel.maps if boxes else panel.maps[:MAPS])
-        for panel in scene.panels
-    )
-    return replace(scene, picture=_compress(scene.picture), panels=tuple(panels))
+def reduce_view(view: View) -> View:
+    """Return a smaller view, of compressed pictures."""
+    files = {picture.jpeg: to_jpeg(Image.open(picture.jpeg).pixels, QUALITY) for picture in view.pictures}
+    return replace(view, pictures=tuple(replace(picture, source=files[picture.jpeg]) for picture in view.pictures))
 
 
-def _compress(picture: bytes | None) -> bytes | None:
-    return None if picture is None else to_jpeg(Image.open(picture).pixels, QUALITY)
-
-
-def _lies(steps: int) -> Iterator[Scene]:
-    yield Scene(
-        "words",
+def _lies(steps: int) -> Iterator[View]:
+    yield View(
         "When does a heat map lie?",
-        "Five minutes, no mathematics: what the colours mean, and how to find out whether they are true.",
-        "Say what you will show: one photograph, one test, one model that cheats.\nEvery number on these slides was "
-        "measured by this program. Nothing was typed in.",
+        ("Five minutes, no mathematics: what the colours mean, and how to find out whether they are true.",),
+        kind="words",
+        notes="Say what you will show: one photograph, one test, one model that cheats.\nEvery number on these slides "
+        "was measured by this program. Nothing was typed in.",
     )
     image = _open(PICTURE)
     explanation = Explainer(CLASSIFIERS["small"])(image, top_k=2)
     first, second = (heatmap.target.label for heatmap in explanation.heatmaps)
     half, shows = explanation.statistics[0].half_heat_area, _find_shown(explanation)
     yield _set_texts(
-        views.of_map(explanation),
+        views.map_view(explanation),
         _names_it(first, explanation.predictions[0].score, half, shows),
         "Press M to take the map away and to bring it back. Bright means: this place speaks for the answer.\nThe dark "
         "edge was cut off before the model saw the picture.",
     )
     yield _set_texts(
-        views.of_map(explanation, 1),
+        views.map_view(explanation, 1),
         _other_answer(first, second, explanation.overlap(0, 1), shows),
         "The same picture and the same model; only the question changed. Go back and forth between the two slides.",
     )
     proof = explanation.prove(0, steps=steps)
     yield _set_texts(
-        views.of_map(explanation),
+        views.map_view(explanation),
         _test_of_a_map(_verdict(proof), proof.sentence),
         "A picture alone proves nothing. So hide the bright part and ask the model again; then hide as much elsewhere. "
         "The next slide has the curve.\nA map that holds costs the model more than maps of other pictures do.",
     )
     method = "eigencam"
     flat = Explainer(CLASSIFIERS["small"])(image, targets=(first, second), method=method)
-    panel = making.panel(flat)
-    both = replace(panel, maps=(*panel.maps, *making.panel(flat, 1).maps))
+    both = [views.explained_picture(flat, index) for index in range(2)]
+    named = tuple(replace(picture, caption=views.name_answer(picture, model=False)) for picture in both)
     yield _set_texts(
-        replace(views.of_map(flat), panels=(both,)),
+        replace(views.map_view(flat), pictures=named),
         _same_for_all(METHODS[method].name, first, second, flat.overlap(0, 1)),
         "Another method, asked about both answers: its two maps are compared in the sentence.",
     )
     for step, note in NOTES.items():
-        scene = slide_of(story_step(STORY, step, 0))
-        yield replace(scene, notes=f"{note}\n{scene.notes}".strip())
-    yield Scene(
-        "words",
+        view = slide_of(story_step(STORY, step, 0))
+        yield replace(view, notes=f"{note}\n{view.notes}".strip())
+    yield View(
         "Three questions for every heat map",
-        "Does hiding it change the answer? Does another question move it? Is the bright part what a person would name?",
-        "One no is enough to be careful. Then open Sightglass with a picture of your own, and ask all three.",
+        (
+            "Does hiding it change the answer? Does another question move it? Is the bright part what a person would "
+            "name?",
+        ),
+        kind="words",
+        notes="One no is enough to be careful. Then open Sightglass with a picture of your own, and ask all three.",
     )
 
 
-def _cheat(_steps: int) -> Iterator[Scene]:
-    yield Scene(
-        "words",
+def _cheat(_steps: int) -> Iterator[View]:
+    yield View(
         READY["cheat"][0],
-        "Two models that are right for the wrong reason, and how their heat maps give them away.",
-        "Let the room guess at the first picture: is it right for the right reason?\nEvery number was measured.",
+        ("Two models that are right for the wrong reason, and how their heat maps give them away.",),
+        kind="words",
+        notes="Let the room guess at the first picture: is it right for the right reason?\nEvery number was measured.",
     )
     for story in ("stamp", "weave"):
         for step in STORY_STEPS:
-            scene = slide_of(story_step(story, step, 0))
-            yield replace(scene, notes=f"{NOTES.get(step, '')}\n{scene.notes}".strip())
-    yield Scene(
-        "words",
+            view = slide_of(story_step(story, step, 0))
+            yield replace(view, notes=f"{NOTES.get(step, '')}\n{view.notes}".strip())
+    yield View(
         "Now try your own model",
-        "A model that relies on a shortcut can be right on every picture of its test set.",
-        "Explain one of your pictures on Explore: is the evidence on the thing that the class names? Explain many on "
-        "Pictures: a class whose maps are hot away from the objects may be recognised by a shortcut. Add your model on "
-        "Models, or with sightglass models add leaf.pth --image leaf.jpg.",
+        ("A model that relies on a shortcut can be right on every picture of its test set.",),
+        kind="words",
+        notes="Explain one of your pictures on Explore: is the evidence on the thing that the class names? Explain "
+        "many on Pictures: a class whose maps are hot away from the objects may be recognised by a shortcut. Add your "
+        "model on Models, or with sightglass models add leaf.pth --image leaf.jpg.",
     )
 
 
@@ -145,19 +139,19 @@ def _find_shown(*explanations: Explanation) -> str:
     return next((seal.shows for seal in seals if seal is not None and seal.shows), "")
 
 
-def _set_texts(scene: Scene, texts: tuple[str, str], notes: str) -> Scene:
-    """Return a scene with the words of a ready deck."""
+def _set_texts(view: View, texts: tuple[str, str], notes: str) -> View:
+    """Return a view with the words of a ready deck."""
     title, sentence = texts
-    return replace(scene, title=title, sentence=sentence, notes=notes)
+    return replace(view, title=title, statements=(sentence,), notes=notes)
 
 
-def _sizes(steps: int) -> Iterator[Scene]:
-    yield Scene(
-        "words",
+def _sizes(steps: int) -> Iterator[View]:
+    yield View(
         READY["sizes"][0],
-        "The same kind of model in three sizes, on the same pictures: what does a larger one buy?",
-        "Three questions: do they say the same, do they look at the same place, and what does it cost?\nEvery number "
-        "was measured.",
+        ("The same kind of model in three sizes, on the same pictures: what does a larger one buy?",),
+        kind="words",
+        notes="Three questions: do they say the same, do they look at the same place, and what does it cost?\nEvery "
+        "number was measured.",
     )
     bus = _compare(CLASSIFIERS, PICTURE)
     yield _of_models(bus, _agree(_answers(bus)), "The last picture is the difference of the first and the last map.")
@@ -176,11 +170,11 @@ def _sizes(steps: int) -> Iterator[Scene]:
     yield _make_proof_slide(aligned, steps // 2)
     yield _price(bus)
     yield _detectors()
-    yield Scene(
-        "words",
+    yield View(
         "Choose the smallest that is right for good reasons",
-        "Try all three sizes on pictures of your own, look where they look, and prove it. Then look at the price.",
-        "Compare does this for two to four models at once.",
+        ("Try all three sizes on pictures of your own, look where they look, and prove it. Then look at the price.",),
+        kind="words",
+        notes="Compare does this for two to four models at once.",
     )
 
 
@@ -196,9 +190,9 @@ def _compare(models: dict[str, str], picture: str, **options: Any) -> Comparison
     return Comparison(each, tuple(models), ())
 
 
-def _of_models(comparison: Comparison, texts: tuple[str, str], notes: str) -> Scene:
+def _of_models(comparison: Comparison, texts: tuple[str, str], notes: str) -> View:
     names = [name.capitalize() for name in comparison.names]
-    return _set_texts(views.of_models(comparison, names), texts, notes)
+    return _set_texts(views.models_view(comparison, names), texts, notes)
 
 
 def _answers(comparison: Comparison) -> list[tuple[str, str, float]]:
@@ -206,17 +200,16 @@ def _answers(comparison: Comparison) -> list[tuple[str, str, float]]:
     return [(name, prediction.label, prediction.score) for name, prediction in best if prediction is not None]
 
 
-def _make_proof_slide(comparison: Comparison, steps: int) -> Scene:
+def _make_proof_slide(comparison: Comparison, steps: int) -> View:
     proofs = [explanation.prove(0, steps=steps) for explanation in comparison.explanations]
     gains = [proof.difference("random") for proof in proofs]
     texts = _judge_maps([(name, _verdict(proof)) for name, proof in zip(comparison.names, proofs, strict=True)])
-    scene = _of_models(comparison, texts, "The next slide has the curve of the map that holds best.")
+    view = _of_models(comparison, texts, "The next slide has the curve of the map that holds best.")
     each = "\n".join(
         f"{name.capitalize()}: {proof.sentence}" for name, proof in zip(comparison.names, proofs, strict=True)
     )
     best = max(range(len(gains)), key=lambda i: gains[i].mean)
-    proved = making.proof(proofs[best], panel=best)
-    return replace(scene, proof=proved, view=replace(scene.view, panel=best), notes=f"{scene.notes}\n{each}")
+    return replace(view, charts=(charts.describe_proof(proofs[best], best),), notes=f"{view.notes}\n{each}")
 
 
 def _verdict(proof: Proof) -> SupportVerdict:
@@ -224,15 +217,15 @@ def _verdict(proof: Proof) -> SupportVerdict:
     return proof.support.verdict
 
 
-def _price(comparison: Comparison) -> Scene:
+def _price(comparison: Comparison) -> View:
     counts = [float(explanation.evidence.resident.parameters) for explanation in comparison.explanations]
     sizes = listing([f"{name} {count / 1e6:.1f} million" for name, count in zip(comparison.names, counts, strict=True)])
     grown = f"The {comparison.names[-1]} one has {counts[-1] / counts[0]:.1f} times the parameters: {sizes}."
     note = "How long each takes depends on the machine: Compare, in the dashboard, measures it on yours."
-    return Scene("words", "What larger costs", grown, note)
+    return View("What larger costs", (grown,), kind="words", notes=note)
 
 
-def _detectors() -> Scene:
+def _detectors() -> View:
     comparison = _compare(DETECTORS, SCENE, per="detection")
     truth = draw(example(SCENE)).objects
     models = []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sightglass import batch, examples, video
 from sightglass.batch import journal, table
 from sightglass.batch.earlier import RunOrigin, SecondRun
-from sightglass.deck import archive
+from sightglass.history import archive
 from training import decks
 from training.demo.labelled import write_scenes
 
@@ -63,7 +63,7 @@ def make_decks(folder: Path) -> None:
     """Make the slides of the ready decks."""
     folder.mkdir(parents=True)
     for name, (title, _) in archive.READY.items():
-        (folder / f"{name}{archive.SUFFIX}").write_bytes(archive.write(title, decks.make_scenes(name)))
+        (folder / f"{name}{archive.SUFFIX}").write_bytes(archive.write(title, decks.make_views(name)))
 
 
 MAKERS: dict[str, Callable[[Path], None]] = {

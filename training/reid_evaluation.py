@@ -204,8 +204,7 @@ def _attention(net: PromptSG, figure: person_scenes.Figure) -> Tensor:
     """Return the weights (h*w,) of the cross-attention, mean over heads."""
     with torch.no_grad():
         tokens = net.image_encoder(as_input(figure.pixels[None]))
-        assert net.inversion is not None
-        text = net.mim.ln_text(net.text_encoder(net.inversion(tokens[:, 0]), 1))
+        text = net.mim.ln_text(net.text_encoder(net.inversion(tokens[:, 0])))
         patches = net.mim.ln_patches(tokens[:, 1:])
         q, k, _ = net.mim.cross_attention.split(text[:, None], patches, patches)
         weights: Tensor = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)[0].mean(0)[0]

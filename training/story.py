@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from sightglass.deck import making, views
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import article, listing, percent, plural_noun
 from sightglass.explain.picture.image import Image
-from sightglass.export import command
 from sightglass.models.families.demo.loader import card
+from sightglass.report import command, views
 from training.demo.scenes import STAMPED, TEXTURED, draw, sample, with_background, with_stamp, without_stamp
 from training.demo.showcase import enlarge
 
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.deck import Scene
     from sightglass.explain.explanation import Explanation
+    from sightglass.report import View
     from training.demo.scenes import DemoScene, Object, Spec
 
 Step = Literal["answer", "look", "without", "borrowed"]
@@ -231,20 +230,19 @@ TITLES: dict[Step, str] = {
 }
 
 
-def slide_of(step: StoryStep) -> Scene:
+def slide_of(step: StoryStep) -> View:
     """Return a step's slide: the cheating and the honest model."""
-    both = (("The cheat", step.cheat), ("The honest model", step.honest))
-    if step.step == "answer":
+    both, mapped = (("The cheat", step.cheat), ("The honest model", step.honest)), step.step != "answer"
+    if not mapped:
         # Which of the two cheats is for the next step to show.
         both = (("One model", step.cheat), ("Another model", step.honest))
-    return making.scene(
-        step.image,
-        [making.panel(explanation, name=name) for name, explanation in both],
+    pictures = [views.explained_picture(explanation, name=name) for name, explanation in both]
+    return views.new_view(
+        [replace(picture, caption=views.name_answer(picture, map=mapped)) for picture in pictures],
         title=TITLES[step.step],
         sentence=step.words,
         notes="\n".join(filter(None, (step.aside, step.proof if step.step == "borrowed" else ""))),
-        kind="story",
-        view=views.seen_as({"mode": "picture"} if step.step == "answer" else None),
-        commands=[command.line(explanation.recipe) for _, explanation in both],
-        made=making.made_by([explanation for _, explanation in both]),
+        display=views.display_of(None if mapped else {"mode": "picture"}),
+        commands=tuple(command.line(explanation.recipe) for _, explanation in both),
+        made=views.made_by([explanation for _, explanation in both]),
     )

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from benchmarks.load.pictures import Marked
 
-NPY = "application/x-npy"
 LEAVING = 10
 """Of so many sessions one leaves in each part of the load."""
 TWICE = 10
@@ -71,7 +70,7 @@ class Client:
         start = time.perf_counter()
         try:
             form = multipart("image", path.name, path.read_bytes())
-            self._line.request("POST", "/api/explain", form, FORM | {"Accept": NPY})
+            self._line.request("POST", "/api/explain?format=npy", form, FORM)
             answer = self._line.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:

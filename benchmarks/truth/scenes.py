@@ -17,7 +17,7 @@ from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.maps.boxes import SAME
 from sightglass.explain.maps.heatmap import heatmaps
-from sightglass.explain.methods.from_evidence import raw_maps
+from sightglass.explain.methods.gradient import raw_maps
 from sightglass.explain.questions import settings
 from sightglass.models.adapter import Part, Target
 from sightglass.models.catalog import spec as row_of

@@ -19,7 +19,7 @@ from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.questions import answers_why
 from sightglass.explain.trust.reliability import RANDOMISATION as FILE
 from sightglass.explain.trust.reliability import family_of
-from sightglass.explain.trust.scramble import final
+from sightglass.explain.trust.scramble import scramble
 from sightglass.models.catalog import available, spec
 from training.demo import scenes
 
@@ -51,7 +51,7 @@ def count_marks(models: Sequence[str], pictures: int = PICTURES, methods: Contai
                 for method in (each.id for each in list_methods(explainer.resident) if each.id in methods):
                     explanation = explainer(picture, question=question, method=method, per=per, top_k=1)
                     try:
-                        test = final(explanation)
+                        test = scramble(explanation)
                     except ModelProblem:
                         # Nothing was found, or the map is empty.
                         continue

@@ -1,17 +1,10 @@
-"""Hold one layer's activations and one target's gradient.
-
-A gradient is its values in its non-zero window, or products not computed yet.
-
-The gradient before a 1x1 convolution is its weights, transposed, times the gradient after it, often of several times
-the channels. A map that is linear in it needs none of them: sum_c a_c (W'g)_c is sum_k g_k (Wa)_k, and Wa is the same
-for all targets of a picture. After upsampling by a whole factor, blocks are summed before they are multiplied.
-"""
+"""Hold one layer's activations, and one target's gradient in the window where it is not 0."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,7 +12,6 @@ import numpy as np
 import torch
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.backward.convolution import pointwise_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,26 +136,10 @@ class Activation:
     values: Tensor
     """(C, h, w)"""
 
-    _projections: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
-
     @cached_property
     def total(self) -> Tensor:
         """(C,) the sum over all places."""
         return self.values.sum((1, 2))
-
-    def project(self, weight: Tensor) -> Tensor:
-        """Return (K, h, w), its 1x1 convolution with weights (K, C, 1, 1); computed once."""
-        key = weight.data_ptr(), *weight.shape, *weight.stride()
-        if key not in self._projections:
-            # No convolution: outside of a pass a GPU's may round to ten bits.
-            self._projections[key] = (self.values.permute(1, 2, 0) @ weight[:, :, 0, 0].T).permute(2, 0, 1)
-        return self._projections[key]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes besides the activations."""
-        # Copied in one step: another thread may be adding.
-        return sum(projection.nbytes for projection in list(self._projections.values()))
 
     @cached_property
     def first_component(self) -> Tensor:
@@ -172,96 +148,40 @@ class Activation:
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
-    """A part of a gradient, from row `top` and column `left` on."""
-
-    values: Tensor
-    """(C, h', w'); where there is a `weight`, (K, h', w') of what that convolution returned."""
-    top: int
-    left: int
-    weight: Tensor | None = None
-    """(K, C, 1, 1)"""
-
-    def computed(self, *, whole: bool) -> Tensor:
-        """(C, h', w')"""
-        return (
-            self.values if self.weight is None else pointwise_gradient(self.values[None], self.weight, whole=whole)[0]
-        )
-
-    def total(self) -> Tensor:
-        """(C,)"""
-        total = self.values.sum((1, 2))
-        return total if self.weight is None else total @ self.weight[:, :, 0, 0]
-
-    def along(self, a: Activation) -> Tensor:
-        """(h', w')"""
-        whole, (height, width) = a.values if self.weight is None else a.project(self.weight), self.values.shape[1:]
-        return (self.values * whole[:, self.top : self.top + height, self.left : self.left + width]).sum(0)
-
-
-@dataclass(frozen=True)
 class Gradient:
     """One target's gradient at one layer: a window, 0 elsewhere."""
 
-    terms: tuple[Term, ...]
-    """The terms it is the sum of; at least one."""
+    values: Tensor
+    """(C, h', w')"""
+    top: int
+    left: int
     shape: tuple[int, int]
     """(h, w) of the layer's whole map."""
 
     @classmethod
     def of(cls, values: Tensor, top: int = 0, left: int = 0, shape: tuple[int, int] | None = None) -> Gradient:
         """Build it from its values (C, h', w'); `shape`: theirs where not given."""
-        return cls((Term(values, top, left),), shape or (values.shape[1], values.shape[2]))
-
-    @property
-    def top(self) -> int:
-        return min(term.top for term in self.terms)
-
-    @property
-    def left(self) -> int:
-        return min(term.left for term in self.terms)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(h', w')"""
-        bottom = max(term.top + term.values.shape[1] for term in self.terms)
-        return bottom - self.top, max(term.left + term.values.shape[2] for term in self.terms) - self.left
+        return cls(values, top, left, shape or (values.shape[1], values.shape[2]))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its values; weights belong to the model."""
-        return sum(term.values.nbytes for term in self.terms)
-
-    @cached_property
-    def values(self) -> Tensor:
-        """(C, h', w')"""
-        return self._sum([term.computed(whole=self.size == self.shape) for term in self.terms])
+        return self.values.nbytes
 
     def negated(self) -> Gradient:
         """Return the gradient of the target's scalar with the other sign."""
-        return replace(self, terms=tuple(replace(term, values=-term.values) for term in self.terms))
+        return replace(self, values=-self.values)
 
     def total(self) -> Tensor:
         """Return (C,), the sum over all places."""
-        return torch.stack([term.total() for term in self.terms]).sum(0)
+        return self.values.sum((1, 2))
 
     def along(self, a: Activation) -> Tensor:
         """Return (h', w'), the sum over channels of its product with the layer's activations."""
-        return self._sum([term.along(a) for term in self.terms])
-
-    def _sum(self, parts: list[Tensor]) -> Tensor:
-        """Add up each term's part (..., h', w') in one window."""
-        if len(parts) == 1:
-            return parts[0]
-        out = parts[0].new_zeros(*parts[0].shape[:-2], *self.size)
-        for term, part in zip(self.terms, parts, strict=True):
-            top, left = term.top - self.top, term.left - self.left
-            out[..., top : top + part.shape[-2], left : left + part.shape[-1]] += part
-        return out
+        return (self.values * self.part(a.values)).sum(0)
 
     def part(self, activations: Tensor) -> Tensor:
         """Return the window's part of a (C, h, w)."""
-        height, width = self.size
+        height, width = self.values.shape[1:]
         return activations[:, self.top : self.top + height, self.left : self.left + width]
 
     def placed(self, part: Tensor, elsewhere: float | Tensor = 0.0) -> Tensor:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sightglass.explain.backward.convolution import Kernel, kernel
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -73,12 +71,6 @@ class Convolution:
         """Whether it is a 1x1 convolution."""
         return {*self.whole.shape[2:], *self.stride, self.groups} == {1} and not any(self.padding)
 
-    @cached_property
-    def kernel(self) -> Kernel | None:
-        """Its kernel laid out for windows, where that pays; else None."""
-        # Kept with the whole weight, which lives as long as the model.
-        return kernel(self.whole, self.wanted, self.stride, self.dilation, self.groups)
-
     def spread(self, window: Window) -> Window:
         """Return the window of inputs of a window of outputs; it may extend into the padding."""
         y0, y1, x0, x1 = window
@@ -113,8 +105,6 @@ class Graph:
         """By node: each is read once a pass, and weights that no module holds are laid out once."""
         self.steps = self._steps()
         self._narrow()
-        self.late = self._late()
-        """Places before a 1x1 convolution whose gradient is multiplied by its weights later, or never."""
 
     def _steps(self) -> list[GraphStep]:
         """Return all operations, each after those that use its results."""
@@ -164,16 +154,6 @@ class Graph:
             else:
                 continue
             self.shapes[out] = images, known, height, width
-
-    def _late(self) -> set[Place]:
-        """Return places whose gradient ends at a source, or is summed over blocks first."""
-        late = set(self.sources) - {at for step in self.steps for at in step.outputs}
-        # Each after its own inputs.
-        for step in reversed(self.steps):
-            joined = step.name == "CatBackward0" and any(at in late for at in step.inputs)
-            if joined or step.name == "UpsampleNearest2DBackward0":
-                late.add(step.outputs[0])
-        return late
 
     def convolution(self, step: GraphStep) -> Convolution:
         """Return a step's convolution; raises Opaque for a kind without a rule."""

@@ -9,14 +9,12 @@ nothing else. A target behind an operation that has no rule here is left to PyTo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from sightglass.explain.backward.convolution import LARGE
-from sightglass.explain.backward.gradient import Gradient, Term
+from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.backward.graph import Graph, GraphStep, Opaque, Place, joins_channels
 from sightglass.explain.backward.walk import Walk, add_moved, bounds
 
@@ -52,7 +50,6 @@ def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
         rule[1](walk, step)
         for at in step.outputs:
             walk.gradients.pop(at, None)
-            walk.products.pop(at, None)
     return [final[at] if at in final else walk.gradient(at) for at in graph.sources]
 
 
@@ -110,9 +107,6 @@ def _cat_pull(walk: Walk, step: GraphStep) -> None:
         part = slice(start, start + channels)
         if out in walk.gradients:
             walk.add(at, walk.gradients[out][:, part], top, left)
-        for term in walk.products.get(out, ()):
-            assert term.weight is not None
-            walk.multiply(at, replace(term, weight=term.weight[:, part]))
         start = part.stop
 
 
@@ -143,20 +137,16 @@ def _conv_pull(walk: Walk, step: GraphStep) -> None:
     if at is None:
         return
     gradient, window, conv = walk.gradients[out], walk.windows[out], walk.graph.convolution(step)
+    top, left, (tall, wide), padding = 0, 0, walk.shapes[at][2:], conv.padding
     if conv.pointwise:
-        walk.multiply(at, Term(gradient[0], window[0], window[2], conv.weight))
+        # A product needs no compilation, unlike oneDNN's convolution of each new size.
+        rows = gradient.permute(0, 2, 3, 1)
+        result = (rows @ conv.weight.flatten(1)).permute(0, 3, 1, 2)
+        walk.add(at, result, window[0], window[2], fresh=True)
         return
-    top, left, (tall, wide), padding, small = 0, 0, walk.shapes[at][2:], conv.padding, False
     if not walk.whole(out):
         top, bottom, left, right = conv.spread(window)
         tall, wide, padding = bottom - top, right - left, (0, 0)
-        small = gradient.shape[2] * gradient.shape[3] * conv.weight.numel() < LARGE
-    # Lazily laid out.
-    laid_out = conv.kernel if small or conv.stride == (1, 1) else None
-    if laid_out is not None and (small or laid_out.convolves(padding)):
-        result = laid_out.gradient(gradient) if small else laid_out.convolved(gradient, padding)
-        walk.add(at, result, top, left, fresh=True)
-        return
     # Only its shape is read.
     like = gradient.new_empty(1).expand(1, walk.shapes[at][1], tall, wide)
     shape = (conv.stride, padding, conv.dilation, False, [0, 0], conv.groups)
@@ -184,9 +174,6 @@ def _upsample_pull(walk: Walk, step: GraphStep) -> None:
         top, _, left, _ = walk.windows[out]
         blocks, row, column = _blocks(walk.gradients[out], top, left, factor)
         walk.add(step.inputs[0], blocks, row, column, fresh=True)
-    for term in walk.products.get(out, ()):
-        blocks, row, column = _blocks(term.values[None], term.top, term.left, factor)
-        walk.multiply(step.inputs[0], replace(term, values=blocks[0], top=row, left=column))
 
 
 def _blocks(gradient: Tensor, top: int, left: int, factor: int) -> tuple[Tensor, int, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from sightglass.explain.backward.gradient import Gradient, Term
+from sightglass.explain.backward.gradient import Gradient
 
 if TYPE_CHECKING:
     from sightglass.explain.backward.graph import Graph, Place, Window
@@ -25,20 +25,15 @@ class Walk:
         """Where gradients are not 0."""
         self.gradients: dict[Place, Tensor] = {}
         """Gradients (1, C, h', w') within their windows, as far as they have been summed."""
-        self.products: dict[Place, list[Term]] = {}
-        """Terms still to be added to them."""
         self.owned: set[Place] = set()
         """Places whose gradient shares no memory with another, and can be added to in place."""
 
     def gradient(self, at: Place) -> Gradient:
         _, channels, height, width = self.shapes[at]
-        terms = self.products.get(at, [])
-        if at in self.gradients:
-            top, _, left, _ = self.windows[at]
-            terms = [Term(self.gradients[at][0], top, left), *terms]
-        elif not terms:
-            terms = [Term(self.graph.like.new_zeros(channels, 1, 1), 0, 0)]
-        return Gradient(tuple(terms), (height, width))
+        if at not in self.gradients:
+            return Gradient(self.graph.like.new_zeros(channels, 1, 1), 0, 0, (height, width))
+        top, _, left, _ = self.windows[at]
+        return Gradient(self.gradients[at][0], top, left, (height, width))
 
     def reach(self, at: Place | None, window: Window | None) -> None:
         """Extend a place's window by one with nonzero gradient."""
@@ -91,17 +86,6 @@ class Walk:
         else:
             out = self._buffer(at)
             add_moved(out if channels is None else out[:, channels], part, top - y0, left - x0)
-
-    def multiply(self, at: Place | None, term: Term) -> None:
-        """Add the gradient before a 1x1 convolution, lazily at `late` places."""
-        if at is None or at not in self.windows:
-            return
-        assert term.weight is not None
-        if at in self.graph.late and len(term.weight) <= term.weight.shape[1]:
-            self.products.setdefault(at, []).append(term)
-        else:
-            whole = self.whole(at) and term.values.shape[1:] == self.shapes[at][2:]
-            self.add(at, term.computed(whole=whole)[None], term.top, term.left, fresh=True)
 
     def _buffer(self, at: Place) -> Tensor:
         """Return a place's gradient as a writable buffer."""

@@ -259,7 +259,7 @@ class Evidence:
         """Estimated bytes: activations, gradients, raw maps, and the graph for later targets."""
         # Copied first, in one step: another thread may be adding.
         gradients, raws = list(self._gradients.values()), list(self.raws.values())
-        total = self.tensor.nbytes + sum(layer.nbytes for layer in self.layered)
+        total = self.tensor.nbytes + sum(activation.nbytes for activation in self.activations)
         total += sum(g.nbytes for maps in gradients for g in maps) + sum(raw.nbytes for maps in raws for raw in maps)
         graph = max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.resident.probed)

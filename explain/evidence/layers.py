@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from itertools import chain, product, zip_longest
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import LayerProblem, ModelProblem, nearest
@@ -13,20 +13,17 @@ from sightglass.explain.phrases import listing
 from sightglass.models.layers import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from sightglass.explain.evidence.resident import Resident
-    from sightglass.models.adapter import Adapter
     from sightglass.models.layers import ModelStage
 
 PIXELS = "pixels"
 """The layer of a map that has a value for each pixel of the input, and is smoothed for the eye."""
 NEAR = 3
 """Layers that are suggested for a name that is none."""
-NUMBERED = 16
-"""Numbers from 0 that are tried for a star in another tool's name of a layer."""
 
 
 def as_map(output: Tensor, layer: Layer) -> Tensor:
@@ -56,9 +53,7 @@ def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[
 
 def stages(resident: Resident) -> tuple[ModelStage, ...]:
     """Return the model's top-level stages with maps."""
-    layers = resident.layers
-    paths = {layer.path for layer in layers}
-    return tuple(stage for stage in resident.adapter.stages(layers) if stage.path in paths) if layers else ()
+    return resident.adapter.stages(resident.layers) if resident.layers else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,61 +92,26 @@ def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ..
 
 
 def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
-    """Return the paths of one or several layers, by any name a user types.
+    """Return the paths of layers by the names that a user types, with commas between them.
 
-    That is a path (`layer4.1`, `layer4[-1]`), a preset or another tool's name, one of these with `*` in it, several
-    presets at once (`neck P3/P4`) or a list of all this with commas or spaces. Raises ModelProblem, one sentence with
-    the name as it was typed.
+    A name is a path (`layer4.1`, `layer4[-1]`), a preset or another tool's name; names without spaces may have these
+    between them. Raises ModelProblem, one sentence with the name as it was typed.
     """
     known, adapter = resident.known_layers, resident.adapter
     presets = adapter.presets(resident.layers)
 
     def one(name: str) -> tuple[str, ...]:
-        if name in presets:
-            return presets[name]
-        if (path := adapter.path_of(name)) in known:
-            return (path,)
-        if "*" in name:
-            return _matching(name, adapter, known)
-        first, *rest = (part.strip() for part in name.split("/"))
-        prefix = first.rpartition(" ")[0]
-        groups = [one(first), *(one(f"{prefix} {part}") or one(part) for part in rest)] if rest else []
-        return tuple(chain(*groups)) if all(groups) else ()
+        return presets.get(name) or ((path,) if (path := adapter.path_of(name)) in known else ())
 
-    def several(text: str) -> tuple[str, ...]:
-        # The whole first: a preset's name has spaces of its own.
-        if whole := one(text):
-            return whole
-        if "," in text:
-            return tuple(chain(*(several(part.strip()) for part in text.split(",") if part.strip())))
-        chosen: list[str] = []
-        words = text.split()
-        while words:
-            counts = range(len(words), 0, -1)
-            read = next(((count, paths) for count in counts if (paths := one(" ".join(words[:count])))), None)
-            if read is None:
-                # An unknown text is one misspelt name, not a list.
-                wrong = words[0] if chosen or any(map(one, words)) else text
-                raise _refuse(resident, wrong, adapter.path_of(wrong), presets, resident.default_layers)
-            chosen += read[1]
-            words = words[read[0] :]
-        return tuple(chosen)
-
-    return several(typed.strip())
-
-
-def _matching(name: str, adapter: Adapter, known: Mapping[str, Layer]) -> tuple[str, ...]:
-    """Return the layers matching a name with stars, in execution order."""
-    parts = name.split("*")
-    first, *middle, last = map(re.escape, parts)
-    # Atomic groups: backtracking over many stars would take hours.
-    pattern = re.compile(f"{first}{''.join(f'(?>[^.]*?{part})' for part in middle)}[^.]*{last}")
-    matches = {path for path in known if pattern.fullmatch(path)}
-    if not matches and len(parts) <= 3:
-        # What another tool calls them can only be asked for name by name.
-        stars = product(map(str, range(NUMBERED)), repeat=len(parts) - 1)
-        matches = {adapter.alias("".join(chain(*zip_longest(parts, some, fillvalue="")))) for some in stars}
-    return tuple(path for path in known if path in matches)
+    paths: list[str] = []
+    for part in map(str.strip, typed.split(",")):
+        # The whole first: a preset's name has spaces of its own, and an unknown text is one misspelt name.
+        names = part.split() if not one(part) and any(map(one, part.split())) else [part]
+        for name in names:
+            if not one(name):
+                raise _refuse(resident, name, adapter.path_of(name), presets, resident.default_layers)
+            paths += one(name)
+    return tuple(paths)
 
 
 def _refuse(
@@ -182,43 +142,3 @@ def _nearest(name: str, among: Collection[str]) -> list[str]:
         return in_case
     # Another number is another layer, not a typing error.
     return [near for near in candidates if same(numbers, near) and not same(letters, near)][:NEAR]
-
-
-def receptive_field(module: nn.Module, path: str) -> int | None:
-    """Return a layer's receptive field in input pixels; None: unlimited.
-
-    All convolutions and poolings defined up to and in the layer count as if each followed the one before. With branches
-    that is too much, never too little (Araujo et al. 2019, doi:10.23915/distill.00021).
-
-        receptive_field(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)), "1")  # 5
-    """
-    # Menus import this module without torch.
-    from torch import nn
-
-    windows = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
-    whole = (nn.MultiheadAttention, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
-    field, jump = 1, 1
-    for layer in _until(module, path):
-        if isinstance(layer, whole) or "attention" in type(layer).__name__.lower():
-            return None
-        if isinstance(layer, windows):
-            kernel, stride = _most(layer.kernel_size), _most(layer.stride)
-            dilation = 1 if isinstance(layer, nn.AvgPool2d) else _most(layer.dilation)
-            field += (kernel - 1) * dilation * jump
-            jump *= stride
-    return field
-
-
-def _until(module: nn.Module, path: str) -> Iterator[nn.Module]:
-    """Yield every module in the order of definition, up to the last one in `path`."""
-    inside = False
-    for name, submodule in module.named_modules():
-        within = name == path or name.startswith(f"{path}.")
-        if inside and not within:
-            return
-        inside = within
-        yield submodule
-
-
-def _most(sides: int | tuple[int, ...]) -> int:
-    return sides if isinstance(sides, int) else max(sides)

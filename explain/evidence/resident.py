@@ -15,7 +15,6 @@ import torch
 
 from sightglass.common import settings
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.backward import convolution
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes
 from sightglass.explain.evidence.survey import Survey, survey
@@ -88,7 +87,7 @@ class Resident:
         aside: tuple[nn.Module, PassLock] | None = self.__dict__.get("_aside")
         copies = [*([folded.module] if folded else []), *(aside[:1] if aside else [])]
         laid_out = sum(map(folding.nbytes, [self.adapter.module, *copies]))
-        return self._loaded_bytes + laid_out + convolution.nbytes(self.adapter.module.parameters())
+        return self._loaded_bytes + laid_out
 
     @cached_property
     def _loaded_bytes(self) -> int:

@@ -20,7 +20,7 @@ from sightglass.explain.evidence.layers import as_map, find
 from sightglass.models.adapter import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 WITHIN = 1e-3
 """Largest difference that rounding explains, relative to the largest value."""
-MAX_STREAMS = 4
-"""Layers that are explained together where no single one sees all that the answer depends on."""
 
 
 def verify(resident: Resident) -> None:
@@ -54,7 +52,6 @@ def verify(resident: Resident) -> None:
 def _verify(resident: Resident, model_input: ModelInput) -> None:
     adapter = resident.adapter
     plain = _PlainPass(resident, model_input, 2 if adapter.splits_batches else 1)
-    resident.default_layers = _with_streams(resident, plain)
     right = _agrees(resident, model_input, plain)
     if not right and adapter.splits_batches:
         alone = _PlainPass(resident, model_input, 1)
@@ -158,47 +155,3 @@ def _leave_row_out(resident: Resident) -> bool:
 
 
 _SHORTCUTS = {"folded batch norms": _leave_folding_out, "one row of the last layer": _leave_row_out}
-
-
-def _with_streams(resident: Resident, plain: _PlainPass) -> tuple[str, ...]:
-    """Return the default layers, and the last layer of each branch.
-
-    An ensemble, or a network of two streams, has parts that no single layer sees.
-    """
-    paths = list(resident.default_layers)
-    nodes = {path: tensor.grad_fn for path, tensor in plain.tensors.items() if tensor.grad_fn is not None}
-    if resident.adapter.spec.target_layers or resident.adapter.detects or any(path not in nodes for path in paths):
-        return tuple(paths)
-    while len(paths) < MAX_STREAMS:
-        known = {nodes[path] for path in paths}
-        before = _reached(known, set())
-        beside = _reached([plain.scalar.grad_fn], known)
-        latest = next(
-            (
-                layer.path
-                for layer in reversed(resident.layers)
-                if (node := nodes.get(layer.path)) in beside
-                and node not in before
-                and not known & _reached([node], set())
-            ),
-            None,
-        )
-        if latest is None:
-            break
-        paths.append(latest)
-    if len(paths) > len(resident.default_layers):
-        resident.adapter.notes += (f"Its parts side by side are explained together: {', '.join(paths)}.",)
-    return tuple(paths)
-
-
-def _reached(starts: Iterable[Any], stops: set[Any]) -> set[Any]:
-    """Return a graph's nodes on the way to some nodes."""
-    seen: set[Any] = set()
-    waiting = list(starts)
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen or node in stops:
-            continue
-        seen.add(node)
-        waiting.extend(before for before, _ in node.next_functions)
-    return seen

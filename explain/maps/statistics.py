@@ -135,7 +135,6 @@ def format_value(name: str, value: Any) -> str:
 class Agreement:
     """The similarity of two maps: 1 if identical, about 0 if unrelated."""
 
-    ssim: float
     rank_correlation: float
     iou_top20: float
 
@@ -248,22 +247,18 @@ def rank_correlations(values: Values, others: Iterable[Values]) -> list[float]:
 def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...]:
     """Return the pairwise agreement of maps, [row][column].
 
-    ssim: Wang et al. 2004, Gaussian window 11 x 11, sigma 1.5, range 1, without the outer 5 cells if others remain.
     rank_correlation: Spearman's with mean ranks for ties; a flat map has 1 with flat maps, else 0. iou_top20: of
     `hottest_mask(map, 0.2)`, 1 if both are empty.
     """
     maps = [check(m) for m in maps]
     if len({m.shape for m in maps}) > 1:
         raise ValueError(f"Maps to compare must have the same shape, got {', '.join(str(m.shape) for m in maps)}.")
-    doubles = [m.astype(np.float64) for m in maps]
-    blurred = [(_blur(m), _blur(m * m)) for m in doubles]
     ranks = [_ranks(m) for m in maps]
     masks = [hottest_mask(m, 0.2) for m in maps]
-    table = [[Agreement(1.0, 1.0, 1.0)] * len(maps) for _ in maps]
+    table = [[Agreement(1.0, 1.0)] * len(maps) for _ in maps]
     for i in range(len(maps)):
         for j in range(i):
-            ssim = _ssim(*blurred[i], *blurred[j], _blur(doubles[i] * doubles[j]))
-            table[i][j] = table[j][i] = Agreement(ssim, _correlation(ranks[i], ranks[j]), iou(masks[i], masks[j]))
+            table[i][j] = table[j][i] = Agreement(_correlation(ranks[i], ranks[j]), iou(masks[i], masks[j]))
     return tuple(tuple(row) for row in table)
 
 
@@ -336,21 +331,6 @@ def _locate(x: float, y: float) -> str:
         return "in the middle of the picture"
     edge = " edge" if not (across and down) and min(x, 1 - x, y, 1 - y) < 0.12 else ""
     return f"at the {' '.join(word for word in (down, across) if word)}{edge}"
-
-
-def _blur(values: Floats) -> Floats:
-    blurred = cv2.GaussianBlur(values, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT)
-    margins = [5 if length > 10 else 0 for length in values.shape]
-    cut = blurred[margins[0] : values.shape[0] - margins[0], margins[1] : values.shape[1] - margins[1]]
-    return np.asarray(cut, dtype=np.float64)
-
-
-def _ssim(mean_a: Floats, square_a: Floats, mean_b: Floats, square_b: Floats, product: Floats) -> float:
-    c1, c2 = 0.01**2, 0.03**2
-    covariance = product - mean_a * mean_b
-    variances = square_a - mean_a**2 + square_b - mean_b**2
-    ratio = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    return float(np.mean(ratio / ((mean_a**2 + mean_b**2 + c1) * (variances + c2))))
 
 
 def _ranks(values: Values) -> Floats:

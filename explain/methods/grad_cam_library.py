@@ -1,6 +1,6 @@
 """Run methods of the grad-cam library.
 
-They work on a shadow of the model: its modules copied, its weights shared. So the library's hooks, and the layer that
+They work on a copy of the model's modules, which shares its weights. So the library's hooks, and the layer that
 AblationCAM replaces, never touch the model that others use at the same time, and nobody waits for them. The raw maps
 are taken from the library before it scales them, so that they are scaled like all others.
 
@@ -11,15 +11,11 @@ are taken from the library before it scales them, so that they are scaled like a
 
 from __future__ import annotations
 
-import atexit
 import functools
 import logging
-import threading
-from contextlib import contextmanager, suppress
-from importlib import import_module
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -42,29 +38,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.evidence.resident import Resident
     from sightglass.models.adapter import Adapter, Target
     from sightglass.models.layers import Layer
 
 LOGGER = logging.getLogger(__name__)
 BATCH = 16
 """The library's own batch size: masked pictures in one pass."""
-LOOK = 0.1
-"""Seconds between two checks for the library's import, or a stop."""
-FAREWELL = 5.0
-"""Seconds that the end of the process waits for a library that is being read."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Run a library method on copied modules; cache the maps."""
     _check(evidence, method)
-    # To import the library takes seconds the first time.
-    thread = _reading()
-    while thread.is_alive():
-        check()
-        if request.progress is not None:
-            request.progress(0.0, f"Starting {method.name}…")
-        thread.join(LOOK)
     resident = evidence.resident
     missing = evidence.missing(method.id, targets)
     passes = _passes(evidence, method) * len(missing)
@@ -76,19 +60,17 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
             request.progress(min(done / passes, 0.99), f"{method.name}, step {done} of {passes}")
         done += 1
 
+    # FullGrad sums over the norms too.
+    adapter = resident.adapter if method.id == "fullgrad" else resident.fastest_adapter(evidence.layers)
+    cam: Any = None
     for target in missing:
-        maps: Sequence[Any] | None = None
         with _in_a_sentence(evidence, method):
-            if method.id == "shapleycam" and (exact := _without_curvature(evidence, target)) is not None:
-                maps = [exact]
-            while maps is None:
-                # Where it is busy with somebody else's slow map, or was stopped half-way, a new one is cheap.
-                # FullGrad sums over the norms too.
-                adapter = resident.adapter if method.id == "fullgrad" else resident.fastest_adapter(evidence.layers)
-                shadow = _SHADOWS.get(resident)
-                if shadow is None or shadow.broken or shadow.lock.locked() or shadow.of is not adapter.module:
-                    shadow = _SHADOWS[resident] = Shadow(adapter)
-                maps = shadow.run(evidence, method, target, tick)
+            if method.id == "shapleycam" and (linear := _without_curvature(evidence, target)) is not None:
+                maps: Sequence[Any] = [linear]
+            else:
+                cam = cam or _cam(copy_adapter(adapter), method, evidence.layers, tick)
+                with torch.enable_grad(), exact(resident.device):
+                    maps = _maps(cam, method, target, evidence.tensor)
         evidence.raws[method.id, target] = [torch.as_tensor(m).to(resident.device) for m in maps]
     # FullGrad sums over layers of its own.
     paths = ("all",) if method.id == "fullgrad" else evidence.paths
@@ -102,7 +84,7 @@ def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, Problem):
         raise
-    except (ValueError, IndexError, NotImplementedError, RuntimeError) as problem:
+    except (AttributeError, ValueError, IndexError, NotImplementedError, RuntimeError) as problem:
         LOGGER.info("%s on %s", method.id, evidence.resident.adapter.spec.id, exc_info=True)
         where = ", ".join(evidence.paths)
         raise ModelProblem(
@@ -144,77 +126,41 @@ def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
 class _Logits(nn.Module):
     """A module from a picture to class logits, for the library."""
 
-    def __init__(self, adapter: Adapter) -> None:
+    def __init__(self, adapter: Adapter, tick: Callable[[], None]) -> None:
         super().__init__()
         self.model = adapter.module
-        self._adapter = [adapter]
-        self.tick: Callable[[], None] = lambda: None
+        self._adapter, self._tick = [adapter], tick
 
     def forward(self, tensor: Tensor) -> Tensor:
-        self.tick()
+        self._tick()
         return self._adapter[0].class_logits(self._adapter[0].run(tensor))
 
 
-class Shadow:
-    """Copied modules over the same weights, and the library's objects on them."""
+def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Callable[[], None]) -> Any:
+    """Return the library's object for a method on copied modules; `tick` is called before each pass."""
+    from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 
-    def __init__(self, adapter: Adapter) -> None:
-        self.of = adapter.module
-        """The module it is a copy of."""
-        adapter_copy = copy_adapter(adapter)
-        self._logits = _Logits(adapter_copy)
-        self._objects: dict[tuple[str, tuple[str, ...]], Any] = {}
-        self.lock = threading.Lock()
-        self.broken = False
-        """After a stop a layer may still be replaced."""
-        for module in adapter_copy.module.modules():
-            # Asked before every module, and not every pass: a batch through a large model takes seconds.
-            module.register_forward_pre_hook(lambda *_: check())
-            # The library records outputs, which in-place activations would overwrite.
-            if getattr(module, "inplace", None) is True:
-                module.inplace = False  # type: ignore[assignment]
-
-    def run(
-        self, evidence: Evidence, method: Method, target: Target, tick: Callable[[], None]
-    ) -> list[NDArray[np.float32]] | None:
-        """Return one target's raw maps, (h, w) per layer; None while broken."""
-        if not self.lock.acquire(blocking=False):
-            return None
-        try:
-            if self.broken:
-                return None
-            self._logits.tick = tick
-            with torch.enable_grad(), exact(evidence.resident.device):
-                return _maps(self._object(method, evidence.layers), method, target, evidence.tensor)
-        except BaseException:
-            self.broken = True
-            raise
-        finally:
-            self._logits.tick = lambda: None
-            self.lock.release()
-
-    def _object(self, method: Method, layers: tuple[Layer, ...]) -> Any:
-        key = (method.id, tuple(layer.path for layer in layers))
-        if key not in self._objects:
-            from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
-
-            library = _library()
-            # FullGrad finds its own layers, and complains in print of any it is given.
-            paths = () if method.id == "fullgrad" else key[1]
-            modules = [self._logits.model.get_submodule(path) for path in paths]
-            reshape = None if layers[0].layout == "nchw" else lambda output: as_map(output, layers[0])
-            cam = getattr(library, method.name.replace("-", "_"))(self._logits, modules, reshape)
-            base = getattr(cam, "base_cam", cam)
-            base.activations_and_grads.release()
-            base.batch_size = BATCH
-            if method.id == "scorecam":
-                base.get_cam_weights = functools.partial(_score, base)
-            if method.id == "ablationcam":
-                # The library's default is a process-wide object, and slices tokens instead of channels.
-                base.ablation_layer = AblationLayer() if reshape is None else AblationLayerVit()
-                base.get_cam_weights = functools.partial(_wire, base, base.get_cam_weights)
-            self._objects[key] = cam
-        return self._objects[key]
+    for module in adapter.module.modules():
+        # Asked before every module, and not every pass: a batch through a large model takes seconds.
+        module.register_forward_pre_hook(lambda *_: check())
+        # The library records outputs, which in-place activations would overwrite.
+        if getattr(module, "inplace", None) is True:
+            module.inplace = False  # type: ignore[assignment]
+    # FullGrad finds its own layers, and complains in print of any it is given.
+    paths = () if method.id == "fullgrad" else tuple(layer.path for layer in layers)
+    modules = [adapter.module.get_submodule(path) for path in paths]
+    reshape = None if layers[0].layout == "nchw" else lambda output: as_map(output, layers[0])
+    cam = getattr(_library(), method.name.replace("-", "_"))(_Logits(adapter, tick), modules, reshape)
+    base = getattr(cam, "base_cam", cam)
+    base.activations_and_grads.release()
+    base.batch_size = BATCH
+    if method.id == "scorecam":
+        base.get_cam_weights = functools.partial(_score, base)
+    if method.id == "ablationcam":
+        # The library's default is a process-wide object, and slices tokens instead of channels.
+        base.ablation_layer = AblationLayer() if reshape is None else AblationLayerVit()
+        base.get_cam_weights = functools.partial(_wire, base, base.get_cam_weights)
+    return cam
 
 
 def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDArray[np.float32]]:
@@ -278,21 +224,6 @@ def _wire(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) 
     return weights(tensor, layer, *rest)
 
 
-@functools.cache
-def _reading() -> threading.Thread:
-    """Return the thread with the library's import."""
-
-    def read() -> None:
-        # Whoever needs it imports it again, and meets the error.
-        with suppress(Exception):
-            import_module("pytorch_grad_cam")
-
-    thread = threading.Thread(target=read, name="grad-cam", daemon=True)
-    atexit.register(thread.join, FAREWELL)
-    thread.start()
-    return thread
-
-
 def _library() -> Any:
     """Return the grad-cam library, without its progress bars."""
     import pytorch_grad_cam
@@ -305,7 +236,3 @@ def _library() -> Any:
     # Beyond 200 places its solver starts at random.
     svd_on_activations.KernelPCA = functools.partial(KernelPCA, random_state=0)
     return pytorch_grad_cam
-
-
-_SHADOWS: WeakKeyDictionary[Resident, Shadow] = WeakKeyDictionary()
-"""The latest shadow of each loaded model; freed with the model."""

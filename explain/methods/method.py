@@ -34,7 +34,7 @@ RUNNERS: dict[Family, str] = {
 HEADED: tuple[Family, ...] = ("attention", "query")
 """Families whose methods have heads."""
 """Modules of explain.methods whose `run` returns RawMaps from (evidence, method, targets, request); quick methods':
-`from_evidence`."""
+`gradient`."""
 
 
 GROUPS: dict[Family, str] = {
@@ -134,7 +134,7 @@ class Method:
 
     def run(self, evidence: Evidence, targets: Sequence[Target], request: Request | None = None) -> RawMaps:
         """Compute the raw maps of some targets, at the layers of the evidence."""
-        return _load(RUNNERS.get(self.family, "from_evidence"), "run")(evidence, self, targets, request or Request())  # type: ignore[no-any-return]
+        return _load(RUNNERS.get(self.family, "gradient"), "run")(evidence, self, targets, request or Request())  # type: ignore[no-any-return]
 
 
 def _load(module: str, function: str) -> Any:

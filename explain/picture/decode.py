@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 import struct
-import threading
-from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,41 +29,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """Of Pillow's readers, those that a file may reach."""
 
 
-AT_ONCE = 50_000_000
-"""Pixels decoded at the same time, in all threads: four photographs of 12 megapixels, or one larger picture."""
 STRIP = 4_000_000
 """Pixels copied at a time: Pillow copies a picture twice on its way to NumPy."""
-
-
-class MemoryGate:
-    """Admit work of up to `limit` units at once; larger work alone.
-
-    >>> gate = MemoryGate(10)
-    >>> with gate.take(25):
-    ...     gate.used
-    25
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def take(self, units: int) -> Iterator[None]:
-        """Wait until `units` fit beside the work in progress."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self.used or self.used + units <= self.limit)
-            self.used += units
-        try:
-            yield
-        finally:
-            with self._changed:
-                self.used -= units
-                self._changed.notify_all()
-
-
-DECODING = MemoryGate(AT_ONCE)
 
 
 def strips(height: int, width: int) -> Iterator[slice]:
@@ -179,8 +144,7 @@ def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tu
     try:
         image = opened()
         check_size(*image.size, name, max_pixels)
-        with DECODING.take(image.width * image.height):
-            return _flatten(image)
+        return _flatten(image)
     except (ImageProblem, MemoryError):
         raise
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:

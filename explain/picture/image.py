@@ -33,7 +33,7 @@ from sightglass.explain.picture.decode import (
     plain_jpeg,
 )
 from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from_file, many
-from sightglass.models.checkpoints import remote_file
+from sightglass.models.checkpoints import weights
 from sightglass.models.demo.pictures import example_named, example_source
 from sightglass.models.preprocess import MAX_CHANNELS
 
@@ -145,8 +145,8 @@ class Image:
         """
         if isinstance(source, Image):
             return source
-        if isinstance(source, (str, os.PathLike)) and remote_file.is_address(source):
-            raise ImageProblem(f"{source} {remote_file.INSTEAD}")
+        if isinstance(source, (str, os.PathLike)) and weights.is_address(source):
+            raise ImageProblem(f"{source} {weights.NO_ADDRESS}")
         if isinstance(source, (str, os.PathLike)) and (example := example_meant(os.fsdecode(source))) is not None:
             return load_bundled(example)
         torch = sys.modules.get("torch")

@@ -58,7 +58,7 @@ class Unreachable(ImageProblem):
 
 
 def _has_recipe(data: bytes | Path | Image) -> bool:
-    """Return whether a file begins with a recipe (`sightglass.export.embedded_recipe`): results are often beside the
+    """Return whether a file begins with a recipe (`sightglass.report.embedded_recipe`): results are often beside the
     pictures."""
     # Opening a pipe would wait for it.
     if isinstance(data, Image) or (isinstance(data, Path) and not data.is_file()):

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 
 _UNIFORM = ("inferno", "magma", "viridis", "plasma", "cividis")  # designed in a space of equal perceived steps
-# Lightness keeps rising for protanopes, deuteranopes and tritanopes alike (the tests simulate all three).
-_SAFE = {*_UNIFORM, "bone", "deepgreen", "pink", "summer"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,6 @@ class Colormap:
 
     name: str
     uniform: bool
-    colour_blind_safe: bool
     hot: str
     cyclic: bool
 
@@ -49,7 +46,7 @@ def colormaps() -> tuple[Colormap, ...]:
     for name in (*_UNIFORM, *others):
         table = _table(name).astype(int)
         cyclic = bool(abs(table[0] - table[-1]).max() < 8)
-        maps.append(Colormap(name, name in _UNIFORM, name in _SAFE, _word(*table[-1] / 255), cyclic))
+        maps.append(Colormap(name, name in _UNIFORM, _word(*table[-1] / 255), cyclic))
     return tuple(maps)
 
 

@@ -166,9 +166,6 @@ class Detect(Task):
     def check_idle(self, model: str, *options: str, them: str = "it") -> None:
         """Take options of boxes."""
 
-    def expect_maps(self, targets: int, answers: int) -> int:
-        return 0
-
     def single(self) -> dict[str, Any]:
         return {"per": "detection", "top_k": 1}
 

@@ -96,9 +96,6 @@ class Embed(Task):
         )
         return float(torch.cosine_similarity(first, second).mean()), "", target
 
-    def expect_maps(self, targets: int, answers: int) -> int:
-        return 1
-
     def score(self, result: Result, index: int) -> float | None:
         return None
 

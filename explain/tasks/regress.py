@@ -33,7 +33,6 @@ class Regress(Task):
     randomised = False
     sure = False
     tools = frozenset()
-    provable = False
     meaning_of_row = "a number, such as an age or an angle"
     heading = "Number"
 
@@ -95,9 +94,6 @@ class Regress(Task):
     def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
         return f"{label} is {scores[0]} to {scores[1]}, for the picture {score}."
 
-    def check_proof(self, model: str) -> None:
-        raise ModelProblem(f"{model} gives numbers: a proof needs a class that can become less likely.")
-
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return an edit's changes of each number, in the outputs' order."""
         order = list(before.evidence.resident.adapter.labels)
@@ -122,9 +118,6 @@ class Regress(Task):
             return super().moved(change, unit)
         moved = float(f"{change.after - change.before:.3g}")
         return f"{'+' if moved > 0 else '' if moved else '±'}{self.text(moved, unit)}"
-
-    def describe_mean(self, mean: float, unit: str = "") -> str:
-        return f"{self.text(mean, unit)} in the mean"
 
 
 def _describe_answers(name: str, result: Result) -> str:

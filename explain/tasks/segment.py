@@ -180,9 +180,6 @@ class Segment(Task):
     def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
         return (of, None if score is None else self.text(score)) if of else super().column(score)
 
-    def describe_mean(self, mean: float, unit: str = "") -> str:
-        return f"{percent(mean)} of a picture in the mean"
-
     def describe_unmapped(self, label: str) -> str:
         return f"No map: no pixel of the edited picture is {label}."
 

@@ -147,8 +147,6 @@ class Task:
     """What a click on a picture can ask about, besides a marked area: `region` and `pixel`."""
     compares_places: ClassVar[bool] = False
     """Whether a place is weighed against another place, and not against another class."""
-    provable: ClassVar[bool] = True
-    """Whether it has a score that falls where evidence is hidden."""
     meaning_of_row: ClassVar[str] = ""
     """What a row of numbers means; empty where the answer is none: `one class of many`."""
     blind: ClassVar[Mapping[str, Any]] = {"method": "occlusion", "masks": 49}
@@ -476,18 +474,11 @@ class Task:
         if verb in refusals and verb != self.verb:
             raise ModelProblem(f"{model} {refusals[verb]}.")
 
-    def check_proof(self, model: str) -> None:
-        """Raise ModelProblem where the maps of a run cannot be proved."""
-
     def check_idle(self, model: str, *options: str, them: str = "it") -> None:
         """Raise ModelProblem for options of boxes where there are none."""
         if options:
             names = " and ".join(options)
             raise ModelProblem(f"{model} draws no boxes, so {names} would have no effect: leave {them} out.")
-
-    def expect_maps(self, targets: int, answers: int) -> int:
-        """Return the expected number of maps before the pass; 0 if unknown."""
-        return targets or answers
 
     def single(self) -> dict[str, Any]:
         """Return the options for the map of one answer."""
@@ -612,10 +603,6 @@ class Task:
         if change.points is None:
             return "vanished" if change.after is None else "new"
         return f"{change.points:+d}".replace("-", "\N{MINUS SIGN}") if change.points else "±0"
-
-    def describe_mean(self, mean: float, unit: str = "") -> str:
-        """Format the mean score of several pictures."""
-        return f"{percent(mean)} mean score"
 
     def describe_unmapped(self, label: str) -> str:
         """Say why an edited picture has no map of a label; empty where it has."""

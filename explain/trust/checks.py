@@ -193,8 +193,8 @@ def _model(explanation: Result, index: int | str) -> Check:
     _check_quick(explanation, index)
     if explanation.evidence.resident.nbytes > LARGE:
         raise ModelProblem("The model is large: its weights are scrambled when you ask for it.")
-    result = scramble.final(explanation, index)
-    shows, values, inside = SHOWS.get(result.verdict, ""), result.stages[-1].map, None
+    result = scramble.scramble(explanation, index)
+    shows, values, inside = SHOWS.get(result.verdict, ""), result.last.map, None
     if values.any() and (mask := scramble.mask_of_boxes(explanation, index, values.shape)) is not None:
         inside = float((values * mask).sum() / values.sum())
     return Check("model", result.mark, result.sentence, result.similarity, result.threshold, shows, inside)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.explain.evidence.layers import receptive_field
 from sightglass.explain.maps.boxes import on_border
 from sightglass.explain.maps.statistics import coarse, describe_place, rank_correlation, rescale
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import listing, percent
+from sightglass.explain.phrases import percent
 from sightglass.explain.tasks.statement import Statement
 from sightglass.explain.tasks.task import describe_direction
 from sightglass.explain.trust import Finding, most_serious_first
@@ -35,8 +34,6 @@ BORDER = 1.2
 95 % of them by up to 3, so less says nothing. Of the 60, one has more: a road with nothing that the model knows."""
 SCATTERED = 2.0
 """The same for the contrast with the other classes."""
-EARLY = 0.05
-"""Share of the input's longer side that a cell of a layer must see for its map to be more than edges and texture."""
 CROPPED, NEARLY = 0.1, 0.995
 SAME_PLACE = 0.5
 HALF = 0.5
@@ -295,34 +292,12 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     elif usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
         text = f"{_of_method(method.name, measured.sentence)} {METHODS[usual.method].name} has {percent(usual.hit[0])}."
         findings.append(Finding("measured", "caution", text))
-    findings += [f for f in (_early(explanation, index), find_independent(explanation, index)) if f is not None]
+    findings += filter(None, [find_independent(explanation, index)])
     height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])
     if height * width <= 400:
         text = f"The map was computed on {height} by {width} cells: its smooth edges are interpolated, not measured."
         findings.append(Finding("coarse", "note", text))
     return findings
-
-
-def _early(explanation: Result, index: int) -> Finding | None:
-    """Find a map from early layers alone, with small receptive fields."""
-    heatmap, resident = explanation.heatmaps[index], explanation.evidence.resident
-    # A method with masks reads no layer.
-    if not METHODS[heatmap.method].at_layers or set(heatmap.layers) <= set(resident.default_layers):
-        return None
-    layers = heatmap.layers
-    seen, side = 0, max(explanation.evidence.geometry.input)
-    for layer in layers:
-        field = receptive_field(resident.adapter.module, layer)
-        if field is None:
-            return None
-        seen = max(seen, field)
-    if seen >= EARLY * side:
-        return None
-    text = (
-        f"{listing(list(layers))} {'comes' if len(layers) == 1 else 'come'} too early: a cell sees at most {seen} of "
-        f"{side} pixels. The map then shows edges and texture, not what decides the class. Choose a later layer."
-    )
-    return Finding("early", "caution", text)
 
 
 def _of_method(name: str, sentence: str) -> str:

@@ -68,26 +68,19 @@ class Perturber:
         filling: Filling,
         steps: int = STEPS,
         done: Callable[[Curve], None] = lambda _: None,
-        known: Curve | None = None,
     ) -> list[Curve]:
-        """Return each order's curve, calling `done` after each.
-
-        `known`: the curve of the one order in fewer steps, which are not run again. Raises Cancelled within one batch
-        of a stop.
-        """
+        """Return each order's curve, calling `done` after each; raise Cancelled within one batch of a stop."""
         fill, ends = self._filling(filling)
-        stride = steps if known is None else steps // known.steps
-        inner = [step for step in range(1, steps) if known is None or step % stride]
         placed = [torch.from_numpy(order.places).to(self.picture.device) for order in orders]
-        hidings = [(places, step / steps, keeps) for places in placed for keeps in (False, True) for step in inner]
+        shares = [step / steps for step in range(1, steps)]
+        hidings = [(places, share, keeps) for places in placed for keeps in (False, True) for share in shares]
         curves: list[Curve] = []
         answers = self._in_batches(hidings, fill)
-        earlier = (None, None) if known is None else (known.deletion, known.insertion)
         for order in orders:
             traces = []
-            for keeps, before in zip((False, True), earlier, strict=True):
-                between = Answers(*map(torch.stack, zip(*itertools.islice(answers, len(inner)), strict=True)))
-                traces.append(_trace(ends, between, before, inner, steps, keeps=keeps))
+            for keeps in (False, True):
+                between = Answers(*map(torch.stack, zip(*itertools.islice(answers, steps - 1), strict=True)))
+                traces.append(_trace(ends, between, keeps=keeps))
             curve = Curve(order.name, order.number, filling, *traces)
             curves.append(curve)
             done(curve)
@@ -153,19 +146,13 @@ class Perturber:
             return self._score(outputs)
 
 
-def _trace(
-    ends: Answers, between: Answers, known: Trace | None, inner: Sequence[int], steps: int, *, keeps: bool
-) -> Trace:
-    """Merge the answers `between` at `inner` with `known` into one trace."""
+def _trace(ends: Answers, between: Answers, *, keeps: bool) -> Trace:
+    """Put the answers to the whole and the hidden picture at the ends of those between."""
     first, last = (1, 0) if keeps else (0, 1)
 
     def join(name: str) -> NDArray[np.float64]:
         end = getattr(ends, name)
-        values = np.empty(steps + 1)
-        if known is not None:
-            values[:: steps // known.steps] = getattr(known, name)
-        values[0], values[inner], values[-1] = end[first], getattr(between, name), end[last]
-        return values
+        return np.array([end[first], *getattr(between, name), end[last]], np.float64)
 
     return Trace(join("value"), join("score"), join("stays").astype(bool))
 

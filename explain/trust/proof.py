@@ -97,8 +97,6 @@ class Support:
     """Of maps of other pictures, as many as it took to tell; at most `OTHERS`."""
     copies: tuple[Effect, ...]
     """Of this map mirrored and moved, and of the middle; none where the others were enough to tell."""
-    start_share: float = SHOWN
-    """`SHOWN` of what is compared, as a share of the content: less in a box."""
 
     @property
     def beaten(self) -> int:

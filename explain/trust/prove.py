@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from sightglass.explain.trust.proof import Support
 
 
-PREVIEW = 4
-"""Steps of the map's own curve that are reported first: of a slow model all of them take seconds."""
 FEWER = {
     False: {"blobs": 10, "strongest": 10},
     True: {"strongest": 10, "random": 10, "blobs": 4, "centre": 4, "edges": 4},
@@ -57,7 +55,7 @@ def prove(
     """Measure the answer with the hottest shares hidden, and kept.
 
     `steps`: equal shares for the map; controls and further fillings have fewer (`FEWER`, `AGAIN`). `fillings`: values
-    of hidden pixels (`FILLINGS`), the main one first. `partial` is called after the first steps and each curve. Raises
+    of hidden pixels (`FILLINGS`), the main one first. `partial` is called after each curve. Raises
     ModelProblem for a constant map, a target without a single answer, and an unknown filling; Cancelled within one
     batch of a stop.
     """
@@ -101,17 +99,13 @@ class _Work:
     def run(self, order: Order, fillings: Sequence[Filling]) -> Proof:
         """Return the proof of a map by its order."""
         first, *others = fillings
-        rough: Curve | None = None
-        if self._steps > PREVIEW and not self._steps % PREVIEW:
-            (rough,) = self._perturber.curves([order], first, PREVIEW)
-            self._partial(self._proof([rough]))
         inside = object_of(self._explanation, self._index)
         names = ["random", "centre", "edges"]
         if inside.any() and not inside.all():
             names.insert(1, "blobs")
         repeated = 1 + controls.SEEDS * sum(name in REPEATED for name in names)
         self._total = repeated * len(fillings) + sum(name not in REPEATED for name in names) + 1
-        self._perturber.curves([order], first, self._steps, self._add_curve, rough)
+        self._perturber.curves([order], first, self._steps, self._add_curve)
         self._support, strongest = find_strongest(self._explanation, self._index, perturber=self._perturber)
         self._partial(self._proof(self._made))
         orders = _order("strongest", [strongest])

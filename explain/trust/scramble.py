@@ -1,14 +1,13 @@
 """Weight-randomisation test (sanity check) of a map.
 
-The cascading randomisation of Adebayo et al. 2018, https://arxiv.org/abs/1810.03292.
+After Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, with all weights random.
 """
 
 from __future__ import annotations
 
 import copy
 import statistics
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import cv2
@@ -33,7 +32,7 @@ from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
 
     Map = NDArray[np.float32]
     Moments = tuple[Tensor, Tensor]
-
-
-STAGES = 6
 
 
 def copy_resident(resident: Resident) -> Resident:
@@ -73,10 +69,9 @@ def _places(module: nn.Module) -> set[int]:
     return {each.data_ptr() for each in module.parameters() if each.numel()}
 
 
-def stages(resident: Resident, tensor: Tensor) -> list[list[nn.Parameter]]:
-    """Return the parameters in `STAGES` groups, the last executed first.
+def parameters_of(resident: Resident, tensor: Tensor) -> list[nn.Parameter]:
+    """Return all parameters, those of the last executed module first.
 
-    A module's own parameters are one item, and groups have equally many items, in the order of the modules' starts.
     An uncalled module, whose weights another reads, counts as its parent.
     """
     module = resident.adapter.module
@@ -97,36 +92,30 @@ def stages(resident: Resident, tensor: Tensor) -> list[list[nn.Parameter]]:
     for path, part in module.named_modules():
         params = [each for each in part.parameters(recurse=False) if id(each) not in seen and each.is_floating_point()]
         seen |= {id(each) for each in params}
-        if params:
-            around = path
-            while around not in place and around:
-                around = around.rpartition(".")[0]
-            items.append((place.get(around, 0), params))
+        around = path
+        while around not in place and around:
+            around = around.rpartition(".")[0]
+        items.append((place.get(around, 0), params))
     items.sort(key=lambda item: -item[0])
-    groups = np.array_split(np.arange(len(items)), STAGES)
-    return [[each for at in group for each in items[at][1]] for group in groups]
+    return [each for _, params in items for each in params]
 
 
-def moments_of(groups: list[list[nn.Parameter]]) -> list[list[Moments]]:
+def moments_of(parameters: Sequence[nn.Parameter]) -> list[Moments]:
     """Return the mean and the standard deviation of each parameter."""
-    with torch.no_grad():
-        values = [[each.detach().float() for each in group] for group in groups]
-        return [[(each.mean(), each.std(unbiased=False)) for each in group] for group in values]
+    values = [each.detach().float() for each in parameters]
+    return [(each.mean(), each.std(unbiased=False)) for each in values]
 
 
-def redrawn(groups: list[list[nn.Parameter]], seed: int, moments: list[list[Moments]] | None = None) -> Iterator[int]:
-    """Redraw each group's parameters from its moments; yield after each.
+def redraw(parameters: Sequence[nn.Parameter], seed: int, moments: Sequence[Moments]) -> None:
+    """Redraw the parameters from the `moments` of the true weights.
 
-    `moments`: those of the true weights, `moments_of(groups)` from before the first draw. Without them a second draw
-    would take those of the first, and small parameters would drift from draw to draw.
+    A second draw from those of the first would let small parameters drift.
     """
     generator = torch.Generator().manual_seed(seed)
-    for number, (group, known) in enumerate(zip(groups, moments or moments_of(groups), strict=True), 1):
-        with torch.no_grad():
-            for each, (mean, deviation) in zip(group, known, strict=True):
-                drawn = torch.randn(each.shape, generator=generator).to(each.device)
-                each.copy_(drawn.mul_(deviation).add_(mean))
-        yield number
+    with torch.no_grad():
+        for each, (mean, deviation) in zip(parameters, moments, strict=True):
+            drawn = torch.randn(each.shape, generator=generator).to(each.device)
+            each.copy_(drawn.mul_(deviation).add_(mean))
 
 
 Side = Literal["below", "within", "above"]
@@ -142,11 +131,9 @@ _CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda scramble: scramble.nbyte
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
-    """The map after some share of the weights is redrawn."""
+class Draw:
+    """The map with one set of random weights."""
 
-    share: float
-    """Of all parameters, 0..1."""
     map: Map
     """float32 (h, w) in 0..1 over the content of the model's input, at most 320 a side; 0 without evidence."""
     rank_correlation: float
@@ -172,18 +159,18 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Scramble:
-    """One map as its model is scrambled from the top down."""
+    """One map as its model's weights are random."""
 
     label: str
     method: str
-    stages: tuple[Stage, ...]
-    """The last one has all weights redrawn: of its maps with evidence, the one with the median similarity."""
+    last: Draw
+    """Of the draws whose map has evidence, the one with the median similarity."""
     final: tuple[float, ...]
-    """The similarity of the last stage's map to the true one, for each set of weights whose map is not empty."""
+    """The similarity of the map to the true one, for each set of weights whose map is not empty."""
     threshold: float
     """The similarity to the true map that unrelated maps stay below: `controls.chance_level`, `outline_chance`."""
     known: dict[Verdict, float]
-    """The rank correlations of the last stage's map with `edges`, `centre` and `box`, the mean over the draws."""
+    """The rank correlations of the random weights' map with `edges`, `centre` and `box`, the mean over the draws."""
     again: float | None = None
     """The rank correlation with the true map of one made again with the true weights; None unless the draws differ."""
     empty: int = 0
@@ -271,9 +258,10 @@ class Scramble:
 
     @property
     def nbytes(self) -> int:
-        return sum(stage.map.nbytes for stage in self.stages)
+        return self.last.map.nbytes
 
 
+@own_modes()
 def scramble(
     explanation: Result,
     index: int | str = 0,
@@ -281,31 +269,30 @@ def scramble(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Scramble:
-    """Redraw the weights in six stages, and recompute the map at each.
+    """Redraw all weights 3 to 8 times, and recompute the map each time.
 
-    On a copy of the model, so others are not disturbed; up to 14 passes, with the method's own cost: five for the
-    stages and those of `final`, whose verdict it has. Cached for the same weights, picture, method, layers and target.
-    Raises ModelProblem for an empty map and a model without weights here; Cancelled between two passes.
-    """
-    return _test(explanation, index, progress, cancel, whole=True)
-
-
-def final(
-    explanation: Result,
-    index: int | str = 0,
-    *,
-    cancel: threading.Event | None = None,
-) -> Scramble:
-    """Return the verdict of `scramble` from the last stage alone.
-
-    Weights are drawn 3 to 8 times, until the mean rank correlation's interval is clear of the threshold. Below it, the
-    map is recomputed with the true weights as a check. Cached, and used by `scramble`; raises the same errors.
+    Until the mean similarity's interval is clear of the threshold. Below it, the map is recomputed with the true
+    weights as a check. On a copy of the model, so others are not disturbed. Cached for the same weights, picture,
+    method, layers and target. Raises ModelProblem for an empty map and a model without weights here; Cancelled between
+    two passes.
 
     >>> from sightglass import Explainer
-    >>> final(Explainer()("bus.jpg", top_k=1)).mark
+    >>> scramble(Explainer()("bus.jpg", top_k=1)).mark
     'cannot be told'
     """
-    return _test(explanation, index, None, cancel, whole=False)
+    tested_map(explanation, index, "there is nothing to compare it with")
+    if not explanation.evidence.resident.gradients:
+        raise ModelProblem(f"{explanation.model.id} only answers: its weights cannot be scrambled here.")
+    key = explanation.map_key(index)
+    if (scramble := _CACHE.get(key)) is None:
+        with stopped_by(cancel):
+            scramble = _Work(explanation, index, progress).run()
+        _CACHE.put(key, scramble)
+    return scramble
+
+
+final = scramble
+"""Former name."""
 
 
 def interval_of(draws: Sequence[float]) -> tuple[float, float]:
@@ -327,18 +314,16 @@ def side_of(draws: Sequence[float], threshold: float) -> Side:
 
 
 def draw_until_clear(
-    redraw: Callable[[int], Iterator[int]], weights_sha256: str, threshold: float, measure: Callable[[], float | None]
+    redraw: Callable[[int], None], weights_sha256: str, threshold: float, measure: Callable[[], float | None]
 ) -> tuple[tuple[float, ...], Side]:
-    """Redraw all weights 3 to 8 times, and measure a map's similarity.
+    """Redraw all weights 3 to 8 times, by a seed each, and measure a map's similarity.
 
-    `redraw`: `redrawn` of all groups by a seed. `measure`: None for an empty map. Returns the similarities, and their
-    interval's side of the threshold.
+    `measure`: None for an empty map. Returns the similarities, and their interval's side of the threshold.
     """
     similarities: list[float] = []
     side: Side = "within"
     for draw in range(DRAWS[1]):
-        for _ in redraw(controls.seed_of(weights_sha256, draw)):
-            pass
+        redraw(controls.seed_of(weights_sha256, draw))
         if (similarity := measure()) is not None:
             similarities.append(similarity)
         side = side_of(similarities, threshold)
@@ -348,28 +333,6 @@ def draw_until_clear(
     return tuple(similarities), side
 
 
-@own_modes()
-def _test(
-    explanation: Result,
-    index: int | str,
-    progress: Progress | None,
-    cancel: threading.Event | None,
-    *,
-    whole: bool,
-) -> Scramble:
-    """Return a cached test, completed if need be; `whole`: with all stages."""
-    tested_map(explanation, index, "there is nothing to compare it with")
-    if not explanation.evidence.resident.gradients:
-        raise ModelProblem(f"{explanation.model.id} only answers: its weights cannot be scrambled here.")
-    key = explanation.map_key(index)
-    scramble = _CACHE.get(key)
-    if scramble is None or (whole and len(scramble.stages) < STAGES):
-        with stopped_by(cancel):
-            scramble = _Work(explanation, index, progress).run(scramble, whole)
-        _CACHE.put(key, scramble)
-    return scramble
-
-
 class _Work:
     """One test in the making."""
 
@@ -377,57 +340,47 @@ class _Work:
         self._explanation, self._index = explanation, index
         self._heatmap: Heatmap = explanation._map(index).measured
         self._outlined = outlined_box(explanation, index)
-        self._progress = progress or (lambda *_: None)
-        self._done, self._most = 0, 1
+        self._progress, self._done = progress or (lambda *_: None), 0
 
-    def run(self, known: Scramble | None, whole: bool) -> Scramble:
-        """Run all stages or the last one; `known` has the last stage's draws."""
+    def run(self) -> Scramble:
+        """Draw until the verdict is clear."""
         explanation, heatmap, outlined = self._explanation, self._heatmap, self._outlined
-        self._most = (STAGES - 1) * whole + (DRAWS[1] + 1) * (known is None)
         resident, other = explanation.evidence.resident, copy_resident(explanation.evidence.resident)
-        groups = stages(other, explanation.evidence.tensor)
-        redraw = partial(redrawn, groups, moments=moments_of(groups))
-        weights = resident.adapter.weights_sha256
-        total, redone, before = sum(each.numel() for group in groups for each in group), 0, []
-        for number in redraw(controls.seed_of(weights, 0)) if whole else ():
-            if number == STAGES:
-                break
-            redone += sum(each.numel() for each in groups[number - 1])
-            before.append(self._stage(other, redone / total, f"{number} of {STAGES} stages"))
-        if known is not None:
-            return replace(known, stages=(*before, *known.stages))
+        parameters = parameters_of(other, explanation.evidence.tensor)
+        moments = moments_of(parameters)
         chance = chance_level(heatmap, explanation.image.sha256)
         threshold = chance if outlined is None else outline_chance(heatmap, outlined, explanation.image.sha256)
-        ends: list[Stage] = []
+        ends: list[Draw] = []
 
         def measure() -> float | None:
-            ends.append(self._stage(other, 1, f"{len(ends) + 1} of at most {DRAWS[1]} draws"))
+            ends.append(self._draw(other, f"{len(ends) + 1} of at most {DRAWS[1]} draws"))
             return None if ends[-1].empty else ends[-1].similarity
 
-        drawn, side = draw_until_clear(redraw, weights, threshold, measure)
+        weights = resident.adapter.weights_sha256
+        drawn, side = draw_until_clear(lambda seed: redraw(parameters, seed, moments), weights, threshold, measure)
         again: float | None = None
         if side == "below":
-            again = self._stage(resident, 0, "once more with the true weights").rank_correlation
+            again = self._draw(resident, "once more with the true weights").rank_correlation
         filled = [end for end in ends if not end.empty]
         middle = filled[drawn.index(statistics.median_low(drawn))] if drawn else ends[0]
-        # Similarity of the last stage's maps to model-independent references.
+        # Similarity of the maps to model-independent references.
         maps, references = [end.map for end in filled or ends], _make_references(self._explanation, self._index)
         likenesses = {name: float(np.mean(rank_correlations(values, maps))) for name, values in references.items()}
         in_box = likenesses.pop("box", 0.0)
         keeps_box = None if outlined is None else in_box > chance
         of, empty = (heatmap.target.label, heatmap.method), len(ends) - len(filled)
-        return Scramble(*of, (*before, middle), drawn, threshold, likenesses, again, empty, keeps_box)
+        return Scramble(*of, middle, drawn, threshold, likenesses, again, empty, keeps_box)
 
-    def _stage(self, other: Resident, share: float, words: str) -> Stage:
+    def _draw(self, other: Resident, words: str) -> Draw:
         check()
-        self._progress(self._done / self._most, words)
+        self._progress(self._done / (DRAWS[1] + 1), words)
         self._done += 1
         heatmap, before, inside = self._heatmap, self._explanation.evidence, self._outlined
         evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)
         values = map_again(self._explanation, heatmap, evidence, heatmap.target)
         values = coarse(np.nan_to_num(values))
         overlap = None if inside is None else iou(outline(heatmap.coarse) & inside, outline(values) & inside)
-        return Stage(share, values, rank_correlation(heatmap.coarse, values), overlap)
+        return Draw(values, rank_correlation(heatmap.coarse, values), overlap)
 
 
 def outlined_box(explanation: Result, index: int | str) -> NDArray[np.bool_] | None:

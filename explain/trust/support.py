@@ -123,8 +123,7 @@ def find_strongest(
     order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(candidates))[:OTHERS]
     named = ((candidates[at].name, measure.fit(candidates[at].values)) for at in order.tolist())
     others, copies = measure.compare(effect, named)
-    share = SHOWN * measure.part.size / heatmap.strength.size
-    result = Support(heatmap.target.label, box is not None, measure.start, effect, others, copies, share)
+    result = Support(heatmap.target.label, box is not None, measure.start, effect, others, copies)
     at = result.controls.index(result.strongest)
     if at < len(others):
         values = measure.fit(candidates[order[at]].values)

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import threading
 import time
 import urllib.request
@@ -38,6 +39,15 @@ PATIENCE_S, LEAST_RATE = 60.0, 16_384.0
 CHUNK = 1 << 20
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _SHA256: dict[tuple[str, int, int], str] = {}
+NO_ADDRESS = "is not fetched by its address: download it and give the file."
+"""What follows an address that somebody gives for a file."""
+_ADDRESS = re.compile(r"(https?|ftp):/+", re.IGNORECASE)
+
+
+def is_address(source: object) -> bool:
+    """Return whether something is named by an address of the web rather than by a path."""
+    # A path made of an address has one slash less, and is refused with the same sentence.
+    return _ADDRESS.match(str(source)) is not None
 
 
 def sha256_of(path: Path) -> str:
@@ -57,12 +67,11 @@ def download(
     *,
     sha256: str | None = None,
     progress: Progress | None = None,
-    max_bytes: int | None = None,
 ) -> Path:
     """Download `url` to the file `to`: whole and checked, or not at all.
 
-    `sha256`: the full hash or its beginning. `max_bytes` limits the file. Threads share one download of a file. Raises
-    WeightsProblem, or the exception of `progress`, without leaving a partial file.
+    `sha256`: the full hash or its beginning. Threads share one download of a file. Raises WeightsProblem, or the
+    exception of `progress`, without leaving a partial file.
     """
     lock = _LOCKS.setdefault(to, threading.Lock())
     while not lock.acquire(timeout=0.1):
@@ -70,7 +79,7 @@ def download(
             progress(0, 0)
     try:
         if not (to.is_file() and (sha256 is None or sha256_of(to).startswith(sha256))):
-            _stream(url, to, sha256, progress, max_bytes)
+            _stream(url, to, sha256, progress)
         return to
     finally:
         lock.release()
@@ -85,7 +94,6 @@ def _stream(
     to: Path,
     sha256: str | None,
     progress: Progress | None,
-    max_bytes: int | None,
 ) -> None:
     if urlsplit(url).scheme not in ("http", "https"):
         raise WeightsProblem(f"{to.name} can only be downloaded over http or https, not from {url}.")
@@ -107,8 +115,6 @@ def _stream(
                 while chunk := answer.read1(CHUNK):
                     if is_late():
                         raise slow
-                    if max_bytes is not None and max(done + len(chunk), total) > max_bytes:
-                        raise WeightsProblem(f"{to.name} is larger than {max_bytes >> 20:,} MB: give a smaller file.")
                     file.write(chunk)
                     digest.update(chunk)
                     done += len(chunk)

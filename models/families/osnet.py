@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Embedder
 from sightglass.models.checkpoints import checkpoint, state_dicts
@@ -133,14 +132,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
 
     def read(path: Path) -> OSNet:
         tensors = {key: value for key, value in checkpoint.read(path).items() if not key.startswith("classifier.")}
-        with torch.device("meta"):
-            module = build()
-        try:
-            module.load_state_dict(tensors, assign=True)
-        except RuntimeError as problem:
-            reason = state_dicts.misfit(tensors, module.state_dict()) or str(problem).splitlines()[-1].strip()
-            fitting = ", ".join(name for name in WIDTHS if name != spec.arch)
-            raise WeightsProblem(f"{path} does not hold {spec.arch} ({reason}): is it one of {fitting}?") from problem
+        module = build()
+        state_dicts.put(path, tensors, module, spec.arch)
         return module
 
     module, sha256 = checkpoint.module_of(spec, progress, build, read)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ from sightglass.models.adapters.folding import conv_act
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import Layer, ModelStage
+from sightglass.models.layers import Layer, Section
 from sightglass.models.preprocess import GREY
 from sightglass.models.spec import ModelSpec
 
@@ -57,17 +57,11 @@ _SIZES = {
     "yolox_x": (4, 80, False),
 }
 _BACKBONE = tuple(f"backbone.backbone.{name}" for name in ("stem", "dark2", "dark3", "dark4", "dark5"))
-# Inputs of each step of the neck, which the nesting of libreyolo's modules does not show.
-_READ = {
-    "backbone.lateral_conv0": ("backbone.backbone.dark5",),
-    "backbone.C3_p4": ("backbone.lateral_conv0", "backbone.backbone.dark4"),
-    "backbone.reduce_conv1": ("backbone.C3_p4",),
-    "backbone.C3_p3": ("backbone.reduce_conv1", "backbone.backbone.dark3"),
-    "backbone.bu_conv2": ("backbone.C3_p3",),
-    "backbone.C3_n3": ("backbone.bu_conv2", "backbone.reduce_conv1"),
-    "backbone.bu_conv1": ("backbone.C3_n3",),
-    "backbone.C3_n4": ("backbone.bu_conv1", "backbone.lateral_conv0"),
-}
+# In the order of execution, which the nesting of libreyolo's modules does not show.
+_NECK_STEPS = tuple(
+    f"backbone.{name}"
+    for name in ("lateral_conv0", "C3_p4", "reduce_conv1", "C3_p3", "bu_conv2", "C3_n3", "bu_conv1", "C3_n4")
+)
 # From MMDetection's names to Megvii's, one after the other.
 _RENAMED = (
     *((rf"^backbone\.stage{n}\b", f"backbone.backbone.dark{n + 1}") for n in (1, 2, 3, 4)),
@@ -288,21 +282,11 @@ class YoloxDetector(Detector):
         listed = {layer.path for layer in layers}
         return {name: paths for name, paths in named.items() if listed.issuperset(paths)} or super().presets(layers)
 
-    def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
-        """Return the backbone's stages, the neck's steps with their inputs, and the head's towers."""
-        shapes = {layer.path: layer.shape for layer in layers}
-
-        def stage(path: str, inputs: tuple[str, ...], part: Literal["backbone", "neck", "head"]) -> ModelStage:
-            shape, kind = shapes.get(path), type(self.module.get_submodule(path)).__name__
-            return ModelStage(path, kind, shape, self._size / shape[1] if shape else None, inputs, part)
-
-        steps = [stage(path, _BACKBONE[i - 1 : i] if i else (), "backbone") for i, path in enumerate(_BACKBONE)]
-        steps += [stage(path, inputs, "neck") for path, inputs in _READ.items()]
-        for i, path in enumerate(NECK.values()):
-            stem = f"head.stems.{i}"
-            steps.append(stage(stem, (path,), "head"))
-            steps += [stage(f"head.{tower}.{i}", (stem,), "head") for tower in ("cls_convs", "reg_convs")]
-        return tuple(steps)
+    def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
+        """Return the backbone's stages, the neck's steps and the head's towers."""
+        towers = [f"head.{name}.{i}" for i in range(len(NECK)) for name in ("stems", "cls_convs", "reg_convs")]
+        steps: dict[Section, Sequence[str]] = {"backbone": _BACKBONE, "neck": _NECK_STEPS, "head": towers}
+        return {path: section for section, paths in steps.items() for path in paths}
 
     def alias(self, name: str) -> str:
         """Accept MMDetection's names too (`neck.out_convs.0`), and a norm's, which its convolution replaces."""

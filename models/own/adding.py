@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import tomlkit
+from filelock import FileLock, Timeout
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import Comment, Item, Table, Whitespace
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.common.typed_text import line as read_line
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
-from sightglass.models.own import table_file
 from sightglass.models.spec import OutputTable
 
 Answers = dict[str, Any]
@@ -82,14 +89,14 @@ def write(to: Path, id_: str, table: Toml, *, force: bool = False) -> None:
 
     Raises ModelProblem where the file cannot be read, or has a table of that id and `force` is not set.
     """
-    with table_file.file_lock(to):
-        write_file(to, table_file.with_table(to, id_, table, force=force).encode("utf-8"))
+    with file_lock(to):
+        write_file(to, with_table(to, id_, table, force=force).encode("utf-8"))
 
 
 def remove(to: Path, id_: str) -> None:
     """Remove a model's table from a models.toml; everything else in it stays."""
-    with table_file.file_lock(to):
-        write_file(to, table_file.without_table(to, id_).encode("utf-8"))
+    with file_lock(to):
+        write_file(to, without_table(to, id_).encode("utf-8"))
 
 
 LONGEST = 80
@@ -126,3 +133,149 @@ def _read(line: str) -> Toml:
     if unit not in ("", NO_UNIT):
         row["unit"] = read_line(unit, LONGEST, "The unit")
     return {**row, "range": numbers} if numbers else row
+
+
+SECONDS = 10.0
+"""How long to wait for another process that writes the same file."""
+
+
+def relative(table: Toml, folder: Path) -> Toml:
+    """Return the table with paths below `folder`, that of models.toml, relative to it."""
+
+    def short(text: str) -> str:
+        path, colon, name = text.rpartition(":") if ".py:" in text else (text, "", "")
+        return (
+            f"{Path(path).relative_to(folder).as_posix()}{colon}{name}" if Path(path).is_relative_to(folder) else text
+        )
+
+    weights = table.get("weights", {})
+    paths = {key: short(weights[key]) for key in ("path", "labels") if isinstance(weights.get(key), str)}
+    arch = {"arch": short(table["arch"])} if isinstance(table.get("arch"), str) else {}
+    return {**table, **arch, "weights": {**weights, **paths}}
+
+
+def text_of(id_: str, table: Toml) -> str:
+    """Return the table as TOML, with nested dicts inline from two levels down."""
+    models = tomlkit.table(is_super_table=True)
+    models.append(id_, _table(table))
+    return tomlkit.document().append("model", models).as_string()
+
+
+def _table(values: Toml) -> Table:
+    table = tomlkit.table()
+    for key, value in values.items():
+        if not isinstance(value, dict):
+            table.append(key, _item(value))
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            inner = tomlkit.table()
+            for name, inline in value.items():
+                inner.append(name, _item(inline))
+            table.append(key, inner)
+    return table
+
+
+def _item(value: Any) -> Item:
+    if isinstance(value, dict):
+        inline = tomlkit.inline_table()
+        for key, inner in value.items():
+            inline.append(key, _item(inner))
+        return inline
+    if isinstance(value, (list, tuple)):
+        array = tomlkit.array()
+        for inner in value:
+            array.append(_item(inner))
+        return array
+    return tomlkit.item(value if isinstance(value, (bool, int, float)) else str(value))
+
+
+@contextmanager
+def file_lock(to: Path) -> Iterator[None]:
+    """Lock a file against other processes; raise ModelProblem after a timeout."""
+    lock = FileLock(to.with_name(f".{to.name}.lock"), timeout=SECONDS)
+    try:
+        with lock:
+            try:
+                yield
+            finally:
+                # Removed before the unlock, so that it does not stay in the user's folder: whoever waits sees that and
+                # makes a new one. Windows does not remove a file that is open.
+                with contextlib.suppress(OSError):
+                    os.unlink(lock.lock_file)
+    except Timeout:
+        raise ModelProblem(f"{to.name} is being written by another process: wait, and try again.") from None
+
+
+def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
+    """Return the text of the file with the table in it.
+
+    Raises ModelProblem where the file cannot be read, or has a table of that id and `force` is not set.
+    """
+    try:
+        before = to.read_text("utf-8") if to.exists() else ""
+        document = tomlkit.parse(before)
+        models = document.get("model", {})
+    except (OSError, ValueError, TOMLKitError) as problem:
+        raise ModelProblem(f"{to} cannot be read ({problem}): correct it first.") from problem
+    text = text_of(id_, table)
+    if not isinstance(models, dict) or id_ not in models:
+        return f"{before.rstrip()}\n\n{text}" if before.strip() else text
+    if not force:
+        raise ModelProblem(f"{to.name} has a model {id_} already: give another --name, or --force to overwrite it.")
+    try:
+        if isinstance(models[id_], Table):
+            new, trailing = _table(table), _trailing(models[id_])
+            # Without white space at its end, tomlkit would add a blank line to it.
+            for item in (*trailing, tomlkit.ws("")):
+                _last(new).add(item)
+            models[id_] = new
+            whole = document.as_string()
+        else:
+            del models[id_]
+            whole = f"{document.as_string().rstrip()}\n\n{text}"
+            # Comments between scattered parts of a table are lost with them.
+            if not all(line in whole for line in before.splitlines() if line.lstrip().startswith("#")):
+                raise ValueError
+        expected = tomllib.loads(before)
+        expected["model"][id_] = tomllib.loads(text)["model"][id_]
+        replaced = tomllib.loads(whole) == expected
+    except (ValueError, TOMLKitError):
+        replaced = False
+    if not replaced:
+        raise ModelProblem(f"{to.name} has {id_} in a form that cannot be overwritten: remove it by hand.")
+    return whole
+
+
+def tables(path: Path) -> dict[str, Toml]:
+    """Return the tables of a models.toml by model id."""
+    try:
+        by_id: dict[str, Toml] = tomllib.loads(path.read_text("utf-8")).get("model", {})
+    except (OSError, ValueError):
+        return {}
+    return by_id
+
+
+def without_table(to: Path, id_: str) -> str:
+    """Return the file's text without a model's table."""
+    try:
+        document = tomlkit.parse(to.read_text("utf-8"))
+        del document["model"][id_]
+    except (OSError, ValueError, KeyError, TOMLKitError) as problem:
+        raise ModelProblem(f"{to.name} has no model {id_} that can be removed: reload the page.") from problem
+    return document.as_string()
+
+
+def _last(table: Table) -> Table:
+    """Return the last of a table's nested tables, or itself."""
+    inner = [item for item in table.values() if isinstance(item, type(table))]
+    return _last(inner[-1]) if inner else table
+
+
+def _trailing(table: Table) -> list[Comment | Whitespace]:
+    """Return a table's trailing comments and blank lines."""
+    trailing: list[Comment | Whitespace] = []
+    for _, item in reversed(_last(table).value.body):
+        if not isinstance(item, (Comment, Whitespace)):
+            break
+        trailing.insert(0, item)
+    return trailing

@@ -19,7 +19,7 @@ from sightglass.models import catalog, isolated, labels
 from sightglass.models.catalog import SUFFIXES
 from sightglass.models.inspect import TRUST, inspect_model
 from sightglass.models.load import load
-from sightglass.models.own import adding, is_on, table_file
+from sightglass.models.own import adding, is_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -224,7 +224,7 @@ def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> st
         raise ModelProblem(open_[0].question)
     _check_labels(into, filled)
     to, id_ = table(), into.name
-    filled = table_file.relative(filled, to.parent)
+    filled = adding.relative(filled, to.parent)
     with without_paths():
         spec = catalog.of_table(id_, filled, to)
         if not runs_code(draft, answers):
@@ -302,7 +302,7 @@ def used() -> int:
 
 def tables() -> dict[str, Toml]:
     """Return the tables of the current person's models, by their ids."""
-    return table_file.tables(table())
+    return adding.tables(table())
 
 
 def _new_folder(root: Path, stem: str) -> Path:

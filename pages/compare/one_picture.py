@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
@@ -12,29 +12,29 @@ import streamlit as st
 from sightglass.common.errors import ModelProblem
 from sightglass.components import saving
 from sightglass.components.choices import model_picker, sidebar
-from sightglass.components.choices.model_picker import add_title, short_names
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape, shorten
+from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
 from sightglass.components.views import exports, panels, tables
-from sightglass.deck import views as deck_views
 from sightglass.explain.comparison.detections import largest, same_target
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS, list_methods
-from sightglass.explain.phrases import count, listing, percent
+from sightglass.explain.phrases import count, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score, task_of
-from sightglass.export.caption import title as caption_of
 from sightglass.models import catalog
+from sightglass.report import views as report_views
+from sightglass.report.caption import title as caption_of
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Look
-    from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
     from sightglass.models.spec import ModelSpec
-    from sightglass.pages.compare.layout import PageLayout
+    from sightglass.report.view import View
 
 MAX_MODELS = 4
 FIRST = 3
@@ -42,21 +42,21 @@ FIRST = 3
 OWN_ANSWERS = "own"
 
 
-def draw(layout: PageLayout) -> None:
-    """Draw the tab."""
-    choices, _first = sidebar.draw(layout.bar)
-    with layout.controls:
+def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
+    """Draw the tab; `bar`: of the choice of a picture, `controls`: right of the tabs."""
+    choices, _first = sidebar.draw(bar)
+    with controls:
         target_place = st.container(width="content")
         models = _choose_models(choices.model)
-    with layout.main:
+    with main:
         if len(models) < 2:
-            layout.title.markdown("## Choose at least two models.")
+            title.markdown("## Choose at least two models.")
             help = "Add a model of your own, or download one."
             st.page_link(page.script("models"), label="Go to Models", icon=":material/deployed_code:", help=help)
             return
-        names = [add_title(name) for name in short_names(models)]
+        names = [model.name for model in models]
         comparison = _compare(choices, models, _choose_method(choices, models))
-        layout.title.markdown(f"## {escape(sidebar.add_warning(choices, add_title(comparison.verdict)))}")
+        title.markdown(f"## {escape(sidebar.add_warning(choices, comparison.verdict))}")
         with target_place:
             comparison = _choose_target(comparison, names)
         _draw_panels(comparison, names)
@@ -71,9 +71,9 @@ def draw(layout: PageLayout) -> None:
         _draw_table(comparison, names)
 
 
-def _slide(comparison: Comparison, names: list[str], look: Look) -> Scene:
+def _slide(comparison: Comparison, names: list[str], look: Look) -> View:
     carrying = tuple(map(explain_job.carrying, comparison.explanations))
-    return deck_views.of_models(replace(comparison, explanations=carrying), names, look)
+    return report_views.models_view(replace(comparison, explanations=carrying), names, look)
 
 
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
@@ -83,10 +83,7 @@ def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
         widgets["models"] = _sizes(chosen)
     url_state.keep("models-of", chosen.family)
     url_state.recall("models", known, _sizes(chosen), name="models", read=lambda text: text.split(",")[:MAX_MODELS])
-    names = [add_title(name) for name in short_names([known[key] for key in widgets["models"]])]
-    with st.popover(
-        shorten(", ".join(names) or "Models", 40), icon=":material/tune:", help="Which models are compared."
-    ):
+    with st.popover(plural(len(widgets["models"]), "model"), icon=":material/tune:", help="Which models are compared."):
         ids = st.multiselect(
             "Models, two to four",
             list(known),
@@ -139,7 +136,7 @@ def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparis
         explanation = explain_job.explain(sidebar.fitting(choices, explainer, method), explainer, wait=True)
         assert explanation is not None  # only what runs in a thread can be
         explanations.append(explanation)
-    return explain_job.with_times(Comparison(tuple(explanations), short_names(models), ()))
+    return explain_job.with_times(Comparison(tuple(explanations), tuple(model.name for model in models), ()))
 
 
 def _choose_target(comparison: Comparison, names: list[str]) -> Comparison:
@@ -184,7 +181,7 @@ def _draw_panels(comparison: Comparison, names: list[str]) -> None:
     if comparison.agreement(0, -1) is not None:
         values = share_difference(comparison.maps[0], comparison.maps[-1])
         panes.append(Pane(maps=(panels.difference(values, comparison.common, (names[0], names[-1])),)))
-    view = panels.show(comparison.explanations[0].image, panes, key="viewer-compare", height=380, files=False)
+    view = panels.show(comparison.explanations[0].image, panes, key="viewer-compare", height=380)
     panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     # That their answers differ is in the headline.
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed if comparison.shares_none else ""))):
@@ -220,6 +217,8 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
                 "One pass": _describe_time(comparison, i),
             }
         )
+    about = "Median of five passes on this machine, and the fastest to the slowest."
+    times = st.column_config.TextColumn(help=about, alignment="right", width=150)
     tables.table(
         pd.DataFrame(rows),
         right=("Half the evidence on", "Parameters"),
@@ -227,13 +226,8 @@ def _draw_table(comparison: Comparison, names: list[str]) -> None:
             "Own answer": "What each model says first, whatever the maps are of.",
             "Half the evidence on": "The smallest part of the picture that holds half of the evidence.",
         },
-        columns={f"Score of {label}": tables.score(), same: tables.overlap(), "One pass": _time_column()},
+        columns={f"Score of {label}": tables.score(), same: tables.overlap(), "One pass": times},
     )
-
-
-def _time_column() -> Any:
-    help = "Median of five passes on this machine, and the fastest to the slowest."
-    return st.column_config.TextColumn(help=help, alignment="right", width=150)
 
 
 def _describe_time(comparison: Comparison, index: int) -> str:

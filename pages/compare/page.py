@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 from sightglass.components.session import page, reopen, url_state
-from sightglass.pages.compare.layout import PageLayout
 
 LABELLED = "pictures"
 """The page that compares models on labelled pictures."""
@@ -28,16 +27,16 @@ def compare() -> None:
         help = "Drop a folder of labelled pictures there: which of two to six models is right more often."
         st.page_link(page.script(LABELLED), label="Labelled pictures", icon=":material/arrow_outward:", help=help)
         controls = st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center")
-    layout = PageLayout(bar, controls, page.Title(st.container()), st.container())
+    places = bar, controls, st.container(), st.container()
     # Imported when they are opened: each loads what the other does not need.
     if tab == "models":
         from sightglass.pages.compare import one_picture
 
-        one_picture.draw(layout)
+        one_picture.draw(*places)
     else:
         from sightglass.pages.compare import two_pictures
 
-        two_pictures.draw(layout)
+        two_pictures.draw(*places)
 
 
 compare()

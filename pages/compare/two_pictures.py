@@ -8,30 +8,31 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components import saving, streamlit_internals
+from sightglass.components import saving
 from sightglass.components.choices import gallery_picker, model_picker, sidebar
-from sightglass.components.session import state, url_state
+from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import exports, pairs
 from sightglass.components.widgets import rows
-from sightglass.deck import views as deck_views
 from sightglass.explain import methods
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as pair_similarity
 from sightglass.explain.tasks.task import Answer
+from sightglass.report import similarity_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streamlit.delta_generator import DeltaGenerator
+
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.explain.picture.item import Item
-    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.ranking import Ranking
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.pages.compare.layout import PageLayout
 
 LISTED = 50
 """Pictures of a gallery in the list."""
@@ -44,20 +45,20 @@ SHOWS = {
 }
 
 
-def draw(layout: PageLayout) -> None:
-    """Draw the tab."""
+def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
+    """Draw the tab; `bar`: of the choice of a picture, `controls`: right of the tabs."""
     first = pair_similarity.DEFAULT
     offered = (first, *(name for name in methods.SIMILARITY if name != first))
-    choices, explainer, instead = _find_model(*sidebar.draw(layout.bar, methods=offered))
-    with layout.controls:
+    choices, explainer, instead = _find_model(*sidebar.draw(bar, methods=offered))
+    with controls:
         items = gallery_picker.choose(explainer, choices.image)
         show = _choose_view()
-    with layout.main:
+    with main:
         ranked = _rank(choices, explainer, items)
         if not ranked.hits:
-            layout.title.markdown("## There is no other picture to compare with.")
+            title.markdown("## There is no other picture to compare with.")
         else:
-            _draw_pair(choices, explainer, ranked, show, layout)
+            _draw_pair(choices, explainer, ranked, show, title)
         _draw_notes(ranked, instead)
 
 
@@ -92,7 +93,7 @@ def _rank(choices: Choices, explainer: Explainer, items: Sequence[Item]) -> Rank
     ways = _preprocessing(choices)
     # Items have stamps: the same ones in the same order are the same gallery.
     key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(ways))
-    with explain_job.spinner(explainer), streamlit_internals.status_line() as show:
+    with explain_job.spinner(explainer), page.status_line() as show:
 
         def progress(share: float, words: str) -> None:
             if len(items) > REPORTED:
@@ -107,11 +108,7 @@ def _preprocessing(choices: Choices) -> dict[str, Any]:
     return {name: value for name, value in choices.options.items() if name == "preprocessing"}
 
 
-def _name(text: str) -> str:
-    return escape(shorten(text, 28, 8))
-
-
-def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: str, layout: PageLayout) -> None:
+def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: str, title: DeltaGenerator) -> None:
     left, right = st.columns([3, 1], gap="medium")
     with right:
         chosen = _choose_hit(ranked)
@@ -120,16 +117,17 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
         pairs.draw_pair(found, key="pair", matches=show == "matches")
         actions = st.container(horizontal=True, vertical_alignment="center")
     # Needs passes of its own the first time: the maps come first.
-    context = _reference_scores(choices, explainer, found)
-    names = " and ".join(_name(side.image.name) for side in found.sides)
-    layout.title.markdown(f"## {names}: {found.score:.2f}, {context.verdict(found.score)}")
+    with st.spinner("Comparing unrelated pictures…", show_time=False):
+        context = ranking.context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
+    names = " and ".join(escape(shorten(side.image.name, 28, 8)) for side in found.sides)
+    title.markdown(f"## {names}: {found.score:.2f}, {context.verdict(found.score)}")
     with actions:
         saving.save_and_export(
             "similarity",
             partial(exports.of_similarity, found, context, ranked),
             pair=(found, context),
             view=False,
-            slide=lambda _: deck_views.of_pair(found, context.verdict(found.score)),
+            slide=lambda _: similarity_files.pair_view(found, context.verdict(found.score)),
         )
     with right:
         more: tuple[str, ...] = ()
@@ -151,16 +149,19 @@ def _choose_hit(ranked: Ranking) -> int:
     return chosen
 
 
-def _model_and_query(explainer: Explainer, ranked: Ranking) -> tuple[str | int, ...]:
-    """Return what identifies the model's weights and the picture."""
-    query = ranked.query
-    return explainer.resident.adapter.weights_sha256, explainer.model.row, query.sha256, query.name
-
-
 def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, place: int, of: str) -> Similarity:
     hit, chosen = ranked.hits[place], {name: choices.options.get(name) for name in ("layers", "preprocessing")}
     settings: dict[str, Any] = {"method": choices.method} | {name: value for name, value in chosen.items() if value}
-    key = (*_model_and_query(explainer, ranked), hit.item.stamp, hit.item.key, of, str(sorted(settings.items())))
+    of_model = explainer.resident.adapter.weights_sha256, explainer.model.row
+    key = (
+        *of_model,
+        ranked.query.sha256,
+        ranked.query.name,
+        hit.item.stamp,
+        hit.item.key,
+        of,
+        str(sorted(settings.items())),
+    )
 
     def make() -> Similarity:
         with explain_job.spinner(explainer):
@@ -173,11 +174,6 @@ def _compare(choices: Choices, explainer: Explainer, ranked: Ranking, place: int
             )
 
     return state.latest("similarity", key, make)
-
-
-def _reference_scores(choices: Choices, explainer: Explainer, found: Similarity) -> Context:
-    with st.spinner("Comparing unrelated pictures…", show_time=False):
-        return ranking.context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
 
 
 def _draw_notes(ranked: Ranking, instead: str) -> None:

@@ -1,263 +1,332 @@
-"""The evidence for each box, and why a missing one is not shown."""
+"""The boxes of a detector: their list and maps, the joints of a pose, and why a missing one is not shown."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 import streamlit as st
 
-from sightglass.common.errors import Cancelled
-from sightglass.components import checks, saving, widgets
-from sightglass.components.choices import detection_options, sidebar
-from sightglass.components.saving import slides
-from sightglass.components.session import page, reopen, state
+from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
-from sightglass.components.viewer import Pane
-from sightglass.components.views import charts, detections, exports, missing_places, panels
+from sightglass.components.viewer import Box
+from sightglass.components.views import charts, panels, tables
+from sightglass.components.views.charts import NOTHING, metric, without_training
+from sightglass.components.widgets import TERMS, rows
 from sightglass.explain.comparison.detections import box_sentence, describe_boxes, find_filtered, kinds, weaker
-from sightglass.explain.evidence import missing
+from sightglass.explain.evidence.missing import score_format
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import listing
+from sightglass.explain.phrases import NBSP, listing, percent
+from sightglass.explain.tasks.task import Answer
 from sightglass.explain.trust.reliability import describe_independent
-from sightglass.pages.explore.layers import every_layer
-from sightglass.pages.explore.map import headline_row
+from sightglass.models.adapter import Axis, JointTarget
+from sightglass.pages.explore import missing
+from sightglass.pages.explore.missing import Pair, choose, pair_of
 
 if TYPE_CHECKING:
-    from streamlit.delta_generator import DeltaGenerator
-
-    from sightglass.components.choices.detection_options import BoxOptions
     from sightglass.components.session.state import Choices
-    from sightglass.components.viewer import Box, View
-    from sightglass.components.views.detections import ListedBox
+    from sightglass.components.viewer import Map, View
     from sightglass.explain import Explainer, Explanation
-    from sightglass.explain.evidence.missing import Missing
+    from sightglass.models.adapter import Prediction
 
-VIEWER = "viewer-boxes"
+NONE = "none"
+KEY, AXIS = "joint", "number"
+"""Keys of the two controls of a joint, and their names in the address."""
+MAX_MAPS = 12
+"""Boxes whose maps are computed at once; any other's is computed when it is chosen."""
+_WHERE = {
+    "own box only": "share of the evidence in its own boxes, where no other box is",
+    "shared with other boxes": "share where its own boxes and others overlap",
+    "other boxes only": "share in the boxes of other objects, outside its own",
+    "outside all boxes": "share outside every box; these four sum to 100 %",
+}
 
 
 @dataclass(frozen=True)
-class PageLayout:
-    """Where the parts of the view are drawn."""
+class ListedBox:
+    """One row, one rectangle and, if computed, one map: all with the same index in their lists."""
 
-    title: page.Title
-    chip: DeltaGenerator
-    left: DeltaGenerator
-    rows: DeltaGenerator
-    right: DeltaGenerator
+    pair: Pair
+    """The candidate and its class, which identify a box."""
+    label: str
+    score: float
+    number: str
+    """Its number among the boxes shown, from 1; `?` for a candidate that is not shown."""
+    prediction: Prediction
 
+    @property
+    def name(self) -> str:
+        """Return `person 4`, or `? person` of a hidden candidate."""
+        return f"? {self.label}" if self.number == "?" else f"{self.label} {self.number}".strip()
 
-@dataclass(frozen=True)
-class Query:
-    """What is requested: everything chosen in the row of controls and beside the boxes."""
-
-    choices: Choices
-    explainer: Explainer
-    request: BoxOptions
-    layers: bool = False
-    """Whether the chosen box's map is drawn at every layer."""
-
-
-def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator, *, layers: bool = False) -> None:
-    """Draw the view; `layers`: with the chosen box's map at every layer."""
-    with main:
-        query, layout = _choose(choices, explainer)
-        _show(replace(query, layers=layers), layout)
+    @property
+    def title(self) -> str:
+        return f"{self.number}  {self.label}".strip()
 
 
-def _choose(choices: Choices, explainer: Explainer) -> tuple[Query, PageLayout]:
-    """Draw the choice of boxes, and return it with the places of the rest."""
-    head_row = headline_row(st.container())
-    title = page.Title(head_row.container())
-    chip = head_row.container(width="content")
-    left, right = st.columns([3, 1], gap="medium")
-    with right:
-        choices = missing_places.add_example(choices, explainer)
-        head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
-        rows = st.container()
-        choices = replace(choices, options=choices.options | {"confidence": detection_options.confidence()})
-    with head:
-        st.markdown("### Boxes", width="content", help=widgets.TERMS["score"])
-        masks = METHODS[choices.method].family == "mask"
-        request = detection_options.more(explainer, masks=masks)
-    with rows:
-        request = replace(request, options=request.options | detections.choose_joint(explainer, masks=masks))
-        detection_options.filter_chip(explainer, request)
-    return Query(choices, explainer, request), PageLayout(title, chip, left, rows, right)
+class Boxes:
+    """The answers of a detector for one run of the page."""
 
+    viewer = "viewer-boxes"
+    asks = True
+    """Whether an empty place can be asked about."""
 
-def _show(query: Query, layout: PageLayout) -> None:
-    """Draw the list of boxes and the view of the chosen one."""
-    base = detections.first(query.choices, query.explainer, query.request)
-    missing_places.read_address(base)
-    detections.arrive(base)
-    missing = missing_places.missing_box(base, query.request)
-    missing_places.write_address(missing_places.find_place(base))
-    explanation, stopped = _explain(query, layout, base, missing)
-    if explanation is None:
-        _waiting(query, layout, base, missing, stopped=stopped)
-        return
-    pair, per_picture = state.of(state.ChosenBox).pair, query.request.per == "picture"
-    listed = detections.items(explanation, None if missing is None else missing.candidate)
-    index = detections.locate_box(listed, pair)
-    with layout.rows:
-        if listed:
-            index = detections.listing(explanation, listed, index)
+    def __init__(self, choices: Choices, explainer: Explainer) -> None:
+        """Draw what changes the boxes: the joint of a pose."""
+        joint = _choose_joint(explainer, masks=METHODS[choices.method].family == "mask")
+        self.choices, self.explainer = replace(choices, options=choices.options | joint), explainer
+        self.slow = explain_job.is_slow(choices.method)
+        if self.slow:
+            self.base = explain_job.predict(self.choices, explainer)
         else:
-            _none(explanation, asks=not query.layers and query.request.per == "detection")
-        _hidden(explanation)
-    if listed and listed[index].pair != pair:
-        detections.choose(listed[index].pair)
-        if index >= len(explanation.heatmaps) and not per_picture:
-            st.rerun()
-    detections.keep(listed, index)
-    at = 0 if per_picture else index
-    known = describe_independent(explanation, at) if at < len(explanation.heatmaps) else ""
-    only = query.request.options["classes"] if base.predictions else ()
-    filtered = f"Showing only {listing(list(only))}." if only else ""
-    heading = " ".join(filter(None, (describe_boxes(base), filtered, known)))
-    layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, heading))}")
-    offered = at < len(explanation.heatmaps)
-    with layout.left:
-        if query.layers:
-            if listed:
-                drawn = every_layer(query.choices, query.explainer, query.request, listed[index])
-                if drawn.heading:
-                    layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, drawn.heading))}")
-                with layout.chip:
-                    checks.chip(drawn.maps)
-                checks.cards(drawn.maps, beside=True)
-            else:
-                panels.show(explanation.image, [panels.plain(explanation.image)], key="viewer-layers")
+            explanation = explain_job.explain(self.choices, explainer, top_k=MAX_MAPS)
+            assert explanation is not None  # only slow methods run in a thread
+            self.base = explanation
+        missing.read_address(self.base)
+        self._arrive()
+        self.missing = missing.missing_box(self.base)
+        missing.write_address(missing.find_place(self.base))
+
+    def _arrive(self) -> None:
+        """Choose the best box of a new picture, or the address's."""
+        chosen = state.of(state.ChosenBox)
+        of = (self.base.image.sha256, self.base.model.id)
+        if chosen.of == of:
             return
-        _one(explanation, listed, at, query.request, missing)
-        _below(explanation, at, offered)
-    if offered:
-        maps = checks.of_map(explanation, at)
-        with layout.chip:
-            checks.chip(maps)
-        with layout.right:
-            checks.cards(maps)
-            st.markdown("### What the map says", help=widgets.TERMS["evidence"])
-            with st.container(horizontal=True):
-                detections.numbers(explanation, at)
-            if listed:
-                detections.joint_table(explanation, listed[index].prediction)
+        text = st.query_params.get("box", "") if chosen.of is None else ""
+        number, predictions = int(text[:9]) if text.isdecimal() else 0, self.base.predictions
+        chosen.pair = pair_of(predictions[number - 1]) if 0 < number <= len(predictions) else None
+        chosen.of = of
 
+    def explain(self) -> Explanation | None:
+        """Return the maps of the best, chosen and missing boxes; None while running."""
+        candidate = None if self.missing is None else pair_of(self.missing.candidate)
+        pair, pairs = state.of(state.ChosenBox).pair, [pair_of(p) for p in self.base.predictions]
+        if self.slow:
+            known = [*pairs, candidate] if candidate else pairs
+            if not known:
+                return self.base
+            chosen = pair if pair in known else next((p for p in pairs if pair and p[1] == pair[1]), known[0])
+            return explain_job.explain(self.choices, self.explainer, targets=(chosen,))
+        best = pairs[:MAX_MAPS]
+        extra = [p for p in (pair, candidate) if p is not None and p not in best and (p in pairs or p == candidate)]
+        if not extra:
+            return self.base
+        targets = (*best, *dict.fromkeys(extra))
+        return explain_job.explain(self.choices, self.explainer, top_k=MAX_MAPS, targets=targets)
 
-def _explain(
-    query: Query, layout: PageLayout, base: Explanation, missing: Missing | None
-) -> tuple[Explanation | None, bool]:
-    """Return the maps, if ready, and whether they were stopped."""
-    candidate = None if missing is None else detections.pair_of(missing.candidate)
-    pair, stopped = state.of(state.ChosenBox).pair, False
-    with layout.left:
-        try:
-            explanation = detections.explain(query.choices, query.explainer, query.request, base, pair, candidate)
-        except Cancelled:
-            explanation, stopped = None, True
-            explain_job.restart_button()
-    if explanation is None:
-        status = "was stopped" if stopped else "is running"
-        layout.title.markdown(f"## {METHODS[query.choices.method].name} {status}.")
-    return explanation, stopped
+    def complete(self, explanation: Explanation) -> Explanation:
+        return explanation
 
+    def find_map(self, explanation: Explanation) -> int | None:
+        """List the boxes; return the index of the chosen one's map, None without one."""
+        self.listed = list_boxes(explanation, None if self.missing is None else self.missing.candidate)
+        pair, pairs = state.of(state.ChosenBox).pair, [item.pair for item in self.listed]
+        alike = [i for i, item in enumerate(pairs) if pair is not None and item[1] == pair[1]]
+        # The chosen box, else the first of its class, else the first.
+        self.chosen = pairs.index(pair) if pair in pairs else next(iter(alike), 0)
+        # The last explanation may be of another page, whose maps are of classes.
+        mapped = explanation.options.per == "detection" and self.chosen < len(explanation.heatmaps)
+        return self.chosen if mapped else None
 
-def _waiting(query: Query, layout: PageLayout, base: Explanation, missing: Missing | None, *, stopped: bool) -> None:
-    """Draw the boxes without a map, for a choice meanwhile."""
-    listed, pair = detections.items(base, missing.candidate if missing else None), state.of(state.ChosenBox).pair
-    chosen = detections.locate_box(listed, pair)
-    if listed:
-        with layout.rows:
-            chosen = detections.listing(base, listed, chosen)
-        detections.keep(listed, chosen)
-        if listed[chosen].pair != (pair or listed[0].pair):
-            detections.choose(listed[chosen].pair)
-            st.rerun()
-    with layout.left:
-        marks = detections.marks(base, listed, query.request.tags, chosen)
-        view = _meanwhile(query, base, marks, listed[chosen].pair if listed else None, stopped=stopped)
-        if not query.layers and query.request.per == "detection":
-            missing_places.about_places(view, base, listed, chosen, missing)
+    def draw_list(self, explanation: Explanation) -> int:
+        """Draw the list of boxes; return the index of the chosen one's map."""
+        st.markdown("### Boxes", help=TERMS["score"])
+        pair, _ = state.of(state.ChosenBox).pair, self.find_map(explanation)
+        if self.listed:
+            content = repr([(item.pair, item.number, item.score) for item in self.listed])
+            digest = hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
+            # A choice that the page made itself is another list, which starts there.
+            generation = state.of(state.ChosenBox).generation
+            key = f"boxes-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{digest}"
+            answers = [Answer(item.title, percent(item.score), item.score) for item in self.listed]
+            self.chosen = rows(answers, key=key, chosen=self.chosen)
+        else:
+            why = "No box has a high enough score."
+            if hidden := find_filtered(explanation):
+                why = f"The class filter, among the options, hides {kinds(hidden)}."
+            st.caption(f"{escape(why)} The question mark over the picture asks what is missing at a place.")
+        self._draw_filter()
+        if hidden := weaker(explanation):
+            score = score_format(explanation.options.confidence)
+            named = [f"{escape(p.label)} {score(p.score)}" for p in hidden[:3]]
+            more = [f"{len(hidden) - 3} more"] if len(hidden) > 3 else []
+            noun = "weaker box" if len(hidden) == 1 else "weaker boxes"
+            st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")
+        if self.listed and self.listed[self.chosen].pair != (pair or self.listed[0].pair):
+            choose(self.listed[self.chosen].pair)
+            if self.chosen >= len(explanation.heatmaps):
+                st.rerun()
+        number = self.listed[self.chosen].number if self.listed else ""
+        first = None if any(item.number == "?" for item in self.listed) else "1"
+        url_state.write("box", number if number.isdecimal() else None, first)
+        return self.chosen
 
-
-def _meanwhile(
-    query: Query, base: Explanation, marks: tuple[Box, ...], pair: tuple[int, int] | None, *, stopped: bool
-) -> View:
-    """Show the former method's map, dimmed until the next; else the picture."""
-    before, area = explain_job.before(query.choices), not query.layers
-    asks = area and query.request.per == "detection"
-    if before is not None and before.options.per == query.request.per:
-        mapped = detections.items(before)[: len(before.heatmaps)]
-        index = next((i for i, item in enumerate(mapped) if item.pair == pair), None)
-        if index is not None and before.heatmaps[index].method != query.choices.method:
-            name = METHODS[before.heatmaps[index].method].name
-            panes = [Pane(maps=(panels.heat(before, index),))]
-            line = f"This is still the map by {name}." if stopped else f"Until then: the map by {name}."
-            return panels.show(
-                base.image, panes, key=VIEWER, marks=marks, area=area, asks=asks, line=line, dimmed=not stopped
+    def _draw_filter(self) -> None:
+        """Show the class filter, if any, as a button for its removal."""
+        if only := self.choices.options["classes"]:
+            st.button(
+                f"Only {listing(list(only))}",
+                icon=":material/close:",
+                icon_position="right",
+                key="filter-chip",
+                on_click=url_state.put,
+                args=(f"only-{self.explainer.model.id}", []),
+                kwargs={"drawn_only": True},
+                help="Boxes of other classes are hidden, in the next pictures too. Press it to show all classes again.",
             )
-    return panels.show(base.image, [panels.plain(base.image)], key=VIEWER, marks=marks, area=area, asks=asks)
 
+    def headline(self, explanation: Explanation, index: int) -> str:
+        """Return the sentence over the picture."""
+        only = self.choices.options["classes"] if self.base.predictions else ()
+        filtered = f"Showing only {listing(list(only))}." if only else ""
+        known = describe_independent(explanation, index) if index < len(explanation.heatmaps) else ""
+        return " ".join(filter(None, (describe_boxes(self.base), filtered, known)))
 
-def _below(explanation: Explanation, index: int, offered: bool) -> None:
-    """Draw the actions of a map, if `offered`."""
-    reopen.warn_of_other_weights(explanation)
-    with st.container(horizontal=True, vertical_alignment="center", key="acts"):
-        if not offered:
+    def maps(self, explanation: Explanation) -> tuple[Map, ...]:
+        """Return the maps, in the order of the list."""
+        return tuple(
+            panels.heat(explanation, i, title=item.title, note=_note(explanation, i, item))
+            for i, item in zip(range(len(explanation.heatmaps)), self.listed, strict=False)
+        )
+
+    def marks(self, explanation: Explanation, index: int) -> tuple[Box, ...]:
+        """Return the viewer's rectangles in list order; the chosen one is marked only without maps."""
+        chosen, boxes = None if explanation.heatmaps else self.chosen, []
+        for i, item in enumerate(self.listed):
+            if item.prediction.box is not None:
+                marks = explanation.task.marks(explanation, item.prediction)
+                if item.number == "?":
+                    # A hidden candidate's are dashed.
+                    marks = tuple(replace(mark, hollow=True) if mark.kind == "polygon" else mark for mark in marks)
+                label = f"{item.number}  {item.label} {percent(item.score)}"
+                boxes.append(Box(item.prediction.box, label, i, i == chosen, tag=item.number, marks=marks))
+        return tuple(boxes)
+
+    def draw_below(self, explanation: Explanation, index: int, view: View) -> None:
+        """Draw what is missing at a place, and where the chosen box's evidence is."""
+        missing.about_places(view, explanation, self.listed, self.chosen, self.missing)
+        if index >= len(explanation.heatmaps):
             return
-        if explanation.heatmaps and METHODS[explanation.heatmaps[0].method].reads:
-            panels.attention_heads(explanation, index)
-        if explanation.finished:
-            saving.save_and_export(
-                "explore",
-                partial(exports.of_boxes, explanation, index),
-                saved=[(explanation, index)],
-                slide=slides.of_map(explanation, index),
-            )
-        charts.numbers_button(explanation, index, lambda: detections.table(explanation, index))
-
-
-def _one(
-    explanation: Explanation, listed: list[ListedBox], index: int, request: BoxOptions, missing: Missing | None
-) -> None:
-    """Draw one map, for the list's choice, and its findings."""
-    image, at = explanation.image, index
-    maps = detections.heats(explanation, listed)
-    panes = [Pane(maps=maps)] if maps else [panels.plain(image)]
-    marks = detections.marks(explanation, listed, request.tags)
-    asks = request.per == "detection"
-    # Save has the files of the view, once there is a map that is finished.
-    files = not (maps and explanation.finished)
-    view = panels.show(image, panes, key=VIEWER, marks=marks, beside=True, area=True, asks=asks, files=files)
-    if asks:
-        missing_places.about_places(view, explanation, listed, at, missing)
-    if maps:
-        panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key=f"{VIEWER}-words")
-        name = "the whole picture" if request.per == "picture" else listed[at].name
-        if (sentence := box_sentence(explanation, at, escape(name))) is not None:
+        if (sentence := box_sentence(explanation, index, escape(self.listed[index].name))) is not None:
             st.markdown(f":material/filter_center_focus: {sentence}")
-        if view.region is not None:
-            charts.mark(explanation, view.region, at)
-        charts.findings(explanation, at)
+
+    def draw_numbers(self, explanation: Explanation, index: int) -> None:
+        """Draw the main numbers of the map and its boxes, and the joints of a pose."""
+        st.markdown("### What the map says", help=TERMS["evidence"])
+        with st.container(horizontal=True):
+            _draw_metrics(explanation, index)
+        charts.numbers_button(explanation, index, lambda: _draw_table(explanation, index))
+        if self.listed:
+            _draw_joints(explanation, self.listed[self.chosen].prediction)
 
 
-def _none(explanation: Explanation, *, asks: bool) -> None:
-    """Explain the empty list; `asks`: places in the picture can be chosen."""
-    why = "No box has a high enough score."
-    if hidden := find_filtered(explanation):
-        why = f"The class filter, under More, hides {kinds(hidden)}."
-    first = "" if asks else "Under More choose one map for one box. "
-    st.caption(f"{escape(why)} {first}The question mark over the picture asks what is missing at a place.")
+def list_boxes(explanation: Explanation, candidate: Prediction | None = None) -> list[ListedBox]:
+    """Return all choices: mapped boxes first, then the rest.
+
+    `candidate`: what was looked up; it can be chosen before it has a map.
+    """
+    predictions = explanation.predictions
+    numbers = {pair_of(p): str(i) for i, p in enumerate(predictions, 1)}
+    boxes = [*(explanation.own(i)[0] for i in range(len(explanation.heatmaps)) if explanation.own(i)), *predictions]
+    if candidate is not None:
+        boxes.append(candidate)
+    once = {pair_of(p): p for p in reversed(boxes)}
+    return [
+        ListedBox(pair, once[pair].label, once[pair].score, numbers.get(pair, "?"), once[pair])
+        for pair in dict.fromkeys(map(pair_of, boxes))
+    ]
 
 
-def _hidden(explanation: Explanation) -> None:
-    """Describe the result of a lower threshold."""
-    if hidden := weaker(explanation):
-        score = missing.score_format(explanation.options.confidence)
-        named = [f"{escape(p.label)} {score(p.score)}" for p in hidden[:3]]
-        more = [f"{len(hidden) - 3} more"] if len(hidden) > 3 else []
-        noun = "weaker box" if len(hidden) == 1 else "weaker boxes"
-        st.caption(f"{len(hidden)} {noun} hidden: {listing([*named, *more])}.")
+def _note(explanation: Explanation, index: int, item: ListedBox) -> str:
+    """Return a map's note: its joint's number or box's score."""
+    number = explanation.task.number(explanation, index)
+    return f"{explanation.heatmaps[index].target.label} {number}" if number else percent(item.score)
+
+
+def _draw_metrics(explanation: Explanation, index: int) -> None:
+    measured = explanation.box_numbers(index)
+    if measured is None:
+        if explanation.heatmaps[index].state != "ok":
+            st.caption(NOTHING)
+        return
+    several = len(explanation.own(index)) > 1
+    metric(
+        f"Evidence inside {'the boxes' if several else 'its box'}",
+        measured.printed_inside,
+        f"on {percent(measured.area)} of the picture{without_training(explanation, index)}",
+        "The share of the evidence inside, also where other boxes overlap. Below it, the box's share of the "
+        "visible area and, once tested, what a map with random weights has inside.",
+    )
+    metric(
+        "Concentration",
+        _times(measured.ratio),
+        f"{'denser than' if measured.ratio > 1 else 'as dense as'} an even spread",
+        "Share of evidence inside ÷ share of area; 1 means spread evenly.",
+    )
+
+
+def _draw_table(explanation: Explanation, index: int) -> None:
+    """Draw all numbers of the map and its boxes, with meanings."""
+    if (measured := explanation.box_numbers(index)) is None:
+        return
+    hit, scatter = "yes" if measured.hit else "no", f"{measured.entropy:.2f}"
+    density = "evidence in its own boxes divided by their area: 1 is evenly spread"
+    listed = [
+        *((name.capitalize(), f"{share}{NBSP}%", _WHERE[name]) for name, share in measured.printed.items()),
+        ("Area of its boxes", percent(measured.area), "share of the visible area that its own boxes cover"),
+        ("Concentration", _times(measured.ratio), density),
+        ("Strongest place inside", hit, "whether the strongest place is inside (pointing game)"),
+        ("Scatter inside", scatter, "how scattered the evidence is: 0 a single point, 1 the same everywhere"),
+    ]
+    st.markdown("### The map and its boxes")
+    tables.table([dict(zip(("number", "value", "meaning"), row, strict=True)) for row in listed], right=("value",))
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.{0 if ratio >= 10 else 1}f}{NBSP}times"
+
+
+# Joints
+
+
+def _choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
+    """Choose a joint and its number; return its options, none for boxes.
+
+    `masks`: the method hides parts of the picture, and explains boxes alone.
+    """
+    adapter = explainer.resident.adapter
+    if not adapter.joints or masks:
+        return {}
+    labels = {NONE: "none: its box", **{name: name for name in adapter.joints}}
+    help = "Ask about one number of a joint of the chosen box: red raises it, blue in dashed lines lowers it."
+    joint = url_state.widget(st.selectbox, "Joint", labels, NONE, key=KEY, name=KEY, help=help)
+    if joint == NONE:
+        url_state.write(AXIS, None)
+        return {}
+    help = "x grows to the right, y downwards. Visibility is how sure the model is that the joint can be seen."
+    axes, key = {axis: axis for axis in get_args(Axis)}, f"{KEY}-{AXIS}"
+    axis = url_state.widget(st.segmented_control, "Its number", axes, "x", key=key, name=AXIS, help=help)
+    return {"joint": f"{joint} {axis}", "part": "signed", "per": "detection"}
+
+
+def _draw_joints(explanation: Explanation, prediction: Prediction) -> None:
+    """Draw the place and visibility of a detection's joints."""
+    if not prediction.joints:
+        return
+    target = explanation.heatmaps[0].target if explanation.heatmaps else None
+    chosen = prediction.joints[target.joint] if isinstance(target, JointTarget) else None
+    with st.expander("Joints", expanded=chosen is not None):
+        st.caption("x and y in pixels of the picture. A hollow dot is a joint that is probably hidden.")
+        listed = [
+            {
+                "joint": f"{joint.name} ◂" if joint == chosen else joint.name,
+                "x": f"{joint.x:.0f}",
+                "y": f"{joint.y:.0f}",
+                "visible": "–" if joint.visibility is None else percent(joint.visibility),
+            }
+            for joint in prediction.joints
+        ]
+        tables.table(listed, right=("x", "y", "visible"), height=280)

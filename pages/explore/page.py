@@ -10,10 +10,11 @@ import streamlit as st
 from sightglass.components.choices import sidebar
 from sightglass.components.painter import drawing
 from sightglass.components.session import page, url_state
-from sightglass.components.views import missing_places
-from sightglass.explain.evidence import layers
+from sightglass.components.views import panels
+from sightglass.explain.evidence.layers import stages
 from sightglass.explain.tasks import task_of
-from sightglass.pages.explore import boxes, map, whatif
+from sightglass.pages.explore import missing, whatif
+from sightglass.pages.explore import view as map_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ def explore() -> None:
     bar, tabs, main = st.container(), st.container(), st.container()
 
     def draw_controls() -> tuple[Choices, Explainer, View]:
-        choices, explainer = sidebar.draw(bar, both=True, threshold=False)
+        choices, explainer = sidebar.draw(bar, whole=True)
         with tabs:
             return choices, explainer, choose_view(explainer)
 
@@ -40,7 +41,7 @@ def explore() -> None:
     foreseen = sidebar.foreseen()
     if foreseen is not None and _is_map(*foreseen):
         choices, explainer = foreseen
-        draw = partial(map.draw_first, draw_controls)
+        draw = partial(map_view.draw_first, draw_controls)
     else:
         choices, explainer, view = draw_controls()
         draw = partial(_draw, view)
@@ -59,10 +60,11 @@ def explore() -> None:
 
 
 def _draw(view: View, choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
-    if missing_places.lacks_prompt(choices, explainer):
+    if missing.lacks_prompt(choices, explainer):
         with main:
             st.markdown("## What should it look for?")
-            missing_places.ask_for_prompt(choices, explainer)
+            st.markdown(":material/text_fields: Enter it at the top, in words.")
+            panels.show(choices.image, [panels.plain(choices.image)], key="viewer-examples")
     else:
         view(choices, explainer, main)
 
@@ -70,10 +72,10 @@ def _draw(view: View, choices: Choices, explainer: Explainer, main: DeltaGenerat
 def choose_view(explainer: Explainer) -> View:
     """Draw the views that the model has, and return the chosen one."""
     has_boxes = task_of(explainer.model).has_boxes
-    views: dict[str, tuple[str, View]] = {"map": ("Boxes", boxes.draw) if has_boxes else ("Map", map.draw)}
+    views: dict[str, tuple[str, View]] = {"map": ("Boxes" if has_boxes else "Map", map_view.draw)}
     views["whatif"] = ("What if", whatif.draw)
-    if has_boxes and layers.stages(explainer.resident):
-        views["layers"] = ("Layers", partial(boxes.draw, layers=True))
+    if has_boxes and stages(explainer.resident):
+        views["layers"] = ("Layers", map_view.draw_layers)
     chosen = url_state.widget(
         st.segmented_control,
         "View",
@@ -91,7 +93,7 @@ def _is_map(choices: Choices, explainer: Explainer) -> bool:
     """Return whether the chosen view is the map of a model without boxes."""
     if task_of(explainer.model).has_boxes or url_state.memory("view") not in (None, "map"):
         return False
-    return not missing_places.lacks_prompt(choices, explainer)
+    return not missing.lacks_prompt(choices, explainer)
 
 
 explore()

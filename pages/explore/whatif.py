@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components import painter, saving
-from sightglass.components.choices import detection_options, sidebar
+from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import explain_job
@@ -17,13 +17,13 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
 from sightglass.components.views import charts, exports, panels, tables
-from sightglass.deck import views as deck_views
 from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
 from sightglass.explain.picture import image as picture_image
-from sightglass.explain.tasks import describe_score, task_of
+from sightglass.explain.tasks import describe_score
 from sightglass.explain.whatif import changes, edits, strongest
+from sightglass.report import views as report_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +44,8 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     default = explainer.model.method
     if not METHODS[choices.method].quick and METHODS[default].quick and explainer.resident.gradients:
         choices = replace(choices, method=default)
-    if explainer.resident.adapter.parts and task_of(explainer.model).has_boxes:
-        choices = replace(choices, options=choices.options | detection_options.remembered(explainer))
+    of_all = {name: value for name, value in choices.options.items() if name not in sidebar.OF_BOXES}
+    choices = replace(choices, options=of_all)
     with main:
         _studio(choices, explainer)
 
@@ -124,7 +124,7 @@ def _answer(
         title_of_slide = without_emphasis(sentence)
         _files(
             mapped,
-            (lambda _: deck_views.of_change(original, mapped, differences, title_of_slide, more))
+            (lambda _: report_views.change_view(original, mapped, differences, title_of_slide, more))
             if original.heatmaps
             else None,
         )

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import typed_text, users
-from sightglass.common.errors import Cancelled, Problem
+from sightglass.common import users
+from sightglass.common.errors import Cancelled, ModelProblem, Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, reopen, state
-from sightglass.components.session.jobs import background, explain_job
-from sightglass.components.session.jobs.background import Status, Task
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence, without_keys
 from sightglass.components.session.state import Choices
 from sightglass.components.streamlit_internals import remove_upload
@@ -24,22 +22,21 @@ from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.tasks import TASKS, describe_score, task_of
 from sightglass.explain.trust import preprocessing_check
 from sightglass.explain.trust.diagnosis import headline
-from sightglass.models import catalog, isolated
-from sightglass.models.checkpoints import remote_file
+from sightglass.models import catalog, isolated, own
 from sightglass.models.families.custom.transforms import is_own, keys
 from sightglass.models.inspect import TRUST
-from sightglass.models.own import adding, store, upload_megabytes
+from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Sequence
 
     from sightglass.explain import Explainer, Image
     from sightglass.models.inspect import TableDraft, Unknown
     from sightglass.models.spec import ModelSpec
 
-
+Files = list[tuple[str, "store.Data"]]
+"""Names and contents."""
 HELP = (
     "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, OpenVINO (.xml and .bin), torch.export, TorchScript or Keras. "
     "A Transformers folder goes in as a .zip. Drop class names (.txt, .json, data.yaml), a configuration or the "
@@ -60,32 +57,12 @@ class Adding:
     problem: str = ""
     id: str = ""
     """The model that was added last."""
-    download: Download | None = None
-
-
-class Download(Task[Status]):
-    """The download of a model of Hugging Face."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.files: list[tuple[str, store.Data]] = []
-        super().__init__(self._fetch, Status(words=f"Looking for {name}"))
-
-    def _fetch(self, status: Status, cancel: threading.Event) -> None:
-        report = background.report_bytes(status, cancel)
-        self.files += [(file.name, file) for file in remote_file.fetch_model(self.name, report)]
 
 
 def draw() -> None:
     """Draw the drop zone, or the questions about its files."""
     now = state.of(Adding)
-    if now.problem:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.error(sentence(now.problem), icon=":material/error:")
-            st.button("Dismiss", key="models-dismiss", on_click=_dismiss, help="Hide this message.")
-    if now.download is not None:
-        _follow(now.download)
-        return
+    page.say_problem(now)
     _resume(now)
     if now.draft is not None:
         _ask(now.draft)
@@ -105,7 +82,8 @@ def _resume(now: Adding) -> None:
         try:
             now.draft = store.draft(folder)
         except (Exception, MemoryError) as failure:
-            _fail(failure, again=False)
+            now.problem = page.describe_failure(failure, "a model could not be added")
+        _discard()
 
 
 def added() -> ModelSpec | None:
@@ -130,7 +108,7 @@ def _zone(now: Adding) -> None:
         "Drop your own model here: its file, and those that belong to it",
         accept_multiple_files=True,
         key=f"models-drop-{now.generation}",
-        max_upload_size=upload_megabytes(),
+        max_upload_size=state.upload_megabytes(own.upload_megabytes()),
         help=HELP,
     )
     if files:
@@ -139,40 +117,9 @@ def _zone(now: Adding) -> None:
         for file in files:
             remove_upload(file.file_id)
         st.rerun()
-    with st.form("models-address", border=False, clear_on_submit=True), st.container(horizontal=True):
-        name = st.text_input(
-            "Or its name on Hugging Face",
-            placeholder="microsoft/resnet-18",
-            label_visibility="collapsed",
-            help="It is downloaded to this server.",
-        )
-        if st.form_submit_button("Add", icon=":material/add:", help="Download it and look at it.") and name.strip():
-            _begin(name.strip())
-            st.rerun()
 
 
-def _begin(name: str) -> None:
-    now = state.of(Adding)
-    now.problem = ""
-    try:
-        remote_file.check_name(name)
-        now.download = Download(name)
-    except Problem as problem:
-        now.problem = str(problem)
-
-
-def _follow(download: Download) -> None:
-    now, name = state.of(Adding), escape(download.name)
-    if (ending := background.follow(download, label=f"{name}: ", event="a model could not be fetched")) is None:
-        return
-    now.download, now.problem = None, ending.problem
-    if ending.done:
-        with st.spinner(f"Looking at {name}…", show_time=False):
-            _take(download.files)
-    st.rerun()
-
-
-def _take(files: Sequence[tuple[str, store.Data]]) -> None:
+def _take(files: Files) -> None:
     """Receive files; add their model unless there are questions."""
     now = state.of(Adding)
     now.generation, now.problem, now.id, now.answers = now.generation + 1, "", "", {}
@@ -184,7 +131,8 @@ def _take(files: Sequence[tuple[str, store.Data]]) -> None:
         else:
             _register()
     except (Exception, MemoryError) as failure:
-        _fail(failure, again=False)
+        now.problem = page.describe_failure(failure, "a model could not be added")
+        _discard()
 
 
 def _register() -> None:
@@ -205,25 +153,11 @@ def _register() -> None:
     reopen.choose_model(catalog.spec(id_))
 
 
-def _fail(failure: BaseException, *, again: bool) -> None:
-    """Keep the files' problem; `again`: the questions can be answered anew."""
-    now = state.of(Adding)
-    now.problem = str(page.find_problem(failure, "a model could not be added") or page.SOMETHING_BROKE)
-    if not again:
-        _discard()
-
-
 def _discard() -> None:
     now = state.of(Adding)
     if now.folder is not None:
         store.discard(now.folder)
     now.folder, now.draft = None, None
-
-
-def _dismiss(*, discard: bool = False) -> None:
-    state.of(Adding).problem = ""
-    if discard:
-        _discard()
 
 
 def _ask(draft: TableDraft) -> None:
@@ -233,30 +167,22 @@ def _ask(draft: TableDraft) -> None:
     st.markdown(f"### {escape(store.find_model(now.folder).name)}")
     for note in draft.notes:
         st.caption(escape(note))
-    _, open_ = adding.fill(draft, now.answers)
-    answers: dict[str, str] = {}
-    for unknown in open_:
-        if unknown.key != TRUST and (answer := _field(unknown)):
-            answers[unknown.key] = answer
-    arch = answers.get("arch", draft.arch)
-    runs = store.runs_code(draft, answers)
-    if runs and (why := store.code_refusal()):
-        st.warning(why, icon=":material/gpp_maybe:")
-    elif runs:
+    open_ = [unknown for unknown in adding.fill(draft, now.answers)[1] if unknown.key != TRUST]
+    answers = {unknown.key: answer for unknown in open_ if (answer := _field(unknown))}
+    arch, runs = answers.get("arch", draft.arch), store.runs_code(draft, answers)
+    refusal = store.code_refusal() if runs else ""
+    if runs:
         name = Path(arch.rpartition(":")[0]).name if is_own(arch) else "This file"
-        st.warning(
-            f"{name} runs code on this machine. Go on only if you trust who made it.", icon=":material/gpp_maybe:"
-        )
+        words = f"{name} runs code on this machine. Go on only if you trust who made it."
+        st.warning(refusal or words, icon=":material/gpp_maybe:")
     with st.container(horizontal=True):
-        lacking = any(unknown.key not in answers for unknown in open_ if unknown.key != TRUST)
         clicked = st.button(
             "Trust it and add" if runs else "Add",
             type="primary",
-            disabled=lacking or bool(runs and store.code_refusal()),
+            disabled=len(answers) < len(open_) or bool(refusal),
             help="Load the model and explain the chosen picture with it.",
         )
-        why = "Delete these files from the server; nothing is added."
-        st.button("Discard", on_click=partial(_dismiss, discard=True), help=why)
+        st.button("Discard", on_click=_discard, help="Delete these files from the server; nothing is added.")
     if clicked:
         with st.spinner("Loading the model…", show_time=False):
             _go_on(answers, trusted=runs)
@@ -264,28 +190,24 @@ def _ask(draft: TableDraft) -> None:
 
 
 def _field(unknown: Unknown) -> str:
-    if unknown.choices:
-        return (
-            st.selectbox(
-                unknown.question,
-                unknown.choices,
-                index=0 if unknown.default or is_own(unknown.choices[0]) else None,
-                format_func=_short,
-                accept_new_options=unknown.key == "arch",
-                key=f"models-{unknown.key}",
-                help="Choose one, or type another name." if unknown.key == "arch" else "The file does not say it.",
-            )
-            or ""
-        )
-    return st.text_input(
-        unknown.question, unknown.default, key=f"models-{unknown.key}", help="The file does not say it."
+    key, help = f"models-{unknown.key}", "The file does not say it."
+    if not unknown.choices:
+        return st.text_input(unknown.question, unknown.default, key=key, help=help)
+
+    def shorten(choice: str) -> str:
+        file, _, name = choice.rpartition(":")
+        return f"{Path(file).name}, class {name}" if is_own(choice) else choice
+
+    chosen = st.selectbox(
+        unknown.question,
+        unknown.choices,
+        index=0 if unknown.default or is_own(unknown.choices[0]) else None,
+        format_func=shorten,
+        accept_new_options=unknown.key == "arch",
+        key=key,
+        help="Choose one, or type another name." if unknown.key == "arch" else help,
     )
-
-
-def _short(choice: str) -> str:
-    """Return a file's class as `net.py, class Net`; others unchanged."""
-    file, _, name = choice.rpartition(":")
-    return f"{Path(file).name}, class {name}" if is_own(choice) else choice
+    return chosen or ""
 
 
 def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
@@ -308,15 +230,13 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
         if not adding.fill(now.draft, now.answers)[1]:
             _register()
     except (Exception, MemoryError) as failure:
-        _fail(failure, again=True)
+        now.problem = page.describe_failure(failure, "a model could not be added")
 
 
 WIDE = 132
 """Pixels of a picture that shows one way of preparing it."""
 MEANINGS = {name: task.meaning_of_row for name, task in TASKS.items() if task.meaning_of_row}
 """What an answer of one row of numbers may be."""
-LONGEST_UNIT = 20
-"""Letters of a unit."""
 
 
 def draw_card(spec: ModelSpec, image: Image) -> None:
@@ -362,7 +282,7 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
         explanation = explain_job.predict(choices, explainer)
     st.markdown(f"**{escape(plain_text(headline(explanation, 'yellow')))}**")
     panes = [Pane(maps=(panels.heat(explanation, 0),))] if explanation.heatmaps else [panels.plain(image)]
-    view = panels.show(image, panes, key="viewer-models", height=360, files=False)
+    view = panels.show(image, panes, key="viewer-models", height=360)
     panels.describe(view, [(explanation, 0)] if explanation.heatmaps else [], key="viewer-models-words")
 
 
@@ -382,11 +302,10 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
             )
             if chosen != spec.task:
                 _change(spec, {"task": chosen})
-        if measures and not spec.weights.outputs:
-            _ask_unit(spec)
         if not labels:
             return
-        listed = list(map(adding.line_of, spec.weights.outputs)) or labels
+        unit = f", {spec.weights.unit}" if measures and spec.weights.unit else ""
+        listed = list(map(adding.line_of, spec.weights.outputs)) or [f"{label}{unit}" for label in labels]
         text = st.text_area(
             f"{plural(len(labels), 'name')}, one a line",
             "\n".join(listed),
@@ -397,39 +316,21 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
         )
         typed = [line.strip() for line in text.splitlines() if line.strip()]
         if st.button("Save names", help="They stand in every headline, list and file from now on."):
-            if len(typed) != len(labels):
-                words = f"Give {plural(len(labels), 'name')}, one a line: there are {len(typed)}."
-                st.error(sentence(words), icon=":material/error:")
-            elif len(set(typed)) < len(typed):
-                st.error("Two of them have the same name: give each its own.", icon=":material/error:")
-            elif measures and any("," in line for line in typed):
-                _save_outputs(spec, typed)
-            else:
-                _change(spec, {"weights.labels": typed, "weights.outputs": None})
+            try:
+                _change(spec, _read_names(typed, labels, measures=measures))
+            except Problem as problem:
+                st.error(sentence(problem), icon=":material/error:")
 
 
-def _save_outputs(spec: ModelSpec, lines: Sequence[str]) -> None:
-    try:
-        outputs = adding.read_lines(lines)
-    except Problem as problem:
-        st.error(sentence(problem), icon=":material/error:")
-        return
-    _change(spec, {"weights.outputs": outputs, "weights.labels": None, "weights.unit": None})
-
-
-def _ask_unit(spec: ModelSpec) -> None:
-    before = spec.weights.unit or ""
-    text = st.text_input(
-        "Unit",
-        before,
-        max_chars=LONGEST_UNIT,
-        key=f"models-unit-{spec.id}-{before}",
-        placeholder="years, °, m/s …",
-        help="It stands behind each number, in captions and files, too. Leave it empty for plain numbers.",
-    )
-    unit = typed_text.line(text, LONGEST_UNIT, "The unit")
-    if unit != before:
-        _change(spec, {"weights.unit": unit or None})
+def _read_names(typed: list[str], labels: Sequence[str], *, measures: bool) -> dict[str, object]:
+    """Return the table's values of typed names; raise ModelProblem."""
+    if len(typed) != len(labels):
+        raise ModelProblem(f"Give {plural(len(labels), 'name')}, one a line: there are {len(typed)}.")
+    if len(set(typed)) < len(typed):
+        raise ModelProblem("Two of them have the same name: give each its own.")
+    if measures and any("," in line for line in typed):
+        return {"weights.outputs": adding.read_lines(typed), "weights.labels": None, "weights.unit": None}
+    return {"weights.labels": typed, "weights.outputs": None}
 
 
 def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
@@ -464,9 +365,8 @@ def _change(spec: ModelSpec, values: dict[str, object]) -> None:
     try:
         store.change(spec.id, values)
         sidebar.load(spec.id)
-    except Problem as problem:
+    except Problem:
         store.restore(spec.id, before)
-        st.error(sentence(problem), icon=":material/error:")
-        return
+        raise
     model_picker.forget_menu()
     st.rerun()

@@ -1,15 +1,227 @@
-"""Models: list, download, and add your own."""
+"""Models: add your own; search, open, download, unload and remove those of the catalogue."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
-from sightglass.components.choices import image_picker, model_picker, sidebar
-from sightglass.components.session import page
-from sightglass.explain.phrases import plural
+from sightglass.common.errors import Problem
+from sightglass.components.choices import image_picker, model_picker
+from sightglass.components.choices.sidebar import reliabilities
+from sightglass.components.session import page, state, url_state
+from sightglass.components.session.jobs import background
+from sightglass.components.session.markdown import escape
+from sightglass.components.views import tables
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import download as size_of_download
+from sightglass.explain.phrases import megabytes, plural
+from sightglass.explain.tasks import TASKS
 from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
 from sightglass.models.own import store
-from sightglass.pages.models import add, shelf
+from sightglass.pages.models import add
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from sightglass.components.session.jobs.background import Job
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.trust.reliability import Reliability
+    from sightglass.models.spec import ModelSpec
+
+
+KEY = "models-list"
+
+
+@dataclass
+class Shelf:
+    """What this session did with the list."""
+
+    fetched: str = ""
+    """The model whose weights are downloaded."""
+    download: Job[Any] | None = None
+    problem: str = ""
+    said: str = ""
+    remove: str = ""
+    """The own model whose removal is to be confirmed."""
+
+
+def draw_list() -> None:
+    """Draw the list with its search."""
+    shelf, here = state.of(Shelf), model_picker.menu()[1]
+    st.markdown("### All models")
+    matching = _filters(here)
+    if shelf.download is not None:
+        _follow(shelf, shelf.download)
+    page.say_problem(shelf)
+    if not matching:
+        st.info("No model matches: type less, or choose All.", icon=":material/search_off:")
+        return
+    residents = _residents()
+    added = {spec.id for spec in store.list_own()}
+    rows = [_row(spec, residents.get(spec.id), present=spec.id in here, added=spec.id in added) for spec in matching]
+    # Above the list, as a long one ends below the window.
+    above = st.container()
+    chosen = tables.choose_row(rows, key=KEY)
+    if chosen is not None:
+        spec = matching[chosen]
+        with above:
+            _actions(spec, loaded=spec.id in residents, present=spec.id in here, added=spec.id in added)
+    if shelf.remove:
+        _confirm(shelf.remove)
+    if shelf.said:
+        st.toast(shelf.said)
+        shelf.said = ""
+
+
+def _filters(here: set[str]) -> list[ModelSpec]:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        word = st.text_input(
+            "Search",
+            key="models-search",
+            placeholder="Search a name, a family or a licence",
+            label_visibility="collapsed",
+            help="Part of a name, a family or a licence.",
+        )
+        tasks = {spec.task for spec in catalog.catalog().values()}
+        task = url_state.widget(
+            st.segmented_control,
+            "Task",
+            {"": "All"} | {name: task.title for name, task in TASKS.items() if name in tasks},
+            "",
+            key="models-task",
+            name="task",
+            label_visibility="collapsed",
+            help="What the models are for.",
+        )
+        only = st.toggle(
+            "Here only", value=True, key="models-here", help="Only models whose weights are on this machine."
+        )
+    text = word.strip().casefold()
+    # One's own first.
+    specs = [
+        spec
+        for spec in catalog.catalog().values()
+        if task in ("", spec.task)
+        and (spec.id in here or not only)
+        and text in f"{spec.id} {spec.family} {spec.licence}".casefold()
+    ]
+    added = {spec.id for spec in store.list_own()}
+    return sorted(specs, key=lambda spec: spec.id not in added)
+
+
+def _residents() -> dict[str, Resident]:
+    from sightglass.explain.evidence.resident import RESIDENCY
+
+    return {resident.adapter.spec.id: resident for resident in RESIDENCY.residents()}
+
+
+def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, added: bool) -> dict[str, str]:
+    # Without the network itself only its name says whether its boxes are queries.
+    known = reliabilities(spec, queries="DETR" in spec.family)
+    return {
+        "Model": spec.id,
+        "For": TASKS[spec.task].title,
+        "File": _size(spec, present=present),
+        "In memory": "" if resident is None else megabytes(resident.nbytes),
+        "State": "" if present else "not here",
+        "Family": spec.family if spec.family != spec.id else "",
+        "Licence": "yours" if added else spec.licence,
+        "Tests of its method": _record(spec, known),
+        # Host, owner and repository: the rest of a long address says nothing more.
+        "Source": "/".join(spec.source.removeprefix("https://").split("/")[:3]),
+    }
+
+
+def _size(spec: ModelSpec, *, present: bool) -> str:
+    """Return how large the file is, or the download."""
+    file = weights.find(spec) if present else None
+    known = file.stat().st_size / 1e6 if file is not None and file.is_file() else spec.megabytes
+    return size_of_download(known).removeprefix("about ")
+
+
+def _record(spec: ModelSpec, known: Mapping[str, Reliability]) -> str:
+    """Return the default method's reliability on drawn scenes."""
+    return f"{METHODS[spec.method].name}. {known[spec.method].sentence}" if spec.method in known else ""
+
+
+def _actions(spec: ModelSpec, *, loaded: bool, present: bool, added: bool) -> None:
+    """Draw the actions for the chosen model."""
+    shelf = state.of(Shelf)
+
+    def fetch() -> None:
+        shelf.fetched = spec.id
+        shelf.download = background.fetch(
+            lambda report: weights.locate(spec, progress=report), "Waiting for the first bytes"
+        )
+
+    def remove() -> None:
+        shelf.remove = spec.id
+
+    downloadable = not present and weights.downloadable(spec) and not weights.offline()
+    actions = (
+        (True, "Open", "open_in_new", add.open_model, (spec,), "Load it, and see what it says of the picture."),
+        (loaded, "Unload", "eject", _unload, (spec.id,), "Free its memory: its next use loads it again."),
+        (downloadable, "Download", "download", fetch, (), "Fetch its weights."),
+        (added, "Edit", "edit", add.show, (spec.id,), "Its names and its preparation of a picture."),
+        (added, "Remove…", "delete", remove, (), "Delete it and its files."),
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{escape(spec.id)}**", width="content")
+        for offered, label, icon, act, args, help in actions:
+            if offered:
+                st.button(label, icon=f":material/{icon}:", on_click=act, args=args, help=help, key=f"models-{label}")
+
+
+def _unload(model_id: str) -> None:
+    from sightglass.explain.evidence.resident import RESIDENCY
+
+    RESIDENCY.unload(model_id)
+    state.of(Shelf).said = f"{model_id} is unloaded: its next use loads it again."
+
+
+def _follow(shelf: Shelf, download: Job[Any]) -> None:
+    if not download.finished():
+        background.progress(download, label=f"{shelf.fetched}: ", help="Stop the download.", estimate=True)
+        return
+    shelf.download = None
+    if download.failure is None:
+        shelf.said = f"{shelf.fetched} is here."
+    elif not download.stopped:
+        shelf.problem = page.describe_failure(download.failure, "weights could not be fetched")
+    model_picker.forget_menu()
+    st.rerun()
+
+
+def _keep() -> None:
+    state.of(Shelf).remove = ""
+
+
+@st.dialog("Remove it?", on_dismiss=_keep)
+def _confirm(model_id: str) -> None:
+    st.warning(f"Remove {model_id} and its files from this server? There is no way back.", icon=":material/delete:")
+    with st.container(horizontal=True):
+        if st.button("Remove", type="primary", help="Delete its table and its files."):
+            _remove(model_id)
+            st.rerun()
+        if st.button("Keep", help="Leave it as it is."):
+            _keep()
+            st.rerun()
+
+
+def _remove(model_id: str) -> None:
+    shelf = state.of(Shelf)
+    shelf.remove = ""
+    try:
+        _unload(model_id)
+        store.remove(model_id)
+        shelf.said = f"{model_id} is removed."
+    except Problem as problem:
+        shelf.problem = str(problem)
+    model_picker.forget_menu()
 
 
 @page.guard
@@ -25,14 +237,12 @@ def models() -> None:
             if (added := add.added()) is not None:
                 add.draw_card(added, image)
     with below:
-        shelf.draw()
+        draw_list()
     # Last: a model may have come or gone above.
     _, present = model_picker.menu()
     here = [spec for spec in catalog.catalog().values() if spec.id in present]
     extra = sum(spec in here for spec in store.list_own())
     title.markdown(f"## {plural(len(here), 'model')} here{f', {extra} of them added' if extra else ''}")
-    with title:
-        sidebar.say_memory()
 
 
 models()

@@ -6,17 +6,21 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from sightglass.batch import analysis, labels, table
+from sightglass import explain
+from sightglass.batch import analysis, journal, labels, table
+from sightglass.batch.records import recipe as recipe_of
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
-from sightglass.components.session import page, state, url_state
+from sightglass.components.saving import slides
+from sightglass.components.session import history_store, page, reopen, state, url_state
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views import charts, tables
 from sightglass.evaluation.errors import ALL, draw_tile
@@ -24,9 +28,14 @@ from sightglass.evaluation.kinds import SMALL
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
+from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
-from sightglass.pages.pictures import panel, results
+from sightglass.models import catalog
+from sightglass.pages.explore.missing import Lookup, MissedPlace
+from sightglass.pages.pictures import results
 from sightglass.pages.pictures.job import PicturesPage, stamp
+from sightglass.report import embedded_recipe
+from sightglass.report import views as report_views
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,12 +47,16 @@ if TYPE_CHECKING:
     from sightglass.pages.pictures.results import Result
 
     Frame = Any
+    from sightglass.components.viewer import Look
+    from sightglass.pages.pictures.job import RunPlan
+    from sightglass.report.view import View
+
 
 PAGE = 24
 WIDE = 232
 BOX = (2 * WIDE, 2 * WIDE * 3 // 4)
 """Pixels of a tile: twice its size on the page, for high-resolution screens."""
-RAIL = 224
+RAIL, PANEL = 224, 320
 ORDERS = {
     "iou": "Lowest mean IoU",
     "unsure": "Least sure first",
@@ -77,7 +90,7 @@ def draw(job: PicturesJob, result: Result) -> None:
     with st.container(horizontal=True, key="pictures-grid"):
         rail = st.container(width=RAIL, key="pictures-rail")
         grid = st.container()
-        side = st.container(width=panel.WIDE, key="pictures-panel") if remembered.opened else None
+        side = st.container(width=PANEL, key="pictures-panel") if remembered.opened else None
     place = _choose_model(result, rail)
     frame, report = result.answers(place), result.reports[place]
     with top:
@@ -104,7 +117,7 @@ def draw(job: PicturesJob, result: Result) -> None:
             st.caption("No picture matches.")
     if side is not None:
         with side:
-            panel.draw(job, result, place)
+            draw_panel(job, result, place)
 
 
 def _list_views(result: Result, frame: Frame, report: ErrorReport | None) -> dict[str, str]:
@@ -160,7 +173,10 @@ def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: st
     report = result.reports[place]
     if view in ("wrong", "class") and _has_units(report):
         assert report is not None
-        return [_tile_of_unit(unit) for unit in _filter_units(report, about)]
+        return [
+            Tile(unit.id, unit.picture.key, escape(unit.words), f"{unit.words}, in {unit.picture.key}", unit=unit)
+            for unit in _filter_units(report, about)
+        ]
     if about is not None and result.fits[place] is None:
         frame = frame[frame["truth"].eq(about) & frame["wrong"].eq(True)]
     if view == "wrong":
@@ -168,18 +184,18 @@ def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: st
     elif view == "differ":
         frame = frame[frame["differs"]]
     scores = table.read_scores(result.plans[place].folder)
-    orders = _list_orders(frame, scores)
+    left_out = {*(() if scores.sure else ("unsure", "sure")), *(() if scores.numbers else ("smallest", "largest"))}
+    offered = [name for name in ORDERS if name not in left_out and analysis.ORDERS[name][0] in frame]
+    orders = {name: ORDERS[name] for name in offered}
     order = url_state.widget(
         st.selectbox, "Sort", orders, next(iter(orders)), key=f"pictures-order-{scores.task}", name="order"
     )
     frame = analysis.order(_filter_rows(job, result, place, frame, scores, view), order)
-    task = task_of(scores.task)
-    return [_tile_of_row(row, scores, task.no_answer) for row in frame.to_dict("records")]
-
-
-def _list_orders(frame: Frame, scores: table.Scores) -> dict[str, str]:
-    left_out = {*(() if scores.sure else ("unsure", "sure")), *(() if scores.numbers else ("smallest", "largest"))}
-    return {name: label for name, label in ORDERS.items() if name not in left_out and analysis.ORDERS[name][0] in frame}
+    nothing, tiles = task_of(scores.task).no_answer, []
+    for row in frame.to_dict("records"):
+        picture, words = row["picture"], results.describe_row(row, scores, nothing)
+        tiles.append(Tile(picture, picture, words, f"{picture} under its map", file=row["file"]))
+    return tiles
 
 
 def _filter_rows(job: PicturesJob, result: Result, place: int, frame: Frame, scores: table.Scores, view: str) -> Frame:
@@ -218,17 +234,6 @@ def _filter_units(report: ErrorReport, about: str | None) -> list[ErrorUnit]:
     small = st.checkbox(f"Smaller than {SMALL} px", key="pictures-small")
     units = report.select(kind, about)
     return [unit for unit in units if unit.size is not None and unit.size < SMALL] if small else units
-
-
-def _tile_of_unit(unit: ErrorUnit) -> Tile:
-    return Tile(unit.id, unit.picture.key, escape(unit.words), f"{unit.words}, in {unit.picture.key}", unit=unit)
-
-
-def _tile_of_row(row: Json, scores: table.Scores, nothing: str) -> Tile:
-    picture = row["picture"]
-    return Tile(
-        picture, picture, results.describe_row(row, scores, nothing), f"{picture} under its map", file=row["file"]
-    )
 
 
 _images: ByteCache[bytes] = ByteCache(8 * MIB, len)
@@ -307,7 +312,7 @@ def _draw_tile(index: int, tile: Tile, image: bytes, *, selects: bool) -> None:
                 f"Open {escape(tile.picture)}",
                 key=f"pictures-open-{tile.id}",
                 type="tertiary",
-                on_click=panel.show,
+                on_click=open_panel,
                 args=(tile.picture, tile.id if tile.unit is not None else ""),
             )
 
@@ -348,7 +353,7 @@ def draw_actions(job: PicturesJob, result: Result, place: int, tiles: Sequence[T
                 key="pictures-export-some",
                 help=f"{plural(len(selected), 'picture')} under their maps, the raw maps, and their rows of the table.",
             )
-            panel.draw_slides_button(job, result, place, selected)
+            draw_slides_button(job, result, place, selected)
             st.button("Clear", type="tertiary", key="pictures-deselect", on_click=_select, args=((),))
     page.say_problem(remembered)
 
@@ -383,3 +388,131 @@ def _change_tag(folders: Sequence[Any], adds: bool) -> None:
         remembered.problem = str(problem)
     except OSError as error:
         remembered.problem = f"The tag cannot be saved ({error.strerror or error}): free some room, then try again."
+
+
+def open_panel(picture: str, unit: str = "") -> None:
+    """Open the panel of a picture, or of an error in it, in a callback; close it without a name."""
+    remembered = state.of(PicturesPage)
+    remembered.opened, remembered.unit = picture, unit
+
+
+def draw_panel(job: PicturesJob, result: Result, place: int) -> None:
+    """Draw the opened picture under the map of each model, and what can be done with it."""
+    remembered = state.of(PicturesPage)
+    key = remembered.opened
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown(f"**{escape(shorten(PurePosixPath(key).name, 28))}**", width="content")
+        st.button(
+            "",
+            icon=":material/close:",
+            type="tertiary",
+            key="pictures-close",
+            help="Close",
+            on_click=open_panel,
+            args=("",),
+        )
+    plan = result.plans[place]
+    report = result.reports[place]
+    unit = next((unit for unit in report.errors if unit.id == remembered.unit), None) if report is not None else None
+    if unit is not None:
+        st.markdown(escape(unit.words))
+    row = _find_row(result.frames[place], key)
+    if row is None:
+        return
+    with st.container(horizontal=True):
+        act, about = (_open, row) if unit is None else (_open_unit, unit)
+        st.button("Open in Explore", key="pictures-explore", on_click=act, args=(job, plan, about))
+        if not history_store.off():
+            icon = ":material/bookmark_add:"
+            st.button("Save", icon=icon, key="pictures-save", on_click=_save, args=(job, plan, row))
+    page.say_problem(remembered)
+    wide = PANEL if len(result.plans) == 1 else (PANEL - 16) // 2
+    with st.container(horizontal=True):
+        for by, frame, name in zip(result.plans, result.frames, result.names, strict=True):
+            if (row := _find_row(frame, key)) is not None:
+                with st.container(width=wide, gap="xxsmall"):
+                    _draw_model_map(by, row, name)
+
+
+def _find_row(frame: Any, key: str) -> Json | None:
+    return next(iter(frame[frame["picture"].eq(key)].to_dict("records")), None)
+
+
+def _draw_model_map(plan: RunPlan, row: Json, name: str) -> None:
+    scores = table.read_scores(plan.folder)
+    words = results.describe_row(row, scores, task_of(scores.task).no_answer)
+    try:
+        st.image((plan.folder / row["file"]).read_bytes(), width="stretch", alt=f"Its map by {name}")
+    except OSError:
+        st.caption("The map's image was deleted: run it again.")
+    st.markdown(f":small[{escape(name)}  \n{words}]")
+
+
+def _open(job: PicturesJob, plan: RunPlan, row: Json) -> None:
+    """Open the picture on Explore as it was explained in the run."""
+    label = row.get("label")
+    view = embedded_recipe.Look(
+        label=label[:200] if isinstance(label, str) else None, automatic=not plan.options.get("layers")
+    )
+    try:
+        reopen.result(job.find_item(row["picture"]).open(), recipe_of(journal.settings_of(plan.folder), row), view)
+    except Problem as problem:
+        state.of(PicturesPage).problem = str(problem)
+
+
+def _open_unit(job: PicturesJob, plan: RunPlan, unit: ErrorUnit) -> None:
+    """Open an error of a detector where its map is; an object that was missed is asked about there."""
+    task = task_of(catalog.spec(plan.model))
+    answer = unit.answer
+    try:
+        image = job.find_item(unit.picture.key).open()
+        index, anchor = (None, None) if answer is None else (answer.index, answer.anchor)
+        recipe = Recipe.model_validate(
+            {
+                **journal.settings_of(plan.folder)["recipe"],
+                "picture_sha256": image.sha256,
+                "picture_name": PurePosixPath(unit.picture.key).name,
+                **task.recipe_of(index, anchor),
+            }
+        )
+        label = answer.label[:200] if answer is not None else None
+        reopen.result(image, recipe, embedded_recipe.Look(label=label, screen=task.screen))
+    except Problem as problem:
+        state.of(PicturesPage).problem = str(problem)
+        return
+    if answer is None and unit.truth is not None:
+        _ask_about(plan, unit, image)
+
+
+def _ask_about(plan: RunPlan, unit: ErrorUnit, image: Image) -> None:
+    """Let the page of boxes say why an object has none."""
+    assert unit.truth is not None
+    x0, y0, x1, y1 = (float(round(edge)) for edge in unit.truth.box)
+    known = unit.truth.label in table.classes(plan.folder)
+    lookup = state.of(Lookup)
+    # Else what the address asks about would come instead.
+    lookup.read = True
+    model = catalog.spec(plan.model).id
+    lookup.place = MissedPlace((image.sha256, model), (x0, y0, x1, y1), unit.truth.label if known else None)
+
+
+def _save(job: PicturesJob, plan: RunPlan, row: Json) -> None:
+    """Explain a picture from its recipe and save it, in a callback."""
+    try:
+        item = job.find_item(row["picture"])
+    except Problem as problem:
+        state.of(PicturesPage).problem = str(problem)
+        return
+    history_store.keep_again(item.open, recipe_of(journal.settings_of(plan.folder), row))
+
+
+def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: Sequence[str]) -> None:
+    """Draw the button that makes a slide of each selected picture."""
+    rows = result.frames[place].set_index("picture", drop=False)
+    plan = result.plans[place]
+
+    def make(row: Json, _look: Look) -> View:
+        recipe = recipe_of(journal.settings_of(plan.folder), row)
+        return report_views.map_view(explain.replay(recipe, job.find_item(row["picture"]).open()), 0)
+
+    slides.button("pictures", *(partial(make, rows.loc[picture].to_dict()) for picture in selected))

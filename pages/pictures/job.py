@@ -6,9 +6,8 @@ import contextlib
 import hashlib
 import json
 import shutil
-import threading
-import weakref
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
@@ -16,12 +15,15 @@ from sightglass.batch import journal, labels, output, summary, table
 from sightglass.batch.earlier import RunOrigin, SecondRun, list_runs, read_facts
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem
+from sightglass.common.files import file_stem, write_file
 from sightglass.common.settings import settings
 from sightglass.components.session import state
-from sightglass.components.session.jobs.background import Status, Task
+from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs.background import Job
 from sightglass.evaluation import stored
-from sightglass.pages.pictures import timing
+from sightglass.explain import Explainer
+from sightglass.explain.comparison.models import measure_in_turns
+from sightglass.explain.phrases import milliseconds
 from sightglass.pages.pictures.source import Source, delete_upload, find_source
 
 if TYPE_CHECKING:
@@ -31,12 +33,16 @@ if TYPE_CHECKING:
 
     from sightglass.batch import Summary
     from sightglass.batch.earlier import EarlierRun, RunFacts
+    from sightglass.common.work.progress import Progress
     from sightglass.evaluation.ground_truth import GroundTruth
+    from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.item import Item
 
     Frame = Any
 
 
+SPEED = "speed.json"
+"""In a run's folder: the milliseconds of its model, or nothing where they could not be measured."""
 READING = 10.0
 """Seconds for which a page waits for the results of a finished run; then it shows that they are read."""
 
@@ -54,37 +60,43 @@ class RunPlan:
     """Further arguments of `batch.run`, of a run that was begun elsewhere."""
 
 
-@dataclass
-class RunStatus(Status):
-    """What the thread reports to the page."""
+class PicturesJob(Job["list[Summary]"]):
+    """Several models' runs over the same pictures, one after the other in a thread; or a finished run of before."""
 
-    summaries: list[Summary] = field(default_factory=list)
-
-
-class PicturesJob(Task[RunStatus]):
-    """Several models' runs over the same pictures, one after the other in a thread."""
-
-    example = False
-    """Whether it is the packaged run: nothing beside its tables can be changed."""
-
-    def __init__(self, source: Source, plans: tuple[RunPlan, ...], *, resume: bool = True) -> None:
-        self.source, self.plans = source, plans
-        super().__init__(_run, RunStatus(), source, plans, resume)
-        with _GUARD:
-            _RUNNING[plans[0].folder] = self
+    def __init__(
+        self,
+        source: Source,
+        plans: tuple[RunPlan, ...],
+        *,
+        resume: bool = True,
+        read: int | None = None,
+        example: bool = False,
+    ) -> None:
+        """`read`: the pictures of a finished run, whose results are read and not made. `example`: the packaged one,
+        of which nothing beside its tables can be changed."""
+        self.source, self.plans, self.example = source, plans, example
+        super().__init__(
+            partial(_read_results, plans, read) if read is not None else partial(_run, source, plans, resume)
+        )
+        if read is not None:
+            # Reading takes a moment; then no progress is drawn.
+            self.finished(READING)
+        else:
+            background.share(plans[0].folder, self)
 
     @property
     def ready(self) -> list[RunPlan]:
         """Return the plans whose results can be shown."""
         return [
             plan
-            for plan, summary in zip(self.plans, self.status.summaries, strict=False)
+            for plan, summary in zip(self.plans, self.result or (), strict=False)
             if summary.done and (plan.folder / table.PARQUET).is_file()
         ]
 
     @property
-    def stopped(self) -> bool:
-        return any(summary.cancelled for summary in self.status.summaries)
+    def paused(self) -> bool:
+        """Return whether it was stopped before all pictures were explained."""
+        return any(summary.cancelled for summary in self.result or ())
 
     def find_item(self, picture: str) -> Item:
         """Return a picture by its key; raise Problem if it is not there."""
@@ -94,19 +106,17 @@ class PicturesJob(Task[RunStatus]):
         return item
 
 
-_GUARD = threading.Lock()
-_RUNNING: weakref.WeakValueDictionary[Path, PicturesJob] = weakref.WeakValueDictionary()
-"""The jobs of all sessions by their first folder: a reloaded page joins the one that goes on."""
-
-
-def _run(status: RunStatus, cancel: Event, source: Source, plans: tuple[RunPlan, ...], resume: bool) -> None:
+def _run(
+    source: Source, plans: tuple[RunPlan, ...], resume: bool, *, progress: Progress, cancel: Event, **_: Any
+) -> list[Summary]:
+    summaries: list[Summary] = []
     for number, plan in enumerate(plans):
         before = f"{plan.model}: " if len(plans) > 1 else ""
 
         def report(share: float, words: str, number: int = number, before: str = before) -> None:
             # How long one model takes says little about the next one.
             words = words.partition(", ")[0]
-            status.report((number + share) / len(plans), before + words)
+            progress((number + share) / len(plans), before + words)
 
         done = batch.run(
             source.items,
@@ -125,13 +135,32 @@ def _run(status: RunStatus, cancel: Event, source: Source, plans: tuple[RunPlan,
             # What it returns is kept beside the table, where the page finds it; the maps are there without it, too.
             with contextlib.suppress(Problem):
                 summary.load(plan.folder)
-        status.summaries.append(done)
+        summaries.append(done)
         if done.cancelled:
-            return
+            return summaries
     if len(plans) > 1:
-        status.report(1.0, "Measuring the times")
+        progress(1.0, "Measuring the times")
         with contextlib.suppress(Problem, OSError):
-            timing.measure(plans, source.items, cancel)
+            _measure_times(plans, source.items[0].open())
+    return summaries
+
+
+def _measure_times(plans: Sequence[RunPlan], image: Image) -> None:
+    """Time the models on a picture in turns, as Compare does; keep the milliseconds beside their tables."""
+    times = measure_in_turns([Explainer(plan.model)(image, maps=False).evidence for plan in plans])
+    steady = all(timing.steady for timing in times)
+    for plan, timing in zip(plans, times, strict=True):
+        found = [timing.fastest, timing.median, timing.slowest] if steady else []
+        write_file(plan.folder / SPEED, json.dumps(found).encode())
+
+
+def describe_time(folder: Path) -> str:
+    """Return `34 ms`; that it could not be measured; empty of a run whose time nobody asked for."""
+    try:
+        found: Any = json.loads((folder / SPEED).read_bytes())
+        return milliseconds(float(found[1])) if found else "not measurable now"
+    except (OSError, ValueError, TypeError, IndexError):
+        return ""
 
 
 def _describe_origin(source: Source, plans: tuple[RunPlan, ...], number: int) -> RunOrigin:
@@ -141,17 +170,8 @@ def _describe_origin(source: Source, plans: tuple[RunPlan, ...], number: int) ->
     return origin.with_others([] if number else others)
 
 
-class OpenedJob(PicturesJob):
-    """A finished run of before, whose results are read and not made."""
-
-    def __init__(self, source: Source, plans: tuple[RunPlan, ...], pictures: int, *, example: bool = False) -> None:
-        self.source, self.plans, self.example = source, plans, example
-        Task.__init__(self, _read_results, RunStatus(), plans, pictures)
-        # Reading takes a moment; then no progress is drawn.
-        self.finished(READING)
-
-
-def _read_results(status: RunStatus, _cancel: Event, plans: tuple[RunPlan, ...], pictures: int) -> None:
+def _read_results(plans: tuple[RunPlan, ...], pictures: int, **_: Any) -> list[Summary]:
+    summaries = []
     for plan in plans:
         try:
             journal.settings_of(plan.folder)
@@ -159,7 +179,8 @@ def _read_results(status: RunStatus, _cancel: Event, plans: tuple[RunPlan, ...],
             failed = table.read_problems(plan.folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Problem(f"The results in {plan.folder.name} cannot be read: run these pictures again.") from error
-        status.summaries.append(batch.Summary(plan.folder, pictures, done, 0, failed, 0.0, cancelled=False))
+        summaries.append(batch.Summary(plan.folder, pictures, done, 0, failed, 0.0, cancelled=False))
+    return summaries
 
 
 @dataclass
@@ -199,7 +220,7 @@ def folder_for(source: Source, model: str, options: Mapping[str, Any]) -> Path:
 
 def stamp(folder: Path) -> tuple[int, ...]:
     """Return what changes with a run's table, evaluation, corrections and tags."""
-    names = (table.PARQUET, stored.FILE, timing.FILE, labels.FILE, labels.CORRECTIONS, labels.TAGS_FILE)
+    names = (table.PARQUET, stored.FILE, SPEED, labels.FILE, labels.CORRECTIONS, labels.TAGS_FILE)
     return tuple(state.modified(folder / name) for name in names)
 
 
@@ -215,8 +236,7 @@ def list_earlier() -> list[EarlierRun]:
 
 def reopen(run: EarlierRun, facts: RunFacts) -> PicturesJob:
     """Return the job of a run, which goes on with what is left; raise Problem without its pictures."""
-    with _GUARD:
-        running = _RUNNING.get(run.folder)
+    running: PicturesJob | None = background.find_shared(run.folder)
     if running is not None and not running.finished():
         return running
     plans = [_make_plan(run.folder, facts)]
@@ -230,7 +250,7 @@ def reopen(run: EarlierRun, facts: RunFacts) -> PicturesJob:
     except Problem:
         # The results are there all the same.
         source = Source((), facts.name, facts.origin.source[0], facts.origin)
-    return OpenedJob(source, tuple(plans), facts.pictures)
+    return PicturesJob(source, tuple(plans), read=facts.pictures)
 
 
 def delete(run: EarlierRun) -> None:
@@ -244,7 +264,7 @@ def delete(run: EarlierRun) -> None:
             delete_upload(path)
 
 
-def open_example() -> OpenedJob:
+def open_example() -> PicturesJob:
     """Return the packaged run of three models."""
     folder = examples.find(examples.CLASSES)
     facts = read_facts(output.Local(folder / "run"))
@@ -252,7 +272,7 @@ def open_example() -> OpenedJob:
     plans = [_make_plan(folder / "run", facts)]
     plans += [replace(plans[0], model=other.model, folder=folder / other.folder) for other in facts.origin.others]
     source = find_source(replace(facts, origin=replace(facts.origin, source=(str(folder / "pictures"),))))
-    return OpenedJob(replace(source, origin=None), tuple(plans), facts.pictures, example=True)
+    return PicturesJob(replace(source, origin=None), tuple(plans), read=facts.pictures, example=True)
 
 
 def _make_plan(folder: Path, facts: RunFacts) -> RunPlan:
@@ -275,8 +295,3 @@ def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob 
     # Objects under another name are found or missed for other reasons: their pictures are explained again.
     plans = tuple(replace(plan, labels=None) for plan in job.plans)
     return PicturesJob(job.source, plans) if explained_again else None
-
-
-def relabel(job: PicturesJob, truth: GroundTruth) -> PicturesJob:
-    """Return the job that holds the answers of another against these labels."""
-    return PicturesJob(job.source, tuple(replace(plan, labels=truth) for plan in job.plans))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.batch import labels, output, report, table
+from sightglass.batch import slides as run_slides
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.saving import slides
@@ -18,17 +19,17 @@ from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts, tables
-from sightglass.deck import views
-from sightglass.deck.views import GalleryTile
 from sightglass.evaluation.errors import draw_tile, list_rows
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
-from sightglass.export.table import csv as write_csv
 from sightglass.pages.pictures import grid, results, sheet, source
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, RunPlan
+from sightglass.report import views
+from sightglass.report.table import csv as write_csv
+from sightglass.report.views import GalleryTile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
     from sightglass.batch.labels import LabelMatch
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Look
-    from sightglass.deck.scene import Scene
     from sightglass.evaluation.errors import ErrorReport
     from sightglass.explain import Explainer
     from sightglass.pages.pictures.results import Result
+    from sightglass.report.view import View
 
 SIDE = 480
 """Pixels of a square tile on a slide."""
@@ -154,7 +155,7 @@ def _describe_chosen(chosen: source.Source | None, matches: Sequence[LabelMatch]
 
 
 def _draw_models(choices: Choices) -> list[str]:
-    """Draw the models of the next run; return their ids, that of the sidebar first."""
+    """Draw the models of the next run; return their ids, that of the row of controls first."""
     here = {spec.id: spec for spec in model_picker.present(choices.model.task)}
     here.pop(choices.model.id, None)
     # Sizes of the same family first: most people want to compare those.
@@ -171,7 +172,7 @@ def _draw_models(choices: Choices) -> list[str]:
                 selection_mode="multi",
                 format_func=lambda name: here[name].name,
                 key=key,
-                help=f"At most {MOST} models run over the same pictures. The sidebar has the first one and its method.",
+                help=f"At most {MOST} models run over the same pictures. The menu of models has the first one.",
             )
             if ids
             else []
@@ -184,7 +185,7 @@ def _draw_models(choices: Choices) -> list[str]:
 
 
 def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
-    """Run the models over the pictures, with the method and layers of the sidebar."""
+    """Run the models over the pictures, with the chosen method and layers."""
     plans, truth, matches = [], remembered.truth, remembered.matches
     if (before := remembered.job) is not None:
         # Other models over the same pictures are held against the same labels.
@@ -213,7 +214,7 @@ def _draw_example() -> DeltaGenerator:
     """Draw the packaged run, which leaves as soon as something else is chosen; return its ribbon."""
     ribbon = st.container(horizontal=True, vertical_alignment="center", key="pictures-ribbon")
     job = state.latest("pictures-example", "", jobs.open_example)
-    if not background.has_come(job, "the example of Pictures could not be read"):
+    if not background.has_ended(job, "the example of Pictures could not be read") or job.failure is not None:
         return ribbon
     with ribbon:
         page.draw_example_badge()
@@ -247,12 +248,12 @@ def _draw_job(job: PicturesJob) -> None:
         st.markdown(f"## {plural(len(job.source.items), 'picture')}")
         background.progress(job, help="What is finished is kept.", estimate=True)
         return
-    if job.status.failure is not None:
-        page.show_failure(job.status.failure, "a run of pictures failed")
+    if job.failure is not None:
+        page.show_failure(job.failure, "a run of pictures failed")
         if not job.example and st.button("Start over", icon=":material/restart_alt:", key="pictures-over"):
             _show(PicturesJob(job.source, job.plans, resume=False))
         return
-    if job.stopped and job.source.items:
+    if job.paused and job.source.items:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/pause_circle: Stopped.", width="content")
             if st.button("Continue", icon=":material/play_arrow:", key="pictures-continue"):
@@ -355,7 +356,7 @@ def _choose_model(label: str, names: Sequence[str], first: str, parameter: str) 
     )
 
 
-def make_slide(job: PicturesJob, result: Result, _look: Look) -> Scene:
+def make_slide(job: PicturesJob, result: Result, _look: Look) -> View:
     """Return the slide of the decision or headline, with some of the pictures that the grid shows."""
     remembered, plan, frame = state.of(PicturesPage), result.plans[0], result.frames[0]
     report = result.reports[0]
@@ -366,18 +367,18 @@ def make_slide(job: PicturesJob, result: Result, _look: Look) -> Scene:
             tiles.append(GalleryTile(Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key), unit.words))
         numbers = [(f"{kind.count:,}", kind.name.lower()) for kind in report.types if kind.count]
         found, _ = results.describe(result)
-        scene = views.of_gallery(f"{report.headline}.", found, numbers, tiles, report.evaluation.called)
+        view = views.gallery_view(f"{report.headline}.", found, numbers, tiles, report.evaluation.called)
     else:
         rows = frame.set_index("picture", drop=False)
         chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
-        records = rows.loc[chosen].to_dict("records")
-        tiles = [views.tile(row, job.find_item(row["picture"]).open(), plan.model) for row in records[: views.GALLERY]]
+        records = rows.loc[chosen[: views.GALLERY]].to_dict("records")
+        tiles = [run_slides.tile(row, job.find_item(row["picture"]).open(), plan.model) for row in records]
         title, _ = results.describe(result)
         words = results.describe_worst(frame) if report is not None else ""
-        scene = views.of_gallery(title.removesuffix("."), words, (), tiles, result.names[0])
+        view = views.gallery_view(title.removesuffix("."), words, (), tiles, result.names[0])
     if result.scores is not None and (verdict := result.scores.verdict) is not None:
-        scene = replace(scene, title=verdict.title, sentence=f"{verdict.scores} {verdict.loss}".strip())
-    return scene
+        view = replace(view, title=verdict.title, statements=(f"{verdict.scores} {verdict.loss}".strip(),))
+    return view
 
 
 def _draw_export(job: PicturesJob, result: Result) -> None:

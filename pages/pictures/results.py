@@ -21,8 +21,7 @@ from sightglass.explain.phrases import capital, percent, plural, quantity
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
-from sightglass.pages.pictures import timing
-from sightglass.pages.pictures.job import stamps
+from sightglass.pages.pictures.job import describe_time, stamps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from sightglass.batch.summary import EvaluationSummary
     from sightglass.common.files import Json
     from sightglass.evaluation.intervals import Estimate
-    from sightglass.evaluation.kinds import ErrorUnit
     from sightglass.evaluation.scorecard import Scorecard
     from sightglass.pages.pictures.job import PicturesJob, RunPlan
 
@@ -89,7 +87,7 @@ _results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, itemgetter(1))
 
 def read(job: PicturesJob) -> Result:
     """Return the result of a finished job, read again when its files have changed."""
-    return _results.get_or_make((stamps(job), job.stopped), lambda: _read(job))[0]
+    return _results.get_or_make((stamps(job), job.paused), lambda: _read(job))[0]
 
 
 def _read(job: PicturesJob) -> tuple[Result, int]:
@@ -103,7 +101,7 @@ def _read(job: PicturesJob) -> tuple[Result, int]:
         size += 600 * (len(picture.found) + len(picture.truths) + 1)
         size += sum(values.nbytes for values in picture.maps.values())
     estimates = tuple(map(_measure, reports))
-    return Result(plans, frames, reports, fits, estimates, _compare(plans, reports), job.stopped), size
+    return Result(plans, frames, reports, fits, estimates, _compare(plans, reports), job.paused), size
 
 
 def _measure(report: ErrorReport | None) -> Estimate | None:
@@ -227,7 +225,7 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
         spec = catalog.catalog().get(plan.model)
         file = weights.find(spec) if spec is not None else None
         row["Size"] = quantity(file.stat().st_size / 1e6, "MB") if file is not None and file.is_file() else ""
-        row["Time"] = timing.describe(plan.folder)
+        row["Time"] = describe_time(plan.folder)
         rows.append(row)
     return [{name: row[name] for name in rows[0] if any(each[name] for each in rows)} for row in rows]
 
@@ -258,11 +256,6 @@ def _agreement(frame: Frame, other: Frame) -> str:
         return ""
     same = both["predicted"].fillna("").to_numpy() == answers.loc[both["picture"]].to_numpy()
     return percent(float(same.mean()))
-
-
-def find_unit(report: ErrorReport | None, id: str) -> ErrorUnit | None:
-    """Return an error by its id, or None."""
-    return next((unit for unit in report.errors if unit.id == id), None) if report is not None else None
 
 
 def describe_row(row: Json, scores: table.Scores, nothing: str) -> str:

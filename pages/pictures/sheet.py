@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -20,7 +21,7 @@ from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
 from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures import results, source
-from sightglass.pages.pictures.job import PicturesPage
+from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.pages.pictures.source import Drops
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.explain.tasks.task import Task
-    from sightglass.pages.pictures.job import PicturesJob
 
 
 def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], explainer: Explainer) -> None:
@@ -53,7 +53,7 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     if (
         job is not None
         and job.finished()
-        and (failed := [each for one in job.status.summaries[:1] for each in one.failed])
+        and (failed := [each for one in (job.result or ())[:1] for each in one.failed])
     ):
         st.caption(f":material/broken_image: {plural(len(failed), 'file')} could not be read.")
         tables.table([{"picture": name, "why": why} for name, why in failed[:1000]], height=160)
@@ -70,13 +70,11 @@ def draw_drop(task: Task, *, inline: bool = False) -> None:
     label = "Drop a folder, .zip, pictures or labels"
     source.drop(partial(_take, task=task), label=label, key="pictures-drop", inline=inline)
     if not inline:
-        key = "pictures-drop-folder"
-        help = "A click on the field then chooses a folder, whose class folders are labels."
-        st.toggle("Choose a folder", state.of(Drops).folder, key=key, on_change=_turn_folder, args=(key,), help=help)
-
-
-def _turn_folder(key: str) -> None:
-    state.of(Drops).folder = bool(st.session_state[key])
+        drops, help = state.of(Drops), "A click on the field then chooses a folder, whose class folders are labels."
+        folder = st.toggle("Choose a folder", drops.folder, key="pictures-drop-folder", help=help)
+        if folder != drops.folder:
+            drops.folder = folder
+            st.rerun()
 
 
 def _take(files: list[tuple[str, bytes]], task: Task) -> None:
@@ -90,16 +88,11 @@ def _take(files: list[tuple[str, bytes]], task: Task) -> None:
     if pictures is not None:
         remembered.show(None)
         remembered.source, remembered.truth, remembered.matches = pictures, truth, {}
-    elif truth is not None:
-        _label(remembered, truth)
-
-
-def _label(remembered: PicturesPage, truth: Any) -> None:
-    """Hold the shown run against labels, or keep them for the next one."""
-    if remembered.job is None or remembered.job.example:
+    elif truth is not None and (remembered.job is None or remembered.job.example):
         remembered.truth = truth
-    else:
-        remembered.show(jobs.relabel(remembered.job, truth))
+    elif truth is not None and remembered.job is not None:
+        plans = tuple(replace(plan, labels=truth) for plan in remembered.job.plans)
+        remembered.show(PicturesJob(remembered.job.source, plans))
 
 
 def _draw_paths(remembered: PicturesPage, task: Task) -> None:

@@ -21,7 +21,7 @@ from sightglass.common.files import atomic_write
 from sightglass.common.settings import settings
 from sightglass.components.choices import gallery_picker
 from sightglass.components.session import state
-from sightglass.components.streamlit_internals import upload_megabytes
+from sightglass.components.session.state import upload_megabytes
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation import masks as pixel_masks
 from sightglass.explain.phrases import plural

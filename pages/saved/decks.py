@@ -16,27 +16,34 @@ from sightglass.components.saving.slides import slide_page, stage
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts
-from sightglass.deck import archive, drawing
-from sightglass.deck.archive import READY
-from sightglass.deck.layouts import THEMES
-from sightglass.deck.scene import MAX_NAME, MAX_NOTES, MAX_SENTENCE, MAX_TITLE, Scene
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
+from sightglass.history import archive
+from sightglass.history.archive import READY
+from sightglass.history.decks import MAX_NAME
 from sightglass.pages.saved.tiles import draw_tile, grid
+from sightglass.report import drawing
+from sightglass.report.layouts import THEMES
+from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sightglass.deck.decks import Decks
-    from sightglass.deck.scene import Deck, Removed, Slide
+    from sightglass.history.decks import Deck, Decks, Removed, Slide
 
 EXAMPLE = ":gray-badge[Example]"
 OPENS = "See its slides, present it, edit it and export it."
 PLAY = "play"
 """Of the address: the whole deck is shown, from that slide."""
 WORDS = {
-    "Title": (Scene("words", "A title", "What the next slides are about."), "Add a large title, to begin a part."),
-    "Text": (Scene("text", "A headline", "Write here."), "Add a headline above a text. A new line begins a new point."),
+    "Title": (
+        View("A title", ("What the next slides are about.",), kind="words"),
+        "Add a large title, to begin a part.",
+    ),
+    "Text": (
+        View("A headline", ("Write here.",), kind="text"),
+        "Add a headline above a text. A new line begins a new point.",
+    ),
 }
 """Slides of words that can be added, and helps."""
 TEXTS = {
@@ -171,7 +178,7 @@ def _draw_tile(deck: Deck) -> None:
 
 def _small(deck: Deck, slide: Slide) -> bytes:
     """Return a slide's thumbnail; empty if unreadable."""
-    key = (str(history_store.store().folder), slide.id, deck.theme, slide.title, slide.sentence, slide.view)
+    key = (str(history_store.store().folder), slide.id, deck.theme, slide.title, slide.sentence, slide.display)
     try:
         return _thumbnails.get_or_make(key, lambda: _decks().thumbnail(slide))
     except Problem:
@@ -220,8 +227,8 @@ def _play(deck: Deck) -> None:
     start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.shown) - 1))
 
     def make() -> str:
-        scenes = [_decks().scene(slide) for slide in deck.shown]
-        return slide_page(scenes, title=deck.title, theme=THEMES[deck.theme].name, start=start)
+        views = [_decks().view(slide) for slide in deck.shown]
+        return slide_page(views, title=deck.title, theme=THEMES[deck.theme].name, start=start)
 
     stage(state.latest("deck-played", (deck.id, deck.changed, start), make), key="play")
 
@@ -235,8 +242,8 @@ def _draw_actions(deck: Deck) -> None:
         help = "Show the deck from this slide: F for the whole screen, S for your notes, ? for all keys."
         _button("Present", "play_arrow", "play", lambda: st.query_params.update({PLAY: start}), help, type="primary")
         _draw_export(deck)
-    for label, (scene, help) in WORDS.items():
-        _button(label, "add", f"add-{scene.kind}", partial(_decks().add, deck.id, scene), help)
+    for label, (view, help) in WORDS.items():
+        _button(label, "add", f"add-{view.kind}", partial(_decks().add, deck.id, view), help)
     light, title = f"deck-light-{deck.id}", f"deck-title-{deck.id}"
 
     @_noting
@@ -282,7 +289,7 @@ def _draw_strip(deck: Deck, chosen: Slide) -> None:
     for number, slide in enumerate(deck.slides, 1):
         if picture := _small(deck, slide):
             st.image(picture, width="stretch", alt=f"Slide {number}")
-        label = f"{number} · {slide.title or 'Without a title'}{' (hidden)' if slide.view.hidden else ''}"
+        label = f"{number} · {slide.title or 'Without a title'}{' (hidden)' if slide.display.hidden else ''}"
         look: dict[str, Any] = {"type": "primary" if slide.id == chosen.id else "tertiary", "width": "stretch"}
         choose = partial(setattr, state.of(Editing), "slide", slide.id)
         _button(escape(label), "slideshow", f"slide-{slide.id}", choose, "Show and edit this slide.", **look)
@@ -293,7 +300,7 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
     decks, number, ids = _decks(), deck.slides.index(slide) + 1, [slide.id for slide in deck.slides]
 
     def make() -> str:
-        return slide_page([decks.scene(slide)], theme=THEMES[deck.theme].name, number=number)
+        return slide_page([decks.view(slide)], theme=THEMES[deck.theme].name, number=number)
 
     stage(state.latest("deck-slide", (deck.id, deck.changed, slide.id), make), key="edit")
 
@@ -312,10 +319,11 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
             order.insert(max(0, at), slide.id)
             act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(ids)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
-        if slide.view.hidden:
+        if slide.display.hidden:
             # By a former version.
-            shown = partial(decks.edit, slide.id, view=replace(slide.view, hidden=False))
-            _button("Show again", "visibility", "do-hide", shown, "The room and files do not have this slide.")
+            display = replace(slide.display, hidden=False)
+            help = "The room and files do not have this slide."
+            _button("Show again", "visibility", "do-hide", partial(decks.edit, slide.id, display=display), help)
 
         def remove() -> None:
             state.of(Editing).removed = decks.remove(slide.id)

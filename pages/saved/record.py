@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.common.files.packing import pack_data
 from sightglass.components import painter
 from sightglass.components.choices import gallery_picker
-from sightglass.components.declare import no_callback
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, reopen, state
 from sightglass.components.session.jobs import explain_job
@@ -24,7 +22,6 @@ from sightglass.components.viewer.payload import jpeg
 from sightglass.components.views import charts, panels
 from sightglass.components.views import pairs as pair_views
 from sightglass.components.widgets import rows
-from sightglass.deck import views
 from sightglass.explain.maps.heatmap import rescale
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent
@@ -33,9 +30,11 @@ from sightglass.explain.rendering.marks import Mark as ViewerMark
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.task import Answer
 from sightglass.explain.whatif import edits
-from sightglass.export.result_folder import zip_files
 from sightglass.history import Mark, encoding
+from sightglass.history import slides as record_slides
 from sightglass.history.records import draw_marks
+from sightglass.report import similarity_files
+from sightglass.report.result_folder import zip_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,9 +43,9 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.components.viewer import Look
-    from sightglass.deck.scene import Scene
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.history import Record
+    from sightglass.report.view import View
 
     Maps = Sequence[Heatmap]
 PAINTER = "saved-painter"
@@ -121,10 +120,9 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
         panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain(image)]
         boxes = _list_boxes(record, index)
         shown = image if not record.marks else Image(draw_marks(image.pixels, record.marks), image.name)
-        scene = ViewerScene(shown.pixels, shown.sha256, panes, boxes, shown.jpeg, record.picture_name)
+        scene = ViewerScene(shown.pixels, shown.sha256, panes, boxes, shown.jpeg)
         view = viewer(scene, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
-        looks = [info.looks for info in record.maps]
-        send_texts(view, looks, [None] * len(looks), key=f"saved-words-{record.id}")
+        send_texts(view, [info.looks for info in record.maps], key=f"saved-words-{record.id}")
         if index == record.index:
             charts.lines([finding for finding in record.findings if finding.text != record.headline])
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -156,10 +154,9 @@ def tell_score(record: Record, score: float | None) -> str:
 
 def _list_panel_maps(record: Record, maps: Maps) -> tuple[Map, ...]:
     """Return the saved maps for the viewer."""
-    recipe, several = record.checked_recipe, len(maps) > 1 and len(maps[0].raw) > 1
+    several = len(maps) > 1 and len(maps[0].raw) > 1
     # Several layers have no single raw value at full heat: on the shared scale they are another map.
     shared = [item.content for item in rescale(maps, "shared")] if several else [None] * len(maps)
-    views = [record.view.model_copy(update={"index": i, "label": label[:200]}) for i, label in enumerate(record.labels)]
     return tuple(
         Map(
             title=info.label,
@@ -172,9 +169,8 @@ def _list_panel_maps(record: Record, maps: Maps) -> tuple[Map, ...]:
             cells=item.cells,
             kind=item.kind,
             unit=info.unit,
-            recipe=(recipe, view) if recipe else None,
         )
-        for item, info, on_shared, view in zip(maps, record.maps, shared, views, strict=True)
+        for item, info, on_shared in zip(maps, record.maps, shared, strict=True)
     )
 
 
@@ -187,15 +183,15 @@ def _list_boxes(record: Record, index: int) -> tuple[Box, ...]:
     )
 
 
-def make_slide(record: Record, look: Look, index: int | None = None) -> Scene:
+def make_slide(record: Record, look: Look, index: int | None = None) -> View:
     """Return the slide of a saved record, of its map at `index`."""
     store = history_store.store()
     if record.pair is not None:
-        return views.of_pair(store.similarity(record), record.headline)
+        return similarity_files.pair_view(store.similarity(record), record.headline)
     image, maps = read(record)
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
     record = replace(record, index=record.index if index is None else index, view=view)
-    return views.of_record(record, image, maps, store.proof(record, record.index))
+    return record_slides.record_view(record, image, maps, store.proof(record, record.index))
 
 
 def title(record: Record) -> str:
@@ -236,12 +232,9 @@ def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None
     """Draw the painter over the map; save each stroke as a mark."""
     id, longer = f"marks of {record.id}", max(image.width, image.height)
     others = tuple(mark for mark in record.marks if mark.kind != "line")
-    sent = (st.session_state.get(PAINTER) or {}).get("edit")
-    edit: Json = {"fill": "mean", "keep": False, "marks": list_strokes(record.marks, image)}
-    turn = 0
-    if isinstance(sent, dict) and sent.get("id") == id and isinstance(sent.get("turn"), int):
-        turn, edit = sent["turn"], sent["edit"]
-        marks, store = (*others, *list_marks(edit, image)), history_store.store()
+    current = painter.Painting({"fill": "mean", "keep": False, "marks": list_strokes(record.marks, image)})
+    if (sent := painter.sent(PAINTER)).get("id") == id and current.take(sent):
+        marks, store = (*others, *list_marks(current.edit, image)), history_store.store()
         try:
             if marks != store.get(record.id).marks:
                 store.annotate(record.id, marks=marks)
@@ -250,9 +243,17 @@ def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None
     key, plain = (record.id, index, others), replace(record, marks=others)
     make = partial(encoding.overlay, plain, image, heatmap, index)
     drawn = state.latest("saved-drawn", key, lambda: Image.open(make()).pixels)
-    head = painter.draw_head(id, record.picture_name, (image.width, image.height), PENS, painter.Painting(edit, turn))
-    data = pack_data(head | {"mean": [255, 255, 255], "pen": True}, [jpeg(drawn, longer, f"{key}")])
-    painter.component(key=PAINTER, data=data, on_edit_change=no_callback)
+    painter.draw(
+        current,
+        [jpeg(drawn, longer, f"{key}")],
+        key=PAINTER,
+        id=id,
+        name=record.picture_name,
+        size=(image.width, image.height),
+        brushes=PENS,
+        mean=[255, 255, 255],
+        pen=True,
+    )
 
 
 def list_marks(edit: Json, image: Image) -> list[Mark]:

@@ -18,7 +18,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.views import exports
 from sightglass.explain.methods import METHODS
 from sightglass.explain.tasks import task_of
-from sightglass.live import look
+from sightglass.video import live
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -75,7 +75,7 @@ def _headline(choices: Choices) -> str:
 
 def _method(choices: Choices, explainer: Explainer) -> str:
     """Return the chosen method, or the model's own if too slow."""
-    method = look.quick(explainer.model, choices.method)
+    method = live.quick(explainer.model, choices.method)
     if method != choices.method:
         st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
     return method
@@ -100,8 +100,8 @@ def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, opti
     explanation = explain_job.explain(choices, explainer, quiet=True, **options)
     if explanation is not None:
         explanation, index = explain_job.class_of(explanation, frozen.label)
-        checks.chip(checks.of_map(explanation, index))
-        checks.cards(checks.of_map(explanation, index), beside=True)
+        checks.chip(explanation, index)
+        checks.cards(explanation, index, beside=True)
         if explanation.heatmaps:
             saving.save_and_export(
                 "live",

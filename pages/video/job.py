@@ -1,69 +1,58 @@
-"""Explain a clip in a thread, with progress and stop; keep clips and results across server restarts.
-
-A folder is deleted when its session ends. Where the server ends first, it stays for `DAYS`, and whoever gave the clip
-is offered to go on with it.
-"""
+"""Explain a clip in a thread, with progress and stop; keep a person's clips and what is made of them for some days."""
 
 from __future__ import annotations
 
-import atexit
-import functools
 import json
 import shutil
 import tempfile
 import time
-import weakref
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
 from sightglass import examples, video
-from sightglass.common import users
+from sightglass.common import access, users
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.files import to_json, write_file
-from sightglass.common.files.scratch import scratch_folder
 from sightglass.common.settings import settings
 from sightglass.components.saving import slides
 from sightglass.components.session import reopen, state
-from sightglass.components.session.jobs.background import Status, Task
+from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs.background import Job
 from sightglass.components.session.markdown import sentence
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts
-from sightglass.deck import views
 from sightglass.explain.phrases import capital, listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
-from sightglass.video.clips import clip as video_clip
-from sightglass.video.clips import example as bundled_clips
-from sightglass.video.clips import write
+from sightglass.video import clip as video_clip
+from sightglass.video import example as bundled_clips
+from sightglass.video import slides as clip_slides
+from sightglass.video import write
 from sightglass.video.results import CLIP as RESULT
 from sightglass.video.results import clock, curves, read_facts, read_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from threading import Event
-
-    from sightglass.deck.scene import Scene
+    from sightglass.report.view import View
     from sightglass.video import Summary
-    from sightglass.video.clips.clip import About
+    from sightglass.video.clip import About
     from sightglass.video.results import AnswerCurve
 
+CLIP, PLAN = "clip", "plan.json"
+"""Files in a clip's folder."""
+DAYS = 7
+"""For which a clip is kept."""
 MOMENTS = 3
 """On a slide, beside the player."""
-
-
-CLIP, PLAN, LOCK = "clip", "plan.json", "lock"
-DAYS = 7
-"""For which an interrupted run is kept."""
-SETTLED = 60.0
-"""Seconds after which a folder without a plan is nobody's: before, somebody may be about to take it."""
-_OPEN: weakref.WeakSet[ClipFolder] = weakref.WeakSet()
+NAMED = 2
+"""Answers in a headline."""
+READING = 10.0
+"""Seconds for which a page waits for a finished run; then it shows that it is read."""
 
 
 @dataclass(frozen=True)
@@ -89,151 +78,119 @@ class ClipPlan:
     settings: video.Settings
     folder: Path
 
+    @property
+    def name(self) -> str:
+        """The name of the clip's folder; empty for the example."""
+        return "" if self.source.path is None else self.folder.parent.name
 
-class ClipFolder:
-    """A folder of one uploaded clip and its results, locked while a session of this process uses it."""
+    @property
+    def done(self) -> bool:
+        """Whether all of it was explained."""
+        return (self.folder / RESULT).is_file()
 
-    def __init__(self, path: Path, remove: Callable[[], object] | None = None) -> None:
-        """`remove` deletes the folder. Raises Timeout where another session has it, and OSError where it cannot be
-        written."""
-        self.path, self._lock = path, FileLock(path / LOCK)
-        self._lock.acquire(timeout=0)
-        remove = remove or functools.partial(shutil.rmtree, path, ignore_errors=True)
-        self.delete = weakref.finalize(self, _delete, self._lock, remove)
-        """Delete the folder, at the latest once nothing refers to this object any more; not where the server ends."""
-        self.delete.atexit = False
-        _OPEN.add(self)
-
-    def begin(self, plan: ClipPlan) -> None:
-        """Save the clip's plan for resuming."""
-        facts = {"name": plan.source.name, "model": plan.model, "options": plan.options, "results": plan.folder.name}
-        write_file(self.path / PLAN, to_json(facts | {"settings": asdict(plan.settings)}).encode())
-
-    def results(self) -> Path:
-        """Return the path of a new results folder."""
-        return self.path / f"results-{1 + sum(path.name.startswith('results-') for path in self.path.iterdir())}"
+    def save(self) -> None:
+        """Save the plan beside the clip, for going on with it later."""
+        facts = {"name": self.source.name, "model": self.model, "options": self.options, "results": self.folder.name}
+        write_file(self.folder.parent / PLAN, to_json(facts | {"settings": asdict(self.settings)}).encode())
 
 
-@dataclass(frozen=True)
-class LeftClip:
-    """A clip that somebody had here when the server ended."""
-
-    path: Path
-    name: str
-    """What a person calls the clip."""
-    model: str
-    done: bool
-    """Whether all of it was explained."""
-
-
-def new() -> ClipFolder:
-    """Return a new folder; a temporary one if the place is read-only."""
-    try:
-        base = _base()
-        base.mkdir(parents=True, exist_ok=True)
-        return ClipFolder(Path(tempfile.mkdtemp(prefix="clip-", dir=base)))
-    except OSError:
-        folder = scratch_folder("clip")
-        return ClipFolder(Path(folder.name), folder.cleanup)
-
-
-def find_left() -> list[LeftClip]:
-    """Return the person's unfinished clips, latest first; delete useless ones."""
-    clips = []
-    for path in _base().glob("clip-*"):
-        try:
-            with FileLock(path / LOCK).acquire(timeout=0):
-                plan, age = _read_plan(path), time.time() - path.stat().st_mtime
-        except (Timeout, OSError):
-            continue
-        if plan is not None and age < DAYS * 86400:
-            clips.append((age, LeftClip(path, plan.source.name, plan.model, (plan.folder / RESULT).is_file())))
-        elif plan is not None or age > SETTLED:
-            shutil.rmtree(path, ignore_errors=True)
-    return [clip for _, clip in sorted(clips, key=lambda pair: pair[0])]
-
-
-def take(one: LeftClip) -> tuple[ClipFolder, ClipPlan] | None:
-    """Return a clip's folder and plan; None if taken or gone."""
-    try:
-        folder = ClipFolder(one.path)
-    except (Timeout, OSError):
-        return None
-    plan = _read_plan(one.path)
-    return None if plan is None else (folder, plan)
-
-
-def _base() -> Path:
+def base() -> Path:
+    """Return the folder of the person's clips."""
     return users.folder(settings().clips)
 
 
-def _read_plan(path: Path) -> ClipPlan | None:
-    """Return the plan in a folder; None without a usable one."""
+def add_clip(name: str, data: memoryview | bytes) -> ClipSource:
+    """Keep a clip in a folder of its own; raise ImageProblem where there is no room."""
     try:
-        facts = json.loads((path / PLAN).read_text(encoding="utf-8"))
+        base().mkdir(parents=True, exist_ok=True)
+        # Under a fixed name: the clip's own could be anything.
+        path = Path(tempfile.mkdtemp(prefix="clip-", dir=base())) / CLIP
+        path.write_bytes(data)
+    except OSError as error:
+        raise ImageProblem(f"{name} cannot be kept here ({error.strerror}): make room on this machine.") from error
+    return ClipSource(path, name)
+
+
+def results_of(source: ClipSource) -> Path:
+    """Return the path of a new results folder beside a clip."""
+    folder = source.file.parent
+    return folder / f"results-{1 + sum(path.name.startswith('results-') for path in folder.iterdir())}"
+
+
+def list_clips() -> list[ClipPlan]:
+    """Return the person's earlier clips, latest first; delete those of more than `DAYS`.
+
+    Where visitors have no ids, only those of this machine are known to be of one person.
+    """
+    clips = []
+    for folder in base().glob("clip-*"):
+        plan, age = read_plan(folder.name), time.time() - state.modified(folder) / 1e9
+        if age > DAYS * 86400:
+            delete(folder.name)
+        elif plan is not None:
+            clips.append((age, plan))
+    alone = users.current() == users.LOCAL and access.in_use().way != "local"
+    return [] if alone else [plan for _, plan in sorted(clips, key=lambda clip: clip[0])]
+
+
+def read_plan(name: str) -> ClipPlan | None:
+    """Return the plan of a clip's folder; None without a usable one."""
+    folder = base() / Path(name).name
+    try:
+        facts = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         chosen = TypeAdapter(video.Settings).validate_python(facts["settings"])
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
-        results = path / Path(facts["results"]).name
-        source = ClipSource(path / CLIP, str(facts["name"]))
-        return ClipPlan(source, str(facts["model"]), options, chosen, results) if source.file.is_file() else None
+        source = ClipSource(folder / CLIP, str(facts["name"]))
+        plan = ClipPlan(source, str(facts["model"]), options, chosen, folder / Path(facts["results"]).name)
+        return plan if source.file.is_file() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _delete(lock: FileLock, remove: Callable[[], object]) -> None:
-    # Where files that are open cannot be deleted, the lock's is one.
-    lock.release()
-    remove()
+def delete(name: str) -> None:
+    """Delete a clip and what was made of it."""
+    shutil.rmtree(base() / Path(name).name, ignore_errors=True)
 
 
-@atexit.register
-def _leave() -> None:
-    """Delete the folders without a plan."""
-    for folder in list(_OPEN):
-        if not (folder.path / PLAN).exists():
-            folder.delete()
+class ClipJob(Job["Summary"]):
+    """One run over a clip, or the reading of a finished one."""
 
-
-READING = 10.0
-"""Seconds for which a page waits for a finished run; then it shows that it is read."""
-NAMED = 2
-"""Answers in a headline."""
-_RUNS: weakref.WeakValueDictionary[tuple[str, str], ClipJob] = weakref.WeakValueDictionary()
-"""The runs of all sessions, by whose they are and the name of their folder."""
-
-
-@dataclass
-class ClipStatus(Status):
-    """What the thread reports to the page."""
-
-    summary: Summary | None = None
-
-
-class ClipJob(Task[ClipStatus]):
-    """One run over a clip."""
-
-    def __init__(self, plan: ClipPlan, folder: ClipFolder | None = None, *, done: bool = False) -> None:
-        """Create a job; `folder`: an uploaded clip's, kept as long.
-
-        `done`: a finished run, whose result is read.
-        """
-        self.plan, self.folder = plan, folder
-        if folder is not None:
-            _RUNS[users.owner(), folder.path.name] = self
-        work, words = (_read, "Reading the result") if done else (_run, "Reading the clip")
-        super().__init__(work, ClipStatus(words=words), plan)
-        if done:
+    def __init__(self, plan: ClipPlan) -> None:
+        self.plan = plan
+        if plan.done:
+            super().__init__(lambda **_: read_result(plan.folder), words="Reading the result")
             # Reading takes a moment; then no progress is drawn.
             self.finished(READING)
+        else:
+            super().__init__(partial(_run, plan), words="Reading the clip")
+        if plan.name:
+            background.share(plan.name, self)
 
     @property
     def summary(self) -> Summary:
-        assert self.status.summary is not None
-        return self.status.summary
+        assert self.result is not None
+        return self.result
 
 
-def _read(status: ClipStatus, _cancel: Event, plan: ClipPlan) -> None:
-    status.summary = read_result(plan.folder)
+def _run(plan: ClipPlan, *, progress: Any, cancel: Any, **_: Any) -> Summary:
+    return video.run(
+        video_clip.Clip(plan.source.file, plan.source.name),
+        plan.model,
+        plan.folder,
+        options=plan.options,
+        settings=plan.settings,
+        progress=progress,
+        cancel=cancel,
+    )
+
+
+def find(name: str) -> ClipJob | None:
+    """Return the person's job of a clip, or that of its finished result; None without either."""
+    if (job := background.find_shared(name)) is not None:
+        running: ClipJob = job
+        return running
+    plan = read_plan(name) if name else None
+    return ClipJob(plan) if plan is not None and plan.done else None
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
@@ -242,26 +199,7 @@ def open_example() -> ClipJob:
     folder = examples.find(examples.CLIP)
     facts = read_facts(folder)
     settings = video.Settings(**{name: facts[name] for name in ("every", "smooth", "scale", "end", "side")})
-    plan = ClipPlan(ClipSource(None, facts["clip"]["name"]), facts["model"], {}, settings, folder)
-    return ClipJob(plan, done=True)
-
-
-def running(name: str) -> ClipJob | None:
-    """Return the person's run in a folder of this name, if any."""
-    return _RUNS.get((users.owner(), name))
-
-
-def _run(status: ClipStatus, cancel: Event, plan: ClipPlan) -> None:
-    clip = video_clip.Clip(plan.source.file, plan.source.name)
-    status.summary = video.run(
-        clip,
-        plan.model,
-        plan.folder,
-        options=plan.options,
-        settings=plan.settings,
-        progress=status.report,
-        cancel=cancel,
-    )
+    return ClipJob(ClipPlan(ClipSource(None, facts["clip"]["name"]), facts["model"], {}, settings, folder))
 
 
 @dataclass
@@ -271,9 +209,7 @@ class Video:
     job: ClipJob | None = None
     generation: int = 0
     """Counts uploaders: a new one is empty."""
-    given: ClipFolder | None = None
-    """The folder of the clip that was uploaded last."""
-    opened: str | None = None
+    problem: str = ""
     """What went wrong with a frame that was to be opened."""
 
 
@@ -359,7 +295,7 @@ def _open(plan: ClipPlan, at: float) -> None:
     try:
         image = frame(plan, at)
     except Problem as problem:
-        state.of(Video).opened = str(problem)
+        state.of(Video).problem = str(problem)
         return
     image_source.turn_to(image)
     reopen.open_explore("map")
@@ -378,16 +314,14 @@ def frame(plan: ClipPlan, seconds: float) -> Image:
 def draw_slide_button(job: ClipJob) -> None:
     """Draw the button for the clip's slide."""
 
-    def slide(_look: object) -> Scene:
+    def slide(_look: object) -> View:
         words = f"Where a model looked in {job.plan.source.name}, frame by frame."
-        start, summary = job.plan.settings.start, job.summary
-        named = [moment for moment in summary.moments if moment.label]
-        moments = [
-            (max(0.0, each.seconds - start), f"{clock(each.seconds).partition('.')[0]} {each.label}") for each in named
-        ]
+        summary = job.summary
+        named = [moment for moment in summary.moments if moment.label][:MOMENTS]
+        moments = [f"{clock(each.seconds).partition('.')[0]} {each.label}" for each in named]
         clip, notes = summary.clip, describe(job.plan)
-        return views.of_clip(
-            clip, title=headline(summary), sentence=words, notes=notes, made=job.plan.model, moments=moments[:MOMENTS]
+        return clip_slides.clip_view(
+            clip, title=headline(summary), sentence=words, notes=notes, made=job.plan.model, moments=moments
         )
 
     slides.button("video", slide)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -17,18 +17,16 @@ from sightglass.explain.phrases import NBSP, pixels
 from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
-from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, describe, headline, open_example, running
+from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, describe, headline, open_example
+from sightglass.video import clip
 from sightglass.video import settings as video_settings
-from sightglass.video.clips import clip
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
-    from sightglass.pages.video.job import ClipFolder
     from sightglass.video import Settings
-    from sightglass.video.settings import Scale
 
 MAX_MB = 500
 """Of an uploaded clip."""
@@ -59,27 +57,25 @@ def video() -> None:
         return
     choices, explainer = sidebar.draw(place=place)
     video = state.of(Video)
-    job = video.job = video.job or running(st.query_params.get("clip", ""))
+    job = video.job = video.job or jobs.find(st.query_params.get("clip", ""))
     _address(job)
     with main:
-        if (problem := video.opened) is not None:
-            video.opened = None
-            st.error(sentence(problem), icon=":material/error:")
+        page.say_problem(video)
         if job is None:
             _first(top, choices, explainer)
         elif not job.finished():
             top.markdown(f"## {job.plan.model} is looking at {escape(job.plan.source.name)}")
             background.progress(job, help="Stop; what was done is kept, and you can go on.", estimate=True)
             st.caption("It goes on while you use other pages, and stops soon after you close this tab.")
-        elif job.status.failure is not None:
+        elif job.failure is not None:
             top.markdown("## A clip, frame by frame")
-            page.show_failure(job.status.failure, "a clip failed")
+            page.show_failure(job.failure, "a clip failed")
             _another()
         elif job.summary.cancelled:
             top.markdown(f"## {job.summary.words}")
             with st.container(horizontal=True):
                 if st.button("Go on", icon=":material/play_arrow:", help="Explain the rest of the clip."):
-                    _run(job.plan, job.folder)
+                    _run(job.plan)
                 _another()
         else:
             _draw_result(top, job, choices)
@@ -106,12 +102,12 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
             f"{choices.model.name} names nothing that could be followed: choose a classifier or detector."
         )
     head = top.container()
-    _last_clips()
+    _earlier_clips()
     left, right = st.columns([3, 2], gap="medium")
     with left:
         upload, about = None, ""
         try:
-            if (upload := _upload()) is not None:
+            if (upload := _upload(choices)) is not None:
                 about = _about(upload)
         except ImageProblem as problem:
             # What is no clip is said, and the example stays.
@@ -126,7 +122,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
         with head, st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"## {escape(upload.name)}: press Explain", width="content")
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
-                _start(upload, choices, settings, targets)
+                _run(_plan(upload, choices, settings, targets))
         return
     _draw_example(head)
 
@@ -135,7 +131,7 @@ def _draw_example(head: DeltaGenerator) -> None:
     """Draw the packaged result, and the page's title in `head`."""
     head.markdown("## A clip, frame by frame")
     job = open_example()
-    if not background.has_come(job, "the example of Video could not be read"):
+    if not background.has_ended(job, "the example of Video could not be read") or job.failure is not None:
         return
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
@@ -150,19 +146,25 @@ def _describe(job: ClipJob) -> str:
     return f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}."
 
 
-def _upload() -> ClipSource | None:
+def _upload(choices: Choices) -> ClipSource | None:
     video = state.of(Video)
     file = st.file_uploader(
         "A clip",
         type=list(KINDS),
         max_upload_size=MAX_MB,
         key=f"video-file-{video.generation}",
-        help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends. If "
-        f"the server stops first, you can go on for {jobs.DAYS} days.",
+        help=f"MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted after {jobs.DAYS} days.",
     )
     if file is None:
         return None
-    return state.latest("video", file.file_id, lambda: _write(file))
+
+    def keep() -> ClipSource:
+        source = jobs.add_clip(file.name, file.getbuffer())
+        # After a reload it is among the earlier clips.
+        _plan(source, choices, video_settings.Settings(), ()).save()
+        return source
+
+    return state.latest("video", file.file_id, keep)
 
 
 def _about(source: ClipSource) -> str:
@@ -172,20 +174,8 @@ def _about(source: ClipSource) -> str:
     return f"{pixels(about.width, about.height)} pixels{long}, {'with' if about.sound else 'without'} sound"
 
 
-def _write(file: Any) -> ClipSource:
-    folder = jobs.new()
-    # Under a fixed name: the clip's own could be anything.
-    path = folder.path / jobs.CLIP
-    try:
-        path.write_bytes(file.getbuffer())
-    except OSError as error:
-        raise ImageProblem(f"{file.name} cannot be kept here ({error.strerror}): make room on this machine.") from error
-    state.of(Video).given = folder
-    return ClipSource(path, file.name)
-
-
 def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[str, ...]]:
-    """Choose the clip's settings and the followed class."""
+    """Choose the followed class and the explained frames."""
     target = st.selectbox(
         "Follow",
         # Not None: a menu would show that as no choice yet.
@@ -194,16 +184,25 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
         key=f"video-class-{choices.model.id}",
         help="One class throughout, or the model's best answer in each frame. Of a detector: the objects of a class.",
     )
-    with st.expander("Frames and scale"):
-        interval, smooth, scale = _over_time()
-    chosen = video_settings.Settings(every=interval, smooth=smooth, scale=cast("Scale", scale))
-    return chosen, (target,) if target else ()
+    every = url_state.widget(
+        st.selectbox,
+        "Look at",
+        {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"},
+        1,
+        key="video-every",
+        name="every",
+        read=int,
+        help="The model looks at these frames; between them the map is mixed from those around. Fewer are faster.",
+    )
+    return video_settings.Settings(every=every), (target,) if target else ()
 
 
 def _trim(source: ClipSource, settings: Settings) -> Settings:
     """Choose a part of the clip on its timeline; return the settings."""
     start, end = settings.start, settings.end
-    if (ends := _length(source)) is not None:
+    seconds = clip.Clip(source.file, source.name).about.seconds
+    if seconds > STEP:
+        ends = round(math.ceil(seconds / STEP) * STEP, 1)
         start, last = st.slider(
             "Part of the clip",
             0.0,
@@ -224,110 +223,54 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
     return replace(settings, start=start, end=end)
 
 
-def _length(source: ClipSource) -> float | None:
-    """Return a clip's seconds, rounded up; None if unknown or short."""
-    seconds = clip.Clip(source.file, source.name).about.seconds
-    return round(math.ceil(seconds / STEP) * STEP, 1) if seconds > STEP else None
+def _plan(source: ClipSource, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> ClipPlan:
+    options = {"method": choices.method, **choices.options} | ({"targets": targets} if targets else {})
+    return ClipPlan(source, choices.model.id, options, settings, jobs.results_of(source))
 
 
-def _over_time() -> tuple[int, float, str]:
-    """Choose the explained frames, the smoothing of maps and their scale."""
-    interval = url_state.widget(
-        st.selectbox,
-        "Look at",
-        {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"},
-        1,
-        key="video-every",
-        name="every",
-        read=int,
-        help="The model looks at these frames; between them the map is mixed from those around. Fewer are faster.",
-    )
-    smooth = url_state.widget(
-        st.selectbox,
-        "Over time",
-        {0.0: "Not smoothed", 0.1: "Smoothed a little", 0.3: "Smoothed", 1.0: "Smoothed a lot"},
-        0.1,
-        key="video-smooth",
-        name="smooth",
-        read=float,
-        help="Mixes each map with those just before and after it, evenly, so that it flickers less and never lags.",
-    )
-    scale = url_state.widget(
-        st.segmented_control,
-        "Scale",
-        {"frame": "Each map its own", "clip": "One over the clip"},
-        "frame",
-        key="video-scale",
-        name="timescale",
-        help="Each map reaches its hottest colour, or all maps of one class or object share a scale. On a shared "
-        "scale a map fades where the evidence does.",
-    )
-    return interval, smooth, scale
-
-
-def _start(source: ClipSource, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> None:
-    options = {"method": choices.method, **choices.options}
-    if targets:
-        options["targets"] = targets
-    folder, job = state.of(Video).given, state.of(Video).job
-    if job is not None and job.plan.source == source:
-        folder = job.folder
-    assert folder is not None
-    plan = ClipPlan(source, choices.model.id, options, settings, folder.results())
-    folder.begin(plan)
-    _run(plan, folder)
-
-
-def _run(plan: ClipPlan, folder: ClipFolder | None) -> None:
-    state.of(Video).job = ClipJob(plan, folder)
+def _run(plan: ClipPlan) -> None:
+    plan.save()
+    state.of(Video).job = ClipJob(plan)
     st.rerun()
 
 
 def _address(job: ClipJob | None) -> None:
     """Name the session's run in the address, for reloads."""
-    url_state.write("clip", job.folder.path.name if job is not None and job.folder is not None else None)
+    url_state.write("clip", (job.plan.name or None) if job is not None else None)
 
 
-def _last_clips() -> None:
-    """Offer the clips of a stopped server."""
-    video = state.of(Video)
-    for left in jobs.find_left():
-        named = f"**{escape(left.name)}** with {left.model}"
-        words = f"Your last clip: {named}." if left.done else f"The server stopped while you worked on {named}."
-        show, delete = _offer(words, left.path.name, done=left.done)
-        if (show or delete) and (taken := jobs.take(left)) is not None:
-            folder, plan = taken
-            if delete:
-                folder.delete()
-            else:
-                video.job = ClipJob(plan, folder, done=left.done)
-            st.rerun()
-
-
-def _offer(words: str, key: str, *, done: bool = True) -> tuple[bool, bool]:
-    """Draw a clip's actions; return whether to show and to delete it."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f":material/{'movie' if done else 'restore'}: {words}", width="content")
-        show = st.button(
-            "Show" if done else "Go on",
-            icon=":material/play_arrow:",
-            key=f"video-on-{key}",
-            help="Show the clip under its maps again." if done else "Explain the rest of it; what was done is kept.",
-        )
-        delete = st.button(
-            "Delete",
-            icon=":material/delete:",
-            key=f"video-delete-{key}",
-            help=f"Delete the clip and what was made of it; otherwise that happens after {jobs.DAYS} days.",
-        )
-    return show, delete
+def _earlier_clips() -> None:
+    """Offer the person's earlier clips, finished or not."""
+    clips = jobs.list_clips()
+    if not clips:
+        return
+    with st.popover("Earlier clips", icon=":material/history:", help=f"They are kept for {jobs.DAYS} days."):
+        for plan in clips:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(f"**{escape(plan.source.name)}** with {plan.model}", width="content")
+                if st.button(
+                    "Show" if plan.done else "Go on",
+                    icon=":material/play_arrow:",
+                    key=f"video-on-{plan.name}",
+                    help="Show it under its maps again." if plan.done else "Explain the rest; what was done is kept.",
+                ):
+                    _run(plan)
+                if st.button(
+                    "",
+                    icon=":material/delete:",
+                    type="tertiary",
+                    key=f"video-delete-{plan.name}",
+                    help="Delete the clip and what was made of it.",
+                ):
+                    jobs.delete(plan.name)
+                    st.rerun()
 
 
 def _another() -> None:
     if st.button("Another clip", icon=":material/folder_open:", help="Choose another clip, or other settings."):
-        # Without a session that has it, it is stopped and its clip deleted.
+        # Without a session that has it, it is stopped.
         video = state.of(Video)
-        video.job = video.given = None
+        video.job = None
         video.generation += 1
         _address(None)
         st.rerun()
@@ -342,11 +285,11 @@ def _anew(job: ClipJob, choices: Choices) -> None:
         "Explain again with these choices",
         icon=":material/refresh:",
         type="tertiary",
-        help="Explain the same clip with the model, method and layers that the sidebar has now.",
+        help="Explain the same clip with the model, method and layers that are chosen now.",
     ):
         same = choices.model.id == job.plan.model
         targets = tuple(job.plan.options.get("targets") or ()) if same else ()
-        _start(job.plan.source, choices, job.plan.settings, targets)
+        _run(_plan(job.plan.source, choices, job.plan.settings, targets))
 
 
 video()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,18 +15,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 
-from sightglass.api import legacy, live, metrics, pictures, problems, runs, server, serving
-from sightglass.api.schemas import ApiRules
-from sightglass.api.security import (
-    ANSWERS,
-    API_VERSION,
-    VERSION_HEADER,
-    VERSIONED,
-    AuthMiddleware,
-    SecurityHeaders,
-)
-from sightglass.api.work import BEFORE, WorkQueue
-from sightglass.common import access, logs
+from sightglass.api import legacy, live, metrics, problems, routing, serving
+from sightglass.api.security import ANSWERS, VERSIONED, AuthMiddleware, SecurityHeaders
+from sightglass.api.work import WorkQueue
+from sightglass.common import access
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
 from sightglass.common.settings import settings
@@ -39,61 +30,46 @@ if TYPE_CHECKING:
     from fastapi.routing import APIRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOGGER = logging.getLogger("sightglass.api.server.request_log")
-ABOUT = f"""Where a vision model looked, how sure it was, and how far to trust that.
+ABOUT = """Where a vision model looked, how sure it was, and how far to trust that.
 
 Send a picture as a file in a form (`multipart/form-data`) or as base64 in JSON; the other fields are the same in both.
 `/api/v1/...` is also `/api/...`. Answers are JSON, or the `format` in the address. Every error is answered as
-`application/problem+json` with one sentence that says what to do.
-
-Every answer names the version of this interface in `{VERSION_HEADER}`: within one, requests that work go on working."""
-REQUEST_ID = b"x-request-id"
+`application/problem+json` with one sentence that says what to do."""
 
 
-class RequestLog:
-    """Answer and log with the id of the request, and count every answer, including refusals by middleware.
-
-    The id is also in every line logged for the request in the queue and the engine. Paths of version 1 are served as
-    those without a version.
-    """
+class CountRequests:
+    """Count every answer, including refusals by middleware, and serve paths of version 1 as those without a version."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        root, path = scope.get("root_path", ""), scope.get("path", "")
+        if path.startswith(root + VERSIONED):
+            scope["path"] = f"{root}/api/{path.removeprefix(root + VERSIONED)}"
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        root = scope.get("root_path", "")
-        if scope["path"].startswith(root + VERSIONED):
-            scope["path"] = f"{root}/api/{scope['path'].removeprefix(root + VERSIONED)}"
-        header = next((value.decode("latin-1") for name, value in scope["headers"] if name.lower() == REQUEST_ID), None)
-        with logs.working_on(logs.new_id(header)) as request:
-            status, begun = 0, time.perf_counter()
+        status, begun = 0, time.perf_counter()
 
-            async def identify(message: Message) -> None:
-                nonlocal status
-                if message["type"] in ("http.response.start", "websocket.accept"):
-                    status = message.get("status", 101)
-                    message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request.encode("latin-1"))]
-                await send(message)
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
 
-            try:
-                await self.app(scope, receive, identify)
-            except Exception as error:
-                # Whatever has no handler of its own; here, so that it is answered with all headers.
-                if status or scope["type"] != "http":
-                    raise
-                answer = await problems.respond(Request(scope), error)
-                await answer(scope, receive, identify)
-            finally:
-                seconds = time.perf_counter() - begun
-                # The pattern, so that no picture's or model's name of a client is in the log, and no label made up.
-                route = str(getattr(scope.get("route"), "path", None) or "other")
-                if scope["type"] == "http":
-                    metrics.observe(route, scope["method"], status or problems.CLIENT_CLOSED, seconds)
-                about = {"method": scope.get("method", "WEBSOCKET"), "route": route, "status": status}
-                LOGGER.info("answered", extra=about | {"milliseconds": round(1000 * seconds, 1)})
+        try:
+            await self.app(scope, receive, note_status)
+        except Exception as error:
+            # Whatever has no handler of its own; here, so that it is answered with all headers.
+            if status:
+                raise
+            answer = await problems.respond(Request(scope), error)
+            await answer(scope, receive, note_status)
+        finally:
+            # The pattern, so that no label is made up.
+            route = str(getattr(scope.get("route"), "path", None) or "other")
+            seconds = time.perf_counter() - begun
+            metrics.observe(route, scope["method"], status or problems.CLIENT_CLOSED, seconds)
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
@@ -130,8 +106,8 @@ async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def create(rules: ApiRules | None = None) -> Api:
-    """Return the application with its middleware; `rules` default to those of the environment.
+def create() -> Api:
+    """Return the application with its middleware.
 
     In a process that no server of Sightglass prepared, the environment's token is required, if there is one.
     """
@@ -139,7 +115,6 @@ def create(rules: ApiRules | None = None) -> Api:
 
     if not access.is_installed():
         access.install(access.choose("localhost"))
-    rules = rules or ApiRules.from_environment()
     app = Api(
         title="Sightglass",
         version=VERSION,
@@ -157,13 +132,12 @@ def create(rules: ApiRules | None = None) -> Api:
     # For the description alone: AuthMiddleware has let in who is asked.
     token = [Depends(HTTPBearer(auto_error=False)), Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]
     known = Depends(refuse_unknown_parameters)
-    for module in (pictures, server, runs, legacy):
-        app.include_router(module.router, dependencies=[known, *(token if access.in_use().asks else [])])
-    app.include_router(server.public, dependencies=[known])
+    for router in (routing.router, legacy.router):
+        app.include_router(router, dependencies=[known, *(token if access.in_use().asks else [])])
+    app.include_router(routing.public, dependencies=[known])
     app.include_router(live.router)
     app.mount("/api/docs", StaticFiles(directory=swagger_ui_path))
-    app.state.settings = rules
-    app.state.queue = WorkQueue(rules.workers, rules.waiting)
+    app.state.queue = WorkQueue(settings().api_workers, settings().api_queue)
     metrics.watch(app.state.queue)
     return app
 
@@ -174,13 +148,13 @@ def list_middleware() -> list[Middleware]:
     cors: dict[str, Any] = {
         "allow_origins": sites,
         "allow_methods": ("GET", "POST"),
-        "allow_headers": ("Authorization", "X-API-Key", "X-Request-ID", "Content-Type"),
-        "expose_headers": ("Retry-After", BEFORE, "X-Request-ID", VERSION_HEADER),
+        "allow_headers": ("Authorization", "X-API-Key", "Content-Type"),
+        "expose_headers": ("Retry-After",),
         "max_age": 600,
     }
     return [
-        Middleware(SecurityHeaders, ANSWERS, {VERSION_HEADER: API_VERSION}),
-        Middleware(RequestLog),
+        Middleware(SecurityHeaders, ANSWERS),
+        Middleware(CountRequests),
         *([Middleware(CORSMiddleware, **cors)] if sites else []),
         Middleware(AuthMiddleware),
     ]

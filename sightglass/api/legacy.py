@@ -17,13 +17,12 @@ from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
 from sightglass.api.work import MEDIA_TYPES, answer, describe_route, read_number
 from sightglass.common import users
-from sightglass.common.files import write_unique
+from sightglass.common.files import write_file
 from sightglass.common.settings import settings
 from sightglass.common.style import DEFAULTS
-from sightglass.export.results import PlainResult, class_fields
+from sightglass.report.results import PlainResult, class_fields
 
 if TYPE_CHECKING:
-    from sightglass.api.schemas import ApiRules
     from sightglass.explain.explanation import Explanation
 
 STYLE = {"colormap": "jet", "alpha": DEFAULTS["alpha"]}
@@ -47,7 +46,7 @@ class LegacyRequest(BaseModel):
         description="By index or label, also as class_index, class_idx, class_name or target_class; null: the best.",
     )
 
-    def explain(self, rules: ApiRules) -> tuple[ExplainRequest | ClassRequest, Explanation]:
+    def explain(self) -> tuple[ExplainRequest | ClassRequest, Explanation]:
         """Explain it as `/api/explain` or `/api/explain/class` does; raise Problem."""
         fields = {"image": self.image, "model": self.model} | STYLE
         full: ExplainRequest | ClassRequest
@@ -55,7 +54,7 @@ class LegacyRequest(BaseModel):
             full = ExplainRequest.model_validate(fields | {"top_k": 1})
         else:
             full = ClassRequest.model_validate(fields | {"classes": (self.class_,)})
-        return full, service.explain(full, rules)
+        return full, service.explain(full)
 
 
 class LegacyAnswer(PlainResult):
@@ -105,9 +104,9 @@ def view_heatmap(
     raise ApiProblem(404, "path", "There is no such heat map: POST /generate_heatmap makes one and answers its path.")
 
 
-def explain(request: LegacyRequest, rules: ApiRules, _: str) -> LegacyAnswer:
+def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
     """Return the best or requested class and its map; raise Problem."""
-    full, explanation = request.explain(rules)
+    full, explanation = request.explain()
     overlay = service.first_map(explanation, "png", full)
     label = explanation.heatmaps[0].target.label
     # A requested class need not be among the best ones, which alone are listed.
@@ -122,12 +121,14 @@ def explain(request: LegacyRequest, rules: ApiRules, _: str) -> LegacyAnswer:
     )
 
 
-def generate(request: LegacyRequest, rules: ApiRules, _: str) -> HeatmapAnswer:
+def generate(request: LegacyRequest, _: str) -> HeatmapAnswer:
     """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
-    full, explanation = request.explain(rules)
+    full, explanation = request.explain()
     overlay = service.first_map(explanation, "png", full)
     folder = users.folder(settings().heatmaps)
-    name = write_unique(overlay, folder, f"heatmap_{datetime.now():%Y%m%d_%H%M%S}.png").name
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"heatmap_{datetime.now():%Y%m%d_%H%M%S_%f}.png"
+    write_file(folder / name, overlay)
     files = [file for file in folder.glob("*.png") if HEATMAP.fullmatch(file.name)]
     for old in sorted(files, key=os.path.getmtime)[:-MAX_HEATMAPS]:
         old.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """WebSocket for camera frames (`/api/live`).
 
 At most one frame of a viewer waits and at most one answer is unsent; newer ones replace them, so nothing grows however
-fast one side is. `sightglass.live.message` has the format.
+fast one side is. `sightglass.video.message` has the format.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightglass.api.service import load_explainer
 from sightglass.common.errors import Problem
+from sightglass.common.settings import settings
 from sightglass.explain.tasks import task_of
-from sightglass.live import look, message
-from sightglass.live.look import choose
 from sightglass.models.checkpoints import weights
+from sightglass.video import message
+from sightglass.video.live import EXECUTOR, LiveExplainer, choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.api.schemas import ApiRules
     from sightglass.common.files import Json
-    from sightglass.live.look import LiveChoice, Looker
-    from sightglass.live.message import FrameResult
+    from sightglass.video.frames import FrameExplainer
+    from sightglass.video.message import LiveAnswer
 
 LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"
@@ -53,7 +53,7 @@ async def live(socket: WebSocket) -> None:
     if len(VIEWERS) >= MAX_VIEWERS:
         await _refuse(socket, FULL, f"{MAX_VIEWERS} viewers are watching already: try again when one has left.")
         return
-    session = _Session(socket, socket.app.state.settings)
+    session = _Session(socket)
     VIEWERS.add(session)
     try:
         await session.run()
@@ -79,16 +79,16 @@ async def _refuse(socket: WebSocket, code: int, sentence: str) -> None:
 class _Session:
     """One viewer: reads its messages, and sends the latest of what it is to be told."""
 
-    def __init__(self, socket: WebSocket, settings: ApiRules) -> None:
-        self.socket, self.settings = socket, settings
+    def __init__(self, socket: WebSocket) -> None:
+        self.socket = socket
         self.last = self.dropped = 0
         """Number of the latest frame, and of frames that a later one replaced while they waited."""
         self.waiting: tuple[int, bytes, float] | None = None
         """The frame that waits: its number, its JPEG and since when."""
-        self.looker: Looker | None = None
+        self.explainer: LiveExplainer | None = None
         """Frames wait until there is one."""
         self.changed = asyncio.Event()
-        self.answer: FrameResult | None = None
+        self.answer: LiveAnswer | None = None
         """The answer that waits to be sent."""
         self.notes: list[Json] = []
         """Words that wait to be sent: at most one of each message that came in."""
@@ -113,7 +113,7 @@ class _Session:
         while True:
             await self.changed.wait()
             self.changed.clear()
-            if (result := await events.run_in_executor(look.EXECUTOR, self.serve)) is not None:
+            if (result := await events.run_in_executor(EXECUTOR, self.serve)) is not None:
                 self.answer = result
                 self.news.set()
 
@@ -123,17 +123,17 @@ class _Session:
         self.waiting = (number, data, time.perf_counter())
         self.changed.set()
 
-    def serve(self) -> FrameResult | None:
+    def serve(self) -> LiveAnswer | None:
         """Explain the waiting frame, if any, in the executor's thread."""
-        waiting, looker = self.waiting, self.looker
-        if waiting is None or looker is None:
+        waiting, explainer = self.waiting, self.explainer
+        if waiting is None or explainer is None:
             return None
         self.waiting = None
-        return look.serve(looker, *waiting, self.dropped)
+        return explainer.serve(*waiting, self.dropped)
 
-    def turn(self, looker: Looker | None) -> None:
+    def switch(self, explainer: LiveExplainer | None) -> None:
         """Change the model from the next frame on; None: wait."""
-        self.looker = looker
+        self.explainer = explainer
         self.changed.set()
 
     async def _send(self) -> None:
@@ -144,7 +144,7 @@ class _Session:
                 await self.socket.send_text(json.dumps(self.notes.pop(0)))
             if (result := self.answer) is not None:
                 self.answer = None
-                await self.socket.send_bytes(message.result(result))
+                await self.socket.send_bytes(message.pack_answer(result))
 
     def _say(self, kind: str, **more: Any) -> None:
         self.notes = [note for note in self.notes if note["type"] != kind] + [{"type": kind, **more}]
@@ -156,7 +156,7 @@ class _Session:
             if event["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(event.get("code", 1000))
             if (data := event.get("bytes")) is not None:
-                self.last, jpeg = message.frame(data, self.last)
+                self.last, jpeg = message.parse_frame(data, self.last)
                 self.offer(self.last, jpeg)
             else:
                 self._hear(message.parse_message(event.get("text") or ""))
@@ -172,17 +172,17 @@ class _Session:
             self.choosing = asyncio.create_task(self._choose(name, method, options))
         elif request["type"] == "pin":
             # One that comes while a model is loaded is of the model before.
-            if self.looker is not None:
-                labels = self.looker.choice.explainer.resident.adapter.labels
-                self.looker.wanted = message.pin(request.get("pin"), len(labels))
+            if self.explainer is not None:
+                labels = self.explainer.frames.explainer.resident.adapter.labels
+                self.explainer.wanted = message.parse_pin(request.get("pin"), len(labels))
         else:
             raise message.BadMessage("A message in words is of type choose or pin.")
 
     async def _choose(self, name: str | None, method: str | None, options: Json) -> None:
         """Load a model for the next frames; frames wait meanwhile."""
-        self.turn(None)
+        self.switch(None)
         try:
-            choice = await run_in_threadpool(self._chosen, name, method, options)
+            chosen = await run_in_threadpool(self._chosen, name, method, options)
         except Problem as problem:
             self._say("problem", sentence=str(problem), fatal=False)
             return
@@ -191,11 +191,11 @@ class _Session:
             words = "This model cannot be used here because of a bug: choose another."
             self._say("problem", sentence=words, fatal=False)
             return
-        self.turn(look.Looker(choice))
-        spec, adapter = choice.explainer.model, choice.explainer.resident.adapter
-        about = {"model": spec.id, "name": spec.name, "method": choice.method.id, "detects": task_of(adapter).has_boxes}
+        self.switch(LiveExplainer(chosen))
+        spec, adapter = chosen.explainer.model, chosen.explainer.resident.adapter
+        about = {"model": spec.id, "name": spec.name, "method": chosen.method.id, "detects": task_of(adapter).has_boxes}
         self._say("ready", **about, labels=list(adapter.labels))
 
-    def _chosen(self, name: str | None, method: str | None, options: Json) -> LiveChoice:
+    def _chosen(self, name: str | None, method: str | None, options: Json) -> FrameExplainer:
         with weights.no_downloads():
-            return choose(load_explainer(name or self.settings.model, self.settings), method, options)
+            return choose(load_explainer(name or settings().api_model), method, options)

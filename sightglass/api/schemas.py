@@ -1,4 +1,4 @@
-"""Schemas of the requests, and the settings of the server.
+"""Schemas of the requests.
 
 The fields are the engine's options under the same names; the engine checks whether a model supports them.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from sightglass.common.files import Json
-from sightglass.common.settings import MIB, settings
 from sightglass.common.style import DEFAULTS
 from sightglass.explain.methods import method
 from sightglass.explain.options import MAX_CORNERS, MAX_WORDS, OFFERED, QUESTION, Per, Scale, Side, Within
@@ -30,40 +28,6 @@ FORMAT_BYTES = {"png": 1, "npy": 4, "none": 0}
 OVERLAY_BYTES = 3
 """Bytes of a pixel of an overlay, at most."""
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(;[\w.=+-]{1,60}){0,4},", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class ApiRules:
-    """The limits of the server."""
-
-    max_bytes: int = 20 * MIB
-    """Maximum size of a picture file: SIGHTGLASS_API_MB."""
-    timeout: float = 60.0
-    """Time limit for an answer in seconds, including waiting: SIGHTGLASS_API_TIMEOUT."""
-    workers: int = 2
-    """Requests answered at the same time: SIGHTGLASS_API_WORKERS."""
-    waiting: int = 16
-    """Requests that may wait: SIGHTGLASS_API_QUEUE."""
-    save_below: float = 0.0
-    """Score below which answers are saved: SIGHTGLASS_SAVE_BELOW."""
-    model: str = "efficientnet-lite0"
-    """Model for requests that name none: SIGHTGLASS_API_MODEL."""
-    device: str = "auto"
-    """Device for models: SIGHTGLASS_API_DEVICE."""
-
-    @property
-    def max_size(self) -> str:
-        """`max_bytes` in words: `20 MiB`."""
-        return f"{self.max_bytes / MIB:.3g} MiB"
-
-    @staticmethod
-    def from_environment(**options: Any) -> ApiRules:
-        """Return the environment's settings, overridden by `options` that are not None. Raises Problem."""
-        names = {"timeout": "api_timeout", "workers": "api_workers", "waiting": "api_queue", "save_below": "save_below"}
-        names |= {"model": "api_model", "device": "api_device"}
-        values: Json = {name: getattr(settings(), setting) for name, setting in names.items()}
-        values["max_bytes"] = int(settings().api_mb * MIB)
-        return ApiRules(**values | {name: value for name, value in options.items() if value is not None})
 
 
 def decode_picture(given: Any) -> bytes:
@@ -108,12 +72,7 @@ Label = Annotated[
 ]
 Labels = tuple[Label, ...]
 Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
-
-
 Format = Literal["png", "npy", "none"]
-Filling = Literal["blur", "mean", "linear"]
-ModelId = Annotated[Name | None, Field(description="An id of GET /api/models; null: the server's default.")]
-Alpha = Annotated[Finite, Field(ge=0, le=1, description="For overlays: opacity of the colours.")]
 
 
 def _option(name: str, **changed: Any) -> Any:
@@ -127,6 +86,9 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     image: Picture
+    name: Name | None = Field(default=None, description="Name of the picture in the answer.")
+    layers: Labels = _option("layers", max_length=MAX_LAYERS)
+    preprocessing: Preprocessing | None = _option("preprocessing")
 
     def engine_options(self) -> Json:
         """Return the set options as keyword arguments for an Explainer."""
@@ -136,12 +98,12 @@ class _Request(BaseModel):
         return options
 
 
-class _PictureRequest(_Request):
-    name: Name | None = Field(default=None, description="Name of the picture in the answer.")
+class _AskedRequest(_Request):
     question: Question | None = _option("question")
     method: Name | None = _option("method")
-    layers: Labels = _option("layers", max_length=MAX_LAYERS)
-    preprocessing: Preprocessing | None = _option("preprocessing")
+
+
+class _DrawnRequest(_AskedRequest):
     maps: Format = Field(
         default="png",
         description="Format of the maps, each at picture size, in base64: `png` 8-bit grey, `npy` float32. "
@@ -150,6 +112,8 @@ class _PictureRequest(_Request):
     )
     overlay: bool = Field(default=False, description="Whether to send the picture under each map, a PNG in base64.")
     colormap: Name = Field(default=DEFAULTS["colormap"], description="For overlays: inferno, viridis, jet, turbo, ...")
+    alpha: Finite = Field(DEFAULTS["alpha"], ge=0, le=1, description="For overlays: opacity of the colours.")
+    scale: Scale | None = _option("scale")
     seal: bool = Field(
         default=False,
         description="Whether each map is tested: does it depend on the model, matter to the answer, hold still? About "
@@ -157,20 +121,25 @@ class _PictureRequest(_Request):
     )
 
 
-class _ModelRequest(_PictureRequest):
+class _ModelRequest(_Request):
+    model: Name | None = Field(None, description="An id of GET /api/models; null: the server's default.")
+    vocabulary: Labels = _option("vocabulary", max_length=MAX_WORDS)
+
+
+class _EvidenceRequest(_ModelRequest, _AskedRequest):
+    part: Part | None = _option("part")
+    evidence: Side | None = _option("evidence")
+
+
+class _ExplainedRequest(_EvidenceRequest, _DrawnRequest):
     verb: ClassVar[Literal["", "detect", "segment"]] = ""
     """What the model has to do, where not every model can be named."""
 
-    model: ModelId = None
-    part: Part | None = _option("part")
-    evidence: Side | None = _option("evidence")
-    scale: Scale | None = _option("scale")
-    vocabulary: Labels = _option("vocabulary", max_length=MAX_WORDS)
     masks: int | None = _option("masks", le=4000)
     head: int | None = _option("head", le=1000)
 
 
-class _TargetRequest(_ModelRequest):
+class _TargetRequest(_ExplainedRequest):
     targets: tuple[Target, ...] = _option("targets", max_length=MAX_MAPS)
     top_k: int | None = _option("top_k", le=MAX_MAPS)
     confidence: Finite | None = _option("confidence")
@@ -186,7 +155,6 @@ class ExplainRequest(_TargetRequest):
     per: Per | None = _option("per")
     at: tuple[Finite, ...] = _option("at", default=(), max_length=2 * MAX_CORNERS)
     against: Class | None = _option("against")
-    alpha: Alpha = DEFAULTS["alpha"]
 
 
 class SegmentRequest(ExplainRequest):
@@ -202,24 +170,22 @@ class DetectRequest(_TargetRequest):
 
     per: Per | None = _option("per", description="What each map explains; null: a box.")
     joint: Words | None = _option("joint")
-    alpha: Alpha = DEFAULTS["alpha"]
 
     def engine_options(self) -> Json:
         return {"per": "detection", **super().engine_options()}
 
 
-class ClassRequest(_ModelRequest):
+class ClassRequest(_ExplainedRequest):
     """Explain what speaks for classes of the caller's choice, whatever the model predicts."""
 
     classes: tuple[Class, ...] = Field(min_length=1, max_length=MAX_MAPS, description="By index or label.")
-    alpha: Alpha = DEFAULTS["alpha"]
 
     def engine_options(self) -> Json:
         options = super().engine_options()
         return {"targets": options.pop("classes"), **options}
 
 
-class CompareRequest(_PictureRequest):
+class CompareRequest(_DrawnRequest):
     """Explain one picture with several models."""
 
     models: tuple[Words, ...] = Field(
@@ -234,28 +200,19 @@ class CompareRequest(_PictureRequest):
         description="Classes by index or label; none: in every model what the largest one answers first.",
     )
     each_own: bool = Field(default=False, description="Whether each model's own first answer is explained instead.")
-    scale: Scale | None = _option("scale")
     confidence: Finite | None = _option("confidence")
-    alpha: Alpha = DEFAULTS["alpha"]
 
 
-class SimilarityRequest(_Request):
+class SimilarityRequest(_ModelRequest):
     """Explain how similar two pictures are to a model, and which regions of each make them so."""
 
     other: Picture
-    name: Name | None = Field(default=None, description="Name of the first picture in the answer.")
     other_name: Name | None = Field(default=None, description="Name of the second picture in the answer.")
-    model: ModelId = None
     of: Literal["cosine", "product"] = Field(
         default="cosine",
         description="What makes the two similar and what makes them differ, or what adds up to the score.",
     )
     method: Name | None = Field(default=None, description="One of the gradient family; null: hirescam.")
-    layers: Labels = _option("layers", max_length=MAX_LAYERS)
-    preprocessing: Preprocessing | None = _option(
-        "preprocessing", description="How pictures are fitted to the model's input; null: as in training."
-    )
-    vocabulary: Labels = _option("vocabulary", max_length=MAX_WORDS)
     maps: Format = Field(
         default="png",
         description="Format of the maps, each at picture size, in base64: `png` 8-bit grey, 0 to 255 for -1 to 1; "
@@ -267,27 +224,16 @@ class SimilarityRequest(_Request):
     )
 
 
-class ProveRequest(_Request):
+class ProveRequest(_EvidenceRequest):
     """Test a map: hide what it shows, keep nothing else, and compare with maps that know nothing."""
 
-    name: Name | None = Field(default=None, description="Name of the picture in the answer.")
-    model: ModelId = None
     targets: tuple[Target, ...] = Field(
         default=(),
         max_length=1,
         description="The class by index or label; of a detector a box by its index from 0, or a label; none: the best.",
     )
-    question: Question | None = _option("question", description="Where is it, or why this class rather than another.")
-    method: Name | None = _option("method")
-    layers: Labels = _option("layers", max_length=MAX_LAYERS)
-    part: Part | None = _option("part")
-    evidence: Side | None = _option("evidence")
-    preprocessing: Preprocessing | None = _option("preprocessing")
-    vocabulary: Labels = _option("vocabulary", max_length=MAX_WORDS)
     confidence: Finite | None = _option("confidence")
-    steps: Annotated[int, Field(ge=2, le=100)] = Field(
-        default=20, description="Number of equal shares of the picture that are hidden, and kept."
-    )
-    fillings: tuple[Filling, ...] = Field(
+    steps: int = Field(20, ge=2, le=100, description="Number of equal shares of the picture that are hidden, and kept.")
+    fillings: tuple[Literal["blur", "mean", "linear"], ...] = Field(
         default=("blur", "mean"), max_length=3, description="What hidden pixels are set to; the first is the main one."
     )

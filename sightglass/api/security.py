@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import ipaddress
 from html import escape
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from sightglass.common import access, users
 from sightglass.common.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Callable, Mapping
 
     from starlette.datastructures import Headers
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from sightglass.api.problems import ApiProblem
 
+    Claims = Callable[[Mapping[str, str]], Mapping[str, Any] | None]
+    """From a browser's cookies to what the provider says of its visitor; None where nobody signed in."""
+
 REFUSED = 1008
 """Code of a WebSocket that is refused."""
 
 LEGACY_ROUTES = ("/predict_with_gradcam", "/analyze_class", "/generate_heatmap", "/view_heatmap")
 """They are outside of /api, and protected like it."""
-ALIVE, STREAM, LOGIN, LOGOUT = "/_stcore/health", "/_stcore/stream", "/auth/login", "/auth/logout"
+ALIVE, STREAM = "/_stcore/health", "/_stcore/stream"
 PUBLIC = ("/api/health", "/api/docs", "/api/openapi.json")
 """Paths that anybody may ask, with everything below them; they reveal nothing of any picture."""
-OF_PROVIDER = (LOGIN, LOGOUT, "/oauth2callback")
-RECONNECT = "/_stcore/host-config"
-"""What an open page asks for when its socket was closed; it shows the JSON of the answer in a window."""
-SIGNED_OUT = "You are signed out.\nReload this page to sign in."
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 """Headers that a proxy adds."""
 THROUGH_PROXY = (
@@ -42,9 +40,7 @@ THROUGH_PROXY = (
     "secrets.toml, or SIGHTGLASS_OPEN=1."
 )
 UNKNOWN_HOST = "This machine is not known by that name: use localhost, or add the name to SIGHTGLASS_API_HOSTS."
-OTHER_PAGE = "This came from another site's page: name that site in --server.corsAllowedOrigins to allow it."
 OTHER_SITE = "This request came from another site's page: name that site in SIGHTGLASS_API_ORIGINS to allow it."
-NOT_ALLOWED = "This account may not use this server: its e-mail address is not verified, or not in SIGHTGLASS_EMAILS."
 WRONG_TOKEN = "This token is wrong: copy the one that the server printed at its start."
 USER = "sightglass.user"
 """Key of a request's scope: the id of the visitor."""
@@ -77,17 +73,15 @@ FIXED = {
     # Some caches in front of a server keep whatever is called .png, and give it to whoever asks.
     "cache-control": "private",
 }
-VERSION_HEADER, API_VERSION = "API-Version", "1"
-"""With every answer of the API; another number would mean that clients have to change."""
-VERSIONED = f"/api/v{API_VERSION}/"
+VERSIONED = "/api/v1/"
 """Beginning of the API's paths with their version; without it they begin with `/api/`."""
 
 
 class SecurityHeaders:
     """Add the headers that an answer does not have itself."""
 
-    def __init__(self, app: ASGIApp, policy: Mapping[str, str], more: Mapping[str, str] | None = None) -> None:
-        self.app, self.policy, self.more = app, policy, dict(more or {})
+    def __init__(self, app: ASGIApp, policy: Mapping[str, str]) -> None:
+        self.app, self.policy = app, policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,19 +90,12 @@ class SecurityHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*map(secure_cookie, message.get("headers", ()))]
                 answered = MutableHeaders(scope=message)
                 for name, value in headers.items():
                     answered.setdefault(name, value)
             await send(message)
 
-        def secure_cookie(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-            name, value = header
-            # Streamlit's own cookies, of a provider's sign-in too, would go over an open line as well.
-            open_line = name.lower() == b"set-cookie" and b"; secure" not in value.lower()
-            return (name, value + b"; Secure") if open_line and scope["scheme"] == "https" else header
-
-        headers = FIXED | self.more | {CSP: write_policy(self.policy)}
+        headers = FIXED | {CSP: write_policy(self.policy)}
         await self.app(scope, receive, with_headers)
 
 
@@ -152,31 +139,12 @@ def tokens_in(headers: Headers) -> tuple[str, ...]:
     return tuple(text.encode("latin-1").decode("utf-8", "surrogateescape") for text in texts if text)
 
 
-class Dashboard(Protocol):
-    """The dashboard behind the middleware, and how people sign in to it."""
-
-    def is_named_site(self, origin: str) -> bool:
-        """Return whether an operator named a page's Origin as that of this server."""
-
-    def claims(self, cookies: Mapping[str, str]) -> Mapping[str, Any] | None:
-        """Return what the provider said of whoever has these cookies; None where nobody signed in."""
-
-    def login_path(self) -> str:
-        """Return the path of the sign-in page below the server's base."""
-
-
-def _forbidden(kind: str, sentence: str) -> ApiProblem:
-    from sightglass.api.problems import ApiProblem
-
-    return ApiProblem(403, kind, sentence)
-
-
 class AuthMiddleware:
     """Admit requests by address, token or provider, and run what is behind for their visitor."""
 
-    def __init__(self, app: ASGIApp, *, base: str = "", dashboard: Dashboard | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, base: str = "", claims: Claims | None = None) -> None:
         """`base`: the path below which the server's paths are, without a slash at its end."""
-        self.app, self.base, self.dashboard = app, base, dashboard
+        self.app, self.base, self.claims = app, base, claims
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # The API beside the dashboard is behind this twice.
@@ -187,7 +155,7 @@ class AuthMiddleware:
         admitted = self._admit(path, HTTPConnection(scope), scope)
         answer: str | ApiProblem | Response = admitted
         if scope["type"] == "http" and not is_of_api(path):
-            answer = self._answer_page(path, Request(scope), admitted)
+            answer = self._answer_page(Request(scope), admitted)
         if isinstance(answer, str):
             scope[USER] = answer
             with users.acting(answer):
@@ -204,66 +172,38 @@ class AuthMiddleware:
 
     def _admit(self, path: str, request: HTTPConnection, scope: Scope) -> str | ApiProblem:
         """Return the visitor's id, or the reason of a refusal."""
-        rules, tokens = access.in_use(), tokens_in(request.headers)
-        by_token, public = any(map(rules.accepts, tokens)), is_public(path)
+        rules, tokens, public = access.in_use(), tokens_in(request.headers), is_public(path)
         if rules.way == "local" and not public and any(name in request.headers for name in FORWARDED):
-            return _forbidden("origin", THROUGH_PROXY)
-        if sentence := self._wrong_origin(path, request, scope, public=public):
-            return _forbidden("origin", sentence)
-        if by_token or not rules.asks or rules.accepts_cookie(request.cookies.get(_cookie(scope), "")):
+            return _forbidden(THROUGH_PROXY)
+        if sentence := _wrong_origin(path, request, scope, public=public):
+            return _forbidden(sentence)
+        by_cookie = rules.accepts_cookie(request.cookies.get(_cookie(scope), ""))
+        if not rules.asks or by_cookie or any(map(rules.accepts, tokens)):
             return users.LOCAL
         # A browser asks without a cookie what another site's page may send; the API answers those it knows.
         if public or (scope.get("method") == "OPTIONS" and is_of_api(path)):
             return users.NOBODY
-        if rules.way == "oidc" and self.dashboard is not None:
-            if path in OF_PROVIDER:
+        if rules.way == "oidc" and self.claims is not None:
+            if (claims := self.claims(request.cookies)) is not None and (user := access.identify(claims)):
+                return user
+            # The page asks to sign in: nobody else's is behind it, and a stranger uploads nothing.
+            if not is_of_api(path) and scope.get("method", "GET") in ("GET", "HEAD"):
                 return users.NOBODY
-            if (claims := self.dashboard.claims(request.cookies)) is not None:
-                return access.identify(claims) or _forbidden("key", NOT_ALLOWED)
         # Its schemas take a tenth of a second to import, which a server's start shall not wait for.
         from sightglass.api import problems
 
         return problems.token_needed(wrong=bool(tokens))
 
-    def _wrong_origin(self, path: str, request: HTTPConnection, scope: Scope, *, public: bool) -> str:
-        """Return the reason to refuse a request's host or origin, or ""."""
-        host, origin = request.headers.get("host", ""), request.headers.get("origin")
-        same_site = origin is not None and is_own_page(origin, host, scope)
-        if is_of_api(path):
-            sites = [site.rstrip("/") for site in settings().api_origins]
-            # Pages of other sites can also send requests without an Origin: as a picture, a frame or a link.
-            embedded = origin is None and request.headers.get("sec-fetch-site") == "cross-site" and "*" not in sites
-            foreign = origin is not None and not (same_site or {origin, "*"} & {*sites})
-            if foreign or (embedded and not public):
-                return OTHER_SITE
-        # Streamlit lets in pages of any port of this machine, to which browsers send the cookie as well.
-        elif (
-            path == STREAM
-            and origin is not None
-            and not (same_site or (self.dashboard is not None and self.dashboard.is_named_site(origin)))
-        ):
-            return OTHER_PAGE
-        # Where visitors sign in, a page under another name has no cookie of this server's.
-        return "" if public or access.in_use().asks or is_known_host(host, scope) else UNKNOWN_HOST
-
-    def _answer_page(self, path: str, request: Request, answer: str | ApiProblem) -> str | ApiProblem | Response:
-        """Return `answer`, or for a browser a form, link or sentence."""
+    def _answer_page(self, request: Request, answer: str | ApiProblem) -> str | ApiProblem | Response:
+        """Return `answer`, or for a browser a form or a sentence."""
         rules, reading = access.in_use(), request.method in ("GET", "HEAD")
-        if rules.way == "oidc" and self.dashboard is not None and path == LOGIN and not request.query_params:
-            return RedirectResponse(self.base + self.dashboard.login_path(), 303)
         token = request.query_params.get("token") if rules.way == "token" and reading else None
         if isinstance(answer, str) or (answer.status == 401 and rules.accepts((token or "").strip())):
             return self._sign_in(request) if token is not None else answer
-        if path == RECONNECT and answer.status == 401:
-            return JSONResponse(SIGNED_OUT, 401)
         if not reading or "text/html" not in request.headers.get("accept", ""):
             return answer
-        link = '<p><a href="{}">{}</a></p>'.format
         if answer.status != 401:
-            again = link(escape(self.base + LOGOUT), "Sign in as somebody else") if rules.way == "oidc" else ""
-            return page("Not allowed", f"<p>{escape(str(answer))}</p>{again}", 403)
-        if rules.way == "oidc":
-            return page("Sign in", link(escape(self.base + LOGIN), "Sign in with your account"), 401)
+            return page("Not allowed", f"<p>{escape(str(answer))}</p>", 403)
         return page("Access token", (f'<p role="alert">{WRONG_TOKEN}</p>' if token else "") + _FORM, 401)
 
     def _sign_in(self, request: Request) -> Response:
@@ -283,6 +223,27 @@ class AuthMiddleware:
                 samesite="lax",
             )
         return answer
+
+
+def _forbidden(sentence: str) -> ApiProblem:
+    from sightglass.api.problems import ApiProblem
+
+    return ApiProblem(403, "origin", sentence)
+
+
+def _wrong_origin(path: str, request: HTTPConnection, scope: Scope, *, public: bool) -> str:
+    """Return the reason to refuse a request's host or origin, or ""."""
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    sites = [site.rstrip("/") for site in settings().api_origins]
+    # Streamlit lets in pages of any port of this machine, to which browsers send the cookie as well.
+    if is_of_api(path) or path == STREAM:
+        # Pages of other sites can also send requests without an Origin: as a picture, a frame or a link.
+        embedded = origin is None and request.headers.get("sec-fetch-site") == "cross-site" and "*" not in sites
+        foreign = origin is not None and not (is_own_page(origin, host, scope) or {origin, "*"} & {*sites})
+        if foreign or (embedded and not public):
+            return OTHER_SITE
+    # Where visitors sign in, a page under another name has no cookie of this server's.
+    return "" if public or access.in_use().asks or is_known_host(host, scope) else UNKNOWN_HOST
 
 
 def is_public(path: str) -> bool:

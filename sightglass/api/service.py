@@ -18,7 +18,6 @@ from sightglass.api.schemas import (
     FORMAT_BYTES,
     MAX_ANSWER_MB,
     OVERLAY_BYTES,
-    ApiRules,
     ClassRequest,
     CompareRequest,
     DetectRequest,
@@ -27,7 +26,8 @@ from sightglass.api.schemas import (
     SimilarityRequest,
 )
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import Json, npy_bytes
+from sightglass.common.files import npy_bytes
+from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check
 from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
@@ -38,10 +38,11 @@ from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.checks import check_maps
 from sightglass.explain.trust.diagnosis import headline
-from sightglass.export import embedded_recipe, result_folder, results, similarity_files
-from sightglass.export.embedded_recipe import checked_recipe
-from sightglass.export.proof import files as proof_files
-from sightglass.export.results import (
+from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
+from sightglass.models.checkpoints import weights
+from sightglass.report import embedded_recipe, proof_files, result_folder, results, similarity_files
+from sightglass.report.embedded_recipe import checked_recipe
+from sightglass.report.results import (
     ChecksResult,
     ClassAnswer,
     ClassesAnswer,
@@ -54,8 +55,6 @@ from sightglass.export.results import (
     SimilarityAnswer,
     checks_result,
 )
-from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
-from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,13 +70,6 @@ if TYPE_CHECKING:
 Explaining = ExplainRequest | DetectRequest | ClassRequest
 Request = Explaining | CompareRequest | SimilarityRequest
 LOGGER = logging.getLogger(__name__)
-DEFAULTS = {"segment": "demo-seg"}
-"""The models of routes for requests that name none."""
-OTHER_MODELS = {
-    "detect": "draws no boxes: ask /api/explain, or name a detector.",
-    "segment": "gives no class to a pixel: ask /api/explain, or name a segmentation network.",
-}
-"""What a model that is named for another route cannot do."""
 FEWER = "ask for fewer maps (top_k, targets, classes), ask for maps=png, leave overlay out"
 
 
@@ -109,61 +101,56 @@ def local_model(name: str) -> ModelSpec:
     return model_spec
 
 
-def load_explainer(name: str, settings: ApiRules) -> Explainer:
+def load_explainer(name: str) -> Explainer:
     """Load a model without downloads; raise ApiProblem, 404."""
     model_spec = local_model(name)
     from sightglass.explain.explainer import Explainer
 
     # By its id: a name may also be that of a file in the working folder.
-    return Explainer(model_spec.id, device=settings.device)
+    return Explainer(model_spec.id, device=settings().api_device)
 
 
-def open_picture(data: bytes, name: str | None, settings: ApiRules) -> Image:
+def open_picture(data: bytes, name: str | None) -> Image:
     """Decode the request's picture; raise ImageProblem."""
-    return Image.open(data, name=name or "picture", max_bytes=settings.max_bytes)
+    return Image.open(data, name=name or "picture", max_bytes=int(settings().api_mb * MIB))
 
 
-def explain(request: Explaining, settings: ApiRules) -> Explanation:
+def explain(request: Explaining) -> Explanation:
     """Explain the picture of a request; raise Problem, one sentence."""
     with weights.no_downloads():
         options = request.engine_options()
         style_of(request)  # raises before any work
-        image = open_picture(request.image, request.name, settings)
+        image = open_picture(request.image, request.name)
         # The first detector that is here takes a while to find.
-        name = request.model or (detector() if request.verb == "detect" else DEFAULTS.get(request.verb, settings.model))
+        defaults = {"": settings().api_model, "segment": "demo-seg"}
+        name = request.model or defaults.get(request.verb) or detector()
         task = task_of(local_model(name))
         if request.verb not in ("", task.verb):
-            raise ModelProblem(f"{name} {OTHER_MODELS[request.verb]}")
+            raise ModelProblem(f"{name} {task.gives}: ask /api/explain, or name another model.")
         boxes = {option: getattr(request, option, None) for option in ("confidence", "iou", "ratio", "within")}
         task.check_idle(name, *(option for option in boxes if boxes[option] not in (None, "picture")), them="that")
-        explainer = load_explainer(name, settings)
+        explainer = load_explainer(name)
         explanation = explainer(image, question=request.question, **options)
     metrics.count_explained(explanation.model, explanation.recipe.method)
     return explanation
 
 
-def answer_explanation(request: Explaining, settings: ApiRules, kind: str) -> BaseModel | bytes:
+def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
     """Return a request's answer as `json`, `png`, `npy` or `zip`; raise Problem."""
     if kind in ("png", "npy") and request.seal:
         raise ModelProblem("A map alone carries no seal: leave seal out, or ask for format=json.")
-    explanation = explain(request, settings)
+    explanation = explain(request)
     if kind == "json":
         check_size(explanation.image, len(explanation.heatmaps), _bytes_each(request), FEWER)
         if isinstance(request, ClassRequest):
-            return class_answer(explanation, request, settings)
-        if isinstance(request, DetectRequest):
-            # For single detections a number means a box.
-            single = explanation.options.per == "detection"
-            classes = [name for name in request.targets if isinstance(name, str if single else int | str)]
-            missing = [plain_text(candidate.words) for candidate in find_missed(explanation, classes)]
-            return DetectionAnswer(**_fields(explanation, request, settings), missing=missing)
-        return ExplanationAnswer(**_fields(explanation, request, settings))
+            return _class_answer(explanation, request)
+        return _explained_answer(explanation, request)
     if kind == "zip":
         content = result_folder.zip_files(folder_files(explanation, request))
     else:
         check_size(explanation.image, 1, FORMAT_BYTES["npy"] if kind == "npy" else OVERLAY_BYTES, "ask for format=json")
         content = first_map(explanation, kind, request)
-    save_unsure(explanation, settings)
+    save_unsure(explanation)
     return content
 
 
@@ -177,23 +164,23 @@ def make_checks(
     return checks + [None] * (len(explanation.heatmaps) - len(checks))
 
 
-def compare(request: CompareRequest, settings: ApiRules) -> Comparison:
+def _compare(request: CompareRequest) -> Comparison:
     """Explain one picture with several models, as `sightglass compare` does."""
     with weights.no_downloads():
         options = request.engine_options()
         style_of(request)  # raises before any work
         for name in request.models:
             local_model(name)
-        ids, names = choose_compared(request.models or (settings.model,))
+        ids, names = choose_compared(request.models or (settings().api_model,))
         if request.confidence is not None and not any(task_of(local_model(name)).has_boxes for name in ids):
             raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
-        image = open_picture(request.image, request.name, settings)
+        image = open_picture(request.image, request.name)
         # Even if no map is sent, they are compared at the size of the picture.
         check_size(image, len(ids), max(1, _bytes_each(request)), "compare fewer models, ask for maps=png")
         explanations, timings = [], []
         for name in ids:
             check()
-            explanation = load_explainer(name, settings)(image, question=request.question, **options)
+            explanation = load_explainer(name)(image, question=request.question, **options)
             explanations.append(explanation)
             timings.append(measure(explanation.evidence))
             metrics.count_explained(explanation.model, explanation.recipe.method)
@@ -205,26 +192,32 @@ def style_of(request: Explaining | CompareRequest) -> Style:
     return Style.parse(request.colormap, request.alpha)
 
 
-def _fields(explanation: Explanation, request: ExplainRequest | DetectRequest, settings: ApiRules) -> Json:
-    style = style_of(request)
+def _explained_answer(explanation: Explanation, request: ExplainRequest | DetectRequest) -> ExplanationAnswer:
     # The headline and the limitations follow from them.
     seals = make_checks(explanation, request)
     classes = explanation.segmentation
-    return results.explained_fields(explanation, style) | {
-        "heatmaps": [map_answer(explanation, i, request, style) for i in range(len(explanation.heatmaps))],
+    fields = results.explained_fields(explanation, style_of(request)) | {
+        "heatmaps": [map_answer(explanation, i, request) for i in range(len(explanation.heatmaps))],
         "segmentation": None if classes is None else base64_text(result_folder.classes_png(classes)),
         "seals": seals,
-        "saved": save_unsure(explanation, settings),
+        "saved": save_unsure(explanation),
     }
+    if not isinstance(request, DetectRequest):
+        return ExplanationAnswer(**fields)
+    # For single detections a number means a box.
+    single = explanation.options.per == "detection"
+    names = [name for name in request.targets if isinstance(name, str if single else int | str)]
+    return DetectionAnswer(
+        **fields, missing=[plain_text(candidate.words) for candidate in find_missed(explanation, names)]
+    )
 
 
-def class_answer(explanation: Explanation, request: ClassRequest, settings: ApiRules) -> ClassesAnswer:
+def _class_answer(explanation: Explanation, request: ClassRequest) -> ClassesAnswer:
     """Return the evidence for each class."""
-    style = style_of(request)
     seals = make_checks(explanation, request) or [None] * len(explanation.heatmaps)
     classes = []
     for i, seal in enumerate(seals):
-        more = {"heatmap": map_answer(explanation, i, request, style), "seal": seal}
+        more = {"heatmap": map_answer(explanation, i, request), "seal": seal}
         classes.append(ClassAnswer(**results.class_fields(explanation, i) | more))
     return ClassesAnswer(
         picture=explanation.image.name,
@@ -234,31 +227,26 @@ def class_answer(explanation: Explanation, request: ClassRequest, settings: ApiR
         recipe=checked_recipe(explanation),
         milliseconds=explanation.milliseconds,
         notes=explanation.notes,
-        saved=save_unsure(explanation, settings),
+        saved=save_unsure(explanation),
     )
 
 
-def compare_models(request: CompareRequest, settings: ApiRules, _: str) -> ComparisonAnswer:
+def compare_models(request: CompareRequest, _: str = "json") -> ComparisonAnswer:
     """Return the models' predictions and how far their maps agree."""
-    comparison = compare(request, settings)
+    comparison = _compare(request)
     seals = [make_checks(explanation, request, 1) for explanation in comparison.explanations]
-    style, fields = style_of(request), results.comparison_fields(comparison)
+    fields = results.comparison_fields(comparison)
     for model, explanation, sealed in zip(fields["models"], comparison.explanations, seals, strict=True):
         model["seals"] = sealed
         model["heatmaps"] = [
-            map_answer(explanation, i, request, style, pixels=i == 0) for i in range(len(explanation.heatmaps))
+            map_answer(explanation, i, request, pixels=i == 0) for i in range(len(explanation.heatmaps))
         ]
-        model["saved"] = save_unsure(explanation, settings)
+        model["saved"] = save_unsure(explanation)
     return ComparisonAnswer(**fields)
 
 
 def map_answer(
-    explanation: Explanation,
-    index: int,
-    request: Explaining | CompareRequest,
-    style: Style,
-    *,
-    pixels: bool = True,
+    explanation: Explanation, index: int, request: Explaining | CompareRequest, *, pixels: bool = True
 ) -> MapAnswer:
     """Return one map; raise Cancelled."""
     check()
@@ -269,7 +257,7 @@ def map_answer(
             fields |= encode(single.heatmaps[0].values, request.maps, signed=fields["signed"])
         check()
         if request.overlay:
-            fields["overlay"] = base64_text(overlay_png(explanation, index, style, single))
+            fields["overlay"] = base64_text(overlay_png(explanation, index, style_of(request), single))
     return MapAnswer(**fields)
 
 
@@ -327,12 +315,12 @@ def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tupl
     yield from result_folder.with_summary(files, result_folder.summary(explanation, style))
 
 
-def save_unsure(explanation: Explanation, settings: ApiRules) -> str | None:
+def save_unsure(explanation: Explanation) -> str | None:
     """Save an unsure explanation in the history; return its id or None."""
-    if not settings.save_below:
+    if not settings().save_below:
         return None
     try:
-        record = history.save_unsure(explanation, settings.save_below)
+        record = history.save_unsure(explanation, settings().save_below)
     except Problem as problem:
         LOGGER.warning("an unsure answer could not be saved: %s", problem)
         return None
@@ -343,16 +331,16 @@ def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def compare_pictures(request: SimilarityRequest, settings: ApiRules, _: str = "json") -> SimilarityAnswer:
+def compare_pictures(request: SimilarityRequest, _: str = "json") -> SimilarityAnswer:
     """Return how similar two pictures are."""
     options = request.engine_options()
     with weights.no_downloads():
-        query = open_picture(request.image, request.name, settings)
-        gallery = open_picture(request.other, request.other_name, settings)
+        query = open_picture(request.image, request.name)
+        gallery = open_picture(request.other, request.other_name)
         check_size(
             max(query, gallery, key=lambda image: image.pixels.size), 2, _bytes_each(request), "ask for maps=png"
         )
-        explainer = load_explainer(request.model or settings.model, settings)
+        explainer = load_explainer(request.model or settings().api_model)
         pair = similarity.similarity(explainer, query, gallery, of=request.of, **options)
         check()
         context = ranking.context(explainer, query, pair.preprocessing, other=gallery) if request.context else None
@@ -371,12 +359,12 @@ def _side(side: ComparedImage, request: SimilarityRequest) -> SideAnswer:
     )
 
 
-def prove_map(request: ProveRequest, settings: ApiRules, _: str = "json") -> ProofAnswer:
+def prove_map(request: ProveRequest, _: str = "json") -> ProofAnswer:
     """Return a map's proof curves and controls. Raises Cancelled."""
     with weights.no_downloads():
         options = request.engine_options()
-        image = open_picture(request.image, request.name, settings)
-        explainer = load_explainer(request.model or settings.model, settings)
+        image = open_picture(request.image, request.name)
+        explainer = load_explainer(request.model or settings().api_model)
         task = task_of(explainer.model)
         if request.confidence is not None:
             task.check_idle(explainer.model.id, "confidence")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from sightglass.common import access, logs
+from sightglass.common import access
 from sightglass.common import settings as environment
 from sightglass.common.errors import ModelProblem, SettingProblem
 from sightglass.common.legible import one_line
@@ -86,7 +86,6 @@ def prepare(
     for folder in weights.missing_folders():
         LOGGER.warning("SIGHTGLASS_WEIGHTS names %s, which is no folder here: correct it.", one_line(str(folder)))
     stop_gracefully()
-    logs.install()
     access.install(access.choose(host, token=token, oidc=oidc, open_to_all=open_to_all))
     if (warning := access.announcement(access.in_use())) is not None:
         LOGGER.warning("%s", warning)

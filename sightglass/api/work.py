@@ -23,7 +23,7 @@ from starlette.responses import Response
 
 from sightglass.api.problems import ApiProblem, from_validation, stopping
 from sightglass.api.schemas import Index
-from sightglass.common.settings import settings
+from sightglass.common.settings import MIB, settings
 from sightglass.common.work import progress
 from sightglass.common.work.progress import check, lower_priority, stopped_by
 
@@ -33,11 +33,8 @@ if TYPE_CHECKING:
     from starlette.datastructures import FormData
     from starlette.types import Message, Receive
 
-    from sightglass.api.schemas import ApiRules
     from sightglass.common.files import Json
 
-BEFORE = "X-Queue-Before"
-"""Header that says how many requests were at work or waited when this one came."""
 MEDIA_TYPES = {
     "json": "application/json",
     "png": "image/png",
@@ -112,7 +109,7 @@ class WorkQueue:
     def _busy(self) -> ApiProblem:
         """Return the answer for a full queue; jobs often take about a second."""
         seconds = max(1, len(self) // self.workers)
-        headers = {"Retry-After": str(seconds), BEFORE: str(len(self)), "Connection": "close"}
+        headers = {"Retry-After": str(seconds), "Connection": "close"}
         return ApiProblem(429, "busy", f"Too many requests are waiting: try again in {seconds} s.", headers)
 
     def _stop(self) -> None:
@@ -130,40 +127,24 @@ class WorkQueue:
 async def answer(
     request: Request,
     schema: type[RequestT],
-    work: Callable[[RequestT, ApiRules, str], BaseModel | bytes],
+    work: Callable[[RequestT, str], BaseModel | bytes],
     format: str = "json",
-    offers: tuple[str, ...] = ("json",),
 ) -> Response:
-    """Read the body as `schema`, run `work` in the queue, and send what it returns.
-
-    The arguments of `work` are the request, the settings and the format; it is stopped as by `progress.stopped_by`.
-    """
-    rules: ApiRules = request.app.state.settings
+    """Read the body as `schema`, run `work` with it and the format in the queue, and send what it returns."""
     pictures = sum(name in schema.model_fields for name in PICTURES)
-    values = await _read(Request(request.scope, _limit(request.receive, rules, pictures)), rules, schema)
-
-    def call(kind: str) -> BaseModel | bytes:
-        return work(_validate(values, schema), rules, kind)
-
-    return await answer_queued(request, call, format, offers)
+    values = await _read(Request(request.scope, _limit(request.receive, pictures)), schema)
+    return await answer_queued(request, lambda: work(_validate(values, schema), format), format)
 
 
-async def answer_queued(
-    request: Request,
-    work: Callable[[str], BaseModel | bytes],
-    format: str = "json",
-    offers: tuple[str, ...] = ("json",),
-) -> Response:
-    """Run `work` of a format in the queue, and send the model or bytes that it returns.
+async def answer_queued(request: Request, work: Callable[[], BaseModel | bytes], format: str = "json") -> Response:
+    """Run `work` in the queue, and send the model or bytes that it returns.
 
-    Raises ClientDisconnect where the client left.
+    It is stopped as by `progress.stopped_by`. Raises ClientDisconnect where the client left.
     """
     queue: WorkQueue = request.app.state.queue
-    kind = choose_format(request, format, offers)
-    headers = {"Vary": "Accept", BEFORE: str(len(queue))}
 
     def call() -> bytes:
-        result = work(kind)
+        result = work()
         return result if isinstance(result, bytes) else result.model_dump_json().encode()
 
     async def watch() -> None:
@@ -174,8 +155,8 @@ async def answer_queued(
     with anyio.CancelScope() as scope:
         watcher = asyncio.ensure_future(watch())
         try:
-            content = await queue.run(call, timeout=request.app.state.settings.timeout)
-            return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
+            content = await queue.run(call, timeout=settings().api_timeout)
+            return Response(content, media_type=MEDIA_TYPES[format])
         finally:
             watcher.cancel()
     raise ClientDisconnect
@@ -207,19 +188,14 @@ def describe_route(
     }
 
 
-def choose_format(request: Request, format: str, offers: tuple[str, ...]) -> str:
-    """Return the requested format: by address, by `Accept`, else JSON."""
-    if "format" in request.query_params:
-        return format
-    names = (part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(","))
-    kinds = {MEDIA_TYPES[offer]: offer for offer in offers}
-    return next((kinds[name] for name in names if name in kinds), "json")
+def _encoded_bytes() -> int:
+    """Return the bytes of the largest picture in base64, which is a third longer."""
+    return int(settings().api_mb * MIB) * 4 // 3 + 1024
 
 
-def _limit(receive: Receive, rules: ApiRules, pictures: int) -> Receive:
+def _limit(receive: Receive, pictures: int) -> Receive:
     """Return `receive` that raises ApiProblem, 413, for a longer body than these pictures need."""
-    # A picture in base64 is a third longer.
-    most = pictures * (rules.max_bytes * 4 // 3 + 1024) + FIELD_BYTES
+    most = pictures * _encoded_bytes() + FIELD_BYTES
     size = 0
 
     async def limited() -> Message:
@@ -230,14 +206,15 @@ def _limit(receive: Receive, rules: ApiRules, pictures: int) -> Receive:
             message = await receive()
             size += len(message.get("body", b""))
         if size > most:
-            words = f"The body is longer than a picture may be here, {rules.max_size}: send a smaller one."
+            largest = f"{settings().api_mb:.3g} MiB"
+            words = f"The body is longer than a picture may be here, {largest}: send a smaller one."
             raise ApiProblem(413, "size", words, {"Connection": "close"})
         return message
 
     return limited
 
 
-async def _read(request: Request, rules: ApiRules, schema: type[BaseModel]) -> bytes | Json:
+async def _read(request: Request, schema: type[BaseModel]) -> bytes | Json:
     """Return the body's JSON, or a form's values; raise ApiProblem or HTTPException."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == MEDIA_TYPES["json"]:
@@ -245,7 +222,7 @@ async def _read(request: Request, rules: ApiRules, schema: type[BaseModel]) -> b
     if kind != FORM:
         words = f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}."
         raise ApiProblem(415, "body", words)
-    async with request.form(max_files=4, max_fields=500, max_part_size=rules.max_bytes * 4 // 3 + 1024) as form:
+    async with request.form(max_files=4, max_fields=500, max_part_size=_encoded_bytes()) as form:
         return await _form_values(form, schema)
 
 

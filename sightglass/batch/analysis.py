@@ -18,7 +18,7 @@ from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import kind_of, to_number
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.phrases import plural, quantity
-from sightglass.export.table import csv as write_csv
+from sightglass.report.table import csv as write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

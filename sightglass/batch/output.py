@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sightglass.batch import journal
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import write_file
-from sightglass.common.files.scratch import scratch_folder
+from sightglass.common.files import scratch_folder, write_file
 from sightglass.explain.picture import remote
 from sightglass.explain.picture.item import short
 

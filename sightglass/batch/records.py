@@ -17,7 +17,7 @@ from sightglass.explain.picture.image import measure_quality, to_jpeg
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE
-from sightglass.export import caption, embedded_recipe, table
+from sightglass.report import caption, embedded_recipe, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ Row = dict[str, Any]
 def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
     """Return one JSON row a map, at least one a picture.
 
-    Adds to the columns of `sightglass.export.table`: `labelled`, the label of the folder or list; `margin`, the lead of
+    Adds to the columns of `sightglass.report.table`: `labelled`, the label of the folder or list; `margin`, the lead of
     the best class over the next; `sharpness` and
     `brightness` of the picture; `anchor`, the raw candidate of a single detection; `scores`, the best ones;
     `cells`, the small map.

@@ -10,7 +10,7 @@ from sightglass.evaluation.intervals import estimate_share
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plain_text, plural, quantity
 from sightglass.explain.picture.item import distinct_names
-from sightglass.export import offline_page
+from sightglass.report import offline_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ def html(folder: Path) -> str:
         evaluation = None
     return offline_page.fill(
         "batch/report.html",
-        ["export/report/page.css", "batch/report.css"],
+        ["report/page.css", "batch/report.css"],
         title=f"{plural(len(frame), 'picture')} explained by {' and '.join(sorted(set(frame['model'])))}",
         numbers=numbers,
         sections=[section for section in _list_sections(folder, frame, scores) if section[2]],

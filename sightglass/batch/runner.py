@@ -1,7 +1,7 @@
 """Explain many pictures in one resumable run.
 
 Two engines process the same batches in the same way (`worker.Work`): threads of this process (`worker.ThreadEngine`),
-and workers of a Ray cluster (`ray.engine`).
+and workers of a Ray cluster (`cluster.RayEngine`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.batch import earlier, output, records, seals, table
 from sightglass.batch import labels as run_labels
+from sightglass.batch.cluster import RayEngine, library
 from sightglass.batch.journal import Journal
-from sightglass.batch.ray import cluster
-from sightglass.batch.ray.engine import RayEngine
 from sightglass.batch.worker import ThreadEngine, Work
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
@@ -131,7 +130,7 @@ def run(
         raise ModelProblem("batch_size and workers are whole numbers, one at least.")
     store = output.at(out)
     if engine == "ray":
-        cluster.library()
+        library()
     items = find(source, within=within, skip=store.name, most=MAX_RAY_PICTURES if engine == "ray" else MAX_PICTURES)
     # In a cluster the workers run the model; this process only reads its properties.
     explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)

@@ -21,7 +21,7 @@ from sightglass.evaluation import masks, stored
 from sightglass.evaluation.errors import ErrorReport, list_rows
 from sightglass.evaluation.intervals import Estimate
 from sightglass.evaluation.kinds import KINDS, ErrorGroup, kind_of
-from sightglass.export.table import csv as write_csv
+from sightglass.report.table import csv as write_csv
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json

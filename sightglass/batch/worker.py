@@ -14,6 +14,7 @@ import torch
 
 from sightglass.batch import journal, records, seals, table
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
+from sightglass.common.work.threads import torch_pool
 from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.evidence.determinism import PassLock
@@ -292,10 +293,6 @@ class ThreadEngine:
         stop, lock, left = self._work.stop, threading.Lock(), iter(batches)
 
         def worker() -> None:
-            # Otherwise a thread takes the process's number of threads at its first operation, whatever it was given.
-            torch.get_num_threads()
-            torch.set_num_threads(threads)
-            ready.wait()
             thread_work = self._work.for_worker()
             while not stop.is_set():
                 with lock:
@@ -310,14 +307,9 @@ class ThreadEngine:
                     stop.set()
                     raise
 
-        # Each thread keeps its own number; later threads of this process must have as many as before.
-        before = torch.get_num_threads()
-        threads = 1 if self._work.parallel else before
-        ready = threading.Barrier(self._workers + 1)
-        with ThreadPoolExecutor(self._workers, "folder") as pool:
+        threads = 1 if self._work.parallel else torch.get_num_threads()
+        with torch_pool(self._workers, "folder", threads) as pool:
             workers = [pool.submit(worker) for _ in range(self._workers)]
-            ready.wait()
-            torch.set_num_threads(before)
             try:
                 while wait(workers, 0.25).not_done:
                     if tick(""):

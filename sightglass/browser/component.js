@@ -1,4 +1,4 @@
-// Shared by all components: mounting, finding elements, files, and events between components.
+// Shared by all components: mounting, elements, storage, and events between components.
 
 import { unpack } from "./unpack.js";
 
@@ -7,14 +7,13 @@ import { unpack } from "./unpack.js";
  */
 /**
  * @typedef {(name: string, value: unknown) => void} Send
- * @typedef {{what: "save"|"png"|"jpg"|"link"|"settings", taken: boolean, settings?: object}} Wanted  of the first viewer of the page
- * @typedef {{head: {id: string, kind: string, picture: string, [field: string]: unknown}, blob: Uint8Array}} Response
- * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, view: {hot: string}, "ask-view": null, ask: null,
- *   request: {name: "detail"|"file", value: object}, response: Response, export: Wanted, said: string,
- *   texts: {shown: string, texts: string[], recipes: (string|null)[]}}} Broadcasts  choose: a class, `from` the list it is
- *   chosen in, `byHand` just now by a person; view: what looks hot now, requested by ask-view; ask: lists and the text channel repeat what they last
- *   sent; request: what Python should make, and response: the result; texts: of the maps of one payload; export: a file of
- *   the view, or its settings; said: a message of a viewer
+ * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, ask: null, detail: Detail,
+ *   message: {head: Message, blob: Uint8Array}, settings: {settings?: object}}} Broadcasts  choose: a class, `from` the list it is
+ *   chosen in, `byHand` just now by a person; ask: lists and channels repeat what they last sent; detail: a part of the picture
+ *   that Python should send; message: what Python sent to the viewer; settings: the first viewer of the page fills them in
+ * @typedef {{picture: string, rect: number[], longest: number, id: string}} Detail
+ * @typedef {{kind: "detail", id: string, picture: string, rect: number[]} | {kind: "texts", shown: string, texts: string[]}
+ *   | {kind: ""}} Message
  */
 
 /** Steps of the arrow keys, across and down. @type {Record<string, [number, number]>} */
@@ -22,23 +21,22 @@ export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1]
 const live = new WeakMap();
 
 /**
- * Return a component for Streamlit: mounted at first, then shown the data of each run, which Python packed.
- * @template Head
- * @param {string} selector of the root element
- * @param {(root: HTMLElement, gone: AbortSignal) => (given: Given<Head>) => void} mount  returns what shows the data; `gone`
- *   is aborted when the component is unmounted
+ * Return a component for Streamlit, of a class that is made once and shows the data of each run, which Python packed.
+ * @template Head @param {string} selector of the root element; empty for a component without elements
+ * @param {new (root: HTMLElement, gone: AbortSignal) => {show: (given: Given<Head>) => unknown}} Class
+ *   `gone` is aborted when the component is unmounted
  * @returns {(given: Given<Uint8Array> & {parentElement: HTMLElement}) => () => void} returns what unmounts it
  */
-export function component(selector, mount) {
+export function component(selector, Class) {
   return (given) => {
-    const root = find(given.parentElement, selector);
+    const root = selector ? find(given.parentElement, selector) : given.parentElement;
     let instance = live.get(root);
     if (!instance) {
       const gone = new AbortController();
-      live.set(root, (instance = { gone, show: mount(root, gone.signal) }));
+      live.set(root, (instance = { gone, made: new Class(root, gone.signal) }));
     }
     const { head, blobs } = unpack(given.data);
-    instance.show({ ...given, data: head, blobs });
+    void instance.made.show({ ...given, data: head, blobs });
     return () => {
       instance.gone.abort();
       live.delete(root);
@@ -46,50 +44,18 @@ export function component(selector, mount) {
   };
 }
 
-/**
- * Return the component of a class, which shows the data of each run.
- * @template Head @param {string} selector of the root element
- * @param {new (root: HTMLElement, gone: AbortSignal) => {show: (given: Given<Head>) => unknown}} Class
- */
-export function componentOf(selector, Class) {
-  return component(selector, (root, gone) => {
-    const made = new Class(root, gone);
-    return (/** @type {Given<Head>} */ given) => void made.show(given);
-  });
+/** @template {keyof Broadcasts} Name @param {Name} name @param {Broadcasts[Name]} detail */
+export function broadcast(name, detail) {
+  window.dispatchEvent(new CustomEvent(`sightglass:${name}`, { detail }));
 }
 
 /**
- * Return a channel: it passes on what Python sent last, and again when that is asked for.
- * @template {"texts"} Name @param {Name} name @param {"ask"} ask
+ * @template {keyof Broadcasts} Name
+ * @param {Name} name @param {(detail: Broadcasts[Name]) => void} handler @param {AbortSignal} signal
  */
-export function channel(name, ask) {
-  /** @type {Broadcasts[Name]|null} */
-  let latest = null;
-  const send = () => latest && broadcast(name, latest);
-  onBroadcast(ask, send);
-  return (/** @type {{data: Uint8Array}} */ { data }) => {
-    latest = unpack(data).head;
-    send();
-  };
-}
-
-/**
- * Return a channel of the page that passes requests on to Python, from the one that was drawn last.
- * @template {"request"} Name @template Head @param {Name} name
- * @param {(given: Given<Head>, request: Broadcasts[Name]) => void} send
- * @param {(given: {head: Head, blobs: Uint8Array[]}) => void} hear  what Python sent
- */
-export function requestChannel(name, send, hear) {
-  /** @type {(Given<Head> & {parentElement: HTMLElement})|null} */
-  let open = null;
-  onBroadcast(name, (request) => open && send(open, request));
-  return (/** @type {Given<Head> & {data: Uint8Array, parentElement: HTMLElement}} */ given) => {
-    open = given;
-    hear(unpack(given.data));
-    return () => {
-      if (open?.parentElement === given.parentElement) open = null;
-    };
-  };
+export function onBroadcast(name, handler, signal) {
+  const heard = (/** @type {Event} */ event) => handler(/** @type {CustomEvent<Broadcasts[Name]>} */ (event).detail);
+  window.addEventListener(`sightglass:${name}`, heard, { signal });
 }
 
 /** @param {Element} element @param {() => void} handler called at first and after each change of size @param {AbortSignal} signal */
@@ -104,23 +70,29 @@ export function find(root, selector) {
   return /** @type {HTMLInputElement} */ (root.querySelector(selector));
 }
 
-/** @template {keyof Broadcasts} Name @param {Name} name @param {Broadcasts[Name]} detail */
-export function broadcast(name, detail) {
-  window.dispatchEvent(new CustomEvent(`sightglass:${name}`, { detail }));
-}
-
 /**
- * @template {keyof Broadcasts} Name
- * @param {Name} name @param {(detail: Broadcasts[Name]) => void} handler @param {AbortSignal} [signal]
+ * Make an element; a button submits nothing.
+ * @template {keyof HTMLElementTagNameMap} Kind @param {Kind} kind
+ * @param {string} [name] of its class @param {string} [words] @param {(Node|string)[]} [inside]
  */
-export function onBroadcast(name, handler, signal) {
-  const heard = (/** @type {Event} */ event) => handler(/** @type {CustomEvent<Broadcasts[Name]>} */ (event).detail);
-  window.addEventListener(`sightglass:${name}`, heard, { signal });
+export function make(kind, name = "", words = "", inside = []) {
+  const node = document.createElement(kind);
+  if (kind === "button") node.setAttribute("type", "button");
+  if (name) node.className = name;
+  if (words) node.textContent = words;
+  node.append(...inside);
+  return node;
 }
 
-/** Whether the page is used with fingers, who have no mouse and mostly no keys. */
-export function byTouch() {
-  return matchMedia("(pointer: coarse)").matches;
+/** @param {Element} node @param {string} words  repeated, they would be read out again */
+export function write(node, words) {
+  if (node.textContent !== words) node.textContent = words;
+}
+
+/** Return what listens to the elements of a class. @param {HTMLElement} root @param {AbortSignal} signal */
+export function hearIn(root, signal) {
+  return (/** @type {string} */ name, /** @type {string} */ type, /** @type {(target: HTMLInputElement) => void} */ handler) =>
+    find(root, `.${name}`).addEventListener(type, ({ target }) => handler(/** @type {HTMLInputElement} */ (target)), { signal });
 }
 
 /** Return a function that has `draw` called once in the next frame, however often it is called. @param {() => void} draw */
@@ -158,17 +130,9 @@ export function keepStored(storage, name, value) {
   }
 }
 
-/** @param {Uint8Array} bytes of a JPEG, by default @param {string} [type] */
-export function blobOf(bytes, type = "image/jpeg") {
-  return new Blob([/** @type {BlobPart} */ (bytes)], { type });
-}
-
-/** @param {Blob|null} blob @param {string} name */
-export function download(blob, name) {
-  if (!blob) return;
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+/** @param {Uint8Array} bytes of a JPEG */
+export function blobOf(bytes) {
+  return new Blob([/** @type {BlobPart} */ (bytes)], { type: "image/jpeg" });
 }
 
 /** Whether the page is dark, and its font. @param {Element} root */

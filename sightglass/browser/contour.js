@@ -11,11 +11,6 @@ const INSET = 2;
 export const DASH = 6;
 
 /** @typedef {{halo: Uint8Array, line: Uint8Array, box: [number, number, number, number]}} Planes */
-/** Cells of a block's side: most blocks of a map lie entirely above or below a level. */
-const BLOCK = 8;
-/** @type {WeakMap<Float32Array, Float32Array>} smallest and largest value of each block of a field, in turn */
-const ranges = new WeakMap();
-
 /**
  * Return segments x0, y0, x1, y1, ... where the field crosses the level, in cells of the field: its samples are at the
  * centres of cells. The field continues unchanged beyond its edge, so lines run up to it and none runs along it.
@@ -23,66 +18,33 @@ const ranges = new WeakMap();
  * @param {number} level @returns {number[]}
  */
 export function isolines(field, w, h, level) {
-  let known = ranges.get(field);
-  if (!known) ranges.set(field, (known = rangesOf(field, w, h)));
   const segments = /** @type {number[]} */ ([]);
-  for (let top = 0, i = 0; top <= h; top += BLOCK) {
-    for (let left = 0; left <= w; left += BLOCK, i += 2) {
-      if (known[i] < level && known[i + 1] >= level) crossed(segments, field, w, h, level, left, top);
+  for (let y = 0; y <= h; y++) {
+    const upper = Math.max(0, y - 1) * w, lower = Math.min(h - 1, y) * w;
+    let a = field[upper] >= level, d = field[lower] >= level;
+    for (let x = 0; x <= w; x++) {
+      const i = x < w ? x : w - 1, b = field[upper + i] >= level, c = field[lower + i] >= level;
+      if (a !== b || a !== c || a !== d) cross(segments, field, w, h, level, x, y);
+      a = b;
+      d = c;
     }
   }
   return segments;
 }
 
-/** @param {Float32Array} field @param {number} w @param {number} h */
-function rangesOf(field, w, h) {
-  const found = [];
-  for (let top = 0; top <= h; top += BLOCK) {
-    for (let left = 0; left <= w; left += BLOCK) {
-      let low = Infinity, high = -Infinity;
-      for (let y = Math.max(0, top - 1); y <= Math.min(h - 1, top + BLOCK - 1); y++) {
-        for (let x = Math.max(0, left - 1); x <= Math.min(w - 1, left + BLOCK - 1); x++) {
-          const value = field[y * w + x];
-          if (value < low) low = value;
-          if (value > high) high = value;
-        }
-      }
-      found.push(low, high);
-    }
-  }
-  return Float32Array.from(found);
-}
-
 /**
- * Add the segments of one block of cells.
+ * Add where the level crosses the cell whose lower right corner is the sample (x, y). Not in the loop: the variables that its
+ * inner functions capture would be slow there.
  * @param {number[]} segments @param {Float32Array} field @param {number} w @param {number} h @param {number} level
- * @param {number} x0 @param {number} y0
+ * @param {number} column @param {number} line
  */
-function crossed(segments, field, w, h, level, x0, y0) {
-  for (let y = y0; y <= h && y < y0 + BLOCK; y++) {
-    const upper = Math.max(0, y - 1) * w, lower = Math.min(h - 1, y) * w, before = Math.max(0, x0 - 1);
-    let a = field[upper + before], d = field[lower + before];
-    for (let x = x0; x <= w && x < x0 + BLOCK; x++) {
-      const i = x < w ? x : w - 1, b = field[upper + i], c = field[lower + i];
-      const code = (a >= level ? 8 : 0) | (b >= level ? 4 : 0) | (c >= level ? 2 : 0) | (d >= level ? 1 : 0);
-      if (code !== 0 && code !== 15) {
-        const [left, right] = [x, x + 1].map((at) => Math.min(w, Math.max(0, at - 0.5)));
-        const [top, bottom] = [y, y + 1].map((at) => Math.min(h, Math.max(0, at - 0.5)));
-        crossings(segments, code, [a, b, c, d], level, left, right, top, bottom);
-      }
-      a = b;
-      d = c;
-    }
-  }
-}
-
-/**
- * Add where the level crosses one cell, whose corners are given clockwise from the upper left. Not in the loop: the
- * variables that its inner functions capture would be slow there.
- * @param {number[]} segments @param {number} code @param {number[]} corners @param {number} level
- * @param {number} left @param {number} right @param {number} top @param {number} bottom
- */
-function crossings(segments, code, [a, b, c, d], level, left, right, top, bottom) {
+function cross(segments, field, w, h, level, column, line) {
+  const [x0, x1] = [column - 1, column].map((x) => Math.min(w - 1, Math.max(0, x)));
+  const [y0, y1] = [line - 1, line].map((y) => w * Math.min(h - 1, Math.max(0, y)));
+  const [left, right] = [column, column + 1].map((at) => Math.min(w, Math.max(0, at - 0.5)));
+  const [top, bottom] = [line, line + 1].map((at) => Math.min(h, Math.max(0, at - 0.5)));
+  const a = field[y0 + x0], b = field[y0 + x1], c = field[y1 + x1], d = field[y1 + x0];
+  const code = (a >= level ? 8 : 0) | (b >= level ? 4 : 0) | (c >= level ? 2 : 0) | (d >= level ? 1 : 0);
   const north = () => [left + ((level - a) / (b - a)) * (right - left), top];
   const south = () => [left + ((level - d) / (c - d)) * (right - left), bottom];
   const west = () => [left, top + ((level - a) / (d - a)) * (bottom - top)];

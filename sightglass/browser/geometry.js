@@ -9,10 +9,7 @@ export const GAP = 16;
 /** CSS pixels of the narrowest panel, and of the narrowest where the number of columns is fixed. */
 const MIN_WIDTH = 150;
 const MIN_FIXED_WIDTH = 96;
-const MAX_ZOOM = 16;
-/** Milliseconds in which a frame of a moving picture should be drawn, and the smallest share of its pixels. */
-const SMOOTH_MS = 12;
-export const COARSEST = 1 / 4;
+export const MAX_ZOOM = 16;
 
 /**
  * Fit as many columns as there is room for, in rows of equal length: four panels where three fit are two by two.
@@ -88,16 +85,6 @@ export function panned(viewport, dx, dy) {
   return clampViewport({ x: viewport.x - dx / viewport.zoom, y: viewport.y - dy / viewport.zoom, zoom: viewport.zoom });
 }
 
-/**
- * Return the share of its pixels that a moving picture is drawn with next, from the time of the last frame: fewer on a busy
- * machine, so that the page still answers between two frames; twice as many where there is time to spare.
- * @param {number} share @param {number} ms
- */
-export function paced(share, ms) {
-  if (ms > SMOOTH_MS) return Math.max(COARSEST, share / 2);
-  return ms < SMOOTH_MS / 3 ? Math.min(1, 2 * share) : share;
-}
-
 /** @param {Viewport} viewport @returns {Viewport} */
 function clampViewport({ x, y, zoom }) {
   const most = 1 - 1 / zoom;
@@ -112,15 +99,6 @@ export function inCanvas([x0, y0, x1, y1], [left, top, right, bottom], width, he
   const across = (/** @type {number} */ x) => Math.min(width, Math.max(0, Math.ceil(((x - left) / (right - left)) * width - 0.5)));
   const down = (/** @type {number} */ y) => Math.min(height, Math.max(0, Math.ceil(((y - top) / (bottom - top)) * height - 0.5)));
   return [across(x0), down(y0), across(x1), down(y1)];
-}
-
-/**
- * Whether less than half of what could be seen of something is in the window.
- * @param {number} top @param {number} bottom  in the window @param {number} height of the window
- */
-export function outOfSight(top, bottom, height) {
-  const seen = Math.min(bottom, height) - Math.max(top, 0);
-  return seen < Math.min(bottom - top, height) / 2;
 }
 
 /** @param {Rect} rect @param {number} x @param {number} y */
@@ -138,4 +116,16 @@ export function smallestBox(boxes, x, y) {
   const dashed = (/** @type {Box} */ { marks = [] }) => marks.some(({ kind, hollow }) => kind === "polygon" && hollow);
   const hit = boxes.filter((box) => !dashed(box) && contains(box.xyxy, x, y)).sort((a, b) => area(a) - area(b));
   return hit[0] ?? null;
+}
+
+/** Return the rectangle between two points within the picture. @param {number[]} from @param {number[]} to @param {number[]} size @returns {Rect} */
+export function rectangle(from, to, [width, height]) {
+  const [x0, x1] = [from[0], to[0]].map((x) => Math.min(width, Math.max(0, x))).sort((a, b) => a - b);
+  const [y0, y1] = [from[1], to[1]].map((y) => Math.min(height, Math.max(0, y))).sort((a, b) => a - b);
+  return [x0, y0, x1, y1];
+}
+
+/** Whether a rectangle is too small to be meant. @param {Rect} xyxy */
+export function small([x0, y0, x1, y1]) {
+  return x1 - x0 < 2 || y1 - y0 < 2;
 }

@@ -1,4 +1,4 @@
-// Read a part of the picture at a size, once for all panels, a band at a time where it is not urgent.
+// Read a part of the picture at a size, once for all panels.
 
 import { hiddenContext, resize } from "./canvas.js";
 import { grey } from "./table.js";
@@ -7,14 +7,6 @@ import { grey } from "./table.js";
 /** @typedef {{width: number, height: number, rect: number[]}} Frame  canvas pixels, and what they show in original pixels */
 /** @typedef {{source: Uint8ClampedArray<ArrayBuffer>, grey: () => Uint8ClampedArray}} Part  RGBA, rows from the top */
 
-/** Pixels that are read or composed before the page may do something else. */
-const BAND = 2e5;
-
-/** Rows of a band. @param {number} width */
-export function bandOf(width) {
-  return Math.max(1, Math.floor(BAND / width));
-}
-
 /** @param {Uint8ClampedArray<ArrayBuffer>} source @returns {Part} */
 function partOf(source) {
   /** @type {Uint8ClampedArray|null} */
@@ -22,17 +14,11 @@ function partOf(source) {
   return { source, grey: () => (gray ??= grey(source)) };
 }
 
-/** @param {Frame} frame @param {boolean} quick */
-function keyOf({ width, height, rect }, quick) {
-  return [width, height, quick, ...rect].join();
-}
-
 export class Picture {
   #context = hiddenContext(1, 1, true);
   /** @type {Detail|null} */
   #detail = null;
   #key = "";
-  #rows = 0;
   #part = partOf(new Uint8ClampedArray(0));
 
   /** @param {ImageBitmap} bitmap @param {number[]} size of the original, which the bitmap may be a smaller copy of */
@@ -60,42 +46,16 @@ export class Picture {
     this.#detail?.bitmap.close();
   }
 
-  /** Read a band of what `at` will return; return whether it is complete. @param {Frame} frame @param {boolean} [quick] */
-  ready(frame, quick = false) {
-    const known = this.#key === keyOf(frame, quick) ? this.#rows : 0;
-    this.#read(frame, quick, known + bandOf(frame.width));
-    return this.#rows === frame.height;
-  }
-
   /** @param {Frame} frame @param {boolean} [quick] while it moves */
   at(frame, quick = false) {
-    this.#read(frame, quick, frame.height);
-    return this.#part;
-  }
-
-  /** Read on, to the row `until` at least. @param {Frame} frame @param {boolean} quick @param {number} until */
-  #read(frame, quick, until) {
-    const { width, height } = frame, key = keyOf(frame, quick), context = this.#context;
-    if (key !== this.#key) this.#rows = 0;
+    const { width, height, rect } = frame, key = [width, height, quick, ...rect].join(), context = this.#context;
+    if (key === this.#key) return this.#part;
     this.#key = key;
-    const rows = this.#rows, last = Math.min(until, height), whole = rows === 0 && last === height;
-    if (rows && rows >= last) return;
     resize(context.canvas, width, height);
     context.imageSmoothingQuality = quick ? "low" : "high";
-    if (!whole) {
-      // The clip limits the work to the band; its pixels are those of the complete drawing.
-      context.save();
-      context.beginPath();
-      context.rect(0, rows, width, last - rows);
-      context.clip();
-    }
     this.#place(this.bitmap, [0, 0, ...this.size], frame);
     if (this.#detail) this.#place(this.#detail.bitmap, this.#detail.rect, frame);
-    if (!whole) context.restore();
-    const found = context.getImageData(0, rows, width, last - rows).data;
-    if (rows === 0) this.#part = partOf(whole ? found : new Uint8ClampedArray(4 * width * height));
-    if (!whole) this.#part.source.set(found, 4 * width * rows);
-    this.#rows = last;
+    return (this.#part = partOf(context.getImageData(0, 0, width, height).data));
   }
 
   /** @param {ImageBitmap} from @param {number[]} covers @param {Frame} frame */

@@ -5,13 +5,10 @@ import { OVERLAY, SIGNED } from "../common/style.js";
 
 /**
  * @typedef {{K: Float32Array, A: Float32Array}} Table  out = pixel * K[level] + A[3 * level + channel]
- * @typedef {{alpha: number, even: boolean, threshold: number}} Opacity
  */
 
 /** The most that a spotlight takes from the picture. */
 const DARKEST = 0.75;
-/** Share of the scale of a signed map from which its even opacity is reached: at 0 a step would be a line. */
-const SOON = 0.1;
 const FIRST = [0xc8, 0x32, 0x1f];
 const SECOND = [0x1f, 0x5f, 0xd0];
 
@@ -19,19 +16,9 @@ const SECOND = [0x1f, 0x5f, 0xd0];
  * Round halves to even, as Python and OpenCV do: else the threshold is one level off at 0.30 and 0.70.
  * @param {number} value
  */
-export function rint(value) {
+function rint(value) {
   const low = Math.floor(value), rest = value - low;
   return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1;
-}
-
-/** @param {Opacity} opacity @returns {Float32Array} how opaque each level is */
-export function opacities({ alpha, even, threshold }) {
-  const table = new Float32Array(256);
-  for (let i = rint(255 * threshold); i < 256; i++) {
-    const rise = Math.min(1, Math.max(0, (i / 255 - OVERLAY.clear) / (OVERLAY.full - OVERLAY.clear)));
-    table[i] = even ? alpha : alpha * rise * rise * (3 - 2 * rise);
-  }
-  return table;
 }
 
 /**
@@ -43,16 +30,20 @@ function tableFrom(pixel, colour = () => 0) {
   return { K, A: Float32Array.from({ length: 768 }, (_, i) => colour(Math.floor(i / 3), i % 3)) };
 }
 
-/** Return the colours of an overlay that is not even: the colormap without its dark end. @param {Uint8Array} lut 256 RGB colours */
+/** Return the colours of an overlay: the colormap without its dark end. @param {Uint8Array} lut 256 RGB colours */
 export function overlayColours(lut) {
   const { first } = OVERLAY;
   return Uint8Array.from({ length: 768 }, (_, i) => lut[3 * Math.floor(255 * first + (1 - first) * Math.floor(i / 3) + 0.5) + (i % 3)]);
 }
 
-/** @param {Uint8Array} lut 256 RGB colours @param {Opacity} opacity @returns {Table} */
-export function overlayTable(lut, opacity) {
-  const a = opacities(opacity), colours = opacity.even ? lut : overlayColours(lut);
-  return tableFrom((i) => 1 - a[i], (i, c) => a[i] * colours[3 * i + c]);
+/** @param {Uint8Array} lut 256 RGB colours @param {number} alpha @param {number} threshold @returns {Table} */
+export function overlayTable(lut, alpha, threshold) {
+  const first = rint(255 * threshold), colours = overlayColours(lut), { clear, full } = OVERLAY;
+  const opacities = Float32Array.from({ length: 256 }, (_, i) => {
+    const rise = Math.min(1, Math.max(0, (i / 255 - clear) / (full - clear)));
+    return i < first ? 0 : alpha * rise * rise * (3 - 2 * rise);
+  });
+  return tableFrom((i) => 1 - opacities[i], (i, c) => opacities[i] * colours[3 * i + c]);
 }
 
 /**
@@ -73,25 +64,16 @@ export function spotlightTable(alpha, threshold) {
   });
 }
 
-/**
- * Return the same table read from the other end: hot becomes cold, and more in the one map more in the other.
- * @param {Table} table @param {string} kind @returns {Table}
- */
-export function inverted({ K, A }, kind) {
-  const last = kind === "difference" ? 256 : 255;
-  return tableFrom((i) => K[last - i] ?? 0, (i, c) => A[3 * (last - i) + c] ?? 0);
-}
-
 /** Return how far a level, 1..255 around 128, is from no difference, 0..1. @param {number} level */
 function distance(level) {
   return Math.min(Math.abs(level - 128) / 127, 1);
 }
 
-/** Return the table of a difference: more in the first map is red, in the second blue, over a grey picture. @param {Opacity} opacity @returns {Table} */
-export function differenceTable({ alpha, even, threshold }) {
+/** Return the table of a difference: more in the first map is red, in the second blue, over a grey picture. @param {number} alpha @param {number} threshold @returns {Table} */
+export function differenceTable(alpha, threshold) {
   const opaque = (/** @type {number} */ i) => {
     const d = distance(i);
-    return d < threshold || d === 0 ? 0 : even ? alpha : alpha * d ** 0.6;
+    return d < threshold || d === 0 ? 0 : alpha * d ** 0.6;
   };
   return tableFrom((i) => 1 - opaque(i), (i, c) => opaque(i) * (i > 128 ? FIRST : SECOND)[c]);
 }
@@ -109,7 +91,7 @@ export function differenceMapTable(threshold, ground) {
  * Return the colours of a signed map by its levels, 1..255 around 128: from a neutral ground to what raises, or lowers, most.
  * @param {number} ground @returns {Float64Array} 256 RGB
  */
-export function signedColours(ground) {
+function signedColours(ground) {
   const arms = SIGNED[ground < 128 ? "dark" : "light"], colours = new Float64Array(768);
   for (let i = 0; i < 256; i++) {
     const arm = arms[i > 128 ? "raises" : "lowers"], at = distance(i) * (arm.length - 1), first = Math.min(Math.floor(at), arm.length - 2);
@@ -121,15 +103,12 @@ export function signedColours(ground) {
 /**
  * Return the table of a signed map over a grey picture, clear at 0. Blended by its strength it has the end's colours: the
  * picture is the neutral middle.
- * @param {Opacity} opacity @param {number} ground @returns {Table}
+ * @param {number} alpha @param {number} threshold @param {number} ground @returns {Table}
  */
-export function signedTable({ alpha, even, threshold }, ground) {
-  const colours = signedColours(ground), from = (/** @type {number} */ i) => (even ? i : i > 128 ? 255 : 1);
-  const opaque = (/** @type {number} */ i) => {
-    const d = distance(i);
-    return d < threshold ? 0 : alpha * (even ? Math.min(1, d / SOON) : d);
-  };
-  return tableFrom((i) => 1 - opaque(i), (i, c) => opaque(i) * colours[3 * from(i) + c]);
+export function signedTable(alpha, threshold, ground) {
+  const colours = signedColours(ground);
+  const opaque = (/** @type {number} */ i) => (distance(i) < threshold ? 0 : alpha * distance(i));
+  return tableFrom((i) => 1 - opaque(i), (i, c) => opaque(i) * colours[3 * (i > 128 ? 255 : 1) + c]);
 }
 
 /** Return the table of a signed map alone. @param {number} threshold @param {number} ground @returns {Table} */
@@ -181,10 +160,9 @@ export function grey(source) {
 /**
  * Dim the picture outside the rectangle that the model saw; leave its inside.
  * @param {Uint8ClampedArray} out @param {Uint8ClampedArray} source @param {number} width @param {number[]} seen
- * @param {number[]} [rows] those alone, from and to
  */
-export function dim(out, source, width, [x0, y0, x1, y1], rows) {
-  const to = new Uint32Array(out.buffer), from = new Uint32Array(source.buffer), [top, bottom] = rows ?? [0, from.length / width];
+export function dim(out, source, width, [x0, y0, x1, y1]) {
+  const to = new Uint32Array(out.buffer), from = new Uint32Array(source.buffer), height = from.length / width;
   const darker = Uint8ClampedArray.from({ length: 256 }, (_, value) => OVERLAY.unseen * value);
   const strip = (/** @type {number} */ y, /** @type {number} */ left, /** @type {number} */ right) => {
     for (let i = y * width + left, end = y * width + right; i < end; i++) {
@@ -192,7 +170,7 @@ export function dim(out, source, width, [x0, y0, x1, y1], rows) {
       to[i] = 0xff000000 | (darker[(p >>> 16) & 255] << 16) | (darker[(p >>> 8) & 255] << 8) | darker[p & 255];
     }
   };
-  for (let y = top; y < bottom; y++) {
+  for (let y = 0; y < height; y++) {
     const inside = y >= y0 && y < y1;
     strip(y, 0, inside ? x0 : width);
     if (inside) strip(y, x1, width);

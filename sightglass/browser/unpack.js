@@ -17,19 +17,14 @@ export function unpack(data) {
  * @param {Uint8Array} blob deflated uint16 @param {number} count of them @returns {Promise<Uint16Array>}
  */
 export async function inflate(blob, count) {
-  return new Uint16Array((await inflated(blob, 2 * count)).buffer);
-}
-
-/** @param {Uint8Array} blob deflated @param {number} length of what it holds @returns {Promise<Uint8Array<ArrayBuffer>>} */
-export async function inflated(blob, length) {
-  const out = new Uint8Array(length), { readable, writable } = new DecompressionStream("deflate");
+  const out = new Uint8Array(2 * count), { readable, writable } = new DecompressionStream("deflate");
   const writer = writable.getWriter(), reader = readable.getReader();
   // Errors in the bytes are reported by the reader.
   for (const written of [writer.write(/** @type {BufferSource} */ (blob)), writer.close()]) written.catch(() => {});
   let at = 0;
-  /** @type {(step: ReadableStreamReadResult<Uint8Array>) => Promise<Uint8Array<ArrayBuffer>>} */
+  /** @type {(step: ReadableStreamReadResult<Uint8Array>) => Promise<Uint16Array>} */
   const fill = async ({ done, value }) => {
-    if (done) return out;
+    if (done) return new Uint16Array(out.buffer);
     out.set(value, at);
     at += value.length;
     return fill(await reader.read());

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
 import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightglass.cli import batch, compare, doctor, explain, models, prove, replay, serve, similarity, video
+from sightglass.cli import batch, comparing, doctor, explain, models, proving, serve, video
 from sightglass.cli.console import Console
 from sightglass.cli.options import MORE, PROGRAM, app, print_help
 from sightglass.common import removed
-from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine, nearest
+from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine
 from sightglass.common.settings import settings
 from sightglass.explain import recipe
 from sightglass.explain.methods import METHODS
@@ -28,7 +27,7 @@ from sightglass.explain.options import SOME_METHODS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ORDER = [module.__name__ for module in (explain, batch, video, compare, prove, similarity, replay, serve, doctor)]
+_ORDER = [module.__name__ for module in (explain, batch, video, comparing, proving, serve, doctor)]
 """Of the verbs in --help."""
 app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
 app.add_typer(models.app, name="models")
@@ -96,29 +95,15 @@ def _explain(error: Exception) -> tuple[str, int]:
         return str(error), 2
     # Click's own errors, whose class depends on the installed typer.
     if hasattr(error, "format_message"):
-        return _say_usage(error), 2
+        message = str(error.format_message()).strip().rstrip(".")
+        advice = message if message.endswith("?") else f"{message}: see --help."
+        return removed.OPTIONS.get(getattr(error, "option_name", ""), advice), 2
     if (problem := from_machine(error)) is not None:
         return str(problem), 1
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be written or read: {error.strerror or error}.", 1
     name = type(error).__name__
     return f"This should not have happened ({name}: {error}): SIGHTGLASS_TRACEBACK=1 shows where it did.", 1
-
-
-def _say_usage(error: Any) -> str:
-    """Return the sentence about wrong usage, with a suggestion."""
-    message = str(error.format_message()).strip().rstrip(".")
-    if option := getattr(error, "option_name", ""):
-        if sentence := removed.OPTIONS.get(option):
-            return sentence
-        word = option.lstrip("-")
-        known = {name.lstrip("-"): name for opt in error.ctx.command.params for name in opt.opts if name[:2] == "--"}
-        meant = [name for name in known if len(word) > 2 and word in name] or nearest(word, known, cutoff=0.7)
-        message = f"There is no option {option}{f': did you mean {known[meant[0]]}?' if meant else ''}"
-    elif (match := re.search(r"Input should be a valid (integer|number).*", message, re.DOTALL)) is not None:
-        kind = {"integer": "a whole number", "number": "a number"}
-        message = f"{message[: match.start()]}it should be {kind[match[1]]}"
-    return message if message.endswith("?") else f"{message}: see --help."
 
 
 def _fail(sentence: str, code: int, words: Sequence[str]) -> int:

@@ -26,8 +26,8 @@ from sightglass.evaluation import kinds
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture import source as picture_source
-from sightglass.export import result_folder
 from sightglass.models import labels as models_labels
+from sightglass.report import result_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

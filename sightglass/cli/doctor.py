@@ -5,25 +5,25 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from importlib import import_module, metadata
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
-from packaging.requirements import Requirement
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.common import settings as environment
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.files import Json, write_file
-from sightglass.common.style import DASHBOARD
 from sightglass.explain.evidence import resident
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
 SECRET = ("token", "api_key")
-EXTRAS = ("exported", "keras", "transformers", "ray")
+EXTRAS = {"exported": "onnxruntime", "keras": "keras", "transformers": "transformers", "ray": "ray"}
+"""A module of each extra."""
 NATIVE = {
     "torch": "Reinstall torch and torchvision in one command, from the same index.",
     "cv2": "On a server without a display run pip install --force-reinstall --no-deps opencv-python-headless.",
@@ -104,8 +104,7 @@ def doctor(json: cli.Json = False) -> int:
 
     Nothing is downloaded, and no other machine is contacted. The exit code is 1 where something essential is broken.
     """
-    console = Console(json)
-    checks = [*check_versions(), check_device(), *check_weights(), *check_settings()]
+    console, checks = Console(json), list(_check())
     console.table(("area", "what", "state", "found"), [check[:4] for check in checks])
     console.say(*(f"{check.name}: {check.advice.removeprefix(f'{check.name} ')}" for check in checks if check.advice))
     broken = [check.name for check in checks if check.state == "broken"]
@@ -114,54 +113,20 @@ def doctor(json: cli.Json = False) -> int:
     return int(bool(broken))
 
 
-def check_versions() -> Iterator[Check]:
-    """Check Python, the requirements, the extras and native libraries."""
+def _check() -> Iterator[Check]:
     yield Check("Python", "Python", "works", f"{platform.python_version()} on {platform.platform(terse=True)}")
-    for extra in (None, *EXTRAS):
-        area, name = ("Extras", f"[{extra}]") if extra else ("Packages", "Requirements")
-        needed = requirements(extra)
-        wrong = {sentence: f'"{item.name}{item.specifier}"' for item in needed if (sentence := _lacking(item))}
-        state = ("missing" if extra else "broken") if wrong else "works"
-        advice = f"Run pip install {' '.join(wrong.values())}." if wrong else ""
-        yield Check(area, name, state, ", ".join(wrong) or f"all {len(needed)} are installed", advice)
     for module, advice in NATIVE.items():
         try:
             yield Check("Packages", module, "works", str(import_module(module).__version__))
         except Exception as error:
             yield Check("Packages", module, "broken", f"does not start ({type(error).__name__}: {error})", advice)
-
-
-def requirements(extra: str | None) -> list[Requirement]:
-    """Return the requirements of Sightglass, or of an extra."""
-    file = DASHBOARD / (f"requirements-{extra}.txt" if extra else "requirements.txt")
-    if file.is_file():
-        lines = [line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
-        return [Requirement(line) for line in lines if line and not line.startswith("-")]
-    stated = [Requirement(line) for line in metadata.requires("sightglass") or ()]
-    base = [item for item in stated if not item.marker or item.marker.evaluate({"extra": ""})]
-    of_extra = [item for item in stated if item.marker and item.marker.evaluate({"extra": extra or ""})]
-    return [item for item in of_extra if item not in base] if extra else base
-
-
-def _lacking(requirement: Requirement) -> str:
-    """Return the problem of a requirement here, or ""."""
-    name, specifier = requirement.name, requirement.specifier
-    here = next((dist.version for end in ("", "-headless") for dist in metadata.distributions(name=name + end)), None)
-    if here is None:
-        return f"{name} is not installed"
-    return "" if specifier.contains(here, prereleases=True) else f"{name} is {here} and should be {specifier}"
-
-
-def check_device() -> Check:
-    """Check the device of the models."""
+    for extra, module in EXTRAS.items():
+        missing = Check("Packages", module, "missing", "not installed", f"Run pip install 'sightglass[{extra}]'.")
+        yield missing if find_spec(module) is None else Check("Packages", module, "works", "installed")
     try:
-        return Check("Machine", "Device", "works", str(resident.device(environment.settings().api_device)))
+        yield Check("Machine", "Device", "works", str(resident.device(environment.settings().api_device)))
     except Problem as problem:
-        return Check("Machine", "Device", "broken", "not available", f"Set SIGHTGLASS_API_DEVICE=auto. {problem}")
-
-
-def check_weights() -> Iterator[Check]:
-    """Count each loader's models with local weights."""
+        yield Check("Machine", "Device", "broken", "not available", f"Set SIGHTGLASS_API_DEVICE=auto. {problem}")
     for loader in dict.fromkeys(spec.loader for spec in catalog.catalog().values()):
         here = [catalog.available(spec) for spec in catalog.catalog().values() if spec.loader == loader]
         yield Check("Models", loader, "works" if any(here) else "missing", f"{sum(here)} of {len(here)} here")
@@ -169,14 +134,7 @@ def check_weights() -> Iterator[Check]:
         yield Check("Models", "models.toml", "limited", "a faulty table", sentence)
     for folder in weights.missing_folders():
         yield Check("Models", "Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS.")
-
-
-def check_settings() -> Iterator[Check]:
-    """Check the environment variables of Sightglass."""
-    broken, strangers = environment.find_malformed(), environment.unknown()
-    for field, sentence in broken.items():
+    for field, sentence in environment.find_malformed().items():
         yield Check("Settings", environment.variable(field), "broken", "malformed", sentence)
-    for sentence in strangers:
+    for sentence in environment.unknown():
         yield Check("Settings", "Unknown variable", "limited", "sets nothing", sentence)
-    if not broken and not strangers:
-        yield Check("Settings", "Environment", "works", "every variable is understood")

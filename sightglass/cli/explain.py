@@ -19,11 +19,12 @@ from sightglass.explain.comparison import detections
 from sightglass.explain.options import OFFERED
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import checks
-from sightglass.export import result_folder
 from sightglass.models import catalog
+from sightglass.report import formats as report_formats
+from sightglass.report import result_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sightglass.cli.console import Progress
     from sightglass.common.files import Json
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.rendering.style import Style
-    from sightglass.export.result_folder import File
     from sightglass.models.geometry import Box
+    from sightglass.report.result_folder import File
 
     FindTargets = Callable[[Explanation], dict[str, Any]]
     """From the predictions for a picture, yet without maps, to the options that say what the maps show."""
@@ -113,24 +114,23 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
         raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
     if options.objects and len(pictures) > 1:
         raise Problem("--object is of one picture: explain the others without it.")
-    console, formats = Console(options.json), cli.split_names(options.also, common.FORMATS)
+    console, formats = Console(options.json), cli.split_names(options.also, report_formats.ALSO)
     places = [_parse_place(text) for text in options.missing or ()]
-    if verb == "detect":
-        name = options.model or catalog.detector()
-    else:
-        name = options.model or ("demo-seg" if verb == "segment" else cli.DEFAULT_MODEL)
+    # The first detector that is here takes a while to find.
+    defaults = {"segment": "demo-seg", "detect": ""}
+    name = options.model or defaults.get(verb, cli.DEFAULT_MODEL) or catalog.detector()
     with console.progress(f"Loading {name}") as progress:
         explainer = common.load_explainer(name, options.device, progress, asked, labels=options.labels)
     task = task_of(explainer.model)
     verb = task.verb if verb == "explain" else verb
     task.check_verb(verb, name)
     _check_flags(verb, f"{explainer.model.id} {task.gives}", asked, options)
-    series = Series(console, explainer, pictures, options, options.style())
+    series = Series(console, explainer, pictures, options, formats, options.style())
     if verb == "class":
         return series.run(cli.with_classes(asked, explainer), series.write_classes)
     if verb == "detect":
-        return _detect(series, asked, options.box or [], places, formats)
-    return _explain_picture(series, asked, formats, verb)
+        return _detect(series, asked, places)
+    return _explain_picture(series, asked, verb)
 
 
 def _check_flags(verb: str, what: str, asked: cli.EngineOptions, options: ExplainOptions) -> None:
@@ -144,7 +144,7 @@ def _check_flags(verb: str, what: str, asked: cli.EngineOptions, options: Explai
         raise ModelProblem(f"{what}: leave {flags[0].split()[0]} out.")
 
 
-def _explain_picture(series: Series, asked: cli.EngineOptions, formats: list[str], verb: str) -> int:
+def _explain_picture(series: Series, asked: cli.EngineOptions, verb: str) -> int:
     """Explain pictures by `image` or `segment`."""
     options, style = series.options, series.style
     if by_all := asked.get("method") == cli.ALL and verb == "image":
@@ -159,14 +159,12 @@ def _explain_picture(series: Series, asked: cli.EngineOptions, formats: list[str
         explanation = explanation.with_object(*objects)
         common.report(series.console, explanation, style)
         series.console.say(*explanation.task.list_answers(explanation))
-        summary = result_folder.summary(explanation, style)
         files = chain(
             result_folder.of_segmentation(explanation) if verb == "segment" else (),
             result_folder.of_picture(explanation, style, npy=options.npy),
             result_folder.of_methods(explanation, style) if by_all and explanation.heatmaps else (),
-            common.extra_files(explanation, formats, style),
         )
-        return summary, result_folder.with_summary(files, summary)
+        return series.with_summary(explanation, files)
 
     return series.run(chosen, write)
 
@@ -177,20 +175,14 @@ def _parse_object(text: str) -> str | tuple[float, ...]:
     return tuple(map(float, edges)) if all(re.fullmatch(r"-?\d+(\.\d*)?", edge) for edge in edges) else text
 
 
-def _detect(
-    series: Series,
-    asked: cli.EngineOptions,
-    boxes: list[int],
-    places: list[tuple[str, Box]],
-    formats: list[str],
-) -> int:
+def _detect(series: Series, asked: cli.EngineOptions, places: list[tuple[str, Box]]) -> int:
     """Explain the boxes of a detector."""
-    options, console, explainer = series.options, series.console, series.explainer
+    options, console, explainer, boxes = series.options, series.console, series.explainer, series.options.box or []
     per = asked.setdefault("per", "detection")
     if (boxes or places or options.candidate) and per != "detection":
         raise Problem(f"--box, --candidate and --missing are for single detections: leave --per {per} out.")
-    style, labels = series.style, cli.known_labels(asked, explainer)
-    kept, indices = asked.get("classes", ()), cli.class_indices(asked.get("targets"), labels)
+    labels, kept = cli.known_labels(asked, explainer), asked.get("classes", ())
+    indices = cli.class_indices(asked.get("targets"), labels)
     cli.class_indices(kept, labels)
     candidates = [cli.read_candidate(text, labels) for text in options.candidate or ()]
     # For single detections a number would mean a box, so classes are named.
@@ -225,35 +217,31 @@ def _detect(
         return {"targets": targets, "maps": bool(targets)}
 
     def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
-        common.report(console, explanation, style)
+        common.report(console, explanation, series.style)
         without = len(explanation.predictions) - len(explanation.heatmaps)
         if per == "detection" and without > 0 and not (boxes or places or any(chosen.values())):
             console.say(f"{phrases.plural(without, 'more box')} without a map: --top-k N makes N maps.")
-        missing = [(box, box.words) for box in find_missing(explanation)]
-        raw = [(box, box.describe(named=True)) for box in (explanation.candidate(*pair) for pair in candidates)]
+        missing = [(box, phrases.plain_text(box.words)) for box in find_missing(explanation)]
+        asked_for = [explanation.candidate(*pair) for pair in candidates]
+        raw = [(box, phrases.plain_text(box.describe(named=True))) for box in asked_for]
         for box, words in missing:
             name = shlex.quote(f"{box.candidate.anchor},{box.candidate.label}")
-            hint = "" if places else f" Its map: --candidate {name}"
-            console.say(f"{phrases.plain_text(words)}{hint}")
-        for box, words in raw:
-            console.say(f"Candidate {box.candidate.anchor}: {phrases.plain_text(words)}")
+            console.say(words if places else f"{words} Its map: --candidate {name}")
+        console.say(*(f"Candidate {box.candidate.anchor}: {words}" for box, words in raw))
         if places and not missing:
             console.say("There is not even a weak candidate at that place: try another place, or a rectangle.")
-        summary = result_folder.summary(explanation, style)
-        summary["missing"] = [_summarise(*pair) for pair in missing]
-        summary["candidates"] = [_summarise(*pair) for pair in raw]
-        files = chain(
-            result_folder.of_boxes(explanation, style, everything=options.save_all, boxes=not options.no_boxes),
-            common.extra_files(explanation, formats, style),
+        more = {"missing": [_summarise(*pair) for pair in missing], "candidates": [_summarise(*pair) for pair in raw]}
+        files = result_folder.of_boxes(
+            explanation, series.style, everything=options.save_all, boxes=not options.no_boxes
         )
-        return summary, result_folder.with_summary(files, summary)
+        return series.with_summary(explanation, files, more)
 
     return series.run(asked | chosen, write, find_targets if boxes or places else None)
 
 
 def _summarise(missing: Missing, words: str) -> Json:
     about = {name: getattr(missing.candidate, name) for name in ("anchor", "index", "label", "score", "box")}
-    return {"words": phrases.plain_text(words), **about, "why": missing.reason.kind}
+    return {"words": words, **about, "why": missing.reason.kind}
 
 
 def _parse_place(text: str) -> tuple[str, Box]:
@@ -277,6 +265,7 @@ class Series:
     explainer: Explainer
     pictures: list[str]
     options: ExplainOptions
+    formats: list[str]
     style: Style
 
     def run(self, chosen: dict[str, Any], write: Write, find_targets: FindTargets | None = None) -> int:
@@ -286,48 +275,51 @@ class Series:
         """
         results: list[Json] = []
         failed: list[dict[str, str]] = []
-        pictures = self.pictures
-        for picture in pictures:
+        for picture in self.pictures:
             common.check_kind(picture)
-        folders = result_folder.places([_name_folder(picture) for picture in pictures], self.options.out)
+        # A picture's folder is called as it, without its own folders.
+        names = [picture.replace("\\", "/").rsplit("/", 1)[-1] for picture in self.pictures]
+        folders = result_folder.places(names, self.options.out)
         result_folder.check(folders[0])
         with self.console.progress("Explaining") as bar:
-            for number, (picture, folder) in enumerate(zip(pictures, folders, strict=True)):
-                share = number / len(pictures)
-                bar(share if number else -1, picture)
+            for number, (picture, folder) in enumerate(zip(self.pictures, folders, strict=True)):
 
-                def update(part: float, words: str, picture: str = picture, share: float = share) -> None:
-                    bar(share + part / len(pictures), f"{picture}: {words}")
+                def update(part: float, words: str, picture: str = picture, number: int = number) -> None:
+                    bar((number + part) / len(self.pictures), f"{picture}: {words}")
 
                 try:
-                    explanation = self._explain(picture, chosen, find_targets, update)
-                    summary, files = write(explanation)
-                    names = result_folder.write(folder, files)
+                    summary, files = write(self._explain(picture, chosen, find_targets, update))
+                    written = result_folder.write(folder, files)
                 except (ImageProblem, MemoryError) as error:
                     sentence = str(error) or f"{picture} does not fit in memory; give a smaller picture."
                     self.console.warn(sentence)
                     failed.append({"picture": picture, "error": sentence})
                     continue
-                self.console.files(folder, names)
-                results.append(summary | {"folder": folder, "files": names})
+                self.console.files(folder, written)
+                results.append(summary | {"folder": folder, "files": written})
         self.console.result({"results": results, "failed": failed})
         return 1 if failed else 0
 
     def _explain(
         self, picture: str, chosen: dict[str, Any], find_targets: FindTargets | None, progress: Progress
     ) -> Explanation:
-        image, predicted = common.open_picture(picture, self.console), None
+        image, milliseconds = common.open_picture(picture, self.console), {}
         if find_targets is not None:
             predicted = self.explainer(image, maps=False, **chosen)
-            chosen = chosen | find_targets(predicted)
-        parts = 2 if self.options.seal else 1
-        explanation = self.explainer(image, progress=lambda share, words: progress(share / parts, words), **chosen)
+            chosen, milliseconds = chosen | find_targets(predicted), predicted.milliseconds
+        explanation = self.explainer(image, progress=progress, **chosen)
         if self.options.seal:
-            checks.check_maps(explanation, progress=lambda share, words: progress((1 + share) / 2, words))
-        if predicted is not None:
-            took = predicted.milliseconds | {"maps": explanation.milliseconds["maps"]}
-            explanation = replace(explanation, milliseconds=took)
-        return explanation
+            checks.check_maps(explanation, progress=progress)
+        took = explanation.milliseconds
+        return replace(explanation, milliseconds=took | milliseconds | {"maps": took["maps"]})
+
+    def with_summary(
+        self, explanation: Explanation, files: Iterable[File], more: Json | None = None
+    ) -> tuple[Json, Iterator[File]]:
+        """Return an explanation's summary, and its files with those of --also."""
+        summary = result_folder.summary(explanation, self.style) | (more or {})
+        extra = common.extra_files(explanation, self.formats, self.style)
+        return summary, result_folder.with_summary(chain(files, extra), summary)
 
     def write_classes(self, explanation: Explanation) -> tuple[Json, Iterator[File]]:
         """Print each class's analysis; return all of them, and their files."""
@@ -339,8 +331,3 @@ class Series:
             result_folder.of_class(explanation, i, analysis, self.style) for i, analysis in enumerate(analyses)
         )
         return {"picture": explanation.image.name, "classes": analyses, "recipe": explanation.recipe}, files
-
-
-def _name_folder(picture: str) -> str:
-    """Return the name of a picture without its folders."""
-    return picture.replace("\\", "/").rsplit("/", 1)[-1]

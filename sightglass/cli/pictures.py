@@ -10,13 +10,12 @@ from sightglass.common.errors import Problem
 from sightglass.explain import methods, phrases
 from sightglass.explain.picture import image
 from sightglass.explain.trust import diagnosis
-from sightglass.export import animation, figure, table
-from sightglass.export.report import html as html_report
-from sightglass.export.report import pdf as pdf_report
 from sightglass.models import catalog
+from sightglass.report import formats as report_formats
+from sightglass.report import table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sightglass.cli.console import Console, Progress
@@ -25,16 +24,8 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.image import Image
     from sightglass.explain.rendering.style import Style
     from sightglass.explain.trust.checks import Checks
-    from sightglass.export.result_folder import File
+    from sightglass.report.result_folder import File
 
-FORMATS = {
-    "svg": "figure.svg",
-    "pdf": "figure.pdf",
-    "html": "report.html",
-    "report": "report.pdf",
-    "gif": "layers.gif",
-}
-"""File name by format of `--also`."""
 BY_BOXES = ("own box only", "shared", "others only", "outside")
 """Columns of where a map's evidence is, which sum to 100 %."""
 
@@ -124,12 +115,6 @@ def _by_boxes(explanation: Explanation, index: int) -> list[str]:
 
 def extra_files(explanation: Explanation, formats: Sequence[str], style: Style) -> Iterator[File]:
     """Yield the best map as figures, reports and animations."""
-    colormap, alpha = style.colormap, style.alpha
-    makers: dict[str, Callable[[], bytes]] = {
-        "svg": lambda: figure.figure(explanation, format="svg", colormap=colormap, alpha=alpha),
-        "pdf": lambda: figure.figure(explanation, format="pdf", colormap=colormap, alpha=alpha),
-        "html": lambda: html_report.html([explanation], colormap=colormap).encode(),
-        "report": lambda: pdf_report.pdf(explanation, colormap=colormap),
-        "gif": lambda: animation.sweep(explanation, colormap=colormap),
-    }
-    yield from ((FORMATS[name], makers[name]()) for name in formats if explanation.heatmaps)
+    look = {"colormap": style.colormap, "alpha": style.alpha}
+    for format in (report_formats.ALSO[name] for name in formats if explanation.heatmaps):
+        yield format.file, format.make(explanation, 0, look)

@@ -11,23 +11,17 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
-from sightglass.common import access, logs
+from sightglass.common import access
 from sightglass.common.errors import Problem
+from sightglass.common.settings import settings
 from sightglass.common.style import DASHBOARD
-
-if TYPE_CHECKING:
-    import uvicorn
-
-    from sightglass.api.app import Api
-    from sightglass.explain.explainer import Explainer
-
+from sightglass.models import catalog
 
 HOST, PORT = "127.0.0.1", 8502
 SCRIPT = DASHBOARD / "dashboard.py"
@@ -78,8 +72,6 @@ def _command(options: DashboardOptions) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """Options of `serve`; None leaves a setting to the environment."""
-
     model: str | None = cli.field("--model -m ID", "Of requests that name none [efficientnet-lite0].", cli.MODEL)
     device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps [auto].", cli.MODEL)
     host: str = cli.field("--host ADDRESS", f"0.0.0.0 opens it to the network [{HOST}].", default=HOST)
@@ -106,32 +98,32 @@ def serve(options: ServeOptions) -> int:
     # As the dashboard does, before torch is imported: one core stays free to accept requests.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     sys.setswitchinterval(0.0005)
+    if options.model is not None:
+        catalog.spec(options.model)  # reports a typo before anything is set
+    for name, value in (("MODEL", options.model), ("DEVICE", options.device)):
+        if value is not None:
+            os.environ[f"SIGHTGLASS_API_{name}"] = value
     from sightglass.api import serving
-    from sightglass.api.schemas import ApiRules
 
     serving.prepare(options.host, token=options.key, open_to_all=options.open)
-    settings = ApiRules.from_environment(model=options.model, device=options.device)
-    console = Console()
-    listener = bound(options.host, options.port)
-    with contextlib.closing(listener):
-        from sightglass.api.app import create
+    console, model = Console(), settings().api_model
+    with contextlib.closing(bound(options.host, options.port)) as listener:
+        import uvicorn
 
-        with console.progress(f"Loading {settings.model}") as progress:
-            _warm(load_explainer(settings.model, settings.device, progress))
+        from sightglass.api.app import create
+        from sightglass.explain.picture.image import Image
+
+        with console.progress(f"Loading {model}") as progress:
+            explainer = load_explainer(model, settings().api_device, progress)
+            # The first pass takes several times longer. Some models find nothing in grey, or need words to look for.
+            with suppress(Problem):
+                explainer(Image(np.full((64, 64, 3), 128, np.uint8), "warm"), top_k=1)
         _announce(console, listener)
-        _server(create(settings)).run(sockets=[listener])
+        config = uvicorn.Config(create(), log_level="critical", access_log=False, ws="none", server_header=False)
+        uvicorn.Server(config).run(sockets=[listener])
     console.say("Stopped.")
     sys.stdout.flush()
     return 0
-
-
-def _warm(explainer: Explainer) -> None:
-    """Explain one picture: the first pass takes several times longer."""
-    from sightglass.explain.picture.image import Image
-
-    # Some models find nothing in a grey picture, or need words to look for.
-    with suppress(Problem):
-        explainer(Image(np.full((64, 64, 3), 128, np.uint8), "warm"), top_k=1)
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -164,21 +156,6 @@ def _why_not(error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return "Ports below 1024 need more rights"
     return error.strerror or str(error)
-
-
-def _server(app: Api) -> uvicorn.Server:
-    import uvicorn
-
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="critical",
-            log_config=None if logs.wants_json() else uvicorn.config.LOGGING_CONFIG,
-            access_log=False,
-            ws="none",
-            server_header=False,
-        )
-    )
 
 
 def _announce(console: Console, listener: socket.socket) -> None:

@@ -15,9 +15,8 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, file_stem
-from sightglass.video import results, runner, settings
-from sightglass.video.clips import clip as video_clip
-from sightglass.video.clips import example, write
+from sightglass.video import clip as video_clip
+from sightglass.video import example, results, runner, settings, write
 
 if TYPE_CHECKING:
     from sightglass.video import Settings, Summary

@@ -143,11 +143,6 @@ def _lower(text: str) -> str:
     return text.lower() if text.isascii() else text
 
 
-def may_fetch() -> bool:
-    """Return whether visitors may have models of their choice downloaded from Hugging Face."""
-    return in_use().way == "local" or settings().fetch
-
-
 def may_run_code() -> bool:
     """Return whether visitors may add models with code."""
     return in_use().way == "local" or settings().model_code

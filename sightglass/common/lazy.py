@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 
 ABOVE = {
     "families": "sightglass.models.families",
-    "figure": "sightglass.export.figure",
-    "html_report": "sightglass.export.report.html",
-    "result_folder": "sightglass.export.result_folder",
-    "decks": "sightglass.deck.decks",
+    "figure": "sightglass.report.figure",
+    "html_report": "sightglass.report.html_report",
+    "result_folder": "sightglass.report.result_folder",
     "command_line": "sightglass.cli",
 }
-"""Modules that code below them calls on behalf of its callers: `Explanation.save`, `History.decks`."""
+"""Modules that code below them calls on behalf of its callers: `Explanation.save`."""
 
 
 class _Lazy:
@@ -52,10 +51,10 @@ def defer_imports(
 
     `names`: of each module, which of its names the package has, too. `modules`: those that it has by another name.
 
-        defer_imports(__name__)  # in sightglass/export/__init__.py
-        from sightglass.export import figure  # elsewhere: reads nothing until `figure.figure(…)` is called
+        defer_imports(__name__)  # in sightglass/report/__init__.py
+        from sightglass.report import figure  # elsewhere: reads nothing until `figure.figure(…)` is called
 
-    `from sightglass.export.figure import figure` reads it at once.
+    `from sightglass.report.figure import figure` reads it at once.
     """
     homes = {name: home for home, exported in (names or {}).items() for name in exported}
 

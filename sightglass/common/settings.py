@@ -6,7 +6,7 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 
@@ -111,7 +111,7 @@ class Settings(BaseModel):
     batches: Folder = _field(Path("batches"), "Where the page Pictures keeps uploads and the results of runs.")
     clips: Folder = _field(
         lambda: data_folder("clips"),
-        "Where the Video page keeps an uploaded clip and its results until its session ends.",
+        "Where the Video page keeps uploaded clips and their results for a week.",
         shown="in the user's data folder",
     )
     heatmaps: Folder = _field(Path("heatmaps"), "Where POST /generate_heatmap writes its maps.")
@@ -141,14 +141,15 @@ class Settings(BaseModel):
         "Who may sign in with the provider of secrets.toml: e-mail addresses and @domains, separated by commas.",
         shown="everybody whom it signs in",
     )
-    fetch: bool = _field(False, "On a network address: whether visitors may have models downloaded from Hugging Face.")
     framed_by: Sites = _field(
         (),
         "Sites that may show the dashboard in a frame, separated by commas.",
         "sites, such as https://example.org, separated by commas",
     )
     api_key: SecretStr | None = _field(None, "Another name of SIGHTGLASS_TOKEN, which counts if both are set.")
-    api_origins: Names = _field((), "Sites whose pages may call the API, separated by commas; *: all.")
+    api_origins: Names = _field(
+        (), "Sites whose pages may call the API and open the dashboard's socket, separated by commas; *: all."
+    )
     api_hosts: Names = _field((), "Names of this machine besides localhost, separated by commas; *: any.")
     api_mb: Positive = _field(20.0, "The largest file of a picture, in MiB.", "a number of MiB above 0, such as 20")
     api_timeout: Annotated[float, Field(ge=0.001, allow_inf_nan=False)] = _field(
@@ -164,9 +165,6 @@ class Settings(BaseModel):
     api_device: str = _field("auto", "Where models are loaded: auto, cpu, cuda, cuda:N or mps.")
     stop_seconds: Annotated[float, Field(ge=0, le=3600)] = _field(
         5.0, "Seconds that running work gets when a server stops.", "a number of seconds, such as 5"
-    )
-    log: Annotated[Literal["text", "json"], _from_text(str.lower)] = _field(
-        "text", "How a server logs: text, or json with the id of each request.", "text or json"
     )
     traceback: Annotated[bool, _from_text(bool)] = _field(False, "On the command line: show where a bug is; any value.")
 

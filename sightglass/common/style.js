@@ -3,12 +3,12 @@
 /**
  * @typedef {"overlay"|"map"|"contour"|"spotlight"|"picture"} Mode
  * @typedef {"auto"|"single"|"beside"|"swipe"} Layout  where the plain picture is: auto: beside a portrait, where there is room
- * @typedef {"own"|"shared"|"fixed"} Scale  1 is each map's own maximum, that of all the maps, or the raw value `top`
+ * @typedef {"own"|"shared"} Scale  1 is each map's own maximum, or that of all the maps
  * @typedef {{mode: Mode, layout: Layout, split: number, alpha: number, colormap: string, threshold: number, scale: Scale,
- *   top: number, even: boolean, invert: boolean, cells: boolean, boxes: boolean}} Style
+ *   cells: boolean}} Style
  */
 
-/** @type {Style} alpha: opacity where the map is highest */
+/** @type {Style & {even: boolean, invert: boolean, boxes: boolean}} alpha: opacity where the map is highest */
 export const DEFAULTS = {
   "mode": "overlay",
   "layout": "auto",
@@ -17,7 +17,6 @@ export const DEFAULTS = {
   "colormap": "inferno",
   "threshold": 0.0,
   "scale": "own",
-  "top": 1,
   "even": false,
   "invert": false,
   "cells": false,
@@ -51,8 +50,5 @@ export const SIGNED = {
 export const CHOICES = {
   "mode": ["overlay", "map", "contour", "spotlight", "picture"],
   "layout": ["auto", "single", "beside", "swipe"],
-  "scale": ["own", "shared", "fixed"]
+  "scale": ["own", "shared"]
 };
-
-/** @type {Record<string, number>} the highest number of each name; of all others 1 */
-export const LIMITS = { "top": 1e9, "zoom": 16 };

@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from sightglass.common import logs
 from sightglass.common.files import file_stem
 
 if TYPE_CHECKING:
@@ -54,11 +53,11 @@ def acting(user: str) -> Iterator[str]:
 
 
 def bind_person(work: Callable[P, R]) -> Callable[P, R]:
-    """Return `work` bound to the caller's visitor and request."""
-    user, request = current(), logs.request_id()
+    """Return `work` bound to the caller's visitor."""
+    user = current()
 
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with acting(user), logs.working_on(request):
+        with acting(user):
             return work(*args, **kwargs)
 
     return run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +11,20 @@ import cv2
 import pandas as pd
 import streamlit as st
 
-from sightglass.common.errors import Cancelled
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background, explain_job
-from sightglass.components.session.jobs.background import Job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import panels, tables
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import capital, percent
+from sightglass.explain.phrases import capital
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import MEANINGS, scramble, stability
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.explain.trust.reliability import of_proof
-from sightglass.export.proof import chart
+from sightglass.report import charts as chart
 
 if TYPE_CHECKING:
     from threading import Event
@@ -50,173 +48,96 @@ TITLES: dict[CheckId, str] = {
 AXES: dict[chart.Way, str] = {"hidden": "hidden, hottest first", "kept": "kept, hottest first"}
 THUMBNAIL = 440
 """Pixels of the longer side of a map on a card."""
-PATIENCE = 0.4
-"""Seconds that a test may take before a progress bar is worth showing."""
-Key = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class MapTest:
-    """One of the page's tests."""
-
-    name: str
-    button: str
-    icon: str
-    help: str
-    run: Callable[..., Any]
-    """Called with an explanation, a map's index, `progress` and `cancel`."""
-
-
-@dataclass
-class MapTestJobs:
-    """The session's tests that run, were stopped or failed, by the name of their part, and what others found."""
-
-    jobs: dict[str, tuple[Key, Job[Any]]] = field(default_factory=dict)
-    results: dict[Key, Any] = field(default_factory=dict)
-
-    def keep(self, key: Key, result: Any) -> None:
-        """Hold a result in place of the oldest one."""
-        self.results[key] = result
-        while len(self.results) > 16:
-            del self.results[next(iter(self.results))]
-
-
-def key_of(part: MapTest, explanation: Explanation, index: int) -> Key:
-    """Return all inputs of a test's result."""
-    heatmap, evidence = explanation.heatmaps[index], explanation.evidence
-    of_model = (explanation.model.id, evidence.resident.adapter.weights_sha256, evidence.paths)
-    return (part.name, explanation.image.sha256, *of_model, heatmap.method, heatmap.target, explanation.options)
-
-
-def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool = False) -> Any:
-    """Return a test's result; None while drawing it. `begin`: without a click."""
-    tests, key = state.of(MapTestJobs), key_of(part, explanation, index)
-    if (outcome := tests.results.get(key)) is not None:
-        return outcome
-    job = _find_job(part, key)
-
-    def start() -> None:
-        tests.jobs[part.name] = (key, Job(partial(_run, part, explanation, index)))
-
-    if job is None and begin:
-        start()
-        job = tests.jobs[part.name][1]
-    if job is None:
-        st.button(part.button, icon=part.icon, key=f"start-{part.name}", on_click=start, help=part.help)
-        return None
-    # Nobody waits for a cancelled thread: it ends at the next step.
-    if job.cancel.is_set() or isinstance(job.status.failure, Cancelled):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption("Stopped before it finished.", width="content")
-            again = "Begin this test again from the start."
-            st.button("Start again", icon=":material/replay:", key=f"again-{part.name}", on_click=start, help=again)
-        return None
-    if not job.finished(PATIENCE):
-        background.progress(job, help=f"Stop this test: {part.button.lower()}.", estimate=True)
-        return None
-    # A failed job stays, so that a rerun shows the same error instead of starting it again.
-    if job.status.failure is not None:
-        page.show_failure(job.status.failure, "a test of a map failed")
-        return None
-    del tests.jobs[part.name]
-    tests.keep(key, job.result)
-    return job.result
-
-
-def _run(part: MapTest, explanation: Explanation, index: int, *, progress: Progress, cancel: Event, **_: Any) -> Any:
-    def report(share: float, words: str) -> None:
-        progress(share, capital(words))
-
-    return part.run(explanation, index, progress=report, cancel=cancel)
-
-
-def _find_job(part: MapTest, key: Key) -> Job[Any] | None:
-    """Return this test's job, if any; stop another map's."""
-    jobs = state.of(MapTestJobs).jobs
-    before, job = jobs.get(part.name, ((), None))
-    if job is None:
-        return None
-    if before == key and not job.abandoned:
-        return job
-    job.cancel.set()
-    del jobs[part.name]
-    return None
-
-
+ASKED = (
+    "Scramble the weights",
+    "Makes the map again three to eight times. Your model is not touched: a copy is.",
+)
+"""The button for the one test that may wait for a click, and its help."""
 QUICK_BYTES = 256e6
 """Of weights: a larger model is scrambled when it is asked for."""
 LIKENESS = "Rank correlation with the map as it is: 1 is the same order of places, 0 nothing in common."
 STRENGTH = "Maps here show how strong the evidence is, whether it raises or lowers."
 
 
-SCRAMBLE = MapTest(
-    "scramble",
-    "Scramble the weights",
-    ":material/shuffle:",
-    "Makes the map again at six stages, the last one three to eight times. Your model is not touched: a copy is.",
-    lambda *of, **how: scramble.scramble(*of, **how),
-)
-STABILITY = MapTest(
-    "stability",
-    "Change the picture slightly",
-    ":material/vibration:",
-    "Makes the map again for eight pictures that hardly differ from this one.",
-    lambda *of, **how: stability.stability(*of, **how),
-)
+def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool:
+    """Draw a check's thumbnail or curve with its details; return whether the next test may begin.
 
-
-def draw_model(explanation: Explanation, index: int, begin: bool) -> bool:
-    """Draw the map under random weights; return whether the test is done."""
-    resident = explanation.evidence.resident
-    quick = resident.gradients and METHODS[explanation.heatmaps[index].method].quick and resident.nbytes <= QUICK_BYTES
-    outcome: Scramble | None = result(SCRAMBLE, explanation, index, begin=begin and quick)
-    if outcome is None:
-        return not quick
-    last = outcome.stages[-1]
-    _thumbnail(explanation, index, None if last.empty else last.map, "With random weights")
-    with st.container(horizontal=True):
-        _details("model", partial(_scramble, explanation, index, outcome))
+    `begin`: the tests before it are done.
+    """
+    resident, method = explanation.evidence.resident, METHODS[explanation.heatmaps[index].method]
+    # A copy of a large model, or of a slow method's many passes, is made when it is asked for.
+    asked = id == "model" and not (resident.gradients and method.quick and resident.nbytes <= QUICK_BYTES)
+    key = (id, *explain_job.keys_of(explanation.recipe, explanation.heatmaps)[index])
+    if not begin and key not in state.of(background.Jobs).results:
+        st.caption("Begins after the test above.")
+        return False
+    test = partial(_run, id, explanation, index)
+    button, help = ASKED
+    result = background.outcome(
+        f"check-{id}", key, test, begin=begin and not asked, button=button, help=help, event="a test of a map failed"
+    )
+    if result is None:
+        job = state.of(background.Jobs).find(f"check-{id}", key)
+        return asked or (job is not None and job.finished() and job.failure is not None and not job.stopped)
+    if id == "answer":
+        draw_proof_chart(result, "hidden", key="check-curve", small=True)
+        for finding in of_proof(explanation.model.task, explanation.statistics[index], result):
+            st.caption(f":material/warning: {finding.text}")
+    elif id == "model":
+        last = result.last
+        _thumbnail(explanation, index, None if last.empty else last.map, "With random weights")
+    else:
+        _thumbnail(explanation, index, _spread(result)[0], "Where eight small changes move it")
+    details: dict[CheckId, Callable[[], None]] = {
+        "model": partial(_scramble, explanation, index, result),
+        "answer": partial(draw_proof, result),
+        "still": partial(_stability, explanation, index, result),
+    }
+    page.button_for_window(
+        "Details",
+        details[id],
+        icon=":material/open_in_full:",
+        help="The whole test, with all its numbers.",
+        key=f"details-{id}",
+        title=TITLES[id],
+        width="large",
+    )
     return True
+
+
+def _run(id: CheckId, explanation: Explanation, index: int, *, progress: Progress, cancel: Event, **_: Any) -> Any:
+    def report(share: float, words: str) -> None:
+        progress(share, capital(words))
+
+    if id == "answer":
+        # Other sessions may hold the same explanation: they have not asked for its proof.
+        return replace(explanation, proofs={}).prove(index, progress=report, cancel=cancel)
+    test: Callable[..., Any] = scramble.scramble if id == "model" else stability.stability
+    return test(explanation, index, progress=report, cancel=cancel)
 
 
 def _scramble(explanation: Explanation, index: int, outcome: Scramble) -> None:
-    """Draw the map under increasingly random weights."""
+    """Draw the map beside that of random weights."""
     st.caption(
-        "The model's weights become random, stage by stage. A map of what the model has learnt must dissolve; one that "
-        "stays shows something else."
+        "The model's weights become random. A map of what the model has learnt must dissolve; one that stays shows "
+        "something else."
     )
-    strip = [_panel(explanation, index, _tested_map(explanation, index, title="The map", note="as it is"))]
-    # Of a scrambled model they have no such score.
+    # Of a scrambled model the boxes have no such score.
     boxes = tuple(replace(box, label="the same box") for box in panels.boxes_of(explanation, index))
     likeness = "rank correlation" if outcome.keeps_box is None else "overlap of the outlines in the box"
-    for stage in outcome.stages:
-        shows = "the map is empty" if stage.empty else f"{likeness} {stage.likeness}"
-        words = f"{_share(stage.share)} of the weights are random: {shows}."
-        heading, note = f"{_share(stage.share)} random", stage.likeness
-        if stage is outcome.stages[-1]:
-            note = f"{note}, middle of {len(outcome.final)}" if outcome.final else note
-        stage_map = _map(explanation, index, stage.map, heading, note, words)
-        strip.append(Pane(maps=(stage_map,), boxes=boxes))
-    line = f"The number over each map: its {likeness} with the map as it is."
+    last = outcome.last
+    shows = "the map is empty" if last.empty else f"{likeness} {last.likeness}"
+    note = f"{last.likeness}, middle of {len(outcome.final)}" if outcome.final else last.likeness
+    random = _map(explanation, index, last.map, "Random weights", note, f"Random weights: {shows}.")
+    true = _tested_map(explanation, index, title="The map", note="as it is")
+    strip = [_panel(explanation, index, true), Pane(maps=(random,), boxes=boxes)]
+    line = f"The number over the map of random weights: its {likeness} with the map as it is."
     if explanation.heatmaps[index].signed:
         line = f"{line} {STRENGTH}"
-    # In two rows: seven in one are too small to see what remains.
-    across = (len(strip) + 1) // 2
-    panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=across, line=line)
+    panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=len(strip), line=line)
     st.markdown(f":material/fact_check: {escape(outcome.sentence)}")
     st.caption(MEANINGS[outcome.verdict])
     st.caption(outcome.describe_draws())
-
-
-def draw_still(explanation: Explanation, index: int, begin: bool) -> bool:
-    """Draw where the map changes under small changes; return whether the test is done."""
-    outcome: Stability | None = result(STABILITY, explanation, index, begin=begin)
-    if outcome is None:
-        return False
-    most = float(outcome.spread.max())
-    _thumbnail(explanation, index, outcome.spread / most if most > 0 else None, "Where eight small changes move it")
-    _details("still", partial(_stability, explanation, index, outcome))
-    return True
 
 
 def _stability(explanation: Explanation, index: int, outcome: Stability) -> None:
@@ -225,9 +146,8 @@ def _stability(explanation: Explanation, index: int, outcome: Stability) -> None
         "The map is made again for eight changes that a person hardly sees. If it moves while the answer stays, it "
         f"says more about the method than the picture. It holds still from a similarity of {stability.STEADY:.2f}."
     )
-    most = float(outcome.spread.max())
+    values, most = _spread(outcome)
     words = "Hot is where the map changes most under the small changes."
-    values = outcome.spread / most if most > 0 else outcome.spread
     strip = [
         _panel(explanation, index, _tested_map(explanation, index)),
         _panel(explanation, index, _map(explanation, index, values, "Spread", f"at most {most:.2f}", words)),
@@ -238,36 +158,6 @@ def _stability(explanation: Explanation, index: int, outcome: Stability) -> None
     panels.show(explanation.image, strip, key="viewer-trust-spread", height=380, line=line)
     st.markdown(f":material/fact_check: {escape(outcome.sentence)}")
     _changes(outcome, explanation.model)
-
-
-def draw_answer(explanation: Explanation, index: int, begin: bool) -> bool:
-    """Draw the score while places are hidden; return whether the test is done."""
-    key = explain_job.key_of(explanation, index)
-    if not begin and key not in state.of(explain_job.Proofs).made:
-        st.caption("Begins after the test above.")
-        return False
-    try:
-        proof, job = explain_job.prove(explanation, index)
-    except Exception as failure:
-        page.show_failure(failure, "a proof failed")
-        return True
-    if job is not None and job.cancel.is_set():
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"Stopped: {job.status.words}.", width="content")
-            again = "Start the test again from the beginning."
-            st.button(
-                "Start again", icon=":material/replay:", key="again-answer", on_click=explain_job.stop, help=again
-            )
-        return False
-    if job is not None:
-        background.progress(job, help="Stop the test; what was computed stays.", estimate=True)
-        return False
-    assert proof is not None
-    draw_proof_chart(proof, "hidden", key="check-curve", small=True)
-    for finding in of_proof(explanation.model.task, explanation.statistics[index], proof):
-        st.caption(f":material/warning: {finding.text}")
-    _details("answer", partial(draw_proof, proof))
-    return True
 
 
 def draw_proof(proof: Proof) -> None:
@@ -291,9 +181,8 @@ def draw_proof_chart(proof: Proof, way: chart.Way, *, key: str, small: bool = Fa
     """Draw the score over the share that is hidden, or alone is kept."""
     import plotly.graph_objects as go
 
-    lines = [line for line in chart.lines(proof) if line.filling in ("", proof.fillings[0])]
     figure = go.Figure()
-    for line in reversed(lines):
+    for line in reversed(chart.describe_proof(proof).curves):
         scores = getattr(line, way)
         figure.add_scatter(
             x=[i / (len(scores) - 1) for i in range(len(scores))],
@@ -303,14 +192,15 @@ def draw_proof_chart(proof: Proof, way: chart.Way, *, key: str, small: bool = Fa
             line={
                 "color": chart.INKS[line.name] if line.name != "map" else None,
                 "width": 3 if line.name == "map" else 1.5,
-                "dash": None if line.name == "map" else "dot",
+                "dash": ",".join(f"{length}px" for length in chart.DASHES[line.name].split()) or None,
             },
         )
     figure.update_layout(
         height=190 if small else 340,
         margin={"l": 0, "r": 8, "t": 8, "b": 0},
         legend={"orientation": "h", "y": -0.3, "traceorder": "reversed"},
-        xaxis={"tickformat": ".0%", "title": AXES[way], "range": [0, 1]},
+        # On a card the legend is where the title would be.
+        xaxis={"tickformat": ".0%", "title": None if small else AXES[way], "range": [0, 1]},
         yaxis={"tickformat": ".0%", "rangemode": "tozero"},
     )
     config = {"displayModeBar": False}
@@ -332,16 +222,10 @@ def _thumbnail(explanation: Explanation, index: int, values: NDArray[np.float32]
     st.image(paint(pixels, small, Style()), caption=words, width=150, alt=f"{words}: the map of {heatmap.target.label}")
 
 
-def _details(id: CheckId, draw: Callable[[], None]) -> None:
-    page.button_for_window(
-        "Details",
-        draw,
-        icon=":material/open_in_full:",
-        help="The whole test, with all its numbers.",
-        key=f"details-{id}",
-        title=TITLES[id],
-        width="large",
-    )
+def _spread(outcome: Stability) -> tuple[Any, float]:
+    """Return where the maps differ, 0..1, and the largest difference."""
+    most = float(outcome.spread.max())
+    return (outcome.spread / most if most > 0 else outcome.spread), most
 
 
 def _changes(outcome: Stability, model: ModelSpec) -> None:
@@ -377,16 +261,3 @@ def _map(explanation: Explanation, index: int, values: Any, title: str, note: st
 
 def _panel(explanation: Explanation, index: int, view: Map) -> Pane:
     return Pane(maps=(view,), boxes=panels.boxes_of(explanation, index))
-
-
-def _share(share: float) -> str:
-    """Return a share of weights; 100 % only if none are left."""
-    return percent(share) if share >= 1 or share < 0.995 else f">{percent(0.99)}"
-
-
-DRAWERS: dict[CheckId, Callable[[Explanation, int, bool], bool]] = {
-    "model": draw_model,
-    "answer": draw_answer,
-    "still": draw_still,
-}
-"""What draws each card, and returns whether its test is done."""

@@ -7,7 +7,7 @@ click waits for them. The cards show each test at length; they are computed when
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,24 +17,17 @@ import streamlit as st
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import PausableStop
 from sightglass.components.session import page, state, url_state
-from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.jobs.background import Job
+from sightglass.components.session.jobs.background import Jobs
 from sightglass.components.session.markdown import escape
 from sightglass.explain.phrases import capital
-from sightglass.explain.trust.checks import Checks, known, run_checks, untested
+from sightglass.explain.trust.checks import QUESTIONS, Checks, known, run_checks, untested
 
 if TYPE_CHECKING:
-    import threading
-
-    from sightglass.common.work.progress import Progress
     from sightglass.explain import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.trust import Mark
     from sightglass.explain.trust.checks import Check
 
-Candidate = tuple[str, "Explanation", int]
-"""A map that can be tested: its name among those of the page, its explanation, its index there."""
-Unfinished = dict[Hashable, Checks]
 POLL = 0.5
 """Seconds between two looks at the running tests."""
 ICONS: dict[Mark, str] = {
@@ -50,14 +43,16 @@ _EMPTY = {
 }
 
 
-@dataclass
-class RunningChecks:
-    """The session's tests that run, or failed, and of which maps."""
+JOB = "checks"
+"""Name of the session's tests among its jobs."""
 
-    keys: tuple[Hashable, ...] = ()
-    job: Job[Unfinished] | None = None
-    drawn: tuple[Hashable, ...] = ()
-    """The maps of the last run: tests begin in a second one, once the maps are on the screen."""
+
+@dataclass
+class CheckedMaps:
+    """The maps whose tests began, or failed."""
+
+    drawn: Hashable = None
+    """The map of the last run: tests begin in a second one, once the map is on the screen."""
     failed: dict[Hashable, Checks] = field(default_factory=dict)
     """What is said of maps whose tests broke."""
 
@@ -69,12 +64,6 @@ class OpenCards:
     pages: set[str] = field(default_factory=set)
     read: bool = False
     """Whether the address was read."""
-
-
-def of_map(explanation: Explanation, index: int) -> list[Candidate]:
-    """Return a map as the only one of its page, if there is one."""
-    heatmaps = explanation.heatmaps
-    return [(heatmaps[index].target.label, explanation, index)] if index < len(heatmaps) else []
 
 
 def why_untested(heatmap: Heatmap) -> str | None:
@@ -98,32 +87,35 @@ def _turn() -> None:
     opened, name = state.of(OpenCards), state.of(state.Navigation).page
     opened.pages ^= {name}
     if name not in opened.pages:
-        explain_job.stop()
+        _stop()
 
 
-def chip(maps: Sequence[Candidate]) -> None:
-    """Draw the chip with the state of the checks, which opens the cards."""
-    tested = [item for item in maps if item[1].finished and item[1].heatmaps[item[2]].measured.state == "ok"]
-    if not tested or not settings().seal:
+def _stop() -> None:
+    """Stop the tests of the cards."""
+    for id in QUESTIONS:
+        state.of(Jobs).stop(f"check-{id}")
+
+
+def chip(explanation: Explanation, index: int) -> None:
+    """Draw the chip with the state of a map's checks, which opens the cards."""
+    maps = explanation.heatmaps
+    if index >= len(maps) or not explanation.finished or maps[index].measured.state != "ok" or not settings().seal:
         return
-    keys = [explanation.checks_key(index) for _, explanation, index in tested]
-    failed = state.of(RunningChecks).failed
-    pending = any(known(key) is None and key not in failed for key in keys)
-    reported = [_shows(known(key)) for key in keys]
-    st.fragment(_chip, run_every=POLL if pending else None)(tested, reported, pending)
+    checks = known(key := explanation.checks_key(index))
+    pending = checks is None and key not in state.of(CheckedMaps).failed
+    shows = checks is not None and bool(checks.shows)
+    st.fragment(_chip, run_every=POLL if pending else None)(explanation, index, shows, pending)
 
 
-def _chip(maps: Sequence[Candidate], reported: list[bool], pending: bool) -> None:
-    results, works = follow(maps)
-    whole = [checks is not None and checks.whole for checks in results]
+def _chip(explanation: Explanation, index: int, reported: bool, pending: bool) -> None:
+    checks, works = follow(explanation, index)
     # The headline says of a map that it does not depend on the model; only a run of the whole page ends the polling.
-    if (pending and all(whole)) or (whole[0] and _shows(results[0]) and not reported[0]):
+    if checks is not None and checks.whole and (pending or (checks.shows and not reported)):
         st.rerun()
-    words = describe(results)
-    icon = ":material/hourglass_top:" if works or not words else ":material/fact_check:"
+    words = "" if checks is None else describe(checks)
     st.button(
         f"Checks: {words}" if words else "Checking…",
-        icon=icon,
+        icon=":material/hourglass_top:" if works or not words else ":material/fact_check:",
         key="checks",
         type="tertiary",
         on_click=_turn,
@@ -131,63 +123,33 @@ def _chip(maps: Sequence[Candidate], reported: list[bool], pending: bool) -> Non
     )
 
 
-def describe(results: Sequence[Checks | None]) -> str:
+def describe(checks: Checks) -> str:
     """Return the states of the checks so far: `2 passed, 1 unclear`."""
-    states = Counter(check.state for checks in results if checks is not None for check in checks.checks)
+    states = Counter(check.state for check in checks.checks)
     return ", ".join(f"{states[name]} {words}" for name, words in WORDS.items() if states[name])
 
 
-def _shows(checks: Checks | None) -> bool:
-    return checks is not None and bool(checks.shows)
-
-
-def follow(maps: Sequence[Candidate]) -> tuple[list[Checks | None], bool]:
+def follow(explanation: Explanation, index: int) -> tuple[Checks | None, bool]:
     """Return the checks so far and whether tests are running.
 
-    Tests of other maps stop. What is missing begins in the second run with these maps.
+    Tests of another map stop. What is missing begins in the second run with this map.
     """
-    running, keys = state.of(RunningChecks), tuple(explanation.checks_key(index) for _, explanation, index in maps)
-    if running.job is not None and (running.keys != keys or running.job.abandoned):
-        running.job.cancel.set()
-        running.job = None
-    missing = [item for item, key in zip(maps, keys, strict=True) if known(key) is None and key not in running.failed]
-    if missing and running.job is None and running.drawn == keys:
-        running.keys, stop = keys, PausableStop()
-        state.of(page.PageRun).tests = stop
-        running.job = Job(partial(_check_each, missing), cancel=stop)
-    running.drawn = keys
-    if running.job is not None:
-        running.job.polled()
-    works = running.job is not None and not running.job.finished()
-    unfinished = (running.job and running.job.partial) or {}
-    if running.job is not None and not works and (failure := running.job.status.failure) is not None:
-        why = str(page.find_problem(failure, "a map could not be tested") or page.SOMETHING_BROKE)
-        for (_, explanation, index), key in zip(maps, keys, strict=True):
-            if known(key) is None:
-                running.failed[key] = untested(explanation.heatmaps[index].target.label, why)
-    return [known(key) or running.failed.get(key) or unfinished.get(key) for key in keys], works
+    jobs, checked, key = state.of(Jobs), state.of(CheckedMaps), explanation.checks_key(index)
+    job = jobs.find(JOB, key)
+    if known(key) is None and key not in checked.failed and job is None and checked.drawn == key:
+        stop = state.of(page.PageRun).tests = PausableStop()
+        job = jobs.start(JOB, key, partial(run_checks, explanation, index), cancel=stop)
+    checked.drawn = key
+    works = job is not None and not job.polled()
+    if job is not None and not works and job.failure is not None and known(key) is None:
+        why = page.describe_failure(job.failure, "a map could not be tested")
+        checked.failed[key] = untested(explanation.heatmaps[index].target.label, why)
+    return known(key) or checked.failed.get(key) or (job.partial if job is not None else None), works
 
 
-def _check_each(
-    maps: Sequence[Candidate], *, progress: Progress, cancel: threading.Event, partial: Callable[[Unfinished], None]
-) -> Unfinished:
-    """Test some maps one after the other; report partial results."""
-    results: Unfinished = {}
-    for _, explanation, index in maps:
-        key = explanation.checks_key(index)
-
-        def grow(checks: Checks, key: Hashable = key) -> None:
-            results[key] = checks
-            partial(results)
-
-        run_checks(explanation, index, progress=progress, cancel=cancel, partial=grow)
-    return results
-
-
-def cards(maps: Sequence[Candidate], *, beside: bool = False) -> None:
+def cards(explanation: Explanation, index: int, *, beside: bool = False) -> None:
     """Draw the open cards; `beside`: in one row, for a place as wide as the page."""
-    maps = [candidate for candidate in maps if candidate[1].finished]
-    if not maps or not is_open():
+    if index >= len(explanation.heatmaps) or not explanation.finished or not is_open():
         return
     # Their charts and tables take large libraries.
     from sightglass.components import check_cards
@@ -197,9 +159,8 @@ def cards(maps: Sequence[Candidate], *, beside: bool = False) -> None:
         st.button(
             "Close", icon=":material/close:", key="close-checks", type="tertiary", on_click=_turn, help="Go back."
         )
-    _, explanation, index = maps[_which([name for name, *_ in maps])]
     if (why := why_untested(explanation.heatmaps[index])) is not None:
-        explain_job.stop()
+        _stop()
         st.info(why, icon=":material/science:")
         return
     titles = check_cards.TITLES
@@ -209,7 +170,7 @@ def cards(maps: Sequence[Candidate], *, beside: bool = False) -> None:
         with place, st.container(border=True, key=f"check-{id}"):
             _say(title, None if checks is None else checks[id])
             # One test after the other: they share the machine with the page.
-            begin = check_cards.DRAWERS[id](explanation, index, begin) and begin
+            begin = check_cards.draw(id, explanation, index, begin) and begin
 
 
 def _say(title: str, check: Check | None) -> None:
@@ -220,19 +181,3 @@ def _say(title: str, check: Check | None) -> None:
     unclear = check.state == "cannot be told"
     st.markdown(f"#### {ICONS[check.state]} {title}: {'unclear' if unclear else check.state}")
     st.caption(escape(capital(check.sentence)))
-
-
-def _which(names: list[str]) -> int:
-    """Let a person choose one of several maps."""
-    if len(names) < 2:
-        return 0
-    chosen = url_state.widget(
-        st.selectbox,
-        "Map to test",
-        {str(i): name for i, name in enumerate(names)},
-        "0",
-        key=f"checks-of-{'-'.join(names)}",
-        label_visibility="collapsed",
-        help="Which of the maps on this page is tested.",
-    )
-    return int(chosen)

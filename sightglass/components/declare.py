@@ -21,34 +21,29 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
 
 
-def declare(
-    name: str, beside: str | Path, *, script: str = "", html: str | None = None, styles: Sequence[str] = ()
-) -> ComponentRenderer:
+def declare(name: str, beside: str | Path, *, html: str | None = None) -> ComponentRenderer:
     """Return a component's function; its files are read at first use.
 
-    `NAME.js`, or `SCRIPT.js`, has the default export; it, its HTML and CSS are in the folder of the file `beside`.
-    `styles`: more CSS, for what some components have in common. What draws it takes `data`, packed or to be packed.
+    `NAME.js` has the default export; it, its HTML and CSS are in the folder of the file `beside`. What draws it takes
+    `data`, packed or to be packed.
     """
-    path = Path(beside).with_name(f"{script or name}.js")
+    path = Path(beside).with_name(f"{name}.js")
 
     def draw(*, data: Any = None, **more: Any) -> Any:
         # In a dict Streamlit would look for tables, and import pandas to do so.
         data = pack_data(data) if isinstance(data, dict) else data
-        return _register(name, path, html, tuple(styles))(data=data, **more)
+        return _register(name, path, html)(data=data, **more)
 
     return draw
 
 
 @cache
-def _register(name: str, script: Path, html: str | None, styles: tuple[str, ...]) -> ComponentRenderer:
+def _register(name: str, script: Path, html: str | None) -> ComponentRenderer:
     page, style = (script.with_suffix(f".{kind}") for kind in ("html", "css"))
     html = page.read_text("utf-8") if page.exists() else html
-    common = "\n".join((BROWSER / name).read_text("utf-8") for name in ("shared.css", *styles))
+    styles = [path.read_text("utf-8") for path in (BROWSER / "shared.css", style) if path.exists()]
     return st.components.v2.component(
-        f"sightglass_{name}",
-        html=html,
-        css=f"{common}\n{style.read_text('utf-8') if style.exists() else ''}" if html else None,
-        js=join(script),
+        f"sightglass_{name}", html=html, css="\n".join(styles) if html else None, js=join(script)
     )
 
 

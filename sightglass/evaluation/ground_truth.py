@@ -19,8 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem, packing
-from sightglass.common.files.scratch import scratch_folder
+from sightglass.common.files import file_stem, packing, scratch_folder
 from sightglass.explain.picture import archive
 from sightglass.models import labels as class_names
 

@@ -26,14 +26,13 @@ from sightglass.explain.rendering.style import Style
 from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Matches, Similarity
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Curve, Proof, Support, Trace
-from sightglass.export import embedded_recipe, similarity_files
-from sightglass.export.embedded_recipe import Look, list_checks, view_of
-from sightglass.export.proof import files as proof_files
-from sightglass.export.result_folder import MAPS, label_stem, named_arrays
 from sightglass.history.records import MapInfo, Record, SavedPair, SavedProof, draw_marks
 from sightglass.history.store import RECORD
 from sightglass.models.adapter import Target
 from sightglass.models.spec import ModelSpec
+from sightglass.report import embedded_recipe, proof_files, similarity_files
+from sightglass.report.embedded_recipe import Look, list_checks, view_of
+from sightglass.report.result_folder import MAPS, label_stem, named_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import write_file
-from sightglass.common.lazy import above
 from sightglass.common.settings import settings
 from sightglass.explain.similarity.similarity import Similarity
 from sightglass.explain.trust import most_serious_first
 from sightglass.explain.trust.reliability import add_proof
+from sightglass.history import decks as deck_store
 from sightglass.history import encoding, migration
 from sightglass.history.records import (
     FilterChoices,
@@ -85,9 +85,9 @@ class History:
         return self._opened
 
     @property
-    def decks(self) -> Any:
+    def decks(self) -> deck_store.Decks:
         """`Decks` of slides, which share the history's folder and its limit."""
-        return above("decks").Decks(self._store, self.limit)
+        return deck_store.Decks(self._store, self.limit)
 
     def keep(
         self,

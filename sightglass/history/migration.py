@@ -16,9 +16,9 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes
-from sightglass.export.result_folder import MAPS, named_arrays
 from sightglass.history import encoding, store
 from sightglass.history.records import MapInfo
+from sightglass.report.result_folder import MAPS, named_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,9 +20,9 @@ from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import Pair
 from sightglass.explain.trust import Filling, Finding
 from sightglass.explain.trust.checks import Checks
-from sightglass.export.embedded_recipe import Look, add_checks
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
+from sightglass.report.embedded_recipe import Look, add_checks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

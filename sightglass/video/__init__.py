@@ -4,9 +4,9 @@
     run("photographs.mp4", "efficientnet-lite0", "out/")
 
 A run has two stages. The first runs the model and writes what it saw to the disk, in parts of some seconds: answers and
-raw maps (`looking`, `track`, `parts`). The second reads these again, smooths and scales them over time, draws them over
-the frames and encodes (`draw`, `write`). So memory does not grow with the clip, and a run that was killed keeps what
-the model saw up to its last whole part (`runner`).
+raw maps (`frames`, `track`, `records`). The second reads these again, smooths and scales them over time, draws them
+over the frames and encodes (`draw`, `write`). So memory does not grow with the clip, and a run that was killed keeps
+what the model saw up to its last whole part (`runner`). `live` explains the frames of a camera.
 
 Importing this package is free; torch comes in with the first run.
 """

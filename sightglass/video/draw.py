@@ -19,14 +19,14 @@ from sightglass.explain.rendering import color_tables, contact_sheet, contours, 
 from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks.task import Task
-from sightglass.export import caption
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import picture_cells
-from sightglass.video.clips.write import as_even
+from sightglass.report import caption
 from sightglass.video.results import rgb_of
+from sightglass.video.write import fit_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.decode import Pixels
     from sightglass.explain.rendering.style import Box, Field, Kind, Values
     from sightglass.models.geometry import Geometry
-    from sightglass.video.parts import Raws, Seen, Sighting
+    from sightglass.video.records import AnswerRecord, FrameRecord, RawMaps
     from sightglass.video.settings import Settings
-
 
 _CELLS = 224
 """Cells a side, at most, of the grid from which a frame's map is enlarged."""
@@ -54,10 +53,7 @@ def paint_map(pixels: Pixels, field: Field, style: Style) -> Pixels:
     if style != plain or field.kind != "heat" or not style.alpha:
         return render.paint(pixels, field, style)
     x0, y0, x1, y1 = field.seen
-    out = np.empty_like(pixels)
-    for strip in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
-        if pixels[strip].size:
-            out[strip] = render.dim(pixels[strip])
+    out = render.dim(pixels)
     keep, add = _tables(style)
     height, width = (min(side, _CELLS) for side in field.values.shape)
     drawn = contours.drawn_over_extent(render.samples(field.values), field, (height, width))
@@ -131,15 +127,6 @@ def _table(values: NDArray[np.float64]) -> Pixels:
     return np.repeat(np.rint(values).astype(np.uint8)[:, None, None], 3, 2)
 
 
-def _coarse(values: Values, cells: int) -> Values:
-    """Return a map with at most so many cells a side."""
-    scale = cells / max(values.shape)
-    if scale >= 1:
-        return values
-    size = max(1, round(values.shape[1] * scale)), max(1, round(values.shape[0] * scale))
-    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
-
-
 COMMON = 0.9
 STEPS = 32
 GRID = 64
@@ -147,10 +134,10 @@ GRID = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawnMap:
     """The map of one answer as it is drawn in a frame."""
 
-    seen: Seen
+    answer: AnswerRecord
     heatmap: Heatmap
     content: NDArray[np.float32]
     """float32 (h, w) in 0..1 on the clip's scale, or -1..1 of a signed map, over the part of the input that is
@@ -161,10 +148,14 @@ class Drawn:
     @property
     def statistics(self) -> Statistics:
         """Statistics of the map, in pixels of the clip's frames."""
-        return describe(_coarse(self.heatmap.strength, GRID), self.heatmap.seen)
+        values = self.heatmap.strength
+        if (scale := GRID / max(values.shape)) < 1:
+            size = max(1, round(values.shape[1] * scale)), max(1, round(values.shape[0] * scale))
+            values = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
+        return describe(values, self.heatmap.seen)
 
 
-def strength(raws: Raws, geometry: Geometry, *, signed: bool = False) -> float:
+def strength(raws: RawMaps, geometry: Geometry, *, signed: bool = False) -> float:
     """Return a map's peak raw value, averaged over layers.
 
     `signed`: the highest absolute value.
@@ -177,7 +168,7 @@ def strength(raws: Raws, geometry: Geometry, *, signed: bool = False) -> float:
     return sum(highest) / len(highest)
 
 
-def levels(records: Iterable[Sighting], geometry: Geometry, *, signed: bool = False) -> dict[tuple[int, int], float]:
+def levels(records: Iterable[FrameRecord], geometry: Geometry, *, signed: bool = False) -> dict[tuple[int, int], float]:
     """Return each series' clip scale: the strength at quantile `COMMON`.
 
     Not the highest of all: a single frame would darken all others. Counted in steps of a 32nd of a doubling, so memory
@@ -185,9 +176,9 @@ def levels(records: Iterable[Sighting], geometry: Geometry, *, signed: bool = Fa
     """
     counts: dict[tuple[int, int], Counter[int]] = {}
     for record in records:
-        for seen in record.shown:
-            if seen.raws is not None and 0 < (level := strength(seen.raws, geometry, signed=signed)) < math.inf:
-                counts.setdefault(seen.series, Counter())[math.ceil(STEPS * math.log2(level) - 1e-9)] += 1
+        for answer in record.drawn:
+            if answer.raws is not None and 0 < (level := strength(answer.raws, geometry, signed=signed)) < math.inf:
+                counts.setdefault(answer.series, Counter())[math.ceil(STEPS * math.log2(level) - 1e-9)] += 1
     return {series: 2 ** (_quantile(counted, COMMON) / STEPS) for series, counted in counts.items()}
 
 
@@ -224,99 +215,82 @@ class Painter:
         self.levels: dict[tuple[int, int], float] = {}
         """What is 1 on the clip's scale, see `levels`."""
 
-    def maps(self, record: Sighting) -> tuple[Drawn, ...]:
+    def maps(self, record: FrameRecord) -> tuple[DrawnMap, ...]:
         """Return the maps of a frame, scaled."""
-        having = [seen for seen in record.shown if seen.raws is not None]
-        if not having:
+        mapped = [(answer, answer.raws) for answer in record.drawn if answer.raws is not None]
+        if not mapped:
             return ()
-        raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(seen.raws or () for seen in having), strict=True)]
-        targets = [Target(seen.index, seen.label) for seen in having]
         computed = heatmaps(
-            raws,
-            targets,
+            [torch.from_numpy(np.stack(layer)) for layer in zip(*(raws for _, raws in mapped), strict=True)],
+            [Target(answer.index, answer.label) for answer, _ in mapped],
             method=self._method,
             layers=self._layers,
             geometry=self.geometry,
             scale="own",
             signed=self.signed,
         )
-        return tuple(self._scale_map(seen, heatmap) for seen, heatmap in zip(having, computed, strict=True))
+        drawn = []
+        for (answer, raws), heatmap in zip(mapped, computed, strict=True):
+            level = self.levels.get(answer.series, 0.0)
+            share = strength(raws, self.geometry, signed=self.signed) / level if level > 0 else 0.0
+            gain = min(1.0, share) if self.settings.scale == "clip" else 1.0
+            drawn.append(DrawnMap(answer, heatmap, heatmap.content * np.float32(gain), share))
+        return tuple(drawn)
 
-    def _scale_map(self, seen: Seen, heatmap: Heatmap) -> Drawn:
-        level = self.levels.get(seen.series, 0.0)
-        peak = strength(seen.raws or (), self.geometry, signed=self.signed) if level > 0 else 0.0
-        share = peak / level if level > 0 else 0.0
-        gain = min(1.0, share) if self.settings.scale == "clip" else 1.0
-        return Drawn(seen, heatmap, heatmap.content * np.float32(gain), share)
-
-    def paint(self, pixels: Pixels, record: Sighting, maps: tuple[Drawn, ...]) -> Pixels:
+    def paint(self, pixels: Pixels, record: FrameRecord, maps: tuple[DrawnMap, ...]) -> Pixels:
         """Return a frame, uint8 (h, w, 3), with maps and boxes."""
-        small = as_even(pixels, self.size)
+        small = fit_pixels(pixels, self.size)
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self.signed:
-            hottest = _join([heatmap.content for heatmap in maps]) if maps else np.zeros((1, 1), np.float32)
-            cells = maps[0].heatmap.cells if maps else None
+            # The strongest value at each place, with its sign.
+            contents = [drawn.content for drawn in maps] or [np.zeros((1, 1), np.float32)]
+            highest: NDArray[np.float32] = np.maximum.reduce(contents)
+            lowest: NDArray[np.float32] = np.minimum.reduce(contents)
+            strongest = np.where(highest >= -lowest, highest, lowest)
             kind: Kind = "signed" if self.signed else "heat"
-            field = caption.place_field(hottest, self.geometry, self.size, kind, cells)
-            small = paint_map(small, field, self.settings.style)
+            cells = maps[0].heatmap.cells if maps else None
+            small = paint_map(
+                small, caption.place_field(strongest, self.geometry, self.size, kind, cells), self.settings.style
+            )
         return self._label(small, record) if self.settings.labels else small
 
-    def _label(self, pixels: Pixels, record: Sighting) -> Pixels:
-        boxed = [seen for seen in record.shown if seen.box is not None]
+    def _label(self, pixels: Pixels, record: FrameRecord) -> Pixels:
+        boxed = [(answer, answer.box) for answer in record.drawn if answer.box is not None]
         if boxed:
-            tracks = [seen.track for seen in boxed]
+            height, width = self.geometry.original
+            across, down = self.size[0] / width, self.size[1] / height
+            items = []
+            for answer, box in boxed:
+                number = "" if answer.track is None else f"{answer.track} "
+                mark = box_mark(tuple(at * (down if i % 2 else across) for i, at in enumerate(box)))
+                items.append(((mark,), plain_text(f"{number}{answer.label} {percent(answer.score)}")))
             # The same colour as its curve: without tracks there is none.
-            colors = [rgb_of(track) for track in tracks if track is not None]
-            items = [((box_mark(self._scale(seen.box or ())),), _label(seen)) for seen in boxed]
+            colors = [rgb_of(answer.track) for answer, _ in boxed if answer.track is not None]
             return draw_marks(pixels, items, colors=colors if len(colors) == len(items) else ())
-        if not record.answer:
+        if not record.best:
             return pixels
-        (seen,) = record.shown
-        return contact_sheet.add_heading(pixels, plain_text(self._task.caption(seen.label, seen.score)))
-
-    def _scale(self, place: Sequence[float]) -> tuple[float, ...]:
-        """Scale a place, x y or xyxy, to the drawn size."""
-        height, width = self.geometry.original
-        across, down = self.size[0] / width, self.size[1] / height
-        return tuple(at * (down if i % 2 else across) for i, at in enumerate(place))
+        (answer,) = record.drawn
+        return contact_sheet.add_heading(pixels, plain_text(self._task.caption(answer.label, answer.score)))
 
 
-def _join(contents: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return the strongest value at each place, with its sign."""
-    highest: NDArray[np.float32] = np.maximum.reduce(contents)
-    lowest: NDArray[np.float32] = np.minimum.reduce(contents)
-    return np.where(highest >= -lowest, highest, lowest)
-
-
-def _label(seen: Seen) -> str:
-    number = "" if seen.track is None else f"{seen.track} "
-    return plain_text(f"{number}{seen.label} {percent(seen.score)}")
-
-
-def row(record: Sighting, drawn: Drawn | None, one: Seen) -> Json:
+def row(record: FrameRecord, drawn: DrawnMap | None, answer: AnswerRecord) -> Json:
     """Return one timeline row: an answer in a frame, with numbers."""
-    box = one.box or (None,) * 4
+    box = answer.box or (None,) * 4
     columns: Json = {
         "seconds": round(record.seconds, 4),
         "frame": record.number,
-        "answer": one.label,
-        "score": round(one.score, 5),
-        "object": one.track,
-        "best": record.answer or None,
-        "best_score": round(record.score, 5) if record.answer else None,
+        "answer": answer.label,
+        "score": round(answer.score, 5),
+        "object": answer.track,
+        "best": record.best or None,
+        "best_score": round(record.score, 5) if record.best else None,
         **{k: None if v is None else round(v, 2) for k, v in zip(("x0", "y0", "x1", "y1"), box, strict=True)},
     }
     if drawn is None:
         return columns | dict.fromkeys(MEASURED)
     numbers = drawn.statistics
-    values = (
-        drawn.heatmap.state,
-        drawn.strength,
-        *numbers.centre,
-        *numbers.peak,
-        numbers.half_heat_area,
-        numbers.spread,
-    )
+    about = (drawn.heatmap.state, drawn.strength, *numbers.centre, *numbers.peak)
+    values = (*about, numbers.half_heat_area, numbers.spread)
     return columns | {
         name: round(value, 4) if isinstance(value, float) else value
         for name, value in zip(MEASURED, values, strict=True)

@@ -8,10 +8,11 @@ moment of the same object or class; it is then measured from the new place.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections import Counter
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -88,7 +89,7 @@ class _Series:
 
 
 @dataclass
-class Finder:
+class _Finder:
     """Reads the rows of a timeline frame by frame."""
 
     diagonal: float
@@ -102,23 +103,15 @@ class Finder:
 
     def read(self, rows: Iterable[Row]) -> Iterator[Moment]:
         """Yield the moments of `rows`, in frame order."""
-        frame: list[Row] = []
-        for row in rows:
-            if frame and row["frame"] != frame[0]["frame"]:
-                yield from self._frame(frame)
-                frame = []
-            frame.append(row)
-        if frame:
-            yield from self._frame(frame)
-
-    def _frame(self, rows: list[Row]) -> Iterator[Moment]:
-        now = rows[0]["seconds"], rows[0]["frame"]
-        if rows[0]["best"] is not None:
-            yield from self._answer(rows[0], now)
-        for row in rows:
-            if row["answer"] is not None:
-                yield from self._find_moves(row, now)
-        yield from self._find_gone(now)
+        for _, group in itertools.groupby(rows, key=itemgetter("frame")):
+            first, *others = group
+            now = first["seconds"], first["frame"]
+            if first["best"] is not None:
+                yield from self._answer(first, now)
+            for row in (first, *others):
+                if row["answer"] is not None:
+                    yield from self._find_moves(row, now)
+            yield from self._find_gone(now)
 
     def _answer(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
         best = row["best"] if self.task.is_sure(row["best_score"]) else ""
@@ -177,11 +170,7 @@ class Finder:
 
 def find_moments(rows: Iterable[Row], width: int, height: int, task: Task | None = None) -> list[Moment]:
     """Return a timeline's first moments, at most `MAX_MOMENTS`, by time."""
-    moments: list[Moment] = []
-    for moment in Finder(math.hypot(width, height), task or Task()).read(rows):
-        moments.append(moment)
-        if len(moments) >= MAX_MOMENTS:
-            break
+    moments = itertools.islice(_Finder(math.hypot(width, height), task or Task()).read(rows), MAX_MOMENTS)
     return sorted(moments, key=lambda moment: (moment.seconds, moment.kind))
 
 
@@ -278,35 +267,24 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurv
 
     `seconds`: the length of the drawn clip, which begins at `start` of the whole one; times are since then.
     """
-    counts: Counter[str] = Counter(row["object"] for row in _rows(folder))
-    objects = [name for name, _ in counts.most_common(MAX_CURVES)]
-    step = max(seconds, 1e-6) / POINTS
-    sums: dict[str, dict[int, list[float]]] = {name: {} for name in objects}
-    names: dict[str, Counter[str]] = {name: Counter() for name in objects}
-    for row in _rows(folder):
-        if (into := sums.get(row["object"])) is None:
-            continue
-        names[row["object"]][row["answer"]] += 1
-        at = float(row["seconds"]) - start
-        cell = into.setdefault(int(at / step), [0.0] * 5)
-        area = row["half_heat_area"] if row["map"] == "ok" else ""
-        for i, value in enumerate((1.0, at, float(row["score"]), float(bool(area)), float(area or 0))):
-            cell[i] += value
+    import pandas as pd
+
+    names = ["seconds", "answer", "score", "object", "map", "half_heat_area"]
+    frame = pd.read_csv(folder / CSV, usecols=names, keep_default_na=False, na_values={"object": "", names[-1]: ""})
+    frame["seconds"] -= start
+    frame["cell"] = (frame["seconds"] / (max(seconds, 1e-6) / POINTS)).astype(int)
+    frame["area"] = frame[names[-1]].where(frame["map"] == "ok")
+    # Of a classifier all answers are one curve.
+    frame["object"] = frame["object"].fillna(0).astype(int)
     answer_curves = []
-    for name in objects:
-        label = names[name].most_common(1)[0][0]
-        points = (
-            Point(at / count, score / count, area / mapped if mapped else None)
-            for count, at, score, mapped, area in (sums[name][cell] for cell in sorted(sums[name]))
-        )
-        color = color_of(int(name)) if name else ""
-        answer_curves.append(AnswerCurve(f"{label} {name}" if name else "its answer", tuple(points), color))
+    for number in frame["object"].value_counts().index[:MAX_CURVES]:
+        rows = frame[frame["object"] == number]
+        label = packing.unescape(rows["answer"].value_counts().index[0])
+        means = rows.groupby("cell")[["seconds", "score", "area"]].mean()
+        points = (Point(at, score, None if math.isnan(area) else area) for at, score, area in means.to_numpy().tolist())
+        name, color = (f"{label} {number}", color_of(number)) if number else ("its answer", "")
+        answer_curves.append(AnswerCurve(name, tuple(points), color))
     return tuple(answer_curves)
-
-
-def _rows(folder: Path) -> Iterator[dict[str, str]]:
-    with (folder / CSV).open(encoding="utf-8", newline="") as file:
-        yield from packing.read(file)
 
 
 def read_facts(folder: Path) -> Json:
@@ -317,10 +295,14 @@ def read_facts(folder: Path) -> Json:
 
 def read_result(folder: Path) -> Summary:
     """Return a finished run's result. Raises ModelProblem."""
-    result = _read(folder)
-    moments = tuple(Moment(**moment) for moment in result["moments"])
-    numbers = (result["frames"], result["looked"], result["skipped"])
-    return Summary(folder, *numbers, 0.0, resumed=True, moments=moments, notes=tuple(result["notes"]))
+    return to_summary(folder, _read(folder))
+
+
+def to_summary(folder: Path, entry: Json, seconds: float = 0.0, *, resumed: bool = True) -> Summary:
+    """Return the result that an entry of the journal, or the timeline's file, holds."""
+    moments = tuple(Moment(**moment) for moment in entry["moments"])
+    numbers = (entry["frames"], entry["looked"], entry["skipped"])
+    return Summary(folder, *numbers, seconds, resumed, moments=moments, notes=tuple(entry["notes"]))
 
 
 def _read(folder: Path) -> Json:

@@ -25,14 +25,13 @@ from sightglass.batch.output import unwritable
 from sightglass.batch.worker import processor_cores
 from sightglass.common.errors import Cancelled, ImageProblem
 from sightglass.common.files import Json, jsonable, remove_drafts
+from sightglass.common.work.threads import in_order, read_ahead, torch_pool
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.recipe import versions
-from sightglass.video import draw, parts
-from sightglass.video.clips import example, write
-from sightglass.video.clips.ahead import ahead, depth, in_order, single_threaded
-from sightglass.video.clips.clip import Clip
-from sightglass.video.looking import Looking
-from sightglass.video.results import CLIP, CSV, JSON, Moment, Summary, find_moments, write_timeline
+from sightglass.video import draw, example, records, write
+from sightglass.video.clip import Clip
+from sightglass.video.frames import BYTES, ClipExplainer
+from sightglass.video.results import CLIP, CSV, JSON, Summary, find_moments, to_summary, write_timeline
 from sightglass.video.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,19 +39,17 @@ if TYPE_CHECKING:
 
     from sightglass.common.work.progress import Progress
     from sightglass.explain.picture.decode import Pixels
-    from sightglass.video.clips.clip import Frame
-    from sightglass.video.parts import Sighting
+    from sightglass.video.clip import Frame
+    from sightglass.video.records import FrameRecord
     from sightglass.video.results import Row
-
-    FrameOver = tuple[Frame, Sighting, bool]
 
 PART = 64
 """Frames that the model saw in one part: about what is lost by a kill."""
-READ_AHEAD = 2
-"""Parts that the model may be ahead of drawing."""
+PARTS_AHEAD, FRAMES_AHEAD = 2, 16
+"""Parts that the model may be ahead of drawing, and decoded frames that wait, at most."""
 WORK, ROWS = "work", "rows.jsonl"
 """Folder of the parts, which is removed at the end, and the file of the timeline's rows in it."""
-LOOKING, DRAWING = 0.75, 0.97
+MODEL_SHARE, DRAWN_SHARE = 0.75, 0.97
 """Shares of the progress at which a stage ends."""
 
 
@@ -85,30 +82,30 @@ def run(
     if settings.start >= (clip.about.seconds or float("inf")):
         raise ImageProblem(f"{clip.name} is {clip.about.seconds:.1f} s long: give a range that begins before its end.")
     explainer = model if isinstance(model, Explainer) else Explainer(model, device=device)
-    looking = Looking(explainer, options or {}, settings, cancel)
+    clip_explainer = ClipExplainer(explainer, options or {}, settings, cancel)
     folder.mkdir(parents=True, exist_ok=True)
-    facts = _facts(clip, looking, settings)
+    facts = _facts(clip, clip_explainer)
     try:
-        with contextlib.closing(looking), contextlib.closing(Journal(folder, facts, resume=resume)) as journal:
-            return _Run(clip, looking, settings, folder, journal, facts, progress, cancel).whole(fresh=not resume)
+        with contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)) as journal:
+            return _Run(clip, clip_explainer, folder, journal, facts, progress, cancel).whole(fresh=not resume)
     except OSError as error:
         raise unwritable(folder, error) from error
 
 
-def _facts(clip: Clip, looking: Looking, settings: Settings) -> Json:
+def _facts(clip: Clip, explainer: ClipExplainer) -> Json:
     """Return all facts of the results."""
-    adapter, options = looking.resident.adapter, looking.options
+    adapter, options = explainer.resident.adapter, explainer.options
     return {
         "clip": clip.stamp(),
         "model": adapter.spec.id,
-        "weights": looking.resident.origin.adapter.weights_sha256,
-        "method": looking.method.id,
-        "layers": [layer.path for layer in looking.layers],
+        "weights": explainer.resident.origin.adapter.weights_sha256,
+        "method": explainer.method.id,
+        "layers": [layer.path for layer in explainer.layers],
         "targets": options.targets,
         **{name: getattr(options, name) for name in ("part", "evidence", "preprocessing", "confidence", "iou")},
         **{name: getattr(options, name) for name in ("classes", "vocabulary", "masks", "head")},
-        **settings.facts,
-        "device": str(looking.resident.device),
+        **explainer.settings.facts,
+        "device": str(explainer.resident.device),
         "versions": versions(),
     }
 
@@ -119,15 +116,14 @@ class _Run:
     def __init__(
         self,
         clip: Clip,
-        looking: Looking,
-        settings: Settings,
+        explainer: ClipExplainer,
         folder: Path,
         journal: Journal,
         facts: Json,
         progress: Progress | None,
         cancel: threading.Event | None,
     ) -> None:
-        self.clip, self.looking, self.settings, self.folder = clip, looking, settings, folder
+        self.clip, self.explainer, self.settings, self.folder = clip, explainer, explainer.settings, folder
         self.journal, self.facts, self._progress, self._cancel = journal, facts, progress, cancel
         self.work = folder / WORK
         self.started = time.monotonic()
@@ -140,26 +136,26 @@ class _Run:
     def whole(self, *, fresh: bool) -> Summary:
         """Run the remaining stages."""
         remove_drafts(self.folder, age=0)
-        if not all(path.is_file() for path in self._files()):
+        done = "whole" in self.journal.done
+        files = [self.folder / name for name in (CLIP, CSV, JSON)] if done else [*map(self._part, range(self._count()))]
+        if not all(path.is_file() for path in files):
             # Somebody deleted what the journal says is done.
             self.journal.forget()
         last = self._entry("whole")
         if fresh or not self.journal.done or last is not None:
             # Also of a run that was killed when all but this was done.
             shutil.rmtree(self.work, ignore_errors=True)
-        if last is not None:
-            return self._summary(last)
-        self._part(0).parent.mkdir(parents=True, exist_ok=True)
-        for draft in self.work.rglob(".*.part"):
-            draft.unlink()
-        try:
-            frames, note = self._draw()
-        except Cancelled:
-            done = self._entry(f"seen/{self._count() - 1}")
-            looked = 0 if done is None else done["looked"]
-            took = time.monotonic() - self.started
-            return Summary(self.folder, 0, looked, 0, took, self.resumed, cancelled=True)
-        return self._finish(frames, note)
+        if last is None:
+            self._part(0).parent.mkdir(parents=True, exist_ok=True)
+            for draft in self.work.rglob(".*.part"):
+                draft.unlink()
+            try:
+                last = self._finish(*self._draw())
+            except Cancelled:
+                part = self._entry(f"seen/{self._count() - 1}") or {"looked": 0}
+                took = time.monotonic() - self.started
+                return Summary(self.folder, 0, part["looked"], 0, took, self.resumed, cancelled=True)
+        return to_summary(self.folder, last, time.monotonic() - self.started, resumed=self.resumed)
 
     def _entry(self, key: str) -> Json | None:
         """Return a part's or stage's journal entry, or None."""
@@ -173,13 +169,6 @@ class _Run:
         """Return the file of a part."""
         return self.work / "seen" / f"{number:06}.npz"
 
-    def _files(self) -> Iterator[Path]:
-        """Yield the files expected by the journal."""
-        if "whole" in self.journal.done:
-            yield from (self.folder / name for name in (CLIP, CSV, JSON))
-        else:
-            yield from map(self._part, range(self._count()))
-
     def _check(self) -> None:
         if self._failed or (self._cancel is not None and self._cancel.is_set()):
             raise Cancelled
@@ -190,65 +179,60 @@ class _Run:
         done = (seconds - self.settings.start) / max(end - self.settings.start, 1e-9) if end else 0.0
         self._shares[stage] = max(self._shares[stage], min(1.0, max(0.0, done)))
         if self._progress is not None and (stage == 0 or self._shares[0] == 1.0):
-            self._progress(LOOKING * self._shares[0] + (DRAWING - LOOKING) * self._shares[1], words)
+            share = MODEL_SHARE * self._shares[0] + (DRAWN_SHARE - MODEL_SHARE) * self._shares[1]
+            self._progress(share, words)
 
-    def _frames(self, clip: Clip, after: tuple[int, int] | None, every: int = 1) -> Generator[Frame, None, None]:
-        """Return the frames behind one, in order, read ahead."""
-        about, chosen = clip.about, self.settings
-        frames = clip.frames(chosen.start, chosen.end, after=after, every=every)
-        return ahead(frames, depth(about.width * about.height * 3))
+    def _frames(self, clip: Clip, first: int = 0, every: int = 1) -> Generator[Frame, None, None]:
+        """Return the frames from a number on, in order, read ahead."""
+        waiting = max(2, min(FRAMES_AHEAD, BYTES // (clip.about.width * clip.about.height * 3)))
+        frames = clip.frames(self.settings.start, self.settings.end, first=first, every=every)
+        return read_ahead(frames, waiting)
 
-    def _look(self) -> Iterator[list[Sighting]]:
+    def _explain(self) -> Iterator[list[FrameRecord]]:
         """Yield and save each part's records, earlier ones first."""
-        number, looked, after = self._count(), 0, None
-        for part in self._saved():
-            self.looking.replay(part)
-            yield part
-        if self._entry("looked") is not None:
-            self._shares[0] = 1.0
+        number = self._count()
+        part = self._entry(f"seen/{number - 1}") or {"looked": 0, "last": [-1, 0]}
+        for saved in self._saved():
+            self.explainer.replay(saved)
+            yield saved
+        self._shares[0] = float("looked" in self.journal.done)
+        if self._shares[0]:
             return
-        if number:
-            before = self._entry(f"seen/{number - 1}")
-            assert before is not None
-            looked, after = before["looked"], (before["last"][0], before["last"][1])
-            self.clip.skipped, self.clip.irregular = before["skipped"], before["irregular"]
-        frames = self._frames(self.clip, after, self.settings.every)
-        total = self.clip.about.frames
-        with contextlib.closing(frames):
-            while chunk := self._looked_at(frames, looked, total):
-                parts.save(self._part(number), chunk)
+        with contextlib.closing(self._frames(self.clip, part["last"][0] + 1, self.settings.every)) as frames:
+            looked = part["looked"]
+            while chunk := self._explain_part(frames):
+                records.save(self._part(number), chunk)
                 looked += len(chunk)
-                entry: Json = {"key": f"seen/{number}", "stamp": "", "last": [chunk[-1].number, chunk[-1].pts]}
-                entry |= {"looked": looked, "skipped": self.clip.skipped, "irregular": self.clip.irregular}
-                self.journal.add([entry])
+                last = [chunk[-1].number, chunk[-1].pts]
+                self.journal.add([{"key": f"seen/{number}", "stamp": "", "last": last, "looked": looked}])
                 # As a resumed run reads it.
-                yield parts.load(self._part(number))
+                yield records.load(self._part(number))
                 number += 1
         if not looked:
             raise ImageProblem(f"{self.clip.name} has no frame in that range; choose another range.")
-        done = {"key": "looked", "stamp": "", "looked": looked, "skipped": self.clip.skipped}
         self._shares[0] = 1.0
-        self.journal.add([done | {"cut_off": self.clip.cut_off, "layers": self.looking.paths}])
+        done = {"key": "looked", "stamp": "", "looked": looked, "skipped": self.clip.skipped}
+        self.journal.add([done | {"cut_off": self.clip.cut_off, "layers": self.explainer.paths}])
 
-    def _saved(self) -> Iterator[list[Sighting]]:
-        """Yield the saved parts."""
-        return map(parts.load, map(self._part, range(self._count())))
-
-    def _smooth(self, looked: Iterable[list[Sighting]]) -> Iterator[Sighting]:
-        """Yield the records of parts, smoothed over time."""
-        return parts.smooth_maps(itertools.chain.from_iterable(looked), self.settings.smooth)
-
-    def _looked_at(self, frames: Iterator[Frame], looked: int, total: int) -> list[Sighting]:
+    def _explain_part(self, frames: Iterator[Frame]) -> list[FrameRecord]:
         """Return the next part's records; fewer at the end."""
-        sightings: list[Sighting] = []
-        together = self.looking.together_of(self.clip.about.width * self.clip.about.height * 3)
-        while batch := list(itertools.islice(frames, min(together, PART - len(sightings)))):
-            sightings += self.looking(batch)
-            of = f" of about {total:,}" if total and not self.settings.start and self.settings.end is None else ""
-            at = batch[-1]
+        chunk: list[FrameRecord] = []
+        about, whole = self.clip.about, not self.settings.start and self.settings.end is None
+        of = f" of about {about.frames:,}" if about.frames and whole else ""
+        count = self.explainer.count_frames(about.width * about.height * 3)
+        while batch := list(itertools.islice(frames, min(count, PART - len(chunk)))):
+            chunk += self.explainer(batch)
             self._check()
-            self._report(0, at.seconds, f"Looking at frame {at.number + 1:,}{of}")
-        return sightings
+            self._report(0, batch[-1].seconds, f"Looking at frame {batch[-1].number + 1:,}{of}")
+        return chunk
+
+    def _saved(self) -> Iterator[list[FrameRecord]]:
+        """Yield the saved parts."""
+        return map(records.load, map(self._part, range(self._count())))
+
+    def _smooth(self, chunks: Iterable[list[FrameRecord]]) -> Iterator[FrameRecord]:
+        """Yield the records of parts, smoothed over time."""
+        return records.smooth_maps(itertools.chain.from_iterable(chunks), self.settings.smooth)
 
     def _draw(self) -> tuple[int, str]:
         """Draw and encode the frames; return their number and a note."""
@@ -260,73 +244,71 @@ class _Run:
             begins + Fraction(chosen.start) if chosen.start else None,
             None if chosen.end is None else begins + Fraction(chosen.end),
         )
-        frames, looked = self._frames(clip, None), ahead(self._look(), READ_AHEAD)
         with (
-            single_threaded(processor_cores(), "draw") as pool,
-            contextlib.closing(frames),
-            contextlib.closing(looked),
+            torch_pool(processor_cores(), "draw") as pool,
+            contextlib.closing(self._frames(clip)) as frames,
+            contextlib.closing(read_ahead(self._explain(), PARTS_AHEAD)) as chunks,
             (self.work / ROWS).open("w", encoding="utf-8") as file,
         ):
 
             def drawn() -> Iterator[tuple[int, Pixels]]:
                 nonlocal count
-                painter, records = self._painter(looked)
-                for frame, pixels, rows in in_order(self._pair(frames, records), partial(_paint, painter), pool, 4):
+                painter, smoothed = self._painter(chunks)
+                work = partial(_paint, painter)
+                for frame, pixels, rows in in_order(self._pair(frames, smoothed), work, pool, 4):
                     file.writelines(json.dumps(jsonable(row)) + "\n" for row in rows)
                     count += 1
                     yield frame.pts, pixels
 
-            into, sound = self.folder / CLIP, chosen.sound
             try:
+                into, sound = self.folder / CLIP, chosen.sound
                 note = write.encode(into, drawn(), about.time_base, about.rate, clip, within, sound=sound)
             except BaseException:
                 self._failed = True
                 raise
         return count, note
 
-    def _painter(self, looked: Iterator[list[Sighting]]) -> tuple[draw.Painter, Iterator[Sighting]]:
+    def _painter(self, chunks: Iterator[list[FrameRecord]]) -> tuple[draw.Painter, Iterator[FrameRecord]]:
         """Return the painter, and the smoothed records of all parts."""
-        first, about, chosen = next(looked), self.clip.about, self.settings
+        first, about, explainer = next(chunks), self.clip.about, self.explainer
         painter = draw.Painter(
-            self.looking.geometry(np.zeros((about.height, about.width, 3), np.uint8)),
-            write.fit_size(about.width, about.height, chosen.side),
-            chosen,
-            self.looking.method.id,
-            self.looking.paths,
-            signed=self.looking.signed,
-            task=self.looking.task,
+            explainer.geometry(np.zeros((about.height, about.width, 3), np.uint8)),
+            write.fit_size(about.width, about.height, self.settings.side),
+            self.settings,
+            explainer.method.id,
+            explainer.paths,
+            signed=explainer.signed,
+            task=explainer.task,
         )
-        if chosen.scale != "clip":
-            return painter, self._smooth(itertools.chain([first], looked))
+        if self.settings.scale != "clip":
+            return painter, self._smooth(itertools.chain([first], chunks))
         # Which no frame knows before the last one was seen.
-        for _ in looked:
+        for _ in chunks:
             pass
         painter.levels = draw.levels(self._smooth(self._saved()), painter.geometry, signed=painter.signed)
         return painter, self._smooth(self._saved())
 
-    def _pair(self, frames: Iterator[Frame], records: Iterator[Sighting]) -> Iterator[FrameOver]:
+    def _pair(
+        self, frames: Iterator[Frame], smoothed: Iterator[FrameRecord]
+    ) -> Iterator[tuple[Frame, FrameRecord, bool]]:
         """Yield each frame with its record and whether it was explained."""
-        now, later = next(records, None), next(records, None)
+        now, later = next(smoothed), next(smoothed, None)
         for frame in frames:
             self._check()
-            while now is not None and later is not None and later.number <= frame.number:
-                now, later = later, next(records, None)
-            assert now is not None
-            after = later if self.settings.between == "interpolate" else None
-            over = parts.between(now, after, frame.number, frame.pts, frame.seconds)
+            while later is not None and later.number <= frame.number:
+                now, later = later, next(smoothed, None)
             self._report(1, frame.seconds, f"Drawing frame {frame.number + 1:,}")
-            yield frame, over, now.number == frame.number
+            yield frame, records.interpolate(now, later, frame), now.number == frame.number
 
-    def _finish(self, frames: int, note: str) -> Summary:
-        """Write the timeline."""
+    def _finish(self, frames: int, note: str) -> Json:
+        """Write the timeline, and the journal's last entry."""
         if self._progress is not None:
-            self._progress(DRAWING, "Writing the timeline")
+            self._progress(DRAWN_SHARE, "Writing the timeline")
         about, ended = self.clip.about, self._entry("looked") or {}
-        looked, skipped = ended["looked"], ended["skipped"]
         notes = [note] if note else []
-        if self.looking.signed:
-            raws = (raw for record in self._smooth(self._saved()) for seen in record.shown for raw in seen.raws or ())
-            lowers = any((raw < 0).any() for raw in raws)
+        if self.explainer.signed:
+            maps = (answer.raws or () for record in self._smooth(self._saved()) for answer in record.drawn)
+            lowers = any((raw < 0).any() for raws in maps for raw in raws)
             notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * lowers}.")
         if ended.get("cut_off"):
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
@@ -335,31 +317,21 @@ class _Run:
             with (self.work / ROWS).open(encoding="utf-8") as file:
                 yield from map(json.loads, file)
 
-        moments = find_moments(rows(), about.width, about.height, self.looking.task)
-        entry = {"key": "whole", "stamp": "", "frames": frames, "looked": looked, "skipped": skipped, "notes": notes}
-        entry["moments"] = [vars(moment) for moment in moments]
-        head = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
-        write_timeline(
-            self.folder, draw.COLUMNS, rows, head | {"run": self.facts} | {k: entry[k] for k in list(entry)[2:]}
-        )
-        self.journal.add([entry])
+        moments = find_moments(rows(), about.width, about.height, self.explainer.task)
+        results: Json = {"frames": frames, "looked": ended["looked"], "skipped": ended["skipped"], "notes": notes}
+        results["moments"] = [vars(moment) for moment in moments]
+        facts = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
+        write_timeline(self.folder, draw.COLUMNS, rows, facts | {"run": self.facts} | results)
+        self.journal.add([{"key": "whole", "stamp": ""} | results])
         shutil.rmtree(self.work, ignore_errors=True)
-        return self._summary(entry)
-
-    def _summary(self, entry: Json) -> Summary:
-        moments = tuple(Moment(**fields) for fields in entry["moments"])
-        took = time.monotonic() - self.started
-        numbers = (entry["frames"], entry["looked"], entry["skipped"])
-        return Summary(self.folder, *numbers, took, self.resumed, moments=moments, notes=tuple(entry["notes"]))
+        return results
 
 
-def _paint(painter: draw.Painter, over: FrameOver) -> tuple[Frame, Pixels, list[Row]]:
+def _paint(painter: draw.Painter, pair: tuple[Frame, FrameRecord, bool]) -> tuple[Frame, Pixels, list[Row]]:
     """Return a frame under its maps, and its timeline rows."""
-    frame, record, measured = over
+    frame, record, explained = pair
     maps = painter.maps(record)
     pixels = painter.paint(frame.pixels, record, maps)
-    rows: list[Row] = []
-    if measured:
-        of = {id(heatmap.seen): heatmap for heatmap in maps}
-        rows = [draw.row(record, of.get(id(seen)), seen) for seen in record.shown]
+    of = {id(drawn.answer): drawn for drawn in maps}
+    rows = [draw.row(record, of.get(id(answer)), answer) for answer in record.drawn] if explained else []
     return frame, pixels, rows

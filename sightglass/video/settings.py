@@ -10,13 +10,12 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
 from sightglass.explain.rendering.style import Mode, Style, lut
 
-Between = Literal["interpolate", "hold"]
 Scale = Literal["frame", "clip"]
 
 MAX_SIDE = 1280
 """Pixels of the longer side of a drawn frame, unless another number is given."""
 SMOOTH = 0.1
-"""Seconds by which maps are smoothed over time, see `sightglass.video.parts`."""
+"""Seconds by which maps are smoothed over time, see `sightglass.video.records`."""
 MAX_SMOOTH = 2.0
 OBJECTS = 3
 """Objects of a detector whose maps are drawn in a frame."""
@@ -30,9 +29,7 @@ class Settings:
     """
 
     every: int = 1
-    """The model looks at every frame, or at every n-th."""
-    between: Between = "interpolate"
-    """What is drawn over the frames between: the two maps around them mixed, or the earlier one held."""
+    """The model looks at every frame, or at every n-th; the frames between get the two maps around them mixed."""
     start: float = 0.0
     end: float | None = None
     """The range in seconds since the start of the clip; None: to its end."""
@@ -52,9 +49,8 @@ class Settings:
     style: Style = field(default_factory=Style)
 
     def __post_init__(self) -> None:
-        for name, known in (("between", Between), ("scale", Scale)):
-            if getattr(self, name) not in get_args(known):
-                raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(get_args(known))}.")
+        if self.scale not in get_args(Scale):
+            raise ModelProblem(f"scale is {self.scale!r}: use one of {', '.join(get_args(Scale))}.")
         if self.every < 1:
             raise ModelProblem(f"every is {self.every}: 1 is every frame, 2 every second one.")
         if not 0 <= self.smooth <= MAX_SMOOTH:
@@ -74,6 +70,7 @@ class Settings:
     @property
     def facts(self) -> Json:
         """All facts of the results, as plain values."""
-        names = ("every", "between", "start", "end", "scale", "smooth", "objects", "only", "labels", "side")
+        names = ("start", "end", "scale", "smooth", "objects", "only", "labels", "side", "sound")
         drawn = {name: getattr(self.style, name) for name in ("mode", "colormap", "alpha", "threshold", "even")}
-        return {name: getattr(self, name) for name in names} | {"sound": self.sound} | drawn
+        # Runs of before could hold the earlier map.
+        return {"every": self.every, "between": "interpolate"} | {name: getattr(self, name) for name in names} | drawn

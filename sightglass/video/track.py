@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.models.adapter import Prediction
-    from sightglass.video.parts import Seen
+    from sightglass.video.records import AnswerRecord
 
 LOW = 0.1
 """Score from which a box continues an object that is followed already; ByteTrack's own."""
@@ -40,7 +40,7 @@ class Tracker:
         self._tracker: Any = BYTETracker(SimpleNamespace(**_options(confidence, self.low)))
         self._numbers: dict[int, int] = {}
 
-    def update(self, boxes: Sequence[Prediction | Seen]) -> tuple[int | None, ...]:
+    def update(self, boxes: Sequence[Prediction | AnswerRecord]) -> tuple[int | None, ...]:
         """Return each box's object number, or None.
 
         Objects are counted from 1 in the order in which they were first seen. `boxes`: all that are scored `low` or

@@ -51,8 +51,8 @@ def _at(selector: str, index: int = 0) -> Callable[[Page], object]:
 
 def _mode(name: str) -> Callable[[Page], object]:
     """Choose a display mode, whose menu is closed."""
-    chosen = f".modes input[value={name.lower()}]"
-    return lambda page: page.locator(chosen).first.evaluate("input => input.click()")
+    change = "(select, value) => { select.value = value; select.dispatchEvent(new Event('change')); }"
+    return lambda page: page.locator(".mode").first.evaluate(change, name.lower())
 
 
 def _point(page: Page) -> None:

@@ -72,7 +72,7 @@ def test_the_camera_plays_and_what_is_frozen_goes_on_to_explore(page):
     expect(live(page).locator("canvas")).to_have_attribute("aria-label", re.compile("^The camera with its map"))
     live(page).locator(".rows button").nth(1).click()
     until(page, lambda: live(page).locator(".follows").inner_text().startswith("Following"), "nothing is followed")
-    name = live(page).locator('.rows [aria-pressed="true"] .name').inner_text()
+    name = live(page).locator('.rows [aria-pressed="true"] .label').inner_text()
     live(page).get_by_role("button", name="Freeze").click()
     frozen = screen(page)
     # The made-up camera's picture is green.

@@ -149,15 +149,3 @@ def test_a_line_is_explained_while_it_is_drawn_by_hand_and_lies_where_it_was(vis
     rows, columns = np.nonzero(paper(page) < 0.2)
     assert abs(rows.mean() - 55.5) < 1.5
     assert columns.min() < 26 and columns.max() > 86
-
-
-def test_a_click_on_one_of_two_pictures_frames_its_match_in_the_other(visit):
-    page = visit("/similarity")
-    page.get_by_text("For comparison, unrelated").wait_for()
-    assert "tab=pictures" in page.url
-    settled(page)
-    second = page.locator(".viewer").nth(1).locator("canvas.base")
-    before = drawn(second)
-    page.locator(".viewer").first.locator("canvas.base").click()
-    page.get_by_text("Best match: ").first.wait_for()
-    until(page, lambda: (drawn(second) != before).any(), "the match is not framed")

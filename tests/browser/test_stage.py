@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from screen import LIMIT, serious, still
 
-from sightglass.deck.html_file import deck_html
-from tests.unit.deck.deck_scenes import TITLE, deck
+from sightglass.report.deck_html import deck_html
+from tests.unit.report.slides import TITLE, deck
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 sync = pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.browser
-SCENES = deck()
+VIEWS = deck()
 LONG = replace(
-    SCENES[1],
+    VIEWS[1],
     title="A title of as many words as a title may have, " * 2,
-    sentence="A sentence of as many words as one may have, which nobody should write. " * 5,
-    proof=replace(SCENES[1].proof, label="streetcar, tram, tramcar", sentence="A verdict that goes on and on. " * 25),
+    statements=("A sentence of as many words as one may have, which nobody should write. " * 5,),
+    charts=(
+        replace(VIEWS[1].charts[0], label="streetcar, tram, tramcar", sentence="A verdict that goes on and on. " * 25),
+    ),
 )
 PAGES = 10
 SMALLEST = 0.022
@@ -50,7 +52,7 @@ _TEXTS = """() => {
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("deck") / "deck.html"
-    path.write_bytes(deck_html([*SCENES, LONG], TITLE))
+    path.write_bytes(deck_html([*VIEWS, LONG], TITLE))
     return path.as_uri()
 
 
@@ -125,7 +127,7 @@ def test_notes_in_a_second_window_follow_the_stage_and_drive_it(page: Page, cont
     notes.keyboard.press("PageDown")
     page.wait_for_function("() => Reveal.getIndices().h === 1")
     sync.expect(notes.locator(".said")).to_contain_text("Cropped.")
-    sync.expect(notes.locator(".next")).to_have_text(f"Next: {SCENES[1].title}")
+    sync.expect(notes.locator(".next")).to_have_text(f"Next: {VIEWS[1].title}")
     sync.expect(notes.locator(".clock")).to_have_text(re.compile(r"\d:\d\d"))
 
 

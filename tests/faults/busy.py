@@ -7,9 +7,9 @@ import random
 import sys
 from typing import Any
 
-from sightglass.deck import making
 from sightglass.explain import Explainer
 from sightglass.history import History
+from sightglass.report import views
 from tests.clips import scene
 
 
@@ -17,7 +17,7 @@ def main(folder: str, name: str, count: int) -> None:
     """Work in the history of a folder, as fast as it goes; `name` is this server's own."""
     explainer = Explainer("demo-cls-s")
     made = [explainer(pixels, top_k=1) for pixels in scene(3)]
-    slide = making.scene(made[0].image, [making.panel(made[0])], title=name, sentence="A sentence.")
+    slide = views.new_view([views.explained_picture(made[0])], title=name, sentence="A sentence.")
     history, chance = History(folder), random.Random(name)
     print("ready", flush=True)
     shared, deck = json.loads(sys.stdin.readline())

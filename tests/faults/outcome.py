@@ -59,7 +59,7 @@ def survived(work: str, folder: Path, end: End) -> None:
             added = sum(word.startswith("added") for word in end.said)
             slides = decks["For Monday"].slides
             assert 2 + added <= len(slides) <= 3 + added
-            assert all(History(folder).decks.scene(slide).picture for slide in slides)
+            assert all(History(folder).decks.view(slide).pictures[0].jpeg for slide in slides)
             assert "edited" not in end.said or slides[1].title == "Another title"
     else:
         for path in folder.rglob("*"):

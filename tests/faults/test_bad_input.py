@@ -18,21 +18,21 @@ from starlette.testclient import TestClient
 
 from sightglass import cli
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
-from sightglass.cli.replay import read as read_recipe
+from sightglass.cli.proving import read as read_recipe
 from sightglass.common.errors import Problem
-from sightglass.deck import archive as decks
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
-from sightglass.export import embedded_recipe
+from sightglass.history import archive as decks
 from sightglass.models import catalog, labels
 from sightglass.models.spec import ModelSpec, WeightsTable
-from sightglass.video.clips.clip import Clip
+from sightglass.report import embedded_recipe
+from sightglass.video.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene
 from tests.faults.outcome import is_one_sentence
-from tests.unit.deck.test_decks import a_scene
+from tests.servers import settings_of
+from tests.unit.report.test_decks import a_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,7 +82,7 @@ def test_pictures_and_arrays_in_the_library(given_files: corpus.Files, clean: Pa
 
 def test_pictures_and_arrays_over_http(given_files: corpus.Files, clean: Path) -> None:
     made = 0
-    with TestClient(create(ApiRules(model=MODEL))) as client:
+    with settings_of(api_model=MODEL), TestClient(create()) as client:
         for name, data in given_files.items():
             answer = client.post("/api/explain", files={"image": (name, data)})
             assert answer.status_code in (200, 400, 413, 415, 422), (name, answer.text[:300])
@@ -178,7 +178,7 @@ def test_damaged_pictures(kind: str, data: Any) -> None:
 
 
 @SOME
-@given(damaged(decks.write("A deck", [a_scene("One"), a_scene("Two", 1)])))
+@given(damaged(decks.write("A deck", [a_view("One"), a_view("Two", 1)])))
 def test_damaged_decks(data: bytes) -> None:
     answered("deck", decks.read, data)
 

@@ -15,8 +15,7 @@ from starlette.testclient import TestClient
 
 from sightglass.api import serving
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
-from sightglass.common import access, logs
+from sightglass.common import access
 from sightglass.common import settings as environment
 from sightglass.common.errors import Problem, SettingProblem
 from sightglass.common.settings import variable
@@ -115,12 +114,11 @@ def test_a_server_does_not_start_or_answers(host: str, values: dict[str, str]) -
         # What starting installs in the process.
         patch.setattr(access, "_IN_USE", [access.Access()])
         patch.setattr(uvicorn.Server, "handle_exit", uvicorn.Server.handle_exit)
-        patch.setattr(logs, "install", lambda: None)
         for field, text in {"api_model": "demo-cls-s", "offline": "1", **values}.items():
             patch.setenv(variable(field), text)
         try:
             serving.prepare(host)
-            app = create(ApiRules.from_environment())
+            app = create()
         except Problem as problem:
             said = str(problem)
             assert len(values) > 1 or is_one_sentence(said), (values, said)

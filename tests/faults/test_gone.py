@@ -14,7 +14,6 @@ from starlette.testclient import TestClient
 from torchvision.models import squeezenet1_1
 
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 from sightglass.common.errors import WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import RESIDENCY
@@ -55,7 +54,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_folder_of_models_that_vanishes_stops_only_what_must_be_read_from_it(models: Path) -> None:
     buffer = io.BytesIO()
     Pillow.fromarray(scene(1)[0]).save(buffer, "PNG")
-    client = TestClient(create(ApiRules(model="demo-cls-s")))
+    client = TestClient(create())
 
     def explained(model: str) -> tuple[int, dict[str, Any]]:
         answer = client.post("/api/explain", files={"image": buffer.getvalue()}, data={"model": model})

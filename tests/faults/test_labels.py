@@ -15,14 +15,13 @@ from pptx import Presentation
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 from sightglass.components.views import exports
-from sightglass.deck import views
-from sightglass.deck.html_file import deck_html
-from sightglass.deck.pdf_file import deck_pdf
-from sightglass.deck.pptx_file import deck_pptx
 from sightglass.explain import Explainer, Image
 from sightglass.explain.evidence.resident import RESIDENCY
+from sightglass.report import views
+from sightglass.report.deck_html import deck_html
+from sightglass.report.deck_pptx import deck_pptx
+from sightglass.report.pdf import deck_pdf
 from tests import corpus
 from tests.faults import labelled, visits
 
@@ -66,7 +65,7 @@ def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
     explained = Explainer(model)(Image(corpus.pixels(200, 300), labelled.NAME), confidence=0.001)
     offers = [offer for row in exports.of_map(explained, 0, {}) if row.title != "Layer by layer" for offer in row.files]
     files = {name: make() for _, name, make in offers}
-    slide = views.of_map(explained)
+    slide = views.map_view(explained)
     for kind, write in (("html", deck_html), ("pdf", deck_pdf), ("pptx", deck_pptx)):
         files[f"deck.{kind}"] = write([slide], labelled.NAME)
     assert {Path(name).suffix for name in files} >= {".svg", ".pdf", ".html", ".csv", ".json", ".pptx"}
@@ -89,9 +88,9 @@ def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
 
 
 def test_hostile_names_are_text_in_the_answers_and_metrics_of_the_api(models: Path) -> None:
-    client = TestClient(create(ApiRules(model=labelled.CLASSIFIERS[0])))
+    client, model = TestClient(create()), {"model": labelled.CLASSIFIERS[0]}
     data = corpus.saved(Pillow.fromarray(corpus.pixels()), "PNG")
-    answer = client.post("/api/explain", files={"image": (labelled.NAME, data)})
+    answer = client.post("/api/explain", files={"image": (labelled.NAME, data)}, data=model)
     assert answer.status_code == 200, answer.text
     for one in answer.json()["predictions"]:
         assert "\n" not in one["label"] and "\0" not in one["label"] and len(one["label"]) <= 200

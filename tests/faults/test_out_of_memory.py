@@ -17,7 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sightglass import cli
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 from sightglass.batch import run
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Residency, Resident
@@ -133,8 +132,8 @@ def test_no_memory_anywhere_is_one_sentence_at_every_door(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(Resident, "move_input", full)
-    client = TestClient(create(ApiRules(model="demo-cls-s")))
-    answer = client.post("/api/explain", files={"image": (tmp_path / "a.png").read_bytes()})
+    client, model = TestClient(create()), {"model": "demo-cls-s"}
+    answer = client.post("/api/explain", files={"image": (tmp_path / "a.png").read_bytes()}, data=model)
     assert answer.status_code == 413
     assert is_one_sentence(answer.json()["detail"])
     assert client.get("/api/health").status_code == 200

@@ -12,9 +12,9 @@ from PIL import Image as Pillow
 
 from sightglass.batch import run
 from sightglass.common.files import write_file
-from sightglass.deck import archive, making
 from sightglass.explain import Explainer
-from sightglass.history import History
+from sightglass.history import History, archive
+from sightglass.report import views
 from sightglass.video import run as film
 from sightglass.video import runner
 from tests.clips import clip, scene
@@ -34,9 +34,9 @@ def prepare() -> None:
     explainer = Explainer(MODEL)
     made = [explainer(pixels, top_k=2) for pixels in scene(2)]
     _STATE["explainer"], _STATE["explanations"] = explainer, made
-    panels = [making.panel(one) for one in made]
-    _STATE["scenes"] = [
-        making.scene(one.image, [panels[i]], title=f"Slide {i}", sentence="A sentence.") for i, one in enumerate(made)
+    _STATE["views"] = [
+        views.new_view([views.explained_picture(one)], title=f"Slide {i}", sentence="A sentence.")
+        for i, one in enumerate(made)
     ]
     _STATE["folder"] = folder = tempfile.TemporaryDirectory(prefix="faults-")
     pictures = Path(folder.name) / "pictures"
@@ -95,7 +95,7 @@ def digest(kept: History, record: Any) -> str:
 
 def deck(folder: Path, say: Say) -> None:
     """Make a deck of two slides at once, add two, edit one, delete another deck, and write the deck to a file."""
-    decks, scenes = History(folder).decks, _STATE["scenes"]
+    decks, scenes = History(folder).decks, _STATE["views"]
 
     def named(title: str) -> Any:
         return next((one for one in decks.all() if one.title == title), None)

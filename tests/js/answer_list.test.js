@@ -8,12 +8,14 @@ class Node {
   parts = {};
   attributes = {};
   classList = { toggle() {} };
-  append() {}
+  append(...nodes) {
+    this.children.push(...nodes);
+  }
+  closest() {
+    return this;
+  }
   querySelector(selector) {
     return (this.parts[selector] ??= new Node());
-  }
-  replaceChildren(...nodes) {
-    this.children = nodes;
   }
   setAttribute(name, value) {
     this.attributes[name] = value;
@@ -24,6 +26,7 @@ class Node {
 }
 
 globalThis.window = new EventTarget();
+globalThis.Element = Node;
 globalThis.document = { createElement: () => new Node() };
 const { default: show } = await import("../../sightglass/components/widgets/answer_list.js");
 
@@ -39,7 +42,7 @@ function place() {
         setStateValue: (_key, index) => sent.push([name, index]),
       }),
     rows: () => parentElement.querySelector(".rows").children,
-    click: (index) => parentElement.querySelector(".rows").children[index].click(),
+    click: (index) => parentElement.querySelector(".rows").click({ target: parentElement.querySelector(".rows").children[index] }),
     chosen: () => parentElement.querySelector(".rows").children.findIndex((row) => row.attributes["aria-pressed"] === "true"),
   };
 }

@@ -37,7 +37,7 @@ const bugs = {
 const inline = { "no-restricted-syntax": ["error", "ImportExpression", "MetaProperty[meta.name='import']"] };
 
 export default [
-  { ignores: ["sightglass/deck/vendor/**"] },
+  { ignores: ["sightglass/report/vendor/**"] },
   js.configs.recommended,
   { linterOptions: { reportUnusedDisableDirectives: "error" }, rules: bugs },
   { files: ["sightglass/**/*.js"], languageOptions: { globals: globals.browser }, rules: inline },

@@ -24,13 +24,7 @@ test("a place in a dashed box is a place beside every box, or in the box that is
   assert.equal(g.smallestBox([boxes[0], { ...boxes[1], xyxy: [2, 2, 4, 4] }], 3, 3).index, 0);
 });
 
-test("a moving picture that took too long has half its pixels, down to a quarter, and twice as many where it was quick", () => {
-  assert.equal(g.paced(1, 11), 1);
-  assert.equal(g.paced(1, 13), 0.5);
-  assert.equal(g.paced(0.5, 8), 0.5);
-  assert.equal(g.paced(0.25, 90), 0.25);
-  assert.equal(g.paced(0.25, 3), 0.5);
-  assert.equal(g.paced(1, 1), 1);
-  // What was doubled is still quick enough: it does not go to and fro.
-  assert.equal(g.paced(g.paced(0.25, 3.9), 7.8), 0.5);
+test("a rectangle is the same from any corner and ends at the picture", () => {
+  assert.deepEqual(g.rectangle([10, 50], [130, 20], [100, 80]), [10, 20, 100, 50]);
+  assert.deepEqual(g.rectangle([130, 20], [10, 50], [100, 80]), [10, 20, 100, 50]);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { defaults, hotPhrase, readout } from "../../sightglass/components/viewer/settings.js";
+import { readout } from "../../sightglass/components/viewer/settings.js";
 
 const plain = (line) => line.map(([text, bold]) => (bold ? `*${text}*` : text)).join("");
 const heat = (title, value, raw = [0, 0.5], full = true) => ({ title, kind: "heat", raw, value, full });
@@ -18,15 +18,4 @@ test("the reading of several", () => {
 
 test("where the model did not see nothing is read", () => {
   assert.equal(plain(readout([heat("s", null)], 1, 2)), "The model did not see this part of the picture, at 1, 2");
-});
-
-test("what looks hot follows the mode, the colormap and the inversion", () => {
-  const said = (changes) => hotPhrase({ ...defaults(), ...changes }, "pale yellow");
-  assert.equal(said({}), "Pale yellow");
-  assert.equal(said({ invert: true }), "The uncovered part");
-  assert.equal(said({ mode: "map", invert: true }), "");
-  assert.equal(said({ mode: "contour" }), "Inside the lines");
-  assert.equal(said({ mode: "contour", invert: true }), "Outside the lines");
-  assert.equal(said({ mode: "spotlight" }), "The bright part");
-  assert.equal(said({ mode: "picture" }), "");
 });

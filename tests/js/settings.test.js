@@ -9,7 +9,7 @@ const WIDE = { x: 0, y: 0, zoom: 1 };
 test("a link wins once over what is remembered, and says all that is not the default", () => {
   const store = new Map(), storage = { getItem: (k) => store.get(k) ?? null, setItem: (k, v) => store.set(k, v) };
   assert.deepEqual(recalled(storage, null, MAPS), defaults());
-  keep(storage, { ...defaults(), alpha: 0.2, even: true });
+  keep(storage, { ...defaults(), alpha: 0.2, cells: true });
   assert.equal(recalled(storage, null, MAPS).alpha, 0.2);
   assert.deepEqual(recalled(storage, { alpha: "0.7", id: "a" }, MAPS), { ...defaults(), alpha: 0.7 });
   keep(storage, { ...defaults(), alpha: 0.4, colormap: "jet" });
@@ -20,20 +20,22 @@ test("a link wins once over what is remembered, and says all that is not the def
 test("the settings of a file that was opened again are not remembered", () => {
   const store = new Map(), storage = { getItem: (k) => store.get(k) ?? null, setItem: (k, v) => store.set(k, v) };
   keep(storage, { ...defaults(), alpha: 0.2 });
-  const reopened = { alpha: "0.5", even: "1", id: "a", passing: true };
-  assert.deepEqual(recalled(storage, reopened, MAPS), { ...defaults(), alpha: 0.5, even: true });
+  const reopened = { alpha: "0.5", cells: "1", id: "a", passing: true };
+  assert.deepEqual(recalled(storage, reopened, MAPS), { ...defaults(), alpha: 0.5, cells: true });
   assert.deepEqual(recalled(storage, null, MAPS), { ...defaults(), alpha: 0.2 });
 });
 
 test("a link cannot bring nonsense", () => {
-  const odd = { alpha: 7, split: "", mode: "<b>", colormap: "none", threshold: "x", even: "1", top: 0, scale: "log", other: 1 };
-  assert.deepEqual(merged(defaults(), odd, MAPS), { ...defaults(), even: true });
-  assert.deepEqual(merged(defaults(), { __proto__: null, constructor: "x", top: "1e12" }, MAPS), defaults());
+  const odd = { alpha: 7, split: "", mode: "<b>", colormap: "none", threshold: "x", cells: "1", scale: "log", other: 1 };
+  assert.deepEqual(merged(defaults(), odd, MAPS), { ...defaults(), cells: true });
+  // Settings of former versions among them.
+  const former = { __proto__: null, constructor: "x", top: "2", even: "1", invert: "1", boxes: "0", scale: "fixed" };
+  assert.deepEqual(merged(defaults(), former, MAPS), defaults());
 });
 
 test("a view goes into an address and comes out the same", () => {
-  const wanted = { ...defaults(), mode: "contour", layout: "swipe", split: 0.25, colormap: "jet", scale: "fixed", top: 0.000021 };
-  const settings = { ...wanted, even: true, boxes: false, threshold: 1 / 3 }, viewport = { x: 0.125, y: 0.3, zoom: 4 };
+  const wanted = { ...defaults(), mode: "contour", layout: "swipe", split: 0.25, colormap: "jet", scale: "shared" };
+  const settings = { ...wanted, cells: true, threshold: 1 / 3 }, viewport = { x: 0.125, y: 0.3, zoom: 4 };
   const url = new URL(linkTo("http://here/topk?model=m&alpha=0.1&class=a+b#x", settings, viewport));
   assert.equal(url.searchParams.get("model"), "m");
   assert.equal(url.searchParams.get("class"), "a b");

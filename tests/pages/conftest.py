@@ -90,8 +90,8 @@ def settled(app: AppTest) -> AppTest:
 
 
 def headline(app: AppTest) -> str:
-    """The sentence over the picture, with `{hot}` where the browser names the colour."""
-    return str(received(app, "headline")[0]["text"])
+    """The sentence over the picture."""
+    return next(text.value for text in app.markdown if text.value.startswith("## ")).removeprefix("## ")
 
 
 def bar(app: AppTest) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import torch
 
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Sidebar
-from sightglass.components.views import detections
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import Image, load_bundled
-from tests.pages.conftest import act, press, rerun_until, session, shown, texts
+from sightglass.pages.explore import boxes
+from tests.pages.conftest import act, headline, press, rerun_until, session, shown, texts
 
 VIEWER = "viewer-boxes"
 ADDRESS = {"model": "demo-s", "example": "scene 3"}
@@ -26,9 +26,9 @@ def metrics(app) -> dict[str, tuple[str, str]]:
     return {element.label: (element.value, element.delta) for element in app.metric}
 
 
-def ask(app, *where: float):
-    """As the viewer tells of a place marked with the tool that asks: a point twice, or xyxy."""
-    app.session_state[VIEWER] = {"question": {"picture": shown(app).head["picture"], "xyxy": (*where, *where)[:4]}}
+def ask(app, x: float, y: float):
+    """As the viewer tells of a click beside every box."""
+    app.session_state[VIEWER] = {"point": {"picture": shown(app).head["picture"], "x": x, "y": y, "box": None}}
     return app.run()
 
 
@@ -40,12 +40,12 @@ def pick(app, row: int):
 
 @pytest.fixture
 def result(scene):
-    return Explainer("demo-s")(scene, per="detection", top_k=detections.MAX_MAPS)
+    return Explainer("demo-s")(scene, per="detection", top_k=boxes.MAX_MAPS)
 
 
 def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
     app = page("", **ADDRESS)
-    assert app.markdown[0].value == f"## {FOUND}."
+    assert headline(app) == f"{FOUND}."
     view = shown(app)
     for i, (box, prediction) in enumerate(zip(view.head["boxes"], result.predictions, strict=True), 1):
         np.testing.assert_allclose(box["xyxy"], prediction.box, atol=1e-3)
@@ -77,20 +77,20 @@ def test_an_address_opens_its_box_and_its_question(page, scene):
 
 def test_nonsense_in_the_address_is_passed_over(page):
     app = page("", **ADDRESS, box="9" * 5000, part="y", per="z", iou="many", ratio="9", lens="?", only="unicorn")
-    assert FOUND in app.markdown[0].value
-    app = page("", **ADDRESS, ask="50,50,10,10", **{"ask-for": "unicorn"})
+    assert FOUND in headline(app)
+    app = page("", **ADDRESS, ask="50,50,9999,60", **{"ask-for": "unicorn"})
     assert "candidate" not in texts(app) and "ask" not in app.query_params
 
 
 def test_only_chosen_classes_are_shown_until_the_filter_is_removed(page):
     app = page("", **ADDRESS, only="gear")
-    assert app.markdown[0].value == "## 1 gear. Showing only gear."
+    assert headline(app) == "1 gear. Showing only gear."
     assert len(shown(app).maps) == 1 and app.query_params["only"] == "gear"
     # It holds for the next picture too, and can be seen and removed there.
     act(app, "choose", "scene 1")
     act(app, "choose", "scene 3")
     app.button(key="filter-chip").click().run()
-    assert "only" not in app.query_params and FOUND in app.markdown[0].value
+    assert "only" not in app.query_params and FOUND in headline(app)
     before = len(shown(app).head["boxes"])
     app.slider(key="confidence").set_value(70).run()
     assert len(shown(app).head["boxes"]) < before
@@ -98,8 +98,10 @@ def test_only_chosen_classes_are_shown_until_the_filter_is_removed(page):
 
 def test_a_place_that_is_asked_about_shows_what_is_missing_there(page, result):
     app = page("", **ADDRESS)
-    # A click beside every box without the tool asks nothing.
-    app.session_state[VIEWER] = {"point": {"x": 20, "y": 210, "box": None}}
+    # A click on a box, or in another picture, asks nothing.
+    app.session_state[VIEWER] = {"point": {"x": 20, "y": 210, "box": 0}}
+    app.run()
+    app.session_state[VIEWER] = {"point": {"picture": "another", "x": 20, "y": 210, "box": None}}
     app.run()
     assert "candidate" not in texts(app) and "ask" not in app.query_params
     ask(app, 20, 210)
@@ -125,14 +127,14 @@ def test_a_place_that_is_asked_about_shows_what_is_missing_there(page, result):
 
 def test_a_box_whose_map_is_not_held_gets_one_when_it_is_chosen(page, scene):
     app = page("", **ADDRESS, confidence="1", iou="95")
-    result = Explainer("demo-s")(scene, per="detection", confidence=0.01, iou=0.95, top_k=detections.MAX_MAPS)
-    assert len(result.predictions) > detections.MAX_MAPS + 3
-    assert len(shown(app).maps) == detections.MAX_MAPS
-    place = detections.MAX_MAPS + 2
+    result = Explainer("demo-s")(scene, per="detection", confidence=0.01, iou=0.95, top_k=boxes.MAX_MAPS)
+    assert len(result.predictions) > boxes.MAX_MAPS + 3
+    assert len(shown(app).maps) == boxes.MAX_MAPS
+    place = boxes.MAX_MAPS + 2
     pick(app, place)
     np.testing.assert_allclose(shown(app).maps[-1], result.with_targets(place).heatmaps[0].content, atol=1e-3)
     # Its map, its row and its rectangle go by the same place, and its number stays.
-    assert shown(app).head["boxes"][detections.MAX_MAPS]["tag"] == str(place + 1) == app.query_params["box"]
+    assert shown(app).head["boxes"][boxes.MAX_MAPS]["tag"] == str(place + 1) == app.query_params["box"]
 
 
 def test_the_view_of_layers_shows_the_box_at_each(page, scene):
@@ -144,7 +146,7 @@ def test_the_view_of_layers_shows_the_box_at_each(page, scene):
     strip = explainer(scene, per="detection", targets=(3,), layers=layers)
     for got, heatmap in zip(shown(app).maps, strip.by_layer(0), strict=True):
         np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
-    assert app.markdown[0].value.startswith("## Rod-cross 4 is clearest at neck ")
+    assert headline(app).startswith("Rod-cross 4 is clearest at neck ")
 
 
 def test_an_unfinished_map_is_not_taken_along(page, masks):
@@ -158,15 +160,15 @@ def test_an_unfinished_map_is_not_taken_along(page, masks):
 
 def test_a_model_of_drawn_scenes_says_so_of_photographs_and_offers_a_scene(page):
     app = page("", model="demo-s")
-    assert app.markdown[0].value.startswith("## Demo-s knows drawn scenes only: ")
+    assert headline(app).startswith("Demo-s knows drawn scenes only: ")
     press(app, "Use a picture this model was trained for")
     assert session(app, Sidebar).choices.image.name == "scene 3.png"
-    assert app.markdown[0].value == f"## {FOUND}."
+    assert headline(app) == f"{FOUND}."
     own = Image(np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8), "mine.png")
-    session(app, Pictures).own[own.sha256] = own
+    session(app, Pictures).own[own.sha256] = session(app, Pictures).last = own
     session(app, Pictures).chosen = own.sha256
     app.run()
-    assert app.markdown[0].value.startswith("## Demo-s knows drawn scenes only: on a photograph its answers mean noth")
+    assert headline(app).startswith("Demo-s knows drawn scenes only: on a photograph its answers mean noth")
 
 
 # ---- poses

@@ -9,9 +9,8 @@ import pytest
 
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.components import checks as page_checks
-from sightglass.components.checks import RunningChecks
 from sightglass.components.session.jobs import background
-from sightglass.components.session.jobs.explain_job import Proofs
+from sightglass.components.session.jobs.background import Jobs
 from sightglass.components.session.page import SOMETHING_BROKE
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.evidence.cache import ByteCache
@@ -31,6 +30,11 @@ ADDRESS = {"model": "demo-cls-s", "example": "scene 1"}
 def chip(app: AppTest) -> str:
     """Return the chip's words; empty without one."""
     return next((button.label for button in app.button if button.key == "checks"), "")
+
+
+def job_of(app: AppTest, name: str = "checks") -> Any:
+    """Return a job of the session, or None."""
+    return session(app, Jobs).jobs.get(name, (None, None))[1]
 
 
 def dialog(app: AppTest, id: str) -> AppTest:
@@ -59,11 +63,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_chip_waits_for_a_second_run_and_then_says_what_the_engine_says(page):
     app = page(**ADDRESS)
-    assert chip(app) == "Checking…" and session(app, RunningChecks).job is None
-    rerun_until(app, lambda: chip(app).startswith("Checks: ") and session(app, RunningChecks).job.finished(), 120)
+    assert chip(app) == "Checking…" and job_of(app) is None
+    rerun_until(app, lambda: chip(app).startswith("Checks: ") and job_of(app).finished(), 120)
     made = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).checks()
-    assert chip(app.run()) == f"Checks: {page_checks.describe([made])}"
-    assert sum(int(part.split()[0]) for part in page_checks.describe([made]).split(", ")) == 3
+    assert chip(app.run()) == f"Checks: {page_checks.describe(made)}"
+    assert sum(int(part.split()[0]) for part in page_checks.describe(made).split(", ")) == 3
 
 
 def test_a_setting_switches_it_off(page, monkeypatch):
@@ -78,9 +82,9 @@ def test_a_failure_of_the_tests_leaves_the_page_and_is_not_tried_again(page, mon
     monkeypatch.setattr(page_checks, "run_checks", fail)
     app = page(**ADDRESS)
     rerun_until(app, lambda: chip(app) == "Checks: 3 unclear")
-    job = session(app, RunningChecks).job
+    job = job_of(app)
     app.run()
-    assert session(app, RunningChecks).job is job and not app.error
+    assert job_of(app) is job and not app.error
 
 
 @pytest.mark.usefixtures("quick")
@@ -94,7 +98,7 @@ def test_the_cards_show_each_test_and_the_page_goes_back_to_the_answers(page, mo
     explanation = Explainer("demo-cls-s")(load_bundled("scene 1"))
     scrambled, moved = scramble.scramble(explanation), stability.stability(explanation)
     assert scrambled.sentence in texts(dialog(app, "model"))
-    (strip,) = [head for head in received(app, "viewer") if len(head["panels"]) == 1 + len(scrambled.stages)]
+    (strip,) = [head for head in received(app, "viewer") if len(head["panels"]) == 2]
     assert strip["panels"][0]["maps"][0]["title"] == "The map"
     assert moved.sentence in texts(dialog(app, "still"))
     changes = app.dataframe[0].value
@@ -117,7 +121,7 @@ def test_a_card_can_be_stopped_and_started_again_and_ends_when_another_map_is_ch
     monkeypatch.setattr(scramble, "scramble", slow)
     app = page(prove="1", **ADDRESS)
     press(app, "Stop")
-    assert begun[0].is_set() and "Stopped before it finished." in texts(app) and "Stop" not in labels(app)
+    assert begun[0].is_set() and "Stopped: 4 of 8 changes." in texts(app) and "Stop" not in labels(app)
     press(app, "Start again")
     assert "Stop" in labels(app) and len(begun) == 2 and not begun[1].is_set()
     app.button(key="close-checks").click().run()
@@ -143,8 +147,8 @@ def test_what_leaves_the_page_carries_the_proof(page, tmp_path, monkeypatch):
     (before,) = History().search().records
     assert before.proofs == ()
     app.button(key="checks").click().run()
-    rerun_until(app, lambda: session(app, Proofs).made, 240)
-    (proof,) = session(app, Proofs).made.values()
+    rerun_until(app, lambda: any(key[0] == "answer" for key in session(app, Jobs).results), 240)
+    (proof,) = (result for key, result in session(app, Jobs).results.items() if key[0] == "answer")
     press(press(app.run(), "Save"), "Keep it in Saved")
     (record,) = History().search().records
     assert (record.id, [entry.sentence for entry in record.proofs]) == (before.id, [proof.sentence])
@@ -159,14 +163,14 @@ def test_a_proof_stops_and_starts_again_and_closing_the_cards_stops_it(page, mon
 
     monkeypatch.setattr(Explanation, "prove", endless)
     app = page(prove="1", **ADDRESS)
-    rerun_until(app, lambda: session(app, Proofs).job is not None, 120)
-    job = session(app, Proofs).job
+    rerun_until(app, lambda: job_of(app, "check-answer") is not None, 120)
+    job = job_of(app, "check-answer")
     press(app, "Stop")
     assert job.finished(10)
     assert "Stopped: 5 of 10 maps." in texts(app.run())
-    app.button(key="again-answer").click().run()
-    again = session(app, Proofs).job
+    app.button(key="again-check-answer").click().run()
+    again = job_of(app, "check-answer")
     assert again is not job and not again.cancel.is_set()
     app.button(key="close-checks").click().run()
-    assert again.cancel.is_set() and session(app, Proofs).job is None
+    assert again.cancel.is_set() and job_of(app, "check-answer") is None
     assert again.finished(patience(60))

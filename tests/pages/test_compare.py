@@ -34,7 +34,11 @@ def test_a_familys_sizes_begin_with_their_own_answers_and_take_one_class(page, b
         assert view.head["panels"][i]["maps"][0]["note"] == f"{own[i].label}, {percent(own[i].score)}"
         assert table["Own answer"][i] == f"{own[i].label} {percent(own[i].score)}"
     # One name in the panels and in the table.
-    assert view.titles == ["Small", "Medium", "Large", "Difference"] == [*table["Model"], "Difference"]
+    assert (
+        view.titles
+        == ["EfficientNet-Lite0", "EfficientNet-Lite1", "EfficientNet-Lite2", "Difference"]
+        == [*table["Model"], "Difference"]
+    )
     # Nothing is timed until somebody asks.
     assert set(table["One pass"]) == {"–"}
     assert [link.proto.label for link in app.get("page_link")][-1:] == ["Labelled pictures"]
@@ -44,7 +48,9 @@ def test_a_familys_sizes_begin_with_their_own_answers_and_take_one_class(page, b
         np.testing.assert_allclose(shown(app).maps[i], expected.heatmaps[0].content, atol=1 / 65535)
         score = {one.label: one.score for one in Explainer(name)(bus, top_k=1000, maps=False).predictions}[own[2].label]
         assert app.dataframe[0].value[f"Score of {own[2].label}"][i] == pytest.approx(100 * score)
-    assert re.search(r"The maps of [a-z, ]+ highlight |Overlap of the strongest evidence: small and ", texts(app))
+    assert re.search(
+        r"The maps of [\w, -]+ highlight |Overlap of the strongest evidence: EfficientNet-Lite0 and ", texts(app)
+    )
 
 
 @pytest.mark.parametrize("steady", [True, False])

@@ -48,7 +48,7 @@ LARGE = {"IPython", "altair", "authlib", "av", "fastapi", "httpx", "matplotlib",
 LARGE |= {"pyarrow", "pytorch_grad_cam", "ray", "reportlab", "scipy", "sklearn", "timm", "tomlkit", "torchvision"}
 LARGE |= {"transformers", "ultralytics"}
 """Libraries that the start page does not need."""
-FIRST_ROOMS = {"common", "components", "deck", "explain", "export", "models", "pages"}
+FIRST_ROOMS = {"common", "components", "explain", "models", "pages", "report"}
 SERVER = """
 import runpy, sys, dashboard
 assert type(dashboard.app).__name__ == "App"

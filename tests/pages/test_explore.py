@@ -10,8 +10,7 @@ from PIL import Image as Pillow
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from sightglass.cli import main
-from sightglass.components.session.jobs.explain_job import Running
-from sightglass.components.session.pictures import image_source
+from sightglass.components.session.jobs.background import Jobs
 from sightglass.explain import Explainer, Recipe, replay
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import samples
@@ -24,7 +23,6 @@ from tests.pages.conftest import (
     received,
     rerun_until,
     session,
-    settled,
     shown,
     texts,
 )
@@ -101,7 +99,7 @@ def test_method_layers_and_fit_change_the_map(page, bus):
     app.button(key="whole-picture").click().run()
     assert app.query_params["fit"] == "letterbox" and "whole-picture" not in [button.key for button in app.button]
     assert shown(app).head["panels"][-1]["maps"][0]["seen"] == [0, 0, 810, 1080]
-    app.button(key="fit-as-trained").click().run()
+    app.selectbox(key="fit-classify").select("trained").run()
     app.multiselect(key="layers-efficientnet-lite0").select("blocks.4").run()
     assert not app.error
     assert shown(app).maps[0].shape != before.shape or not np.allclose(shown(app).maps[0], before)
@@ -116,7 +114,7 @@ def test_evidence_against_is_a_switch_for_methods_with_a_sign(page, bus):
     np.testing.assert_allclose(2 * shown(app).maps[0] - 1, heatmap.content, atol=0.01)
     app.selectbox(key="method-classify").select("eigencam").run()
     assert not [one for one in app.toggle if one.key == "evidence"] and "evidence" not in app.query_params
-    assert headline(app).endswith("{hot} is what stands out to the model.")
+    assert headline(app).endswith("The highlighted part is what stands out to the model.")
 
 
 def test_uploads_of_any_shape_are_explained_and_what_is_no_picture_is_a_sentence(page, pictures, monkeypatch):
@@ -157,7 +155,7 @@ def test_what_is_marked_is_measured_for_every_class(page, bus):
     sha = shown(app).head["picture"]
 
     def mark(picture: str, *xyxy: int) -> str:
-        app.session_state["viewer"] = {"region": {"picture": picture, "kind": "rectangle", "xyxy": xyxy}}
+        app.session_state["viewer"] = {"region": {"picture": picture, "xyxy": xyxy}}
         app.run()
         return "\n".join(one.value for one in app.markdown if "marked area" in one.value)
 
@@ -170,16 +168,12 @@ def test_what_is_marked_is_measured_for_every_class(page, bus):
     assert not mark("another", 0, 0, 20, 20)
 
 
-def test_weights_that_are_not_here_are_a_sentence_and_the_model_before_stays(page):
+def test_weights_that_are_not_here_are_a_sentence_and_another_model_can_be_chosen(page):
     app = page()
     app.selectbox(key="family").select("ResNeXt").run()
-    assert not app.sidebar.error
     assert "resnext50_32x4d" in app.error[0].value and "SIGHTGLASS_OFFLINE forbids" in app.error[0].value
-    assert app.selectbox(key="family").value == "EfficientNet-Lite" and len(shown(app).maps) == 5
-    press(app, "Try again", fails=True)
-    assert "forbids" in app.error[0].value
     app.selectbox(key="family").select("Demo classifier").run()
-    assert not app.error
+    assert not app.error and shown(app).maps
 
 
 def test_a_slow_method_dims_the_map_before_and_stop_goes_back_to_it(page):
@@ -188,7 +182,7 @@ def test_a_slow_method_dims_the_map_before_and_stop_goes_back_to_it(page):
     assert "ScoreCAM is running." in headline(app)
     view = shown(app)
     assert view.head["dimmed"] and view.head["line"] == "Until then: the map by GradCAM."
-    job = session(app, Running).job
+    job = session(app, Jobs).jobs["explain"][1]
     press(app, "Stop")
     assert job.cancel.is_set()
     assert "ScoreCAM was stopped: this map is by GradCAM." in texts(app)
@@ -223,16 +217,6 @@ def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_pages
     app.switch_page("pages/topk.py").run()
     assert app.segmented_control(key="question-why").value == "why"
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
-
-
-def test_one_head_of_the_attention_is_what_the_engine_says_and_all_stand_side_by_side(page):
-    app = settled(page(model="demo-vit", method="attention", head="2", example="one thing"))
-    expected = Explainer("demo-vit")(image_source.example("one thing"), method="attention", head=2)
-    np.testing.assert_allclose(shown(app).maps[0], expected.heatmaps[0].content, atol=1 / 65535)
-    app.button(key="all-heads").click().run()
-    assert not app.error
-    viewers = [one for one in app.get("bidi_component") if one.proto.component_name.endswith("viewer")]
-    assert len(viewers) == 2 and all(f"head {number}" in str(viewers[1].proto.bytes) for number in range(4))
 
 
 def written(arguments, folder):

@@ -13,7 +13,6 @@ from starlette.testclient import TestClient
 from torch import nn
 
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 from sightglass.cli import main
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled, to_png
@@ -121,7 +120,7 @@ def test_library_command_line_service_and_batch_know_the_new_task(
     summary = json.loads(capsys.readouterr().out)
     assert text in json.dumps(summary) and any((tmp_path / "maps").glob("*.png"))
 
-    with TestClient(create(ApiRules())) as client:
+    with TestClient(create()) as client:
         body = {"image": base64.b64encode(picture.read_bytes()).decode(), "model": counting}
         answer = client.post("/api/explain", json=body)
     assert answer.status_code == 200 and answer.json()["predictions"][0]["label"].startswith("things")

@@ -18,8 +18,8 @@ from sightglass.components.session.state import Sidebar
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image, to_png
-from sightglass.export import embedded_recipe
 from sightglass.models import drawing
+from sightglass.report import embedded_recipe
 from tests.pages.conftest import act, bar, headline, received, session, shown, texts
 
 if TYPE_CHECKING:

@@ -362,7 +362,7 @@ def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, many
     assert label.endswith("left: continue")
     app = finish(press(app, label))
     job = session(app, PicturesPage).job
-    assert (job.status.summaries[0].resumed, job.status.summaries[0].done) == (done, 6)
+    assert (job.result[0].resumed, job.result[0].done) == (done, 6)
     (plan,) = job.plans
     assert (plan.folder, plan.model, plan.options["method"]) == (finished_run, "demo-cls-s", "layercam")
     assert labels.corrections(finished_run) == {"minibus": ("star",)}

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from sightglass.deck import Scene
-from sightglass.deck.archive import READY
 from sightglass.history import History
+from sightglass.history.archive import READY
+from sightglass.report import View
 from tests.pages.conftest import labels, press, texts
 
 
@@ -37,7 +37,7 @@ def stage_of(app):
 def three(history):
     deck = history.decks.create("For Monday")
     for i in range(3):
-        history.decks.add(deck.id, Scene("words", f"Slide {i}", "A sentence."))
+        history.decks.add(deck.id, View(f"Slide {i}", ("A sentence.",), kind="words"))
     return history.decks.get(deck.id)
 
 
@@ -53,24 +53,24 @@ def test_a_view_becomes_a_slide_and_no_record(page, history):
     (deck,) = history.decks.all()
     (slide,) = deck.slides
     assert deck.title == "For Monday" and slide.title.startswith("Minibus, 62")
-    assert slide.records == ()
+    assert [link.proto.label for link in app.get("page_link")][-1] == "Slide 1 of For Monday"
     # Only what somebody saves is in History; the deck is the one to begin with.
     add(app)
     assert [len(one.slides) for one in history.decks.all()] == [2] and history.search().total == 0
-    scene = history.decks.scene(history.decks.all()[0].slides[1])
-    assert scene.title.startswith("Minibus, 62") and len(scene.panels[0].maps) == 1
+    view = history.decks.view(history.decks.all()[0].slides[1])
+    assert view.title.startswith("Minibus, 62") and view.pictures[0].map is not None
 
 
 @pytest.mark.parametrize(
-    ("name", "tab", "kind", "panels"),
-    [("topk", "", "classes", 3), ("compare", "models", "models", 4), ("compare", "pictures", "row", 2)],
+    ("name", "tab", "count"),
+    [("topk", "", 3), ("compare", "models", 4), ("compare", "pictures", 2)],
 )
-def test_other_pages_make_slides_of_their_own_kind(page, history, name, tab, kind, panels):
+def test_other_pages_make_slides_of_their_own_kind(page, history, name, tab, count):
     app = page(name, tab=tab)
     add(app)
-    scene = history.decks.scene(history.decks.all()[0].slides[0])
-    assert (scene.kind, len(scene.panels)) == (kind, panels)
-    assert scene.title and scene.sentence and all(panel.maps or panel.picture for panel in scene.panels)
+    view = history.decks.view(history.decks.all()[0].slides[0])
+    assert view.title and view.sentence and len(view.pictures) == count
+    assert all(picture.map is not None and picture.caption for picture in view.pictures)
 
 
 # ---- decks
@@ -96,7 +96,7 @@ def test_slides_are_edited_arranged_copied_hidden_and_deleted_with_undo(page, hi
     assert order() == [first, second]
     press(app, "Undo: slide 2 deleted")
     assert order() == [first, third, second]
-    history.decks.edit(third, view=replace(history.decks.get(deck.id).slides[1].view, hidden=True))
+    history.decks.edit(third, display=replace(history.decks.get(deck.id).slides[1].display, hidden=True))
     press(app, "Present")
     assert stage_of(app)[1] == ["Slide 0", "Slide 1"]
     press(app, "Edit the slides")

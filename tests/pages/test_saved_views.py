@@ -285,7 +285,7 @@ def test_the_pair_on_the_screen_is_saved_once_and_gets_its_seal(page, store):
     (record,) = store.search().records
     found = store.similarity(record)
     bus = image_source.example("bus")
-    expected = similarity(Explainer("efficientnet-lite0"), bus, gallery_picker._part(bus, gallery_picker.CLOSE["bus"]))
+    expected = similarity(Explainer("efficientnet-lite0"), bus, gallery_picker.mirrored_part(bus))
     np.testing.assert_array_equal(found.query.signed, expected.query.signed)
     np.testing.assert_array_equal(found.gallery.image.pixels, expected.gallery.image.pixels)
     assert f"## {record.headline}" == app.markdown[0].value + "."

@@ -7,12 +7,11 @@ from streamlit.testing.v1 import AppTest
 from sightglass.components.choices import gallery_picker
 from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
-from sightglass.components.views.pairs import ClickedCell
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
-from tests.pages.conftest import press, received, session, shown, texts
+from tests.pages.conftest import press, received, shown, texts
 
 
 def listed(app: AppTest) -> list[tuple[str, str]]:
@@ -23,16 +22,10 @@ def names(app: AppTest) -> list[str]:
     return [head["panels"][0]["title"] for head in received(app, "viewer")]
 
 
-def click(app: AppTest, key: str, x: float, y: float) -> None:
-    app.session_state[key] = {"point": {"x": x, "y": y, "box": None}}
-    app.run()
-    assert not app.error
-
-
 def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> None:
     app = page("compare", tab="pictures")
     explainer, bus = Explainer("efficientnet-lite0"), image_source.example("bus")
-    expected = similarity(explainer, bus, gallery_picker._part(bus, gallery_picker.CLOSE["bus"]))
+    expected = similarity(explainer, bus, gallery_picker.mirrored_part(bus))
     assert names(app) == ["bus.jpg", "bus, part.jpg"]
     assert listed(app)[0] == ("bus, part.jpg", f"{expected.score:.2f}")
     references = context(explainer, bus)
@@ -40,20 +33,6 @@ def test_the_picture_is_compared_with_examples_and_the_best_is_shown(page) -> No
     assert references.verdict(expected.score) == "clearly related"
     assert references.words in texts(app)
     assert any("HiResCAM at bn2" in caption.help for caption in app.caption)
-
-
-def test_a_click_frames_a_place_and_its_best_match_and_a_second_one_removes_them(page) -> None:
-    app = page("compare", tab="pictures")
-    bus = image_source.example("bus")
-    found = similarity(Explainer("efficientnet-lite0"), bus, gallery_picker._part(bus, gallery_picker.CLOSE["bus"]))
-    before = [head["picture"] for head in received(app, "viewer")]
-    click(app, "pair-0", bus.width / 2, bus.height / 2)
-    cell = session(app, ClickedCell).cell
-    assert cell == found.matches.query.cell_at(bus.width / 2, bus.height / 2)
-    assert f"Best match: {found.matches.scores[cell].max():.2f}," in received(app, "viewer")[1]["line"]
-    assert all(head["picture"] != old for head, old in zip(received(app, "viewer"), before, strict=True))
-    click(app, "pair-0", bus.width / 2, bus.height / 2)
-    assert [head["picture"] for head in received(app, "viewer")] == before
 
 
 def test_another_of_the_list_and_another_view(page) -> None:
@@ -98,6 +77,7 @@ def test_two_pictures_given_in_the_bar_are_compared(page, pictures: list) -> Non
     images = [Image.open(path) for path in pictures[1:3]]
     for image in images:
         own = app.session_state[state.key(image_source.Pictures)]
+        image_source.UPLOADS.put(image)
         own.own[image.sha256], own.chosen = image, image.sha256
         app.run()
         assert not app.error

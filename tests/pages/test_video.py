@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +11,14 @@ from typing import Any
 import pytest
 
 from sightglass.common import users
+from sightglass.components.session.jobs import background
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation
 from sightglass.components.views import charts
 from sightglass.pages.video import job as jobs
-from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, headline, running
+from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, headline
 from sightglass.video import Settings, run, runner
-from sightglass.video.clips.clip import Clip
+from sightglass.video.clip import Clip
 from sightglass.video.results import Kind, Moment, Point, Summary, color_of, curves
 from tests.clips import clip, scene
 from tests.pages.conftest import press, session, texts
@@ -32,7 +32,7 @@ def put(app: Any, job: ClipJob) -> Any:
 
 def finished(job: ClipJob) -> ClipJob:
     assert job.finished(60)
-    assert job.status.failure is None, job.status.failure
+    assert job.failure is None, job.failure
     return job
 
 
@@ -77,7 +77,7 @@ def test_a_segmentation_s_timeline_is_of_shares_and_a_moment_is_chosen(page: Any
     app = page("video", model="demo-seg")
     job = finished(ClipJob(replace(plan, model="demo-seg")))
     moment = Moment(0.3, 7, "answer", "star becomes gear, 80 % sure")
-    job.status.summary = replace(job.summary, moments=(moment,))
+    job.result = replace(job.summary, moments=(moment,))
     assert not put(app, job).error
     figure = chart(app)
     assert figure["layout"]["annotations"][0]["text"] == "Share of the picture"
@@ -102,7 +102,7 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     chosen = held[state.key(Pictures)]
     (own,) = image_source.own()
     assert own.sha256 == chosen.chosen
-    assert (own.pixels == frame.pixels).all()
+    assert (chosen.opened(own.sha256).pixels == frame.pixels).all()
     assert held[state.key(Navigation)].go_to.endswith("explore/page.py")
 
 
@@ -122,68 +122,57 @@ def test_a_stopped_clip_can_go_on(page: Any, plan: ClipPlan, monkeypatch: pytest
     assert session(app, Video).job is None
 
 
-def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(
-    page: Any, plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def kept(plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClipPlan:
+    """The plan for a clip in a folder of the server's."""
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
+    source = jobs.add_clip(plan.source.name, plan.source.file.read_bytes())
+    kept = replace(plan, source=source, folder=jobs.results_of(source), options={"targets": ("star",)})
+    kept.save()
+    return kept
+
+
+def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(page: Any, kept: ClipPlan) -> None:
     app = page("video", model="demo-cls-s")
-    folder = jobs.new()
-    made = finished(ClipJob(plan, folder))
-    put(app, made)
-    assert app.query_params["clip"] == folder.path.name
-    again = page("video", clip=folder.path.name)
-    assert session(again, Video).job is made and "7 frames" in again.markdown[0].value
+    job = finished(ClipJob(kept))
+    put(app, job)
+    assert app.query_params["clip"] == kept.name
+    again = page("video", clip=kept.name)
+    assert session(again, Video).job is job and "7 frames" in again.markdown[0].value
     with users.acting("ann"):
-        assert running(folder.path.name) is None
+        assert jobs.find(kept.name) is None and jobs.list_clips() == []
     press(app, "Another clip")
     assert "clip" not in app.query_params
+    # Of another server, which knows the job no more.
+    background._SHARED.clear()
+    assert session(page("video", clip=kept.name), Video).job.summary.frames == 7
+    app.button(key=f"video-delete-{kept.name}").click().run()
+    assert jobs.list_clips() == [] and not kept.folder.parent.exists()
 
 
 class Killed(BaseException):
     """Ends a run as the end of its process does."""
 
 
-def left_behind(plan: ClipPlan) -> None:
-    """Run over a clip in a folder of the server's, which ends after its first frame."""
-    folder = jobs.new()
-    path = folder.path / jobs.CLIP
-    path.write_bytes(plan.source.path.read_bytes())
-    plan = replace(plan, source=ClipSource(path, plan.source.name), folder=folder.results())
-    folder.begin(plan)
+def test_a_clip_goes_on_after_the_server_was_killed(page: Any, kept: ClipPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "PART", 4)
     add = runner.Journal.add
 
     def killed(self: Any, entries: Any) -> None:
         add(self, entries)
         raise Killed
 
-    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
+    with monkeypatch.context() as patch, contextlib.suppress(Killed):
         patch.setattr(runner.Journal, "add", killed)
-        run(Clip(path, plan.source.name), plan.model, plan.folder, options=plan.options, settings=plan.settings)
-    # The lock goes with the process, and the folder stays.
-    folder.delete.detach()
-    folder._lock.release()
-
-
-def test_a_clip_goes_on_after_the_server_was_killed(
-    page: Any, plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
-    monkeypatch.setattr(runner, "PART", 4)
-    plan = replace(plan, options={"targets": ("star",)})
-    left_behind(plan)
+        run(
+            Clip(kept.source.file, "my walk.mp4"), kept.model, kept.folder, options=kept.options, settings=kept.settings
+        )
     app = page("video", model="demo-cls-s")
-    assert "The server stopped while you worked on **my walk.mp4** with demo-cls-s." in texts(app)
+    assert "**my walk.mp4** with demo-cls-s" in texts(app)
     press(app, "Go on")
     job = finished(session(app, Video).job)
     assert job.summary.resumed and job.summary.frames == 7
-    assert job.plan.options["targets"] == ("star",) and job.plan.settings == plan.settings
-    # Nobody else is offered what a session works on.
-    assert jobs.find_left() == []
-    app.run()
-    press(app, "Another clip")
-    del job
-    gc.collect()
-    assert list((tmp_path / "clips").iterdir()) == []
+    assert job.plan == kept
 
 
 def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:

@@ -16,10 +16,10 @@ import pytest
 
 from sightglass.batch import run, table
 from sightglass.explain import replay
-from sightglass.export import embedded_recipe
 from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.models.load import load
+from sightglass.report import embedded_recipe
 
 FORMER = Path(__file__).parents[1] / "former"
 SCENE = FORMER / "pictures/scene0.jpg"
@@ -73,8 +73,8 @@ def test_a_history_of_version_2_keeps_proofs_marks_pairs_and_decks(tmp_path: Pat
     assert found.score == pair.score and found.query.signed.any() and found.matches.pairs
     assert pair.pair is not None and pair.pair.context is not None
     (deck,) = history.decks.all()
-    assert (deck.title, deck.theme, deck.slides[0].records) == ("Monday", "light", (record.id,))
-    assert history.decks.scene(deck.slides[0]).panels[0].maps
+    assert (deck.title, deck.theme) == ("Monday", "light")
+    assert history.decks.view(deck.slides[0]).pictures[0].map is not None
     assert not (tmp_path / "history" / "files").exists()
     assert [one.id for one in History(tmp_path / "history").search().records] == [pair.id, record.id]
 

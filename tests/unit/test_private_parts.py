@@ -44,16 +44,19 @@ def test_the_version_that_was_tried_is_the_installed_one() -> None:
     assert version("streamlit").startswith(f"{streamlit_internals.TRIED}.")
 
 
-def test_no_later_minor_of_streamlit_is_installed_untried() -> None:
+def test_what_was_tried_is_allowed_and_a_new_major_version_is_not() -> None:
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     (asked,) = (Requirement(line) for line in lines if line.startswith("streamlit"))
-    major, minor = map(int, streamlit_internals.TRIED.split("."))
-    assert asked.specifier.contains(f"{major}.{minor}.9")
-    assert not asked.specifier.contains(f"{major}.{minor + 1}.0")
+    assert asked.specifier.contains(f"{streamlit_internals.TRIED}.0") and not asked.specifier.contains("2.0")
 
 
-def test_what_is_there_is_found_and_what_is_missing_is_named() -> None:
-    assert streamlit_internals._find("threading.Thread", "start").__name__ == "Thread"
-    for path, *attributes in (("pathlib.nothing",), ("no_such_module.a",), ("threading.Thread", "_nothing")):
-        with pytest.raises(SettingProblem, match=f"has no {(path, *attributes)[-1]}, .* 'streamlit==1"):
-            streamlit_internals._find(path, *attributes)
+def test_few_private_names_are_used_each_with_what_to_do_without_it() -> None:
+    assert len(streamlit_internals.NAMES) <= 8
+    assert all(" Instead: " in words for words in streamlit_internals.NAMES.values())
+
+
+def test_a_name_that_is_missing_is_one_sentence() -> None:
+    assert streamlit_internals._find("threading.Thread.start").__name__ == "start"
+    for path in ("pathlib.nothing", "no_such_module.a", "threading.Thread._nothing"):
+        with pytest.raises(SettingProblem, match=f"has no {path}, .* 'streamlit==1"):
+            streamlit_internals._find(path)

@@ -73,4 +73,4 @@ def test_code_elsewhere_does_not_ask_which_task_it_is() -> None:
 def test_no_sentence_is_taken_apart() -> None:
     """But in an untrained model's label, in records of former versions, and in what a library says."""
     allowed = {"explain/phrases.py", "models/spec.py", "sightglass/history/records.py"}
-    assert {line.partition(":")[0] for line in lines_of(takes_apart)} <= allowed | {"sightglass/batch/ray/cluster.py"}
+    assert {line.partition(":")[0] for line in lines_of(takes_apart)} <= allowed | {"sightglass/batch/cluster.py"}

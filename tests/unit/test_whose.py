@@ -11,11 +11,10 @@ from starlette.testclient import TestClient
 
 from sightglass.api import metrics
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 from sightglass.api.security import USER
+from sightglass.common import files as scratch
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import scratch
 from sightglass.components.choices import gallery_picker
 from sightglass.components.session.pictures import image_source
 from sightglass.explain.evidence.cache import ByteCache
@@ -83,7 +82,7 @@ def said(ask: Callable[..., object], *given: object) -> str:
     [
         ("history", lambda: History().folder),
         ("batches", lambda: folder_for(Source((), "", "/pictures"), "demo-s", {}).parent),
-        ("clips", job._base),
+        ("clips", job.base),
     ],
 )
 def test_every_store_has_a_folder_for_each_person_and_the_one_of_before_for_nobody_signed_in(
@@ -144,7 +143,7 @@ def test_the_api_knows_no_model_of_another_and_says_so_as_of_any_other(stores: P
             answers.append([(one.status_code, one.text.replace(model, "…")) for one in told])
 
     for user in EVERYBODY:
-        client = TestClient(as_visitor(create(ApiRules()), user), base_url="http://localhost")
+        client = TestClient(as_visitor(create(), user), base_url="http://localhost")
         ask()
     assert [[status for status, _ in answers] for answers in found["annas"]] == [[404, 404], [200, 200], [404, 404]]
     assert found["annas"][::2] == found["never"][::2]
@@ -234,7 +233,7 @@ def test_a_permitted_folder_does_not_open_others_models_or_uploads(
     allowed, tables, pictures = [stores.resolve()], stores / "tables", stores / "pictures"
     pictures.mkdir()
     with scratch.scratch_folder("batch") as uploads:
-        of_anna = (Path(uploads), Path(uploads) / "upload.zip", stores / f"{scratch.PREFIX}*")
+        of_anna = (Path(uploads), Path(uploads) / "upload.zip", stores / f"{scratch.SCRATCH}*")
         for path in (stores, tables, tables / "users", annas, annas / "labels.txt", *of_anna):
             check(path, allowed)
             with users.acting(BEN):

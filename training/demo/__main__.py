@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from sightglass.models.demo import pictures
-from sightglass.video.clips import write
-from sightglass.video.clips.example import RATE, SECONDS
+from sightglass.video import write
+from sightglass.video.example import RATE, SECONDS
 from training.demo import captioned_scenes, person_scenes, scenes, showcase
 
 if TYPE_CHECKING:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
-from sightglass.models.adapter import Progress
+from sightglass.models.adapter import Progress, freeze
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import CAPTIONED_SIDE
-from sightglass.models.families.clip import transformers
-from sightglass.models.families.clip.classifier import ClipClassifier, Towers
-from sightglass.models.families.transformers.folders import FILES, check_folder
-from sightglass.models.families.transformers.loader import fetch
+from sightglass.models.families.clip.classifier import MEAN, STD, ClipClassifier, ImageTower, Towers, nbytes
+from sightglass.models.families.transformers.folders import (
+    FILES,
+    check_folder,
+    from_folder,
+    picture_settings,
+    read,
+    weights_in,
+)
+from sightglass.models.families.transformers.loader import fetch, load_network, of_processor
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
@@ -52,7 +62,7 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
         )
     folder = _folder(spec)
     check_folder(folder)
-    pair = transformers.towers(spec, folder)
+    pair = towers(spec, folder)
     stated = replace(pair, preprocessing=pair.preprocessing.changed(spec.preprocessing))
     return replace(stated, notes=()) if spec.preprocessing.complete else stated
 
@@ -61,7 +71,7 @@ def _folder(spec: ModelSpec) -> Path:
     """Return a table's folder, also that of a file in it, or its hub repository."""
     if path := spec.weights.path:
         folder = Path(path) if os.path.isdir(path) else Path(path).parent
-        if transformers.kind_of(folder) in transformers.KINDS:
+        if kind_of(folder) in KINDS:
             return folder
         raise ModelProblem(
             f"{path} is no folder of Transformers: OpenCLIP's models are not read, but many have one too."
@@ -72,7 +82,7 @@ def _folder(spec: ModelSpec) -> Path:
 def inspect(path: Path) -> TableDraft | None:
     """Draft a folder's table; None for others."""
     folder = path if path.is_dir() else path.parent
-    if not (path.is_dir() or path.name in FILES) or (kind := transformers.kind_of(folder)) not in transformers.KINDS:
+    if not (path.is_dir() or path.name in FILES) or (kind := kind_of(folder)) not in KINDS:
         return None
     check_folder(folder)
     question = "Which classes should it know without being asked? A list, or a file of names."
@@ -83,3 +93,99 @@ def inspect(path: Path) -> TableDraft | None:
         (Unknown("weights.labels", question, needed=False),),
         (f"config.json says that it is a {kind} of Transformers.",),
     )
+
+
+KINDS = ("clip", "siglip", "siglip2")
+"""Supported values of `model_type` in config.json."""
+HALF = (0.5, 0.5, 0.5)
+"""Mean and std of SigLIP's training pictures."""
+CLIP_VOCABULARY = 49408
+"""Entries of CLIP's own vocabulary, whose tokenizer comes with OpenCLIP."""
+
+
+def kind_of(folder: Path) -> str:
+    """Return the `model_type` in a folder's config.json, empty where there is none."""
+    return str(read(folder / "config.json").get("model_type", ""))
+
+
+def towers(spec: ModelSpec, folder: Path) -> Towers:
+    """Read a `save_pretrained` folder, without code and with plain pickles only."""
+    import transformers
+
+    kind = kind_of(folder)
+    if kind not in KINDS:
+        raise ModelProblem(
+            f"{folder} is a folder of {kind or 'no model that says what it is'}: its config.json should have the "
+            f"model_type {' or '.join(KINDS)}."
+        )
+    weights = weights_in(folder)
+    net, _ = load_network(transformers.AutoModel, folder, weights)
+    freeze(net)
+    parts = {"vision_model": net.vision_model}
+    if kind == "clip":
+        parts["visual_projection"] = net.visual_projection
+    preprocessing, notes = _preprocessing(folder, net.config)
+    return Towers(
+        ImageTower(parts),
+        _reader(spec, net, folder),
+        net.logit_scale.exp().item(),
+        None if kind == "clip" else net.logit_bias.item(),
+        preprocessing,
+        sha256_of(weights),
+        notes,
+        nbytes(net.text_model),
+    )
+
+
+def _reader(spec: ModelSpec, net: Any, folder: Path) -> Any:
+    """Return the encoder of phrases to (K, D), with the folder's tokenizer."""
+    config, clip = net.config.text_config, net.config.model_type == "clip"
+    length = int(config.max_position_embeddings)
+    if any(os.path.isfile(folder / name) for name in ("tokenizer.json", "vocab.json", "spiece.model")):
+        import transformers
+
+        encode = from_folder(transformers.AutoTokenizer, folder)
+        # SigLIP was trained with every phrase filled up, and without a mask.
+        names = ("input_ids", "attention_mask") if clip else ("input_ids",)
+
+        def tokens(phrases: Sequence[str]) -> dict[str, Tensor]:
+            batch = encode(list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+            return {name: batch[name] for name in names if name in batch}
+
+    elif config.vocab_size == CLIP_VOCABULARY:
+        try:
+            from open_clip.tokenizer import SimpleTokenizer
+        except ImportError as problem:
+            raise ModelProblem(
+                "The folder has no tokenizer, and CLIP's own comes with open_clip_torch, which is not installed here: "
+                "pip install open_clip_torch."
+            ) from problem
+        shared = SimpleTokenizer(context_length=length)
+
+        def tokens(phrases: Sequence[str]) -> dict[str, Tensor]:
+            return {"input_ids": shared(list(phrases))}
+
+    else:
+        raise ModelProblem(
+            f"{folder} has no tokenizer, so {spec.id} cannot read words: put tokenizer.json of the same model there."
+        )
+
+    def read(phrases: Sequence[str]) -> Tensor:
+        pooled = net.text_model(**tokens(phrases)).pooler_output
+        projected: Tensor = net.text_projection(pooled) if clip else pooled
+        return projected
+
+    return read
+
+
+def _preprocessing(folder: Path, config: Any) -> tuple[Preprocessing, tuple[str, ...]]:
+    """Return how pictures are prepared, and a note where that is a guess."""
+    size = int(config.vision_config.image_size)
+    settings = picture_settings(folder)
+    if not settings:
+        clip = config.model_type == "clip"
+        numbers, crop = ((MEAN, STD), "centre") if clip else ((HALF, HALF), "squash")
+        guess = Preprocessing((size, size), size, *numbers, "bicubic", crop=crop)
+        note = f"Its preprocessing was inferred ({guess}, {config.model_type}'s own mean and std): no file states it."
+        return guess, (note,)
+    return of_processor({"size": size, "resample": 3, **settings}), ()

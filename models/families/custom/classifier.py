@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
+from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter, both
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.families.custom import transforms
-from sightglass.models.families.custom.probe import Kind, answer_in, map_in
+from sightglass.models.families.custom.probe import Kind, Probed, answer_in, map_in
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
-from sightglass.models.preprocess import READY
+from sightglass.models.preprocess import READY, Preprocessing
+from sightglass.models.spec import ModelSpec
 
 _LEAST = 1e-12
 SATURATED = 1 - 1e-6
@@ -110,3 +113,38 @@ def logits_of(answer: Tensor, kind: Kind) -> Tensor:
     if kind in ("probability", "sigmoids"):
         answer = answer.clamp(_LEAST, 1 - 1e-7).logit()
     return both(answer) if kind in ("logit", "probability") else answer
+
+
+CustomAdapter = CustomClassifier | CustomEmbedder | CustomSegmenter | CustomDepth
+
+
+def make_adapter(
+    spec: ModelSpec, seen: Probed, sha256: str, notes: tuple[str, ...] = (), names_in_file: Sequence[str] = ()
+) -> CustomAdapter:
+    """Return the adapter of a probed module."""
+    spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
+    notes += seen.notes
+    names: tuple[str, ...] = ()
+    if seen.task != "embed":
+        usual = labels.imagenet()
+        if seen.task == "segment":
+            usual = labels.voc() if spec.in_memory else ()
+        names, more = labels.for_classes(spec, seen.count, names_in_file, usual, binary=seen.binary)
+        notes += more if seen.task == "segment" or not spec.in_memory else ()
+    if seen.why:
+        notes += note_preprocessing(spec, seen.preprocessing, seen.why)
+    kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
+    kind = kinds.get(seen.task, CustomDepth if seen.pixels else CustomClassifier)
+    adapter = kind(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
+    adapter.kind = seen.kind
+    if isinstance(adapter, Segmenter):
+        adapter.step = seen.step
+    return adapter
+
+
+def note_preprocessing(spec: ModelSpec, preprocessing: Preprocessing, why: str) -> tuple[str, ...]:
+    """Return a note on an inferred preprocessing; none where the row states all of it."""
+    if spec.preprocessing.complete:
+        return ()
+    mean, say = ", ".join(f"{number:.3g}" for number in preprocessing.mean), spec.where_stated("preprocessing")
+    return (f"Its preprocessing was inferred ({why}): {preprocessing}, mean {mean}; {say} states another.",)

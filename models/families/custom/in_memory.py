@@ -18,23 +18,20 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files.scratch import scratch_folder
+from sightglass.common.files import scratch_folder
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, to_eval
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.catalog import check_preprocessing, read_rows
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import transforms
-from sightglass.models.families.custom.adapt import CustomAdapter, make_adapter, note_preprocessing
+from sightglass.models.families.custom.classifier import CustomAdapter, make_adapter, note_preprocessing
 from sightglass.models.families.custom.probe import probe
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.families.transformers.loader import of_processor
 from sightglass.models.preprocess import READY, Preprocessing
 from sightglass.models.spec import ModelSpec, OutputTable, PreprocessingTable, Task
-
-SEGMENTATION = "torchvision.models.segmentation."
-"""Beginning of the modules of torchvision's segmentation networks."""
 
 
 def adapt(
@@ -79,23 +76,22 @@ def adapt(
         unit=unit,
         outputs=read_rows(OutputTable, outputs, "outputs"),
     )
-    known = {"ultralytics": _ultralytics, "keras": _keras, "transformers": _transformers}.get(home)
-    if known is None and isinstance(model, torch.jit.ScriptModule):
-        known = _scripted
-    if known is not None:
-        if home == "keras":
-            return _keras(spec, model, transform)
-        if transform is not None:
-            raise ModelProblem(
-                f"A {type(model).__name__} takes no function as preprocess: give a Compose of torchvision, a "
-                "processor, or a table."
-            )
-        return known(spec, model)
-    return _module(spec, model, transform, stated_task)
+    if home == "keras":
+        return _keras(spec, model, transform)
+    if home not in ("ultralytics", "transformers"):
+        return _module(spec, model, transform, stated_task)
+    if transform is not None:
+        raise ModelProblem(
+            f"A {type(model).__name__} takes no function as preprocess: give a Compose of torchvision, a processor, or "
+            "a table."
+        )
+    return _ultralytics(spec, model) if home == "ultralytics" else _transformers(spec, model)
 
 
 def _check_model(model: Any) -> None:
     """Raise ModelProblem for what is no model."""
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelProblem("A scripted module has no layers here: give the module that it was made of.")
     if not isinstance(model, nn.Module) and type(model).__module__.partition(".")[0] not in ("ultralytics", "keras"):
         raise ModelProblem(
             f"A {type(model).__name__} is no model: give a name of the catalogue, or a network of PyTorch, Keras, "
@@ -150,8 +146,7 @@ def _module(
         if built_for and built_for != known.sides:
             known = replace(known, size=tuple(built_for), short_side=min(built_for), crop=None)
     seen = probe(module, known, spec, task, named=spec.weights.labels is not None)
-    of_torchvision = type(module).__module__.startswith(SEGMENTATION)
-    if seen.task == "segment" and of_torchvision:
+    if seen.task == "segment" and type(module).__module__.startswith("torchvision."):
         seen = replace(seen, step=1)
         if not known.stated():
             from torchvision.models.segmentation import FCN_ResNet50_Weights
@@ -218,16 +213,6 @@ def _keras(spec: ModelSpec, model: Any, transform: Callable[..., Any] | None = N
         model.save(path)
         with _without_file(path, spec):
             return loader.load(replace(spec.with_weights(path=str(path)), arch="keras"), transform=transform)
-
-
-def _scripted(spec: ModelSpec, model: torch.jit.ScriptModule) -> Adapter:
-    from sightglass.models.families.exported import loader
-
-    with scratch_folder("model") as folder:
-        path = Path(folder) / "model.torchscript"
-        torch.jit.save(model, str(path))
-        with _without_file(path, spec):
-            return loader.load(spec.with_weights(path=str(path)))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom import transforms
-from sightglass.models.families.custom.adapt import CustomAdapter, make_adapter, note_preprocessing
+from sightglass.models.families.custom.classifier import CustomAdapter, make_adapter, note_preprocessing
 from sightglass.models.families.custom.inspect import inspect
 from sightglass.models.families.custom.probe import channels_of, probe
 from sightglass.models.families.timm import networks as timm_networks

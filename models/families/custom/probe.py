@@ -16,16 +16,15 @@ from torch import Tensor, nn
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import to_eval
 from sightglass.models.adapters.segmenter import as_pixels, is_map
-from sightglass.models.adapters.tasks import ANSWERS, COARSEST, FEW, LONG, assumed, task_of_names
+from sightglass.models.adapters.tasks import ANSWERS, COARSEST, FEW, assumed, task_of_names
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
 
 Kind = Literal["logits", "probabilities", "sigmoids", "logit", "probability", "numbers"]
 """Outputs of a module: one number for each class, one for yes against no, or quantities as they are."""
 
-SIDES = (224, 32, 64, 28, 96, 128, 256, 299, 384)
-UPRIGHT = ((256, 128), (128, 64), (384, 128))
-"""Usual (h, w) of pictures of persons."""
+SIDE = 224
+"""Usual input side in pixels."""
 SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
 """Usual input side of networks by their total stride, where that is small."""
 FILLS = (0.0, -30.0, 30.0, 1.0)
@@ -60,22 +59,16 @@ def outputs_in(output: Any) -> dict[str | int, Tensor]:
     """Return a module output's tensors by name or place; a single one is 0."""
     if isinstance(output, torch.Tensor):
         return {0: output}
+    parts: dict[str | int, Any] = {}
     if hasattr(output, "items"):
-        parts = list(output.items())
+        parts = dict(output.items())
     elif isinstance(output, (list, tuple)):
-        fields = getattr(output, "_fields", None)
-        parts = list(zip(fields or range(len(output)), output, strict=True))
-    else:
-        return {0: output.logits} if isinstance(getattr(output, "logits", None), torch.Tensor) else {}
-    tensors: dict[str | int, Tensor] = {}
-    for name, part in parts:
-        if isinstance(part, torch.Tensor):
-            tensors[name] = part
-        elif isinstance(part, (list, tuple)):
-            # Deeper ones are named by the first tensor's place alone: (logits, (features, ...)).
-            first = next((tensor for tensor in outputs_in(part).values()), None)
-            tensors |= {name: first} if first is not None else {}
-    return tensors
+        parts = dict(zip(getattr(output, "_fields", range(len(output))), output, strict=True))
+    elif hasattr(output, "logits"):
+        parts = {0: output.logits}
+    # Deeper ones are named by the first tensor's place alone: (logits, (features, ...)).
+    inner = {name: next(iter(outputs_in(part).values()), None) for name, part in parts.items()}
+    return {name: tensor for name, tensor in inner.items() if tensor is not None}
 
 
 def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
@@ -83,13 +76,8 @@ def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
 
     None without such an output, or with several.
     """
-    parts = outputs_in(output)
-    if chosen is not None:
-        return _row(parts[chosen]) if chosen in parts else None
-    if (usual := next((name for name in USUAL if name in parts and _row(parts[name]) is not None), None)) is not None:
-        return _row(parts[usual])
-    rows = [row for tensor in parts.values() if (row := _row(tensor)) is not None]
-    return rows[0] if len(rows) == 1 else None
+    rows = {name: row for name, tensor in outputs_in(output).items() if (row := _row(tensor)) is not None}
+    return _choose(rows, chosen)
 
 
 def map_in(output: Any, chosen: str | int | None = None, *, numbers: bool = False) -> Tensor | None:
@@ -100,11 +88,14 @@ def map_in(output: Any, chosen: str | int | None = None, *, numbers: bool = Fals
     tensors = outputs_in(output)
     if numbers:
         tensors = {name: as_pixels(tensor) for name, tensor in tensors.items()}
-    maps = {name: tensor for name, tensor in tensors.items() if is_map(tensor)}
-    if chosen is not None:
-        return maps.get(chosen)
-    usual = next((name for name in USUAL if name in maps), None)
-    return maps[usual] if usual is not None else next(iter(maps.values())) if len(maps) == 1 else None
+    return _choose({name: tensor for name, tensor in tensors.items() if is_map(tensor)}, chosen)
+
+
+def _choose(tensors: dict[str | int, Tensor], chosen: str | int | None) -> Tensor | None:
+    if chosen is None:
+        usual = next((name for name in USUAL if name in tensors), None)
+        chosen = next(iter(tensors)) if usual is None and len(tensors) == 1 else usual
+    return None if chosen is None else tensors.get(chosen)
 
 
 USUAL = ("logits", "out", "output", "pred")
@@ -135,11 +126,11 @@ def probe(
     convolutions = (part for part in module.modules() if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d)))
     if isinstance(next(convolutions, None), nn.Conv3d):
         raise ModelProblem(f"{spec.id} takes volumes (Conv3d), and only flat pictures can be explained here.")
-    channels, flat = _taken(module, stated, spec)
+    channels, flat = _channels(module, stated, spec)
     stated = stated.for_channels(channels)
     trial = _Trial(module, channels, spec, numbers=task == "regress")
-    size, why = _size(trial, stated.sides or flat)
-    runs = [run for fill in FILLS if isinstance(run := trial.run(size, fill), _Found)]
+    size, why = _size(trial, stated.sides, flat)
+    runs = [run for fill in FILLS if isinstance(run := trial.run(size, fill), _Answer)]
     answers = [run.answer for run in runs]
     crop = "centre" if size[0] == size[1] else "squash"
     preprocessing = Preprocessing(size, min(size), *IMAGENET, crop=crop).changed(stated)
@@ -158,7 +149,7 @@ def probe(
     bare = task in ("classify", "multilabel") and _remove(trial, last)
     if bare:
         notes += ("Its logits are explained, before its last activation.",)
-        answers = [run.answer for fill in FILLS if isinstance(run := trial.run(size, fill), _Found)]
+        answers = [run.answer for fill in FILLS if isinstance(run := trial.run(size, fill), _Answer)]
     kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bare)
     if kind == "sigmoids" and task == "classify":
         kind = "logits"
@@ -207,15 +198,9 @@ def _task_of(
     names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
     if (task := task_of_names(names, count, labels)) is not None:
         return task, (f"It was taken for {ANSWERS[task]} by its name; task states another.",)
-    kind = kind_of(answers)
     if _several(answers, last):
         return "multilabel", (SEVERAL,)
-    if isinstance(last, nn.Tanh) and not named:
-        return "regress", (f"It was taken for {ANSWERS['regress']}, as it ends in a tanh; task states another.",)
-    vectors = torch.cat([*answers]).float()
-    if count >= LONG and not named and torch.allclose(vectors.norm(dim=1), torch.ones(len(vectors)), atol=1e-3):
-        return "embed", (f"It was taken for {ANSWERS['embed']}, as its length is always 1; task states another.",)
-    unclear = kind in ("logits", "logit") and count <= FEW and not (named or isinstance(last, nn.Softmax))
+    unclear = kind_of(answers) in ("logits", "logit") and count <= FEW and not (named or isinstance(last, nn.Softmax))
     return "classify", ((assumed(count),) if unclear else ())
 
 
@@ -233,8 +218,8 @@ def channels_of(module: nn.Module) -> int:
     return first.in_channels if first is not None else 3
 
 
-def _taken(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tuple[int, tuple[int, int] | None]:
-    """Return the number of channels, and a fully connected input's size.
+def _channels(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tuple[int, tuple[int, int] | None]:
+    """Return the number of channels, and the input size that the first layer or an attribute fixes.
 
     Raises ModelProblem where the preprocessing is for other channels than the module takes.
     """
@@ -248,18 +233,17 @@ def _taken(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tu
                 return channels, (side, side)
     channels = channels_of(module)
     for key, count in counts.items():
-        if count in (0, channels):
-            continue
-        # A network may derive its channels from one.
-        if isinstance(_Trial(module, count, spec).run(stated.sides or (SIDES[0], SIDES[0])), Exception):
+        if count not in (0, channels):
             has = f"is {count}" if key == "channels_in" else f"has {count} number{'s' * (count != 1)}"
             raise ModelProblem(f"{key} {has}, and {spec.id} takes {channels} channels: give one number a channel.")
-        return count, None
-    return channels, None
+    noted = (getattr(part, name, None) for part in module.modules() for name in ("img_size", "image_size"))
+    built_for = next((size for size in noted if size), None)
+    height, width = built_for if isinstance(built_for, (list, tuple)) and len(built_for) == 2 else (built_for,) * 2
+    return channels, (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Answer:
     """One pass of a flat picture."""
 
     answer: Tensor
@@ -278,7 +262,7 @@ class _Trial:
     def __init__(self, module: nn.Module, channels: int, spec: ModelSpec, *, numbers: bool = False) -> None:
         self.module, self.channels, self.spec, self.numbers = module, channels, spec, numbers
 
-    def run(self, size: tuple[int, int], fill: float = 0.0) -> _Found | Exception:
+    def run(self, size: tuple[int, int], fill: float = 0.0) -> _Answer | Exception:
         """Return the output or the exception of one run."""
         try:
             with torch.no_grad(), record(self.module) as calls:
@@ -291,11 +275,11 @@ class _Trial:
         if answer is None:
             pixels = map_in(output, self.spec.weights.output, numbers=self.numbers)
         if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= size[0]:
-            return _Found(pixels[0].flatten(1).T, pixels.shape[2], maps=True)
+            return _Answer(pixels[0].flatten(1).T, pixels.shape[2], maps=True)
         if answer is None or len(answer) != 1:
             raise ModelProblem(describe_output(self.spec, output))
         heights = [recorded.shape[-2] for *_, recorded in calls if recorded.ndim == 4 and recorded.shape[-1] > 1]
-        return _Found(answer, heights[-1] if heights else 0, last=_final_activation(self.module, calls, answer))
+        return _Answer(answer, heights[-1] if heights else 0, last=_final_activation(self.module, calls, answer))
 
 
 def describe_output(spec: ModelSpec, output: Any) -> str:
@@ -321,33 +305,30 @@ def describe_output(spec: ModelSpec, output: Any) -> str:
     return f"{spec.id} returns {shapes}: wrap it in a module that returns one row of numbers for a picture."
 
 
-def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int], str]:
-    """Return (h, w) of the input, and how it was found."""
+def _size(trial: _Trial, stated: tuple[int, int] | None, fixed: tuple[int, int] | None) -> tuple[tuple[int, int], str]:
+    """Return (h, w) of the input, and how it was found: stated, `fixed` by a layer, or usual."""
     spec, channels = trial.spec, trial.channels
-    say = spec.where_stated("preprocessing.size")
-    first = stated or (SIDES[0], SIDES[0])
+    first = stated or fixed or (SIDE, SIDE)
     height, width = first
     reply = trial.run(first)
-    if isinstance(reply, _Found):
-        if stated:
+    if isinstance(reply, _Answer):
+        if stated or fixed:
             return first, "the numbers"
         shrunk = height // reply.cells if reply.cells else height
         small = SMALL.get(shrunk)
-        if small and isinstance(trial.run((small, small)), _Found):
+        if small and isinstance(trial.run((small, small)), _Answer):
             return (small, small), f"it shrinks a picture {shrunk} times only"
         return first, f"it takes {height} x {width}"
-    for size in () if stated else (*((side, side) for side in SIDES[1:]), *UPRIGHT):
-        if isinstance(trial.run(size), _Found):
-            name = " x ".join(map(str, dict.fromkeys(size)))
-            return size, f"of the usual sizes {name} is the first that it takes"
     reason = next(iter(str(reply).strip().splitlines()), "")[:160].rstrip(".")
     if not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.IGNORECASE):
         raise ModelProblem(
             f"{spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): wrap it in a "
             "module that takes one."
         ) from reply
-    tried = f"{height} x {width}" if stated else "of a usual size"
-    raise ModelProblem(f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}.") from reply
+    say = spec.where_stated("preprocessing.size")
+    raise ModelProblem(
+        f"{spec.id} takes no picture {height} x {width} with {channels} channels ({reason}): say {say}."
+    ) from reply
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Open ONNX, TorchScript, OpenVINO and torch.export files.
 
-Each is a module from float32 (B, C, h, w) to the tensors that it answers with; its weights are the runtime's. A file of
-torch.export has torch's own modules too, with layers and gradients (`inside`).
+Each is a module from float32 (B, C, h, w) to the tensors that it answers with; its weights are the runtime's.
 """
 
 from __future__ import annotations
@@ -80,13 +79,6 @@ class Runtime(nn.Module):
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
         raise NotImplementedError
-
-    def inside(self) -> nn.Module:
-        """Return the same model as torch's modules, from the file's own input to its answers.
-
-        Raises ModelProblem, the end of a sentence, where the modules cannot be made again.
-        """
-        raise ModelProblem(f"the inside of {self.kind} files is not read here")
 
     def _takes(self, shape: Sequence[Any], dtype: str) -> None:
         """Store the declared input; non-numbers in `shape` are free."""
@@ -231,106 +223,38 @@ class OpenVino(Runtime):
         return [torch.from_numpy(outputs[out].copy()) for out in self._compiled.outputs]
 
 
-# As functions, which can be recorded (models/adapters/attention.py).
-OPEN = {
-    "aten.softmax.int": torch.softmax,
-    "aten.scaled_dot_product_attention.default": torch.nn.functional.scaled_dot_product_attention,
-}
-
-
 class Program(Runtime):
-    """A program of torch.export, as modules."""
+    """A program of torch.export, opened only from trusted places as it may run code."""
 
     kind = "torch.export"
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self._module, self._device = self._open(), torch.device("cpu")
+
+    def _open(self) -> nn.Module:
         try:
-            program = torch.export.load(path)
+            program = torch.export.load(self.path)
         except Exception as reason:
             # Its reader raises nearly anything on a file of another version.
-            raise ModelProblem(f"{path.name} cannot be read as a .pt2 file: {SAVE} of this torch.") from reason
-        inputs = [
-            program.graph.find_nodes(op="placeholder", target=name) for name in program.graph_signature.user_inputs
-        ]
-        shapes = [nodes[0].meta["val"] for nodes in inputs if nodes and isinstance(nodes[0].meta.get("val"), Tensor)]
-        if len(inputs) != 1 or len(shapes) != 1:
-            raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")
-        self._takes(
-            [side if isinstance(side, int) else None for side in shapes[0].shape],
-            str(shapes[0].dtype).removeprefix("torch."),
-        )
+            raise ModelProblem(f"{self.path.name} cannot be read as a .pt2 file: {SAVE} of this torch.") from reason
+        names = program.graph_signature.user_inputs
+        nodes = [node for name in names for node in program.graph.find_nodes(op="placeholder", target=name)]
+        shapes = [node.meta["val"] for node in nodes if isinstance(node.meta.get("val"), Tensor)]
+        if len(names) != 1 or len(shapes) != 1:
+            raise ModelProblem(f"{self.path.name} takes {len(names)} inputs: it should take pictures and nothing else.")
+        sides = [side if isinstance(side, int) else None for side in shapes[0].shape]
+        self._takes(sides, str(shapes[0].dtype).removeprefix("torch."))
         # Its guards on the input are Python made from the file's text; a wrong input fails anyway.
         program._guards_code = []
-        module = torch.export.unflatten(program)
-        if any(_trains(node) for node in _nodes(module)):
-            raise ModelProblem(f"{path.name} was exported while training: call .eval() first, then export it again.")
-        for node in _nodes(module):
-            _keep(node)
-            node.target = OPEN.get(str(node.target), node.target)
-        module.register_forward_pre_hook(follow)
-        # In a list, to hide it from `children`: it moves between devices on use.
-        self._modules_again = [module]
-        self._device = torch.device("cpu")
-
-    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
-        module = self._modules_again[0]
-        if tensor.device != self._device:
-            module.to(tensor.device)
-            self._device = tensor.device
-        with torch.no_grad():
-            return list(tensors(module(tensor)))
-
-    def inside(self) -> nn.Module:
-        module = self._modules_again[0]
-        if next(module.children(), None) is None:
-            raise ModelProblem("it keeps no modules")
+        module: nn.Module = torch.export.unflatten(program)
         return module
 
-
-def follow(module: nn.Module, args: tuple[Any, ...]) -> None:
-    """Move a module's constants to the picture's device, as a forward pre-hook."""
-    device = args[0].device
-    if module.__dict__.get("follows") != device:
-        for node in _nodes(module):
-            if "device" in node.kwargs:
-                node.kwargs = {**node.kwargs, "device": device}
-        for part in module.modules():
-            # Its constants are no buffers, and do not move with the module.
-            constants = {name: value for name, value in vars(part).items() if isinstance(value, Tensor)}
-            vars(part).update({name: value.to(device) for name, value in constants.items()})
-        module.__dict__["follows"] = device
-
-
-def _nodes(module: nn.Module) -> Iterator[Any]:
-    for part in module.modules():
-        yield from (node for node in getattr(part, "graph", torch.fx.Graph()).nodes if node.op == "call_function")
-
-
-def _trains(node: Any) -> bool:
-    """Return whether a node uses the batch's own statistics, or dropout."""
-    name = str(node.target)
-    if name.startswith(("aten.batch_norm.", "aten.dropout")):
-        return bool(node.args[5 if "batch_norm" in name else 2])
-    return name.startswith(("aten._native_batch_norm_legit.default", "aten.native_dropout"))
-
-
-def _keep(node: Any) -> None:
-    """Replace a needless in-place operator by its plain one.
-
-    Else a layer's output would be overwritten by the activation after it.
-    """
-    schema = getattr(node.target, "_schema", None)
-    if schema is None or not schema.name.startswith("aten::") or not schema.name.endswith("_"):
-        return
-    plain = getattr(torch.ops.aten, schema.name.removeprefix("aten::")[:-1], None)
-    written = node.args[0] if node.args else None
-    if (
-        plain is not None
-        and schema.overload_name in (*plain.overloads(), "")
-        and len(getattr(written, "users", ())) == 1
-    ):
-        node.target = getattr(plain, schema.overload_name or "default")
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        if tensor.device != self._device:
+            self._module, self._device = self._module.to(tensor.device), tensor.device
+        with torch.no_grad():
+            return list(tensors(self._module(tensor)))
 
 
 def open_file(path: Path) -> Runtime:

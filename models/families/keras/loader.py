@@ -7,10 +7,9 @@ before the last softmax or sigmoid.
 from __future__ import annotations
 
 import logging
-import runpy
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,29 +29,49 @@ from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings
 from sightglass.models.families.custom.classifier import CustomInput
 from sightglass.models.families.custom.inspect import find_labels
-from sightglass.models.families.keras import files
-from sightglass.models.families.keras.files import Facts
-from sightglass.models.families.keras.network import Net, keras, open_model, without_activation
+from sightglass.models.families.keras.network import (
+    Net,
+    channels_first,
+    check,
+    final_activation,
+    keras,
+    open_model,
+    without_activation,
+)
 from sightglass.models.geometry import ModelInput
 from sightglass.models.inspect import TableDraft, Toml, Unknown
 from sightglass.models.layers import Layer
-from sightglass.models.preprocess import MAX_CHANNELS, Preprocessing
-from sightglass.models.spec import ModelSpec
+from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing
+from sightglass.models.spec import ModelSpec, PreprocessingTable
 
 LOGGER = logging.getLogger(__name__)
 USUAL = 224
 """Input side in pixels where neither the file nor the operator says."""
 # Layers without a map of their own: they shrink another layer's map, drop parts of it or pass it on.
-_PASSING = (
-    "Pooling",
-    "Dropout",
-    "GaussianNoise",
-    "ActivityRegularization",
-    "InputLayer",
-    "Reshape",
-    "Permute",
-    "Padding",
+_PASSING = ("Pooling", "Dropout", "GaussianNoise", "Regularization", "InputLayer", "Reshape", "Permute", "Padding")
+_WEIGHED = ("Conv", "Dense", "DepthwiseConv", "SeparableConv", "EinsumDense", "PatchEmbedding")
+_SCALED = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Subtract", "Multiply")
+_CAFFE = tuple(value / 255 for value in (123.68, 116.779, 103.939))
+# Preparation of pictures for the nets of keras.applications, by prefixes of names and by a layer that only they have.
+_NETS: tuple[tuple[str, str, str], ...] = (
+    ("resnet50v2 resnet101v2 resnet152v2", "post_bn", "tf"),
+    ("resnet50 resnet101 resnet152", "conv5_block3_out", "caffe"),
+    ("vgg16 vgg19", "block5_conv3", "caffe"),
+    ("mobilenetv3 efficientnet convnext regnet", "", "raw"),
+    ("mobilenet mobilenetv2", "block_16_project", "tf"),
+    ("inception_v3 inception_resnet_v2 xception nasnet", "block14_sepconv2_act", "tf"),
+    ("densenet", "conv5_block16_concat", "torch"),
 )
+WAYS = {
+    "raw": (PreprocessingTable(range=255), "colours from 0 to 255"),
+    "caffe": (
+        PreprocessingTable(range=255, mean=_CAFFE, channels="bgr"),
+        "blue first, 0 to 255, ImageNet's mean taken off",
+    ),
+    "tf": (PreprocessingTable(mean=(0.5,), std=(0.5,)), "colours from -1 to 1"),
+    "torch": (PreprocessingTable(mean=IMAGENET[0], std=IMAGENET[1]), "ImageNet's mean and deviation"),
+    "unit": (PreprocessingTable(range=1), "colours from 0 to 1"),
+}
 
 
 class KerasClassifier(CustomInput, Classifier):
@@ -101,39 +120,28 @@ def load(
 ) -> KerasClassifier:
     """Build the model on the CPU; raise WeightsProblem for a file with code.
 
-    `transform`: the caller's function from a Pillow image to the input, if any. `arch` may name the operator's Python
-    file with custom layers.
+    `transform`: the caller's function from a Pillow image to the input, if any.
     """
     path = locate(spec, progress=progress)
-    facts = files.facts(path)
-    if facts.shape is None:
-        raise WeightsProblem(
-            f"{path.name} does not take pictures, (height, width, channels): only such models fit here."
-        )
-    if facts.shape[2] > MAX_CHANNELS:
-        raise WeightsProblem(f"{path.name} takes {facts.shape[2]} channels: up to {MAX_CHANNELS} fit here.")
-    with _custom_objects(spec, facts):
-        model = open_model(path)
-    if isinstance(model.input_shape, list | dict):
-        raise WeightsProblem(
-            f"{path.name} takes {len(model.input_shape)} inputs: keep the picture's alone, and set the others inside."
-        )
+    model, shape = _open(path, in_memory=spec.in_memory)
     if isinstance(model.output_shape, list | dict):
         model = _one_output(spec, model, path)
+    taken, because = _scaling(model, shape)
+    plain = final_activation(model) == "linear"
     final = "numbers" if spec.measures else without_activation(model)
     notes: list[str] = []
     net = Net(model)
-    preprocessing = _preprocessing(spec, facts, notes)
-    prepared = len(notes)
-    if final == "sigmoid" and (facts.classes or 0) > 1 and spec.task == "classify":
+    preprocessing = _preprocessing(spec, shape, WAYS[taken], because, notes)
+    prepared, count = len(notes), model.output_shape[-1]
+    if final == "sigmoid" and (count or 0) > 1 and spec.task == "classify":
         # Independent classes may occur together; two classes are read like one number.
-        spec = spec if facts.classes == 2 else replace(spec, task="multilabel")
+        spec = spec if count == 2 else replace(spec, task="multilabel")
     adapter = KerasClassifier(spec, net, preprocessing, sha256_of(path))
     adapter.final = final
     adapter.head = next(
         (name for name, part in reversed(list(net.named_modules())) if type(part).__name__ == "Dense"), None
     )
-    _complete_by_a_run(adapter, path, notes, unclear=facts.final == "linear" and facts.classes == 1)
+    _complete_by_a_run(adapter, path, notes, unclear=plain and count == 1)
     if transform is not None:
         adapter.transform, notes = transform, notes[prepared:]
     elif spec.preprocessing.crop is None:
@@ -150,42 +158,71 @@ def load(
     return adapter
 
 
+def _open(path: Path, *, in_memory: bool = False) -> tuple[Any, tuple[int | None, int | None, int]]:
+    """Return a file's model and the (height, width, channels) that it takes; raise WeightsProblem for others."""
+    # What is in memory was registered by whoever made it.
+    check(path, lambda name: in_memory and keras().saving.get_registered_object(name) is not None)
+    model = open_model(path)
+    taken = model.input_shape
+    if isinstance(taken, list | dict):
+        raise WeightsProblem(
+            f"{path.name} takes {len(taken)} inputs: keep the picture's alone, and set the others inside."
+        )
+    sides = (*taken[1:], 1) if len(taken) == 3 else taken[1:]
+    if len(sides) == 3 and channels_first(model):
+        sides = (*sides[1:], sides[0])
+    if len(sides) != 3 or sides[2] is None:
+        raise WeightsProblem(
+            f"{path.name} does not take pictures, (height, width, channels): only such models fit here."
+        )
+    if sides[2] > MAX_CHANNELS:
+        raise WeightsProblem(f"{path.name} takes {sides[2]} channels: up to {MAX_CHANNELS} fit here.")
+    return model, (sides[0], sides[1], sides[2])
+
+
+def _scaling(model: Any, shape: tuple[int | None, int | None, int]) -> tuple[str, str]:
+    """Return the likeliest of `WAYS` to scale a picture's numbers, and why."""
+    layers = [layer for layer in model._flatten_layers(include_self=False) if not hasattr(layer, "layers")]
+    for layer in layers:
+        kind = type(layer).__name__
+        if kind in _SCALED:
+            return "raw", f"it scales the colours by itself ({layer.name})"
+        if kind.startswith(_WEIGHED):
+            break
+    names = {layer.name for layer in model._flatten_layers()}
+    for starts, telltale, scaling in _NETS:
+        begins = tuple(starts.split())
+        if shape[2] == 3 and (telltale in names or any(name.lower().startswith(begins) for name in names)):
+            return scaling, f"it holds a net of keras.applications ({begins[0]} or like it)"
+    return "unit", "nothing in the file says otherwise"
+
+
 def inspect(path: Path) -> TableDraft | None:
     """Draft a Keras file's table; a Problem for files with code."""
     if not path.is_file() or path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
         return None
-    facts = files.facts(path)
-    if facts.shape is None:
-        raise WeightsProblem(
-            f"{path.name} does not take pictures, (height, width, channels): only such models fit here."
-        )
-    weights: Toml = {"path": str(path)}
-    notes = [f"It is a model of Keras{_takes(facts)}."]
-    unknown: list[Unknown] = []
-    if facts.needs:
-        question = f"Which Python file defines {', '.join(facts.needs)}, which is no part of Keras?"
-        unknown.append(Unknown("arch", question))
-    count = None if facts.classes is None else max(facts.classes, 2)
-    task = task_of_names([path.stem], facts.classes) or "classify"
-    if task == "classify" and facts.final == "sigmoid" and (facts.classes or 0) > 2:
-        task = "multilabel"
-    elif task == "classify" and facts.final == "linear" and (facts.classes or FEW + 1) <= FEW:
-        unknown.append(ask_task(facts.classes))
-    find_labels(path, facts.classes if task == "regress" else count, weights, notes, unknown)
-    preprocessing, words = files.WAYS[facts.taken]
-    notes.append(f"It is given {words}, as {facts.because}: say so in weights.preprocessing where that is not so.")
-    weights["preprocessing"] = preprocessing.stated()
-    arch = "" if facts.needs else "keras"
-    return TableDraft("keras", arch, {"task": task, "weights": weights}, tuple(unknown), tuple(notes))
-
-
-def _takes(facts: Facts) -> str:
-    assert facts.shape is not None
-    height, width, channels = facts.shape
-    sides = "of any size" if height is None or width is None else f"of {width} by {height} px"
+    model, shape = _open(path)
+    height, width, channels = shape
+    sizes = "of any size" if height is None or width is None else f"of {width} by {height} px"
     kind = {1: "grey pictures", 3: "colour pictures"}.get(channels, f"pictures of {channels} channels")
-    classes = "" if facts.classes is None else f" and knows {max(facts.classes, 2)} classes"
-    return f": it takes {kind} {sides}{classes}"
+    row = None if isinstance(model.output_shape, list | dict) else model.output_shape[-1]
+    count = None if row is None else max(row, 2)
+    knows = "" if count is None else f" and knows {count} classes"
+    notes = [f"It is a model of Keras: it takes {kind} {sizes}{knows}."]
+    weights: Toml = {"path": str(path)}
+    unknown: list[Unknown] = []
+    final = final_activation(model)
+    task = task_of_names([path.stem], row) or "classify"
+    if task == "classify" and final == "sigmoid" and (row or 0) > 2:
+        task = "multilabel"
+    elif task == "classify" and final == "linear" and (row or FEW + 1) <= FEW:
+        unknown.append(ask_task(row))
+    find_labels(path, row if task == "regress" else count, weights, notes, unknown)
+    scaling, because = _scaling(model, shape)
+    preprocessing, words = WAYS[scaling]
+    notes.append(f"It is given {words}, as {because}: say so in weights.preprocessing where that is not so.")
+    weights["preprocessing"] = preprocessing.stated()
+    return TableDraft("keras", "keras", {"task": task, "weights": weights}, tuple(unknown), tuple(notes))
 
 
 def _one_output(spec: ModelSpec, model: Any, path: Path) -> Any:
@@ -199,35 +236,15 @@ def _one_output(spec: ModelSpec, model: Any, path: Path) -> Any:
     return keras().Model(model.inputs, model.outputs[place])
 
 
-@contextmanager
-def _custom_objects(spec: ModelSpec, facts: Facts) -> Iterator[None]:
-    """Add what the operator's own file defines to Keras's registry, while the context lasts."""
-    named = spec.arch.partition(":")[0]
-    if not named.endswith(".py"):
-        # What is in memory was registered by whoever made it.
-        needs = [
-            name for name in facts.needs if not spec.in_memory or keras().saving.get_registered_object(name) is None
-        ]
-        if needs:
-            mend = "decorate its class with keras.saving.register_keras_serializable()"
-            if not spec.in_memory:
-                mend = 'name the Python file that defines it in arch ("layers.py")'
-            raise WeightsProblem(f"{spec.id} needs {', '.join(needs)}, which is no part of Keras: {mend}.")
-        yield
-        return
-    beside = Path(spec.weights.path or "").parent
-    file = next((place for place in (Path(named).expanduser(), beside / named) if place.is_file()), None)
-    if file is None:
-        raise WeightsProblem(f"There is no file {named} for {spec.id}: give its path in arch.")
-    defined = runpy.run_path(str(file))
-    with keras().saving.custom_object_scope({name: member for name, member in defined.items() if callable(member)}):
-        yield
-
-
-def _preprocessing(spec: ModelSpec, facts: Facts, notes: list[str]) -> Preprocessing:
+def _preprocessing(
+    spec: ModelSpec,
+    shape: tuple[int | None, int | None, int],
+    way: tuple[PreprocessingTable, str],
+    because: str,
+    notes: list[str],
+) -> Preprocessing:
     """Return the preprocessing: as the file fixes it, else the operator's, else inferred, with notes."""
-    assert facts.shape is not None
-    height, width, channels = facts.shape
+    height, width, channels = shape
     table, stated = spec.preprocessing, spec.preprocessing.sides
     for key, numbers in (("mean", table.mean), ("std", table.std)):
         if numbers is not None and len(numbers) not in (1, channels):
@@ -235,8 +252,8 @@ def _preprocessing(spec: ModelSpec, facts: Facts, notes: list[str]) -> Preproces
                 f"{key} of {spec.id} has {len(numbers)} numbers, and its pictures have {channels} channels."
             )
     if (table.mean, table.std, table.range) == (None, None, None):
-        inferred, words = files.WAYS[facts.taken]
-        notes.append(f"How its pictures are prepared was inferred: {words}, as {facts.because}.")
+        inferred, words = way
+        notes.append(f"How its pictures are prepared was inferred: {words}, as {because}.")
         table = table.over(inferred)
     if height is None and width is None and stated is None:
         notes.append(f"The file does not say how large its input is: {USUAL} px a side was assumed.")

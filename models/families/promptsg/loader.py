@@ -8,6 +8,7 @@ in each published version: the configuration's `names` maps them.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, fields
@@ -35,8 +36,8 @@ from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 
 MEAN = STD = (0.5, 0.5, 0.5)
-BATCH = 32
-"""Pictures whose attention is recorded in one pass."""
+KNOWN = {"prompt": "composed", "guidance": "attend"}
+"""Keys of configurations of former versions, with the one value that is still there."""
 
 
 class _PromptSG(PreparedAdapter):
@@ -50,40 +51,23 @@ class _PromptSG(PreparedAdapter):
         """Return the paths of attentions over the picture: the image encoder's and the interaction's."""
         config: Config = self.module.config
         paths = [f"image_encoder.transformer.resblocks.{i}.attn" for i in range(config.layers)]
-        paths.append("mim.cross_attention")
-        if config.guidance == "reweight":
-            paths += [f"mim.transformer.resblocks.{i}.attn" for i in range(config.mim_layers)]
-        return tuple(paths)
+        return (*paths, "mim.cross_attention")
 
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
         """Hand the weights of `attentions()` alone to `record`."""
         paths = self.attentions()
         return record_attention(self.module, lambda path, weights: record(path, weights) if path in paths else weights)
 
-    def attention_map(self, pixels: Any, preprocessing: str = "trained", batch: int = BATCH) -> Any:
-        """Return the attention of "A photo of a X person" to each patch.
+    def attention_map(self, pixels: NDArray[np.uint8] | Tensor) -> Any:
+        """Return the attention of "A photo of a X person" to each patch, the mean of all heads, which sums to 1.
 
-        `pixels`: one picture, uint8 (H, W, 3) RGB, or a list of pictures of any sizes, of which `batch` go through the
-        model at once. Returns float32 (h_patches, w_patches), the mean of all heads, which sums to 1; of a list a list.
-        Of normalised tensors (B, 3, H, W) of the model's size it is a tensor (B, h_patches, w_patches).
-
-            one, other = adapter.attention_map([first, second])
+        `pixels`: a picture, uint8 (H, W, 3) RGB, for float32 (h_patches, w_patches); or normalised tensors (B, 3, H, W)
+        of the model's size for a tensor (B, h_patches, w_patches).
         """
-        if isinstance(pixels, torch.Tensor):
+        if isinstance(pixels, Tensor):
             return self.forward_with_attention(pixels)["attention"]
-        if not isinstance(pixels, list):
-            return self.attention_map([pixels], preprocessing)[0]
-        if batch < 1:
-            raise ModelProblem(f"A batch has at least one picture, not {batch}.")
-        attention_maps: list[NDArray[np.float32]] = []
-        for at in range(0, len(pixels), batch):
-            # Of a Pillow image too.
-            arrays = [
-                np.asarray(img.convert("RGB") if hasattr(img, "convert") else img) for img in pixels[at : at + batch]
-            ]
-            tensors = [self.prepare(array, preprocessing).tensor for array in arrays]
-            attention_maps += [*self.attention_map(torch.cat(tensors)).float().cpu().numpy()]
-        return attention_maps
+        attention: Tensor = self.attention_map(self.prepare(np.asarray(pixels), "trained").tensor)
+        return attention[0].float().cpu().numpy()
 
     def forward_with_attention(self, x: Tensor) -> dict[str, Tensor]:
         """Return the outputs of a pass by name, and `attention` (B, h_patches, w_patches).
@@ -93,16 +77,11 @@ class _PromptSG(PreparedAdapter):
         size = tuple(self.module.config.size)
         if x.ndim != 4 or tuple(x.shape[1:]) != (3, *size):
             raise ModelProblem(f"x has the shape {tuple(x.shape)}: give (B, 3, {size[0]}, {size[1]}), normalised.")
-        seen: list[Tensor] = []
-
-        def keep(path: str, weights: Tensor) -> Tensor:
-            if path == "mim.cross_attention":
-                seen.append(weights)
-            return weights
-
-        with torch.no_grad(), self.record_attention(keep):
+        weights: dict[str, Tensor] = {}
+        with torch.no_grad(), self.record_attention(lambda path, tensor: weights.setdefault(path, tensor)):
             outputs = self.module(x.to(next(self.module.parameters())))
-        return {**outputs._asdict(), "attention": seen[0].mean(1)[:, 0].reshape(-1, *self.module.config.grid)}
+        attention = weights["mim.cross_attention"].mean(1)[:, 0]
+        return {**outputs._asdict(), "attention": attention.reshape(-1, *self.module.config.grid)}
 
     def _types(self) -> dict[str, str]:
         last = f"image_encoder.transformer.resblocks.{self.module.config.layers - 1}"
@@ -201,8 +180,6 @@ def inspect(path: Path) -> TableDraft | None:
     return TableDraft("promptsg", "promptsg", table, unknown, notes)
 
 
-SIZES = ((256, 128), (384, 128), (384, 192), (320, 160), (192, 96), (128, 64), (96, 48), (224, 224))
-"""(h, w) that such models are trained with, the likeliest first."""
 _CLIP = {
     "visual.": "image_encoder.",
     "transformer.": "text_encoder.transformer.",
@@ -256,13 +233,13 @@ def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> d
 def read_config(tensors: Mapping[str, Tensor], stated: Mapping[str, Any], name: str) -> tuple[Config, tuple[str, ...]]:
     """Return the configuration by shapes and `stated`, and notes."""
     known = {field.name for field in fields(Config)}
-    if wrong := stated.keys() - known - {"names", "notes"}:
+    if wrong := [key for key in stated if key not in known | {"names", "notes"} and KNOWN.get(key) != stated[key]]:
         raise ModelProblem(
-            f"The configuration of {name} has an unknown key {sorted(wrong)[0]}: it may have "
+            f"The configuration of {name} has an unknown key {wrong[0]}: it may have "
             f"{', '.join(sorted(known))}, names, notes."
         )
     for key in known & stated.keys():
-        if type(stated[key]) is not {"size": list, "prompt": str, "guidance": str}.get(key, int):
+        if type(stated[key]) is not (list if key == "size" else int):
             raise ModelProblem(f"{key} in the configuration of {name} is of the wrong kind ({stated[key]!r}).")
 
     def side(key: str, axis: int) -> int:
@@ -290,35 +267,23 @@ def read_config(tensors: Mapping[str, Tensor], stated: Mapping[str, Any], name: 
         "mim_heads": max(embed // 64, 1),
         "mim_layers": count("mim.transformer.resblocks."),
         "classes": tensors["classifier.weight"].shape[0] if "classifier.weight" in tensors else 0,
-        "prompt": "composed" if "inversion.fc1.weight" in tensors else "simplified",
     }
-    size, stride = _cut(
-        side("image_encoder.positional_embedding", 0) - 1, stated.get("patch", read["patch"]), stated, name
-    )
-    read |= {"size": size, "stride": stride}
+    read["stride"] = read["patch"]
     notes: tuple[str, ...] = ()
-    unsaid = [key for key in ("size", "heads", "mim_heads", "guidance") if key not in stated]
+    unsaid = [key for key in ("size", "heads", "mim_heads") if key not in stated]
     if unsaid:
         notes = (
             f"Inferred from shapes, or as CLIP has it: {', '.join(unsaid)}. A .json beside the weights can say it.",
         )
     values = read | {key: value for key, value in stated.items() if key in known}
-    values["size"] = tuple(values["size"])
-    return Config(**values), notes
-
-
-def _cut(patches: int, patch: int, settings: Mapping[str, Any], name: str) -> tuple[tuple[int, int], int]:
-    """Return the input's (h, w) and the stride that give this number of patches."""
-    sizes = (tuple(settings["size"]),) if "size" in settings else SIZES
-    strides = (settings["stride"],) if "stride" in settings else (patch, patch * 3 // 4, patch // 2)
-    for stride in strides:
-        for h, w in sizes:
-            if ((h - patch) // stride + 1) * ((w - patch) // stride + 1) == patches:
-                return (h, w), stride
-    raise WeightsProblem(
-        f"{name} has {patches} patches of {patch} pixels, as no usual input gives: say size and stride in its "
-        f"configuration."
-    )
+    values["size"] = tuple(values.get("size", Config().size))
+    config, patches = Config(**values), side("image_encoder.positional_embedding", 0) - 1
+    if math.prod(config.grid) != patches:
+        raise WeightsProblem(
+            f"{name} has {patches} patches of {config.patch} pixels, and not those of {config.size[0]} x "
+            f"{config.size[1]}: say size and stride in its configuration."
+        )
+    return config, notes
 
 
 def write(config: Config) -> Json:

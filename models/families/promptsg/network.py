@@ -6,15 +6,14 @@ of a cross-attention over the patches. Transformer blocks, a bottleneck (a batch
 identities follow. Parameters have the names of CLIP-ReID's checkpoints, on which PromptSG's own are built:
 `image_encoder`, `text_encoder`, `bottleneck`, `classifier`.
 
-The paper defines the query, the keys and that patches are weighted by the attention; published versions differ in what
-enters the next blocks, so `Config.guidance` says which: `attend`, what the sentence read, or `reweight`, the class
-token and the weighted patches.
+The paper defines the query, the keys and that patches are weighted by the attention; here what the sentence read enters
+the next blocks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,9 +48,6 @@ class Config:
     mim_layers: int = 2
     classes: int = 751
     """0: the classifier was left out."""
-    prompt: Literal["composed", "simplified"] = "composed"
-    """`simplified`: "A photo of a person", the same for every picture."""
-    guidance: Literal["attend", "reweight"] = "attend"
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -94,13 +90,10 @@ class Attention(nn.Module):
         q, k, v = (x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in rows)
         return q, k, v
 
-    def read(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the attention output (B, N, C); `mask` (N, N): True is visible."""
         read = functional.scaled_dot_product_attention(*self.split(x, x, x), attn_mask=mask)
-        return read.transpose(1, 2).flatten(2)
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        out: Tensor = self.out_proj(self.read(x, mask))
+        out: Tensor = self.out_proj(read.transpose(1, 2).flatten(2))
         return out
 
 
@@ -108,7 +101,9 @@ class TextAttention(Attention):
     """The same attention on (N, B, C), as in CLIP's text encoder."""
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        out: Tensor = self.out_proj(self.read(x.transpose(0, 1), mask).transpose(0, 1))
+        x = x.transpose(0, 1)
+        read = functional.scaled_dot_product_attention(*self.split(x, x, x), attn_mask=mask)
+        out: Tensor = self.out_proj(read.transpose(1, 2).flatten(2).transpose(0, 1))
         return out
 
 
@@ -215,11 +210,12 @@ class TextEncoder(nn.Module):
         self.ln_final = nn.LayerNorm(width)
         self.text_projection = nn.Parameter(torch.randn(width, config.embed) * width**-0.5)
 
-    def forward(self, pseudo: Tensor | None, count: int) -> Tensor:
-        """`pseudo` (B, text width), or None for "A photo of a person." `count` times; returns (B, embed)."""
-        before, after = (part.unsqueeze(1).expand(-1, count, -1) for part in (self.token_prefix, self.token_suffix))
-        words = [before, after] if pseudo is None else [before, pseudo.unsqueeze(0), after]
-        x = torch.cat(words)
+    def forward(self, pseudo: Tensor) -> Tensor:
+        """`pseudo` (B, text width); returns (B, embed)."""
+        before, after = (
+            part.unsqueeze(1).expand(-1, len(pseudo), -1) for part in (self.token_prefix, self.token_suffix)
+        )
+        x = torch.cat([before, pseudo.unsqueeze(0), after])
         x = x + self.positional_embedding[: len(x), None]
         # Causal: the end token never sees CLIP's padding, which is left out here.
         seen = torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).tril()
@@ -235,18 +231,14 @@ class CrossAttention(Attention):
     their sum, so a gradient there is exactly each patch's share.
     """
 
-    def __init__(self, width: int, heads: int, guidance: str) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__(width, heads)
         self.weighed = nn.Identity()
-        self.guidance = guidance
 
     def forward(self, text: Tensor, patches: Tensor) -> Tensor:  # type: ignore[override]
-        """`text` (B, embed), `patches` (B, h*w, embed); (B, 1, embed) if it attends, (B, h*w, embed) if it reweighs."""
+        """`text` (B, embed), `patches` (B, h*w, embed); (B, 1, embed)."""
         q, k, v = self.split(text.unsqueeze(1), patches, patches)
         weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)  # (B, heads, 1, h*w)
-        if self.guidance == "reweight":
-            reweighed: Tensor = self.weighed(patches * weights.mean(1).transpose(1, 2))
-            return reweighed
         shares = (weights.transpose(2, 3) * v).transpose(1, 2).flatten(2)
         read: Tensor = self.out_proj(self.weighed(shares).sum(1, keepdim=True))
         return read
@@ -258,15 +250,13 @@ class Interaction(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.ln_text, self.ln_patches = nn.LayerNorm(config.embed), nn.LayerNorm(config.embed)
-        self.cross_attention = CrossAttention(config.embed, config.mim_heads, config.guidance)
+        self.cross_attention = CrossAttention(config.embed, config.mim_heads)
         self.transformer = Transformer(config.embed, config.mim_heads, config.mim_layers)
         self.ln_post = nn.LayerNorm(config.embed)
 
     def forward(self, text: Tensor, tokens: Tensor) -> Tensor:
         """`text` (B, embed), `tokens` (B, 1 + h*w, embed), the class token first; (B, embed)."""
         read = self.cross_attention(self.ln_text(text), self.ln_patches(tokens[:, 1:]))
-        if self.cross_attention.guidance == "reweight":
-            read = torch.cat([tokens[:, :1], read], 1)
         out: Tensor = self.ln_post(self.transformer(read)[:, 0])
         return out
 
@@ -278,8 +268,7 @@ class PromptSG(nn.Module):
         super().__init__()
         self.config = config
         self.image_encoder = ImageEncoder(config)
-        composed = config.prompt == "composed"
-        self.inversion = InversionNetwork(config.embed, config.text_width) if composed else None
+        self.inversion = InversionNetwork(config.embed, config.text_width)
         self.text_encoder = TextEncoder(config)
         self.mim = Interaction(config)
         self.bottleneck = nn.BatchNorm1d(config.embed)
@@ -288,8 +277,7 @@ class PromptSG(nn.Module):
     def forward(self, pixels: Tensor) -> Outputs:
         tokens = self.image_encoder(pixels)
         image = tokens[:, 0]
-        pseudo = None if self.inversion is None else self.inversion(image)
-        text = self.text_encoder(pseudo, len(pixels))
+        text = self.text_encoder(self.inversion(image))
         feature = self.mim(text, tokens)
         embedding = self.bottleneck(feature)
         logits = embedding[:, :0] if self.classifier is None else self.classifier(embedding)

@@ -11,7 +11,7 @@ from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.segmenter import Segmenter
-from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints import checkpoint, state_dicts
 from sightglass.models.families.custom import loader as custom
 from sightglass.models.families.custom.classifier import CustomEmbedder
 from sightglass.models.families.torchvision.networks import (
@@ -19,7 +19,6 @@ from sightglass.models.families.torchvision.networks import (
     build,
     default_weights,
     load_published,
-    load_tensors,
     modern,
     preprocessing_of,
     without_aux,
@@ -36,7 +35,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
 
     def read(path: Path) -> nn.Module:
         module = build(spec.arch, classes=len(names))
-        load_tensors(module, path, f"{spec.arch} with {len(names)} classes", modern(checkpoint.read(path)))
+        state_dicts.put(path, modern(checkpoint.read(path)), module, f"{spec.arch} with {len(names)} classes")
         if spec.arch == "googlenet":
             # Unused heads would be listed as layers.
             without_aux(spec.arch, module)

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image
 from sightglass.models.adapter import Part
 from sightglass.models.adapters.detector import SIDES, Detections, Detector
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import Layer, ModelStage
+from sightglass.models.layers import Layer, Section
 from sightglass.models.spec import ModelSpec
 
 
@@ -161,27 +161,13 @@ class TorchvisionDetector(Detector):
         paths_by_name["backbone P3"] = tuple([path for path in body if self._scale(known[path]) == "P3"][-1:])
         return {name: paths for name, paths in paths_by_name.items() if paths} or super().presets(layers)
 
-    def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
-        """Return the backbone's steps and the neck's maps, with their inputs."""
+    def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
+        """Return the backbone's steps, the levels of the neck, coarsest first, and the maps after them."""
         known = {layer.path: layer for layer in layers}
-        body, neck = self._body(known), [path for path in self._neck() if path in known]
-        read: dict[str, tuple[str, ...]] = {path: tuple(body[max(i - 1, 0) : i]) for i, path in enumerate(body)}
-        if self.has_neck:
-            # A level is its stage of the backbone, projected, plus the next coarser level, upsampled.
-            levels = [path for path in neck if ".layer_blocks." in path]
-            taken = [f"backbone.body.{name}" for name in self.module.backbone.body.return_layers]  # type: ignore[union-attr]
-            for i in reversed(range(len(levels))):
-                read[levels[i]] = (taken[i], *levels[i + 1 : i + 2])
-            coarsest = neck[len(levels) - 1 :]
-            read |= {path: (before,) for before, path in itertools.pairwise(coarsest)}
-        else:
-            read |= {path: (before,) for before, path in itertools.pairwise(neck)}
-        steps = []
-        for path, inputs in read.items():
-            shape, kind = known[path].shape, type(self.module.get_submodule(path)).__name__
-            part: Literal["backbone", "neck"] = "neck" if ".fpn." in path else "backbone"
-            steps.append(ModelStage(path, kind, shape, self._size / shape[1], inputs, part))
-        return tuple(steps)
+        neck = [path for path in self._neck() if path in known]
+        levels = [path for path in neck if ".layer_blocks." in path]
+        steps = (*self._body(known), *reversed(levels), *neck[max(len(levels), 1) :])
+        return {path: "neck" if ".fpn." in path else "backbone" for path in steps}
 
 
 def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:

@@ -18,7 +18,7 @@ from torchvision.models.detection.ssd import SSD
 
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
-from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints import checkpoint, state_dicts
 from sightglass.models.families.torchvision import networks
 from sightglass.models.families.torchvision.detector import (
     FcosDetector,
@@ -27,7 +27,7 @@ from sightglass.models.families.torchvision.detector import (
     TorchvisionDetector,
     TwoStage,
 )
-from sightglass.models.families.torchvision.networks import load_published, load_tensors
+from sightglass.models.families.torchvision.networks import load_published
 from sightglass.models.spec import ModelSpec
 
 _KINDS = ("fasterrcnn_", "retinanet_", "fcos_", "ssd300_", "ssdlite320_")
@@ -48,7 +48,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
         module, tensors = build(spec.arch, classes=count), checkpoint.read(path)
         # Frozen norms count no batches; torch fills that in here.
         frozen = not any(name.endswith(".num_batches_tracked") for name in tensors)
-        load_tensors(module, path, f"{spec.arch} with {count - 1} classes and the background", tensors)
+        state_dicts.put(path, tensors, module, f"{spec.arch} with {count - 1} classes and the background")
         if frozen and spec.arch in ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn"):
             for part in module.modules():
                 if isinstance(part, nn.BatchNorm2d):

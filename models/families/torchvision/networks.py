@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import ModelProblem, WeightsProblem, did_you_mean
+from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.checkpoints import architectures
 from sightglass.models.families.custom import transforms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from torch import Tensor, nn
     from torchvision.models import WeightsEnum
@@ -61,14 +60,6 @@ def load_published(spec: ModelSpec, default: WeightsEnum) -> ModelSpec:
     if table.url or table.path or table.file or table.package or spec.untrained:
         return spec
     return spec.with_weights(url=default.url)
-
-
-def load_tensors(module: nn.Module, path: Path, described: str, tensors: Mapping[str, Tensor]) -> None:
-    """Load a file's tensors; raise WeightsProblem where they do not fit."""
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as problem:
-        raise WeightsProblem(f"{path} does not hold the tensors of {described}.") from problem
 
 
 def preprocessing_of(weights: WeightsEnum) -> Preprocessing:

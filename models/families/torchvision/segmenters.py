@@ -16,9 +16,9 @@ from torchvision.models import WeightsEnum, segmentation
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.segmenter import Segmenter
-from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints import checkpoint, state_dicts
 from sightglass.models.families.torchvision import networks
-from sightglass.models.families.torchvision.networks import load_published, load_tensors, preprocessing_of
+from sightglass.models.families.torchvision.networks import load_published, preprocessing_of
 from sightglass.models.spec import ModelSpec
 
 _KINDS = ("fcn_", "deeplabv3_", "lraspp_")
@@ -41,7 +41,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
         count = classes_of(tensors) or count
         labels_in_file = labels.find_names(saved.tables(), count)
         module = build(spec.arch, classes=count)
-        load_tensors(module, path, f"{spec.arch} with {count} classes", tensors)
+        state_dicts.put(path, tensors, module, f"{spec.arch} with {count} classes")
         return module
 
     module, sha256 = checkpoint.module_of(

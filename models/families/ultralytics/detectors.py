@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Detections, De
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector
 from sightglass.models.families.ultralytics.heads import BODY, LIMBS, Queries, reader
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import Layer, ModelStage
+from sightglass.models.layers import Layer, Section
 from sightglass.models.spec import ModelSpec
 
 MIN_HALVED = 512
@@ -60,7 +60,7 @@ class NumberedLayers:
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         """Return choices of target layers among `layers`, the maps that the head reads first."""
         known = {layer.path: layer for layer in layers}
-        inputs = [path for path in self._inputs(len(self.module.model) - 1) if path in known]
+        inputs = [path for source in self.module.model[-1].f if (path := f"model.{source}") in known]
         backbone = [path for index in range(self._backbone) if (path := f"model.{index}") in known]
         paths_by_name = {"all neck outputs": tuple(inputs)}
         if backbone:
@@ -74,16 +74,9 @@ class NumberedLayers:
             paths_by_name[f"Ultralytics' {' '.join(map(str, CAM_SCRIPTS))}"] = scripts
         return {name: paths for name, paths in paths_by_name.items() if paths} or {"last map": (layers[-1].path,)}
 
-    def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
+    def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
         """Return the numbered steps in order."""
-        known = {layer.path: layer for layer in layers}
-        steps = []
-        for index, step in enumerate(self.module.model):
-            layer = known.get(f"model.{index}")
-            shape, stride = (layer.shape, self._size / layer.shape[1]) if layer else (None, None)
-            path, kind, inputs = f"model.{index}", type(step).__name__, self._inputs(index)
-            steps.append(ModelStage(path, kind, shape, stride, inputs, self._part(index)))
-        return tuple(steps)
+        return {f"model.{index}": self._section(index) for index in range(len(self.module.model))}
 
     def alias(self, name: str) -> str:
         """Return `model.10` for `10`, `model[10]`, `model.model.10` or a negative index; else the name itself."""
@@ -98,17 +91,10 @@ class NumberedLayers:
         """Number of steps of the backbone."""
         return len(self.module.yaml["backbone"])
 
-    def _part(self, index: int) -> Literal["backbone", "neck", "head"]:
+    def _section(self, index: int) -> Section:
         if index == len(self.module.model) - 1:
             return "head"
         return "backbone" if index < self._backbone else "neck"
-
-    def _inputs(self, index: int) -> tuple[str, ...]:
-        origin = self.module.model[index].f
-        sources = [origin] if isinstance(origin, int) else origin
-        # Negative numbers count back from the step; below 0 is the picture.
-        at = [index + source if source < 0 else source for source in sources]
-        return tuple(f"model.{source}" for source in at if source >= 0)
 
     def _scale(self, layer: Layer) -> str:
         """Return the name of a layer's scale, P3 for a stride of 8."""

@@ -1,14 +1,14 @@
-"""Write files atomically; encode JSON and arrays."""
+"""Write files atomically; encode JSON and arrays; make temporary folders."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import json
 import os
 import re
 import secrets
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 """An object of JSON, as it is read from a file or a request, or leaves as one."""
+SCRATCH = "sightglass-"
+"""Beginning of the names of temporary folders."""
 ABANDONED = 3600.0
 """Seconds after which nobody is still at work on a draft."""
 
@@ -70,31 +72,6 @@ def write_file(path: Path, data: bytes, *, sync: bool = False) -> None:
     """Write a file, whole or not at all."""
     with atomic_write(path, sync=sync) as draft:
         draft.write_bytes(data)
-
-
-def write_unique(data: bytes, where: Path, name: str) -> Path:
-    """Write a file under an unused name (`_2` …). Raises OSError."""
-    where.mkdir(parents=True, exist_ok=True)
-    to = _free(where, name)
-    try:
-        write_file(to, data)
-    except BaseException:
-        to.unlink(missing_ok=True)
-        raise
-    return to
-
-
-def _free(where: Path, name: str) -> Path:
-    """Reserve an unused name with an empty file."""
-    stem, suffix = os.path.splitext(name)
-    for number in itertools.count(1):
-        path = where / (name if number == 1 else f"{stem}_{number}{suffix}")
-        try:
-            path.touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        return path
-    raise AssertionError
 
 
 def to_json(value: Any) -> str:
@@ -160,3 +137,13 @@ def data_folder(name: str) -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("sightglass", appauthor=False) / name
+
+
+def scratch_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
+    """Return a new temporary folder of this `kind`. Raises OSError."""
+    return tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{kind}-", ignore_cleanup_errors=True)
+
+
+def find_scratch_folders() -> list[Path]:
+    """Return the temporary folders of all processes and users."""
+    return list(Path(tempfile.gettempdir()).resolve().glob(f"{SCRATCH}*"))

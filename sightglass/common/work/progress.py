@@ -94,11 +94,6 @@ def stop(seconds: float) -> bool:
     _STOPPING.set()
     for tell in _STOPS:
         tell()
-    return wait_for_end(seconds)
-
-
-def wait_for_end(seconds: float) -> bool:
-    """Wait for running work; return whether none is left."""
     until = time.monotonic() + seconds
     while any(busy() for busy in _BUSY):
         if time.monotonic() >= until:

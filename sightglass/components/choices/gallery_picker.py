@@ -13,19 +13,17 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import packing
-from sightglass.common.files.scratch import find_scratch_folders
+from sightglass.common.files import find_scratch_folders, packing
 from sightglass.common.settings import settings
 from sightglass.components.session import page, state
 from sightglass.components.session.pictures import image_source
-from sightglass.components.streamlit_internals import upload_megabytes
+from sightglass.components.session.state import upload_megabytes
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity import ranking
 from sightglass.models import catalog
-from sightglass.models.demo.pictures import PERSON, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,20 +85,6 @@ def _stores() -> Iterator[tuple[Path, Path | None]]:
 
 MAX_PICTURES = 2000
 """Pictures that are ranked on the page; the command line takes more."""
-COMPARED = (
-    "same person.png",
-    "same person, third picture.png",
-    "twin, other top.png",
-    *(f"person {letter}.png" for letter in "ABC"),
-)
-"""Names of the drawn persons that the example of `demo-reid` is compared with."""
-CLOSE = {
-    "bus": (0.1, 0.2, 0.98, 0.7),
-    "zidane": (0.5, 0.0, 1.0, 1.0),
-    "china": (0.2, 0.1, 0.8, 0.8),
-    "flower": (0.1, 0.0, 0.9, 0.9),
-}
-"""A part of each example, as shares of its sides: mirrored, it is another picture of the same thing."""
 
 
 @dataclass
@@ -124,7 +108,10 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     gallery = state.of(Gallery)
     items, what = gallery.items or image_source.own_items(but=query.sha256), "picture"
     if not items:
-        items, what = tuple(_item(image) for image in _examples(explainer) if image.sha256 != query.sha256), "example"
+        items, what = (
+            tuple(_item(image) for image in _examples(explainer, query) if image.sha256 != query.sha256),
+            "example",
+        )
     with st.popover(
         f"Against {plural(len(items), what)}",
         icon=":material/photo_library:",
@@ -169,25 +156,18 @@ def _item(image: Image) -> Item:
     return Item(image.name, image.sha256, lambda: image)
 
 
-def _examples(explainer: Explainer) -> list[Image]:
+def _examples(explainer: Explainer, query: Image) -> list[Image]:
+    """Return a part of the picture, and examples of what the model knows."""
     adapter = explainer.resident.adapter
-    if adapter.spec.example == PERSON:
-        return [Image.open(pixels, name=name) for name, pixels in zip(COMPARED, pictures("compared"), strict=False)]
     if adapter.spec.example or adapter.controls or adapter.subject:
-        images = list(ranking.controls(adapter))
-        return [*images, *(_part(image, (0.05, 0.0, 0.95, 0.95)) for image in images)]
-    images = []
-    for name in packing.PHOTOGRAPHS:
-        try:
-            image = image_source.example(name)
-        except ValueError:
-            continue  # its package is not installed
-        images += [image, _part(image, CLOSE[name])]
-    return images
+        return [mirrored_part(query), *ranking.controls(adapter)]
+    names = [name for name in packing.PHOTOGRAPHS if image_source.is_here(name)]
+    return [mirrored_part(query), *map(image_source.example, names)]
 
 
-def _part(image: Image, share: tuple[float, float, float, float]) -> Image:
-    x0, y0, x1, y1 = (round(part * side) for part, side in zip(share, (image.width, image.height) * 2, strict=True))
+def mirrored_part(image: Image) -> Image:
+    """Return the middle of a picture, mirrored: another picture of the same thing."""
+    x0, y0, x1, y1 = (round(share * side) for share in (0.1, 0.9) for side in (image.width, image.height))
     stem, _, ending = image.name.rpartition(".")
     name = f"{stem or ending}, part{'.' + ending if stem else ''}"
     return Image(np.ascontiguousarray(image.pixels[y0:y1, x0:x1][:, ::-1]), name)

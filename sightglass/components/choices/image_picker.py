@@ -18,21 +18,21 @@ from sightglass.components.painter import drawing
 from sightglass.components.picture_bar import Bar, Thumb
 from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.pictures import image_source
-from sightglass.components.session.pictures.image_source import EXAMPLES, UPLOADS, Closed, token
-from sightglass.components.streamlit_internals import upload_megabytes
+from sightglass.components.session.pictures.image_source import EXAMPLES, UPLOADS, OwnPicture, token
+from sightglass.components.session.state import upload_megabytes
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
-from sightglass.export import embedded_recipe
 from sightglass.models import catalog
+from sightglass.report import embedded_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.export.embedded_recipe import Contents
+    from sightglass.report.embedded_recipe import Contents
 
 
 THUMBNAIL = (104, 88)
@@ -59,7 +59,7 @@ def bar(place: DeltaGenerator | None) -> None:
     """Draw the bar at the top; None: the page explains no picture."""
     pictures = state.of(image_source.Pictures)
     if place is None:
-        picture_bar.draw(None, take, st.container())
+        picture_bar.draw(None, st.container())
         return
     chosen = image_source.current_id()
     image = state.of(state.Sidebar).picture
@@ -71,7 +71,7 @@ def bar(place: DeltaGenerator | None) -> None:
         problem=pictures.problem or "",
         drawing=bool(url_state.memory("draw")),
     )
-    picture_bar.draw(content, take, place)
+    picture_bar.draw(content, place)
 
 
 def _items() -> tuple[Thumb, ...]:
@@ -83,15 +83,8 @@ def _items() -> tuple[Thumb, ...]:
 @st.cache_resource(show_spinner=False)
 def _examples() -> tuple[Thumb, ...]:
     """Return the examples on this machine, each opened once."""
-    return tuple(
-        Thumb(name, name.capitalize(), _data_url(_of_example(name))) for name in EXAMPLES if image_source.is_here(name)
-    )
-
-
-def _of_example(name: str) -> bytes:
-    """Return an example's thumbnail, from its file if there is one."""
-    file = thumbnail_file(name)
-    return file.read_bytes() if file.exists() else thumbnail(image_source.load_bundled(name))
+    names = [name for name in EXAMPLES if image_source.is_here(name)]
+    return tuple(Thumb(name, name.capitalize(), _data_url(thumbnail_file(name).read_bytes())) for name in names)
 
 
 def thumbnail_file(name: str) -> Path:
@@ -99,11 +92,10 @@ def thumbnail_file(name: str) -> Path:
     return Path(picture_bar.__file__).with_name(f"{name.replace(' ', '-')}.webp")
 
 
-def _small(image: Image | Closed) -> str:
+def _small(image: OwnPicture) -> str:
     """Return a picture's thumbnail; empty once it is off the server."""
     if (url := _thumbnails.get(image.sha256)) is None:
-        whole = image if isinstance(image, Image) else UPLOADS.get(token(image))
-        if whole is None:
+        if (whole := UPLOADS.get(token(image))) is None:
             return ""
         url = _data_url(thumbnail(whole))
         _thumbnails.put(image.sha256, url)
@@ -125,47 +117,36 @@ def _data_url(webp: bytes) -> str:
 # A person's acts, before the page is drawn.
 
 
+ACTS = ("choose", "remove", "restore", "draw", "refused", "dismiss")
+
+
 def _follow() -> None:
-    pictures = state.of(image_source.Pictures)
+    pictures, navigation = state.of(image_source.Pictures), state.of(state.Navigation)
     for act in picture_bar.acts():
-        if act.kind in _ACTS:
-            pictures.just_given = False
-            _ACTS[act.kind](act.value)
+        if act.kind not in ACTS:
+            continue
+        pictures.just_given = False
+        if act.kind == "dismiss":
+            pictures.problem = None
+        elif act.kind == "refused":
+            # Files too large for the browser to send.
+            pictures.problem = _too_large(act.value) or pictures.problem
+        elif act.kind == "draw":
+            url_state.keep("draw", bool(act.value))
+            if act.value and navigation.page != "explore":
+                navigation.go_to = page.script("explore")
+        elif act.kind == "restore" and isinstance(act.value, list):
+            image_source.restore([key for key in act.value if isinstance(key, str)])
+        elif act.kind == "remove" and isinstance(act.value, str):
+            image_source.remove(act.value)
+        elif act.kind == "choose" and isinstance(act.value, str) and not image_source.turn_back(act.value):
+            pictures.problem = "This picture is no longer on the server: upload it again."
+    # What was done before the files were given may come with the same request.
+    if files := picture_bar.uploads():
+        take(files)
     if (drawn := drawing.take_drawing()) is not None:
         image_source.replace_drawing(drawn[1], drawn[0])
         pictures.just_given = True
-
-
-def _dismiss(_value: Any) -> None:
-    state.of(image_source.Pictures).problem = None
-
-
-def _choose(key: Any) -> None:
-    if isinstance(key, str) and not image_source.turn_back(key):
-        state.of(image_source.Pictures).problem = "This picture is no longer on the server: upload it again."
-
-
-def _remove(key: Any) -> None:
-    if isinstance(key, str):
-        image_source.remove(key)
-
-
-def _restore(keys: Any) -> None:
-    if isinstance(keys, list):
-        image_source.restore([key for key in keys if isinstance(key, str)])
-
-
-def _draw(on: Any) -> None:
-    navigation = state.of(state.Navigation)
-    url_state.keep("draw", bool(on))
-    if on and navigation.page != "explore":
-        navigation.go_to = page.script("explore")
-
-
-def _refuse(files: Any) -> None:
-    """Report files too large for the browser to send."""
-    if words := _too_large(files):
-        state.of(image_source.Pictures).problem = words
 
 
 def _too_large(files: Any) -> str:
@@ -183,44 +164,26 @@ def _too_large(files: Any) -> str:
     return f"{name}{others}{problem}; the limit is {limit} MB a file: {remedy}."
 
 
-_ACTS = {
-    "choose": _choose,
-    "remove": _remove,
-    "restore": _restore,
-    "draw": _draw,
-    "refused": _refuse,
-    "dismiss": _dismiss,
-}
-
-
-def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
+def take(files: Iterable[tuple[str, bytes]]) -> None:
     """Decode files, choose the last valid one and report each error.
 
-    A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from. `late`:
-    files that were given after these have come already, so what is chosen stays.
+    A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from.
     """
-    # What was done before the files were given may come with the same request: that they are a photo, for one.
-    _follow()
     pictures = state.of(image_source.Pictures)
     problems: list[str] = []
     for name, data in files:
         try:
             if (contents := embedded_recipe.contents(data)) is not None:
-                if not late:
-                    _open_again(contents, name)
+                _open_again(contents, name)
                 continue
             image = Image.open(data, name=name)
         except Problem as problem:
             is_model = name.lower().endswith(catalog.SUFFIXES)
             problems.append(f"{name[:80]} is a model: drop it on the page Models." if is_model else str(problem))
             continue
-        if late:
-            image_source.add(image, data)
-            continue
         image_source.turn_to(image, data)
         pictures.just_given = True
-    if problems or not late:
-        pictures.problem = " ".join(problems) or None
+    pictures.problem = " ".join(problems) or None
 
 
 def _open_again(contents: Contents, name: str) -> None:
@@ -243,5 +206,5 @@ def _open_again(contents: Contents, name: str) -> None:
         image_source.turn_to(image)
     elif example is not None:
         image_source.turn_to_example(example)
-    # More than the picture changes: the sidebar must be drawn first.
+    # More than the picture changes: the controls must be drawn first.
     pictures.just_given = False

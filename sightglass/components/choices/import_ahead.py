@@ -6,7 +6,6 @@ import asyncio
 import ctypes
 import gc
 import inspect
-import logging
 import os
 import socket
 import sys
@@ -19,34 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import access, logs
+from sightglass.common import access
 from sightglass.components.choices import model_picker
-from sightglass.components.streamlit_internals import get_url, internal_address
+from sightglass.components.session import signed_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import streamlit as st
-
 EVERYWHERE = ("", "0.0.0.0", "::")
 """Addresses on which a server listens for all that the machine has."""
-
-
-LOGGER = logging.getLogger(__name__)
-
-
-@asynccontextmanager
-async def announce(_app: st.App) -> AsyncIterator[None]:
-    """Say it when the server starts: its lifespan."""
-    urls = addresses(st.get_option("server.address"))
-    if logs.wants_json():
-        LOGGER.info("listening", extra={"addresses": urls})
-    else:
-        rest = f", for others in the network at {urls[1]}" if len(urls) > 1 else ""
-        print(f"Sightglass is at {urls[0]}{rest}. Press Ctrl-C to stop.", flush=True)
-    yield
-    if not logs.wants_json():
-        print("Stopped.", flush=True)
 
 
 def addresses(host: str | None) -> list[str]:
@@ -56,25 +36,39 @@ def addresses(host: str | None) -> list[str]:
     """
     rules = access.in_use()
     query = f"/?token={rules.token}" if rules.generated else ""
-    if (host or "") not in EVERYWHERE:
-        assert host is not None
-        return [get_url(f"[{host}]" if ":" in host else host) + query]
-    lan = internal_address()
-    return [get_url(name) + query for name in ("localhost", *([lan] if lan and not access.is_local(lan) else ()))]
+    protocol = "https" if st.get_option("server.sslCertFile") else "http"
+    end = f":{st.get_option('server.port')}{signed_in.base_path()}{query}"
+    names = [f"[{host}]" if ":" in host else host] if host and host not in EVERYWHERE else ["localhost", *_in_network()]
+    return [f"{protocol}://{name}{end}" for name in names]
 
 
-BESIDE_THE_MAP = ("views.areas", "views.exports", "views.missing_places", "views.panels")
+def _in_network() -> list[str]:
+    """Return this machine's address in its network, if it has one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Sends nothing: it only chooses the interface that leads elsewhere.
+            probe.connect(("192.0.2.1", 80))
+            name = probe.getsockname()[0]
+        except OSError:
+            return []
+    return [] if access.is_local(name) else [name]
+
+
+BESIDE_THE_MAP = ("components.views.exports", "components.views.panels", "pages.explore.view")
 """Nothing of either imports torch, which would hold up the first screen."""
 
 
 @asynccontextmanager
-async def serving(app: st.App) -> AsyncIterator[None]:
+async def serving(_app: st.App) -> AsyncIterator[None]:
     """Announce the server, and begin to import: its lifespan."""
     _send_at_once(asyncio.get_running_loop())
-    async with announce(app):
-        if _THREAD.ident is None:
-            _THREAD.start()
-        yield
+    urls = addresses(st.get_option("server.address"))
+    rest = f", for others in the network at {urls[1]}" if len(urls) > 1 else ""
+    print(f"Sightglass is at {urls[0]}{rest}. Press Ctrl-C to stop.", flush=True)
+    if _THREAD.ident is None:
+        _THREAD.start()
+    yield
+    print("Stopped.", flush=True)
 
 
 def _send_at_once(loop: asyncio.AbstractEventLoop) -> None:
@@ -112,7 +106,7 @@ def _import_start_page() -> None:
     # Streamlit asks this once, and with this many modules it takes 150 ms; a second time it is fast.
     inspect.stack()
     for name in BESIDE_THE_MAP:
-        import_module(f"sightglass.components.{name}")
+        import_module(f"sightglass.{name}")
     model_picker.menu()
     spec = find_spec("torch") if sys.platform == "linux" else None
     if spec is not None and spec.origin:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.components.session import reopen, state, url_state
-from sightglass.components.session.markdown import sentence
 from sightglass.components.session.reopen import OTHER
-from sightglass.explain.phrases import capital, download
+from sightglass.explain.phrases import download
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
-    from sightglass.common.errors import WeightsProblem
     from sightglass.models.spec import ModelSpec
 
 WIDTH = 176
@@ -33,7 +30,6 @@ FIRST = "efficientnet-lite0"
 TIMM_EXAMPLE = "mobilenetv3_small_100"
 BY_ID = "id "
 """Marks entries of the menu that are one model, not a family."""
-SIZES = {"n": "nano", "t": "tiny", "s": "small", "m": "medium", "l": "large", "x": "extra large"}
 
 
 def menu() -> tuple[list[str], set[str]]:
@@ -77,7 +73,7 @@ def mark(spec: ModelSpec, here: Collection[str]) -> str:
         return ""
     if not weights.downloadable(spec):
         return " (not here)"
-    # The number first: a menu cuts off what is too long for the sidebar.
+    # The number first: a menu cuts off what is too long for its row.
     about = download(spec.megabytes)
     return f" ({about} to download)" if about else " (to download)"
 
@@ -116,14 +112,6 @@ def choose_detector(name: str | None) -> None:
     last, here = state.of(state.Sidebar).choices, menu()[1]
     if name is None and (last is None or not task_of(last.model).has_boxes):
         reopen.choose_model(catalog.spec(catalog.detector(here)))
-
-
-def instead_of_missing() -> ModelSpec | None:
-    """Return the replacement for an unavailable model: the last used or first."""
-    last, here = state.of(state.Sidebar).choices, menu()[1]
-    if last is not None and last.model.id in here:
-        return last.model
-    return catalog.spec(FIRST) if FIRST in here else next((catalog.spec(name) for name in sorted(here)), None)
 
 
 def _make_searchable(names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]) -> dict[str, str]:
@@ -193,67 +181,3 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None) -
         width="content" if buttons else WIDTH,
     )
     return sizes[chosen]
-
-
-def short_names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
-    """Return each model's name within a sentence: `small`, or `YOLO11n`."""
-    family = {model.family for model in models}
-    if len(models) > 1 and len(family) == 1 and all(model.size in SIZES for model in models):
-        return tuple(SIZES[model.size] for model in models)
-    return tuple(model.name for model in models)
-
-
-def add_title(text: str) -> str:
-    """Return a name with a sentence's first letter: `Small`."""
-    return capital(text) if text.startswith(tuple(SIZES.values())) else text
-
-
-@dataclass
-class Unavailable:
-    """The model that could not be loaded last."""
-
-    spec: ModelSpec | None = None
-    why: str = ""
-    instead: ModelSpec | None = None
-    """The model that is used in its place."""
-    pending: bool = False
-    """Whether that is still to be chosen in the menu."""
-
-
-def go_back(spec: ModelSpec, problem: WeightsProblem, instead: ModelSpec | None) -> NoReturn:
-    """Rerun with a local replacement model; raise the problem without one."""
-    if instead is None or instead.id == spec.id:
-        raise problem
-    lost = state.of(Unavailable)
-    lost.spec, lost.why, lost.instead, lost.pending = spec, str(problem), instead, True
-    st.rerun()
-
-
-def settle() -> None:
-    """Choose the replacement model, before the sidebar is drawn."""
-    lost = state.of(Unavailable)
-    if lost.pending and lost.instead is not None:
-        lost.pending = False
-        reopen.choose_model(lost.instead)
-
-
-def say_unavailable(model: ModelSpec) -> None:
-    """Report the unavailable model and offer to try it again."""
-    lost = state.of(Unavailable)
-    if lost.spec is None or lost.instead is None or model.id != lost.instead.id:
-        lost.spec = None
-        return
-    st.error(sentence(f"{lost.why} {lost.instead.name} is used instead."), icon=":material/error:")
-    st.button(
-        "Try again",
-        icon=":material/replay:",
-        on_click=_again,
-        help=f"Load {lost.spec.name} again. Until then everything works with {lost.instead.name}.",
-    )
-
-
-def _again() -> None:
-    lost = state.of(Unavailable)
-    spec, lost.spec = lost.spec, None
-    if spec is not None:
-        reopen.choose_model(spec)

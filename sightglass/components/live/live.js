@@ -1,9 +1,9 @@
 // The camera: frames go to the model one by one, and each is shown with its own map and answers.
 
 import { hiddenContext, resize } from "../../browser/canvas.js";
-import { componentOf, find, themeOf } from "../../browser/component.js";
-import { make, write } from "../../browser/elements.js";
+import { component, find, themeOf, write } from "../../browser/component.js";
 import { reduced } from "../../browser/geometry.js";
+import { markRow, onRow, writeRows } from "../../browser/rows.js";
 import { bytes } from "../../browser/unpack.js";
 import { recalled } from "../viewer/settings.js";
 import { Link } from "./link.js";
@@ -87,10 +87,7 @@ class Live {
     on(".start", () => void this.#start());
     on(".freeze", () => this.#freeze(!this.#frozen));
     on(".open", () => void this.#handOver("open"));
-    on(".rows", ({ target }) => {
-      const item = target instanceof Element ? target.closest("li") : null;
-      if (item) this.#follow([...find(root, ".rows").children].indexOf(item));
-    });
+    onRow(find(root, ".rows"), (place) => this.#follow(place));
     document.addEventListener("visibilitychange", () => this.#pump(), { signal });
     signal.addEventListener("abort", () => {
       clearTimeout(this.#timer);
@@ -205,17 +202,8 @@ class Live {
   /** @param {Answer|null} answer */
   #list(answer) {
     const list = find(this.root, ".rows"), answers = answer?.head.answers.slice(0, MOST) ?? [];
-    while (list.children.length < answers.length) list.append(row());
-    while (list.children.length > answers.length) list.lastElementChild?.remove();
-    answers.forEach(({ label, score }, place) => {
-      const button = /** @type {Element} */ (list.children[place].firstElementChild);
-      const [name, number, track] = /** @type {HTMLElement[]} */ ([...button.children]);
-      write(name, label);
-      write(number, percent(score));
-      /** @type {HTMLElement} */ (track.firstElementChild).style.width = `${100 * score}%`;
-      const at = answer?.head.place ?? answers.findIndex((said) => said.label === answer?.head.map?.label);
-      button.setAttribute("aria-pressed", String(place === at));
-    });
+    writeRows(list, answers.map(({ label, score }) => ({ label, share: score, text: percent(score) })));
+    markRow(list, answer?.head.place ?? answers.findIndex((said) => said.label === answer?.head.map?.label));
   }
 
   /** @param {Pin|null} pin */
@@ -259,11 +247,6 @@ function connect() {
   return new WebSocket(url, ["sightglass.live"]);
 }
 
-function row() {
-  const track = make("span", "track meter", "", [make("i")]);
-  return make("li", "", "", [make("button", "", "", [make("span", "name cut"), make("span", "number"), track])]);
-}
-
 /** @param {Blob} blob @returns {Promise<string>} */
 function base64(blob) {
   return new Promise((resolve) => {
@@ -273,4 +256,4 @@ function base64(blob) {
   });
 }
 
-export default componentOf(".live", Live);
+export default component(".live", Live);

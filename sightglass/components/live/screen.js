@@ -2,6 +2,7 @@
 
 import { contextOf, resize } from "../../browser/canvas.js";
 import { createMap, Layer } from "../../browser/draw.js";
+import { resample } from "../../browser/sample.js";
 import { outlineBoxes } from "../viewer/marks.js";
 
 /** As in heatmap.py. */
@@ -11,7 +12,6 @@ const EPSILON = 1e-7;
  * @typedef {{shapes: number[][], offsets: number[][], input: number[], content: number[]}} RawHead  shapes: rows and
  *   columns of each layer's map; offsets: by how many cells, down and across, it is drawn beside an even grid; input:
  *   height and width; content: x0, y0, x1, y1 of the picture in the input's pixels
- * @typedef {{h: number, w: number, values: Float32Array}} Unit  one layer's map in 0..1
  */
 
 /**
@@ -19,75 +19,41 @@ const EPSILON = 1e-7;
  * @param {RawHead} head @param {Float32Array[]} raws signed, one a layer @returns {Uint16Array}
  */
 export function grown({ shapes, offsets, input: [height, width], content }, raws) {
-  const [left, top, right, bottom] = content, across = right - left, down = bottom - top;
-  const sum = new Float32Array(across * down);
+  const across = content[2] - content[0], down = content[3] - content[1], sum = new Float32Array(across * down);
   raws.forEach((raw, i) => {
-    const [h, w] = shapes[i];
-    add(sum, unit(raw, h, w, cells(h, w, height, width, content)), [left, top, right, bottom], height, width, offsets[i]);
+    const [h, w] = shapes[i], x = (offsets[i][1] * width) / w, y = (offsets[i][0] * height) / h;
+    const grid = { values: unit(raw, h, w, height, width, content), w, h, extent: [x, y, x + width, y + height], kind: "heat" };
+    const part = resample(grid, content, across, down, { times: 1, plus: 0, low: 0, high: 1 }, new Float32Array(sum.length));
+    for (let k = 0; k < sum.length; k++) sum[k] += part[k];
   });
+  const [low, high] = ends(sum), count = raws.length, by = 65535 / (EPSILON + (high - low) / count);
+  return Uint16Array.from(sum, (value) => Math.min(65535, ((value - low) / count) * by + 0.5));
+}
+
+/** @param {Float32Array} values */
+function ends(values) {
   let low = Infinity, high = -Infinity;
-  for (const value of sum) {
+  for (const value of values) {
     if (value < low) low = value;
     if (value > high) high = value;
   }
-  const out = new Uint16Array(sum.length), count = raws.length, by = 65535 / (EPSILON + (high - low) / count);
-  for (let i = 0; i < sum.length; i++) out[i] = Math.min(65535, ((sum[i] - low) / count) * by + 0.5);
-  return out;
-}
-
-/** Return the first and last row, first and last column of a layer's map that hold any picture. @param {number} h @param {number} w @param {number} height @param {number} width @param {number[]} content */
-function cells(h, w, height, width, [left, top, right, bottom]) {
-  const floor = Math.floor, ceil = Math.ceil;
-  return [floor((top * h) / height), ceil((bottom * h) / height), floor((left * w) / width), ceil((right * w) / width)];
+  return [low, high];
 }
 
 /**
  * Clip a map at 0 and bring it to 0..1 over the picture; a cell of the bars reads as its neighbour in the picture.
- * @param {Float32Array} raw @param {number} h @param {number} w @param {number[]} picture rows and columns @returns {Unit}
+ * @param {Float32Array} raw @param {number} h @param {number} w @param {number} height @param {number} width @param {number[]} content
  */
-function unit(raw, h, w, [y0, y1, x0, x1]) {
-  let low = Infinity, high = -Infinity;
-  for (let y = y0; y < y1; y++) {
-    for (let x = x0; x < x1; x++) {
-      const value = Math.max(0, raw[y * w + x]);
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
-  }
-  const values = new Float32Array(h * w), by = EPSILON + (high - low);
+function unit(raw, h, w, height, width, [left, top, right, bottom]) {
+  const y0 = Math.floor((top * h) / height), y1 = Math.ceil((bottom * h) / height) - 1;
+  const x0 = Math.floor((left * w) / width), x1 = Math.ceil((right * w) / width) - 1;
+  const values = new Float32Array(h * w);
   for (let y = 0, i = 0; y < h; y++) {
-    const row = w * Math.min(y1 - 1, Math.max(y0, y));
-    for (let x = 0; x < w; x++, i++) values[i] = (Math.max(0, raw[row + Math.min(x1 - 1, Math.max(x0, x))]) - low) / by;
+    const row = w * Math.min(y1, Math.max(y0, y));
+    for (let x = 0; x < w; x++, i++) values[i] = Math.max(0, raw[row + Math.min(x1, Math.max(x0, x))]);
   }
-  return { h, w, values };
-}
-
-/**
- * Add a layer's map, grown bilinearly between the centres of its cells.
- * @param {Float32Array} sum @param {Unit} unit @param {number[]} content @param {number} height @param {number} width @param {number[]} offset
- */
-function add(sum, { h, w, values }, [left, top, right, bottom], height, width, [down, across]) {
-  const X = along(left, right, w, width, across), Y = along(top, bottom, h, height, down), row = new Float32Array(w);
-  for (let y = 0, i = 0; y < bottom - top; y++) {
-    const upper = w * Y.first[y], lower = w * Y.second[y], share = Y.share[y];
-    for (let x = 0; x < w; x++) row[x] = values[upper + x] + share * (values[lower + x] - values[upper + x]);
-    for (let x = 0; x < right - left; x++, i++) {
-      const a = row[X.first[x]];
-      sum[i] += a + X.share[x] * (row[X.second[x]] - a);
-    }
-  }
-}
-
-/** @param {number} from @param {number} to @param {number} count of cells @param {number} size all pixels @param {number} offset in cells */
-function along(from, to, count, size, offset) {
-  const long = to - from, first = new Int32Array(long), second = new Int32Array(long), share = new Float32Array(long);
-  for (let i = 0; i < long; i++) {
-    const at = Math.min(count - 1, Math.max(0, ((from + i + 0.5) * count) / size - 0.5 - offset));
-    first[i] = Math.floor(at);
-    second[i] = Math.min(count - 1, first[i] + 1);
-    share[i] = at - first[i];
-  }
-  return { first, second, share };
+  const [low, high] = ends(values), by = EPSILON + (high - low);
+  return values.map((value) => (value - low) / by);
 }
 
 /**
@@ -147,14 +113,8 @@ export class Screen {
     const { taken: { pixels }, answer, map } = this.shown, { canvas, context } = this, { width, height } = pixels;
     resize(canvas, width, height);
     canvas.style.setProperty("--ratio", String(width / height));
-    if (!map || style.settings.mode === "picture") context.putImageData(pixels, 0, 0);
-    else {
-      const part = { source: pixels.data, grey: () => pixels.data };
-      const picture = /** @type {import("../../browser/draw.js").Picture} */ (/** @type {unknown} */ ({ at: () => part, size: [width, height] }));
-      this.#layer.paint(context, picture, map, style, { width, height, rect: [0, 0, width, height], unit: 1 });
-    }
-    if (style.settings.boxes && style.settings.mode !== "picture") {
-      outlineBoxes(context, width, height, [0, 0, width, height], outlined(answer), font);
-    }
+    const rect = [0, 0, width, height], part = { source: pixels.data, grey: () => pixels.data };
+    this.#layer.paint(context, { at: () => part, size: [width, height] }, map, style, { width, height, rect, unit: 1 });
+    if (style.settings.mode !== "picture") outlineBoxes(context, width, height, rect, outlined(answer), font);
   }
 }

@@ -1,4 +1,4 @@
-"""Paint on a picture: brush, rectangle and patches; or on a blank paper (`drawing`).
+"""Paint on a picture: brush and rectangle; or on a blank paper (`drawing`).
 
 The browser holds the marks and shows the edited picture at once; Python receives all marks together, makes the same
 picture of them (`explain.whatif.edits`) and acknowledges it; only then does the browser send more. So a newer stroke
@@ -8,7 +8,7 @@ replaces an older one that waits.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -30,7 +30,7 @@ MOST = 12
 """Pictures whose edits a session keeps; the oldest are dropped first."""
 SIZES = (0.03, 0.08, 0.16)
 """Diameters of the brush, as shares of the picture's longer side."""
-component = declare("painter", __file__)
+_component = declare("painter", __file__)
 
 
 @dataclass
@@ -42,12 +42,14 @@ class Painting:
     turn: int = 0
     """The browser's message that it came with."""
 
-
-class HasEdit(Protocol):
-    """What the browser sent of something that is painted on."""
-
-    edit: Json
-    turn: int
+    def take(self, sent: Json) -> bool:
+        """Take a newer edit than the last one; return whether it was."""
+        turn, edit = sent.get("turn"), sent.get("edit")
+        # An older one comes with a request that left the browser before it knew the last answer.
+        if not isinstance(turn, int) or turn <= self.turn or not isinstance(edit, dict):
+            return False
+        self.turn, self.edit = turn, edit
+        return True
 
 
 @dataclass
@@ -59,19 +61,20 @@ class Paintings:
     """Whether the first picture of the session was painted on, as an example."""
 
 
+def sent(key: str) -> Json:
+    """Return what the browser sent last; empty for nothing."""
+    edit = (st.session_state.get(key) or {}).get("edit")
+    return edit if isinstance(edit, dict) else {}
+
+
 def painting(image: Image) -> Painting:
     """Return a picture's painting, with the new edit since the last run."""
     paintings = state.of(Paintings)
     current = paintings.every.setdefault(image.sha256, Painting())
     while len(paintings.every) > MOST:
         del paintings.every[next(iter(paintings.every))]
-    sent = (st.session_state.get(KEY) or {}).get("edit")
-    if not isinstance(sent, dict) or sent.get("id") != image.sha256:
-        return current
-    turn, edit = sent.get("turn"), sent.get("edit")
-    # An older one comes with a request that left the browser before it knew the last answer.
-    if isinstance(turn, int) and turn > current.turn and isinstance(edit, dict):
-        current.turn, current.edit = turn, edit
+    if (edit := sent(KEY)).get("id") == image.sha256:
+        current.take(edit)
     return current
 
 
@@ -92,20 +95,25 @@ def painter(image: Image, strongest: EditMark | None) -> None:
 
     `strongest`: the area that a button covers.
     """
-    current = state.of(Paintings).every[image.sha256]
-    small = edits.blur(image)
-    head = draw_head(image.sha256, image.name, (image.width, image.height), SIZES, current) | {
-        "mean": edits.mean_colour(image).tolist(),
-        "strongest": _flatten(strongest) if strongest else [],
-    }
-    blobs = [picture(image.pixels, image.sha256, image.jpeg), jpeg(small, edits.SIDE, f"{image.sha256} blurred")]
-    component(key=KEY, data=pack_data(head, blobs), on_edit_change=no_callback)
+    blobs = [picture(image.pixels, image.sha256, image.jpeg)]
+    blobs.append(jpeg(edits.blur(image), edits.SIDE, f"{image.sha256} blurred"))
+    draw(
+        state.of(Paintings).every[image.sha256],
+        blobs,
+        key=KEY,
+        id=image.sha256,
+        name=image.name,
+        size=(image.width, image.height),
+        brushes=SIZES,
+        mean=edits.mean_colour(image).tolist(),
+        strongest=_flatten(strongest) if strongest else [],
+    )
 
 
-def draw_head(id: str, name: str, size: tuple[int, int], brushes: Sequence[float], current: HasEdit) -> Json:
-    """Return what the browser is sent of anything that is painted on."""
-    head = {"id": id, "name": name, "size": list(size), "brushes": list(brushes), "strongest": [], "paper": ""}
-    return head | {"turn": current.turn, "edit": current.edit}
+def draw(current: Painting, blobs: Sequence[bytes] = (), *, key: str, **head: Any) -> None:
+    """Draw what is painted on; `head`: what the browser is told of it."""
+    head = {"strongest": [], "paper": "", "turn": current.turn, "edit": current.edit} | head
+    _component(key=key, data=pack_data(head, blobs), on_edit_change=no_callback)
 
 
 def _flatten(area: EditMark) -> list[float]:

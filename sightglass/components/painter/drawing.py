@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components.declare import no_callback
-from sightglass.components.painter import component, draw_head
+from sightglass.components import painter
+from sightglass.components.painter import Painting
 from sightglass.components.session import state, url_state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import token
@@ -36,14 +36,11 @@ _LEVELS = {"white": 255, "black": 0}
 
 
 @dataclass
-class CanvasDrawing:
+class CanvasDrawing(Painting):
     """The session's drawing."""
 
-    id: str = field(default_factory=lambda: secrets.token_hex(8))
     edit: Json = field(default_factory=lambda: {"marks": [], "fill": "mean", "keep": False})
-    """As the browser sent it, not checked."""
-    turn: int = 0
-    """The browser's message that it came with."""
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
     paper: Paper = PLAIN
     picture: str | None = None
     """SHA-256 of the picture made of it."""
@@ -60,18 +57,11 @@ def take_drawing() -> tuple[Image, str | None] | None:
     if current.due:
         current.due = False
         return _picture(current)
-    sent = (st.session_state.get(KEY) or {}).get("edit")
-    if not isinstance(sent, dict):
-        return None
-    turn, edit = sent.get("turn"), sent.get("edit")
-    # An older one comes with a request that left the browser before it knew the last answer.
-    if not isinstance(turn, int) or turn <= current.turn or not isinstance(edit, dict):
-        return None
     # Of a session before, which ended with its server while the page lived on.
-    former = sent.get("id", current.id) != current.id
-    if former and current.turn:
+    edit = painter.sent(KEY)
+    former = edit.get("id", current.id) != current.id
+    if (former and current.turn) or not current.take(edit):
         return None
-    current.turn, current.edit = turn, edit
     picture = _picture(current)
     # The page still shows it, but another picture may be chosen.
     return None if former and token(picture[0]) != st.query_params.get("picture") else picture
@@ -110,12 +100,9 @@ def draw_paper(explainer: Explainer) -> None:
     """Draw the paper in training colours, last in a run."""
     current = state.of(CanvasDrawing)
     ink, _, ground = current.paper.partition(" on ")
-    data: dict[str, Any] = draw_head(current.id, "Paper", (drawing.SIDE, drawing.SIDE), SIZES, current) | {
-        "mean": [_LEVELS[ink]] * 3,
-        "paper": ground,
-    }
     st.markdown("### Draw")
-    component(key=KEY, data=data, on_edit_change=no_callback)
+    size, mean = (drawing.SIDE, drawing.SIDE), [_LEVELS[ink]] * 3
+    painter.draw(current, key=KEY, id=current.id, name="Paper", size=size, brushes=SIZES, mean=mean, paper=ground)
     known = explainer.resident.adapter.paper is not None
     why = "as this model was trained" if known else "this model does not say which it was trained on"
     about = f"{ink.capitalize()} pen on {ground} paper: {why}."

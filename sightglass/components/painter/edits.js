@@ -1,13 +1,11 @@
 // What is painted on a picture: marks, what stands in their place, and whether they hide or keep. Every step can be undone.
 
 import { drawStroke, hiddenContext, resize } from "../../browser/canvas.js";
-import { Steps } from "../../browser/hands.js";
 
 /**
- * @typedef {"brush"|"erase"|"rectangle"|"patch"} Tool
+ * @typedef {"brush"|"erase"|"rectangle"} Tool
  * @typedef {{kind: Tool|"area", points: number[], size: number}} Mark  x, y, x, y, ... as shares of width and height: a path;
- *   two corners; two corners of a patch and the top left of where it goes; two corners of each rectangle of an area.
- *   `size`: as a share of the longer side
+ *   two corners; two corners of each rectangle of an area. `size`: as a share of the longer side
  * @typedef {"blur"|"grey"|"mean"|"linear"} Fill
  * @typedef {{marks: Mark[], fill: Fill, keep: boolean}} Edit
  * @typedef {[number, number, number, number]} Corners  left, top, right, bottom
@@ -28,32 +26,22 @@ export class Canvases {
     const { width, height } = paint.canvas;
     for (const context of [this.#source, this.#mask, this.#cover]) begin(context, width, height);
     this.#source.drawImage(sources.picture, 0, 0, width, height);
-    let something = false;
-    for (const mark of edit.marks) something = this.#take(mark, sources, edit.keep) || something;
+    for (const mark of edit.marks) this.#take(mark);
     paint.globalCompositeOperation = "source-over";
     paint.drawImage(this.#source.canvas, 0, 0);
-    if (!something) return;
+    if (!edit.marks.length) return;
     if (edit.keep) composite(this.#mask, "source-out", () => this.#mask.fillRect(0, 0, width, height));
     this.#fill(sources, edit.fill);
     composite(this.#cover, "destination-in", () => this.#cover.drawImage(this.#mask.canvas, 0, 0));
     paint.drawImage(this.#cover.canvas, 0, 0);
   }
 
-  /** Draw one mark; return whether it leaves anything on the mask. @param {Mark} mark @param {Sources} sources @param {boolean} keep */
-  #take({ kind, points, size }, { picture }, keep) {
-    const mask = this.#mask, cover = this.#cover, { width, height } = mask.canvas;
-    const [x0, y0, x1, y1, x, y] = points.map((share, i) => share * (i % 2 ? height : width));
-    if (kind === "brush") drawStroke(mask, points, size * Math.max(width, height));
-    else if (kind === "erase") composite(mask, "destination-out", () => drawStroke(mask, points, size * Math.max(width, height)));
-    else if (kind !== "patch") fillRectangles(mask, points);
-    else {
-      // From the picture at the size of the canvas, not from what was painted on it.
-      cover.drawImage(picture, 0, 0, width, height);
-      this.#source.drawImage(cover.canvas, x0, y0, x1 - x0, y1 - y0, x, y, x1 - x0, y1 - y0);
-      mask[keep ? "fillRect" : "clearRect"](x, y, x1 - x0, y1 - y0);
-      return keep;
-    }
-    return true;
+  /** @param {Mark} mark */
+  #take({ kind, points, size }) {
+    const mask = this.#mask, thick = size * Math.max(mask.canvas.width, mask.canvas.height);
+    if (kind === "brush") drawStroke(mask, points, thick);
+    else if (kind === "erase") composite(mask, "destination-out", () => drawStroke(mask, points, thick));
+    else fillRectangles(mask, points);
   }
 
   /** @param {Sources} sources @param {Fill} fill */
@@ -113,27 +101,53 @@ const CLOSE = 0.12;
 /** A rectangle narrower than this was a click. */
 const SMALLEST = 0.004;
 
-/** @extends {Steps<Edit>} */
-export class Edits extends Steps {
-  /** Add marks as one step. @param {Mark[]} marks */
-  add(...marks) {
-    this.set({ ...this.value, marks: [...this.value.marks, ...marks] });
+/** What is painted, and every step that led to it. */
+export class Edits {
+  /** @type {Edit[]} */
+  #steps;
+  #at = 0;
+
+  /** @param {Edit} edit */
+  constructor(edit) {
+    this.#steps = [edit];
   }
 
-  /** Return whether there was anything to clear. */
+  get value() {
+    return this.#steps[this.#at];
+  }
+
+  get back() {
+    return this.#at;
+  }
+
+  get forth() {
+    return this.#steps.length - 1 - this.#at;
+  }
+
+  /** @param {Partial<Edit>} changes */
+  set(changes) {
+    this.#steps.splice(++this.#at, Infinity, { ...this.#steps[this.#at - 1], ...changes });
+  }
+
+  undo() {
+    this.#at = Math.max(0, this.#at - 1);
+  }
+
+  redo() {
+    this.#at += Number(this.forth > 0);
+  }
+
+  /** @param {Mark} mark */
+  add(mark) {
+    this.set({ marks: [...this.value.marks, mark] });
+  }
+
   clear() {
-    if (!this.value.marks.length) return false;
-    this.set({ ...this.value, marks: [] });
-    return true;
-  }
-
-  /** @param {Fill} fill */
-  fillWith(fill) {
-    if (fill !== this.value.fill) this.set({ ...this.value, fill });
+    this.set({ marks: [] });
   }
 
   flip() {
-    this.set({ ...this.value, keep: !this.value.keep });
+    this.set({ keep: !this.value.keep });
   }
 }
 
@@ -141,36 +155,19 @@ export class Edits extends Steps {
 export class Hand {
   /** The mark that is being made. @type {Mark | null} */
   mark = null;
-  /** What a patch is to be taken from. @type {Corners | null} */
-  selected = null;
-  /** Where the hand went down, or where it holds a patch. @type {[number, number] | null} */
-  #from = null;
-
-  get down() {
-    return this.#from !== null;
-  }
 
   /** @param {Tool} kind @param {number} x @param {number} y @param {number} size */
   begin(kind, x, y, size) {
-    [x, y] = [short(x), short(y)];
-    this.#from = [x, y];
-    if (kind === "rectangle") this.mark = { kind, points: [x, y, x, y], size };
-    else if (kind !== "patch") this.mark = { kind, points: [x, y], size };
-    else if (this.selected && inside(this.selected, x, y)) {
-      const [left, top] = this.selected;
-      this.#from = [x - left, y - top];
-      this.mark = { kind, points: [...this.selected, left, top], size };
-    } else this.selected = [x, y, x, y];
+    const at = [short(x), short(y)];
+    this.mark = { kind, points: kind === "rectangle" ? [...at, ...at] : at, size };
   }
 
   /** Return whether anything changed. @param {number} x @param {number} y */
   move(x, y) {
-    const from = this.#from, mark = this.mark;
-    if (!from) return false;
+    const { mark } = this;
+    if (!mark) return false;
     [x, y] = [short(x), short(y)];
-    if (!mark) this.selected = corners([...from, x, y]);
-    else if (mark.kind === "rectangle") mark.points.splice(2, 2, x, y);
-    else if (mark.kind === "patch") mark.points.splice(4, 2, short(x - from[0]), short(y - from[1]));
+    if (mark.kind === "rectangle") mark.points.splice(2, 2, x, y);
     else {
       const [lastX, lastY] = mark.points.slice(-2);
       if (Math.hypot(x - lastX, y - lastY) < CLOSE * mark.size) return false;
@@ -179,22 +176,13 @@ export class Hand {
     return true;
   }
 
-  /** Return the mark that was made, if it is one. */
+  /** Return the mark that was made, if it is one, and let go of it. */
   end() {
     const { mark } = this;
-    this.#from = this.mark = null;
-    if (this.selected && !mark && tiny(this.selected)) this.selected = null;
-    if (mark?.kind === "rectangle") {
-      const rectangle = corners(mark.points);
-      return tiny(rectangle) ? null : { ...mark, points: [...rectangle] };
-    }
-    const still = mark?.kind === "patch" && mark.points[0] === mark.points[4] && mark.points[1] === mark.points[5];
-    return still ? null : mark;
-  }
-
-  /** Let go of everything. */
-  drop() {
-    this.#from = this.mark = this.selected = null;
+    this.mark = null;
+    if (mark?.kind !== "rectangle") return mark;
+    const [left, top, right, bottom] = corners(mark.points);
+    return Math.min(right - left, bottom - top) < SMALLEST ? null : { ...mark, points: [left, top, right, bottom] };
   }
 }
 
@@ -203,16 +191,6 @@ export function corners([x0, y0, x1, y1], clip = true) {
   const [least, most] = clip ? [0, 1] : [-Infinity, Infinity];
   const at = (/** @type {number} */ share) => Math.max(least, Math.min(most, share));
   return [at(Math.min(x0, x1)), at(Math.min(y0, y1)), at(Math.max(x0, x1)), at(Math.max(y0, y1))];
-}
-
-/** @param {Corners} corners @param {number} x @param {number} y */
-function inside([left, top, right, bottom], x, y) {
-  return x >= left && x <= right && y >= top && y <= bottom;
-}
-
-/** @param {Corners} corners */
-function tiny([left, top, right, bottom]) {
-  return right - left < SMALLEST || bottom - top < SMALLEST;
 }
 
 /** @param {number} share */

@@ -1,8 +1,8 @@
 // A picture to paint on, or a blank paper: the browser shows the result at once, Python explains it as soon as it can.
 
 import { contextOf, density, hiddenContext, resize } from "../../browser/canvas.js";
-import { ARROWS, blobOf, componentOf, find, onResize, onceAFrame } from "../../browser/component.js";
-import { KeyPen, wireHands, BROWSER, post } from "../../browser/hands.js";
+import { ARROWS, blobOf, component, find, hearIn, onResize, onceAFrame, write } from "../../browser/component.js";
+import { post, wireHand } from "../../browser/hands.js";
 import { Canvases, Edits, Hand, corners, described } from "./edits.js";
 
 /**
@@ -15,7 +15,7 @@ import { Canvases, Edits, Hand, corners, described } from "./edits.js";
 
 /** Milliseconds from a change to its message while the hand is still down; a finished stroke is sent at once. */
 const SOON = 60;
-const TOOLS = /** @type {Tool[]} */ (["brush", "erase", "rectangle", "patch"]);
+const TOOLS = /** @type {Tool[]} */ (["brush", "erase", "rectangle"]);
 const ERASER = 2;
 /** Edits outlive the place on the page that they are made in. @type {Map<string, Edits>} */
 const made = new Map();
@@ -31,19 +31,18 @@ class Painter {
   /** @type {Tool} */
   #tool = "brush";
   #original = false;
-  /** Whether Python covered something, and nobody painted yet. */
-  #example = false;
   /** @type {import("./edits.js").Sources | null} */
   #sources = null;
   /** Number of the last edit that Python was told. */
   #told = 0;
-  #key = new KeyPen();
+  /** The tool that arrow keys move, in shares of the canvas. */
+  #key = { x: 0.5, y: 0.5, shown: false };
   /** Whether a finger, pen or mouse paints. */
   #pressed = false;
   #redraw = onceAFrame(() => this.#draw());
   /** @type {Send} */
   #send = () => {};
-  #post = post(() => {}, BROWSER, 0);
+  #post = post(() => {}, 0, SOON);
 
   /** @param {HTMLElement} root @param {AbortSignal} signal */
   constructor(root, signal) {
@@ -61,22 +60,24 @@ class Painter {
 
   /** @param {AbortSignal} signal */
   #wireButtons(signal) {
-    const { root } = this, fill = find(root, ".fill"), original = find(root, ".original");
-    const on = (/** @type {string} */ name, /** @type {() => void} */ act) =>
-      find(root, name).addEventListener("click", act, { signal });
-    for (const tool of TOOLS) on(`.${tool}`, () => this.#take(tool));
-    on(".undo", () => this.#step("undo"));
-    on(".redo", () => this.#step("redo"));
-    on(".clear", () => this.#step("clear"));
-    on(".keep", () => this.#step("flip"));
-    on(".strongest", () => this.#cover());
-    fill.addEventListener("change", () => {
-      this.#edits.fillWith(/** @type {Fill} */ (fill.value));
-      this.#changed(true);
-    }, { signal });
-    original.addEventListener("pointerdown", () => this.#show(true), { signal });
-    for (const name of ["pointerup", "pointercancel", "blur"]) window.addEventListener(name, () => this.#show(false), { signal });
-    original.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
+    const hear = hearIn(this.root, signal), show = () => this.#show(false);
+    for (const tool of TOOLS) {
+      hear(tool, "click", () => {
+        this.#tool = tool;
+        this.#hand.mark = null;
+        this.#describe();
+        this.#redraw();
+      });
+    }
+    for (const name of /** @type {const} */ (["undo", "redo", "clear"])) hear(name, "click", () => this.#step((edits) => edits[name]()));
+    hear("keep", "click", () => this.#step((edits) => edits.flip()));
+    hear("fill", "change", ({ value }) => this.#step((edits) => edits.set({ fill: /** @type {Fill} */ (value) })));
+    hear("strongest", "click", () => {
+      this.#step((edits) => edits.add({ kind: "area", points: this.#head?.strongest ?? [], size: this.#size }));
+    });
+    hear("original", "pointerdown", () => this.#show(true));
+    for (const name of ["pointerup", "pointercancel", "blur"]) window.addEventListener(name, show, { signal });
+    find(this.root, ".original").addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
   }
 
   #resize() {
@@ -89,8 +90,7 @@ class Painter {
     if (!this.#sources) return;
     this.#canvases.draw(paint, this.#sources, this.#original ? NOTHING : this.#edit());
     if (this.#original) return;
-    const scale = canvas.width / (canvas.clientWidth || canvas.width), { selected, mark } = this.#hand;
-    if (selected) frame(paint, selected, scale);
+    const scale = canvas.width / (canvas.clientWidth || canvas.width), { mark } = this.#hand;
     if (mark?.kind === "rectangle") frame(paint, corners(mark.points), scale);
     if (this.#key.shown) this.#drawKey(paint, scale);
   }
@@ -98,11 +98,10 @@ class Painter {
   /** @param {CanvasRenderingContext2D} paint @param {number} scale */
   #drawKey(paint, scale) {
     const { x, y } = this.#key, { width, height } = paint.canvas;
-    const round = this.#tool === "brush" || this.#tool === "erase";
-    const radius = round ? (this.#size * Math.max(width, height)) / 2 : 6 * scale;
+    const radius = this.#tool === "rectangle" ? 6 * scale : (this.#size * Math.max(width, height)) / 2;
     for (const [colour, thick] of /** @type {const} */ ([["#000", 4], ["#fff", 2]])) {
       paint.strokeStyle = colour;
-      paint.lineWidth = thick * scale * (this.#hand.down ? 1.5 : 1);
+      paint.lineWidth = thick * scale * (this.#hand.mark ? 1.5 : 1);
       paint.beginPath();
       paint.arc(x * width, y * height, radius, 0, 2 * Math.PI);
       paint.stroke();
@@ -125,72 +124,53 @@ class Painter {
   }
 
   #describe() {
-    const { root } = this, edit = this.#edits.value;
-    const text = this.#original ? "This is the original." : described(edit, this.#example && !this.#edits.back);
+    const { root } = this, edit = this.#edits.value, by = (/** @type {string} */ name) => find(root, `.${name}`);
+    // An example of Python's, which nobody changed yet.
+    const text = this.#original ? "This is the original." : described(edit, !this.#told && !this.#edits.back);
     this.canvas.setAttribute("aria-label", `${this.#head?.name}, to paint on. ${text}`);
-    if (find(root, ".said").textContent !== text) find(root, ".said").textContent = text;
-    find(root, ".undo").disabled = !this.#edits.back;
-    find(root, ".redo").disabled = !this.#edits.forth;
-    find(root, ".clear").disabled = !edit.marks.length;
-    find(root, ".strongest").disabled = !this.#head?.strongest.length;
-    find(root, ".fill").value = edit.fill;
-    find(root, ".keep").setAttribute("aria-pressed", String(edit.keep));
-    for (const tool of TOOLS) find(root, `.${tool}`).setAttribute("aria-pressed", String(tool === this.#tool));
+    write(by("said"), text);
+    const off = { undo: !this.#edits.back, redo: !this.#edits.forth, clear: !edit.marks.length, strongest: !this.#head?.strongest.length };
+    for (const [name, disabled] of Object.entries(off)) by(name).disabled = disabled;
+    by("fill").value = edit.fill;
+    by("keep").setAttribute("aria-pressed", String(edit.keep));
+    for (const tool of TOOLS) by(tool).setAttribute("aria-pressed", String(tool === this.#tool));
   }
 
   /** @param {AbortSignal} signal */
   #wirePointer(signal) {
-    const hand = this.#hand;
-    wireHands(this.canvas, {
-      begin: (_, at) => {
+    wireHand(this.canvas, {
+      begin: (at) => {
         this.#key.shown = false;
         this.#pressed = true;
-        hand.begin(this.#tool, ...at, this.#size);
-        if (hand.mark) this.#changed(false);
-        else this.#redraw();
+        this.#hand.begin(this.#tool, ...at, this.#size);
+        this.#changed(false);
       },
-      move: (_, places) => places.filter((at) => hand.move(...at)).length && this.#moved(),
+      move: (places) => places.filter((at) => this.#hand.move(...at)).length && this.#moved(),
       end: () => {
         this.#pressed = false;
         this.#lift();
       },
-    }, 1, signal);
+    }, signal);
   }
 
   #moved() {
-    // A frame that is being drawn or a patch that is being dragged is no edit yet.
-    const kind = this.#hand.mark?.kind;
-    if (kind === "brush" || kind === "erase") this.#changed(false);
-    else this.#redraw();
+    // A rectangle that is being drawn is no edit yet.
+    if (this.#hand.mark?.kind === "rectangle") this.#redraw();
+    else this.#changed(false);
   }
 
   #lift() {
-    if (!this.#hand.down) return;
+    if (!this.#hand.mark) return;
     const mark = this.#hand.end();
     if (mark) this.#edits.add(mark);
     this.#changed(true);
   }
 
-  /** @param {"undo"|"redo"|"clear"|"flip"} name */
-  #step(name) {
-    this.#hand.drop();
-    if (this.#edits[name]() !== false) this.#changed(true);
-    this.#describe();
-  }
-
-  /** Cover the strongest part. */
-  #cover() {
-    this.#hand.drop();
-    this.#edits.add({ kind: "area", points: this.#head?.strongest ?? [], size: this.#size });
+  /** @param {(edits: Edits) => void} change */
+  #step(change) {
+    this.#hand.mark = null;
+    change(this.#edits);
     this.#changed(true);
-  }
-
-  /** @param {Tool} tool */
-  #take(tool) {
-    this.#tool = tool;
-    this.#hand.drop();
-    this.#describe();
-    this.#redraw();
   }
 
   /** @param {boolean} original */
@@ -206,7 +186,7 @@ class Painter {
     const { root, canvas } = this;
     root.addEventListener("keydown", (event) => {
       const typed = event.key.toLowerCase(), onCanvas = event.composedPath()[0] === canvas;
-      if ((event.ctrlKey || event.metaKey) && typed === "z") this.#step(event.shiftKey ? "redo" : "undo");
+      if ((event.ctrlKey || event.metaKey) && typed === "z") this.#step((edits) => edits[event.shiftKey ? "redo" : "undo"]());
       else if (event.ctrlKey || event.metaKey || event.altKey || !onCanvas || !this.#press(event, typed)) return;
       event.preventDefault();
       // The page must not handle the key as well.
@@ -225,27 +205,24 @@ class Painter {
   #press(event, typed) {
     const arrow = ARROWS[event.key], key = this.#key, hand = this.#hand;
     if (typed === " ") this.#show(true);
-    else if (typed === "escape") this.#drop();
-    else if (arrow) {
-      key.move(arrow, event.shiftKey);
-      if (hand.move(key.x, key.y)) this.#moved();
+    else if (typed === "escape") {
+      const begun = hand.mark;
+      hand.mark = null;
+      if (begun) this.#changed(true);
+    } else if (arrow) {
+      const by = event.shiftKey ? 0.1 : 0.02, [x, y] = [key.x + by * arrow[0], key.y + by * arrow[1]].map((at) => Math.min(1, Math.max(0, at)));
+      Object.assign(key, { x, y, shown: true });
+      if (hand.move(x, y)) this.#moved();
     } else if (typed === "enter") {
       key.shown = true;
-      if (hand.down) this.#lift();
+      if (hand.mark) this.#lift();
       else {
         hand.begin(this.#tool, key.x, key.y, this.#size);
-        if (hand.mark) this.#changed(false);
+        this.#changed(false);
       }
     } else return false;
     this.#redraw();
     return true;
-  }
-
-  /** Let go of a mark that is being made. */
-  #drop() {
-    const begun = this.#hand.mark;
-    this.#hand.drop();
-    if (begun) this.#changed(true);
   }
 
   /** @param {import("../../browser/component.js").Given<Head>} given */
@@ -260,21 +237,17 @@ class Painter {
     this.#describe();
   }
 
-  /** @param {number} turn */
-  #tell(turn) {
-    this.#told = turn;
-    this.root.toggleAttribute("data-busy", true);
-    this.#send("edit", { id: this.#head?.id, turn, edit: this.#edit() });
-  }
-
   /** Take another picture. @param {Head} head */
   #open(head) {
     // On the server a restart forgets them, this page does not.
     const edits = made.get(head.id) ?? new Edits(head.edit);
     made.set(head.id, edits);
-    this.#hand.drop();
-    [this.#edits, this.#example, this.#sources] = [edits, !head.turn, null];
-    this.#post = post((turn) => this.#tell(turn), BROWSER, head.turn, SOON);
+    [this.#edits, this.#hand.mark, this.#sources, this.#told] = [edits, null, null, head.turn];
+    this.#post = post((turn) => {
+      this.#told = turn;
+      this.root.toggleAttribute("data-busy", true);
+      this.#send("edit", { id: this.#head?.id, turn, edit: this.#edit() });
+    }, head.turn, SOON);
     this.root.toggleAttribute("data-paper", Boolean(head.paper));
     this.root.toggleAttribute("data-pen", head.pen === true);
     this.canvas.style.setProperty("--ratio", String(head.size[0] / head.size[1]));
@@ -312,4 +285,4 @@ function frame(paint, [left, top, right, bottom], scale) {
   paint.setLineDash([]);
 }
 
-export default componentOf(".painter", Painter);
+export default component(".painter", Painter);

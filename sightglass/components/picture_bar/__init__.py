@@ -15,19 +15,18 @@ import streamlit as st
 
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import state
-from sightglass.components.streamlit_internals import remove_upload, upload_megabytes
+from sightglass.components.session.state import upload_megabytes
+from sightglass.components.streamlit_internals import remove_upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
 
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.common.files import Json
 
-    Take = Callable[[Iterable[tuple[str, bytes]], bool], None]
-
 KEY = "picture-bar"
-BAYS = f"{KEY}-bays"
+UPLOADER = f"{KEY}-uploader"
 _FAILED = '[data-testid="stFileChipIconError"]'
 _component = declare("picture_bar", __file__)
 
@@ -39,7 +38,7 @@ class Thumb:
     id: str
     name: str
     image: str
-    """A small picture as a data URL; empty where there is none."""
+    """A small picture as a data URL."""
     own: bool = False
 
 
@@ -75,10 +74,8 @@ class Desk:
     """Acts of another session, whose page lives on in the browser, are not followed."""
     last: int = 0
     """Number of the last act that was followed."""
-    bays: list[int] = field(default_factory=lambda: [1])
-    """The hidden uploaders that wait for files, by number."""
-    newest: int = 0
-    """The highest number of those whose files have come: a later drop has a higher one."""
+    bay: int = 1
+    """Number of the hidden uploader that waits for files: each takes one drop."""
 
 
 def acts() -> Iterator[BarAct]:
@@ -95,26 +92,38 @@ def acts() -> Iterator[BarAct]:
         number, kind, value = act.get("n"), act.get("kind"), act.get("value")
         if not isinstance(number, int) or number <= desk.last or not isinstance(kind, str):
             continue
-        if kind == "coming" and isinstance(value, int) and value not in desk.bays:
-            desk.bays.append(value)
         yield BarAct(kind, value)
         desk.last = number
 
 
-def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
+def uploads() -> list[tuple[str, bytes]]:
+    """Return name and bytes of the files that came since the last run, before the page is drawn.
+
+    Not in a callback: one that another request interrupts is never called again, and the files would be lost.
+    """
+    desk = state.of(Desk)
+    files = st.session_state.get(f"{KEY}-{desk.bay}") or []
+    content = [(file.name, file.getvalue()) for file in files]
+    for file in files:
+        # Streamlit's copy, whose uploader goes with this run.
+        remove_upload(file.file_id)
+    # An uploader that had files already would be given them again.
+    desk.bay += bool(files)
+    return content
+
+
+def draw(bar: Bar | None, place: DeltaGenerator) -> None:
     """Draw the bar; None: hide it and take no file.
 
-    `take` is called with (name, bytes) of the files that were chosen, dropped or pasted, before the next
-    run draws the page, and with whether files that were given later have come already. They come through Streamlit's
-    own uploaders, one for each drop, hidden until one fails: as a component's value they would be text, and encoding
-    12 MB stops the page for 200 ms.
+    Files come through Streamlit's own uploader, hidden until it fails: as a component's value they would be text, and
+    encoding 12 MB stops the page for 200 ms.
     """
     desk = state.of(Desk)
     data: Json = {
         "session": desk.session,
         "last": desk.last,
         "prefix": f".st-key-{KEY}-",
-        "bays": list(desk.bays),
+        "bay": desk.bay,
         "megabytes": upload_megabytes(),
         "takes": bar is not None,
     }
@@ -124,42 +133,16 @@ def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:
         data |= {"items": [vars(item) for item in bar.items], "own": uploaded}
     with place:
         _component(key=KEY, data=data, on_acts_change=no_callback)
-        if bar is not None:
-            _uploaders(desk.bays, take)
-
-
-def _uploaders(bays: list[int], take: Take) -> None:
-    with st.container(key=BAYS):
-        # Only a failed upload is worth showing.
-        st.html(f"<style>div:has(> .st-key-{BAYS}):not(:has({_FAILED})) {{ display: none }}</style>")
-        for bay in bays:
+        if bar is None:
+            return
+        with st.container(key=UPLOADER):
+            # Only a failed upload is worth showing.
+            st.html(f"<style>div:has(> .st-key-{UPLOADER}):not(:has({_FAILED})) {{ display: none }}</style>")
             st.file_uploader(
                 "Upload pictures",
                 accept_multiple_files=True,
-                key=f"{KEY}-{bay}",
+                key=f"{KEY}-{desk.bay}",
                 max_upload_size=upload_megabytes(),
                 label_visibility="collapsed",
-                on_change=_take_files,
-                args=(take, bay),
                 help="One or more pictures, or a figure or recipe.json that was saved here.",
             )
-
-
-def _take_files(take: Take, bay: int) -> None:
-    desk = state.of(Desk)
-    # A request that left before the last answer was known brings them again, or none.
-    files = st.session_state.get(f"{KEY}-{bay}")
-    if bay not in desk.bays or not files:
-        return
-    desk.bays.remove(bay)
-    late, desk.newest = bay < desk.newest, max(bay, desk.newest)
-    # One that had files already would be given them again.
-    desk.bays = desk.bays or [desk.newest + 1]
-    take(((file.name, file.getvalue()) for file in files), late)
-    _release(files)
-
-
-def _release(files: Iterable[Any]) -> None:
-    """Drop Streamlit's copies of the uploads of a removed uploader."""
-    for file in files:
-        remove_upload(file.file_id)

@@ -1,16 +1,14 @@
 // The bar over a page that explains one picture: upload, the examples and the session's own pictures, the paper.
 
-import { componentOf, find, keepStored, stored } from "../../browser/component.js";
-import { make } from "../../browser/elements.js";
+import { component, find, keepStored, make, stored } from "../../browser/component.js";
 import "../session/url_state.js";
 import { Intake } from "./intake.js";
 
-/** @typedef {{id: string, name: string, image: string, own: boolean}} Item  `image`: a data URL, empty where there is none */
+/** @typedef {{id: string, name: string, image: string, own: boolean}} Item  `image`: a data URL */
 
 /** @param {Item} item @param {string} chosen */
 function thumbnail({ id, name, image }, chosen) {
-  const face = image ? Object.assign(new Image(), { src: image, alt: name, draggable: false }) : make("span", "word", name);
-  const button = make("button", "thumb", "", [face]);
+  const button = make("button", "thumb", "", [Object.assign(new Image(), { src: image, alt: name, draggable: false })]);
   button.title = name;
   button.dataset.id = id;
   button.setAttribute("aria-pressed", String(id === chosen));
@@ -41,7 +39,7 @@ class Bar {
   constructor(root, signal) {
     this.root = root;
     const act = (/** @type {string} */ kind, /** @type {unknown} */ value) => this.#act(kind, value);
-    this.intake = new Intake(find(root, ".veil"), signal, act);
+    this.intake = new Intake(find(root, ".veil"), signal, (refused) => act("refused", refused));
     const files = find(root, ".files"), draw = find(root, ".draw");
     find(root, ".upload").addEventListener("click", () => files.click(), { signal });
     files.addEventListener("change", () => {
@@ -103,7 +101,7 @@ class Bar {
   show({ data, setStateValue }) {
     const { root } = this, first = !this.#data;
     // Each upload uses up an uploader.
-    if (String(this.#data?.bays) !== String(data.bays)) this.#say("");
+    if (this.#data?.bay !== data.bay) this.#say("");
     this.#data = data;
     this.#send = setStateValue;
     this.intake.target = data;
@@ -129,4 +127,4 @@ class Bar {
   }
 }
 
-export default componentOf(".picture", Bar);
+export default component(".picture", Bar);

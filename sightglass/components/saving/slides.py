@@ -15,23 +15,23 @@ from sightglass.components.session import history_store, page, state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import SETTINGS, Look
-from sightglass.deck import html_file, layouts, views
 from sightglass.explain.phrases import plural
+from sightglass.report import deck_html, layouts, views
 
 if TYPE_CHECKING:
-    from sightglass.deck.layouts import ThemeName
-    from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
+    from sightglass.report.layouts import ThemeName
+    from sightglass.report.view import View
 
 
 def slide_page(
-    scenes: Sequence[Scene], *, title: str = "", theme: ThemeName = "dark", start: int | None = None, number: int = 1
+    slides: Sequence[View], *, title: str = "", theme: ThemeName = "dark", start: int | None = None, number: int = 1
 ) -> str:
     """Return the page for `stage`, from slide `start` with the keyboard.
 
     `number`: of the first slide.
     """
-    return html_file.deck_html(scenes, title, layouts.THEMES[theme], start=start, number=number).decode()
+    return deck_html.deck_html(slides, title, layouts.THEMES[theme], start=start, number=number).decode()
 
 
 def stage(html: str, *, key: str) -> None:
@@ -42,13 +42,13 @@ def stage(html: str, *, key: str) -> None:
 
 HEIGHT = 480
 """Pixels of the stage before its width is known."""
-Draft = Callable[[Look], "Scene"]
-"""Makes the scene of a view, given the viewer's settings."""
+Draft = Callable[[Look], "View"]
+"""Makes a view, given the viewer's settings."""
 MOST = 24
 """Slides at once: each may be explained again."""
 NEW = "new"
 NEW_TITLE = "My deck"
-_view_files = declare("view_files", __file__)
+_view_settings = declare("view_settings", __file__)
 
 
 @dataclass
@@ -92,11 +92,11 @@ def _draw_dialog(drafts: Sequence[Draft]) -> None:
     adding = state.of(Adding)
     number = adding.opened
     if len(drafts) == 1:
-        look = view_settings(f"slide-look-{number}", quiet=True)
+        look = view_settings(f"slide-look-{number}")
         key = number, tuple(sorted(look.items()))
-        scene = state.latest("slide", key, lambda: drafts[0](look))
-        stage(slide_page([scene]), key=str(number))
-        drafts = [lambda _: scene]
+        view = state.latest("slide", key, lambda: drafts[0](look))
+        stage(slide_page([view]), key=str(number))
+        drafts = [lambda _: view]
     if history_store.off():
         st.caption("Saving is switched off here, so there are no decks to add it to.")
     elif adding.added == number:
@@ -138,12 +138,12 @@ def _add(number: int, drafts: Sequence[Draft]) -> None:
     adding, decks, widgets = state.of(Adding), history_store.store().decks, st.session_state
     try:
         # All are made first: what cannot be made leaves no half of a deck.
-        scenes = [draft({}) for draft in drafts]
+        new_views = [draft({}) for draft in drafts]
         deck = str(widgets.get(f"slide-deck-{number}", NEW))
         if deck == NEW:
             deck = decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
-        for scene in scenes:
-            decks.add(deck, scene)
+        for view in new_views:
+            decks.add(deck, view)
         adding.deck, adding.added = deck, number
     except Problem as problem:
         adding.problem = str(problem)
@@ -151,15 +151,15 @@ def _add(number: int, drafts: Sequence[Draft]) -> None:
 
 def of_map(explanation: Explanation, index: int) -> Draft:
     """Return the maker of a map's slide, with its proof."""
-    return lambda look: views.of_map(explain_job.carrying(explanation), index, look)
+    return lambda look: views.map_view(explain_job.carrying(explanation), index, look)
 
 
-def view_settings(key: str, *, quiet: bool = False) -> Look:
-    """Draw the view's files and return the browser's settings.
+def view_settings(key: str) -> Look:
+    """Return the settings of the page's viewer.
 
-    `quiet`: draw nothing. The first run returns none: once the browser has told them, there is another one.
+    The first run returns none: once the browser has told them, there is another one.
     """
-    result = _view_files(key=key, data={"quiet": quiet}, on_settings_change=no_callback)
+    result = _view_settings(key=key, data={}, on_settings_change=no_callback)
     try:
         reported = json.loads(result.settings or "{}")
     except (TypeError, ValueError):

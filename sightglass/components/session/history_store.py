@@ -13,8 +13,8 @@ from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.components.session import state
 from sightglass.components.session.markdown import escape, sentence
-from sightglass.export.embedded_recipe import list_checks
 from sightglass.history import records
+from sightglass.report.embedded_recipe import list_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

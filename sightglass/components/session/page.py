@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import logs
 from sightglass.common.errors import Problem, from_machine
 from sightglass.common.style import PAGES
 from sightglass.components.session import state, url_state
@@ -22,10 +21,7 @@ from sightglass.components.session.markdown import sentence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from streamlit.delta_generator import DeltaGenerator
-
     from sightglass.common.work.progress import PausableStop
-    from sightglass.explain.picture.image import Image
 
 LOGGER = logging.getLogger(__name__)
 # Before torch is imported. Its threads wait by spinning: where they share a core with anything else, a browser or a
@@ -35,8 +31,6 @@ os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
 # The script and the loop that sends its messages take turns. Python's 5 ms a turn, once for nearly every message and
 # every file that a browser requests, add up to more than the work itself while torch is being imported.
 sys.setswitchinterval(0.0005)
-WAITING = 376
-"""Width in pixels of the picture that stands in for its map: as wide as it then is beside the map."""
 SOMETHING_BROKE = "This is a bug, not a problem with your picture: choose another model or method, or reload the page."
 
 
@@ -51,18 +45,16 @@ def guard(draw: Callable[[], None]) -> Callable[[], None]:
 
     @wraps(draw)
     def run_page() -> None:
-        with log_run(draw.__name__), state.of(PageRun).pause_tests():
+        with state.of(PageRun).pause_tests():
             url_state.arrive(draw.__name__)
             try:
                 draw()
-                state.of(Waiting).drawn = draw.__name__
             except Exception as failure:
                 show_failure(failure, "a page failed")
                 # The picture stays in sight.
                 if isinstance(failure, Problem) and (image := state.of(state.Sidebar).picture) is not None:
                     st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
             finally:
-                clear_waiting()
                 url_state.say_unused()
 
     return run_page
@@ -88,83 +80,17 @@ class PageRun:
 
 
 @contextmanager
-def log_run(name: str) -> Iterator[None]:
-    """Log a run's id with each line, and its duration.
+def status_line() -> Iterator[Callable[[str], None]]:
+    """Yield a function for status text at the window's foot (layout.css)."""
+    line = st.container(key=f"status-line-{secrets.token_hex(4)}").empty()
 
-    It begins with the id of the browser's connection, if a proxy gave it one (`X-Request-ID`).
-    """
-    connection = st.context.headers.get("X-Request-ID")
-    run = logs.new_id()
-    with logs.working_on(f"{logs.new_id(connection)}.{run[:6]}" if connection else run):
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            milliseconds = round(1000 * (time.perf_counter() - begun), 1)
-            LOGGER.info("page drawn", extra={"page": name, "milliseconds": milliseconds})
+    def show(text: str) -> None:
+        line.caption(f":material/hourglass_top: {text}")
 
-
-@dataclass
-class Waiting:
-    """What stands in for a page's content until it comes."""
-
-    place: DeltaGenerator | None = None
-    drawn: str = ""
-    """The page that was drawn last."""
-
-
-def is_drawn() -> bool:
-    """Return whether the browser shows this page already, from a run before."""
-    return state.of(Waiting).drawn == state.of(state.Navigation).page
-
-
-@contextmanager
-def waiting(under: DeltaGenerator, image: Image) -> Iterator[None]:
-    """Show the picture until `clear_waiting`, below the model's progress.
-
-    A model's first pass takes seconds on a busy machine, and an empty page looks broken.
-    """
-    place = state.of(Waiting).place = under.empty()
-    with place.container():
-        above = st.container()
-        small, words = image.thumbnail(2 * WAITING), f"The chosen picture, {image.name}"
-        st.image(small, width=WAITING, output_format="JPEG", alt=words)
-    with above:
-        yield
-        st.caption(":material/hourglass_top: The model is looking at it for the first time…")
-
-
-def clear_waiting() -> None:
-    """Remove the placeholder of the page's content, if any."""
-    waiting_state = state.of(Waiting)
-    if waiting_state.place is not None:
-        waiting_state.place.empty()
-        waiting_state.place = None
-
-
-class Title:
-    """A headline that can be written again in the same run; until it is, that of the run before stays.
-
-    An `st.empty` that is made before there are words is sent as such, and what is below jumps up and down again.
-    """
-
-    def __init__(self, place: DeltaGenerator) -> None:
-        self._place = place
-        self._slot: DeltaGenerator | None = None
-
-    def markdown(self, text: str) -> None:
-        """Write the headline, in Markdown."""
-        self._slot = (self._slot or self._place).markdown(text)
-
-
-@contextmanager
-def head(place: DeltaGenerator) -> Iterator[Title]:
-    """Yield the place of the title, beside the content drawn meanwhile."""
-    with place, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        # As wide as is left: a long sentence takes two lines and does not push the controls below it.
-        title = Title(st.container())
-        with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            yield title
+    try:
+        yield show
+    finally:
+        line.empty()
 
 
 def draw_example_badge() -> None:
@@ -174,10 +100,12 @@ def draw_example_badge() -> None:
 
 def show_failure(failure: BaseException, event: str) -> None:
     """Show a problem's sentence; log a bug as the `event`."""
-    if (problem := find_problem(failure, event)) is None:
-        st.error(SOMETHING_BROKE, icon=":material/error:")
-    else:
-        st.error(sentence(problem), icon=":material/error:")
+    st.error(sentence(describe_failure(failure, event)), icon=":material/error:")
+
+
+def describe_failure(failure: BaseException, event: str) -> str:
+    """Return a problem's sentence; log a bug as the `event`."""
+    return str(find_problem(failure, event) or SOMETHING_BROKE)
 
 
 def say_problem(kept: Any) -> None:

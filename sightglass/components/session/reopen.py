@@ -13,16 +13,16 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS
 from sightglass.explain.methods import METHODS
 from sightglass.explain.tasks import task_of
-from sightglass.export import embedded_recipe
 from sightglass.models import catalog
+from sightglass.report import embedded_recipe
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.export.embedded_recipe import Contents, Look
     from sightglass.models.spec import ModelSpec
+    from sightglass.report.embedded_recipe import Contents, Look
 
 OTHER = "timm, by name"
 """The family of models that are in no catalogue."""
@@ -81,6 +81,9 @@ def view(contents: Contents) -> None:
     _start_viewer(contents.view.settings, recipe.picture_sha256)
     state.of(state.Reopened).recipe = recipe
     open_explore("map")
+    if task.has_boxes and recipe.per == "class":
+        # Explore has one map for each box.
+        state.of(state.Navigation).go_to = page.script("topk")
 
 
 def open_explore(view: str) -> None:
@@ -183,9 +186,7 @@ def _detector(spec: ModelSpec, recipe: Recipe) -> None:
     """Set the shown boxes and their explained part."""
     url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
     url_state.put("iou", 5 * round(20 * recipe.iou), drawn_only=True)
-    for name in ("per", "within"):
-        url_state.put(name, getattr(recipe, name), drawn_only=True)
-    url_state.put("ratio", 100 * recipe.ratio, drawn_only=True)
+    url_state.put("within", recipe.within, drawn_only=True)
     url_state.put(f"only-{spec.id}", [name for name in recipe.classes if isinstance(name, str)], drawn_only=True)
 
 

@@ -7,26 +7,18 @@ import time
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import streamlit as st
 
 from sightglass.common import access, users
 from sightglass.common.errors import SettingProblem
 from sightglass.components.session.markdown import shorten
-from sightglass.components.streamlit_internals import (
-    USER_COOKIE_NAME,
-    decode_signed_value,
-    encode_provider_token,
-    get_cookie_secret,
-    get_cookie_with_chunks,
-    get_origin_from_redirect_uri,
-    get_secrets_auth_section,
-    script_context,
-)
+from sightglass.components.streamlit_internals import decode_signed_value, script_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from sightglass.common.files import Json
 
@@ -34,6 +26,9 @@ NEEDED = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server
 MIN_SECRET = 32
 """Characters of the secret that signs the cookies."""
 MAX_NAME = 60
+COOKIE, COUNTED = "_streamlit_user", "chunks-"
+"""Streamlit's cookie of a signed-in visitor, and how its value begins where several hold it."""
+NOT_ALLOWED = "This account may not use this server: its e-mail address is not verified, or not in SIGHTGLASS_EMAILS."
 SIGN_OUT = "sign-out"
 """Name of the page that signs out."""
 
@@ -44,21 +39,14 @@ def base_path() -> str:
     return f"/{path}" if path else ""
 
 
-def is_named_site(origin: str) -> bool:
-    """Return whether Streamlit's options list a page's Origin."""
-    if not st.get_option("server.enableCORS") or origin in (st.get_option("server.corsAllowedOrigins") or ()):
-        return True
-    try:
-        name = urlsplit(origin).hostname
-    except ValueError:
-        return False
-    # Of this machine every port is a server of its own.
-    return name == st.get_option("browser.serverAddress") and not access.is_local(name)
+def _provider() -> Mapping[str, Any]:
+    """Return `[auth]` of secrets.toml; empty without one."""
+    return (st.secrets.get("auth") or {}) if st.secrets.load_if_toml_exists() else {}
 
 
 def is_configured() -> bool:
     """Return whether secrets.toml has a provider; raise SettingProblem if incomplete."""
-    section = get_secrets_auth_section()
+    section = _provider()
     if not section:
         return False
     if find_spec("authlib") is None:
@@ -72,28 +60,28 @@ def is_configured() -> bool:
     return True
 
 
-def login_path() -> str:
-    """Return the sign-in path, with Streamlit's token, valid two minutes."""
-    return f"/auth/login?{urlencode({'provider': encode_provider_token('default')})}"
-
-
 def claims(cookies: Mapping[str, str]) -> Json | None:
     """Return the provider's claims of these cookies; None without recent ones."""
+    provider = _provider()
 
-    def single(name: str) -> bytes | None:
-        value = cookies.get(name)
-        return None if value is None else decode_signed_value(get_cookie_secret(), name, value.encode("latin-1"))
+    def single(name: str) -> str:
+        signed = cookies.get(name, "").encode("latin-1")
+        return (decode_signed_value(str(provider["cookie_secret"]), name, signed) or b"").decode()
 
-    cookie_with_chunks = get_cookie_with_chunks(single, USER_COOKIE_NAME)
     try:
-        session = json.loads(cookie_with_chunks) if cookie_with_chunks else None
-    except ValueError:
+        text = single(COOKIE)
+        if text.startswith(COUNTED):
+            text = "".join(single(f"{COOKIE}_{number + 1}") for number in range(int(text.removeprefix(COUNTED))))
+        session = json.loads(text)
+    except (ValueError, KeyError):
         return None
+    port = str(st.get_option("browser.serverPort") or st.get_option("server.port"))
+    site = urlsplit(str(provider.get("redirect_uri")).replace("{port}", port))
     # The same secret may sign cookies of another server, for other people.
     if (
         not isinstance(session, dict)
         or not session.get("is_logged_in")
-        or session.get("origin") != get_origin_from_redirect_uri()
+        or session.get("origin") != f"{site.scheme}://{site.netloc}"
     ):
         return None
     since = session.get("iat")
@@ -120,6 +108,10 @@ def _visitor() -> str | None:
 def running() -> Iterator[None]:
     """Run a page for its visitor; ask for sign-in without one."""
     user = _visitor()
+    if user is None and st.user.is_logged_in:
+        st.warning(NOT_ALLOWED, icon=":material/lock:")
+        st.button("Sign in as somebody else", on_click=st.logout)
+        st.stop()
     if user is None:
         st.info("You are signed out.", icon=":material/lock:")
         st.button("Sign in", on_click=st.login)

@@ -52,6 +52,11 @@ def modified(path: Path) -> int:
         return 0
 
 
+def upload_megabytes(most: float = 64) -> int:
+    """Return the most MB of an uploaded file, a picture's by default."""
+    return int(min(most, st.get_option("server.maxUploadSize")))
+
+
 @dataclass
 class Navigation:
     """Which page is shown."""
@@ -65,7 +70,7 @@ class Navigation:
 
 @dataclass(frozen=True)
 class Choices:
-    """Picture, model and options as the sidebar has them."""
+    """Picture, model and options as the row of controls has them."""
 
     image: Image
     model: ModelSpec
@@ -78,7 +83,7 @@ class Choices:
 
 @dataclass
 class Sidebar:
-    """What the sidebar returned last."""
+    """What the row of controls returned last."""
 
     picture: Image | None = None
     choices: Choices | None = None
@@ -117,6 +122,13 @@ class ChosenClass:
     """SHA-256 of the picture it was chosen for; None before the address was read."""
     generation: int = 0
     """Counts the lists of classes: a list of another generation starts at `label`."""
+
+
+def forget_class() -> None:
+    """Forget the chosen class: the list starts anew at the first map."""
+    chosen = of(ChosenClass)
+    chosen.label = None
+    chosen.generation += 1
 
 
 @dataclass

@@ -37,6 +37,9 @@ def arrive(page: str) -> None:
     """Note the drawn page: other pages' widgets do not pass values on."""
     navigation = state.of(state.Navigation)
     navigation.arrived, navigation.page = navigation.page != page, page
+    for name in [name for name in removed.PARAMETERS if name in st.query_params]:
+        del st.query_params[name]
+        _note(removed.PARAMETERS[name])
 
 
 def memory(key: str) -> Any:
@@ -180,11 +183,6 @@ def leave_out(name: str, value: str) -> None:
     """Report an unknown value of an address parameter."""
     shortened = shorten(" ".join(value.split()), MAX_VALUE)
     _note(f"The link's {name.replace('-', ' ')} “{escape(shortened)}” is not offered here: it was left out.")
-
-
-def miss_page() -> None:
-    """Report an address without a page."""
-    _note("There is no page at this address: this is Explore.")
 
 
 def miss_removed_page(name: str) -> None:

@@ -98,7 +98,7 @@ export function boxesShown(panel, panels, boxes, choice) {
  * @param {Rect} box @param {number} wide @param {number} width @param {number} height @param {Rect[]} taken
  * @returns {Rect}
  */
-export function freePlace([left, top, right, bottom], wide, width, height, taken) {
+function freePlace([left, top, right, bottom], wide, width, height, taken) {
   const inside = (/** @type {number[]} */ [x, y]) => {
     const x0 = Math.min(Math.max(0, x), Math.max(0, width - wide)), y0 = Math.min(Math.max(0, y), Math.max(0, height - TAG));
     return [x0, y0, x0 + wide, y0 + TAG];
@@ -139,21 +139,16 @@ export function outlineCells(context, width, height, rect, { cells, extent: [x0,
 }
 
 /**
- * Draw the rectangle or the painted area that was marked.
+ * Draw the rectangle that was marked.
  * @param {CanvasRenderingContext2D} context @param {number} width @param {number} height @param {number[]} rect
- * @param {import("./region.js").Region|null} region @param {number[]} size of the original
+ * @param {number[]} region xyxy
  */
-export function outlineRegion(context, width, height, rect, region, size) {
-  if (!region) return;
-  const { X, Y } = placer(rect, width, height);
-  if (region.kind === "rectangle") {
-    const [x0, y0, x1, y1] = region.xyxy, path = new Path2D();
-    path.rect(X(x0), Y(y0), X(x1) - X(x0), Y(y1) - Y(y0));
-    context.save();
-    haloed(context, path, 1.5);
-    context.setLineDash([5, 4]);
-    context.strokeStyle = "#22a0ac";
-    context.stroke(path);
-    context.restore();
-  } else context.drawImage(region.picture, X(0), Y(0), X(size[0]) - X(0), Y(size[1]) - Y(0));
+export function outlineRegion(context, width, height, rect, [x0, y0, x1, y1]) {
+  const { X, Y } = placer(rect, width, height), path = new Path2D();
+  path.rect(X(x0), Y(y0), X(x1) - X(x0), Y(y1) - Y(y0));
+  haloed(context, path, 1.5);
+  context.setLineDash([5, 4]);
+  context.strokeStyle = "#22a0ac";
+  context.stroke(path);
+  context.setLineDash([]);
 }

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.common.files import Json
-    from sightglass.explain.recipe import Recipe
     from sightglass.explain.rendering.marks import Mark
-    from sightglass.export.embedded_recipe import Look as RecipeView
 
 Rect = tuple[float, float, float, float]
 
@@ -64,8 +62,8 @@ class Map:
     `values` float32 (h, w) on any grid: 0..1, or -1..1 for a difference, positive (red) where the first has more,
     as `explain.rendering.render.share_difference` gives it, and for a signed map, positive where it raises.
     `extent`: what they cover, in original pixels; `seen`: outside it the picture is faded and never coloured.
-    `raw`: the raw values at 0, of a signed map at -1, and at 1, which the shared and the fixed scale and the
-    read-out go by. `shared`: the same map on one scale with its like, where no raw values can say it. `cells`: rows
+    `raw`: the raw values at 0, of a signed map at -1, and at 1, which the shared scale and the read-out
+    go by. `shared`: the same map on one scale with its like, where no raw values can say it. `cells`: rows
     and columns of the grid the model computed. `text`: one sentence for the line below and for screen readers.
     `sides`: of a difference, the names of the first and the second. `unit`: of a signed map's raw values.
     """
@@ -82,8 +80,6 @@ class Map:
     shared: NDArray[np.float32] | None = None
     sides: tuple[str, str] | None = None
     unit: str = ""
-    recipe: tuple[Recipe, RecipeView] | None = None
-    """What a file of it carries, so that it can be opened again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +99,7 @@ class Pane:
 class ViewerScene:
     """A picture, uint8 (H, W, 3), with panels of maps over it.
 
-    `picture_id` must change with the pixels. `file`: a JPEG that shows exactly these. `name` begins the names of files.
+    `picture_id` must change with the pixels. `file`: a JPEG that shows exactly these.
     """
 
     pixels: NDArray[np.uint8]
@@ -111,7 +107,6 @@ class ViewerScene:
     panels: Sequence[Pane]
     boxes: Sequence[Box] = ()
     file: bytes = b""
-    name: str = "picture"
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -129,8 +124,7 @@ class ViewerOptions:
     once for each id. With `passing` they are those of a file that was opened again, and end with its map. `height` is a
     panel's at a window height of 900 px. `line` replaces the sentence below the panels. `beside`: a portrait has the
     plain picture beside it until the user chooses otherwise. `marks`: areas can be measured. `private`: a link to this
-    page does not carry the picture. `asks`: one can ask what is missing at a place. `files`: the toolbar has the
-    files of the view; False where the page offers them itself. `dimmed`: what is shown is about to be replaced.
+    page does not carry the picture. `dimmed`: what is shown is about to be replaced.
     """
 
     initial: Mapping[str, str] | None = None
@@ -140,8 +134,6 @@ class ViewerOptions:
     beside: bool = False
     marks: bool = False
     private: bool = False
-    asks: bool = False
-    files: bool = True
     dimmed: bool = False
 
 
@@ -201,25 +193,6 @@ def raw_reach(panels: Sequence[Pane]) -> float | None:
     """Return the largest absolute raw value of signed maps, if any."""
     known = (_finite(item.raw) for panel in panels for item in panel.maps if item.kind == "signed")
     return max((max(abs(low), abs(high)) for low, high in filter(None, known)), default=None)
-
-
-def scaling(
-    item: Map, scale: str, top: float, shared: tuple[float, float] | None, reach: float | None = None
-) -> tuple[float, float]:
-    """Return gain and offset for a map's scale, as in draw.js.
-
-    `shared`: as `raw_range`; `reach`: as `raw_reach`.
-    """
-    if item.kind == "signed":
-        widest = top if scale == "fixed" else reach if scale == "shared" and item.shared is None else None
-        known = _finite(item.raw)
-        return (known[1] / widest, 0.0) if known and widest else (1.0, 0.0)
-    bounds = (0.0, top) if scale == "fixed" else shared if scale == "shared" and item.shared is None else None
-    raw = _finite(item.raw)
-    if bounds is None or raw is None:
-        return 1.0, 0.0
-    span = (bounds[1] - bounds[0]) or 1.0
-    return (raw[1] - raw[0]) / span, (raw[0] - bounds[0]) / span
 
 
 def picture(pixels: NDArray[np.uint8], name: str, file: bytes) -> bytes:

@@ -1,7 +1,8 @@
 // Display settings, stored in the browser, so that they survive a change of page and a reload, and shared in links.
 
 import { keepStored, stored } from "../../browser/component.js";
-import { CHOICES, DEFAULTS, LIMITS } from "../../common/style.js";
+import { MAX_ZOOM } from "../../browser/geometry.js";
+import { CHOICES, DEFAULTS } from "../../common/style.js";
 
 /**
  * @typedef {[string, boolean][]} Line
@@ -19,17 +20,6 @@ export function digits(value) {
 /** Write a number with its unit, as `quantity` in phrases.py does. @param {number} value @param {string} unit */
 export function withUnit(value, unit) {
   return `${digits(value)}${/^\w/.test(unit) ? "\u00a0" : ""}${unit}`;
-}
-
-/**
- * Return what looks hot, to begin a sentence with; empty where the map is hidden, or hot has no single appearance.
- * @param {import("../../common/style.js").Style} settings @param {string} colour the hottest one of the colormap
- */
-export function hotPhrase({ mode, invert, even }, colour) {
-  if (mode === "picture" || (mode === "map" && invert) || (mode === "overlay" && invert && even)) return "";
-  if (mode === "contour") return invert ? "Outside the lines" : "Inside the lines";
-  if (mode === "spotlight") return invert ? "The dark part" : "The bright part";
-  return invert ? "The uncovered part" : colour[0].toUpperCase() + colour.slice(1);
 }
 
 /** Split a sentence. @param {string} text with **bold** parts; a text that begins with the title has that bold @param {string} title @returns {Line} */
@@ -83,9 +73,12 @@ function withSign(value) {
 
 const STORE = "sightglass.view";
 
+/** Settings that Python knows and the viewer does not offer. */
+const { even, invert, boxes, ...OFFERED } = DEFAULTS;
+
 /** @returns {Style} */
 export function defaults() {
-  return { ...DEFAULTS };
+  return { ...OFFERED };
 }
 
 /**
@@ -98,26 +91,17 @@ export function merged(base, given, colormaps) {
   for (const [name, value] of Object.entries(given ?? {})) {
     if (!Object.hasOwn(out, name)) continue;
     if (typeof out[name] === "number") {
-      const number = value === "" ? NaN : Number(value), max = LIMITS[name] ?? 1;
-      if (number >= 0 && number <= max && (name !== "top" || number > 0)) out[name] = number;
+      const number = value === "" ? NaN : Number(value);
+      if (number >= 0 && number <= 1) out[name] = number;
     } else if (typeof out[name] === "boolean") out[name] = value === true || Number(value) === 1 || value === "true";
     else if ((Reflect.get(CHOICES, name) ?? colormaps).includes(String(value))) out[name] = value;
   }
   return /** @type {Style} */ (out);
 }
 
-/**
- * Say what of a view is not as at first and changes what its colours mean; empty where nothing is.
- * @param {Style} settings @param {string} scale the one in use
- */
-export function changesOf({ threshold, top, even, invert }, scale) {
-  const said = [];
-  if (scale === "shared") said.push("shared scale");
-  if (scale === "fixed") said.push(`fixed scale up to ${digits(top)}`);
-  if (threshold) said.push(`threshold ${threshold.toFixed(2)}`);
-  if (even) said.push("even opacity");
-  if (invert) said.push("inverted");
-  return said.join(", ");
+/** Say what changes the meaning of the colours; empty where nothing does. @param {Style} settings @param {string} scale the one in use */
+export function changesOf({ threshold }, scale) {
+  return [scale === "shared" ? "shared scale" : "", threshold ? `threshold ${threshold.toFixed(2)}` : ""].filter(Boolean).join(", ");
 }
 
 /** Whether a view is as at first. @param {Style} settings @param {Viewport} viewport */
@@ -173,7 +157,7 @@ export function linkTo(href, settings, viewport) {
 export function viewportOf(text) {
   const [x, y, zoom] = String(text ?? "").split(",").map(Number);
   const most = 1 - 1 / zoom;
-  if (!(zoom >= 1 && zoom <= LIMITS.zoom && x >= 0 && y >= 0 && x <= most + 1e-3 && y <= most + 1e-3)) return null;
+  if (!(zoom >= 1 && zoom <= MAX_ZOOM && x >= 0 && y >= 0 && x <= most + 1e-3 && y <= most + 1e-3)) return null;
   return { x: Math.min(x, most), y: Math.min(y, most), zoom };
 }
 

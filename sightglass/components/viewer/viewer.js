@@ -1,44 +1,334 @@
-// The component: what Streamlit calls.
+// A picture and its maps: what Streamlit calls, what Python sends and is told, and what stands around the pictures.
 
-import { component, find, onBroadcast, onResize } from "../../browser/component.js";
-import { Bridge } from "./bridge.js";
-import { Display } from "./display.js";
+import { blobOf, broadcast, component, find, onBroadcast, onResize, themeOf } from "../../browser/component.js";
+import { createMap, Layer, readingAt } from "../../browser/draw.js";
+import { around, contains, placer, WHOLE } from "../../browser/geometry.js";
+import { Picture } from "../../browser/picture.js";
+import { bytes, grids, inflate } from "../../browser/unpack.js";
+import { listColormaps, showControls } from "./controls.js";
 import { Input } from "./input.js";
 import { Painter } from "./painter.js";
-import { Store } from "./store.js";
+import { arrange, createFigure, onPhone, panelOf, reserve } from "./panels.js";
+import { changesOf, isDefault, isNews, readout, recalled, sentence, viewportOf } from "./settings.js";
+import { State } from "./state.js";
 
-/** @param {HTMLElement} root @param {AbortSignal} signal */
-function mount(root, signal) {
-  const store = new Store((done) => {
-    painter.redraw(false);
-    if (done) bridge.sendRegion();
-  }, (xyxy) => bridge.ask(xyxy));
-  const painter = new Painter(root, store, (rect) => bridge.requestDetail(rect));
-  const display = new Display(root, store, painter);
-  const bridge = new Bridge(root, signal, store, painter, display);
-  const input = new Input(root, signal, store, painter, display, bridge);
-  onBroadcast("ask-view", () => bridge.announce(), signal);
-  onBroadcast("response", (response) => bridge.receive(response), signal);
-  onBroadcast("texts", (texts) => bridge.takeTexts(texts), signal);
-  onBroadcast("export", (wanted) => input.answer(wanted), signal);
-  let room = 0;
-  onResize(root, () => {
-    const now = find(root, ".panels").clientWidth;
-    if (now === room || !store.head.id) return;
-    room = now;
-    display.arrange();
-  }, signal);
-  signal.addEventListener("abort", () => {
-    painter.stop();
-    store.picture?.close();
-    for (const filled of [".panels", ".colormap"]) find(root, filled).replaceChildren();
-  });
+/** @typedef {import("./state.js").Head} Head @typedef {import("../../browser/component.js").Given<Head>} Given */
 
-  /** @param {import("../../browser/component.js").Given<import("./store.js").Head>} given */
-  return ({ data, blobs, setStateValue, setTriggerValue }) => {
-    store.send = { setStateValue, setTriggerValue };
-    bridge.show(data, blobs);
-  };
+/** Milliseconds of work for the first map: the next frame may be late, as the page renders whatever arrived after it. */
+const FIRST_MS = 40;
+/** CSS pixels of height in a window of 900, for one panel that has the room of two. */
+const SWIPED = 680;
+const HINT = "Point at a picture to read the value of every map there.";
+
+/** @param {HTMLElement} element @param {import("./settings.js").Line} line */
+function writeLine(element, line) {
+  const parts = line.map(([text, bold]) => Object.assign(document.createElement(bold ? "b" : "span"), { textContent: text }));
+  element.replaceChildren(...parts);
 }
 
-export default component(".viewer", mount);
+export class Viewer {
+  state = new State();
+  /** @type {Pick<Given, "setStateValue"|"setTriggerValue">} */
+  send = { setStateValue: () => {}, setTriggerValue: () => {} };
+  #coming = "";
+  #requested = "";
+
+  /** @param {HTMLElement} root @param {AbortSignal} signal */
+  constructor(root, signal) {
+    this.root = root;
+    this.signal = signal;
+    this.painter = new Painter(root, this.state, (rect) => this.#requestDetail(rect));
+    this.input = new Input(this, signal);
+    onBroadcast("message", (message) => this.#receive(message), signal);
+    onBroadcast("settings", (wanted) => {
+      const { host } = /** @type {ShadowRoot} */ (root.getRootNode());
+      if (this.state.head.id && !host.closest('[role="dialog"]')) wanted.settings ??= this.state.style().settings;
+    }, signal);
+    let room = 0;
+    onResize(root, () => {
+      const now = find(root, ".panels").clientWidth;
+      if (now === room || !this.state.head.id) return;
+      room = now;
+      this.arrange();
+    }, signal);
+    signal.addEventListener("abort", () => {
+      this.state.picture?.close();
+      for (const filled of [".panels", ".colormap"]) find(root, filled).replaceChildren();
+    });
+  }
+
+  /** Show what Python sent. @param {Given} given */
+  async show({ data: head, blobs, setStateValue, setTriggerValue }) {
+    const { state, root, painter } = this, begun = Boolean(state.head.id);
+    this.send = { setStateValue, setTriggerValue };
+    Object.assign(state, themeOf(root));
+    this.#coming = head.id;
+    if (state.head.id === head.id) {
+      this.showControls();
+      return painter.redraw();
+    }
+    if (!begun) this.#reserve(head);
+    // The page around it describes the coming maps already.
+    root.classList.toggle("stale", begun);
+    const same = state.head.picture === head.picture ? state.picture : null;
+    const count = head.grids.reduce((sum, [h, w]) => sum + h * w, 0);
+    const [bitmap, steps] = await Promise.all([same ? same.bitmap : createImageBitmap(blobOf(blobs[0])), inflate(blobs[1], count)]);
+    if (this.#coming !== head.id || this.signal.aborted) return same ? undefined : bitmap.close();
+    if (!same) this.#replacePicture(bitmap, head.size);
+    this.#replaceMaps(head, steps);
+    const first = !state.head.id;
+    state.head = head;
+    if (first) this.#begin(head);
+    else if (state.passing && !head.initial?.passing) this.#recall(head);
+    this.build();
+    this.showControls();
+    painter.draw(FIRST_MS);
+    root.classList.remove("stale");
+    // A list that was mounted first has already announced its choice: ask for it again.
+    broadcast("ask", null);
+    root.setAttribute("data-shown", head.id);
+  }
+
+  /** @param {Head} head */
+  #reserve({ panels, beside, size, height, columns }) {
+    const plain = beside && size[1] >= size[0] && !onPhone() && panels.length > 0 && panels.every(({ maps }) => maps.length);
+    reserve(find(this.root, ".panels"), panels.length + Number(plain), { size, height, columns });
+  }
+
+  /** @param {ImageBitmap} bitmap @param {number[]} size */
+  #replacePicture(bitmap, size) {
+    const { state } = this;
+    state.picture?.close();
+    state.picture = new Picture(bitmap, size);
+    state.choice = state.point = null;
+    this.#requested = "";
+    this.view(WHOLE, false);
+    if (!state.region) return;
+    state.measure(false);
+    this.tellRegion();
+  }
+
+  /** @param {Head} head @param {Uint16Array} steps */
+  #replaceMaps(head, steps) {
+    const { state } = this, values = grids(steps, head.grids);
+    if (head.choice !== state.head.choice || state.choice === null) state.choice = head.choice ?? state.choice;
+    state.listed = head.panels.map((panel) => ({
+      ...panel,
+      maps: panel.maps.map((map) => createMap(map, values[map.own], map.shared === null ? null : values[map.shared])),
+    }));
+    if (state.choice === null && state.listed.some(({ maps }) => maps.length > 1)) state.choice = 0;
+  }
+
+  /** Take the first payload: its colormaps, and the settings of a link or of before. @param {Head} head */
+  #begin(head) {
+    listColormaps(find(this.root, ".colormap"), head.colormaps);
+    this.state.colormaps = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
+    const viewport = isNews(sessionStorage, head.initial) ? viewportOf(head.initial?.zoom) : null;
+    this.#recall(head);
+    if (viewport) this.view(viewport, false);
+  }
+
+  /** @param {Head} head */
+  #recall({ initial }) {
+    const { state } = this;
+    state.settings = recalled(sessionStorage, initial, [...state.colormaps.keys()]);
+    state.passing = Boolean(initial?.passing);
+  }
+
+  /** Take sentences of the maps, or a finer part of the picture. @param {import("../../browser/component.js").Broadcasts["message"]} message */
+  async #receive({ head, blob }) {
+    const { state } = this;
+    if (head.kind === "texts" && head.shown === state.head.id && head.shown !== state.texts.shown) {
+      state.texts = head;
+      this.caption();
+    }
+    if (head.kind !== "detail" || head.picture !== state.head.picture) return;
+    const bitmap = await createImageBitmap(blobOf(blob));
+    if (head.picture !== state.head.picture || this.signal.aborted) return bitmap.close();
+    state.picture?.refine({ bitmap, rect: head.rect });
+    this.painter.redraw();
+  }
+
+  /** Ask for finer pixels of what is visible, where there are some: a large picture came as a small copy. @param {number[]} rect */
+  #requestDetail(rect) {
+    const { head, picture, panels } = this.state;
+    const density = Math.min(1, Math.max(...panels.map((panel) => (panel.width * panel.fine) / (rect[2] - rect[0]))));
+    if (!picture || density <= 1.15 * picture.density(rect)) return;
+    const within = around(rect, head.size), id = [head.picture, ...within].join();
+    if (id === this.#requested) return;
+    this.#requested = id;
+    const longest = Math.ceil(Math.max(within[2] - within[0], within[3] - within[1]) * density);
+    broadcast("detail", { picture: head.picture, rect: within, longest, id });
+  }
+
+  tellRegion() {
+    const { region, head } = this.state;
+    this.send.setStateValue("region", region && { picture: head.picture, xyxy: region });
+  }
+
+  /** Put as many panels on the page as the layout has. */
+  build() {
+    const { root, state } = this, { head, listed } = state, layout = state.layout(), holder = find(root, ".panels");
+    const mapped = listed.filter(({ maps }) => maps.length);
+    let wanted = listed;
+    if (mapped.length && layout === "beside" && mapped.length === listed.length) wanted = [head.plain, ...listed];
+    else if (mapped.length && (layout === "swipe" || onPhone())) wanted = mapped;
+    if (state.panels.length !== wanted.length) {
+      holder.replaceChildren(...wanted.map(createFigure));
+      for (const figure of holder.children) this.input.connect(/** @type {HTMLElement} */ (figure));
+    }
+    const layers = state.panels.map(({ layer }) => layer.clear());
+    state.panels = wanted.map((panel, i) =>
+      panelOf(panel, /** @type {HTMLElement} */ (holder.children[i]), layers[i] ?? new Layer()));
+    root.classList.toggle("bare", !mapped.length);
+    root.classList.toggle("dimmed", head.dimmed);
+    root.classList.toggle("swiping", layout === "swipe");
+    find(root, ".celled").hidden = !state.maps().some(({ cells }) => cells);
+    find(root, ".measure").hidden = !head.marks;
+    find(root, ".colormap").hidden = !state.maps().some(({ kind }) => kind === "heat");
+    find(root, ".shared").disabled = !state.shares();
+    this.caption();
+    this.arrange();
+  }
+
+  /** Write the titles, notes and labels of all panels. */
+  caption() {
+    const { state, root } = this;
+    for (const panel of state.panels) {
+      const map = state.mapOf(panel), title = map?.title ?? panel.title, { element } = panel, by = find.bind(null, element);
+      by(".title").textContent = by(".title").title = title;
+      by(".note").textContent = map?.note ?? panel.note;
+      panel.canvas.setAttribute("aria-label", (state.textOf(map) || title || "The picture").replaceAll("**", ""));
+      by(".legend").hidden = !map?.sides;
+      if (!map?.sides) continue;
+      by(".first").textContent = `more ${map.sides[0]}`;
+      by(".second").textContent = `more ${map.sides[1]}`;
+    }
+    this.#reserveLine();
+    this.readOut();
+    find(root, ".key").hidden = !this.#maps().some(({ kind }) => kind === "signed");
+  }
+
+  /** Fit the panels into the available room. */
+  arrange() {
+    const { state } = this, alone = state.layout() === "swipe" && state.panels.length === 1;
+    const height = alone ? Math.max(SWIPED, state.head.height) : state.head.height;
+    if (!arrange(find(this.root, ".panels"), state.panels, { ...state.head, height }, this.isFull())) return;
+    this.#placeCross();
+    this.painter.redraw();
+  }
+
+  isFull() {
+    return /** @type {ShadowRoot} */ (this.root.getRootNode()).fullscreenElement === this.root;
+  }
+
+  #maps() {
+    return this.state.panels.map((panel) => this.state.mapOf(panel)).filter((map) => map !== null);
+  }
+
+  /** Write the line under the panels: the values pointed at, or what the maps show. @param {boolean} [aloud] */
+  readOut(aloud = false) {
+    const { state } = this, { point } = state;
+    this.#say(point ? readout(this.#maps().map((map) => readingAt(map, point, state.style())), point[0], point[1]) : this.#idle(), aloud);
+  }
+
+  /** Show a message, also to screen readers. @param {string} message */
+  say(message) {
+    this.#say(sentence(message, ""), true);
+  }
+
+  /** @param {import("./settings.js").Line} line @param {boolean} aloud */
+  #say(line, aloud) {
+    writeLine(find(this.root, ".line"), line);
+    if (aloud) find(this.root, ".spoken").textContent = find(this.root, ".line").textContent;
+  }
+
+  /** Return the line while nothing is pointed at. */
+  #idle() {
+    const { state } = this, maps = this.#maps(), single = maps.length === 1 ? maps[0] : null;
+    const changed = maps.length ? changesOf(state.settings, state.style().settings.scale) : "";
+    const text = state.head.line || (single ? state.textOf(single) : maps.length ? HINT : "");
+    return sentence([text, changed && `Changed view: ${changed}.`].filter(Boolean).join(" "), single?.title ?? "");
+  }
+
+  /** Write out of sight what else the line may hold: pointing at a picture must not move what is below it. */
+  #reserveLine() {
+    const { state, root } = this, maps = this.#maps(), [width, height] = state.head.size;
+    const full = state.style().settings.scale === "own";
+    const readings = maps.map(({ title, kind, raw, unit }) => ({ title, kind, unit, raw: raw && [0, -0.1234], value: -0.88, full }));
+    writeLine(find(root, ".room.idle"), this.#idle());
+    writeLine(find(root, ".room.read"), maps.length ? readout(readings, width, height) : []);
+  }
+
+  /** @param {number[]|null} at */
+  pointAt(at, aloud = false) {
+    const { state } = this;
+    state.point = at && contains([0, 0, ...state.head.size], at[0], at[1]) ? at : null;
+    this.#placeCross();
+    this.readOut(aloud);
+  }
+
+  #placeCross() {
+    const { state, root } = this;
+    root.classList.toggle("pointing", Boolean(state.point));
+    if (!state.point) return;
+    for (const { element, width, height } of state.panels) {
+      const { X, Y } = placer(state.visible(), width, height);
+      find(element, ".across").style.transform = `translateY(${Y(state.point[1]).toFixed(1)}px)`;
+      find(element, ".down").style.transform = `translateX(${X(state.point[0]).toFixed(1)}px)`;
+    }
+  }
+
+  /** Zoom and pan; without `moving` nothing is drawn yet. @param {import("../../browser/geometry.js").Viewport} viewport */
+  view(viewport, moving = true) {
+    this.state.viewport = viewport;
+    this.root.classList.toggle("zoomed", viewport.zoom > 1);
+    find(this.root, ".reset").disabled = isDefault(this.state.settings, viewport);
+    if (!moving) return;
+    this.#placeCross();
+    this.painter.stir(true);
+    this.painter.redraw();
+  }
+
+  /** Cover the maps with the plain picture, or show them again. @param {boolean} plain */
+  cover(plain) {
+    if (this.state.plain === plain) return;
+    this.state.plain = plain;
+    this.painter.redraw();
+  }
+
+  /** Show another class's map. @param {number} index @param {boolean} [byHand] in a list, just now */
+  choose(index, byHand = false) {
+    const { state } = this, several = state.panels.some(({ maps }) => maps.length > 1);
+    if (state.head.id && index !== state.choice) {
+      state.choice = index;
+      this.caption();
+      for (const panel of state.panels) if (panel.maps.length > 1) panel.layer.clear();
+      this.showControls();
+      this.painter.redraw();
+    }
+    state.choice = index;
+    // On a phone the list is a screenful below the maps: bring them back into sight.
+    const holder = find(this.root, ".panels"), { top, bottom } = holder.getBoundingClientRect(), height = innerHeight;
+    if (!byHand || !several || Math.min(bottom, height) - Math.max(top, 0) >= Math.min(bottom - top, height) / 2) return;
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
+    holder.scrollIntoView({ block: "start", behavior });
+  }
+
+  showControls() {
+    const { state, root } = this, { dark, head, settings } = state, { scale, layout } = state.style().settings;
+    const kinds = new Set(this.#maps().map(({ kind }) => kind)), signs = this.#maps().filter(({ kind }) => kind === "signed");
+    const heated = kinds.has("heat"), signed = signs.length > 0 && !heated && !kinds.has("difference");
+    const reach = scale === "shared" ? head.reach : signs.length === 1 ? (signs[0].raw?.[1] ?? null) : null;
+    showControls(root, settings, {
+      ...{ lut: state.lut(), layout, scale, ends: scale === "shared" ? head.range : null, dark, initial: isDefault(settings, state.viewport) },
+      ...{ measuring: state.measuring || state.region !== null, gaps: !heated && !signed && kinds.size > 0 },
+      signed: signed ? { reach, unit: signs[0].unit ?? "" } : null,
+    });
+    root.classList.toggle("marking", state.measuring);
+    root.classList.toggle("signed", signed);
+    for (const split of root.querySelectorAll(".split")) /** @type {HTMLInputElement} */ (split).value = String(settings.split);
+  }
+}
+
+export default component(".viewer", Viewer);

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
 from sightglass.common import users
@@ -23,10 +24,10 @@ from sightglass.models.preprocess import WAYS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sightglass.components.viewer import MarkedRegion
     from sightglass.explain import Explanation
     from sightglass.explain.maps.statistics import Statistics
     from sightglass.explain.trust import Finding
+    from sightglass.models.geometry import Box
     from sightglass.video.results import AnswerCurve, Moment, Point
 
 
@@ -140,18 +141,9 @@ def findings(explanation: Explanation, index: int, *, said: Sequence[str] = ()) 
 
 
 def _fit_button(explanation: Explanation, diagnosis: Sequence[Finding]) -> None:
-    """Draw the button for removing or restoring a crop."""
+    """Draw the button that removes a crop."""
     ways = explanation.evidence.resident.adapter.preprocessings
     whole = next((way for way in ("letterbox", "squash") if way in ways), None)
-    if whole is not None and explanation.options.preprocessing == whole != ways[0]:
-        st.button(
-            "Fit the picture as in training",
-            icon=":material/undo:",
-            key="fit-as-trained",
-            on_click=url_state.put,
-            args=(f"fit-{explanation.model.task}", ways[0]),
-            help=f"{WAYS[ways[0]]}: the model was trained with that, so its scores are more reliable.",
-        )
     if whole is not None and any(finding.kind == "cropped" for finding in diagnosis):
         st.button(
             "Use the whole picture",
@@ -172,9 +164,11 @@ def lines(findings: Sequence[Finding]) -> None:
     st.markdown("  \n".join(f":material/{icon}: {escape(text)}" for icon, text in texts if text))
 
 
-def mark(explanation: Explanation, region: MarkedRegion, first: int) -> None:
+def mark(explanation: Explanation, region: Box, first: int) -> None:
     """Draw each map's share of heat in the area, `first` first."""
-    mask = region.mask(explanation.image.height, explanation.image.width)
+    x0, y0, x1, y1 = (round(edge) for edge in region)
+    mask = np.zeros((explanation.image.height, explanation.image.width), dtype=np.bool_)
+    mask[y0:y1, x0:x1] = True
     left, top, right, bottom = explanation.heatmaps[first].seen
     area = mask[top:bottom, left:right].mean() if (right - left) * (bottom - top) else 0.0
     if not area:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sightglass.common.files import file_stem, npy_bytes, npz_bytes, to_json
 from sightglass.components.session.jobs import explain_job
@@ -13,12 +13,9 @@ from sightglass.components.views import charts
 from sightglass.components.views.charts import Files
 from sightglass.explain.methods import METHODS
 from sightglass.explain.rendering.style import Style
-from sightglass.export import animation, detection_images, result_folder, similarity_files
-from sightglass.export.figure import figure as draw_figure
-from sightglass.export.proof import files as proof_files
-from sightglass.export.report import html as html_report
-from sightglass.export.report import pdf as pdf_report
-from sightglass.export.table import csv, rows
+from sightglass.report import detection_images, proof_files, result_folder, similarity_files
+from sightglass.report.formats import FORMATS, ROWS
+from sightglass.report.table import csv, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,41 +34,35 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
     """
     begin = stem(explanation, index)
     explanation = explain_job.carrying(explanation)
-    proof, colormap = explanation.proofs.get(index), Style.of(look).colormap
-    makers: dict[str, Callable[[Any], Any]] = {
-        "figure": lambda kind: draw_figure(explanation, index, format=kind, look=look),
-        "report": lambda kind: (
-            html_report.html([explanation], index=index, colormap=colormap)
-            if kind == "html"
-            else pdf_report.pdf(explanation, index, colormap=colormap)
-        ),
-        "layers": lambda _: animation.sweep(explanation, index, colormap=colormap),
-        "proof": lambda kind: proof_files.curves(explanation, index, explanation.proofs[index], kind),
-    }
-
-    def each(name: str, *kinds: str) -> list[charts.Offer]:
-        return [(kind.upper(), f"{begin}-{name}.{kind}", partial(makers[name], kind)) for kind in kinds]
-
-    vectors = "Picture, map and overlay with colour bar and caption. In SVG and PDF, boxes and text are vectors."
-    page = "HTML: one file that needs no server, with opacity, threshold and class to choose. PDF: for printing."
-    if proof is not None:
-        page += " Both with the map's proof: its sentence, curves and numbers."
-    listed = [Files("Figure", vectors, each("figure", "png", "jpg", "svg", "pdf"))]
-    listed.append(Files("Report", page, each("report", "html", "pdf")))
+    proof = explanation.proofs.get(index)
+    listed = []
+    for row, (title, about) in ROWS.items():
+        offers: list[charts.Offer] = [
+            (
+                format.file.rpartition(".")[2].upper(),
+                f"{begin}-{format.file}",
+                partial(format.make, explanation, index, look),
+            )
+            for format in FORMATS
+            if format.row == row and format.fits(explanation, index)
+        ]
+        if offers:
+            listed.append(Files(title, about, offers))
     if explanation.segmentation is not None:
         listed.append(_of_segmentation(explanation))
     if proof is not None:
+        curves = [
+            (kind.upper(), f"{begin}-proof.{kind}", partial(proof_files.curves, explanation, index, proof, kind))
+            for kind in ("png", "svg")
+        ]
         offer = "Numbers, .json", f"{begin}-proof.json", lambda: _proof(explanation, index)
         about = "The sentence with the curves of the map and its controls, and all of them in numbers."
-        listed.append(Files("Proof", about, [*each("proof", "png", "svg"), offer]))
-    if METHODS[explanation.heatmaps[index].method].quick:
-        through = "This map at every layer of the model, from the first to the last."
-        listed.append(Files("Layer by layer", through, each("layers", "gif")))
+        listed.append(Files("Proof", about, [*curves, offer]))
     kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
     data: list[charts.Offer] = [
         (f"Raw map, .{kind}", f"{begin}-raw.{kind}", lambda: _raw(explanation, index)),
         ("Statistics, .csv", f"{begin}-statistics.csv", lambda: csv(rows(explanation))),
-        ("All numbers, .json", f"{begin}-numbers.json", lambda: json.dumps(explanation.summary(), indent=1)),
+        ("All numbers, .json", f"{begin}-numbers.json", lambda: json.dumps(explanation.to_dict(), indent=1)),
         ("Recipe, .json", f"{begin}-recipe.json", lambda: _recipe(explanation, index)),
     ]
     about = "The raw values, every number of every map, and the recipe to reproduce them."

@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common.style import DEFAULTS
-from sightglass.components import widgets
-from sightglass.components.session import page, state
+from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.explain.comparison.models import score_of_map
-from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import percent, pixels
-from sightglass.explain.picture.image import Image as Picture
-from sightglass.explain.rendering.style import colormaps
+from sightglass.explain.phrases import pixels
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map
-from sightglass.export import embedded_recipe
-from sightglass.export.embedded_recipe import checked_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +25,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain import Explanation, Image
     from sightglass.explain.maps.heatmap import Heatmap
-    from sightglass.explain.recipe import Recipe
-    from sightglass.export.embedded_recipe import Look
 
 
 def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
@@ -43,11 +34,11 @@ def heat(explanation: Explanation, index: int, *, title: str | None = None, note
         score = score_of_map(explanation, index)
         note = describe_score(score, explanation.model, heatmap.target.label) if score is not None else ""
     view = layer(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
-    if len(heatmap.raw) > 1:
-        # Several layers have no single raw value at full heat: on the shared scale they are another map.
-        shared = explanation.shared[index].content if len(explanation.heatmaps) > 1 else None
-        view = replace(view, raw=heatmap.ends, cells=None, shared=shared)
-    return replace(view, recipe=_recipe(explanation, index))
+    if len(heatmap.raw) == 1:
+        return view
+    # Several layers have no single raw value at full heat: on the shared scale they are another map.
+    shared = explanation.shared[index].content if len(explanation.heatmaps) > 1 else None
+    return replace(view, raw=heatmap.ends, cells=None, shared=shared)
 
 
 def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, text: str) -> Map:
@@ -67,25 +58,12 @@ def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, 
     )
 
 
-def _recipe(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
-    """Return the recipe in a map's file; None while unfinished."""
-    if not explanation.finished:
-        return None
-    return checked_recipe(explanation), embedded_recipe.view_of(explanation, index)
-
-
-def _line(explanation: Explanation, index: int) -> str | None:
-    recipe = _recipe(explanation, index)
-    return embedded_recipe.line(*recipe) if recipe is not None else None
-
-
 def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str, beside: bool = False) -> None:
     """Send a sentence for each map of `show`, in their order.
 
     `beside`: the page has numbers and findings beside the map, which need not be said twice.
     """
-    texts = [describe_map(explanation, index, half=not beside) for explanation, index in maps]
-    send_texts(view, texts, [_line(explanation, index) for explanation, index in maps], key=key)
+    send_texts(view, [describe_map(explanation, index, half=not beside) for explanation, index in maps], key=key)
 
 
 def plain(image: Image) -> Pane:
@@ -134,34 +112,6 @@ def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
     return tuple(box for box in boxes(explanation, index) if box.chosen)
 
 
-def cut(image: Image, panels: Sequence[Pane], part: tuple[int, int, int, int]) -> tuple[Image, list[Pane]]:
-    """Return part of the picture, xyxy, and of its panels."""
-    x0, y0, x1, y1 = part
-    inside = Picture(image.pixels[y0:y1, x0:x1], image.name)
-
-    def move(edges: Sequence[float]) -> tuple[float, float, float, float]:
-        return edges[0] - x0, edges[1] - y0, edges[2] - x0, edges[3] - y0
-
-    def over(item: Map) -> Map:
-        left, top, right, bottom = move(item.seen)
-        kept = (max(0, left), max(0, top), min(inside.width, right), min(inside.height, bottom))
-        # In a part that the model did not see, nothing is shown as seen.
-        seen = tuple(int(edge) for edge in kept) if kept[0] < kept[2] and kept[1] < kept[3] else (0, 0, 1, 1)
-        return replace(item, extent=move(item.extent), seen=seen)  # type: ignore[arg-type]
-
-    def shift_box(box: Box) -> Box:
-        return replace(box, xyxy=move(box.xyxy), marks=tuple(mark.moved(-x0, -y0) for mark in box.marks))
-
-    return inside, [
-        replace(
-            panel,
-            maps=tuple(over(item) for item in panel.maps),
-            boxes=None if panel.boxes is None else tuple(shift_box(box) for box in panel.boxes),
-        )
-        for panel in panels
-    ]
-
-
 def show(
     image: Image,
     panels: Sequence[Pane],
@@ -172,17 +122,12 @@ def show(
     columns: int | None = None,
     beside: bool = False,
     area: bool = False,
-    asks: bool = False,
-    files: bool = True,
     place: DeltaGenerator | None = None,
     look: Mapping[str, str] | None = None,
     line: str = "",
     dimmed: bool = False,
 ) -> View:
     """Draw the viewer; `area`: with measuring; `columns`: most panels a row.
-
-    `asks`: one can ask what is missing at a place. `files`: its toolbar offers the files of the view; False where the
-    page does (`sightglass.components.saving`).
 
     `place`: a container without gaps to draw in. `look`: settings that this page begins with, instead of those of the
     pages before; they end with it. `line`: what stands below instead of a map's own sentence. `dimmed`: what is shown
@@ -194,7 +139,7 @@ def show(
         initial = {**look, "id": key, "passing": "1"}
     private = image_source.is_own()
     return viewer(
-        ViewerScene(image.pixels, image.sha256, panels, marks, image.jpeg, image.name),
+        ViewerScene(image.pixels, image.sha256, panels, marks, image.jpeg),
         ViewerOptions(
             initial,
             height=height,
@@ -202,24 +147,12 @@ def show(
             beside=beside,
             marks=area,
             private=private,
-            asks=asks,
-            files=files,
             line=line,
             dimmed=dimmed,
         ),
         # A reopened view gets a new viewer: one that is on the page keeps its settings.
         key=f"{key}-{generation}" if generation else key,
         place=place,
-    )
-
-
-def say(text: str, *, key: str) -> None:
-    """Draw the page's headline; `{hot}` becomes the viewer's hot places."""
-    picture = state.of(state.Sidebar).picture
-    initial = _initial(picture.sha256 if picture is not None else "") or {}
-    known = {colormap.name: colormap.hot for colormap in colormaps()}
-    widgets.headline(
-        text, key=key, hot=known.get(initial.get("colormap", ""), known[DEFAULTS["colormap"]]).capitalize()
     )
 
 
@@ -237,34 +170,3 @@ def _initial(picture: str) -> dict[str, str] | None:
     if start.only is None or start.settings is None:
         return start.settings
     return start.settings | {"passing": "1"} if start.only == (picture, state.of(state.Navigation).page) else None
-
-
-def attention_heads(explanation: Explanation, index: int = 0) -> None:
-    """Draw the button for a dialog of each head's weights.
-
-    `index`: the box, where the map is that of its query.
-    """
-    path, reads = explanation.heatmaps[index].layers[0], METHODS[explanation.heatmaps[index].method].reads
-
-    def draw_heads() -> None:
-        heads = explanation.by_head(index)
-        maps = [
-            layer(
-                explanation,
-                heatmap,
-                title=heatmap.target.label,
-                note=f"{percent(float(heatmap.raw[0].max()))} at most",
-                text=f"**{heatmap.target.label}** of {path}",
-            )
-            for heatmap in heads
-        ]
-        panes = [Pane(maps=(heatmap,)) for heatmap in maps]
-        show(explanation.image, panes, key="viewer-heads", height=268, columns=min(len(panes), 4))
-        instead = "a CAM" if reads else "Chefer or a CAM"
-        st.caption(
-            f"Each head of {path} on its own scale, with the largest weight of a patch. Attention shows which patches "
-            f"were read, not that they decided: compare it with {instead}."
-        )
-
-    help, icon = f"The attention weights of every head of {path}.", ":material/grid_view:"
-    page.button_for_window("All heads", draw_heads, icon=icon, key="all-heads", help=help, width="large")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from sightglass.common.files import packing
 from sightglass.explain.tasks import task_of
-from sightglass.export.table import list_numbers
+from sightglass.report.table import list_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,8 @@
-"""Small components: title, headline, answers."""
+"""Small components: title, answers."""
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,28 +16,21 @@ if TYPE_CHECKING:
 
 
 _LAYOUT = Path(__file__).with_name("layout.css").read_text("utf-8")
-HOT = "{hot}"
-"""Placeholder in a headline for whatever looks hot in the viewer: a colour, or the inside of lines."""
+HOT = "The highlighted part"
+"""Whatever looks hot in the viewer, whose colours change without a run of the page."""
 ROW, GAP, MOST = 46, 2, 390
 """CSS pixels: of a row with the gap below it, of the gap, and of the longest list of answers, which scrolls."""
 
-_page_title = declare("page_title", __file__, html='<h1 class="unseen"></h1>')
-_headline = declare("headline", __file__, html="<h2></h2>")
 _answers = declare(
-    "answer_list", __file__, html='<div class="component rows" role="group" aria-label="Answers">\n</div>'
+    "answer_list", __file__, html='<div class="component column rows" role="group" aria-label="Answers">\n</div>'
 )
 
 
 def page_title(text: str) -> None:
-    """Name the page for screen readers."""
-    # No theme sets these, and an element that is only a style takes no place.
+    """Name the page for screen readers, and set what no theme does."""
+    # An element that is only a style takes no place.
     st.html(f"<style>{_LAYOUT}</style>")
-    _page_title(key="page-title", data={"text": text}, height=1)
-
-
-def headline(text: str, *, key: str, hot: str = "Yellow") -> None:
-    """Show the sentences; those with `{hot}` only beside a map."""
-    _headline(key=key, data={"text": text, "hot": hot})
+    st.html(f'<h1 class="page-title">{html.escape(text)}</h1>')
 
 
 def rows(items: Sequence[Answer], *, key: str, chosen: int = 0) -> int:

@@ -9,7 +9,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create(ApiRules())) as made:
+    with TestClient(create()) as made:
         yield made
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sightglass.api import service
-from sightglass.api.schemas import ApiRules, ExplainRequest, ProveRequest
+from sightglass.api.schemas import ExplainRequest, ProveRequest
 from sightglass.common.errors import Cancelled
 from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
@@ -56,7 +56,7 @@ def test_boxes_classes_and_models_are_sealed(client: TestClient, scene: Path, se
         assert one["seals"][0]["target"] == label == one["heatmaps"][0]["label"]
         assert one["seals"][1:] == [None] * (len(one["heatmaps"]) - 1)
     files, fields = {"image": scene.read_bytes()}, {"seal": "true", "model": MODEL}
-    answer = client.post("/api/explain", files=files, data=fields, headers={"Accept": "image/png"})
+    answer = client.post("/api/explain?format=png", files=files, data=fields)
     assert answer.status_code == 400 and "leave seal out" in answer.json()["detail"]
 
 
@@ -81,11 +81,11 @@ def test_it_stops_within_a_batch(scene: Path, monkeypatch: pytest.MonkeyPatch, r
 
     Explainer(MODEL)(scene, top_k=1)
     request = ExplainRequest(image=scene.read_bytes(), model=MODEL, maps="none", top_k=1, seal=True)
-    service.explain(request, ApiRules())
+    service.explain(request)
     monkeypatch.setattr(Classifier, "run", counted)
     with pytest.raises(Cancelled), stopped_by(cancel):
         if route == "prove":
-            service.prove_map(ProveRequest(image=scene.read_bytes(), model=MODEL), ApiRules())
+            service.prove_map(ProveRequest(image=scene.read_bytes(), model=MODEL))
         else:
-            service.answer_explanation(request, ApiRules(), "json")
+            service.answer_explanation(request, "json")
     assert len(passes) == 3

@@ -15,10 +15,12 @@ schemathesis = pytest.importorskip("schemathesis")
 from schemathesis.checks import negative_data_rejection, positive_data_acceptance  # noqa: E402
 
 from sightglass.api.app import create  # noqa: E402
-from sightglass.api.schemas import ApiRules  # noqa: E402
 from sightglass.explain import Explainer  # noqa: E402
+from tests.servers import settings_of  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from schemathesis import Case
 
 pytestmark = pytest.mark.slow
@@ -43,14 +45,16 @@ def _picture(side: int) -> bytes:
 
 
 PICTURES = {"image": _picture(40), "other": _picture(23)}
-app = create(ApiRules(timeout=SECONDS, model=MODEL))
+app = create()
 whole = schemathesis.openapi.from_asgi("/api/openapi.json", app)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _warm() -> None:
+def _warm() -> Iterator[None]:
     """The first request would otherwise wait for torch, and be too slow on a machine that is busy."""
     Explainer(MODEL)(PICTURES["image"], top_k=1)
+    with settings_of(api_timeout=SECONDS, api_model=MODEL):
+        yield
 
 
 @whole.parametrize()

@@ -12,10 +12,9 @@ from starlette.testclient import TestClient
 
 from sightglass.api import serving
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 from sightglass.common.work import progress as process
 from sightglass.models.catalog import available, catalog
-from tests.servers import until
+from tests.servers import settings_of, until
 from tests.unit.api.test_errors import told
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[TestClient]:
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
     monkeypatch.setattr(process, "_STOPPING", threading.Event())
-    with TestClient(create(ApiRules())) as made:
+    with TestClient(create()) as made:
         yield made
 
 
@@ -42,7 +41,8 @@ def test_ready_is_who_has_its_model_and_its_history(
     assert client.get("/api/health").json()["status"] == "ok"
     assert _ready(client).json() == {"status": "ready"}
     lacking = next(spec.id for spec in catalog().values() if not available(spec))
-    answer = TestClient(create(ApiRules(model=lacking))).get("/api/health/ready")
+    with settings_of(api_model=lacking):
+        answer = _ready(client)
     assert "not on this machine" in told(answer, 503, "unready") and answer.headers["retry-after"] == "2"
     (tmp_path / "file").touch()
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "file/history"))

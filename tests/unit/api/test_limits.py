@@ -15,7 +15,6 @@ from starlette.testclient import TestClient
 from sightglass.api import problems, service
 from sightglass.api.app import create
 from sightglass.api.schemas import (
-    ApiRules,
     CompareRequest,
     ExplainRequest,
     SimilarityRequest,
@@ -25,6 +24,7 @@ from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.models.geometry import Geometry
+from tests.servers import settings_of
 from tests.unit.api.test_errors import told
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ MODEL = "demo-cls-s"
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create(ApiRules(model=MODEL))) as made:
+    with settings_of(api_model=MODEL), TestClient(create()) as made:
         yield made
 
 
@@ -77,16 +77,16 @@ def test_two_pictures_and_an_overlay_alone_have_the_same_limit(
 ) -> None:
     monkeypatch.setattr(service, "MAX_ANSWER_MB", 3 * 810 * 1080 / 1e6)
     one = {"image": picture}
-    assert client.post("/api/explain", json=one, headers={"Accept": "image/png"}).status_code == 200
+    assert client.post("/api/explain?format=png", json=one).status_code == 200
     told(client.post("/api/similarity", json=one | {"other": picture, "overlay": True}), 413, "size")
     monkeypatch.setattr(service, "MAX_ANSWER_MB", 2)
-    words = told(client.post("/api/explain", json=one, headers={"Accept": "image/png"}), 413, "size")
+    words = told(client.post("/api/explain?format=png", json=one), 413, "size")
     assert words.endswith("an answer holds 2: ask for format=json, or send a smaller picture.")
 
 
 @pytest.mark.parametrize("kind", ["explain", "compare", "similarity"])
 def test_who_no_longer_waits_is_drawn_no_more_maps(bus: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    data, settings, cancel, drawn = bus.read_bytes(), ApiRules(model=MODEL), threading.Event(), []
+    data, cancel, drawn = bus.read_bytes(), threading.Event(), []
     real = service.encode
 
     def encoded(*given: Any, **named: Any) -> dict[str, str]:
@@ -97,11 +97,11 @@ def test_who_no_longer_waits_is_drawn_no_more_maps(bus: Path, monkeypatch: pytes
     monkeypatch.setattr(service, "encode", encoded)
     with pytest.raises(Cancelled), stopped_by(cancel):
         if kind == "explain":
-            service.answer_explanation(ExplainRequest(image=data, top_k=2, overlay=True), settings, "json")
+            service.answer_explanation(ExplainRequest(image=data, top_k=2, overlay=True), "json")
         elif kind == "compare":
-            service.compare_models(CompareRequest(image=data, models=(MODEL, "demo-cls-m")), settings, "json")
+            service.compare_models(CompareRequest(image=data, models=(MODEL, "demo-cls-m")), "json")
         else:
-            service.compare_pictures(SimilarityRequest(image=data, other=data, context=False), settings)
+            service.compare_pictures(SimilarityRequest(image=data, other=data, context=False))
     assert len(drawn) == 1
 
 

@@ -13,7 +13,6 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from sightglass.api import live, routes
-from sightglass.api.schemas import ApiRules
 from sightglass.explain.picture.image import load_bundled
 
 HERE = "http://localhost"
@@ -96,7 +95,7 @@ def test_only_so_many_watch_at_once(client, monkeypatch):
 def test_the_dashboard_has_it_too_and_no_other_socket(frame):
     from starlette.applications import Starlette
 
-    client = TestClient(Starlette(routes=routes(ApiRules())))
+    client = TestClient(Starlette(routes=routes()))
     with client.websocket_connect(URL) as socket:
         assert choose(socket, "demo-cls-s")["type"] == "ready"
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("ws://localhost/api/explain"):

@@ -15,7 +15,6 @@ from starlette.responses import Response
 
 from sightglass.api import metrics
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 from sightglass.api.work import FIELD_BYTES, answer
 from sightglass.common import access
 from sightglass.common.work import progress
@@ -38,14 +37,16 @@ class Anything(BaseModel):
 
 
 @pytest.fixture
-def app() -> FastAPI:
+def app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     """The API with two routes more, which answer how long the text of the body is."""
-    made = create(ApiRules(max_bytes=1000, timeout=1.0))
+    made = create()
+    monkeypatch.setenv("SIGHTGLASS_API_MB", str(1000 / 2**20))
+    monkeypatch.setenv("SIGHTGLASS_API_TIMEOUT", "1")
 
-    def measure(request: Anything, _rules: ApiRules, _kind: str) -> bytes:
+    def measure(request: Anything, _kind: str) -> bytes:
         return str(len(request.text)).encode()
 
-    def wait(_request: Anything, _rules: ApiRules, _kind: str) -> bytes:
+    def wait(_request: Anything, _kind: str) -> bytes:
         while True:
             time.sleep(0.01)
             progress.check()

@@ -22,6 +22,8 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -136,6 +138,31 @@ def seen(address: str, cookies: httpx.Cookies, page: str, *words: str) -> bool:
     return all(word.encode() in said for word in words)
 
 
+def login_path(address: str) -> str:
+    """Click the button to sign in on the page that strangers see; return where it leads."""
+    with connect(
+        f"{address.replace('http', 'ws', 1)}/_stcore/stream",
+        subprotocols=["streamlit"],  # type: ignore[list-item]
+        origin=address,  # type: ignore[arg-type]
+        max_size=None,
+    ) as socket:
+        buttons, request = list[str](), BackMsg()
+        request.rerun_script.query_string = ""
+        while True:
+            socket.send(request.SerializeToString())
+            kind = ""
+            while kind != "script_finished":
+                message = ForwardMsg.FromString(socket.recv(timeout=patience(60)))
+                kind = str(message.WhichOneof("type"))
+                if kind == "auth_redirect":
+                    return str(message.auth_redirect.url)
+                if kind == "delta" and message.delta.new_element.WhichOneof("type") == "button":
+                    buttons.append(message.delta.new_element.button.id)
+            (button,) = set(buttons)
+            state = request.rerun_script.widget_states.widgets.add()
+            state.id, state.trigger_value = button, True
+
+
 def test_a_provider_signs_people_in_and_no_secret_is_logged(provider: Provider, tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / ".streamlit").mkdir()
@@ -154,25 +181,26 @@ server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"
         serving(tmp_path, port, log, SIGHTGLASS_TOKEN=TOKEN) as address,
         httpx.Client(base_url=address, headers={"accept": "text/html"}, timeout=patience(60)) as browser,
     ):
-        assert browser.get("/compare").status_code == 401
-        with pytest.raises(InvalidStatus):
-            connect(f"{address.replace('http', 'ws')}/_stcore/stream", origin=address)  # type: ignore[arg-type]
+        # Strangers see the page that asks to sign in, and upload nothing.
+        assert browser.get("/compare").status_code == 200
+        assert browser.put("/_stcore/upload_file/a/b").status_code == 401
         for claims, status in (
-            ({"sub": "eve@example.org", "email": "anna@example.org", "email_verified": False}, 403),
+            ({"sub": "eve@example.org", "email": "anna@example.org", "email_verified": False}, 401),
             ({"email": "Anna@example.org", "email_verified": True}, 200),
         ):
             provider.claims = claims
             browser.cookies.clear()
-            browser.get("/auth/login", follow_redirects=True)
-            assert browser.get("/").status_code == status
-        browser.get("/_stcore/health")
+            browser.get(login_path(address), follow_redirects=True)
+            assert browser.get("/api/models").status_code == status
+            browser.get("/_stcore/health")
+            assert seen(address, browser.cookies, "saved", "is not verified") == (status == 401)
         assert seen(address, browser.cookies, "saved", "Sign out", "You are signed in as Anna@example.org")
         cookies = [cookie.value or "" for cookie in browser.cookies.jar if cookie.name.startswith("_streamlit_user")]
         assert browser.get("/api/models", headers={"accept": "*/*"}).status_code == 200
         for sent, status in (({"x-api-key": TOKEN}, 200), ({"x-api-key": "wrong"}, 401)):
             assert httpx.get(f"{address}/api/models", headers=sent, timeout=patience(60)).status_code == status
         browser.get("/auth/logout", follow_redirects=True)
-        assert browser.get("/").status_code == 401
+        assert browser.get("/api/models").status_code == 401
     said = log.read_text("utf-8")
     assert "SIGHTGLASS_EMAILS names who may" in said
     assert cookies
@@ -194,4 +222,4 @@ def test_a_network_address_prints_a_token_with_which_its_pages_open(tmp_path: Pa
         assert browser.get(found[0], follow_redirects=True).status_code == 200
         browser.get("/_stcore/health")
         until(lambda: seen(address, browser.cookies, "saved", "Nothing saved yet"), 120)
-    assert "SIGHTGLASS_PASSWORD is not read any more" in log.read_text("utf-8")
+    assert "SIGHTGLASS_PASSWORD was removed" in log.read_text("utf-8")

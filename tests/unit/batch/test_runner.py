@@ -24,10 +24,10 @@ from sightglass.explain.evidence.layers import find
 from sightglass.explain.explanation import explain_together
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.picture.image import Image
-from sightglass.explain.replaying import is_same_check, replay_checks
+from sightglass.explain.recipe import SavedChecks
 from sightglass.explain.trust import scramble
 from sightglass.explain.trust.checks import forget
-from sightglass.export import embedded_recipe
+from sightglass.report import embedded_recipe
 from training.demo import captioned_scenes
 
 MODEL = "efficientnet-lite0"
@@ -244,10 +244,10 @@ def test_a_picture_s_file_has_the_seals_that_its_recipe_makes_again(
         assert recipe is not None and [saved.index for saved in recipe.seals] == sealed
         forget()
         scramble._CACHE.clear()
-        again = replay_checks(recipe, replay(recipe, path))
+        again = replay(recipe, path)
         for saved in recipe.seals:
             assert {f"seal_{mark.question}": mark.answer for mark in saved.marks}.items() <= own[saved.index].items()
-            assert is_same_check(saved, again[saved.index]), (saved, again[saved.index])
+            assert SavedChecks.of(saved.index, again.checks(saved.index)) == saved
     assert rows["seal"].notna().any()
     # Files of a run without seals say nothing of them.
     run(pictures[:1], model, tmp_path / "plain", **how)

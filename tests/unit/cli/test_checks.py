@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from sightglass.cli.replay import read
+from sightglass.cli.proving import read
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plain_text
-from sightglass.export import embedded_recipe
+from sightglass.report import embedded_recipe
 
 LINE = "✗ changes with the model: no · ✓ matters: yes · ? holds still: unclear"
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from sightglass.cli import main
-from sightglass.cli.models import add as models_add
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.models import catalog
-from sightglass.models.own.table_file import file_lock, text_of, with_table
+from sightglass.models import load as loading
+from sightglass.models.own.adding import file_lock, text_of, with_table
 from tests.unit import own_nets
 from tests.weights import weight
 
@@ -50,12 +50,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_its_numbers_mean_is_stated_by_an_option(folder: Path, call: Any) -> None:
     torch.save(own_nets.HeadPose().state_dict(), folder / "mine.pth")
-    how = ("models", "add", "mine.pth", "--arch", "nets.py:HeadPose", "--task", "regress", "--yes")
+    how = ("models", "add", "mine.pth", "--arch", "nets.py:HeadPose", "--task", "regress")
     said = call(*how, "--set", 'weights.labels=["yaw", "pitch", "roll"]', "--set", "weights.unit=°").out
     assert "mine gives yaw " in said and " %" not in said.split("half of it on")[0]
     table = tomllib.loads((folder / "models.toml").read_text("utf-8"))["model"]["mine"]
     assert table["task"] == "regress" and table["weights"]["unit"] == "°"
-    assert "did you mean regress?" in call(*how[:-2], "regresion").err
+    assert "did you mean regress?" in call(*how[:-1], "regresion").err
 
 
 CALL = ("models", "add", "Leaf net.pth", "--arch", "nets.py:BlocksCNN", "--set", "weights.args={width=2}")
@@ -79,7 +79,7 @@ def test_a_file_is_a_model_after_one_call(folder: Path, call: Any) -> None:
 @pytest.mark.parametrize("name", ["old", "next", "efficientnet-lite0"])
 def test_a_table_is_written_over_only_by_force_and_the_rest_stays(name: str, folder: Path, call: Any) -> None:
     (folder / "models.toml").write_text(BEFORE, "utf-8")
-    code, _, err = call(*CALL, "--name", name, "--yes")
+    code, _, err = call(*CALL, "--name", name)
     assert code == 2 and name in err
     assert (folder / "models.toml").read_text("utf-8") == BEFORE
     assert call(*CALL, "--name", name, "--force").code == 0
@@ -136,7 +136,7 @@ def test_any_value_comes_back_as_it_was() -> None:
 def test_a_file_that_must_be_run_to_be_opened_is_not_without_a_word(folder: Path, call: Any) -> None:
     """Ultralytics' own files are unpickled by Ultralytics."""
     shutil.copy(weight("yolo11n.pt"), folder / "own.pt")
-    code, _, err = call("models", "add", "own.pt", "--yes")
+    code, _, err = call("models", "add", "own.pt")
     assert code == 2 and "Add --trust if you do." in err
     assert not (folder / "models.toml").exists()
     assert call("models", "add", "own.pt", "--trust").code == 0
@@ -145,17 +145,17 @@ def test_a_file_that_must_be_run_to_be_opened_is_not_without_a_word(folder: Path
 
 
 @pytest.mark.parametrize(("name", "code"), [("leaf-net", 0), ("old", 2)])
-def test_what_is_written_during_the_trial_stays(
+def test_what_is_written_while_the_model_loads_stays(
     name: str, code: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a hand, and by another that adds a model."""
-    to, proof = folder / "models.toml", models_add._try
+    to, load = folder / "models.toml", loading.load
 
     def slow(*given: Any) -> Any:
         to.write_text(BEFORE, "utf-8")
-        return proof(*given)
+        return load(*given)
 
-    monkeypatch.setattr(models_add, "_try", slow)
+    monkeypatch.setattr(loading, "load", slow)
     assert main([*CALL, "--name", name]) == code
     text = to.read_text("utf-8")
     assert text.startswith(BEFORE.rstrip()) and (code == 0 or text == BEFORE)

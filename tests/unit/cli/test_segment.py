@@ -14,7 +14,6 @@ from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 from sightglass.explain import Explainer
 from training.demo.scenes import draw, sample
 
@@ -34,7 +33,7 @@ def test_files_and_the_api_say_what_the_library_says(picture: Path, answer: Any,
     printed = call(*given).out
     assert "share of the picture" in printed and "how sure" not in printed
     body = {"image": base64.b64encode(picture.read_bytes()).decode(), "model": "demo-seg", "per": "region", "top_k": 1}
-    with TestClient(create(ApiRules())) as client:
+    with TestClient(create()) as client:
         said = client.post("/api/explain", json=body).json()
     assert said["heatmaps"][0]["outside"] == pytest.approx(made.outside(), abs=1e-6)
     classes = np.asarray(Pillow.open(io.BytesIO(base64.b64decode(said["segmentation"]))))

@@ -74,13 +74,9 @@ def test_emails_and_domains_may_be_named(emails: str, allowed: bool, monkeypatch
 
 
 @pytest.mark.parametrize("way", ["local", "token", "oidc", "open"])
-def test_addresses_are_fetched_and_code_runs_on_localhost_or_by_the_operators_word(
-    way: access.Way, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_code_runs_on_localhost_or_by_the_operators_word(way: access.Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "_IN_USE", [access.Access(way, "t")])
-    assert access.may_fetch() == access.may_run_code() == (way == "local")
-    monkeypatch.setenv("SIGHTGLASS_FETCH", "1")
-    assert (access.may_fetch(), access.may_run_code()) == (True, way == "local")
+    assert access.may_run_code() == (way == "local")
     monkeypatch.setenv("SIGHTGLASS_MODEL_CODE", "yes")
     assert access.may_run_code()
 

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from sightglass.common.files import atomic_write, file_stem, packing, scratch, write_file
+from sightglass.common.files import (
+    atomic_write,
+    file_stem,
+    find_scratch_folders,
+    packing,
+    scratch_folder,
+    write_file,
+)
 from sightglass.common.files.packing import PHOTOGRAPHS, packaged_file, photograph, photographs
 from tests.rooms import every_room, sources
 
@@ -96,6 +103,6 @@ def test_nobody_writes_csv_in_another_way() -> None:
 
 def test_temporary_folders_go_when_they_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with scratch.scratch_folder("kind") as folder:
-        assert scratch.find_scratch_folders() == [Path(folder)]
-    assert scratch.find_scratch_folders() == []
+    with scratch_folder("kind") as folder:
+        assert find_scratch_folders() == [Path(folder)]
+    assert find_scratch_folders() == []

@@ -100,7 +100,6 @@ def test_settings_are_read_in_one_place() -> None:
     texts = {path: path.read_text("utf-8") for path in files if path != here}
     reads = re.compile(r"(environ(\.get)?[\[(]|getenv\()\s*f?[\"']SIGHTGLASS_")
     assert {path.relative_to(ROOT).as_posix() for path, text in texts.items() if reads.search(text)} <= {
-        "sightglass/cli/models/add.py",  # sets it, while a model is tried
         "sightglass/cli/serve.py",  # sets it, for the server
         "benchmarks/__main__.py",
     }

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import gc
-import logging
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sightglass.common import logs
-from sightglass.components.session import page
 from sightglass.components.session.jobs import background
-from sightglass.components.session.jobs.background import Job, Status, Task, time_left
+from sightglass.components.session.jobs.background import Job, time_left
 from tests.waits import patience
 
 
@@ -35,17 +31,17 @@ def test_what_is_left_of_slow_work(share: float, elapsed: float, words: str) -> 
 
 
 def test_a_process_ends_after_the_work_in_it() -> None:
-    # The task is still referred to: nothing but the end of the process stops it.
+    # The job is still referred to: nothing but the end of the process stops it.
     script = """
 import time
-from sightglass.components.session.jobs.background import Status, Task
+from sightglass.components.session.jobs.background import Job
 
-def work(status, cancel):
+def work(*, cancel, **_):
     cancel.wait()
     time.sleep(0.2)
     print("stopped", flush=True)
 
-task = Task(work, Status())
+job = Job(work)
 """
     root = Path(__file__).parents[3]
     ended = subprocess.run(
@@ -63,7 +59,7 @@ def test_a_job_that_no_page_polls_any_more_stops(monkeypatch: pytest.MonkeyPatch
         progress(0.5, "half")
         return "stopped" if cancel.is_set() else "whole"
 
-    job = Job(work)
+    job = Job(work, stays=False, redraw_every=0.0)
     while job.partial is None:
         assert not job.finished(0.01)
     assert job.polled()
@@ -76,34 +72,11 @@ def test_a_job_that_no_page_polls_any_more_stops(monkeypatch: pytest.MonkeyPatch
 def test_work_is_cancelled_once_its_session_has_ended() -> None:
     cancelled = threading.Event()
 
-    def work(status: Status, cancel: threading.Event) -> None:
+    def work(*, cancel: threading.Event, **_: Any) -> None:
         assert cancel.wait(patience(20))
         cancelled.set()
 
-    session = {"task": Task(work, Status())}
+    session = {"job": Job(work)}
     session.clear()
     gc.collect()
     assert cancelled.wait(patience(20))
-
-
-@pytest.mark.parametrize("connection", ["from-a-proxy", None])
-def test_a_run_s_lines_have_its_id_in_its_threads_too(
-    connection: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    headers = {"X-Request-ID": connection} if connection else {}
-    monkeypatch.setattr(page.st, "context", SimpleNamespace(headers=headers))
-    runs: list[list[str]] = []
-    with caplog.at_level(logging.INFO, "sightglass"):
-        for _ in range(2):
-            with page.log_run("explore"):
-                seen = [logs.request_id()]
-                task = background.Task(
-                    lambda status, cancel, seen=seen: seen.append(logs.request_id()), background.Status()
-                )
-                assert task.finished(10)
-                runs.append(seen)
-    assert all(seen[0] == seen[1] for seen in runs)
-    assert runs[0] != runs[1]
-    assert all(seen[0].startswith(f"{connection}.") == bool(connection) for seen in runs)
-    assert [record.page for record in caplog.records] == ["explore"] * 2
-    assert logs.request_id() == ""

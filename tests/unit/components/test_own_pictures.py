@@ -28,37 +28,23 @@ def no_uploads() -> None:
     UPLOADS._kept.clear()
 
 
-def decoded(pictures: Pictures) -> list[bool]:
-    return [isinstance(one, Image) for one in pictures.own.values()]
+def names() -> list[str]:
+    """The names of the session's own pictures in the bar."""
+    return [item.name for item in image_picker._items() if item.own]
 
 
-def test_pixels_of_pictures_that_are_not_shown_make_room_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_come_back_from_their_files_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = Pictures(chosen="bus")
     first, second, third = given(pictures, monkeypatch, 3)
-    assert decoded(pictures) == [True] * 3
-    pictures.close(0)
-    assert decoded(pictures) == [False, False, True]
-    assert pictures.nbytes == 300 * 400 * 3
-    # The bar shows all of them, in their order, without a decoded one.
-    assert [item.name for item in image_picker._items() if item.own] == ["2.png", "1.png", "0.png"]
-    assert decoded(pictures) == [False, False, True]
-    assert image_source.turn_back(first[:20])
-    assert pictures.chosen == first
-    assert (pictures.own[first].pixels[0, 0] == 0).all()  # type: ignore[union-attr]
+    assert names() == ["2.png", "1.png", "0.png"]
+    assert image_source.turn_back(first[:20]) and pictures.chosen == first
+    opened = pictures.opened(first)
+    assert opened is not None and (opened.pixels[0, 0] == 0).all()
     assert list(pictures.own) == [first, second, third]
-
-
-def test_what_has_no_file_on_the_server_stays_and_what_lost_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = Pictures(chosen="bus")
-    first, second, _ = given(pictures, monkeypatch, 3)
-    UPLOADS.drop(first[:20])
-    pictures.close(0)
-    assert decoded(pictures) == [True, False, True]
     UPLOADS.drop(second[:20])
     image_picker._thumbnails.clear()
-    assert [item.name for item in image_picker._items() if item.own] == ["2.png", "0.png"]
-    assert pictures.opened(second) is None
-    assert second not in pictures.own
+    assert names() == ["2.png", "0.png"]
+    assert pictures.opened(second) is None and second not in pictures.own
 
 
 def test_after_a_reload_pictures_are_back_without_being_opened(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,32 +52,25 @@ def test_after_a_reload_pictures_are_back_without_being_opened(monkeypatch: pyte
     again = Pictures(chosen="bus")
     monkeypatch.setattr(image_source.state, "of", lambda _: again)
     image_source.restore([two[:20], one[:20], "none"])
-    assert decoded(again) == [False, False]
-    assert [item.name for item in image_picker._items() if item.own] == ["1.png", "0.png"]
-    assert decoded(again) == [False, False]
+    assert names() == ["1.png", "0.png"] and again.last is None
     image_source.turn_back(one[:20])
-    assert image_source.is_chosen(one) and decoded(again) == [True, False]
+    assert image_source.is_chosen(one) and again.last is not None
 
 
-def test_files_that_come_after_later_ones_are_kept_and_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures, desk = Pictures(chosen="bus"), picture_bar.Desk(bays=[1, 2])
+def test_an_uploader_is_taken_once_and_the_last_good_file_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, desk = Pictures(chosen="bus"), picture_bar.Desk()
     monkeypatch.setattr(image_source.state, "of", lambda kind: desk if kind is picture_bar.Desk else pictures)
-    monkeypatch.setattr(image_picker, "_follow", lambda: None)
-
-    def arrives(bay: int, *files: tuple[str, bytes]) -> None:
-        given = [SimpleNamespace(name=name, getvalue=lambda data=data: data, file_id=name) for name, data in files]
-        monkeypatch.setattr(picture_bar.st, "session_state", {f"{picture_bar.KEY}-{bay}": given})
-        picture_bar._take_files(image_picker.take, bay)
-
-    def png(grey: int) -> bytes:
-        return to_png(np.full((30, 40, 3), grey, np.uint8))
-
-    arrives(2, ("second.png", png(2)))
-    chosen = pictures.chosen
-    # A large one, which was dropped before it.
-    arrives(1, ("broken.png", b"?"), ("first.png", png(1)))
-    assert pictures.chosen == chosen
-    assert [one.name for one in pictures.own.values()] == ["first.png", "second.png"]
+    monkeypatch.setattr(picture_bar, "remove_upload", lambda _: None)
+    files = [(f"{grey}.png", to_png(np.full((30, 40, 3), grey, np.uint8))) for grey in (1, 2)]
+    uploads = [
+        SimpleNamespace(name=name, getvalue=lambda data=data: data, file_id=name)
+        for name, data in (*files, ("broken.png", b"?"))
+    ]
+    monkeypatch.setattr(picture_bar.st, "session_state", {f"{picture_bar.KEY}-1": uploads})
+    image_picker.take(picture_bar.uploads())
+    assert picture_bar.uploads() == []
+    assert [one.name for one in pictures.own.values()] == ["1.png", "2.png"] and desk.bay == 2
+    assert image_source.is_chosen(pictures.own[pictures.chosen].sha256 if pictures.chosen in pictures.own else "")
     assert "broken.png" in (pictures.problem or "")
 
 

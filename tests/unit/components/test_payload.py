@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import zlib
 
@@ -13,15 +12,9 @@ from PIL import Image
 from sightglass.common.files.packing import unpack_data
 from sightglass.components import viewer
 from sightglass.components.viewer import Box, Map, Pane, ViewerScene, pack
-from sightglass.components.viewer.payload import raw_range, scaling
-from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import Field, Style
+from sightglass.components.viewer.payload import raw_range
 
 WHOLE = (0, 0, 60, 40)
-SETTINGS = {
-    "mode": "overlay", "layout": "single", "split": 0.5, "alpha": 0.62, "colormap": "inferno", "threshold": 0,
-    "scale": "own", "top": 1, "even": False, "invert": False, "cells": False, "boxes": True,
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -40,14 +33,6 @@ def heat(title: str = "bus", raw: tuple[float, float] | None = (0.0, 0.5), **mor
 def opened(parcel: bytes) -> tuple[dict, bytes]:
     head, blobs = unpack_data(parcel)
     return head, b"".join(blobs)
-
-
-def sent(bits: bytes, level: int | None = 6) -> str:
-    return base64.b64encode(bits if level is None else zlib.compress(bits, level)).decode()
-
-
-def asked(**changes) -> dict:
-    return {"id": "1", "format": "png", "choice": 0, "columns": 2, "dark": False, "settings": SETTINGS | changes}
 
 
 def test_the_payload_follows_picture_and_maps_alone():
@@ -80,54 +65,30 @@ def test_one_scale_for_all_reaches_from_the_lowest_to_the_highest_raw_value():
     panels = [Pane((heat(raw=(0.1, 0.5)),)), Pane((heat(raw=(0.0, 2.0)), heat(raw=None)))]
     assert raw_range(panels) == (0.0, 2.0)
     assert raw_range([Pane((heat(raw=None),))]) is None
-    gain, offset = scaling(panels[0].maps[0], "shared", 1.0, (0.0, 2.0))
-    assert (gain, offset) == pytest.approx((0.2, 0.05))
-    assert scaling(panels[0].maps[0], "fixed", 4.0, (0.0, 2.0)) == pytest.approx((0.1, 0.025))
-    assert scaling(panels[0].maps[0], "own", 4.0, (0.0, 2.0)) == (1.0, 0.0)
-
-
-def test_a_rectangle_and_a_painted_area_are_masks():
-    rectangle = viewer.region_of({"picture": "p", "kind": "rectangle", "xyxy": [10, 5, 30, 25]}, "p", (60, 40))
-    assert rectangle.mask(40, 60).sum() == 20 * 20
-    painted = np.zeros((20, 30), bool)
-    painted[5:10, 10:20] = True
-    bits = sent(np.packbits(painted).tobytes())
-    region = viewer.region_of({"picture": "p", "kind": "brush", "size": [30, 20], "bits": bits}, "p", (60, 40))
-    assert region.xyxy == (20.0, 10.0, 40.0, 20.0)
-    assert np.array_equal(region.mask(40, 60), rectangle.mask(40, 60) & False | np.kron(painted, np.ones((2, 2), bool)))
 
 
 @pytest.mark.parametrize(
     "given",
     [
         None,
-        {"picture": "other", "kind": "rectangle", "xyxy": [0, 0, 9, 9]},
-        {"picture": "p", "kind": "rectangle", "xyxy": [9, 0, 0, 9]},
-        {"picture": "p", "kind": "rectangle", "xyxy": [0, 0, float("nan"), 9]},
+        {"picture": "other", "xyxy": [0, 0, 9, 9]},
+        {"picture": "p", "xyxy": [9, 0, 0, 9]},
+        {"picture": "p", "xyxy": [0, 0, float("nan"), 9]},
+        {"picture": "p", "xyxy": [0, 0, 61, 9]},
         {"picture": "p", "kind": "brush", "size": [30, 20], "bits": "!"},
-        {"picture": "p", "kind": "brush", "size": [30, 20], "bits": sent(b"no", level=None)},
-        {"picture": "p", "kind": "brush", "size": [99999, 99999], "bits": ""},
-        {"picture": "p", "kind": "brush", "size": [30, 20], "bits": sent(bytes(75))},
-        {"picture": "p", "kind": "brush", "size": [30, 20], "bits": sent(b"\1")},
     ],
 )
 def test_an_area_that_makes_no_sense_is_none(given):
     assert viewer.region_of(given, "p", (60, 40)) is None
+    assert viewer.region_of({"picture": "p", "xyxy": [10, 5, 30, 25]}, "p", (60, 40)) == (10, 5, 30, 25)
 
 
-def test_a_place_that_is_asked_about_is_no_area():
-    given = {"picture": "p", "xyxy": [10, 5, 30, 25]}
-    assert viewer.parse_place(given, "p", (60, 40)) == (10, 5, 30, 25)
-    assert viewer.parse_place(given | {"xyxy": [7, 7, 7, 7]}, "p", (60, 40)) == (7, 7, 7, 7)
-    for wrong in ([30, 5, 10, 25], [0, 0, 61, 4], [0, 0, 1], "here", [0, 0, float("nan"), 4], None):
-        assert viewer.parse_place(given | {"xyxy": wrong}, "p", (60, 40)) is None
-    assert viewer.parse_place(given, "another", (60, 40)) is viewer.parse_place(None, "p", (60, 40)) is None
-
-
-def test_a_bomb_is_not_inflated():
-    bits = sent(b"\xff" * 10**7)
-    region = viewer.region_of({"picture": "p", "kind": "brush", "size": [16, 16], "bits": bits}, "p", (60, 40))
-    assert region.painted.shape == (16, 16)
+def test_a_click_counts_on_its_own_picture_only():
+    given = {"picture": "p", "x": 7, "y": 8.5, "box": None}
+    assert viewer.point_of(given, "p") == ((7.0, 8.5), None)
+    assert viewer.point_of(given | {"box": 2}, "p") == ((7.0, 8.5), 2)
+    for wrong in (given | {"picture": "q"}, given | {"x": "left"}, {"x": 1, "y": 2}, "here", None):
+        assert viewer.point_of(wrong, "p") == (None, None)
 
 
 def test_a_part_comes_as_fine_as_it_is(picture):
@@ -142,23 +103,3 @@ def test_a_part_comes_as_fine_as_it_is(picture):
         assert viewer.detail(scene, {"picture": "p", "rect": rect}) == b""
     another = ViewerScene(large, "another", [Pane()])
     assert viewer.detail(another, {"picture": "p", "rect": [0, 0, 9, 9]}) == viewer.detail(scene, 7) == b""
-
-
-def test_a_file_is_what_render_makes_of_the_settings(picture):
-    panels = [Pane((heat("bus"), heat("van", raw=(0.0, 1.0))))]
-    head, blob = opened(viewer.file(ViewerScene(picture, "p", panels, name="my bus.jpg"), asked(scale="shared")))
-    expected = paint(picture, Field(ramp(), WHOLE, WHOLE), Style(gain=0.5))
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(blob))), expected)
-    assert head["name"] == "my-bus-bus-overlay.png"
-    scene = ViewerScene(picture, "p", panels, name="b.png")
-    head, blob = opened(viewer.file(scene, asked() | {"format": "jpg", "choice": 1}))
-    assert (head["name"], head["mime"]) == ("b-van-overlay.jpg", "image/jpeg")
-
-
-@pytest.mark.parametrize(
-    "given",
-    [7, asked(mode="<b>"), asked(alpha="x"), asked(top=0), asked() | {"choice": "a"}],
-)
-def test_a_file_that_cannot_be_is_a_sentence(picture, given):
-    head, _ = opened(viewer.file(ViewerScene(picture, "p", [Pane((heat(),))], name="b.png"), given))
-    assert head["kind"] == ("file" if given == asked(top=0) else "sorry")

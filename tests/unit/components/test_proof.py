@@ -12,7 +12,7 @@ import pytest
 from sightglass.components.checks import why_untested
 from sightglass.explain import Explainer
 from sightglass.explain.trust.proof import Curve, Proof, Trace, rows
-from sightglass.export.proof import chart as proof_view
+from sightglass.report import charts as proof_view
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,9 +47,9 @@ def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control(
     random = [curve("random", trace(0.8, one, 0.0), trace(0.0, one, 0.8), i) for i, one in enumerate((0.3, 0.5))]
     middle = curve("centre", trace(0.8, 0.2, 0.0), trace(0.0, 0.6, 0.8))
     made = proof(own, *random, middle)
-    lines = proof_view.lines(made)
+    lines = proof_view.describe_proof(made).curves
     assert [line.name for line in lines] == ["map", "random", "centre"]
-    assert lines[1].hidden == [0.8, 0.4, 0.0] and lines[2].title == "Middle of the picture"
+    assert lines[1].hidden == (0.8, 0.4, 0.0) and lines[2].title == "Middle of the picture"
     assert [row[1:3] for row in rows(made)] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
 
 

@@ -11,7 +11,6 @@ from streamlit.testing.v1 import AppTest
 from sightglass.common import access, users
 from sightglass.common.errors import SettingProblem
 from sightglass.components.session import signed_in
-from sightglass.components.session.jobs import background
 from sightglass.components.views import charts
 
 if TYPE_CHECKING:
@@ -25,13 +24,13 @@ def _app() -> None:
 
     from sightglass.common import users
     from sightglass.components.session import signed_in
-    from sightglass.components.session.jobs import background
+    from sightglass.components.session.jobs.background import Job
 
     def note(name: str) -> None:
         st.session_state[name] = users.current()
 
-    def work(status: background.Status, cancel: object) -> None:
-        status.words = users.current()
+    def work(**_: object) -> str:
+        return users.current()
 
     @st.fragment
     def part() -> None:
@@ -48,9 +47,9 @@ def _app() -> None:
         part()
         if st.button("open"):
             window()
-        task = background.Task(work, background.Status())
-        assert task.finished(10)
-        st.session_state["thread"] = task.status.words
+        job = Job(work)
+        assert job.finished(10)
+        st.session_state["thread"] = job.result
 
 
 @pytest.fixture
@@ -76,12 +75,16 @@ def test_everything_that_runs_for_a_session_works_for_its_visitor() -> None:
     assert next(iter(signed_in.menu().values()))[0] == "Sign out"
 
 
-@pytest.mark.parametrize("said", [{"is_logged_in": False}, {"is_logged_in": True, "email": ANNA}])
-def test_without_an_account_a_page_asks_to_sign_in(claims: dict[str, Any], said: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("said", "button"),
+    [({"is_logged_in": False}, "Sign in"), ({"is_logged_in": True, "email": ANNA}, "Sign in as somebody else")],
+)
+def test_without_an_account_a_page_asks_to_sign_in(claims: dict[str, Any], said: dict[str, Any], button: str) -> None:
     claims.clear()
     claims.update(said)
     app = AppTest.from_function(_app).run()
-    assert [button.label for button in app.button] == ["Sign in"]
+    assert [each.label for each in app.button] == [button]
+    assert any("not verified" in each.value for each in app.warning) == bool(said["is_logged_in"])
     assert "script" not in app.session_state
 
 
@@ -109,30 +112,9 @@ WHOLE = dict.fromkeys(signed_in.NEEDED, "x") | {"cookie_secret": "x" * 32}
 def test_a_provider_that_is_not_complete_is_one_sentence(
     section: dict[str, str], words: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signed_in, "get_secrets_auth_section", lambda: section)
+    monkeypatch.setattr(signed_in, "_provider", lambda: section)
     if words is None:
         assert signed_in.is_configured() == bool(section)
         return
     with pytest.raises(SettingProblem, match=words):
         signed_in.is_configured()
-
-
-@pytest.mark.parametrize(
-    ("options", "origin", "named"),
-    [
-        ({}, "http://localhost:9999", False),
-        ({"browser.serverAddress": "example.org"}, "https://example.org", True),
-        ({"browser.serverAddress": "example.org"}, "https://other.example.org", False),
-        ({"browser.serverAddress": "127.0.0.1"}, "http://127.0.0.1:9999", False),
-        ({"server.corsAllowedOrigins": ["http://localhost:3000"]}, "http://localhost:3000", True),
-        ({"server.enableCORS": False}, "http://localhost:9999", True),
-        ({}, "null", False),
-        ({}, "http://[", False),
-    ],
-)
-def test_a_site_is_named_by_its_address_or_its_origin(
-    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], origin: str, named: bool
-) -> None:
-    default = st.get_option
-    monkeypatch.setattr(st, "get_option", lambda name: options.get(name, default(name)))
-    assert signed_in.is_named_site(origin) == named

@@ -17,7 +17,6 @@ import yaml
 from deploy.grafana import draw
 from sightglass.api import metrics
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules as ApiSettings
 from sightglass.common.settings import Settings, variable
 from tests import rooms
 from tests.unit.deploy.dockerfile import ROOT, copied, instructions
@@ -94,14 +93,14 @@ def test_prometheus_asks_where_the_metrics_are() -> None:
     # Below the path of a proxy the API is below it, too.
     prefix, path = job["metrics_path"].split("}}")
     assert prefix == "${BASE_PATH:+/${BASE_PATH"
-    assert path.replace("/api/", "/api/v1/") in create(ApiSettings()).openapi()["paths"]
+    assert path.replace("/api/", "/api/v1/") in create().openapi()["paths"]
     assert job["static_configs"] == [{"targets": ["dashboard:8501"]}]
 
 
 def test_the_grafana_dashboard_is_fresh_and_asks_for_metrics_that_exist() -> None:
     written = json.loads(draw.FILE.read_text("utf-8"))
     assert written == draw.dashboard()
-    create(ApiSettings())
+    create()
     metrics.observe("/api/explain", "POST", 200, 0.1)
     known = set(re.findall(r"^# TYPE (\w+)", metrics.text().decode(), re.MULTILINE))
     known |= {f"{name}_bucket" for name in known}

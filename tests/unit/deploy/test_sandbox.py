@@ -84,7 +84,7 @@ def test_the_sandbox_is_one(root: Path) -> None:
 def test_the_start_script_serves_maps_and_saves_files_in_the_volume_and_nowhere_else(root: Path, bus: Path) -> None:
     before, data = _files(root), root.parent / "data"
     port = free_port()
-    environment = _environment(PORT=str(port), SIGHTGLASS_LOG="json", SIGHTGLASS_TOKEN=KEY, SIGHTGLASS_SAVE_BELOW="1")
+    environment = _environment(PORT=str(port), SIGHTGLASS_TOKEN=KEY, SIGHTGLASS_SAVE_BELOW="1")
     command = _inside(root, "/app/scripts/start")
     address = f"http://127.0.0.1:{port}"
     with (root.parent / "log").open("w") as log:

@@ -19,7 +19,7 @@ from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import confine, coverage, parse_place
-from sightglass.explain.methods.from_evidence import add_evenly
+from sightglass.explain.methods.gradient import add_evenly
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image

@@ -270,18 +270,7 @@ def test_what_cannot_be_explained_says_why_and_leaves_the_module_alone(
     assert not before or state_of(net) == before
 
 
-def test_parts_side_by_side_are_explained_together_and_a_repeated_layer_is_said() -> None:
-    class Ensemble(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.second = Net(), Net()
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.first(x) + self.second(x)
-
-    made = explained(Ensemble())
-    assert made.recipe.layers == ("second.features", "first.features")
-    assert any("side by side are explained together" in note for note in made.notes)
+def test_a_repeated_layer_is_said() -> None:
     assert any(note.startswith("act runs 2 times") for note in explained(Twice(), "act").notes)
 
 
@@ -344,6 +333,10 @@ def test_networks_for_upright_pictures_take_them_however_they_are_stated(kind: s
         rest = rest if kind == "flat" else [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
         net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU(), *rest)
     picture = PICTURE if preprocess is not None else torch.rand(3, 128, 64)
+    if kind == "flat" and preprocess is None:
+        with pytest.raises(ModelProblem, match=r'say preprocess={"size": \.\.\.}\.$'):
+            Explainer(net)
+        return
     made = Explainer(net, preprocess=preprocess)(picture, method="gradcam", part="class")
     assert made.heatmaps[0].raw[0].shape == ((8, 4) if kind == "vit" else (32, 16))
 

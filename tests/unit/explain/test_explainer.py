@@ -17,7 +17,7 @@ import torch
 from PIL import Image as Pillow
 
 import sightglass.explain.evidence.resident
-import sightglass.export.result_folder
+import sightglass.report.result_folder
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, Image, Recipe, replay
 from sightglass.explain.evidence import cache
@@ -225,14 +225,14 @@ def test_save_that_fails_half_way_leaves_nothing(
     explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     (tmp_path / "kept.txt").write_text("mine")
-    calls, original = itertools.count(1), sightglass.export.result_folder.to_png
+    calls, original = itertools.count(1), sightglass.report.result_folder.to_png
 
     def full(pixels: Any) -> bytes:
         if next(calls) == at:
             raise OSError(28, "No space left on device")
         return original(pixels)
 
-    monkeypatch.setattr(sightglass.export.result_folder, "to_png", full)
+    monkeypatch.setattr(sightglass.report.result_folder, "to_png", full)
     with pytest.raises(OSError, match="No space left"):
         explainer(bus, top_k=2).save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
@@ -430,23 +430,10 @@ def test_a_bad_option_is_one_sentence_with_the_value(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "layers", ["blocks.4 bn2", "blocks.4, bn2", " bn2,blocks.4 ", ("blocks.4 bn2", "bn2"), "blocks.4/bn2"]
-)
+@pytest.mark.parametrize("layers", ["blocks.4 bn2", "blocks.4, bn2", " bn2,blocks.4 ", ("blocks.4 bn2", "bn2")])
 def test_a_list_of_layers_is_read_out_of_one_string(explainer: Explainer, bus: Path, layers: Any) -> None:
     found = explainer(bus, layers=layers, maps=False).recipe.layers
     assert sorted(found) == ["blocks.4", "bn2"]
-
-
-def test_stars_stand_for_one_part_of_a_path(explainer: Explainer, bus: Path) -> None:
-    found = explainer(bus, layers="blocks.*", maps=False).recipe.layers
-    assert found == tuple(f"blocks.{i}" for i in range(7))
-    with pytest.raises(ModelProblem, match=r"no layer bloks\.\* in this model"):
-        explainer(bus, layers="bloks.*", maps=False)
-    assert explainer(bus, layers="b*l**k*.*", maps=False).recipe.layers == found
-    # All the ways in which so many can be read would take years.
-    with pytest.raises(ModelProblem, match="no layer "):
-        explainer(bus, layers="*" * 199 + "!", maps=False)
 
 
 def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path) -> None:

@@ -20,13 +20,13 @@ from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map, headline
-from sightglass.export import caption, table
-from sightglass.export.results import PredictionResult
 from sightglass.models import catalog
 from sightglass.models.adapter import PlaceTarget
 from sightglass.models.inspect import inspect_model
 from sightglass.models.own.adding import line_of, read_lines
 from sightglass.models.spec import OutputTable
+from sightglass.report import caption, table
+from sightglass.report.results import PredictionResult
 from tests.late import late
 from tests.unit import own_nets
 from training.demo import scenes
@@ -95,14 +95,9 @@ def test_a_probability_for_each_class_is_that_class_s_own(net: nn.Module, halves
 
 
 def test_a_vector_is_compared(halves: NDArray[np.uint8]) -> None:
-    class Unit(own_nets.BlocksCNN):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return nn.functional.normalize(super().forward(x))
-
-    explainer = Explainer(blocks(Unit, 24), preprocess=PLAIN)
+    explainer = Explainer(blocks(own_nets.BlocksCNN, 24), preprocess=PLAIN, task="embed")
     assert explainer.model.task == "embed" and explainer.labels == ()
     assert explainer(halves).predictions == ()
-    assert Explainer(blocks(own_nets.BlocksCNN, 24), preprocess=PLAIN, task="embed").model.task == "embed"
 
 
 def test_one_of_several_outputs_is_chosen(halves: NDArray[np.uint8]) -> None:
@@ -144,12 +139,12 @@ def test_what_cannot_be_explained_says_what_it_is(model: Any, words: str) -> Non
         Explainer(model, preprocess=PLAIN)
 
 
-def test_a_network_that_takes_no_usual_size_is_refused() -> None:
+def test_a_network_of_an_unknown_size_asks_for_it() -> None:
     class Picky(own_nets.BlocksCNN):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.fc(self.block4(self.block3(self.block2(self.block1(x)))).flatten(1)[:, :7])
 
-    with pytest.raises(ModelProblem, match=r"takes no picture of a usual size with 3 channels \(.*mat1 and mat2"):
+    with pytest.raises(ModelProblem, match=r"takes no picture 224 x 224 with 3 channels \(.*mat1 and mat2"):
         Explainer(blocks(Picky))
     with pytest.raises(ModelProblem, match=r"takes no picture 64 x 64 with 3 channels \(.*mat1 and mat2"):
         Explainer(blocks(Picky), preprocess={"size": 64})

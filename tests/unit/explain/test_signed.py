@@ -14,11 +14,6 @@ from PIL import Image as Pillow
 from torch import nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.deck.drawing import draw
-from sightglass.deck.layouts import Rect
-from sightglass.deck.making import panel, saved_panel
-from sightglass.deck.making import scene as slide_of
-from sightglass.deck.page import Picture
 from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import METHODS
@@ -27,11 +22,16 @@ from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.explain.replaying import replay
 from sightglass.explain.trust.diagnosis import describe_map, diagnose, headline
-from sightglass.export import caption, command, figure, result_folder
-from sightglass.export.report.html import html
 from sightglass.history.history import History
+from sightglass.history.slides import saved_picture
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry
+from sightglass.report import caption, command, figure, result_folder
+from sightglass.report.drawing import draw
+from sightglass.report.html_report import html
+from sightglass.report.layouts import Rect
+from sightglass.report.page import Photo
+from sightglass.report.views import explained_picture, new_view
 from tests.late import late
 from tests.unit import own_nets
 from training.demo import scenes
@@ -162,7 +162,7 @@ def test_files_and_reports_have_both_signs_and_say_which_is_which(yaw: Explanati
     assert np.array_equal(values, yaw.heatmaps[0].values) and values.min() < 0
     drawn = np.asarray(Pillow.open(io.BytesIO(files["top_predictions/gradcam_top1_yaw_heatmap.png"])).convert("RGB"))
     assert drawn[16, 4].tolist() == [194, 64, 40] and drawn[16, 28, 2] > drawn[16, 28, 0]
-    facts = yaw.summary()["heatmaps"][0]
+    facts = yaw.to_dict()["heatmaps"][0]
     assert facts["signed"] and facts["raising"] == pytest.approx(0.6)
     assert "raising" in files["statistics.csv"].decode().splitlines()[0]
 
@@ -174,13 +174,12 @@ def test_the_history_and_slides_keep_the_sign(pose: Explainer, bus: Path, tmp_pa
     record = history.keep(made)
     (saved,) = history.heatmaps(record)
     assert saved.signed and np.array_equal(saved.values, heatmap.values)
-    for shown in (panel(made).maps[0], saved_panel(record, [saved]).maps[0]):
-        assert shown.signed and shown.ends[0].startswith("lowers −") and shown.ends[1].endswith("°")
-        values = (shown.values.astype(np.float32) - 128) / 127
+    for item in (explained_picture(made).map, saved_picture(record, made.image, [saved]).map):
+        assert item is not None and item.kind == "signed"
+        assert item.ends[0].startswith("lowers −") and item.ends[2].endswith("°")
+        values = item.values
         assert values.min() < 0 < values.max()
-    drawn = draw(
-        slide_of(made.image, [panel(made)], title="", sentence=""), Picture(0, Rect(0, 0, 96, 72), 0), scale=10
-    )
+    drawn = draw(new_view([explained_picture(made)], title=""), Photo(0, Rect(0, 0, 96, 72), mapped=True), scale=10)
     assert drawn.mapped is not None
     small = cv2.resize(values, drawn.mapped.shape[1::-1], interpolation=cv2.INTER_AREA)
     red, blue = (drawn.mapped[np.unravel_index(at, small.shape)] for at in (small.argmax(), small.argmin()))

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Explainer, Image, Problem
-from sightglass.export import embedded_recipe
 from sightglass.history import History, Mark, store
+from sightglass.report import embedded_recipe
 from tests.unit.history.conftest import files, same_maps
 from training.demo.scenes import draw, sample
 

@@ -13,8 +13,8 @@ from sightglass.explain import Explainer, Problem
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.ranking import Context, context
 from sightglass.explain.similarity.similarity import Similarity, similarity
-from sightglass.export import similarity_files
 from sightglass.history import History, Record
+from sightglass.report import similarity_files
 
 if TYPE_CHECKING:
     from pathlib import Path

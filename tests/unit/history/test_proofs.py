@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sightglass.cli.replay import read
-from sightglass.deck import views
+from sightglass.cli.proving import read
 from sightglass.explain import Explainer, Problem
 from sightglass.explain.replaying import replay, replay_proof
 from sightglass.explain.trust.checks import Check, Checks, forget, remember
 from sightglass.explain.trust.proof import lines, rows
-from sightglass.export import embedded_recipe
-from sightglass.history import History
+from sightglass.history import History, slides
+from sightglass.report import embedded_recipe
 from tests.unit.history.conftest import files
 
 if TYPE_CHECKING:
@@ -118,5 +117,5 @@ def test_a_record_and_its_files_have_the_seals_of_its_maps(
     assert embedded_recipe.read(found["overlay.png"]) == recipe
     (tmp_path / "record.json").write_bytes(found["record.json"])
     assert read(tmp_path / "record.json") == recipe
-    maps = views.of_record(record, bare.image, history.heatmaps(record)).panels[0].maps
-    assert [one.seal for one in maps] == [sealed.line]
+    (picture,) = slides.record_view(record, bare.image, history.heatmaps(record)).pictures
+    assert picture.map is not None and picture.map.checks == sealed.line

@@ -12,7 +12,6 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
 from sightglass.explain import Explainer
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ KEYS = {"prediction", "confidence", "gradcam_heatmap", "gradcam_overlay"}
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create(ApiRules())) as made:
+    with TestClient(create()) as made:
         yield made
 
 

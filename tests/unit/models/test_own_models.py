@@ -15,10 +15,9 @@ import torch
 from torchvision.models import resnet18
 
 from sightglass.common import access, users
-from sightglass.common.errors import ModelProblem, Problem, WeightsProblem
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import Explainer
 from sightglass.models import catalog
-from sightglass.models.checkpoints import remote_file
 from sightglass.models.families.exported import runtimes
 from sightglass.models.inspect import TRUST
 from sightglass.models.load import load
@@ -270,12 +269,3 @@ def test_metadata_beside_an_openvino_pair_is_read_safely(openvino_pair: tuple[by
         else:
             with pytest.raises(Problem, match=r"metadata\.yaml cannot be read: it refers to parts of itself"):
                 runtimes.open_file(into / "m.xml")
-
-
-def test_a_network_address_fetches_only_where_the_operator_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "no")
-    monkeypatch.setattr(access, "_IN_USE", [access.Access("open")])
-    with pytest.raises(WeightsProblem, match="SIGHTGLASS_FETCH"):
-        remote_file.fetch_model("owner/name")
-    monkeypatch.setenv("SIGHTGLASS_FETCH", "1")
-    remote_file.check_name("owner/name")

@@ -103,7 +103,7 @@ def test_a_file_that_torch_evaluates_is_opened_by_nobody_who_does_not_trust_it(
     rewrite(path, {}, poison)
     with pytest.raises(ModelProblem, match="can run code in it: do you trust its source"):
         Explainer(str(path))
-    assert main(["models", "add", str(path), "--yes"]) == 2 and "Add --trust if you do" in capsys.readouterr().err
+    assert main(["models", "add", str(path)]) == 2 and "Add --trust if you do" in capsys.readouterr().err
     into = store.receive([(path.name, path)])
     draft = store.draft(into)
     assert store.runs_code(draft, {})

@@ -21,21 +21,21 @@ from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
-from sightglass.video import Settings, parts, run, runner
-from sightglass.video.clips.clip import About, Clip, Frame
-from sightglass.video.clips.write import film
+from sightglass.video import Settings, records, run, runner
+from sightglass.video.clip import About, Clip, Frame
 from sightglass.video.draw import Painter
-from sightglass.video.looking import Looking
-from sightglass.video.parts import Seen, Sighting
+from sightglass.video.frames import ClipExplainer
+from sightglass.video.records import AnswerRecord, FrameRecord
 from sightglass.video.results import rgb_of
+from sightglass.video.write import film
 from tests.clips import clip, scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
+    from sightglass.models.geometry import ModelInput
     from sightglass.video import Summary
 
 EXACT = Settings(smooth=0.0, labels=False, side=0)
@@ -68,17 +68,17 @@ def test_the_map_of_each_frame_is_the_explainers_own(moving: Path, explainer: Ex
     assert (made.frames, made.looked, made.skipped) == (18, 18, 0)
     drawn = frames_of(made.clip)
     frames = list(Clip(moving).frames())
-    looking = Looking(explainer, {}, EXACT)
+    looking = ClipExplainer(explainer, {}, EXACT)
     records = [record for i in range(0, 18, 4) for record in looking(frames[i : i + 4])]
     painter = Painter(looking.geometry(frames[0].pixels), (160, 160), EXACT, looking.method.id, looking.paths)
     for i in (0, 5, 17):
         own = explainer(Image(frames[i].pixels), top_k=1)
         (mine,) = painter.maps(records[i])
-        assert mine.seen.label == own.predictions[0].label
-        assert mine.seen.score == pytest.approx(own.predictions[0].score, abs=1e-5)
+        assert mine.answer.label == own.predictions[0].label
+        assert mine.answer.score == pytest.approx(own.predictions[0].score, abs=1e-5)
         assert np.allclose(mine.content, own.heatmaps[0].content, atol=1e-4)
         heatmap = own.heatmaps[0]
-        from sightglass.export.caption import field
+        from sightglass.report.caption import field
 
         expected = paint(frames[i].pixels, field(heatmap, (160, 160)), Style())
         assert np.abs(drawn[i].to_ndarray(format="rgb24").astype(int) - expected).mean() < 6
@@ -88,17 +88,16 @@ def test_the_map_of_each_frame_is_the_explainers_own(moving: Path, explainer: Ex
 def test_workers_see_what_one_pass_after_another_does(moving: Path, model: str, together: int) -> None:
     before = torch.get_num_threads()
     frames, one = list(Clip(moving).frames()), Explainer(model)
-    alone, several = Looking(one, {}, EXACT), Looking(one, {}, EXACT)
+    alone, several = ClipExplainer(one, {}, EXACT), ClipExplainer(one, {}, EXACT)
     alone.workers, several.workers = 1, 3
     threads = set[tuple[str, int]]()
-    passes = several._passes
+    prepare = several._prepare
 
-    def watched(resident: Resident, given: Sequence[Frame]) -> list[Evidence]:
+    def watched(resident: Resident, pixels: Any) -> ModelInput:
         threads.add((threading.current_thread().name, torch.get_num_threads()))
-        assert len(given) <= together
-        return passes(resident, given)
+        return prepare(resident, pixels)
 
-    several._passes = watched  # type: ignore[method-assign]
+    several._prepare = watched  # type: ignore[method-assign]
     with contextlib.closing(several):
         found = several(frames)
     expected = [record for i in range(0, 18, together) for record in alone(frames[i : i + together])]
@@ -106,13 +105,13 @@ def test_workers_see_what_one_pass_after_another_does(moving: Path, model: str, 
     assert "MainThread" not in {name for name, _ in threads}
     assert torch.get_num_threads() == before
     # Of large frames fewer are in memory, but never less than a pass takes.
-    assert several.together_of(160 * 160 * 3) == several.batch == together * 6
-    assert several.together_of(3840 * 2160 * 3) == max(together, 4 // together)
-    assert several.together_of(10**9) == together
+    assert several.count_frames(160 * 160 * 3) == together * 6
+    assert several.count_frames(3840 * 2160 * 3) == max(together, 4 // together)
+    assert several.count_frames(10**9) == together
     assert [one.number for one in found] == list(range(18))
     for mine, theirs in zip(found, expected, strict=True):
-        assert [(a.label, a.track) for a in mine.seen] == [(b.label, b.track) for b in theirs.seen]
-        for a, b in zip(mine.seen, theirs.seen, strict=True):
+        assert [(a.label, a.track) for a in mine.answers] == [(b.label, b.track) for b in theirs.answers]
+        for a, b in zip(mine.answers, theirs.answers, strict=True):
             assert a.score == pytest.approx(b.score, abs=1e-5)
             assert (a.raws is None) == (b.raws is None)
             assert all(np.allclose(x, y, atol=1e-4) for x, y in zip(a.raws or (), b.raws or (), strict=True))
@@ -160,8 +159,8 @@ def _killed_at(patch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> 
 @pytest.mark.parametrize(
     ("model", "module", "name", "call"),
     [
-        (MODEL, runner.parts, "save", 2),
-        (DETECTOR, runner.parts, "save", 2),
+        (MODEL, runner.records, "save", 2),
+        (DETECTOR, runner.records, "save", 2),
         (DETECTOR, runner, "_paint", 1),
         (MODEL, runner, "write_timeline", 0),
     ],
@@ -204,7 +203,7 @@ def test_a_stopped_run_goes_on_and_a_finished_one_is_not_done_again(
     second = run(moving, explainer, tmp_path, settings=EXACT, progress=lambda *it: said.append(it))
     assert (second.cancelled, second.resumed, second.looked) == (False, True, 18)
     assert [share for share, _ in said] == sorted(share for share, _ in said)
-    monkeypatch.setattr(Looking, "__call__", None)
+    monkeypatch.setattr(ClipExplainer, "__call__", None)
     assert run(moving, explainer, tmp_path, settings=EXACT).moments == second.moments
     with pytest.raises(ModelProblem, match="holds results of other settings"):
         run(moving, explainer, tmp_path, settings=Settings(every=3))
@@ -230,7 +229,7 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     # Everything moves to the right, by 0.4 pixels a frame.
     assert of[1][-1]["x0"] - of[1][0]["x0"] == pytest.approx(17 * 0.4, abs=3)
     frame = next(Clip(moving).frames())
-    looking = Looking(detector, {}, EXACT)
+    looking = ClipExplainer(detector, {}, EXACT)
     (record,) = looking([frame])
     painter = Painter(looking.geometry(frame.pixels), (160, 160), EXACT, looking.method.id, looking.paths)
     own = detector(Image(frame.pixels), per="detection", top_k=3)
@@ -239,10 +238,10 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     def place(box: Any) -> tuple[float, ...]:
         return tuple(round(edge, 2) for edge in box)
 
-    maps = {place(one.seen.box): one.content for one in painter.maps(record)}
+    maps = {place(one.answer.box): one.content for one in painter.maps(record)}
     assert len(maps) == 3
     # Each box has the colour of its object.
-    numbered = replace(record, seen=tuple(replace(one, track=n) for n, one in enumerate(record.shown, 1)))
+    numbered = replace(record, answers=tuple(replace(one, track=n) for n, one in enumerate(record.drawn, 1)))
     labelled = Painter(painter.geometry, (160, 160), replace(EXACT, labels=True), looking.method.id, looking.paths)
     flat = labelled.paint(np.full_like(frame.pixels, 128), numbered, ())
     assert [n for n in (1, 2, 3) if not (flat == rgb_of(n)).all(2).any()] == []
@@ -260,7 +259,7 @@ class Endless(Clip):
 
     def __init__(self, path: Path, count: int) -> None:
         self.path, self.name, self.count = path, "endless.mp4", count
-        self.skipped = self.irregular = 0
+        self.skipped = 0
         self.cut_off = False
         rate = Fraction(25)
         self.about = About(self.name, 32, 32, count, count / 25, rate, 1 / rate, 0, "")
@@ -286,13 +285,13 @@ def test_memory_does_not_grow_with_the_clip(
 ) -> None:
     raw = np.eye(4, dtype=np.float32)
 
-    still = Settings(every=25, between="hold", labels=False, style=Style(mode="picture"))
+    still = Settings(every=25, labels=False, style=Style(mode="picture"))
 
-    def looked(self: Looking, frames: list[Frame]) -> list[Sighting]:
-        seen = Seen("gear", 9, 0.5, raws=(raw,))
-        return [Sighting(one.number, one.pts, one.seconds, "gear", 0.5, (seen,)) for one in frames]
+    def looked(self: ClipExplainer, frames: list[Frame]) -> list[FrameRecord]:
+        seen = AnswerRecord("gear", 9, 0.5, raws=(raw,))
+        return [FrameRecord(one.number, one.pts, one.seconds, "gear", 0.5, (seen,)) for one in frames]
 
-    monkeypatch.setattr(Looking, "__call__", looked)
+    monkeypatch.setattr(ClipExplainer, "__call__", looked)
     most = []
     for count in (200, 1400):
         endless = Endless(moving, count)
@@ -326,8 +325,8 @@ def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_f
     absent = next(one for one in segmenter.labels if one not in {found.label for found in own.predictions})
     for targets, expected in (((), label), ((smaller,), smaller), ((absent,), absent)):
         ((record,), looking) = _look_at(segmenter, frame, targets=targets)
-        (seen,) = record.seen
-        assert (record.answer, seen.label) == (label, expected)
+        (seen,) = record.answers
+        assert (record.best, seen.label) == (label, expected)
         if expected == absent:
             # No pixel has it, so that there is nothing to explain.
             assert (seen.score, seen.raws) == (0.0, None)
@@ -341,8 +340,8 @@ def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_f
         assert np.allclose(mine.content, alone.heatmaps[0].content, atol=1e-4)
 
 
-def _look_at(explainer: Explainer, frame: Frame, **options: Any) -> tuple[list[Sighting], Looking]:
-    looking = Looking(explainer, options, EXACT)
+def _look_at(explainer: Explainer, frame: Frame, **options: Any) -> tuple[list[FrameRecord], ClipExplainer]:
+    looking = ClipExplainer(explainer, options, EXACT)
     looking.workers = 1
     return looking([frame]), looking
 
@@ -370,13 +369,13 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
 def test_blue_is_named_where_something_lowers_the_score(
     moving: Path, explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: Any, note: str
 ) -> None:
-    load = parts.load
+    load = records.load
 
-    def kept(path: Path) -> Iterator[Sighting]:
+    def kept(path: Path) -> Iterator[FrameRecord]:
         for record in load(path):
-            sightings = tuple(replace(one, raws=tuple(map(keep, one.raws or ()))) for one in record.seen)
-            yield replace(record, seen=sightings)
+            sightings = tuple(replace(one, raws=tuple(map(keep, one.raws or ()))) for one in record.answers)
+            yield replace(record, answers=sightings)
 
-    monkeypatch.setattr(parts, "load", kept)
+    monkeypatch.setattr(records, "load", kept)
     made = run(moving, explainer, tmp_path, options={"evidence": "both"}, settings=Settings(end=0.2, side=0))
     assert [note in line for line in made.notes] == [True]

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 
 from sightglass.models.geometry import Geometry
-from sightglass.video import parts
+from sightglass.video import records as parts
 from sightglass.video.draw import levels
-from sightglass.video.parts import Seen, Sighting, load, save, smooth_maps
+from sightglass.video.records import AnswerRecord, FrameRecord, load, save, smooth_maps
 from sightglass.video.results import LASTING
 from sightglass.video.results import find_moments as moments
 
 
-def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> Sighting:
+def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> FrameRecord:
     raws = (np.full((2, 2), value, np.float32),)
     at = number / 25 if seconds is None else seconds
-    return Sighting(number, number, at, "a", 0.5, (Seen("a", index, 0.5, raws=raws),))
+    return FrameRecord(number, number, at, "a", 0.5, (AnswerRecord("a", index, 0.5, raws=raws),))
 
 
-def values(records: list[Sighting], tau: float) -> list[float]:
-    return [float(one.seen[0].raws[0][0, 0]) for one in smooth_maps(records, tau) if one.seen[0].raws]
+def values(records: list[FrameRecord], tau: float) -> list[float]:
+    return [float(one.answers[0].raws[0][0, 0]) for one in smooth_maps(records, tau) if one.answers[0].raws]
 
 
 def test_an_impulse_stays_where_it_is_and_spreads_evenly() -> None:
@@ -58,15 +58,15 @@ def test_the_scale_of_a_clip_is_each_classs_own_and_no_single_frame_sets_it() ->
 
 def test_a_part_comes_back_as_it_was_written(tmp_path) -> None:
     raws = (np.arange(4, dtype=np.float32).reshape(2, 2), np.ones((3, 1), np.float32))
-    box = Seen("b", 3, 0.25, (0.1, 1 / 3, 5.0, 6.0), 7, raws)
-    loose = Seen("c", 4, 0.11, (1.0, 2.0, 3.0, 4.0))
-    save(tmp_path / "0.npz", [Sighting(3, 9, 0.12, "", 0.0, (loose, box))])
+    box = AnswerRecord("b", 3, 0.25, (0.1, 1 / 3, 5.0, 6.0), 7, raws)
+    loose = AnswerRecord("c", 4, 0.11, (1.0, 2.0, 3.0, 4.0))
+    save(tmp_path / "0.npz", [FrameRecord(3, 9, 0.12, "", 0.0, (loose, box))])
     (back,) = load(tmp_path / "0.npz")
     assert (back.number, back.pts, back.seconds) == (3, 9, 0.12)
-    assert back.seen[1].box == box.box
-    assert all(np.array_equal(a, b) for a, b in zip(back.seen[1].raws, raws, strict=True))
-    assert back.seen[0].raws is None
-    assert [one.track for one in back.shown] == [7]
+    assert back.answers[1].box == box.box
+    assert all(np.array_equal(a, b) for a, b in zip(back.answers[1].raws, raws, strict=True))
+    assert back.answers[0].raws is None
+    assert [one.track for one in back.drawn] == [7]
 
 
 def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = None) -> dict:

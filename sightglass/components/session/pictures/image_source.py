@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -30,14 +30,15 @@ DIGITS = 20
 """Of a picture's SHA-256 in an address: enough that nobody guesses one."""
 
 
-class NamedPicture(Protocol):
-    """A picture, or what stands for one."""
+@dataclass(frozen=True)
+class OwnPicture:
+    """A picture of the session's own, whose file is among the uploads."""
 
-    @property
-    def sha256(self) -> str: ...
+    sha256: str
+    name: str
 
 
-def token(image: NamedPicture) -> str:
+def token(image: Image | OwnPicture) -> str:
     """Return a picture's name in addresses."""
     return image.sha256[:DIGITS]
 
@@ -46,18 +47,9 @@ def _mine(key: str) -> tuple[str, str]:
     return users.owner(), key
 
 
-@dataclass(frozen=True)
-class Closed:
-    """A picture whose pixels made room for others: its file is among the uploads."""
-
-    sha256: str
-    name: str
-
-
 @dataclass
 class _Kept:
-    sha256: str
-    name: str
+    picture: OwnPicture
     data: bytes | Image
     used: float
 
@@ -80,7 +72,7 @@ class Uploads:
 
     def put(self, image: Image, data: bytes = b"") -> None:
         """Keep a picture; `data`: its file, smaller than the pixels."""
-        kept = _Kept(image.sha256, image.name, data or image.jpeg or image, self.clock())
+        kept = _Kept(OwnPicture(image.sha256, image.name), data or image.jpeg or image, self.clock())
         self._tidy()
         # The cache would hold it even where it alone exceeds the budget.
         if kept.nbytes <= self._kept.limit:
@@ -88,33 +80,23 @@ class Uploads:
         else:
             self.drop(token(image))
 
+    def find(self, key: str) -> OwnPicture | None:
+        """Return this person's picture, unopened; None if deleted or unknown."""
+        self._tidy()
+        kept = self._kept.get(_mine(key))
+        return None if kept is None else kept.picture
+
     def get(self, key: str) -> Image | None:
-        """Return this person's picture; None if deleted or unknown."""
+        """Return this person's picture, opened; None if deleted or unknown."""
         self._tidy()
         if (kept := self._kept.get(_mine(key))) is None:
             return None
         kept.used = self.clock()
         try:
-            image = kept.data if isinstance(kept.data, Image) else Image.open(kept.data, name=kept.name)
+            image = kept.data if isinstance(kept.data, Image) else Image.open(kept.data, name=kept.picture.name)
         except ImageProblem:  # too little memory, for now
             return None
         return image if token(image) == key else None
-
-    def closed(self, key: str) -> Closed | None:
-        """Return a picture's unopened placeholder; None if unknown."""
-        self._tidy()
-        kept = self._kept.get(_mine(key))
-        return None if kept is None else Closed(kept.sha256, kept.name)
-
-    def has(self, key: str) -> bool:
-        """Return whether a picture's own file is kept for reopening."""
-        kept = self._kept.get(_mine(key))
-        return kept is not None and isinstance(kept.data, bytes)
-
-    @property
-    def limit(self) -> int:
-        """Return the limits: bytes of files, pixels of a session's pictures."""
-        return self._kept.limit
 
     def drop(self, key: str) -> None:
         """Delete a picture of this person's."""
@@ -132,15 +114,17 @@ UPLOADS = Uploads()
 
 FIRST = "bus"
 MAX_OWN = 12
-"""Pictures of one session that stay in memory; the oldest is dropped first."""
+"""Pictures of one session; the oldest is dropped first."""
 
 
 @dataclass(eq=False)
 class Pictures:
     """The session's pictures, and which one is chosen: by the person's last act, and by nothing else."""
 
-    own: dict[str, Image | Closed] = field(default_factory=dict)
+    own: dict[str, OwnPicture] = field(default_factory=dict)
     """By SHA-256, oldest first; see `opened`."""
+    last: Image | None = None
+    """The own picture that was opened last."""
     chosen: str | None = None
     """The SHA-256 of an own picture, or an example's name; None before the address was read."""
     problem: str | None = None
@@ -152,39 +136,26 @@ class Pictures:
 
     def opened(self, sha256: str | None) -> Image | None:
         """Return one of the session's own pictures, decoded again if needed."""
-        image = self.own.get(sha256 or "")
-        if not isinstance(image, Closed):
-            return image
-        if (again := UPLOADS.get(token(image))) is None:
-            self.own.pop(image.sha256, None)
-        else:
-            self.own[image.sha256] = again
-        return again
+        if sha256 is None or sha256 not in self.own:
+            return None
+        if self.last is None or self.last.sha256 != sha256:
+            image = UPLOADS.get(sha256[:DIGITS])
+            if image is None:
+                del self.own[sha256]
+                return None
+            self.last = image
+        return self.last
 
-    def looked_at(self, sha256: str) -> Image:
+    def look_at(self, sha256: str) -> Image:
         """Return a picture without keeping its pixels; raise ImageProblem if deleted."""
-        image = self.own.get(sha256)
         with users.acting(self.person):
-            opened = UPLOADS.get(token(image)) if isinstance(image, Closed) else image
+            opened = UPLOADS.get(sha256[:DIGITS])
         if opened is None:
             raise ImageProblem("This picture is no longer on the server: upload it again.")
         return opened
 
-    def close(self, most: int) -> None:
-        """Release the oldest uploads' pixels down to `most` bytes, except chosen ones."""
-        for sha256, image in list(self.own.items()):
-            if self.nbytes <= most:
-                return
-            if isinstance(image, Image) and sha256 != self.chosen and UPLOADS.has(token(image)):
-                self.own[sha256] = Closed(sha256, image.name)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the pixels in memory."""
-        return sum(image.pixels.nbytes for image in list(self.own.values()) if isinstance(image, Image))
-
-
-def own() -> tuple[Image | Closed, ...]:
+def own() -> tuple[OwnPicture, ...]:
     """Return the session's own pictures, oldest first."""
     return tuple(state.of(Pictures).own.values())
 
@@ -193,9 +164,9 @@ def own_items(but: str) -> tuple[Item, ...]:
     """Return the session's other pictures, oldest first, to open one by one."""
     pictures = state.of(Pictures)
     return tuple(
-        Item(f"{sha256[:12]}/{image.name}", sha256, partial(pictures.looked_at, sha256))
-        for sha256, image in pictures.own.items()
-        if sha256 != but and (isinstance(image, Image) or UPLOADS.has(token(image)))
+        Item(f"{sha256[:12]}/{picture.name}", sha256, partial(pictures.look_at, sha256))
+        for sha256, picture in pictures.own.items()
+        if sha256 != but and UPLOADS.find(token(picture)) is not None
     )
 
 
@@ -274,14 +245,6 @@ def turn_to(image: Image, data: bytes = b"") -> None:
     pictures.chosen, pictures.problem = image.sha256, None
 
 
-def add(image: Image, data: bytes = b"") -> None:
-    """Keep an own picture without choosing it."""
-    pictures = state.of(Pictures)
-    _keep(pictures, image, data)
-    if (chosen := pictures.own.pop(pictures.chosen or "", None)) is not None:
-        pictures.own[chosen.sha256] = chosen
-
-
 def turn_back(key: str) -> bool:
     """Choose a picture by its address name; return whether it exists."""
     if key in EXAMPLES:
@@ -289,11 +252,10 @@ def turn_back(key: str) -> bool:
         return True
     pictures = state.of(Pictures)
     image = pictures.opened(next((sha256 for sha256, picture in pictures.own.items() if token(picture) == key), None))
-    if image is None:
-        if (image := UPLOADS.get(key)) is None:
-            return False
-        _keep(pictures, image)
-    pictures.chosen, pictures.problem = image.sha256, None
+    if image is None and (image := UPLOADS.get(key)) is None:
+        return False
+    pictures.own.setdefault(image.sha256, OwnPicture(image.sha256, image.name))
+    pictures.last, pictures.chosen, pictures.problem = image, image.sha256, None
     return True
 
 
@@ -308,7 +270,7 @@ def restore(keys: list[str]) -> None:
     pictures = state.of(Pictures)
     here = {token(image) for image in pictures.own.values()}
     for key in keys[:MAX_OWN]:
-        if key not in here and len(pictures.own) < MAX_OWN and (picture := UPLOADS.closed(key)) is not None:
+        if key not in here and len(pictures.own) < MAX_OWN and (picture := UPLOADS.find(key)) is not None:
             pictures.own = {picture.sha256: picture, **pictures.own}
 
 
@@ -331,8 +293,7 @@ def replace_drawing(before: str | None, image: Image) -> None:
 
 def _keep(pictures: Pictures, image: Image, data: bytes = b"") -> None:
     pictures.own.pop(image.sha256, None)
-    pictures.own[image.sha256] = image
+    pictures.own[image.sha256], pictures.last = OwnPicture(image.sha256, image.name), image
     UPLOADS.put(image, data)
     while len(pictures.own) > MAX_OWN:
         del pictures.own[next(iter(pictures.own))]
-    pictures.close(max(UPLOADS.limit, image.pixels.nbytes))

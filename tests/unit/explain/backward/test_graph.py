@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import weakref
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -12,11 +10,8 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from sightglass.explain import Explainer
-from sightglass.explain.backward import convolution, rules
-from sightglass.explain.backward.convolution import Kernel, pointwise_gradient
 from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.backward.graph import Graph, Opaque, locate_gradient
 from sightglass.explain.backward.rules import walk_back
@@ -102,72 +97,6 @@ def test_an_operation_without_a_rule_is_left_to_torch() -> None:
         walk_back(Graph([y], [x]), seeded(torch.ones_like(y)))
     with pytest.raises(Opaque):
         locate_gradient(torch.zeros(1))
-
-
-@pytest.mark.parametrize("channels", [slice(None), slice(24, 64)])
-@pytest.mark.parametrize(
-    ("size", "whole", "one_dnn"),
-    [((1, 1), True, False), ((40, 30), True, True), ((40, 30), False, False), ((13, 60), True, True)],
-)
-def test_a_place_s_gradient_is_the_same_both_ways(
-    size: tuple[int, int], whole: bool, one_dnn: bool, channels: slice, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = torch.Generator().manual_seed(3)
-    weight = torch.randn(128, 64, 1, 1, generator=made).contiguous(memory_format=torch.channels_last)[:, channels]
-    gradient = torch.randn(1, 200, *size, generator=made).contiguous(memory_format=torch.channels_last)[:, 30:158]
-    expected = torch.einsum("bkhw,kc->bchw", gradient.double(), weight[:, :, 0, 0].double()).float()
-    calls, original = [], torch.mkldnn_convolution
-    assert convolution._one_dnn(), "no oneDNN: nothing to compare"
-    monkeypatch.setattr(torch, "mkldnn_convolution", lambda *given: calls.append(given) or original(*given))
-    found = pointwise_gradient(gradient, weight, whole=whole)
-    assert bool(calls) == one_dnn
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
-    assert torch.equal(pointwise_gradient(gradient, weight, whole=whole), found)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (5, 3)])
-@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 1), (2, 3)])
-@pytest.mark.parametrize("kernel", [(3, 3), (1, 3), (5, 2)])
-@pytest.mark.parametrize("groups", [1, 12])
-def test_a_kernel_goes_back_as_torch_does(
-    size: tuple[int, int], stride: tuple[int, int], kernel: tuple[int, int], groups: int
-) -> None:
-    made = torch.Generator().manual_seed(4)
-    weight = torch.randn(12, 10 if groups == 1 else 1, *kernel, generator=made)
-    gradient = torch.randn(1, 24, *size, generator=made).contiguous(memory_format=torch.channels_last)[:, 3:15]
-    back = Kernel.of(weight, stride, (1, 1), groups)
-    if back is None:
-        # A step over channels apart is PyTorch's, and what is very wide.
-        assert groups > 1 and (stride != (1, 1) or kernel == (5, 2))
-        return
-    inputs = [(side - 1) * step + kernel[i] for i, (side, step) in enumerate(zip(size, stride, strict=True))]
-    like = (1, weight.shape[1] * groups, *inputs)
-    expected = torch.nn.grad.conv2d_input(like, weight.double(), gradient.double(), stride, groups=groups)
-    torch.testing.assert_close(back.gradient(gradient).double(), expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-def test_weights_are_laid_out_once_and_only_where_they_are_needed(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    x = torch.randn(1, 8, 64, 64, generator=torch.Generator().manual_seed(5)).requires_grad_()
-    conv = nn.Conv2d(8, 8, 3, stride, padding=1).requires_grad_(False)
-
-    def compared() -> None:
-        y = conv(x.sigmoid())
-        seed = torch.zeros_like(y)
-        seed[0, 0, 10:15, 21] = 1.0
-        compare(y, x, seed)
-
-    # A large window of a convolution that steps is PyTorch's.
-    laid_out = conv.weight.nbytes
-    for large, expected in ((5 * 8 * 8 * 9, laid_out if stride == 1 else 0), (5 * 8 * 8 * 9 + 1, laid_out)):
-        monkeypatch.setattr(rules, "LARGE", large)
-        # A graph for each picture.
-        compared()
-        compared()
-        assert convolution.nbytes(conv.parameters()) == expected
-    conv.weight.mul_(2)
-    compared()
-    assert convolution.nbytes(conv.parameters()) == laid_out, "changed weights are kept as they were"
 
 
 def test_one_weight_may_be_read_in_several_ways() -> None:
@@ -266,25 +195,3 @@ def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method
 def test_boxes_of_a_scale_that_the_layer_does_not_feed_have_no_evidence() -> None:
     made = Explainer("demo-s")(picture("demo-s"), per="detection", layers=("neck P4",), part="class")
     assert {heatmap.state for heatmap in made.heatmaps} == {"ok", "no evidence"}
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("groups", [1, 8])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_what_was_laid_out_goes_with_its_weights(
-    stride: int, groups: int, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In channels-last order the weights of a strided convolution are laid out already: what is kept is their view."""
-    weight = torch.rand(8, 8 // groups, 3, 3).to(memory_format=layout)
-    monkeypatch.setattr(convolution, "_KERNELS", WeakTensorKeyDictionary())
-    made = convolution.kernel(weight, slice(0, 8 // groups), (stride, stride), (1, 1), groups)
-    assert convolution.kernel(weight, slice(0, 8 // groups), (stride, stride), (1, 1), groups) is made
-    if made is not None:
-        wanted = convolution.Kernel.of(weight.clone(), (stride, stride), (1, 1), groups)
-        assert wanted is not None
-        assert torch.equal(made.weight, wanted.weight)
-    gone = weakref.ref(weight)
-    del weight
-    gc.collect()
-    assert gone() is None
-    assert len(convolution._KERNELS) == 0

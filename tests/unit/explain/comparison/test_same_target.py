@@ -28,8 +28,8 @@ from sightglass.explain.comparison.detections import (
 )
 from sightglass.explain.comparison.models import Comparison, Timing, measure_in_turns
 from sightglass.explain.evidence.layers import stages
-from sightglass.export.detection_images import every_map, files
 from sightglass.models.adapter import Prediction
+from sightglass.report.detection_images import every_map, files
 
 if TYPE_CHECKING:
     from sightglass.explain.maps.statistics import Agreement

@@ -13,7 +13,7 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find, receptive_field
+from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.maps.heatmap import grow, heatmaps, scale
@@ -224,7 +224,7 @@ def test_another_class_method_or_scale_of_held_evidence_runs_no_model() -> None:
     for name in ("gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam"):
         assert made.with_method(name).heatmaps[0].method == name
     assert [h.target.index for h in made.with_targets(2, "goldfish").heatmaps] == [2, 1]
-    made.with_scale("shared").with_targets(0).with_method("layercam")
+    made.with_options(scale="shared").with_targets(0).with_method("layercam")
     assert len(passes) == 1
 
 
@@ -403,41 +403,3 @@ def test_values_are_a_map_of_the_whole_picture_and_zero_where_nothing_was_seen(
     assert not heatmap.values[outside].any()
     assert heatmap.values[~outside].any() or min(shape) == 1
     assert outside.any() or way != "crop" or shape[0] == shape[1] or min(shape) == 1
-
-
-def seen(module: nn.Module, depth: int, side: int = 97) -> int:
-    """The side of what the middle cell of the layer before `depth` depends on, by its gradient."""
-    picture = torch.rand(1, 3, side, side, requires_grad=True)
-    out = picture
-    for one in list(module)[:depth]:
-        out = one(out)
-    middle = out.shape[-1] // 2
-    out[..., middle, middle].sum().backward()
-    rows = picture.grad[0].abs().sum((0, 1)).nonzero()
-    return int(rows.max() - rows.min()) + 1
-
-
-def test_the_bound_is_exact_for_a_chain() -> None:
-    torch.manual_seed(0)
-    chain = nn.Sequential(
-        nn.Conv2d(3, 4, 3, stride=2, padding=1),
-        nn.Conv2d(4, 4, 3, padding=2, dilation=2),
-        nn.AvgPool2d(2),
-        nn.Conv2d(4, 4, 5),
-    )
-    for depth, path in enumerate("0123", 1):
-        assert receptive_field(chain, path) == seen(chain, depth)
-
-
-@pytest.mark.parametrize(("path", "field"), [("stem", 3), ("branch.0", 5), ("branch", 7), ("far", 11)])
-def test_inner_layers_count_up_to_where_they_end(path: str, field: int) -> None:
-    net = nn.Module()
-    net.stem = nn.Conv2d(3, 3, 3)
-    net.branch = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3))
-    net.far = nn.Conv2d(3, 3, 5)
-    assert receptive_field(net, path) == field
-
-
-def test_what_sees_everything_has_no_bound() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.MultiheadAttention(8, 2), nn.Conv2d(8, 8, 3))
-    assert [receptive_field(net, path) for path in "012"] == [3, None, None]

@@ -139,32 +139,20 @@ def test_the_place_of_two_spots_is_not_the_cold_middle():
 
 def test_identical_maps_agree_wholly_and_unrelated_ones_hardly():
     a, b = np.random.default_rng(3).random((2, 60, 80), dtype=np.float32)
-    assert dataclasses.astuple(statistics.compare(a, a.copy())) == pytest.approx((1, 1, 1))
+    assert dataclasses.astuple(statistics.compare(a, a.copy())) == pytest.approx((1, 1))
     other = statistics.compare(a, b)
-    assert abs(other.ssim) < 0.2
     assert abs(other.rank_correlation) < 0.05
     assert other.iou_top20 == pytest.approx(0.2 / 1.8, abs=0.03)
     assert statistics.compare(a, 1 - a).rank_correlation == pytest.approx(-1)
     assert statistics.compare(a, a**2).rank_correlation == pytest.approx(1)
 
 
-def test_agreement_equals_scipy_and_the_published_ssim():
-    ndimage, stats = pytest.importorskip("scipy.ndimage"), pytest.importorskip("scipy.stats")
+def test_agreement_equals_scipy():
+    stats = pytest.importorskip("scipy.stats")
     a = np.round(bump(40, 50, 20, 15, 9), 1)  # many ties
     b = bump(40, 50, 28, 18, 7)
     found = statistics.compare(a, b)
     assert found.rank_correlation == pytest.approx(stats.spearmanr(a.ravel(), b.ravel()).statistic)
-    # skimage.metrics.structural_similarity(gaussian_weights=True, use_sample_covariance=False), spelled out
-    x, y = a.astype(np.float64), b.astype(np.float64)
-
-    def mean(z):
-        return ndimage.gaussian_filter(z, 1.5, truncate=3.5)
-
-    covariance = mean(x * y) - mean(x) * mean(y)
-    numerator = (2 * mean(x) * mean(y) + 1e-4) * (2 * covariance + 9e-4)
-    variances = mean(x * x) - mean(x) ** 2 + mean(y * y) - mean(y) ** 2
-    expected = numerator / (mean(x) ** 2 + mean(y) ** 2 + 1e-4) / (variances + 9e-4)
-    assert found.ssim == pytest.approx(expected[5:-5, 5:-5].mean(), abs=1e-6)
     one, two = hottest_mask(a, 0.2), hottest_mask(b, 0.2)
     assert found.iou_top20 == (one & two).sum() / (one | two).sum()
 

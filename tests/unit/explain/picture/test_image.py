@@ -6,7 +6,6 @@ import io
 import random
 import struct
 import sys
-import threading
 import warnings
 import zlib
 from io import BytesIO, StringIO
@@ -26,7 +25,7 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture import decode as memory
-from sightglass.explain.picture.decode import MemoryGate, copy
+from sightglass.explain.picture.decode import copy
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
@@ -490,25 +489,6 @@ def test_strips_hold_every_pixel(size: tuple[int, int], monkeypatch: pytest.Monk
     assert made.flags.c_contiguous
 
 
-def test_what_does_not_fit_waits_and_what_never_fits_is_admitted_alone() -> None:
-    turns, entered, leave = MemoryGate(10), threading.Event(), threading.Event()
-
-    def large() -> None:
-        with turns.take(25):
-            entered.set()
-            leave.wait(10)
-
-    with turns.take(4), turns.take(6):
-        thread = threading.Thread(target=large)
-        thread.start()
-        assert not entered.wait(0.05)
-    assert entered.wait(10)
-    assert turns.used == 25
-    leave.set()
-    thread.join(10)
-    assert turns.used == 0
-
-
 DICE = np.random.default_rng(0)
 WIDE = DICE.integers(0, 4000, (40, 50, 8)).astype(np.uint16)
 SPEC = ModelSpec("bands", "Tests", "", "tests", "bands", "classify", "")
@@ -692,7 +672,7 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
     given = adapter.prepare(Image.open(field).taken(channels, "bands"), "squash")
     assert given.tensor.shape == (1, channels, 32, 32)
     evidence = Evidence(resident, given, (resident.known_layers["relu"],))
-    from sightglass.explain.methods.from_evidence import raw_maps
+    from sightglass.explain.methods.gradient import raw_maps
 
     last = Target(1, "last")
     (made,) = raw_maps(evidence, METHODS["hirescam"], [last])

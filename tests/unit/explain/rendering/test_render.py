@@ -68,10 +68,10 @@ def test_opencv_gives_the_published_tables():
         assert colormaps.Style.parse(jet).colormap == "jet"
 
 
-@pytest.mark.parametrize("colormap", colormaps.colormaps(), ids=NAMES)
-def test_safe_for_the_colour_blind_means_getting_lighter_for_every_eye(colormap):
-    views = [light[::15] for light in lightness(colormaps.lut(colormap.name))]
-    assert colormap.colour_blind_safe == all(np.diff(v).min() >= 1 and v[-1] - v[0] >= 40 for v in views)
+@pytest.mark.parametrize("name", [colormap.name for colormap in colormaps.colormaps() if colormap.uniform])
+def test_uniform_ones_get_lighter_for_every_eye(name):
+    views = [light[::15] for light in lightness(colormaps.lut(name))]
+    assert all(np.diff(v).min() >= 1 and v[-1] - v[0] >= 40 for v in views)
 
 
 SEEN = (10, 6, 50, 40)

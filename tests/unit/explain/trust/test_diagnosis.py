@@ -274,22 +274,6 @@ def test_why_is_answered_in_a_sentence() -> None:
     assert headline(why, "yellow").endswith("Yellow shows the evidence for minibus over the other classes.")
 
 
-LAYERS = torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 3, stride=2) for _ in range(5)))
-
-
-@pytest.mark.parametrize(
-    ("layers", "found"), [(("0",), "0 comes"), (("0", "1"), "0 and 1 come"), (("0", "2"), ""), (("4",), "")]
-)
-def test_a_layer_that_sees_a_few_pixels_is_too_early(layers: tuple[str, ...], found: str) -> None:
-    made = explanation(blob(), geometry=Geometry((SIZE, SIZE), (256, 256), (4.0, 4.0), (0.0, 0.0)))
-    made = replace(made, heatmaps=(replace(made.heatmaps[0], layers=layers),))
-    made.evidence.resident.adapter.module = LAYERS
-    assert ("early" in kinds(made)) == bool(found)
-    assert not found or text_of(made, "early").startswith(f"{found} too early: a cell sees at most ")
-    made.evidence.resident.default_layers = layers
-    assert "early" not in kinds(made)
-
-
 def test_looks_says_where_and_of_what() -> None:
     words = describe_map(explanation(blob()))
     assert words.startswith("The evidence for **minibus** is strongest in the middle of the picture: half of it is on ")

@@ -151,7 +151,6 @@ def test_a_map_that_shows_something_else_is_told_from_one_that_shows_the_cause(e
 
 def test_it_comes_map_by_map_and_stops_within_a_batch(explained, monkeypatch):
     seen: list[int] = []
-    # (Four is no part of five, so that there are no few steps before.)
     first = explained.prove(steps=5, fillings=("blur",), partial=lambda one: seen.append(len(one.curves)))
     # After the map's own curve the verdict.
     assert seen == [1, *range(1, len(first.curves) + 1)]

@@ -18,7 +18,7 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.trust import scramble as module
-from sightglass.explain.trust.scramble import STAGES, Scramble, Stage, copy_resident, redrawn, scramble, stages
+from sightglass.explain.trust.scramble import Draw, Scramble, copy_resident, moments_of, parameters_of, redraw, scramble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,25 +41,23 @@ def digest(net: nn.Module) -> str:
 
 def test_the_last_executed_come_first_and_every_parameter_once(explained: Explanation) -> None:
     resident = copy_resident(explained.evidence.resident)
-    groups = stages(resident, explained.evidence.tensor)
     names = {id(each): name for name, each in resident.adapter.module.named_parameters()}
-    found = [[names[id(each)] for each in group] for group in groups]
-    assert len(found) == STAGES and sorted(name for group in found for name in group) == sorted(names.values())
-    assert found[0][0].startswith("classifier") and found[-1][-1].startswith("conv_stem")
-    first = [next(at for at, group in enumerate(found) if any(f"blocks.{b}." in n for n in group)) for b in range(7)]
+    found = [names[id(each)] for each in parameters_of(resident, explained.evidence.tensor)]
+    assert sorted(found) == sorted(names.values())
+    assert found[0].startswith("classifier") and found[-1].startswith("conv_stem")
+    first = [next(at for at, name in enumerate(found) if f"blocks.{b}." in name) for b in range(7)]
     assert first == sorted(first, reverse=True)
 
 
-def test_a_stage_is_redrawn_with_the_mean_and_deviation_it_had_and_the_rest_is_not() -> None:
+def test_weights_are_redrawn_with_the_mean_and_deviation_they_had() -> None:
     net = nn.Sequential(nn.Conv2d(3, 64, 5), nn.Conv2d(64, 8, 3))
     nn.init.normal_(net[1].weight, 2.0, 0.5)
-    before = [each.detach().clone() for each in net.parameters()]
-    turns = redrawn([[net[1].weight], [net[0].weight]], 7)
-    assert next(turns) == 1
-    assert torch.equal(net[0].weight, before[0]) and not torch.equal(net[1].weight, before[2])
-    assert float(net[1].weight.detach().mean()) == pytest.approx(2, abs=0.05)
-    assert float(net[1].weight.detach().std()) == pytest.approx(0.5, abs=0.05)
-    assert next(turns) == 2 and not torch.equal(net[0].weight, before[0])
+    before = net[1].weight.detach().clone()
+    for seed in (7, 8):
+        redraw([net[1].weight, net[0].weight], seed, moments_of([net[1].weight, net[0].weight]))
+        assert not torch.equal(net[1].weight, before)
+        assert float(net[1].weight.detach().mean()) == pytest.approx(2, abs=0.05)
+        assert float(net[1].weight.detach().std()) == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_model_in_use_is_not_touched_and_the_copy_is_freed(
@@ -120,8 +118,8 @@ def test_a_model_whose_copy_shares_its_weights_is_refused_and_left_as_it_is(bus:
 
 def made(*drawn: float, again: float | None = None, **known: float) -> Scramble:
     """A test whose threshold is 0.4."""
-    stage = Stage(1.0, np.zeros((2, 2), np.float32), 0.6)
-    return Scramble("dog", "gradcam", (stage,), drawn, 0.4, known, again)  # type: ignore[arg-type]
+    last = Draw(np.zeros((2, 2), np.float32), 0.6)
+    return Scramble("dog", "gradcam", last, drawn, 0.4, known, again)  # type: ignore[arg-type]
 
 
 def test_verdicts_by_hand() -> None:
@@ -170,14 +168,14 @@ def draws(explained: Explanation, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     def of(*values: float | None) -> Scramble:
         left = iter(values)
 
-        def stage(_: object, other: Resident, share: float, _words: str) -> Stage:
-            value = 1.0 if other is true else 0.5 if share < 1 else next(left)
+        def draw(_: object, other: Resident, _words: str) -> Draw:
+            value = 1.0 if other is true else next(left)
             # None stands for a map without evidence.
             heat = 0.0 if value is None else max(value, 0.01)
             value = value or 0.0
-            return Stage(share, np.full((224, 224), heat, np.float32), value)
+            return Draw(np.full((224, 224), heat, np.float32), value)
 
-        monkeypatch.setattr(module._Work, "_stage", stage)
+        monkeypatch.setattr(module._Work, "_draw", draw)
         module._CACHE.clear()
         return scramble(explained)
 
@@ -199,8 +197,8 @@ def test_of_a_box_the_outlines_inside_it_are_compared(scene: Path) -> None:
     inside = module.outlined_box(boxed, 0)
     assert inside is not None and 0 < inside.mean() < 0.5
     assert module.outline_chance(boxed.heatmaps[0], inside, boxed.image.sha256) >= 0.2
-    found = module.final(boxed)
-    assert found.keeps_box is not None and found.stages[-1].overlap in found.final
+    found = module.scramble(boxed)
+    assert found.keeps_box is not None and found.last.overlap in found.final
     moved = replace(found, final=(0.1, 0.12, 0.11), threshold=0.2, again=1.0, keeps_box=True, empty=0)
     said = moved.sentence.replace("\N{NO-BREAK SPACE}", " ")
     assert (moved.verdict, moved.mark) == ("box", "yes")
@@ -221,7 +219,7 @@ def test_where_most_maps_of_random_weights_are_empty_nothing_can_be_told(draws: 
     few = draws(0.1, None, -0.05, 0.0, 9)
     assert (few.final, few.empty, few.verdict) == ((0.1, -0.05, 0), 1, "depends")
     assert few.describe_draws() == "4 random models: 1 empty map, the others −0.05 to 0.10."
-    assert not few.stages[-1].empty and few.stages[-1].rank_correlation == 0
+    assert not few.last.empty and few.last.rank_correlation == 0
 
 
 def test_it_stops_and_what_cannot_be_scrambled_is_a_sentence(explained: Explanation) -> None:

@@ -191,7 +191,7 @@ def test_each_question_is_answered_by_its_own_test_and_the_answers_come_one_by_o
     made = explained.checks(partial=came.append)
     assert [len(one.checks) for one in came] == [1, 2, 3] and came[-1] == made == explained.known_checks()
     assert [check.id for check in made.checks] == list(QUESTIONS) and made.whole
-    whole, quick = scramble.final(explained), support(explained, quick=True)
+    whole, quick = scramble.scramble(explained), support(explained, quick=True)
     assert (made["model"].state, made["model"].value) == (whole.mark, whole.similarity)
     assert (made["answer"].state, made["answer"].sentence) == (quick.mark, quick.sentence)
     assert quick.own.shares == (SHOWN,) and {one.shares for one in quick.controls} == {(SHOWN,)}

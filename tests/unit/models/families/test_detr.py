@@ -16,7 +16,7 @@ from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import explain
 from sightglass.explain.methods import METHODS
-from sightglass.explain.methods.from_evidence import raw_maps
+from sightglass.explain.methods.gradient import raw_maps
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target

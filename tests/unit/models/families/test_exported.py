@@ -22,13 +22,13 @@ from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import weights
 from sightglass.models.families.exported import runtimes
-from sightglass.models.families.exported.classifier import ExportedClassifier
 from sightglass.models.families.exported.detector import (
     ExportedDetector,
     grid,
     letterbox,
     make_detector,
 )
+from sightglass.models.families.exported.loader import ExportedClassifier
 from sightglass.models.families.exported.loader import load as open_exported
 from sightglass.models.families.ultralytics.loader import import_quietly
 from sightglass.models.load import load

@@ -28,7 +28,7 @@ def test_a_mobilevit_is_added_and_its_blocks_show_the_daisy(tmp_path: Path, monk
     keys = [part for key in plain for part in ("--set", f"weights.preprocessing.{key}")]
     names = 'weights.labels=["dandelion", "daisy", "tulips", "sunflowers", "roses"]'
     arch = ["--arch", "mobilevit_xxs.py:MobileViTXXS", "--name", "flowers"]
-    assert main(["models", "add", str(file), *arch, "--set", names, *keys, "--image", str(picture), "--yes"]) == 0
+    assert main(["models", "add", str(file), *arch, "--set", names, *keys, "--image", str(picture)]) == 0
     explainer = Explainer("flowers")
     made = explainer(picture, top_k=1)
     assert (made.predictions[0].label, round(made.predictions[0].score, 2)) == ("daisy", 0.91)

@@ -236,30 +236,20 @@ def test_a_function_named_in_a_file_is_not_looked_up(monkeypatch, folder, tmp_pa
         explainer(monkeypatch, tmp_path, weights={"path": "evil.keras"})
 
 
-OWN_LAYER = """
-import keras
+def test_layers_of_ones_own_come_with_the_model_in_memory(tmp_path):
+    library, layers = keras(), keras().layers
 
-@keras.saving.register_keras_serializable(package="mine")
-class Doubled(keras.layers.Layer):
-    def call(self, inputs):
-        return inputs * 2
-"""
+    @library.saving.register_keras_serializable(package="mine")
+    class Doubled(layers.Layer):
+        def call(self, inputs):
+            return inputs * 2
 
-
-def test_layers_of_the_operators_own_come_from_their_file(monkeypatch, tmp_path):
-    (tmp_path / "mine.py").write_text(OWN_LAYER)
-    defined: dict[str, Any] = {}
-    exec(OWN_LAYER, defined)
-    layers = keras().layers
-    model = small(layers.Conv2D(4, 3), defined["Doubled"](), layers.GlobalAveragePooling2D(), layers.Dense(2))
+    model = small(layers.Conv2D(4, 3), Doubled(), layers.GlobalAveragePooling2D(), layers.Dense(2))
     model.save(tmp_path / "own.keras")
-    given = {"path": "own.keras", "labels": ["a1", "b2"]}
-    with pytest.raises(WeightsProblem, match="needs mine>Doubled, which is no part of Keras: name the Python file"):
-        explainer(monkeypatch, tmp_path, weights=given)
-    assert inspect_model(tmp_path / "own.keras").unknown[0].key == "arch"
-    own = explainer(monkeypatch, tmp_path, arch="mine.py", weights=given)
+    with pytest.raises(WeightsProblem, match="needs mine>Doubled, which is no part of Keras: give the model itself"):
+        inspect_model(tmp_path / "own.keras")
     # Keras numbers layers of one name, whichever model they are in.
-    assert any(layer.path.startswith("doubled") for layer in own.layers)
+    assert any(layer.path.startswith("doubled") for layer in Explainer(model).layers)
 
 
 def test_broken_files_are_one_sentence(monkeypatch, folder, tmp_path):

@@ -14,10 +14,10 @@ from sightglass.explain.evidence.resident import RESIDENCY, Resident
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.tasks.pose import Pose, read_joint
-from sightglass.export import table
-from sightglass.export.results import PredictionResult
 from sightglass.models.adapter import Joint, JointTarget, Prediction
 from sightglass.models.families.ultralytics.loader import adapt
+from sightglass.report import table
+from sightglass.report.results import PredictionResult
 from tests.built import build, built, spec_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def test_a_map_of_a_joint_says_what_raises_and_what_lowers_it(explainer: Explain
     assert found is not None and found[0].name == "left wrist" and found[1] == made.predictions[0].joints[9].x
     (row, _) = table.rows(made)
     assert (row["joint"], row["number"]) == ("left wrist", found[1])
-    said = PredictionResult.model_validate(made.summary()["predictions"][0])
+    said = PredictionResult.model_validate(made.to_dict()["predictions"][0])
     assert (said.joints[9].name, said.joints[9].x) == ("left wrist", found[1])
     assert DetectRequest.model_validate({"image": "", "joint": "nose x"}).joint == "nose x"
 

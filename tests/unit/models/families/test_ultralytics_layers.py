@@ -46,13 +46,12 @@ def test_a_menu_offers_what_the_head_reads_first(name: str) -> None:
     assert all(path in known for paths in presets.values() for path in paths)
 
 
-def test_stages_are_the_graph_that_the_model_runs() -> None:
+def test_stages_are_the_steps_of_the_model_with_maps() -> None:
     adapter = built("yolo11n-seg")
     stages = adapter.stages(layers_of("yolo11n-seg"))
-    assert [stage.path for stage in stages] == [f"model.{index}" for index in range(24)]
-    assert stages[0] == ModelStage("model.0", "Conv", (16, 320, 320), 2.0, (), "backbone")
-    assert stages[12] == ModelStage("model.12", "Concat", (384, 40, 40), 16.0, ("model.11", "model.6"), "neck")
-    assert stages[23] == ModelStage("model.23", "Segment", None, None, ("model.16", "model.19", "model.22"), "head")
+    assert [stage.path for stage in stages] == [f"model.{index}" for index in range(23)]
+    assert stages[0] == ModelStage("model.0", "Conv", 2.0, "backbone")
+    assert stages[12] == ModelStage("model.12", "Concat", 16.0, "neck")
     assert [stage.part for stage in stages].count("backbone") == 11
 
 
@@ -86,14 +85,12 @@ def resident() -> Resident:
         ("10 12 14 16 18", (10, 12, 14, 16, 18)),
         ("10,12,14,16,18", (10, 12, 14, 16, 18)),
         ("neck P3", (16,)),
-        ("neck P3/P4/P5", (16, 19, 22)),
-        ("backbone end, neck P3 4", (10, 16, 4)),
+        ("backbone end, neck P3, 4", (10, 16, 4)),
         ("all neck outputs", (16, 19, 22)),
-        ("model.2*", (2, 20, 21, 22)),
         ("model[-2]", (22,)),
     ],
 )
-def test_lists_presets_and_stars_are_layers(resident: Resident, typed: str, numbers: tuple[int, ...]) -> None:
+def test_lists_and_presets_are_layers(resident: Resident, typed: str, numbers: tuple[int, ...]) -> None:
     assert find_paths(resident, typed) == tuple(f"model.{number}" for number in numbers)
 
 

@@ -12,8 +12,6 @@ import torch
 from PIL import Image
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.explain.evidence.layers import find_paths
-from sightglass.explain.evidence.resident import Resident
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import checkpoint
@@ -245,11 +243,6 @@ def test_mmdetections_checkpoints_give_the_same_answers(shape: Shape, tmp_path: 
 def test_other_tools_names_of_layers_are_understood(name: str, path: str) -> None:
     assert built().alias(name) == path
     assert name == path == "layer4" or built().module.get_submodule(path)
-
-
-def test_a_star_stands_for_several_of_another_tools_names() -> None:
-    found = find_paths(Resident(built(), torch.device("cpu")), "neck.out_convs.* neck P4")
-    assert found == ("head.stems.0", "head.stems.1", "head.stems.2", "backbone.C3_n3")
 
 
 @pytest.mark.parametrize("name", SIZES)

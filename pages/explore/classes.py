@@ -1,0 +1,361 @@
+"""The answers of a model without boxes: classes, regions or numbers, one row and one map each."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, cast
+
+import streamlit as st
+
+from sightglass.common.errors import ModelProblem
+from sightglass.components.session import state, url_state
+from sightglass.components.session.jobs import explain_job
+from sightglass.components.session.state import SPAN, ChosenArea
+from sightglass.components.viewer import Pane
+from sightglass.components.views import charts, panels
+from sightglass.components.widgets import HOT, rows
+from sightglass.explain.comparison.models import score_of_map
+from sightglass.explain.options import parse_other_place
+from sightglass.explain.phrases import quantity
+from sightglass.explain.picture.image import Image as Picture
+from sightglass.explain.rendering.marks import draw_numbers, draw_segments, ends_of
+from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.segment import is_background
+from sightglass.explain.trust.diagnosis import describe
+from sightglass.pages.explore.missing import parse_place, write_place
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from sightglass.components.session.state import Choices
+    from sightglass.components.viewer import Box, Map, View
+    from sightglass.explain import Explainer, Explanation
+    from sightglass.models.adapters.segmenter import Segmenter
+
+
+class Classes:
+    """The answers of a model without boxes for one run of the page."""
+
+    viewer = "viewer"
+    asks = False
+    base: Explanation | None = None
+
+    def __init__(self, choices: Choices, explainer: Explainer) -> None:
+        self.choices, self.explainer = choices, explainer
+        self.label = _get_class(choices, explainer)
+
+    def explain(self, *, quiet: bool = False) -> Explanation | None:
+        """Return the maps, with that of the chosen class; None while running."""
+        if explain_job.is_slow(self.choices.method):
+            return self._explain_one()
+        explanation = explain_place(self.choices, self.explainer, quiet=quiet)
+        return None if explanation is None else self.complete(explanation)
+
+    def complete(self, explanation: Explanation) -> Explanation:
+        """Return an explanation with the map of the chosen class."""
+        return explain_job.class_of(explanation, self.label)[0]
+
+    def _explain_one(self) -> Explanation | None:
+        """Explain only the shown class by a slow method."""
+        label = self.label
+        if label not in (self.choices.options.get("vocabulary") or self.explainer.labels):
+            predicted = explain_job.predict(self.choices, self.explainer)
+            if not predicted.predictions:
+                return predicted
+            label = predicted.predictions[0].label
+        return explain_job.explain(self.choices, self.explainer, targets=(label,))
+
+    def find_map(self, before: Explanation) -> int | None:
+        """Return the index of the class's map in the explanation by another method; None without one."""
+        labels = [heatmap.target.label for heatmap in before.heatmaps]
+        return labels.index(self.label) if self.label in labels else 0 if labels else None
+
+    def draw_list(self, explanation: Explanation) -> int:
+        """Draw the answers and return the chosen one's map index.
+
+        A click on a class that has no map yet (a slow method makes one at a time) runs the page again for it.
+        """
+        st.markdown("### Predictions")
+        if not explanation.heatmaps:
+            st.caption("No box has a high enough score.")
+            return 0
+        index = self.find_map(explanation) or 0
+        scores: dict[str, list[float]] = {}
+        for prediction in explanation.predictions:
+            scores.setdefault(prediction.label, []).append(prediction.score)
+        mapped = [heatmap.target.label for heatmap in explanation.heatmaps]
+        # Rows in the order of the maps: a click finds its map in the browser by its place.
+        labels = list(dict.fromkeys([*scores, *mapped] if len(mapped) == 1 else [*mapped, *scores]))
+        generation = state.of(state.ChosenClass).generation
+        key = f"rows-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{len(labels)}"
+        for place, label in enumerate(mapped):
+            if label not in scores and (score := score_of_map(explanation, place)) is not None:
+                scores[label] = [score]
+        task, unit_of = explanation.task, explanation.model.unit_of
+        items = [task.row(label, scores.get(label, ()), unit_of(label)) for label in labels]
+        chosen = rows(items, key=key, chosen=labels.index(mapped[index]))
+        _choose(None if chosen == 0 else labels[chosen])
+        _draw_another(explanation, labels)
+        if labels[chosen] not in mapped:
+            # Its map may get another place: a new list starts at the class chosen here.
+            state.of(state.ChosenClass).generation += 1
+            st.rerun()
+        return mapped.index(labels[chosen])
+
+    def headline(self, explanation: Explanation, index: int) -> str:
+        """Return the sentence over the picture."""
+        return describe(explanation, HOT, index).short
+
+    def maps(self, explanation: Explanation) -> tuple[Map, ...]:
+        """Return the maps, in the order of the explanation."""
+        return tuple(panels.heat(explanation, i) for i in range(len(explanation.heatmaps)))
+
+    def marks(self, explanation: Explanation, index: int) -> tuple[Box, ...]:
+        return panels.boxes(explanation, index)
+
+    def draw_below(self, explanation: Explanation, index: int, view: View) -> None:
+        """Draw the choices for a click on a segmentation."""
+        if explanation.task.gives_pixels:
+            _draw_controls(explanation, index)
+
+    def draw_numbers(self, explanation: Explanation, index: int) -> None:
+        """Draw the map's most important numbers."""
+        with st.container(horizontal=True):
+            charts.numbers(explanation, index)
+        charts.numbers_button(explanation, index)
+
+
+def _get_class(choices: Choices, explainer: Explainer) -> str | None:
+    """Return the class chosen for this picture; None: the model's best."""
+    image = choices.image
+    chosen = state.of(state.ChosenClass)
+    if chosen.picture != image.sha256:
+        chosen.label = st.query_params.get("class") if chosen.picture is None else None
+        chosen.picture = image.sha256
+        known = {label.casefold() for label in choices.options.get("vocabulary") or explainer.labels}
+        if chosen.label and not chosen.label.isdecimal() and chosen.label.casefold() not in known:
+            url_state.leave_out("class", chosen.label)
+            chosen.label = None
+    return chosen.label
+
+
+def _choose(label: str | None) -> None:
+    chosen = state.of(state.ChosenClass)
+    if chosen.label != label:
+        # A run that closely follows another may see an address that looks right but never reached the browser.
+        st.query_params["class"] = label or ""
+    chosen.label = label
+    url_state.write("class", label)
+
+
+def _draw_another(explanation: Explanation, listed: Collection[str]) -> None:
+    """Draw the menu of all classes not yet `listed`."""
+    key, labels = "another-class", set(explanation.evidence.resident.adapter.labels)
+    if labels <= set(listed):
+        return
+
+    def take() -> None:
+        _choose(st.session_state[key])
+        st.session_state[key] = None
+        # A new list starts at the class chosen here.
+        state.of(state.ChosenClass).generation += 1
+
+    st.selectbox(
+        "Another class",
+        sorted(labels),
+        index=None,
+        key=key,
+        on_change=take,
+        placeholder="Another class",
+        label_visibility="collapsed",
+        help="Any class the model knows: what in the picture speaks for it?",
+    )
+
+
+SPANS = {"region": "Region", "pixel": "Pixel"}
+"""What a click asks about."""
+HEIGHT = 380
+"""Of either picture in a window of 900 pixels: two are side by side."""
+AT, AGAINST = "at", "rival"
+"""Names in the address."""
+STEP = 10
+"""Places are rounded down to a tenth of a pixel: an address has room for them."""
+
+
+def explain_place(choices: Choices, explainer: Explainer, **how: Any) -> Explanation | None:
+    """Explain the picture's chosen place or classes; None while running.
+
+    What a link names and this model refuses is left out, in a line that can be dismissed.
+    """
+    _find_reopened(choices, explainer)
+    asked = _options(choices, explainer)
+    try:
+        return explain_job.explain(choices, explainer, **how, **asked)
+    except ModelProblem:
+        area = state.of(ChosenArea)
+        if not (asked and area.linked):
+            raise
+        if area.against is not None:
+            url_state.leave_out(AGAINST, area.against)
+            area.against = None
+        else:
+            url_state.leave_out(AT, write_place(area.at) or "")
+            area.at = ()
+        area.linked = area.against is not None
+    return explain_place(choices, explainer, **how)
+
+
+def _find_reopened(choices: Choices, explainer: Explainer) -> None:
+    """Choose the place and class of a reopened pixel's map."""
+    area = state.of(ChosenArea)
+    (pixel, area.pixel), chosen = (area.pixel, None), (choices.image.sha256, choices.model.id)
+    if pixel is None or not task_of(choices.model).spans or (area.picture, area.model) != chosen:
+        return
+    evidence = explain_job.predict(choices, explainer).evidence
+    adapter = cast("Segmenter", evidence.resident.adapter)
+    (place, index), classes = pixel, evidence.outputs.classes
+    if not place < classes.size:
+        return
+    if not area.at:
+        area.at = _round_down(adapter.find_point(evidence.outputs, evidence.geometry, place), choices.image)
+    area.wanted = index if index != classes.flat[place] and index < len(adapter.labels) else None
+
+
+def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
+    """Return the options of the picture's chosen place; none without one."""
+    area = state.of(ChosenArea)
+    task = task_of(explainer.resident.adapter)
+    if not task.gives_pixels:
+        url_state.write(AT, None)
+        url_state.write(AGAINST, None)
+        return {}
+    if area.picture is None:
+        _take_link(area, choices, explainer)
+    elif (area.picture, area.model) != (choices.image.sha256, choices.model.id):
+        area.at, area.against, area.wanted = (), None, None
+    if area.against is not None and area.against not in explainer.labels and area.against.isdecimal():
+        # A recipe may have its index.
+        area.against = dict(enumerate(explainer.labels)).get(int(area.against))
+    url_state.write(AT, write_place(area.at))
+    url_state.write(AGAINST, area.against if area.at else None)
+    if not area.at:
+        return {}
+    # Before its control is drawn a link may name it.
+    span = url_state.recall_value(SPAN, SPANS, "region", name="span")
+    per = span if task.spans and len(area.at) == 2 else "class"
+    against = {} if area.against is None else {"against": area.against}
+    choice = {} if area.wanted is None else {"targets": (area.wanted,)}
+    return {"at": area.at, "per": per, **against, **choice}
+
+
+def _take_link(area: ChosenArea, choices: Choices, explainer: Explainer) -> None:
+    """Choose the address's place and class, if valid here."""
+    area.picture, area.model = choices.image.sha256, choices.model.id
+    at, against = st.query_params.get(AT, ""), st.query_params.get(AGAINST, "")
+    area.at = parse_place(at, choices.image)
+    area.linked = bool(area.at)
+    if at and not area.at:
+        url_state.leave_out(AT, at)
+    if task_of(explainer.resident.adapter).compares_places:
+        known = parse_place(against, choices.image) == parse_other_place(against)
+    else:
+        known = against in explainer.labels
+    if against and area.at and known:
+        area.against = against
+    elif against:
+        url_state.leave_out(AGAINST, against)
+
+
+def show_pixels(explanation: Explanation) -> None:
+    """Draw the class or number of each pixel, explained by a click."""
+    labels, chosen = (
+        explanation.evidence.resident.adapter.labels,
+        explanation.area() if explanation.options.at else None,
+    )
+    if (classes := explanation.segmentation) is not None:
+        plain = [
+            prediction.index for prediction in explanation.predictions if is_background(explanation, prediction.index)
+        ]
+        drawn = draw_segments(explanation.image.pixels, classes, labels, plain=plain, chosen=chosen)
+        key, title, line = "classes", "Classes", "Click a region, or mark an area: why this class?"
+    else:
+        numbers = explanation.depth
+        assert numbers is not None
+        label, unit = labels[0].capitalize(), explanation.model.unit_of(labels[0])
+        low, high = (quantity(end, unit) for end in ends_of(numbers))
+        drawn = draw_numbers(numbers, (low, high), chosen=chosen, other=explanation.other_area())
+        key, title = "depth", f"{label}{'' if unit else ', relative'}"
+        scale = f"from {low}, dark, to {high}, bright{'' if unit else '; without a unit, relative'}"
+        line = f"{label} {scale}. Click a place: why this number?"
+    view = panels.show(Picture.open(drawn), [Pane(title=title)], key=key, height=HEIGHT, area=True, line=line)
+    take_click(view, explanation)
+    # Nothing is measured here: a marked area is asked about as well.
+    if view.region is not None and (at := view.region) != state.of(ChosenArea).marked:
+        state.of(ChosenArea).marked = at
+        _choose_place(explanation, at)
+
+
+def _draw_controls(explanation: Explanation, index: int) -> None:
+    """Draw the choices for a click and the way back."""
+    spans, chosen = explanation.task.spans, bool(state.of(ChosenArea).at and explanation.options.at)
+    if not (spans or chosen):
+        st.caption("Click a place in the picture to see what makes its number.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", key="areas"):
+        if spans:
+            help = "A region is all connected pixels of one class; a pixel is the one under the pointer."
+            label = "A click explains"
+            url_state.widget(st.segmented_control, label, SPANS, "region", key=SPAN, name="span", help=help)
+        if chosen:
+            if spans:
+                _against(explanation, index)
+            help, icon = "Show the maps of the whole picture again.", ":material/undo:"
+            st.button("Back to the whole picture", icon=icon, key="explore-whole", on_click=_forget, help=help)
+
+
+def take_click(view: View, explanation: Explanation) -> None:
+    """Explain the clicked place and redraw the page."""
+    if view.point is not None:
+        _choose_place(explanation, view.point)
+
+
+def _choose_place(explanation: Explanation, at: tuple[float, ...]) -> None:
+    area = state.of(ChosenArea)
+    area.picture, area.model, area.linked = explanation.image.sha256, explanation.model.id, False
+    area.wanted, area.at = None, _round_down(at, explanation.image)
+    area.against = area.against if explanation.task.compares_places else None
+    state.forget_class()
+    st.rerun()
+
+
+def _round_down(at: Iterable[float], image: Picture) -> tuple[float, ...]:
+    # The edge of the last pixel belongs to no pixel.
+    inside = (min(max(value, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, value in enumerate(at))
+    return tuple(math.floor(value * STEP) / STEP for value in inside)
+
+
+def _against(explanation: Explanation, index: int) -> None:
+    """Choose the class to weigh against the explained one."""
+    explained = explanation.heatmaps[index].target.label if explanation.heatmaps else ""
+    area, key = state.of(ChosenArea), "explore-against"
+    st.session_state[key] = area.against
+
+    def take() -> None:
+        area.against, area.linked = st.session_state[key], False
+
+    st.selectbox(
+        "And not",
+        [label for label in sorted(explanation.evidence.resident.adapter.labels) if label != explained],
+        index=None,
+        key=key,
+        on_change=take,
+        placeholder="another class",
+        width=200,
+        help="Why this class here and not that one: what speaks for one and against the other, in the same pixels.",
+    )
+
+
+def _forget() -> None:
+    area = state.of(ChosenArea)
+    area.at, area.against, area.wanted = (), None, None
+    state.forget_class()

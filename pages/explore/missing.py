@@ -1,0 +1,197 @@
+"""Ask a detector why something is missing at a place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.errors import ModelProblem
+from sightglass.components.session import state, url_state
+from sightglass.components.session.markdown import escape
+from sightglass.components.session.pictures import image_source
+from sightglass.explain.options import Options
+from sightglass.explain.phrases import article
+
+if TYPE_CHECKING:
+    from sightglass.components.session.state import Choices
+    from sightglass.components.viewer import View
+    from sightglass.explain import Explainer, Explanation, Image
+    from sightglass.explain.evidence.missing import Missing
+    from sightglass.models.adapter import Prediction
+    from sightglass.pages.explore.boxes import ListedBox
+
+
+Pair = tuple[int, int]
+"""A box's identity: its candidate and its class."""
+
+
+def pair_of(prediction: Prediction) -> Pair:
+    """Return a box's identity."""
+    return (-1 if prediction.anchor is None else prediction.anchor, prediction.index)
+
+
+def choose(pair: Pair | None, *, new_list: bool = False) -> None:
+    """Remember the chosen box. `new_list`: start a new list at it."""
+    chosen = state.of(state.ChosenBox)
+    chosen.pair = pair
+    chosen.generation += new_list
+
+
+@dataclass
+class MissedPlace:
+    """A place in the picture where a person missed a box."""
+
+    of: tuple[str, str]
+    """SHA-256 of the picture, and the id of the model."""
+    where: tuple[float, float, float, float]
+    """xyxy in whole pixels, as the address has them; a point twice."""
+    label: str | None = None
+    """The class that is missing; None: any."""
+    fresh: bool = True
+    """Whether its candidate is still to be chosen in the list."""
+
+
+@dataclass
+class Lookup:
+    """The session's question about a place, and the last question in the viewer."""
+
+    place: MissedPlace | None = None
+    read: bool = False
+    """Whether the address was read."""
+    question: tuple[float, float, float, float] | None = None
+
+
+def lacks_prompt(choices: Choices, explainer: Explainer) -> bool:
+    """Return whether the model still needs a prompt."""
+    return explainer.resident.adapter.takes_words and not explainer.labels and not choices.options.get("vocabulary")
+
+
+def read_address(base: Explanation) -> None:
+    """Take the address's place once a session; its box stays chosen."""
+    lookup, query = state.of(Lookup), st.query_params
+    if lookup.read:
+        return
+    lookup.read = True
+    label = query.get("ask-for")
+    where = parse_place(query.get("ask", ""), base.image)
+    if len(where) in (2, 4):
+        label = label if label in base.evidence.resident.adapter.labels else None
+        lookup.place = replace(_round_place(base, where, label), fresh="box" not in query)
+
+
+def parse_place(text: str, image: Image) -> tuple[float, ...]:
+    """Parse a point, a rectangle or an area of the address; empty outside the picture."""
+    try:
+        place = Options.parse({"at": text or ()}).at
+    except ModelProblem:
+        return ()
+    inside = all(0 <= number <= (image.height if i % 2 else image.width) for i, number in enumerate(place))
+    return place if inside else ()
+
+
+def write_place(place: tuple[float, ...]) -> str | None:
+    """Write a place for the address; a point as two numbers, None for no place."""
+    return ",".join(f"{number:g}" for number in (place[:2] if place[:2] == place[2:] else place)) or None
+
+
+def _round_place(explanation: Explanation, where: tuple[float, ...], label: str | None) -> MissedPlace:
+    x0, y0, x1, y1 = (float(round(edge)) for edge in (*where, *where)[:4])
+    return MissedPlace((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
+
+
+def write_address(place: MissedPlace | None) -> None:
+    """Write the place to the address of a linkable picture."""
+    named = place is not None and not image_source.is_own()
+    url_state.write("ask", write_place(place.where) if place and named else None)
+    url_state.write("ask-for", place.label if place and named else None)
+
+
+def find_place(explanation: Explanation) -> MissedPlace | None:
+    """Return the place in question for this picture and model."""
+    place = state.of(Lookup).place
+    return place if place is not None and place.of == (explanation.image.sha256, explanation.model.id) else None
+
+
+def missing_box(base: Explanation) -> Missing | None:
+    """Return the candidate at the place in question; choose it once."""
+    place = find_place(base)
+    if place is None:
+        return None
+    missing = base.missing(place.where, place.label)
+    if missing is not None and place.fresh:
+        place.fresh = False
+        choose(pair_of(missing.candidate), new_list=True)
+    return missing
+
+
+def about_places(
+    view: View, explanation: Explanation, listed: list[ListedBox], index: int, missing: Missing | None
+) -> None:
+    """Take a new question about a place, or answer the last one."""
+    _ask_about(view, explanation)
+    if (place := find_place(explanation)) is None:
+        return
+    looked_up = [item for item in listed if missing and item.pair == pair_of(missing.candidate)]
+    if looked_up and listed[index] not in looked_up:
+        _looked_up(looked_up[0])
+    else:
+        _about_missing(missing, place, explanation)
+
+
+def _ask_about(view: View, explanation: Explanation) -> None:
+    """Ask about the best candidate at a place that was clicked beside the boxes, or in a marked area."""
+    lookup, where = state.of(Lookup), None
+    if view.point is not None and view.box is None:
+        where = (*view.point, *view.point)
+    # The viewer reports a click once, and this run starts anew right after it.
+    new, lookup.question = where != lookup.question, where
+    help = "The strongest candidate for a box in the marked area, and why it is not shown."
+    if view.region is not None and st.button("Why no box here?", icon=":material/help_center:", help=help):
+        where, new = view.region, True
+    if where is not None and new:
+        before = find_place(explanation)
+        lookup.place = _round_place(explanation, where, before.label if before else None)
+        st.rerun()
+
+
+def _about_missing(missing: Missing | None, place: MissedPlace, explanation: Explanation) -> None:
+    """Explain the missing candidate; ask for another class or go back."""
+
+    def other() -> None:
+        place.label, place.fresh = st.session_state["missing-class"], True
+
+    words = missing.words if missing is not None else "There is no candidate at this place."
+    with st.container(gap="xsmall"):
+        st.markdown(f":material/search: {escape(words)}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.session_state["missing-class"] = place.label
+            st.selectbox(
+                "Candidate for",
+                sorted(set(explanation.evidence.resident.adapter.labels)),
+                index=None,
+                key="missing-class",
+                placeholder="of any class",
+                label_visibility="collapsed",
+                on_change=other,
+                width=200,
+                help="The strongest candidate of this class at that place.",
+            )
+            _back()
+
+
+def _looked_up(item: ListedBox) -> None:
+    """Keep the candidate within reach while another box is shown."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        words = f"You looked up {escape(article(item.label))}: choose {item.number} in the list."
+        st.caption(words, width="content")
+        _back()
+
+
+def _back() -> None:
+    def back() -> None:
+        state.of(Lookup).place = None
+        choose(None, new_list=True)
+
+    st.button("Back to the boxes", icon=":material/undo:", on_click=back, help="Forget this candidate.")

@@ -1,0 +1,316 @@
+"""Routes: explanations, models, runs, and the state and description of the server."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from sightglass.api import metrics, schemas, service
+from sightglass.api.problems import ApiProblem
+from sightglass.api.security import ANSWERS, CSP, write_policy
+from sightglass.api.work import answer, answer_queued, describe_answer, describe_route
+from sightglass.batch import summary
+from sightglass.common.errors import Problem
+from sightglass.common.files import writable
+from sightglass.common.settings import settings
+from sightglass.common.work import progress
+from sightglass.evaluation import errors, masks, stored
+from sightglass.explain.evidence.layers import layer_choices
+from sightglass.explain.methods import list_methods
+from sightglass.explain.recipe import VERSION
+from sightglass.models.catalog import available, catalog
+from sightglass.models.checkpoints import weights
+from sightglass.models.spec import Task
+from sightglass.report import results
+from sightglass.report.results import PlainResult
+from sightglass.report.table import csv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path as Folder
+
+    from pydantic import BaseModel
+
+Format = Literal["json", "png", "npy", "zip"]
+OFFERS = ("json", "png", "npy", "zip")
+"""Everything as JSON; the first map over the picture, with its recipe; the first map; the command line's folder."""
+TABLES = ("json", "csv")
+Run = Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/runs.")]
+router, public = APIRouter(), APIRouter(tags=["server"])
+"""Routes that need the token, where there is one, and routes that need none."""
+PICTURES: dict[str, Any] = {"tags": ["pictures"]}
+
+
+@router.post("/api/explain", **PICTURES, **describe_route(schemas.ExplainRequest, results.ExplanationAnswer, OFFERS))
+async def explain_picture(request: Request, format: Format = "json") -> Response:
+    """Explain what a model predicts for a picture, and where it looked for each of its best predictions."""
+    return await answer(request, schemas.ExplainRequest, service.answer_explanation, format)
+
+
+@router.post("/api/explain/class", **PICTURES, **describe_route(schemas.ClassRequest, results.ClassesAnswer, OFFERS))
+async def explain_class(request: Request, format: Format = "json") -> Response:
+    """Explain what speaks for classes of your choice: the rank of each, its map, and the limits of that map."""
+    return await answer(request, schemas.ClassRequest, service.answer_explanation, format)
+
+
+@router.post("/api/detect", **PICTURES, **describe_route(schemas.DetectRequest, results.DetectionAnswer, OFFERS))
+async def explain_detections(request: Request, format: Format = "json") -> Response:
+    """Explain what a detector finds in a picture, and where it looked for each box."""
+    return await answer(request, schemas.DetectRequest, service.answer_explanation, format)
+
+
+@router.post("/api/segment", **PICTURES, **describe_route(schemas.SegmentRequest, results.ExplanationAnswer, OFFERS))
+async def explain_segmentation(request: Request, format: Format = "json") -> Response:
+    """Explain which class a segmentation network gives each pixel, and what speaks for a class, a region or a pixel."""
+    return await answer(request, schemas.SegmentRequest, service.answer_explanation, format)
+
+
+@router.post("/api/compare", **PICTURES, **describe_route(schemas.CompareRequest, results.ComparisonAnswer))
+async def compare_models(request: Request) -> Response:
+    """Explain one picture with several models: their predictions, times, and how far their maps agree."""
+    return await answer(request, schemas.CompareRequest, service.compare_models)
+
+
+@router.post("/api/similarity", **PICTURES, **describe_route(schemas.SimilarityRequest, results.SimilarityAnswer))
+async def compare_pictures(request: Request) -> Response:
+    """Explain how similar two pictures are to a model, and which regions of each make them so."""
+    return await answer(request, schemas.SimilarityRequest, service.compare_pictures)
+
+
+@router.post("/api/prove", **PICTURES, **describe_route(schemas.ProveRequest, results.ProofAnswer))
+async def prove_map(request: Request) -> Response:
+    """Test a map: hide what it shows, keep nothing else, and compare with maps that know nothing."""
+    return await answer(request, schemas.ProveRequest, service.prove_map)
+
+
+class Listed(PlainResult):
+    id: str
+    family: str
+    size: str
+    task: Task
+    here: bool
+    """Whether its weights are on this machine; missing ones are not downloaded."""
+    download_mb: float | None
+    """About how large they are to download, in MB of 1,000,000 bytes; null: not known."""
+    resident: bool
+    """Whether it is loaded, so that an answer needs no loading time."""
+    licence: str
+    source: str
+    method: str
+    """Its default method."""
+    methods: list[str] | None
+    """All methods that support it; null until it has been loaded."""
+
+
+class Models(PlainResult):
+    default: str
+    """The model for requests that name none."""
+    models: list[Listed]
+
+
+@router.get("/api/models", tags=["server"])
+def list_models(
+    here: Annotated[
+        bool | None, Query(description="Only models whose weights are on this machine, or only the others.")
+    ] = None,
+    task: Annotated[Task | None, Query(description="Only models for this task.")] = None,
+) -> Models:
+    """List the models of the catalogue: their tasks, whether their weights are here, and the methods they support."""
+    # No model is loaded before this module, and with it torch, is imported.
+    residency = sys.modules.get("sightglass.explain.evidence.resident")
+    loaded = list(residency.RESIDENCY.residents()) if residency else []
+    rows = []
+    for spec in catalog().values():
+        # By the whole spec: a model of that id may be somebody else's, of another table.
+        downloaded, resident = available(spec), next((model for model in loaded if model.adapter.spec == spec), None)
+        if task in (None, spec.task) and here in (None, downloaded):
+            names = ("id", "family", "size", "task", "licence", "source", "method")
+            row = Listed(
+                **{name: getattr(spec, name) for name in names},
+                here=downloaded,
+                download_mb=spec.megabytes,
+                resident=resident is not None,
+                methods=None if resident is None else [method.id for method in list_methods(resident)],
+            )
+            rows.append(row)
+    return Models(default=settings().api_model, models=rows)
+
+
+class LayerResult(PlainResult):
+    path: str
+    shape: tuple[int, int, int]
+    """Channels, rows, columns."""
+    layout: str
+    default: bool
+
+
+class Layers(PlainResult):
+    model: str
+    layers: list[LayerResult]
+    """In order of execution."""
+    default: tuple[str, ...]
+    presets: dict[str, tuple[str, ...]]
+    """Named sets of layers; a name can be used as a layer."""
+
+
+@router.get("/api/layers/{model:path}", tags=["server"], responses=describe_answer(Layers))
+async def list_layers(
+    request: Request,
+    model: Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/models.")],
+    every: Annotated[bool, Query(description="Also layers nested in others.")] = False,
+) -> Response:
+    """List the layers of a model at which a map can be taken; the model is loaded for that."""
+
+    def work() -> Layers:
+        with weights.no_downloads():
+            choices = layer_choices(service.load_explainer(model).resident, every=every)
+        rows = [
+            LayerResult(path=layer.path, shape=layer.shape, layout=layer.layout, default=layer.path in choices.default)
+            for layer in choices.layers
+        ]
+        return Layers(model=model, layers=rows, default=choices.default, presets=choices.presets)
+
+    return await answer_queued(request, work)
+
+
+@router.get("/api/runs", tags=["runs"])
+def list_evaluated_runs() -> results.Runs:
+    """List your batch runs with labels, the newest first."""
+    return results.Runs(runs=[results.ListedRun(id=run.id, written=run.written) for run in summary.list_runs()])
+
+
+@router.get("/api/runs/{run}", tags=["runs"], responses=describe_answer(results.RunEvaluation))
+async def get_evaluation(request: Request, run: Run) -> Response:
+    """Say how well a run's answers fit its labels: headline numbers with their interval, and errors by type."""
+    return await answer_queued(
+        request, lambda: results.RunEvaluation(id=run, **_read(_find_folder(run), summary.load).to_json())
+    )
+
+
+@router.get("/api/runs/{run}/errors", tags=["runs"], responses=describe_answer(results.RunErrors, TABLES))
+async def get_errors(
+    request: Request,
+    run: Run,
+    format: Literal["json", "csv"] = "json",
+    limit: Annotated[int, Query(ge=0, le=10_000, description="Errors that the JSON lists.")] = 100,
+) -> Response:
+    """Say where a run goes wrong: errors by type, the surest wrong answers first.
+
+    A table has a row for each labelled object, wrong box or classified picture.
+    """
+
+    def work() -> BaseModel | bytes:
+        report = errors.ErrorReport(_read(_find_folder(run), stored.load))
+        if format == "json":
+            return results.RunErrors(id=run, **report.to_json(most=limit))
+        return csv(errors.list_rows(report.units)).encode()
+
+    return await answer_queued(request, work, format)
+
+
+def _find_folder(id: str) -> Folder:
+    """Return the folder of a visitor's run; raise ApiProblem, 404."""
+    if (run := summary.find_run(id)) is None:
+        raise ApiProblem(404, "path", "There is no run with this id: GET /api/runs lists yours.")
+    return run.folder
+
+
+def _read(folder: Folder, load: Callable[[Folder], Any]) -> Any:
+    if load is stored.load and (folder / masks.FILE).is_file():
+        words = "This run is of a segmentation: GET /api/runs/{run} has its IoU, and errors are of boxes and pictures."
+        raise ApiProblem(400, "option", words)
+    try:
+        return load(folder)
+    except Problem as problem:
+        # Its sentence names a folder of the server.
+        raise ApiProblem(400, "option", "This run's evaluation is damaged: run it with labels again.") from problem
+
+
+class Load(PlainResult):
+    workers: int
+    running: int
+    waiting: int
+    room: int
+
+
+class Health(PlainResult):
+    status: Literal["ok"] = "ok"
+    version: str
+    queue: Load
+
+
+class Status(PlainResult):
+    status: Literal["alive", "ready"]
+
+
+@public.get("/api/health")
+async def get_health(request: Request) -> Health:
+    """Report that the server is up, and its load, without loading or waiting for anything."""
+    queue = request.app.state.queue
+    running, count = queue.running, len(queue)
+    load = Load(workers=queue.workers, running=running, waiting=count - running, room=queue.waiting)
+    return Health(version=VERSION, queue=load)
+
+
+@public.get("/api/health/alive")
+async def get_liveness() -> Status:
+    """Report that the process answers; one that does not should be started again."""
+    return Status(status="alive")
+
+
+@public.get("/api/health/ready")
+def get_readiness() -> Status:
+    """Report that requests can be sent here: the default model and the history can be used, and nothing stops."""
+    lacking, folder = "", settings().history
+    if progress.stopping():
+        lacking = "This server is stopping."
+    elif folder is not None and writable(folder) is None:
+        lacking = f"The history's folder {folder} cannot be written: give SIGHTGLASS_HISTORY another, or off."
+    else:
+        try:
+            service.local_model(settings().api_model)
+        except Problem as problem:
+            lacking = str(problem)
+    if lacking:
+        raise ApiProblem(503, "unready", lacking, {"Retry-After": "2"})
+    return Status(status="ready")
+
+
+@router.get(
+    "/api/metrics", tags=["server"], responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+)
+def get_metrics() -> Response:
+    """Report requests, durations, the queue, loaded models and memory, in Prometheus' text format."""
+    return Response(metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+
+@public.get("/api/docs/openapi.json", include_in_schema=False)
+async def get_older_description(request: Request) -> JSONResponse:
+    # The page refuses any other version, and shows what is new in 3.1 all the same.
+    server = {"url": request.scope.get("root_path", "") or "/"}
+    return JSONResponse(request.app.openapi() | {"openapi": "3.0.3", "servers": [server]})
+
+
+@public.get("/api/docs", include_in_schema=False)
+async def get_page(request: Request) -> HTMLResponse:
+    """Return a page that lists all requests and needs no network."""
+    at = f"{request.scope.get('root_path', '')}/api/docs"
+    page = get_swagger_ui_html(
+        openapi_url=f"{at}/openapi.json",
+        title="Sightglass API",
+        swagger_js_url=f"{at}/swagger-ui-bundle.js",
+        swagger_css_url=f"{at}/swagger-ui.css",
+        swagger_favicon_url=f"{at}/favicon-32x32.png",
+        # The default of `validatorUrl` sends the document to a validator on the web.
+        swagger_ui_parameters={"validatorUrl": None, "tryItOutEnabled": True},
+    )
+    # Its script and styles are in the page, and pictures in its style sheet; nothing of a visitor is.
+    inline = "'self' 'unsafe-inline'"
+    sources = {"script-src": inline, "style-src": inline, "img-src": "'self' data:", "connect-src": "'self'"}
+    page.headers[CSP] = write_policy({**ANSWERS, **sources})
+    return page

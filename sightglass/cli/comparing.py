@@ -1,0 +1,293 @@
+"""`compare`: models on one picture; `similarity`: pictures, galleries and re-identification."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sightglass.cli import options as cli
+from sightglass.cli.console import Console
+from sightglass.cli.pictures import describe_checks, load_explainer, open_picture
+from sightglass.common.errors import Problem
+from sightglass.explain import phrases
+from sightglass.explain.comparison import detections, models
+from sightglass.explain.methods import SIMILARITY
+from sightglass.explain.methods import method as find_method
+from sightglass.explain.picture.item import LISTS
+from sightglass.explain.similarity import evaluation, ranking
+from sightglass.explain.trust import checks
+from sightglass.models import catalog
+from sightglass.report import result_folder, similarity_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
+    from sightglass.cli.console import Progress
+    from sightglass.common.files import Json
+    from sightglass.explain.comparison.models import Comparison
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.report.result_folder import File
+
+MAX_ROWS = 20
+"""Rows of a ranking that are printed; its file has all of them."""
+SHEETS = 10
+"""Queries that get a sheet with --visualize."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
+    model: list[str] | None = cli.field("--model -m ID", "Two or more; of one, all sizes of its family.", cli.MODEL)
+    each_own: bool = cli.field("--each-own", "Explain each model's own answer.", cli.MAP, default=False)
+
+
+@cli.verb(
+    cli.app,
+    "compare",
+    """
+    sightglass compare bus.jpg -m efficientnet-lite0 -m resnet50
+    sightglass compare bus.jpg -m yolo11n -m yolo26n --class bus
+    """,
+)
+def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOptions) -> int:
+    """Explain one picture with several models: answers, times and the overlap of maps.
+
+    The folder, explained/<picture>_compared by default, gets comparison.jpg, overlays, maps.npz and comparison.json.
+    """
+    console, style = Console(options.json), options.style()
+    with console.progress("Loading") as progress:
+        comparison = _compare(open_picture(picture, console), asked, options, progress)
+        more: Json = {"mixed": comparison.mixed}
+        name = comparison.explanations[0].image.name.rsplit(".", 1)[0]
+        # Not the picture's own folder, whose maps.npz its recipe is held against.
+        (folder,) = result_folder.places([f"{name}_compared"], options.out)
+        written = result_folder.write(folder, result_folder.of_comparison(comparison, style, more))
+    _report(console, comparison)
+    console.files(folder, written)
+    console.result(result_folder.comparison(comparison) | more | {"folder": folder, "files": written})
+    return 0
+
+
+def _compare(image: Image, asked: cli.EngineOptions, options: CompareOptions, progress: Progress) -> Comparison:
+    """Explain a picture with each model and, with --seal, check the first map of each."""
+    ids, names = catalog.choose_compared(options.model or ["efficientnet-lite0"])
+    explanations, timings = [], []
+    for i, name in enumerate(ids):
+        progress(i / len(ids), name)
+        explainer = load_explainer(name, options.device, progress, asked)
+        explanations.append(explainer(image, **cli.with_classes(asked, explainer)))
+        timings.append(models.measure(explanations[-1].evidence))
+    if not ("targets" in asked or options.each_own):
+        explanations = list(detections.same_target(explanations))
+    for i, explanation in enumerate(explanations if options.seal else ()):
+
+        def update(share: float, words: str, i: int = i) -> None:
+            progress((i + share) / len(ids), f"{names[i]}: {words}")
+
+        checks.check_maps(explanation, 1, progress=update)
+    return models.Comparison(tuple(explanations), names, tuple(timings))
+
+
+def _report(console: Console, comparison: Comparison) -> None:
+    console.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
+    rows, ids = [], [explanation.model.id for explanation in comparison.explanations]
+    # A row begins with the size that sentences and pictures call the model by, if any, and with its id.
+    names: list[Sequence[str]] = [ids] if ids == [*comparison.names] else [comparison.names, ids]
+    for i, explanation in enumerate(comparison.explanations):
+        label, sure = result_folder.of_first(explanation)
+        rows.append(
+            (
+                *(column[i] for column in names),
+                label,
+                sure or "–",
+                phrases.milliseconds(comparison.timings[i].median),
+                phrases.count(explanation.evidence.resident.parameters),
+                comparison.overlap(0, i),
+            )
+        )
+    columns = ("map of", "how sure", "one pass", "parameters", f"overlap with {comparison.names[0]}")
+    console.table((*("size", "model")[-len(names) :], *columns), rows, right=columns[1:])
+    for name, explanation in zip(comparison.names, comparison.explanations, strict=True):
+        if explanation.heatmaps:
+            console.say(*describe_checks(explanation.known_checks(0), f"{name}, "))
+    console.say(" ".join(filter(None, (comparison.overlaps, comparison.mixed))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarityOptions(cli.ModelOptions):
+    gallery: str | None = cli.field("--gallery -g FOLDER", "Instead of B: a folder, pattern, list or .zip.")
+    top: int = cli.field("--top N", "Most similar pictures with maps [5].", default=5)
+    names: str | None = cli.field("--names PATTERN", "Where names say person and camera [as Market-1501's].")
+    of: str = cli.field("--of cosine|product", "What a map adds up to [cosine].", cli.MAP, default="cosine")
+    method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY)}.", cli.MAP)
+    visualize: bool = cli.field("--visualize", "Also a sheet of each query and its matches.", cli.OUT, default=False)
+    num_visualize: int | None = cli.field("--num-visualize N", f"Queries with a sheet [{SHEETS}].", cli.OUT, min=1)
+    out: Path | None = cli.field(*cli.FOLDER)
+    json: cli.Json = False
+
+
+@cli.verb(
+    cli.app,
+    "similarity",
+    """
+    sightglass similarity bus.jpg other.jpg --of product
+    sightglass similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
+    sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --visualize
+    """,
+)
+def similarity(
+    pictures: Annotated[
+        list[str], typer.Argument(metavar="A [B]", help="The query, and the picture to compare it with.")
+    ],
+    asked: cli.EngineOptions,
+    options: SimilarityOptions,
+) -> int:
+    """Show how similar two pictures are to a model, and which regions make them so.
+
+    Any model will do (its last features are compared). For two pictures the folder gets similarity.jpg, pairs.jpg,
+    maps.npz and similarity.json; for a --gallery ranking.csv and the maps of the most similar; for a folder of queries
+    and a --gallery mAP and rank-1, -5 and -10 by the protocol of Market-1501, in report.json and queries.csv.
+    """
+    gallery, sheets = options.gallery, options.num_visualize or (SHEETS if options.visualize else 0)
+    if len(pictures) != (1 if gallery else 2):
+        raise Problem(
+            "With --gallery give one picture or one folder, the queries."
+            if gallery
+            else "Give two pictures, or one and a --gallery to rank."
+        )
+    path = Path(pictures[0])
+    one_picture = not (path.is_dir() or path.suffix.lower() in (*LISTS, ".zip") or glob.has_magic(pictures[0]))
+    many = gallery is not None and (options.names is not None or not one_picture)
+    if sheets and not gallery:
+        raise Problem("--visualize draws a query and its matches: give a --gallery.")
+    if options.names is not None and not many:
+        raise Problem("--names needs a folder of queries and a --gallery.")
+    console, arguments = Console(options.json), asked | {"of": options.of}
+    if options.method is not None:
+        arguments["method"] = find_method(options.method).id
+    with console.progress(f"Loading {options.model}") as progress:
+        explainer = load_explainer(options.model, options.device, progress)
+        run = _Run(console, progress, explainer, options, arguments, sheets)
+        if many and gallery:
+            return run.evaluate(pictures[0], gallery)
+        query = open_picture(pictures[0], console)
+        return run.rank(query, gallery) if gallery else run.compare(query, open_picture(pictures[1], console))
+
+
+@dataclass
+class _Run:
+    """A call of the verb."""
+
+    console: Console
+    progress: Progress
+    explainer: Explainer
+    options: SimilarityOptions
+    arguments: dict[str, Any]
+    sheets: int
+    """Queries that get a sheet."""
+
+    def compare(self, query: Image, other: Image) -> int:
+        """Compare two pictures."""
+        folder = self._place(f"{query.name.rsplit('.', 1)[0]}_and_{other.name}")
+        pair = self._explain(query, other)
+        baseline = ranking.context(self.explainer, query, pair.preprocessing, other=other)
+        self.console.say(similarity_files.headline(pair, baseline), baseline.words, *similarity_files.places(pair))
+        best = pair.matches.pairs[: similarity_files.PAIRS]
+        rows = [(str(i), _cell(hit.query), _cell(hit.gallery), f"{hit.score:.2f}") for i, hit in enumerate(best, 1)]
+        columns = ("pair", "cell of the first", "cell of the second", "similarity")
+        self.console.table(columns, rows, right=("pair", "similarity"))
+        self.console.say(*(f"note: {note}" for note in pair.notes))
+        files = similarity_files.of_similarity(pair, baseline)
+        return self._finish(folder, files, similarity_files.summary(pair, baseline))
+
+    def rank(self, query: Image, gallery: str) -> int:
+        """Rank a gallery."""
+        folder = self._place(f"{query.name.rsplit('.', 1)[0]}_gallery")
+        fitting = {name: self.arguments[name] for name in ("preprocessing",) if name in self.arguments}
+        ranked = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
+        baseline = ranking.context(self.explainer, query, **fitting)
+        top: list[Json] = []
+        pairs: list[Similarity] = []
+        files = [similarity_files.of_ranking(ranked)]
+        for i, hit in enumerate(ranked.hits[: self.options.top], 1):
+            self.progress((i - 1) / min(self.options.top, len(ranked.hits)), f"Map of {hit.name}")
+            pairs.append(self._explain(query, hit.item.open()))
+            top.append(similarity_files.summary(pairs[-1], None) | {"rank": i})
+            files.append(similarity_files.of_pair(pairs[-1], i))
+        if pairs and self.sheets:
+            files.append(similarity_files.of_query(1, query.name, pairs))
+        self.console.say(f"{query.name} against {phrases.plural(len(ranked.hits), 'picture')}: {baseline.words}")
+        rows = [
+            (str(i), hit.item.key, f"{hit.score:.2f}", baseline.verdict(hit.score))
+            for i, hit in enumerate(ranked.hits, 1)
+        ]
+        self.console.table(("rank", "picture", "score", "that is"), rows[:MAX_ROWS], right=("rank", "score"))
+        if len(rows) > MAX_ROWS:
+            self.console.say(f"{len(rows) - MAX_ROWS} more are in ranking.csv.")
+        if ranked.itself:
+            self.console.say(f"note: left out, the same picture as the query: {', '.join(ranked.itself)}.")
+        result = {
+            "query": query.name,
+            "model": self.explainer.model.id,
+            "context": baseline,
+            "ranking": similarity_files.ranking(ranked),
+            "top": top,
+            "itself": ranked.itself,
+            "failed": [{"picture": name, "error": sentence} for name, sentence in ranked.failed],
+        }
+        return self._finish(folder, files, result, ranked.failed)
+
+    def evaluate(self, queries: str, gallery: str) -> int:
+        """Evaluate queries against a gallery."""
+        folder = self._place(f"{Path(queries).resolve().stem or 'queries'}_evaluation")
+        report = evaluation.evaluate(
+            self.explainer,
+            queries,
+            gallery,
+            names=self.options.names or evaluation.NAMES,
+            preprocessing=self.arguments.get("preprocessing", "trained"),
+            progress=self.progress,
+        )
+
+        def files() -> Iterator[File]:
+            yield from similarity_files.of_evaluation(report)
+            sheets = report.queries[: self.sheets]
+            for i, query in enumerate(sheets):
+                self.progress(i / len(sheets), f"Matches of {query.item.key}")
+                image, top = query.item.open(), query.top[: self.options.top]
+                pairs = [self._explain(image, item.open()) for item, _, _ in top]
+                yield similarity_files.of_query(i + 1, query.item.key, pairs, [right for _, _, right in top])
+
+        rows = [("mAP", f"{report.mean_ap:.1%}"), *((f"rank-{k}", f"{report.rank(k):.1%}") for k in evaluation.RANKS)]
+        self.console.table(("measure", "value"), rows, right=("value",))
+        if report.without_match:
+            self.console.say(f"note: the gallery has no other picture of {', '.join(report.without_match[:3])}.")
+        return self._finish(folder, files(), report.summary(), report.failed)
+
+    def _explain(self, query: Image, other: Image) -> Similarity:
+        from sightglass.explain.similarity.similarity import similarity
+
+        return similarity(self.explainer, query, other, **self.arguments)
+
+    def _place(self, name: str) -> Path:
+        """Return the folder of the results; raise ModelProblem where it cannot be written to."""
+        (folder,) = result_folder.places([name], self.options.out)
+        result_folder.check(folder)
+        return folder
+
+    def _finish(self, folder: Path, files: Iterable[File], result: Json, failed: Sequence[tuple[str, str]] = ()) -> int:
+        written = result_folder.write(folder, files)
+        self.console.warn(*(sentence if name in sentence else f"{name}: {sentence}" for name, sentence in failed))
+        self.console.files(folder, written)
+        self.console.result(result | {"folder": folder, "files": written})
+        return 1 if failed else 0
+
+
+def _cell(place: tuple[int, int]) -> str:
+    return f"row {place[0] + 1}, column {place[1] + 1}"

@@ -1,0 +1,219 @@
+"""`prove`: hide and keep what a map shows; `replay`: make a recipe's maps again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from sightglass.cli import options as cli
+from sightglass.cli.console import Console
+from sightglass.cli.pictures import extra_files, load_explainer, open_picture, report
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.explain import phrases, replaying
+from sightglass.explain import recipe as explain_recipe
+from sightglass.explain.picture import image as images
+from sightglass.explain.rendering import style
+from sightglass.explain.tasks import task_of
+from sightglass.explain.trust import proof as measures
+from sightglass.report import embedded_recipe, proof_files, result_folder
+from sightglass.report import formats as report_formats
+
+if TYPE_CHECKING:
+    from sightglass.cli.console import Progress
+    from sightglass.common.files import Json
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.recipe import Recipe
+
+FILLINGS = ("blur", "mean")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProveOptions(cli.ModelOptions):
+    class_: str | None = cli.field("--class --target -c NAME", "Prove the map of this class, not the best.", cli.MAP)
+    map: int | None = cli.field("--map N", "Prove the map of answer or box N, counted from 1.", cli.MAP, min=1)
+    steps: int | None = cli.field("--steps N", "Shares that are hidden and kept, 2 to 100 [20].", cli.OUT)
+    filling: list[str] | None = cli.field("--filling NAME", "What hides: blur, mean or linear [blur, mean].", cli.OUT)
+    also: list[str] | None = cli.field(*cli.ALSO)
+    out: Path | None = cli.field(*cli.FOLDER)
+    json: cli.Json = False
+
+
+@cli.verb(
+    cli.app,
+    "prove",
+    """
+    sightglass prove bus.jpg --class trolleybus --question why
+    sightglass prove bus.jpg -m yolo11n --map 2 --steps 10 --also report
+    """,
+)
+def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions) -> int:
+    """Test a map by hiding, or keeping, what it shows, beside maps that know nothing.
+
+    The folder gets proof.png with the curves, and proof.json, from which `replay` makes exactly the same curves.
+    """
+    console, formats = Console(options.json), cli.split_names(options.also, report_formats.ALSO)
+    with console.progress(f"Loading {options.model}") as progress:
+        image = open_picture(picture, console)
+        (folder,) = result_folder.places([image.name], options.out)
+        result_folder.check(folder)
+        explanation = _explain(image, asked, options, progress)
+        steps: dict[str, Any] = {} if options.steps is None else {"steps": options.steps}
+        proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, **steps)
+        files = proof_files.files(explanation, 0, proof), extra_files(explanation, formats, style.VIEWER_STYLE)
+        names = result_folder.write(folder, chain(*files))
+    heatmap = explanation.heatmaps[0]
+    console.say(
+        f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}", phrases.plain_text(proof.sentence)
+    )
+    console.table(measures.COLUMNS, measures.rows(proof), right=measures.COLUMNS[1:])
+    summary = proof_files.summary(explanation, 0, proof)
+    console.say(*map(phrases.plain_text, measures.lines(proof)), *summary["findings"])
+    console.files(folder, names)
+    console.result(summary | {"folder": folder, "files": names})
+    return 0
+
+
+def _explain(image: Image, asked: cli.EngineOptions, options: ProveOptions, progress: Progress) -> Explanation:
+    """Return an explanation with the one map to prove."""
+    if options.map is not None and options.class_ is not None:
+        raise Problem("--map is one answer, and --class one class: leave one of them out.")
+    explainer = load_explainer(options.model, options.device, progress, asked)
+    task = task_of(explainer.model)
+    arguments = asked | task.single()
+    if "confidence" in asked:
+        task.check_idle(explainer.model.id, "--score-thr")
+    if options.class_ is not None:
+        labels = cli.known_labels(asked, explainer)
+        (index,) = cli.class_indices([options.class_], labels)
+        arguments["targets"] = (task.name_class(index, labels),)
+    elif options.map is not None and options.map > 1:
+        answers = explainer(image, maps=False, **arguments | {"top_k": options.map}).predictions
+        arguments["targets"] = (task.pick(explainer.model.id, answers, options.map),)
+    return explainer(image, progress=progress, **arguments)
+
+
+MAX_BYTES = 64 * 2**20
+"""Size of a file in which a recipe is looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions(cli.OutputOptions):
+    picture: str | None = cli.field("--picture -p FILE", "The picture [the embedded one, or a file of its name].")
+    device: str | None = cli.field("--device NAME", "A device other than the recipe's.")
+
+
+@cli.verb(
+    cli.app,
+    "replay",
+    """
+    sightglass replay explained/bus/recipe.json --picture bus.jpg
+    sightglass replay recipe.json --device cpu --out again --json
+    """,
+)
+def replay(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="recipe.json, or a PNG, JPG, SVG or PDF with an embedded recipe.")
+    ],
+    options: ReplayOptions,
+) -> int:
+    """Make the same maps again: the same picture, weights and options, all checked.
+
+    The maps are compared value by value with those beside the recipe; if they differ, the exit code is 1. Files are
+    written only with --out.
+    """
+    console, drawn = Console(options.json), options.style()
+    known = read(recipe)
+    if options.picture is not None:
+        picture: Image | str | tuple[str, ...] = open_picture(options.picture, console)
+    else:
+        embedded = embedded_recipe.contents(recipe.read_bytes()) if recipe.suffix.lower() != ".json" else None
+        original = None if embedded is None else embedded_recipe.original(embedded)
+        picture = original or _find_picture(recipe, known)
+    if options.device is not None:
+        known = known.model_copy(update={"device": options.device})
+    with console.progress(f"Loading {known.model}"):
+        explanation = replaying.replay(known, picture)
+    now = explain_recipe.versions()
+    changed = {name: (before, now.get(name)) for name, before in known.versions.items() if now.get(name) != before}
+    report(console, explanation, drawn)
+    for name, (before, installed) in changed.items():
+        console.say(f"note: {name} was {before}, is {installed or 'not installed'}.")
+    if known.prepared not in (None, prepared := explanation.recipe.prepared):
+        console.say(f"note: pictures were prepared {known.prepared}, and now {prepared}.")
+    difference = _compare_maps(recipe.parent, known, explanation)
+    same = None if difference is None else not difference
+    if same is None:
+        console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
+    else:
+        console.say("The maps match the saved ones bit for bit." if same else f"The maps differ, by {difference:.2g}.")
+    summary: Json = result_folder.summary(explanation, drawn)
+    summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
+    names: list[str] = []
+    if options.out is not None:
+        files = (
+            result_folder.of_boxes(explanation, drawn, everything=False)
+            if explanation.task.has_boxes
+            else result_folder.of_picture(explanation, drawn)
+        )
+        names = result_folder.write(options.out, result_folder.with_summary(files, summary))
+        console.files(options.out, names)
+    console.result(summary | {"folder": options.out, "files": names})
+    return int(same is False)
+
+
+def read(path: Path) -> Recipe:
+    """Read the recipe of a file; raise ModelProblem without one."""
+    recipe = None
+    with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
+        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
+        if path.suffix.lower() == ".json":
+            document = json.loads(data)
+            # A summary contains its recipe.
+            recipe = explain_recipe.Recipe.model_validate_json(json.dumps(document.get("recipe", document)))
+        else:
+            recipe = embedded_recipe.read(data)
+    if recipe is None:
+        raise ModelProblem(f"{path} is not a recipe: give the recipe.json that an explanation was saved with.")
+    return recipe
+
+
+def _find_picture(path: Path, recipe: Recipe) -> str:
+    """Return a recipe's picture: here, near the recipe, or an example. Raises ModelProblem."""
+    name = recipe.picture_name
+    folders = (Path(), path.parent, *list(path.absolute().parents)[1:3])
+    local = [str(folder / name) for folder in folders if (folder / name).is_file()]
+    if not local and images.example_meant(name) is None:
+        raise ModelProblem(f"Where is the picture? Name it: --picture {name}.")
+    return local[0] if local else name
+
+
+def _compare_maps(folder: Path, recipe: Recipe, explanation: Explanation) -> float | None:
+    """Return the largest difference from the saved maps; None without comparable ones."""
+    now = result_folder.arrays(explanation)
+    try:
+        # Another explanation may have overwritten the recipe's.
+        if _request(read(folder / result_folder.RECIPE)) != _request(recipe):
+            return None
+        with np.load(folder / result_folder.MAPS, allow_pickle=False) as saved:
+            if {name: values.shape for name, values in now.items()} != {
+                name: saved[name].shape for name in saved.files
+            }:
+                return None
+            equal = all(np.array_equal(saved[name], values, equal_nan=True) for name, values in now.items())
+            apart = [float(abs(saved[name] - values).max(initial=0)) for name, values in now.items()]
+            return 0.0 if equal else max(apart)
+    except (OSError, ValueError, KeyError, ModelProblem):
+        return None
+
+
+def _request(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe without machine-dependent fields."""
+    return recipe.model_dump(exclude={"versions", "device", "picture_name", "prove", "seals"})

@@ -1,0 +1,71 @@
+"""Work in threads, in order."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from concurrent.futures import Executor, Future
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def read_ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
+    """Yield the items, up to `count` read ahead in a thread.
+
+    The thread ends with this iterator, also where that is closed early.
+    """
+    source, end, context = iter(items), object(), copy_context()
+
+    def read() -> Any:
+        return context.run(next, source, end)
+
+    pool = ThreadPoolExecutor(1, "ahead")
+    try:
+        pending = deque(pool.submit(read) for _ in range(count))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(pool.submit(read))
+            yield item
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def in_order(items: Iterable[T], work: Callable[[T], R], pool: Executor, count: int) -> Iterator[R]:
+    """Yield `work` of each item in order, `count` at once."""
+    pending: deque[Future[R]] = deque()
+    for item in items:
+        pending.append(pool.submit(work, item))
+        if len(pending) >= count:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def torch_pool(count: int, name: str, threads: int = 1) -> ThreadPoolExecutor:
+    """Return a thread pool with so many PyTorch threads per worker.
+
+    A team of threads in each of them would wait for its next operation in busy loops, on cores that others need.
+    """
+    import torch
+
+    before, ready = torch.get_num_threads(), threading.Barrier(count + 1)
+
+    def set_up() -> None:
+        # Otherwise a thread takes the process's number of threads at its first operation, whatever it was given.
+        torch.get_num_threads()
+        torch.set_num_threads(threads)
+        ready.wait()
+
+    pool = ThreadPoolExecutor(count, name)
+    for _ in range(count):
+        pool.submit(set_up)
+    ready.wait()
+    # Each thread keeps its own number; later threads of this process must have as many as before.
+    torch.set_num_threads(before)
+    return pool

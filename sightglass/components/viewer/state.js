@@ -1,0 +1,144 @@
+// The state of one viewer and what is derived from it, without the page.
+
+import { rectangle, small, visible, pointIn, WHOLE } from "../../browser/geometry.js";
+import { onPhone } from "./panels.js";
+import { defaults } from "./settings.js";
+
+/**
+ * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
+ * @typedef {{title: string, note: string, maps: HeatMap[], boxes: import("./marks.js").Box[]|null}} Listed  boxes: its own; null: the
+ *   viewer's
+ * @typedef {import("./panels.js").Panel} Panel
+ * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
+ * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
+ *   boxes: import("./marks.js").Box[], range: number[]|null, reach: number|null, choice: number|null, height: number,
+ *   columns: number|null, line: string, beside: boolean, marks: boolean, private: boolean, dimmed: boolean,
+ *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
+ */
+
+/** @type {Head} before the first payload, which has an id */
+const EMPTY = {
+  ...{ id: "", picture: "", size: [1, 1], panels: [], plain: { title: "", note: "", maps: [], boxes: null }, grids: [] },
+  ...{ boxes: [], range: null, reach: null, choice: null, height: 0, columns: null, line: "", beside: false, marks: false },
+  ...{ private: false, dimmed: false, initial: null, colormaps: [] },
+};
+
+export class State {
+  head = EMPTY;
+  /** @type {import("../../browser/picture.js").Picture|null} */
+  picture = null;
+  /** @type {Listed[]} */
+  listed = [];
+  /** @type {Panel[]} those of them that are on the page, and the plain picture beside them */
+  panels = [];
+  settings = defaults();
+  /** Whether the settings are those of a file that was opened again, which end with its map. */
+  passing = false;
+  /** @type {Map<string, Uint8Array>} */
+  colormaps = new Map();
+  viewport = WHOLE;
+  /** @type {number|null} the map that panels of several maps show */
+  choice = null;
+  /** @type {number[]|null} where a person points, in original pixels */
+  point = null;
+  /** Whether the plain picture covers the maps just now. */
+  plain = false;
+  dark = false;
+  font = "sans-serif";
+  /** Sentences of the maps of one payload. */
+  texts = { shown: "", texts: /** @type {string[]} */ ([]) };
+  /** Whether the next drag measures an area. */
+  measuring = false;
+  /** The measured area, xyxy in original pixels, and where a hand began to draw it. @type {number[]|null} */
+  region = null;
+  /** @type {number[]|null} */
+  #start = null;
+
+  lut() {
+    return this.colormaps.get(this.settings.colormap) ?? [...this.colormaps.values()][0];
+  }
+
+  /** Return the map a panel is about, whether or not the plain picture covers it just now. @param {Panel} panel */
+  mapOf({ maps }) {
+    return maps.length === 1 ? maps[0] : (maps[this.choice ?? 0] ?? null);
+  }
+
+  /** Return the map a panel shows. @param {Panel} panel */
+  shown(panel) {
+    return this.plain ? null : this.mapOf(panel);
+  }
+
+  maps() {
+    return this.listed.flatMap(({ maps }) => maps);
+  }
+
+  /** @param {HeatMap|null} map */
+  textOf(map) {
+    const late = map && this.texts.shown === this.head.id ? this.texts.texts[this.maps().indexOf(map)] : "";
+    return map?.text || late || "";
+  }
+
+  layout() {
+    const { settings: { layout }, head: { beside, size } } = this;
+    if (layout !== "auto") return layout;
+    return beside && size[1] >= size[0] && !onPhone() ? "beside" : "single";
+  }
+
+  /** Whether all maps can be shown on one scale. */
+  shares() {
+    const maps = this.maps().filter(({ kind }) => kind !== "difference");
+    return maps.length > 0 && maps.every(({ raw, shared }) => raw || shared);
+  }
+
+  style(quick = false) {
+    const scale = this.shares() ? this.settings.scale : "own";
+    const settings = { ...this.settings, layout: this.layout(), scale };
+    return { settings, lut: this.lut(), dark: this.dark, range: this.head.range, reach: this.head.reach, quick };
+  }
+
+  /** Return what is visible, in original pixels. */
+  visible() {
+    return visible(this.viewport, this.head.size);
+  }
+
+  /** Return a point of a panel, in fractions of it, in original pixels. @param {number} fx @param {number} fy */
+  original(fx, fy) {
+    return pointIn(this.visible(), fx, fy);
+  }
+
+  /**
+   * Return the point one step of an arrow key beside another, or beside the middle.
+   * @param {number[]|null} at @param {[number, number]} arrow @param {boolean} near
+   */
+  beside(at, arrow, near) {
+    const by = (near ? 0.01 : 0.05) / this.viewport.zoom, from = at ?? this.original(0.5, 0.5);
+    return this.head.size.map((side, i) => Math.min(side - 0.5, Math.max(0.5, from[i] + by * side * arrow[i])));
+  }
+
+  /** Begin to measure, or end it; what was measured goes. @param {boolean} on */
+  measure(on) {
+    this.measuring = on;
+    this.region = this.#start = null;
+  }
+
+  /**
+   * Take one step of a drag, at a point of the original; return whether an area was measured.
+   * @param {"start"|"move"|"end"|"cancel"} phase @param {number[]} at
+   */
+  drag(phase, at) {
+    if (phase === "start") this.#start = at;
+    if (!this.#start) return false;
+    const drawn = rectangle(this.#start, at, this.head.size), valid = phase !== "cancel" && !small(drawn);
+    // A mere click measures nothing.
+    this.region = valid ? drawn : null;
+    if (phase === "end" || phase === "cancel") this.#start = null;
+    if (phase !== "end" || !valid) return false;
+    this.measuring = false;
+    return true;
+  }
+
+  /** Take a corner by keys; return whether it was the second one. @param {number[]} at */
+  corner(at) {
+    return this.drag(this.#start ? "end" : "start", at);
+  }
+}

@@ -1,0 +1,122 @@
+"""Film of a target's map at each layer (GIF).
+
+The model is run once more, at all of these layers together. Frames between two layers are not interpolated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from sightglass.common.errors import Problem
+from sightglass.common.files import packing
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.explanation import explain
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import shorten
+from sightglass.explain.rendering.render import paint
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.report import caption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.maps.heatmap import Heatmap
+
+MAX_SIDE = 640
+"""Pixels of a frame's longer side."""
+MIN_LAYERS, MAX_LAYERS = 6, 24
+"""Layers of a sweep; of more than `MAX_LAYERS` as many are taken, evenly spaced."""
+SECONDS = 0.7
+"""Duration of a layer; the last one is shown three times as long."""
+_STRIP = 44
+
+
+def sweep(
+    explanation: Explanation,
+    index: int = 0,
+    *,
+    colormap: str = VIEWER_STYLE.colormap,
+    layers: Sequence[str] = (),
+    seconds: float = SECONDS,
+) -> bytes:
+    """Return a GIF of the target at `index` through `layers`, each map on its own scale.
+
+    `layers`: dotted paths, by default those that the layer picker shows. Raises a Problem for a model or a method
+    without layers, and for an unknown layer.
+
+        result = Explainer("efficientnet-lite0")("bus.jpg")
+        Path("bus.gif").write_bytes(sweep(result, layers=("blocks.2", "bn2")))
+    """
+    if not 0.05 <= seconds <= 10:
+        raise Problem(f"A layer cannot be shown for {seconds} seconds: give 0.05 to 10.")
+    maps = by_layer(explanation, index, layers)
+    frames = [_frame(explanation, index, heatmap, i, len(maps), colormap) for i, heatmap in enumerate(maps)]
+    pages = [frame.quantize(256, Pillow.Quantize.FASTOCTREE) for frame in frames]
+    each, out = round(seconds * 1000), BytesIO()
+    lasts = [each] * (len(pages) - 1) + [3 * each]
+    pages[0].save(out, "GIF", save_all=True, append_images=pages[1:], duration=lasts, loop=0, disposal=1)
+    return out.getvalue()
+
+
+def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = ()) -> tuple[Heatmap, ...]:
+    """Return one map per layer, in order, from a single pass."""
+    heatmap = caption.check(explanation, index)
+    evidence, method = explanation.evidence, METHODS[heatmap.method]
+    resident, adapter = evidence.resident, evidence.resident.adapter
+    if method.family not in ("gradient", "eigen"):
+        raise Problem(f"{method.name} does not work layer by layer: choose GradCAM, LayerCAM or another quick method.")
+    paths = tuple(layers) or _every(explanation)
+    prepared = adapter.prepare(
+        explanation.image.taken(adapter.channels, adapter.spec.id), explanation.options.preprocessing
+    )
+    through = Evidence(resident, prepared, find(resident, paths))
+    # One of the targets as the recipe names it; none for the whole picture.
+    targets = () if explanation.options.per == "picture" else (explanation.recipe.targets[index],)
+    options = replace(explanation.options, layers=paths, targets=targets, scale="own")
+    return explain(explanation.image, through, options, milliseconds={}).by_layer(0)
+
+
+def _every(explanation: Explanation) -> tuple[str, ...]:
+    resident = explanation.evidence.resident
+    if not resident.gradients:
+        raise Problem(f"{explanation.model.id} exposes no internals: it has no layers to show.")
+    paths = [layer.path for layer in resident.layers]
+    # The outermost modules if there are enough of them: blocks rather than each of their steps.
+    depths = range(max(path.count(".") for path in paths) + 1)
+    levels = ([path for path in paths if path.count(".") <= depth] for depth in depths)
+    paths = next((some for some in levels if len(some) >= MIN_LAYERS), paths)
+    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), MAX_LAYERS)).round().astype(int))
+    return tuple(paths[place] for place in places)
+
+
+def _frame(
+    explanation: Explanation, index: int, heatmap: Heatmap, place: int, many: int, colormap: str
+) -> Pillow.Image:
+    """Draw the overlay above a strip with the layer's name."""
+    source = explanation.image.pixels
+    scale = MAX_SIDE / max(source.shape[:2])
+    wide, high = (max(2, round(side * scale / 2) * 2) for side in (source.shape[1], source.shape[0]))
+    small = cv2.resize(source, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    field = caption.field(heatmap, (wide, high))
+    over = paint(np.asarray(small, np.uint8), field, Style(colormap=colormap))
+    page = Pillow.new("RGB", (max(wide, 320), high + _STRIP), (23, 23, 23))
+    page.paste(Pillow.fromarray(over), ((page.width - wide) // 2, 0))
+    pen = ImageDraw.Draw(page)
+    rows, columns = heatmap.raw[0].shape
+    words = f"{heatmap.target.label}: {heatmap.layers[0]}, {columns}×{rows} cells"
+    if heatmap.state != "ok":
+        words += f": {caption.STATES[heatmap.state]}"
+    font = ImageFont.truetype(str(packing.font()), 15)
+    words = shorten(words, page.width - 16, lambda text: pen.textlength(text, font))
+    pen.text((8, high + 9), words, fill=(234, 234, 234), font=font)
+    pen.rectangle((0, high + _STRIP - 5, round(page.width * (place + 1) / many), high + _STRIP), fill=(34, 160, 172))
+    return page

@@ -1,0 +1,179 @@
+"""Describe the curves of a proof once, and draw them for files and slides.
+
+The pages draw the same curves with plotly, in the same colours and dashes.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+import warnings
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+
+from sightglass.explain.phrases import capital, percent, shorten
+from sightglass.report.layouts import INCH, LETTERS, Rect, Theme, hex_of
+from sightglass.report.view import Chart, ChartLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from sightglass.common.files import Json
+    from sightglass.explain.trust.proof import Proof
+    from sightglass.report.view import LineName
+
+Way = Literal["hidden", "kept"]
+DASHES = {
+    "map": "",
+    "strongest": "5 2",
+    "random": "7 3",
+    "blobs": "2 3",
+    "centre": "12 3 2 3",
+    "edges": "4 3 1 3 1 3",
+}
+"""Dashes and gaps of each control's line, in pixels of a line of LINE pixels; none of the map's own."""
+LINE = 1.5
+INKS = {
+    "map": "#111111",
+    "strongest": "#1f5fd0",
+    "random": "#5b6b7b",
+    "blobs": "#8a5a00",
+    "centre": "#00725c",
+    "edges": "#7a3e9d",
+}
+"""Every colour has a contrast of 4.5 or more with the paper."""
+TITLES = {
+    "map": "This map",
+    "random": "Random places",
+    "blobs": "Random places in the object",
+    "centre": "Middle of the picture",
+    "edges": "Edges in the picture",
+}
+PANELS: dict[Way, str] = {"hidden": "hottest part hidden", "kept": "only the hottest part kept"}
+WIDTH = 112
+"""Letters of a line of the sentence."""
+DPI = 200
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "svg.fonttype": "none",  # text stays text: it can be searched and edited
+    "svg.hashsalt": "sightglass",
+    "pdf.fonttype": 42,  # journals refuse Type 3
+    "text.parse_math": False,  # a dollar in a file's name is no formula
+}
+LOCK = threading.Lock()  # matplotlib's settings and fonts are shared by the whole process
+
+
+def describe_proof(proof: Proof, picture: int = 0) -> Chart:
+    """Return the chart of a proof's first filling; a control's curve is the mean over its maps."""
+    strongest = "another map" if proof.support is None else proof.support.strongest_name
+    names = TITLES | {"strongest": capital(strongest)}
+    curves = [
+        ChartLine(cast("LineName", name), names[name], *(_mean(proof, name, way) for way in ("deletion", "insertion")))
+        for name in ("map", *proof.controls)
+        if proof.of(name, proof.fillings[0])
+    ]
+    return Chart(proof.label[:200], proof.sentence, tuple(curves), picture)
+
+
+def _mean(proof: Proof, name: str, way: str) -> tuple[float, ...]:
+    scores = np.mean([getattr(curve, way).score for curve in proof.of(name, proof.fillings[0])], axis=0)
+    return tuple(round(float(score), 4) for score in scores)
+
+
+def dashes(name: str, width: float) -> list[float]:
+    """Return a curve's dashes and gaps; empty for the map's own."""
+    return [float(length) * width / LINE for length in DASHES[name].split()]
+
+
+def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | None = None) -> bytes:
+    """Return a figure as a file without timestamps, drawn by one thread at a time."""
+    import matplotlib
+
+    out = BytesIO()
+    metadata: dict[str, Json] = {
+        "png": {"Software": "Sightglass"},
+        "svg": {"Date": None, "Creator": "Sightglass", "Title": title},
+        "pdf": {"CreationDate": None, "Creator": "Sightglass", "Title": title},
+    }
+    more: Json = {"pil_kwargs": encoding} if encoding else {}
+    with LOCK, warnings.catch_warnings(), matplotlib.rc_context(STYLE):
+        # A letter that the font does not have is drawn as an empty box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        draw().savefig(out, format=format, dpi=DPI, metadata=metadata.get(format), **more)
+    return out.getvalue()
+
+
+def draw_curves(
+    axes: Axes, curves: Sequence[ChartLine], way: Way, *, inks: Mapping[str, str] = INKS, line: float, letters: float
+) -> None:
+    """Draw curves with matplotlib, the map's own bold and on top.
+
+    `inks`: a colour for each curve's name; `line`: the width of a control's line, and `letters` the size of the ticks'
+    text, both in points.
+    """
+    for curve in curves:
+        scores, bold = getattr(curve, way), curve.name == "map"
+        # Matplotlib takes the lengths of dashes by the line's width.
+        style = "-" if bold else (0, dashes(curve.name, 1))
+        width, color = 2.2 * line if bold else line, inks[curve.name]
+        shares = np.linspace(0, 1, len(scores))
+        axes.plot(shares, scores, linestyle=style, linewidth=width, color=color, label=curve.title, zorder=2 + bold)
+    scores = [score for curve in curves for score in (*curve.hidden, *curve.kept)]
+    axes.set(xlim=(0, 1), ylim=(min(0.0, *scores), max(*scores, 0.01) * 1.05))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: percent(value))
+    axes.tick_params(labelsize=letters)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def figure(chart: Chart, format: str = "png") -> bytes:
+    """Return all curves of a chart as a figure, over the hidden and the kept shares, reproducibly."""
+
+    def draw() -> Figure:
+        from matplotlib.figure import Figure
+
+        drawn = Figure(figsize=(7.2, 3.9))
+        for place, (way, words) in enumerate(PANELS.items()):
+            axes = drawn.add_axes((0.075 + 0.48 * place, 0.27, 0.41, 0.55))
+            draw_curves(axes, chart.curves, way, line=1.1, letters=7)
+            axes.set_title(words, fontsize=8.5)
+            axes.set_xlabel("share of the visible picture", fontsize=7.5)
+        left = drawn.axes[0]
+        left.set_ylabel(f"score of {textwrap.shorten(chart.label, 40, placeholder='…')}", fontsize=7.5)
+        handles, labels = left.get_legend_handles_labels()
+        drawn.legend(handles, labels, loc="lower center", ncols=3, fontsize=7, frameon=False, handlelength=4)
+        drawn.text(0.01, 0.985, textwrap.fill(chart.sentence, WIDTH), va="top", fontsize=8.5)
+        return drawn
+
+    return save(draw, chart.sentence, format)
+
+
+def slide(chart: Chart, place: Rect, theme: Theme, format: Literal["png", "svg"]) -> bytes:
+    """Return the score over the hidden share for a slide, beside that of the strongest control."""
+    ink, soft, accent, ground = (hex_of(colour) for colour in (theme.ink, theme.soft, theme.accent, theme.ground))
+    by_name = {curve.name: curve for curve in chart.curves}
+    curves = [replace(by_name["map"], title="Hottest places hidden")]
+    if (control := by_name.get("strongest", by_name.get("random"))) is not None:
+        curves.append(replace(control, name="random", title=shorten(control.title, 40, len)))
+
+    def draw() -> Figure:
+        from matplotlib.figure import Figure
+
+        drawn = Figure((place.width * INCH, place.height * INCH), facecolor=ground)
+        axes = drawn.add_axes((0.17, 0.145, 0.74, 0.7), facecolor=ground)
+        draw_curves(axes, curves, "hidden", inks={"map": accent, "random": ink}, line=2.5, letters=LETTERS)
+        axes.tick_params(colors=soft)
+        axes.spines[:].set_color(soft)
+        axes.set_xlabel("Hidden part of the picture", fontsize=LETTERS, color=soft)
+        axes.set_ylabel(f"{shorten(chart.label, 24, len)}, how sure", fontsize=LETTERS, color=soft)
+        drawn.legend(loc="upper left", fontsize=LETTERS, frameon=False, labelcolor=ink, handlelength=3)
+        return drawn
+
+    return save(draw, chart.sentence, format)

@@ -1,0 +1,101 @@
+"""Export a deck as one offline HTML page, shown by reveal.js.
+
+The page holds its pictures and scripts, and its Content-Security-Policy forbids every request. Saved in the dashboard
+shows the same page.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.report import charts, drawing
+from sightglass.report.layouts import DARK, Rect, Theme, hex_of
+from sightglass.report.offline_page import PAGES, base64_text, data_url, source_hash
+from sightglass.report.page import Curves, Film, Photo, Sign, numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.report.page import Item
+    from sightglass.report.view import View
+
+_HERE = Path(__file__).parent
+_PIXELS = 10.0
+"""Of the page's own 1600 x 900 to a unit."""
+
+
+def deck_html(
+    views: Sequence[View], title: str, theme: Theme = DARK, *, start: int | None = None, number: int = 1
+) -> bytes:
+    """Return a page that plays the views, in a browser, from a disk, with the network off. Raise a Problem for none.
+
+    `start`: the slide to begin with, from 0; the page then takes the keys at once. `number`: of the first slide.
+
+        Path("deck.html").write_bytes(deck_html(views, "When does a heat map lie?"))
+    """
+    pictures: dict[str, int] = {}
+    sections = [
+        {"parts": [_part(view, item, theme, pictures) for item in page.items], "notes": page.notes}
+        for view, page in numbered(views, number)
+    ]
+    script = "\n".join(_read(name) for name in ("vendor/reveal.js", "deck.js"))
+    policy = (
+        "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+        f"script-src '{source_hash(script)}'; base-uri 'none'; form-action 'none'"
+    )
+    page = PAGES.get_template("report/deck.html").render(
+        policy=Markup(policy),
+        reveal=Markup(_read("vendor/reveal.css")),
+        style=Markup("\n".join((_colours(theme), _read("deck.css")))),
+        script=Markup(script),
+        title=title,
+        theme=theme.name,
+        start="" if start is None else start,
+        sections=sections,
+        pictures=Markup("\n".join(pictures)),
+    )
+    return page.encode()
+
+
+def _read(name: str) -> str:
+    return (_HERE / name).read_text("utf-8")
+
+
+def _colours(theme: Theme) -> str:
+    """Return the colours of a theme as CSS."""
+    values = (f"--{name}: {hex_of(colour)}" for name, colour in vars(theme).items() if name != "name")
+    return f":root {{ {'; '.join(values)} }}"
+
+
+def _part(view: View, item: Item, theme: Theme, pictures: dict[str, int]) -> dict[str, object]:
+    """Return an item's template values. `pictures`: their numbered addresses."""
+
+    def number(file: bytes, kind: str = "jpeg") -> int:
+        return pictures.setdefault(data_url(file, kind), len(pictures))
+
+    part: dict[str, object] = {"item": item, "kind": type(item).__name__, "place": _place(item.place)}
+    if isinstance(item, Photo):
+        drawn = drawing.draw(view, item, theme)
+        part["plain"] = number(to_jpeg(drawn.plain, drawing.QUALITY))
+        part["mapped"] = None if drawn.mapped is None else number(to_jpeg(drawn.mapped, drawing.QUALITY))
+        part["about"] = drawn.about
+    elif isinstance(item, Sign):
+        part["source"] = number(item.file, "png")
+    elif isinstance(item, Film):
+        assert view.clip is not None
+        part["source"] = f"data:video/mp4;base64,{base64_text(view.clip)}"
+        part["poster"] = data_url(view.pictures[0].jpeg, "jpeg")
+    elif isinstance(item, Curves):
+        curves = view.charts[item.index]
+        chart = charts.slide(curves, item.place, theme, "svg").decode()
+        part["drawing"], part["about"] = Markup(chart[chart.index("<svg") :]), curves.sentence
+    return part
+
+
+def _place(place: Rect) -> str:
+    edges = {"left": place.left, "top": place.top, "width": place.width, "height": place.height}
+    return "; ".join(f"{name}: {round(edge * _PIXELS, 1)}px" for name, edge in edges.items())

@@ -1,0 +1,141 @@
+"""Export a deck as PowerPoint.
+
+The bundled `template.pptx` has a slide layout for each of five in `layouts.py`, with placeholders in which PowerPoint
+fits what is typed. The picture and its heat map are layers with names in the selection pane.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pptx import Presentation
+from pptx.dml.color import RGBColor
+from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
+from pptx.oxml.ns import qn
+from pptx.util import Inches, Pt
+
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.report import charts, drawing
+from sightglass.report.layouts import DARK, INCH, LAYOUTS, Layout, Rect, Theme
+from sightglass.report.page import PAD, Curves, Film, Photo, Sign, Text, numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.report.page import Page
+    from sightglass.report.view import View
+
+FONT = "Arial"
+_PREFIX = "Sightglass "
+"""Before the names of the template's layouts."""
+_PLACEHOLDERS = ("title", "text", "answers", "footer")
+"""Names of the texts that have one; the place of each is its number."""
+
+
+def deck_pptx(views: Sequence[View], title: str, theme: Theme = DARK) -> bytes:
+    """Return a PPTX of 16:9, with a slide per proof. Raises Problem.
+
+    Path("deck.pptx").write_bytes(deck_pptx(views, "When does a heat map lie?"))
+    """
+    deck = _open_template(theme)
+    layouts = {layout.name: layout for layout in deck.slide_layouts}
+    deck.core_properties.title, deck.core_properties.author = title, "Sightglass"
+    for view, page in numbered(views):
+        # Of a layout that the template does not have, the placeholders of another are moved.
+        name = page.layout if f"{_PREFIX}{page.layout}" in layouts else "two"
+        _slide(deck.slides.add_slide(layouts[f"{_PREFIX}{name}"]), view, page, theme, LAYOUTS[name])
+    out = BytesIO()
+    deck.save(out)
+    return out.getvalue()
+
+
+def _open_template(theme: Theme) -> Any:
+    """Return the bundled presentation, which has no slides, in the colours of a theme."""
+    deck = Presentation(str(Path(__file__).with_name("template.pptx")))
+    if theme.name == "dark":
+        (colours,) = deck.slide_master._element.iter(qn("p:clrMap"))
+        for name, color in (("bg1", "dk2"), ("tx1", "lt2"), ("accent1", "accent2"), ("accent3", "accent4")):
+            colours.set(name, color)
+    return deck
+
+
+def _length(units: float) -> Any:
+    return Inches(units * INCH)
+
+
+def _letters(units: float) -> Any:
+    return Pt(round(units * INCH * 72, 1))
+
+
+def _rect(place: Rect) -> tuple[Any, Any, Any, Any]:
+    return _length(place.left), _length(place.top), _length(place.width), _length(place.height)
+
+
+def _slide(slide: Any, view: View, page: Page, theme: Theme, layout: Layout) -> None:
+    shapes = slide.shapes
+    placeholders = {shape.placeholder_format.idx: shape for shape in slide.placeholders}
+    for item in page.items:
+        match item:
+            case Text():
+                number = 9 + _PLACEHOLDERS.index(item.name) if item.name in _PLACEHOLDERS else -1
+                shape = placeholders.pop(0 if item.name == "title" else number, None)
+                shape = shape or shapes.add_textbox(*_rect(item.place))
+                if item.place != getattr(layout, item.name, item.place):
+                    shape.left, shape.top, shape.width, shape.height = _rect(item.place)
+                shape.name = item.name.capitalize()
+                if item.tone == "tag":
+                    shape.fill.solid()
+                    shape.fill.fore_color.rgb = RGBColor(*theme.shade)
+                _write(shape.text_frame, item, theme)
+            case Photo():
+                _picture(shapes, view, item, theme)
+            case Sign():
+                _add_picture(shapes, item.file, item.place, item.name, item.name)
+            case Curves():
+                curves = view.charts[item.index]
+                chart = charts.slide(curves, item.place, theme, "png")
+                _add_picture(shapes, chart, item.place, "Proof", curves.sentence)
+            case Film():
+                _film(shapes, view, item)
+    for shape in placeholders.values():
+        shape._element.getparent().remove(shape._element)
+    if page.notes:
+        slide.notes_slide.notes_text_frame.text = page.notes
+
+
+def _write(frame: Any, item: Text, theme: Theme) -> None:
+    frame.word_wrap = True
+    frame.vertical_anchor = MSO_ANCHOR[item.anchor.upper()]
+    frame.margin_left = frame.margin_right = _length(PAD if item.tone == "tag" else 0)
+    frame.margin_top = frame.margin_bottom = 0
+    frame.text = item.words
+    for paragraph in frame.paragraphs:
+        paragraph.alignment = PP_ALIGN.RIGHT if item.align == "right" else PP_ALIGN.LEFT
+        for run in paragraph.runs:
+            run.font.size, run.font.bold, run.font.name = _letters(item.size), item.bold, FONT
+            run.font.color.rgb = RGBColor(*getattr(theme, item.tone))
+
+
+def _add_picture(shapes: Any, file: bytes, place: Rect, name: str, about: str) -> None:
+    shape = shapes.add_picture(BytesIO(file), *_rect(place))
+    shape.name = name
+    shape._element._nvXxPr.cNvPr.set("descr", about)
+
+
+def _picture(shapes: Any, view: View, item: Photo, theme: Theme) -> None:
+    """Add the picture, and over it the same with its heat map."""
+    drawn = drawing.draw(view, item, theme)
+    _add_picture(shapes, to_jpeg(drawn.plain, drawing.QUALITY), item.place, "Picture", f"The picture. {view.title}")
+    if drawn.mapped is not None:
+        picture = view.pictures[item.index]
+        label = picture.map.label if picture.map and picture.map.label else picture.name
+        _add_picture(shapes, to_jpeg(drawn.mapped, drawing.QUALITY), item.place, f"Heat map: {label}", drawn.about)
+
+
+def _film(shapes: Any, view: View, item: Film) -> None:
+    assert view.clip is not None
+    poster = BytesIO(view.pictures[0].jpeg)
+    movie = shapes.add_movie(BytesIO(view.clip), *_rect(item.place), poster_frame_image=poster, mime_type="video/mp4")
+    movie.name = "Clip"

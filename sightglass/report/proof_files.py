@@ -1,0 +1,81 @@
+"""Files of a proof: numbers, recipe, and the figure of its curves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from sightglass.common.files import Json, to_json
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.recipe import ProofSettings, Recipe
+from sightglass.explain.trust.reliability import of_proof
+from sightglass.report import charts, embedded_recipe, results
+from sightglass.report.caption import check_format
+from sightglass.report.embedded_recipe import checked_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sightglass.explain.maps.statistics import Statistics
+    from sightglass.explain.result import Result
+    from sightglass.explain.trust.proof import Proof
+
+    File = tuple[str, bytes]
+
+
+PROOF, CURVES = "proof.json", "proof.png"
+Format = Literal["png", "svg", "pdf"]
+
+
+def settings(index: int, proof: Proof) -> ProofSettings:
+    """Return the proof settings of the map at `index`."""
+    return ProofSettings(index=index, steps=proof.map.steps, fillings=proof.fillings)
+
+
+def recipe(explanation: Result, index: int, proof: Proof | None = None) -> Recipe:
+    """Return an explanation's recipe with checks and one map's proof.
+
+    `proof`: by default the explanation's own.
+    """
+    proof = proof or explanation.proofs.get(index)
+    checked = checked_recipe(explanation)
+    return checked if proof is None else checked.model_copy(update={"prove": settings(index, proof)})
+
+
+def summary(explanation: Result, index: int, proof: Proof) -> Json:
+    """Return everything about a proof, as `results.ProofResult` values."""
+    return results.to_dict(results.ProofResult, fields(explanation, index, proof))
+
+
+def fields(explanation: Result, index: int, proof: Proof) -> Json:
+    """Return the fields of `results.ProofResult` for an explanation's proof."""
+    heatmap, model = explanation.heatmaps[index], explanation.model
+    saved_recipe = recipe(explanation, index, proof)
+    return describe(proof, explanation.image.name, model.task, heatmap, explanation.statistics[index], saved_recipe)
+
+
+def describe(proof: Proof, picture: str, task: str, item: Any, statistics: Statistics, recipe: Recipe) -> Json:
+    """Return the fields of `results.ProofResult`; `item`: the map."""
+    return {
+        "picture": picture,
+        "model": recipe.model,
+        "method": item.method,
+        "layers": item.layers,
+        **proof.summary(),
+        "findings": [plain_text(finding.text) for finding in of_proof(task, statistics, proof)],
+        "recipe": recipe,
+    }
+
+
+def curves(explanation: Result, index: int, proof: Proof, format: Format = "png") -> bytes:
+    """Return a proof's curves as a figure, in SVG and PDF as vectors; a PNG has the recipe. Raises a Problem."""
+    check_format("figure", format, get_args(Format))
+    drawn = charts.figure(charts.describe_proof(proof), format)
+    if format != "png":
+        return drawn
+    return embedded_recipe.write(drawn, recipe(explanation, index, proof), embedded_recipe.view_of(explanation, index))
+
+
+def files(explanation: Result, index: int, proof: Proof) -> Iterator[File]:
+    """Yield the curves' figure with the recipe, then the numbers."""
+    yield CURVES, curves(explanation, index, proof)
+    yield PROOF, to_json(summary(explanation, index, proof)).encode()

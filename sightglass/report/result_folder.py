@@ -1,0 +1,314 @@
+"""Write folders of results.
+
+The names are those of the tools that people come from, whatever the method: `gradcam_prediction.png` may hold a map by
+LayerCAM. The method is in `analysis_summary.json`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
+from sightglass.explain.methods import METHODS, list_methods
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.picture.image import to_jpeg, to_png
+from sightglass.explain.rendering import contact_sheet, render
+from sightglass.explain.rendering.marks import draw_segments
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.segment import is_background
+from sightglass.report import detection_images, embedded_recipe, figure, proof_files, results, table
+from sightglass.report.embedded_recipe import checked_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.explain.comparison.models import Comparison
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.result import Result
+
+    File = tuple[str, bytes]
+
+
+SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
+OURS = re.compile(r"(top_predictions/)?[\w-][\w.+-]*\.(png|jpg|npy|npz|csv|json|svg|pdf|html|gif|mp4)")
+"""Names that a summary may list."""
+MAX_LABEL = 60
+"""Maximum number of letters of a label in a file name."""
+
+
+def save(explanation: Result, folder: Path) -> None:
+    """Write one picture's folder with its summary; all files are made before the first is written."""
+    style = VIEWER_STYLE
+    write(folder, [*with_summary(of_picture(explanation, style, bare=True), summary(explanation, style))])
+
+
+def write(folder: Path, files: Iterable[File]) -> list[str]:
+    """Write files (name, bytes) into a folder, each atomically.
+
+    Existing files are replaced. A new summary also deletes the files that the previous one listed: a folder holds one
+    explanation. Returns the names; raises OSError.
+    """
+    names: list[str] = []
+    before: list[str] | None = None
+    for name, data in files:
+        if name == SUMMARY:
+            before = _list(folder)
+        to = folder / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        write_file(to, data)
+        names.append(name)
+    for name in before or ():
+        if name not in names:
+            (folder / name).unlink(missing_ok=True)
+    return names
+
+
+def _list(folder: Path) -> list[str]:
+    """Return the files of a folder's summary."""
+    try:
+        named = json.loads((folder / SUMMARY).read_text("utf-8"))["files"]
+        return [name for name in named if OURS.fullmatch(name)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def places(names: Sequence[str], out: Path | None) -> list[Path]:
+    """Return a folder per picture: `out` itself for a single one, else one inside it named after each picture.
+
+    `out` defaults to `explained`, which gets a folder even for a single picture.
+    """
+    if out is not None and len(names) == 1:
+        return [out]
+    taken: set[str] = set()
+    folders = []
+    for name in names:
+        base = label_stem(name.rsplit(".", 1)[0])
+        free = next(name for name in (base, *(f"{base}_{i}" for i in range(2, len(names) + 2))) if name not in taken)
+        taken.add(free)
+        folders.append((out or Path("explained")) / free)
+    return folders
+
+
+def check(folder: Path) -> None:
+    """Raise ModelProblem if a folder cannot be written to."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ModelProblem(f"{existing} is a file: name a folder to write to.")
+    if not os.access(existing, os.W_OK):
+        raise ModelProblem(f"{existing} is not writable: name another folder.")
+
+
+def label_stem(label: str) -> str:
+    """Return a label as a file name: `Egyptian cat` is `Egyptian_cat`."""
+    return file_stem(label, separator="_", keep="-", max_length=MAX_LABEL)
+
+
+def summary(explanation: Result, style: Style = VIEWER_STYLE) -> Json:
+    """Return everything about an explanation except pixels, as the values of `results.Explained`."""
+    return results.to_dict(results.Explained, results.explained_fields(explanation, style))
+
+
+def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return files as one archive, uncompressed: pictures would not get smaller."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def stem(explanation: Result, index: int) -> str:
+    """Return the name of a map's own files: `top1_minibus`."""
+    return f"top{index + 1}_{label_stem(explanation.heatmaps[index].target.label)}"
+
+
+def with_summary(files: Iterable[File], values: Json) -> Iterator[File]:
+    """Yield the files, then their summary."""
+    names = []
+    for name, data in files:
+        names.append(name)
+        yield name, data
+    yield SUMMARY, to_json(values | {"files": [*names, SUMMARY]}).encode()
+
+
+def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bool = False) -> Iterator[File]:
+    """Yield one picture's files: the figure, overlays, and a sheet.
+
+    `npy`: also each map at the picture's size, float32 (H, W) in 0..1, a signed one in -1..1. `bare`: also each map
+    without the picture.
+    """
+    if explanation.heatmaps:
+        yield "gradcam_prediction.png", figure.figure(explanation, colormap=style.colormap, alpha=style.alpha)
+    tagged = embedded_recipe.tagger(explanation, style)
+    for i in range(len(explanation.heatmaps)):
+        name = f"top_predictions/gradcam_{stem(explanation, i)}"
+        yield f"{name}.png", tagged(to_png(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha)), i)
+        if bare:
+            item = explanation.heatmaps[i]
+            heatmap = render.heatmap_only(item.values, style.colormap, kind=item.kind)
+            view = embedded_recipe.view_of(explanation, i)
+            yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), checked_recipe(explanation), view)
+        if npy:
+            yield f"{name}.npy", npy_bytes(explanation.heatmaps[i].values)
+    if len(explanation.heatmaps) > 1:
+        yield "topk_comparison.jpg", tagged(to_jpeg(_sheet(explanation, style)), 0)
+    yield from _numbers(explanation)
+
+
+def of_segmentation(explanation: Result) -> Iterator[File]:
+    """Yield the segmentation as an overlay and as class indices."""
+    classes, labels = explanation.segmentation, explanation.evidence.resident.adapter.labels
+    if classes is None:
+        return
+    plain = [prediction.index for prediction in explanation.predictions if is_background(explanation, prediction.index)]
+    yield "segmentation.png", to_png(draw_segments(explanation.image.pixels, classes, labels, plain=plain))
+    yield "classes.png", classes_png(classes)
+
+
+def classes_png(classes: NDArray[np.int64]) -> bytes:
+    """Encode classes (H, W) as a grey PNG; 255 for none."""
+    return to_png(np.where(classes < 0, 255, classes).clip(0, 255).astype(np.uint8))
+
+
+def of_boxes(explanation: Result, style: Style, *, everything: bool, boxes: bool = True) -> Iterator[File]:
+    """Yield `*_original.jpg`, `*_detection.jpg`, `*_gradcam.jpg`; with `everything` also each box's picture and map.
+
+    `boxes` False: maps are drawn without their boxes; `*_detection.jpg` is about the boxes and has them.
+    """
+    drawn = list(detection_images.files(explanation, style, boxes=boxes))
+    yield drawn[0]
+    yield from drawn[1:] if everything else drawn[1:3]
+    if everything:
+        for i, heatmap in enumerate(explanation.heatmaps):
+            name = f"{drawn[0][0].removesuffix('_original.jpg')}_{i + 1:02}_{label_stem(heatmap.target.label)}"
+            yield f"{name}.npy", npy_bytes(heatmap.values)
+        if len(explanation.heatmaps) > 1:
+            yield (
+                "topk_comparison.jpg",
+                embedded_recipe.tagger(explanation, style)(to_jpeg(_sheet(explanation, style)), 0),
+            )
+    yield from _numbers(explanation)
+
+
+def _numbers(explanation: Result) -> Iterator[File]:
+    """Yield maps, statistics, proofs and the recipe as files.
+
+    Of several proofs the others than the first have their maps' names.
+    """
+    if explanation.heatmaps:
+        yield MAPS, npz_bytes(arrays(explanation))
+        yield "statistics.csv", table.csv(table.rows(explanation)).encode()
+    for number, (index, proof) in enumerate(sorted(explanation.proofs.items())):
+        begin = f"{stem(explanation, index)}_" if number else ""
+        for name, data in proof_files.files(explanation, index, proof):
+            yield f"{begin}{name}", data
+    yield RECIPE, checked_recipe(explanation).model_dump_json(indent=1).encode()
+
+
+def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
+    """Return the maps of an explanation as `named_arrays`."""
+    return named_arrays((h.target.label, h.at_input, h.layers, h.raw) for h in explanation.heatmaps)
+
+
+def named_arrays(
+    maps: Iterable[tuple[str, NDArray[np.float32], Sequence[str], Sequence[NDArray[np.float32]]]],
+) -> dict[str, NDArray[np.float32]]:
+    """Return each map (label, map at the model's input, layers, raw maps) as `top1_cat`, float32 (h, w) in 0..1, and as
+    `top1_cat_raw_<layer>`, signed, on the layer's grid."""
+    by_name = {}
+    for i, (label, at_input, layers, raws) in enumerate(maps, 1):
+        name = f"top{i}_{label_stem(label)}"
+        by_name[name] = at_input
+        names = layers if len(layers) == len(raws) else map(str, range(len(raws)))
+        by_name |= {f"{name}_raw_{layer}": raw for layer, raw in zip(names, raws, strict=True)}
+    return by_name
+
+
+def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
+    """Yield a sheet with the first map by each quick method."""
+    names = [method.id for method in list_methods(explanation.evidence.resident) if method.quick]
+    panels = [item.overlay(0, colormap=style.colormap, alpha=style.alpha) for item in explanation.with_methods(*names)]
+    captions = [METHODS[name].name_for(explanation.model.task) for name in names]
+    sheet = contact_sheet.grid(
+        [explanation.image.pixels, *panels],
+        ["picture", *captions],
+        columns=4,
+        title=f"{explanation.model.id}: {_name_map(explanation, 0)}",
+    )
+    yield "methods.jpg", to_jpeg(sheet)
+
+
+def _sheet(explanation: Result, style: Style) -> NDArray[np.uint8]:
+    count = range(len(explanation.heatmaps))
+    panels = [explanation.overlay(i, colormap=style.colormap, alpha=style.alpha) for i in count]
+    return contact_sheet.grid(panels, [f"{i + 1} {_name_map(explanation, i)}" for i in count])
+
+
+def _name_map(explanation: Result, index: int) -> str:
+    """Return a map's label and score."""
+    label, score = explanation.heatmaps[index].target.label, explanation.task.shown_score(explanation, index)
+    return plain_text(label if score is None else f"{label} {describe_score(score, explanation.model, label)}")
+
+
+def of_class(explanation: Explanation, index: int, analysis: Json, style: Style) -> Iterator[File]:
+    """Yield the files of one class: its map, and its `class_analysis`."""
+    label = label_stem(explanation.heatmaps[index].target.label)
+    yield f"gradcam_class_{label}.png", figure.figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
+    yield f"gradcam_class_{label}.npy", npy_bytes(explanation.heatmaps[index].values)
+    yield f"class_analysis_{label}.json", to_json(analysis).encode()
+
+
+def class_analysis(explanation: Explanation, index: int) -> Json:
+    """Return one class among all, as the values of `results.ClassResult`."""
+    return results.to_dict(results.ClassResult, results.class_fields(explanation, index))
+
+
+def of_comparison(compared: Comparison, style: Style, more: Json | None = None) -> Iterator[File]:
+    """Yield the models' maps, sheet, proofs and comparison.json with `more`."""
+    panels, captions = [], []
+    for i, explanation in enumerate(compared.explanations):
+        if explanation.heatmaps:
+            panels.append(explanation.overlay(0, colormap=style.colormap, alpha=style.alpha))
+            data = embedded_recipe.tagger(explanation, style)(to_png(panels[-1]), 0)
+            yield f"gradcam_{label_stem(explanation.model.id)}.png", data
+            if (proof := explanation.proofs.get(0)) is not None:
+                for name, file in proof_files.files(explanation, 0, proof):
+                    yield f"{label_stem(explanation.model.id)}_{name}", file
+        else:
+            panels.append(explanation.image.pixels)
+        captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
+    # One file, one recipe: the first model's.
+    tagged = embedded_recipe.tagger(compared.explanations[0], style)
+    yield "comparison.jpg", tagged(to_jpeg(contact_sheet.grid(panels, captions)), 0)
+    maps = {label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}
+    yield MAPS, npz_bytes(maps)
+    yield "comparison.json", to_json(comparison(compared) | (more or {})).encode()
+
+
+def of_first(explanation: Explanation) -> tuple[str, str]:
+    """Return the first map's label and score, else the answer."""
+    if not explanation.heatmaps:
+        return explanation.task.answer(explanation), ""
+    target = explanation.heatmaps[0].target
+    if target.index is None:
+        return target.label, ""
+    sure = max((p.score for p in explanation.own(0)), default=None)
+    score = explanation.task.class_scores(explanation)[target.index] if sure is None else sure
+    return target.label, describe_score(score, explanation.model, target.label)
+
+
+def comparison(compared: Comparison) -> Json:
+    """Return several models' answers and agreement, as `results.ComparisonResult`."""
+    return results.to_dict(results.ComparisonResult, results.comparison_fields(compared))

@@ -1,0 +1,571 @@
+"""Results as plain values: the library's `to_dict()`, JSON files, `--json` and the API's answers have these fields.
+
+Numbers that are not finite are null. Arrays are files beside the JSON, or base64 in the API's answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from sightglass.common.files import Json
+from sightglass.explain.comparison.models import Timing
+from sightglass.explain.maps.boxes import BoxNumbers
+from sightglass.explain.maps.heatmap import State
+from sightglass.explain.maps.statistics import Agreement, Statistics
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.recipe import Recipe
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.similarity.similarity import Pair
+from sightglass.explain.tasks import describe_score
+from sightglass.explain.trust import Mark
+from sightglass.explain.trust.checks import CheckId, Checks
+from sightglass.explain.trust.diagnosis import describe, diagnose
+from sightglass.explain.trust.proof import Difference
+from sightglass.models.adapter import Joint
+from sightglass.models.geometry import Box
+from sightglass.report import command
+from sightglass.report.embedded_recipe import checked_recipe, list_checks
+
+if TYPE_CHECKING:
+    from sightglass.explain.comparison.models import Comparison
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.result import Result
+
+VERSION = 1
+"""Of these fields: another number when a program that reads them would have to change. Files without it are 1, too."""
+Number = Annotated[float, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}, mode="serialization")]
+"""null in JSON if it is not finite."""
+Corners = tuple[int, int, int, int]
+
+
+class PlainResult(BaseModel):
+    """A result that `to_dict` turns into values for JSON."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    def to_dict(self) -> Json:
+        """Return dicts, lists, texts and finite numbers."""
+        values: Json = json.loads(self.model_dump_json())
+        return values
+
+
+class PredictionResult(PlainResult):
+    """One answer of a model."""
+
+    label: str
+    index: int
+    score: Number
+    """0..1; of a regression the number itself."""
+    box: Box | None
+    """xyxy in pixels of the picture; null for a classifier."""
+    joints: list[Joint] = Field(default=[], exclude_if=lambda joints: not joints)
+    """Of a pose, in the model's order, in pixels of the picture."""
+    unit: str | None = Field(default=None, exclude_if=lambda unit: unit is None)
+    """Of a regression's number, where one is stated."""
+    range: tuple[Number, Number] | None = Field(default=None, exclude_if=lambda range: range is None)
+    """The least and the largest value of a regression's number, where they are stated."""
+
+
+class MapResult(PlainResult):
+    """What a map explains, and how it was made; its values are not part of it."""
+
+    label: str
+    method: str
+    layers: tuple[str, ...]
+    state: State
+    """Anything but `ok` says why the map is empty."""
+    raw: tuple[Number, Number]
+    """Smallest and largest computed value, over all layers."""
+    scale: Literal["own", "shared"]
+    ends: tuple[Number, Number] | None
+    """The raw values that 0 and 1 stand for, of a signed map -1 and 1; null for a mix of layers."""
+    signed: bool
+    """Whether its values are -1..1: positive ones raise what is explained, negative ones lower it. In a PNG 0 is the
+    middle grey."""
+    outside: Number | None = None
+    """Of a segmentation: the share of the map, 0..1, that lies outside of the pixels that it explains."""
+    raising: Number | None
+    """Of a signed map: the share of its evidence, 0..1, that raises what is explained; the rest lowers."""
+    seen: Corners
+    """xyxy in pixels of the picture: the area that the model saw; values outside of it are 0."""
+
+
+class CheckResult(PlainResult):
+    """The result of one quick test of a map."""
+
+    question: CheckId
+    """Whether the map depends on the `model`, matters to the `answer`, and holds `still`."""
+    answer: Mark
+    sentence: str
+    """The number, its control and its interval, or why there is none."""
+    value: Number | None
+    """`model`: the similarity to the map by random weights, of a box the overlap of the outlines in it; `answer`: the
+    effect on the answer, in log-odds; `still`: the least rank correlation after a small change."""
+    control: Number | None
+    """What `value` is compared with: unrelated maps, and for `answer` the strongest control."""
+    inside: Number | None
+    """Of a detector's box and `model`: the share of the heat inside it with random weights."""
+    shows: str
+    """What a map that does not depend on the model shows instead, such as `the box`; empty for others."""
+
+
+class ChecksResult(PlainResult):
+    """What three quick tests say of one map."""
+
+    target: str
+    """The label of what the map explains."""
+    marks: list[CheckResult]
+    """One for each question."""
+
+
+class ModelResult(PlainResult):
+    """What one model says of a picture."""
+
+    picture: str
+    model: str
+    predictions: list[PredictionResult]
+    """Best first."""
+    boxes: list[BoxNumbers | None]
+    """For a detector, one per map; empty for a classifier."""
+    heatmaps: Sequence[MapResult]
+    statistics: tuple[Statistics, ...]
+    """One per map."""
+    seals: list[ChecksResult | None] | None = None
+    """One per map, null for one that was not tested."""
+    diagnosis: list[str]
+    """The limits of the first map, most serious first."""
+    milliseconds: dict[str, Number]
+    notes: tuple[str, ...]
+    recipe: Recipe
+
+
+class Explained(ModelResult):
+    """A picture explained by a model."""
+
+    version: int = VERSION
+    headline: str
+    width: int
+    """Of the picture, in pixels."""
+    height: int
+    command: str
+    """The command line that reproduces it."""
+
+
+class BestClass(PlainResult):
+    index: int
+    label: str
+    score: Number
+
+
+class ClassResult(PlainResult):
+    """One class among all of a model."""
+
+    version: int = VERSION
+    picture: str
+    model: str
+    headline: str
+    label: str
+    index: int
+    score: Number
+    rank: int
+    """Its rank among all classes; 1 is the model's prediction."""
+    classes: int
+    best: BestClass
+    same_place_as_best: Agreement | None
+    method: str
+    layers: tuple[str, ...]
+    state: State
+    raw: tuple[Number, Number]
+    statistics: Statistics
+    seal: ChecksResult | None = None
+    """Of its map; null for one that was not tested."""
+    diagnosis: list[str]
+    recipe: Recipe
+    command: str
+
+
+class ComparedModel(ModelResult):
+    """One model of a comparison."""
+
+    name: str
+    """Short name for a table: its size, if sizes are compared."""
+    timing: Timing
+
+
+class ComparisonResult(PlainResult):
+    """One picture explained by several models."""
+
+    version: int = VERSION
+    picture: str
+    verdict: str
+    fastest: str | None
+    """null if the measured times are too close to tell."""
+    common: Corners
+    """xyxy in pixels: the area that every model saw."""
+    models: Sequence[ComparedModel]
+    agreement: list[list[Agreement | None]]
+    """Between the first maps of each pair of models; null where one has no map."""
+
+
+class Places(PlainResult):
+    alike: str
+    """Where a picture is similar to the other."""
+    apart: str
+    """Where it differs from the other."""
+
+
+class ContextResult(PlainResult):
+    """Reference scores of this model."""
+
+    unrelated: tuple[Number, ...]
+    mirrored: Number
+    words: str
+
+
+class SimilarityResult(PlainResult):
+    """How similar two pictures are to a model."""
+
+    version: int = VERSION
+    headline: str
+    query: str
+    """The first picture's name."""
+    gallery: str
+    """The second picture's name."""
+    model: str
+    score: Number
+    """The cosine of their embeddings, -1..1."""
+    of: Literal["cosine", "product"]
+    method: str
+    layers: tuple[str, ...]
+    preprocessing: str
+    state: Literal["ok", "same", "indistinct", "no evidence", "not a number"]
+    """Why both maps are 0, unless it is `ok`: `same` is the same picture to the model, `indistinct` one that differs
+    about as little as a mirror image."""
+    places: list[Places]
+    """For the first and the second picture, in words."""
+    pairs: tuple[Pair, ...]
+    notes: tuple[str, ...]
+    context: ContextResult | None = Field(default=None, exclude_if=lambda context: context is None)
+
+
+class CurveResult(PlainResult):
+    """The answer as the hottest shares are hidden (`deletion`) and as nothing else is kept (`insertion`)."""
+
+    map: Literal["map", "strongest", "random", "blobs", "centre", "edges"]
+    number: int
+    """Which of several controls of that name."""
+    filling: Literal["blur", "mean", "linear"]
+    deletion: list[Number]
+    """Scores at equal steps, from the whole picture on; controls may have fewer."""
+    insertion: list[Number]
+    """Scores at equal steps, from nothing on; controls may have fewer."""
+    deletion_area: Number
+    """Of what the map explains: the score, or the contrast's margin."""
+    insertion_area: Number
+
+
+class EffectResult(PlainResult):
+    """What the answer becomes with the strongest shares of one map hidden, and with only them kept."""
+
+    map: str
+    shares: tuple[Number, ...]
+    """Those that were measured, of the picture or of the box."""
+    hidden: tuple[Number, ...]
+    """The score with each share hidden."""
+    kept: tuple[Number, ...]
+    """The score with only that share kept."""
+
+
+class SupportResult(PlainResult):
+    """The map's effect beside those of maps of other pictures, its own copies and the middle of the picture."""
+
+    target: str
+    verdict: Literal["supported", "not supported", "cannot be told"]
+    sentence: str
+    beaten: int
+    """How many controls the map beats."""
+    controls: int
+    """How many were needed to tell."""
+    strongest: str
+    """The control with the largest effect."""
+    in_box: bool
+    """Whether maps are compared inside the target's box."""
+    score: Number
+    """Of the whole picture."""
+    effects: list[EffectResult]
+    """The map's own first."""
+
+
+class ProofResult(PlainResult):
+    """The curves of a map and its controls, and what follows from them."""
+
+    version: int = VERSION
+    picture: str
+    model: str
+    method: str
+    layers: tuple[str, ...]
+    target: str
+    part: str
+    score: Number
+    """Of the whole picture."""
+    fillings: list[str]
+    sentence: str
+    """Whether the map matters to the answer, against how many controls, and the strongest of them."""
+    support: SupportResult | None
+    """What the sentence follows from."""
+    findings: list[str]
+    """What the proof says against the model, beside its sentence."""
+    sufficiency: Number | None
+    """Smallest hottest share that alone keeps 90 % of the score; null: none does."""
+    necessity: Number | None
+    """Smallest share whose hiding changes the answer; null: none."""
+    differences: dict[str, Difference]
+    """To each control: insertion's area minus deletion's, less the control's."""
+    curves: list[CurveResult]
+    recipe: Recipe
+    """With the settings of the proof: `replay` makes the same curves again."""
+
+
+class MapAnswer(MapResult):
+    """A map, and its values at picture size in base64, in the requested format."""
+
+    png: str | None = None
+    """8-bit grey PNG: 0 to 255 for 0 to 1."""
+    npy: str | None = None
+    """NumPy's format, float32 (height, width)."""
+    overlay: str | None = None
+    """The picture under the map, PNG with its recipe."""
+
+
+class ExplanationAnswer(Explained):
+    heatmaps: list[MapAnswer]
+    segmentation: str | None = None
+    """Of a segmentation: the class of each pixel as its index, a grey PNG at picture size in base64; 255 where the
+    model did not look."""
+    saved: str | None = None
+    """The record in the history, if the answer was saved as unsure; else null."""
+
+
+class DetectionAnswer(ExplanationAnswer):
+    missing: list[str]
+    """For each requested class that was not found: the strongest candidate, and why it is not shown."""
+
+
+class ClassAnswer(ClassResult):
+    heatmap: MapAnswer
+
+
+class ClassesAnswer(PlainResult):
+    version: int = VERSION
+    picture: str
+    width: int
+    height: int
+    classes: list[ClassAnswer]
+    recipe: Recipe
+    milliseconds: dict[str, Number]
+    notes: tuple[str, ...]
+    saved: str | None = None
+
+
+class ComparedAnswer(ComparedModel):
+    heatmaps: list[MapAnswer]
+    """Only the first map of each has pixels."""
+    saved: str | None = None
+
+
+class ComparisonAnswer(ComparisonResult):
+    models: list[ComparedAnswer]
+
+
+class SideAnswer(PlainResult):
+    """The map of one of two pictures."""
+
+    png: str | None = None
+    """8-bit grey PNG: 0 to 255 for -1 to 1."""
+    npy: str | None = None
+    """NumPy's format, float32 (height, width)."""
+    overlay: str | None = None
+    """The picture under the map, PNG."""
+    seen: Corners
+    """xyxy in pixels: the area that the model saw."""
+    alike: Statistics
+    """Of the positive values, which make the two similar."""
+    apart: Statistics
+    """Of the negative values, which make them differ."""
+
+
+class SimilarityAnswer(SimilarityResult):
+    context: ContextResult | None = None
+    sides: list[SideAnswer]
+    """The maps of the first and of the second picture."""
+
+
+class ProofAnswer(ProofResult):
+    notes: tuple[str, ...]
+
+
+class EvaluationResult(PlainResult):
+    """Numbers of `sightglass.evaluation`, which may have more fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class ListedRun(PlainResult):
+    id: str
+    written: datetime
+    """When its evaluation was written, in UTC."""
+
+
+class Runs(PlainResult):
+    runs: list[ListedRun]
+    """The newest first."""
+
+
+class ScoreInterval(EvaluationResult):
+    value: Number | None
+    low: Number | None
+    """Lower end of its 95 % interval."""
+    high: Number | None
+    """Upper end of its 95 % interval."""
+
+
+class RunEvaluation(EvaluationResult):
+    id: str
+    headline: str
+    model: str
+    task: Literal["detect", "classify", "segment"]
+    pictures: int
+    """Pictures with labels."""
+    objects: int
+    """Labelled objects; 0 of a classifier; of a segmentation the counted pixels."""
+    right: int
+    """Objects with a right box at the threshold, pictures with a right answer, or pixels of the right class."""
+    threshold: float
+    scores: dict[str, ScoreInterval]
+    """`ap` and `ap50`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."""
+    by_class: dict[str, ScoreInterval]
+    """AP, the share that is right, or IoU, of each labelled class."""
+    errors: dict[str, int]
+    """Number of each type; none of a classifier."""
+    unknown: list[str]
+    """Labels for which the model has no class."""
+    problems: list[tuple[str, str]]
+    """Pictures whose mask is missing or cannot be used, and why."""
+
+
+class RunErrors(EvaluationResult):
+    id: str
+    headline: str
+    types: list[dict[str, Any]]
+    """Each with `id`, `name`, `meaning` and `count`."""
+    total: int
+    """Of all errors."""
+    errors: list[dict[str, bool | int | float | str | None]]
+    """At most `limit` of them, the surest wrong answers first."""
+
+
+def checks_result(seal: Checks | None) -> ChecksResult | None:
+    return None if seal is None else ChecksResult(**seal.summary())
+
+
+def map_fields(explanation: Result, index: int) -> Json:
+    """Return the fields of `MapResult`."""
+    heatmap = explanation.heatmaps[index]
+    names = ("method", "layers", "state", "scale", "ends", "signed", "raising", "seen")
+    fields = {"label": heatmap.target.label, "raw": heatmap.raw_range, "outside": explanation.outside(index)}
+    return fields | {name: getattr(heatmap, name) for name in names}
+
+
+def model_fields(explanation: Result) -> Json:
+    """Return the fields of `ModelResult`."""
+    task, indices = explanation.task, range(len(explanation.heatmaps))
+    return {
+        "picture": explanation.image.name,
+        "model": explanation.model.id,
+        "predictions": [
+            PredictionResult(label=p.label, index=p.index, score=p.score, box=p.box, **task.facts(p, explanation.model))
+            for p in explanation.predictions
+        ],
+        "boxes": [explanation.box_numbers(i) for i in indices if task.has_boxes],
+        "heatmaps": [MapResult(**map_fields(explanation, i)) for i in indices],
+        "statistics": explanation.statistics,
+        "seals": [checks_result(seal) for seal in list_checks(explanation)],
+        "diagnosis": [finding.text for finding in diagnose(explanation)],
+        "milliseconds": explanation.milliseconds,
+        "notes": explanation.notes,
+        "recipe": checked_recipe(explanation),
+    }
+
+
+def explained_fields(explanation: Result, style: Style = VIEWER_STYLE) -> Json:
+    """Return the fields of `Explained`."""
+    fields = model_fields(explanation)
+    return fields | {
+        "headline": plain_text(describe(explanation, style.hot).headline),
+        "width": explanation.image.width,
+        "height": explanation.image.height,
+        "command": command.line(fields["recipe"]),
+    }
+
+
+def class_fields(explanation: Explanation, index: int) -> Json:
+    """Return the fields of `ClassResult`."""
+    heatmap = explanation.heatmaps[index]
+    target, scores = heatmap.target, explanation.task.class_scores(explanation)
+    assert target.index is not None  # the target is a class
+    best = max(range(len(scores)), key=scores.__getitem__)
+    rank = 1 + sum(score > scores[target.index] for score in scores)
+    agreement = None
+    if best != target.index and METHODS[heatmap.method].quick:
+        agreement = explanation.with_targets(target.index, best).agreement(0, 1)
+    score = describe_score(scores[target.index], explanation.model, target.label)
+    place = explanation.task.describe_rank(target.label, score, rank, len(scores))
+    recipe, labels = checked_recipe(explanation), explanation.evidence.resident.adapter.labels
+    return {
+        "picture": explanation.image.name,
+        "model": explanation.model.id,
+        "headline": plain_text(f"{place} {describe(explanation, index=index).plain()}"),
+        "label": target.label,
+        "index": target.index,
+        "score": scores[target.index],
+        "rank": rank,
+        "classes": len(scores),
+        "best": BestClass(index=best, label=labels[best], score=scores[best]),
+        "same_place_as_best": agreement,
+        "method": heatmap.method,
+        "layers": heatmap.layers,
+        "state": heatmap.state,
+        "raw": heatmap.raw_range,
+        "statistics": explanation.statistics[index],
+        "seal": checks_result(explanation.known_checks(index)),
+        "diagnosis": [plain_text(finding.text) for finding in diagnose(explanation, index)],
+        "recipe": recipe,
+        "command": command.line(recipe),
+    }
+
+
+def comparison_fields(compared: Comparison) -> Json:
+    """Return the fields of `ComparisonResult`, with `ComparedModel` fields."""
+    count = range(len(compared.names))
+    return {
+        "picture": compared.explanations[0].image.name,
+        "verdict": compared.verdict,
+        "fastest": compared.fastest,
+        "common": compared.common,
+        "models": [
+            {"name": name, "timing": timing, **model_fields(explanation)}
+            for name, timing, explanation in zip(compared.names, compared.timings, compared.explanations, strict=True)
+        ],
+        "agreement": [[compared.agreement(a, b) for b in count] for a in count],
+    }
+
+
+def to_dict(kind: type[PlainResult], fields: dict[str, Any]) -> Json:
+    """Return a result of this kind as plain values, ready for JSON."""
+    return kind(**fields).to_dict()

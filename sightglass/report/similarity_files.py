@@ -1,0 +1,225 @@
+"""View and files of a comparison of pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sightglass.common.files import Json, npz_bytes, to_json
+from sightglass.explain.methods import describe_setup
+from sightglass.explain.phrases import listing, plain_text
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.rendering import contact_sheet
+from sightglass.explain.rendering.marks import box_mark, draw_marks
+from sightglass.explain.rendering.render import paint
+from sightglass.explain.rendering.style import Field, Style, Unseen
+from sightglass.explain.similarity.similarity import describe_places
+from sightglass.report import results, table
+from sightglass.report.result_folder import MAPS, label_stem
+from sightglass.report.view import MAX_MADE, Picture
+from sightglass.report.views import new_view, place_map, statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.similarity.evaluation import Evaluation, QueryResult
+    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Similarity
+    from sightglass.report.view import View
+
+    File = tuple[str, bytes]
+    Panels = list[NDArray[np.uint8]]
+
+PAIRS = 6
+"""Number of matching places that are drawn."""
+COLOURS = "Red: similar, blue: different"
+COLUMNS = 6
+"""Pictures in a row of a query's sheet."""
+
+
+def draw_pair(similarity: Similarity, unseen: Unseen = "light") -> list[NDArray[np.uint8]]:
+    """Return both pictures under their maps, uint8 (H, W, 3).
+
+    `unseen`: the theme of the page around them.
+    """
+    return [overlay(side, unseen=unseen) for side in similarity.sides]
+
+
+def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen = "light") -> NDArray[np.uint8]:
+    """Draw the signed map, uint8 (H, W, 3): red similar, blue different.
+
+    A picture without a map stays as it is.
+    """
+    if not side.signed.any():
+        return side.image.pixels
+    field = Field(difference(side), side.geometry.extent, side.seen, kind="difference")
+    return paint(side.image.pixels, field, style or Style(), unseen=unseen)
+
+
+def difference(side: ComparedImage) -> NDArray[np.float32]:
+    """Return the signed map as it is drawn: squared, so that weak places are faint."""
+    return np.asarray(np.sign(side.signed) * side.signed**2, np.float32)
+
+
+def pair_view(similarity: Similarity, verdict: str) -> View:
+    """Return the view of two compared pictures, side by side under their maps; `verdict`: what the score means."""
+    sentences, pictures = places(similarity), []
+    for side in similarity.sides:
+        name = side.image.name
+        item = place_map("", difference(side), side.geometry, "difference", None) if side.signed.any() else None
+        pictures.append(Picture.of(side.image, name, caption=name, map=item))
+    setup = describe_setup(similarity.model.name, similarity.method, similarity.layers)
+    return new_view(
+        pictures,
+        title=statement(f"{verdict}: similarity {similarity.score:.2f}", f"Similarity {similarity.score:.2f}"),
+        sentence="Red makes them similar, blue makes them differ." if len(sentences) > 1 else " ".join(sentences),
+        notes=" ".join((*sentences, f"Compared by {setup}.")),
+        made=setup[:MAX_MADE],
+        sides=("similar", "different"),
+    )
+
+
+def of_similarity(similarity: Similarity, context: Context | None) -> Iterator[File]:
+    """Yield similarity.jpg, pairs.jpg, maps.npz and similarity.json."""
+    names = [side.image.name for side in similarity.sides]
+    yield "similarity.jpg", _draw_sheet(draw_pair(similarity), names, _title(similarity))
+    if similarity.matches.pairs:
+        yield "pairs.jpg", _draw_sheet(number_matches(similarity), names, "Equal numbers match")
+    yield MAPS, npz_bytes(arrays(similarity))
+    yield "similarity.json", to_json(summary(similarity, context)).encode()
+
+
+def number_matches(found: Similarity) -> Panels:
+    """Draw the best matching places with equal numbers in both pictures, uint8 (H, W, 3)."""
+    grids = (found.matches.query, found.matches.gallery)
+    places = [[getattr(pair, name) for pair in found.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
+    return [
+        draw_marks(
+            side.image.pixels,
+            [((box_mark(rectangle(grid, at, side.image)),), str(i + 1)) for i, at in enumerate(cells)],
+        )
+        for side, grid, cells in zip(found.sides, grids, places, strict=True)
+    ]
+
+
+def of_pair(similarity: Similarity, rank: int) -> File:
+    """Return one picture of a gallery beside the query: `top1_name.jpg`."""
+    name = similarity.gallery.image.name
+    captions = [similarity.query.image.name, f"{rank}. {name}"]
+    sheet = _draw_sheet(draw_pair(similarity), captions, _title(similarity))
+    return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
+
+
+def of_query(number: int, name: str, pairs: Sequence[Similarity], right: Sequence[bool] = ()) -> File:
+    """Return a query and its matches, best first, each with its score and its map: `visualized/query1_name.jpg`.
+
+    The query's map is that of its best match. `right`: whether each match shows the query's person, where that is
+    known.
+    """
+    drawn = [draw_pair(pair) for pair in pairs]
+    marks = ["right " if correct else "wrong " for correct in right] or [""] * len(pairs)
+    scores = [f"{i}. {mark}{pair.score:.2f}" for i, (mark, pair) in enumerate(zip(marks, pairs, strict=True), 1)]
+    bare = [str(i) for i, pair in enumerate(pairs, 1) if pair.state != "ok"]
+    title = f"{name}. {COLOURS}{f'. Without a map: {listing(bare)}' if bare else ''}"
+    panels = [drawn[0][0], *(panel for _, panel in drawn)]
+    sheet = _draw_sheet(panels, ["query", *scores], title, columns=min(len(panels), COLUMNS))
+    return f"visualized/query{number}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
+
+
+def summary(similarity: Similarity, context: Context | None) -> Json:
+    """Return everything about a comparison except pixels, as the values of `results.SimilarityResult`."""
+    return results.to_dict(results.SimilarityResult, fields(similarity, context))
+
+
+def fields(similarity: Similarity, context: Context | None) -> Json:
+    """Return the fields of `results.SimilarityResult`."""
+    values: Json = {"headline": headline(similarity, context)} | similarity.summary()
+    if context is not None:
+        values["context"] = {"unrelated": context.unrelated, "mirrored": context.mirrored, "words": context.words}
+    return values
+
+
+def headline(similarity: Similarity, context: Context | None) -> str:
+    """Return the headline: `bus.jpg and part.jpg: 0.78, clearly related.`"""
+    verdict = f", {context.verdict(similarity.score)}" if context is not None else ""
+    return f"{similarity.query.image.name} and {similarity.gallery.image.name}: {similarity.score:.2f}{verdict}."
+
+
+def places(similarity: Similarity) -> list[str]:
+    """Say for each picture where it is similar to the other and where different, in a sentence each.
+
+    One sentence for both where there is no map.
+    """
+    if similarity.state == "same":
+        return ["The two are identical to the model, so there is nothing to compare."]
+    if similarity.state == "indistinct":
+        return ["The two differ about as little as a picture and its mirror image: there is nothing to explain."]
+    if similarity.state != "ok":
+        return [f"There is no map: {similarity.state}. Try another layer or method."]
+    lines = []
+    for side in similarity.sides:
+        alike, apart = (plain_text(words) for words in describe_places(side))
+        if similarity.of == "product":
+            lines.append(f"{side.image.name}: the score arises {alike}.")
+        else:
+            lines.append(f"{side.image.name}: similar {alike}; different {apart}.")
+    return lines
+
+
+def ranking(ranked: Ranking) -> list[Json]:
+    """Return a row for each picture of a gallery, most similar first."""
+    return [
+        {"rank": i + 1, "picture": hit.item.key, "label": hit.item.label or "", "score": hit.score}
+        for i, hit in enumerate(ranked.hits)
+    ]
+
+
+def of_ranking(ranked: Ranking) -> File:
+    return "ranking.csv", table.csv(ranking(ranked)).encode()
+
+
+def of_evaluation(evaluation: Evaluation) -> Iterator[File]:
+    """Yield report.json and queries.csv of a re-identification evaluation."""
+    yield "report.json", to_json(evaluation.summary()).encode()
+    yield "queries.csv", table.csv([_query_row(query) for query in evaluation.queries]).encode()
+
+
+def _query_row(query: QueryResult) -> Json:
+    first, score, _ = query.top[0]
+    return {
+        "query": query.item.key,
+        "average_precision": query.average_precision,
+        "rank_of_first_right": query.first_right,
+        "first": first.key,
+        "first_score": score,
+    }
+
+
+def rectangle(grid: CellEdges, cell: tuple[int, int], image: Image) -> tuple[float, float, float, float]:
+    """Return a cell (row, column) as xyxy in original pixels."""
+    (x0, x1), (y0, y1) = (edges[at : at + 2] for edges, at in zip((grid.across, grid.down), cell[::-1], strict=True))
+    return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)
+
+
+def _title(similarity: Similarity) -> str:
+    words = COLOURS if similarity.state == "ok" else places(similarity)[0]
+    return f"Similarity {similarity.score:.2f}. {words}"
+
+
+def _draw_sheet(panels: Panels, captions: list[str], title: str, columns: int = 2) -> bytes:
+    captions = [plain_text(caption) for caption in captions]
+    return to_jpeg(contact_sheet.grid(panels, captions, columns, height=480, title=plain_text(title), names=True))
+
+
+def arrays(similarity: Similarity) -> dict[str, NDArray[np.float32]]:
+    """Return each picture's signed map, float32 (h, w) at the model's input size, its raw maps by layer, its embedding,
+    and the scores of all pairs of cells."""
+    named = {"cells": similarity.matches.scores}
+    for name, side in zip(("query", "gallery"), similarity.sides, strict=True):
+        named |= {name: side.padded, f"{name}_vector": side.vector}
+        named |= {f"{name}_raw_{layer}": raw for layer, raw in zip(similarity.layers, side.raw, strict=True)}
+    return named

@@ -1,0 +1,300 @@
+"""A view: one thing that a page shows, as every writer takes it.
+
+Files, HTML and PDF reports and slides are all written from a `View`, and no writer asks what the model answers.
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, GetPydanticSchema
+from pydantic_core import core_schema
+
+from sightglass.common.legible import legible
+from sightglass.explain.picture.image import Image, to_jpeg
+from sightglass.explain.recipe import Label, Legible, Recipe, Share
+from sightglass.explain.rendering import contours
+from sightglass.explain.rendering.style import VIEWER_STYLE, Kind, Mode, Style
+from sightglass.explain.rendering.style import Field as MapField
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PICTURE_SIDE = 1920
+"""Maximum pixels of a slide's picture."""
+QUALITY = 88
+"""Of its JPEG."""
+MAX_PICTURES, MAX_BOXES, MAX_FACTS = 8, 100, 6
+"""Maximum number of pictures and facts of a view, and of boxes of a picture."""
+MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_CHECKS, MAX_MADE = 120, 400, 4_000, 160, 240
+"""Maximum number of letters."""
+
+Fraction = tuple[Share, Share, Share, Share]
+"""xyxy in shares of the picture, 0..1: left, top, right, bottom."""
+Opaque = GetPydanticSchema(lambda *_: core_schema.any_schema())
+Sentence = Annotated[
+    str, Field(max_length=2 * MAX_SENTENCE), AfterValidator(lambda text: legible(text, 2 * MAX_SENTENCE))
+]
+ChecksLine = Annotated[
+    str, Field(max_length=MAX_CHECKS), AfterValidator(lambda text: text and legible(text, MAX_CHECKS))
+]
+Index = Annotated[int, Field(ge=0, le=100_000)]
+Edge = Annotated[float, Field(ge=-100, le=100)]
+Score = Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """A map over a picture; all places are shares of the picture."""
+
+    label: Label
+    """Of what it explains; a number is part of it."""
+    values: Annotated[NDArray[np.float32], Opaque]
+    """float32 (h, w) in 0..1, of a signed map or a difference in -1..1."""
+    score: Share | None = None
+    """0..1; None where the answer is not among the predictions."""
+    extent: tuple[Edge, Edge, Edge, Edge] = (0.0, 0.0, 1.0, 1.0)
+    """The area that the values cover."""
+    seen: Fraction | None = None
+    """The part of the picture that the model saw; None: all of it."""
+    kind: Kind = "heat"
+    cells: tuple[Index, Index] | None = None
+    """Rows and columns of the grid on which it was computed."""
+    checks: ChecksLine = ""
+    """`Checks.line` of a map whose checks ran: `✓ changes with the model: yes · …`."""
+    ends: tuple[Legible, Legible, Legible] = ("0", "0.5", "1")
+    """What stands at the ends and in the middle of its colour bar: `lowers −3.1°`."""
+    meaning: str = ""
+    """Of the colour bar."""
+    raw: tuple[str, str] = ("", "")
+    """Its smallest and largest raw value."""
+    method: str = ""
+    """Its name."""
+    target: str = ""
+    """The label of its target alone."""
+    text: str = ""
+    """The score of its answer in words."""
+    bar: float | None = None
+    """The same as the length of a bar."""
+    empty: str = ""
+    """Why it shows nothing."""
+
+    def field(self, width: int, height: int) -> MapField:
+        """Return the map over a picture of this size in pixels."""
+        x0, y0, x1, y1 = (edge * side for edge, side in zip(self.extent, (width, height) * 2, strict=True))
+        left, top, right, bottom = self.seen or (0.0, 0.0, 1.0, 1.0)
+        first = min(round(left * width), width - 1), min(round(top * height), height - 1)
+        seen = *first, max(first[0] + 1, round(right * width)), max(first[1] + 1, round(bottom * height))
+        return MapField(self.values, (x0, y0, x1, y1), seen, self.kind, self.cells)
+
+    def grown(self, width: int, height: int) -> NDArray[np.float32]:
+        """Return the values at a picture's size, float32 (height, width), bilinear; 0 outside `seen`."""
+        field, out = self.field(width, height), np.zeros((height, width), np.float32)
+        (left, top, right, bottom), (x0, y0, x1, y1), (rows, columns) = field.seen, field.extent, self.values.shape
+        across = contours.axis(right - left, left, right, x0, x1, columns)
+        down = contours.axis(bottom - top, top, bottom, y0, y1, rows)
+        # It takes any numbers.
+        out[top:bottom, left:right] = contours.bilinear(self.values, across, down)  # type: ignore[arg-type]
+        return out
+
+
+@dataclass(frozen=True)
+class Box:
+    """An outline with a name over a picture."""
+
+    points: Annotated[tuple[tuple[Edge, Edge], ...], Field(min_length=2, max_length=100)]
+    """Corners, x and y in shares of the picture, which they may leave."""
+    text: Legible
+    explained: bool = False
+    """Whether the picture's map is of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture of a view, with what a model answers about it."""
+
+    name: Label
+    """Whose answers they are, or what it shows: `EfficientNet-Lite0`."""
+    source: Annotated[Image | bytes, Opaque]
+    """The picture, or a JPEG of it."""
+    size: tuple[Index, Index]
+    """Width and height of `jpeg` in pixels."""
+    caption: Annotated[str, Field(max_length=500)] = ""
+    """Its name where it is one of several."""
+    map: Map | None = None
+    answers: Annotated[tuple[tuple[Label, Share], ...], Field(max_length=MAX_BOXES)] = ()
+    """(label, score in 0..1), most sure first; none where scores do not say how sure the model is."""
+    boxes: Annotated[tuple[Box, ...], Field(max_length=MAX_BOXES)] = ()
+    best: tuple[str, ...] = ()
+    """The first answers in words, for a figure."""
+    rest: str = ""
+    """What stands after the last of them: `, and 4 more`."""
+    others: tuple[tuple[str, str], ...] = ()
+    """(label, score in words) of answers without a map."""
+
+    @staticmethod
+    def of(image: Image, name: str, **more: Any) -> Picture:
+        """Return the picture of an image."""
+        return Picture(name[:200], image, reduced_size(image.width, image.height, PICTURE_SIDE), **more)
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether a model says something about it."""
+        return bool(self.answers or (self.map and self.map.label))
+
+    @property
+    def image(self) -> Image:
+        """The picture in full, where it was not saved."""
+        return self.source if isinstance(self.source, Image) else Image.open(self.source)
+
+    @property
+    def jpeg(self) -> bytes:
+        """The picture as a file, at most PICTURE_SIDE pixels long."""
+        if isinstance(self.source, bytes):
+            return self.source
+        if self.source not in _JPEGS:
+            _JPEGS[self.source] = to_jpeg(self.source.thumbnail(PICTURE_SIDE), QUALITY)
+        return _JPEGS[self.source]
+
+
+_JPEGS: MutableMapping[Image, bytes] = WeakKeyDictionary()
+
+
+def reduced_size(width: int, height: int, longest: int) -> tuple[int, int]:
+    """Scale (width, height) down to at most `longest` a side."""
+    scale = min(1.0, longest / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+LineName = Literal["map", "strongest", "random", "blobs", "centre", "edges"]
+"""The map's own, and those of its controls."""
+
+
+@dataclass(frozen=True)
+class ChartLine:
+    """The scores of a map or a control, by the share of the picture that is hidden and that is kept."""
+
+    name: LineName
+    title: Legible
+    hidden: Annotated[tuple[Score, ...], Field(min_length=2, max_length=1_000)]
+    """At equal steps from 0 to 1, hottest first."""
+    kept: Annotated[tuple[Score, ...], Field(min_length=2, max_length=1_000)]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves of one map and its controls, and what follows from them."""
+
+    label: Label
+    """Of the answer whose score it is."""
+    sentence: Sentence
+    curves: Annotated[tuple[ChartLine, ...], Field(min_length=1, max_length=10)]
+    picture: Index = 0
+    """Index of the picture whose map was proved."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A part of a report: a heading with what stands below it."""
+
+    title: str
+    lines: tuple[str, ...] = ()
+    chart: int | None = None
+    """Index of the chart below the lines."""
+    head: tuple[str, ...] = ()
+    """Of the columns of `rows`."""
+    rows: tuple[tuple[str, ...], ...] = ()
+    code: tuple[str, ...] = ()
+    folded: bool = False
+    """Whether a page shows it once it is opened."""
+
+
+@dataclass(frozen=True)
+class Display:
+    """How a view's maps are drawn first."""
+
+    colormap: Annotated[str, Field(max_length=40)] = VIEWER_STYLE.colormap
+    mode: Mode = VIEWER_STYLE.mode
+    opacity: Share = VIEWER_STYLE.alpha
+    """0..1, as the viewer's."""
+    threshold: Share = VIEWER_STYLE.threshold
+    """0..1: values below it are not drawn."""
+    hidden: bool = False
+    """The slide is kept in its deck, and left out where that is presented and exported."""
+
+    @property
+    def style(self) -> Style:
+        return Style(mode=self.mode, colormap=self.colormap, alpha=self.opacity, threshold=self.threshold)
+
+
+ViewKind = Literal["picture", "clip", "words", "text"]
+"""The last two have no pictures: a large title, and a headline above a text."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Everything that is said and shown of one thing, self-contained.
+
+    >>> View("When does it lie?", ("Where the model goes by something else than you do.",), kind="words").sentence
+    'Where the model goes by something else than you do.'
+    """
+
+    title: Annotated[str, Field(max_length=MAX_TITLE)]
+    """A statement in a few words."""
+    statements: Annotated[tuple[Annotated[str, Field(max_length=MAX_SENTENCE)], ...], Field(max_length=8)] = ()
+    """Sentences below the title, the most important first."""
+    pictures: Annotated[tuple[Picture, ...], Field(max_length=MAX_PICTURES)] = ()
+    charts: Annotated[tuple[Chart, ...], Field(max_length=MAX_PICTURES)] = ()
+    tables: tuple[Table, ...] = ()
+    """What a report says below the picture."""
+    recipe: Recipe | None = None
+    """What makes its map again."""
+    kind: ViewKind = "picture"
+    notes: Annotated[str, Field(max_length=MAX_NOTES)] = ""
+    """For the speaker."""
+    display: Display = Display()
+    clip: Annotated[bytes | None, Opaque] = None
+    """MP4; its first frame is the picture."""
+    commands: Annotated[tuple[Annotated[str, Field(max_length=4_000)], ...], Field(max_length=MAX_PICTURES)] = ()
+    """What makes its maps again, for notes and handouts."""
+    made: Annotated[str, Field(max_length=MAX_MADE)] = ""
+    """Model and method: `EfficientNet-Lite0 · HiResCAM`."""
+    date: Annotated[str, Field(max_length=10)] = ""
+    """The day on which its maps were made, as `2026-11-25`; slides of former versions have none."""
+    facts: Annotated[tuple[Legible, ...], Field(max_length=MAX_FACTS)] = ()
+    """Figures in words instead of a picture's answers, `75 % right`, or moments of a clip, `0:02 sports car`."""
+    sides: Annotated[tuple[Legible, ...], Field(max_length=2)] = ()
+    """What red and what blue mean in a difference."""
+    headline: str = ""
+    """The title of a report, in whole sentences."""
+    about: str = ""
+    """Picture, model and method in a line."""
+    checks: tuple[tuple[str, str, str], ...] = ()
+    """Of each check its answer, its words and its sentence."""
+    caption: str = ""
+    """All about its map in a paragraph, below a figure."""
+
+    @property
+    def sentence(self) -> str:
+        """The first statement; empty without one."""
+        return self.statements[0] if self.statements else ""
+
+
+def shorten(text: str, most: int) -> str:
+    """Cut a text at a word, with an ellipsis."""
+    text = text.strip()
+    if len(text) <= most:
+        return text
+    return f"{text[: most - 1].rsplit(maxsplit=1)[0]}…"
+
+
+def fraction(box: Sequence[float], size: tuple[int, int]) -> Fraction:
+    """Return an xyxy box in pixels as shares of the picture."""
+    left, top, right, bottom = (float(np.clip(at / of, 0, 1)) for at, of in zip(box, (*size, *size), strict=True))
+    return left, top, right, bottom

@@ -1,0 +1,487 @@
+"""Make views of what the pages show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sightglass.common.errors import Problem
+from sightglass.explain.methods import METHODS, describe_setup
+from sightglass.explain.phrases import capital, kinds, listing, percent, pixels, plural, without_emphasis
+from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.render import share_difference
+from sightglass.explain.rendering.style import Style
+from sightglass.explain.tasks import describe_score
+from sightglass.explain.trust import FILLINGS
+from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, diagnose
+from sightglass.explain.trust.proof import COLUMNS, lines, rows
+from sightglass.explain.trust.reliability import describe_independent
+from sightglass.report import caption, charts, command, table
+from sightglass.report.proof_files import recipe as proved_recipe
+from sightglass.report.view import (
+    MAX_BOXES,
+    MAX_CHECKS,
+    MAX_MADE,
+    MAX_NOTES,
+    MAX_PICTURES,
+    MAX_SENTENCE,
+    MAX_TITLE,
+    Box,
+    Display,
+    Map,
+    Picture,
+    Table,
+    View,
+    fraction,
+    shorten,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.explain.comparison.models import Comparison
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.recipe import Recipe
+    from sightglass.explain.rendering.style import Kind
+    from sightglass.explain.result import Result
+    from sightglass.explain.tasks.task import Change, Task
+    from sightglass.explain.trust.proof import Proof
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.geometry import Geometry
+
+ANSWERS = 5
+"""Of a classifier."""
+MAX_WORDS = 9
+"""Of a title."""
+GALLERY = 8
+"""Most pictures of a gallery."""
+MOST_CLASSES = 3
+"""Side by side, so that each is large."""
+SPOTLIGHT = 0.6
+"""The most that a spotlight darkens the picture on a slide."""
+
+
+# ---- parts of views
+
+
+def new_view(
+    pictures: Sequence[Picture], *, title: str, sentence: str = "", notes: str = "", day: str = "", **more: Any
+) -> View:
+    """Return a view; long texts are cut at a word.
+
+    `day`: of the explanation, by default today; `more`: other fields of a view.
+    """
+    return View(
+        shorten(title, MAX_TITLE),
+        (shorten(sentence, MAX_SENTENCE),) if sentence else (),
+        tuple(pictures),
+        notes=shorten(notes, MAX_NOTES),
+        date=day or date.today().isoformat(),
+        **more,
+    )
+
+
+def explained_picture(result: Result, index: int = 0, *, name: str = "") -> Picture:
+    """Return the picture of a result with a model's answers and the map at `index`, where there is one.
+
+    >>> from sightglass import Explainer
+    >>> explained_picture(Explainer()("bus.jpg", top_k=1)).map.label
+    'minibus'
+    """
+    task, own = result.task, result.own(index) if index < len(result.heatmaps) else ()
+    size = result.image.width, result.image.height
+    best = [answer.line for answer in task.answers(result, result.predictions[:3])]
+    more = len(result.predictions) - len(best)
+    heatmap = result.heatmaps[index] if index < len(result.heatmaps) else None
+    return Picture.of(
+        result.image,
+        name or result.model.name,
+        map=None if heatmap is None else _map(result, index, heatmap),
+        answers=list_answers(task, result.predictions),
+        boxes=list_boxes(task, result.predictions, own, size),
+        best=tuple(best),
+        rest=f", and {more} more" if more and task.has_boxes else "",
+        others=tuple((p.label, describe_score(p.score, result.model, p.label)) for p in _without_map(result)),
+    )
+
+
+def list_answers(task: Task, predictions: Sequence[Prediction]) -> tuple[tuple[str, float], ...]:
+    """Return what a slide lists: any score on it reads as how sure the model is."""
+    count = max(ANSWERS, sum(prediction.box is not None for prediction in predictions[:MAX_BOXES]))
+    return tuple((p.label[:200], as_share(p.score)) for p in predictions[:count]) if task.sure else ()
+
+
+def list_boxes(
+    task: Task, predictions: Sequence[Prediction], own: Sequence[Prediction], size: tuple[int, int]
+) -> tuple[Box, ...]:
+    """Return the boxes over a picture; `own`: those that its map is of, which may be among the predictions."""
+    boxed = [prediction for prediction in dict.fromkeys((*predictions, *own)) if prediction.box is not None]
+    return tuple(
+        Box(
+            tuple((x / size[0], y / size[1]) for x, y in prediction.outline),
+            f"{prediction.label} {task.text(prediction.score)}"[:200],
+            prediction in own,
+        )
+        for prediction in boxed[:MAX_BOXES]
+    )
+
+
+def place_map(
+    label: str, values: NDArray[np.float32], geometry: Geometry, kind: Kind, score: float | None, **more: Any
+) -> Map:
+    """Return a map at the place of its geometry."""
+    height, width = geometry.original
+    extent = tuple(edge / side for edge, side in zip(geometry.extent, (width, height) * 2, strict=True))
+    whole = geometry.seen == (0, 0, width, height)
+    return Map(
+        label[:200],
+        values,
+        None if score is None else as_share(score),
+        extent,  # type: ignore[arg-type]
+        None if whole else fraction(geometry.seen, (width, height)),
+        kind,
+        **more,
+    )
+
+
+def _map(result: Result, index: int, heatmap: Heatmap) -> Map:
+    (label, score), checks = result.task.describe_saved(result, index), result.known_checks(index)
+    target, share = heatmap.target.label, result.task.shown_score(result, index)
+    ends, meaning = caption.bar(heatmap, result.model.unit_of(target))
+    low, high = (caption.number(end) for end in heatmap.raw_range)
+    return place_map(
+        label,
+        heatmap.content,
+        heatmap.geometry,
+        heatmap.kind,
+        score if result.task.sure else None,
+        cells=heatmap.cells,
+        checks="" if checks is None else checks.line[:MAX_CHECKS],
+        ends=ends,
+        meaning=meaning,
+        raw=(low, high),
+        method=METHODS[heatmap.method].name_for(result.model.task),
+        target=target,
+        text="" if share is None else describe_score(share, result.model, target),
+        bar=share,
+        empty="" if heatmap.state == "ok" else caption.STATES[heatmap.state],
+    )
+
+
+def _without_map(result: Result) -> list[Prediction]:
+    mapped = {(p.index, p.anchor) for i in range(len(result.heatmaps)) for p in result.own(i)}
+    classes = {heatmap.target.index for heatmap in result.heatmaps}
+    return [
+        p
+        for p in result.predictions
+        if (p.index, p.anchor) not in mapped and (p.box is not None or p.index not in classes)
+    ]
+
+
+def name_answer(picture: Picture, *, map: bool = True, model: bool = True) -> str:
+    """Return a caption: the answer of a picture's map, or its first, with the model's name."""
+    if map and picture.map is not None:
+        label, score = picture.map.label, picture.map.score
+    elif picture.answers:
+        label, score = picture.answers[0]
+    else:
+        return picture.name
+    answer = label if score is None else f"{label} {percent(score)}"
+    return f"{picture.name}: {answer}" if model else answer
+
+
+def as_share(value: float) -> float:
+    """Return a score within 0..1, in five digits."""
+    return round(min(max(float(value), 0.0), 1.0), 5)
+
+
+def made_by(results: Sequence[Result], index: int = 0) -> str:
+    """Return models and method, `EfficientNet-Lite0 · HiResCAM`."""
+    models = list(dict.fromkeys(result.model.name for result in results))
+    first = results[0]
+    used = first.heatmaps[index].method if index < len(first.heatmaps) else ""
+    method = METHODS[used].name if used in METHODS else used
+    return " · ".join(filter(None, (listing(models), method)))[:MAX_MADE]
+
+
+def statement(*texts: str) -> str:
+    """Return the first short text as a title, else the last, cut."""
+    words = next((text for text in texts if text and len(text.split(" ")) <= MAX_WORDS), "")
+    if not words:
+        words = f"{' '.join(texts[-1].split(' ')[:MAX_WORDS]).rstrip(',;:')}…"
+    words = words.strip().removesuffix(".")
+    return shorten(capital(words), MAX_TITLE)
+
+
+def answer_title(task: Task, predictions: Sequence[Prediction], otherwise: str) -> str:
+    """Return an answer as a title: `Minibus, 62 %`, else `otherwise`."""
+    if not predictions or not task.sure:
+        return statement(otherwise)
+    if predictions[0].box is not None:
+        counted = Counter(prediction.label for prediction in predictions).most_common()
+        return statement(kinds(counted, 3), kinds(counted, 2), kinds(counted, 1))
+    best = predictions[0]
+    answer = f"{best.label}, {percent(best.score)}"
+    return statement(f"Unsure: {answer}" if not task.is_sure(best.score) else answer)
+
+
+def display_of(look: Mapping[str, Any] | None) -> Display:
+    """Return how a view is drawn first from the viewer's settings."""
+    style = Style.of(look or {})
+    # Fully dark, a spotlight is a black slide.
+    opacity = min(style.alpha, SPOTLIGHT) if style.mode == "spotlight" else style.alpha
+    return Display(style.colormap, style.mode, opacity, style.threshold)
+
+
+# ---- views
+
+
+def map_view(result: Result, index: int = 0, look: Mapping[str, Any] | None = None) -> View:
+    """Return the view of one picture and its map at `index`, with the map's proof if it has one.
+
+    `look`: the viewer's settings by name.
+
+        map_view(Explainer()("bus.jpg"), look={"mode": "contour"}).title
+    """
+    proof, known = result.proofs.get(index), result.known_checks(index) if result.heatmaps else None
+    description, mapped = describe(result, index=index), index < len(result.heatmaps)
+    # What is known of the map limits all that is said of it.
+    limited = describe_independent(result, index) if mapped else ""
+    method = f", {METHODS[result.heatmaps[index].method].name_for(result.model.task)}" if mapped else ""
+    recipe = proved_recipe(result, index)
+    return new_view(
+        [explained_picture(result, index)],
+        title=answer_title(result.task, result.predictions, description.title),
+        sentence=limited or (proof.sentence if proof else description.slide()),
+        notes=notes(result, index),
+        charts=(charts.describe_proof(proof),) if proof else (),
+        tables=_tables(result, index, recipe, proof) if mapped else (Table("", result.notes),),
+        recipe=recipe,
+        display=display_of(look),
+        commands=(command.line(result.recipe),),
+        made=made_by([result], index),
+        headline=describe(result, "The hottest colour", index).headline if mapped else description.headline,
+        about=f"{result.image.name}, {pixels(result.image.width, result.image.height)}, by {result.model.id}{method}",
+        checks=() if known is None else tuple((check.state, check.words, check.sentence) for check in known.checks),
+        caption=caption.caption(result, index) if mapped else "",
+    )
+
+
+of_map = map_view
+"""As version 0.1 called and documented it."""
+
+
+def _tables(result: Result, index: int, recipe: Recipe, proof: Proof | None) -> tuple[Table, ...]:
+    """Return what a report says below a map."""
+    known, replay = result.known_checks(index), command.replay(recipe)
+    statement = describe(result, "The hottest colour", index)
+    meaning = filter(None, (statement.slide(), caption.inside_boxes(result, index)))
+    checks = () if known is None else [f"{check.words}. {check.sentence}" for check in known.checks]
+    again = "Or save the recipe below as recipe.json and replay it, which checks the picture and the weights:"
+    proved = () if proof is None else (proof.sentence, *lines(proof), _describe_settings(proof))
+    return (
+        Table("What the map shows", (*meaning, *checks)),
+        *([] if proof is None else [Table("Is this map true?", proved, 0, COLUMNS, tuple(rows(proof)))]),
+        Table("Limitations", (*caption.caveats(result, index), *result.notes)),
+        Table(
+            f"Make it again {'on the command line' if replay else 'in Python'}",
+            (caption.caption(result, index), *([again] if replay else [])),
+            code=(command.line(recipe), *([replay] if replay else [])),
+            folded=True,
+        ),
+        Table("All numbers", rows=tuple(table.list_numbers(result.statistics[index])), folded=True),
+        Table("Recipe", code=(caption.listing(recipe),), folded=True),
+    )
+
+
+def _describe_settings(proof: Proof) -> str:
+    """Describe a proof's fillings and steps."""
+    first, *rest = (FILLINGS[filling] for filling in proof.fillings)
+    also = f"; computed again with {listing(rest)}" if rest else ""
+    return f"Hidden pixels become {first}{also}. {plural(proof.map.steps, 'step')}, drawn for the first filling."
+
+
+def notes(result: Result, index: int) -> str:
+    """Return speaker's notes: how the map was made, and its limits."""
+    # A proof that it has is heard in these.
+    return "\n".join((_describe_map(result, index), *(without_emphasis(item.text) for item in diagnose(result, index))))
+
+
+def _describe_map(result: Result, index: int) -> str:
+    """Return how a map was made, in a sentence."""
+    name = result.model.name
+    if index >= len(result.heatmaps):
+        return f"Made with {name}."
+    heatmap = result.heatmaps[index]
+    labels = list(dict.fromkeys(prediction.label for prediction in result.predictions))
+    answers = listing(labels[:3]) if labels else "nothing"
+    setup = describe_setup(name, heatmap.method, heatmap.layers, result.options.part, result.model.task)
+    return f"Made with {setup}. It answers {answers}."
+
+
+def _difference(image: Image, values: NDArray[np.float32], result: Result, seen: Sequence[float] | None) -> Picture:
+    """Return the picture under the difference of two maps; `seen`: what both models saw, in pixels."""
+    geometry, size = result.evidence.geometry, (image.width, image.height)
+    item = place_map("", values, geometry, "difference", None)
+    if seen is not None:
+        both = fraction(seen, size)
+        item = replace(item, extent=both, seen=both)
+    return Picture.of(image, "Difference", caption="Difference", map=item)
+
+
+def classes_view(
+    explanation: Explanation, pair: tuple[int, int] | None = None, look: Mapping[str, Any] | None = None
+) -> View:
+    """Return the view of several classes' maps, a picture each; `pair`: the indices of two that are compared, with
+    their difference."""
+    # Square pictures fill a slide as two.
+    square = 0.85 < explanation.image.width / explanation.image.height < 1.2
+    indices = list(pair or range(len(explanation.heatmaps)))[: MOST_CLASSES - square]
+    if len(indices) < 2:
+        return map_view(explanation, 0, look)
+    display, maps = display_of(look), [explanation.heatmaps[index] for index in indices]
+    pictures = [
+        explained_picture(explanation, index, name=heatmap.target.label)
+        for index, heatmap in zip(indices, maps, strict=True)
+    ]
+    pictures = [
+        replace(picture, caption=name_answer(picture, map=display.mode != "picture", model=False))
+        for picture in pictures
+    ]
+    labels = [picture.name for picture in pictures]
+    if pair is not None:
+        values = share_difference(maps[0].strength, maps[1].strength)
+        pictures.append(_difference(explanation.image, values, explanation, None))
+    agreement = agreement_sentence(explanation, pair)
+    where = "the same place" if explanation.overlap(indices[0], indices[1]) >= SAME_PLACE else "different places"
+    proved = [(place, proof) for place, i in enumerate(indices) if (proof := explanation.proofs.get(i))][:1]
+    return new_view(
+        pictures,
+        title=statement(agreement, f"{listing(labels[:2])}: {where}"),
+        sentence=agreement,
+        notes="\n".join((_describe_map(explanation, 0), *(describe(explanation, index=i).slide() for i in indices))),
+        charts=tuple(charts.describe_proof(proof, place) for place, proof in proved),
+        display=display,
+        commands=(command.line(explanation.recipe),),
+        sides=tuple(f"more {label}" for label in labels) if pair is not None else (),
+        made=made_by([explanation]),
+    )
+
+
+def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str, Any] | None = None) -> View:
+    """Return the view of several models on one picture, each with its map, in their order; `names`: short ones."""
+    results, display = comparison.explanations[:MAX_PICTURES], display_of(look)
+    verdict, overlap = comparison.verdict, comparison.mixed or comparison.overlaps
+    pictures = [explained_picture(result, name=name) for name, result in zip(names, results, strict=False)]
+    pictures = [replace(picture, caption=name_answer(picture, map=display.mode != "picture")) for picture in pictures]
+    sides: tuple[str, ...] = ()
+    if 1 < len(results) < MAX_PICTURES and all(result.heatmaps for result in results):
+        values = share_difference(comparison.maps[0], comparison.maps[len(results) - 1])
+        pictures.append(_difference(results[0].image, values, results[0], comparison.common))
+        sides = f"more {names[0]}", f"more {names[len(results) - 1]}"
+    answers = {result.predictions[0].label if result.predictions else "" for result in results}
+    proved = [(place, proof) for place, result in enumerate(results) if (proof := result.proofs.get(0))][:1]
+    return new_view(
+        pictures,
+        title=statement(verdict, "The models agree" if len(answers) == 1 else "The models do not agree"),
+        sentence=" ".join((verdict if len(verdict.split()) > MAX_WORDS else "", overlap)).strip(),
+        notes="\n".join(_describe_map(result, 0) for result in results),
+        charts=tuple(charts.describe_proof(proof, place) for place, proof in proved),
+        display=display,
+        commands=tuple(command.line(result.recipe) for result in results),
+        sides=sides,
+        made=made_by(results),
+    )
+
+
+def change_view(before: Explanation, after: Explanation, changes: Sequence[Change], title: str, more: str = "") -> View:
+    """Return the view of an edited picture: before, covered, after; with the scores of the class of the map."""
+    label = before.heatmaps[0].target.label if before.heatmaps else changes[0].label if changes else ""
+    change = next((candidate for candidate in changes if candidate.label == label), None)
+    scores = (("Before", change.before), ("After", change.after)) if change is not None else ()
+    unit = before.model.unit_of(label)
+    facts = tuple(f"{name} {before.task.text(score or 0.0, unit)}" for name, score in scores)
+    pictures = [_bare(before, f"Before: {label}"), Picture.of(after.image, "Covered", caption="Covered")]
+    if after.heatmaps:
+        pictures.append(_bare(after, f"After: {label}"))
+    # Beside the map from before it could be read as that one's.
+    return new_view(
+        pictures,
+        title=statement(_describe_fall(before, change), title),
+        sentence=f"{title} {more}".strip(),
+        notes=f"Before and after: the map of {label}." if label else "",
+        commands=(command.line(before.recipe),),
+        facts=facts,
+        made=made_by([before]),
+    )
+
+
+def _bare(result: Result, name: str) -> Picture:
+    """Return a picture under its map, without answers."""
+    return replace(explained_picture(result), name=name[:200], caption=name, answers=(), boxes=())
+
+
+def _describe_fall(before: Explanation, change: Change | None) -> str:
+    """Describe a score's change: `minibus falls from 62 % to 21 %`."""
+    if change is None or change.before is None or change.after is None:
+        return ""
+    unit = before.model.unit_of(change.label)
+    first, last = (before.task.text(score, unit) for score in (change.before, change.after))
+    if first == last:
+        return f"{change.label} stays at {first}"
+    return f"{change.label} {'falls' if change.after < change.before else 'rises'} from {first} to {last}"
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryTile:
+    """A picture of a gallery, under its map where it has one."""
+
+    image: Image
+    name: str
+    map: NDArray[np.float32] | None = None
+    """float32 (h, w) in 0..1 over the whole picture, of any size."""
+    seen: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    """xyxy in shares of the picture: what the model saw."""
+
+
+def gallery_view(
+    title: str,
+    sentence: str,
+    numbers: Sequence[tuple[str, str]],
+    tiles: Sequence[GalleryTile],
+    made: str = "",
+    notes: str = "",
+) -> View:
+    """Return the view of a run over many pictures: its numbers, (value, what it is), and some of the pictures."""
+    if not tiles:
+        raise Problem("There is no picture to show: choose some.")
+    return new_view(
+        [_square(tile) for tile in tiles[:GALLERY]],
+        title=statement(title, title.partition(";")[0]),
+        sentence=sentence,
+        notes=notes,
+        made=made[:MAX_MADE],
+        facts=tuple(f"{value} {name}" for value, name in numbers[:4]),
+    )
+
+
+def _square(tile: GalleryTile) -> Picture:
+    """Return a tile's central square, with its map."""
+    width, height = tile.image.width, tile.image.height
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    cut = np.ascontiguousarray(tile.image.pixels[top : top + side, left : left + side])
+    picture = Picture.of(Image(cut, tile.image.name), tile.name, caption=tile.name)
+    if tile.map is None:
+        return picture
+    corners = [edge * of for edge, of in zip(tile.seen, (width, height) * 2, strict=True)]
+    seen = fraction([edge - start for edge, start in zip(corners, (left, top) * 2, strict=True)], (side, side))
+    extent = -left / side, -top / side, (width - left) / side, (height - top) / side
+    return replace(picture, map=Map("", tile.map, None, extent, None if seen == (0, 0, 1, 1) else seen))

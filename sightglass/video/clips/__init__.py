@@ -1,5 +1,0 @@
-"""Read and write video files."""
-
-from sightglass.common.lazy import defer_imports
-
-defer_imports(__name__)

@@ -1,0 +1,261 @@
+"""Explain the frames of a clip or a camera."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.work.progress import stopped_by
+from sightglass.common.work.threads import in_order, torch_pool
+from sightglass.explain.evidence import evidence as batched_pass
+from sightglass.explain.evidence.determinism import PassLock, own_modes
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import chosen_layers
+from sightglass.explain.explanation import method_of, takes_several
+from sightglass.explain.methods.method import Request
+from sightglass.explain.tasks import decode, resolve, task_of
+from sightglass.models.adapter import Target
+from sightglass.models.labels import class_index
+from sightglass.video.records import AnswerRecord, FrameRecord
+from sightglass.video.track import Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import ThreadPoolExecutor
+
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.methods.method import Method
+    from sightglass.explain.options import Options
+    from sightglass.explain.picture.decode import Pixels
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.geometry import Geometry, ModelInput
+    from sightglass.video.clip import Frame
+    from sightglass.video.records import RawMaps
+    from sightglass.video.settings import Settings
+
+T = TypeVar("T")
+R = TypeVar("R")
+BYTES = 96 * 2**20
+"""Of the decoded frames of one call."""
+ROUNDS = 2
+"""Passes of each worker in one call: the model is locked for as long."""
+
+
+class FrameExplainer:
+    """A model with a method and options, for frames.
+
+    One pass and one gradient, as for any picture, and nothing that only a picture that is kept needs: no digest of its
+    pixels, no cache, no statistics, no map on the picture's own grid.
+    """
+
+    def __init__(self, explainer: Explainer, options: Options, method: Method) -> None:
+        self.explainer, self.options, self.method = explainer, options, method
+        self.task = task_of(explainer.resident.adapter)
+
+    def with_words(self, resident: Resident) -> Resident:
+        """Return the model with the vocabulary that it was given."""
+        return self.explainer.with_vocabulary(resident, self.options, None)
+
+    def find_class(self, index: int | None, predictions: Sequence[Prediction], evidence: Evidence) -> Target:
+        """Return a class as a target; None: the best of the predictions."""
+        options = replace(self.options, targets=() if index is None else (index,), top_k=1)
+        return resolve(options, predictions, evidence)[0]
+
+    def compute_maps(self, evidence: Evidence, targets: Sequence[Target]) -> tuple[list[RawMaps], tuple[str, ...]]:
+        """Return the raw maps of each target, one a layer, and the layers' paths."""
+        output = self.method.run(evidence, targets, Request(self.options.masks, self.options.head))
+        layers = [layer.detach().to(torch.float32).cpu().numpy() for layer in output.maps]
+        return [tuple(layer[i] for layer in layers) for i in range(len(targets))], output.layers
+
+
+class ClipExplainer(FrameExplainer):
+    """Turns the frames of a clip into records, in their order.
+
+    On a CPU several workers run the model at the same time, each with one thread: PyTorch's threads wait for each other
+    at every layer, and in busy loops, which keep drawing and encoding from the cores.
+    """
+
+    def __init__(
+        self, explainer: Explainer, given: dict[str, Any], settings: Settings, cancel: threading.Event | None = None
+    ) -> None:
+        """`given`: options as for an Explainer's call. Raises ModelProblem for those that a clip cannot have."""
+        given = dict(given)
+        options = explainer.options(given, given.pop("question", None))
+        if options.examples:
+            raise ModelProblem("Boxes around examples are of one picture: for a clip, give words.")
+        self.resident = explainer.with_vocabulary(explainer.resident, options, None)
+        adapter = self.resident.adapter
+        super().__init__(explainer, options, method_of(self.resident, options))
+        self.task = task_of(adapter)
+        if not self.task.followed:
+            raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
+        if self.task.gives_pixels and (options.at or options.against is not None or options.per != "class"):
+            raise ModelProblem("A clip shows where the pixels of one class come from: leave at, against and per out.")
+        if options.preprocessing not in adapter.preprocessings:
+            raise ModelProblem(f"{adapter.spec.id} cannot take a frame as {options.preprocessing!r}.")
+        if adapter.channels not in (1, 3):
+            raise ModelProblem(f"{adapter.spec.id} takes {adapter.channels} channels, and a clip has RGB frames.")
+        self.targets = tuple(class_index(target, adapter.labels) for target in options.targets)
+        if len(self.targets) > 1 and not self.task.has_boxes:
+            raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
+        self.settings, self._cancel = settings, cancel
+        self.signed = self.method.signed and options.evidence == "both"
+        """Whether maps keep their signs."""
+        self.layers = chosen_layers(self.resident, options.layers)
+        self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
+        """What each raw map was computed at."""
+        self._tracker = Tracker(options.confidence) if self.task.has_boxes else None
+        on_cpu = self.resident.device.type == "cpu"
+        most = batched_pass.ON_CPU if on_cpu else batched_pass.ON_GPU
+        self.in_a_pass = most if takes_several(self.resident, options) else 1
+        """Frames that go through the model together."""
+        single = on_cpu and self.resident.gradients and self.method.quick
+        self.workers = torch.get_num_threads() if single else 1
+        """Passes at the same time."""
+        self._pool: ThreadPoolExecutor | None = None
+        self._local = threading.local()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def count_frames(self, nbytes: int) -> int:
+        """Return how many frames of this size one call takes."""
+        most = self.in_a_pass * (self.workers * ROUNDS if self.workers > 1 else 1)
+        return max(1, min(most, BYTES // max(1, nbytes)) // self.in_a_pass) * self.in_a_pass
+
+    def geometry(self, pixels: Pixels) -> Geometry:
+        """Return how frames of this size lie in the model's input."""
+        return self._prepare(self.resident, pixels).geometry
+
+    def replay(self, records: Iterable[FrameRecord]) -> None:
+        """Track the objects of an earlier run's frames, to continue their numbers."""
+        if self._tracker is not None:
+            for record in records:
+                self._tracker.update(record.answers)
+
+    @own_modes()
+    def __call__(self, frames: Sequence[Frame]) -> list[FrameRecord]:
+        """Return each frame's record. Raises Cancelled."""
+        if self._cancel is not None and self._cancel.is_set():
+            raise Cancelled
+        groups = [frames[i : i + self.in_a_pass] for i in range(0, len(frames), self.in_a_pass)]
+        # Others wait for the whole call, as they would for a pass: the workers have locks of their own.
+        with self.resident.lock if self.workers > 1 else nullcontext():
+            tracker = self._tracker
+            if tracker is None:
+                return [*chain.from_iterable(self._each(groups, self._record_classes))]
+            boxes = self._each(frames, self._find_boxes)
+            tracked = ((*entry, tracker.update(entry[2])) for entry in boxes)
+            return [*self._each(tracked, lambda entry: self._record_boxes(*entry))]
+
+    def _each(self, items: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
+        """Yield `work` of each item in order, by the workers where there are several."""
+        if self.workers == 1:
+            return map(work, items)
+        if self._pool is None:
+            # Made once for all of them.
+            self.resident.fastest_adapter(self.layers)
+            self._pool = torch_pool(self.workers, "frames")
+        return in_order(items, work, self._pool, self.workers + 1)
+
+    def _run(self, work: Callable[[Resident], T]) -> T:
+        """Return `work` of a model: this thread's, or one for which there is memory."""
+        if self.workers == 1:
+            return self.explainer.with_oom_fallback(lambda resident, _: work(self.with_words(resident)))
+        if (resident := getattr(self._local, "resident", None)) is None:
+            resident = self._local.resident = self.resident.copy()
+            resident.lock = PassLock(resident.device)
+        return work(resident)
+
+    def _prepare(self, resident: Resident, pixels: Pixels) -> ModelInput:
+        return resident.adapter.prepare(pixels, self.options.preprocessing)
+
+    def _pass(self, resident: Resident, frame: Frame) -> Evidence:
+        return Evidence(resident, self._prepare(resident, frame.pixels), self.layers)
+
+    def _record_classes(self, frames: Sequence[Frame]) -> list[FrameRecord]:
+        def work(resident: Resident) -> list[FrameRecord]:
+            if self.in_a_pass == 1:
+                return [self._record_class(frame, self._pass(resident, frame)) for frame in frames]
+            inputs = [self._prepare(resident, frame.pixels) for frame in frames]
+            parts = batched_pass.run_pass(resident, inputs, self.layers)
+            if self.method.gradients:
+                batched_pass.backward(parts, [self._target(part) for part in parts])
+            return [self._record_class(frame, part) for frame, part in zip(frames, parts, strict=True)]
+
+        return self._run(work)
+
+    def _target(self, evidence: Evidence) -> Target:
+        """Return the mapped class: the named one, or the best."""
+        options = replace(self.options, targets=self.targets[:1], top_k=1)
+        return self.find_class(next(iter(self.targets), None), decode(evidence, options), evidence)
+
+    def _record_class(self, frame: Frame, evidence: Evidence) -> FrameRecord:
+        predictions, labels = decode(evidence, self.options), evidence.resident.adapter.labels
+        best = predictions[0]
+        index = self.targets[0] if self.targets else best.index
+        score, raws = self.task.class_score(evidence, predictions, index), None
+        if score is not None:
+            raws = self._maps(evidence, [self._target(evidence)])[0]
+        answer = AnswerRecord(labels[index], index, score or 0.0, raws=raws)
+        return FrameRecord(frame.number, frame.pts, frame.seconds, best.label, best.score, (answer,))
+
+    def _find_boxes(self, frame: Frame) -> tuple[Frame, Evidence, Sequence[Prediction]]:
+        assert self._tracker is not None
+        options = replace(self.options, confidence=self._tracker.low)
+
+        def work(resident: Resident) -> tuple[Frame, Evidence, Sequence[Prediction]]:
+            evidence = self._pass(resident, frame)
+            return frame, evidence, decode(evidence, options)
+
+        return self._run(work)
+
+    def _record_boxes(
+        self, frame: Frame, evidence: Evidence, predictions: Sequence[Prediction], tracks: Sequence[int | None]
+    ) -> FrameRecord:
+        # Those followed longest first: a map must not go from one object to another and back.
+        mapped = [
+            (track, prediction)
+            for track, prediction in zip(tracks, predictions, strict=True)
+            if track is not None and self._has_map(track, prediction.index)
+        ]
+        mapped = sorted(mapped, key=lambda pair: pair[0])[: self.settings.objects]
+        both = self.options.evidence == "both"
+        targets = [
+            Target(p.index, p.label, () if p.anchor is None else (p.anchor,), self.options.part, both_ways=both)
+            for _, p in mapped
+        ]
+        passes = iter((evidence,))
+
+        def work(resident: Resident) -> list[RawMaps]:
+            # A second try, after there was no memory, needs a pass of its own.
+            return self._maps(next(passes, None) or self._pass(resident, frame), targets)
+
+        raws = dict(zip((track for track, _ in mapped), self._run(work), strict=True))
+        answers = tuple(
+            AnswerRecord(p.label, p.index, p.score, p.box, track, None if track is None else raws.get(track))
+            for track, p in zip(tracks, predictions, strict=True)
+        )
+        return FrameRecord(frame.number, frame.pts, frame.seconds, "", 0.0, answers)
+
+    def _has_map(self, track: int, index: int) -> bool:
+        if self.settings.only is not None:
+            return track == self.settings.only
+        return not self.targets or index in self.targets
+
+    def _maps(self, evidence: Evidence, targets: Sequence[Target]) -> list[RawMaps]:
+        if not targets:
+            return []
+        with stopped_by(self._cancel):
+            maps, self.paths = self.compute_maps(evidence, targets)
+        return maps

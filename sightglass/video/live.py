@@ -1,0 +1,212 @@
+"""Explain the frames of a camera, one viewer's at a time.
+
+`components/live/screen.js` grows the raw map as `sightglass.explain.maps.heatmap.scale` does.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import ImageProblem, ModelProblem, Problem
+from sightglass.explain.maps.heatmap import state_of
+from sightglass.explain.methods import METHODS
+from sightglass.explain.methods import method as find_method
+from sightglass.explain.options import MAX_WORDS
+from sightglass.explain.picture.image import Image
+from sightglass.explain.tasks import decode, resolve, task_of
+from sightglass.models.adapter import Prediction
+from sightglass.models.geometry import intersection_over_union
+from sightglass.video.frames import FrameExplainer
+from sightglass.video.message import MAX_BYTES, LiveAnswer, LiveMap, Pin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.explainer import Explainer
+    from sightglass.models.adapter import Target
+    from sightglass.models.geometry import Box
+    from sightglass.models.spec import ModelSpec
+
+LOGGER = logging.getLogger(__name__)
+BROKE = "This frame could not be explained because of a bug: choose another model or method."
+MAX_PIXELS = 2_100_000
+"""Of a frame: 1920 × 1080, and a little more."""
+SAME = 0.3
+"""IoU with its last box from which a box is the same object: at 10 frames/s people walk half their own width."""
+PATIENCE = 15
+"""Frames without a match after which an object is given up."""
+
+
+@dataclass
+class FollowedObject:
+    """An object that a viewer chose, and where it was last."""
+
+    box: Box
+    """xyxy in pixels of the frame."""
+    index: int
+    """Its class."""
+    missed: int = 0
+    """Frames in a row without a match."""
+
+    def find(self, predictions: Sequence[Prediction]) -> int | None:
+        """Return the index of this object's box, or None.
+
+        Its own class is preferred; without one, a box of another class in its place, since detectors waver between
+        classes.
+        """
+        overlaps = [
+            (prediction.index == self.index, intersection_over_union(self.box, prediction.box), place)
+            for place, prediction in enumerate(predictions)
+            if prediction.box is not None
+        ]
+        near = [overlap for overlap in overlaps if overlap[1] >= SAME]
+        if not near:
+            self.missed += 1
+            return None
+        _, _, place = max(near, key=lambda overlap: (overlap[0], overlap[1], -overlap[2]))
+        best = predictions[place]
+        assert best.box is not None
+        self.box, self.missed = best.box, 0
+        return place
+
+
+class LiveExplainer:
+    """One viewer's memory from frame to frame; called by one thread at a time."""
+
+    def __init__(self, frames: FrameExplainer) -> None:
+        self.frames = frames
+        self.wanted: Pin | None = None
+        """What to follow from the next frame on; None: whatever the model says first. May be set at any time."""
+        self._pin: Pin | None = None
+        self._followed: FollowedObject | None = None
+
+    def serve(self, number: int, data: bytes, since: float, dropped: int) -> LiveAnswer:
+        """Explain a frame that waited `since` a time; an error becomes its problem."""
+        waited = (time.perf_counter() - since) * 1e3
+        try:
+            answer = self.explain(data)
+        except Problem as error:
+            answer = LiveAnswer(problem=str(error))
+        except Exception:
+            LOGGER.exception("a frame failed")
+            answer = LiveAnswer(problem=BROKE)
+        return replace(answer, number=number, waited=waited, dropped=dropped)
+
+    def explain(self, data: bytes) -> LiveAnswer:
+        """Return a JPEG frame's answer. Raises ImageProblem."""
+        start = time.perf_counter()
+        if len(data) > MAX_BYTES:
+            raise ImageProblem(f"A frame has at most {MAX_BYTES // 2**20} MiB: send a smaller one.")
+        image = Image.open(data, name="frame", max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+        decoded = (time.perf_counter() - start) * 1e3
+        answer = self.frames.explainer.with_oom_fallback(lambda resident, _notes: self._explain(resident, image))
+        answer.milliseconds["decode"] = decoded
+        return answer
+
+    def _explain(self, resident: Resident, image: Image) -> LiveAnswer:
+        frames = self.frames
+        evidence, milliseconds = frames.explainer.fresh_evidence(frames.with_words(resident), image, frames.options)
+        start = time.perf_counter()
+        predictions = decode(evidence, frames.options)
+        size = (image.width, image.height)
+        target, place, lost = self._target(evidence, predictions, size)
+        heatmap = None
+        if target is not None:
+            if target.index is not None and all(p.index != target.index for p in predictions):
+                # A classifier's followed class is listed, also where it is not among the best.
+                score = frames.task.class_score(evidence, predictions, target.index) or 0.0
+                predictions = (*predictions, Prediction(target.label, target.index, score))
+            heatmap = self._map(evidence, target, predictions, place)
+        milliseconds["maps"] = (time.perf_counter() - start) * 1e3
+        return LiveAnswer(0, size, predictions, heatmap, place, lost, milliseconds)
+
+    def _target(
+        self, evidence: Evidence, predictions: tuple[Prediction, ...], size: tuple[int, int]
+    ) -> tuple[Target | None, int | None, bool]:
+        """Return the target, its box index, and whether it was lost."""
+        if self.wanted is not self._pin:
+            self._pin, self._followed = self.wanted, None
+        frames, pin, lost = self.frames, self._pin, False
+        if pin is not None and pin.box is not None and frames.task.has_boxes:
+            x0, y0, x1, y1 = (edge * side for edge, side in zip(pin.box, size * 2, strict=True))
+            self._followed = self._followed or FollowedObject((x0, y0, x1, y1), pin.index)
+            place = self._followed.find(predictions)
+            if place is not None:
+                return self._box(evidence, predictions, place), place, False
+            if self._followed.missed <= PATIENCE:
+                return None, None, False
+            # Somebody may have chosen something else meanwhile.
+            if self.wanted is pin:
+                self.wanted = None
+            pin, lost = None, True
+        if pin is not None:
+            known = frames.task.class_score(evidence, predictions, pin.index) is not None
+            return frames.find_class(pin.index, predictions, evidence) if known else None, None, False
+        if frames.task.has_boxes:
+            return (self._box(evidence, predictions, 0), 0, lost) if predictions else (None, None, lost)
+        return frames.find_class(None, predictions, evidence), None, False
+
+    def _box(self, evidence: Evidence, predictions: tuple[Prediction, ...], place: int) -> Target:
+        options = replace(self.frames.options, per="detection", targets=(place,))
+        return resolve(options, predictions, evidence)[0]
+
+    def _map(
+        self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], place: int | None
+    ) -> LiveMap:
+        (raws,), layers = self.frames.compute_maps(evidence, [target])
+        state = state_of(raws, evidence.geometry)
+        same = [prediction.score for prediction in predictions if prediction.index == target.index]
+        score = max(same) if place is None else predictions[place].score
+        if state != "ok":
+            raws, layers = (), ()
+        return LiveMap(target.label, score, state, raws, layers, evidence.geometry)
+
+
+OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
+"""What a viewer may set of the engine's options, besides the method."""
+
+
+def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -> FrameExplainer:
+    """Return a viewer's model, method and options; `given`: by name.
+
+    Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
+    """
+    spec = explainer.model
+    if not task_of(spec).followed:
+        raise ModelProblem(f"{spec.id} names nothing in a picture: choose a model that classifies or draws boxes.")
+    if not explainer.resident.gradients:
+        raise ModelProblem(
+            f"{spec.id} exposes no internals, and other methods are too slow here: choose another model."
+        )
+    if unknown := sorted(set(given) - set(OPTIONS)):
+        raise ModelProblem(f"There is no option {unknown[0]} here: use {', '.join(OPTIONS)}.")
+    chosen = find_method(method or quick(spec, None))
+    if not chosen.quick:
+        first = METHODS[quick(spec, None)].name
+        raise ModelProblem(
+            f"{chosen.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {first}."
+        )
+    options = explainer.options({**given, "method": chosen.id})
+    if len(options.vocabulary) > MAX_WORDS:
+        raise ModelProblem(
+            f"A camera looks for at most {MAX_WORDS} things, not {len(options.vocabulary):,}: give fewer."
+        )
+    return FrameExplainer(explainer, options, chosen)
+
+
+def quick(spec: ModelSpec, method: str | None) -> str:
+    """Return a quick method's id: this, the model's, or GradCAM."""
+    return next(name for name in (method, spec.method, "gradcam") if name and METHODS[name].quick)
+
+
+EXECUTOR = ThreadPoolExecutor(1, "live")
+"""One thread that serves all viewers in turn: each has one frame in its queue, and takes its latest when it comes.
+
+Two threads would take the cores from each other, since a pass uses all that it may.
+"""

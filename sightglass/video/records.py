@@ -1,0 +1,175 @@
+"""Answers and maps of a clip's frames: in parts on the disk, and smoothed over time.
+
+A part is one .npz file: the rows as JSON, and for each layer the raw maps of all its answers that have one, stacked.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sightglass.common.files import jsonable, npz_bytes, write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from sightglass.models.geometry import Box
+    from sightglass.video.clip import Frame
+
+    RawMaps = tuple[NDArray[np.float32], ...]
+    """One map (h, w) per layer, signed, as computed."""
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerRecord:
+    """One answer in a frame: a class, or a box with the number of its object."""
+
+    label: str
+    index: int
+    score: float
+    box: Box | None = None
+    """xyxy in pixels of the clip's frames."""
+    track: int | None = None
+    raws: RawMaps | None = None
+    """None: no map was made of it."""
+
+    @property
+    def series(self) -> tuple[int, int]:
+        """Key of its series: an object, or else a class."""
+        return (1, self.track) if self.track is not None else (0, self.index)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameRecord:
+    """What the model saw in one frame."""
+
+    number: int
+    pts: int
+    seconds: float
+    best: str
+    """A classifier's best class; empty for a detector."""
+    score: float
+    answers: tuple[AnswerRecord, ...]
+    """A classifier's one class, or every box that a detector was at all sure of, also those that belong to no object:
+    with these the objects can be followed again."""
+
+    @property
+    def drawn(self) -> tuple[AnswerRecord, ...]:
+        """The class, or the boxes of tracked objects."""
+        return tuple(answer for answer in self.answers if answer.box is None or answer.track is not None)
+
+
+def save(path: Path, records: Sequence[FrameRecord]) -> None:
+    """Write a part, whole or not at all."""
+    rows = [
+        [
+            *(record.number, record.pts, record.seconds, record.best, record.score),
+            [[a.label, a.index, a.score, a.box, a.track, a.raws is not None] for a in record.answers],
+        ]
+        for record in records
+    ]
+    maps = [answer.raws for record in records for answer in record.answers if answer.raws is not None]
+    arrays: dict[str, Any] = {"rows": np.frombuffer(json.dumps(jsonable(rows)).encode(), np.uint8)}
+    arrays |= {f"layer{i}": np.stack(layer) for i, layer in enumerate(zip(*maps, strict=True))}
+    # A detector's maps are nearly everywhere 0.
+    write_file(path, npz_bytes(arrays, compress=True))
+
+
+def load(path: Path) -> list[FrameRecord]:
+    """Read a part."""
+    with np.load(path) as file:
+        rows = json.loads(bytes(file["rows"]))
+        layers = [file[f"layer{i}"] for i in range(len(file.files) - 1)]
+    maps: Iterator[RawMaps] = iter(zip(*layers, strict=True))
+
+    def parse(fields: Sequence[Any]) -> AnswerRecord:
+        label, index, score, box, track, mapped = fields
+        return AnswerRecord(label, index, score, tuple(box) if box else None, track, next(maps) if mapped else None)
+
+    return [
+        FrameRecord(number, pts, seconds, best, score, tuple(map(parse, answers)))
+        for number, pts, seconds, best, score, answers in rows
+    ]
+
+
+REACH = 3.0
+"""Multiples of tau at which the weights end."""
+MAX_WINDOW = 65
+"""Frames in memory; where more lie within the reach, those further away are left out, as many on either side."""
+SIDE = MAX_WINDOW // 2
+
+
+def smooth_maps(records: Iterable[FrameRecord], tau: float) -> Iterator[FrameRecord]:
+    """Yield the records with smoothed maps; `tau` in seconds."""
+    if tau <= 0:
+        yield from records
+        return
+    source, window = iter(records), deque[FrameRecord]()
+    place = 0  # of the next record to yield, in the window
+    while True:
+        while place >= len(window) or (
+            window[-1].seconds - window[place].seconds < REACH * tau and len(window) - 1 - place < SIDE
+        ):
+            if (record := next(source, None)) is None:
+                break
+            window.append(record)
+        if place >= len(window):
+            return
+        centre = window[place]
+        near = [
+            (other, math.exp(-apart / tau))
+            for other in itertools.islice(window, max(0, place - SIDE), place + SIDE + 1)
+            if (apart := abs(other.seconds - centre.seconds)) <= REACH * tau
+        ]
+        yield replace(centre, answers=tuple(_mix(answer, centre, near) for answer in centre.answers))
+        place += 1
+        while place > SIDE or (place and window[0].seconds < centre.seconds - REACH * tau):
+            window.popleft()
+            place -= 1
+
+
+def _mix(answer: AnswerRecord, centre: FrameRecord, near: Sequence[tuple[FrameRecord, float]]) -> AnswerRecord:
+    """Return an answer with the weighted mean of its series' maps."""
+    if answer.raws is None:
+        return answer
+    total, sums = 0.0, [np.zeros(raw.shape, np.float64) for raw in answer.raws]
+    for record, weight in near:
+        same = (other for other in record.answers if other.series == answer.series)
+        match = answer if record is centre else next(same, None)
+        if match is not None and match.raws is not None:
+            total += weight
+            for into, raw in zip(sums, match.raws, strict=True):
+                into += weight * raw
+    return replace(answer, raws=tuple((into / total).astype(np.float32) for into in sums))
+
+
+def interpolate(first: FrameRecord, second: FrameRecord | None, frame: Frame) -> FrameRecord:
+    """Return the record of a frame between two; what only the first has is held."""
+    if second is None or frame.number == first.number:
+        return replace(first, number=frame.number, pts=frame.pts, seconds=frame.seconds)
+    share = (frame.seconds - first.seconds) / max(second.seconds - first.seconds, 1e-9)
+    later = {answer.series: answer for answer in second.drawn}
+
+    def mix(answer: AnswerRecord) -> AnswerRecord:
+        if (other := later.get(answer.series)) is None:
+            return answer
+        box, raws = answer.box, answer.raws
+        if box is not None and other.box is not None:
+            x0, y0, x1, y1 = ((1 - share) * a + share * b for a, b in zip(box, other.box, strict=True))
+            box = x0, y0, x1, y1
+        if raws is not None and other.raws is not None:
+            pairs = zip(raws, other.raws, strict=True)
+            raws = tuple(((1 - share) * a + share * b).astype(np.float32) for a, b in pairs)
+        return replace(answer, score=(1 - share) * answer.score + share * other.score, box=box, raws=raws)
+
+    answers = tuple(map(mix, first.drawn))
+    return replace(first, number=frame.number, pts=frame.pts, seconds=frame.seconds, answers=answers)

@@ -1,0 +1,171 @@
+"""The command of a recipe makes the same map and the same recipe, whatever options the recipe has."""
+
+from __future__ import annotations
+
+import runpy
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sightglass.cli import main
+from sightglass.explain.evidence.resident import RESIDENCY, Resident
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.explanation import Explanation
+from sightglass.explain.options import OFFERED, Options
+from sightglass.explain.recipe import Recipe
+from sightglass.models.families.ultralytics import prompts
+from sightglass.report import command, result_folder
+from tests.built import built
+from tests.unit.models.families.test_ultralytics_prompts import YOLOE, open_model, spoken
+
+POSE = "yolo11n-pose"
+LITE, BOXES, CLIP, REID, VIT = "efficientnet-lite0", "demo-s", "demo-clip", "demo-reid", "demo-vit"
+WORDS = ("red star", "blue ball", "yellow square")
+QUICK: dict[str, Any] = {"method": "drise", "masks": 12, "top_k": 1}
+ANY_BOX: dict[str, Any] = {"confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
+ONE: dict[str, Any] = {"per": "detection", "targets": (1,)}
+CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("method", LITE, {"method": "layercam"}),
+    ("method", BOXES, {"method": "gradcam++"}),
+    ("method", CLIP, {"method": "layercam", "vocabulary": WORDS}),
+    ("method", REID, {"method": "eigencam"}),
+    ("at", "demo-seg", {"at": (20.5, 30.0, 90.0, 80.0)}),
+    ("against", "demo-seg", {"against": "star", "per": "region", "top_k": 1}),
+    ("method", VIT, {"method": "attention"}),
+    ("layers", LITE, {"layers": ("blocks.4", "bn2")}),
+    ("layers", VIT, {"layers": ("blocks.2.norm1",)}),
+    ("targets", LITE, {"targets": ("goldfish", 281)}),
+    ("targets", BOXES, {"targets": ("gear",)}),
+    ("targets", BOXES, {"per": "detection", "targets": ((100, 0), (7, 3))}),
+    ("targets", CLIP, {"targets": ("yellow square", 0), "vocabulary": WORDS}),
+    ("targets", CLIP, {"targets": ("yellow square",), "vocabulary": ("unreadable", *WORDS)}),
+    ("top_k", LITE, {"top_k": 2}),
+    ("top_k", BOXES, {"top_k": 2, "per": "detection"}),
+    ("top_k", CLIP, {"top_k": 2, "vocabulary": WORDS}),
+    ("scale", LITE, {"scale": "shared", "top_k": 3}),
+    ("scale", BOXES, {"scale": "shared", "per": "detection"}),
+    ("preprocessing", LITE, {"preprocessing": "squash"}),
+    ("preprocessing", BOXES, {"preprocessing": "squash"}),
+    ("preprocessing", CLIP, {"preprocessing": "letterbox", "vocabulary": WORDS}),
+    ("preprocessing", REID, {"preprocessing": "letterbox"}),
+    ("confidence", BOXES, {"confidence": 0.1 + 0.2, **ONE}),
+    ("iou", BOXES, {"iou": 1 / 3, **ONE}),
+    ("per", BOXES, {"per": "detection"}),
+    ("per", BOXES, {"per": "picture"}),
+    ("part", LITE, {"part": "contrast", "top_k": 1}),
+    ("part", BOXES, {"part": "left", **ONE}),
+    ("evidence", LITE, {"evidence": "both", "top_k": 1}),
+    ("part", CLIP, {"part": "class", "vocabulary": WORDS}),
+    ("ratio", BOXES, {"ratio": 0.1, "per": "picture"}),
+    ("classes", BOXES, {"classes": ("gear",)}),
+    ("classes", BOXES, {"classes": (0, "rod-cross"), "per": "detection"}),
+    ("within", BOXES, {"within": "each", **ONE}),
+    ("vocabulary", CLIP, {"vocabulary": WORDS}),
+    ("vocabulary", YOLOE, {"vocabulary": ("red bus", "person")}),
+    ("vocabulary", YOLOE, {"vocabulary": ("red bus", "person"), "classes": ("person", 0), "per": "detection"}),
+    ("examples", YOLOE, {"examples": (((20.25, 30.0, 200.0 + 1 / 3, 160.0), "this = it"),)}),
+    ("examples", YOLOE, {"examples": (((20.0, 30.0, 200.0, 160.0), "a"), ((5.0, 5.0, 90.0, 90.0), "b"))}),
+    ("masks", LITE, {**QUICK}),
+    ("masks", LITE, {**QUICK, "method": "occlusion"}),
+    ("masks", BOXES, {**QUICK, "per": "detection"}),
+    ("joint", POSE, {"joint": "left wrist x"}),
+    ("joint", POSE, {"joint": "nose visibility", "part": "lowers"}),
+    ("head", VIT, {"head": 1, "method": "attention"}),
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Path) -> Path:
+    """A folder with one picture, which is where commands run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(prompts, "text_embeddings", spoken)
+    (tmp_path / "scene.png").write_bytes(scene.read_bytes())
+    return tmp_path
+
+
+def made_by(line: str) -> tuple[Recipe, dict[str, np.ndarray[Any, Any]]]:
+    """What a command writes: its recipe and its maps."""
+    program, *arguments = shlex.split(line)
+    assert program == "sightglass"
+    assert main([*arguments, "--out", "out"]) == 0
+    with np.load(Path("out") / result_folder.MAPS) as saved:
+        maps = dict(saved)
+    return Recipe.model_validate_json((Path("out") / result_folder.RECIPE).read_text("utf-8")), maps
+
+
+def expect_the_same(result: Explanation) -> None:
+    assert result.heatmaps
+    line = command.line(result.recipe)
+    recipe, maps = made_by(line)
+    assert recipe == result.recipe
+    assert_maps_equal(maps, result)
+
+
+def assert_maps_equal(maps: Mapping[str, np.ndarray[Any, Any]], result: Explanation) -> None:
+    expected = result_folder.arrays(result)
+    assert maps.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(maps[name], values)
+
+
+Loaded = Callable[[str], Explainer]
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
+    """Load a model; a YOLOE and a pose have random weights."""
+
+    def load(model: str) -> Explainer:
+        if model in (YOLOE, POSE):
+            resident = Resident(open_model() if model == YOLOE else built(POSE), torch.device("cpu"))
+            monkeypatch.setattr(RESIDENCY, "get", lambda *_: resident)
+            monkeypatch.setattr(RESIDENCY, "residents", lambda: [resident])
+        return Explainer(model)
+
+    return load
+
+
+@pytest.mark.parametrize(("option", "model", "given"), CASES, ids=[f"{one[0]}-{one[1]}" for one in CASES])
+def test_the_command_of_a_recipe_makes_the_same_map_and_recipe(
+    option: str, model: str, given: dict[str, Any], here: Path, loaded: Loaded
+) -> None:
+    if (option, model) != ("part", CLIP):  # whose own is the contrast
+        assert given[option] != getattr(Options(), option)
+    expect_the_same(loaded(model)("scene.png", **ANY_BOX | given if model in (YOLOE, POSE) else given))
+
+
+def test_every_option_has_a_case() -> None:
+    assert {option for option, _, _ in CASES} == {field.name for field in fields(Options)}
+
+
+@pytest.mark.parametrize(
+    ("model", "given"),
+    [
+        (CLIP, {"vocabulary": ("red star, yellow ball", "blue ball")}),
+        (YOLOE, {"vocabulary": ("2", "1", "0"), "targets": (0,)}),
+        (YOLOE, {"examples": (((20.0, 30.0, 200.0, 160.0), ""),)}),
+    ],
+)
+def test_what_no_flag_can_say_is_told_as_a_call(model: str, given: dict[str, Any], here: Path, loaded: Loaded) -> None:
+    result = loaded(model)("scene.png", **ANY_BOX | given if model == YOLOE else given)
+    call = command.line(result.recipe)
+    again = eval(call, {"Explainer": Explainer})
+    assert again.recipe == result.recipe
+    np.testing.assert_array_equal(again.heatmaps[0].content, result.heatmaps[0].content)
+
+
+def test_a_recipe_has_every_option_with_its_default() -> None:
+    for name, option in OFFERED.items():
+        known = Recipe.model_fields[name]
+        assert known.is_required() or known.default == option.default
+
+
+def test_the_docs_list_the_options_as_they_are_declared() -> None:
+    script = runpy.run_path(str(Path(__file__).parents[3] / "docs/list_options.py"))
+    assert script["PAGE"].read_text("utf-8") == script["page"](), "run python docs/list_options.py"

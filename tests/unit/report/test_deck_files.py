@@ -1,0 +1,201 @@
+"""Decks as files: what stands in them, read by others than those who wrote them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from sightglass.report import Picture, View, page
+from sightglass.report.deck_html import deck_html
+from sightglass.report.deck_pptx import FONT, deck_pptx
+from sightglass.report.layouts import DARK, HEIGHT, INCH, LAYOUTS, LINE, SMALLEST, THEMES, WIDTH, Rect, Theme, hex_of
+from sightglass.report.page import Photo, Text, fit, numbered, pages
+from sightglass.report.pdf import deck_pdf
+from tests.unit.report.slides import PHOTOGRAPH, SEAL, SIZE, TITLE, deck, picture
+
+VIEWS = deck()
+CYCLE = ["words", "picture", "proof", "boxes", "models", "models' proof", "story", "clip"]
+"""The pages of the deck."""
+
+
+@pytest.fixture(scope="module")
+def opened() -> Any:
+    pptx = pytest.importorskip("pptx")
+    return pptx.Presentation(BytesIO(deck_pptx(VIEWS, TITLE)))
+
+
+def named(slide: Any) -> dict[str, Any]:
+    return {shape.name: shape for shape in slide.shapes}
+
+
+def test_a_presentation_has_a_slide_for_each_scene_and_each_proof_in_widescreen(opened: Any):
+    slides = list(opened.slides)
+    assert len(slides) == len(CYCLE)
+    assert opened.slide_width / opened.slide_height == pytest.approx(16 / 9, rel=1e-3)
+    assert [slide.shapes.title.text_frame.text for slide in slides] == [
+        view.title for view in VIEWS for _ in range(2 if view.charts else 1)
+    ]
+    assert named(slides[1])["Text"].text_frame.text == "It looked mainly at the bus."
+    assert named(slides[2])["Text"].text_frame.text == VIEWS[1].charts[0].sentence
+    footers = [named(slide)["Footer"].text_frame.text for slide in slides]
+    assert footers[1] == "EfficientNet-Lite0\n25\u00a0Nov\u00a02026\u00a0· 2"
+    # A proof belongs to its slide.
+    assert [footer.split()[-1] for footer in footers] == list("12234456")
+
+
+def test_texts_are_in_placeholders_of_the_template_and_none_is_empty(opened: Any):
+    names = {layout.name.removeprefix("Sightglass ") for layout in opened.slide_layouts}
+    assert names == {"title", "one", "two", "grid", "chart"} == set(LAYOUTS)
+    for layout in opened.slide_layouts:
+        for shape in layout.placeholders:
+            place = getattr(LAYOUTS[layout.name.removeprefix("Sightglass ")], shape.name)
+            edges = [edge / 914400 / INCH for edge in (shape.left, shape.top, shape.width, shape.height)]
+            assert edges == pytest.approx([place.left, place.top, place.width, place.height], abs=0.01)
+    for slide in opened.slides:
+        assert {shape.name for shape in slide.placeholders} >= {"Title", "Footer"}
+        assert all(shape.text_frame.text for shape in slide.placeholders)
+        for shape in slide.shapes:
+            for paragraph in shape.text_frame.paragraphs if shape.has_text_frame else ():
+                assert all(run.font.name == FONT and run.font.size.pt >= 16 for run in paragraph.runs)
+
+
+def test_a_heat_map_is_a_layer_of_its_own_that_lies_exactly_over_the_picture(opened: Any):
+    shapes = named(opened.slides[1])
+    below, layer = shapes["Picture"], shapes["Heat map: minibus"]
+    assert (layer.left, layer.top, layer.width, layer.height) == (below.left, below.top, below.width, below.height)
+    assert below.width / below.height == pytest.approx(SIZE[0] / SIZE[1], rel=0.01)
+    plain, mapped = (np.asarray(Pillow.open(BytesIO(one.image.blob))).astype(int) for one in (below, layer))
+    (height, width), away = plain.shape[:2], np.abs(mapped - plain).max(-1)
+    # Strong where it is hot, and the picture where it is cold; the model did not see the left edge.
+    assert away[height // 2, width // 2] > 60 and away[20, width // 2] < 12 and 0 < away[5, 5] < 40
+
+
+def test_proofs_are_charts_and_notes_have_what_no_slide_shows(opened: Any):
+    chart = named(opened.slides[2])["Proof"]
+    assert chart._element._nvXxPr.cNvPr.get("descr") == VIEWS[1].charts[0].sentence
+    drawn = np.asarray(Pillow.open(BytesIO(chart.image.blob)).convert("RGB")).astype(int)
+    for color in (DARK.accent, DARK.ink):
+        assert (np.abs(drawn - color).max(-1) < 8).sum() > 500
+    html = deck_html([VIEWS[1]], TITLE).decode()
+    assert "Hottest places hidden" in html and "Random places" in html and f"stroke: {hex_of(DARK.accent)}" in html
+    notes = opened.slides[1].notes_slide.notes_text_frame.text
+    assert f"Checks of minibus: {SEAL}." in notes and "sightglass image bus.jpg" in notes and "Cropped." in notes
+    texts = " ".join(shape.text_frame.text for shape in opened.slides[1].shapes if shape.has_text_frame)
+    assert "✓" not in texts and "recipe" not in texts
+
+
+def test_a_clip_is_a_movie_with_its_first_frame(opened: Any):
+    movie = named(opened.slides[7])["Clip"]
+    with Pillow.open(BytesIO(movie.poster_frame.blob)) as poster:
+        assert poster.size == (160, 96)
+    parts = [part.blob for part in opened.part.package.iter_parts() if part.partname.endswith(".mp4")]
+    assert parts == [VIEWS[5].clip]
+
+
+def shown(count: int, size: tuple[int, int], **given: Any) -> View:
+    """A view of so many pictures of that shape."""
+    return replace(VIEWS[1], pictures=(replace(picture(), size=size),) * count, **given)
+
+
+LONG = {"title": "A very long title " * 6, "statements": ("A sentence that goes on and on without an end " * 8,)}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("size", [(240, 160), (160, 240), (400, 100), (200, 200), (1920, 1080)])
+@pytest.mark.parametrize("texts", [{}, LONG], ids=["short", "long"])
+def test_no_text_lies_over_another_or_over_a_picture_or_is_smaller_than_16_points(
+    count: int, size: tuple[int, int], texts: dict[str, Any]
+):
+    for laid in pages(shown(count, size, **texts)):
+        found = [item for item in laid.items if isinstance(item, Text)]
+        for i, text in enumerate(found):
+            place = text.place
+            assert text.size >= SMALLEST and place.left >= -1e-6 and place.right <= WIDTH + 1e-6
+            assert place.top >= 0 and place.bottom <= HEIGHT
+            assert fit(text.words, place, (text.size,), bold=text.bold)[0] == text.words, text
+            others = [one.place for one in found[i + 1 :]]
+            if text.tone != "tag":
+                others += [item.place for item in laid.items if isinstance(item, Photo)]
+            assert not [one for one in others if overlaps(place, one)], text
+
+
+@pytest.mark.parametrize("size", [(200, 200), (410, 400)])
+def test_a_square_picture_fills_most_of_its_slide(size: tuple[int, int]) -> None:
+    for view in (shown(1, size), View("T", ("S",), (Picture("", PHOTOGRAPH, size),))):
+        assert pages(view)[0].share() >= 0.6
+
+
+def test_a_new_layout_is_a_row_and_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CONTRIBUTING.md says: `layouts.py`, and `pages` in `page.py`."""
+    title, text = Rect(3, 76, 100, 12), Rect(105, 76, 50, 8)
+    wide = replace(LAYOUTS["two"], title=title, text=text, pictures=Rect(0, 0, WIDTH, 75))
+    monkeypatch.setitem(LAYOUTS, "wide", wide)
+    choose = page._choose
+    monkeypatch.setattr(page, "_choose", lambda view, tiles: ("wide", *choose(view, tiles)[1:]))
+    (slide,) = pages(VIEWS[4])
+    assert slide.layout == "wide"
+    pptx = pytest.importorskip("pptx")
+    drawn = pptx.Presentation(BytesIO(deck_pptx([VIEWS[4]], TITLE))).slides[0].shapes.title
+    assert drawn.top / 914400 / INCH == pytest.approx(76, abs=0.01)
+    assert b"top: 760" in deck_html([VIEWS[4]], TITLE) and deck_pdf([VIEWS[4]], TITLE)
+
+
+def overlaps(one: Any, other: Any) -> bool:
+    across = one.left < other.right - 1e-6 and other.left < one.right - 1e-6
+    return across and one.top < other.bottom - 1e-6 and other.top < one.bottom - 1e-6
+
+
+def test_words_that_do_not_fit_are_cut_after_a_sentence_else_after_a_word():
+    place = LAYOUTS["one"].text
+    words, size = fit(f"This fits. {'But not this one ' * 20}", place)
+    assert words == "This fits." and size > SMALLEST
+    words, size = fit("word " * 200, place)
+    assert words.endswith("word…") and size == SMALLEST and len(words) * SMALLEST * LINE < 10 * place.area
+    assert fit("x" * 90, place)[0].endswith("x…")
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
+def test_letters_of_a_theme_have_contrast(theme: Theme):
+    def light(rgb: tuple[int, int, int]) -> float:
+        shares = [(v / 255 / 12.92) if v <= 10 else ((v / 255 + 0.055) / 1.055) ** 2.4 for v in rgb]
+        return 0.2126 * shares[0] + 0.7152 * shares[1] + 0.0722 * shares[2]
+
+    for ink in (theme.ink, theme.soft, theme.accent):
+        bright, dark = sorted((light(ink), light(theme.ground)), reverse=True)
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=list(THEMES))
+def test_the_theme_is_that_of_every_file(theme: Theme):
+    view = VIEWS[1]
+    assert f'<html lang="en" class="{theme.name}">' in deck_html([view], TITLE, theme).decode()
+    pptx = pytest.importorskip("pptx")
+    slide = pptx.Presentation(BytesIO(deck_pptx([view], TITLE, theme))).slides[0]
+    title = slide.shapes.title.text_frame.paragraphs[0].runs[0]
+    assert tuple(title.font.color.rgb) == theme.ink
+    pdf = deck_pdf([view], TITLE, theme)
+    assert pdf != deck_pdf([view], TITLE, next(one for one in THEMES.values() if one is not theme))
+
+
+def test_a_pdf_has_the_same_pages_in_widescreen_and_embeds_its_font():
+    data = deck_pdf(VIEWS, TITLE)
+    assert data.startswith(b"%PDF-") and len(re.findall(rb"/Type /Page\n", data)) == len(CYCLE)
+    boxes = {tuple(map(float, box.split())) for box in re.findall(rb"/MediaBox \[([\d. ]+)\]", data)}
+    assert all(right / top == pytest.approx(16 / 9, rel=1e-3) for _, _, right, top in boxes) and boxes
+    fonts = set(re.findall(rb"/BaseFont /([\w+-]+)", data))
+    assert fonts and all(b"DejaVuSans" in font for font in fonts) and b"/FontFile2" in data
+
+
+def test_a_page_asks_for_nothing_and_escapes_what_strangers_wrote():
+    view = replace(VIEWS[0], title="</script><b>x</b>", notes="</aside><script>alert(1)</script>")
+    text = deck_html([view, *VIEWS[1:]], "<i>T</i>").decode()
+    assert "<b>x</b>" not in text and "<script>alert" not in text and "<i>T" not in text
+    assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", text)
+    assert "default-src 'none'" in text
+    assert text.count("<section>") == len(list(numbered(VIEWS)))

@@ -1,0 +1,179 @@
+"""Decks are kept beside the records, in order, whole or not at all; a deck leaves and comes back as one file."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sightglass.common.errors import Problem
+from sightglass.explain import Explainer, Image
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.history import History, archive, slides
+from sightglass.report import Display, Map, Picture, View, views
+from sightglass.report.deck_pptx import deck_pptx
+from sightglass.report.stored import MAX_VIEWS, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sightglass.history.decks import Deck
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return History(tmp_path / "history")
+
+
+def a_view(title: str, value: int = 0) -> View:
+    item = Map("cat", np.linspace(0, 1, 1200, dtype=np.float32).reshape(30, 40), 0.5)
+    file = to_jpeg(np.full((30, 40, 3), value, np.uint8))
+    return View(title, ("A sentence.",), (Picture("Lite", file, (40, 30), "", item, (("cat", 0.5),)),), notes="Notes.")
+
+
+def filled(history: History, count: int = 3) -> Deck:
+    deck = history.decks.create("For Monday")
+    for i in range(count):
+        history.decks.add(deck.id, a_view(f"Slide {i}", i))
+    return history.decks.get(deck.id)
+
+
+def test_a_deck_is_kept_edited_and_arranged(history: History) -> None:
+    assert history.decks.all() == ()
+    deck = filled(history)
+    again = History(history.folder)
+    assert again.decks.all() == (deck,)
+    first, second, third = deck.slides
+    again.decks.edit(second.id, title=" What \n it saw ", sentence="", notes="One.\nTwo.", display=Display(mode="map"))
+    again.decks.rename(deck.id, "For Tuesday")
+    moved = again.decks.arrange(deck.id, [third.id, "unknown", first.id])
+    assert moved.title == "For Tuesday" and moved.changed > deck.changed
+    assert [slide.title for slide in moved.slides] == ["Slide 2", "Slide 0", "What it saw"]
+    drawn = history.decks.view(moved.slides[2])
+    assert (drawn.title, drawn.sentence, drawn.notes, drawn.display.mode) == ("What it saw", "", "One.\nTwo.", "map")
+    assert drawn.pictures[0].jpeg == a_view("", 1).pictures[0].jpeg
+    small = Image.open(history.decks.thumbnail(moved.slides[2]))
+    assert 100 < small.height < small.width
+
+
+def test_deleting_a_record_breaks_no_deck(history: History) -> None:
+    image = Image(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8), "noise.png")
+    found = Explainer("efficientnet-lite0")(image, top_k=1)
+    record = history.keep(found)
+    deck = history.decks.create("Monday")
+    # The slide's small picture may be the record's own file.
+    saved, live = slides.saved_picture(record, image, history.heatmaps(record)), views.explained_picture(found)
+    assert saved.map is not None and live.map is not None
+    np.testing.assert_array_equal(saved.map.values, live.map.values)
+    assert (saved.map.extent, saved.map.seen, saved.map.score) == (live.map.extent, live.map.seen, live.map.score)
+    assert (saved.name, saved.answers) == ("EfficientNet-Lite0", live.answers)
+    history.decks.add(deck.id, View("Noise", (), (saved,)))
+    history.delete([record.id])
+    (slide,) = history.decks.get(deck.id).slides
+    assert history.decks.view(slide).pictures[0].jpeg == saved.jpeg
+    assert history.decks.thumbnail(slide)
+
+
+def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Path) -> None:
+    deck = filled(history)
+    history.decks.edit(deck.slides[0].id, title="Changed")
+    data = archive.of(history.decks, history.decks.get(deck.id))
+    assert data == archive.of(history.decks, history.decks.get(deck.id))
+    other = History(tmp_path / "other")
+    there = archive.put(other.decks, data)
+    assert there.title == "For Monday"
+    for mine, theirs in zip(history.decks.get(deck.id).slides, there.slides, strict=True):
+        assert pack([history.decks.view(mine)]) == pack([other.decks.view(theirs)])
+    assert there.theme == "dark"
+    # A file of an earlier version names none; another name is a stranger's.
+    assert archive.put(other.decks, zipped({"slides/001.scene": ONE}, theme="neon")).theme == "dark"
+    history.decks.set_theme(deck.id, "light")
+    assert archive.put(other.decks, archive.of(history.decks, history.decks.get(deck.id))).theme == "light"
+    assert archive.file_name('../"Monday"') == f"{archive.file_name('Monday')}"
+
+
+def test_names_and_commands_of_a_stranger_s_deck_are_text_and_nothing_to_run(history: History) -> None:
+    own = "sightglass image 'my cat.jpg' --model efficientnet-lite0"
+    hostile = (*("rm -rf ~", f"{own}; id", f"{own} $(id)", f"{own}\nid", "sightglass models add evil.pt", "it's"),)
+    (plain,) = a_view("One").pictures
+    picture = replace(plain, name="Li\x1b[31mte\uffff", answers=(("cat\0\u202egnp", 0.5),))
+    view = replace(a_view("One\uffff"), notes="a\ufffe\x1b", pictures=(picture,), commands=(own, *hostile))
+    there = archive.put(history.decks, archive.write("A deck", [view]))
+    (first,) = (history.decks.view(slide) for slide in there.slides)
+    assert first.commands == ()
+    assert first.pictures[0].name == "Li [31mte" and first.pictures[0].answers == (("cat gnp", 0.5),)
+    # XML has no such characters.
+    assert deck_pptx([first], "A deck")
+
+
+def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_STORED, **about: object) -> bytes:
+    out = io.BytesIO()
+    said = {"format": archive.FORMAT, "version": 1, "title": "T", "slides": len(files)} | about
+    with zipfile.ZipFile(out, "w", method) as made:
+        made.writestr("deck.json", json.dumps(said))
+        for file, data in files.items():
+            made.writestr(file, data)
+    return out.getvalue()
+
+
+def encrypted() -> bytes:
+    data = bytearray(archive.write("T", [a_view("One")]))
+    at = data.index(b"PK\x01\x02")
+    # The flag of encryption, in the list and in the file's own header.
+    data[at + 8] |= 1
+    data[6] |= 1
+    return bytes(data)
+
+
+def bomb() -> bytes:
+    """A JPEG whose header promises more pixels than any slide has."""
+    jpeg = bytearray(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
+    at = jpeg.index(b"\xff\xc0")
+    jpeg[at + 5 : at + 9] = struct.pack(">HH", 60_000, 60_000)
+    return pack([View("", (), (Picture("", bytes(jpeg), (60_000, 60_000)),))])
+
+
+def wrong_size() -> View:
+    view = a_view("One")
+    return replace(view, pictures=(replace(view.pictures[0], size=(41, 30)),))
+
+
+ONE = pack([a_view("One")])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\x05\x06" + bytes(18),
+        zipped({"slides/001.scene": b"nothing"}),
+        zipped({"../../etc/passwd": ONE}),
+        zipped({"slides/001.scene": ONE, "run.pkl": b"cos\nsystem\n"}),
+        zipped({"slides/001.scene": pack([a_view("One"), a_view("Two")])}),
+        zipped({"slides/001.scene": ONE}, format="another"),
+        zipped({"slides/001.scene": ONE}, version=2),
+        zipped({"slides/001.scene": ONE}, slides=2),
+        zipped({"slides/001.scene": ONE}, title="x" * 500),
+        zipped({"slides/001.scene": ONE}, method=zipfile.ZIP_LZMA),
+        # Packing it takes seconds, so only where it is read.
+        lambda: zipped({"slides/001.scene": bytes(600 * 2**20)}, method=zipfile.ZIP_DEFLATED),
+        zipped({f"slides/{i:03}.scene": b"" for i in range(MAX_VIEWS + 1)}),
+        zipped({"slides/001.scene": bomb()}),
+        zipped({"slides/001.scene": pack([wrong_size()])}),
+        archive.write("T", [a_view("One")])[:-30],
+        encrypted(),
+    ],
+)
+def test_a_hostile_file_ends_in_one_sentence(data: bytes | Callable[[], bytes], history: History) -> None:
+    hostile = data if isinstance(data, bytes) else data()
+    with pytest.raises(Problem) as caught:
+        archive.put(history.decks, hostile)
+    assert str(caught.value).count(". ") == 0 and len(str(caught.value)) < 200
+    assert history.decks.all() == ()

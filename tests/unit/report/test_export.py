@@ -1,0 +1,194 @@
+"""Figures, reports, clips and tables of real explanations, looked at as those who get them would."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import html
+import io
+import re
+from html.parser import HTMLParser
+from importlib import import_module
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from torch import nn
+
+from sightglass.explain import Explainer, Explanation
+from sightglass.explain.picture.image import Image
+from sightglass.report import animation, caption, command, embedded_recipe, figure, html_report, pdf_report, table
+from sightglass.report.formats import FORMATS, ROWS, Format
+
+NAME = "=1+1 <img src=x onerror=alert(1)> $x^2$ 画像.png"
+
+
+@pytest.fixture(scope="module")
+def made(bus) -> Explanation:
+    """A cropped picture under a name that means harm to a page, a spreadsheet and a formula."""
+    return Explainer("efficientnet-lite0")(Image(Image.open(bus).thumbnail(420), NAME), top_k=3)
+
+
+@pytest.fixture(scope="module")
+def boxes(scene) -> Explanation:
+    return Explainer("demo-s")(Image(Image.open(scene).pixels, "bus.png"), per="detection", top_k=3)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "svg", "pdf"])
+def test_a_figure_carries_its_recipe_and_is_the_same_each_time(made: Explanation, kind) -> None:
+    first, second = (figure.figure(made, 1, format=kind, colormap="viridis", alpha=0.4) for _ in range(2))
+    assert first == second
+    if kind in ("png", "jpg"):
+        found = embedded_recipe.contents(first)
+        assert found is not None and found.recipe == made.recipe
+        assert (found.view.index, found.view.label) == (1, made.heatmaps[1].target.label)
+        assert found.view.settings == {"mode": "overlay", "colormap": "viridis", "alpha": 0.4}
+        assert Pillow.open(io.BytesIO(first)).format == {"png": "PNG", "jpg": "JPEG"}[kind]
+        back = embedded_recipe.original(found)
+        assert back is not None and back.sha256 == made.image.sha256
+
+
+def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation) -> None:
+    root = ElementTree.fromstring(figure.figure(boxes, format="svg"))
+    space = "{http://www.w3.org/2000/svg}"
+    words = " ".join("".join(node.itertext()) for node in root.iter(f"{space}text"))
+    for part in (
+        "bus.png",
+        "HiResCAM: ball-dots",
+        boxes.task.answers(boxes)[0].line,
+        "sightglass 0.2.0",
+        boxes.heatmaps[0].layers[0],
+    ):
+        assert part in words
+    assert len([*root.iter(f"{space}image")]) == 4  # three panels and the colour bar, and nothing else, is pixels
+    white = [node for node in root.iter(f"{space}path") if "stroke: #ffffff" in node.get("style", "")]
+    assert len(white) == len(boxes.every) + 1
+
+
+def test_a_figure_shows_picture_map_and_overlay(made: Explanation) -> None:
+    pixels = np.array(Pillow.open(io.BytesIO(figure.figure(made, colormap="jet"))).convert("RGB"))
+    plain = np.array(Pillow.open(io.BytesIO(figure.figure(made, colormap="viridis"))).convert("RGB"))
+    third = pixels.shape[1] // 3
+    changed = (pixels != plain).any(2)
+    assert not changed[:, : third - 10].any()
+    assert changed[:, third + 10 : 2 * third].any() and changed[:, 2 * third + 10 :].any()
+
+
+def test_a_figure_takes_the_settings_of_the_viewer_and_brings_them_back(boxes: Explanation) -> None:
+    look = {"mode": "contour", "colormap": "jet", "alpha": 0.9, "even": False, "threshold": 0.2, "boxes": False}
+    made = figure.figure(boxes, 1, look=look)
+    found = embedded_recipe.contents(made)
+    assert found is not None and found.view.settings == look
+    drawn = {
+        name: np.array(Pillow.open(io.BytesIO(figure.figure(boxes, 1, look=look | changed))).convert("RGB"))
+        for name, changed in {"look": {}, "even": {"even": True}, "boxes": {"boxes": True}}.items()
+    }
+    third = drawn["look"].shape[1] // 3
+    for name, first in (("even", 2 * third), ("boxes", 0)):
+        changed = np.flatnonzero((drawn["look"] != drawn[name]).any((0, 2)))
+        assert changed.size and abs(changed[0] - first) < third / 2, name
+
+
+def test_a_page_asks_nothing_of_a_network_and_runs_its_own_script_alone(made: Explanation) -> None:
+    page = html_report.html([made], title=NAME)
+    asked: list[tuple[str, str]] = []
+    reader = HTMLParser()
+    reader.handle_starttag = lambda _, attributes: asked.extend(attributes)  # type: ignore[method-assign]
+    reader.feed(page)
+    assert {value[:5] for name, value in asked if name in ("src", "href", "action", "data", "srcset")} == {"data:"}
+    assert not [name for name, _ in asked if name == "style" or name.startswith("on")]
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
+    for element, start in (("style", "<style>"), ("script", '<script type="module">')):
+        text = re.search(rf"{start}(.*?)</{element}>", page, re.S)[1]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{element}-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+
+
+def test_of_a_model_in_memory_files_give_the_call_in_python_and_no_command_that_names_it(bus) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 3, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    first = Explainer(model, preprocess={"size": 64})(str(bus), layers=["2"], top_k=1, scale="shared")
+    call = command.line(first.recipe)
+    assert command.replay(first.recipe) == ""
+    picture = first.recipe.picture_name
+    given = {"Explainer": lambda model: Explainer(model, preprocess={"size": 64}), "model": model}
+    again = eval(call.replace(repr(picture), repr(str(bus))), given)
+    np.testing.assert_array_equal(again.heatmaps[0].content, first.heatmaps[0].content)
+    assert again.recipe == first.recipe
+    page = html.unescape(re.sub(r"<[^>]+>", "", html_report.html([first])))
+    assert call in page and "Make it again in Python" in page and "sightglass image" not in page
+    assert pdf_report.pdf(first).startswith(b"%PDF")
+
+
+def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation) -> None:
+    page = html.unescape(re.sub(r"<[^>]+>", "", html_report.html([made])))
+    assert command.line(made.recipe) in page
+    assert made.recipe.weights_sha256 in page
+    for finding in made.diagnosis:
+        assert finding.text in page
+    for _, value, meaning in table.list_numbers(made.statistics[2]):
+        assert value in page and meaning in page
+    low, high = made.heatmaps[0].ends
+    assert caption.number(low) in page and caption.number(high) in page
+
+
+def test_a_sweep_shows_each_layer_once_and_in_order(made: Explanation) -> None:
+    layers = ("conv_stem", "blocks.2", "bn2")
+    maps = animation.by_layer(made, 1, layers)
+    assert [one.layers for one in maps] == [(layer,) for layer in layers]
+    assert {one.target.label for one in maps} == {made.heatmaps[1].target.label}
+    assert np.abs(maps[-1].content - made.heatmaps[1].content).max() < 1e-5  # bn2 is where the map itself was taken
+    moving = Pillow.open(io.BytesIO(animation.sweep(made, 1, layers=layers, seconds=0.2)))
+    assert moving.n_frames == 3
+    lasts = []
+    for place in range(3):
+        moving.seek(place)
+        lasts.append(moving.info["duration"])
+    assert lasts == [200, 200, 600]
+
+
+def test_every_row_has_the_same_columns_and_what_is_in_them(made: Explanation, boxes: Explanation) -> None:
+    rows = [*table.rows(made), *table.rows(boxes)]
+    assert len({tuple(row) for row in rows}) == 1
+    assert all(isinstance(value, str | int | float | bool | None) for row in rows for value in row.values())
+    first, last = rows[0], rows[3]
+    assert (first["predicted"], first["score"]) == (made.predictions[0].label, made.predictions[0].score)
+    assert first["gini"] == made.statistics[0].gini and first["box_inside"] is None
+    assert last["box_inside"] == boxes.box_numbers(0).inside
+    assert sum(first[f"histogram_{5 * i:02}"] for i in range(20)) == sum(made.statistics[0].histogram)
+
+
+def test_no_cell_is_a_formula(made: Explanation) -> None:
+    text = table.csv(table.rows(made))
+    read = [*csv.DictReader(io.StringIO(text))]
+    assert len(read) == 3 and read[0]["picture"] == f"'{NAME}"
+    assert float(read[1]["gini"]) == made.statistics[1].gini
+    assert table.csv([]) == ""
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.file)
+def test_every_format_writes_a_file_of_its_kind(made: Explanation, format: Format) -> None:
+    starts = {"png": b"\x89PNG", "jpg": b"\xff\xd8\xff", "svg": b"<?xml", "pdf": b"%PDF-"}
+    starts |= {"html": b"<!doctype", "gif": b"GIF8"}
+    assert format.row in ROWS and format.fits(made, 0)
+    assert format.make(made, 0, {"colormap": "viridis"}).startswith(starts[format.suffix])
+
+
+@pytest.mark.parametrize(
+    ("former", "name"),
+    [
+        ("export.figure", "report.figure"),
+        ("export.results", "report.results"),
+        ("deck.views", "report.views"),
+        ("deck.archive", "history.archive"),
+        ("deck.html_file", "report.deck_html"),
+    ],
+)
+def test_modules_keep_the_names_that_version_0_1_documented(former: str, name: str) -> None:
+    assert import_module(f"sightglass.{former}") is import_module(f"sightglass.{name}")

@@ -1,0 +1,153 @@
+"""Slides of every kind: large pictures, a short statement, and letters where LibreOffice and a PDF reader draw them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from sightglass.explain import Explainer
+from sightglass.explain.comparison.models import Comparison, Timing
+from sightglass.explain.picture.image import load_bundled
+from sightglass.explain.similarity.similarity import similarity
+from sightglass.explain.whatif import changes, edits, strongest
+from sightglass.history import History, slides
+from sightglass.report import Picture, View, views
+from sightglass.report.deck_pptx import deck_pptx
+from sightglass.report.layouts import DARK, HEIGHT, WIDTH, Rect
+from sightglass.report.page import Curves, Film, Photo, Text, numbered, pages
+from sightglass.report.pdf import deck_pdf
+from sightglass.report.similarity_files import pair_view
+from sightglass.report.views import MAX_WORDS
+from tests.unit.report.slides import chart, clip, first_frame
+from tests.waits import patience
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sightglass.report.page import Page
+
+OFFICE, TO_PNG, TO_TEXT = (shutil.which(name) for name in ("soffice", "pdftoppm", "pdftotext"))
+KINDS = ("office", "print")
+"""PPTX as LibreOffice draws it, and PDF."""
+NAMES = ("title", "map", "detect", "classes", "models", "pair", "whatif", "gallery", "clip", "record")
+"""The slides of the pages, by what they are of; the map has its proof."""
+LARGE = 0.6
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
+    """The slide of each page, of packaged models and pictures."""
+    bus, drawn = load_bundled("bus"), load_bundled("scene 3")
+    small, large = Explainer("efficientnet-lite0"), Explainer("efficientnet-lite1")
+    found, other = small(bus, top_k=4), large(bus)
+    time = Timing(1, 1, 1)
+    comparison = Comparison((found, other), ("small", "medium"), (time, time))
+    mark = strongest.strongest_tenth(found)
+    assert mark is not None
+    edit = edits.Edit(marks=(mark,))
+    covered = small(edits.edited(bus, edit).image, targets=(found.predictions[0].index,))
+    changed = changes.changes(found, covered)
+    history = History(tmp_path_factory.mktemp("history"))
+    record = history.keep(found)
+    tiles = [views.GalleryTile(bus, "✓ minibus 62 %"), views.GalleryTile(drawn, "✗ streetcar, tram, tramcar 94 %")]
+    return {
+        "title": View("When does a heat map lie?", ("Five minutes about where a model looks.",), kind="words"),
+        "map": replace(views.map_view(found), charts=(chart(),)),
+        "detect": views.map_view(Explainer("demo-s")(drawn, per="detection")),
+        "classes": views.classes_view(found),
+        "models": views.models_view(comparison, ["Small", "Medium"]),
+        "pair": pair_view(similarity(small, bus, load_bundled("china")), "related"),
+        "whatif": views.change_view(found, covered, changed, changes.sentence(found, changed, edit)),
+        "gallery": views.gallery_view(
+            "Minibus: 3 of 24 taken for a tram",
+            "The surest wrong answer: minibus, 75 %, in the folder tram.",
+            [("75 %", "right"), ("24", "pictures"), ("3", "unsure")],
+            tiles * 4,
+            "EfficientNet-Lite0 · GradCAM",
+        ),
+        "clip": of_clip(),
+        "record": slides.record_view(record, history.picture(record), history.heatmaps(record)),
+    }
+
+
+def of_clip() -> View:
+    title, frame = "Sports car from 0:02, dog from 0:05", Picture("bus.mp4", first_frame(), (1280, 720))
+    moments = ("0:02 sports car", "0:05 dog", "0:09 person")
+    return View(title, ("Frame by frame.",), (frame,), kind="clip", clip=clip(), facts=moments)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_slide_is_a_large_picture_and_a_short_statement(scenes: dict[str, View], name: str) -> None:
+    scene = scenes[name]
+    assert len(scene.title.split(" ")) <= MAX_WORDS and ".jpg" not in scene.title and not scene.title.endswith("…")
+    for page in pages(scene):
+        assert page.share() >= LARGE or name == "title"
+        words = {item.name: item.words for item in page.items if isinstance(item, Text)}
+        assert words["title"] == scene.title and not words["title"].endswith("…")
+        assert not any(words.get(part, "").endswith("…") for part in ("text", "answers", "footer", "Key"))
+        assert words["footer"].split()[-1] == "1"
+        if scene.made:
+            assert scene.made.partition(" · ")[0] in words["footer"] and "202" in words["footer"]
+
+
+@pytest.fixture(scope="module")
+def drawn(scenes: dict[str, View], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A deck of all slides as PDF files, written by us and by an office from PPTX, and a picture of each page."""
+    if OFFICE is None or TO_PNG is None or TO_TEXT is None:
+        pytest.skip("needs LibreOffice (soffice) and Poppler (pdftoppm, pdftotext)")
+    folder = tmp_path_factory.mktemp("slides")
+    deck = list(scenes.values())
+    (folder / "office.pptx").write_bytes(deck_pptx(deck, "Eleven views"))
+    (folder / "print.pdf").write_bytes(deck_pdf(deck, "Eleven views", DARK))
+    office = [OFFICE, f"-env:UserInstallation=file://{folder}/profile", "--headless", "--convert-to", "pdf"]
+    commands = [[*office, "--outdir", folder, folder / "office.pptx"]]
+    commands += [[TO_PNG, "-r", "60", "-png", folder / f"{kind}.pdf", folder / kind] for kind in KINDS]
+    for command in commands:
+        subprocess.run(command, check=True, capture_output=True, timeout=patience(300))
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_drawn_slide_has_letters_and_pictures_where_they_were_laid(
+    scenes: dict[str, View], drawn: Path, name: str, kind: str
+) -> None:
+    every = list(numbered(list(scenes.values())))
+    files = sorted(drawn.glob(f"{kind}-*.png"))
+    assert len(files) == len(every), "a page for each slide, and one for the proof"
+    for number, (file, (scene, page)) in enumerate(zip(files, every, strict=True), 1):
+        if scene is scenes[name]:
+            check_page(file, page)
+            command = [TO_TEXT or "", "-f", str(number), "-l", str(number), drawn / f"{kind}.pdf", "-"]
+            text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            # It can be selected.
+            assert scene.title.split(" ")[0] in text
+
+
+def check_page(file: Path, page: Page) -> None:
+    pixels = np.asarray(Pillow.open(file).convert("RGB")).astype(int)
+    height, width = pixels.shape[:2]
+    assert width / height == pytest.approx(16 / 9, rel=0.02)
+    inked = np.abs(pixels - DARK.ground).max(-1) > 60
+    expected = np.zeros(inked.shape, bool)
+
+    def part(place: Rect, around: float = 0.0) -> tuple[slice, slice]:
+        edges = (place.top - around, place.bottom + around, place.left - around, place.right + around)
+        scale = (height / HEIGHT, height / HEIGHT, width / WIDTH, width / WIDTH)
+        top, bottom, left, right = (max(0, round(edge * by)) for edge, by in zip(edges, scale, strict=True))
+        return slice(top, bottom), slice(left, right)
+
+    for item in page.items:
+        expected[part(item.place, 0.8)] = True
+        if isinstance(item, (Photo, Film, Curves)):
+            assert np.ptp(pixels[part(item.place)]) > 60, item
+        if isinstance(item, Text):
+            assert inked[part(item.place)].any(), item
+    # Nothing is drawn outside its place: no text runs over its edge. The last row is half of the page.
+    assert (inked & ~expected)[:-1].mean() < 0.001

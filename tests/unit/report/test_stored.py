@@ -1,0 +1,223 @@
+"""A stored view holds what its explanation shows, those of version 1 open, and hostile bytes end in one sentence."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sightglass.common.errors import Problem
+from sightglass.common.files.packing import pack_data, unpack_data
+from sightglass.explain import Explainer, Image
+from sightglass.explain.picture.image import to_jpeg
+from sightglass.history.archive import read
+from sightglass.report import Chart, ChartLine, Display, Map, Picture, View, views
+from sightglass.report.charts import describe_proof
+from sightglass.report.page import Photo, pages
+from sightglass.report.stored import pack, unpack
+from sightglass.report.view import Box
+
+if TYPE_CHECKING:
+    from sightglass.explain import Explanation
+
+JPEG = to_jpeg(np.zeros((4, 6, 3), np.uint8))
+FORMER = Path(__file__).parents[2] / "former"
+
+
+@pytest.fixture(scope="module")
+def cropped() -> Explanation:
+    """Of a picture whose ends the model did not see."""
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 1200, 3), dtype=np.uint8)
+    return Explainer("efficientnet-lite0")(Image(pixels, "wide.png"), top_k=2)
+
+
+CHART = Chart("dog", "So.", (ChartLine("map", "This map", (0.5, 0.2, 0), (0, 0.4, 0.5)),))
+SEAL = "✓ changes with the model: yes · ? holds still: unclear"
+
+
+def whole() -> View:
+    values = np.random.default_rng(1).integers(0, 256, (7, 9)).astype(np.float32) / 255
+    cat = Map("cat", values, 0.5, (-0.1, 0.0, 1.1, 1.0), (0.25, 0, 0.75, 1), cells=(7, 9), checks=SEAL)
+    dog = Map("dog", 2 * values - 1, None, kind="signed", ends=("lowers", "0", "raises"))
+    box = Box(((0.1, 0.2), (0.3, 0.2), (0.3, 0.4)), "cat 50 %", explained=True)
+    pictures = (
+        Picture("Lite", JPEG, (6, 4), "cat 50 %", cat, (("cat", 0.5), ("dog", 0.25)), (box,)),
+        Picture("Large", JPEG, (6, 4), "dog", dog),
+    )
+    display = Display("viridis", "contour", 0.5, 0.25)
+    return View("A title", ("A sentence.",), pictures, (CHART,), notes="Notes.", display=display)
+
+
+def test_views_survive_packing() -> None:
+    given = [whole(), View("Only words", ("And a sentence.",), kind="words"), whole()]
+    data = pack(given)
+    found = unpack(data)
+    assert [view.title for view in found] == ["A title", "Only words", "A title"]
+    for name in ("kind", "statements", "notes", "charts", "display"):
+        assert getattr(found[0], name) == getattr(given[0], name), name
+    for mine, theirs in zip(given[0].pictures, found[0].pictures, strict=True):
+        for name in ("name", "jpeg", "size", "caption", "answers", "boxes"):
+            assert getattr(mine, name) == getattr(theirs, name), name
+        assert mine.map is not None and theirs.map is not None
+        np.testing.assert_allclose(mine.map.values, theirs.map.values, atol=1 / 250)
+        for name in ("label", "score", "extent", "seen", "kind", "cells", "checks", "ends"):
+            assert getattr(mine.map, name) == getattr(theirs.map, name), name
+    # Packed again it is the same file; the picture and the maps, which two views share, are there once.
+    assert pack(unpack(pack(found))) == pack(found) and len(unpack_data(data)[1]) == 3
+
+
+def version_1(**changed: Any) -> bytes:
+    """A slide as version 0.1 stored it: one panel, two maps, the second of which was chosen."""
+    steps = zlib.compress(bytes(63))
+    maps = [
+        {"label": "cat", "score": 0.5, "values": {"blob": 1, "shape": [7, 9]}, "box": [0.1, 0.2, 0.3, 0.4]},
+        {"label": "dog", "score": None, "values": {"blob": 1, "shape": [7, 9]}, "box": None, "signed": True},
+    ]
+    panel = {
+        "name": "Lite",
+        "answers": [["cat", 0.5]],
+        "maps": [{"seen": None, "sentence": "It looked at the ears.", "ends": ["lowers", "raises"], **m} for m in maps],
+        "boxes": [[[0.1, 0.2, 0.3, 0.4], "cat", 0.5]],
+        "picture": None,
+        "size": [0, 0],
+    }
+    proof = {"label": "dog", "hide": [0.5, 0], "keep": [0, 0.5], "control_hide": [0.5, 0.4], "control_keep": [0, 0.1]}
+    scene = {
+        "kind": "picture",
+        "title": "A title",
+        "sentence": "A sentence.",
+        "notes": "",
+        "picture": 0,
+        "size": [6, 4],
+        "panels": [panel],
+        "proof": proof | {"sentence": "So.", "panel": 0, "map": 1, "control": "Edges"},
+        "clip": None,
+        "view": {"panel": 0, "map": 1, "mode": "contour"},
+        "question": "What is it?",
+    }
+    return pack_data({"version": 1, "scenes": [scene | changed]}, [JPEG, steps])
+
+
+def test_a_slide_of_version_1_opens() -> None:
+    (view,) = unpack(version_1())
+    (picture,) = view.pictures
+    assert (view.title, view.sentence, view.date, view.display.mode) == ("A title", "A sentence.", "", "contour")
+    assert picture.map is not None and (picture.map.label, picture.map.kind) == ("dog", "signed")
+    assert (picture.map.ends, picture.jpeg, picture.size) == (("lowers", "0", "raises"), JPEG, (6, 4))
+    assert [(box.text, box.explained) for box in picture.boxes] == [("cat 50\u00a0%", False)]
+    (chart,) = view.charts
+    assert [line.title for line in chart.curves] == ["This map", "Edges"] and chart.sentence == "So."
+    # What was chosen later stands beside it; a proof is of the map that was proved.
+    assert unpack(version_1(proof=None), {"map": 0})[0].pictures[0].map.label == "cat"  # type: ignore[union-attr]
+
+
+def test_a_deck_of_version_1_opens() -> None:
+    title, slides = read((FORMER / "cheat.sightglass").read_bytes())
+    assert title == "See a model cheat" and len(slides) == 10
+    assert [view.kind for view in slides] == ["words", *["picture"] * 8, "words"]
+    for view in slides[1:-1]:
+        cheat, honest = view.pictures
+        assert cheat.map is not None and honest.map is not None and np.ptp(cheat.map.values) > 0.5
+        assert cheat.caption.endswith("%") and cheat.jpeg == honest.jpeg
+        assert pages(view)[0].share() >= 0.6
+    answer, look = ([item for item in pages(view)[0].items if isinstance(item, Photo)] for view in slides[1:3])
+    assert not any(item.mapped for item in answer) and all(item.mapped for item in look)
+
+
+def test_a_view_holds_what_its_explanation_shows(cropped: Explanation) -> None:
+    (found,) = unpack(pack([views.map_view(cropped)]))
+    (picture,) = found.pictures
+    assert (picture.size, picture.name) == ((1200, 300), "EfficientNet-Lite0")
+    assert picture.answers == tuple((one.label, round(one.score, 5)) for one in cropped.predictions[:5])
+    heatmap, item = cropped.heatmaps[0], picture.map
+    assert item is not None and item.label == heatmap.target.label
+    left, top, right, bottom = heatmap.seen
+    assert item.seen == pytest.approx((left / 1200, top / 300, right / 1200, bottom / 300))
+    assert np.abs(item.grown(1200, 300) - heatmap.values).max() < 0.01
+
+
+def test_a_detector_s_boxes_and_a_proof(scene: Path) -> None:
+    found = Explainer("demo-s")(scene, per="detection", confidence=0.3)
+    picture = views.explained_picture(found)
+    assert [box.text.rpartition(" ")[0] for box in picture.boxes] == [one.label for one in found.predictions]
+    assert [label for label, _ in picture.answers] == [one.label for one in found.predictions]
+    assert [box.explained for box in picture.boxes] == [one == found.own(0)[0] for one in found.predictions]
+    proof = found.prove(0, steps=4)
+    chart = describe_proof(proof)
+    own, *controls = chart.curves
+    assert chart.sentence == proof.sentence and len(own.hidden) == 5
+    assert own.hidden[0] == pytest.approx(proof.start, abs=1e-4)
+    # The control that the sentence names is one that is drawn.
+    assert proof.support is not None and proof.support.strongest_name in [one.title.lower() for one in controls]
+    assert unpack(pack([views.map_view(found)]))[0].charts == (chart,)
+
+
+def changed(**values: Any) -> bytes:
+    """A deck's bytes with values of its first view replaced."""
+    head, blobs = unpack_data(pack([whole()]))
+    head["views"][0] |= values
+    return pack_data(head, blobs)
+
+
+ZEROS = zlib.compress(bytes(10_000_000))
+
+
+def with_picture(**values: Any) -> bytes:
+    head, blobs = unpack_data(pack([whole()]))
+    head["views"][0]["pictures"][0] |= values
+    return pack_data(head, blobs)
+
+
+def with_map(**values: Any) -> bytes:
+    head, blobs = unpack_data(pack([whole()]))
+    head["views"][0]["pictures"][0]["map"] |= values
+    return pack_data(head, [*blobs, ZEROS])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff\xff\xff\xff",
+        struct.pack("<I", 2) + b"[]",
+        struct.pack("<I", 200_000) + b"[" * 200_000,
+        pack([whole()])[:-1],
+        pack_data({"version": 3, "views": []}),
+        pack_data({"version": 2, "views": 3}),
+        pack_data({"version": 2, "views": [{}]}),
+        pack_data({"version": 2, "views": [{}] * 1000}),
+        changed(kind="script"),
+        changed(clip=0),
+        changed(title="x" * 1000),
+        changed(title=None),
+        changed(display={"mode": "<b>"}),
+        changed(charts=[{"label": "", "sentence": "", "curves": [], "picture": 0}]),
+        changed(charts=[{"label": "", "sentence": "", "curves": [], "picture": 9}]),
+        changed(pictures=[json.loads("{}")]),
+        with_picture(source=99),
+        with_picture(source=-1),
+        with_picture(source=1),
+        with_picture(size=[1e9, 1]),
+        with_map(score=float("nan")),
+        with_map(seen=[0, 0, 2, 1]),
+        with_map(extent=[0, 0, 0, 1]),
+        with_map(extent=[0, 0, 1e300, 1]),
+        with_map(cells=[0, 1]),
+        with_map(values={"blob": 0, "shape": [7, 9]}),
+        with_map(values={"blob": 3, "shape": [7, 9]}),
+        with_map(values={"blob": 3, "shape": [100_000, 100_000]}),
+        with_map(values={"blob": 1, "shape": [0, 0]}),
+        version_1(kind="script"),
+        version_1(picture=9),
+        version_1(view={"panel": 4, "map": 0, "mode": "overlay"}),
+        version_1(view={"panel": 0, "map": 2, "mode": "overlay"}, proof=None),
+    ],
+)
+def test_hostile_bytes_end_in_one_sentence(data: bytes) -> None:
+    with pytest.raises(Problem, match=r"^These slides cannot be read: they are damaged, or of a newer version\.$"):
+        unpack(data)

@@ -1,0 +1,105 @@
+"""A view's scene has words that its own numbers say, and is the view that was on the screen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sightglass.explain import Explainer, Image
+from sightglass.explain.comparison.models import Comparison, Timing
+from sightglass.explain.phrases import percent
+from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence
+from sightglass.history import History, slides
+from sightglass.report import Display, drawing, views
+from sightglass.report.page import describe_making, pages
+from sightglass.report.stored import pack, unpack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sightglass.explain import Explanation
+
+
+@pytest.fixture(scope="module")
+def bus_explained(bus: Path) -> Explanation:
+    return Explainer("efficientnet-lite0")(bus, top_k=3)
+
+
+def test_a_map_s_words_are_measured(bus_explained: Explanation) -> None:
+    best = bus_explained.predictions[0]
+    plain = views.map_view(bus_explained, 1, {"mode": "contour", "colormap": "viridis", "alpha": 0.5, "threshold": "x"})
+    assert plain.title == f"{best.label.capitalize()}, {percent(best.score)}"
+    half = percent(bus_explained.statistics[1].half_heat_area)
+    assert bus_explained.heatmaps[1].target.label in plain.sentence and half in plain.sentence
+    assert "*" not in plain.sentence
+    assert plain.display == Display("viridis", "contour", 0.5, 0.0)
+    assert plain.charts == () and plain.commands[0].startswith("sightglass image bus.jpg")
+    assert "EfficientNet-Lite0, GradCAM" in plain.notes and "cropped away" in plain.notes
+
+
+def test_a_proved_map_s_sentence_is_its_proof_s(bus_explained: Explanation) -> None:
+    proof = bus_explained.prove(0, steps=4)
+    made = views.map_view(bus_explained, 0)
+    assert made.sentence == proof.sentence == made.charts[0].sentence
+
+
+def test_classes_are_pictures_with_their_own_map(bus_explained: Explanation) -> None:
+    every, two = views.classes_view(bus_explained), views.classes_view(bus_explained, (2, 0), {"mode": "map"})
+    labels = [one.target.label for one in bus_explained.heatmaps]
+    assert two.display.mode == "map"
+    assert [one.name for one in every.pictures] == labels
+    assert [one.name for one in two.pictures] == [labels[2], labels[0], "Difference"]
+    assert two.sides == (f"more {labels[2]}", f"more {labels[0]}") and two.pictures[2].map
+    for shown in (every.pictures, two.pictures[:2]):
+        assert [picture.map and picture.map.label for picture in shown] == [picture.name for picture in shown]
+    captions = [item.words for item in pages(two)[0].items if getattr(item, "name", "") == "Caption"]
+    assert captions[-1] == "Difference" and captions[-3].startswith(labels[2])
+    assert every.sentence == agreement_sentence(bus_explained)
+    assert two.sentence == agreement_sentence(bus_explained, (2, 0))
+    places = "the same place" if bus_explained.overlap(2, 0) >= SAME_PLACE else "different places"
+    assert two.title.lower() == f"{labels[2]} and {labels[0]}: {places}"
+    (again,), own = unpack(pack([two])), views.map_view(bus_explained, 2).pictures[0].map
+    assert own is not None and again.pictures[0].map is not None
+    np.testing.assert_allclose(again.pictures[0].map.values, own.values, atol=1 / 250)
+    assert drawing.thumbnail(two) and f"\nAnswers: {labels[0]} " in describe_making(two)
+    # Of one class there is nothing to compare.
+    assert views.classes_view(replace(bus_explained, heatmaps=bus_explained.heatmaps[:1])).pictures[1:] == ()
+
+
+def test_models_are_pictures_in_their_order(bus: Path, bus_explained: Explanation) -> None:
+    other = Explainer("efficientnet-lite1")(bus, top_k=1)
+    timing = Timing(1, 1, 1)
+    comparison = Comparison((bus_explained, other), ("small", "medium"), (timing, timing))
+    made = views.models_view(comparison, ["Small", "Medium"], {"mode": "map"})
+    assert made.display.mode == "map"
+    assert [one.name for one in made.pictures] == ["Small", "Medium", "Difference"]
+    captions = [item.words for item in pages(made)[0].items if getattr(item, "name", "").startswith("Caption")]
+    # The class of each map is named, as they may be of different ones.
+    maps = [picture.map for picture in made.pictures if picture.map is not None]
+    assert all(f"{maps[i].label} {percent(maps[i].score or 0)}" in captions[-3 + i] for i in (0, 1))
+    assert made.made == "EfficientNet-Lite0 and EfficientNet-Lite1 · GradCAM" and made.sides == (
+        "more Small",
+        "more Medium",
+    )
+    assert f"{made.title}.".lower() == comparison.verdict.lower()
+    assert len(made.commands) == 2
+    assert unpack(pack([made]))[0].pictures[1].answers == made.pictures[1].answers
+    assert np.ptp(Image.open(drawing.thumbnail(made)).pixels) > 100
+
+
+def test_a_record_gives_the_scene_of_its_explanation(bus_explained: Explanation, tmp_path: Path) -> None:
+    history = History(tmp_path)
+    record = history.keep(bus_explained, index=2, look={"colormap": "viridis"}, note="mine")
+    made = slides.record_view(record, history.picture(record), history.heatmaps(record), history.proof(record, 2))
+    live = views.map_view(bus_explained, 2, {"colormap": "viridis"})
+    assert (made.display, made.commands) == (live.display, live.commands)
+    assert made.title == live.title and made.notes.startswith("mine")
+    # Records of earlier versions have no title of their own.
+    before = slides.record_view(replace(record, title=""), history.picture(record), history.heatmaps(record))
+    assert before.title == live.title
+    one, other = made.pictures[0].map, live.pictures[0].map
+    assert one is not None and other is not None
+    np.testing.assert_array_equal(one.values, other.values)

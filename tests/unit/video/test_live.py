@@ -1,0 +1,201 @@
+"""Live: the latest frame wins, viewers take turns, an object is kept, and the map is the one that Explore shows."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import struct
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from sightglass.api.live import _Session
+from sightglass.common.errors import ImageProblem
+from sightglass.explain import Explainer
+from sightglass.explain.maps.heatmap import scale
+from sightglass.explain.picture.image import load_bundled
+from sightglass.models.adapter import Prediction
+from sightglass.models.geometry import Geometry
+from sightglass.video import message
+from sightglass.video.live import BROKE, PATIENCE, FollowedObject, LiveExplainer, choose
+from sightglass.video.message import LiveAnswer, LiveMap, Pin
+from tests.loops import run
+
+CASES = json.loads((Path(__file__).parents[2] / "js" / "raw_map.json").read_text())["cases"]
+
+
+def jpeg(name: str = "scene 3") -> bytes:
+    out = io.BytesIO()
+    Pillow.fromarray(load_bundled(name).pixels).save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
+def looking(model: str, **options) -> LiveExplainer:
+    return LiveExplainer(choose(Explainer(model), None, options))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["shapes"]))
+def test_the_browser_grows_maps_as_python_does(case):
+    """What node tests expect of screen.js is what Python makes of the same raw maps."""
+    given = (tuple(case["geometry"][name]) for name in ("original", "input", "scale", "offset"))
+    layers = tuple(f"layer{i}" for i in range(len(case["shapes"])))
+    geometry = Geometry(*given, tuple((path, *by) for path, by in zip(layers, case["offsets"], strict=True)))
+    raws = [torch.tensor(raw).view(1, *shape) for raw, shape in zip(case["raws"], case["shapes"], strict=True)]
+    left, top, right, bottom = geometry.content
+    assert case["content"] == [left, top, right, bottom]
+    content = scale(raws, geometry, "own", layers)[0, top:bottom, left:right]
+    assert np.allclose(content.flatten().numpy() * 65535, case["expected"], atol=2)
+
+
+@pytest.mark.parametrize(("model", "options"), [("demo-cls-s", {}), ("demo-s", {"per": "detection"}), ("demo-seg", {})])
+def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
+    data = jpeg()
+    answer = looking(model).explain(data)
+    made = Explainer(model)(data, top_k=5, **options)
+    assert answer.predictions == made.predictions
+    assert answer.map is not None
+    assert answer.map.label == made.heatmaps[0].target.label
+    assert answer.map.geometry == made.heatmaps[0].geometry
+    for ours, theirs in zip(answer.map.raws, made.heatmaps[0].raw, strict=True):
+        assert np.array_equal(ours, theirs)
+    assert answer.place == (0 if options else None)
+
+
+def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
+    classifier, detector = looking("demo-cls-s"), looking("demo-s")
+    data = jpeg()
+    classifier.wanted = Pin(8)
+    followed = classifier.explain(data)
+    assert followed.map.label == "star"
+    # It stays among the answers where the model gives it no place there.
+    assert [one.label for one in followed.predictions[5:]] == ["star"]
+    assert followed.map.score == followed.predictions[5].score < followed.predictions[4].score
+    boxes = detector.explain(data).predictions
+    width, height = detector.explain(data).size
+    x0, y0, x1, y1 = boxes[2].box
+    detector.wanted = Pin(boxes[2].index, (x0 / width, y0 / height, x1 / width, y1 / height))
+    assert detector.explain(data).place == 2
+    detector.wanted = Pin(next(i for i in range(10) if all(box.index != i for box in boxes)))
+    missing = detector.explain(data)
+    assert missing.map is None
+    assert len(missing.predictions) == len(boxes)
+
+
+def box(index: int, *xyxy: float) -> Prediction:
+    return Prediction(str(index), index, 0.9, xyxy)
+
+
+def test_an_object_is_followed_by_overlap_its_own_class_first():
+    followed = FollowedObject((0, 0, 10, 10), 1)
+    assert followed.find([box(1, 50, 0, 60, 10), box(1, 2, 0, 12, 10), box(2, 0, 0, 10, 10)]) == 1
+    assert followed.box == (2, 0, 12, 10)
+    assert followed.find([box(2, 3, 0, 13, 10)]) == 0
+    assert followed.find([box(1, 50, 0, 60, 10)]) is None
+    assert followed.missed == 1
+    assert followed.missed <= PATIENCE
+
+
+class Fake(LiveExplainer):
+    """Answers a frame, or fails as its bytes say."""
+
+    def __init__(self) -> None:
+        self.order: list[bytes] = []
+
+    def explain(self, data: bytes) -> LiveAnswer:
+        self.order.append(data)
+        if data == b"wrong":
+            raise ImageProblem("This is no picture: send another.")
+        if data == b"bug":
+            raise KeyError(data)
+        return LiveAnswer()
+
+
+def test_the_latest_frame_wins_and_a_frame_waits_for_a_model():
+    viewer, fake = _Session(None), Fake()
+    viewer.offer(1, b"1")
+    assert viewer.serve() is None
+    viewer.switch(fake)
+    for number in range(2, 50):
+        viewer.offer(number, b"%d" % number)
+    result = viewer.serve()
+    assert (result.number, result.dropped, fake.order) == (49, 48, [b"49"])
+    assert viewer.serve() is None
+
+
+def test_viewers_take_turns(monkeypatch):
+    fake, socket = Fake(), SimpleNamespace()
+
+    async def watch() -> None:
+        viewers = [_Session(socket), _Session(socket)]
+        tasks = [asyncio.create_task(viewer._explain()) for viewer in viewers]
+        for turn in range(4):
+            for viewer, name in zip(viewers, (b"a", b"b"), strict=True):
+                viewer.switch(fake)
+                # The first offers more than the second, and is served as often.
+                for _ in name if name == b"b" else b"aa":
+                    viewer.offer(turn, name)
+            while len(fake.order) < 2 * (turn + 1):
+                await asyncio.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+
+    run(watch())
+    assert sorted(fake.order) == [b"a"] * 4 + [b"b"] * 4
+
+
+def test_an_error_is_a_sentence_and_the_next_frame_is_looked_at(caplog):
+    viewer = _Session(None)
+    viewer.switch(Fake())
+    problems = []
+    for number, data in enumerate((b"wrong", b"bug", b"fine")):
+        viewer.offer(number, data)
+        problems.append(viewer.serve().problem)
+    assert problems == ["This is no picture: send another.", BROKE, ""]
+    assert "a frame failed" in caplog.text
+
+
+def test_frames_and_words_that_are_none_are_refused():
+    def frame(number: int, jpeg: bytes = b"j") -> bytes:
+        return struct.pack("<4sI", b"SGF1", number) + jpeg
+
+    assert message.parse_frame(frame(5, b"jpeg"), 4) == (5, b"jpeg")
+    for data, last in (
+        (b"", 0),
+        (b"SGF1", 0),
+        (frame(1, b""), 0),
+        (b"RIFF" + frame(1)[4:], 0),
+        (frame(4), 4),
+        (frame(1) + bytes(2**21), 0),
+    ):
+        with pytest.raises(message.BadMessage):
+            message.parse_frame(data, last)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        data = rng.bytes(int(rng.integers(0, 40)))
+        with pytest.raises(message.BadMessage):
+            message.parse_frame(data, 0)
+    for text in ("", "[]", "{", '{"type": 3}', "[" * 50_000, "x" * 70_000):
+        with pytest.raises(message.BadMessage):
+            message.parse_message(text)
+    assert message.parse_message('{"type": "pin", "pin": null}')["pin"] is None
+
+
+def test_an_answer_is_packed_as_the_browser_unpacks_it():
+    geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
+    raw = np.array([[1, -2], [3, 4]], np.float32)
+    mapped = LiveMap("cat", 0.9, "ok", (raw,), ("layer4",), geometry)
+    answer = LiveAnswer(7, (4, 4), (Prediction("cat", 3, 0.9),), mapped, milliseconds={"model": 1.0}, dropped=1)
+    data = message.pack_answer(answer)
+    (length,) = struct.unpack_from("<I", data)
+    head = json.loads(data[4 : 4 + length])
+    assert length % 4 == 0
+    assert head["n"] == 7
+    assert head["map"]["shapes"] == [[2, 2]]
+    assert head["sizes"] == [16]
+    assert np.array_equal(np.frombuffer(data[4 + length :], "<f4").reshape(2, 2), raw)
+    assert json.loads(message.pack_answer(LiveAnswer(8, problem="No."))[4:])["problem"] == "No."
