@@ -479,4 +479,3 @@ def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: S
         return report_views.map_view(explain.replay(recipe, job.find_item(row["picture"]).open()), 0)
 
     slides.button("pictures", *(partial(make, rows.loc[picture].to_dict()) for picture in selected))
-    slides.draw_added_link("pictures")

@@ -267,7 +267,6 @@ def _draw_result(job: PicturesJob) -> None:
     with right:
         slides.button("pictures-run", partial(make_slide, job, result))
         _draw_export(job, result)
-        slides.draw_added_link("pictures-run")
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):
         rows = results.list_models(result, against)
         tables.table(rows, right=[*rows[0]][1:])

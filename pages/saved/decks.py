@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from sightglass import examples
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.common.settings import MIB
@@ -21,23 +21,31 @@ from sightglass.explain.phrases import plural
 from sightglass.history import archive
 from sightglass.history.archive import READY
 from sightglass.history.decks import MAX_NAME
+from sightglass.pages.saved.tiles import draw_tile, grid
+from sightglass.report import drawing
 from sightglass.report.layouts import THEMES
 from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from sightglass.history.decks import Deck, Decks, Removed, Slide
-    from sightglass.report.view import ViewKind
 
-COLUMNS = 3
+EXAMPLE = ":gray-badge[Example]"
+OPENS = "See its slides, present it, edit it and export it."
 PLAY = "play"
 """Of the address: the whole deck is shown, from that slide."""
-WORDS: dict[ViewKind, tuple[str, str, str, str]] = {
-    "words": ("Title", "A title", "What the next slides are about.", "Add a large title, to begin a part."),
-    "text": ("Text", "A headline", "Write here.", "Add a headline above a text. A new line begins a new point."),
+WORDS = {
+    "Title": (
+        View("A title", ("What the next slides are about.",), kind="words"),
+        "Add a large title, to begin a part.",
+    ),
+    "Text": (
+        View("A headline", ("Write here.",), kind="text"),
+        "Add a headline above a text. A new line begins a new point.",
+    ),
 }
-"""Labels, titles and texts to begin with, and helps of the slides of words."""
+"""Slides of words that can be added, and helps."""
 TEXTS = {
     "title": ("Title", MAX_TITLE, "What the slide says, in at most nine words."),
     "sentence": ("Sentence", MAX_SENTENCE, "What a room should take home; what does not fit is in the notes."),
@@ -49,8 +57,6 @@ FILES = (
     ("PowerPoint, .pptx", "pptx", "Text in placeholders, the picture and its map as two layers, your notes."),
     ("PDF", "pdf", "For printing and sending: a page a slide."),
 )
-_stages: ByteCache[str] = ByteCache(64 * MIB, len)
-"""Decks and slides as they are shown."""
 _thumbnails: ByteCache[bytes] = ByteCache(16 * MIB, len)
 
 
@@ -63,23 +69,21 @@ class Editing:
     problem: str = ""
 
 
-@contextmanager
-def _noting_problems() -> Iterator[None]:
-    """Keep a Problem of a callback, for the page to show it."""
-    try:
-        yield
-    except Problem as problem:
-        state.of(Editing).problem = str(problem)
+def _noting(act: Callable[[], object]) -> Callable[[], None]:
+    """Return a callback that keeps a Problem for the page to show it."""
+
+    def do() -> None:
+        try:
+            act()
+        except Problem as problem:
+            state.of(Editing).problem = str(problem)
+
+    return do
 
 
 def _button(label: str, icon: str, key: str, act: Callable[[], object], help: str, **more: Any) -> None:
     """Draw a button and show its Problem on the page."""
-
-    def do() -> None:
-        with _noting_problems():
-            act()
-
-    st.button(label, icon=f":material/{icon}:", key=f"deck-{key}", on_click=do, help=help, **more)
+    st.button(label, icon=f":material/{icon}:", key=f"deck-{key}", on_click=_noting(act), help=help, **more)
 
 
 def _decks() -> Decks:
@@ -124,13 +128,16 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
         icon, key = ":material/folder_open:", "deck-file"
         page.button_for_window("Open a file", _upload, icon=icon, key=key, help=help, title="Open a deck")
     copied = {deck.ready for deck in decks}
-    ordered = sorted(decks, key=lambda deck: bool(deck.ready))
-    cards = [partial(_card, deck) for deck in ordered]
-    cards += [partial(_ready_card, name) for name in READY if name not in copied]
-    for start in range(0, len(cards), COLUMNS):
-        for i, column in enumerate(st.columns(COLUMNS)[: len(cards) - start], start):
-            with column, st.container(border=True, gap="xsmall", key=f"saved-card-{i}"):
-                cards[i]()
+    with grid():
+        for deck in sorted(decks, key=lambda deck: bool(deck.ready)):
+            _draw_tile(deck)
+        for name, (title, about) in READY.items():
+            if name not in copied:
+                act, picture = (
+                    _noting(partial(_open_ready, name)),
+                    _thumbnails.get_or_make(name, partial(_draw_ready, name)),
+                )
+                draw_tile(name, picture, title, f"{EXAMPLE} {about}", alt="A ready deck", on_open=act, help=OPENS)
 
 
 def _upload() -> None:
@@ -151,27 +158,22 @@ def _upload() -> None:
     st.rerun()
 
 
-def _card(deck: Deck) -> None:
-    """Draw a deck with its open button."""
-    if picture := next(filter(None, (_small(deck, slide) for slide in deck.slides[:3])), b""):
-        st.image(picture, width="stretch", alt=f"A slide of {deck.title}")
-    if deck.ready:
-        page.draw_example_badge()
-    st.markdown(f"**{escape(deck.title)}**")
-    origin = "comes with Sightglass" if deck.ready else f"changed {history_store.when(deck.changed)}"
-    st.caption(f"{plural(len(deck.slides), 'slide')}, {origin}")
-    help = "See its slides, present it, edit it and export it."
-    _button("Open", "slideshow", f"open-{deck.id}", partial(_go, deck.id), help)
+def _open_ready(name: str) -> None:
+    _go(archive.put_ready(_decks(), name).id)
 
 
-def _ready_card(name: str) -> None:
-    """Draw a packaged deck with the button for adding it."""
-    title, about = READY[name]
-    page.draw_example_badge()
-    st.markdown(f"**{title}**")
-    st.caption(about)
-    help = "Add it to your decks and open it: it can be presented, edited and exported."
-    _button("Open", "slideshow", f"open-{name}", lambda: _go(archive.put_ready(_decks(), name).id), help)
+def _draw_ready(name: str) -> bytes:
+    """Return the first picture of a packaged deck."""
+    data = (examples.find(examples.DECKS) / f"{name}{archive.SUFFIX}").read_bytes()
+    return next(filter(None, map(drawing.thumbnail, archive.open_deck(data)[1])), b"")
+
+
+def _draw_tile(deck: Deck) -> None:
+    picture = next(filter(None, (_small(deck, slide) for slide in deck.slides[:3])), b"")
+    origin = "" if deck.ready else f", changed {history_store.day(deck.changed)}"
+    about = f"{EXAMPLE if deck.ready else ''} {plural(len(deck.slides), 'slide')}{origin}".strip()
+    alt = f"A slide of {deck.title}"
+    draw_tile(deck.id, picture, deck.title, about, alt=alt, on_open=partial(_go, deck.id), help=OPENS)
 
 
 def _small(deck: Deck, slide: Slide) -> bytes:
@@ -189,9 +191,9 @@ def _small(deck: Deck, slide: Slide) -> bytes:
 def _draw_deck(deck: Deck) -> None:
     playing = bool(deck.shown) and PLAY in st.query_params
     # In one row above the stage, so that all of it is seen.
-    with st.container(horizontal=playing, vertical_alignment="center", gap="small" if playing else None):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _button("All decks", "arrow_back", "back", _leave, "Back to all decks.", type="tertiary")
-        st.markdown(f"## {escape(deck.title)}", width="content" if playing else "stretch")
+        st.markdown(f"## {escape(deck.title)}", width="content")
         if playing:
             help = "Back to the slides, to change and arrange them."
             _button("Edit the slides", "edit", "edit", lambda: st.query_params.pop(PLAY, None), help)
@@ -201,9 +203,9 @@ def _draw_deck(deck: Deck) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         _draw_actions(deck)
-    _draw_undo(deck)
     if not deck.slides:
-        _draw_empty()
+        st.markdown("No slides yet: press **Add to deck** below a map on any page.")
+        st.page_link(page.script("explore"), label="Go to Explore", icon=":material/visibility:")
         return
     chosen = next((slide for slide in deck.slides if slide.id == state.of(Editing).slide), deck.slides[0])
     strip, large = st.columns([1, 4], gap="medium")
@@ -228,40 +230,42 @@ def _play(deck: Deck) -> None:
         views = [_decks().view(slide) for slide in deck.shown]
         return slide_page(views, title=deck.title, theme=THEMES[deck.theme].name, start=start)
 
-    key = (str(history_store.store().folder), deck.id, deck.changed, start)
-    stage(_stages.get_or_make(key, make), key="play")
+    stage(state.latest("deck-played", (deck.id, deck.changed, start), make), key="play")
 
 
 def _draw_actions(deck: Deck) -> None:
-    """Draw the deck's actions: present, export, extend, rename, delete."""
+    """Draw the deck's actions: present, export, extend, change, delete, undo."""
     if deck.shown:
         ids = [slide.id for slide in deck.shown]
         chosen = state.of(Editing).slide
         start = str(ids.index(chosen) + 1 if chosen in ids else 1)
         help = "Show the deck from this slide: F for the whole screen, S for your notes, ? for all keys."
-        _button("Present", "play_arrow", "play", lambda: st.query_params.update({PLAY: start}), help)
+        _button("Present", "play_arrow", "play", lambda: st.query_params.update({PLAY: start}), help, type="primary")
         _draw_export(deck)
-    _draw_new_slides(deck)
+    for label, (view, help) in WORDS.items():
+        _button(label, "add", f"add-{view.kind}", partial(_decks().add, deck.id, view), help)
     light, title = f"deck-light-{deck.id}", f"deck-title-{deck.id}"
 
-    def change_theme() -> None:
-        with _noting_problems():
-            _decks().set_theme(deck.id, "light" if st.session_state[light] else "dark")
+    @_noting
+    def change() -> None:
+        _decks().set_theme(deck.id, "light" if st.session_state[light] else "dark")
+        _decks().rename(deck.id, st.session_state[title])
 
-    def rename() -> None:
-        with _noting_problems():
-            _decks().rename(deck.id, st.session_state[title])
+    with st.popover("Deck", icon=":material/edit:", key="deck-change", help="Its title and theme, or delete it."):
+        st.text_input("Title of the deck", deck.title, key=title, max_chars=MAX_NAME, on_change=change)
+        help = "Dark letters on white, for a bright room and for paper; files and small pictures follow."
+        st.toggle("Light", deck.theme == "light", key=light, on_change=change, help=help)
+        help = "There is no way back, unless you exported it. Saved views stay."
+        label = f"Delete the deck with {plural(len(deck.slides), 'slide')}"
+        _button(label, "delete", "delete", partial(_delete, deck.id), help)
+    removed = state.of(Editing).removed
+    if removed is not None and removed.deck == deck.id:
 
-    help = "Dark letters on white, for a bright room and for paper; files and small pictures follow."
-    st.toggle("Light", deck.theme == "light", key=light, on_change=change_theme, help=help)
-    with st.popover("Rename", icon=":material/edit:", key="deck-rename", help="Give the deck another title."):
-        help = "Press Enter to save it."
-        st.text_input("Title of the deck", deck.title, key=title, max_chars=MAX_NAME, on_change=rename, help=help)
-    with st.popover("Delete", icon=":material/delete:", key="deck-delete", help="Delete this deck; asks first."):
-        st.markdown(f"Delete this deck with its {plural(len(deck.slides), 'slide')}? Saved views stay.")
-        help = "There is no way back, unless you exported it."
-        _button("Delete the deck", "delete", "delete-yes", partial(_delete, deck.id), help)
-    st.caption(f"{plural(len(deck.slides), 'slide')}, changed {history_store.when(deck.changed)}", width="content")
+        def undo() -> None:
+            state.of(Editing).removed = None
+            _decks().put_back(removed)
+
+        _button(f"Undo: slide {removed.place + 1} deleted", "undo", "undo", undo, "Put the slide back at its place.")
 
 
 def _delete(id: str) -> None:
@@ -272,44 +276,12 @@ def _delete(id: str) -> None:
 def _draw_export(deck: Deck) -> None:
     """Draw the deck's files, each made on request."""
     with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
-        make: Callable[[], bytes] = partial(archive.of, _decks(), deck)
-        help = "One file that this page opens on another machine, with everything that is drawn."
-        name, key = archive.file_name(deck.title), f"deck-file-{deck.id}"
-        charts.download(f"Deck, {archive.SUFFIX}", make, name, key=key, help=help)
         for label, suffix, help in FILES:
-            name = f"{file_stem(deck.title)}.{suffix}"
-            make = partial(_decks().file, deck, f".{suffix}")
+            make, name = partial(_decks().file, deck, f".{suffix}"), f"{file_stem(deck.title)}.{suffix}"
             charts.download(label, make, name, key=f"deck-{suffix}-{deck.id}", help=help)
-
-
-def _draw_new_slides(deck: Deck) -> None:
-    """Draw the buttons for adding a last slide of words."""
-    for kind, (label, title, text, help) in WORDS.items():
-        _button(label, "add", f"add-{kind}", partial(_decks().add, deck.id, View(title, (text,), kind=kind)), help)
-
-
-def _draw_undo(deck: Deck) -> None:
-    """Offer to restore the last deleted slide."""
-    removed = state.of(Editing).removed
-    if removed is None or removed.deck != deck.id:
-        return
-
-    def undo() -> None:
-        state.of(Editing).removed = None
-        _decks().put_back(removed)
-
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f":material/delete: Slide {removed.place + 1} deleted.", width="content")
-        _button("Undo", "undo", "undo", undo, "Put the slide back at its place.")
-
-
-def _draw_empty() -> None:
-    st.markdown(
-        "No slides yet. Go to a page with a map and press **Add to deck** below it. The view becomes a slide, with a "
-        "title and a sentence that you can change here."
-    )
-    help = "Explain a picture there."
-    st.page_link(page.script("explore"), label="Go to Explore", icon=":material/visibility:", help=help)
+        help = "One file that this page opens on another machine, with everything that is drawn."
+        make, name = partial(archive.of, _decks(), deck), archive.file_name(deck.title)
+        charts.download(f"Deck, {archive.SUFFIX}", make, name, key=f"deck-file-{deck.id}", help=help)
 
 
 def _draw_strip(deck: Deck, chosen: Slide) -> None:
@@ -326,26 +298,24 @@ def _draw_strip(deck: Deck, chosen: Slide) -> None:
 def _draw_slide(deck: Deck, slide: Slide) -> None:
     """Draw one slide large, with its texts and actions."""
     decks, number, ids = _decks(), deck.slides.index(slide) + 1, [slide.id for slide in deck.slides]
-    texts = (slide.title, slide.sentence, slide.notes)
-    key = (str(history_store.store().folder), slide.id, deck.theme, number, *texts, slide.display)
 
     def make() -> str:
         return slide_page([decks.view(slide)], theme=THEMES[deck.theme].name, number=number)
 
-    stage(_stages.get_or_make(key, make), key="edit")
+    stage(state.latest("deck-slide", (deck.id, deck.changed, slide.id), make), key="edit")
 
+    @_noting
     def edit() -> None:
-        with _noting_problems():
-            title, words, notes = (str(st.session_state.get(f"deck-{name}-{slide.id}") or "") for name in TEXTS)
-            decks.edit(slide.id, title=title, sentence=words, notes=notes)
+        title, words, notes = (str(st.session_state.get(f"deck-{name}-{slide.id}") or "") for name in TEXTS)
+        decks.edit(slide.id, title=title, sentence=words, notes=notes)
 
     for name, (label, most, help) in TEXTS.items():
         field: Any = st.text_input if name == "title" else st.text_area
-        key_of_field = f"deck-{name}-{slide.id}"
-        field(label, getattr(slide, name), key=key_of_field, max_chars=most, on_change=edit, help=help)
+        key = f"deck-{name}-{slide.id}"
+        field(label, getattr(slide, name), key=key, max_chars=most, on_change=edit, help=help)
     with st.container(horizontal=True):
         for label, icon, at in (("Earlier", "arrow_upward", number - 2), ("Later", "arrow_downward", number)):
-            order = [id_ for id_ in ids if id_ != slide.id]
+            order = [id for id in ids if id != slide.id]
             order.insert(max(0, at), slide.id)
             act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(ids)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)

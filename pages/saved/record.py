@@ -1,11 +1,9 @@
-"""Draw one saved view: maps, numbers, note, and what can be done with it."""
+"""Draw one saved view: its maps, note, tags and marks, and what can be done with it."""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import time
-import zipfile
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,23 +11,30 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Problem
+from sightglass.components import painter
 from sightglass.components.choices import gallery_picker
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, reopen, state
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape
+from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Box, Map, Pane, ViewerOptions, ViewerScene, send_texts, viewer
-from sightglass.components.views import charts, panels, tables
+from sightglass.components.viewer.payload import jpeg
+from sightglass.components.views import charts, panels
 from sightglass.components.views import pairs as pair_views
 from sightglass.components.widgets import rows
+from sightglass.explain.maps.heatmap import rescale
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import NBSP, megabytes, percent, plural
-from sightglass.explain.rendering.marks import Mark
+from sightglass.explain.phrases import percent
+from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.marks import Mark as ViewerMark
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.task import Answer
-from sightglass.history import encoding
+from sightglass.explain.whatif import edits
+from sightglass.history import Mark, encoding
 from sightglass.history import slides as record_slides
-from sightglass.report import command, similarity_files
+from sightglass.history.records import draw_marks
+from sightglass.report import similarity_files
+from sightglass.report.result_folder import zip_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,13 +43,14 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.components.viewer import Look
-    from sightglass.explain.picture.image import Image
-    from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.history import Record, SavedMap
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.history import Record
     from sightglass.report.view import View
 
-    Content = tuple[Image, tuple[SavedMap, ...]]
-    Opened = tuple[str, Record, Image, tuple[SavedMap, ...]]
+    Maps = Sequence[Heatmap]
+PAINTER = "saved-painter"
+PENS = (0.005, 0.01, 0.02)
+"""Widths of the pen, as shares of the picture's longer side."""
 
 
 @dataclass
@@ -57,23 +63,14 @@ class Browsing:
     removed: tuple[str, ...] = ()
     """What was deleted last, and when (`time.monotonic`)."""
     removed_at: float = 0.0
-    filters: Json = field(default_factory=dict)
-    pages: int = 1
-    """Pages of the tiles that are shown with these filters."""
 
 
-@st.cache_resource(show_spinner=False, max_entries=8)
-def _files(_record: Record, folder: str, id: str) -> Content:
-    del folder, id  # the cache's key
-    store = history_store.store()
-    return store.picture(_record), store.heatmaps(_record)
-
-
-def files(record: Record) -> Content:
-    """Return a record's picture and maps, cached: they never change. Raises Problem."""
+def read(record: Record) -> tuple[Image, Maps]:
+    """Return a record's picture and maps; the latest ones are cached. Raises Problem."""
     if record.damaged:
         raise Problem(record.damaged)
-    return _files(record, str(history_store.store().folder), record.id)
+    store = history_store.store()
+    return state.latest("saved-files", record.id, lambda: (store.picture(record), store.heatmaps(record)))
 
 
 def close() -> None:
@@ -81,16 +78,25 @@ def close() -> None:
     st.query_params.pop("kept", None)
 
 
-def untick() -> None:
-    state.of(Browsing).ticked.clear()
+def draw(id: str) -> None:
+    """Draw one record; offer to delete a damaged one."""
+    with st.container(gap=None):
+        icon, help = ":material/arrow_back:", "Back to all views."
+        st.button("All views", icon=icon, type="tertiary", on_click=close, help=help)
+        heading = st.container()
+    record = None
+    try:
+        record = history_store.store().get(id)
+        (_draw_map if record.pair is None else _draw_pair)(record, heading)
+    except Problem as problem:
+        heading.markdown("## This view cannot be shown")
+        st.error(sentence(problem), icon=":material/error:")
+        if record is not None:
+            draw_delete([id], key=f"saved-delete-{id}")
 
 
-def show(record: Record, heading: DeltaGenerator) -> None:
-    """Draw the record, its headline in `heading`. Raises Problem where it is damaged."""
-    if record.pair:
-        _show_pair(record, heading)
-        return
-    image, maps = files(record)
+def _draw_map(record: Record, heading: DeltaGenerator) -> None:
+    image, maps = read(record)
     heading.markdown(f"## {record.headline}")
     page.say_problem(state.of(Browsing))
     left, right = st.columns([3, 1], gap="medium")
@@ -98,11 +104,10 @@ def show(record: Record, heading: DeltaGenerator) -> None:
     with right:
         if maps:
             st.markdown("### Predictions")
-            items = [Answer(item.label, tell_score(record, item.score), item.score or 0.0) for item in maps]
+            items = [Answer(info.label, tell_score(record, info.score), info.score or 0.0) for info in record.maps]
             index = rows(items, key=f"saved-rows-{record.id}", chosen=index)
-            st.markdown("### What the map says")
-            if maps[index].state == "ok":
-                charts.half_heat(maps[index].statistics, "of the visible area")
+            if record.maps[index].state == "ok":
+                charts.half_heat(record.maps[index].statistics, "of the visible area")
             else:
                 st.caption(charts.NOTHING)
             if (saved := record.proof_of(index)) is not None:
@@ -110,33 +115,36 @@ def show(record: Record, heading: DeltaGenerator) -> None:
             if (checks := record.checks_of(index)) is not None:
                 help = "  \n".join(escape(check.sentence) for check in checks.checks)
                 st.caption(f"Checks: {checks.line}", help=help)
-        st.markdown("### Note and tags")
         history_store.edit_note(record, [record.id], key=f"saved-{record.id}")
     with left:
-        drawn = tuple(panel_map(item, record) for item in maps)
-        panes = [Pane(maps=drawn) if maps else panels.plain(image)]
-        scene = ViewerScene(image.pixels, image.sha256, panes, boxes(maps, index), image.jpeg)
+        panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain(image)]
+        boxes = _list_boxes(record, index)
+        shown = image if not record.marks else Image(draw_marks(image.pixels, record.marks), image.name)
+        scene = ViewerScene(shown.pixels, shown.sha256, panes, boxes, shown.jpeg)
         view = viewer(scene, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
-        send_texts(view, [item.looks for item in maps], key=f"saved-words-{record.id}")
-        if maps and record.marks:
-            # Of former versions, which had a board to draw on.
-            marked = state.latest("saved-marked", (record.id, index, record.marks), lambda: mark(record.id, index))
-            st.image(marked, caption=f"With {plural(len(record.marks), 'mark')}")
+        send_texts(view, [info.looks for info in record.maps], key=f"saved-words-{record.id}")
         if index == record.index:
             charts.lines([finding for finding in record.findings if finding.text != record.headline])
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same picture, model, method, layers and class there; the model must be on this machine."
-            _reopen("Open in Explore", partial(_take, record, image, maps), help)
+            _draw_reopen("Open in Explore", partial(_reopen, record, image, maps), help)
             if maps:
-                label = "With marks, .png" if record.marks else "Picture, .png"
-                help = "A PNG of the map with its marks, in full size; drop it on Explore to open this view again."
-                _download(record, label, partial(mark, record.id, index), "-marked.png", help)
-            _download_all(record)
-            slides.button("saved", partial(make_slide, record, index=index))
-            draw_delete([record.id], key=f"saved-delete-{record.id}")
-            _all_numbers(record, maps, index)
-            slides.draw_added_link("saved")
-        st.caption(about(record))
+                help = "Draw on the map by hand; each stroke is saved."
+                window = partial(_draw_on, record, image, maps[index], index)
+                key, look = "saved-draw", {"width": "large", "on_dismiss": "rerun"}
+                page.button_for_window("Draw on it", window, icon=":material/draw:", help=help, key=key, **look)
+                make = partial(encoding.overlay, record, image, maps[index], index)
+                _draw_download(record, "Picture, .png", make, ".png", "A PNG of the map with its marks and its recipe.")
+            _draw_rest(record, index)
+
+
+def _draw_rest(record: Record, index: int) -> None:
+    """Draw the actions that all records have, and how the record was made."""
+    help = "A zip with the pictures, the raw maps, all numbers, your note, tags and marks."
+    _draw_download(record, "Everything, .zip", partial(archive, [record.id]), ".zip", help)
+    slides.button("saved", partial(make_slide, record, index=index))
+    draw_delete([record.id], key=f"saved-delete-{record.id}")
+    st.caption(f"{describe(record)}; saved {history_store.exact(record.created)}.", width="content")
 
 
 def tell_score(record: Record, score: float | None) -> str:
@@ -144,27 +152,33 @@ def tell_score(record: Record, score: float | None) -> str:
     return "" if score is None else task_of(record.task).text(score)
 
 
-def panel_map(item: SavedMap, record: Record) -> Map:
-    """Return a saved map for the viewer."""
-    return Map(
-        title=item.label,
-        note=tell_score(record, item.score),
-        values=item.values,
-        extent=item.extent,
-        seen=item.seen,
-        raw=item.raw,
-        shared=item.shared,
-        cells=item.cells,
-        kind=item.kind,
-        unit=item.unit,
+def _list_panel_maps(record: Record, maps: Maps) -> tuple[Map, ...]:
+    """Return the saved maps for the viewer."""
+    several = len(maps) > 1 and len(maps[0].raw) > 1
+    # Several layers have no single raw value at full heat: on the shared scale they are another map.
+    shared = [item.content for item in rescale(maps, "shared")] if several else [None] * len(maps)
+    return tuple(
+        Map(
+            title=info.label,
+            note=tell_score(record, info.score),
+            values=item.content,
+            extent=item.geometry.extent,
+            seen=item.seen,
+            raw=item.ends or ((0.0, 0.0) if len(item.raw) == 1 else None),
+            shared=on_shared,
+            cells=item.cells,
+            kind=item.kind,
+            unit=info.unit,
+        )
+        for item, info, on_shared in zip(maps, record.maps, shared, strict=True)
     )
 
 
-def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
+def _list_boxes(record: Record, index: int) -> tuple[Box, ...]:
     return tuple(
-        Box(p.box, f"{p.label} {percent(p.score)}", place, place == index, marks=(Mark("polygon", p.outline),))
-        for place, item in enumerate(maps)
-        for p in item.boxes
+        Box(p.box, f"{p.label} {percent(p.score)}", i, i == index, marks=(ViewerMark("polygon", p.outline),))
+        for i, info in enumerate(record.maps)
+        for p in info.boxes
         if p.box is not None
     )
 
@@ -174,7 +188,7 @@ def make_slide(record: Record, look: Look, index: int | None = None) -> View:
     store = history_store.store()
     if record.pair is not None:
         return similarity_files.pair_view(store.similarity(record), record.headline)
-    image, maps = files(record)
+    image, maps = read(record)
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
     record = replace(record, index=record.index if index is None else index, view=view)
     return record_slides.record_view(record, image, maps, store.proof(record, record.index))
@@ -194,31 +208,19 @@ def describe(record: Record) -> str:
     return describe_setup(record.model, record.method, record.layers, part, record.task)
 
 
-def about(record: Record) -> str:
-    """Return `demo-cls-m, GradCAM at layer4 (Where is it?); saved 20 Nov 2026…`"""
-    return f"{describe(record)}; saved {history_store.exact(record.created)}; {size(record.bytes)}."
-
-
-def size(nbytes: int) -> str:
-    """Return a size, with 1,000,000 bytes to a MB."""
-    if nbytes < 1e5:
-        return f"{nbytes / 1e3:,.0f}{NBSP}kB"
-    return f"{nbytes / 1e6:,.1f}{NBSP}MB" if nbytes < 1e7 else megabytes(nbytes)
-
-
-def _reopen(label: str, take: Callable[[], None], help: str) -> None:
+def _draw_reopen(label: str, act: Callable[[], None], help: str) -> None:
     """Draw the button that opens a record on the page that made it."""
 
     def go() -> None:
         try:
-            take()
+            act()
         except Problem as problem:
             state.of(Browsing).problem = str(problem)
 
     st.button(label, icon=":material/visibility:", on_click=go, help=help)
 
 
-def _take(record: Record, image: Image, maps: Sequence[SavedMap]) -> None:
+def _reopen(record: Record, image: Image, maps: Maps) -> None:
     assert record.recipe is not None
     reopen.result(image, record.recipe, record.view)
     # A damaged proof is said of the record, and made again elsewhere.
@@ -226,30 +228,66 @@ def _take(record: Record, image: Image, maps: Sequence[SavedMap]) -> None:
         explain_job.bring(record, maps, history_store.store().proofs(record))
 
 
-def mark(id: str, index: int) -> bytes:
-    """Return the marked map in full size, as PNG with recipe."""
-    record = history_store.store().get(id)
-    image, maps = files(record)
-    return encoding.mark(record, image, maps[index], index)
+def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None:
+    """Draw the painter over the map; save each stroke as a mark."""
+    id, longer = f"marks of {record.id}", max(image.width, image.height)
+    others = tuple(mark for mark in record.marks if mark.kind != "line")
+    current = painter.Painting({"fill": "mean", "keep": False, "marks": list_strokes(record.marks, image)})
+    if (sent := painter.sent(PAINTER)).get("id") == id and current.take(sent):
+        marks, store = (*others, *list_marks(current.edit, image)), history_store.store()
+        try:
+            if marks != store.get(record.id).marks:
+                store.annotate(record.id, marks=marks)
+        except Problem as problem:
+            st.error(sentence(problem), icon=":material/error:")
+    key, plain = (record.id, index, others), replace(record, marks=others)
+    make = partial(encoding.overlay, plain, image, heatmap, index)
+    drawn = state.latest("saved-drawn", key, lambda: Image.open(make()).pixels)
+    painter.draw(
+        current,
+        [jpeg(drawn, longer, f"{key}")],
+        key=PAINTER,
+        id=id,
+        name=record.picture_name,
+        size=(image.width, image.height),
+        brushes=PENS,
+        mean=[255, 255, 255],
+        pen=True,
+    )
+
+
+def list_marks(edit: Json, image: Image) -> list[Mark]:
+    """Return the painter's strokes as marks in pixels."""
+    width, height = image.width, image.height
+    return [
+        Mark("line", tuple((x * width, y * height) for x, y in mark.points), width=mark.size * max(width, height))
+        for mark in edits.parse(edit).marks
+        if mark.kind == "brush"
+    ]
+
+
+def list_strokes(marks: Sequence[Mark], image: Image) -> list[Json]:
+    """Return lines as the painter's strokes; inverse of `list_marks`."""
+    width, height = image.width, image.height
+    return [
+        {
+            "kind": "brush",
+            "points": [share for x, y in mark.points for share in (x / width, y / height)],
+            "size": mark.width / max(width, height),
+        }
+        for mark in marks
+        if mark.kind == "line"
+    ]
 
 
 def archive(ids: Sequence[str]) -> bytes:
     """Return a zip with a folder of all files per record."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, data in history_store.store().export(ids):
-            packed.writestr(name, data)
-    return out.getvalue()
+    return zip_files(history_store.store().export(ids))
 
 
-def _download(record: Record, label: str, make: Callable[[], bytes], end: str, help: str) -> None:
+def _draw_download(record: Record, label: str, make: Callable[[], bytes], end: str, help: str) -> None:
     stem, key = record.picture_name.rsplit(".", 1)[0] or "record", f"saved-{end}-{record.id}"
-    charts.download(label, make, f"{stem}{end}", icon=":material/download:", key=key, help=help)
-
-
-def _download_all(record: Record) -> None:
-    help = "A zip with the picture, the raw maps, all numbers, your note, tags and marks."
-    _download(record, "Everything, .zip", partial(archive, [record.id]), f"-{record.id}.zip", help)
+    charts.download(label, make, f"{stem}-{record.id}{end}", icon=":material/download:", key=key, help=help)
 
 
 def draw_delete(ids: Sequence[str], *, key: str) -> None:
@@ -263,7 +301,7 @@ def draw_delete(ids: Sequence[str], *, key: str) -> None:
             browsing.problem = str(problem)
             return
         browsing.removed, browsing.removed_at = tuple(ids), time.monotonic()
-        untick()
+        browsing.ticked.clear()
         # Not to the next record, whose Delete would be in the same place.
         close()
 
@@ -271,39 +309,26 @@ def draw_delete(ids: Sequence[str], *, key: str) -> None:
     st.button("Delete", icon=":material/delete:", key=key, on_click=delete, help=help)
 
 
-def _all_numbers(record: Record, maps: Sequence[SavedMap], index: int) -> None:
-    def window() -> None:
-        if maps:
-            tables.of_maps([("value", maps[index].statistics)], height=360)
-        if (recipe := record.recipe_of(index)) is not None:
-            st.code(command.line(recipe), language="shell", wrap_lines=True)
-
-    charts.button_for_numbers(window, "Every statistic, and the command that makes the map again.")
-
-
-def _show_pair(record: Record, heading: DeltaGenerator) -> None:
+def _draw_pair(record: Record, heading: DeltaGenerator) -> None:
     """Draw the record of two compared pictures."""
-    found: Similarity = history_store.store().similarity(record)
+    found = history_store.store().similarity(record)
+    assert record.pair is not None
     heading.markdown(f"## {escape(record.headline)}")
     page.say_problem(state.of(Browsing))
+
+    def take() -> None:
+        reopen.pair(found)
+        gallery_picker.compare_with(found.gallery.image)
+
     left, right = st.columns([3, 1], gap="medium")
     with left:
         pair_views.draw_pair(found, key=f"saved-pair-maps-{record.id}")
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same two pictures, model, method and layers there; the model must be on this machine."
-            _reopen("Open in Compare", partial(_take_pair, found), help)
-            _download_all(record)
-            draw_delete([record.id], key=f"saved-delete-{record.id}")
-        st.caption(about(record))
+            _draw_reopen("Open in Compare", take, help)
+            _draw_rest(record, 0)
     with right:
-        assert record.pair is not None
         pair_views.explain_score(found, record.pair.context)
-        st.markdown("### Note and tags")
         history_store.edit_note(record, [record.id], key=f"saved-{record.id}")
         for note in record.notes:
             st.caption(f":material/info: {note}")
-
-
-def _take_pair(found: Similarity) -> None:
-    reopen.pair(found)
-    gallery_picker.compare_with(found.gallery.image)

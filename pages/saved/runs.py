@@ -28,7 +28,7 @@ def draw() -> None:
             continue
         models = [facts.model, *(other.model for other in facts.origin.others)]
         names = ", ".join(known[name].name if name in known else name for name in models)
-        about = f"{names}, {plural(facts.pictures, 'picture')}, {history_store.when(facts.started)}"
+        about = f"{names}, {plural(facts.pictures, 'picture')}, {history_store.day(facts.started)}"
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]", width=420)
             label = f"{run.left:,} left: continue" if run.left else "Open"

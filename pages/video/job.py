@@ -324,7 +324,6 @@ def draw_slide_button(job: ClipJob) -> None:
         )
 
     slides.button("video", slide)
-    slides.draw_added_link("video")
 
 
 def downloads(job: ClipJob) -> None:

@@ -15,28 +15,17 @@ from sightglass.common.lazy import defer_imports
 
 if TYPE_CHECKING:
     from sightglass.history.history import History as History
-    from sightglass.history.marks import Mark as Mark
-    from sightglass.history.records import FilterChoices as FilterChoices
-    from sightglass.history.records import Order as Order
+    from sightglass.history.records import Mark as Mark
     from sightglass.history.records import Record as Record
-    from sightglass.history.records import SavedMap as SavedMap
-    from sightglass.history.records import SavedPair as SavedPair
     from sightglass.history.records import SearchResult as SearchResult
     from sightglass.history.records import Storage as Storage
     from sightglass.history.unsure import UnsureAnswers as UnsureAnswers
     from sightglass.history.unsure import save_unsure as save_unsure
     from sightglass.history.unsure import save_unsure_later as save_unsure_later
 
-_RECORDS = [
-    "FilterChoices",
-    "Mark",
-    "Order",
-    "Record",
-    "SavedMap",
-    "SavedPair",
-    "SearchResult",
-    "Storage",
-]
-_FORMER = ["Choices", "Found", "KeptMap"]
-_UNSURE = ["UnsureAnswers", "save_unsure", "save_unsure_later"]
-defer_imports(__name__, {"history": ["History"], "records": _RECORDS + _FORMER, "unsure": _UNSURE})
+_NAMES = {
+    "history": ["History"],
+    "records": ["Mark", "Record", "SearchResult", "Storage"],
+    "unsure": ["UnsureAnswers", "save_unsure", "save_unsure_later"],
+}
+defer_imports(__name__, _NAMES)

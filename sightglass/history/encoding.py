@@ -1,4 +1,4 @@
-"""Encode an explanation as a record and the files of its folder, read these again, and export them."""
+"""Encode an explanation or a pair as a record and the files of its folder, read these again, and export them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes
+from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.picture.image import Image, to_jpeg, to_lossless, to_png
+from sightglass.explain.recipe import versions
 from sightglass.explain.rendering import render
-from sightglass.explain.rendering.style import Field, Style
+from sightglass.explain.rendering.style import Style
+from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Matches, Similarity
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Curve, Proof, Support, Trace
-from sightglass.history.marks import draw as draw_marks
-from sightglass.history.records import MapInfo, Record, SavedMap, SavedProof
+from sightglass.history.records import MapInfo, Record, SavedPair, SavedProof, draw_marks
 from sightglass.history.store import RECORD
+from sightglass.models.adapter import Target
+from sightglass.models.spec import ModelSpec
 from sightglass.report import embedded_recipe, proof_files, similarity_files
 from sightglass.report.embedded_recipe import Look, list_checks, view_of
 from sightglass.report.result_folder import MAPS, label_stem, named_arrays
@@ -36,6 +41,8 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
+    from sightglass.explain.recipe import Recipe
+    from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.trust.checks import Checks
     from sightglass.history.history import History
     from sightglass.models.geometry import Geometry
@@ -47,6 +54,13 @@ SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
 DAMAGED = "This record is damaged, and not all of it can be shown."
 DAMAGED_MAP = "A map of this record is damaged: its content has changed."
+PAIR_FIELDS = ("method", "of", "state", "preprocessing", "subject", "weights_sha256", "device", "automatic", "score")
+"""What a record keeps of a comparison as it is."""
+HEATMAP_FIELDS = ("method", "layers", "geometry", "scale", "state", "ends", "signed")
+"""What a record keeps of a heatmap beside its arrays."""
+PAIR_HEIGHT = 160
+"""Of the two pictures of a thumbnail, in pixels, before it is shrunk."""
+_SIDES = ("query", "gallery")
 _SUPPORT = TypeAdapter(Support | None)
 
 
@@ -65,14 +79,14 @@ def from_text(text: str) -> Record:
     return _adapter().validate_python(json.loads(text))
 
 
-def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None, screen: str) -> tuple[Record, Files]:
+def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None) -> tuple[Record, Files]:
     """Return the record and the files of a finished explanation. Raises Problem."""
     if not explanation.finished:
         raise Problem("This map is not finished yet: wait until it is, then save it.")
     heatmaps, image = explanation.heatmaps, explanation.image
     if index < 0 or index >= max(1, len(heatmaps)):
         raise Problem(f"There is no map {index}: this explanation has {len(heatmaps)}, counted from 0.")
-    view = _view(explanation, index, look or {}, screen)
+    view = _view(explanation, index, look or {})
     style = Style.of(view.settings)
     description = describe(explanation, style.hot, index)
     proofs, files = encode_proofs(explanation.proofs)
@@ -93,22 +107,30 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
         recipe=explanation.recipe,
         view=view,
         notes=explanation.notes,
-        screen=screen,
         proofs=proofs,
         seals=encode_checks(explanation),
         maps=tuple(_describe_map(explanation, place) for place in range(len(heatmaps))),
     )
     arrays = named_arrays((item.target.label, item.at_input, item.layers, item.raw) for item in heatmaps)
-    for place, heatmap in enumerate(heatmaps):
-        if len(heatmap.raw) > 1 and len(heatmaps) > 1:
-            arrays[f"shared {place}"] = explanation.shared[place].at_input
-        if heatmap.uncut is not None:
-            arrays[f"measured {place}"] = heatmap.uncut.at_input
+    uncut = {place: item.uncut for place, item in enumerate(heatmaps) if item.uncut is not None}
+    arrays |= {f"measured {place}": item.at_input for place, item in uncut.items()}
     drawn = image.pixels
     if heatmaps:
         drawn = render.paint(drawn, heatmaps[index].field, style)
     files |= {MAPS: npz_bytes(arrays)} | thumbnail(drawn) | picture_file("picture", image)
     return record, files
+
+
+def is_of_map(recipe: Recipe, index: int, record: Record) -> bool:
+    """Return whether a record is of the map at `index` of this recipe."""
+    return (record.recipe, record.index) == (recipe, index)
+
+
+def is_of_pair(found: Similarity, record: Record) -> bool:
+    """Return whether a record is of this comparison, whose query, model and method it has."""
+    pair, how = record.pair, {name: getattr(found, name) for name in ("of", "preprocessing", "weights_sha256")}
+    ids = found.gallery.image.sha256, found.layers
+    return pair is not None and (pair.sha256, record.layers) == ids and how.items() <= pair.how.items()
 
 
 def storable(text: str) -> str:
@@ -140,28 +162,19 @@ def _describe_map(explanation: Explanation, place: int) -> MapInfo:
     return MapInfo(
         label=label,
         score=score,
-        ends=heatmap.ends,
-        geometry=heatmap.geometry,
-        method=heatmap.method,
-        layers=heatmap.layers,
-        scale=heatmap.scale,
-        state=heatmap.state,
+        **{name: getattr(heatmap, name) for name in HEATMAP_FIELDS},
         statistics=explanation.statistics[place],
         boxes=explanation.own(place),
         looks=describe(explanation, index=place).markdown(),
-        signed=heatmap.signed,
         unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
     )
 
 
-def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen: str) -> Look:
+def _view(explanation: Explanation, index: int, look: Mapping[str, Any]) -> Look:
     try:
         if explanation.heatmaps:
-            view = view_of(explanation, index)
-        else:
-            view = Look(screen=explanation.task.screen, automatic=not explanation.options.layers)
-        chosen = {"screen": screen} if screen in ("explore", "detect") else {}
-        return Look.model_validate(view.model_dump() | chosen | {"settings": dict(look)})
+            return Look.model_validate(view_of(explanation, index).model_dump() | {"settings": dict(look)})
+        return Look(screen=explanation.task.screen, automatic=not explanation.options.layers, settings=dict(look))
     except ValidationError as error:
         raise Problem("`look` must be at most 40 settings of the viewer, by name.") from error
 
@@ -196,26 +209,82 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
         raise Problem(DAMAGED_MAP) from error
 
 
-def read_map(info: MapInfo, place: int, name: str, arrays: Arrays) -> SavedMap:
-    """Return the map at `place`, of the target `name`, from a record's arrays. Raises Problem."""
-    name = f"top{place + 1}_{label_stem(name)}"
-    layers = tuple(array for key, array in arrays.items() if key.startswith(f"{name}_raw_"))
-    try:
-        values = content(info.geometry, arrays[name])
-    except KeyError as error:
-        raise Problem(DAMAGED_MAP) from error
-    shared, measured = (
-        content(info.geometry, arrays[key]) if key in arrays else None
-        for key in (f"shared {place}", f"measured {place}")
+def read_heatmap(record: Record, place: int, arrays: Arrays) -> Heatmap:
+    """Return the map at `place` from a record's arrays. Raises Problem."""
+    info, label = record.maps[place], record.labels[place]
+    target = record.recipe.targets[place] if record.recipe else -1
+    anchors, index = ((target[0],), target[1]) if isinstance(target, tuple) else ((), target)
+    name = f"top{place + 1}_{label_stem(label)}"
+    if name not in arrays:
+        raise Problem(DAMAGED_MAP)
+    heatmap = Heatmap(
+        target=Target(None if index < 0 else index, label, anchors),
+        raw=tuple(array for key, array in arrays.items() if key.startswith(f"{name}_raw_")),
+        at_input=arrays[name],
+        **{field: getattr(info, field) for field in HEATMAP_FIELDS},
     )
-    measured = values if measured is None else measured
-    return SavedMap(**vars(info), values=values, shared=shared, measured=measured, layer_maps=layers)
+    uncut = arrays.get(f"measured {place}")
+    return heatmap if uncut is None else replace(heatmap, uncut=replace(heatmap, at_input=uncut))
 
 
 def content(geometry: Geometry, at_input: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the part of a map at the model's input that is picture."""
     left, top, right, bottom = geometry.content
     return at_input[top:bottom, left:right]
+
+
+def encode_pair(found: Similarity, context: Context | None) -> tuple[Record, Files]:
+    """Return the record and the files of a comparison."""
+    query, other = (side.image for side in found.sides)
+    pair = SavedPair(
+        name=other.name,
+        sha256=other.sha256,
+        how={name: getattr(found, name) for name in PAIR_FIELDS} | {"versions": versions()},
+        geometries=(found.query.geometry, found.gallery.geometry),
+        matches=found.matches.pairs,
+        context=context,
+    )
+    record = Record(
+        **about_picture(query),
+        model=found.model.id,
+        task=found.model.task,
+        method=found.method,
+        headline=similarity_files.headline(found, context),
+        layers=found.layers,
+        labels=(query.name, other.name),
+        score=found.score,
+        notes=found.notes,
+        pair=pair,
+    )
+    arrays = similarity_files.arrays(found)
+    for name, edges in zip(_SIDES, (found.matches.query, found.matches.gallery), strict=True):
+        arrays |= {f"{name}_down": edges.down, f"{name}_across": edges.across}
+    panels = similarity_files.draw_pair(found)
+    sizes = [(max(1, round(PAIR_HEIGHT * panel.shape[1] / panel.shape[0])), PAIR_HEIGHT) for panel in panels]
+    small = [cv2.resize(panel, size, interpolation=cv2.INTER_AREA) for panel, size in zip(panels, sizes, strict=True)]
+    pictures = picture_file("picture", query) | picture_file("other", other)
+    return record, {MAPS: npz_bytes(arrays)} | thumbnail(np.hstack(small)) | pictures
+
+
+def read_pair(record: Record, images: tuple[Image, Image], arrays: Arrays) -> Similarity:
+    """Return the comparison of `encode_pair`. Raises Problem where a map is damaged."""
+    pair = record.pair
+    assert pair is not None
+    sides, grids = [], []
+    try:
+        for name, image, geometry in zip(_SIDES, images, pair.geometries, strict=True):
+            raw = tuple(arrays[f"{name}_raw_{layer}"] for layer in record.layers)
+            signed, vector = content(geometry, arrays[name]), arrays[f"{name}_vector"]
+            sides.append(ComparedImage(image, geometry, vector, raw, signed))
+            grids.append(CellEdges(arrays[f"{name}_down"], arrays[f"{name}_across"]))
+        matches = Matches(grids[0], grids[1], arrays["cells"], pair.matches)
+    except KeyError as error:
+        raise Problem(DAMAGED_MAP) from error
+    # The model may have left the catalogue since.
+    spec = ModelSpec(record.model, "", "", "", "", record.task, "")
+    how = {name: pair.how[name] for name in PAIR_FIELDS}
+    query, gallery = sides
+    return Similarity(spec, query, gallery, layers=record.layers, matches=matches, notes=record.notes, **how)
 
 
 def encode_proofs(proofs: Mapping[int, Proof]) -> tuple[tuple[SavedProof, ...], Files]:
@@ -269,27 +338,17 @@ def _files(history: History, record: Record) -> Iterator[tuple[str, bytes]]:
     if record.pair:
         yield from similarity_files.of_similarity(history.similarity(record), record.pair.context)
     elif record.maps:
-        picture, item = history.picture(record), history.heatmaps(record)[record.index]
-        yield "overlay.png", _with_recipe(draw(picture, item, Style.of(record.view.settings)), record, picture)
+        picture, heatmap = history.picture(record), history.heatmaps(record)[record.index]
+        yield "overlay.png", overlay(replace(record, marks=()), picture, heatmap, record.index)
         if record.marks:
-            yield "marked.png", mark(record, picture, item, record.index)
+            yield "marked.png", overlay(record, picture, heatmap, record.index)
     yield RECORD, to_text(replace(record, recipe=record.checked_recipe), indent=1).encode()
 
 
-def mark(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
-    """Return the overlay with the record's marks, as a PNG."""
-    pixels = draw_marks(draw(image, item, Style.of(record.view.settings)), record.marks)
-    view = record.view.model_copy(update={"index": index, "label": item.label[:200]})
-    return _with_recipe(pixels, replace(record, view=view), image)
-
-
-def _with_recipe(pixels: NDArray[np.uint8], record: Record, image: Image) -> bytes:
+def overlay(record: Record, image: Image, heatmap: Heatmap, index: int) -> bytes:
+    """Return the picture under the map at `index` with the record's marks, as a PNG with the recipe."""
+    pixels = render.paint(image.pixels, heatmap.field, Style.of(record.view.settings))
+    pixels = draw_marks(pixels, record.marks) if record.marks else pixels
+    view = record.view.model_copy(update={"index": index, "label": record.labels[index][:200]})
     assert record.checked_recipe is not None
-    original = embedded_recipe.encode(image)
-    return embedded_recipe.write(to_png(pixels), record.checked_recipe, record.view, picture=original)
-
-
-def draw(image: Image, item: SavedMap, style: Style) -> NDArray[np.uint8]:
-    """Return the picture under a map, uint8 (H, W, 3)."""
-    field = Field(item.values, item.extent, item.seen, item.kind, cells=item.cells)
-    return render.paint(image.pixels, field, style)
+    return embedded_recipe.write(to_png(pixels), record.checked_recipe, view, picture=embedded_recipe.encode(image))

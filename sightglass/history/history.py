@@ -8,6 +8,7 @@ import time
 import unicodedata
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,14 @@ from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import write_file
 from sightglass.common.settings import settings
+from sightglass.explain.similarity.similarity import Similarity
 from sightglass.explain.trust import most_serious_first
 from sightglass.explain.trust.reliability import add_proof
 from sightglass.history import decks as deck_store
-from sightglass.history import encoding, migration, pairs
+from sightglass.history import encoding, migration
 from sightglass.history.records import (
     FilterChoices,
-    Order,
     Record,
-    SavedMap,
     SearchResult,
     Storage,
     checked_marks,
@@ -35,27 +35,19 @@ from sightglass.history.store import EPOCH, RECORD, UNDO, Store
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
+    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
     from sightglass.explain.similarity.ranking import Context
-    from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.trust.proof import Proof
-    from sightglass.history.marks import Mark
+    from sightglass.history.records import Mark
 
 GONE = "There is no such record: it was deleted, or never saved here."
 OFF = "The history is switched off here: name a folder in SIGHTGLASS_HISTORY to use it."
-ORDERS: dict[Order, str] = {
-    # As they were saved: times go back where a clock is set.
-    "newest": "n DESC",
-    "oldest": "n",
-    "surest": "score DESC, n DESC",
-    "least sure": "score IS NULL, score, n DESC",
-    "largest": "bytes DESC, n DESC",
-}
 MAX_WORDS = 12
 """Number of words of a search that count."""
 MAX_PAGE = 1000
@@ -99,40 +91,27 @@ class History:
 
     def keep(
         self,
-        explanation: Explanation,
+        view: Explanation | Similarity,
         *,
         index: int = 0,
         look: Json | None = None,
-        screen: str = "explore",
-        note: str = "",
-        tags: Sequence[str] = (),
-    ) -> Record:
-        """Save an explanation with all its maps, their proofs and its picture; it is synced to the disk when this
-        returns.
-
-        `index`: the selected map. `look`: the viewer's settings, by name. `screen`: where it reopens. Raises
-        Problem if the explanation is not finished or the limit is reached; then nothing is saved or deleted.
-        """
-        return self._keep(*encoding.encode(explanation, index, look, screen), note, tags)
-
-    def keep_pair(
-        self,
-        found: Similarity,
         context: Context | None = None,
-        *,
         note: str = "",
         tags: Sequence[str] = (),
     ) -> Record:
-        """Save the comparison of two pictures, with both of them, their maps and matches; otherwise as `keep`.
+        """Save an explanation or a comparison of two pictures, with all maps, their proofs and the pictures; it is
+        synced to the disk when this returns.
 
-        `context`: the reference scores.
+        `index`: the selected map. `look`: the viewer's settings, by name. `context`: a comparison's reference scores.
+        Raises Problem if an explanation is not finished or the limit is reached; then nothing is saved or deleted.
 
-            record = history.keep_pair(similarity(explainer, "bus.jpg", "zidane.jpg"))
+            record = history.keep(similarity(explainer, "bus.jpg", "zidane.jpg"))
             history.similarity(record).score == record.score
         """
-        return self._keep(*pairs.encode(found, context), note, tags)
-
-    def _keep(self, record: Record, files: encoding.Files, note: str, tags: Sequence[str]) -> Record:
+        if isinstance(view, Similarity):
+            record, files = encoding.encode_pair(view, context)
+        else:
+            record, files = encoding.encode(view, index, look)
         record = replace(record, note=checked_note(note), tags=checked_tags(tags), bytes=sum(map(len, files.values())))
         self._store.add(record.id, files, lambda database: self._write(database, record), limit=self.limit)
         return self.get(record.id)
@@ -163,14 +142,11 @@ class History:
         return self.get(id)
 
     def proof(self, record: Record, index: int) -> Proof | None:
-        """Return the proof of a record's map as it was saved, every number exact; None if that map was not proved.
-
-        Raises Problem if its file is damaged or gone.
-        """
-        return None if record.proof_of(index) is None else self.proofs(record)[index]
+        """Return the proof of a record's map, or None; raise Problem for a damaged one."""
+        return self.proofs(record).get(index)
 
     def proofs(self, record: Record) -> dict[int, Proof]:
-        """Return the proofs of a record's maps by their indices; raises Problem as `proof` does."""
+        """Return the proofs of a record's maps by their indices; raise Problem for a damaged one."""
         names = {saved.index: f"proof-{saved.index}" for saved in record.proofs}
         return {index: encoding.read_proof(self._store.read(record.id, name)) for index, name in names.items()}
 
@@ -179,43 +155,36 @@ class History:
         *,
         text: str = "",
         model: str | None = None,
-        method: str | None = None,
         label: str | None = None,
         tag: str | None = None,
         since: datetime | None = None,
-        until: datetime | None = None,
-        order: Order = "newest",
         limit: int = 60,
         offset: int = 0,
     ) -> SearchResult:
-        """Return one page of records. `text`: words, or parts of words, that must all occur in the headline, classes,
-        note, tags, marks, name, model or method. `label`: a class of the record. `since`, `until`: when it was saved,
-        times with a zone; the end is exclusive."""
-        if order not in ORDERS:
-            raise Problem(f"There is no order called {order}: use {', '.join(ORDERS)}.")
+        """Return one page of records, newest first. `text`: words, or parts of words, that must all occur in the
+        headline, classes, note, tags, marks, name, model or method. `label`: a class of the record. `since`: when it
+        was saved at the earliest, a time with a zone."""
         if not 1 <= limit <= MAX_PAGE or not 0 <= offset < 2**31:
             raise Problem(f"A page has 1 to {MAX_PAGE} records and starts at 0 or later, not {limit} from {offset}.")
         criteria: list[tuple[str, Any]] = [("instr(text, ?)", word) for word in _fold(text).split()[:MAX_WORDS]]
         inside = "EXISTS (SELECT 1 FROM json_each(records.{}) WHERE value = ?)"
-        criteria += [("model = ?", model), ("method = ?", method)]
-        criteria += [(inside.format("labels"), label), (inside.format("tags"), tag)]
-        criteria += [("created >= ?", since and microseconds(since)), ("created < ?", until and microseconds(until))]
+        criteria += [("model = ?", model), (inside.format("labels"), label), (inside.format("tags"), tag)]
+        criteria += [("created >= ?", since and microseconds(since))]
         used = [(sql, value) for sql, value in criteria if value is not None]
         where = " AND ".join(["deleted IS NULL", *(sql for sql, _ in used)])
         values = [encoding.storable(value) if isinstance(value, str) else value for _, value in used]
         with self._store.reading() as database:
             (total,) = database.execute(f"SELECT count(*) FROM records WHERE {where}", values).fetchone()
             rows = database.execute(
-                f"SELECT {_COLUMNS} FROM records WHERE {where} ORDER BY {ORDERS[order]} LIMIT ? OFFSET ?",
+                f"SELECT {_COLUMNS} FROM records WHERE {where} ORDER BY n DESC LIMIT ? OFFSET ?",
                 (*values, limit, offset),
             ).fetchall()
         return SearchResult(tuple(map(_read, rows)), total)
 
     def choices(self) -> FilterChoices:
-        """Return every model, method, class and tag, with its number of records."""
+        """Return every model, class and tag, with its number of records."""
         counts = "SELECT {}, count(*) FROM records{} WHERE deleted IS NULL GROUP BY 1 ORDER BY 2 DESC, 1"
-        sources = [("model", ""), ("method", "")]
-        sources += [("value", f", json_each(records.{name})") for name in ("labels", "tags")]
+        sources = [("model", ""), *(("value", f", json_each(records.{name})") for name in ("labels", "tags"))]
         with self._store.reading() as database:
             return FilterChoices(*(dict(database.execute(counts.format(*source)).fetchall()) for source in sources))
 
@@ -224,16 +193,21 @@ class History:
         with self._store.reading() as database:
             return _find(database, id)
 
-    def find(self, explanation: Explanation, index: int = 0) -> Record | None:
-        """Return the newest record of the same picture, recipe and selected map; None if there is none."""
-        recipe = explanation.recipe
+    def find(self, view: Explanation | Similarity, index: int = 0) -> Record | None:
+        """Return the newest record of the same pictures, recipe and selected map; None if there is none."""
+        same: Callable[[Record], bool]
+        if isinstance(view, Similarity):
+            key, same = (view.query.image.sha256, view.model.id, view.method), partial(encoding.is_of_pair, view)
+        else:
+            recipe = view.recipe
+            key, same = (view.image.sha256, recipe.model, recipe.method), partial(encoding.is_of_map, recipe, index)
+        sql = (
+            f"SELECT {_COLUMNS} FROM records WHERE picture_sha256 = ? AND model = ? AND method = ? AND deleted IS NULL "
+            "ORDER BY n DESC"
+        )
         with self._store.reading() as database:
-            rows = database.execute(
-                f"SELECT {_COLUMNS} FROM records WHERE picture_sha256 = ? AND model = ? AND method = ? "
-                "AND deleted IS NULL ORDER BY n DESC",
-                (explanation.image.sha256, recipe.model, recipe.method),
-            ).fetchall()
-        return next((record for record in map(_read, rows) if record.recipe == recipe and record.index == index), None)
+            rows = database.execute(sql, key).fetchall()
+        return next(filter(same, map(_read, rows)), None)
 
     def annotate(
         self,
@@ -260,21 +234,12 @@ class History:
         _put(database, record)
         write_file(self._store.records / record.id / RECORD, encoding.to_text(record).encode(), sync=True)
 
-    def delete(self, ids: Sequence[str]) -> int:
-        """Delete records with their files for good; return the bytes of those files.
-
-        Ids that do not exist are ignored.
-        """
-        ids, freed = (ids,) if isinstance(ids, str) else ids, 0
-        with self._store.writing() as database:
-            for id in ids:
-                for (size,) in database.execute("SELECT bytes FROM records WHERE id = ?", (id,)).fetchall():
-                    freed += size
-                    # Long ago: what a killed process leaves of it goes later.
-                    database.execute("UPDATE records SET deleted = 0 WHERE id = ?", (id,))
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete records with their files for good; ignore ids that do not exist."""
+        # Long ago: what a killed process leaves of it goes later.
+        self._mark_deleted(ids, 0)
         with self._store.writing() as database:
             self._store.purge(database)
-        return freed
 
     def remove(self, ids: Sequence[str]) -> None:
         """Delete records such that `put_back` can undo it for a minute; then they are deleted for good.
@@ -282,10 +247,13 @@ class History:
         >>> history.remove([record.id])
         >>> history.put_back([record.id])
         """
+        self._mark_deleted(ids, time.time())
+
+    def _mark_deleted(self, ids: Sequence[str], at: float) -> None:
         with self._store.writing() as database:
             self._store.purge(database)
-            removed = [(time.time(), id) for id in ids]
-            database.executemany("UPDATE records SET deleted = ? WHERE id = ? AND deleted IS NULL", removed)
+            sql = "UPDATE records SET deleted = ? WHERE id = ? AND deleted IS NULL"
+            database.executemany(sql, [(at, id) for id in ids])
 
     def put_back(self, ids: Sequence[str]) -> None:
         """Bring removed records back; raise Problem where it is too late for one."""
@@ -306,13 +274,12 @@ class History:
         if (pair := record.pair) is None:
             raise Problem("This record is of one picture: there is nothing that it was compared with.")
         other = encoding.read_picture(self._store.read(record.id, "other"), pair.name, pair.sha256)
-        return pairs.restore(record, (self.picture(record), other), self._arrays(record))
+        return encoding.read_pair(record, (self.picture(record), other), self._arrays(record))
 
-    def heatmaps(self, record: Record) -> tuple[SavedMap, ...]:
+    def heatmaps(self, record: Record) -> tuple[Heatmap, ...]:
         """Return all maps of a record, bit for bit, in order; raise Problem if one is damaged or gone."""
-        arrays = self._arrays(record)
-        maps = enumerate(zip(record.maps, record.labels, strict=False))
-        return tuple(encoding.read_map(info, place, label, arrays) for place, (info, label) in maps)
+        arrays = self._arrays(record) if record.maps else {}
+        return tuple(encoding.read_heatmap(record, place, arrays) for place in range(len(record.maps)))
 
     def _arrays(self, record: Record) -> encoding.Arrays:
         return encoding.unpack(self._store.read(record.id, "maps"))

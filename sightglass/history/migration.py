@@ -17,7 +17,6 @@ from pydantic import TypeAdapter
 from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes
 from sightglass.history import encoding, store
-from sightglass.history.pairs import FIELDS
 from sightglass.history.records import MapInfo
 from sightglass.report.result_folder import MAPS, named_arrays
 
@@ -115,7 +114,7 @@ def _fields(row: Json, maps: Iterable[str]) -> Json:
         fields = {**json.loads(row["body"]), **fields}
         if pair := fields.get("pair"):
             view = {"automatic": fields["view"]["automatic"], "method": row["method"], "score": row["score"]}
-            pair["how"] = {name: pair[name] for name in (*FIELDS, "versions") if name in pair} | view
+            pair["how"] = {name: pair[name] for name in (*encoding.PAIR_FIELDS, "versions") if name in pair} | view
             pair["geometries"] = [info["geometry"] for info in fields["maps"]]
             pair["matches"] = [
                 dict(zip(("query", "gallery", "score"), match, strict=True)) for match in pair["matches"]

@@ -1,24 +1,25 @@
-"""Values of a saved explanation, validated."""
+"""Values of a saved explanation, validated, and the marks that are drawn on it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from sightglass.common.errors import Problem
 from sightglass.common.typed_text import line, unseen
 from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import ProofSettings, Recipe
-from sightglass.explain.rendering.style import Kind
+from sightglass.explain.rendering.marks import add_names
+from sightglass.explain.rendering.render import HALO, WHITE, line_width
 from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import Pair
 from sightglass.explain.trust import Filling, Finding
 from sightglass.explain.trust.checks import Checks
-from sightglass.history.marks import Mark
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
 from sightglass.report.embedded_recipe import Look, add_checks
@@ -26,11 +27,69 @@ from sightglass.report.embedded_recipe import Look, add_checks
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Order = Literal["newest", "oldest", "surest", "least sure", "largest"]
-MAX_MARKS = 200
+    from numpy.typing import NDArray
+
+Shape = Literal["arrow", "circle", "text", "line"]
+POINTS: dict[str, range] = {"arrow": range(2, 3), "circle": range(2, 3), "text": range(1, 2), "line": range(1, 6001)}
+"""Numbers of points that a mark may have."""
+MAX_MARKS = 400
 """Of a map."""
+MAX_MARK_TEXT, MAX_DISTANCE = 200, 1_000_000
+"""Maximum number of letters of a mark, and of pixels from the corner."""
 MAX_NOTE, MAX_TAGS, MAX_TAG = 10_000, 20, 60
 """Maximum number of letters of a note, tags of a record, and letters of a tag."""
+_FAR = 1 << 14
+"""Coordinate beyond which OpenCV draws no smooth line."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A mark on a map; raises Problem, one sentence, if it is not valid."""
+
+    kind: Shape
+    points: tuple[tuple[float, float], ...]
+    """(x, y) in original pixels: a line's path, an arrow's tail and head, a circle's centre and a point on it, a text's
+    start."""
+    text: str = ""
+    width: float = 0.0
+    """Of a line in original pixels; 0 as wide as other marks."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in POINTS:
+            raise Problem(f"There is no mark {self.kind}: draw a line, an arrow, a circle or a text.")
+        try:
+            points = tuple((float(x), float(y)) for x, y in self.points)
+        except (TypeError, ValueError) as error:
+            raise Problem("A mark's points must be pairs of numbers, in pixels of the picture.") from error
+        if len(points) not in POINTS[self.kind]:
+            raise Problem(f"A mark of the kind {self.kind} cannot have {len(points)} points.")
+        numbers = (self.width, *(at for point in points for at in point))
+        if not all(math.isfinite(at) and abs(at) <= MAX_DISTANCE for at in numbers):
+            raise Problem("A mark is far outside the picture: draw it again.")
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "text", line(self.text, MAX_MARK_TEXT, "The text of a mark"))
+        if self.kind == "text" and not self.text:
+            raise Problem("A text on a map must say something: type a word.")
+
+
+def draw_marks(pixels: NDArray[np.uint8], marks: Sequence[Mark]) -> NDArray[np.uint8]:
+    """Draw marks on a copy of pixels, uint8 (H, W, 3) RGB, white over dark."""
+    out, thin = np.ascontiguousarray(pixels).copy(), line_width(pixels.shape)
+    names = []
+    for mark in marks:
+        path = np.clip(np.rint(mark.points), -_FAR, _FAR).astype(np.int32)
+        start, end = path[0].tolist(), path[-1].tolist()
+        radius, width = round(math.dist(start, end)), min(255, round(mark.width) or thin)
+        for ink, thick in ((HALO, width + 2), (WHITE, width)):
+            if mark.kind == "arrow":
+                cv2.arrowedLine(out, start, end, ink, thick, cv2.LINE_AA, tipLength=8 * thin / max(radius, 16 * thin))
+            elif mark.kind == "circle":
+                cv2.circle(out, start, radius, ink, thick, cv2.LINE_AA)
+            elif mark.kind == "line":
+                cv2.polylines(out, [path], False, ink, thick, cv2.LINE_AA)
+        if mark.text:
+            names.append(((start[0], start[1] + (radius if mark.kind == "circle" else 0)), mark.text))
+    return add_names(out, names)
 
 
 @dataclass(frozen=True)
@@ -128,7 +187,6 @@ class Record:
     view: Look = field(default_factory=Look)
     notes: tuple[str, ...] = ()
     """As `Explanation.notes`."""
-    screen: str = "explore"
     pair: SavedPair | None = None
     """Where two pictures are compared."""
     proofs: tuple[SavedProof, ...] = ()
@@ -192,56 +250,6 @@ class Record:
         return self.labels[self.index] if self.index < len(self.labels) else None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class SavedMap(MapInfo):
-    """A saved heatmap, bit for bit."""
-
-    values: NDArray[np.float32]
-    """`Heatmap.content`: (h, w) in 0..1, the part of the model's input that is picture; of a signed map in -1..1, as
-    of a pair, where it is `ComparedImage.signed`."""
-    shared: NDArray[np.float32] | None
-    """The same map on the shared scale, for several layers."""
-    measured: NDArray[np.float32]
-    """As `values`, but also outside of boxes where only their inside is shown."""
-    layer_maps: tuple[NDArray[np.float32], ...]
-    """`Heatmap.raw`: signed, on each layer's own grid."""
-
-    @property
-    def kind(self) -> Kind:
-        """`Heatmap.kind`."""
-        return "signed" if self.signed else "heat"
-
-    @property
-    def extent(self) -> tuple[float, float, float, float]:
-        """The area of `values`: xyxy in original pixels."""
-        return self.geometry.extent
-
-    @property
-    def seen(self) -> tuple[int, int, int, int]:
-        """The model's view: xyxy in whole original pixels."""
-        return self.geometry.seen
-
-    @property
-    def raw(self) -> tuple[float, float] | None:
-        """Raw values at 0 (signed: -1) and 1; None for several layers."""
-        return self.ends or ((0.0, 0.0) if len(self.layer_maps) == 1 else None)
-
-    @property
-    def cells(self) -> tuple[int, int] | None:
-        """Rows and columns of the layer's grid; None for several layers."""
-        return self.layer_maps[0].shape if len(self.layer_maps) == 1 else None
-
-    @property
-    def at_input(self) -> NDArray[np.float32]:
-        """`Heatmap.at_input`: (h, w) at the model's input, 0 on a letterbox's bars."""
-        return self.geometry.to_input(self.values)
-
-    @property
-    def at_picture(self) -> NDArray[np.float32]:
-        """`Heatmap.values`: float32 (H, W) in 0..1 on the picture's own grid, -1..1 if signed; 0 outside `seen`."""
-        return np.clip(self.geometry.to_original(self.at_input), -1 if self.signed else 0, 1)
-
-
 @dataclass(frozen=True)
 class SearchResult:
     """One page of a search, and the number of records on all pages."""
@@ -255,7 +263,6 @@ class FilterChoices:
     """Filters of a search: each value with the number of its records, most first."""
 
     models: dict[str, int]
-    methods: dict[str, int]
     labels: dict[str, int]
     tags: dict[str, int]
 
@@ -267,11 +274,6 @@ class Storage:
     bytes: int
     limit: int
     count: int
-
-    @property
-    def full(self) -> float:
-        """Used share of the limit, 0..1."""
-        return min(1.0, self.bytes / self.limit)
 
 
 def checked_note(text: str) -> str:
@@ -299,7 +301,3 @@ def checked_marks(marks: Sequence[Mark]) -> tuple[Mark, ...]:
     if len(marks) > MAX_MARKS:
         raise Problem(f"There are {len(marks)} marks on this map: {MAX_MARKS} at most, please.")
     return tuple(marks)
-
-
-Choices, Found, KeptMap = FilterChoices, SearchResult, SavedMap
-"""Former names."""

@@ -16,15 +16,16 @@ from sightglass.report.views import answer_title, display_of, list_answers, list
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
     from sightglass.explain.trust.proof import Proof
-    from sightglass.history.records import Record, SavedMap
+    from sightglass.history.records import MapInfo, Record
     from sightglass.report.view import Map, View
 
 
-def record_view(record: Record, image: Image, maps: Sequence[SavedMap], proof: Proof | None = None) -> View:
+def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Proof | None = None) -> View:
     """Return the view of a record of the history as it was saved; `proof`: of its selected map."""
-    looks = maps[record.index].looks if record.index < len(maps) else ""
+    looks = record.maps[record.index].looks if record.index < len(maps) else ""
     title, rest = record.title_and_rest
     task, spec = task_of(record.task), catalog().get(record.model)
     method = METHODS[record.method].name if record.method in METHODS else record.method
@@ -41,29 +42,28 @@ def record_view(record: Record, image: Image, maps: Sequence[SavedMap], proof: P
     )
 
 
-def saved_picture(record: Record, image: Image, maps: Sequence[SavedMap]) -> Picture:
+def saved_picture(record: Record, image: Image, maps: Sequence[Heatmap]) -> Picture:
     """Return a record's picture with its selected map."""
     spec, task = catalog().get(record.model), task_of(record.task)
-    item = maps[record.index] if record.index < len(maps) else None
-    own = () if item is None else item.boxes
+    info, item = (record.maps[record.index], maps[record.index]) if record.index < len(maps) else (None, None)
     return Picture.of(
         image,
         spec.name if spec else record.model,
-        map=None if item is None else _map(record, item),
+        map=None if info is None or item is None else _map(record, info, item),
         answers=list_answers(task, record.predictions),
-        boxes=list_boxes(task, record.predictions, own, (record.width, record.height)),
+        boxes=list_boxes(task, record.predictions, info.boxes if info else (), (record.width, record.height)),
     )
 
 
-def _map(record: Record, item: SavedMap) -> Map:
+def _map(record: Record, info: MapInfo, item: Heatmap) -> Map:
     checks, sure = record.checks_of(record.index), task_of(record.task).sure
-    low, high = label_ends(item.ends, item.unit) if item.signed else ("0", "1")
+    low, high = label_ends(item.ends, info.unit) if item.signed else ("0", "1")
     return place_map(
-        item.label,
-        item.values,
+        info.label,
+        item.content,
         item.geometry,
         item.kind,
-        item.score if sure else None,
+        info.score if sure else None,
         cells=item.cells,
         checks="" if checks is None else checks.line[:MAX_CHECKS],
         ends=(low, "0" if item.signed else "0.5", high),

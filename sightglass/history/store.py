@@ -209,29 +209,18 @@ class Store:
         """Raise disk and database errors as a Problem."""
         try:
             yield
-        except sqlite3.Error as error:
-            raise Problem(self._explain_error(str(error))) from error
-        except OSError as error:
-            raise Problem(self._full if error.errno in DISK_FULL else self._unwritable) from error
+        except (sqlite3.Error, OSError) as error:
+            raise Problem(self._explain(error, str(error))) from error
 
-    @property
-    def _full(self) -> str:
-        return f"The disk with {self.folder} is full, and nothing was saved: make room, or delete some records."
-
-    @property
-    def _unwritable(self) -> str:
+    def _explain(self, error: Exception, text: str) -> str:
+        if "is full" in text or getattr(error, "errno", None) in DISK_FULL:
+            return f"The disk with {self.folder} is full, and nothing was saved: make room, or delete some records."
+        if isinstance(error, sqlite3.Error) and ("locked" in text or "busy" in text):
+            waited = f"another process has been writing to {self.folder} for {WAIT:.0f} seconds"
+            return f"The history is busy: {waited}; try again."
+        if "malformed" in text or "not a database" in text:
+            return f"{self.path} is damaged: move it away, and the records are read from their folders."
         return f"The history cannot use {self.folder}: make it writable, or name another in SIGHTGLASS_HISTORY."
-
-    def _explain_error(self, message: str) -> str:
-        sentences = {
-            ("locked", "busy"): f"The history is busy: another process has been writing to {self.folder} for "
-            f"{WAIT:.0f} seconds; try again.",
-            ("is full",): self._full,
-            ("malformed", "not a database"): f"{self.path} is damaged: move it away, and the records are read from "
-            "their folders.",
-        }
-        found = (text for parts, text in sentences.items() if any(part in message for part in parts))
-        return next(found, self._unwritable)
 
 
 def create_tables(database: sqlite3.Connection) -> None:

@@ -25,9 +25,8 @@ _pool = ThreadPoolExecutor(1, "unsure")
 
 def best_score(explanation: Explanation) -> float | None:
     """Return the highest confidence, or None."""
-    if not explanation.task.sure:
-        return None
-    return max((prediction.score for prediction in explanation.predictions), default=None)
+    scores = (prediction.score for prediction in explanation.predictions) if explanation.task.sure else ()
+    return max(scores, default=None)
 
 
 def save_unsure(explanation: Explanation, below: float, history: History | None = None) -> Record | None:
@@ -40,9 +39,7 @@ def save_unsure(explanation: Explanation, below: float, history: History | None 
     if score is None or score >= below or not explanation.finished:
         return None
     history = history or History()
-    if (record := history.find(explanation)) is not None:
-        return record
-    return history.keep(explanation, screen=explanation.task.screen, tags=[TAG])
+    return history.find(explanation) or history.keep(explanation, tags=[TAG])
 
 
 class UnsureAnswers:
@@ -59,29 +56,25 @@ class UnsureAnswers:
 
     def save(self, explanation: Explanation) -> None:
         """Save an unsure explanation; the first failure ends the saving."""
-        if self.problem:
-            return
         try:
-            record = save_unsure(explanation, self.below, self.history)
+            if not self.problem and (record := save_unsure(explanation, self.below, self.history)) is not None:
+                self.ids.add(record.id)
         except Problem as problem:
             self.problem = str(problem)
-        else:
-            if record is not None:
-                self.ids.add(record.id)
 
 
 def save_unsure_later(explanation: Explanation, below: float) -> None:
     """Save an explanation in the background; failures are logged."""
+
+    def save() -> None:
+        try:
+            save_unsure(explanation, below)
+        except Problem as problem:
+            LOGGER.warning("An unsure answer could not be saved: %s", problem)
+        except Exception:
+            LOGGER.exception("an unsure answer could not be saved")
+        finally:
+            _waiting.release()
+
     if _waiting.acquire(blocking=False):
-        _pool.submit(users.bind_person(_save_and_log), explanation, below)
-
-
-def _save_and_log(explanation: Explanation, below: float) -> None:
-    try:
-        save_unsure(explanation, below)
-    except Problem as problem:
-        LOGGER.warning("An unsure answer could not be saved: %s", problem)
-    except Exception:
-        LOGGER.exception("an unsure answer could not be saved")
-    finally:
-        _waiting.release()
+        _pool.submit(users.bind_person(save))

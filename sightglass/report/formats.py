@@ -1,4 +1,4 @@
-"""The formats in which a map leaves: the command line's `--also` and a page's Export read this table."""
+"""The formats in which a map leaves: the command line's `--also` and a page's Save read this table."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_pages_uploads_downloads_links_live_and_the_api_work_below_it(page: Page
         page.get_by_role("button", name="Upload or drop a picture").click()
     chooser.value.set_files(bus)
     page.get_by_text("bus.jpg").first.wait_for()
-    page.get_by_role("button", name="Export", exact=True).click()
+    page.get_by_role("button", name="Save", exact=True).click()
     with page.expect_download() as saved:
         page.get_by_role("button", name="Raw map, .npy").click()
     assert np.load(saved.value.path()).ndim == 2

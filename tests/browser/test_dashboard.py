@@ -65,7 +65,7 @@ def test_upload_map_other_class_other_model_download(visit, pictures: list[Path]
     expect(headline(page)).not_to_have_text(said)
     settled(page)
 
-    page.get_by_role("button", name="Export", exact=True).click()
+    page.get_by_role("button", name="Save", exact=True).click()
     with page.expect_download() as saved:
         page.get_by_role("button", name="Raw map, .npy").click()
     raw = np.load(io.BytesIO(saved.value.path().read_bytes()))

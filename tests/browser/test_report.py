@@ -116,7 +116,7 @@ def test_what_the_browser_draws_carries_its_recipe_and_its_view(visit) -> None:
     page = visit("/?example=china&model=efficientnet-lite1&method=layercam&layers=blocks.4&colormap=viridis&alpha=0.4")
     page.locator(CANVAS).first.wait_for()
     settled(page)
-    page.get_by_role("button", name="Export", exact=True).click()
+    page.get_by_role("button", name="Save", exact=True).click()
     with page.expect_download() as saved:
         page.get_by_role("button", name="PNG", exact=True).first.click()
     view = embedded_recipe.contents(saved.value.path().read_bytes())

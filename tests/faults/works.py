@@ -88,7 +88,7 @@ def digest(kept: History, record: Any) -> str:
     parts = [kept.picture(record).sha256, record.headline, repr(record.tags), repr(record.labels)]
     found = hashlib.sha256("\n".join(parts).encode())
     for saved in kept.heatmaps(record):
-        for array in (saved.values, saved.measured, *saved.layer_maps):
+        for array in (saved.at_input, saved.measured.at_input, *saved.raw):
             found.update(array.tobytes())
     return found.hexdigest()
 

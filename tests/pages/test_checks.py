@@ -143,13 +143,13 @@ def test_what_is_wrong_is_said_on_the_card(page, monkeypatch):
 def test_what_leaves_the_page_carries_the_proof(page, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
     app = page(**ADDRESS)
-    app.button(key="keep-explore").click().run()
+    press(press(app, "Save"), "Keep it in Saved")
     (before,) = History().search().records
     assert before.proofs == ()
     app.button(key="checks").click().run()
     rerun_until(app, lambda: any(key[0] == "answer" for key in session(app, Jobs).results), 240)
     (proof,) = (result for key, result in session(app, Jobs).results.items() if key[0] == "answer")
-    app.run().button(key="keep-explore").click().run()
+    press(press(app.run(), "Save"), "Keep it in Saved")
     (record,) = History().search().records
     assert (record.id, [entry.sentence for entry in record.proofs]) == (before.id, [proof.sentence])
     assert proof.sentence in texts(page("pages/saved/page.py", kept=record.id)).replace("\\", "")

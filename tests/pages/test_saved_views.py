@@ -19,7 +19,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.history import History, Mark
-from sightglass.pages.saved.record import Browsing
+from sightglass.pages.saved.record import Browsing, list_marks, list_strokes
 from tests.pages.conftest import labels, press, received, session, shown, texts
 
 if TYPE_CHECKING:
@@ -63,12 +63,14 @@ def full(store: History, made: dict[str, Explanation]) -> dict[str, str]:
     return ids
 
 
+def keep(app):
+    """Save what is shown; the harness leaves the dialog closed."""
+    press(app, "Save")
+    return press(app, "Keep it in Saved")
+
+
 def links(app) -> list[str]:
     return [link.proto.label for link in app.get("page_link")][len(menu()) :]
-
-
-def payloads(app, name: str) -> list[bytes]:
-    return [e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith(name)]
 
 
 def tiles(app) -> list[str]:
@@ -77,28 +79,25 @@ def tiles(app) -> list[str]:
 
 
 def test_what_is_saved_on_explore_is_what_was_shown_and_is_saved_once(page, store, pictures):
-    app = page()
-    press(app, "Save")
+    app = keep(page())
     (record,) = store.search().records
     explanation = Explainer(record.model)(pictures[0], method=record.method, layers=record.layers)
     assert record.picture_sha256 == explanation.image.sha256
-    np.testing.assert_array_equal(store.heatmaps(record)[0].values, explanation.heatmaps[0].content)
-    assert links(app) == ["See it in Saved"]
+    np.testing.assert_array_equal(store.heatmaps(record)[0].values, explanation.heatmaps[0].values)
     # Another session finds it there.
-    app = page()
-    press(app, "Save")
-    assert store.search().total == 1 and links(app) == ["Already in Saved"]
+    app = press(page(), "Save")
+    assert links(app) == ["See it in Saved"] and "Keep it in Saved" not in labels(app)
 
 
 def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "0.001")
-    app = page()
-    press(app, "Save")
+    app = keep(page())
+    press(app, "Save", fails=True)
     assert "The history is full" in texts(app)
     assert shown(app).maps, "the map is still there"
     (tmp_path / "taken").write_text("")
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "taken" / "history"))
-    press(app, "Save")
+    press(app, "Save", fails=True)
     assert "make it writable" in texts(app)
     assert shown(app).maps
     app = page(SCREEN, fails=True)
@@ -110,23 +109,18 @@ def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypa
     [("compare", {}), ("", {"model": "demo-s", "example": "scene 3"})],
 )
 def test_other_pages_save_their_own_view(page, store, path, parameters):
-    app = page(path, **parameters)
-    press(app, "Save")
+    keep(page(path, **parameters))
     found = store.search().records
-    assert {record.screen for record in found} == {path or "explore"}
-    assert len(found) == len({record.model for record in found})
+    assert found and len(found) == len({record.model for record in found})
     if not path:
         assert shown(page(SCREEN, kept=found[0].id)).head["boxes"]
 
 
-def test_an_empty_history_says_what_it_is_for(page, store):
+def test_a_history_that_is_empty_or_switched_off_says_so(page, store, monkeypatch):
     app = page(SCREEN)
     assert app.markdown[0].value == "## Nothing saved yet" and links(app) == ["Go to Explore"]
-
-
-def test_a_history_that_is_switched_off_says_so(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
-    assert "Save" not in labels(page())
+    assert "Keep it in Saved" not in labels(press(page(), "Save"))
     app = page(SCREEN)
     assert app.markdown[0].value == "## Saving is switched off"
 
@@ -140,7 +134,7 @@ def test_records_are_found_filtered_and_ordered(page, full):
     assert tiles(app) == [full["other"]]
     app.text_input(key="saved-find").set_value("nothing like it").run()
     assert "Nothing matches." in texts(app)
-    press(app, "Show all")
+    app.text_input(key="saved-find").set_value("").run()
     assert len(tiles(app)) == 4
     app.selectbox(key="saved-tagged").set_value("talk").run()
     assert set(tiles(app)) == {full["small"], full["large"]}
@@ -227,12 +221,24 @@ def test_two_open_on_compare(page, store, full):
     assert sides(app) == [store.get(full[name]).picture_name for name in ("small", "other")]
 
 
-def test_marks_of_former_versions_are_shown(page, store, full):
+def test_strokes_of_the_painter_are_marks_and_come_back(store, full):
+    image = store.picture(store.get(full["small"]))
+    strokes = [{"kind": "brush", "points": [0.25, 0.5, 0.75, 1.0], "size": 0.02}]
+    edit = {"marks": [*strokes, {"kind": "patch", "points": [0, 0, 1, 1, 0, 0], "size": 0.02}, "junk"], "fill": "mean"}
+    (mark,) = list_marks(edit, image)
+    assert mark.kind == "line" and mark.points[0] == (0.25 * image.width, 0.5 * image.height)
+    assert store.annotate(full["small"], marks=[CIRCLE, mark]).marks == (CIRCLE, mark)
+    assert list_strokes([CIRCLE, mark], image) == strokes
+
+
+def test_marks_are_shown(page, store, full):
     store.annotate(full["small"], marks=[CIRCLE])
     app = page(SCREEN, kept=full["small"])
-    (image,) = app.get("imgs") or app.get("image")
-    assert image.proto.imgs[0].caption == "With 1 mark"
-    assert next(one.proto.label for one in app.get("download_button")) == "With marks, .png"
+    plain = store.picture(store.get(full["small"]))
+    assert shown(app).head["picture"] != plain.sha256
+    press(app, "Draw on it")
+    (drawn,) = received(app, "painter")
+    assert drawn["pen"] and drawn["edit"]["marks"] == []
 
 
 def test_runs_over_many_pictures_are_listed(page, store, tmp_path, monkeypatch):
@@ -267,7 +273,7 @@ def own_pair(store: History, bus: Path) -> Record:
     found = similarity(
         Explainer("efficientnet-lite1"), query, other, method="gradcam", of="product", layers=("blocks.4",)
     )
-    return store.keep_pair(found, note="two of mine")
+    return store.keep(found, note="two of mine")
 
 
 def sides(app) -> list[str]:
@@ -275,8 +281,7 @@ def sides(app) -> list[str]:
 
 
 def test_the_pair_on_the_screen_is_saved_once_and_gets_its_seal(page, store):
-    app = page("compare", tab="pictures")
-    press(app, "Save")
+    app = keep(page("compare", tab="pictures"))
     (record,) = store.search().records
     found = store.similarity(record)
     bus = image_source.example("bus")
@@ -284,9 +289,7 @@ def test_the_pair_on_the_screen_is_saved_once_and_gets_its_seal(page, store):
     np.testing.assert_array_equal(found.query.signed, expected.query.signed)
     np.testing.assert_array_equal(found.gallery.image.pixels, expected.gallery.image.pixels)
     assert f"## {record.headline}" == app.markdown[0].value + "."
-    assert links(app)[1:] == ["See it in Saved"]
-    press(app, "Save")
-    assert links(app)[1:] == ["Already in Saved"]
+    assert links(press(app, "Save"))[1:] == ["See it in Saved"]
     app = page(SCREEN, kept=record.id)
     assert "unrelated pictures score" in texts(app)
 
@@ -302,5 +305,4 @@ def test_a_pair_opens_on_compare_with_the_same_pictures_and_choices(page, store,
     assert f"{own_pair.score:.2f}" in app.markdown[0].value
     assert any("GradCAM at blocks.4" in caption.help for caption in app.caption)
     # The same comparison, by the same model: the record is found again.
-    press(app, "Save")
-    assert links(app)[1:] == ["Already in Saved"]
+    assert links(press(app, "Save"))[1:] == ["See it in Saved"]

@@ -38,7 +38,7 @@ def test_a_recipe_makes_its_explanation_again(kind: str, history: History) -> No
     assert [prediction.label for prediction in made.predictions] == expected[0]
     (record,) = (one for one in history.search().records if one.model == made.model.id)
     for again, saved in zip(made.heatmaps, history.heatmaps(record), strict=True):
-        np.testing.assert_allclose(again.values, saved.at_picture, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(again.values, saved.values, rtol=0, atol=1e-4)
 
 
 def test_a_picture_with_a_recipe_carries_view_and_picture() -> None:
@@ -68,7 +68,7 @@ def test_a_history_of_version_2_keeps_proofs_marks_pairs_and_decks(tmp_path: Pat
     proof = history.proof(record, 0)
     assert proof is not None and proof.sentence == record.proofs[0].sentence
     again = replay(record.recipe, history.picture(record))
-    np.testing.assert_allclose(again.heatmaps[0].values, history.heatmaps(record)[0].at_picture, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(again.heatmaps[0].values, history.heatmaps(record)[0].values, rtol=0, atol=1e-4)
     found = history.similarity(pair)
     assert found.score == pair.score and found.query.signed.any() and found.matches.pairs
     assert pair.pair is not None and pair.pair.context is not None
@@ -109,7 +109,6 @@ def test_loaders_by_their_former_names(monkeypatch: pytest.MonkeyPatch) -> None:
         ("explain.faithfulness.stability", ("stability",)),
         ("explain.rendering.render", ("shown",)),
         ("explain.whatif.edits", ("Mark",)),
-        ("history", ("Choices",)),
     ],
 )
 def test_what_the_docs_once_named_is_there(module: str, names: tuple[str, ...]) -> None:

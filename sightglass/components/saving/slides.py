@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -58,14 +57,12 @@ class Adding:
 
     deck: str = ""
     """Id of the deck that was last added to."""
-    added: dict[str, str] = field(default_factory=dict)
-    """By screen, the id of the deck that its view was last added to, until the button is pressed again."""
     opened: int = 0
     """Counts the dialogs: each has its own fields."""
+    added: int = 0
+    """The dialog whose slides were added."""
     problem: str = ""
     """Why the last one was not added."""
-    news: str = ""
-    """Id of the deck that something was just added to, until it was said."""
 
 
 def button(screen: str, *drafts: Draft, shortcut: str | None = "d") -> None:
@@ -78,44 +75,20 @@ def button(screen: str, *drafts: Draft, shortcut: str | None = "d") -> None:
     icon, much = ":material/slideshow:", len(drafts) > MOST
     if not st.button(label, icon=icon, key=f"deck-{screen}", help=help, shortcut=shortcut, disabled=much):
         return
-    adding = state.of(Adding)
-    adding.opened += 1
-    adding.added.pop(screen, None)
+    state.of(Adding).opened += 1
     heading = f"Add {len(drafts)} slides" if several else "Present this" if off else "Present this, or add it to a deck"
 
     @st.dialog(heading, width="large", icon=icon)
     def show() -> None:
         try:
-            _dialog(screen, drafts)
+            _draw_dialog(drafts)
         except Problem as problem:
             st.error(sentence(problem), icon=":material/error:")
 
     show()
 
 
-def draw_added_link(screen: str) -> None:
-    """Draw a link to the deck of the added view."""
-    adding = state.of(Adding)
-    if (id := adding.added.get(screen)) is None:
-        return
-    try:
-        deck = history_store.store().decks.get(id)
-    except Problem:
-        return  # deleted since
-    news, adding.news = adding.news, ""
-    if news == id:
-        st.toast(f"Added to {escape(deck.title)}.", icon=":material/slideshow:")
-    st.page_link(
-        page.script("saved"),
-        label=f"Slide {len(deck.slides)} of {escape(deck.title)}",
-        icon=":material/slideshow:",
-        query_params={"deck": id},
-        help="Open the deck.",
-        width="content",
-    )
-
-
-def _dialog(screen: str, drafts: Sequence[Draft]) -> None:
+def _draw_dialog(drafts: Sequence[Draft]) -> None:
     adding = state.of(Adding)
     number = adding.opened
     if len(drafts) == 1:
@@ -126,27 +99,20 @@ def _dialog(screen: str, drafts: Sequence[Draft]) -> None:
         drafts = [lambda _: view]
     if history_store.off():
         st.caption("Saving is switched off here, so there are no decks to add it to.")
-        return
-    choose_deck(number)
-    st.caption("Change titles and sentences on the page Saved.")
-    label = "Add the slide" if len(drafts) == 1 else f"Add {len(drafts)} slides"
-    add = partial(_add, screen, drafts)
-    if st.button(label, icon=":material/add:", key=f"slide-add-{number}", type="primary", on_click=_try, args=(add,)):
-        if not adding.problem:
-            st.rerun()
-        st.error(sentence(adding.problem), icon=":material/error:")
+    elif adding.added == number:
+        deck = history_store.store().decks.get(adding.deck)
+        label = f"Slide {len(deck.slides)} of {escape(deck.title)}"
+        query = {"deck": deck.id}
+        st.page_link(page.script("saved"), label=label, icon=":material/slideshow:", query_params=query)
+    else:
+        _choose_deck(number)
+        label = "Add the slide" if len(drafts) == 1 else f"Add {len(drafts)} slides"
+        icon, place = ":material/add:", f"slide-add-{number}"
+        st.button(label, icon=icon, key=place, type="primary", on_click=_add, args=(number, drafts))
+        page.say_problem(adding)
 
 
-def _try(add: Callable[[], None]) -> None:
-    adding = state.of(Adding)
-    adding.problem = ""
-    try:
-        add()
-    except Problem as problem:
-        adding.problem = str(problem)
-
-
-def choose_deck(number: int) -> None:
+def _choose_deck(number: int) -> None:
     """Draw the choice of a deck, in the dialog of this number."""
     decks = {deck.id: deck for deck in history_store.store().decks.all()}
     names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
@@ -160,31 +126,27 @@ def choose_deck(number: int) -> None:
         index=list(names).index(first),
         format_func=names.__getitem__,
         key=f"slide-deck-{number}",
-        help="The slide is added at its end. The page Saved has all decks.",
+        help="The slide is added at its end. Change titles and sentences on the page Saved.",
     )
     if chosen == NEW:
         help = "What the new deck is called."
         st.text_input("Name of the new deck", NEW_TITLE, key=f"slide-new-{number}", max_chars=120, help=help)
 
 
-def _add(screen: str, drafts: Sequence[Draft]) -> None:
-    """Add the slides, in a callback."""
-    adding = state.of(Adding)
-    # All are made first: what cannot be made leaves no half of a deck.
-    new_views = [draft({}) for draft in drafts]
-    deck = open_deck(adding.opened)
-    for view in new_views:
-        history_store.store().decks.add(deck, view)
-    adding.deck = adding.added[screen] = adding.news = deck
-
-
-def open_deck(number: int) -> str:
-    """Return the dialog's chosen deck; create a new one if chosen."""
-    widgets = st.session_state
-    deck = str(widgets.get(f"slide-deck-{number}", NEW))
-    if deck != NEW:
-        return deck
-    return history_store.store().decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
+def _add(number: int, drafts: Sequence[Draft]) -> None:
+    """Add the slides to the chosen deck, in a callback."""
+    adding, decks, widgets = state.of(Adding), history_store.store().decks, st.session_state
+    try:
+        # All are made first: what cannot be made leaves no half of a deck.
+        new_views = [draft({}) for draft in drafts]
+        deck = str(widgets.get(f"slide-deck-{number}", NEW))
+        if deck == NEW:
+            deck = decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
+        for view in new_views:
+            decks.add(deck, view)
+        adding.deck, adding.added = deck, number
+    except Problem as problem:
+        adding.problem = str(problem)
 
 
 def of_map(explanation: Explanation, index: int) -> Draft:

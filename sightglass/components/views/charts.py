@@ -42,7 +42,7 @@ Offer = tuple[str, str, "Callable[[], Any]"]
 
 @dataclass(frozen=True)
 class Files:
-    """One row of Export: a title, its help, and files, each a label, a file's name and what makes the file."""
+    """One row of Save: a title, its help, and files, each a label, a file's name and what makes the file."""
 
     title: str
     about: str

@@ -1,4 +1,4 @@
-"""Files that Export offers."""
+"""Files that Save offers."""
 
 from __future__ import annotations
 

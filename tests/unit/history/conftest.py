@@ -56,23 +56,17 @@ def files(history: History) -> list[Path]:
 
 def same_maps(history: History, record: Record, explanation: Explanation) -> None:
     """Assert that every number of every map is the explanation's own."""
-    kept = history.heatmaps(record)
-    for i, (found, heatmap) in enumerate(zip(kept, explanation.heatmaps, strict=True)):
-        assert found.values.dtype == np.float32
+    pairs = zip(history.heatmaps(record), record.maps, explanation.heatmaps, strict=True)
+    for i, (found, info, heatmap) in enumerate(pairs):
+        assert found.at_input.dtype == np.float32
         for a, b in (
-            (found.values, heatmap.content),
             (found.at_input, heatmap.at_input),
-            (found.at_picture, heatmap.values),
-            (found.measured, heatmap.measured.content),
-            *zip(found.layer_maps, heatmap.raw, strict=True),
+            (found.values, heatmap.values),
+            (found.measured.at_input, heatmap.measured.at_input),
+            *zip(found.raw, heatmap.raw, strict=True),
         ):
             assert a.shape == b.shape and a.tobytes() == np.ascontiguousarray(b).tobytes()
-        several = len(heatmap.raw) > 1
-        assert (found.shared is not None) == (several and len(explanation.heatmaps) > 1)
-        if found.shared is not None:
-            assert np.array_equal(found.shared, explanation.shared[i].content)
-        assert (found.extent, found.seen) == (explanation.evidence.geometry.extent, heatmap.seen)
-        assert found.cells == (None if several else heatmap.raw[0].shape)
-        assert found.raw == (heatmap.ends or (None if several else (0.0, 0.0)))
-        assert (found.statistics, found.boxes) == (explanation.statistics[i], explanation.own(i))
-        assert (found.label, found.state, found.scale) == (heatmap.target.label, heatmap.state, heatmap.scale)
+        for name in ("method", "layers", "geometry", "scale", "state", "ends", "signed", "cells"):
+            assert getattr(found, name) == getattr(heatmap, name), name
+        assert (info.statistics, info.boxes) == (explanation.statistics[i], explanation.own(i))
+        assert (info.label, found.target.label) == (heatmap.target.label,) * 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,10 +40,6 @@ def test_what_somebody_saved_is_left_as_it_is(explanation: Explanation, tmp_path
     kept = history.keep(explanation, tags=["mine"])
     assert save_unsure(explanation, 1.0, history) == kept
     assert history.get(kept.id).tags == ("mine",)
-
-
-def test_without_an_answer_there_is_no_score(explanation: Explanation) -> None:
-    assert best_score(replace(explanation, predictions=())) is None
 
 
 def test_a_run_saves_nothing_more_after_a_failure(explanation: Explanation, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.trust.proof import Proof
-    from sightglass.history import Record, SavedMap
+    from sightglass.history import Record
 
 MAX_FINISHED = 64
 """Pictures of a session, each by a model, whose last explanation is remembered."""
@@ -199,13 +199,13 @@ _NOT_IN_KEY = {"picture_name", "targets", "top_k", "scale", "within", "versions"
 """What a recipe holds besides: a map is the same whatever is explained beside it, and however it is shown."""
 
 
-def keys_of(recipe: Recipe, maps: Iterable[Heatmap | SavedMap]) -> list[Key]:
+def keys_of(recipe: Recipe, maps: Iterable[Heatmap]) -> list[Key]:
     """Return the key of each map of an explanation or a record, equal on all pages."""
     options = recipe.model_dump_json(exclude=_NOT_IN_KEY)
     return [(item.method, item.layers, target, options) for item, target in zip(maps, recipe.targets, strict=False)]
 
 
-def bring(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof]) -> None:
+def bring(record: Record, maps: Sequence[Heatmap], proofs: Mapping[int, Proof]) -> None:
     """Keep a record's proofs for its maps on other pages.
 
     Only those that a page would make in just the same way, here and now: the others would be taken for these.
