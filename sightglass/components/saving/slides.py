@@ -65,7 +65,7 @@ class Adding:
     """Why the last one was not added."""
 
 
-def button(screen: str, *drafts: Draft, shortcut: str | None = "d") -> None:
+def button(screen: str, *drafts: Draft) -> None:
     """Draw the button for the dialog, which shows the slide, or of several drafts says how many they are."""
     several, off = len(drafts) > 1, history_store.off()
     if not drafts or (several and off):
@@ -73,7 +73,7 @@ def button(screen: str, *drafts: Draft, shortcut: str | None = "d") -> None:
     help = f"A slide of each, at most {MOST}, at the end of a deck." if several else "Make a slide of this view."
     label = "Add each to deck" if several else "Present" if off else "Add to deck"
     icon, much = ":material/slideshow:", len(drafts) > MOST
-    if not st.button(label, icon=icon, key=f"deck-{screen}", help=help, shortcut=shortcut, disabled=much):
+    if not st.button(label, icon=icon, key=f"deck-{screen}", help=help, shortcut="d", disabled=much):
         return
     state.of(Adding).opened += 1
     heading = f"Add {len(drafts)} slides" if several else "Present this" if off else "Present this, or add it to a deck"

@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass import explain, history
+from sightglass import history
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.components.session import state
-from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.session.markdown import sentence
 from sightglass.history import records
 from sightglass.report.embedded_recipe import list_checks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from sightglass.explain import Explanation
-    from sightglass.explain.picture.image import Image
-    from sightglass.explain.recipe import Recipe
     from sightglass.history import History, Record
 
 
@@ -65,18 +63,6 @@ def keep(explanation: Explanation, index: int, look: Mapping[str, bool | float |
     if (record := store().find(explanation, index)) is None:
         return store().keep(explanation, index=index, look=dict(look))
     return store().add_proofs(record.id, explanation)
-
-
-def keep_again(picture: Callable[[], Image], recipe: Recipe) -> None:
-    """Explain a picture from its recipe and save it, in a callback."""
-    try:
-        explanation = explain.replay(recipe, picture())
-        words = "was saved before" if find(explanation, 0) else "is saved"
-        keep(explanation, 0, {})
-    except Problem as problem:
-        st.toast(sentence(problem), icon=":material/error:")
-        return
-    st.toast(f"{escape(explanation.image.name)} {words}.", icon=":material/bookmark_added:")
 
 
 def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
