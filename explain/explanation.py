@@ -147,7 +147,7 @@ class Explanation(Result):
     def prove(self, index: int | str = 0, **options: Any) -> Proof:
         """Hide, and keep, the hottest shares of a map and of control maps, and follow the answer.
 
-        Takes the options of `explain.trust.prove.prove`: steps, fillings, progress, cancel, partial. The proof
+        Takes the options of `explain.trust.prove.prove`: steps, fillings, progress, cancel. The proof
         is also put into `proofs`, so that reports and records made afterwards carry it.
         """
         proof = prove(self, index, **options)

@@ -6,9 +6,10 @@ import base64
 import colorsys
 import functools
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -17,10 +18,6 @@ import numpy.typing as npt
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.files import Json
 from sightglass.common.style import CHOICES, DEFAULTS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 _UNIFORM = ("inferno", "magma", "viridis", "plasma", "cividis")  # designed in a space of equal perceived steps
 

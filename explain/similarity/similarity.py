@@ -154,11 +154,6 @@ class CellEdges:
     def shape(self) -> tuple[int, int]:
         return len(self.down) - 1, len(self.across) - 1
 
-    def cell_at(self, x: float, y: float) -> int:
-        """Return the cell at a place in original pixels, row by row; the nearest one outside."""
-        row, column = np.searchsorted(self.down[1:-1], y, "right"), np.searchsorted(self.across[1:-1], x, "right")
-        return int(row) * self.shape[1] + int(column)
-
 
 @dataclass(frozen=True, eq=False)
 class Matches:
@@ -170,12 +165,6 @@ class Matches:
     """Cosines of the query's cells with the gallery's, float32 (n, m), cells in row-major order."""
     pairs: tuple[Pair, ...]
     """Best first, by their cosine and their contribution to the two pictures' score."""
-
-    def find_match(self, side: int, cell: int) -> tuple[int, float]:
-        """Return a cell's best match in the other picture and its cosine; `side`: 0 for a cell of the query."""
-        scores = self.scores[cell] if side == 0 else self.scores[:, cell]
-        best = int(scores.argmax())
-        return best, float(scores[best])
 
 
 def matches(query: Evidence, gallery: Evidence, carried: list[Tensor]) -> Matches:

@@ -236,7 +236,7 @@ SUFFICIENT = 0.9
 """The share of the whole picture's value that is still the answer."""
 RESAMPLES = 2000
 UNTESTED = "Its verdict is not there: the curves alone do not say whether the map matters."
-"""The sentence of a proof that is not whole yet, or that an earlier version saved."""
+"""The sentence of a proof that an earlier version saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +267,7 @@ class Proof:
     start: float
     """The score of the whole picture."""
     support: Support | None = None
-    """What the verdict follows from; None while it is not there."""
+    """What the verdict follows from; None in a proof of an earlier version."""
 
     def of(self, name: str = "map", filling: Filling | None = None) -> tuple[Curve, ...]:
         """Return the map's or a control's curves for one filling."""
@@ -293,12 +293,10 @@ class Proof:
         used = [filling for filling in self.fillings if self.of(control, filling)]
         if not used:
             raise KeyError(control)
-        # While it is computed, the last filling has fewer.
-        seeds = min(len(self.of(control, name)) for name in used)
         gains = [
             [
                 self.of("map", name)[0].thinned(curve.steps).advantage - curve.advantage
-                for curve in self.of(control, name)[:seeds]
+                for curve in self.of(control, name)
             ]
             for name in used
         ]

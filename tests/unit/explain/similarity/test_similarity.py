@@ -22,7 +22,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import contact_sheet
 from sightglass.explain.similarity.evaluation import evaluate
 from sightglass.explain.similarity.ranking import Context, context, rank
-from sightglass.explain.similarity.similarity import CellEdges, Matches, embedding, similarity
+from sightglass.explain.similarity.similarity import embedding, similarity
 from sightglass.report import similarity_files
 from tests.conftest import asset
 from training.demo import person_scenes
@@ -115,15 +115,6 @@ def test_cells_of_a_mirrored_picture_match_their_mirror_images(lite: Explainer, 
     columns = found.matches.query.shape[1]
     right = [abs(pair.query[1] + pair.gallery[1] - (columns - 1)) <= 1 for pair in found.matches.pairs]
     assert np.mean(right) > 0.8
-
-
-def test_a_place_lies_in_a_cell_and_has_a_best_match_in_the_other_picture() -> None:
-    edges = CellEdges(np.array([0.0, 10, 20], np.float32), np.array([-5.0, 10, 20, 35], np.float32))
-    # Outside the cells it is the nearest one.
-    assert [edges.cell_at(x, y) for x, y in ((0, 0), (12, 3), (34, 19), (99, 99))] == [0, 1, 5, 5]
-    scores = np.array([[0.1, 0.9, -0.5], [0.4, 0.2, 0.3]], np.float32)
-    found = Matches(edges, edges, scores, ())
-    assert found.find_match(0, 0) == (1, pytest.approx(0.9)) and found.find_match(1, 2) == (1, pytest.approx(0.3))
 
 
 def test_the_same_picture_has_no_gradient_and_says_so(lite: Explainer, bus: Path) -> None:
