@@ -6,22 +6,17 @@ Deletion and insertion curves as in Petsiuk et al. 2018, RISE, https://arxiv.org
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sightglass.common.files import Json
 from sightglass.explain.phrases import percent
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.files import Json
-    from sightglass.explain.trust import Filling, Mark
-
+from sightglass.explain.trust import Filling, Mark
 
 SupportVerdict = Literal["supported", "not supported", "cannot be told"]
 MARKS: dict[SupportVerdict, Mark] = {"supported": "yes", "not supported": "no", "cannot be told": "cannot be told"}

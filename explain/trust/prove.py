@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.work.progress import stopped_by
+from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.trust import check, controls
+from sightglass.explain.trust import Filling, check, controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.perturber import STEPS, Order, Perturber
 from sightglass.explain.trust.proof import Curve, Proof
 from sightglass.explain.trust.support import find_strongest, object_of, tested_map
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.work.progress import Progress
     from sightglass.explain.result import Result
-    from sightglass.explain.trust import Filling
+
 
 FEWER = {
     False: {"blobs": 10, "strongest": 10},
