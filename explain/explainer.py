@@ -6,16 +6,19 @@ import functools
 import logging
 import os
 import sys
+import threading
 import time
 import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import torch
 
 from sightglass.common import settings as memory
 from sightglass.common.errors import Cancelled, ModelProblem, lacks_memory
+from sightglass.common.work.progress import Progress
 from sightglass.explain.evidence import cache, given_model
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.cache import ByteCache
@@ -31,16 +34,10 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
 from sightglass.models.catalog import is_file, spec
 from sightglass.models.families.custom import in_memory
+from sightglass.models.geometry import ModelInput
+from sightglass.models.layers import Layer
 from sightglass.models.preprocess import READY
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from sightglass.common.work.progress import Progress
-    from sightglass.models.geometry import ModelInput
-    from sightglass.models.layers import Layer
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
 EVIDENCE: ByteCache[Evidence] = ByteCache(memory.evidence_bytes, lambda evidence: evidence.nbytes)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sightglass.common.errors import ModelProblem
+from sightglass.common.files import Json
 from sightglass.common.lazy import above
-from sightglass.common.work.progress import stopped_by
+from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.attention import COMPUTED_OPENLY
 from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import METHODS, attention, gradient, query_attention
@@ -27,23 +32,13 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
 from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.explain.tasks.detect import UNSHOWN
-from sightglass.explain.trust.checks import run_checks
+from sightglass.explain.trust import Finding
+from sightglass.explain.trust.checks import Checks, run_checks
 from sightglass.explain.trust.diagnosis import diagnose
+from sightglass.explain.trust.proof import Proof
 from sightglass.explain.trust.prove import prove
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Mapping, Sequence
-
-    from sightglass.common.files import Json
-    from sightglass.common.work.progress import Progress
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.evidence.resident import Resident
-    from sightglass.explain.trust import Finding
-    from sightglass.explain.trust.checks import Checks
-    from sightglass.explain.trust.proof import Proof
-    from sightglass.models.geometry import ModelInput
-    from sightglass.models.layers import Layer
+from sightglass.models.geometry import ModelInput
+from sightglass.models.layers import Layer
 
 NO_EFFECT = "has no effect with this method."
 """The end of the note on an option that a method does not read."""
@@ -147,7 +142,7 @@ class Explanation(Result):
     def prove(self, index: int | str = 0, **options: Any) -> Proof:
         """Hide, and keep, the hottest shares of a map and of control maps, and follow the answer.
 
-        Takes the options of `explain.trust.prove.prove`: steps, fillings, progress, cancel, partial. The proof
+        Takes the options of `explain.trust.prove.prove`: steps, fillings, progress, cancel. The proof
         is also put into `proofs`, so that reports and records made afterwards carry it.
         """
         proof = prove(self, index, **options)

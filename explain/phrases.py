@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 NBSP = "\N{NO-BREAK SPACE}"
 _NUMBER = re.compile(r",?\s(?:<\s)?[\d.]+(?:\s%)?$")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightglass.common.errors import ModelProblem
+from sightglass.common.work.progress import Progress
 from sightglass.explain.explainer import Explainer
+from sightglass.explain.explanation import Explanation
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import Image
 from sightglass.explain.recipe import Recipe
+from sightglass.explain.trust.proof import Proof
 from sightglass.models import catalog
-
-if TYPE_CHECKING:
-    from sightglass.common.work.progress import Progress
-    from sightglass.explain.explanation import Explanation
-    from sightglass.explain.trust.proof import Proof
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem, did_you_mean
+from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.missing import Missing
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import BoxNumbers
@@ -23,21 +25,13 @@ from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.tasks import decode, task_of
-from sightglass.explain.trust.checks import known
+from sightglass.explain.tasks.task import Task
+from sightglass.explain.trust.checks import Checks, known
+from sightglass.explain.trust.proof import Proof
 from sightglass.models.adapter import PlaceTarget, Prediction, Target
 from sightglass.models.geometry import Box
 from sightglass.models.labels import class_index
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
-
-    from numpy.typing import NDArray
-
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.tasks.task import Task
-    from sightglass.explain.trust.checks import Checks
-    from sightglass.explain.trust.proof import Proof
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.work.progress import check
+from sightglass.common.work.progress import Progress, check
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from torch import Tensor
 
-    from sightglass.common.work.progress import Progress
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.evidence.survey import Attended

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _STATE = threading.Lock()
 _RANDOM = threading.Lock()

@@ -24,8 +24,8 @@ from sightglass.explain.backward.graph import Graph, Opaque
 from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.backward.transformer import sparse
 from sightglass.explain.evidence.layers import as_map, fit_grid
-from sightglass.models.adapters.detector import IN_CELL
-from sightglass.models.geometry import ModelInput
+from sightglass.models.adapters.detector import IN_CELL, Detections
+from sightglass.models.geometry import Geometry, ModelInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.image import Image
     from sightglass.models.adapter import Prediction, Target
     from sightglass.models.adapters.classifier import Logits
-    from sightglass.models.adapters.detector import Detections
-    from sightglass.models.geometry import Geometry
     from sightglass.models.layers import Layer
 
 

@@ -5,27 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models import catalog
+from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.catalog import read_rows
 from sightglass.models.families.custom import in_memory
 from sightglass.models.labels import given as given_labels
 from sightglass.models.preprocess import READY
-from sightglass.models.spec import OutputTable
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor, nn
-
-    from sightglass.models.adapter import Adapter
-    from sightglass.models.spec import ModelSpec
-
+from sightglass.models.spec import ModelSpec, OutputTable
 
 VALUES = 64
 """Values of each tensor that are compared: a write through `.data` leaves no other trace."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sightglass.common.errors import LayerProblem, ModelProblem, nearest
 from sightglass.explain.phrases import listing
-from sightglass.models.layers import Layer
+from sightglass.models.layers import Layer, ModelStage
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sightglass.explain.evidence.resident import Resident
-    from sightglass.models.layers import ModelStage
 
 PIXELS = "pixels"
 """The layer of a map that has a value for each pixel of the input, and is smoothed for the eye."""

@@ -7,31 +7,26 @@ import logging
 import os
 import threading
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
+from torch import Tensor, nn
 
 from sightglass.common import settings
 from sightglass.common.errors import ModelProblem
+from sightglass.common.work.progress import Progress
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes
-from sightglass.explain.evidence.survey import Survey, survey
+from sightglass.explain.evidence.survey import Attended, Survey, survey
+from sightglass.models.adapter import Adapter
 from sightglass.models.adapters import folding
+from sightglass.models.adapters.folding import FoldedCopy
+from sightglass.models.layers import Layer
 from sightglass.models.load import load
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor, nn
-
-    from sightglass.common.work.progress import Progress
-    from sightglass.explain.evidence.survey import Attended
-    from sightglass.models.adapter import Adapter
-    from sightglass.models.adapters.folding import FoldedCopy
-    from sightglass.models.layers import Layer
-    from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
 

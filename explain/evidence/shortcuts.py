@@ -17,7 +17,7 @@ from sightglass.common.errors import Problem
 from sightglass.explain.evidence.determinism import own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map, find
-from sightglass.models.adapter import Target
+from sightglass.models.adapter import Adapter, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sightglass.explain.evidence.resident import Resident
-    from sightglass.models.adapter import Adapter
     from sightglass.models.geometry import ModelInput
     from sightglass.models.layers import Layer
 

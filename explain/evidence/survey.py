@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from sightglass.models.adapter import Adapter
 from sightglass.models.adapters.queries import QueryDetections
 from sightglass.models.layers import Layer
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from torch import Tensor, nn
-
-    from sightglass.models.adapter import Adapter
 
 MAX_PREFIX = 16
 """Tokens before the grid's: CLS, a distilled token and registers; only text would have more."""

@@ -14,7 +14,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.maps.statistics import RING, overlaps
 from sightglass.explain.phrases import NBSP, whole_percents
 from sightglass.explain.picture.image import Image
-from sightglass.models.geometry import intersection_over_union
+from sightglass.models.geometry import Box, Geometry, intersection_over_union
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.options import Within
     from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Box, Geometry
 
 WHERE = ("own box only", "shared with other boxes", "other boxes only", "outside all boxes")
 """Where heat can be, in the order in which it is listed everywhere."""

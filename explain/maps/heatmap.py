@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 import torch
 from markupsafe import escape
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.maps.statistics import coarse
+from sightglass.explain.options import Scale
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.rendering.render import heatmap_only, hottest_mask
-from sightglass.explain.rendering.style import Field
-from sightglass.models.geometry import picture_cells
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from sightglass.explain.options import Scale
-    from sightglass.explain.rendering.style import Kind
-    from sightglass.models.adapter import Target
-    from sightglass.models.geometry import Geometry
-
+from sightglass.explain.rendering.style import Field, Kind
+from sightglass.models.adapter import Target
+from sightglass.models.geometry import Geometry, picture_cells
 
 State = Literal["ok", "flat", "no evidence", "not a number"]
 BLUR = 0.015

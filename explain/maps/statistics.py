@@ -9,8 +9,9 @@ middle of the extent and there are no regions; a flat map has an even heat, no G
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,9 +20,6 @@ import numpy.typing as npt
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.rendering.render import Mask, check, hottest_mask
 from sightglass.explain.rendering.style import Values
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 COARSE = 320
 """Cells a side that a map is brought down to, by area, before anything is counted: its own grid is far smaller."""

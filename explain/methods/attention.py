@@ -10,27 +10,22 @@ tokens before the grid's (CLS, registers) are cut off and the rest is a map (h, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
-from sightglass.explain.evidence.attention import COMPUTED_OPENLY, attentions, choose, follow, weigh
+from sightglass.explain.evidence.attention import COMPUTED_OPENLY, Weighed, attentions, choose, follow, weigh
 from sightglass.explain.evidence.determinism import exact
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.survey import Attended
 from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.models.adapter import Adapter, Target
 from sightglass.models.adapters.folding import copy_adapter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from torch import Tensor, nn
-
-    from sightglass.explain.evidence.attention import Weighed
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.evidence.survey import Attended
-    from sightglass.models.adapter import Adapter, Target
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,33 +13,28 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.work.progress import check
 from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.evidence.determinism import exact
+from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.methods.gradient import gradcam
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.tasks import task_of
+from sightglass.models.adapter import Adapter, Target
 from sightglass.models.adapters.folding import copy_adapter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.models.adapter import Adapter, Target
-    from sightglass.models.layers import Layer
+from sightglass.models.layers import Layer
 
 LOGGER = logging.getLogger(__name__)
 BATCH = 16

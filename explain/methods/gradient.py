@@ -12,25 +12,17 @@ detection's is 0 nearly everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
-from sightglass.explain.backward.gradient import Gradient, projection
-from sightglass.explain.evidence.evidence import MAX_WINDOWED
+from sightglass.explain.backward.gradient import Activation, Gradient, projection
+from sightglass.explain.evidence.evidence import MAX_WINDOWED, Evidence
 from sightglass.explain.methods.method import Method, RawMaps, Request
-from sightglass.models.geometry import picture_cells
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
-    from sightglass.explain.backward.gradient import Activation
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.models.adapter import Target
-    from sightglass.models.geometry import Geometry
+from sightglass.models.adapter import Target
+from sightglass.models.geometry import Geometry, picture_cells
 
 
 def _weigh(weights: Tensor, a: Activation) -> Tensor:

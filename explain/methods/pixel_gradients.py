@@ -23,29 +23,24 @@ They run on a second set of modules over the model's weights, so that captum's h
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
 from sightglass.explain.evidence.determinism import exact, own_random_state
+from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.methods.rise import find_grey
 from sightglass.explain.phrases import percent
+from sightglass.models.adapter import Adapter, Target
 from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.adapters.folding import copy_adapter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor
-
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.models.adapter import Adapter, Target
 
 STEPS = 50
 """Places on Integrated Gradients' line: captum's own number."""

@@ -17,22 +17,16 @@ Cost: none, as the weights are of the pass that made the boxes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.methods.method import RawMaps
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import Tensor
-
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.methods.method import Method, Request
-    from sightglass.models.adapter import Target
-    from sightglass.models.adapters.queries import CrossAttention
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.models.adapter import Target
+from sightglass.models.adapters.queries import CrossAttention
 
 NOTE = "This map shows what the box's query read in its last layer, which need not have decided."
 """The note on every map of query attention."""

@@ -22,30 +22,24 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import check
+from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.phrases import plural_noun
 from sightglass.explain.tasks import task_of
+from sightglass.models.adapter import Target
 from sightglass.models.adapters.detector import Detections
+from sightglass.models.geometry import Geometry
 from sightglass.models.preprocess import GREY
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from torch import Tensor
-
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.models.adapter import Target
-    from sightglass.models.geometry import Geometry
-
 
 MAX_CELLS = 12
 """Cells of a mask along the picture's longer side. D-RISE has 16, whose maps are noisier still at 800 masks."""

@@ -9,16 +9,14 @@ import threading
 import unicodedata
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture.image import MAX_BYTES
 from sightglass.explain.picture.item import MAX_LIST_BYTES, PICTURES, Item, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MAX_UNPACKED_BYTES = 16 * 2**30
 MAX_DEPTH, MAX_NAME = 32, 200

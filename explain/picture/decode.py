@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable, Iterator
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their formats to Pillow's
+from PIL import ImageFile, TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their formats to Pillow's
 
 from sightglass.common.errors import ImageProblem, TooLarge
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from PIL import ImageFile
 
 VOLUMES = (".nii", ".nii.gz")
 """Ends of the names of volumes (NIfTI), which are arrays of voxels."""

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
@@ -36,10 +37,6 @@ from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from
 from sightglass.models.checkpoints import weights
 from sightglass.models.demo.pictures import example_named, example_source
 from sightglass.models.preprocess import MAX_CHANNELS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000

@@ -6,16 +6,14 @@ import io
 import os
 import re
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.legible import legible
 from sightglass.explain.picture.image import Image
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),

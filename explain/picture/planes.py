@@ -9,17 +9,14 @@ import logging
 import math
 import re
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightglass.common.errors import ImageProblem, TooLarge
-from sightglass.explain.picture.decode import check_size, from_array, grey, strips
+from sightglass.explain.picture.decode import Pixels, check_size, from_array, grey, strips
 from sightglass.models.preprocess import MAX_CHANNELS
-
-if TYPE_CHECKING:
-    from sightglass.explain.picture.decode import Pixels
 
 Planes = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 NPY = b"\x93NUMPY"

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture.image import MAX_BYTES
@@ -24,9 +25,6 @@ from sightglass.explain.picture.item import (
     printable,
     short,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 PAUSES = (0.2, 1.0, None)
 """Seconds to wait before each retry."""

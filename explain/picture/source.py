@@ -9,19 +9,16 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture import archive, remote
 from sightglass.explain.picture.image import example_meant, load_bundled
 from sightglass.explain.picture.item import LISTS, PICTURES, Item, list_entries, printable, short
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 MAX_PICTURES = 200_000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -11,11 +11,7 @@ import numpy as np
 from sightglass.explain.phrases import shorten
 from sightglass.explain.rendering.marks import text_width, write
 from sightglass.explain.rendering.render import HALO, WHITE, picture
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightglass.explain.rendering.style import Pixels
+from sightglass.explain.rendering.style import Pixels
 
 WIDEST = 8
 """Maximum width of a cell, in heights: a picture one pixel high would need gigabytes."""

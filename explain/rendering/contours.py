@@ -6,20 +6,15 @@ Segments are float64 (n, 4): x0, y0, x1, y1 in cells or in pixels; the centre of
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from sightglass.common.style import OVERLAY
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from sightglass.explain.rendering.style import Box, Field, Kind, Style
-
+from sightglass.explain.rendering.style import Box, Field, Kind, Style
 
 Pixels = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.uint16]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,9 +13,6 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import contact_sheet as sheets
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Pixels, Style
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def overlay(

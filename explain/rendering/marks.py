@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
@@ -15,14 +17,6 @@ from sightglass.common.files import packing
 from sightglass.explain.rendering.mark import Mark as Mark
 from sightglass.explain.rendering.render import HALO, WHITE, line_width, picture
 from sightglass.explain.rendering.style import Pixels, lut
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.explain.rendering.style import Pixels
-
 
 Place = tuple[int, int, int, int]
 Color = tuple[int, int, int]

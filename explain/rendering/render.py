@@ -65,9 +65,6 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     planes = contours.planes(values, field, style, (height, width), unit)
     if planes is not None:
         contours.stroke(inside, *(plane[y0:y1, x0:x1] for plane in planes))
-    if style.split is not None:
-        plain = max(0, math.ceil(style.split * width - 0.5))
-        out[:, :plain] = pixels[:, :plain]
     return out
 
 

@@ -6,9 +6,10 @@ import base64
 import colorsys
 import functools
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -17,10 +18,6 @@ import numpy.typing as npt
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.files import Json
 from sightglass.common.style import CHOICES, DEFAULTS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 _UNIFORM = ("inferno", "magma", "viridis", "plasma", "cividis")  # designed in a space of equal perceived steps
 
@@ -139,7 +136,6 @@ class Style:
 
     `even`: the same opacity everywhere, else rising to alpha (`color_tables.opacity`). `cells`: the cells as computed,
     without interpolation.
-    `split`: pixels whose centres are left of this share of the width show the picture alone.
     """
 
     mode: Mode = DEFAULTS["mode"]
@@ -151,13 +147,11 @@ class Style:
     cells: bool = DEFAULTS["cells"]
     gain: float = 1.0
     offset: float = 0.0
-    split: float | None = None
 
     def __post_init__(self) -> None:
         _one_of(self.mode, Mode, "mode")
         check_fraction(self.alpha, "alpha")
         check_fraction(self.threshold, "threshold")
-        check_fraction(self.split or 0.0, "split")
         if not (math.isfinite(self.gain) and math.isfinite(self.offset)):
             raise ValueError(f"gain and offset must be finite, got {self.gain} and {self.offset}.")
 
@@ -213,4 +207,4 @@ def _check(name: str, value: Any) -> Any:
 
 
 VIEWER_STYLE = Style()
-_NAMES = {name for name in DEFAULTS if name in Style.__dataclass_fields__ and name != "split"}
+_NAMES = DEFAULTS.keys() & Style.__dataclass_fields__.keys()

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem
+from sightglass.common.files import Json
+from sightglass.common.work.progress import Progress
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity.similarity import Embedder
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sightglass.common.files import Json
-    from sightglass.common.work.progress import Progress
-    from sightglass.explain.explainer import Explainer
-    from sightglass.explain.picture.item import Item
 
 NAMES = r"(?:^|/)(?P<person>-?\d+)_c(?P<camera>\d+)"
 """How Market-1501, DukeMTMC-reID and VeRi-776 name files: 0002_c1s1_000451_03.jpg."""

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files.packing import photograph, photographs
-from sightglass.common.work.progress import stopped_by
+from sightglass.common.work.progress import Progress, stopped_by
+from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity.similarity import Embedder, embedding, mirrored_score
+from sightglass.models.adapter import Adapter
 from sightglass.models.demo.pictures import pictures
-
-if TYPE_CHECKING:
-    import threading
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.work.progress import Progress
-    from sightglass.explain.explainer import Explainer
-    from sightglass.explain.picture.item import Item
-    from sightglass.models.adapter import Adapter
 
 INDISTINCT = 0.98
 """Score of unrelated pictures above which the model distinguishes nothing: it is untrained, or its input is wrong."""

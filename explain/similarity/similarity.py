@@ -8,45 +8,38 @@ to 0: the cosine ignores length.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.files import Json
 from sightglass.common.settings import MIB
-from sightglass.common.work.progress import check
+from sightglass.common.work.progress import Progress, check
 from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
-from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.maps.heatmap import grow
 from sightglass.explain.maps.statistics import Statistics, coarse, describe, describe_place
 from sightglass.explain.methods import METHODS, SIMILARITY
 from sightglass.explain.methods import method as find_method
+from sightglass.explain.methods.method import Method
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from sightglass.common.files import Json
-    from sightglass.common.work.progress import Progress
-    from sightglass.explain.evidence.resident import Resident
-    from sightglass.explain.explainer import Explainer
-    from sightglass.explain.methods.method import Method
-    from sightglass.explain.picture.item import Item
-    from sightglass.models.geometry import Geometry
-    from sightglass.models.spec import ModelSpec
-
+from sightglass.explain.picture.item import Item
+from sightglass.models.geometry import Geometry
+from sightglass.models.spec import ModelSpec
 
 VECTORS: ByteCache[NDArray[np.float32]] = ByteCache(64 * MIB, lambda vector: vector.nbytes)
 """Embeddings by picture, model and preprocessing: the latest 30,000 or so of 512 numbers."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.options import parse_other_place
+from sightglass.explain.options import Options, parse_other_place
 from sightglass.explain.phrases import quantity
 from sightglass.explain.tasks.pixels import find_middle, move, pixels_inside
 from sightglass.explain.tasks.regress import Regress
 from sightglass.explain.tasks.task import check_joint
-from sightglass.models.adapter import PlaceTarget
+from sightglass.models.adapter import PlaceTarget, Prediction, Target
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.options import Options
     from sightglass.explain.result import Result
     from sightglass.explain.trust.stability import Changed
-    from sightglass.models.adapter import Prediction, Target
     from sightglass.models.adapters.segmenter import PixelNumbers
 
 

@@ -11,7 +11,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.missing import score_format
 from sightglass.explain.phrases import capital, kinds, listing, percent, plural
 from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_score
-from sightglass.models.adapter import Target
+from sightglass.models.adapter import Adapter, Prediction, Target
 from sightglass.models.geometry import intersection_over_union
 from sightglass.models.labels import class_index
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
     from sightglass.explain.trust.stability import Changed
-    from sightglass.models.adapter import Adapter, Prediction
     from sightglass.models.adapters.detector import Detections
     from sightglass.models.spec import ModelSpec
 

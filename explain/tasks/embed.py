@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import percent
 from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_joint
-from sightglass.models.adapter import Target
+from sightglass.models.adapter import Prediction, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
     from sightglass.explain.trust.stability import Changed
-    from sightglass.models.adapter import Prediction
     from sightglass.models.spec import ModelSpec
 
 EMBEDDING = -1

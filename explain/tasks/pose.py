@@ -9,8 +9,8 @@ from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.phrases import capital, percent, quantity
 from sightglass.explain.rendering.mark import Mark
 from sightglass.explain.tasks.detect import Detect, find_boxes
-from sightglass.explain.tasks.task import describe_direction
-from sightglass.models.adapter import Axis, JointTarget
+from sightglass.explain.tasks.task import Scorer, describe_direction
+from sightglass.models.adapter import Axis, Joint, JointTarget, Prediction, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.explain.tasks.task import Scorer
-    from sightglass.models.adapter import Joint, Prediction, Target
     from sightglass.models.spec import ModelSpec
 
 HIDDEN_JOINT = 0.5

@@ -11,7 +11,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import capital, listing, percent, plain_text
 from sightglass.explain.tasks.pixels import find_middle, move, pixels_inside
 from sightglass.explain.tasks.task import COMPARED, Answers, Change, Scorer, Task, check_joint, check_score
-from sightglass.models.adapter import AreaTarget
+from sightglass.models.adapter import Adapter, AreaTarget, Prediction, Span, Target
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
     from sightglass.explain.trust.stability import Changed
-    from sightglass.models.adapter import Adapter, Prediction, Span, Target
     from sightglass.models.adapters.segmenter import Segmentation, Segmenter
     from sightglass.models.spec import ModelSpec
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import capital, kinds, percent
 from sightglass.explain.rendering.mark import Mark
-from sightglass.models.adapter import Target
+from sightglass.models.adapter import Adapter, Prediction, Target
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
     from sightglass.explain.trust.stability import Changed
-    from sightglass.models.adapter import Adapter, Prediction
     from sightglass.models.spec import ModelSpec
 
 UNSURE = 0.2

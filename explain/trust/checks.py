@@ -14,7 +14,7 @@ from pydantic import AliasChoices, Field
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.settings import MIB
-from sightglass.common.work.progress import stopped_by
+from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import SHOWS, Mark, proof, scramble, stability, support
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from sightglass.common.files import Json
-    from sightglass.common.work.progress import Progress
     from sightglass.explain.result import Result
 
 CheckId = Literal["model", "answer", "still"]

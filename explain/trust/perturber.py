@@ -8,26 +8,20 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.tasks.task import Answers
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.tasks.task import Answers, Scorer
+from sightglass.explain.trust import Filling
 from sightglass.explain.trust.proof import Curve, Trace
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.tasks.task import Scorer
-    from sightglass.explain.trust import Filling
 
 STEPS = 20
 BATCH_CPU, BATCH_GPU = 4, 64

@@ -6,22 +6,17 @@ Deletion and insertion curves as in Petsiuk et al. 2018, RISE, https://arxiv.org
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sightglass.common.files import Json
 from sightglass.explain.phrases import percent
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.files import Json
-    from sightglass.explain.trust import Filling, Mark
-
+from sightglass.explain.trust import Filling, Mark
 
 SupportVerdict = Literal["supported", "not supported", "cannot be told"]
 MARKS: dict[SupportVerdict, Mark] = {"supported": "yes", "not supported": "no", "cannot be told": "cannot be told"}
@@ -236,7 +231,7 @@ SUFFICIENT = 0.9
 """The share of the whole picture's value that is still the answer."""
 RESAMPLES = 2000
 UNTESTED = "Its verdict is not there: the curves alone do not say whether the map matters."
-"""The sentence of a proof that is not whole yet, or that an earlier version saved."""
+"""The sentence of a proof that an earlier version saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +262,7 @@ class Proof:
     start: float
     """The score of the whole picture."""
     support: Support | None = None
-    """What the verdict follows from; None while it is not there."""
+    """What the verdict follows from; None in a proof of an earlier version."""
 
     def of(self, name: str = "map", filling: Filling | None = None) -> tuple[Curve, ...]:
         """Return the map's or a control's curves for one filling."""
@@ -293,12 +288,10 @@ class Proof:
         used = [filling for filling in self.fillings if self.of(control, filling)]
         if not used:
             raise KeyError(control)
-        # While it is computed, the last filling has fewer.
-        seeds = min(len(self.of(control, name)) for name in used)
         gains = [
             [
                 self.of("map", name)[0].thinned(curve.steps).advantage - curve.advantage
-                for curve in self.of(control, name)[:seeds]
+                for curve in self.of(control, name)
             ]
             for name in used
         ]

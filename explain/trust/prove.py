@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.work.progress import stopped_by
+from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.trust import check, controls
+from sightglass.explain.trust import Filling, check, controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.perturber import STEPS, Order, Perturber
 from sightglass.explain.trust.proof import Curve, Proof
 from sightglass.explain.trust.support import find_strongest, object_of, tested_map
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
-    from sightglass.common.work.progress import Progress
     from sightglass.explain.result import Result
-    from sightglass.explain.trust import Filling
-    from sightglass.explain.trust.proof import Support
 
 
 FEWER = {
@@ -50,14 +45,12 @@ def prove(
     fillings: Sequence[Filling] = ("blur", "mean"),
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
-    partial: Callable[[Proof], None] | None = None,
 ) -> Proof:
     """Measure the answer with the hottest shares hidden, and kept.
 
     `steps`: equal shares for the map; controls and further fillings have fewer (`FEWER`, `AGAIN`). `fillings`: values
-    of hidden pixels (`FILLINGS`), the main one first. `partial` is called after each curve. Raises
-    ModelProblem for a constant map, a target without a single answer, and an unknown filling; Cancelled within one
-    batch of a stop.
+    of hidden pixels (`FILLINGS`), the main one first. Raises ModelProblem for a constant map, a target without a single
+    answer, and an unknown filling; Cancelled within one batch of a stop.
     """
     for filling in fillings:
         check(filling)
@@ -70,8 +63,8 @@ def prove(
     if places is None:
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
     score = explanation.task.scorer(explanation.evidence, heatmap.target, explanation.options)
-    tell, show = progress or (lambda *_: None), partial or (lambda _: None)
-    work = _Work(explanation, position, Perturber(explanation.evidence, score), steps, tell, show)
+    perturber = Perturber(explanation.evidence, score)
+    work = _Work(explanation, position, perturber, steps, progress or (lambda *_: None))
     with stopped_by(cancel):
         return work.run(Order("map", 0, places), fillings)
 
@@ -79,20 +72,10 @@ def prove(
 class _Work:
     """A running proof: the map's curve first, then each control's."""
 
-    def __init__(
-        self,
-        explanation: Result,
-        index: int,
-        perturber: Perturber,
-        steps: int,
-        progress: Progress,
-        partial: Callable[[Proof], None],
-    ) -> None:
+    def __init__(self, explanation: Result, index: int, perturber: Perturber, steps: int, progress: Progress) -> None:
         self._explanation, self._index, self._perturber = explanation, index, perturber
-        self._steps, self._progress, self._partial = steps, progress, partial
-        self._target = explanation.heatmaps[index].measured.target
+        self._steps, self._progress = steps, progress
         self._detects = explanation.task.has_boxes
-        self._support: Support | None = None
         self._made: list[Curve] = []
         self._total = 1
 
@@ -106,8 +89,7 @@ class _Work:
         repeated = 1 + controls.SEEDS * sum(name in REPEATED for name in names)
         self._total = repeated * len(fillings) + sum(name not in REPEATED for name in names) + 1
         self._perturber.curves([order], first, self._steps, self._add_curve)
-        self._support, strongest = find_strongest(self._explanation, self._index, perturber=self._perturber)
-        self._partial(self._proof(self._made))
+        support, strongest = find_strongest(self._explanation, self._index, perturber=self._perturber)
         orders = _order("strongest", [strongest])
         self._perturber.curves(orders, first, self._among(FEWER[self._detects]["strongest"]), self._add_curve)
         again = [order]
@@ -117,22 +99,19 @@ class _Work:
             again += orders if name in REPEATED else []
         for filling in others:
             self._perturber.curves(again, filling, self._among(AGAIN[self._detects]), self._add_curve)
-        return self._proof(self._made)
+        target, start = self._explanation.heatmaps[self._index].measured.target, self._made[0].deletion.score[0]
+        return Proof(
+            target.label, target.part, tuple(self._made), tuple(dict.fromkeys(fillings)), float(start), support
+        )
 
     def _among(self, fewer: int | None) -> int:
         """Return `fewer` steps if all steps include these, else all."""
         return fewer if fewer is not None and not self._steps % fewer else self._steps
 
-    def _proof(self, curves: Sequence[Curve]) -> Proof:
-        start, used = float(curves[0].deletion.score[0]), tuple(dict.fromkeys(curve.filling for curve in curves))
-        label, part = self._target.label, self._target.part
-        return Proof(label, part, tuple(curves), used, start, self._support)
-
     def _add_curve(self, curve: Curve) -> None:
         self._made.append(curve)
         count = len(self._made)
         self._progress(count / self._total, f"{count} of {self._total} maps")
-        self._partial(self._proof(self._made))
 
     def _orders(self, name: str, inside: NDArray[np.bool_]) -> list[Order]:
         """Return a control's orders over the content; none without edges."""

@@ -21,7 +21,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.questions import answers_why, settings
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import Finding
-from sightglass.explain.trust.proof import SUFFICIENT
+from sightglass.explain.trust.proof import SUFFICIENT, Proof
 from sightglass.models.catalog import is_packaged
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.statistics import Statistics
     from sightglass.explain.result import Result
     from sightglass.explain.trust.checks import Check
-    from sightglass.explain.trust.proof import Proof
 
 
 FILE = Path(__file__).with_name("reliability.json")

@@ -16,14 +16,14 @@ import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.settings import MIB
-from sightglass.common.work.progress import check, stopped_by
+from sightglass.common.work.progress import Progress, check, stopped_by
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.maps.statistics import coarse, iou, rank_correlation, rank_correlations, rescale
 from sightglass.explain.phrases import percent, plural, signed
-from sightglass.explain.trust import VERDICTS, Verdict, controls
+from sightglass.explain.trust import VERDICTS, Mark, Verdict, controls
 from sightglass.explain.trust.controls import chance_level, outline, outline_chance
 from sightglass.explain.trust.support import map_again, object_of, tested_map
 from sightglass.models.adapter import freeze
@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from sightglass.common.work.progress import Progress
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.result import Result
-    from sightglass.explain.trust import Mark
 
     Map = NDArray[np.float32]
     Moments = tuple[Tensor, Tensor]

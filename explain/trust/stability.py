@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.work.progress import check, stopped_by
+from sightglass.common.work.progress import Progress, check, stopped_by
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.maps.statistics import coarse, rank_correlation
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.common.work.progress import Progress
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.result import Result
     from sightglass.explain.trust import Mark

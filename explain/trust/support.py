@@ -26,7 +26,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.maps.boxes import box_on_content
-from sightglass.explain.maps.heatmap import on_content
+from sightglass.explain.maps.heatmap import Heatmap, on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.explain.picture.image import Image
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
     from sightglass.models.adapter import Target

@@ -25,14 +25,7 @@ def changes(before: Explanation, after: Explanation) -> tuple[Change, ...]:
 
 def sentence(before: Explanation, changes: Sequence[Change], edit: Edit) -> str:
     """Say what an edit changed, in numbers that were measured."""
-    if not (edit.paints or edit.moves):
+    if not edit.marks:
         return before.task.invite(before)
-    return f"{_condition(edit)}, {before.task.describe_changes(before.model, changes)}."
-
-
-def _condition(edit: Edit) -> str:
-    if edit.paints and edit.moves:
-        return "With your changes"
-    if edit.moves:
-        return "With only the patch that you moved" if edit.keep else "With the patch that you moved"
-    return "With only what you kept" if edit.keep else "Without what you painted over"
+    condition = "With only what you kept" if edit.keep else "Without what you painted over"
+    return f"{condition}, {before.task.describe_changes(before.model, changes)}."

@@ -1,4 +1,4 @@
-"""Apply brush, rectangle, area and patch edits to pixels.
+"""Apply brush, rectangle and area edits to pixels.
 
 Marks are untrusted: `parse` bounds what they may cost, and leaves out what is none.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from sightglass.common.errors import ImageProblem
 from sightglass.common.settings import MIB
@@ -20,12 +22,7 @@ from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.trust import perturber
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-Kind = Literal["brush", "rectangle", "patch", "area"]
+Kind = Literal["brush", "rectangle", "area"]
 Fill = Literal["blur", "grey", "mean", "linear"]
 FILLS: dict[Fill, str] = {
     "blur": "a strong blur",
@@ -43,7 +40,7 @@ MAX_POINTS = 6_000
 """Of all marks of an edit together."""
 SIZES = (0.005, 0.25)
 """Diameters of the brush, as shares of the picture's longer side."""
-_POINTS: dict[Kind, int] = {"brush": 1, "rectangle": 2, "patch": 3, "area": 2}
+_POINTS: dict[Kind, int] = {"brush": 1, "rectangle": 2, "area": 2}
 _SHIFT = 4
 _blurs: ByteCache[NDArray[np.uint8]] = ByteCache(4 * MIB, lambda small: small.nbytes)
 """By the picture's SHA-256: a stroke must not wait for the same blur again."""
@@ -54,9 +51,8 @@ class EditMark:
     """One movement of a tool.
 
     `points` are (x, y) as shares of the picture's width and height: the path of a brush; two corners of a rectangle; of
-    a patch, the corners of the rectangle that is copied and the corner at the top left of where it goes; of an area of
-    any shape, two corners of each of the rectangles that it consists of. `size`: the brush's diameter as a share of the
-    picture's longer side.
+    an area of any shape, two corners of each of the rectangles that it consists of. `size`: the brush's diameter as a
+    share of the picture's longer side.
     """
 
     kind: Kind
@@ -71,16 +67,6 @@ class Edit:
     marks: tuple[EditMark, ...] = ()
     fill: Fill = "blur"
     keep: bool = False
-
-    @property
-    def paints(self) -> bool:
-        """Whether anything is covered, or kept."""
-        return any(mark.kind != "patch" for mark in self.marks)
-
-    @property
-    def moves(self) -> bool:
-        """Whether a patch was moved."""
-        return any(mark.kind == "patch" for mark in self.marks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,51 +133,31 @@ def edited(image: Image, edit: Edit) -> Edited:
         raise ImageProblem(
             f"{image.name} is not an RGB picture, and only those can be painted over: choose another picture."
         )
-    pixels, painted, pasted = _apply_marks(image, edit)
+    painted = _paint(image, edit)
     # With `keep` and no marks everything would be hidden.
-    hidden = ~(painted | pasted) if edit.keep and (painted.any() or pasted.any()) else painted
-    if not (hidden.any() or pasted.any()):
-        return Edited(image, np.zeros_like(hidden))
-    if hidden.any():
-        cv2.copyTo(_filling(image, pixels, hidden, edit.fill), hidden.view(np.uint8), pixels)
+    hidden = ~painted if edit.keep and painted.any() else painted
+    if not hidden.any():
+        return Edited(image, hidden)
+    pixels = image.pixels.copy()
+    cv2.copyTo(_filling(image, hidden, edit.fill), hidden.view(np.uint8), pixels)
     name = re.sub(r"(\.\w{1,5})?$", "-edited.png", image.name, count=1)
-    changed = Image(pixels, name, (*image.notes, _note(edit, float(hidden.mean()))))
+    note = f"{percent(float(hidden.mean()))} of this picture is covered by {FILLS[edit.fill]}."
+    changed = Image(pixels, name, (*image.notes, note))
     # The fill may equal the original pixels.
     return Edited(image if changed.sha256 == image.sha256 else changed, hidden)
 
 
-def _note(edit: Edit, share: float) -> str:
-    covered = f"{percent(share)} of this picture is covered by {FILLS[edit.fill]}."
-    if not edit.moves:
-        return covered
-    return f"A patch of this picture was moved{f', and {covered}' if share else '.'}"
-
-
-def _apply_marks(image: Image, edit: Edit) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return an edited copy, and the painted and moved masks."""
-    height, width = image.height, image.width
-    pixels = image.pixels.copy()
-    painted, pasted = np.zeros((height, width), np.uint8), np.zeros((height, width), np.bool_)
+def _paint(image: Image, edit: Edit) -> NDArray[np.bool_]:
+    """Return the mask of the painted pixels."""
+    painted = np.zeros((image.height, image.width), np.uint8)
     for mark in edit.marks:
         if mark.kind == "brush":
             _brush(painted, mark)
             continue
-        if mark.kind != "patch":
-            for corners in zip(mark.points[::2], mark.points[1::2], strict=True):
-                x0, y0, x1, y1 = rectangle(corners, width, height)
-                painted[y0:y1, x0:x1] = 1
-            continue
-        x0, y0, x1, y1 = rectangle(mark.points, width, height)
-        x, y = (math.floor(share * side + 0.5) for share, side in zip(mark.points[2], (width, height), strict=True))
-        # What would lie outside the picture is cut off, also at the left and at the top.
-        left, top = max(0, -x), max(0, -y)
-        right, bottom = min(x1 - x0, width - x), min(y1 - y0, height - y)
-        if left >= right or top >= bottom:
-            continue
-        target = np.s_[y + top : y + bottom, x + left : x + right]
-        pixels[target] = image.pixels[y0 + top : y0 + bottom, x0 + left : x0 + right]
-        painted[target], pasted[target] = 0, True
-    return pixels, painted.astype(bool), pasted
+        for corners in zip(mark.points[::2], mark.points[1::2], strict=True):
+            x0, y0, x1, y1 = rectangle(corners, image.width, image.height)
+            painted[y0:y1, x0:x1] = 1
+    return painted.astype(bool)
 
 
 def rectangle(points: Sequence[tuple[float, float]], width: int, height: int) -> tuple[int, int, int, int]:
@@ -218,12 +184,12 @@ def _brush(mask: NDArray[np.uint8], mark: EditMark) -> None:
     cv2.polylines(mask, [path], False, 1, thick, cv2.LINE_8, _SHIFT)
 
 
-def _filling(image: Image, pixels: NDArray[np.uint8], hidden: NDArray[np.bool_], fill: Fill) -> NDArray[np.uint8]:
+def _filling(image: Image, hidden: NDArray[np.bool_], fill: Fill) -> NDArray[np.uint8]:
     """Return the fill of each hidden pixel, uint8 (H, W, 3)."""
     if fill == "linear":
         import torch
 
-        small, visible = _reduce(pixels, ~hidden)
+        small, visible = _reduce(image.pixels, ~hidden)
         filled = perturber.impute(_tensor(small), torch.from_numpy(visible)[None, None])
         return _enlarge(_array(filled), image.width, image.height)
     if fill == "blur":

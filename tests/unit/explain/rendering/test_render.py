@@ -245,9 +245,7 @@ def by_hand(pixels, field, style, unseen, unit):
     out = np.zeros(pixels.shape)
     for y, x in itertools.product(range(height), range(width)):
         pixel = pixels[y, x].astype(float)
-        if style.split is not None and x + 0.5 < style.split * width:
-            out[y, x] = pixel
-        elif field.seen[0] <= x < field.seen[2] and field.seen[1] <= y < field.seen[3]:
+        if field.seen[0] <= x < field.seen[2] and field.seen[1] <= y < field.seen[3]:
             o = np.rint(coloured(pixel, level(values[y, x])))
             a, b = 0.75 * halo[y, x] / 255, line[y, x] / 255
             out[y, x] = (o * (1 - a) + 20 * a) * (1 - b) + 255 * b
@@ -262,7 +260,6 @@ STYLES = {
     "inverted": Style(invert=True, threshold=0.2),
     "cells": Style(cells=True),
     "shared scale": Style(gain=1.6, offset=0.05, invert=True),
-    "swipe": Style(split=0.37, alpha=1),
 }
 
 

@@ -71,27 +71,6 @@ def test_what_is_kept_is_the_opposite_and_nothing_painted_keeps_all():
     assert edited(PICTURE, Edit((), "grey", True)).image is PICTURE
 
 
-def test_a_patch_is_copied_from_the_picture_uncovers_what_it_lies_on_and_ends_at_the_border():
-    patch = EditMark("patch", ((0, 0), (0.25, 0.5), (0.5, 0.5)))
-    made = edited(PICTURE, Edit((rectangle(0.5, 0, 1, 1), patch), "grey"))
-    expected = RAMP.copy()
-    expected[:, 20:] = 128
-    expected[10:20, 20:30] = RAMP[0:10, 0:10]
-    np.testing.assert_array_equal(made.image.pixels, expected)
-    np.testing.assert_array_equal(made.hidden, box(0, 20, 20, 40) & ~box(10, 20, 20, 30))
-    # A later stroke lies on it.
-    np.testing.assert_array_equal(covered([patch, rectangle(0.5, 0, 1, 1)]), box(0, 20, 20, 40))
-    # What is kept is the patch, where nothing was painted.
-    np.testing.assert_array_equal(covered([patch], keep=True), ~box(10, 20, 20, 30))
-    cut = edited(PICTURE, Edit((EditMark("patch", ((0.5, 0.5), (1, 1), (-0.25, -0.25))),)))
-    assert not cut.hidden.any()
-    expected = RAMP.copy()
-    expected[:5, :10] = RAMP[15:20, 30:40]
-    np.testing.assert_array_equal(cut.image.pixels, expected)
-    away = edited(PICTURE, Edit((EditMark("patch", ((0, 0), (0.5, 0.5), (1.5, 1.5))),)))
-    assert away.image is PICTURE
-
-
 def test_each_filling_is_what_it_says_and_nothing_else_changes():
     middle = rectangle(0.25, 0.25, 0.75, 0.75)
     inside = box(5, 15, 10, 30)
@@ -139,8 +118,8 @@ def test_what_a_browser_sends_is_read_as_it_was_drawn():
         "keep": True,
     }
     brush = EditMark("brush", ((0.1, 0.2), (0.3, 0.4)), 0.1)
-    patch = EditMark("patch", ((0, 0), (0.5, 0.5), (0.2, 0.2)))
-    assert parse(given) == Edit((brush, rectangle(0, 0, 1, 1), patch), "linear", True)
+    # Patches, which former versions moved, are left out.
+    assert parse(given) == Edit((brush, rectangle(0, 0, 1, 1)), "linear", True)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +133,6 @@ def test_what_a_browser_sends_is_read_as_it_was_drawn():
         {"marks": [{"kind": "brush", "points": [0.5, math.nan]}, {"kind": "brush", "points": [math.inf, 0]}]},
         {"marks": [{"kind": "brush", "points": [True, False]}, {"kind": "brush", "points": [10**400, 0]}]},
         {"marks": [{"kind": "rectangle", "points": [0, 0]}, {"kind": "rectangle", "points": [0] * 6}]},
-        {"marks": [{"kind": "patch", "points": [0, 0, 1, 1]}], "fill": {}},
         {"marks": [{"kind": "brush", "points": [0.5] * (2 * edits.MAX_POINTS + 2)}]},
     ],
 )
