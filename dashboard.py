@@ -12,8 +12,8 @@ import streamlit as st
 from sightglass.common.errors import SettingProblem
 
 try:
-    from sightglass.components.session import page
-    from sightglass.components.streamlit_internals import prepare_server, script_context
+    from sightglass.ui.session import page
+    from sightglass.ui.streamlit_internals import prepare_server, script_context
 except SettingProblem as problem:
     # This version of Streamlit lacks something.
     sys.exit(str(problem))
@@ -59,8 +59,8 @@ if script_context() is None:
 
     from sightglass.api import routes, serving
     from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
-    from sightglass.components.choices import import_ahead
-    from sightglass.components.session import signed_in
+    from sightglass.ui.choices import import_ahead
+    from sightglass.ui.session import signed_in
 
     try:
         serving.prepare(st.get_option("server.address"), oidc=signed_in.is_configured())
@@ -76,9 +76,9 @@ if script_context() is None:
     app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
 else:
     from sightglass.common import removed
-    from sightglass.components.choices import model_picker
-    from sightglass.components.session import signed_in, url_state
-    from sightglass.components.widgets import page_title
+    from sightglass.ui.choices import model_picker
+    from sightglass.ui.session import signed_in, url_state
+    from sightglass.ui.widgets import page_title
 
     def to_explore() -> None:
         """The start page's own address."""

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components import checks, saving
-from sightglass.components.choices import sidebar
-from sightglass.components.session import page, url_state
-from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape
-from sightglass.components.viewer import Pane
-from sightglass.components.views import charts, exports, panels
 from sightglass.explain.methods import METHODS
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.trust.diagnosis import agreement_sentence
 from sightglass.report import views
+from sightglass.ui import checks, saving
+from sightglass.ui.choices import sidebar
+from sightglass.ui.session import page, url_state
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.markdown import escape
+from sightglass.ui.viewer import Pane
+from sightglass.ui.views import charts, exports, panels
 
 if TYPE_CHECKING:
-    from sightglass.components.viewer import Look
     from sightglass.explain import Explanation
     from sightglass.report.view import View
+    from sightglass.ui.viewer import Look
 
 
 @page.guard

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
-# Spinning threads on a shared machine make the tests ten times slower, see sightglass/components/session/page.py.
+# Spinning threads on a shared machine make the tests ten times slower, see sightglass/ui/session/page.py.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
 for kept in ("CLIPS", "HEATMAPS", "HISTORY", "OWN_MODELS"):
@@ -74,8 +74,8 @@ def pictures(bus: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of the example `scene 3`, in which the packaged demo-s finds 2 ball-dots, a gear and a rod-cross."""
-    from sightglass.components.session.pictures.image_source import load_bundled
     from sightglass.explain.picture.image import to_png
+    from sightglass.ui.session.pictures.image_source import load_bundled
 
     path = tmp_path_factory.mktemp("scenes") / "scene 3.png"
     path.write_bytes(to_png(load_bundled("scene 3").pixels))

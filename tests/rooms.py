@@ -15,7 +15,7 @@ ORDER = (
     ("models",),
     ("explain",),
     ("report", "evaluation", "batch", "history", "video"),
-    ("components", "api"),
+    ("ui", "api"),
     ("cli",),
     ("pages",),
     ("dashboard",),
@@ -43,9 +43,9 @@ INSIDE = {
 PLACES = [place for floor in ORDER for room in floor for place in INSIDE.get(room, (room,))]
 """Everything in its order: what imports only what comes before it."""
 APART = {
-    "api": {"components"},
-    "components": {"api"},
-    "cli": {"components"},
+    "api": {"ui"},
+    "ui": {"api"},
+    "cli": {"ui"},
     "pages": {"api", "cli"},
     "dashboard": {"cli"},
 }

@@ -42,7 +42,7 @@ def file_of(model: str) -> str:
 
 def picture(model: str) -> Any:
     """Return a picture in which a detector finds several objects: the bus, or a drawn scene for those of scenes."""
-    from sightglass.components.session.pictures.image_source import example
+    from sightglass.ui.session.pictures.image_source import example
 
     return example("scene 3" if model.startswith("demo") else "bus")
 

@@ -183,7 +183,7 @@ def uploads(rounds: int) -> dict[str, Any]:
 @cache
 def _explainer() -> Explainer:
     # Before torch: it sets the threads.
-    from sightglass.components.session import page
+    from sightglass.ui.session import page
 
     assert page
     from sightglass.explain import Explainer

@@ -218,7 +218,7 @@ def _add_label(
 
 
 def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], taken: Sequence[Place]) -> Place:
-    """Place a label without overlap, as `freePlace` in `components/viewer/marks.js`.
+    """Place a label without overlap, as `freePlace` in `ui/viewer/marks.js`.
 
     `box` in whole pixels of a picture of this `size`: above the box, in its corners, or below it; else above it anyway.
     """

@@ -10,13 +10,6 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components import saving
-from sightglass.components.choices import model_picker, sidebar
-from sightglass.components.session import page, url_state
-from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape
-from sightglass.components.viewer import Pane
-from sightglass.components.views import exports, panels, tables
 from sightglass.explain.comparison.detections import largest, same_target
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS, list_methods
@@ -25,15 +18,22 @@ from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score, task_of
 from sightglass.models import catalog
 from sightglass.report import views as report_views
+from sightglass.ui import saving
+from sightglass.ui.choices import model_picker, sidebar
+from sightglass.ui.session import page, url_state
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.markdown import escape
+from sightglass.ui.viewer import Pane
+from sightglass.ui.views import exports, panels, tables
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.components.session.state import Choices
-    from sightglass.components.viewer import Look
     from sightglass.explain import Explanation
     from sightglass.models.spec import ModelSpec
     from sightglass.report.view import View
+    from sightglass.ui.session.state import Choices
+    from sightglass.ui.viewer import Look
 
 MAX_MODELS = 4
 FIRST = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from sightglass.components.session import page, reopen, url_state
+from sightglass.ui.session import page, reopen, url_state
 
 LABELLED = "pictures"
 """The page that compares models on labelled pictures."""

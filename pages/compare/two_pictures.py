@@ -8,31 +8,31 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components import saving
-from sightglass.components.choices import gallery_picker, model_picker, sidebar
-from sightglass.components.session import page, state, url_state
-from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape, sentence, shorten
-from sightglass.components.session.pictures import image_source
-from sightglass.components.views import exports, pairs
-from sightglass.components.widgets import rows
 from sightglass.explain import methods
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as pair_similarity
 from sightglass.explain.tasks.task import Answer
 from sightglass.report import similarity_files
+from sightglass.ui import saving
+from sightglass.ui.choices import gallery_picker, model_picker, sidebar
+from sightglass.ui.session import page, state, url_state
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.markdown import escape, sentence, shorten
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.views import exports, pairs
+from sightglass.ui.widgets import rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.explain.picture.item import Item
     from sightglass.explain.similarity.ranking import Ranking
     from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.ui.session.state import Choices
 
 LISTED = 50
 """Pictures of a gallery in the list."""

@@ -8,13 +8,6 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import streamlit as st
 
-from sightglass.components.session import state, url_state
-from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape
-from sightglass.components.viewer import Box
-from sightglass.components.views import charts, panels
-from sightglass.components.views.charts import NOTHING, metric
-from sightglass.components.widgets import TERMS, rows
 from sightglass.explain.comparison.detections import box_sentence, describe_boxes
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
@@ -23,12 +16,19 @@ from sightglass.explain.trust.reliability import describe_independent
 from sightglass.models.adapter import Axis
 from sightglass.pages.explore import missing
 from sightglass.pages.explore.missing import Pair, choose, pair_of
+from sightglass.ui.session import state, url_state
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.markdown import escape
+from sightglass.ui.viewer import Box
+from sightglass.ui.views import charts, panels
+from sightglass.ui.views.charts import NOTHING, metric
+from sightglass.ui.widgets import TERMS, rows
 
 if TYPE_CHECKING:
-    from sightglass.components.session.state import Choices
-    from sightglass.components.viewer import Map, View
     from sightglass.explain import Explainer, Explanation
     from sightglass.models.adapter import Prediction
+    from sightglass.ui.session.state import Choices
+    from sightglass.ui.viewer import Map, View
 
 NONE = "none"
 KEY, AXIS = "joint", "number"

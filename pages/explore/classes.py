@@ -7,12 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from sightglass.components.session import state, url_state
-from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.state import SPAN, ChosenArea
-from sightglass.components.viewer import Pane
-from sightglass.components.views import charts, panels
-from sightglass.components.widgets import HOT, rows
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.options import parse_other_place
 from sightglass.explain.phrases import quantity
@@ -22,14 +16,20 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.segment import is_background
 from sightglass.explain.trust.diagnosis import describe
 from sightglass.pages.explore.missing import parse_place, write_place
+from sightglass.ui.session import state, url_state
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.state import SPAN, ChosenArea
+from sightglass.ui.viewer import Pane
+from sightglass.ui.views import charts, panels
+from sightglass.ui.widgets import HOT, rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from sightglass.components.session.state import Choices
-    from sightglass.components.viewer import Box, Map, View
     from sightglass.explain import Explainer, Explanation
     from sightglass.models.adapters.segmenter import Segmenter
+    from sightglass.ui.session.state import Choices
+    from sightglass.ui.viewer import Box, Map, View
 
 
 class Classes:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components.session import state, url_state
-from sightglass.components.session.markdown import escape
-from sightglass.components.session.pictures import image_source
 from sightglass.explain.options import Options
+from sightglass.ui.session import state, url_state
+from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.pictures import image_source
 
 if TYPE_CHECKING:
-    from sightglass.components.session.state import Choices
-    from sightglass.components.viewer import View
     from sightglass.explain import Explainer, Explanation, Image
     from sightglass.explain.evidence.missing import Missing
     from sightglass.models.adapter import Prediction
+    from sightglass.ui.session.state import Choices
+    from sightglass.ui.viewer import View
 
 
 Pair = tuple[int, int]

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components.choices import sidebar
-from sightglass.components.painter import drawing
-from sightglass.components.session import page, url_state
-from sightglass.components.views import panels
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.tasks import task_of
 from sightglass.pages.explore import missing, whatif
 from sightglass.pages.explore import view as map_view
+from sightglass.ui.choices import sidebar
+from sightglass.ui.painter import drawing
+from sightglass.ui.session import page, url_state
+from sightglass.ui.views import panels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
+    from sightglass.ui.session.state import Choices
 
     View = Callable[[Choices, Explainer, DeltaGenerator], None]
 

@@ -10,14 +10,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components import checks, saving
-from sightglass.components.choices import sidebar
-from sightglass.components.saving import slides
-from sightglass.components.session import reopen
-from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape
-from sightglass.components.viewer import Pane
-from sightglass.components.views import charts, exports, panels
 from sightglass.explain.comparison.detections import describe_boxes, strip
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
@@ -26,16 +18,24 @@ from sightglass.explain.tasks import task_of
 from sightglass.pages.explore import classes
 from sightglass.pages.explore.boxes import Boxes
 from sightglass.pages.explore.classes import Classes
+from sightglass.ui import checks, saving
+from sightglass.ui.choices import sidebar
+from sightglass.ui.saving import slides
+from sightglass.ui.session import reopen
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.markdown import escape
+from sightglass.ui.viewer import Pane
+from sightglass.ui.views import charts, exports, panels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.components.session.state import Choices
-    from sightglass.components.viewer import View
     from sightglass.explain import Explainer, Explanation
     from sightglass.pages.explore.boxes import ListedBox
+    from sightglass.ui.session.state import Choices
+    from sightglass.ui.viewer import View
 
 
 AHEAD = 0.08

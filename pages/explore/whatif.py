@@ -8,15 +8,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components import painter, saving
-from sightglass.components.choices import sidebar
-from sightglass.components.saving import slides
-from sightglass.components.session import page, reopen, state
-from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape
-from sightglass.components.session.pictures import image_source
-from sightglass.components.viewer import Pane
-from sightglass.components.views import charts, exports, panels, tables
 from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import without_emphasis
@@ -24,18 +15,27 @@ from sightglass.explain.picture import image as picture_image
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.whatif import changes, edits, strongest
 from sightglass.report import views as report_views
+from sightglass.ui import painter, saving
+from sightglass.ui.choices import sidebar
+from sightglass.ui.saving import slides
+from sightglass.ui.session import page, reopen, state
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.viewer import Pane
+from sightglass.ui.views import charts, exports, panels, tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.components.session.state import Choices
-    from sightglass.components.viewer import Look
-    from sightglass.components.views.charts import Files
     from sightglass.explain import Explainer, Explanation, Image
     from sightglass.explain.tasks.task import Change
     from sightglass.explain.whatif.edits import Edited, EditMark
+    from sightglass.ui.session.state import Choices
+    from sightglass.ui.viewer import Look
+    from sightglass.ui.views.charts import Files
 
 
 def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:

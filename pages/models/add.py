@@ -9,14 +9,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Cancelled, ModelProblem, Problem
-from sightglass.components.choices import model_picker, sidebar
-from sightglass.components.session import page, reopen, state
-from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape, sentence, without_keys
-from sightglass.components.session.state import Choices
-from sightglass.components.streamlit_internals import remove_upload
-from sightglass.components.viewer import Pane
-from sightglass.components.views import panels
 from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.tasks import TASKS, describe_score, task_of
 from sightglass.explain.trust import preprocessing_check
@@ -26,6 +18,14 @@ from sightglass.models.families.custom.transforms import is_own, keys
 from sightglass.models.inspect import TRUST
 from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
+from sightglass.ui.choices import model_picker, sidebar
+from sightglass.ui.session import page, reopen, state
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.markdown import escape, sentence, without_keys
+from sightglass.ui.session.state import Choices
+from sightglass.ui.streamlit_internals import remove_upload
+from sightglass.ui.viewer import Pane
+from sightglass.ui.views import panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

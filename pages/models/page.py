@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components.choices import image_picker, model_picker
-from sightglass.components.session import page, state, url_state
-from sightglass.components.session.jobs import background
-from sightglass.components.session.markdown import escape
-from sightglass.components.views import tables
 from sightglass.explain.phrases import download as size_of_download
 from sightglass.explain.phrases import megabytes, plural
 from sightglass.explain.tasks import TASKS
@@ -20,13 +15,18 @@ from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.own import store
 from sightglass.pages.models import add
+from sightglass.ui.choices import image_picker, model_picker
+from sightglass.ui.session import page, state, url_state
+from sightglass.ui.session.jobs import background
+from sightglass.ui.session.markdown import escape
+from sightglass.ui.views import tables
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from sightglass.components.session.jobs.background import Job
     from sightglass.explain.evidence.resident import Resident
     from sightglass.models.spec import ModelSpec
+    from sightglass.ui.session.jobs.background import Job
 
 
 KEY = "models-list"

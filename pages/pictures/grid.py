@@ -19,10 +19,6 @@ from sightglass.batch.records import recipe as recipe_of
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
-from sightglass.components.saving import slides
-from sightglass.components.session import page, reopen, state, url_state
-from sightglass.components.session.markdown import escape, shorten
-from sightglass.components.views import charts, tables
 from sightglass.evaluation.errors import ALL, draw_tile
 from sightglass.evaluation.kinds import SMALL
 from sightglass.explain.evidence.cache import ByteCache
@@ -34,6 +30,10 @@ from sightglass.pages.pictures import results
 from sightglass.pages.pictures.job import PicturesPage, stamp
 from sightglass.report import embedded_recipe
 from sightglass.report import views as report_views
+from sightglass.ui.saving import slides
+from sightglass.ui.session import page, reopen, state, url_state
+from sightglass.ui.session.markdown import escape, shorten
+from sightglass.ui.views import charts, tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from sightglass.pages.pictures.results import Result
 
     Frame = Any
-    from sightglass.components.viewer import Look
     from sightglass.pages.pictures.job import RunPlan
     from sightglass.report.view import View
+    from sightglass.ui.viewer import Look
 
 
 PAGE = 24

@@ -17,14 +17,14 @@ from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, write_file
 from sightglass.common.settings import settings
-from sightglass.components.session import state
-from sightglass.components.session.jobs import background
-from sightglass.components.session.jobs.background import Job
 from sightglass.evaluation import stored
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import measure_in_turns
 from sightglass.explain.phrases import milliseconds
 from sightglass.pages.pictures.source import Source, delete_upload, find_source
+from sightglass.ui.session import state
+from sightglass.ui.session.jobs import background
+from sightglass.ui.session.jobs.background import Job
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence

@@ -13,12 +13,6 @@ import streamlit as st
 from sightglass.batch import labels, output, report, table
 from sightglass.batch import slides as run_slides
 from sightglass.common.errors import Problem
-from sightglass.components.choices import model_picker, sidebar
-from sightglass.components.saving import slides
-from sightglass.components.session import page, reopen, state, url_state
-from sightglass.components.session.jobs import background
-from sightglass.components.session.markdown import escape, sentence
-from sightglass.components.views import charts, tables
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
@@ -27,6 +21,12 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, RunPlan
 from sightglass.report import views
 from sightglass.report.table import csv as write_csv
+from sightglass.ui.choices import model_picker, sidebar
+from sightglass.ui.saving import slides
+from sightglass.ui.session import page, reopen, state, url_state
+from sightglass.ui.session.jobs import background
+from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.views import charts, tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.batch.labels import LabelMatch
-    from sightglass.components.session.state import Choices
-    from sightglass.components.viewer import Look
     from sightglass.explain import Explainer
     from sightglass.pages.pictures.results import Result
     from sightglass.report.view import View
+    from sightglass.ui.session.state import Choices
+    from sightglass.ui.viewer import Look
 
 
 @page.guard

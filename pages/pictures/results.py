@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from sightglass.batch import analysis, summary, table
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
-from sightglass.components.session.markdown import escape
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
@@ -22,6 +21,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.pages.pictures.job import describe_time, stamps
+from sightglass.ui.session.markdown import escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,11 +10,6 @@ import streamlit as st
 
 from sightglass.batch import labels, table
 from sightglass.common.errors import Problem
-from sightglass.components.choices import gallery_picker
-from sightglass.components.session import page, state, url_state
-from sightglass.components.session.history_store import exact
-from sightglass.components.session.markdown import escape, sentence
-from sightglass.components.views import tables
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
@@ -22,15 +17,20 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures import results, source
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.pages.pictures.source import Drops
+from sightglass.ui.choices import gallery_picker
+from sightglass.ui.session import page, state, url_state
+from sightglass.ui.session.history_store import exact
+from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.views import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sightglass.batch.earlier import EarlierRun, RunFacts
     from sightglass.batch.labels import LabelMatch
-    from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.explain.tasks.task import Task
+    from sightglass.ui.session.state import Choices
 
 
 def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], explainer: Explainer) -> None:

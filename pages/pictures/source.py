@@ -19,15 +19,15 @@ from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import atomic_write
 from sightglass.common.settings import settings
-from sightglass.components.choices import gallery_picker
-from sightglass.components.session import state
-from sightglass.components.session.state import upload_megabytes
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation import masks as pixel_masks
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture.item import PICTURES, Item
 from sightglass.explain.picture.source import find, spread
+from sightglass.ui.choices import gallery_picker
+from sightglass.ui.session import state
+from sightglass.ui.session.state import upload_megabytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,10 +12,6 @@ from sightglass import examples
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.common.settings import MIB
-from sightglass.components.saving.slides import slide_page, stage
-from sightglass.components.session import history_store, page, state
-from sightglass.components.session.markdown import escape, sentence
-from sightglass.components.views import charts
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.history import archive
@@ -25,6 +21,10 @@ from sightglass.pages.saved.tiles import draw_tile, grid
 from sightglass.report import drawing
 from sightglass.report.layouts import THEMES
 from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, View
+from sightglass.ui.saving.slides import slide_page, stage
+from sightglass.ui.session import history_store, page, state
+from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.views import charts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

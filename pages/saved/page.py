@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from sightglass.components.session import history_store, page, reopen, url_state
 from sightglass.pages.saved import decks, runs, views
+from sightglass.ui.session import history_store, page, reopen, url_state
 
 TABS = {"views": "Views", "runs": "Runs", "decks": "Decks"}
 TAB = "saved-tab"

@@ -11,17 +11,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components import painter
-from sightglass.components.choices import gallery_picker
-from sightglass.components.saving import slides
-from sightglass.components.session import history_store, page, reopen, state
-from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape, sentence
-from sightglass.components.viewer import Box, Map, Pane, ViewerOptions, ViewerScene, send_texts, viewer
-from sightglass.components.viewer.payload import jpeg
-from sightglass.components.views import charts, panels
-from sightglass.components.views import pairs as pair_views
-from sightglass.components.widgets import rows
 from sightglass.explain.maps.heatmap import rescale
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent
@@ -35,6 +24,17 @@ from sightglass.history import slides as record_slides
 from sightglass.history.records import draw_marks
 from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
+from sightglass.ui import painter
+from sightglass.ui.choices import gallery_picker
+from sightglass.ui.saving import slides
+from sightglass.ui.session import history_store, page, reopen, state
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.viewer import Box, Map, Pane, ViewerOptions, ViewerScene, send_texts, viewer
+from sightglass.ui.viewer.payload import jpeg
+from sightglass.ui.views import charts, panels
+from sightglass.ui.views import pairs as pair_views
+from sightglass.ui.widgets import rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.common.files import Json
-    from sightglass.components.viewer import Look
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.history import Record
     from sightglass.report.view import View
+    from sightglass.ui.viewer import Look
 
     Maps = Sequence[Heatmap]
 PAINTER = "saved-painter"

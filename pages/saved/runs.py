@@ -7,10 +7,10 @@ import streamlit as st
 from sightglass.batch.earlier import list_runs
 from sightglass.common import users
 from sightglass.common.settings import settings
-from sightglass.components.session import history_store, page
-from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
+from sightglass.ui.session import history_store, page
+from sightglass.ui.session.markdown import escape, sentence
 
 
 def draw() -> None:

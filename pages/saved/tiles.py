@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from sightglass.components.session.markdown import escape
+from sightglass.ui.session.markdown import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,16 +11,16 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.components.choices import gallery_picker
-from sightglass.components.saving import slides
-from sightglass.components.session import history_store, page, reopen, state, url_state
-from sightglass.components.session.markdown import escape, sentence
-from sightglass.components.views import charts
 from sightglass.explain.phrases import megabytes, plural
 from sightglass.history.store import UNDO
 from sightglass.pages.saved import record as record_view
 from sightglass.pages.saved.record import Browsing, archive
 from sightglass.pages.saved.tiles import draw_tile, grid
+from sightglass.ui.choices import gallery_picker
+from sightglass.ui.saving import slides
+from sightglass.ui.session import history_store, page, reopen, state, url_state
+from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.views import charts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.components import checks, saving
-from sightglass.components import live as canvas
-from sightglass.components.choices import sidebar
-from sightglass.components.saving import slides
-from sightglass.components.session import reopen, state, url_state
-from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.pictures import image_source
-from sightglass.components.views import exports
 from sightglass.explain.methods import METHODS
 from sightglass.explain.tasks import task_of
+from sightglass.ui import checks, saving
+from sightglass.ui import live as canvas
+from sightglass.ui.choices import sidebar
+from sightglass.ui.saving import slides
+from sightglass.ui.session import reopen, state, url_state
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.views import exports
 from sightglass.video import live
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.components.live import LiveFrame
-    from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.models.spec import ModelSpec
+    from sightglass.ui.live import LiveFrame
+    from sightglass.ui.session.state import Choices
 
 TAKEN = ("part", "layers", "preprocessing", "confidence", "vocabulary")
 """The sidebar's options that a live frame has too."""

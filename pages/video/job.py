@@ -19,17 +19,17 @@ from sightglass.common import access, users
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.files import to_json, write_file
 from sightglass.common.settings import settings
-from sightglass.components.saving import slides
-from sightglass.components.session import reopen, state
-from sightglass.components.session.jobs import background
-from sightglass.components.session.jobs.background import Job
-from sightglass.components.session.markdown import sentence
-from sightglass.components.session.pictures import image_source
-from sightglass.components.views import charts
 from sightglass.explain.phrases import capital, listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
+from sightglass.ui.saving import slides
+from sightglass.ui.session import reopen, state
+from sightglass.ui.session.jobs import background
+from sightglass.ui.session.jobs.background import Job
+from sightglass.ui.session.markdown import sentence
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.views import charts
 from sightglass.video import clip as video_clip
 from sightglass.video import example as bundled_clips
 from sightglass.video import slides as clip_slides

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.components.choices import sidebar
-from sightglass.components.session import page, state, url_state
-from sightglass.components.session.jobs import background
-from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import NBSP, pixels
 from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
 from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, describe, headline, open_example
+from sightglass.ui.choices import sidebar
+from sightglass.ui.session import page, state, url_state
+from sightglass.ui.session.jobs import background
+from sightglass.ui.session.markdown import escape, sentence
 from sightglass.video import clip
 from sightglass.video import settings as video_settings
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
+    from sightglass.ui.session.state import Choices
     from sightglass.video import Settings
 
 MAX_MB = 500

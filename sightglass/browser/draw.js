@@ -78,7 +78,7 @@ function scaling(map, { settings: { scale }, range, reach = null }) {
 
 /**
  * Read a map at one point of the original: on the chosen scale, and the raw values at the ends of that scale.
- * @param {HeatMap} map @param {number[]} point @param {Painted} style @returns {import("../components/viewer/settings.js").Reading}
+ * @param {HeatMap} map @param {number[]} point @param {Painted} style @returns {import("../ui/viewer/settings.js").Reading}
  */
 export function readingAt(map, [x, y], style) {
   const { grid, gain, offset } = scaling(map, style), { title, kind, raw, unit } = map, [low, high] = raw ?? [0, 0];

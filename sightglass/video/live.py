@@ -1,6 +1,6 @@
 """Explain the frames of a camera, one viewer's at a time.
 
-`components/live/screen.js` grows the raw map as `sightglass.explain.maps.heatmap.scale` does.
+`ui/live/screen.js` grows the raw map as `sightglass.explain.maps.heatmap.scale` does.
 """
 
 from __future__ import annotations

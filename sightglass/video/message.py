@@ -1,7 +1,7 @@
 """Requests and answers of a frame, and the messages of the live socket that carry them.
 
 A frame is `SGF1`, its number as u32, and a JPEG. An answer is `[u32 length][JSON, padded to 4][float32 maps]…`, all
-little-endian, as `components/frontend/unpack.js` reads it. Numbers of frames grow; the answer to one settles all before
+little-endian, as `browser/unpack.js` reads it. Numbers of frames grow; the answer to one settles all before
 it.
 """
 

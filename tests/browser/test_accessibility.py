@@ -1,6 +1,6 @@
 """No page shuts out who sees it badly or has no mouse, as far as a machine can tell.
 
-Colours are judged in the light theme; `tests/unit/components/test_contrast.py` computes those of both.
+Colours are judged in the light theme; `tests/unit/ui/test_contrast.py` computes those of both.
 """
 
 from __future__ import annotations

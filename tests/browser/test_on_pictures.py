@@ -12,9 +12,9 @@ from PIL import Image
 from playwright.sync_api import expect
 from screen import drawn, go_to, headline, settled, until
 
-from sightglass.components.session.pictures import image_source
 from sightglass.explain.whatif import edits
 from sightglass.models import drawing
+from sightglass.ui.session.pictures import image_source
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

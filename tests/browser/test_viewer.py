@@ -47,9 +47,9 @@ APP = (
     + """
 import streamlit as st
 from PIL import Image
-from sightglass.components.widgets import rows
+from sightglass.ui.widgets import rows
 from sightglass.explain.tasks.task import Answer
-from sightglass.components.viewer import Map, ViewerOptions, Pane, ViewerScene, viewer
+from sightglass.ui.viewer import Map, ViewerOptions, Pane, ViewerScene, viewer
 
 st.set_page_config(layout="wide")
 st.session_state.runs = st.session_state.get("runs", 0) + 1

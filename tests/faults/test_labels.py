@@ -15,13 +15,13 @@ from pptx import Presentation
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
-from sightglass.components.views import exports
 from sightglass.explain import Explainer, Image
 from sightglass.explain.evidence.resident import RESIDENCY
 from sightglass.report import views
 from sightglass.report.deck_html import deck_html
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.pdf import deck_pdf
+from sightglass.ui.views import exports
 from tests import corpus
 from tests.faults import labelled, visits
 

@@ -28,7 +28,7 @@ class Node {
 globalThis.window = new EventTarget();
 globalThis.Element = Node;
 globalThis.document = { createElement: () => new Node() };
-const { default: show } = await import("../../sightglass/components/widgets/answer_list.js");
+const { default: show } = await import("../../sightglass/ui/widgets/answer_list.js");
 
 /** A place on the page for lists; `chosen` is where it stands, `sent` what Python was told of each list. */
 function place() {

@@ -12,7 +12,7 @@ Object.assign(globalThis, {
     items = { add: (one) => this.files.push(one) };
   },
 });
-const { Intake } = await import("../../sightglass/components/picture_bar/intake.js");
+const { Intake } = await import("../../sightglass/ui/picture_bar/intake.js");
 
 /** A page with uploaders, whose files arrive or are lost. */
 function page() {

@@ -3,9 +3,9 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 import { packed } from "./packing.js";
 
-import { Link } from "../../sightglass/components/live/link.js";
-import { followed, reason } from "../../sightglass/components/live/live.js";
-import { grown, percent } from "../../sightglass/components/live/screen.js";
+import { Link } from "../../sightglass/ui/live/link.js";
+import { followed, reason } from "../../sightglass/ui/live/live.js";
+import { grown, percent } from "../../sightglass/ui/live/screen.js";
 
 test("raw maps grow as in Python", () => {
   const { cases } = JSON.parse(readFileSync(new URL("./raw_map.json", import.meta.url), "utf8"));

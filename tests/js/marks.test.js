@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import * as shapes from "../../sightglass/components/viewer/marks.js";
+import * as shapes from "../../sightglass/ui/viewer/marks.js";
 
 const plain = { maps: [], boxes: null }, map = { maps: [{}], boxes: null };
 const box = { xyxy: [0, 0, 1, 1], label: "bus 94 %", index: 0, marks: [] }, other = { ...box, label: "person 86 %", index: 1 };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Edits, Hand } from "../../sightglass/components/painter/edits.js";
+import { Edits, Hand } from "../../sightglass/ui/painter/edits.js";
 
 const nothing = () => ({ marks: [], fill: "blur", keep: false });
 

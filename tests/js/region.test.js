@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { State } from "../../sightglass/components/viewer/state.js";
+import { State } from "../../sightglass/ui/viewer/state.js";
 
 test("a drag measures one area; a click, a second finger and another measurement take it away", () => {
   const state = new State();

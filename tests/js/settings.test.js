@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { defaults, keep, linkTo, merged, recalled, viewportOf } from "../../sightglass/components/viewer/settings.js";
+import { defaults, keep, linkTo, merged, recalled, viewportOf } from "../../sightglass/ui/viewer/settings.js";
 
 const MAPS = ["inferno", "jet"];
 const WIDE = { x: 0, y: 0, zoom: 1 };

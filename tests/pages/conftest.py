@@ -17,11 +17,11 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from sightglass.common.files.packing import unpack_data
-from sightglass.components.choices import model_picker
-from sightglass.components.picture_bar import KEY, Desk
-from sightglass.components.session import state
-from sightglass.components.session.jobs import background
 from sightglass.explain.methods import rise
+from sightglass.ui.choices import model_picker
+from sightglass.ui.picture_bar import KEY, Desk
+from sightglass.ui.session import state
+from sightglass.ui.session.jobs import background
 from tests.waits import patience
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.components.session.pictures.image_source import Pictures
-from sightglass.components.session.state import Sidebar
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.pages.explore import boxes
+from sightglass.ui.session.pictures.image_source import Pictures
+from sightglass.ui.session.state import Sidebar
 from tests.pages.conftest import act, headline, press, rerun_until, session, shown, texts
 
 VIEWER = "viewer-boxes"

@@ -8,10 +8,10 @@ import io
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.components.session import state
-from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.history import History
+from sightglass.ui.session import state
+from sightglass.ui.session.pictures import image_source
 from tests.pages.conftest import received, session, texts
 from tests.weights import real
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.components import checks as page_checks
-from sightglass.components.session.jobs import background
-from sightglass.components.session.jobs.background import Jobs
-from sightglass.components.session.page import SOMETHING_BROKE
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.trust import checks, scramble, stability
 from sightglass.explain.trust.prove import prove
 from sightglass.history import History
+from sightglass.ui import checks as page_checks
+from sightglass.ui.session.jobs import background
+from sightglass.ui.session.jobs.background import Jobs
+from sightglass.ui.session.page import SOMETHING_BROKE
 from tests.pages.conftest import labels, press, received, rerun_until, session, texts
 from tests.waits import patience
 

@@ -7,13 +7,13 @@ import re
 import numpy as np
 import pytest
 
-from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.comparison import models
 from sightglass.explain.comparison.models import Timing
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.trust.diagnosis import agreement_sentence
+from sightglass.ui.session.pictures import image_source
 from tests.pages.conftest import press, shown, texts
 
 SIZES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")

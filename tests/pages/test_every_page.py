@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sightglass.components.session.state import Sidebar
 from sightglass.explain.phrases import pixels
+from sightglass.ui.session.state import Sidebar
 from tests.pages.conftest import ROOT, bar, session
 from tests.rooms import list_pages
 
@@ -48,15 +48,15 @@ LARGE = {"IPython", "altair", "authlib", "av", "fastapi", "httpx", "matplotlib",
 LARGE |= {"pyarrow", "pytorch_grad_cam", "ray", "reportlab", "scipy", "sklearn", "timm", "tomlkit", "torchvision"}
 LARGE |= {"transformers", "ultralytics"}
 """Libraries that the start page does not need."""
-FIRST_ROOMS = {"common", "components", "explain", "models", "pages", "report"}
+FIRST_ROOMS = {"common", "ui", "explain", "models", "pages", "report"}
 SERVER = """
 import runpy, sys, dashboard
 assert type(dashboard.app).__name__ == "App"
 from streamlit import net_util
-assert net_util.get_external_ip.__module__ == "sightglass.components.streamlit_internals"
+assert net_util.get_external_ip.__module__ == "sightglass.ui.streamlit_internals"
 names = {"torch", "fastapi", "sightglass.api.app", "sightglass.explain", "prometheus_client", "pandas"} & {*sys.modules}
 assert not names, names
-from sightglass.components.session import page
+from sightglass.ui.session import page
 page.guard = lambda draw: (lambda: None)
 for name in ("explore", "topk", "compare", "video"):
     runpy.run_path(page.script(name))
@@ -67,8 +67,8 @@ VISITS = """
 import json, sys
 import streamlit as st
 from streamlit.testing.v1 import AppTest
-from sightglass.components.choices import import_ahead, sidebar
-from sightglass.components.session import page
+from sightglass.ui.choices import import_ahead, sidebar
+from sightglass.ui.session import page
 import_ahead._import()
 load, imported = sidebar.load, []
 for component in ("picture_bar", "viewer"):

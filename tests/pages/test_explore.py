@@ -10,11 +10,11 @@ from PIL import Image as Pillow
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from sightglass.cli import main
-from sightglass.components.session.jobs.background import Jobs
 from sightglass.explain import Explainer, Recipe, replay
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import samples
 from sightglass.history import History
+from sightglass.ui.session.jobs.background import Jobs
 from tests.pages.conftest import (
     bar,
     headline,

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from sightglass.components.session.state import ChosenArea
-from sightglass.components.session.url_state import Unused
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image, load_bundled, to_png
 from sightglass.models.demo.pictures import CAPTIONED, PERSON
 from sightglass.report import embedded_recipe
+from sightglass.ui.session.state import ChosenArea
+from sightglass.ui.session.url_state import Unused
 from tests.pages.conftest import headline, received, rerun_until, session, settled, shown, texts
 from tests.unit.explain.picture import test_image
 from tests.unit.explain.picture.test_image import Bands

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torchvision.models import mobilenet_v3_small
 
-from sightglass.components.choices import model_picker
 from sightglass.models import catalog
 from sightglass.models.spec import OutputTable
 from sightglass.pages.models.add import Adding
+from sightglass.ui.choices import model_picker
 from tests import plant_net
 from tests.pages.conftest import press, session, shown, texts
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.components.choices import image_picker
-from sightglass.components.picture_bar import KEY
-from sightglass.components.session.pictures import image_source
-from sightglass.components.session.pictures.image_source import UPLOADS, Pictures, Uploads, token
-from sightglass.components.session.state import Sidebar
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.models import drawing
 from sightglass.report import embedded_recipe
+from sightglass.ui.choices import image_picker
+from sightglass.ui.picture_bar import KEY
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.session.pictures.image_source import UPLOADS, Pictures, Uploads, token
+from sightglass.ui.session.state import Sidebar
 from tests.pages.conftest import act, bar, headline, received, session, shown, texts
 
 if TYPE_CHECKING:

@@ -17,9 +17,6 @@ from sightglass.batch import analysis, earlier, journal, labels, summary, table
 from sightglass.batch.analysis import measure_errors
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
-from sightglass.components.choices.gallery_picker import check_path
-from sightglass.components.session import signed_in
-from sightglass.components.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.scorecard import VERDICTS
@@ -31,6 +28,9 @@ from sightglass.history import History
 from sightglass.pages.pictures import results, source
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
 from sightglass.pages.pictures.source import Source
+from sightglass.ui.choices.gallery_picker import check_path
+from sightglass.ui.session import signed_in
+from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from tests.labelled import draw_scenes
 from tests.masked import draw_masked
 from tests.pages.conftest import button, press, session, texts

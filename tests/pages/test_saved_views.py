@@ -12,14 +12,14 @@ import pytest
 from sightglass import examples
 from sightglass.batch import output
 from sightglass.batch.earlier import read_facts
-from sightglass.components.choices import gallery_picker
-from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.history import History, Mark
 from sightglass.pages.saved.record import Browsing, list_marks, list_strokes
+from sightglass.ui.choices import gallery_picker
+from sightglass.ui.session.pictures import image_source
 from tests.pages.conftest import labels, press, received, session, shown, texts
 
 if TYPE_CHECKING:

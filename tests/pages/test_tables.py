@@ -21,8 +21,8 @@ def columns(app: AppTest, place: int = 0) -> dict[str, Any]:
 
 def test_every_table_is_drawn_by_the_same_function() -> None:
     draws = re.compile(r"\.(dataframe|data_editor)\(")
-    found = [path for path in sources("components", "pages") if draws.search(path.read_text("utf-8"))]
-    assert found == [ROOT / "sightglass/components/views/tables.py"]
+    found = [path for path in sources("ui", "pages") if draws.search(path.read_text("utf-8"))]
+    assert found == [ROOT / "sightglass/ui/views/tables.py"]
 
 
 def test_all_numbers_of_a_map_stand_at_the_right_and_have_their_unit(page) -> None:
@@ -43,7 +43,7 @@ def test_what_is_copied_has_no_formulas() -> None:
     def draw() -> None:
         import pandas as pd
 
-        from sightglass.components.views import tables
+        from sightglass.ui.views import tables
 
         hostile, rows = "=cmd()", [{"picture": "=cmd()", "@name": "plain", "change": "-12 %", "box": 3}]
         tables.table(rows, right=("change",), help={"@name": "Whose."})

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
-from sightglass.components.choices import gallery_picker
-from sightglass.components.session import state
-from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
+from sightglass.ui.choices import gallery_picker
+from sightglass.ui.session import state
+from sightglass.ui.session.pictures import image_source
 from tests.pages.conftest import press, received, shown, texts
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from sightglass.common import users
-from sightglass.components.session.jobs import background
-from sightglass.components.session.pictures.image_source import Pictures
-from sightglass.components.session.state import Navigation
-from sightglass.components.views import charts
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, headline
+from sightglass.ui.session.jobs import background
+from sightglass.ui.session.pictures.image_source import Pictures
+from sightglass.ui.session.state import Navigation
+from sightglass.ui.views import charts
 from sightglass.video import Settings, run, runner
 from sightglass.video.clip import Clip
 from sightglass.video.results import Kind, Moment, Point, Summary, color_of, curves
@@ -92,8 +92,8 @@ def test_a_segmentation_s_timeline_is_of_shares_and_a_moment_is_chosen(page: Any
 def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan, monkeypatch: Any) -> None:
     import streamlit as st
 
-    from sightglass.components.session import state
-    from sightglass.components.session.pictures import image_source
+    from sightglass.ui.session import state
+    from sightglass.ui.session.pictures import image_source
 
     held: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", held)

@@ -6,12 +6,12 @@ import re
 
 import numpy as np
 
-from sightglass.components.session.pictures import image_source
-from sightglass.components.session.pictures.image_source import Pictures
-from sightglass.components.session.state import Navigation, Sidebar
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.whatif import edits
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.session.pictures.image_source import Pictures
+from sightglass.ui.session.state import Navigation, Sidebar
 from tests.pages.conftest import bar, received, session, shown, texts
 
 FRONT = {"kind": "rectangle", "points": [0.05, 0.3, 0.9, 0.6]}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OUTSIDE = ("benchmarks", "training")
 """Beside the program, and not installed."""
-STREAMLIT = {"components", "pages", "dashboard"}
+STREAMLIT = {"ui", "pages", "dashboard"}
 HEAVY = ("torch", "torchvision", "cv2", "timm", "ultralytics", "streamlit", "scipy", "sklearn", "pandas", "matplotlib")
 
 
@@ -85,7 +85,7 @@ def test_the_project_is_imported_by_its_own_name() -> None:
         ("explain", "def page():\n    import streamlit as st", {"streamlit"}),
         ("explain", "importlib.import_module(f'sightglass.pages.{name}')", {"pages"}),
         ("explain", "from sightglass.api import app\nfrom sightglass import cli", {"api", "cli"}),
-        ("api", "from sightglass.components.session import page\nfrom explain import Explainer", {"components"}),
+        ("api", "from sightglass.ui.session import page\nfrom explain import Explainer", {"ui"}),
         ("pages", "from sightglass.api import service\nfrom tests.conftest import asset", {"api", "tests"}),
         ("explain", "from . import cache\nfrom sightglass.models.load import load\nimport numpy", set()),
     ],

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
-TAKEN = ("explain", "models", "api", "cli", "common", "components", "pages", "batch", "report")
+TAKEN = ("explain", "models", "api", "cli", "common", "ui", "pages", "batch", "report")
 """Names that a user's own project may have, too."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from sightglass.common.errors import SettingProblem
-from sightglass.components import streamlit_internals
+from sightglass.ui import streamlit_internals
 from tests.rooms import ROOT, every_room, sources
 
 if TYPE_CHECKING:

@@ -15,8 +15,6 @@ from sightglass.api.security import USER
 from sightglass.common import files as scratch
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.components.choices import gallery_picker
-from sightglass.components.session.pictures import image_source
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import load_bundled, to_png
@@ -25,6 +23,8 @@ from sightglass.models import catalog
 from sightglass.pages.pictures.job import folder_for
 from sightglass.pages.pictures.source import Source
 from sightglass.pages.video import job
+from sightglass.ui.choices import gallery_picker
+from sightglass.ui.session.pictures import image_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,6 @@ from PIL import Image as Pillow
 from torch import nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components.views import exports
 from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.rendering.marks import hatch_of
@@ -23,6 +22,7 @@ from sightglass.explain.trust.diagnosis import headline
 from sightglass.history.unsure import best_score
 from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
+from sightglass.ui.views import exports
 from tests.late import late
 from training.demo.scenes import draw, sample
 

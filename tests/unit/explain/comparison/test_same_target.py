@@ -16,7 +16,6 @@ from torchvision.ops import box_iou
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photograph
-from sightglass.components.session.pictures.image_source import load_bundled
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.comparison.detections import (
     around,
@@ -29,6 +28,7 @@ from sightglass.explain.comparison.models import Comparison, Timing, measure_in_
 from sightglass.explain.evidence.layers import stages
 from sightglass.models.adapter import Prediction
 from sightglass.report.detection_images import every_map, files
+from sightglass.ui.session.pictures.image_source import load_bundled
 
 if TYPE_CHECKING:
     from sightglass.explain.maps.statistics import Agreement

@@ -1,0 +1,177 @@
+"""The checks of a page's maps: a chip beside the headline, and a card for each check.
+
+A fragment runs the short tests once the page is drawn, and again until all are answered, so that neither the map nor a
+click waits for them. The cards show each test at length; they are computed when a person opens them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.settings import settings
+from sightglass.common.work.progress import PausableStop
+from sightglass.explain.phrases import capital
+from sightglass.explain.trust.checks import QUESTIONS, Checks, known, run_checks, untested
+from sightglass.ui.session import page, state, url_state
+from sightglass.ui.session.jobs.background import Jobs
+from sightglass.ui.session.markdown import escape
+
+if TYPE_CHECKING:
+    from sightglass.explain import Explanation
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.trust import Mark
+    from sightglass.explain.trust.checks import Check
+
+POLL = 0.5
+"""Seconds between two looks at the running tests."""
+ICONS: dict[Mark, str] = {
+    "yes": ":material/check_circle:",
+    "no": ":material/cancel:",
+    "cannot be told": ":material/help:",
+}
+WORDS: dict[Mark, str] = {"yes": "passed", "no": "failed", "cannot be told": "unclear"}
+JOB = "checks"
+"""Name of the session's tests among its jobs."""
+
+
+@dataclass
+class CheckedMaps:
+    """The maps whose tests began, or failed."""
+
+    drawn: Hashable = None
+    """The map of the last run: tests begin in a second one, once the map is on the screen."""
+    failed: dict[Hashable, Checks] = field(default_factory=dict)
+    """What is said of maps whose tests broke."""
+
+
+@dataclass
+class OpenCards:
+    """The pages whose cards are open."""
+
+    pages: set[str] = field(default_factory=set)
+    read: bool = False
+    """Whether the address was read."""
+
+
+def why_untested(heatmap: Heatmap) -> str | None:
+    """Return the reason against a test in a sentence; None without one."""
+    if heatmap.measured.state == "ok":
+        return None
+    return f"There is nothing to test about the map of {heatmap.target.label}: no place is hotter than another."
+
+
+def is_open() -> bool:
+    """Return whether the page's cards are open, at first by address."""
+    opened, name = state.of(OpenCards), state.of(state.Navigation).page
+    if not opened.read:
+        opened.read = True
+        if st.query_params.get("prove") == "1":
+            opened.pages.add(name)
+    url_state.write("prove", name in opened.pages, False)
+    return name in opened.pages
+
+
+def _turn() -> None:
+    opened, name = state.of(OpenCards), state.of(state.Navigation).page
+    opened.pages ^= {name}
+    if name not in opened.pages:
+        _stop()
+
+
+def _stop() -> None:
+    """Stop the tests of the cards."""
+    for id in QUESTIONS:
+        state.of(Jobs).stop(f"check-{id}")
+
+
+def chip(explanation: Explanation, index: int) -> None:
+    """Draw the chip with the state of a map's checks, which opens the cards."""
+    maps = explanation.heatmaps
+    if index >= len(maps) or not explanation.finished or maps[index].measured.state != "ok" or not settings().seal:
+        return
+    checks = known(key := explanation.checks_key(index))
+    pending = checks is None and key not in state.of(CheckedMaps).failed
+    shows = checks is not None and bool(checks.shows)
+    st.fragment(_chip, run_every=POLL if pending else None)(explanation, index, shows, pending)
+
+
+def _chip(explanation: Explanation, index: int, reported: bool, pending: bool) -> None:
+    checks, works = follow(explanation, index)
+    # The headline says of a map that it does not depend on the model; only a run of the whole page ends the polling.
+    if checks is not None and checks.whole and (pending or (checks.shows and not reported)):
+        st.rerun()
+    words = "" if checks is None else describe(checks)
+    st.button(
+        f"Checks: {words}" if words else "Checking…",
+        icon=":material/hourglass_top:" if works or not words else ":material/fact_check:",
+        key="checks",
+        type="tertiary",
+        on_click=_turn,
+        help="Three tests of the map: with random weights, with its places hidden, with small changes of the picture.",
+    )
+
+
+def describe(checks: Checks) -> str:
+    """Return the states of the checks so far: `2 passed, 1 unclear`."""
+    states = Counter(check.state for check in checks.checks)
+    return ", ".join(f"{states[name]} {words}" for name, words in WORDS.items() if states[name])
+
+
+def follow(explanation: Explanation, index: int) -> tuple[Checks | None, bool]:
+    """Return the checks so far and whether tests are running.
+
+    Tests of another map stop. What is missing begins in the second run with this map.
+    """
+    jobs, checked, key = state.of(Jobs), state.of(CheckedMaps), explanation.checks_key(index)
+    job = jobs.find(JOB, key)
+    if known(key) is None and key not in checked.failed and job is None and checked.drawn == key:
+        stop = state.of(page.PageRun).tests = PausableStop()
+        job = jobs.start(JOB, key, partial(run_checks, explanation, index), cancel=stop)
+    checked.drawn = key
+    works = job is not None and not job.polled()
+    if job is not None and not works and job.failure is not None and known(key) is None:
+        why = page.describe_failure(job.failure, "a map could not be tested")
+        checked.failed[key] = untested(explanation.heatmaps[index].target.label, why)
+    return known(key) or checked.failed.get(key) or (job.partial if job is not None else None), works
+
+
+def cards(explanation: Explanation, index: int, *, beside: bool = False) -> None:
+    """Draw the open cards; `beside`: in one row, for a place as wide as the page."""
+    if index >= len(explanation.heatmaps) or not explanation.finished or not is_open():
+        return
+    # Their charts and tables take large libraries.
+    from sightglass.ui import check_cards
+
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown("### Checks", width="content")
+        st.button(
+            "Close", icon=":material/close:", key="close-checks", type="tertiary", on_click=_turn, help="Go back."
+        )
+    if (why := why_untested(explanation.heatmaps[index])) is not None:
+        _stop()
+        st.info(why, icon=":material/science:")
+        return
+    titles = check_cards.TITLES
+    columns = st.columns(len(titles)) if beside else [st.container() for _ in titles]
+    checks, begin = known(explanation.checks_key(index)), True
+    for (id, title), place in zip(titles.items(), columns, strict=True):
+        with place, st.container(border=True, key=f"check-{id}"):
+            _say(title, None if checks is None else checks[id])
+            # One test after the other: they share the machine with the page.
+            begin = check_cards.draw(id, explanation, index, begin) and begin
+
+
+def _say(title: str, check: Check | None) -> None:
+    """Draw a card's title with the check's state, and its sentence."""
+    if check is None:
+        st.markdown(f"#### :material/hourglass_top: {title}")
+        return
+    unclear = check.state == "cannot be told"
+    st.markdown(f"#### {ICONS[check.state]} {title}: {'unclear' if unclear else check.state}")
+    st.caption(escape(capital(check.sentence)))

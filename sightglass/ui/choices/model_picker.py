@@ -1,0 +1,159 @@
+"""Choose a model, and fall back when it cannot be loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.phrases import download
+from sightglass.explain.tasks import task_of
+from sightglass.models import catalog
+from sightglass.models.checkpoints import weights
+from sightglass.ui.session import reopen, state, url_state
+from sightglass.ui.session.reopen import OTHER
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from sightglass.models.spec import ModelSpec
+
+WIDTH = 176
+"""Pixels of a menu in the row of controls."""
+MAX_BUTTONS = 5
+"""Sizes in a row of buttons; more would begin a second one."""
+
+
+FIRST = "efficientnet-lite0"
+TIMM_EXAMPLE = "mobilenetv3_small_100"
+
+
+def menu() -> tuple[list[str], set[str]]:
+    """Return the families, local ones first, and the ids of local models.
+
+    After the first come those that were added, by the operator or by whose session it is; the demos are the last that
+    are here.
+    """
+    # What another process added or removed is seen at once.
+    return _menu(users.owner(), tuple(catalog.catalog()))
+
+
+def forget_menu() -> None:
+    """Search for local models again at the next `menu`."""
+    _menu.clear()
+
+
+@st.cache_data(show_spinner=False, ttl=300)
+def _menu(whose: str, known: tuple[str, ...]) -> tuple[list[str], set[str]]:
+    del whose, known
+    families, packaged = catalog.families(), catalog.families(packaged=True)
+    here = {spec.id for specs in families.values() for spec in specs if catalog.available(spec)}
+    present = [name for name, specs in families.items() if any(spec.id in here for spec in specs)]
+
+    def rank(name: str) -> int:
+        added, demo = name not in packaged, name.startswith("Demo")
+        return 0 if name == present[0] else 1 if added else 3 if demo else 2
+
+    return [*sorted(present, key=rank), *(name for name in families if name not in present)], here
+
+
+def present(task: str) -> list[ModelSpec]:
+    """Return a task's models with local weights, in catalogue order."""
+    here = menu()[1]
+    return [spec for spec in catalog.catalog().values() if spec.id in here and spec.task == task]
+
+
+def mark(spec: ModelSpec, here: Collection[str]) -> str:
+    """Return a missing model's menu suffix: ` (about 45 MB to download)`."""
+    if spec.id in here:
+        return ""
+    if not weights.downloadable(spec):
+        return " (not here)"
+    # The number first: a menu cuts off what is too long for its row.
+    about = download(spec.megabytes)
+    return f" ({about} to download)" if about else " (to download)"
+
+
+def choose() -> ModelSpec:
+    """Draw the menus and return the model."""
+    names, here = menu()
+    families, addressed = catalog.families(), _read_model()
+    first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
+    family = url_state.widget(
+        st.selectbox,
+        "Model",
+        _label(names, families, here),
+        first,
+        key="family",
+        label_visibility="collapsed",
+        width=WIDTH,
+        help="A family of models: type a part of its name. Those to download, with about how many MB, are fetched when "
+        "you choose them.",
+    )
+    spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed)
+    url_state.write("model", spec.id, FIRST)
+    return spec
+
+
+def choose_detector(name: str | None) -> None:
+    """Choose a detector before the menu is drawn, unless one is chosen or named."""
+    last, here = state.of(state.Sidebar).choices, menu()[1]
+    if name is None and (last is None or not task_of(last.model).has_boxes):
+        reopen.choose_model(catalog.spec(catalog.detector(here)))
+
+
+def _label(names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]) -> dict[str, str]:
+    """Return the families with their labels; those that are not here say so."""
+    absent = {name for name in names if not any(spec.id in here for spec in families[name])}
+    labels = {name: f"{name}{mark(families[name][0], here)}" if name in absent else name for name in names}
+    return labels | {OTHER: OTHER}
+
+
+def _read_model() -> ModelSpec | None:
+    """Return the model of the address."""
+    try:
+        return catalog.spec(st.query_params["model"]) if "model" in st.query_params else None
+    except ModelProblem:
+        url_state.leave_out("model", st.query_params["model"])
+        return None
+
+
+def _by_name(addressed: ModelSpec | None) -> ModelSpec:
+    timm = addressed is not None and addressed.id.startswith("timm/")
+    name = url_state.widget(
+        st.text_input,
+        "Name in timm",
+        None,
+        addressed.id.removeprefix("timm/") if addressed and timm else "",
+        key="timm",
+        placeholder=TIMM_EXAMPLE,
+        label_visibility="collapsed",
+        width=WIDTH,
+        help="Any model of the timm library with ImageNet weights.",
+    )
+    return catalog.spec(f"timm/{name or TIMM_EXAMPLE}")
+
+
+def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None) -> ModelSpec:
+    if len(specs) == 1:
+        return specs[0]
+    sizes = {spec.id: spec for spec in specs}
+    first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
+    # Several words name a kind and no size: the cheats among the demo models.
+    kinds = any(" " in spec.size for spec in specs)
+    # A button has no room for how large a download is.
+    buttons = not kinds and len(sizes) <= MAX_BUTTONS and sizes.keys() <= here
+    draw: Any = st.segmented_control if buttons else st.selectbox
+    chosen = url_state.widget(
+        draw,
+        "Size",
+        {spec.id: f"{spec.size or spec.id}{mark(spec, here)}" for spec in specs},
+        addressed.id if addressed and addressed.id in sizes else first,
+        key=f"size-{specs[0].family}",
+        help="Each is a separate model. Those to download are fetched when you choose them.",
+        label_visibility="collapsed",
+        width="content" if buttons else WIDTH,
+    )
+    return sizes[chosen]

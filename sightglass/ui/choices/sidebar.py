@@ -1,0 +1,431 @@
+"""The row of controls at the top of a page: picture, model, method, layers."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, get_args
+
+import streamlit as st
+
+from sightglass import explain
+from sightglass.explain.methods import METHODS, list_methods
+from sightglass.explain.methods.method import GROUPS
+from sightglass.explain.phrases import percent
+from sightglass.explain.questions import Question, answers_why, settings
+from sightglass.explain.tasks import task_of
+from sightglass.explain.trust.reliability import (
+    asks_at,
+    describe_method,
+    family_of,
+    is_independent,
+    question_of,
+    reliability,
+    subject_of,
+)
+from sightglass.models import catalog
+from sightglass.models.catalog import is_packaged
+from sightglass.models.preprocess import WAYS
+from sightglass.ui import widgets
+from sightglass.ui.choices import image_picker, import_ahead, model_picker
+from sightglass.ui.session import page, state, url_state
+from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.session.state import Choices
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamlit.delta_generator import DeltaGenerator
+
+    from sightglass.explain import Explainer
+    from sightglass.explain.questions import Preset
+    from sightglass.explain.trust.reliability import Reliability
+    from sightglass.models.spec import ModelSpec
+
+
+def draw(
+    bar: DeltaGenerator | None = None,
+    *,
+    whole: bool = False,
+    methods: Sequence[str] = (),
+    place: DeltaGenerator | None = None,
+) -> tuple[Choices, Explainer]:
+    """Draw the row of controls and load the model for its layers.
+
+    `bar`: where a page that explains a picture has it chosen, and the controls beside it. `place`: where the controls
+    are drawn on a page without one. `whole`, `methods`: see `_draw_options`.
+    """
+    image = image_picker.choose()
+    picture, controls = None, place or st.container()
+    if bar is not None:
+        with bar:
+            picture, controls = st.columns([3, 2], gap="small", vertical_alignment="top")
+    try:
+        with (
+            controls,
+            st.container(
+                horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall", key="choices"
+            ),
+        ):
+            model = model_picker.choose()
+            question_place = st.container(key="question", width="content")
+            help = "The method, the layers, and how the picture is fitted."
+            popover = st.popover("", icon=":material/tune:", key="options", help=help)
+    finally:
+        image_picker.bar(picture)
+    if bar is not None:
+        with bar:
+            _example(model)
+    explainer = load(model.id)
+    with popover:
+        method, chosen = _draw_options(explainer, methods, whole=whole)
+    with question_place:
+        chosen |= _choose_words(explainer)
+        question = None if methods else _choose_question(explainer, method, chosen)
+    sidebar = state.of(state.Sidebar)
+    choices = sidebar.choices = Choices(image, model, method, chosen, question)
+    return choices, explainer
+
+
+def _is_resident(model: ModelSpec) -> bool:
+    """Return whether a model is loaded, without importing torch."""
+    module = sys.modules.get("sightglass.explain.evidence.resident")
+    residency = getattr(module, "RESIDENCY", None)
+    return residency is not None and any(resident.adapter.spec.id == model.id for resident in residency.residents())
+
+
+def foreseen() -> tuple[Choices, Explainer] | None:
+    """Return the result of `draw` if only the picture is new.
+
+    A page may then show the picture's map first, which is what a person waits for, and the controls after it.
+    """
+    sidebar = state.of(state.Sidebar)
+    image, last = image_picker.take_new_picture(), sidebar.choices
+    if image is None or last is None or not METHODS[last.method].quick:
+        return None
+    if not _is_resident(last.model):
+        return None
+    sidebar.picture = image
+    return replace(last, image=image), explain.Explainer(last.model.id)
+
+
+def add_warning(choices: Choices, finding: str) -> str:
+    """Return a page's headline, prefixed for photographs in drawn-scene models."""
+    example = choices.model.example
+    if not example or not (image_source.is_own() or image_source.is_photograph()):
+        return finding
+    knows = f"{choices.model.name} knows drawn scenes only"
+    return finding if finding.startswith(knows) else f"{knows}: on a photograph its answers mean nothing. {finding}"
+
+
+def load(model_id: str) -> Explainer:
+    """Return a loaded model; report the progress of its first load."""
+    import_ahead.finish()
+    if _is_resident(catalog.spec(model_id)):
+        return explain.Explainer(model_id)
+    with page.status_line() as show:
+        show("Loading the model…")
+        explainer = explain.Explainer(model_id, progress=lambda share, words: show(f"{words} ({percent(share)})"))
+    if model_id not in model_picker.menu()[1]:
+        model_picker.forget_menu()  # it was downloaded just now
+    return explainer
+
+
+def _example(model: ModelSpec) -> None:
+    """Offer an example picture for a model not trained on photographs."""
+    if model.example and image_source.is_photograph():
+        st.button(
+            "Use a picture this model was trained for",
+            icon=":material/image:",
+            on_click=image_source.turn_to_example,
+            args=(model.example,),
+            help="This model was trained on pictures of another kind: on photographs its answers mean nothing.",
+        )
+
+
+def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
+    """Return the same choices for another model.
+
+    The same question if there is one, else its own layers; its own method if its task differs; the way of fitting a
+    picture and the part only where it has them.
+    """
+    if task_of(explainer.model) is not task_of(choices.model):
+        method = explainer.model.method
+    kept = ("confidence", "vocabulary") if explainer.resident.adapter.takes_words else ("confidence",)
+    chosen = {key: value for key, value in choices.options.items() if key in kept}
+    way = choices.options.get("preprocessing")
+    if way in explainer.resident.adapter.preprocessings:
+        chosen["preprocessing"] = way
+    parts = explainer.resident.adapter.parts
+    if (part := choices.options.get("part")) in parts:
+        # The default part of the chosen model is not the default of this one.
+        replaces_part = part == "class" and parts[0] != "signed" and explainer.model.id != choices.model.id
+        chosen["part"] = parts[0] if replaces_part else part
+    if explainer.model.id == choices.model.id:
+        chosen["layers"] = choices.options["layers"]
+    elif choices.question in (ready := questions(explainer)):
+        preset = ready[choices.question]
+        chosen |= {"part": preset["part"], "layers": preset["layers"]}
+        method = preset["method"]
+    return Choices(choices.image, explainer.model, method, chosen, choices.question)
+
+
+PARTS: dict[str, str] = {
+    "class": "its class",
+    "contrast": "why this class and not another",
+    "box": "its box",
+    "left": "its left side",
+    "top": "its top side",
+    "right": "its right side",
+    "bottom": "its bottom side",
+    "objectness": "that there is an object",
+    "mask": "its mask",
+    "all": "everything about it",
+    "signed": "what raises it and what lowers it",
+    "lowers": "what lowers it",
+}
+WITHIN = ("picture", "inside", "shared", "each")
+QUESTIONS = {"where": "Where", "why": "Why"}
+MASKED = ("class", "box", "all")
+"""The parts that a method which masks the picture can explain."""
+OF_BOXES = ("per", "classes", "within", "iou")
+"""Options of a list of boxes, which other views do without."""
+MAX_LAYERS = 8
+
+
+def _draw_options(explainer: Explainer, methods: Sequence[str], *, whole: bool) -> tuple[str, dict[str, Any]]:
+    """Draw all options; return the method and keyword arguments of an Explainer.
+
+    `methods`: those of a page that does not explain a class, its default first. `whole`: the page lists the boxes of a
+    detector, and shows what speaks against its target too.
+    """
+    adapter, task = explainer.resident.adapter, task_of(explainer.model)
+    method = _method(explainer, methods)
+    options: dict[str, Any] = {}
+    labels: dict[str, str]
+    if whole and METHODS[method].signed and "against" in task.tools:
+        help = "Red places raise the score, blue ones in dashed lines lower it. Otherwise only what raises it is shown."
+        if _choose(st.toggle, "Evidence against too", None, False, "evidence", help):
+            options["evidence"] = "both"
+    else:
+        # A number's map has both signs unless another part is chosen.
+        url_state.write("evidence", None)
+    masks = METHODS[method].family == "mask" and whole and task.has_boxes
+    parts = [part for part in adapter.parts if part in MASKED or not masks]
+    if len(parts) > 1:
+        # A model that starts with another part (for prompts, the contrast) remembers its own.
+        key = "part" if parts[0] == "class" else f"part-{parts[0]}"
+        labels = {name: "what raises it" if name == "class" and "lowers" in parts else PARTS[name] for name in parts}
+        help = "Which output of the model to explain."
+        options["part"] = _choose(st.selectbox, "What is explained", labels, parts[0], key, help, name="part")
+    options["layers"] = _layers(explainer)
+    if len(ways := adapter.preprocessings) > 1:
+        labels, key = {way: WAYS[way] for way in ways}, f"fit-{explainer.model.task}"
+        fit = _choose(st.selectbox, "How the picture is fitted", labels, ways[0], key, widgets.TERMS["fit"], name="fit")
+        options["preprocessing"] = fit
+    if "threshold" in task.tools:
+        look: dict[str, Any] = {"min_value": 1, "max_value": 95, "format": "%d %%"}
+        help = widgets.TERMS["score threshold"]
+        shown = _choose(st.slider, "Show boxes above", range(1, 96), 25, "confidence", help, read=int, **look)
+        options["confidence"] = shown / 100
+    return method, options | (_of_boxes(explainer) if whole and task.has_boxes else {})
+
+
+def _choose(
+    draw: Any, label: str, choices: Any, first: Any, key: str, help: str, *, name: str = "", **more: Any
+) -> Any:
+    """Draw a widget that the address names as its key, or as `name`."""
+    return url_state.widget(draw, label, choices, first, key=key, name=name or key, help=help, **more)
+
+
+def _of_boxes(explainer: Explainer) -> dict[str, Any]:
+    """Choose which boxes are listed; `within` and `iou` are read from the address alone."""
+    only: list[str] = url_state.widget(
+        st.multiselect,
+        "Only these classes",
+        sorted(set(explainer.resident.adapter.labels)),
+        [],
+        key=f"only-{explainer.model.id}",
+        name="only",
+        read=lambda text: text.split(","),
+        placeholder="all classes",
+        help="Hide the boxes of all other classes.",
+    )
+    within = url_state.recall_value("within", WITHIN, "picture", name="within")
+    iou = url_state.recall_value("iou", range(5, 101), 70, name="iou", read=int) / 100
+    return {"per": "detection", "classes": tuple(only), "within": within, "iou": iou}
+
+
+def _layers(explainer: Explainer) -> tuple[str, ...]:
+    """Choose target layers; none: the model's default."""
+    shapes = {layer.path: layer.shape for layer in explainer.layers}
+    if not shapes:
+        st.caption("This model exposes no internals: it has no layers to choose.")
+        return ()
+    layers: list[str] = url_state.widget(
+        st.multiselect,
+        "Target layers",
+        {path: f"{path}, {shape[1]}×{shape[2]}" for path, shape in shapes.items()},
+        [],
+        key=f"layers-{explainer.model.id}",
+        name="layers",
+        read=lambda text: text.split(","),
+        max_selections=MAX_LAYERS,
+        placeholder=f"automatic: {', '.join(explainer.default_layers)}",
+        help=widgets.TERMS["target layer"],
+    )
+    return tuple(layers)
+
+
+def _choose_words(explainer: Explainer) -> dict[str, Any]:
+    """Choose the classes of an open vocabulary; none: the model's own."""
+    if not explainer.resident.adapter.takes_words:
+        url_state.write("words", None)
+        return {}
+    defaults = explainer.resident.adapter.labels
+    words = url_state.widget(
+        st.text_input,
+        "Look for",
+        None,
+        "",
+        key="words",
+        name="words",
+        placeholder=f"its own {len(defaults)} classes" if defaults else "red bus, person",
+        help="Words or prompts, separated by commas: this model has no fixed list of classes. Several prompts compete; "
+        "if empty, it uses its own classes.",
+    )
+    return {"vocabulary": tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))}
+
+
+# The method
+
+
+def _method(explainer: Explainer, methods: Sequence[str]) -> str:
+    # Classifiers and detectors start with different methods; a choice stays for models of its kind.
+    model, resident = explainer.model, explainer.resident
+    key = f"method-{model.task}" if resident.gradients else "method-answers"
+    offered = [method.id for method in list_methods(resident)]
+    # A network of pixels is known by what it returns alone, and then has a method of its own.
+    preferred = resident.adapter.spec.method
+    first = preferred if preferred in offered else offered[0]
+    recommended = [method for method in dict.fromkeys((first, model.why.method)) if method in offered]
+    if possible := [method for method in methods if method in offered]:
+        key, offered, first, recommended = "method-page", possible, possible[0], possible
+    else:
+        groups = list(dict.fromkeys(GROUPS.values()))
+        others = [method for method in offered if method not in recommended]
+        offered = [*recommended, *sorted(others, key=lambda method: groups.index(METHODS[method].group))]
+        if len({METHODS[method].group for method in offered}) == 1:
+            recommended = offered
+    url_state.recall_own(key, offered, first, name="method")
+
+    # Measured on maps of a class or box.
+    tests = reliabilities(model, queries=resident.queries is not None)
+    measured, family = not methods and _is_measured(explainer), family_of(model.task, resident)
+
+    def describe(method: str) -> str:
+        test = tests.get(method)
+        marks = {
+            "slow": METHODS[method].slow,
+            "failed on drawn scenes": test is not None and test.fails,
+            "ignores training": measured and is_independent(family, _asked_question(), method),
+        }
+        words = ", ".join(word for word, holds in marks.items() if holds)
+        group = "" if method in recommended else f" · {METHODS[method].group}"
+        return f"{METHODS[method].name_for(model.task)}{f' ({words})' if words else ''}{group}"
+
+    chosen: str = st.selectbox(
+        "Method",
+        offered,
+        format_func=describe,
+        key=key,
+        help="How the map is made. Slow methods run the model hundreds of times; they show progress and can be "
+        'stopped. "Failed": no better than a map made without the model. "Ignores training": nearly the same map with '
+        "random weights.",
+    )
+    url_state.keep_own(key, chosen, offered, first, name="method")
+    known = describe_method(family, _asked_question(), chosen) if measured else ""
+    figures = " ".join(filter(None, (tests[chosen].sentence if chosen in tests else "", known)))
+    st.caption(f"{METHODS[chosen].about.capitalize()}.", help=escape(figures) or None)
+    return chosen
+
+
+def reliabilities(model: ModelSpec, *, queries: bool = False) -> dict[str, Reliability]:
+    """Return each method's reliability on drawn scenes for the current question.
+
+    `queries`: of a detector whose boxes are queries.
+    """
+    if not is_packaged(model):
+        return {}
+    measured = {
+        method: reliability(subject_of(model.task, queries=queries), _asked_question(), method) for method in METHODS
+    }
+    return {method: result for method, result in measured.items() if result is not None}
+
+
+def _is_measured(explainer: Explainer) -> bool:
+    """Return whether figures of methods hold at the chosen layers."""
+    if not task_of(explainer.model).randomised or not is_packaged(explainer.model):
+        return False
+    paths, key = {layer.path for layer in explainer.layers}, f"layers-{explainer.model.id}"
+    remembered = url_state.recall_value(key, paths, [], name="layers", read=lambda text: text.split(","))
+    # The control is drawn below the menu of methods: what is remembered is of the last run.
+    return asks_at(explainer.resident, _asked_question(), st.session_state.get(key, remembered))
+
+
+def _asked_question() -> str:
+    return question_of(url_state.recall_value("part", PARTS, "class", name="part"))
+
+
+# Where or why
+
+
+@dataclass
+class QuestionControl:
+    """The control that asks a question, as it was drawn last."""
+
+    key: str = ""
+
+
+def questions(explainer: Explainer) -> dict[Question, Preset]:
+    """Return the part, method and layers of each question for a model."""
+    resident = explainer.resident
+    return {name: settings(resident, name) for name in get_args(Question)} if answers_why(resident) else {}
+
+
+def _choose_question(explainer: Explainer, method: str, options: dict[str, Any]) -> Question | None:
+    """Choose a predefined question: a part, a method and layers at once.
+
+    `options`: what is chosen so far.
+    """
+    spec, widgets = explainer.model, st.session_state
+    ready = questions(explainer)
+    if len(ready) < 2:
+        return None
+    now = {"part": options.get("part", "class"), "method": method, "layers": tuple(options.get("layers", ()))}
+    question = next((name for name, choice in ready.items() if choice == now), None)
+    # Another widget for each answer: a click that was on its way while the answer changed asks nothing; nor does a
+    # request that still brings the value of a control that is gone.
+    key = state.of(QuestionControl).key = f"question-{question or 'own'}"
+
+    def ask() -> None:
+        asks = state.of(QuestionControl).key == key and widgets[key] != question
+        if asks and (choice := ready.get(widgets[key])) is not None:
+            widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = choice["method"], list(choice["layers"])
+            url_state.put("part", choice["part"], drawn_only=True)
+
+    st.segmented_control(
+        "Question",
+        [*ready],
+        format_func=QUESTIONS.__getitem__,
+        default=question,
+        required=True,
+        key=key,
+        on_change=ask,
+        label_visibility="collapsed",
+        width="content",
+        help="Where is it: what raises the class's score. Why this class: what sets it apart from the other classes. "
+        "Neither is marked once you choose a method, layers or a part yourself.",
+    )
+    return question

@@ -1,0 +1,84 @@
+"""Live view of camera frames and their maps.
+
+Python sends what is chosen in the row of controls; the browser does the rest, and hands back a frame where a person
+wants to go on with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.style import tables
+from sightglass.ui.declare import declare, no_callback
+from sightglass.ui.session import state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sightglass.models.spec import ModelSpec
+
+KEY = "live"
+_component = declare("live", __file__)
+
+
+@dataclass(frozen=True)
+class LiveFrame:
+    """A frame that a person goes on with."""
+
+    image: Image
+    data: bytes
+    """The JPEG that the model saw."""
+    label: str | None
+    """What the map is of."""
+    pair: tuple[int, int] | None
+    """The candidate and the class of the box that it is of."""
+
+
+@dataclass
+class LiveVisit:
+    """What the session knows of its live page."""
+
+    frame: LiveFrame | None = None
+    """One that was handed over, until the next run begins."""
+    frozen: LiveFrame | None = None
+    """The one that is held on the screen."""
+    last: float = 0
+    """When the browser handed over the last frame, by its clock: one is followed once."""
+
+
+def live(model: ModelSpec, method: str, options: Mapping[str, Any]) -> None:
+    """Draw the live canvas; rerun after a frame. Raises ImageProblem if broken."""
+    visit = state.of(LiveVisit)
+    head = {
+        "choice": {"model": model.id, "method": method, "options": dict(options)},
+        "colormaps": tables(),
+    }
+    result = _component(key=KEY, data=head, on_frame_change=no_callback)
+    sent = result.frame
+    at = sent.get("at") if isinstance(sent, dict) else None
+    if isinstance(at, (int, float)) and at != visit.last:
+        visit.last, visit.frame = at, _frame(sent)
+        if sent.get("act") in ("freeze", "go on"):
+            visit.frozen, visit.frame = visit.frame, None
+        elif visit.frame is not None:
+            st.rerun()
+
+
+def _frame(sent: Any) -> LiveFrame | None:
+    if sent.get("act") not in ("open", "freeze"):
+        return None
+    try:
+        data = base64.b64decode(str(sent.get("jpeg", "")), validate=True)
+    except binascii.Error:
+        return None
+    image = Image.open(data, name="live.jpg")
+    label, box = sent.get("label"), sent.get("box")
+    anchor, index = (box.get("anchor"), box.get("index")) if isinstance(box, dict) else (None, None)
+    pair = (anchor, index) if isinstance(anchor, int) and isinstance(index, int) else None
+    return LiveFrame(image, data, label if isinstance(label, str) else None, pair)

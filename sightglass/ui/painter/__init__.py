@@ -1,0 +1,120 @@
+"""Paint on a picture: brush and rectangle; or on a blank paper (`drawing`).
+
+The browser holds the marks and shows the edited picture at once; Python receives all marks together, makes the same
+picture of them (`explain.whatif.edits`) and acknowledges it; only then does the browser send more. So a newer stroke
+replaces an older one that waits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.common.files.packing import pack_data
+from sightglass.explain.whatif import edits
+from sightglass.ui.declare import declare, no_callback
+from sightglass.ui.session import state
+from sightglass.ui.viewer.payload import jpeg, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.common.files import Json
+    from sightglass.explain import Image
+    from sightglass.explain.whatif.edits import EditMark
+
+KEY = "painter"
+MOST = 12
+"""Pictures whose edits a session keeps; the oldest are dropped first."""
+SIZES = (0.03, 0.08, 0.16)
+"""Diameters of the brush, as shares of the picture's longer side."""
+_component = declare("painter", __file__)
+
+
+@dataclass
+class Painting:
+    """What was painted on one picture."""
+
+    edit: Json = field(default_factory=lambda: {"marks": [], "fill": "blur", "keep": False})
+    """As the browser sent it, not checked."""
+    turn: int = 0
+    """The browser's message that it came with."""
+
+    def take(self, sent: Json) -> bool:
+        """Take a newer edit than the last one; return whether it was."""
+        turn, edit = sent.get("turn"), sent.get("edit")
+        # An older one comes with a request that left the browser before it knew the last answer.
+        if not isinstance(turn, int) or turn <= self.turn or not isinstance(edit, dict):
+            return False
+        self.turn, self.edit = turn, edit
+        return True
+
+
+@dataclass
+class Paintings:
+    """The session's edits, by the picture's SHA-256, oldest first."""
+
+    every: dict[str, Painting] = field(default_factory=dict)
+    begun: bool = False
+    """Whether the first picture of the session was painted on, as an example."""
+
+
+def sent(key: str) -> Json:
+    """Return what the browser sent last; empty for nothing."""
+    edit = (st.session_state.get(key) or {}).get("edit")
+    return edit if isinstance(edit, dict) else {}
+
+
+def painting(image: Image) -> Painting:
+    """Return a picture's painting, with the new edit since the last run."""
+    paintings = state.of(Paintings)
+    current = paintings.every.setdefault(image.sha256, Painting())
+    while len(paintings.every) > MOST:
+        del paintings.every[next(iter(paintings.every))]
+    if (edit := sent(KEY)).get("id") == image.sha256:
+        current.take(edit)
+    return current
+
+
+def example(image: Image, area: EditMark | None) -> None:
+    """Cover an area of the session's first picture, if still unpainted."""
+    paintings = state.of(Paintings)
+    if paintings.begun or area is None:
+        return
+    paintings.begun = True
+    current = paintings.every[image.sha256]
+    if not current.turn:
+        mark = {"kind": area.kind, "points": _flatten(area), "size": area.size}
+        current.edit = {"marks": [mark], "fill": "blur", "keep": False}
+
+
+def painter(image: Image, strongest: EditMark | None) -> None:
+    """Draw the picture for painting, last in a run.
+
+    `strongest`: the area that a button covers.
+    """
+    blobs = [picture(image.pixels, image.sha256, image.jpeg)]
+    blobs.append(jpeg(edits.blur(image), edits.SIDE, f"{image.sha256} blurred"))
+    draw(
+        state.of(Paintings).every[image.sha256],
+        blobs,
+        key=KEY,
+        id=image.sha256,
+        name=image.name,
+        size=(image.width, image.height),
+        brushes=SIZES,
+        mean=edits.mean_colour(image).tolist(),
+        strongest=_flatten(strongest) if strongest else [],
+    )
+
+
+def draw(current: Painting, blobs: Sequence[bytes] = (), *, key: str, **head: Any) -> None:
+    """Draw what is painted on; `head`: what the browser is told of it."""
+    head = {"strongest": [], "paper": "", "turn": current.turn, "edit": current.edit} | head
+    _component(key=key, data=pack_data(head, blobs), on_edit_change=no_callback)
+
+
+def _flatten(area: EditMark) -> list[float]:
+    return [share for point in area.points for share in point]

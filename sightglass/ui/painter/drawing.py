@@ -1,0 +1,116 @@
+"""Draw the session's own picture on a blank paper.
+
+The painter holds the strokes; Python makes a picture of them (`models.drawing.draw`) and acknowledges it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.explain.picture.image import Image
+from sightglass.models import drawing
+from sightglass.ui import painter
+from sightglass.ui.painter import Painting
+from sightglass.ui.session import state, url_state
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.session.pictures.image_source import token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.common.files import Json
+    from sightglass.explain import Explainer
+    from sightglass.models.drawing import Paper
+
+KEY = "paper"
+NAME = "drawing.png"
+PLAIN: Paper = "black on white"
+"""The colours for a model that does not name its own."""
+SIZES = (1 / 28, drawing.STROKE_WIDTH, 1 / 9)
+"""Widths of the pen, as shares of the paper's side."""
+_LEVELS = {"white": 255, "black": 0}
+
+
+@dataclass
+class CanvasDrawing(Painting):
+    """The session's drawing."""
+
+    edit: Json = field(default_factory=lambda: {"marks": [], "fill": "mean", "keep": False})
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    paper: Paper = PLAIN
+    picture: str | None = None
+    """SHA-256 of the picture made of it."""
+    due: bool = False
+    """Whether the picture must be made again, in other colours."""
+
+
+def take_drawing() -> tuple[Image, str | None] | None:
+    """Return the new drawing and the replaced one's SHA-256, if any.
+
+    Called before the page is drawn, when the choice of picture may still be set.
+    """
+    current = state.of(CanvasDrawing)
+    if current.due:
+        current.due = False
+        return _picture(current)
+    # Of a session before, which ended with its server while the page lived on.
+    edit = painter.sent(KEY)
+    former = edit.get("id", current.id) != current.id
+    if (former and current.turn) or not current.take(edit):
+        return None
+    picture = _picture(current)
+    # The page still shows it, but another picture may be chosen.
+    return None if former and token(picture[0]) != st.query_params.get("picture") else picture
+
+
+def needs_repaint(explainer: Explainer) -> bool:
+    """Return whether a chosen drawing needs this model's other colours."""
+    current = state.of(CanvasDrawing)
+    before, current.paper = current.paper, explainer.resident.adapter.paper or PLAIN
+    current.due = current.paper != before and _is_chosen(current)
+    return current.due
+
+
+def _is_chosen(current: CanvasDrawing) -> bool:
+    return current.picture is not None and image_source.is_chosen(current.picture)
+
+
+def _picture(current: CanvasDrawing) -> tuple[Image, str | None]:
+    marks = current.edit.get("marks")
+    lines = [
+        {"points": mark.get("points"), "width": mark.get("size"), "erases": mark.get("kind") == "erase"}
+        for mark in (marks if isinstance(marks, list) else ())
+        if isinstance(mark, dict)
+    ]
+    image, before = Image(drawing.draw(drawing.strokes(lines), current.paper), NAME), current.picture
+    current.picture = image.sha256
+    return image, before
+
+
+def is_offered(explainer: Explainer) -> bool:
+    """Return whether the paper is shown: for drawing models or on request."""
+    return explainer.resident.adapter.paper is not None or bool(url_state.memory("draw"))
+
+
+def draw_paper(explainer: Explainer) -> None:
+    """Draw the paper in training colours, last in a run."""
+    current = state.of(CanvasDrawing)
+    ink, _, ground = current.paper.partition(" on ")
+    st.markdown("### Draw")
+    size, mean = (drawing.SIDE, drawing.SIDE), [_LEVELS[ink]] * 3
+    painter.draw(current, key=KEY, id=current.id, name="Paper", size=size, brushes=SIZES, mean=mean, paper=ground)
+    known = explainer.resident.adapter.paper is not None
+    why = "as this model was trained" if known else "this model does not say which it was trained on"
+    about = f"{ink.capitalize()} pen on {ground} paper: {why}."
+    if known and not _is_chosen(current):
+        about += f" It knows drawings of, for example, {_examples(explainer.labels)}."
+    st.caption(about)
+
+
+def _examples(labels: Sequence[str], most: int = 4) -> str:
+    """Return a few names from all over the list."""
+    return ", ".join(label.lower() for label in labels[:: max(1, len(labels) // most)][:most])

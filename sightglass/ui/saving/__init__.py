@@ -1,0 +1,126 @@
+"""The menu Save: keep a view in Saved, or download its files; beside it Add to deck."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.errors import Problem
+from sightglass.ui.saving import slides
+from sightglass.ui.session import history_store, page, state
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.markdown import sentence
+from sightglass.ui.views import charts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sightglass.explain import Explanation
+    from sightglass.explain.similarity.ranking import Context
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.history import Record
+    from sightglass.ui.saving.slides import Draft
+    from sightglass.ui.viewer import Look
+    from sightglass.ui.views.charts import Files
+
+
+@dataclass
+class Saving:
+    """What the menu has to say after a callback."""
+
+    problem: str = ""
+
+
+def save_and_export(
+    screen: str,
+    rows: Callable[[Look], Sequence[Files]],
+    *,
+    saved: Sequence[tuple[Explanation, int]] = (),
+    pair: tuple[Similarity, Context] | None = None,
+    view: bool = True,
+    slide: Draft | None = None,
+) -> None:
+    """Draw *Save* and *Add to deck* for the page's maps.
+
+    `saved`: what is kept in Saved, explanations with the index of the map, or instead of them the `pair` of
+    pictures that the page compares; without either there are only files.
+    `rows`: returns the files, given the settings of the page's viewer; it is called once the menu is open, and
+    each file is made when its button is pressed. `view`: the page has a viewer, whose picture is offered as shown.
+    `slide`: makes the scene of the view, given the same settings; without it there is no *Add to deck*.
+
+        saving.save_and_export("similarity", lambda look: [Files("Data", "Numbers.", [("JSON", "a.json", make)])])
+    """
+
+    def show() -> None:
+        top = st.container()
+        look = slides.view_settings(f"view-files-{screen}") if view else {}
+        if (saved or pair) and not history_store.off():
+            with top, _saying_problems():
+                _draw_saved(screen, saved, pair, look)
+        with _saying_problems():
+            for row in rows(look):
+                _draw_files(row, screen)
+
+    # A popover that is filled after it was opened is placed as if it were empty, and cut off at the window's end.
+    help = "Keep it in Saved, or download files: the picture as you see it, figures, reports, clips and data."
+    page.button_for_window("Save", show, icon=":material/save_alt:", key=f"save-{screen}", help=help, width="medium")
+    if slide is not None:
+        slides.button(screen, slide)
+
+
+@contextmanager
+def _saying_problems() -> Iterator[None]:
+    try:
+        yield
+    except Problem as problem:
+        st.error(sentence(problem), icon=":material/error:")
+
+
+def _draw_files(row: Files, screen: str) -> None:
+    with st.container(gap="xsmall"):
+        st.markdown(f"**{row.title}**", help=row.about)
+        with st.container(horizontal=True, gap="xsmall"):
+            for label, file, make in row.files:
+                charts.download(label, make, file, key=f"export-{screen}-{file}", help=file)
+
+
+def _draw_saved(
+    screen: str, saved: Sequence[tuple[Explanation, int]], pair: tuple[Similarity, Context] | None, look: Look
+) -> None:
+    """Draw the button that keeps the view in Saved, or a link to its record with note and tags."""
+    store = history_store.store()
+    keep: list[Callable[[], object]]
+    records: list[Record | None]
+    if pair is not None:
+        records, keep = [store.find(pair[0])], [partial(store.keep, pair[0], context=pair[1])]
+    else:
+        items = [(explain_job.carrying(item), index) for item, index in saved]
+        records = [history_store.find(*item) for item in items]
+        keep = [partial(history_store.keep, *item, look) for item in items]
+
+    def save() -> None:
+        try:
+            for record, make in zip(records, keep, strict=True):
+                if record is None:
+                    make()
+        except Problem as problem:
+            state.of(Saving).problem = str(problem)
+
+    page.say_problem(state.of(Saving))
+    kept = [record for record in records if record is not None]
+    if len(kept) < len(records):
+        icon, help = ":material/bookmark_add:", "Save the picture, its maps, its checks and all numbers here."
+        st.button("Keep it in Saved", icon=icon, key=f"keep-{screen}", type="primary", on_click=save, help=help)
+        return
+    st.page_link(
+        page.script("saved"),
+        label="See it in Saved",
+        icon=":material/bookmark_added:",
+        query_params={"kept": kept[0].id} if len(kept) == 1 else None,
+        width="content",
+    )
+    history_store.edit_note(kept[0], [record.id for record in kept], key=f"keep-{screen}-{kept[0].id}")

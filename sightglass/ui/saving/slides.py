@@ -1,0 +1,168 @@
+"""Add to deck, its dialog, and the stage that plays slides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.errors import Problem
+from sightglass.explain.phrases import plural
+from sightglass.report import deck_html, layouts, views
+from sightglass.ui.declare import declare, no_callback
+from sightglass.ui.session import history_store, page, state
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.viewer import SETTINGS, Look
+
+if TYPE_CHECKING:
+    from sightglass.explain import Explanation
+    from sightglass.report.layouts import ThemeName
+    from sightglass.report.view import View
+
+
+def slide_page(
+    slides: Sequence[View], *, title: str = "", theme: ThemeName = "dark", start: int | None = None, number: int = 1
+) -> str:
+    """Return the page for `stage`, from slide `start` with the keyboard.
+
+    `number`: of the first slide.
+    """
+    return deck_html.deck_html(slides, title, layouts.THEMES[theme], start=start, number=number).decode()
+
+
+def stage(html: str, *, key: str) -> None:
+    """Draw a `slide_page`, 16:9 and as wide as its place."""
+    with st.container(key=f"slide-stage-{key}"):
+        st.iframe(html, height=HEIGHT, alt="Slides")
+
+
+HEIGHT = 480
+"""Pixels of the stage before its width is known."""
+Draft = Callable[[Look], "View"]
+"""Makes a view, given the viewer's settings."""
+MOST = 24
+"""Slides at once: each may be explained again."""
+NEW = "new"
+NEW_TITLE = "My deck"
+_view_settings = declare("view_settings", __file__)
+
+
+@dataclass
+class Adding:
+    """What the session remembers of its slides."""
+
+    deck: str = ""
+    """Id of the deck that was last added to."""
+    opened: int = 0
+    """Counts the dialogs: each has its own fields."""
+    added: int = 0
+    """The dialog whose slides were added."""
+    problem: str = ""
+    """Why the last one was not added."""
+
+
+def button(screen: str, *drafts: Draft) -> None:
+    """Draw the button for the dialog, which shows the slide, or of several drafts says how many they are."""
+    several, off = len(drafts) > 1, history_store.off()
+    if not drafts or (several and off):
+        return
+    help = f"A slide of each, at most {MOST}, at the end of a deck." if several else "Make a slide of this view."
+    label = "Add each to deck" if several else "Present" if off else "Add to deck"
+    icon, much = ":material/slideshow:", len(drafts) > MOST
+    if not st.button(label, icon=icon, key=f"deck-{screen}", help=help, shortcut="d", disabled=much):
+        return
+    state.of(Adding).opened += 1
+    heading = f"Add {len(drafts)} slides" if several else "Present this" if off else "Present this, or add it to a deck"
+
+    @st.dialog(heading, width="large", icon=icon)
+    def show() -> None:
+        try:
+            _draw_dialog(drafts)
+        except Problem as problem:
+            st.error(sentence(problem), icon=":material/error:")
+
+    show()
+
+
+def _draw_dialog(drafts: Sequence[Draft]) -> None:
+    adding = state.of(Adding)
+    number = adding.opened
+    if len(drafts) == 1:
+        look = view_settings(f"slide-look-{number}")
+        key = number, tuple(sorted(look.items()))
+        view = state.latest("slide", key, lambda: drafts[0](look))
+        stage(slide_page([view]), key=str(number))
+        drafts = [lambda _: view]
+    if history_store.off():
+        st.caption("Saving is switched off here, so there are no decks to add it to.")
+    elif adding.added == number:
+        deck = history_store.store().decks.get(adding.deck)
+        label = f"Slide {len(deck.slides)} of {escape(deck.title)}"
+        query = {"deck": deck.id}
+        st.page_link(page.script("saved"), label=label, icon=":material/slideshow:", query_params=query)
+    else:
+        _choose_deck(number)
+        label = "Add the slide" if len(drafts) == 1 else f"Add {len(drafts)} slides"
+        icon, place = ":material/add:", f"slide-add-{number}"
+        st.button(label, icon=icon, key=place, type="primary", on_click=_add, args=(number, drafts))
+        page.say_problem(adding)
+
+
+def _choose_deck(number: int) -> None:
+    """Draw the choice of a deck, in the dialog of this number."""
+    decks = {deck.id: deck for deck in history_store.store().decks.all()}
+    names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
+    names[NEW] = "A new deck"
+    # The one that was last added to, else the one that was changed last; the ready ones are not for that.
+    last = state.of(Adding).deck
+    first = last if last in decks else next((id for id, deck in decks.items() if not deck.ready), NEW)
+    chosen = st.selectbox(
+        "Deck",
+        list(names),
+        index=list(names).index(first),
+        format_func=names.__getitem__,
+        key=f"slide-deck-{number}",
+        help="The slide is added at its end. Change titles and sentences on the page Saved.",
+    )
+    if chosen == NEW:
+        help = "What the new deck is called."
+        st.text_input("Name of the new deck", NEW_TITLE, key=f"slide-new-{number}", max_chars=120, help=help)
+
+
+def _add(number: int, drafts: Sequence[Draft]) -> None:
+    """Add the slides to the chosen deck, in a callback."""
+    adding, decks, widgets = state.of(Adding), history_store.store().decks, st.session_state
+    try:
+        # All are made first: what cannot be made leaves no half of a deck.
+        new_views = [draft({}) for draft in drafts]
+        deck = str(widgets.get(f"slide-deck-{number}", NEW))
+        if deck == NEW:
+            deck = decks.create(widgets.get(f"slide-new-{number}") or NEW_TITLE).id
+        for view in new_views:
+            decks.add(deck, view)
+        adding.deck, adding.added = deck, number
+    except Problem as problem:
+        adding.problem = str(problem)
+
+
+def of_map(explanation: Explanation, index: int) -> Draft:
+    """Return the maker of a map's slide, with its proof."""
+    return lambda look: views.map_view(explain_job.carrying(explanation), index, look)
+
+
+def view_settings(key: str) -> Look:
+    """Return the settings of the page's viewer.
+
+    The first run returns none: once the browser has told them, there is another one.
+    """
+    result = _view_settings(key=key, data={}, on_settings_change=no_callback)
+    try:
+        reported = json.loads(result.settings or "{}")
+    except (TypeError, ValueError):
+        return {}
+    known = reported.items() if isinstance(reported, dict) else ()
+    return {name: value for name, value in known if name in SETTINGS and isinstance(value, bool | int | float | str)}

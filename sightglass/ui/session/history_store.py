@@ -1,0 +1,108 @@
+"""The session's history store, what is kept in it, and the fields of a note."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass import history
+from sightglass.common import users
+from sightglass.common.errors import Problem
+from sightglass.common.settings import settings
+from sightglass.history import records
+from sightglass.report.embedded_recipe import list_checks
+from sightglass.ui.session import state
+from sightglass.ui.session.markdown import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from sightglass.explain import Explanation
+    from sightglass.history import History, Record
+
+
+@dataclass
+class NoteProblems:
+    """What was wrong with a note or tags, by the key of their fields."""
+
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def store() -> History:
+    """Return the session's history, for the current environment variables."""
+    return _store(settings().history, settings().history_mb, users.owner())
+
+
+def off() -> bool:
+    """Return whether the history is switched off."""
+    return settings().history is None
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _store(folder: Path | None, limit: float, whose: str) -> history.History:
+    # It reads the environment, and for whom it works, itself: the arguments are only the cache's key.
+    del folder, limit, whose
+    return history.History()
+
+
+def find(explanation: Explanation, index: int) -> Record | None:
+    """Return the record of a map if it has all proofs and checks, else None."""
+    record = store().find(explanation, index)
+    checked = [i for i, checks in enumerate(list_checks(explanation)) if checks is not None]
+    if record is None or not all(map(record.proof_of, explanation.proofs)):
+        return None
+    return record if all(map(record.checks_of, checked)) else None
+
+
+def keep(explanation: Explanation, index: int, look: Mapping[str, bool | float | str]) -> Record:
+    """Save an explanation, or what its record lacks."""
+    if (record := store().find(explanation, index)) is None:
+        return store().keep(explanation, index=index, look=dict(look))
+    return store().add_proofs(record.id, explanation)
+
+
+def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
+    """Edit the note and tags of the records `ids`, saving each change."""
+    note, tags, problems = f"{key}-note", f"{key}-tags", state.of(NoteProblems).problems
+
+    def save(name: str, field: str) -> None:
+        try:
+            for id in ids:
+                store().annotate(id, **{name: st.session_state[field]})
+        except Problem as problem:
+            problems[key] = str(problem)
+
+    help = "Your own words, which are searched. Saved when you leave the field."
+    st.text_area(
+        "Note", record.note, key=note, max_chars=records.MAX_NOTE, on_change=save, args=("note", note), help=help
+    )
+    known = list(dict.fromkeys([*record.tags, *store().choices().tags]))
+    st.multiselect(
+        "Tags",
+        known,
+        list(record.tags),
+        select_all=False,
+        key=tags,
+        accept_new_options=True,
+        max_selections=records.MAX_TAGS,
+        on_change=save,
+        args=("tags", tags),
+        placeholder="Choose or type one",
+        help=f"Your own keywords, at most {records.MAX_TAG} characters each.",
+    )
+    if problem := problems.pop(key, None):
+        st.error(sentence(problem), icon=":material/error:")
+
+
+def day(then: datetime) -> str:
+    """Return a date as `20 Nov 2026`."""
+    return f"{then.day} {then:%b %Y}"
+
+
+def exact(then: datetime) -> str:
+    """Return a time as `20 Nov 2026, 23:51 UTC`."""
+    return f"{day(then)}, {then:%H:%M} UTC"

@@ -1,0 +1,297 @@
+"""Run work in threads: start, progress, stop, result; a reloaded page joins what goes on."""
+
+from __future__ import annotations
+
+import atexit
+import math
+import threading
+import time
+import weakref
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.common.errors import Cancelled
+from sightglass.common.work import progress as stopping
+from sightglass.common.work.progress import lower_priority
+from sightglass.explain.phrases import NBSP
+from sightglass.ui.session import page, state
+
+SETTLED = 1.0
+"""Seconds after which the speed of some work says how long the rest takes."""
+ABANDONED = 15.0
+"""Seconds after which a job that no page polls any more is stopped."""
+FAREWELL = 10.0
+"""Seconds that `stop_all` waits for work that was told to stop."""
+PATIENCE = 0.4
+"""Seconds that work may take before a progress bar is worth showing."""
+MAX_RESULTS = 24
+"""Results of a session in memory: proofs are small, a scrambled model's maps take about 2 MB."""
+_RUNNING: dict[threading.Thread, threading.Event] = {}
+"""The threads that work, and what stops each."""
+
+T = TypeVar("T")
+J = TypeVar("J", bound="Job[Any]")
+
+
+class Job(Generic[T]):
+    """A call in a thread, which goes on across runs of a page, and is cancelled once the session drops this object."""
+
+    def __init__(
+        self,
+        call: Callable[..., T],
+        *,
+        words: str = "Starting",
+        cancel: threading.Event | None = None,
+        stays: bool = True,
+        redraw_every: float = math.inf,
+    ) -> None:
+        """Start `call(progress=…, cancel=…, partial=…)`; an exception becomes the `failure`.
+
+        `cancel` tells the call to stop, and is checked between its passes. `stays`: it goes on where no page polls it.
+        `redraw_every`: seconds between two redraws of the page for what `partial` is given.
+        """
+        self.share, self.words, self.started = 0.0, words, time.monotonic()
+        self.cancel = cancel or threading.Event()
+        self.failure: BaseException | None = None
+        self.result: T | None = None
+        self.partial: T | None = None
+        """The unfinished result, of a call that refines it step by step."""
+        self.abandoned = False
+        """Whether it was stopped because no page polled it any more."""
+        self._drawn: T | None = None
+        self._polled_at = self._drawn_at = time.monotonic()
+        self._redraw_every = redraw_every
+        # The thread holds no reference to this object.
+        weakref.finalize(self, self.cancel.set)
+        thread = threading.Thread(
+            target=users.bind_person(_run), args=(weakref.ref(self), call, self.cancel, stays), daemon=True
+        )
+        self._thread = thread
+        _RUNNING[thread] = self.cancel
+        thread.start()
+
+    def finished(self, wait: float = 0.0) -> bool:
+        """Return whether it has ended, after waiting at most `wait` seconds."""
+        self._thread.join(wait)
+        return not self._thread.is_alive()
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether it was told to stop: nobody waits for its thread, which ends at the next step."""
+        return self.cancel.is_set() or isinstance(self.failure, Cancelled)
+
+    def draw_partial(self) -> T | None:
+        """Return the unfinished result for drawing."""
+        self._drawn, self._drawn_at = self.partial, time.monotonic()
+        return self._drawn
+
+    def polled(self) -> bool:
+        """Return whether the page must be redrawn, at each progress poll."""
+        self._polled_at = time.monotonic()
+        grown = self.partial is not self._drawn and self._polled_at - self._drawn_at >= self._redraw_every
+        return self.finished() or grown
+
+    def report(self, share: float, words: str) -> None:
+        """Take the progress of the call."""
+        self.share, self.words = share, words
+
+    def grow(self, partial: T) -> None:
+        """Take an unfinished result of the call."""
+        self.partial = partial
+
+
+def _run(ref: weakref.ref[Job[Any]], call: Callable[..., Any], cancel: threading.Event, stays: bool) -> None:
+    lower_priority()
+
+    def report(share: float, words: str) -> None:
+        if (job := ref()) is not None:
+            job.report(share, words)
+            if not stays and time.monotonic() - job._polled_at > ABANDONED:
+                job.abandoned = True
+                cancel.set()
+
+    def grow(partial: Any) -> None:
+        if (job := ref()) is not None:
+            job.grow(partial)
+
+    result, failure = None, None
+    try:
+        result = call(progress=report, cancel=cancel, partial=grow)
+    except (Exception, Cancelled) as error:
+        failure = error
+    finally:
+        if (job := ref()) is not None:
+            job.result, job.failure = result, failure
+            job.partial = job.partial if result is None else result
+        _RUNNING.pop(threading.current_thread(), None)
+
+
+_SHARED: weakref.WeakValueDictionary[Hashable, Job[Any]] = weakref.WeakValueDictionary()
+"""The jobs of all sessions that a reloaded page joins."""
+
+
+def share(name: Hashable, job: J) -> J:
+    """Let other sessions of the same person join a job under a name."""
+    _SHARED[users.owner(), name] = job
+    return job
+
+
+def find_shared(name: Hashable) -> Any:
+    """Return the person's job of this name; None without one."""
+    return _SHARED.get((users.owner(), name))
+
+
+@dataclass
+class Jobs:
+    """The session's jobs by what they are for, each with all inputs of its result, and the results by these."""
+
+    jobs: dict[str, tuple[Hashable, Job[Any]]] = field(default_factory=dict)
+    results: dict[Hashable, Any] = field(default_factory=dict)
+
+    def find(self, name: str, key: Hashable) -> Job[Any] | None:
+        """Return the job with these inputs, if any; stop one with others."""
+        before, job = self.jobs.get(name, (None, None))
+        if job is None or (before == key and not job.abandoned):
+            return job
+        self.stop(name)
+        return None
+
+    def start(self, name: str, key: Hashable, call: Callable[..., Any], **how: Any) -> Job[Any]:
+        """Start a call in place of the job before."""
+        self.stop(name)
+        job: Job[Any] = Job(call, **{"stays": False} | how)
+        self.jobs[name] = key, job
+        return job
+
+    def stop(self, name: str) -> None:
+        """Stop a job, if there is one, and forget it."""
+        _, job = self.jobs.pop(name, (None, None))
+        if job is not None:
+            job.cancel.set()
+
+    def keep(self, key: Hashable, result: Any) -> None:
+        """Keep a result in place of the oldest ones."""
+        self.results.pop(key, None)
+        self.results[key] = result
+        while len(self.results) > MAX_RESULTS:
+            del self.results[next(iter(self.results))]
+
+
+def outcome(
+    name: str, key: Hashable, call: Callable[..., T], *, begin: bool, button: str, help: str, event: str
+) -> T | None:
+    """Return a call's result; None while its progress, stop or failure is drawn.
+
+    `begin`: without a click on `button`. `event`: of the log where it fails.
+    """
+    jobs = state.of(Jobs)
+    if key in jobs.results:
+        known: T = jobs.results[key]
+        return known
+    job = jobs.find(name, key)
+    if job is None and begin:
+        job = jobs.start(name, key, call)
+
+    def start() -> None:
+        jobs.start(name, key, call)
+
+    if job is None:
+        st.button(button, icon=":material/play_arrow:", key=f"start-{name}", on_click=start, help=help)
+    elif job.stopped:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Stopped: {job.words}.", width="content")
+            again = "Begin again from the start."
+            st.button("Start again", icon=":material/replay:", key=f"again-{name}", on_click=start, help=again)
+    elif not job.finished(PATIENCE):
+        progress(job, help="Stop it; what was computed before stays.", estimate=True)
+    elif job.failure is not None:
+        # A failed job stays, so that a rerun shows the same error instead of starting it again.
+        page.show_failure(job.failure, event)
+    else:
+        del jobs.jobs[name]
+        jobs.keep(key, job.result)
+        return job.result
+    return None
+
+
+def cancel_all() -> None:
+    """Cancel all work of the process, resumable at the next start."""
+    for cancel in list(_RUNNING.values()):
+        cancel.set()
+
+
+stopping.on_stop(cancel_all, lambda: bool(_RUNNING))
+
+
+@atexit.register
+def stop_all() -> None:
+    """Stop all work and wait for its end, at most `FAREWELL` seconds."""
+    # A daemon thread that returns from torch once the interpreter is gone aborts the process.
+    end = time.monotonic() + FAREWELL
+    running = list(_RUNNING)
+    cancel_all()
+    for thread in running:
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+def fetch(call: Callable[[Callable[[int, int], None]], T], words: str) -> Job[T]:
+    """Start a download with progress as `12 of 345 MB`; `call` is given what it reports its bytes to."""
+
+    def run(*, progress: Callable[[float, str], None], cancel: threading.Event, **_: Any) -> T:
+        def report(done: int, total: int) -> None:
+            if cancel.is_set():
+                raise Cancelled
+            progress(done / total if total else 0.0, f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB")
+
+        return call(report)
+
+    return Job(run, words=words)
+
+
+def has_ended(job: Job[Any], event: str, **look: Any) -> bool:
+    """Return whether work has ended; else draw its progress. Its failure is drawn, too."""
+    if not job.finished():
+        progress(job, **look)
+        return False
+    if job.failure is not None and not job.stopped:
+        page.show_failure(job.failure, event)
+    return True
+
+
+def progress(job: Job[Any], *, label: str = "", help: str = "", estimate: bool = False) -> None:
+    """Draw the progress of the work and, given `help`, a stop button.
+
+    `estimate`: say how long it still takes if it goes on as fast.
+    """
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _bar(job, label, estimate)
+        # Outside of what is redrawn twice a second: one run is then between the click and the end.
+        if help:
+            st.button("Stop", icon=":material/stop_circle:", on_click=job.cancel.set, help=help)
+
+
+@st.fragment(run_every=0.5)
+def _bar(job: Job[Any], label: str, estimate: bool) -> None:
+    if job.polled():
+        st.rerun()
+    words = "Stopping…" if job.cancel.is_set() else f"{label}{job.words}"
+    if estimate and not job.cancel.is_set():
+        words += time_left(job.share, time.monotonic() - job.started)
+    st.progress(min(1.0, job.share), words)
+
+
+def time_left(share: float, elapsed: float) -> str:
+    """Return `, about 40 s left` from seconds and share, if known.
+
+    Rounded up to what a person would say, since the rate varies.
+    """
+    if elapsed < SETTLED or not 0.005 <= share < 1:
+        return ""
+    left = elapsed * (1 - share) / share
+    if left >= 90:
+        return f", about {math.ceil(left / 60)}{NBSP}min left"
+    return f", about {5 * math.ceil(left / 5)}{NBSP}s left"

@@ -1,0 +1,226 @@
+"""Explain a page's choices and prove maps, cached or in a thread."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass import history
+from sightglass.common import settings as memory
+from sightglass.common.errors import Cancelled, Problem
+from sightglass.common.settings import settings
+from sightglass.explain.comparison import models
+from sightglass.explain.evidence import resident
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.methods import METHODS
+from sightglass.explain.recipe import ProofSettings, versions
+from sightglass.ui.session import state
+from sightglass.ui.session.jobs import background
+from sightglass.ui.session.jobs.background import Jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from sightglass.explain import Explainer, Explanation
+    from sightglass.explain.comparison.models import Comparison, Timing
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.recipe import Recipe
+    from sightglass.explain.trust.proof import Proof
+    from sightglass.history import Record
+    from sightglass.ui.session.state import Choices
+
+MAX_FINISHED = 64
+"""Pictures of a session, each by a model, whose last explanation is remembered."""
+
+
+WORTH_SHOWING = 0.1
+"""Share of a method that refines its map at which the unfinished one says more than the map before."""
+SLOTS = BoundedSemaphore(max(2, os.cpu_count() or 1))
+"""Quick explanations that somebody waits for, at the same time: more at once are not done sooner."""
+Key = tuple[Any, ...]
+
+
+@st.cache_resource(show_spinner=False)
+def _cache() -> ByteCache[Explanation]:
+    """Return the cache of explanations, shared by all sessions."""
+
+    def size(explanation: Explanation) -> int:
+        # A map that was once resampled to the picture's own grid stays so.
+        grown = [heatmap.__dict__.get("values", heatmap.at_input) for heatmap in explanation.heatmaps]
+        maps = sum(array.nbytes for array in grown)
+        return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
+
+    return ByteCache(memory.evidence_bytes, size)
+
+
+JOB = "explain"
+"""Name of the session's slow explanation among its jobs."""
+
+
+@dataclass
+class Explained:
+    """How long models took, measured together, and the last finished explanation of a picture by a model."""
+
+    timings: dict[Key, tuple[Timing, ...]] = field(default_factory=dict)
+    finished: dict[tuple[str, str], Key] = field(default_factory=dict)
+
+
+def is_slow(method: str) -> bool:
+    """Return whether a method is slow and runs in a thread."""
+    return not METHODS[method].quick
+
+
+def explain(
+    choices: Choices, explainer: Explainer, *, quiet: bool = False, wait: bool = False, **more: Any
+) -> Explanation | None:
+    """Return the chosen explanation; while a slow method runs, its partial one.
+
+    `quiet`: no spinner. `wait`: the page waits, however slow the method; the result is then never None.
+    """
+    options = {"method": choices.method, **choices.options, **more}
+    image = choices.image
+    # Name and notes too: the same pixels under another file name belong to another session.
+    key: Key = (image.sha256, image.name, image.notes, explainer.resident.adapter.weights_sha256, explainer.model.row)
+    key += tuple(sorted(options.items()))
+    # Something else was chosen since: the slow explanation of that stops.
+    running = state.of(Jobs).find(JOB, key)
+    # A model that was evicted to make room must not live on here.
+    residents = resident.RESIDENCY.residents()
+    _cache().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
+    result = _cache().get(key)
+    if result is None:
+        if wait or not is_slow(options["method"]):
+            slot = nullcontext() if is_slow(options["method"]) else SLOTS
+            with nullcontext() if quiet else spinner(explainer), slot:
+                result = explainer(image, **options)
+        else:
+            running = running or state.of(Jobs).start(JOB, key, partial(explainer, image, **options), redraw_every=0.0)
+            result, finished = _in_thread(running)
+            if result is None or not finished:
+                return result
+        _cache().put(key, result)
+    if _finished(image.sha256, choices.model.id, key) and (below := settings().save_below):
+        history.save_unsure_later(result, below)
+    return result
+
+
+def _finished(picture: str, model: str, key: Key) -> bool:
+    """Remember a picture's finished explanation; return whether it is new."""
+    finished = state.of(Explained).finished
+    changed = finished.get((picture, model)) != key
+    finished[picture, model] = key
+    while len(finished) > MAX_FINISHED:
+        del finished[next(iter(finished))]
+    return changed
+
+
+def before(choices: Choices) -> Explanation | None:
+    """Return the picture's last finished explanation by this model, if cached."""
+    key = state.of(Explained).finished.get((choices.image.sha256, choices.model.id))
+    return None if key is None else _cache().get(key)
+
+
+def predict(choices: Choices, explainer: Explainer, **more: Any) -> Explanation:
+    """Return the model's predictions without a map: one pass."""
+    with SLOTS:
+        return explainer(choices.image, maps=False, **choices.options | more)
+
+
+def spinner(explainer: Explainer) -> AbstractContextManager[None]:
+    """Return a spinner with the name of the working model."""
+    return st.spinner(f"Running {explainer.model.name}…", show_time=False)
+
+
+def _in_thread(job: background.Job[Explanation]) -> tuple[Explanation | None, bool]:
+    """Return the explanation so far and whether it is finished."""
+    unfinished = job.partial if job.share >= WORTH_SHOWING else None
+    if job.stopped:
+        if unfinished is None:
+            raise Cancelled
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Stopped before it finished: {job.words}.", width="content")
+            restart_button()
+        return unfinished, False
+    if not job.finished(background.PATIENCE):
+        # Before polling: it would run the page again.
+        job.draw_partial()
+        background.progress(job, help="Stop this method and go back to the map before.", estimate=True)
+        return unfinished, False
+    # A failed job stays, so that a rerun shows the same error instead of starting it again.
+    if job.failure is not None:
+        raise job.failure
+    del state.of(Jobs).jobs[JOB]
+    return job.result, True
+
+
+def restart_button() -> None:
+    """Draw the button for restarting a stopped method."""
+    forget, help = state.of(Jobs).stop, "Or choose a faster method."
+    st.button("Start again", icon=":material/replay:", on_click=forget, args=(JOB,), help=help)
+
+
+def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation, int]:
+    """Return the explanation with a class's map, and its index."""
+    labels = [heatmap.target.label for heatmap in explanation.heatmaps]
+    if wanted is None or wanted in labels:
+        return explanation, labels.index(wanted) if wanted else 0
+    try:
+        indices: list[Any] = [heatmap.target.index for heatmap in explanation.heatmaps]
+        return explanation.with_targets(*indices, wanted), len(labels)
+    except Problem:
+        return explanation, 0
+
+
+def measure_times(comparison: Comparison) -> Comparison:
+    """Time the models in turns, and keep the times for this session."""
+    times = models.measure_in_turns([explanation.evidence for explanation in comparison.explanations])
+    state.of(Explained).timings[_models_of(comparison)] = times
+    return replace(comparison, timings=times)
+
+
+def with_times(comparison: Comparison) -> Comparison:
+    """Return a comparison with its models' times, if they were measured."""
+    return replace(comparison, timings=state.of(Explained).timings.get(_models_of(comparison), ()))
+
+
+def _models_of(comparison: Comparison) -> Key:
+    evidences = [explanation.evidence for explanation in comparison.explanations]
+    return tuple((e.resident.adapter.spec.id, str(e.resident.device), e.geometry.input) for e in evidences)
+
+
+_NOT_IN_KEY = {"picture_name", "targets", "top_k", "scale", "within", "versions"}
+"""What a recipe holds besides: a map is the same whatever is explained beside it, and however it is shown."""
+
+
+def keys_of(recipe: Recipe, maps: Iterable[Heatmap]) -> list[Key]:
+    """Return the key of each map of an explanation or a record, equal on all pages."""
+    options = recipe.model_dump_json(exclude=_NOT_IN_KEY)
+    return [(item.method, item.layers, target, options) for item, target in zip(maps, recipe.targets, strict=False)]
+
+
+def bring(record: Record, maps: Sequence[Heatmap], proofs: Mapping[int, Proof]) -> None:
+    """Keep a record's proofs for its maps on other pages.
+
+    Only those that a page would make in just the same way, here and now: the others would be taken for these.
+    """
+    if record.recipe is None or record.recipe.versions != versions():
+        return
+    for index, key in enumerate(keys_of(record.recipe, maps)):
+        entry = record.proof_of(index)
+        if index in proofs and entry is not None and entry.settings == ProofSettings(index=index):
+            state.of(Jobs).keep(("answer", *key), proofs[index])
+
+
+def carrying(explanation: Explanation) -> Explanation:
+    """Return an explanation with this session's whole proofs of its maps."""
+    results = state.of(Jobs).results
+    keys = [("answer", *key) for key in keys_of(explanation.recipe, explanation.heatmaps)] if results else []
+    finished = {i: results[key] for i, key in enumerate(keys) if key in results}
+    return replace(explanation, proofs=explanation.proofs | finished) if finished else explanation

@@ -1,0 +1,132 @@
+"""Draw a page and turn its errors into sentences."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sightglass.common.errors import Problem, from_machine
+from sightglass.common.style import PAGES
+from sightglass.ui.session import state, url_state
+from sightglass.ui.session.markdown import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sightglass.common.work.progress import PausableStop
+
+LOGGER = logging.getLogger(__name__)
+# Before torch is imported. Its threads wait by spinning: where they share a core with anything else, a browser or a
+# second visitor, one pass took 1,500 ms instead of 17 when measured. Leaving one core free costs little and avoids
+# that.
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
+# The script and the loop that sends its messages take turns. Python's 5 ms a turn, once for nearly every message and
+# every file that a browser requests, add up to more than the work itself while torch is being imported.
+sys.setswitchinterval(0.0005)
+SOMETHING_BROKE = "This is a bug, not a problem with your picture: choose another model or method, or reload the page."
+
+
+def script(name: str) -> str:
+    """Return the full path of a page's file."""
+    folder = PAGES / name
+    return str(folder / "page.py" if folder.is_dir() else folder.with_suffix(".py"))
+
+
+def guard(draw: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a page's function: report an error as a sentence."""
+
+    @wraps(draw)
+    def run_page() -> None:
+        with state.of(PageRun).pause_tests():
+            url_state.arrive(draw.__name__)
+            try:
+                draw()
+            except Exception as failure:
+                show_failure(failure, "a page failed")
+                # The picture stays in sight.
+                if isinstance(failure, Problem) and (image := state.of(state.Sidebar).picture) is not None:
+                    st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
+            finally:
+                url_state.say_unused()
+
+    return run_page
+
+
+@dataclass
+class PageRun:
+    """What goes on in the background of the page."""
+
+    tests: PausableStop | None = None
+    """Stops the tests of the page's maps."""
+
+    @contextmanager
+    def pause_tests(self) -> Iterator[None]:
+        """Pause the tests while the page is being drawn."""
+        if self.tests is not None:
+            self.tests.pause()
+        try:
+            yield
+        finally:
+            if self.tests is not None:
+                self.tests.resume()
+
+
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """Yield a function for status text at the window's foot (layout.css)."""
+    line = st.container(key=f"status-line-{secrets.token_hex(4)}").empty()
+
+    def show(text: str) -> None:
+        line.caption(f":material/hourglass_top: {text}")
+
+    try:
+        yield show
+    finally:
+        line.empty()
+
+
+def draw_example_badge() -> None:
+    """Mark an example supplied with Sightglass."""
+    st.badge("Example", icon=":material/science:", color="blue")
+
+
+def show_failure(failure: BaseException, event: str) -> None:
+    """Show a problem's sentence; log a bug as the `event`."""
+    st.error(sentence(describe_failure(failure, event)), icon=":material/error:")
+
+
+def describe_failure(failure: BaseException, event: str) -> str:
+    """Return a problem's sentence; log a bug as the `event`."""
+    return str(find_problem(failure, event) or SOMETHING_BROKE)
+
+
+def say_problem(kept: Any) -> None:
+    """Show the last callback's error once, from the state's `problem`."""
+    problem, kept.problem = kept.problem, ""
+    if problem:
+        st.error(sentence(problem), icon=":material/error:")
+
+
+def button_for_window(
+    label: str, draw: Callable[[], None], *, icon: str, help: str, key: str | None = None, title: str = "", **look: Any
+) -> None:
+    """Draw the button for a window, titled `label` by default."""
+    if st.button(label, icon=icon, key=key, help=help):
+        st.dialog(title or label, icon=icon, **look)(draw)()
+
+
+def find_problem(failure: BaseException, event: str) -> Problem | None:
+    """Return a user's Problem; log a bug as `event`, return None."""
+    if isinstance(failure, Problem):
+        return failure
+    problem = from_machine(failure)
+    LOGGER.log(logging.ERROR if problem is None else logging.WARNING, event, exc_info=failure)
+    return problem

@@ -1,0 +1,299 @@
+"""Pictures of a session."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.common.errors import ImageProblem
+from sightglass.common.files import packing
+from sightglass.common.settings import MIB
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.picture.image import Image, load_bundled
+from sightglass.explain.picture.item import Item
+from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
+from sightglass.models.demo.pictures import example_named as example_named
+from sightglass.ui.session import state, url_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+MAX_AGE = 3600.0
+"""Seconds after its last use until an upload is deleted."""
+DIGITS = 20
+"""Of a picture's SHA-256 in an address: enough that nobody guesses one."""
+
+
+@dataclass(frozen=True)
+class OwnPicture:
+    """A picture of the session's own, whose file is among the uploads."""
+
+    sha256: str
+    name: str
+
+
+def token(image: Image | OwnPicture) -> str:
+    """Return a picture's name in addresses."""
+    return image.sha256[:DIGITS]
+
+
+def _mine(key: str) -> tuple[str, str]:
+    return users.owner(), key
+
+
+@dataclass
+class _Kept:
+    picture: OwnPicture
+    data: bytes | Image
+    used: float
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.data) if isinstance(self.data, bytes) else self.data.pixels.nbytes
+
+
+@dataclass
+class Uploads:
+    """The uploads of all people by `token`; never written to disk. Safe to use from several threads.
+
+    Those used longest ago are deleted first where they exceed 256 MiB.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _kept: ByteCache[_Kept] = field(
+        default_factory=lambda: ByteCache(256 * MIB, lambda kept: kept.nbytes, disposable=False)
+    )
+
+    def put(self, image: Image, data: bytes = b"") -> None:
+        """Keep a picture; `data`: its file, smaller than the pixels."""
+        kept = _Kept(OwnPicture(image.sha256, image.name), data or image.jpeg or image, self.clock())
+        self._tidy()
+        # The cache would hold it even where it alone exceeds the budget.
+        if kept.nbytes <= self._kept.limit:
+            self._kept.put(_mine(token(image)), kept)
+        else:
+            self.drop(token(image))
+
+    def find(self, key: str) -> OwnPicture | None:
+        """Return this person's picture, unopened; None if deleted or unknown."""
+        self._tidy()
+        kept = self._kept.get(_mine(key))
+        return None if kept is None else kept.picture
+
+    def get(self, key: str) -> Image | None:
+        """Return this person's picture, opened; None if deleted or unknown."""
+        self._tidy()
+        if (kept := self._kept.get(_mine(key))) is None:
+            return None
+        kept.used = self.clock()
+        try:
+            image = kept.data if isinstance(kept.data, Image) else Image.open(kept.data, name=kept.picture.name)
+        except ImageProblem:  # too little memory, for now
+            return None
+        return image if token(image) == key else None
+
+    def drop(self, key: str) -> None:
+        """Delete a picture of this person's."""
+        kept = self._kept.get(_mine(key))
+        self._kept.discard(lambda upload: upload is kept)
+
+    def _tidy(self) -> None:
+        oldest = self.clock() - MAX_AGE
+        self._kept.discard(lambda kept: kept.used < oldest)
+
+
+UPLOADS = Uploads()
+"""Of this process."""
+
+
+FIRST = "bus"
+MAX_OWN = 12
+"""Pictures of one session; the oldest is dropped first."""
+
+
+@dataclass(eq=False)
+class Pictures:
+    """The session's pictures, and which one is chosen: by the person's last act, and by nothing else."""
+
+    own: dict[str, OwnPicture] = field(default_factory=dict)
+    """By SHA-256, oldest first; see `opened`."""
+    last: Image | None = None
+    """The own picture that was opened last."""
+    chosen: str | None = None
+    """The SHA-256 of an own picture, or an example's name; None before the address was read."""
+    problem: str | None = None
+    """What was wrong with the last upload or choice."""
+    just_given: bool = False
+    """Whether a new picture is all that changed since the last run."""
+    person: str = field(default_factory=users.current)
+    """Whose session it is."""
+
+    def opened(self, sha256: str | None) -> Image | None:
+        """Return one of the session's own pictures, decoded again if needed."""
+        if sha256 is None or sha256 not in self.own:
+            return None
+        if self.last is None or self.last.sha256 != sha256:
+            image = UPLOADS.get(sha256[:DIGITS])
+            if image is None:
+                del self.own[sha256]
+                return None
+            self.last = image
+        return self.last
+
+    def look_at(self, sha256: str) -> Image:
+        """Return a picture without keeping its pixels; raise ImageProblem if deleted."""
+        with users.acting(self.person):
+            opened = UPLOADS.get(sha256[:DIGITS])
+        if opened is None:
+            raise ImageProblem("This picture is no longer on the server: upload it again.")
+        return opened
+
+
+def own() -> tuple[OwnPicture, ...]:
+    """Return the session's own pictures, oldest first."""
+    return tuple(state.of(Pictures).own.values())
+
+
+def own_items(but: str) -> tuple[Item, ...]:
+    """Return the session's other pictures, oldest first, to open one by one."""
+    pictures = state.of(Pictures)
+    return tuple(
+        Item(f"{sha256[:12]}/{picture.name}", sha256, partial(pictures.look_at, sha256))
+        for sha256, picture in pictures.own.items()
+        if sha256 != but and UPLOADS.find(token(picture)) is not None
+    )
+
+
+_examples: ByteCache[Image] = ByteCache(28 * MIB, lambda image: image.pixels.nbytes + len(image.jpeg))
+
+
+def example(name: str) -> Image:
+    """Return a bundled picture; raise ImageProblem without its package."""
+    return _examples.get_or_make(name, lambda: load_bundled(name))
+
+
+def is_here(name: str) -> bool:
+    """Return whether an example's package is installed."""
+    return name not in packing.PHOTOGRAPHS or packing.photograph(name) is not None
+
+
+def is_photograph() -> bool:
+    """Return whether a bundled photograph is chosen."""
+    return _choose().chosen in packing.PHOTOGRAPHS
+
+
+def is_own() -> bool:
+    """Return whether the chosen picture is no example."""
+    return _choose().chosen not in EXAMPLES
+
+
+def is_chosen(sha256: str) -> bool:
+    """Return whether a picture of the session's own is chosen."""
+    return _choose().chosen == sha256
+
+
+def current() -> Image:
+    """Return the chosen picture, and write it to the address."""
+    pictures = _choose()
+    image = pictures.opened(pictures.chosen)
+    url_state.write("picture", None if image is None else token(image))
+    url_state.write("example", pictures.chosen if image is None else None, FIRST)
+    return example(pictures.chosen or FIRST) if image is None else image
+
+
+def current_id() -> str:
+    """Return the chosen picture's name in addresses."""
+    chosen = _choose().chosen or FIRST
+    return chosen if chosen in EXAMPLES else chosen[:DIGITS]
+
+
+def _choose() -> Pictures:
+    """Return the session's pictures, after the address was read."""
+    pictures = state.of(Pictures)
+    if pictures.chosen is None:
+        named = st.query_params.get("example")
+        names = (named, FIRST, *EXAMPLES) if named in EXAMPLES else (FIRST, *EXAMPLES)
+        pictures.chosen = next(name for name in names if name and is_here(name))
+        if (key := st.query_params.get("picture")) is not None and not turn_back(key):
+            pictures.problem = (
+                "Your picture is no longer on the server, which keeps uploads in memory for an hour: upload it again. "
+                f"This is the example {pictures.chosen}."
+            )
+    return pictures
+
+
+def take_new_picture() -> Image | None:
+    """Return the picture just uploaded for this run, once."""
+    pictures = state.of(Pictures)
+    new, pictures.just_given = pictures.just_given, False
+    return pictures.opened(pictures.chosen) if new else None
+
+
+# The following are a person's acts: they run in callbacks and at the start of a run, before anything is drawn.
+
+
+def turn_to(image: Image, data: bytes = b"") -> None:
+    """Choose an own picture and keep it; `data`: its file."""
+    pictures = state.of(Pictures)
+    _keep(pictures, image, data)
+    pictures.chosen, pictures.problem = image.sha256, None
+
+
+def turn_back(key: str) -> bool:
+    """Choose a picture by its address name; return whether it exists."""
+    if key in EXAMPLES:
+        turn_to_example(key)
+        return True
+    pictures = state.of(Pictures)
+    image = pictures.opened(next((sha256 for sha256, picture in pictures.own.items() if token(picture) == key), None))
+    if image is None and (image := UPLOADS.get(key)) is None:
+        return False
+    pictures.own.setdefault(image.sha256, OwnPicture(image.sha256, image.name))
+    pictures.last, pictures.chosen, pictures.problem = image, image.sha256, None
+    return True
+
+
+def turn_to_example(name: str) -> None:
+    """Choose an example by its name."""
+    pictures = state.of(Pictures)
+    pictures.chosen, pictures.problem, pictures.just_given = name, None, False
+
+
+def restore(keys: list[str]) -> None:
+    """Restore the browser's pictures after a reload, unopened and unchosen."""
+    pictures = state.of(Pictures)
+    here = {token(image) for image in pictures.own.values()}
+    for key in keys[:MAX_OWN]:
+        if key not in here and len(pictures.own) < MAX_OWN and (picture := UPLOADS.find(key)) is not None:
+            pictures.own = {picture.sha256: picture, **pictures.own}
+
+
+def remove(key: str) -> None:
+    """Delete an own picture and choose another or an example."""
+    pictures = state.of(Pictures)
+    UPLOADS.drop(key)
+    for sha256 in [sha256 for sha256, image in pictures.own.items() if token(image) == key]:
+        del pictures.own[sha256]
+        if pictures.chosen == sha256:
+            pictures.chosen, pictures.problem = next(reversed(pictures.own), FIRST), None
+
+
+def replace_drawing(before: str | None, image: Image) -> None:
+    """Choose a drawing in place of its former version."""
+    if (former := state.of(Pictures).own.pop(before or "", None)) is not None:
+        UPLOADS.drop(token(former))
+    turn_to(image)
+
+
+def _keep(pictures: Pictures, image: Image, data: bytes = b"") -> None:
+    pictures.own.pop(image.sha256, None)
+    pictures.own[image.sha256], pictures.last = OwnPicture(image.sha256, image.name), image
+    UPLOADS.put(image, data)
+    while len(pictures.own) > MAX_OWN:
+        del pictures.own[next(iter(pictures.own))]

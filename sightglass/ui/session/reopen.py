@@ -1,0 +1,213 @@
+"""Open a view from a recipe."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.methods import METHODS
+from sightglass.explain.tasks import task_of
+from sightglass.models import catalog
+from sightglass.report import embedded_recipe
+from sightglass.ui.session import page, state, url_state
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.viewer import SETTINGS
+
+if TYPE_CHECKING:
+    from sightglass.explain import Explanation
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.recipe import Recipe
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.models.spec import ModelSpec
+    from sightglass.report.embedded_recipe import Contents, Look
+
+OTHER = "timm, by name"
+"""The family of models that are in no catalogue."""
+COMPARE_TAB = "compare-tab"
+"""Key of the tab that Compare shows."""
+MAX_VOCABULARY = 1000
+"""Characters of a vocabulary that is taken over from a file."""
+
+
+def view(contents: Contents) -> None:
+    """Apply a file's view except its picture, in a widget's callback.
+
+    Its widget drops a choice that is not offered here. Raises ModelProblem for a model whose
+    weights are not on this machine: a file must not start a download.
+    """
+    recipe = contents.recipe
+    spec = catalog.spec(recipe.model)
+    if not catalog.available(spec):
+        raise ModelProblem(
+            f"{recipe.picture_name} was explained by {spec.id}, which is not on this machine: choose it under Model, "
+            "then open the file again."
+        )
+    task = task_of(spec)
+    choose_model(spec)
+    if recipe.method in METHODS:
+        # Whether the model exposes its internals is known when it is loaded; then one of the two is drawn.
+        for kind in ("answers", spec.task) if METHODS[recipe.method].family == "mask" else (spec.task,):
+            url_state.put(f"method-{kind}", recipe.method)
+    url_state.put(f"layers-{spec.id}", [] if contents.view.automatic else list(recipe.layers))
+    url_state.put(f"fit-{spec.task}", recipe.preprocessing)
+    for key in ("part", "part-contrast", "part-signed"):
+        url_state.put(key, recipe.part, drawn_only=True)
+    joint, _, number = (recipe.joint or "none ").rpartition(" ")
+    url_state.put("joint", joint, drawn_only=True)
+    url_state.put("joint-number", number or "x", drawn_only=True)
+    url_state.put("evidence", recipe.evidence == "both", drawn_only=True)
+    if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
+        url_state.put("words", words)
+    if task.has_boxes:
+        _detector(spec, recipe)
+        _box(spec, contents)
+    chosen = state.of(state.ChosenClass)
+    chosen.label, chosen.picture = contents.view.label, recipe.picture_sha256
+    area = state.of(state.ChosenArea)
+    area.picture, area.model = recipe.picture_sha256, spec.id
+    area.at = recipe.at
+    area.against = None if recipe.against is None else str(recipe.against)
+    area.wanted, area.pixel = None, None
+    if recipe.per in ("region", "pixel"):
+        url_state.put(state.SPAN, recipe.per, drawn_only=True)
+        area.pixel = next(
+            (target for target in recipe.targets[contents.view.index :] if isinstance(target, tuple)), None
+        )
+    # Lists and viewers on the page keep what they show: new ones take their places.
+    chosen.generation += 1
+    _start_viewer(contents.view.settings, recipe.picture_sha256)
+    state.of(state.Reopened).recipe = recipe
+    open_explore("map")
+    if task.has_boxes and recipe.per == "class":
+        # Explore has one map for each box.
+        state.of(state.Navigation).go_to = page.script("topk")
+
+
+def open_explore(view: str) -> None:
+    """Go to a view of Explore: `map`, `whatif` or `layers`."""
+    url_state.put("view", view, drawn_only=True)
+    if state.of(state.Navigation).page != "explore":
+        state.of(state.Navigation).go_to = page.script("explore")
+
+
+def result(image: Image, recipe: Recipe, how: Look) -> None:
+    """Apply a result's view and picture, in a callback before `go`.
+
+    Raises ModelProblem as `view` does.
+    """
+    view(embedded_recipe.Contents(recipe=recipe, view=how))
+    _turn_to(image)
+
+
+def pair(found: Similarity) -> None:
+    """Restore a comparison except its second picture, before `go`.
+
+    Raises ModelProblem for a model that is not on this machine.
+    """
+    spec, query = catalog.spec(found.model.id), found.query.image
+    if not catalog.available(spec):
+        raise ModelProblem(
+            f"{query.name} was compared by {spec.id}, which is not on this machine: choose it under Model, then open "
+            "the record again."
+        )
+    choose_model(spec)
+    url_state.put("method-page", found.method)
+    url_state.put(f"layers-{spec.id}", [] if found.automatic else list(found.layers))
+    url_state.put(f"fit-{spec.task}", found.preprocessing)
+    url_state.put("of", found.of)
+    url_state.put(COMPARE_TAB, "pictures")
+    _turn_to(query)
+    state.of(state.Navigation).go_to = page.script("compare")
+
+
+def models(image: Image, recipe: Recipe, how: Look, ids: list[str]) -> None:
+    """Compare these models on a picture, in a callback before `go`; raise ModelProblem as `view` does."""
+    result(image, recipe, how)
+    url_state.keep("models-of", catalog.spec(recipe.model).family)
+    url_state.put("models", ids, drawn_only=True)
+    url_state.put(COMPARE_TAB, "models", drawn_only=True)
+    state.of(state.Navigation).go_to = page.script("compare")
+
+
+def pictures(model: str, query: Image) -> None:
+    """Compare a picture with the one chosen as its second, in a callback before `go`."""
+    spec = catalog.spec(model)
+    if catalog.available(spec):
+        choose_model(spec)
+    url_state.put(COMPARE_TAB, "pictures", drawn_only=True)
+    _turn_to(query)
+    state.of(state.Navigation).go_to = page.script("compare")
+
+
+def _turn_to(image: Image) -> None:
+    """Choose an example or one of the session's own pictures."""
+    example = image_source.example_named(image.name)
+    if example is not None and image_source.example(example).sha256 == image.sha256:
+        image_source.turn_to_example(example)
+    else:
+        image_source.turn_to(image)
+
+
+def go(*keeping: str) -> None:
+    """Switch to the requested page; `keeping`: parameters for the browser's Back."""
+    navigation = state.of(state.Navigation)
+    to, navigation.go_to = navigation.go_to, None
+    if to is not None:
+        query = st.query_params
+        st.switch_page(to, query_params={name: query[name] for name in keeping if name in query} or None)
+
+
+def warn_of_other_weights(explanation: Explanation) -> None:
+    """Warn if a reopened view was made with other weights."""
+    recipe = state.of(state.Reopened).recipe
+    if recipe is None or (recipe.picture_sha256, recipe.model) != (explanation.image.sha256, explanation.model.id):
+        return
+    if recipe.weights_sha256 != explanation.recipe.weights_sha256:
+        st.caption(
+            f":material/warning: The weights of {recipe.model} here are not those that the file was made with: its "
+            "map was different."
+        )
+
+
+def choose_model(spec: ModelSpec) -> None:
+    """Choose the model, in a widget's callback."""
+    if spec.id.startswith("timm/"):
+        url_state.put("family", OTHER)
+        url_state.put("timm", spec.id.removeprefix("timm/"))
+    else:
+        url_state.put("family", spec.family)
+        url_state.put(f"size-{spec.family}", spec.id)
+
+
+def _detector(spec: ModelSpec, recipe: Recipe) -> None:
+    """Set the shown boxes and their explained part."""
+    url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
+    url_state.put("iou", 5 * round(20 * recipe.iou), drawn_only=True)
+    url_state.put("within", recipe.within, drawn_only=True)
+    url_state.put(f"only-{spec.id}", [name for name in recipe.classes if isinstance(name, str)], drawn_only=True)
+
+
+def _box(spec: ModelSpec, contents: Contents) -> None:
+    targets, index = contents.recipe.targets, contents.view.index
+    target = targets[index] if index < len(targets) else None
+    chosen = state.of(state.ChosenBox)
+    chosen.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
+    chosen.of = (contents.recipe.picture_sha256, spec.id)
+    chosen.generation += 1
+
+
+def _start_viewer(settings: dict[str, bool | float | str], picture: str) -> None:
+    """Give the viewer a file's settings for its picture."""
+    taken = {
+        name: str(int(value) if isinstance(value, bool) else value)
+        for name, value in settings.items()
+        if name in SETTINGS
+    }
+    if taken:
+        start = state.of(state.ViewerStart)
+        start.settings, start.read = taken | {"id": secrets.token_hex(8)}, True
+        start.only = (picture, "explore")
+        start.generation += 1

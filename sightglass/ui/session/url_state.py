@@ -1,0 +1,205 @@
+"""Keep widget values in the URL.
+
+Streamlit's own binding writes a menu's label into the address; labels change, ids do not. Streamlit also drops the
+value of a widget that is not on the page, so values are remembered here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import streamlit as st
+
+from sightglass.common import removed
+from sightglass.ui.session import state
+from sightglass.ui.session.markdown import escape, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+MAX_VALUE = 40
+"""Characters that are shown of a value of the address."""
+
+
+T = TypeVar("T")
+
+
+@dataclass
+class Memory:
+    """The last value of every widget, by its key, and the defaults that differ from model to model."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+
+def arrive(page: str) -> None:
+    """Note the drawn page: other pages' widgets do not pass values on."""
+    navigation = state.of(state.Navigation)
+    navigation.arrived, navigation.page = navigation.page != page, page
+    for name in [name for name in removed.PARAMETERS if name in st.query_params]:
+        del st.query_params[name]
+        _note(removed.PARAMETERS[name])
+
+
+def memory(key: str) -> Any:
+    """Return a widget's last value, drawn or not; None without one."""
+    return state.of(Memory).values.get(key)
+
+
+def put(key: str, value: Any, *, drawn_only: bool = False) -> None:
+    """Set and remember a widget's value, in a callback.
+
+    `drawn_only`: only remember it while the widget is not on the page, where a value set now would come up again after
+    the widget was removed.
+    """
+    if not drawn_only or key in st.session_state:
+        st.session_state[key] = value
+    keep(key, value)
+
+
+def widget(
+    draw: Callable[..., T | None],
+    label: str,
+    options: Collection[Any] | None,
+    first: T,
+    *,
+    key: str,
+    name: str = "",
+    read: Callable[[str], Any] = str,
+    **about: Any,
+) -> T:
+    """Draw a widget with its remembered, linked or `first` value; remember it.
+
+    `options`: the values that are valid, with their labels if they are a dictionary; None for any text. `name`: the
+    parameter of the address, if any; `read` turns its text into a value. Switches need neither `options` nor `read`.
+    """
+    if isinstance(first, bool):
+        options, read = (True, False), lambda text: text != "0"
+    recall(key, options, first, name=name, read=read)
+    chosen = draw_widget(draw, label, options, key=key, **about)
+    keep(key, chosen, first, name=name)
+    return first if chosen is None else chosen
+
+
+def draw_widget(
+    draw: Callable[..., T | None], label: str, options: Collection[Any] | None, *, key: str, **about: Any
+) -> T | None:
+    """Draw a widget of a set value, with options and labels."""
+    kind = getattr(draw, "__name__", "")
+    if isinstance(options, dict):
+        about["format_func"] = options.__getitem__
+    if kind == "segmented_control":
+        about["required"] = True
+    if kind == "multiselect":
+        # With it, a typed name and Enter would take every name that it is a part of.
+        about.setdefault("select_all", False)
+    if kind not in ("checkbox", "number_input", "slider", "text_input", "toggle"):
+        about["options"] = list(options or ())
+    return draw(label, key=key, **about)
+
+
+def recall(
+    key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
+) -> None:
+    """Set a widget's value before drawing: remembered, linked or default."""
+    now = st.session_state.get(key)
+    value = now if _valid(now, options) else recall_value(key, options, default, name=name, read=read)
+    # Not on every run: it would undo what a person is changing right now.
+    if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != value:
+        st.session_state[key] = value
+
+
+def recall_value(
+    key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
+) -> Any:
+    """Return the value of `recall` for a hidden widget."""
+    values = state.of(Memory).values
+    value = values[key] if key in values else _read_value(name, read)
+    if _valid(value, options):
+        return value
+    if key not in values and (text := st.query_params.get(name)):
+        leave_out(name, text)
+    return default
+
+
+def keep(key: str, value: Any, default: Any = None, *, name: str = "") -> None:
+    """Remember a widget's value; write other values than the default."""
+    state.of(Memory).values[key] = value
+    if name:
+        write(name, value, default)
+
+
+def recall_own(key: str, options: Collection[Any], default: Any, *, name: str) -> None:
+    """Recall a value with a different default for each model."""
+    defaults = state.of(Memory).defaults
+    if defaults.get(key, default) != default and st.session_state.get(key) == defaults[key]:
+        del st.session_state[key]
+    defaults[key] = default
+    recall(key, options, default, name=name)
+
+
+def keep_own(key: str, value: Any, options: Collection[Any], default: Any, *, name: str) -> None:
+    """Keep a value after `recall_own`, also one not offered here."""
+    values = state.of(Memory).values
+    if value != default:
+        values[key] = value
+    elif values.get(key) in options and values[key] != value:
+        values[key] = None
+    write(name, value, default)
+
+
+def write(name: str, value: Any, default: Any = None) -> None:
+    """Write a value to the address, or remove the default."""
+    text = ",".join(value) if isinstance(value, list) else str(int(value) if isinstance(value, bool) else value)
+    if value is None or value == default:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != text:
+        st.query_params[name] = text
+
+
+def _read_value(name: str, read: Callable[[str], Any]) -> Any:
+    try:
+        return read(st.query_params[name]) if name in st.query_params else None
+    except ValueError:
+        return None
+
+
+def _valid(value: Any, options: Collection[Any] | None) -> bool:
+    if value is None or options is None:
+        return value is not None
+    return all(part in options for part in value) if isinstance(value, list) else value in options
+
+
+@dataclass
+class Unused:
+    """Sentences on what was left out of this session's links."""
+
+    waiting: list[str] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
+
+
+def leave_out(name: str, value: str) -> None:
+    """Report an unknown value of an address parameter."""
+    shortened = shorten(" ".join(value.split()), MAX_VALUE)
+    _note(f"The link's {name.replace('-', ' ')} “{escape(shortened)}” is not offered here: it was left out.")
+
+
+def miss_removed_page(name: str) -> None:
+    """Report the replacement of a removed page."""
+    _note(removed.PAGES[name])
+
+
+def say_unused() -> None:
+    """Report left-out parameters once, in a dismissible line."""
+    unused = state.of(Unused)
+    for words in unused.waiting:
+        st.toast(words, icon=":material/link_off:", duration="infinite")
+    unused.said.update(unused.waiting)
+    unused.waiting.clear()
+
+
+def _note(words: str) -> None:
+    unused = state.of(Unused)
+    if words not in unused.said and words not in unused.waiting:
+        unused.waiting.append(words)

@@ -1,0 +1,265 @@
+"""Data of the viewer."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from sightglass.common.settings import MIB
+from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.rendering.marks import box_mark
+from sightglass.explain.rendering.render import samples
+from sightglass.explain.rendering.style import Kind, tables
+from sightglass.ui.declare import packed_by_content
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.common.files import Json
+    from sightglass.explain.rendering.marks import Mark
+
+Rect = tuple[float, float, float, float]
+
+MAX_SIDE = 1600
+"""Pixels of a picture's longer side that the browser gets at first; zooming in brings finer ones."""
+_blobs: ByteCache[bytes] = ByteCache(64 * MIB, len)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in original pixels. `index` is its place in the list it can be chosen from, and its map's place.
+
+    `chosen` counts only where no panel holds several maps: else the choice is the browser's, and not in the payload.
+    `tag`: shown at the box while it is not chosen, instead of its place in the list; once it is chosen, its label alone
+    is shown. `marks`: what is drawn; without any the rectangle.
+    """
+
+    xyxy: Rect
+    label: str
+    index: int = 0
+    chosen: bool = False
+    tag: str | None = None
+    marks: tuple[Mark, ...] = ()
+
+    @property
+    def item(self) -> tuple[tuple[Mark, ...], str]:
+        """What `draw_marks` draws of it."""
+        return self.marks or (box_mark(self.xyxy),), self.label
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """One map over the picture.
+
+    `values` float32 (h, w) on any grid: 0..1, or -1..1 for a difference, positive (red) where the first has more,
+    as `explain.rendering.render.share_difference` gives it, and for a signed map, positive where it raises.
+    `extent`: what they cover, in original pixels; `seen`: outside it the picture is faded and never coloured.
+    `raw`: the raw values at 0, of a signed map at -1, and at 1, which the shared scale and the read-out
+    go by. `shared`: the same map on one scale with its like, where no raw values can say it. `cells`: rows
+    and columns of the grid the model computed. `text`: one sentence for the line below and for screen readers.
+    `sides`: of a difference, the names of the first and the second. `unit`: of a signed map's raw values.
+    """
+
+    title: str
+    note: str
+    values: NDArray[np.float32]
+    extent: Rect
+    seen: tuple[int, int, int, int]
+    raw: tuple[float, float] | None = None
+    cells: tuple[int, int] | None = None
+    text: str = ""
+    kind: Kind = "heat"
+    shared: NDArray[np.float32] | None = None
+    sides: tuple[str, str] | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Pane:
+    """One canvas: the plain picture without maps; with several, one of them, as `sightglass:choose` says.
+
+    `boxes` belong to this panel alone and cannot be chosen; None: it shows the viewer's.
+    """
+
+    maps: tuple[Map, ...] = ()
+    title: str = ""
+    note: str = ""
+    boxes: tuple[Box, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ViewerScene:
+    """A picture, uint8 (H, W, 3), with panels of maps over it.
+
+    `picture_id` must change with the pixels. `file`: a JPEG that shows exactly these.
+    """
+
+    pixels: NDArray[np.uint8]
+    picture_id: str
+    panels: Sequence[Pane]
+    boxes: Sequence[Box] = ()
+    file: bytes = b""
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(f"A picture must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}.")
+        if not self.panels:
+            raise ValueError("A viewer needs at least one panel.")
+
+
+@dataclass(frozen=True)
+class ViewerOptions:
+    """How the viewer shows a scene.
+
+    `initial`: settings from a link, by the names in `SETTINGS`, and an `id`: they win over what this browser remembers
+    once for each id. With `passing` they are those of a file that was opened again, and end with its map. `height` is a
+    panel's at a window height of 900 px. `line` replaces the sentence below the panels. `beside`: a portrait has the
+    plain picture beside it until the user chooses otherwise. `marks`: areas can be measured. `private`: a link to this
+    page does not carry the picture. `dimmed`: what is shown is about to be replaced.
+    """
+
+    initial: Mapping[str, str] | None = None
+    height: int = 496
+    columns: int | None = None
+    line: str = ""
+    beside: bool = False
+    marks: bool = False
+    private: bool = False
+    dimmed: bool = False
+
+
+DEFAULTS = ViewerOptions()
+Grid = tuple["NDArray[np.float32]", Kind]
+
+
+def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, bytes]:
+    """Return id and payload: [u32 header length][JSON, padded to 4][JPEG][maps].
+
+    Maps are uint16, each value but a row's first as its difference from the one before, all deflated together.
+    """
+    pixels, panels, boxes = scene.pixels, scene.panels, scene.boxes
+    grids: list[Grid] = []
+    listed = [_list(panel, grids) for panel in panels]
+    browser_chooses = any(len(panel.maps) > 1 for panel in panels)
+    head = asdict(options) | {
+        "picture": scene.picture_id,
+        "size": [pixels.shape[1], pixels.shape[0]],
+        "panels": listed,
+        "grids": [values.shape for values, _ in grids],
+        "plain": {"title": "Picture", "note": "", "maps": [], "boxes": None},
+        "boxes": [_pack_box(box) for box in boxes],
+        "range": raw_range(panels),
+        "reach": raw_reach(panels),
+        "choice": None if browser_chooses else next((box.index for box in boxes if box.chosen), None),
+        "initial": dict(options.initial) if options.initial else None,
+        "colormaps": tables(),
+    }
+    return packed_by_content(head, [picture(pixels, scene.picture_id, scene.file), deflate(grids)])
+
+
+def _list(panel: Pane, grids: list[Grid]) -> Json:
+    """Describe a panel, appending the values of its maps to `grids`."""
+
+    def placed(values: NDArray[np.float32], kind: Kind) -> int:
+        grids.append((np.ascontiguousarray(values, dtype=np.float32), kind))
+        return len(grids) - 1
+
+    maps = []
+    for item in panel.maps:
+        grid = placed(item.values, item.kind)
+        shared = None if item.shared is None else placed(item.shared, item.kind)
+        maps.append(_describe(item) | {"own": grid, "shared": shared})
+    boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
+    return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes}
+
+
+def raw_range(panels: Sequence[Pane]) -> tuple[float, float] | None:
+    """Return the lowest and highest raw values of heatmaps, if any."""
+    heats = [item for panel in panels for item in panel.maps if item.kind == "heat"]
+    known = [raw for item in heats if (raw := _finite(item.raw))]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+
+def raw_reach(panels: Sequence[Pane]) -> float | None:
+    """Return the largest absolute raw value of signed maps, if any."""
+    known = (_finite(item.raw) for panel in panels for item in panel.maps if item.kind == "signed")
+    return max((max(abs(low), abs(high)) for low, high in filter(None, known)), default=None)
+
+
+def picture(pixels: NDArray[np.uint8], name: str, file: bytes) -> bytes:
+    """Return a JPEG of a picture, its own `file` if small."""
+    return (file if max(pixels.shape) <= MAX_SIDE else b"") or jpeg(pixels, MAX_SIDE, name)
+
+
+def jpeg(pixels: NDArray[np.uint8], max_side: int, name: str) -> bytes:
+    """Encode a picture of limited size; cached by its content's name."""
+    key = ("jpeg", name, pixels.shape, max_side)
+    if (encoded := _blobs.get(key)) is None:
+        encoded = _encode(pixels, max_side)
+        _blobs.put(key, encoded)
+    return encoded
+
+
+def _encode(pixels: NDArray[np.uint8], max_side: int) -> bytes:
+    height, width = pixels.shape[:2]
+    scale = max_side / max(height, width)
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    # Full colour resolution: people zoom into red edges of thin things.
+    options = [cv2.IMWRITE_JPEG_QUALITY, 90, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
+    return encoded.tobytes()
+
+
+def _pack_box(box: Box) -> Json:
+    out: Json = {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
+    if box.tag is not None:
+        out["tag"] = box.tag
+    out["marks"] = [mark.to_json() for mark in box.item[0]]
+    return out
+
+
+def _finite(raw: tuple[float, float] | None) -> tuple[float, float] | None:
+    return raw if raw is not None and all(map(math.isfinite, raw)) else None
+
+
+def _describe(item: Map) -> Json:
+    raw = _finite(item.raw)
+    return {
+        "title": item.title,
+        "note": item.note,
+        "text": item.text,
+        "kind": item.kind,
+        "shape": list(item.values.shape),
+        "extent": [float(edge) for edge in item.extent],
+        "seen": [int(edge) for edge in item.seen],
+        "raw": [float(value) for value in raw] if raw else None,
+        "cells": [int(count) for count in item.cells] if item.cells else None,
+        "sides": list(item.sides) if item.sides else None,
+        "unit": item.unit,
+    }
+
+
+def deflate(grids: Sequence[Grid]) -> bytes:
+    """Deflate maps (h, w) for `unpack.js`, one after another; cached by content."""
+    digest = hashlib.blake2b(digest_size=16)
+    for values, kind in grids:
+        digest.update(f"{kind}{values.shape}".encode())
+        digest.update(values.data)
+    compressed = _blobs.get(digest.digest())
+    if compressed is None:
+        # Maps upsampled from few cells change little from one value to the next: a fifth of the bytes.
+        steps = [np.diff(samples(values, kind), axis=1, prepend=np.uint16(0)) for values, kind in grids]
+        compressed = zlib.compress(b"".join(step.astype("<u2").tobytes() for step in steps), 1)
+        _blobs.put(digest.digest(), compressed)
+    return compressed

@@ -1,0 +1,284 @@
+"""Draw numbers, findings, timelines and download buttons."""
+
+from __future__ import annotations
+
+import mimetypes
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from sightglass.common import users
+from sightglass.explain.comparison.models import score_of_map
+from sightglass.explain.maps.statistics import format_value
+from sightglass.explain.phrases import describe_range, listing, percent
+from sightglass.explain.tasks import describe_score
+from sightglass.explain.trust.diagnosis import diagnose, unseen
+from sightglass.models.preprocess import WAYS
+from sightglass.ui.session import page, url_state
+from sightglass.ui.session.markdown import escape, without_keys
+from sightglass.ui.views import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sightglass.explain import Explanation
+    from sightglass.explain.maps.statistics import Statistics
+    from sightglass.explain.trust import Finding
+    from sightglass.models.geometry import Box
+    from sightglass.video.results import AnswerCurve, Moment, Point
+
+
+ACCENT = "#1C8D97"
+"""The accent of both themes, for charts."""
+RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
+SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
+NOTHING = "This map is empty: there is nothing to measure."
+Offer = tuple[str, str, "Callable[[], Any]"]
+"""A label, a file's name or the end of it, and what makes the file."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """One row of Save: a title, its help, and files, each a label, a file's name and what makes the file."""
+
+    title: str
+    about: str
+    files: Sequence[Offer]
+
+
+def download(
+    label: str, make: Callable[[], Any], file: str, *, key: str | None, help: str | None = None, **look: Any
+) -> None:
+    """Draw a download button for a file made on request."""
+    mime = mimetypes.guess_type(file)[0] or "application/octet-stream"
+    # It is made outside of the session, in a thread of the server.
+    make = users.bind_person(make)
+    st.download_button(label, make, file_name=file, mime=mime, on_click="ignore", key=key, help=help, **look)
+
+
+def metric(label: str, value: str, measure: str, help: str | None = None) -> None:
+    """Draw a number with name and unit, as wide as its content."""
+    st.metric(label, value, delta=measure, delta_color="off", delta_arrow="off", help=help, width="content")
+
+
+def numbers(explanation: Explanation, index: int) -> None:
+    """Draw a map's most important numbers; none for empty maps."""
+    if explanation.heatmaps[index].state != "ok":
+        st.caption(NOTHING)
+        return
+    statistics = explanation.statistics[index]
+    label, score = explanation.heatmaps[index].target.label, score_of_map(explanation, index)
+    if score is not None and (ends := describe_range(explanation.model, label)):
+        metric(escape(label), describe_score(score, explanation.model, label), f"on a scale from {ends}", SCALE)
+    if (raising := explanation.heatmaps[index].raising) is not None:
+        what = "number" if explanation.measures else "score"
+        metric(f"Raises the {what}", percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
+    half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")
+
+
+def half_heat(statistics: Statistics, part: str) -> None:
+    """Draw on how much of the `part` half of the heat is."""
+    metric("Half of the evidence is on", percent(statistics.half_heat_area), part)
+
+
+def all_numbers(explanation: Explanation, index: int) -> None:
+    """Draw a map's statistics with their meaning, and its hot regions."""
+    regions = explanation.statistics[index].regions
+    st.markdown(f"### {escape(explanation.heatmaps[index].target.label)}")
+    tables.of_maps([("value", explanation.statistics[index])], height=320)
+    if regions:
+        st.markdown("### Regions with most evidence")
+        rows = [
+            {
+                "box": format_value("box", each.box),
+                "share of evidence": percent(each.share_of_heat),
+                "peak": f"{each.peak:.2f}",
+            }
+            for each in regions
+        ]
+        tables.table(rows, right=[*rows[0]])
+
+
+def numbers_button(explanation: Explanation, index: int) -> None:
+    """Draw the button for a dialog of all numbers."""
+    button_for_numbers(partial(all_numbers, explanation, index), "Every statistic of this map, with its meaning.")
+
+
+def button_for_numbers(draw: Callable[[], None], help: str) -> None:
+    """Draw the button for a window of numbers."""
+    page.button_for_window("All numbers", draw, icon=":material/table_rows:", help=help, width="large")
+
+
+def findings(explanation: Explanation, index: int, *, said: Sequence[str] = ()) -> None:
+    """Draw the findings, most serious first, and a crop's remedy; `said`: kinds that the page says elsewhere."""
+    diagnosis = diagnose(explanation, index)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(width="content"):
+            lines([finding for finding in diagnosis if finding.kind not in said])
+        _fit_button(explanation, diagnosis)
+
+
+def _fit_button(explanation: Explanation, diagnosis: Sequence[Finding]) -> None:
+    """Draw the button that removes a crop."""
+    ways = explanation.evidence.resident.adapter.preprocessings
+    whole = next((way for way in ("letterbox", "squash") if way in ways), None)
+    if whole is not None and any(finding.kind == "cropped" for finding in diagnosis):
+        st.button(
+            "Use the whole picture",
+            icon=":material/crop_free:",
+            key="whole-picture",
+            on_click=url_state.put,
+            args=(f"fit-{explanation.model.task}", whole),
+            help=f"{WAYS[whole]}. The model was trained with the crop, so its scores may be less reliable.",
+        )
+
+
+def lines(findings: Sequence[Finding]) -> None:
+    """Draw findings, one line each; no finding takes no room."""
+    if not findings:
+        return
+    icons = {"serious": "error", "caution": "warning", "note": "info"}
+    texts = [(icons[finding.level], without_keys(finding.text)) for finding in findings]
+    st.markdown("  \n".join(f":material/{icon}: {escape(text)}" for icon, text in texts if text))
+
+
+def mark(explanation: Explanation, region: Box, first: int) -> None:
+    """Draw each map's share of heat in the area, `first` first."""
+    x0, y0, x1, y1 = (round(edge) for edge in region)
+    mask = np.zeros((explanation.image.height, explanation.image.width), dtype=np.bool_)
+    mask[y0:y1, x0:x1] = True
+    left, top, right, bottom = explanation.heatmaps[first].seen
+    area = mask[top:bottom, left:right].mean() if (right - left) * (bottom - top) else 0.0
+    if not area:
+        st.markdown(":material/ink_selection: The marked area is outside the part that the model saw.")
+        return
+    order = [first, *(i for i in range(len(explanation.heatmaps)) if i != first)]
+
+    def describe_share(i: int) -> str:
+        share = percent(explanation.inside(mask, i))
+        label = escape(explanation.heatmaps[i].target.label)
+        return f"{f'**{share}** of the evidence' if i == first else share} for {label}"
+
+    shares = [describe_share(i) for i in order if explanation.heatmaps[i].state == "ok"]
+    part = "of the visible area" if unseen(explanation) else "of the picture"
+    st.markdown(f":material/ink_selection: In the marked area, {percent(area)} {part}: {listing(shares)}.")
+
+
+DASHES = ("solid", "dash", "dot", "longdash", "dashdot", "longdashdot")
+GAP, FAR = 0.5, 3
+"""Seconds without a point over which no line is drawn, at least; and in mean distances of points."""
+
+
+def draw_timeline(
+    curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str, key: str
+) -> None:
+    """Draw a clip's chart; a click puts its time into `<key>-at`.
+
+    `score`: the title of the upper curves. All times are in seconds since the start of the drawn clip.
+    """
+    from sightglass.video.results import clock
+
+    st.plotly_chart(
+        timeline_figure(curves, moments, seconds=seconds, score=score),
+        key=f"{key}-chart",
+        on_select=partial(_follow_point, key),
+        selection_mode="points",
+        config={"displayModeBar": False, "scrollZoom": False},
+        alt=f"{score} of {', '.join(curve.name for curve in curves)} over {clock(seconds)}",
+    )
+    if moments:
+        st.selectbox(
+            "Go to a moment",
+            range(len(moments)),
+            index=None,
+            format_func=lambda i: f"{clock(moments[i].seconds)} {moments[i].words}",
+            key=f"{key}-moment",
+            on_change=partial(_follow_moment, key, [moment.seconds for moment in moments]),
+            help="Where the answer or the place of the evidence changes: the player starts at the second before it.",
+        )
+
+
+def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str) -> Any:
+    """Return the figure: scores above, area of half the evidence below."""
+    from plotly.subplots import make_subplots
+
+    from sightglass.video.results import clock
+
+    chart = make_subplots(
+        2,
+        1,
+        shared_xaxes=True,
+        row_heights=[2, 1],
+        vertical_spacing=0.16,
+        subplot_titles=[score, "Half of the evidence is on"],
+    )
+    for place, curve in enumerate(curves):
+        points = broken(curve.points, seconds)
+        for row, values in enumerate(([p and p.score for p in points], [p and p.area for p in points]), start=1):
+            chart.add_scatter(
+                x=[None if p is None else p.seconds for p in points],
+                y=values,
+                name=curve.name,
+                legendgroup=curve.name,
+                showlegend=row == 1 and len(curves) > 1,
+                mode="lines+markers",
+                marker={"size": 3},
+                line={
+                    "dash": DASHES[place % len(DASHES)],
+                    "color": curve.color or ACCENT,
+                    "width": 1 if place else 2.5,
+                },
+                hovertemplate="%{y:.0%}",
+                row=row,
+                col=1,
+            )
+    chart.add_scatter(
+        x=[moment.seconds for moment in moments],
+        y=[1.0] * len(moments),
+        text=[f"{clock(moment.seconds)} {moment.words}" for moment in moments],
+        mode="markers",
+        marker={"symbol": "triangle-down", "size": 11, "color": ACCENT},
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+        cliponaxis=False,
+        row=1,
+        col=1,
+    )
+    chart.update_traces(unselected={"marker": {"opacity": 1}})
+    chart.update_xaxes(range=[0, seconds], ticksuffix=" s")
+    chart.update_yaxes(rangemode="tozero", tickformat=".0%", nticks=3)
+    chart.update_yaxes(range=[0, 1], row=1, col=1)
+    chart.update_layout(
+        height=280,
+        margin={"l": 0, "r": 0, "t": 24, "b": 0},
+        dragmode=False,
+        clickmode="event+select",
+        legend={"orientation": "h", "y": -0.2},
+    )
+    return chart
+
+
+def broken(points: Sequence[Point], seconds: float) -> list[Point | None]:
+    """Return the points with None in gaps, for interrupted lines."""
+    gap = max(GAP, FAR * seconds / max(1, len(points)))
+    parts: list[Point | None] = []
+    for i, point in enumerate(points):
+        if i and point.seconds - points[i - 1].seconds > gap:
+            parts.append(None)
+        parts.append(point)
+    return parts
+
+
+def _follow_point(key: str) -> None:
+    chosen = st.session_state[f"{key}-chart"].selection.points
+    if chosen:
+        st.session_state[f"{key}-at"] = max(0.0, float(chosen[0]["x"]))
+
+
+def _follow_moment(key: str, times: Sequence[float]) -> None:
+    chosen = st.session_state[f"{key}-moment"]
+    if chosen is not None:
+        st.session_state[f"{key}-at"] = times[chosen]

@@ -1,0 +1,149 @@
+"""Files that Save offers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sightglass.common.files import file_stem, npy_bytes, npz_bytes
+from sightglass.explain.methods import METHODS
+from sightglass.explain.rendering.style import Style
+from sightglass.report import proof_files, result_folder, similarity_files
+from sightglass.report.formats import FORMATS, ROWS
+from sightglass.report.table import csv, rows
+from sightglass.ui.session.jobs import explain_job
+from sightglass.ui.views import charts
+from sightglass.ui.views.charts import Files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sightglass.explain import Explanation
+    from sightglass.explain.comparison.models import Comparison
+    from sightglass.explain.similarity.ranking import Context, Ranking
+    from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.ui.viewer import Look
+
+
+def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
+    """Return a map's files, with figures coloured by the settings `look`.
+
+    What is made of a map that this session has proved carries the proof.
+    """
+    begin = stem(explanation, index)
+    explanation = explain_job.carrying(explanation)
+    listed = []
+    for row, (title, about) in ROWS.items():
+        offers: list[charts.Offer] = [
+            (
+                format.file.rpartition(".")[2].upper(),
+                f"{begin}-{format.file}",
+                partial(format.make, explanation, index, look),
+            )
+            for format in FORMATS
+            if format.row == row and format.fits(explanation, index)
+        ]
+        if offers:
+            listed.append(Files(title, about, offers))
+    if explanation.segmentation is not None:
+        listed.append(_of_segmentation(explanation))
+    kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
+    data: list[charts.Offer] = [
+        (f"Raw map, .{kind}", f"{begin}-raw.{kind}", lambda: _raw(explanation, index)),
+        ("Statistics, .csv", f"{begin}-statistics.csv", lambda: csv(rows(explanation))),
+        ("All numbers, .json", f"{begin}-numbers.json", lambda: json.dumps(explanation.to_dict(), indent=1)),
+        ("Recipe, .json", f"{begin}-recipe.json", lambda: _recipe(explanation, index)),
+    ]
+    about = "The raw values, every number of every map, and the recipe to reproduce them."
+    return [*listed, Files("Data", about, data)]
+
+
+def _recipe(explanation: Explanation, index: int) -> str:
+    return proof_files.recipe(explanation, index).model_dump_json(indent=1)
+
+
+def _of_segmentation(explanation: Explanation) -> Files:
+    """Return the class of each pixel, drawn and as its index."""
+    begin = _name(explanation)
+    about = "The class of each pixel: in colours with names, or a grey picture of the classes' numbers, 255 for none."
+    labels = {"segmentation.png": "Over the picture, .png", "classes.png": "Numbers, .png"}
+    make = partial(result_folder.of_segmentation, explanation)
+    return Files("Classes", about, [(labels[name], f"{begin}-{name}", _pick(make, name)) for name in labels])
+
+
+def _pick(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> Callable[[], bytes]:
+    """Return what makes one of several files."""
+    return lambda: next(data for filename, data in files() if filename == name)
+
+
+def _zip(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> list[charts.Offer]:
+    return [("All files, .zip", f"{name}.zip", lambda: result_folder.zip_files(files()))]
+
+
+def of_classes(explanation: Explanation, look: Look) -> list[Files]:
+    """Return the files of the best map and of all classes."""
+    explanation = explain_job.carrying(explanation)
+    proofs = ", the proofs" if explanation.proofs else ""
+    about = f"The map of each class, all of them on a sheet, their raw values and statistics{proofs}, and the recipe."
+    files = _zip(lambda: result_folder.of_picture(explanation, _style(look)), _name(explanation))
+    return [Files("All classes", about, files), *of_map(explanation, 0, look)]
+
+
+def of_models(comparison: Comparison, look: Look) -> list[Files]:
+    """Return the files of several models on one picture, whose times are measured if they were not."""
+    comparison = replace(comparison, explanations=tuple(map(explain_job.carrying, comparison.explanations)))
+
+    def files() -> Iterable[tuple[str, bytes]]:
+        timed = comparison if comparison.timings else explain_job.measure_times(comparison)
+        return result_folder.of_comparison(timed, _style(look))
+
+    name = f"{_begin(comparison.explanations[0].image.name)}-comparison"
+    about = "Each model's map, all of them on a sheet, their raw values, and every number with the recipes."
+    return [Files("All models", about, _zip(files, name))]
+
+
+def of_similarity(found: Similarity, context: Context, ranking: Ranking, _look: Look) -> list[Files]:
+    """Return the files of two compared pictures and their gallery."""
+    name = "-".join((*(_begin(side.image.name) for side in found.sides), "similarity"))
+    files = _zip(lambda: similarity_files.of_similarity(found, context), name)
+    about = "Both pictures with their maps, the best matches, maps and embeddings as they are, and every number."
+    scores = [("Ranking, .csv", f"{name}-ranking.csv", lambda: similarity_files.of_ranking(ranking)[1])]
+    return [Files("Both pictures", about, files), Files("Gallery", "The scores of all pictures.", scores)]
+
+
+def _name(explanation: Explanation) -> str:
+    return f"{_begin(explanation.image.name)}-{explanation.model.id}"
+
+
+def stem(explanation: Explanation, index: int) -> str:
+    """Return the start of a map's filenames: `bus-4-person-HiResCAM`."""
+    heatmap = explanation.heatmaps[index]
+    boxes = explanation.own(index) if explanation.options.per == "detection" else ()
+    number = [str(i) for i, prediction in enumerate(explanation.predictions, 1) if boxes and prediction == boxes[0]]
+    parts = [
+        _begin(explanation.image.name),
+        *number,
+        heatmap.target.label,
+        METHODS[heatmap.method].name_for(explanation.model.task),
+    ]
+    return "-".join(file_stem(part) for part in parts)
+
+
+def _begin(name: str) -> str:
+    return file_stem(name.rsplit(".", 1)[0])
+
+
+def _style(look: Look) -> Style:
+    """Return the style of a folder's overlays: the viewer's colours and opacity."""
+    chosen = Style.of(look)
+    return Style(colormap=chosen.colormap, alpha=chosen.alpha)
+
+
+def _raw(explanation: Explanation, index: int) -> bytes:
+    """Return the map as it was computed, one array for each layer."""
+    heatmap = explanation.heatmaps[index]
+    if len(heatmap.raw) == 1:
+        return npy_bytes(heatmap.raw[0])
+    return npz_bytes(dict(zip(heatmap.layers, heatmap.raw, strict=True)))

@@ -1,0 +1,172 @@
+"""Turn explanations into viewer panels, and draw attention heads."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.explain.comparison.models import score_of_map
+from sightglass.explain.phrases import pixels
+from sightglass.explain.tasks import describe_score
+from sightglass.explain.trust.diagnosis import describe_map
+from sightglass.ui.session import state
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from streamlit.delta_generator import DeltaGenerator
+
+    from sightglass.explain import Explanation, Image
+    from sightglass.explain.maps.heatmap import Heatmap
+
+
+def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
+    """Return one heatmap of an explanation for a panel."""
+    heatmap = explanation.heatmaps[index]
+    if note is None:
+        score = score_of_map(explanation, index)
+        note = describe_score(score, explanation.model, heatmap.target.label) if score is not None else ""
+    view = layer(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
+    if len(heatmap.raw) == 1:
+        return view
+    # Several layers have no single raw value at full heat: on the shared scale they are another map.
+    shared = explanation.shared[index].content if len(explanation.heatmaps) > 1 else None
+    return replace(view, raw=heatmap.ends, cells=None, shared=shared)
+
+
+def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, text: str) -> Map:
+    """Return the map of a single layer or attention head."""
+    return Map(
+        title=title,
+        note=note,
+        values=heatmap.content,
+        extent=explanation.evidence.geometry.extent,
+        seen=heatmap.seen,
+        # An empty map is empty on every scale.
+        raw=heatmap.ends or (0.0, 0.0),
+        cells=heatmap.cells,
+        text=text,
+        kind=heatmap.kind,
+        unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
+    )
+
+
+def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str, beside: bool = False) -> None:
+    """Send a sentence for each map of `show`, in their order.
+
+    `beside`: the page has numbers and findings beside the map, which need not be said twice.
+    """
+    send_texts(view, [describe_map(explanation, index, half=not beside) for explanation, index in maps], key=key)
+
+
+def plain(image: Image) -> Pane:
+    return Pane(title="Picture", note=pixels(image.width, image.height))
+
+
+def difference(
+    values: NDArray[np.float32],
+    seen: tuple[int, int, int, int],
+    names: tuple[str, str],
+    *,
+    extent: tuple[float, float, float, float] | None = None,
+    sides: tuple[str, str] | None = None,
+) -> Map:
+    """Return a difference map, -1..1; `extent`: of the values, else `seen`."""
+    return Map(
+        title="Difference",
+        note="share of evidence",
+        values=values,
+        extent=extent or seen,
+        seen=seen,
+        text=f"Red is where {names[0]} has more of its evidence, blue where {names[1]} has.",
+        kind="difference",
+        sides=sides or names,
+    )
+
+
+def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]:
+    """Return a detector's boxes with map indices; mark those of `index`."""
+    places = [heatmap.target.index for heatmap in explanation.heatmaps]
+    return tuple(
+        Box(p.box, answer.line, places.index(p.index), places.index(p.index) == index, marks=answer.marks)
+        for p, answer in zip(explanation.predictions, explanation.task.answers(explanation), strict=True)
+        if p.box is not None and p.index in places
+    )
+
+
+def own_boxes(explanation: Explanation, index: int) -> tuple[Box, ...]:
+    """Return a map's boxes, without labels."""
+    marks = explanation.task.marks
+    return tuple(Box(p.box, "", marks=marks(explanation, p)) for p in explanation.own(index) if p.box is not None)
+
+
+def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
+    """Return the boxes of a map's class, for its own panel."""
+    return tuple(box for box in boxes(explanation, index) if box.chosen)
+
+
+def show(
+    image: Image,
+    panels: Sequence[Pane],
+    *,
+    key: str,
+    marks: Sequence[Box] = (),
+    height: int = 496,
+    columns: int | None = None,
+    beside: bool = False,
+    area: bool = False,
+    place: DeltaGenerator | None = None,
+    look: Mapping[str, str] | None = None,
+    line: str = "",
+    dimmed: bool = False,
+) -> View:
+    """Draw the viewer; `area`: with measuring; `columns`: most panels a row.
+
+    `place`: a container without gaps to draw in. `look`: settings that this page begins with, instead of those of the
+    pages before; they end with it. `line`: what stands below instead of a map's own sentence. `dimmed`: what is shown
+    is about to be replaced.
+    """
+    linked = not state.of(state.ViewerStart).read
+    initial, generation = _initial(image.sha256), state.of(state.ViewerStart).generation
+    if look is not None and (initial is None or not linked):
+        initial = {**look, "id": key, "passing": "1"}
+    private = image_source.is_own()
+    return viewer(
+        ViewerScene(image.pixels, image.sha256, panels, marks, image.jpeg),
+        ViewerOptions(
+            initial,
+            height=height,
+            columns=columns,
+            beside=beside,
+            marks=area,
+            private=private,
+            line=line,
+            dimmed=dimmed,
+        ),
+        # A reopened view gets a new viewer: one that is on the page keeps its settings.
+        key=f"{key}-{generation}" if generation else key,
+        place=place,
+    )
+
+
+def _initial(picture: str) -> dict[str, str] | None:
+    """Return the viewer's settings of this session's link.
+
+    Those of a file that was opened again are `passing`: they are for its picture (SHA-256) on its page alone.
+    """
+    start = state.of(state.ViewerStart)
+    if not start.read:
+        linked = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
+        start.settings, start.read = linked | {"id": secrets.token_hex(8)} if linked else None, True
+    for name in SETTINGS:
+        st.query_params.pop(name, None)
+    if start.only is None or start.settings is None:
+        return start.settings
+    return start.settings | {"passing": "1"} if start.only == (picture, state.of(state.Navigation).page) else None

@@ -1,0 +1,69 @@
+"""Small components: title, answers."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.explain.tasks.task import Answer
+from sightglass.ui.declare import declare, no_callback
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+_LAYOUT = Path(__file__).with_name("layout.css").read_text("utf-8")
+HOT = "The highlighted part"
+"""Whatever looks hot in the viewer, whose colours change without a run of the page."""
+ROW, GAP, MOST = 46, 2, 390
+"""CSS pixels: of a row with the gap below it, of the gap, and of the longest list of answers, which scrolls."""
+
+_answers = declare(
+    "answer_list", __file__, html='<div class="component column rows" role="group" aria-label="Answers">\n</div>'
+)
+
+
+def page_title(text: str) -> None:
+    """Name the page for screen readers, and set what no theme does."""
+    # An element that is only a style takes no place.
+    st.html(f"<style>{_LAYOUT}</style>")
+    st.html(f'<h1 class="page-title">{html.escape(text)}</h1>')
+
+
+def rows(items: Sequence[Answer], *, key: str, chosen: int = 0) -> int:
+    """Show the list and return the index of the chosen row.
+
+    `chosen` is the initial choice; from then on `st.session_state[key]["chosen"]` counts, which a page may set.
+    """
+    if not items:
+        raise ValueError("A list of answers needs at least one row.")
+    current = st.session_state.get(key, {}).get("chosen")
+    index = _within(chosen if current is None else current, items)
+    listed = [
+        {"label": item.label, "text": item.text, "share": item.bar and min(1.0, max(0.0, item.bar))} for item in items
+    ]
+    data = {"name": key, "rows": listed, "chosen": index}
+    # Known before the browser has drawn it: what is below a list that replaces another one does not jump.
+    height = min(ROW * len(items) - GAP, MOST)
+    result = _answers(key=key, data=data, height=height, on_chosen_change=no_callback)
+    return index if result.chosen is None else _within(result.chosen, items)
+
+
+def _within(index: int, items: Sequence[Answer]) -> int:
+    return min(max(0, int(index)), len(items) - 1)
+
+
+TERMS = {
+    "evidence": "What speaks for an answer inside the model, place by place: the map shows it as heat. It says where "
+    "the model looked, not whether the answer is right.",
+    "score": "How sure the model is of an answer, from 0 to 100 %, by its own reckoning. It can be sure and wrong.",
+    "score threshold": "Boxes with a lower score are hidden.",
+    "target layer": "Where in the model the map is taken, in the order of execution; several are averaged. Late layers "
+    "know what, early ones know where.",
+    "fit": "Models take a picture of one small size. What a crop cuts off is shown faded; with bars around it, a "
+    "letterbox, the whole picture is seen, smaller. The model was trained with the first option only.",
+}
+"""By term; each stands alone as the help of a control."""

@@ -1,0 +1,82 @@
+"""How long a slow method still takes, in the words of its progress bar, and how work ends with its process."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sightglass.ui.session.jobs import background
+from sightglass.ui.session.jobs.background import Job, time_left
+from tests.waits import patience
+
+
+@pytest.mark.parametrize(
+    ("share", "elapsed", "words"),
+    [
+        (0.004, 30, ""),
+        (0.01, 2.5, ", about 5 min left"),
+        (0.5, 0.5, ""),
+        (0.5, 8, ", about 10 s left"),
+        (1.0, 10, ""),
+    ],
+)
+def test_what_is_left_of_slow_work(share: float, elapsed: float, words: str) -> None:
+    assert time_left(share, elapsed).replace("\N{NO-BREAK SPACE}", " ") == words
+
+
+def test_a_process_ends_after_the_work_in_it() -> None:
+    # The job is still referred to: nothing but the end of the process stops it.
+    script = """
+import time
+from sightglass.ui.session.jobs.background import Job
+
+def work(*, cancel, **_):
+    cancel.wait()
+    time.sleep(0.2)
+    print("stopped", flush=True)
+
+job = Job(work)
+"""
+    root = Path(__file__).parents[3]
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=patience(120)
+    )
+    assert (ended.returncode, ended.stdout) == (0, "stopped\n"), ended.stderr
+
+
+def test_a_job_that_no_page_polls_any_more_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    polled = threading.Event()
+
+    def work(*, progress: Any, cancel: threading.Event, partial: Any) -> str:
+        partial("half")
+        assert polled.wait(patience(20))
+        progress(0.5, "half")
+        return "stopped" if cancel.is_set() else "whole"
+
+    job = Job(work, stays=False, redraw_every=0.0)
+    while job.partial is None:
+        assert not job.finished(0.01)
+    assert job.polled()
+    assert job.draw_partial() == "half" and not job.polled()
+    monkeypatch.setattr(background, "ABANDONED", -1.0)
+    polled.set()
+    assert job.finished(patience(20)) and (job.result, job.abandoned) == ("stopped", True)
+
+
+def test_work_is_cancelled_once_its_session_has_ended() -> None:
+    cancelled = threading.Event()
+
+    def work(*, cancel: threading.Event, **_: Any) -> None:
+        assert cancel.wait(patience(20))
+        cancelled.set()
+
+    session = {"job": Job(work)}
+    session.clear()
+    gc.collect()
+    assert cancelled.wait(patience(20))

@@ -1,0 +1,87 @@
+"""The own pictures of sessions: pixels make room for others, and come back from the file that was uploaded."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sightglass.explain.picture.image import Image, to_png
+from sightglass.ui import picture_bar
+from sightglass.ui.choices import image_picker
+from sightglass.ui.session.pictures import image_source
+from sightglass.ui.session.pictures.image_source import UPLOADS, Pictures
+
+
+def given(pictures: Pictures, monkeypatch: pytest.MonkeyPatch, count: int) -> list[str]:
+    """Upload that many pictures, as files of which each is smaller than its pixels; return their SHA-256."""
+    monkeypatch.setattr(image_source.state, "of", lambda _: pictures)
+    for number in range(count):
+        data = to_png(np.full((300, 400, 3), 30 * number, np.uint8))
+        image_source.turn_to(Image.open(data, name=f"{number}.png"), data)
+    return list(pictures.own)
+
+
+@pytest.fixture(autouse=True)
+def no_uploads() -> None:
+    UPLOADS._kept.clear()
+
+
+def names() -> list[str]:
+    """The names of the session's own pictures in the bar."""
+    return [item.name for item in image_picker._items() if item.own]
+
+
+def test_pictures_come_back_from_their_files_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = Pictures(chosen="bus")
+    first, second, third = given(pictures, monkeypatch, 3)
+    assert names() == ["2.png", "1.png", "0.png"]
+    assert image_source.turn_back(first[:20]) and pictures.chosen == first
+    opened = pictures.opened(first)
+    assert opened is not None and (opened.pixels[0, 0] == 0).all()
+    assert list(pictures.own) == [first, second, third]
+    UPLOADS.drop(second[:20])
+    image_picker._thumbnails.clear()
+    assert names() == ["2.png", "0.png"]
+    assert pictures.opened(second) is None and second not in pictures.own
+
+
+def test_after_a_reload_pictures_are_back_without_being_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = given(Pictures(chosen="bus"), monkeypatch, 2)
+    again = Pictures(chosen="bus")
+    monkeypatch.setattr(image_source.state, "of", lambda _: again)
+    image_source.restore([two[:20], one[:20], "none"])
+    assert names() == ["1.png", "0.png"] and again.last is None
+    image_source.turn_back(one[:20])
+    assert image_source.is_chosen(one) and again.last is not None
+
+
+def test_an_uploader_is_taken_once_and_the_last_good_file_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, desk = Pictures(chosen="bus"), picture_bar.Desk()
+    monkeypatch.setattr(image_source.state, "of", lambda kind: desk if kind is picture_bar.Desk else pictures)
+    monkeypatch.setattr(picture_bar, "remove_upload", lambda _: None)
+    files = [(f"{grey}.png", to_png(np.full((30, 40, 3), grey, np.uint8))) for grey in (1, 2)]
+    uploads = [
+        SimpleNamespace(name=name, getvalue=lambda data=data: data, file_id=name)
+        for name, data in (*files, ("broken.png", b"?"))
+    ]
+    monkeypatch.setattr(picture_bar.st, "session_state", {f"{picture_bar.KEY}-1": uploads})
+    image_picker.take(picture_bar.uploads())
+    assert picture_bar.uploads() == []
+    assert [one.name for one in pictures.own.values()] == ["1.png", "2.png"] and desk.bay == 2
+    assert image_source.is_chosen(pictures.own[pictures.chosen].sha256 if pictures.chosen in pictures.own else "")
+    assert "broken.png" in (pictures.problem or "")
+
+
+def test_an_act_that_another_request_interrupts_is_followed_by_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = picture_bar.Desk(session="here")
+    monkeypatch.setattr(image_source.state, "of", lambda _: desk)
+    acts = [{"n": n, "session": "here", "kind": "choose", "value": name} for n, name in ((1, "bus"), (2, "china"))]
+    monkeypatch.setattr(picture_bar.st, "session_state", {picture_bar.KEY: {"acts": acts}})
+
+    followed = picture_bar.acts()
+    assert [next(followed).value, next(followed).value] == ["bus", "china"]
+    followed.close()
+    assert [act.value for act in picture_bar.acts()] == ["china"]
+    assert list(picture_bar.acts()) == []

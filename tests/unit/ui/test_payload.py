@@ -1,0 +1,105 @@
+"""The viewer's Python half: what it sends, and what it makes of what the browser asks, which can be anything."""
+
+from __future__ import annotations
+
+import io
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sightglass.common.files.packing import unpack_data
+from sightglass.ui import viewer
+from sightglass.ui.viewer import Box, Map, Pane, ViewerScene, pack
+from sightglass.ui.viewer.payload import raw_range
+
+WHOLE = (0, 0, 60, 40)
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+def ramp(scale: float = 1.0) -> np.ndarray:
+    return (np.linspace(0, scale, 12, dtype=np.float32)).reshape(3, 4)
+
+
+def heat(title: str = "bus", raw: tuple[float, float] | None = (0.0, 0.5), **more) -> Map:
+    return Map(title, "", ramp(), WHOLE, WHOLE, raw, **more)
+
+
+def opened(parcel: bytes) -> tuple[dict, bytes]:
+    head, blobs = unpack_data(parcel)
+    return head, b"".join(blobs)
+
+
+def test_the_payload_follows_picture_and_maps_alone():
+    black = np.zeros((20, 30, 3), np.uint8)
+
+    def packed(scale: float = 1, chosen: int = 0, both: bool = True) -> bytes:
+        maps = tuple(Map(name, "", ramp(scale), WHOLE, WHOLE) for name in ("a", "b")[: 1 + both])
+        boxes = [Box(WHOLE, name, i, chosen=i == chosen) for i, name in enumerate("ab")]
+        return pack(ViewerScene(black, "black", [Pane(), Pane(maps)], boxes))[1]
+
+    assert packed() == packed()
+    assert packed(chosen=1) == packed()
+    assert packed(scale=0.5) != packed()
+    assert packed(chosen=1, both=False) != packed(both=False)  # no list to choose from: Python says which
+    with pytest.raises(ValueError, match=r"must lie within 0\.\.1, got 0 to 2"):
+        packed(scale=2)
+
+
+def test_maps_of_several_layers_bring_their_shared_scale_with_them(picture):
+    head, rest = opened(pack(ViewerScene(picture, "p", [Pane((heat(raw=None, shared=ramp(0.5)), heat()))]))[1])
+    first, second = head["panels"][0]["maps"]
+    assert (first["own"], first["shared"], second["own"], second["shared"]) == (0, 1, 2, None)
+    steps = np.frombuffer(zlib.decompress(rest[head["sizes"][0] :]), "<u2").reshape(3, 3, 4)
+    own, shared, _ = np.cumsum(steps, axis=2, dtype=np.uint16) / 65535
+    assert np.allclose(own, ramp(), atol=1e-5)
+    assert np.allclose(shared, ramp(0.5), atol=1e-5)
+
+
+def test_one_scale_for_all_reaches_from_the_lowest_to_the_highest_raw_value():
+    panels = [Pane((heat(raw=(0.1, 0.5)),)), Pane((heat(raw=(0.0, 2.0)), heat(raw=None)))]
+    assert raw_range(panels) == (0.0, 2.0)
+    assert raw_range([Pane((heat(raw=None),))]) is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        {"picture": "other", "xyxy": [0, 0, 9, 9]},
+        {"picture": "p", "xyxy": [9, 0, 0, 9]},
+        {"picture": "p", "xyxy": [0, 0, float("nan"), 9]},
+        {"picture": "p", "xyxy": [0, 0, 61, 9]},
+        {"picture": "p", "kind": "brush", "size": [30, 20], "bits": "!"},
+    ],
+)
+def test_an_area_that_makes_no_sense_is_none(given):
+    assert viewer.region_of(given, "p", (60, 40)) is None
+    assert viewer.region_of({"picture": "p", "xyxy": [10, 5, 30, 25]}, "p", (60, 40)) == (10, 5, 30, 25)
+
+
+def test_a_click_counts_on_its_own_picture_only():
+    given = {"picture": "p", "x": 7, "y": 8.5, "box": None}
+    assert viewer.point_of(given, "p") == ((7.0, 8.5), None)
+    assert viewer.point_of(given | {"box": 2}, "p") == ((7.0, 8.5), 2)
+    for wrong in (given | {"picture": "q"}, given | {"x": "left"}, {"x": 1, "y": 2}, "here", None):
+        assert viewer.point_of(wrong, "p") == (None, None)
+
+
+def test_a_part_comes_as_fine_as_it_is(picture):
+    large = np.kron(picture, np.ones((100, 100, 1), np.uint8))
+    scene = ViewerScene(large, "p", [Pane()])
+    head, blob = opened(viewer.detail(scene, {"picture": "p", "rect": [1000, 500, 3000, 2000], "id": "7"}))
+    assert (head["kind"], head["rect"], head["id"]) == ("detail", [1000, 500, 3000, 2000], "7")
+    assert Image.open(io.BytesIO(blob)).size == (2000, 1500)
+    head, blob = opened(viewer.detail(scene, {"picture": "p", "rect": [0, 0, 6000, 4000]}))
+    assert max(Image.open(io.BytesIO(blob)).size) == viewer.MAX_DETAIL_SIDE
+    for rect in ([0, 0, 7000, 10], [5, 5, 5, 9], ["a", 0, 1, 1], None):
+        assert viewer.detail(scene, {"picture": "p", "rect": rect}) == b""
+    another = ViewerScene(large, "another", [Pane()])
+    assert viewer.detail(another, {"picture": "p", "rect": [0, 0, 9, 9]}) == viewer.detail(scene, 7) == b""

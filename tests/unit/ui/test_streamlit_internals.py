@@ -1,0 +1,73 @@
+"""What we change of Streamlit: addresses of the files that pages show, and runs of fragments that are gone."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from streamlit import net_util
+from streamlit.runtime import memory_media_file_storage
+from streamlit.runtime.fragment import MemoryFragmentStorage
+from streamlit.runtime.media_file_storage import MediaFileKind
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
+
+from sightglass.ui import streamlit_internals
+from sightglass.ui.streamlit_internals import skip_lost_fragments
+
+MARGIN = bytes(1_200_000)
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> MemoryMediaFileStorage:
+    restored = (
+        (memory_media_file_storage, "_calculate_file_id"),
+        (net_util, "get_external_ip"),
+        (PagesManager, "uses_pages_directory"),
+    )
+    for owner, name in restored:
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    streamlit_internals.prepare_server()
+    return MemoryMediaFileStorage("/media")
+
+
+def test_two_large_files_that_differ_in_a_few_places_are_two(files: MemoryMediaFileStorage) -> None:
+    whose = {name: MARGIN[:300_000] + name + MARGIN for name in (b"Anna's map", b"Ben's map.")}
+    ids = [files.load_and_get_id(data, "image/png", MediaFileKind.MEDIA, "map.png") for data in whose.values()]
+    assert [files.get_file(id_).content for id_ in ids] == list(whose.values())
+    again = files.load_and_get_id(whose[b"Ben's map."], "image/png", MediaFileKind.MEDIA, "map.png")
+    assert again == ids[1]
+    assert files.load_and_get_id(whose[b"Ben's map."], "image/png", MediaFileKind.MEDIA, "other.png") != again
+
+
+def test_who_has_a_file_cannot_work_out_its_address(
+    files: MemoryMediaFileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = files.load_and_get_id(b"a picture", "image/png", MediaFileKind.MEDIA)
+    # Of another process.
+    monkeypatch.setattr(streamlit_internals, "_KEY", bytes(32))
+    assert files.load_and_get_id(b"a picture", "image/png", MediaFileKind.MEDIA) != here
+
+
+def test_only_runs_of_fragments_that_are_all_gone_are_left_out() -> None:
+    ran: list[Any] = []
+    run = skip_lost_fragments(lambda _runner, request: ran.append(request))
+    here: Any = SimpleNamespace(contains=lambda key: key == "here")
+    taken: list[Any] = []
+    runner = SimpleNamespace(_fragment_storage=here, _session_state=SimpleNamespace(on_script_will_rerun=taken.append))
+    typed: Any = object()
+    whole, found = (RerunData(fragment_id_queue=queue) for queue in ([], ["gone", "here"]))
+    lost, note = (RerunData(fragment_id_queue=["gone"], widget_states=states) for states in (None, typed))
+    for request in (whole, lost, found, note):
+        run(runner, request)
+    assert ran == [whole, found]
+    # What was typed as the page was left is kept.
+    assert taken == [typed]
+
+
+def test_streamlit_has_what_that_relies_on() -> None:
+    assert MemoryFragmentStorage().contains("gone") is False
+    assert callable(ScriptRunner._run_script)
