@@ -48,7 +48,7 @@ def test_another_of_the_list_and_another_view(page) -> None:
 
 def test_the_pair_and_its_ranking_can_be_exported(page) -> None:
     app = page("compare", tab="pictures")
-    app.button(key="export-similarity").click().run()
+    app.button(key="save-similarity").click().run()
     assert not app.error
     labels = {one.proto.label for one in app.get("download_button")}
     assert {"Ranking, .csv", "All files, .zip"} <= labels
