@@ -165,7 +165,8 @@ def _write_headline(text: str) -> None:
 def _say(answers: Boxes | Classes, explanation: Explanation, index: int) -> None:
     """Draw the sentence over the map, and the chip of its checks."""
     _write_headline(sidebar.add_warning(answers.choices, answers.headline(explanation, index)))
-    checks.chip(explanation, index)
+    with st.container(width="content"):
+        checks.chip(explanation, index)
 
 
 def _draw_picture(
