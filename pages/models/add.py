@@ -21,7 +21,7 @@ from sightglass.models.own.store import describe_model
 from sightglass.ui.choices import model_picker, sidebar
 from sightglass.ui.session import page, reopen, state
 from sightglass.ui.session.jobs import explain_job
-from sightglass.ui.session.markdown import escape, sentence, without_keys
+from sightglass.ui.session.markdown import escape, without_keys
 from sightglass.ui.session.state import Choices
 from sightglass.ui.streamlit_internals import remove_upload
 from sightglass.ui.viewer import Pane
@@ -303,10 +303,8 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
         )
         typed = [line.strip() for line in text.splitlines() if line.strip()]
         if st.button("Save names", help="They stand in every headline, list and file from now on."):
-            try:
+            with page.saying_problems():
                 _change(spec, _read_names(typed, labels, measures=measures))
-            except Problem as problem:
-                st.error(sentence(problem), icon=":material/error:")
 
 
 def _read_names(typed: list[str], labels: Sequence[str], *, measures: bool) -> dict[str, object]:

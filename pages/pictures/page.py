@@ -25,7 +25,7 @@ from sightglass.ui.choices import model_picker, sidebar
 from sightglass.ui.saving import slides
 from sightglass.ui.session import page, reopen, state, url_state
 from sightglass.ui.session.jobs import background
-from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts, tables
 
 if TYPE_CHECKING:
@@ -78,10 +78,8 @@ def _read_address(remembered: PicturesPage) -> None:
     remembered.read = True
     run = next((run for run in jobs.list_earlier() if run.folder.name == name), None) if name else None
     if run is not None and run.facts is not None:
-        try:
+        with page.saying_problems():
             remembered.show(jobs.reopen(run, run.facts))
-        except Problem as problem:
-            st.error(sentence(problem), icon=":material/error:")
     elif name:
         url_state.leave_out("run", name)
     elif path := st.query_params.get("upload"):
@@ -90,12 +88,10 @@ def _read_address(remembered: PicturesPage) -> None:
         except Problem:
             url_state.leave_out("upload", path)
     elif path := st.query_params.get("folder"):
-        try:
+        with page.saying_problems():
             remembered.source = source.open_folder(path)
             if given := st.query_params.get("labels"):
                 remembered.truth = source.read_labels(source.locate(given)[0])
-        except Problem as problem:
-            st.error(sentence(problem), icon=":material/error:")
 
 
 def _write_address(remembered: PicturesPage) -> None:

@@ -196,10 +196,8 @@ def _draw_earlier(remembered: PicturesPage) -> None:
         if run.facts is None:
             st.caption(f":material/error: {sentence(run.problem)}")
             continue
-        try:
+        with page.saying_problems():
             _draw_run(remembered, run, run.facts)
-        except Problem as problem:
-            st.error(sentence(problem), icon=":material/error:")
 
 
 def _draw_run(remembered: PicturesPage, run: EarlierRun, facts: RunFacts) -> None:

@@ -235,11 +235,9 @@ def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None
     current = painter.Painting({"fill": "mean", "keep": False, "marks": list_strokes(record.marks, image)})
     if (sent := painter.sent(PAINTER)).get("id") == id and current.take(sent):
         marks, store = (*others, *list_marks(current.edit, image)), history_store.store()
-        try:
+        with page.saying_problems():
             if marks != store.get(record.id).marks:
                 store.annotate(record.id, marks=marks)
-        except Problem as problem:
-            st.error(sentence(problem), icon=":material/error:")
     key, plain = (record.id, index, others), replace(record, marks=others)
     make = partial(encoding.overlay, plain, image, heatmap, index)
     drawn = state.latest("saved-drawn", key, lambda: Image.open(make()).pixels)

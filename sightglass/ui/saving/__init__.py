@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,11 +12,10 @@ from sightglass.common.errors import Problem
 from sightglass.ui.saving import slides
 from sightglass.ui.session import history_store, page, state
 from sightglass.ui.session.jobs import explain_job
-from sightglass.ui.session.markdown import sentence
 from sightglass.ui.views import charts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from sightglass.explain import Explanation
     from sightglass.explain.similarity.ranking import Context
@@ -59,9 +57,9 @@ def save_and_export(
         top = st.container()
         look = slides.view_settings(f"view-files-{screen}") if view else {}
         if (saved or pair) and not history_store.off():
-            with top, _saying_problems():
+            with top, page.saying_problems():
                 _draw_saved(screen, saved, pair, look)
-        with _saying_problems():
+        with page.saying_problems():
             for row in rows(look):
                 _draw_files(row, screen)
 
@@ -70,14 +68,6 @@ def save_and_export(
     page.button_for_window("Save", show, icon=":material/save_alt:", key=f"save-{screen}", help=help, width="medium")
     if slide is not None:
         slides.button(screen, slide)
-
-
-@contextmanager
-def _saying_problems() -> Iterator[None]:
-    try:
-        yield
-    except Problem as problem:
-        st.error(sentence(problem), icon=":material/error:")
 
 
 def _draw_files(row: Files, screen: str) -> None:

@@ -15,7 +15,7 @@ from sightglass.report import deck_html, layouts, views
 from sightglass.ui.declare import declare, no_callback
 from sightglass.ui.session import history_store, page, state
 from sightglass.ui.session.jobs import explain_job
-from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import SETTINGS, Look
 
 if TYPE_CHECKING:
@@ -80,10 +80,8 @@ def button(screen: str, *drafts: Draft) -> None:
 
     @st.dialog(heading, width="large", icon=icon)
     def show() -> None:
-        try:
+        with page.saying_problems():
             _draw_dialog(drafts)
-        except Problem as problem:
-            st.error(sentence(problem), icon=":material/error:")
 
     show()
 

@@ -108,6 +108,15 @@ def describe_failure(failure: BaseException, event: str) -> str:
     return str(find_problem(failure, event) or SOMETHING_BROKE)
 
 
+@contextmanager
+def saying_problems() -> Iterator[None]:
+    """Show a Problem of what is drawn within as a sentence in its place."""
+    try:
+        yield
+    except Problem as problem:
+        st.error(sentence(problem), icon=":material/error:")
+
+
 def say_problem(kept: Any) -> None:
     """Show the last callback's error once, from the state's `problem`."""
     problem, kept.problem = kept.problem, ""
