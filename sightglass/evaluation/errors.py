@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as Pillow
 
-from sightglass.common.files import jsonable
 from sightglass.evaluation.kinds import TYPE_NAMES, ErrorGroup, ErrorUnit, kind_of
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import box_mark, draw_lines
@@ -85,18 +84,6 @@ class ErrorReport:
     def select(self, kind: str = ALL, label: str = "") -> list[ErrorUnit]:
         """Return the errors of a type, or all, for `label` alone."""
         return [unit for unit in self.errors if kind in (ALL, unit.type) and label in ("", unit.about)]
-
-    def to_json(self, *, most: int) -> Json:
-        """Return the errors as plain values; nan is None."""
-        values: Json = jsonable(
-            {
-                "headline": self.headline,
-                "types": [asdict(kind) for kind in self.types],
-                "total": len(self.errors),
-                "errors": list_rows(self.errors[:most]),
-            }
-        )
-        return values
 
 
 ROOM = 1.8
