@@ -12,7 +12,6 @@ from sightglass.explain.options import OFFERED, QUESTION  # noqa: E402
 
 REQUESTS = (
     schemas.ExplainRequest,
-    schemas.ClassRequest,
     schemas.DetectRequest,
     schemas.CompareRequest,
     schemas.SimilarityRequest,

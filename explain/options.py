@@ -104,7 +104,7 @@ class Options:
         "--target-layers PATH,PATH",
         "image class detect segment batch video prove similarity",
         "Layers to explain at; `models layers ID` lists them.",
-        description="Dotted paths of GET /api/layers/{model}; none: the model's default.",
+        description="Dotted paths, as `models layers ID` lists them; none: the model's default.",
         separator=",",
         resolved=True,
     )

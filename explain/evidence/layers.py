@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from sightglass.common.errors import LayerProblem, ModelProblem, nearest
+from sightglass.common.errors import ModelProblem, nearest
 from sightglass.explain.phrases import listing
 from sightglass.models.layers import Layer, ModelStage
 
@@ -126,7 +126,7 @@ def _refuse(
     listed = f"the nearest {'is' if len(near) == 1 else 'are'} {listing(near)}" if near else choose
     # Models in memory have no id for the command line.
     where = "`layers` of the Explainer" if resident.adapter.spec.in_memory else "`models layers`"
-    return LayerProblem(f"There is no layer {name} in this model: {listed}", where)
+    return ModelProblem(f"There is no layer {name} in this model: {listed}; {where} lists all.")
 
 
 def _nearest(name: str, among: Collection[str]) -> list[str]:

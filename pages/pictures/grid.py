@@ -20,7 +20,6 @@ from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.evaluation.errors import ALL, draw_tile
-from sightglass.evaluation.kinds import SMALL
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.explain.recipe import Recipe
@@ -55,6 +54,8 @@ WIDE = 208
 BOX = (2 * WIDE, 2 * WIDE)
 """Pixels of a tile: twice its size on the page, for high-resolution screens."""
 RAIL, PANEL = 224, 320
+SMALL = 32
+"""Pixels: COCO's limit of small objects, the square root of their area."""
 ORDERS = {
     "iou": "Lowest mean IoU",
     "unsure": "Least sure first",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -356,13 +355,8 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
     """Draw the menu of files, of the model whose maps are shown; each is made on request."""
     offers: list[charts.Offer] = []
     if (scores := result.scores) is not None:
-        offers.append(("Comparison, .json", "comparison.json", lambda: json.dumps(scores.to_json(), indent=1)))
         offers.append(
-            (
-                "Right or wrong by each model, .csv",
-                "objects.csv",
-                lambda: write_csv(list_objects(scores.rows)),
-            )
+            ("Right or wrong by each model, .csv", "objects.csv", lambda: write_csv(list_objects(scores.rows)))
         )
     if not job.example:
         place = next((i for i, plan in enumerate(result.plans) if plan.model == st.session_state.get(grid.MAPS_OF)), 0)

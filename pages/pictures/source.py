@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 MAX_PICTURES = 20_000
 """Pictures in one run of the page; the command line takes more."""
-LABELS = (".csv", ".json", ".txt", ".yaml", ".yml")
+LABELS = (".csv", ".json", ".txt", ".xml", ".yaml", ".yml")
 """Ends of the names of files with labels."""
 UPLOADS = "uploads"
 """The folder beside the runs with what was uploaded for them."""
@@ -49,7 +49,7 @@ KEPT = 20
 """Uploads of a person that are kept, the newest."""
 TAKEN = (
     "Pictures, a folder, or a .zip, whose class folders are labels. Labels: COCO .json, .csv with "
-    "file,label or file,x0,y0,x1,y1,label, YOLO .txt with data.yaml, or masks as .png in a .zip. "
+    "file,label or file,x0,y0,x1,y1,label, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
     f"They are kept on this server with their run; of each person the {KEPT} newest."
 )
 

@@ -77,12 +77,9 @@ async def refuse_unknown_parameters(request: Request) -> None:
     route: APIRoute = request.scope["route"]
     known = [field.alias for field in route.dependant.query_params]
     unknown = [{"type": "extra_forbidden", "loc": (name,)} for name in request.query_params if name not in known]
-    if unknown and request.method == "POST":
-        words = "Fields belong in the body, not in the address: send them with the picture."
-        raise problems.ApiProblem(422, "fields", words)
     # Prometheus may send parameters of its own.
     if unknown and route.include_in_schema and route.path != "/api/metrics":
-        raise problems.from_validation(unknown, known or ("none",))
+        raise problems.from_validation(unknown, known)
 
 
 class Api(FastAPI):

@@ -1,4 +1,4 @@
-"""Legacy routes for existing client apps: thin aliases of `/api/explain` and `/api/explain/class`."""
+"""Legacy routes for existing client apps: thin aliases of `/api/explain`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from sightglass.api import service
 from sightglass.api.problems import ApiProblem
-from sightglass.api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
+from sightglass.api.schemas import Class, ExplainRequest, Name, Picture
 from sightglass.api.work import MEDIA_TYPES, answer, describe_route, read_number
 from sightglass.common import users
 from sightglass.common.files import write_file
@@ -46,14 +46,10 @@ class LegacyRequest(BaseModel):
         description="By index or label, also as class_index, class_idx, class_name or target_class; null: the best.",
     )
 
-    def explain(self) -> tuple[ExplainRequest | ClassRequest, Explanation]:
-        """Explain it as `/api/explain` or `/api/explain/class` does; raise Problem."""
-        fields = {"image": self.image, "model": self.model} | STYLE
-        full: ExplainRequest | ClassRequest
-        if self.class_ is None:
-            full = ExplainRequest.model_validate(fields | {"top_k": 1})
-        else:
-            full = ClassRequest.model_validate(fields | {"classes": (self.class_,)})
+    def explain(self) -> tuple[ExplainRequest, Explanation]:
+        """Explain it as `/api/explain` does; raise Problem."""
+        target = {"top_k": 1} if self.class_ is None else {"targets": (self.class_,)}
+        full = ExplainRequest.model_validate({"image": self.image, "model": self.model} | STYLE | target)
         return full, service.explain(full)
 
 

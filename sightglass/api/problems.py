@@ -17,13 +17,12 @@ from starlette.responses import Response
 from sightglass.common.errors import (
     Cancelled,
     ImageProblem,
-    LayerProblem,
     Problem,
     SettingProblem,
     TooLarge,
     WeightsProblem,
+    did_you_mean,
     from_machine,
-    nearest,
 )
 from sightglass.common.removed import FIELDS, find_route
 from sightglass.common.work import progress
@@ -127,19 +126,15 @@ def from_exception(error: BaseException) -> ApiProblem:
         # FastAPI puts where a parameter was sent before its name.
         return from_validation([{**details, "loc": details["loc"][1:]} for details in error.errors()])
     if isinstance(error, Cancelled):
-        words = str(error) or "The work was stopped before it finished: try again."
+        words = "The work was stopped before it finished: try again."
         return stopping() if progress.stopping() else ApiProblem(504, "timeout", words)
-    if isinstance(error, LayerProblem):
-        # What else lists them is a command.
-        return ApiProblem(400, "option", str(LayerProblem(error.nearest, "GET /api/layers/{model}")))
     if isinstance(error, HTTPException):
         return _from_http(error)
     problem = error if isinstance(error, Problem) else from_machine(error)
-    if problem is None:
-        LOGGER.error("a request failed", exc_info=error)
-        return ApiProblem(500, "internal", INTERNAL)
     if problem is not error or isinstance(error, SettingProblem):
-        LOGGER.error("%s", problem, exc_info=None if problem is error else error)
+        LOGGER.error("%s", problem or "a request failed", exc_info=error)
+    if problem is None:
+        return ApiProblem(500, "internal", INTERNAL)
     if isinstance(error, OSError):
         words = "The server cannot write to its disk: the operator must make room, or allow it."
         return ApiProblem(500, "internal", words)
@@ -159,25 +154,19 @@ def _from_http(error: HTTPException) -> ApiProblem:
 
 def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = ()) -> ApiProblem:
     """Return pydantic's errors as one sentence, with suggestions for unknown fields."""
-    names, places, unknown = list(known), dict[str, list[str]](), list[str]()
+    places, unknown = dict[str, list[str]](), list[str]()
     for error in errors:
-        if error["type"] != "extra_forbidden":
+        if error["type"] == "extra_forbidden":
+            field = str(error["loc"][-1])[:60]
+            advice = did_you_mean(field, known, "GET /api/docs lists them")
+            unknown.append(FIELDS.get(field, f"there is no field {field!r}: {advice}").rstrip("."))
+        else:
             missing = error["type"] == "missing"
             words = "is missing: send it" if missing else _PREFIX.sub("", str(error["msg"])).removesuffix(".")
             places.setdefault(_describe_place(error["loc"]), []).append(words)
-            continue
-        field = str(error["loc"][-1])[:60]
-        if field in FIELDS:
-            unknown.append(FIELDS[field].rstrip("."))
-        elif near := nearest(field, names):
-            unknown.append(f"there is no field {field!r}: did you mean {near[0]}?")
-        else:
-            unknown.append(f"there is no field {field!r}" + (f": there are {', '.join(names)}" if names else ""))
-            names = []  # the list is long
     # A union has an error of each branch.
     sentences = [f"{place} {' or '.join(dict.fromkeys(words))}" for place, words in places.items()] + unknown
-    more = f"; and {len(sentences) - MAX_FIELDS} more" if len(sentences) > MAX_FIELDS else ""
-    text = "; ".join(sentences[:MAX_FIELDS]) + more
+    text = "; ".join(sentences[:MAX_FIELDS])
     return ApiProblem(422, "fields", text[:1].upper() + text[1:] + ("" if text.endswith("?") else "."))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -13,34 +13,22 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from sightglass.api import metrics, schemas, service
 from sightglass.api.problems import ApiProblem
 from sightglass.api.security import ANSWERS, CSP, write_policy
-from sightglass.api.work import answer, answer_queued, describe_answer, describe_route
+from sightglass.api.work import answer, describe_route
 from sightglass.batch import summary
 from sightglass.common.errors import Problem
 from sightglass.common.files import writable
 from sightglass.common.settings import settings
 from sightglass.common.work import progress
-from sightglass.evaluation import errors, masks, stored
-from sightglass.explain.evidence.layers import layer_choices
 from sightglass.explain.methods import list_methods
 from sightglass.explain.recipe import VERSION
 from sightglass.models.catalog import available, catalog
-from sightglass.models.checkpoints import weights
 from sightglass.models.spec import Task
 from sightglass.report import results
 from sightglass.report.results import PlainResult
-from sightglass.report.table import csv
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path as Folder
-
-    from pydantic import BaseModel
 
 Format = Literal["json", "png", "npy", "zip"]
 OFFERS = ("json", "png", "npy", "zip")
 """Everything as JSON; the first map over the picture, with its recipe; the first map; the command line's folder."""
-TABLES = ("json", "csv")
-Run = Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/runs.")]
 router, public = APIRouter(), APIRouter(tags=["server"])
 """Routes that need the token, where there is one, and routes that need none."""
 PICTURES: dict[str, Any] = {"tags": ["pictures"]}
@@ -50,12 +38,6 @@ PICTURES: dict[str, Any] = {"tags": ["pictures"]}
 async def explain_picture(request: Request, format: Format = "json") -> Response:
     """Explain what a model predicts for a picture, and where it looked for each of its best predictions."""
     return await answer(request, schemas.ExplainRequest, service.answer_explanation, format)
-
-
-@router.post("/api/explain/class", **PICTURES, **describe_route(schemas.ClassRequest, results.ClassesAnswer, OFFERS))
-async def explain_class(request: Request, format: Format = "json") -> Response:
-    """Explain what speaks for classes of your choice: the rank of each, its map, and the limits of that map."""
-    return await answer(request, schemas.ClassRequest, service.answer_explanation, format)
 
 
 @router.post("/api/detect", **PICTURES, **describe_route(schemas.DetectRequest, results.DetectionAnswer, OFFERS))
@@ -141,91 +123,21 @@ def list_models(
     return Models(default=settings().api_model, models=rows)
 
 
-class LayerResult(PlainResult):
-    path: str
-    shape: tuple[int, int, int]
-    """Channels, rows, columns."""
-    layout: str
-    default: bool
-
-
-class Layers(PlainResult):
-    model: str
-    layers: list[LayerResult]
-    """In order of execution."""
-    default: tuple[str, ...]
-    presets: dict[str, tuple[str, ...]]
-    """Named sets of layers; a name can be used as a layer."""
-
-
-@router.get("/api/layers/{model:path}", tags=["server"], responses=describe_answer(Layers))
-async def list_layers(
-    request: Request,
-    model: Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/models.")],
-    every: Annotated[bool, Query(description="Also layers nested in others.")] = False,
-) -> Response:
-    """List the layers of a model at which a map can be taken; the model is loaded for that."""
-
-    def work() -> Layers:
-        with weights.no_downloads():
-            choices = layer_choices(service.load_explainer(model).resident, every=every)
-        rows = [
-            LayerResult(path=layer.path, shape=layer.shape, layout=layer.layout, default=layer.path in choices.default)
-            for layer in choices.layers
-        ]
-        return Layers(model=model, layers=rows, default=choices.default, presets=choices.presets)
-
-    return await answer_queued(request, work)
-
-
 @router.get("/api/runs", tags=["runs"])
 def list_evaluated_runs() -> results.Runs:
     """List your batch runs with labels, the newest first."""
     return results.Runs(runs=[results.ListedRun(id=run.id, written=run.written) for run in summary.list_runs()])
 
 
-@router.get("/api/runs/{run}", tags=["runs"], responses=describe_answer(results.RunEvaluation))
-async def get_evaluation(request: Request, run: Run) -> Response:
+@router.get("/api/runs/{run}", tags=["runs"])
+def get_evaluation(
+    run: Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/runs.")],
+) -> results.RunEvaluation:
     """Say how well a run's answers fit its labels: headline numbers with their interval, and errors by type."""
-    return await answer_queued(
-        request, lambda: results.RunEvaluation(id=run, **_read(_find_folder(run), summary.load).to_json())
-    )
-
-
-@router.get("/api/runs/{run}/errors", tags=["runs"], responses=describe_answer(results.RunErrors, TABLES))
-async def get_errors(
-    request: Request,
-    run: Run,
-    format: Literal["json", "csv"] = "json",
-    limit: Annotated[int, Query(ge=0, le=10_000, description="Errors that the JSON lists.")] = 100,
-) -> Response:
-    """Say where a run goes wrong: errors by type, the surest wrong answers first.
-
-    A table has a row for each labelled object, wrong box or classified picture.
-    """
-
-    def work() -> BaseModel | bytes:
-        report = errors.ErrorReport(_read(_find_folder(run), stored.load))
-        if format == "json":
-            return results.RunErrors(id=run, **report.to_json(most=limit))
-        return csv(errors.list_rows(report.units)).encode()
-
-    return await answer_queued(request, work, format)
-
-
-def _find_folder(id: str) -> Folder:
-    """Return the folder of a visitor's run; raise ApiProblem, 404."""
-    if (run := summary.find_run(id)) is None:
+    if (evaluated := summary.find_run(run)) is None:
         raise ApiProblem(404, "path", "There is no run with this id: GET /api/runs lists yours.")
-    return run.folder
-
-
-def _read(folder: Folder, load: Callable[[Folder], Any]) -> Any:
-    if load is stored.load and (folder / masks.FILE).is_file():
-        words = "This run is of a segmentation: GET /api/runs/{run} has its IoU, and errors are of boxes and pictures."
-        raise ApiProblem(400, "option", words)
     try:
-        return load(folder)
+        return results.RunEvaluation(id=run, **summary.load(evaluated.folder).to_json())
     except Problem as problem:
         # Its sentence names a folder of the server.
         raise ApiProblem(400, "option", "This run's evaluation is damaged: run it with labels again.") from problem

@@ -131,15 +131,12 @@ class _EvidenceRequest(_ModelRequest, _AskedRequest):
     evidence: Side | None = _option("evidence")
 
 
-class _ExplainedRequest(_EvidenceRequest, _DrawnRequest):
+class _TargetRequest(_EvidenceRequest, _DrawnRequest):
     verb: ClassVar[Literal["", "detect", "segment"]] = ""
     """What the model has to do, where not every model can be named."""
 
     masks: int | None = _option("masks", le=4000)
     head: int | None = _option("head", le=1000)
-
-
-class _TargetRequest(_ExplainedRequest):
     targets: tuple[Target, ...] = _option("targets", max_length=MAX_MAPS)
     top_k: int | None = _option("top_k", le=MAX_MAPS)
     confidence: Finite | None = _option("confidence")
@@ -173,16 +170,6 @@ class DetectRequest(_TargetRequest):
 
     def engine_options(self) -> Json:
         return {"per": "detection", **super().engine_options()}
-
-
-class ClassRequest(_ExplainedRequest):
-    """Explain what speaks for classes of the caller's choice, whatever the model predicts."""
-
-    classes: tuple[Class, ...] = Field(min_length=1, max_length=MAX_MAPS, description="By index or label.")
-
-    def engine_options(self) -> Json:
-        options = super().engine_options()
-        return {"targets": options.pop("classes"), **options}
 
 
 class CompareRequest(_DrawnRequest):

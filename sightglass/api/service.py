@@ -12,21 +12,11 @@ import cv2
 import numpy as np
 
 from sightglass import history
-from sightglass.api import metrics
+from sightglass.api import metrics, schemas
 from sightglass.api.problems import ApiProblem
-from sightglass.api.schemas import (
-    FORMAT_BYTES,
-    MAX_ANSWER_MB,
-    OVERLAY_BYTES,
-    ClassRequest,
-    CompareRequest,
-    DetectRequest,
-    ExplainRequest,
-    ProveRequest,
-    SimilarityRequest,
-)
+from sightglass.api.schemas import CompareRequest, DetectRequest, ExplainRequest, ProveRequest, SimilarityRequest
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import npy_bytes
+from sightglass.common.files import Json, npy_bytes
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check
 from sightglass.explain.comparison.detections import find_missed, same_target
@@ -39,22 +29,8 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.checks import check_maps
 from sightglass.explain.trust.diagnosis import headline
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
-from sightglass.models.checkpoints import weights
 from sightglass.report import embedded_recipe, proof_files, result_folder, results, similarity_files
 from sightglass.report.embedded_recipe import checked_recipe
-from sightglass.report.results import (
-    ChecksResult,
-    ClassAnswer,
-    ClassesAnswer,
-    ComparisonAnswer,
-    DetectionAnswer,
-    ExplanationAnswer,
-    MapAnswer,
-    ProofAnswer,
-    SideAnswer,
-    SimilarityAnswer,
-    checks_result,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,24 +43,25 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.similarity import ComparedImage
     from sightglass.models.spec import ModelSpec
 
-Explaining = ExplainRequest | DetectRequest | ClassRequest
+Explaining = ExplainRequest | DetectRequest
 Request = Explaining | CompareRequest | SimilarityRequest
 LOGGER = logging.getLogger(__name__)
-FEWER = "ask for fewer maps (top_k, targets, classes), ask for maps=png, leave overlay out"
 
 
-def check_size(image: Image, maps: int, bytes_each: int, fewer: str) -> None:
-    """Raise ApiProblem, 413, for maps above the size limit; `fewer`: how the client asks for fewer."""
+def check_size(image: Image, maps: int, bytes_each: int) -> None:
+    """Raise ApiProblem, 413, for maps of a picture above the size limit, with so many bytes a pixel."""
     megabytes = maps * bytes_each * image.width * image.height / 1e6
-    if megabytes > MAX_ANSWER_MB:
+    if megabytes > schemas.MAX_ANSWER_MB:
         words = f"{plural(maps, 'map')} of {image.width:,} x {image.height:,} pixels may take {megabytes:,.0f} MB, and"
-        words += f" an answer holds {MAX_ANSWER_MB}: {fewer}, or send a smaller picture."
-        raise ApiProblem(413, "size", words)
+        words += (
+            f" an answer holds {schemas.MAX_ANSWER_MB}: ask for fewer maps or models, for maps=png without overlay, or "
+        )
+        raise ApiProblem(413, "size", f"{words}send a smaller picture.")
 
 
 def _bytes_each(request: Request) -> int:
     """Return the bytes of a pixel of a map and its overlay."""
-    return FORMAT_BYTES[request.maps] + OVERLAY_BYTES * request.overlay
+    return schemas.FORMAT_BYTES[request.maps] + schemas.OVERLAY_BYTES * request.overlay
 
 
 def local_model(name: str) -> ModelSpec:
@@ -115,24 +92,29 @@ def open_picture(data: bytes, name: str | None) -> Image:
     return Image.open(data, name=name or "picture", max_bytes=int(settings().api_mb * MIB))
 
 
-def explain(request: Explaining) -> Explanation:
-    """Explain the picture of a request; raise Problem, one sentence."""
-    with weights.no_downloads():
-        options = request.engine_options()
-        style_of(request)  # raises before any work
-        image = open_picture(request.image, request.name)
-        # The first detector that is here takes a while to find.
-        defaults = {"": settings().api_model, "segment": "demo-seg"}
-        name = request.model or defaults.get(request.verb) or detector()
-        task = task_of(local_model(name))
-        if request.verb not in ("", task.verb):
-            raise ModelProblem(f"{name} {task.gives}: ask /api/explain, or name another model.")
-        boxes = {option: getattr(request, option, None) for option in ("confidence", "iou", "ratio", "within")}
-        task.check_idle(name, *(option for option in boxes if boxes[option] not in (None, "picture")), them="that")
-        explainer = load_explainer(name)
-        explanation = explainer(image, question=request.question, **options)
+def run(name: str, image: Image, request: Explaining | CompareRequest | ProveRequest, options: Json) -> Explanation:
+    """Explain a picture with a model and an engine's options; raise Problem, one sentence, or Cancelled."""
+    explainer = load_explainer(name)
+    check()
+    explanation = explainer(image, question=request.question, **options)
     metrics.count_explained(explanation.model, explanation.recipe.method)
     return explanation
+
+
+def explain(request: Explaining) -> Explanation:
+    """Explain the picture of a request; raise Problem, one sentence."""
+    options = request.engine_options()
+    style_of(request)  # raises before any work
+    image = open_picture(request.image, request.name)
+    # The first detector that is here takes a while to find.
+    defaults = {"": settings().api_model, "segment": "demo-seg"}
+    name = request.model or defaults.get(request.verb) or detector()
+    task = task_of(local_model(name))
+    if request.verb not in ("", task.verb):
+        raise ModelProblem(f"{name} {task.gives}: ask /api/explain, or name another model.")
+    boxes = {option: getattr(request, option, None) for option in ("confidence", "iou", "ratio", "within")}
+    task.check_idle(name, *(option for option in boxes if boxes[option] not in (None, "picture")), them="that")
+    return run(name, image, request, options)
 
 
 def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
@@ -141,14 +123,12 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
         raise ModelProblem("A map alone carries no seal: leave seal out, or ask for format=json.")
     explanation = explain(request)
     if kind == "json":
-        check_size(explanation.image, len(explanation.heatmaps), _bytes_each(request), FEWER)
-        if isinstance(request, ClassRequest):
-            return _class_answer(explanation, request)
+        check_size(explanation.image, len(explanation.heatmaps), _bytes_each(request))
         return _explained_answer(explanation, request)
     if kind == "zip":
         content = result_folder.zip_files(folder_files(explanation, request))
     else:
-        check_size(explanation.image, 1, FORMAT_BYTES["npy"] if kind == "npy" else OVERLAY_BYTES, "ask for format=json")
+        check_size(explanation.image, 1, schemas.FORMAT_BYTES["npy"] if kind == "npy" else schemas.OVERLAY_BYTES)
         content = first_map(explanation, kind, request)
     save_unsure(explanation)
     return content
@@ -156,43 +136,38 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
 
 def make_checks(
     explanation: Explanation, request: Explaining | CompareRequest, most: int | None = None
-) -> list[ChecksResult | None] | None:
+) -> list[results.ChecksResult | None] | None:
     """Return the checks of the first `most` maps, else None."""
     if not request.seal:
         return None
-    checks = [checks_result(seal) for seal in check_maps(explanation, most)]
+    checks = [results.checks_result(seal) for seal in check_maps(explanation, most)]
     return checks + [None] * (len(explanation.heatmaps) - len(checks))
 
 
 def _compare(request: CompareRequest) -> Comparison:
     """Explain one picture with several models, as `sightglass compare` does."""
-    with weights.no_downloads():
-        options = request.engine_options()
-        style_of(request)  # raises before any work
-        for name in request.models:
-            local_model(name)
-        ids, names = choose_compared(request.models or (settings().api_model,))
-        if request.confidence is not None and not any(task_of(local_model(name)).has_boxes for name in ids):
-            raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
-        image = open_picture(request.image, request.name)
-        # Even if no map is sent, they are compared at the size of the picture.
-        check_size(image, len(ids), max(1, _bytes_each(request)), "compare fewer models, ask for maps=png")
-        explanations, timings = [], []
-        for name in ids:
-            check()
-            explanation = load_explainer(name)(image, question=request.question, **options)
-            explanations.append(explanation)
-            timings.append(measure(explanation.evidence))
-            metrics.count_explained(explanation.model, explanation.recipe.method)
-        same = tuple(explanations) if request.targets or request.each_own else same_target(explanations)
-        return Comparison(same, names, tuple(timings))
+    style_of(request)  # raises before any work
+    for name in request.models:
+        local_model(name)
+    ids, names = choose_compared(request.models or (settings().api_model,))
+    if request.confidence is not None and not any(task_of(local_model(name)).has_boxes for name in ids):
+        raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
+    image = open_picture(request.image, request.name)
+    # Even if no map is sent, they are compared at the size of the picture.
+    check_size(image, len(ids), max(1, _bytes_each(request)))
+    explanations, timings = [], []
+    for name in ids:
+        explanations.append(run(name, image, request, request.engine_options()))
+        timings.append(measure(explanations[-1].evidence))
+    same = tuple(explanations) if request.targets or request.each_own else same_target(explanations)
+    return Comparison(same, names, tuple(timings))
 
 
 def style_of(request: Explaining | CompareRequest) -> Style:
     return Style.parse(request.colormap, request.alpha)
 
 
-def _explained_answer(explanation: Explanation, request: ExplainRequest | DetectRequest) -> ExplanationAnswer:
+def _explained_answer(explanation: Explanation, request: ExplainRequest | DetectRequest) -> results.ExplanationAnswer:
     # The headline and the limitations follow from them.
     seals = make_checks(explanation, request)
     classes = explanation.segmentation
@@ -203,35 +178,16 @@ def _explained_answer(explanation: Explanation, request: ExplainRequest | Detect
         "saved": save_unsure(explanation),
     }
     if not isinstance(request, DetectRequest):
-        return ExplanationAnswer(**fields)
+        return results.ExplanationAnswer(**fields)
     # For single detections a number means a box.
     single = explanation.options.per == "detection"
     names = [name for name in request.targets if isinstance(name, str if single else int | str)]
-    return DetectionAnswer(
+    return results.DetectionAnswer(
         **fields, missing=[plain_text(candidate.words) for candidate in find_missed(explanation, names)]
     )
 
 
-def _class_answer(explanation: Explanation, request: ClassRequest) -> ClassesAnswer:
-    """Return the evidence for each class."""
-    seals = make_checks(explanation, request) or [None] * len(explanation.heatmaps)
-    classes = []
-    for i, seal in enumerate(seals):
-        more = {"heatmap": map_answer(explanation, i, request), "seal": seal}
-        classes.append(ClassAnswer(**results.class_fields(explanation, i) | more))
-    return ClassesAnswer(
-        picture=explanation.image.name,
-        width=explanation.image.width,
-        height=explanation.image.height,
-        classes=classes,
-        recipe=checked_recipe(explanation),
-        milliseconds=explanation.milliseconds,
-        notes=explanation.notes,
-        saved=save_unsure(explanation),
-    )
-
-
-def compare_models(request: CompareRequest, _: str = "json") -> ComparisonAnswer:
+def compare_models(request: CompareRequest, _: str = "json") -> results.ComparisonAnswer:
     """Return the models' predictions and how far their maps agree."""
     comparison = _compare(request)
     seals = [make_checks(explanation, request, 1) for explanation in comparison.explanations]
@@ -242,12 +198,12 @@ def compare_models(request: CompareRequest, _: str = "json") -> ComparisonAnswer
             map_answer(explanation, i, request, pixels=i == 0) for i in range(len(explanation.heatmaps))
         ]
         model["saved"] = save_unsure(explanation)
-    return ComparisonAnswer(**fields)
+    return results.ComparisonAnswer(**fields)
 
 
 def map_answer(
     explanation: Explanation, index: int, request: Explaining | CompareRequest, *, pixels: bool = True
-) -> MapAnswer:
+) -> results.MapAnswer:
     """Return one map; raise Cancelled."""
     check()
     fields = results.map_fields(explanation, index)
@@ -258,7 +214,7 @@ def map_answer(
         check()
         if request.overlay:
             fields["overlay"] = base64_text(overlay_png(explanation, index, style_of(request), single))
-    return MapAnswer(**fields)
+    return results.MapAnswer(**fields)
 
 
 def encode(values: NDArray[np.float32], maps: str, *, signed: bool = False) -> dict[str, str]:
@@ -303,10 +259,6 @@ def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes
 def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tuple[str, bytes]]:
     """Yield the files of a picture's result folder."""
     style = style_of(request)
-    if isinstance(request, ClassRequest):
-        for i in range(len(explanation.heatmaps)):
-            yield from result_folder.of_class(explanation, i, result_folder.class_analysis(explanation, i), style)
-        return
     files = (
         result_folder.of_boxes(explanation, style, everything=True)
         if isinstance(request, DetectRequest)
@@ -331,45 +283,36 @@ def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def compare_pictures(request: SimilarityRequest, _: str = "json") -> SimilarityAnswer:
+def compare_pictures(request: SimilarityRequest, _: str = "json") -> results.SimilarityAnswer:
     """Return how similar two pictures are."""
-    options = request.engine_options()
-    with weights.no_downloads():
-        query = open_picture(request.image, request.name)
-        gallery = open_picture(request.other, request.other_name)
-        check_size(
-            max(query, gallery, key=lambda image: image.pixels.size), 2, _bytes_each(request), "ask for maps=png"
-        )
-        explainer = load_explainer(request.model or settings().api_model)
-        pair = similarity.similarity(explainer, query, gallery, of=request.of, **options)
-        check()
-        context = ranking.context(explainer, query, pair.preprocessing, other=gallery) if request.context else None
+    query = open_picture(request.image, request.name)
+    gallery = open_picture(request.other, request.other_name)
+    check_size(max(query, gallery, key=lambda image: image.pixels.size), 2, _bytes_each(request))
+    explainer = load_explainer(request.model or settings().api_model)
+    pair = similarity.similarity(explainer, query, gallery, of=request.of, **request.engine_options())
+    check()
+    context = ranking.context(explainer, query, pair.preprocessing, other=gallery) if request.context else None
     sides = [_side(side, request) for side in pair.sides]
-    return SimilarityAnswer(**similarity_files.fields(pair, context), sides=sides)
+    return results.SimilarityAnswer(**similarity_files.fields(pair, context), sides=sides)
 
 
-def _side(side: ComparedImage, request: SimilarityRequest) -> SideAnswer:
+def _side(side: ComparedImage, request: SimilarityRequest) -> results.SideAnswer:
     check()
     drawn = base64_text(to_png(similarity_files.overlay(side))) if request.overlay else None
     check()
     values = side.geometry.to_original(side.padded) if request.maps != "none" else side.padded
     alike, apart = side.statistics
-    return SideAnswer(
+    return results.SideAnswer(
         **encode(values, request.maps, signed=True), overlay=drawn, seen=side.seen, alike=alike, apart=apart
     )
 
 
-def prove_map(request: ProveRequest, _: str = "json") -> ProofAnswer:
+def prove_map(request: ProveRequest, _: str = "json") -> results.ProofAnswer:
     """Return a map's proof curves and controls. Raises Cancelled."""
-    with weights.no_downloads():
-        options = request.engine_options()
-        image = open_picture(request.image, request.name)
-        explainer = load_explainer(request.model or settings().api_model)
-        task = task_of(explainer.model)
-        if request.confidence is not None:
-            task.check_idle(explainer.model.id, "confidence")
-        check()
-        explanation = explainer(image, question=request.question, **options | task.single())
-        proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
-    metrics.count_explained(explanation.model, explanation.recipe.method)
-    return ProofAnswer(**proof_files.fields(explanation, 0, proof), notes=explanation.notes)
+    image, name = open_picture(request.image, request.name), request.model or settings().api_model
+    task = task_of(local_model(name))
+    if request.confidence is not None:
+        task.check_idle(name, "confidence")
+    explanation = run(name, image, request, request.engine_options() | task.single())
+    proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
+    return results.ProofAnswer(**proof_files.fields(explanation, 0, proof), notes=explanation.notes)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
 import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import anyio
@@ -26,6 +24,7 @@ from sightglass.api.schemas import Index
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work import progress
 from sightglass.common.work.progress import check, lower_priority, stopped_by
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +39,6 @@ MEDIA_TYPES = {
     "png": "image/png",
     "npy": "application/x-npy",
     "zip": "application/zip",
-    "csv": "text/csv",
 }
 FORM = "multipart/form-data"
 PICTURES = {"image": "name", "other": "other_name"}
@@ -63,7 +61,7 @@ class WorkQueue:
         # Not anyio's threads: they have normal priority, and the next job would begin beside an abandoned one.
         self._pool = ThreadPoolExecutor(workers, "api", initializer=lower_priority)
         self._jobs: dict[Future[Any], threading.Event] = {}
-        progress.on_stop(self._stop, lambda: bool(self._jobs))
+        progress.on_stop(self._cancel_later, lambda: bool(self._jobs))
 
     def __len__(self) -> int:
         """Return the number of jobs at work or waiting."""
@@ -112,7 +110,7 @@ class WorkQueue:
         headers = {"Retry-After": str(seconds), "Connection": "close"}
         return ApiProblem(429, "busy", f"Too many requests are waiting: try again in {seconds} s.", headers)
 
-    def _stop(self) -> None:
+    def _cancel_later(self) -> None:
         """Cancel the jobs that still run after SIGHTGLASS_STOP_SECONDS."""
         timer = threading.Timer(settings().stop_seconds, self.cancel)
         timer.daemon = True
@@ -130,21 +128,16 @@ async def answer(
     work: Callable[[RequestT, str], BaseModel | bytes],
     format: str = "json",
 ) -> Response:
-    """Read the body as `schema`, run `work` with it and the format in the queue, and send what it returns."""
-    pictures = sum(name in schema.model_fields for name in PICTURES)
-    values = await _read(Request(request.scope, _limit(request.receive, pictures)), schema)
-    return await answer_queued(request, lambda: work(_validate(values, schema), format), format)
+    """Read the body as `schema`, run `work` with it and the format in the queue, and send what it returns.
 
-
-async def answer_queued(request: Request, work: Callable[[], BaseModel | bytes], format: str = "json") -> Response:
-    """Run `work` in the queue, and send the model or bytes that it returns.
-
-    It is stopped as by `progress.stopped_by`. Raises ClientDisconnect where the client left.
+    It downloads nothing, and is stopped as by `progress.stopped_by`. Raises ClientDisconnect where the client left.
     """
     queue: WorkQueue = request.app.state.queue
+    values = await _read(request, schema)
 
     def call() -> bytes:
-        result = work()
+        with weights.no_downloads():
+            result = work(_validate(values, schema), format)
         return result if isinstance(result, bytes) else result.model_dump_json().encode()
 
     async def watch() -> None:
@@ -166,12 +159,6 @@ _GREY = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAADklEQVR42mNogAIGyhgAgIQ
 _EXAMPLES: Json = {"image": _GREY, "other": _GREY, "classes": [0]}
 
 
-def describe_answer(result: type[BaseModel], offers: tuple[str, ...] = ("json",)) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI responses of a route with JSON and files."""
-    binary = {MEDIA_TYPES[offer]: {"schema": {"type": "string", "format": "binary"}} for offer in offers[1:]}
-    return {200: {"model": result, "content": binary}}
-
-
 def describe_route(
     schema: type[BaseModel], result: type[BaseModel], offers: tuple[str, ...] = ("json",)
 ) -> dict[str, Any]:
@@ -180,29 +167,40 @@ def describe_route(
     example = {name: value for name, value in _EXAMPLES.items() if name in fields and fields[name].is_required()}
     file = {"type": "string", "format": "binary", "description": "The picture file, or its base64 as text."}
     form = body | {"properties": body["properties"] | {name: file for name in PICTURES if name in fields}}
+    binary = {MEDIA_TYPES[offer]: {"schema": {"type": "string", "format": "binary"}} for offer in offers[1:]}
     # The page offers the first, which has a file picker.
     content = {FORM: {"schema": form}, MEDIA_TYPES["json"]: {"schema": body, "example": example}}
     return {
-        "responses": describe_answer(result, offers),
+        "responses": {200: {"model": result, "content": binary}},
         "openapi_extra": {"requestBody": {"required": True, "content": content}},
     }
 
 
-def _encoded_bytes() -> int:
-    """Return the bytes of the largest picture in base64, which is a third longer."""
-    return int(settings().api_mb * MIB) * 4 // 3 + 1024
+async def _read(request: Request, schema: type[BaseModel]) -> bytes | Json:
+    """Return the body's JSON, or a form's values; raise ApiProblem or HTTPException."""
+    # In base64 a picture is a third longer.
+    largest = int(settings().api_mb * MIB) * 4 // 3 + 1024
+    pictures = sum(name in schema.model_fields for name in PICTURES)
+    limited = Request(request.scope, _limit(request.receive, pictures * largest + FIELD_BYTES))
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == MEDIA_TYPES["json"]:
+        return await limited.body()
+    if kind != FORM:
+        words = f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}."
+        raise ApiProblem(415, "body", words)
+    async with limited.form(max_files=4, max_fields=500, max_part_size=largest) as form:
+        return await _form_values(form, schema)
 
 
-def _limit(receive: Receive, pictures: int) -> Receive:
-    """Return `receive` that raises ApiProblem, 413, for a longer body than these pictures need."""
-    most = pictures * _encoded_bytes() + FIELD_BYTES
+def _limit(receive: Receive, most: int) -> Receive:
+    """Return `receive` that raises ApiProblem, 413, for a body of more bytes."""
     size = 0
 
     async def limited() -> Message:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        while size > most and message.get("more_body") and size < MAX_DRAINED:
+        while most < size < MAX_DRAINED and message.get("more_body"):
             message = await receive()
             size += len(message.get("body", b""))
         if size > most:
@@ -212,18 +210,6 @@ def _limit(receive: Receive, pictures: int) -> Receive:
         return message
 
     return limited
-
-
-async def _read(request: Request, schema: type[BaseModel]) -> bytes | Json:
-    """Return the body's JSON, or a form's values; raise ApiProblem or HTTPException."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == MEDIA_TYPES["json"]:
-        return await request.body()
-    if kind != FORM:
-        words = f"Send application/json or {FORM}, not {kind[:80] or 'a body without a type'}."
-        raise ApiProblem(415, "body", words)
-    async with request.form(max_files=4, max_fields=500, max_part_size=_encoded_bytes()) as form:
-        return await _form_values(form, schema)
 
 
 def _validate(values: bytes | Json, schema: type[RequestT]) -> RequestT:
@@ -245,29 +231,20 @@ async def _form_values(form: FormData, schema: type[BaseModel]) -> Json:
     for name in form:
         # `class` is a keyword, and its field `class_`.
         about = schema.model_fields.get(name) or schema.model_fields.get(f"{name}_")
+        kind = None if about is None else about.annotation
         items: list[Any] = [await item.read() if isinstance(item, UploadFile) else item for item in form.getlist(name)]
-        if about is not None and get_origin(about.annotation) is tuple:
-            values[name] = _list_values(items)
+        if get_origin(kind) is tuple or Index in get_args(kind):
+            items = [read_number(item) for item in items]
+        if get_origin(kind) is tuple:
+            values[name] = [] if items == [""] else items
         elif items != [""]:
             # Several are none that the schema takes, and it says so.
             values[name] = items if len(items) > 1 else items[0]
-        if about is not None and Index in get_args(about.annotation) and name in values:
-            values[name] = read_number(values[name])
     for picture, name in PICTURES.items():
         file = form.get(picture)
         if isinstance(file, UploadFile) and file.filename and name in schema.model_fields:
             values.setdefault(name, file.filename[-200:])
     return values
-
-
-def _list_values(items: list[Any]) -> list[Any]:
-    """Return the values of a repeated field or a JSON list."""
-    if len(items) == 1 and str(items[0]).startswith("["):
-        with suppress(ValueError, RecursionError):
-            if isinstance(values := json.loads(items[0]), list):
-                return values
-        raise ApiProblem(422, "fields", "A list is not complete: send it as JSON, or repeat the field.")
-    return [] if items == [""] else [read_number(item) for item in items]
 
 
 def read_number(value: Any) -> Any:

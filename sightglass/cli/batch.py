@@ -64,7 +64,7 @@ class WorkOptions:
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions(WorkOptions, cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1)
-    labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, PNG masks, .zip.")
+    labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, VOC, PNG masks, .zip.")
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
     size: int | None = cli.field(
         "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.OUT, min=0, hidden=True

@@ -89,7 +89,7 @@ class ServeOptions:
     """,
 )
 def serve(options: ServeOptions) -> int:
-    """Serve the HTTP API without the dashboard's pages, for a machine without a screen.
+    """Serve the HTTP API and the live socket without the dashboard's pages, for a machine without a screen.
 
     /api/docs lists all requests and works without a network. Only this machine is answered unless --host says
     otherwise; then a token is required, which SIGHTGLASS_TOKEN sets and the server otherwise generates and prints. The
@@ -119,7 +119,7 @@ def serve(options: ServeOptions) -> int:
             with suppress(Problem):
                 explainer(Image(np.full((64, 64, 3), 128, np.uint8), "warm"), top_k=1)
         _announce(console, listener)
-        config = uvicorn.Config(create(), log_level="critical", access_log=False, ws="none", server_header=False)
+        config = uvicorn.Config(create(), log_level="critical", access_log=False, server_header=False)
         uvicorn.Server(config).run(sockets=[listener])
     console.say("Stopped.")
     sys.stdout.flush()

@@ -41,15 +41,6 @@ class ModelProblem(Problem):
     """The model is unknown, or cannot do what was asked of it."""
 
 
-class LayerProblem(ModelProblem):
-    """The model has no layer of this name; `nearest` says which it has, and `where` what lists them all."""
-
-    def __init__(self, nearest: str, where: str = "") -> None:
-        # Where it was pickled it is made of its whole sentence.
-        super().__init__(f"{nearest}; {where} lists all." if where else nearest)
-        self.nearest = nearest
-
-
 class WeightsProblem(Problem):
     """The weights are nowhere to be had, or are not what they should be."""
 

@@ -44,6 +44,8 @@ FIELDS: dict[str, str] = {
 """Fields of the API's requests, such as `monitor`; whichever route they are sent to."""
 ROUTES: dict[str, str] = {
     **_gone("/api/problems", "docs/api.md says when each `code` is answered"),
+    **_gone("/api/explain/class", "name the classes as `targets` of POST /api/explain"),
+    **_gone("/api/layers", "`sightglass models layers` lists them, and so does Explainer.layers in Python"),
     **_gone("/api/scorecard", "the page Pictures compares runs, and so does sightglass.evaluation.scorecard in Python"),
 }
 """Paths of the API without parameters, such as `/api/monitor`; paths below one count too. The answer is 410."""

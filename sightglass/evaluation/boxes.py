@@ -1,14 +1,14 @@
 """Average precision (AP) of boxes as COCO defines it, and what is right and wrong of each box.
 
-Overlaps are pycocotools'. Its matching is followed rule by rule, but for all thresholds at once, so that pictures can
-be drawn again for an interval.
+Boxes are matched with labels by pycocotools. Precision is averaged here, so that pictures can be drawn again for an
+interval.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,6 @@ MOST = 100
 """Boxes of a class in a picture that count, the surest first; also boxes of a picture whose errors are typed."""
 FOREGROUND, BACKGROUND = 0.5, 0.1
 """IoU from which a box is on an object, and up to which it is on none."""
-_LEAST = np.minimum(THRESHOLDS, 1 - 1e-10)
 _BLOCK = 1_000_000
 """Boxes times redrawn sets of pictures that are in memory at once."""
 
@@ -83,25 +82,21 @@ def measure(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Predic
     `truths`, `found`: a list for each picture, boxes in its pixels. A class without labels does not count.
     """
     labels, predictions = _group(truths), _group(found)
-    by_class = {name: _match_class(labels[name], predictions.get(name, {}), len(truths)) for name in sorted(labels)}
-    draws, once = redraw(len(truths), seed), np.ones((1, len(truths)), np.int32)
-    exact = {name: matches.average(once)[0] for name, matches in by_class.items()}
-    drawn = {name: matches.average(draws) for name, matches in by_class.items()}
-
-    def average(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-        return np.asarray(average_classes(np.stack(values))) if values else np.full(len(draws), np.nan)
-
-    def average_one(values: list[float]) -> float:
-        return float(average_classes(np.array(values))) if values else float("nan")
-
-    drawn_ap = average([values.mean(1) for values in drawn.values()])
-    drawn_ap50 = average([values[:, 0] for values in drawn.values()])
-    ap = estimate(average_one([values.mean() for values in exact.values()]), drawn_ap, least=0.0)
-    ap50 = estimate(average_one([values[0] for values in exact.values()]), drawn_ap50, least=0.0)
+    # The pictures as they are, then the redrawn sets.
+    weights = np.concatenate([np.ones((1, len(truths)), np.int32), redraw(len(truths), seed)])
+    averages = {
+        name: _match_class(labels[name], predictions.get(name, {}), len(truths)).average(weights)
+        for name in sorted(labels)
+    }
+    drawn = np.stack([*averages.values()]) if averages else np.full((1, len(weights), len(THRESHOLDS)), np.nan)
+    (ap, drawn_ap), (ap50, drawn_ap50) = (
+        (float(average_classes(values[:, 0].copy())), average_classes(values[:, 1:]))
+        for values in (drawn.mean(2), drawn[:, :, 0])
+    )
     return Metrics(
-        {"ap": ap, "ap50": ap50},
+        {"ap": estimate(ap, drawn_ap, least=0.0), "ap50": estimate(ap50, drawn_ap50, least=0.0)},
         drawn_ap,
-        {name: estimate(exact[name].mean(), drawn[name].mean(1), least=0.0) for name in by_class},
+        {name: estimate(values[0].mean(), values[1:].mean(1), least=0.0) for name, values in averages.items()},
     )
 
 
@@ -118,56 +113,38 @@ def _group(rows: Sequence[Sequence[Any]]) -> dict[str, dict[int, list[Any]]]:
 def _match_class(
     labels: Mapping[int, Sequence[TrueBox]], boxes: Mapping[int, Sequence[Prediction]], pictures: int
 ) -> _ClassMatches:
-    """Match boxes of one class with its labels by COCO's rules, by picture."""
-    from pycocotools import mask  # type: ignore[import-untyped]
+    """Match boxes of one class with its labels by pycocotools, by picture."""
+    from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
-    surest = {picture: sorted(some, key=lambda item: -item.score)[:MOST] for picture, some in boxes.items()}
-    ends = dict(zip(surest, accumulate(map(len, surest.values())), strict=True))
-    extents = _extents([box for some in surest.values() for box in some])
-    right = np.zeros((len(THRESHOLDS), len(extents)), bool)
-    counted = ~right
+    coco = COCOeval(iouType="bbox")
+    coco.params.maxDets = [MOST]
     objects = np.zeros(pictures, np.int64)
-    for picture, some in labels.items():
-        crowd = np.array([label.crowd for label in some])
-        objects[picture] = (~crowd).sum()
-        if picture in ends:
-            columns = slice(ends[picture] - len(surest[picture]), ends[picture])
-            overlaps = mask.iou(extents[columns], _extents(some), crowd.astype(np.uint8))
-            _assign(overlaps, crowd, right[:, columns], counted[:, columns])
-    picture_of = np.repeat(np.array([*surest], np.int64), [*map(len, surest.values())])
+    parts: list[Any] = [(np.zeros((len(THRESHOLDS), 0)), np.zeros((len(THRESHOLDS), 0), bool), [], 0)]
+    for picture in sorted({*labels, *boxes}):
+        key = picture, 0
+        coco._gts[key] = [
+            _to_coco(label.box) | {"ignore": label.crowd, "iscrowd": label.crowd} for label in labels.get(picture, ())
+        ]
+        coco._dts[key] = [_to_coco(box.box) | {"score": box.score} for box in boxes.get(picture, ())]
+        coco.ious[key] = coco.computeIoU(*key)
+        matches = coco.evaluateImg(*key, (0, math.inf), MOST)
+        objects[picture] = np.sum(matches["gtIgnore"] == 0)
+        parts.append((matches["dtMatches"], matches["dtIgnore"], matches["dtScores"], picture))
+    right, ignored, scores, picture_of = zip(*parts, strict=True)
     # The same sort as theirs: of equal scores the first picture comes first.
-    order = np.argsort([-box.score for some in surest.values() for box in some], kind="stable")
-    return _ClassMatches(right[:, order], counted[:, order], picture_of[order], objects)
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    return _ClassMatches(
+        np.concatenate(right, 1)[:, order] > 0,
+        ~np.concatenate(ignored, 1)[:, order],
+        np.repeat(picture_of, [*map(len, scores)])[order],
+        objects,
+    )
 
 
-def _extents(boxes: Sequence[TrueBox | Prediction]) -> NDArray[np.float64]:
-    """Return (n, 4): left, top, width, height."""
-    corners = np.array([box.box for box in boxes], np.float64).reshape(-1, 4)
-    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
-
-
-def _assign(
-    overlaps: NDArray[np.float64],
-    crowd: NDArray[np.bool_],
-    right: NDArray[np.bool_],
-    counted: NDArray[np.bool_],
-) -> None:
-    """Assign a picture's boxes to its labels, in place, surest first.
-
-    It takes the free label that it overlaps most, any before a crowd, which is always free.
-    """
-    free = np.ones((len(THRESHOLDS), len(crowd)), bool)
-    for box in np.flatnonzero(overlaps.max(1) >= _LEAST[0]):
-        possible = free & (overlaps[box] >= _LEAST[:, None])
-        counting = possible & ~crowd
-        rank = np.where(np.where(counting.any(-1, keepdims=True), counting, possible), overlaps[box], -1)
-        # Of equal overlaps the last label is theirs, too.
-        label = len(crowd) - 1 - rank[:, ::-1].argmax(-1)
-        hit = possible.any(-1)
-        right[:, box] = hit
-        counted[:, box] = ~(hit & crowd[label])
-        taken = np.flatnonzero(hit & ~crowd[label])
-        free[taken, label[taken]] = False
+def _to_coco(box: Any) -> dict[str, Any]:
+    """Return xyxy as an annotation of COCO; its id only says that it is one."""
+    x0, y0, x1, y1 = box
+    return {"id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "area": 0.0}
 
 
 MEANINGS: Mapping[str, str] = {

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as Pillow
 
-from sightglass.common.files import jsonable
 from sightglass.evaluation.kinds import TYPE_NAMES, ErrorGroup, ErrorUnit, kind_of
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.marks import box_mark, draw_lines
@@ -57,9 +56,7 @@ class ErrorReport:
     def headline(self) -> str:
         """Where it goes wrong: at most 20 words without a full stop.
 
-        Of a detector the class that is missed most often, and whether most of these objects are small.
-
-            demo-s misses 31 of 100 stars; 21 of them are smaller than 32 pixels
+        Of a detector the class that is missed most often: demo-s misses 31 of 100 stars
         """
         return self._kind.describe_errors(self.evaluation.called, self.units)
 
@@ -87,18 +84,6 @@ class ErrorReport:
     def select(self, kind: str = ALL, label: str = "") -> list[ErrorUnit]:
         """Return the errors of a type, or all, for `label` alone."""
         return [unit for unit in self.errors if kind in (ALL, unit.type) and label in ("", unit.about)]
-
-    def to_json(self, *, most: int) -> Json:
-        """Return the errors as plain values; nan is None."""
-        values: Json = jsonable(
-            {
-                "headline": self.headline,
-                "types": [asdict(kind) for kind in self.types],
-                "total": len(self.errors),
-                "errors": list_rows(self.errors[:most]),
-            }
-        )
-        return values
 
 
 ROOM = 1.8
@@ -129,12 +114,10 @@ def frame_boxes(boxes: list[Box], picture: tuple[int, int], shape: tuple[int, in
     return left, top, left + width, top + height
 
 
-def draw_tile(
-    pixels: NDArray[np.uint8], unit: ErrorUnit, shape: tuple[int, int], *, mapped: bool = True
-) -> NDArray[np.uint8]:
-    """Draw an error's crop, uint8 (h, w, 3) RGB, within `shape`.
+def draw_tile(pixels: NDArray[np.uint8], unit: ErrorUnit, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Draw an error's crop with its map, if it has one, uint8 (h, w, 3) RGB, within `shape`.
 
-    `pixels`: the whole picture, uint8 (H, W, 3), of any size. `mapped`: with its map, if it has one.
+    `pixels`: the whole picture, uint8 (H, W, 3), of any size.
     """
     wide, high = unit.picture.size
     labelled, answered = (side.box if side else None for side in (unit.truth, unit.answer))
@@ -148,7 +131,7 @@ def draw_tile(
         return np.array(Pillow.fromarray(values).resize(size, Pillow.Resampling.BILINEAR, box=part))
 
     drawn = cut(pixels)
-    if mapped and (values := unit.map) is not None:
+    if (values := unit.map) is not None:
         whole = (0, 0, *size)
         drawn = render.paint(drawn, Field(np.asarray(cut(values), np.float32) / np.float32(255), whole, whole), Style())
     for box, colour, dashed in ((labelled, TRUTH, False), (answered, ANSWER, True)):

@@ -1,4 +1,4 @@
-"""Read labels: COCO JSON, YOLO text, CSV, or a .zip.
+"""Read labels: COCO JSON, YOLO text, Pascal VOC, CSV, or a .zip.
 
 Each picture is known by its file's name, with the folders that the labels give it. A line that cannot be used becomes
 a `LabelProblem`; the others count.
@@ -30,10 +30,11 @@ MAX_BYTES = 512 * 2**20
 """Of one file of labels."""
 MAX_FILES, MAX_UNPACKED = 200_000, 256 * 2**20
 """Files of an archive of labels, and their bytes: a small one can unpack to a JSON that fills the memory."""
-PACKED = (".txt", ".yaml", ".yml", ".json", ".csv")
+PACKED = (".txt", ".xml", ".yaml", ".yml", ".json", ".csv")
 """Endings of files that are unpacked from one."""
 DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 """Files with the names of a YOLO folder's classes."""
+WANTED = "one COCO .json, one .csv, or a folder or a .zip of YOLO .txt or VOC .xml files"
 COLUMNS = ("file", "x0", "y0", "x1", "y1", "label")
 Size = tuple[int, int]
 """Width and height of a picture in pixels."""
@@ -189,88 +190,78 @@ def _check_box(box: TrueBox) -> None:
 
 
 def read(path: Path | str) -> GroundTruth:
-    """Read labels: a COCO `.json`, a `.csv`, YOLO `.txt` files, or a folder or a `.zip` of any of these.
+    """Read labels: a COCO `.json`, a `.csv`, YOLO `.txt` or VOC `.xml` files, or a folder or a `.zip` of any of these.
 
     A `.csv` has the columns `file,x0,y0,x1,y1,label`, or `file,label` for classes of whole pictures.
 
     Raises Problem for a file that is none of these.
     """
-    path = Path(path).expanduser()
-    if path.is_dir():
-        truth = _read_files(path, [*path.rglob("*")], [path, path.parent, path.parent.parent])
-    else:
-        check_file(path, "labels", "give a COCO .json, a .csv, or a folder of .txt files")
-        if path.suffix.lower() == ".zip":
-            with unpack(path, "labels") as (folder, files):
-                truth = _read_files(folder, files, [folder])
-        else:
-            truth = _read_file(path)
+    with open_files(path, "labels", f"give {WANTED}") as (folder, files):
+        truth = _read_files(folder, files)
     if not (any(truth.pictures.values()) or truth.named):
         first = f" {truth.problems[0].words}" if truth.problems else ""
-        raise Problem(f"There are no labels in {path.name}.{first}")
+        raise Problem(f"There are no labels in {Path(path).name}.{first}")
     return truth
 
 
-def _read_file(path: Path) -> GroundTruth:
-    if path.suffix.lower() == ".json":
-        return _collect(_list_coco(path))
-    if path.suffix.lower() != ".csv":
-        raise Problem(f"{path.name} has no readable labels: give a COCO .json, a .csv, a folder, or a .zip of it.")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _collect(_list_csv(path.name, packing.read(file)))
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise Problem(f"{path.name} cannot be read: is it a CSV file in UTF-8?") from problem
-
-
-def _read_files(folder: Path, files: Sequence[Path], named_in: Sequence[Path]) -> GroundTruth:
-    """Read label files of a folder; `named_in`: folders with YOLO's names."""
-    # What explains a data set is no label.
-    files = sorted(file for file in files if not file.name.lower().startswith(("readme", "license")))
-    by_kind = {kind: [file for file in files if file.suffix.lower() == kind] for kind in (".txt", ".json", ".csv")}
-    texts = [file for file in by_kind[".txt"] if file.name not in DATA]
-    single = by_kind[".json"] + by_kind[".csv"]
-    data = sorted({file.parent for file in files if file.name in DATA}, key=lambda place: len(place.parts))
-    if texts and (data or not single):
-        names = _read_names(folder, [*named_in, *data])
-        return _collect(row for file in texts for row in _list_yolo(file, folder, names))
-    if len(single) > 1:
-        raise Problem(f"{folder.name} holds {len(single)} files of labels: give one .json or .csv.")
-    if not single:
-        raise Problem(f"{folder.name} holds no labels: give a COCO .json, a .csv, or .txt files.")
-    return _read_file(single[0])
-
-
-def check_file(path: Path, what: str, wanted: str) -> None:
-    """Raise Problem for a missing or oversized label file."""
+@contextlib.contextmanager
+def open_files(
+    path: Path | str, what: str, wanted: str, endings: tuple[str, ...] = PACKED
+) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield a folder with its files, a temporary one of an archive, or that of a single file; raise Problem."""
+    path = Path(path).expanduser()
+    if path.is_dir():
+        yield path, sorted(file for file in path.rglob("*") if file.is_file())
+        return
     if not path.is_file():
         raise Problem(f"There are no {what} at {path}: {wanted}.")
     if path.stat().st_size > MAX_BYTES:
         raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
-
-
-@contextlib.contextmanager
-def unpack(path: Path, what: str, endings: tuple[str, ...] = PACKED) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield a temporary folder with an archive's files."""
+    if path.suffix.lower() != ".zip":
+        if path.suffix.lower() not in endings:
+            raise Problem(f"{path.name} has no readable {what}: {wanted}.")
+        yield path.parent, [path]
+        return
     with scratch_folder(what) as home:
-        folder = Path(home) / file_stem(path.stem, otherwise=what)
-        folder.mkdir()
+        # Deep enough that no file of somebody else's is above it.
+        folder = Path(home) / "unpacked" / file_stem(path.stem, otherwise=what)
+        folder.mkdir(parents=True)
         yield folder, archive.unpack_files(path, folder, endings, most=MAX_FILES, most_bytes=MAX_UNPACKED)
 
 
-def _read_coco_tables(path: Path) -> tuple[dict[Any, str], dict[Any, str], list[Any]]:
-    """Read a COCO file's names by id, and annotations. Raises Problem."""
+def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
+    """Read the label files of a folder, of the format that there is most of."""
+    # What explains a data set is no label.
+    files = [file for file in files if not file.name.lower().startswith(("readme", "license"))]
+    by_kind = {kind: [file for file in files if file.suffix.lower() == kind] for kind in PACKED}
+    texts = [file for file in by_kind[".txt"] if file.name not in DATA]
+    single = by_kind[".json"] + by_kind[".csv"]
+    if by_kind[".xml"]:
+        return _collect(row for file in by_kind[".xml"] for row in _list_voc(file))
+    data = sorted({file.parent for file in files if file.name in DATA}, key=lambda place: len(place.parts))
+    if texts and (data or not single):
+        names = _read_names(folder, data)
+        return _collect(row for file in texts for row in _list_yolo(file, folder, names))
+    if len(single) != 1:
+        holds = f"{len(single)} files of labels" if single else "no labels"
+        raise Problem(f"{folder.name} holds {holds}: give {WANTED}.")
+    if single[0].suffix.lower() == ".json":
+        return _collect(_list_coco(single[0]))
+    try:
+        with single[0].open(encoding="utf-8-sig", newline="") as file:
+            return _collect(_list_csv(single[0].name, packing.read(file)))
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise Problem(f"{single[0].name} cannot be read: is it a CSV file in UTF-8?") from problem
+
+
+def _list_coco(path: Path) -> Iterator[_Row]:
     try:
         table = json.loads(path.read_bytes())
         names = {row["id"]: str(row["file_name"]) for row in table["images"]}
         classes = {row["id"]: str(row["name"]) for row in table["categories"]}
-        return names, classes, list(table["annotations"])
+        annotations = list(table["annotations"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise Problem(f"{path.name} is no COCO file: it needs images, categories and annotations.") from problem
-
-
-def _list_coco(path: Path) -> Iterator[_Row]:
-    names, classes, annotations = _read_coco_tables(path)
     yield from ((name, path.name, 0, lambda: None) for name in names.values())
     for line, annotation in enumerate(annotations, 1):
         number = annotation.get("image_id") if isinstance(annotation, dict) else None
@@ -303,7 +294,8 @@ def _parse_csv(row: Mapping[str, str | None], *, whole: bool) -> TrueBox | str |
     # A row without a box is a picture without objects.
     if whole or not any(row[name] for name in COLUMNS[1:]):
         return label if whole else None
-    return TrueBox(label, _parse_corners([row[name] or "" for name in COLUMNS[1:5]]))
+    x0, y0, x1, y1 = _parse_numbers([row[name] or "" for name in COLUMNS[1:5]])
+    return TrueBox(label, (x0, y0, x1, y1))
 
 
 def _list_yolo(file: Path, folder: Path, names: Sequence[str]) -> Iterator[_Row]:
@@ -319,9 +311,9 @@ def _list_yolo(file: Path, folder: Path, names: Sequence[str]) -> Iterator[_Row]
             yield picture, file.name, line, partial(_parse_yolo, text.split(), names)
 
 
-def _read_names(folder: Path, named_in: Sequence[Path]) -> Sequence[str]:
-    """Return YOLO's class names from the first folder with any."""
-    for place in named_in:
+def _read_names(folder: Path, data: Sequence[Path]) -> Sequence[str]:
+    """Return YOLO's class names from the first folder with any: this one, two above it, those in it."""
+    for place in (folder, folder.parent, folder.parent.parent, *data):
         for name in DATA:
             with contextlib.suppress(OSError, ValueError, RecursionError):
                 if names := class_names.order(class_names.read_file(place / name)):
@@ -348,13 +340,37 @@ def _parse_yolo(parts: Sequence[str], names: Sequence[str]) -> TrueBox:
     return TrueBox(names[int(index)], box, relative=True)
 
 
+def _list_voc(file: Path) -> Iterator[_Row]:
+    from xml.etree import ElementTree
+
+    try:
+        text = file.read_bytes()
+        # Entities can stand for billions of letters, and no label needs one.
+        if len(text) > MAX_BYTES or b"<!ENTITY" in text:
+            raise ValueError
+        root = ElementTree.fromstring(text)
+    except (OSError, ValueError, ElementTree.ParseError):
+        yield file.stem, file.name, 0, _refuse_xml
+        return
+    picture = root.findtext("filename") or file.stem
+    yield picture, file.name, 0, lambda: None
+    for line, entry in enumerate(root.iterfind("object"), 1):
+        corners = [entry.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
+        yield picture, file.name, line, partial(_parse_voc, entry.findtext("name") or "", corners)
+
+
+def _refuse_xml() -> TrueBox:
+    raise ValueError("it is no XML of Pascal VOC")
+
+
+def _parse_voc(name: str, corners: Sequence[str]) -> TrueBox:
+    # Its pixels are counted from 1, the last one included.
+    x0, y0, x1, y1 = _parse_numbers(corners)
+    return TrueBox(name.strip(), (x0 - 1, y0 - 1, x1, y1))
+
+
 def _parse_numbers(texts: Sequence[str]) -> list[float]:
     values = [float(text) if re.fullmatch(r"[-+.\deE]+", text.strip()) else math.nan for text in texts]
     if not all(map(math.isfinite, values)):
         raise ValueError("a coordinate is no number")
     return values
-
-
-def _parse_corners(texts: Sequence[str]) -> Box:
-    x0, y0, x1, y1 = _parse_numbers(texts)
-    return x0, y0, x1, y1

@@ -44,10 +44,6 @@ if TYPE_CHECKING:
 MOST_MAPS = 20
 """Boxes of a picture that get a map of their own, the surest first."""
 TOP = 5
-OFTEN = 2
-"""Times as often among the missed objects as among the found ones: then it is worth saying."""
-SMALL = 32
-"""Pixels: COCO's limit of small objects, the square root of their area."""
 TOLD = (RIGHT, "class", "misplaced")
 """Types of boxes that an object is told by, the first of several."""
 TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplaced", "extra": "Extra"}
@@ -392,14 +388,8 @@ class Boxes(Classes):
             )
             return f"{name} finds all {plural(len(objects), 'object')}; {wrong}"
         label, most = max(sorted(missed.items()), key=lambda item: item[1])
-        of_label = [unit for unit in objects if unit.about == label]
-        start = f"{name} misses {most:,} of {_count(len(of_label), label)}"
-        small = Counter(unit.wrong for unit in of_label if (unit.size or 0) < SMALL)
-        share = small[False] / max(1, len(of_label) - most)
-        if 2 * small[True] < most or small[True] / most < OFTEN * share:
-            return start
-        count = "all" if small[True] == most > 1 else f"{small[True]:,}"
-        return f"{start}; {count} of them {'is' if small[True] == 1 else 'are'} smaller than {SMALL} pixels"
+        total = sum(unit.about == label for unit in objects)
+        return f"{name} misses {most:,} of {total:,} {label if total == 1 else plural_noun(label)}"
 
     def measure_fit(self, evaluation: Evaluation) -> Metrics:
         return true_boxes.measure(
@@ -567,10 +557,6 @@ def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
-
-
-def _count(number: int, label: str) -> str:
-    return f"{number:,} {label if number == 1 else plural_noun(label)}"
 
 
 def _describe_points(scores: Mapping[str, Estimate]) -> str:

@@ -15,15 +15,7 @@ from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngImageFile
 
 from sightglass.common.errors import Problem
-from sightglass.evaluation.ground_truth import (
-    DATA,
-    MAX_BYTES,
-    PACKED,
-    GroundTruth,
-    LabelProblem,
-    check_file,
-    unpack,
-)
+from sightglass.evaluation.ground_truth import DATA, MAX_BYTES, PACKED, GroundTruth, LabelProblem, open_files
 from sightglass.evaluation.intervals import Estimate, Metrics, average_classes, estimate, redraw
 from sightglass.models import labels as class_names
 
@@ -32,9 +24,6 @@ if TYPE_CHECKING:
 
 FILE = "masks.parquet"
 """Beside the table of a run: one row a picture, with its mask's problem or its pairs of classes."""
-LOSSY = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-"""Ends of the names of pictures that are no masks."""
-
 IGNORED = (255, 65535)
 """Values of a PNG that mark a pixel as not counted (`VOID`), where they are no class."""
 
@@ -51,32 +40,23 @@ def read(path: Path | str) -> GroundTruth:
 
     Raises Problem for what is none of these.
     """
-    path = Path(path).expanduser()
-    if path.is_dir():
-        return _read_folder(path, [entry for entry in path.rglob("*") if entry.is_file()])
-    check_file(path, "masks", WANTED)
-    if path.suffix.lower() == ".zip":
-        with unpack(path, "masks", (".png", *PACKED)) as (folder, files):
-            return _read_folder(folder, files)
-    raise Problem(f"{path.name} has no masks: {WANTED}.")
+    with open_files(path, "masks", WANTED, (".png", *PACKED)) as (folder, files):
+        return _read_folder(folder, files)
 
 
 def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
     masks: dict[str, bytes] = {}
     problems: list[LabelProblem] = []
     total = 0
-    # Those that can be used first: a picture beside its mask is no problem.
-    for file in sorted(files, key=lambda file: (file.suffix.lower() != ".png", file)):
-        key, kind = file.with_suffix("").relative_to(folder).as_posix().removesuffix("_mask"), file.suffix.lower()
-        if kind == ".png":
-            try:
-                masks[key] = file.read_bytes()
-            except OSError:
-                problems.append(LabelProblem(file.name, 0, "it cannot be read"))
-            if (total := total + len(masks.get(key, b""))) > MAX_BYTES:
-                raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
-        elif kind in LOSSY and key not in masks:
-            problems.append(LabelProblem(file.name, 0, "only a PNG keeps class indices as they are"))
+    # Only a PNG keeps class indices as they are.
+    for file in (file for file in files if file.suffix.lower() == ".png"):
+        key = file.with_suffix("").relative_to(folder).as_posix().removesuffix("_mask")
+        try:
+            masks[key] = file.read_bytes()
+        except OSError:
+            problems.append(LabelProblem(file.name, 0, "it cannot be read"))
+        if (total := total + len(masks.get(key, b""))) > MAX_BYTES:
+            raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
     if not masks:
         raise Problem(f"There are no masks in {folder.name}: {WANTED}.")
     return GroundTruth({}, tuple(problems), masks=masks, mask_labels=_read_names(files))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import jsonable
 from sightglass.evaluation import stored
 from sightglass.evaluation.intervals import Estimate, Z, estimate
 from sightglass.evaluation.kinds import kind_of
@@ -23,7 +22,6 @@ from sightglass.explain.tasks import task_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sightglass.common.files import Json
     from sightglass.evaluation.intervals import Metrics
     from sightglass.evaluation.kinds import Classes
     from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
@@ -184,50 +182,6 @@ class Scorecard:
         """The verdict in a few short sentences; empty for a single model."""
         return " ".join(self.verdict.sentences) if self.verdict else ""
 
-    def to_json(self, left_out: Sequence[str] = ()) -> Json:
-        """Return all numbers as plain values; nan is None.
-
-        `left_out`: sentences on pictures that do not count.
-        """
-        values: Json = jsonable(
-            {
-                "verdict": self.words,
-                "against": self.reference.model,
-                "tolerance": self.tolerance,
-                "models": list(map(_describe_row, self.rows)),
-                "pairs": [
-                    {
-                        "kind": verdict.kind,
-                        "sentences": verdict.sentences,
-                        "more_pictures": verdict.more_pictures,
-                        "model": verdict.first.model,
-                        "beside": verdict.second.model,
-                        "gap": asdict(verdict.gap),
-                    }
-                    for verdict in self.verdicts
-                ],
-                "left_out": [*left_out],
-            }
-        )
-        return values
-
-
-def _describe_row(row: ModelScore) -> Json:
-    evaluation = row.evaluation
-    values: Json = {
-        "model": row.model,
-        "run": None if evaluation.source is None else evaluation.source.name,
-        "task": evaluation.task,
-        "pictures": len(evaluation.pictures),
-        "objects": len(row.right),
-        "found": int(row.right.sum()),
-        "unknown_labels": list(evaluation.unknown),
-        **{name: asdict(score) for name, score in row.metrics.scores.items()},
-    }
-    if row.kind.lists_errors:
-        values["ap_by_class"] = {name: asdict(score) for name, score in row.metrics.by_class.items()}
-    return values
-
 
 def list_objects(rows: Sequence[ModelScore]) -> list[dict[str, Any]]:
     """Return a row per labelled object or picture, right or wrong by each model."""
@@ -247,24 +201,12 @@ def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against
     two of one name, other labels, detectors beside classifiers, or no such model.
     """
     names = [row.model for row in rows]
-    _check_number(names)
-    _check_alike(rows)
-    if against and against not in names:
-        raise Problem(f"{against} is none of the models of this scorecard: {listing(names)}.")
-    best = rows[names.index(against)] if against else max(rows, key=lambda row: row.score.value)
-    return Scorecard(tuple(rows), best, tolerance)
-
-
-def _check_number(names: Sequence[str]) -> None:
-    """Raise Problem for too many models, or two of one name."""
     if len(names) > MOST:
         raise Problem(f"A scorecard compares at most {MOST} models: leave some out.")
     if len(set(names)) < len(names):
         raise Problem("Two of these have the same name: a scorecard tells models apart by their names.")
-
-
-def _check_alike(rows: Sequence[ModelScore]) -> None:
-    """Raise Problem for models on different labels or pictures."""
+    if against and against not in names:
+        raise Problem(f"{against} is none of the models of this scorecard: {listing(names)}.")
     if len({row.evaluation.task for row in rows}) > 1:
         raise Problem("Detectors and classifiers cannot be compared on one scorecard: choose models of one kind.")
     for row in rows[1:]:
@@ -272,6 +214,8 @@ def _check_alike(rows: Sequence[ModelScore]) -> None:
             same = [of.box for of in picture.truths] == [of.box for of in other.truths]
             if picture.key != other.key or not same:
                 raise Problem(f"{row.model} was judged by other labels of {picture.key}: run both on the same ones.")
+    best = rows[names.index(against)] if against else max(rows, key=lambda row: row.score.value)
+    return Scorecard(tuple(rows), best, tolerance)
 
 
 def _round_up(count: int) -> int:
@@ -291,10 +235,8 @@ def score_runs(
     """Return the rows of stored runs on their common pictures.
 
     The sentences are on pictures that are left out. Runs of the same model are called after their folders. `load`
-    reads the evaluation of each. Raises Problem for more runs than a scorecard takes, a run without an evaluation, and
-    runs without a common picture.
+    reads the evaluation of each. Raises Problem for a run without an evaluation, and runs without a common picture.
     """
-    _check_number([str(folder) for folder in folders])
     evaluations = [load(folder) for folder in folders]
     times = Counter(evaluation.called for evaluation in evaluations)
     named = [

@@ -357,22 +357,6 @@ class DetectionAnswer(ExplanationAnswer):
     """For each requested class that was not found: the strongest candidate, and why it is not shown."""
 
 
-class ClassAnswer(ClassResult):
-    heatmap: MapAnswer
-
-
-class ClassesAnswer(PlainResult):
-    version: int = VERSION
-    picture: str
-    width: int
-    height: int
-    classes: list[ClassAnswer]
-    recipe: Recipe
-    milliseconds: dict[str, Number]
-    notes: tuple[str, ...]
-    saved: str | None = None
-
-
 class ComparedAnswer(ComparedModel):
     heatmaps: list[MapAnswer]
     """Only the first map of each has pixels."""
@@ -457,17 +441,6 @@ class RunEvaluation(EvaluationResult):
     """Labels for which the model has no class."""
     problems: list[tuple[str, str]]
     """Pictures whose mask is missing or cannot be used, and why."""
-
-
-class RunErrors(EvaluationResult):
-    id: str
-    headline: str
-    types: list[dict[str, Any]]
-    """Each with `id`, `name`, `meaning` and `count`."""
-    total: int
-    """Of all errors."""
-    errors: list[dict[str, bool | int | float | str | None]]
-    """At most `limit` of them, the surest wrong answers first."""
 
 
 def checks_result(seal: Checks | None) -> ChecksResult | None:

@@ -135,7 +135,10 @@ def test_the_api_knows_no_model_of_another_and_says_so_as_of_any_other(stores: P
         for model, answers in found.items():
             sent = {"model": model}, {"image": ("a.png", png)}
             listed = client.get("/api/models").text.replace("annas" if model == "never" else "", "")
-            told = [client.post("/api/explain", data=sent[0], files=sent[1]), client.get(f"/api/layers/{model}")]
+            told = [
+                client.post("/api/explain", data=sent[0], files=sent[1]),
+                client.post("/api/prove", data=sent[0], files=sent[1]),
+            ]
             with client.websocket_connect("ws://localhost/api/live") as socket:
                 socket.send_json({"type": "choose", "model": model})
                 ready = socket.receive_json()["type"]

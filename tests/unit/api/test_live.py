@@ -11,9 +11,12 @@ import pytest
 from PIL import Image as Pillow
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
+from websockets.sync.client import connect
 
 from sightglass.api import live, routes
 from sightglass.explain.picture.image import load_bundled
+from tests.unit.cli.test_serve import served
+from tests.waits import patience
 
 HERE = "http://localhost"
 URL = "ws://localhost/api/live"
@@ -90,6 +93,19 @@ def test_only_so_many_watch_at_once(client, monkeypatch):
         assert second.receive_json()["sentence"].startswith("1 viewers are watching already: ")
         with pytest.raises(WebSocketDisconnect):
             second.receive_json()
+
+
+def test_a_server_without_the_dashboard_has_it_too(frame):
+    with (
+        served("--model", "demo-cls-s") as (address, _, _),
+        connect(f"ws{address.removeprefix('http')}/api/live") as ws,
+    ):
+        ws.send(json.dumps({"type": "choose", "model": "demo-cls-s"}))
+        assert json.loads(ws.recv(patience(30)))["type"] == "ready"
+        ws.send(packed(1, frame))
+        data = ws.recv(patience(30))
+        (length,) = struct.unpack_from("<I", data)
+        assert json.loads(data[4 : 4 + length])["map"]["state"] == "ok"
 
 
 def test_the_dashboard_has_it_too_and_no_other_socket(frame):

@@ -1,8 +1,7 @@
-"""/api/runs: which runs have labels, how right each is, and where it goes wrong."""
+"""/api/runs: which runs have labels, and how right each is."""
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +10,6 @@ from starlette.testclient import TestClient
 from sightglass.api.app import create
 from sightglass.batch import summary
 from sightglass.evaluation import stored
-from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
 from sightglass.models.adapter import Prediction
@@ -51,12 +49,6 @@ def test_runs_with_labels_are_listed_and_each_says_how_right_it_is(client: TestC
     answer = client.get("/api/runs/labelled").json()
     assert answer == {"id": "labelled", **summary.load(runs / "labelled").to_json(), "unknown": ["owl"]}
     assert (answer["objects"], answer["right"], answer["errors"]["missed"]) == (3, 2, 1)
-    report = ErrorReport(stored.load(runs / "labelled"))
-    answer = client.get("/api/runs/labelled/errors").json()
-    assert (answer["headline"], answer["total"]) == (report.headline, 1)
-    (error,) = answer["errors"]
-    assert (error["picture"], error["label"], error["predicted"], error["type"]) == ("a.jpg", "dog", None, "missed")
-    assert client.get("/api/runs/labelled/errors?limit=0").json()["errors"] == []
 
 
 def test_what_there_is_not_is_one_sentence(client: TestClient, runs: Path) -> None:
@@ -72,11 +64,3 @@ def test_what_there_is_not_is_one_sentence(client: TestClient, runs: Path) -> No
     (runs / "labelled" / stored.FILE).write_bytes(b"damaged")
     answer = client.get("/api/runs/labelled")
     assert answer.status_code == 400 and "is damaged" in answer.json()["detail"] and str(runs) not in answer.text
-
-
-def test_tables_come_as_csv(client: TestClient) -> None:
-    import pandas as pd
-
-    csv = client.get("/api/runs/labelled/errors?format=csv")
-    assert csv.headers["content-type"].startswith("text/csv")
-    assert pd.read_csv(io.StringIO(csv.text))["picture"].tolist() == ["a.jpg", "a.jpg", "b.jpg"]

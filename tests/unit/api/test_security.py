@@ -43,7 +43,7 @@ GUARDED = [
     "/api/metrics",
     "/api/explain",
     "/api/healthy",
-    "/api/layers/api/health",
+    "/api/runs/api/health",
     "/predict_with_gradcam",
     "/view_heatmap",
     "/anything/else",

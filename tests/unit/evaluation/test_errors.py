@@ -19,9 +19,8 @@ def headline(*pictures: EvaluatedPicture) -> str:
     return ErrorReport(evaluation(*pictures)).headline
 
 
-def test_the_headline_names_the_class_that_is_missed_most_and_whether_it_is_small() -> None:
-    found, small = picture([("cat", LEFT)], [answer("cat")]), picture([("cat", SMALL)], [])
-    assert headline(found, found, small, small) == "model misses 2 of 4 cats; all of them are smaller than 32 pixels"
+def test_the_headline_names_the_class_that_is_missed_most() -> None:
+    found = picture([("cat", LEFT)], [answer("cat")])
     large = picture([("cat", LEFT), ("dog", RIGHT)], [answer("dog", box=RIGHT)])
     assert headline(found, large, large) == "model misses 2 of 3 cats"
     assert headline(found) == "model finds all 1 object; none of its boxes is wrong"
@@ -64,7 +63,6 @@ def test_a_tile_shows_the_part_that_the_boxes_are_in() -> None:
         unit = report.errors[0]
         assert unit.truth == TrueBox("cat", LEFT)
         tiles.append(draw_tile(pixels, unit, (200, 150)))
-        assert np.array_equal(draw_tile(pixels, unit, (200, 150), mapped=False), tiles[0])
     assert tiles[0].shape[1] <= 200 and tiles[0].shape[0] <= 150
     assert (tiles[0] == (255, 255, 255)).all(2).any()
     assert not np.array_equal(*tiles)

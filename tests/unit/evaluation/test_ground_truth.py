@@ -50,7 +50,14 @@ def polygon(folder: Path) -> Path:
     return labels
 
 
-@pytest.mark.parametrize("make", [coco, table, yolo, polygon])
+def voc(folder: Path) -> Path:
+    for name, corners in {"a": "<xmin>11</xmin><ymin>21</ymin><xmax>60</xmax><ymax>100</ymax>", "b": ""}.items():
+        box = f"<object><name>cat</name><bndbox>{corners}</bndbox></object>" if corners else ""
+        (folder / f"{name}.xml").write_text(f"<annotation><filename>{name}.jpg</filename>{box}</annotation>")
+    return folder
+
+
+@pytest.mark.parametrize("make", [coco, table, yolo, polygon, voc])
 def test_every_format_says_the_same(make: object, tmp_path: Path) -> None:
     found = ground_truth.read(make(tmp_path))  # type: ignore[operator]
     assert found.problems == ()
@@ -83,6 +90,9 @@ def test_a_line_that_cannot_be_used_is_said_and_the_others_count(line: str, tmp_
 
 HOSTILE = {
     "voc.xml": b"<annotation/>",
+    "entity.xml": b'<!DOCTYPE x [<!ENTITY a "aaaa">]><annotation>&a;</annotation>',
+    "cut.xml": b"<annotation><object>",
+    "text.txt": b"0 .5 .5 .2 .2",
     "no.json": b"\x00\xff",
     "deep.json": b"[" * 100_000,
     "list.json": b"[1, 2]",
@@ -112,7 +122,7 @@ def pack(path: Path, files: dict[str, bytes | str], method: int = zipfile.ZIP_DE
     return path
 
 
-@pytest.mark.parametrize("make", [coco, table, yolo, polygon])
+@pytest.mark.parametrize("make", [coco, yolo, voc])
 @pytest.mark.parametrize("top", ["", "my set/"])
 def test_an_archive_says_what_its_files_say(make: Callable[[Path], Path], top: str, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()

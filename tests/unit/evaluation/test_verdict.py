@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -119,10 +118,6 @@ def test_a_detector_that_finds_less_loses_a_class() -> None:
     assert card.reference is large and large.score.value > small.score.value + 0.1
     assert card.words.startswith("small instead of large: not yet. AP ")
     assert f"It loses cat ({small.right.sum()} of 60 against {large.right.sum()})." in card.words
-    told = json.loads(json.dumps(card.to_json(), allow_nan=False))
-    assert [row["found"] for row in told["models"]] == [int(row.right.sum()) for row in card.rows]
-    assert told["verdict"] == card.words
-    assert (told["pairs"][0]["model"], told["pairs"][0]["beside"]) == ("small", "large")
     objects = list_objects(card.rows)
     assert len(objects) == 60 and sum(row["large"] for row in objects) == large.right.sum()
 
