@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -47,37 +47,48 @@ class Drawn:
 def draw(view: View, item: Photo, theme: Theme = DARK, scale: float = SHARP) -> Drawn:
     """Return the picture of an item, uint8 (H, W, 3). `scale`: pixels of a unit."""
     picture, mapped = view.pictures[item.index], None
-    pixels = _open(picture.jpeg, (max(1, round(item.place.width * scale)), max(1, round(item.place.height * scale))))
+    across, down = (max(1, round(side * scale)) for side in (item.place.width, item.place.height))
+    size = _cover(picture.size, across, down)
+    left, top = (size[0] - across) // 2, (size[1] - down) // 2
+    pixels = _open(picture.jpeg, size)
     about = f"The picture that {picture.name} shows" if picture.name else view.title
-    (height, width), map_ = pixels.shape[:2], picture.map if item.mapped else None
+    map_ = picture.map if item.mapped else None
     if map_ is not None:
         style = Style() if map_.kind == "difference" else view.display.style
-        unit = max(1.0, max(height, width) / 600)
-        mapped = paint(pixels, map_.field(width, height), style, unseen=theme.name, unit=unit)
+        unit = max(1.0, max(size) / 600)
+        mapped = paint(pixels, map_.field(*size), style, unseen=theme.name, unit=unit)
+        mapped = mapped[top : top + down, left : left + across]
         about = f"Heat map of {map_.label}, {picture.name}" if map_.label else f"Heat map: {picture.name}"
+    pixels = pixels[top : top + down, left : left + across]
     # Boxes would hide how a picture that stands beside its map looks.
     if picture.boxes and (map_ is not None or not any(other.map for other in view.pictures)):
-        pixels = mark(pixels, picture.boxes, scale)
-        mapped = None if mapped is None else mark(mapped, picture.boxes, scale)
+        boxes = [
+            replace(box, points=tuple((x * size[0] - left, y * size[1] - top) for x, y in box.points))
+            for box in picture.boxes
+        ]
+        pixels = mark(pixels, boxes, scale)
+        mapped = None if mapped is None else mark(mapped, boxes, scale)
     return Drawn(pixels, mapped, about)
+
+
+def _cover(picture: tuple[int, int], across: int, down: int) -> tuple[int, int]:
+    """Return the size at which a picture covers its place; within 1 % it is stretched."""
+    zoom = max(across / max(picture[0], 1), down / max(picture[1], 1))
+    sides = zip((across, down), picture, strict=True)
+    return tuple(side if zoom * own < 1.01 * side else round(zoom * own) for side, own in sides)  # type: ignore[return-value]
 
 
 @functools.lru_cache(8)
 def _open(file: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     opened = Pillow.open(BytesIO(file))
     opened.draft("RGB", size)
-    (width, height), (across, down) = opened.size, size
-    # Of a picture that is higher than its place, the middle.
-    cut = max(0.0, height - width * down / across) / 2
-    box = (0, cut, width, height - cut) if cut > 0.01 * height else None
-    return np.asarray(opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, box=box, reducing_gap=2.0))
+    return np.asarray(opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, reducing_gap=2.0))
 
 
 def mark(pixels: NDArray[np.uint8], boxes: Sequence[Box], scale: float) -> NDArray[np.uint8]:
-    """Draw boxes with their names, the explained one bolder."""
-    height, width = pixels.shape[:2]
+    """Draw boxes with their names, the explained one bolder; their points are in pixels."""
     explained = [i for i, box in enumerate(boxes) if box.explained]
-    items = [([Mark("polygon", tuple((x * width, y * height) for x, y in box.points))], box.text) for box in boxes]
+    items = [([Mark("polygon", box.points)], box.text) for box in boxes]
     chosen = explained[0] if len(explained) == 1 else None
     return draw_marks(pixels, items, chosen=chosen, letters=round(SMALLEST * scale))
 
