@@ -211,12 +211,7 @@ def describe(record: Record) -> str:
 def _draw_reopen(label: str, act: Callable[[], None], help: str) -> None:
     """Draw the button that opens a record on the page that made it."""
 
-    def go() -> None:
-        try:
-            act()
-        except Problem as problem:
-            state.of(Browsing).problem = str(problem)
-
+    go = page.keeping_problem(state.of(Browsing))(act)
     st.button(label, icon=":material/visibility:", on_click=go, help=help)
 
 
@@ -291,13 +286,11 @@ def _draw_download(record: Record, label: str, make: Callable[[], bytes], end: s
 def draw_delete(ids: Sequence[str], *, key: str) -> None:
     """Draw the button for deleting records."""
 
+    browsing = state.of(Browsing)
+
+    @page.keeping_problem(browsing)
     def delete() -> None:
-        browsing = state.of(Browsing)
-        try:
-            history_store.store().remove(ids)
-        except Problem as problem:
-            browsing.problem = str(problem)
-            return
+        history_store.store().remove(ids)
         browsing.removed, browsing.removed_at = tuple(ids), time.monotonic()
         browsing.ticked.clear()
         # Not to the next record, whose Delete would be in the same place.

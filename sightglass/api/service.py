@@ -43,7 +43,6 @@ from sightglass.models.checkpoints import weights
 from sightglass.report import embedded_recipe, proof_files, result_folder, results, similarity_files
 from sightglass.report.embedded_recipe import checked_recipe
 from sightglass.report.results import (
-    ChecksResult,
     ClassAnswer,
     ClassesAnswer,
     ComparisonAnswer,
@@ -53,7 +52,6 @@ from sightglass.report.results import (
     ProofAnswer,
     SideAnswer,
     SimilarityAnswer,
-    checks_result,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +63,7 @@ if TYPE_CHECKING:
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.similarity.similarity import ComparedImage
+    from sightglass.explain.trust.checks import Checks
     from sightglass.models.spec import ModelSpec
 
 Explaining = ExplainRequest | DetectRequest | ClassRequest
@@ -156,12 +155,12 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
 
 def make_checks(
     explanation: Explanation, request: Explaining | CompareRequest, most: int | None = None
-) -> list[ChecksResult | None] | None:
+) -> list[Checks | None] | None:
     """Return the checks of the first `most` maps, else None."""
     if not request.seal:
         return None
-    checks = [checks_result(seal) for seal in check_maps(explanation, most)]
-    return checks + [None] * (len(explanation.heatmaps) - len(checks))
+    checks = check_maps(explanation, most)
+    return [*checks, *[None] * (len(explanation.heatmaps) - len(checks))]
 
 
 def _compare(request: CompareRequest) -> Comparison:

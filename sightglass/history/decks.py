@@ -71,11 +71,6 @@ class Deck:
     theme: str = "dark"
     """Of `layouts.THEMES`: how it is presented and exported."""
 
-    @property
-    def shown(self) -> tuple[Slide, ...]:
-        """The slides to present and export."""
-        return tuple(slide for slide in self.slides if not slide.display.hidden)
-
 
 @dataclass(frozen=True, eq=False)
 class Removed:
@@ -177,25 +172,16 @@ class Decks:
             _arrange(database, n, ids)
 
     def edit(
-        self,
-        id: str,
-        *,
-        title: str | None = None,
-        sentence: str | None = None,
-        notes: str | None = None,
-        display: Display | None = None,
+        self, id: str, *, title: str | None = None, sentence: str | None = None, notes: str | None = None
     ) -> Slide:
-        """Replace a slide's texts or how it is drawn; None keeps a value."""
+        """Replace a slide's texts; None keeps one."""
         with self._store.writing() as database:
             n, old = _slide_row(database, id)
             edited = (old.title if title is None else title, old.sentence if sentence is None else sentence)
             texts = _texts(*edited, old.notes if notes is None else notes, old.kind)
-            new = replace(old, title=texts[0], sentence=texts[1], notes=texts[2], display=display or old.display)
-            stored = json.dumps(_json(old.stored_display) | asdict(new.display))
-            values = (*texts, stored, id)
-            database.execute("UPDATE slides SET title = ?, sentence = ?, notes = ?, view = ? WHERE id = ?", values)
+            database.execute("UPDATE slides SET title = ?, sentence = ?, notes = ? WHERE id = ?", (*texts, id))
             _touch(database, n)
-        return new
+        return replace(old, title=texts[0], sentence=texts[1], notes=texts[2])
 
     def arrange(self, deck: str, ids: Sequence[str]) -> Deck:
         """Order slides; unknown ids are ignored, missing ones come last."""
@@ -229,7 +215,7 @@ class Decks:
         Raises Problem for a deck without slides.
         """
         makers = {".html": deck_html.deck_html, ".pptx": deck_pptx.deck_pptx, ".pdf": pdf.deck_pdf}
-        slides = [self.view(slide) for slide in deck.shown]
+        slides = [self.view(slide) for slide in deck.slides]
         return makers[kind](slides, deck.title, THEMES[deck.theme])
 
     def thumbnail(self, slide: Slide) -> bytes:

@@ -225,8 +225,6 @@ class Display:
     """0..1, as the viewer's."""
     threshold: Share = VIEWER_STYLE.threshold
     """0..1: values below it are not drawn."""
-    hidden: bool = False
-    """The slide is kept in its deck, and left out where that is presented and exported."""
 
     @property
     def style(self) -> Style:

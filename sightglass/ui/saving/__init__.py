@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common.errors import Problem
 from sightglass.ui.saving import slides
 from sightglass.ui.session import history_store, page, state
 from sightglass.ui.session.jobs import explain_job
@@ -92,13 +91,11 @@ def _draw_saved(
         records = [history_store.find(*item) for item in items]
         keep = [partial(history_store.keep, *item, look) for item in items]
 
+    @page.keeping_problem(state.of(Saving))
     def save() -> None:
-        try:
-            for record, make in zip(records, keep, strict=True):
-                if record is None:
-                    make()
-        except Problem as problem:
-            state.of(Saving).problem = str(problem)
+        for record, make in zip(records, keep, strict=True):
+            if record is None:
+                make()
 
     page.say_problem(state.of(Saving))
     kept = [record for record in records if record is not None]

@@ -109,12 +109,23 @@ def describe_failure(failure: BaseException, event: str) -> str:
 
 
 @contextmanager
-def saying_problems() -> Iterator[None]:
-    """Show a Problem of what is drawn within as a sentence in its place."""
+def saying_problems(heading: str = "") -> Iterator[None]:
+    """Show a Problem of what is drawn within as a sentence in its place, below a heading."""
     try:
         yield
     except Problem as problem:
+        if heading:
+            st.markdown(heading)
         st.error(sentence(problem), icon=":material/error:")
+
+
+@contextmanager
+def keeping_problem(kept: Any) -> Iterator[None]:
+    """Keep a Problem of a callback in the state's `problem`; a callback can also be decorated by it."""
+    try:
+        yield
+    except Problem as problem:
+        kept.problem = str(problem)
 
 
 def say_problem(kept: Any) -> None:

@@ -16,7 +16,7 @@ from sightglass.common.errors import Problem
 from sightglass.explain import Explainer, Image
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.history import History, archive, slides
-from sightglass.report import Display, Map, Picture, View, views
+from sightglass.report import Map, Picture, View, views
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.stored import MAX_VIEWS, pack
 
@@ -51,13 +51,13 @@ def test_a_deck_is_kept_edited_and_arranged(history: History) -> None:
     again = History(history.folder)
     assert again.decks.all() == (deck,)
     first, second, third = deck.slides
-    again.decks.edit(second.id, title=" What \n it saw ", sentence="", notes="One.\nTwo.", display=Display(mode="map"))
+    again.decks.edit(second.id, title=" What \n it saw ", sentence="", notes="One.\nTwo.")
     again.decks.rename(deck.id, "For Tuesday")
     moved = again.decks.arrange(deck.id, [third.id, "unknown", first.id])
     assert moved.title == "For Tuesday" and moved.changed > deck.changed
     assert [slide.title for slide in moved.slides] == ["Slide 2", "Slide 0", "What it saw"]
     drawn = history.decks.view(moved.slides[2])
-    assert (drawn.title, drawn.sentence, drawn.notes, drawn.display.mode) == ("What it saw", "", "One.\nTwo.", "map")
+    assert (drawn.title, drawn.sentence, drawn.notes) == ("What it saw", "", "One.\nTwo.")
     assert drawn.pictures[0].jpeg == a_view("", 1).pictures[0].jpeg
     small = Image.open(history.decks.thumbnail(moved.slides[2]))
     assert 100 < small.height < small.width
