@@ -62,20 +62,16 @@ _thumbnails: ByteCache[bytes] = ByteCache(16 * MIB, len)
 
 @dataclass
 class Editing:
-    """Which slide is edited, what can be undone, and what has to be said after a callback."""
+    """Which slide is edited, and what can be undone."""
 
     slide: str = ""
     removed: Removed | None = None
-    problem: str = ""
-
-
-def _keeping(act: Callable[[], object]) -> Callable[[], object]:
-    """Return a callback whose Problem the page shows."""
-    return page.keeping_problem(state.of(Editing))(act)
 
 
 def _button(label: str, icon: str, key: str, act: Callable[[], object], help: str, **more: Any) -> None:
-    st.button(label, icon=f":material/{icon}:", key=f"deck-{key}", on_click=_keeping(act), help=help, **more)
+    st.button(
+        label, icon=f":material/{icon}:", key=f"deck-{key}", on_click=page.keeping_problem()(act), help=help, **more
+    )
 
 
 def _decks() -> Decks:
@@ -107,7 +103,7 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
     st.markdown(f"## {plural(changed, 'deck')} of yours" if changed else "## Show it to a room")
     if not changed:
         st.markdown("Press **Add to deck** below a map on any page, or begin with a ready one.")
-    page.say_problem(state.of(Editing))
+    page.say_problem()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         help = "Make an empty deck; slides come from Add to deck on the other pages."
         _button("New deck", "add", "new", lambda: _go(_decks().create("My deck").id), help)
@@ -120,7 +116,7 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
             _draw_tile(deck)
         for name, (title, about) in READY.items():
             if name not in copied:
-                act, picture = _keeping(partial(_open_ready, name)), _draw_ready(name)
+                act, picture = page.keeping_problem()(partial(_open_ready, name)), _draw_ready(name)
                 draw_tile(name, picture, title, f"{EXAMPLE} {about}", alt="A ready deck", on_open=act, help=OPENS)
 
 
@@ -181,7 +177,7 @@ def _draw_deck(deck: Deck) -> None:
         if playing:
             help = "Back to the slides, to change and arrange them."
             _button("Edit the slides", "edit", "edit", lambda: st.query_params.pop(PLAY, None), help)
-    page.say_problem(state.of(Editing))
+    page.say_problem()
     if playing:
         _play(deck)
         return
@@ -230,7 +226,7 @@ def _draw_actions(deck: Deck) -> None:
         _button(label, "add", f"add-{view.kind}", partial(_decks().add, deck.id, view), help)
     light, title = f"deck-light-{deck.id}", f"deck-title-{deck.id}"
 
-    @_keeping
+    @page.keeping_problem()
     def change() -> None:
         _decks().set_theme(deck.id, "light" if st.session_state[light] else "dark")
         _decks().rename(deck.id, st.session_state[title])
@@ -288,7 +284,7 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
 
     stage(state.latest("deck-slide", (deck.id, deck.changed, slide.id), make), key="edit")
 
-    @_keeping
+    @page.keeping_problem()
     def edit() -> None:
         title, words, notes = (str(st.session_state.get(f"deck-{name}-{slide.id}") or "") for name in TEXTS)
         decks.edit(slide.id, title=title, sentence=words, notes=notes)

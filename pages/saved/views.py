@@ -57,7 +57,7 @@ def _offer_undo() -> None:
     if not browsing.removed or browsing.removed_at + UNDO <= time.monotonic():
         return
 
-    @page.keeping_problem(browsing)
+    @page.keeping_problem()
     def undo() -> None:
         ids, browsing.removed = browsing.removed, ()
         history_store.store().put_back(ids)
@@ -81,7 +81,7 @@ def _draw_all(storage: Storage) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(f"## {plural(storage.count, 'saved view')}", width="content")
         actions = st.container(horizontal=True, width="content", vertical_alignment="center")
-    page.say_problem(state.of(Browsing))
+    page.say_problem()
     chosen = _draw_filters()
     tiles, below = grid(), st.container()
     store, number = history_store.store(), 1
@@ -151,7 +151,7 @@ def _draw_actions(result: SearchResult) -> None:
 def _compare(one: Record, other: Record) -> None:
     """Open two records on Compare, in a callback: the models on one picture, or the two pictures."""
     store = history_store.store()
-    with page.keeping_problem(state.of(Browsing)):
+    with page.keeping_problem():
         if one.picture_sha256 == other.picture_sha256:
             assert one.recipe is not None
             reopen.models(store.picture(one), one.recipe, one.view, list(dict.fromkeys([one.model, other.model])))

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-    from sightglass.common.files import Json
     from sightglass.history.store import Store
     from sightglass.report.view import View, ViewKind
 
@@ -38,8 +37,6 @@ MAX_NAME = 120
 """Letters of a deck's title."""
 _COLUMNS = "id, kind, title, sentence, notes, view"
 _DISPLAY = TypeAdapter(Display)
-_KINDS: dict[str, ViewKind] = {"words": "words", "clip": "clip", "text": "text", "columns": "text"}
-"""Version 0.1 named the others by what they were made of."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,6 @@ class Slide:
     sentence: str
     notes: str
     display: Display
-    stored_display: str = ""
-    """As it is stored, of a slide of version 0.1 with the map that was chosen."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +200,7 @@ class Decks:
     def view(self, slide: Slide) -> View:
         """Return a slide's view with its current texts; raise Problem."""
         with self._store.reading() as database:
-            (view,) = unpack(_read(database, slide.id), _json(slide.stored_display))
+            (view,) = unpack(_read(database, slide.id))
         statements = (slide.sentence,) if slide.sentence else ()
         return replace(view, title=slide.title, statements=statements, notes=slide.notes, display=slide.display)
 
@@ -229,8 +224,8 @@ _Prepared = tuple[Slide, bytes]
 
 def _prepare(view: View) -> _Prepared:
     """Return a new slide of a view; raise Problem for long texts."""
-    texts, stored = _texts(view.title, view.sentence, view.notes, view.kind), json.dumps(asdict(view.display))
-    return Slide(secrets.token_hex(8), view.kind, *texts, view.display, stored), pack([view])
+    texts = _texts(view.title, view.sentence, view.notes, view.kind)
+    return Slide(secrets.token_hex(8), view.kind, *texts, view.display), pack([view])
 
 
 def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[str]:
@@ -246,7 +241,7 @@ def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[s
             "clips into their own deck."
         )
     row = {field: getattr(slide, field) for field in ("id", "kind", "title", "sentence", "notes")}
-    row |= {"view": slide.stored_display, "records": "[]"}
+    row |= {"view": json.dumps(asdict(slide.display)), "records": "[]"}
     insert(database, "slides", row | {"deck": n, "place": len(ids), "scene": data, "thumbnail": b""})
     return [*ids, slide.id]
 
@@ -325,12 +320,4 @@ def _slide(row: Sequence[Any]) -> Slide:
         display = _DISPLAY.validate_json(stored)
     except ValueError:
         display = Display()
-    return Slide(id, _KINDS.get(kind, "picture"), title, sentence, notes, display, stored)
-
-
-def _json(stored: str) -> Json:
-    try:
-        values: Json = json.loads(stored)
-    except ValueError:
-        return {}
-    return values if isinstance(values, dict) else {}
+    return Slide(id, kind, title, sentence, notes, display)

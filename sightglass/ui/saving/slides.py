@@ -60,8 +60,6 @@ class Adding:
     """Counts the dialogs: each has its own fields."""
     added: int = 0
     """The dialog whose slides were added."""
-    problem: str = ""
-    """Why the last one was not added."""
 
 
 def button(screen: str, *drafts: Draft) -> None:
@@ -106,7 +104,7 @@ def _draw_dialog(drafts: Sequence[Draft]) -> None:
         label = "Add the slide" if len(drafts) == 1 else f"Add {len(drafts)} slides"
         icon, place = ":material/add:", f"slide-add-{number}"
         st.button(label, icon=icon, key=place, type="primary", on_click=_add, args=(number, drafts))
-        page.say_problem(adding)
+        page.say_problem()
 
 
 def _choose_deck(number: int) -> None:
@@ -133,7 +131,7 @@ def _choose_deck(number: int) -> None:
 def _add(number: int, drafts: Sequence[Draft]) -> None:
     """Add the slides to the chosen deck, in a callback."""
     adding, decks, widgets = state.of(Adding), history_store.store().decks, st.session_state
-    with page.keeping_problem(adding):
+    with page.keeping_problem():
         # All are made first: what cannot be made leaves no half of a deck.
         new_views = [draft({}) for draft in drafts]
         deck = str(widgets.get(f"slide-deck-{number}", NEW))

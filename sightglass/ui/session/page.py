@@ -119,17 +119,25 @@ def saying_problems(heading: str = "") -> Iterator[None]:
         st.error(sentence(problem), icon=":material/error:")
 
 
+@dataclass
+class CallbackProblem:
+    """What the next run has to say of a callback."""
+
+    problem: str = ""
+
+
 @contextmanager
-def keeping_problem(kept: Any) -> Iterator[None]:
-    """Keep a Problem of a callback in the state's `problem`; a callback can also be decorated by it."""
+def keeping_problem() -> Iterator[None]:
+    """Keep a Problem for `say_problem`; a callback can also be decorated by it."""
     try:
         yield
     except Problem as problem:
-        kept.problem = str(problem)
+        state.of(CallbackProblem).problem = str(problem)
 
 
-def say_problem(kept: Any) -> None:
-    """Show the last callback's error once, from the state's `problem`."""
+def say_problem(kept: Any = None) -> None:
+    """Show the last callback's error once, from `keeping_problem`, or from a state's `problem`."""
+    kept = kept or state.of(CallbackProblem)
     problem, kept.problem = kept.problem, ""
     if problem:
         st.error(sentence(problem), icon=":material/error:")

@@ -156,8 +156,9 @@ def test_pictures_fill_at_least_60_percent_of_a_slide_in_every_file(count: int, 
 
 def test_what_a_place_has_no_room_for_is_cut_off_at_two_edges_of_picture_and_map_alike():
     whole, cut = (drawing.draw(VIEWS[1], Photo(0, Rect(0, 0, 30, height), True)) for height in (20, 18))
-    for large, small in ((whole.plain, cut.plain), (whole.shown, cut.shown)):
-        assert small.shape == (216, 360, 3) and (small == large[12:-12]).all()
+    for large, small in zip(whole, cut, strict=True):
+        assert small is not None and small.shape == (216, 360, 3)
+        assert large is not None and (small == large[12:-12]).all()
 
 
 def test_a_new_layout_is_a_row_and_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
