@@ -228,8 +228,8 @@ def _draw_actions(deck: Deck) -> None:
 
     @page.keeping_problem()
     def change() -> None:
-        _decks().set_theme(deck.id, "light" if st.session_state[light] else "dark")
-        _decks().rename(deck.id, st.session_state[title])
+        theme = "light" if st.session_state[light] else "dark"
+        _decks().change(deck.id, title=st.session_state[title], theme=theme)
 
     with st.popover("Deck", icon=":material/edit:", key="deck-change", help="Its title and theme, or delete it."):
         st.text_input("Title of the deck", deck.title, key=title, max_chars=MAX_NAME, on_change=change)

@@ -123,19 +123,14 @@ class Decks:
                 _append(database, _number(database, id), slide)
         return self.get(id)
 
-    def rename(self, id: str, title: str) -> Deck:
-        """Give a deck another title."""
+    def change(self, id: str, *, title: str | None = None, theme: str | None = None) -> Deck:
+        """Change a deck's title, or its theme: `dark` or `light`; KeyError for another."""
         with self._store.writing() as database:
             n = _number(database, id)
-            database.execute("UPDATE decks SET title = ? WHERE n = ?", (name(title), n))
-            _touch(database, n)
-        return self.get(id)
-
-    def set_theme(self, id: str, theme: str) -> Deck:
-        """Set a deck's theme: `dark` or `light`; KeyError for another."""
-        with self._store.writing() as database:
-            n = _number(database, id)
-            database.execute("UPDATE decks SET theme = ? WHERE n = ?", (THEMES[theme].name, n))
+            if title is not None:
+                database.execute("UPDATE decks SET title = ? WHERE n = ?", (name(title), n))
+            if theme is not None:
+                database.execute("UPDATE decks SET theme = ? WHERE n = ?", (THEMES[theme].name, n))
             _touch(database, n)
         return self.get(id)
 

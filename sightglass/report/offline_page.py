@@ -9,15 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from sightglass.browser import join
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _PACKAGE = Path(__file__).parents[1]
 PAGES = Environment(
@@ -25,26 +22,18 @@ PAGES = Environment(
 )
 
 
-def fill(template: str, style: str | Sequence[str], script: str | Sequence[str] = (), **values: Any) -> str:
-    """Return a template's page with its `policy`, `style`, `script` and values.
-
-    All names are paths inside the package, such as `batch/report.html`.
-    """
-    css = "\n".join(path.read_text("utf-8") for path in _paths(style))
-    js = join(*_paths(script))
+def fill(template: str, style: str, script: str = "", **values: Any) -> str:
+    """Return a template's page with its `policy`, `style`, `script` and values; all names are paths inside the
+    package, such as `report/report.html`."""
+    css, js = (_PACKAGE / style).read_text("utf-8"), join(_PACKAGE / script) if script else ""
     allowed = f"; script-src '{source_hash(js)}'" if js else ""
     policy = f"default-src 'none'; img-src data:; style-src '{source_hash(css)}'{allowed}"
     policy += "; base-uri 'none'; form-action 'none'"
-    page = PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
-    return f"{page}\n"
-
-
-def _paths(names: str | Sequence[str]) -> list[Path]:
-    return [_PACKAGE / name for name in ([names] if isinstance(names, str) else names)]
+    return PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
 
 
 def data_url(data: bytes, kind: str) -> str:
-    """Return a picture's bytes as an address; `kind`: jpeg or png."""
+    """Return a picture's bytes as an address; `kind`: `jpeg`, `png` or `svg+xml`."""
     return f"data:image/{kind};base64,{base64_text(data)}"
 
 

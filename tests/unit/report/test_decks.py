@@ -52,7 +52,7 @@ def test_a_deck_is_kept_edited_and_arranged(history: History) -> None:
     assert again.decks.all() == (deck,)
     first, second, third = deck.slides
     again.decks.edit(second.id, title=" What \n it saw ", sentence="", notes="One.\nTwo.")
-    again.decks.rename(deck.id, "For Tuesday")
+    again.decks.change(deck.id, title="For Tuesday")
     moved = again.decks.arrange(deck.id, [third.id, "unknown", first.id])
     assert moved.title == "For Tuesday" and moved.changed > deck.changed
     assert [slide.title for slide in moved.slides] == ["Slide 2", "Slide 0", "What it saw"]
@@ -94,7 +94,7 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
     assert there.theme == "dark"
     # A file of an earlier version names none; another name is a stranger's.
     assert archive.put(other.decks, zipped({"slides/001.scene": ONE}, theme="neon")).theme == "dark"
-    history.decks.set_theme(deck.id, "light")
+    history.decks.change(deck.id, theme="light")
     assert archive.put(other.decks, archive.of(history.decks, history.decks.get(deck.id))).theme == "light"
     assert archive.file_name('../"Monday"') == f"{archive.file_name('Monday')}"
 
