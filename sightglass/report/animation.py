@@ -93,7 +93,7 @@ def _frame(
     scale = MAX_SIDE / max(source.shape[:2])
     wide, high = (max(2, round(side * scale / 2) * 2) for side in (source.shape[1], source.shape[0]))
     small = cv2.resize(source, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    field = caption.field(heatmap, (wide, high))
+    field = heatmap.field.scaled((source.shape[1], source.shape[0]), (wide, high))
     over = paint(np.asarray(small, np.uint8), field, Style(colormap=colormap))
     page = Pillow.new("RGB", (max(wide, 320), high + _STRIP), (23, 23, 23))
     page.paste(Pillow.fromarray(over), ((page.width - wide) // 2, 0))

@@ -6,14 +6,13 @@ shows the same page.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from sightglass.report.drawing import draw_layers
 from sightglass.report.layouts import DARK, Rect, Theme, hex_of
-from sightglass.report.offline_page import PAGES, base64_text, data_url, source_hash
+from sightglass.report.offline_page import base64_text, data_url, fill, read
 from sightglass.report.page import Curves, Film, Sign, Text, numbered
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from sightglass.report.page import Item
     from sightglass.report.view import View
 
-_HERE = Path(__file__).parent
 _PIXELS = 10.0
 """Of the page's own 1600 x 900 to a unit."""
 
@@ -41,16 +39,12 @@ def deck_html(
         {"parts": [_part(view, item, theme, pictures) for item in page.items], "notes": page.notes}
         for view, page in numbered(views, number)
     ]
-    script = "\n".join(_read(name) for name in ("vendor/reveal.js", "deck.js"))
-    policy = (
-        "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
-        f"script-src '{source_hash(script)}'; base-uri 'none'; form-action 'none'"
-    )
-    page = PAGES.get_template("report/deck.html").render(
-        policy=Markup(policy),
-        reveal=Markup(_read("vendor/reveal.css")),
-        style=Markup("\n".join((_colours(theme), _read("deck.css")))),
-        script=Markup(script),
+    page = fill(
+        "deck.html",
+        "\n".join((_colours(theme), read("deck.css"))),
+        "\n".join((read("vendor/reveal.js"), read("deck.js"))),
+        inline=True,
+        reveal=Markup(read("vendor/reveal.css")),
         title=title,
         theme=theme.name,
         start="" if start is None else start,
@@ -58,10 +52,6 @@ def deck_html(
         pictures=Markup("\n".join(pictures)),
     )
     return page.encode()
-
-
-def _read(name: str) -> str:
-    return (_HERE / name).read_text("utf-8")
 
 
 def _colours(theme: Theme) -> str:

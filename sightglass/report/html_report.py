@@ -65,9 +65,9 @@ def report_html(
 ) -> str:
     """Return a page with one section a group of views of one picture, or a view without a recipe, as tiles."""
     return offline_page.fill(
-        "report/report.html",
-        "report/report.css",
-        "report/report.js" if any(views[0].recipe for views in groups) else "",
+        "report.html",
+        offline_page.read("report.css"),
+        offline_page.read("report.js") if any(views[0].recipe for views in groups) else "",
         title=title,
         about=about,
         alpha=VIEWER_STYLE.alpha,

@@ -14,22 +14,28 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from sightglass.browser import join
-
-_PACKAGE = Path(__file__).parents[1]
 PAGES = Environment(
-    loader=FileSystemLoader(_PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 
 
-def fill(template: str, style: str, script: str = "", **values: Any) -> str:
-    """Return a template's page with its `policy`, `style`, `script` and values; all names are paths inside the
-    package, such as `report/report.html`."""
-    css, js = (_PACKAGE / style).read_text("utf-8"), join(_PACKAGE / script) if script else ""
-    allowed = f"; script-src '{source_hash(js)}'" if js else ""
-    policy = f"default-src 'none'; img-src data:; style-src '{source_hash(css)}'{allowed}"
-    policy += "; base-uri 'none'; form-action 'none'"
+def fill(template: str, css: str, js: str = "", *, inline: bool = False, **values: Any) -> str:
+    """Return a template's page with its `policy`, `style`, `script` and values; `inline`: elements have styles."""
+    style = "'unsafe-inline'" if inline else f"'{source_hash(css)}'"
+    policy = (
+        f"default-src 'none'; img-src data:; media-src data:; style-src {style}; base-uri 'none'; form-action 'none'"
+    )
+    policy += f"; script-src '{source_hash(js)}'" if js else ""
     return PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
+
+
+def read(name: str) -> str:
+    """Return a file of this folder."""
+    return (Path(__file__).parent / name).read_text("utf-8")
 
 
 def data_url(data: bytes, kind: str) -> str:

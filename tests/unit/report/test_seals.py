@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from typing import TYPE_CHECKING
 
@@ -56,13 +55,6 @@ def test_a_png_or_jpg_has_it_in_its_recipe(made: Explanation) -> None:
     # What two explanations are compared by has none.
     assert made.recipe.seals == ()
     assert proof_files.recipe(made, 0) == found
-
-
-def test_a_recipe_without_a_seal_is_one_that_earlier_versions_read(made: Explanation) -> None:
-    assert "seals" not in json.loads(made.recipe.model_dump_json())
-    forget()
-    found = embedded_recipe.read(figure.figure(made, 1))
-    assert found == made.recipe
 
 
 def test_a_report_has_a_line_of_marks_with_their_sentences(made: Explanation) -> None:

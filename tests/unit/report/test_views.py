@@ -97,3 +97,9 @@ def test_a_record_gives_the_scene_of_its_explanation(bus_explained: Explanation,
     one, other = made.pictures[0].map, live.pictures[0].map
     assert one is not None and other is not None
     np.testing.assert_array_equal(one.values, other.values)
+    assert (one.extent, one.seen, one.score, made.pictures[0].answers) == (
+        other.extent,
+        other.seen,
+        other.score,
+        live.pictures[0].answers,
+    )
