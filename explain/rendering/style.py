@@ -8,7 +8,7 @@ import functools
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import cv2
@@ -126,6 +126,15 @@ class Field:
         _one_of(self.kind, Kind, "kind")
         if self.cells is not None and min(self.cells) < 1:
             raise ValueError(f"cells must be rows and columns, at least one of each, got {self.cells}.")
+
+    def scaled(self, before: tuple[float, float], size: tuple[int, int]) -> Field:
+        """Return it over the picture of size `before` (width, height) scaled to `size`, in pixels."""
+        (width, height), (across, down) = size, (new / old for new, old in zip(size, before, strict=True))
+        x0, y0, x1, y1 = (edge * by for edge, by in zip(self.extent, (across, down) * 2, strict=True))
+        left, top, right, bottom = self.seen
+        left, top = min(round(left * across), width - 1), min(round(top * down), height - 1)
+        seen = left, top, max(left + 1, round(right * across)), max(top + 1, round(bottom * down))
+        return replace(self, extent=(x0, y0, x1, y1), seen=seen)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ form of a test that `scramble`, `prove` and `stability` make at length.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, ConfigDict, Field
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.settings import MIB
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Hashable
 
-    from sightglass.common.files import Json
     from sightglass.explain.result import Result
 
 CheckId = Literal["model", "answer", "still"]
@@ -32,28 +31,37 @@ QUESTIONS: dict[CheckId, str] = {
     "answer": "matters",
     "still": "holds still",
 }
-FIELDS = {"id": "question", "state": "answer"}
-"""Names of fields in files and in the API, where they differ."""
 SHAPES: dict[Mark, str] = {"yes": "✓", "no": "✗", "cannot be told": "?"}
 _CACHE: ByteCache[Checks] = ByteCache(1 * MIB, lambda _: 1000)
 
 
+_FILES = ConfigDict(use_attribute_docstrings=True, serialize_by_alias=True)
+
+
+def _called(name: str, alias: str) -> Any:
+    """Return a field that files and the API's answers call `alias`."""
+    return Field(validation_alias=AliasChoices(name, alias), serialization_alias=alias)
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of one test."""
+    """The result of one quick test of a map."""
 
-    id: Annotated[CheckId, Field(validation_alias=AliasChoices("id", "question"))]
-    state: Annotated[Mark, Field(validation_alias=AliasChoices("state", "answer"))]
+    __pydantic_config__ = _FILES
+    id: Annotated[CheckId, _called("id", "question")]
+    """Whether the map depends on the `model`, matters to the `answer`, and holds `still`."""
+    state: Annotated[Mark, _called("state", "answer")]
     sentence: str
     """The number, its control and its interval, or why there is none."""
     value: float | None = None
-    """The similarity with random weights; the effect in log-odds; the least rank correlation after a change."""
+    """`model`: the similarity to the map by random weights, of a box the overlap of the outlines in it; `answer`: the
+    effect on the answer, in log-odds; `still`: the least rank correlation after a small change."""
     control: float | None = None
-    """The same of unrelated maps; of the strongest control; of unrelated maps."""
-    shows: str = ""
-    """What a map that does not depend on the model shows instead: `the box`."""
+    """What `value` is compared with: unrelated maps, and for `answer` the strongest control."""
     inside: float | None = None
-    """The share of the heat that is in the target's boxes with random weights, 0..1; None without boxes."""
+    """Of a detector's box and `model`: the share of the heat inside it with random weights."""
+    shows: str = ""
+    """What a map that does not depend on the model shows instead, such as `the box`; empty for others."""
 
     @property
     def words(self) -> str:
@@ -68,10 +76,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """The answers of up to three quick tests of one map."""
+    """What three quick tests say of one map."""
 
-    label: str
-    checks: Annotated[tuple[Check, ...], Field(validation_alias=AliasChoices("checks", "marks"))]
+    __pydantic_config__ = _FILES
+    label: Annotated[str, _called("label", "target")]
+    """The label of what the map explains."""
+    checks: Annotated[tuple[Check, ...], _called("checks", "marks")]
+    """One for each question."""
 
     def __getitem__(self, id: CheckId) -> Check | None:
         return next((check for check in self.checks if check.id == id), None)
@@ -90,15 +101,6 @@ class Checks:
     def line(self) -> str:
         """The checks as one line, for files and slides."""
         return " · ".join(check.words for check in self.checks)
-
-    def summary(self) -> Json:
-        """Return plain values, ready for JSON."""
-        return {
-            "target": self.label,
-            "marks": [
-                {FIELDS.get(name, name): getattr(check, name) for name in Check.__slots__} for check in self.checks
-            ],
-        }
 
 
 def untested(label: str, why: str) -> Checks:
@@ -196,7 +198,7 @@ def _model(explanation: Result, index: int | str) -> Check:
     shows, values, inside = SHOWS.get(result.verdict, ""), result.last.map, None
     if values.any() and (mask := scramble.mask_of_boxes(explanation, index, values.shape)) is not None:
         inside = float((values * mask).sum() / values.sum())
-    return Check("model", result.mark, result.sentence, result.similarity, result.threshold, shows, inside)
+    return Check("model", result.mark, result.sentence, result.similarity, result.threshold, inside, shows)
 
 
 def _answer(explanation: Result, index: int | str) -> Check:

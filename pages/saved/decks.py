@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from sightglass.report.layouts import THEMES
 from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, View
 from sightglass.ui.saving.slides import slide_page, stage
 from sightglass.ui.session import history_store, page, state
-from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts
 
 if TYPE_CHECKING:
@@ -62,28 +62,16 @@ _thumbnails: ByteCache[bytes] = ByteCache(16 * MIB, len)
 
 @dataclass
 class Editing:
-    """Which slide is edited, what can be undone, and what has to be said after a callback."""
+    """Which slide is edited, and what can be undone."""
 
     slide: str = ""
     removed: Removed | None = None
-    problem: str = ""
-
-
-def _noting(act: Callable[[], object]) -> Callable[[], None]:
-    """Return a callback that keeps a Problem for the page to show it."""
-
-    def do() -> None:
-        try:
-            act()
-        except Problem as problem:
-            state.of(Editing).problem = str(problem)
-
-    return do
 
 
 def _button(label: str, icon: str, key: str, act: Callable[[], object], help: str, **more: Any) -> None:
-    """Draw a button and show its Problem on the page."""
-    st.button(label, icon=f":material/{icon}:", key=f"deck-{key}", on_click=_noting(act), help=help, **more)
+    st.button(
+        label, icon=f":material/{icon}:", key=f"deck-{key}", on_click=page.keeping_problem()(act), help=help, **more
+    )
 
 
 def _decks() -> Decks:
@@ -96,12 +84,7 @@ def _go(id: str) -> None:
 
 def draw() -> None:
     """Draw all decks, or the one that the address names."""
-    try:
-        decks = _decks().all()
-    except Problem as problem:
-        st.markdown("## Decks cannot be used here")
-        st.error(sentence(problem), icon=":material/error:")
-        return
+    decks = _decks().all()
     chosen = st.query_params.get("deck")
     if (deck := next((deck for deck in decks if deck.id == chosen), None)) is not None:
         _draw_deck(deck)
@@ -120,7 +103,7 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
     st.markdown(f"## {plural(changed, 'deck')} of yours" if changed else "## Show it to a room")
     if not changed:
         st.markdown("Press **Add to deck** below a map on any page, or begin with a ready one.")
-    page.say_problem(state.of(Editing))
+    page.say_problem()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         help = "Make an empty deck; slides come from Add to deck on the other pages."
         _button("New deck", "add", "new", lambda: _go(_decks().create("My deck").id), help)
@@ -133,10 +116,7 @@ def _draw_all(decks: tuple[Deck, ...]) -> None:
             _draw_tile(deck)
         for name, (title, about) in READY.items():
             if name not in copied:
-                act, picture = (
-                    _noting(partial(_open_ready, name)),
-                    _thumbnails.get_or_make(name, partial(_draw_ready, name)),
-                )
+                act, picture = page.keeping_problem()(partial(_open_ready, name)), _draw_ready(name)
                 draw_tile(name, picture, title, f"{EXAMPLE} {about}", alt="A ready deck", on_open=act, help=OPENS)
 
 
@@ -148,14 +128,10 @@ def _upload() -> None:
         max_upload_size=archive.MAX_BYTES >> 20,
         help="Its slides are added as a new deck. Nothing in it is run, and it needs no model.",
     )
-    if deck_file is None:
-        return
-    try:
-        _go(archive.put(_decks(), deck_file.getvalue()).id)
-    except Problem as problem:
-        st.error(sentence(problem), icon=":material/error:")
-        return
-    st.rerun()
+    with page.saying_problems():
+        if deck_file is not None:
+            _go(archive.put(_decks(), deck_file.getvalue()).id)
+            st.rerun()
 
 
 def _open_ready(name: str) -> None:
@@ -164,8 +140,12 @@ def _open_ready(name: str) -> None:
 
 def _draw_ready(name: str) -> bytes:
     """Return the first picture of a packaged deck."""
-    data = (examples.find(examples.DECKS) / f"{name}{archive.SUFFIX}").read_bytes()
-    return next(filter(None, map(drawing.thumbnail, archive.open_deck(data)[1])), b"")
+
+    def make() -> bytes:
+        data = (examples.find(examples.DECKS) / f"{name}{archive.SUFFIX}").read_bytes()
+        return next(filter(None, map(drawing.thumbnail, archive.open_deck(data)[1])), b"")
+
+    return _thumbnails.get_or_make(name, make)
 
 
 def _draw_tile(deck: Deck) -> None:
@@ -189,7 +169,7 @@ def _small(deck: Deck, slide: Slide) -> bytes:
 
 
 def _draw_deck(deck: Deck) -> None:
-    playing = bool(deck.shown) and PLAY in st.query_params
+    playing = bool(deck.slides) and PLAY in st.query_params
     # In one row above the stage, so that all of it is seen.
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _button("All decks", "arrow_back", "back", _leave, "Back to all decks.", type="tertiary")
@@ -197,7 +177,7 @@ def _draw_deck(deck: Deck) -> None:
         if playing:
             help = "Back to the slides, to change and arrange them."
             _button("Edit the slides", "edit", "edit", lambda: st.query_params.pop(PLAY, None), help)
-    page.say_problem(state.of(Editing))
+    page.say_problem()
     if playing:
         _play(deck)
         return
@@ -224,10 +204,10 @@ def _leave() -> None:
 def _play(deck: Deck) -> None:
     """Draw the whole deck, from the address's slide."""
     first = st.query_params.get(PLAY, "")
-    start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.shown) - 1))
+    start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.slides) - 1))
 
     def make() -> str:
-        views = [_decks().view(slide) for slide in deck.shown]
+        views = [_decks().view(slide) for slide in deck.slides]
         return slide_page(views, title=deck.title, theme=THEMES[deck.theme].name, start=start)
 
     stage(state.latest("deck-played", (deck.id, deck.changed, start), make), key="play")
@@ -235,8 +215,8 @@ def _play(deck: Deck) -> None:
 
 def _draw_actions(deck: Deck) -> None:
     """Draw the deck's actions: present, export, extend, change, delete, undo."""
-    if deck.shown:
-        ids = [slide.id for slide in deck.shown]
+    if deck.slides:
+        ids = [slide.id for slide in deck.slides]
         chosen = state.of(Editing).slide
         start = str(ids.index(chosen) + 1 if chosen in ids else 1)
         help = "Show the deck from this slide: F for the whole screen, S for your notes, ? for all keys."
@@ -246,10 +226,10 @@ def _draw_actions(deck: Deck) -> None:
         _button(label, "add", f"add-{view.kind}", partial(_decks().add, deck.id, view), help)
     light, title = f"deck-light-{deck.id}", f"deck-title-{deck.id}"
 
-    @_noting
+    @page.keeping_problem()
     def change() -> None:
-        _decks().set_theme(deck.id, "light" if st.session_state[light] else "dark")
-        _decks().rename(deck.id, st.session_state[title])
+        theme = "light" if st.session_state[light] else "dark"
+        _decks().change(deck.id, title=st.session_state[title], theme=theme)
 
     with st.popover("Deck", icon=":material/edit:", key="deck-change", help="Its title and theme, or delete it."):
         st.text_input("Title of the deck", deck.title, key=title, max_chars=MAX_NAME, on_change=change)
@@ -289,7 +269,7 @@ def _draw_strip(deck: Deck, chosen: Slide) -> None:
     for number, slide in enumerate(deck.slides, 1):
         if picture := _small(deck, slide):
             st.image(picture, width="stretch", alt=f"Slide {number}")
-        label = f"{number} · {slide.title or 'Without a title'}{' (hidden)' if slide.display.hidden else ''}"
+        label = f"{number} · {slide.title or 'Without a title'}"
         look: dict[str, Any] = {"type": "primary" if slide.id == chosen.id else "tertiary", "width": "stretch"}
         choose = partial(setattr, state.of(Editing), "slide", slide.id)
         _button(escape(label), "slideshow", f"slide-{slide.id}", choose, "Show and edit this slide.", **look)
@@ -304,7 +284,7 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
 
     stage(state.latest("deck-slide", (deck.id, deck.changed, slide.id), make), key="edit")
 
-    @_noting
+    @page.keeping_problem()
     def edit() -> None:
         title, words, notes = (str(st.session_state.get(f"deck-{name}-{slide.id}") or "") for name in TEXTS)
         decks.edit(slide.id, title=title, sentence=words, notes=notes)
@@ -319,11 +299,6 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
             order.insert(max(0, at), slide.id)
             act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(ids)
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
-        if slide.display.hidden:
-            # By a former version.
-            display = replace(slide.display, hidden=False)
-            help = "The room and files do not have this slide."
-            _button("Show again", "visibility", "do-hide", partial(decks.edit, slide.id, display=display), help)
 
         def remove() -> None:
             state.of(Editing).removed = decks.remove(slide.id)

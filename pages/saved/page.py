@@ -28,10 +28,9 @@ def saved() -> None:
     elif history_store.off():
         st.markdown("## Saving is switched off")
         st.markdown("This dashboard was started with SIGHTGLASS_HISTORY set to `off`: set it to a folder.")
-    elif tab == "decks":
-        decks.draw()
     else:
-        views.draw()
+        with page.saying_problems("## Nothing can be saved here"):
+            (decks if tab == "decks" else views).draw()
 
 
 saved()

@@ -57,7 +57,6 @@ PENS = (0.005, 0.01, 0.02)
 class Browsing:
     """State of the page between its runs."""
 
-    problem: str = ""
     ticked: list[str] = field(default_factory=list)
     """Selected records, in the order of selection."""
     removed: tuple[str, ...] = ()
@@ -98,7 +97,7 @@ def draw(id: str) -> None:
 def _draw_map(record: Record, heading: DeltaGenerator) -> None:
     image, maps = read(record)
     heading.markdown(f"## {record.headline}")
-    page.say_problem(state.of(Browsing))
+    page.say_problem()
     left, right = st.columns([3, 1], gap="medium")
     index = record.index if record.index < len(maps) else 0
     with right:
@@ -211,12 +210,7 @@ def describe(record: Record) -> str:
 def _draw_reopen(label: str, act: Callable[[], None], help: str) -> None:
     """Draw the button that opens a record on the page that made it."""
 
-    def go() -> None:
-        try:
-            act()
-        except Problem as problem:
-            state.of(Browsing).problem = str(problem)
-
+    go = page.keeping_problem()(act)
     st.button(label, icon=":material/visibility:", on_click=go, help=help)
 
 
@@ -291,13 +285,11 @@ def _draw_download(record: Record, label: str, make: Callable[[], bytes], end: s
 def draw_delete(ids: Sequence[str], *, key: str) -> None:
     """Draw the button for deleting records."""
 
+    browsing = state.of(Browsing)
+
+    @page.keeping_problem()
     def delete() -> None:
-        browsing = state.of(Browsing)
-        try:
-            history_store.store().remove(ids)
-        except Problem as problem:
-            browsing.problem = str(problem)
-            return
+        history_store.store().remove(ids)
         browsing.removed, browsing.removed_at = tuple(ids), time.monotonic()
         browsing.ticked.clear()
         # Not to the next record, whose Delete would be in the same place.
@@ -312,7 +304,7 @@ def _draw_pair(record: Record, heading: DeltaGenerator) -> None:
     found = history_store.store().similarity(record)
     assert record.pair is not None
     heading.markdown(f"## {escape(record.headline)}")
-    page.say_problem(state.of(Browsing))
+    page.say_problem()
 
     def take() -> None:
         reopen.pair(found)

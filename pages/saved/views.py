@@ -19,7 +19,7 @@ from sightglass.pages.saved.tiles import draw_tile, grid
 from sightglass.ui.choices import gallery_picker
 from sightglass.ui.saving import slides
 from sightglass.ui.session import history_store, page, reopen, state, url_state
-from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts
 
 if TYPE_CHECKING:
@@ -38,12 +38,7 @@ MAX_EXPORT = 250_000_000
 
 def draw() -> None:
     """Draw all views, or the one that the address names."""
-    try:
-        storage = history_store.store().storage()
-    except Problem as problem:
-        st.markdown("## Nothing can be saved here")
-        st.error(sentence(problem), icon=":material/error:")
-        return
+    storage = history_store.store().storage()
     _offer_undo()
     if id := st.query_params.get("kept"):
         record_view.draw(id)
@@ -62,12 +57,10 @@ def _offer_undo() -> None:
     if not browsing.removed or browsing.removed_at + UNDO <= time.monotonic():
         return
 
+    @page.keeping_problem()
     def undo() -> None:
         ids, browsing.removed = browsing.removed, ()
-        try:
-            history_store.store().put_back(ids)
-        except Problem as problem:
-            browsing.problem = str(problem)
+        history_store.store().put_back(ids)
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f":material/delete: {plural(len(browsing.removed), 'view')} deleted.", width="content")
@@ -88,7 +81,7 @@ def _draw_all(storage: Storage) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(f"## {plural(storage.count, 'saved view')}", width="content")
         actions = st.container(horizontal=True, width="content", vertical_alignment="center")
-    page.say_problem(state.of(Browsing))
+    page.say_problem()
     chosen = _draw_filters()
     tiles, below = grid(), st.container()
     store, number = history_store.store(), 1
@@ -158,15 +151,13 @@ def _draw_actions(result: SearchResult) -> None:
 def _compare(one: Record, other: Record) -> None:
     """Open two records on Compare, in a callback: the models on one picture, or the two pictures."""
     store = history_store.store()
-    try:
+    with page.keeping_problem():
         if one.picture_sha256 == other.picture_sha256:
             assert one.recipe is not None
             reopen.models(store.picture(one), one.recipe, one.view, list(dict.fromkeys([one.model, other.model])))
         else:
             reopen.pictures(one.model, store.picture(one))
             gallery_picker.compare_with(store.picture(other))
-    except Problem as problem:
-        state.of(Browsing).problem = str(problem)
 
 
 def _draw_export(records: Sequence[Record], label: str) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.similarity.similarity import ComparedImage
+    from sightglass.explain.trust.checks import Checks
     from sightglass.models.spec import ModelSpec
 
 Explaining = ExplainRequest | DetectRequest
@@ -136,12 +137,12 @@ def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
 
 def make_checks(
     explanation: Explanation, request: Explaining | CompareRequest, most: int | None = None
-) -> list[results.ChecksResult | None] | None:
+) -> list[Checks | None] | None:
     """Return the checks of the first `most` maps, else None."""
     if not request.seal:
         return None
-    checks = [results.checks_result(seal) for seal in check_maps(explanation, most)]
-    return checks + [None] * (len(explanation.heatmaps) - len(checks))
+    checks = check_maps(explanation, most)
+    return [*checks, *[None] * (len(explanation.heatmaps) - len(checks))]
 
 
 def _compare(request: CompareRequest) -> Comparison:

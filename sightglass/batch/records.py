@@ -17,7 +17,7 @@ from sightglass.explain.picture.image import measure_quality, to_jpeg
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE
-from sightglass.report import caption, embedded_recipe, table
+from sightglass.report import embedded_recipe, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,7 +124,8 @@ def overlay(explanation: Explanation, style: Style, side: int | None = SIDE) -> 
         small = np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
     if not explanation.heatmaps:
         return small
-    return render.paint(small, caption.field(explanation.heatmaps[0], (small.shape[1], small.shape[0])), style)
+    before, size = ((shape[1], shape[0]) for shape in (pixels.shape, small.shape))
+    return render.paint(small, explanation.heatmaps[0].field.scaled(before, size), style)
 
 
 def recipe(settings: Json, row: Row) -> Recipe:

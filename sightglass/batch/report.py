@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from sightglass.batch import analysis, seals, summary, table
@@ -10,16 +11,14 @@ from sightglass.evaluation.intervals import estimate_share
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plain_text, plural, quantity
 from sightglass.explain.picture.item import distinct_names
-from sightglass.report import offline_page
+from sightglass.report.html_report import report_html
+from sightglass.report.view import Picture, Table, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sightglass.common.files import Json
-
-    Section = tuple[str, str, list[dict[str, str]]]
-    """Its title, what is said of it, and its tiles."""
 
 LISTED = 24
 """Pictures of each section."""
@@ -46,42 +45,48 @@ def html(folder: Path) -> str:
         numbers.append(("Mean absolute error", plain_text(quantity(errors.mean, scores.unit))))
     if (tested := seals.add_up(frame)) is not None:
         numbers.append(("Maps that pass all three tests", f"{tested[0]:,} of {tested[1]:,}"))
-    try:
-        evaluation: summary.EvaluationSummary | None = summary.load(folder)
-    except Problem:
-        # It has no labels that count.
-        evaluation = None
-    return offline_page.fill(
-        "batch/report.html",
-        ["report/page.css", "batch/report.css"],
+    views = [View("", tables=(Table("", rows=tuple(numbers)),)), *_list_sections(folder, frame, scores)]
+    # It may have no labels that count.
+    with contextlib.suppress(Problem):
+        views.append(_list_classes(summary.load(folder)))
+    return report_html(
+        [[view] for view in views],
         title=f"{plural(len(frame), 'picture')} explained by {' and '.join(sorted(set(frame['model'])))}",
-        numbers=numbers,
-        sections=[section for section in _list_sections(folder, frame, scores) if section[2]],
-        evaluation=evaluation,
+        about="Colour shows the evidence for each picture's prediction, on a scale of its own: how much there is "
+        "cannot be compared from picture to picture.",
     )
 
 
-def _list_sections(folder: Path, frame: Any, scores: table.Scores) -> Iterator[Section]:
+def _list_classes(evaluation: summary.EvaluationSummary) -> View:
+    lines = [f"{line}." for line in (evaluation.headline, evaluation.found) if line]
+    about = "In hundredths, the worst class first."
+    if evaluation.problems:
+        about += f" {len(evaluation.problems)} masks were left out: evaluation.json lists them."
+    table = Table("", (*lines, about), head=evaluation.class_columns, rows=tuple(evaluation.list_classes()))
+    return View("How right is each class?", tables=(table,))
+
+
+def _list_sections(folder: Path, frame: Any, scores: table.Scores) -> Iterator[View]:
+    """Yield a view of each kind of picture, unless there is none of it."""
     names = distinct_names(list(frame["picture"]))
 
-    def list_tiles(rows: Any, describe: Callable[[Json], str]) -> list[dict[str, str]]:
-        """Return an overlay tile a picture, with its prediction."""
-        return [
-            {
-                "name": names[row["picture"]],
-                "answer": row["predicted"] or "nothing found",
-                "score": plain_text(scores.describe(row["predicted_score"], row["predicted"]))
-                if row["predicted"]
-                else "",
-                "more": describe(row),
-                "picture": _url(folder / row["file"]) if row["file"] else "",
-            }
-            for row in rows.iloc[:LISTED].to_dict("records")
-        ]
+    def view(title: str, about: str, rows: Any, describe: Callable[[Json], str]) -> Iterator[View]:
+        pictures = []
+        for row in rows.iloc[:LISTED].to_dict("records"):
+            label, file = row["predicted"], b""
+            answer = (
+                f"{label} {plain_text(scores.describe(row['predicted_score'], label))}" if label else "nothing found"
+            )
+            with contextlib.suppress(OSError):
+                file = (folder / row["file"]).read_bytes() if row["file"] else b""
+            pictures.append(Picture(names[row["picture"]], file, (0, 0), best=(answer,), rest=describe(row)))
+        listed = f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
+        if pictures:
+            yield View(title, tuple(filter(None, (about, listed))), tuple(pictures))
 
     wrong = analysis.order(frame[frame["wrong"].eq(True)], "sure")
-    about = f"The prediction is no class that the picture's label, or without one its folder, means. {_most(wrong)}"
-    yield "Wrong, the surest first", about, list_tiles(wrong, lambda row: f"labelled {row['labelled']}")
+    about = "The prediction is no class that the picture's label, or without one its folder, means."
+    yield from view("Wrong, the surest first", about, wrong, lambda row: f"labelled {row['labelled']}")
     captions: dict[str, Callable[[Json], str]] = {
         "iou": lambda row: f"mean IoU {100 * row['mean_iou']:.1f}",
         "error": lambda row: plain_text(f"true: {scores.describe(row['true_number'], row['predicted'])}"),
@@ -90,28 +95,15 @@ def _list_sections(folder: Path, frame: Any, scores: table.Scores) -> Iterator[S
         rows, column = frame, analysis.ORDERS[order][0]
         if order in captions:
             rows = frame[frame[column].notna()] if column in frame else frame.iloc[:0]
-        tiles = list_tiles(analysis.order(rows, order), captions.get(order, lambda row: ""))
-        yield title, f"{about}{_most(rows)}", tiles
+        yield from view(title, about.strip(), analysis.order(rows, order), captions.get(order, lambda row: ""))
     if seals.add_up(frame) is not None:
         rows = analysis.order(frame[frame[list(seals.FAILED)].eq("no").any(axis=1)], "seal")
         about = (
             "A map should depend on the model, matter to the answer and hold still. Those that pass the fewest tests "
-            f"are first. {_most(rows)}"
+            "are first."
         )
 
         def name_failed(row: Json) -> str:
             return ", ".join(words for column, words in seals.FAILED.items() if row[column] == "no")
 
-        yield "Maps that fail a test", about, list_tiles(rows, name_failed)
-
-
-def _most(rows: Any) -> str:
-    return f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
-
-
-def _url(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return ""
-    return offline_page.data_url(data, "png" if path.suffix == ".png" else "jpeg")
+        yield from view("Maps that fail a test", about, rows, name_failed)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-    from sightglass.common.files import Json
     from sightglass.history.store import Store
     from sightglass.report.view import View, ViewKind
 
@@ -38,8 +37,6 @@ MAX_NAME = 120
 """Letters of a deck's title."""
 _COLUMNS = "id, kind, title, sentence, notes, view"
 _DISPLAY = TypeAdapter(Display)
-_KINDS: dict[str, ViewKind] = {"words": "words", "clip": "clip", "text": "text", "columns": "text"}
-"""Version 0.1 named the others by what they were made of."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,6 @@ class Slide:
     sentence: str
     notes: str
     display: Display
-    stored_display: str = ""
-    """As it is stored, of a slide of version 0.1 with the map that was chosen."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +65,6 @@ class Deck:
     """Which of the ready decks it is; empty for one of somebody's own."""
     theme: str = "dark"
     """Of `layouts.THEMES`: how it is presented and exported."""
-
-    @property
-    def shown(self) -> tuple[Slide, ...]:
-        """The slides to present and export."""
-        return tuple(slide for slide in self.slides if not slide.display.hidden)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,19 +123,14 @@ class Decks:
                 _append(database, _number(database, id), slide)
         return self.get(id)
 
-    def rename(self, id: str, title: str) -> Deck:
-        """Give a deck another title."""
+    def change(self, id: str, *, title: str | None = None, theme: str | None = None) -> Deck:
+        """Change a deck's title, or its theme: `dark` or `light`; KeyError for another."""
         with self._store.writing() as database:
             n = _number(database, id)
-            database.execute("UPDATE decks SET title = ? WHERE n = ?", (name(title), n))
-            _touch(database, n)
-        return self.get(id)
-
-    def set_theme(self, id: str, theme: str) -> Deck:
-        """Set a deck's theme: `dark` or `light`; KeyError for another."""
-        with self._store.writing() as database:
-            n = _number(database, id)
-            database.execute("UPDATE decks SET theme = ? WHERE n = ?", (THEMES[theme].name, n))
+            if title is not None:
+                database.execute("UPDATE decks SET title = ? WHERE n = ?", (name(title), n))
+            if theme is not None:
+                database.execute("UPDATE decks SET theme = ? WHERE n = ?", (THEMES[theme].name, n))
             _touch(database, n)
         return self.get(id)
 
@@ -177,25 +162,16 @@ class Decks:
             _arrange(database, n, ids)
 
     def edit(
-        self,
-        id: str,
-        *,
-        title: str | None = None,
-        sentence: str | None = None,
-        notes: str | None = None,
-        display: Display | None = None,
+        self, id: str, *, title: str | None = None, sentence: str | None = None, notes: str | None = None
     ) -> Slide:
-        """Replace a slide's texts or how it is drawn; None keeps a value."""
+        """Replace a slide's texts; None keeps one."""
         with self._store.writing() as database:
             n, old = _slide_row(database, id)
             edited = (old.title if title is None else title, old.sentence if sentence is None else sentence)
             texts = _texts(*edited, old.notes if notes is None else notes, old.kind)
-            new = replace(old, title=texts[0], sentence=texts[1], notes=texts[2], display=display or old.display)
-            stored = json.dumps(_json(old.stored_display) | asdict(new.display))
-            values = (*texts, stored, id)
-            database.execute("UPDATE slides SET title = ?, sentence = ?, notes = ?, view = ? WHERE id = ?", values)
+            database.execute("UPDATE slides SET title = ?, sentence = ?, notes = ? WHERE id = ?", (*texts, id))
             _touch(database, n)
-        return new
+        return replace(old, title=texts[0], sentence=texts[1], notes=texts[2])
 
     def arrange(self, deck: str, ids: Sequence[str]) -> Deck:
         """Order slides; unknown ids are ignored, missing ones come last."""
@@ -219,7 +195,7 @@ class Decks:
     def view(self, slide: Slide) -> View:
         """Return a slide's view with its current texts; raise Problem."""
         with self._store.reading() as database:
-            (view,) = unpack(_read(database, slide.id), _json(slide.stored_display))
+            (view,) = unpack(_read(database, slide.id))
         statements = (slide.sentence,) if slide.sentence else ()
         return replace(view, title=slide.title, statements=statements, notes=slide.notes, display=slide.display)
 
@@ -229,7 +205,7 @@ class Decks:
         Raises Problem for a deck without slides.
         """
         makers = {".html": deck_html.deck_html, ".pptx": deck_pptx.deck_pptx, ".pdf": pdf.deck_pdf}
-        slides = [self.view(slide) for slide in deck.shown]
+        slides = [self.view(slide) for slide in deck.slides]
         return makers[kind](slides, deck.title, THEMES[deck.theme])
 
     def thumbnail(self, slide: Slide) -> bytes:
@@ -243,8 +219,8 @@ _Prepared = tuple[Slide, bytes]
 
 def _prepare(view: View) -> _Prepared:
     """Return a new slide of a view; raise Problem for long texts."""
-    texts, stored = _texts(view.title, view.sentence, view.notes, view.kind), json.dumps(asdict(view.display))
-    return Slide(secrets.token_hex(8), view.kind, *texts, view.display, stored), pack([view])
+    texts = _texts(view.title, view.sentence, view.notes, view.kind)
+    return Slide(secrets.token_hex(8), view.kind, *texts, view.display), pack([view])
 
 
 def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[str]:
@@ -260,7 +236,7 @@ def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[s
             "clips into their own deck."
         )
     row = {field: getattr(slide, field) for field in ("id", "kind", "title", "sentence", "notes")}
-    row |= {"view": slide.stored_display, "records": "[]"}
+    row |= {"view": json.dumps(asdict(slide.display)), "records": "[]"}
     insert(database, "slides", row | {"deck": n, "place": len(ids), "scene": data, "thumbnail": b""})
     return [*ids, slide.id]
 
@@ -339,12 +315,4 @@ def _slide(row: Sequence[Any]) -> Slide:
         display = _DISPLAY.validate_json(stored)
     except ValueError:
         display = Display()
-    return Slide(id, _KINDS.get(kind, "picture"), title, sentence, notes, display, stored)
-
-
-def _json(stored: str) -> Json:
-    try:
-        values: Json = json.loads(stored)
-    except ValueError:
-        return {}
-    return values if isinstance(values, dict) else {}
+    return Slide(id, kind, title, sentence, notes, display)

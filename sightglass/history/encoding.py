@@ -71,7 +71,7 @@ def _adapter() -> TypeAdapter[Record]:
 
 def to_text(record: Record, indent: int | None = None) -> str:
     """Return a record as JSON in ASCII; numbers that are not finite stay."""
-    return json.dumps(_adapter().dump_python(record, mode="json"), indent=indent)
+    return json.dumps(_adapter().dump_python(record, mode="json", by_alias=False), indent=indent)
 
 
 def from_text(text: str) -> Record:

@@ -8,6 +8,7 @@ import math
 import sqlite3
 import struct
 import zlib
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes
 from sightglass.history import encoding, store
 from sightglass.history.records import MapInfo
+from sightglass.report import stored
 from sightglass.report.result_folder import MAPS, named_arrays
 
 if TYPE_CHECKING:
@@ -133,9 +135,13 @@ def _move_decks(database: sqlite3.Connection, folder: Path) -> None:
         theme = database.execute("SELECT value FROM former_said WHERE name = ?", (name,)).fetchone()
         store.insert(database, "decks", row | {"theme": theme[0] if theme else "dark"})
     for row in map(dict, database.execute("SELECT * FROM former_slides").fetchall()):
-        small, scene = (_read(folder, row[name]) for name in ("thumbnail", "file"))
-        del row["file"]
-        store.insert(database, "slides", row | {"thumbnail": small, "scene": scene})
+        scene = _read(folder, row.pop("file"))
+        row |= {"thumbnail": b"", "scene": scene, "kind": "picture"}
+        # A damaged slide is missed when it is shown.
+        with contextlib.suppress(Problem, ValueError):
+            (view,) = stored.unpack(scene, json.loads(row["view"]))
+            row |= {"kind": view.kind, "view": json.dumps(asdict(view.display)), "scene": stored.pack([view])}
+        store.insert(database, "slides", row)
 
 
 def _read(folder: Path, name: str) -> bytes:

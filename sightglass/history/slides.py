@@ -25,33 +25,27 @@ if TYPE_CHECKING:
 
 def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Proof | None = None) -> View:
     """Return the view of a record of the history as it was saved; `proof`: of its selected map."""
-    looks = record.maps[record.index].looks if record.index < len(maps) else ""
-    title, rest = record.title_and_rest
     task, spec = task_of(record.task), catalog().get(record.model)
-    method = METHODS[record.method].name if record.method in METHODS else record.method
-    return new_view(
-        [saved_picture(record, image, maps)],
-        title=answer_title(task, record.predictions, title),
-        sentence=proof.sentence if proof else without_emphasis(looks or rest),
-        notes="\n".join((record.note, *(finding.text for finding in record.findings))).strip(),
-        charts=(charts.describe_proof(proof),) if proof else (),
-        display=display_of(record.view.settings),
-        commands=(command.line(record.recipe),) if record.recipe else (),
-        made=" · ".join(filter(None, (spec.name if spec else record.model, method))),
-        day=record.created.date().isoformat(),
-    )
-
-
-def saved_picture(record: Record, image: Image, maps: Sequence[Heatmap]) -> Picture:
-    """Return a record's picture with its selected map."""
-    spec, task = catalog().get(record.model), task_of(record.task)
     info, item = (record.maps[record.index], maps[record.index]) if record.index < len(maps) else (None, None)
-    return Picture.of(
+    picture = Picture.of(
         image,
         spec.name if spec else record.model,
         map=None if info is None or item is None else _map(record, info, item),
         answers=list_answers(task, record.predictions),
         boxes=list_boxes(task, record.predictions, info.boxes if info else (), (record.width, record.height)),
+    )
+    title, rest = record.title_and_rest
+    method = METHODS[record.method].name if record.method in METHODS else record.method
+    return new_view(
+        [picture],
+        title=answer_title(task, record.predictions, title),
+        sentence=proof.sentence if proof else without_emphasis((info.looks if info else "") or rest),
+        notes="\n".join((record.note, *(finding.text for finding in record.findings))).strip(),
+        charts=(charts.describe_proof(proof),) if proof else (),
+        display=display_of(record.view.settings),
+        commands=(command.line(record.recipe),) if record.recipe else (),
+        made=" · ".join(filter(None, (picture.name, method))),
+        day=record.created.date().isoformat(),
     )
 
 

@@ -26,8 +26,6 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.report import caption
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
 
@@ -35,46 +33,35 @@ MAX_SIDE = 640
 """Pixels of a frame's longer side."""
 MIN_LAYERS, MAX_LAYERS = 6, 24
 """Layers of a sweep; of more than `MAX_LAYERS` as many are taken, evenly spaced."""
-SECONDS = 0.7
+MILLISECONDS = 700
 """Duration of a layer; the last one is shown three times as long."""
 _STRIP = 44
 
 
-def sweep(
-    explanation: Explanation,
-    index: int = 0,
-    *,
-    colormap: str = VIEWER_STYLE.colormap,
-    layers: Sequence[str] = (),
-    seconds: float = SECONDS,
-) -> bytes:
-    """Return a GIF of the target at `index` through `layers`, each map on its own scale.
+def sweep(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYLE.colormap) -> bytes:
+    """Return a GIF of the target at `index` through the layers, each map on its own scale.
 
-    `layers`: dotted paths, by default those that the layer picker shows. Raises a Problem for a model or a method
-    without layers, and for an unknown layer.
+    Raises a Problem for a model or a method without layers.
 
         result = Explainer("efficientnet-lite0")("bus.jpg")
-        Path("bus.gif").write_bytes(sweep(result, layers=("blocks.2", "bn2")))
+        Path("bus.gif").write_bytes(sweep(result))
     """
-    if not 0.05 <= seconds <= 10:
-        raise Problem(f"A layer cannot be shown for {seconds} seconds: give 0.05 to 10.")
-    maps = by_layer(explanation, index, layers)
+    maps = by_layer(explanation, index)
     frames = [_frame(explanation, index, heatmap, i, len(maps), colormap) for i, heatmap in enumerate(maps)]
     pages = [frame.quantize(256, Pillow.Quantize.FASTOCTREE) for frame in frames]
-    each, out = round(seconds * 1000), BytesIO()
-    lasts = [each] * (len(pages) - 1) + [3 * each]
+    lasts, out = [MILLISECONDS] * (len(pages) - 1) + [3 * MILLISECONDS], BytesIO()
     pages[0].save(out, "GIF", save_all=True, append_images=pages[1:], duration=lasts, loop=0, disposal=1)
     return out.getvalue()
 
 
-def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = ()) -> tuple[Heatmap, ...]:
+def by_layer(explanation: Explanation, index: int = 0) -> tuple[Heatmap, ...]:
     """Return one map per layer, in order, from a single pass."""
     heatmap = caption.check(explanation, index)
     evidence, method = explanation.evidence, METHODS[heatmap.method]
     resident, adapter = evidence.resident, evidence.resident.adapter
     if method.family not in ("gradient", "eigen"):
         raise Problem(f"{method.name} does not work layer by layer: choose GradCAM, LayerCAM or another quick method.")
-    paths = tuple(layers) or _every(explanation)
+    paths = _choose_layers(explanation)
     prepared = adapter.prepare(
         explanation.image.taken(adapter.channels, adapter.spec.id), explanation.options.preprocessing
     )
@@ -85,7 +72,7 @@ def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = (
     return explain(explanation.image, through, options, milliseconds={}).by_layer(0)
 
 
-def _every(explanation: Explanation) -> tuple[str, ...]:
+def _choose_layers(explanation: Explanation) -> tuple[str, ...]:
     resident = explanation.evidence.resident
     if not resident.gradients:
         raise Problem(f"{explanation.model.id} exposes no internals: it has no layers to show.")
@@ -106,7 +93,7 @@ def _frame(
     scale = MAX_SIDE / max(source.shape[:2])
     wide, high = (max(2, round(side * scale / 2) * 2) for side in (source.shape[1], source.shape[0]))
     small = cv2.resize(source, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    field = caption.field(heatmap, (wide, high))
+    field = heatmap.field.scaled((source.shape[1], source.shape[0]), (wide, high))
     over = paint(np.asarray(small, np.uint8), field, Style(colormap=colormap))
     page = Pillow.new("RGB", (max(wide, 320), high + _STRIP), (23, 23, 23))
     page.paste(Pillow.fromarray(over), ((page.width - wide) // 2, 0))

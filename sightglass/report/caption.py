@@ -12,7 +12,7 @@ from sightglass.common.errors import Problem
 from sightglass.explain import phrases
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import own_boxes, percent
-from sightglass.explain.rendering.style import Field, Kind, Pixels
+from sightglass.explain.rendering.style import Pixels
 from sightglass.explain.tasks.task import describe_signs
 from sightglass.explain.trust.diagnosis import diagnose
 from sightglass.models.preprocess import WAYS
@@ -21,12 +21,9 @@ from sightglass.report.view import reduced_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.result import Result
-    from sightglass.models.geometry import Geometry
 
 
 STATES = {
@@ -150,25 +147,3 @@ def reduce(pixels: Pixels, longest: int) -> Pixels:
     """Return the picture, uint8 (H, W, 3), with no side above `longest`."""
     size = reduced_size(pixels.shape[1], pixels.shape[0], longest)
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def field(heatmap: Heatmap, size: tuple[int, int]) -> Field:
-    """Return a map placed over the picture scaled to `size` (width, height)."""
-    return place_field(heatmap.content, heatmap.geometry, size, heatmap.kind, heatmap.cells)
-
-
-def place_field(
-    content: NDArray[np.float32],
-    geometry: Geometry,
-    size: tuple[int, int],
-    kind: Kind = "heat",
-    cells: tuple[int, int] | None = None,
-) -> Field:
-    """Place values (h, w) over the picture at `size` (width, height)."""
-    width, height = size
-    across, down = width / geometry.original[1], height / geometry.original[0]
-    x0, y0, x1, y1 = (edge * by for edge, by in zip(geometry.extent, (across, down) * 2, strict=True))
-    left, top, right, bottom = geometry.seen
-    left, top = min(round(left * across), width - 1), min(round(top * down), height - 1)
-    seen = left, top, max(left + 1, round(right * across)), max(top + 1, round(bottom * down))
-    return Field(content, (x0, y0, x1, y1), seen, kind, cells)

@@ -6,16 +6,14 @@ shows the same page.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from sightglass.explain.picture.image import to_jpeg
-from sightglass.report import charts, drawing
+from sightglass.report.drawing import draw_layers
 from sightglass.report.layouts import DARK, Rect, Theme, hex_of
-from sightglass.report.offline_page import PAGES, base64_text, data_url, source_hash
-from sightglass.report.page import Curves, Film, Photo, Sign, numbered
+from sightglass.report.offline_page import base64_text, data_url, fill, read
+from sightglass.report.page import Curves, Film, Sign, Text, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from sightglass.report.page import Item
     from sightglass.report.view import View
 
-_HERE = Path(__file__).parent
 _PIXELS = 10.0
 """Of the page's own 1600 x 900 to a unit."""
 
@@ -42,16 +39,12 @@ def deck_html(
         {"parts": [_part(view, item, theme, pictures) for item in page.items], "notes": page.notes}
         for view, page in numbered(views, number)
     ]
-    script = "\n".join(_read(name) for name in ("vendor/reveal.js", "deck.js"))
-    policy = (
-        "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
-        f"script-src '{source_hash(script)}'; base-uri 'none'; form-action 'none'"
-    )
-    page = PAGES.get_template("report/deck.html").render(
-        policy=Markup(policy),
-        reveal=Markup(_read("vendor/reveal.css")),
-        style=Markup("\n".join((_colours(theme), _read("deck.css")))),
-        script=Markup(script),
+    page = fill(
+        "deck.html",
+        "\n".join((_colours(theme), read("deck.css"))),
+        "\n".join((read("vendor/reveal.js"), read("deck.js"))),
+        inline=True,
+        reveal=Markup(read("vendor/reveal.css")),
         title=title,
         theme=theme.name,
         start="" if start is None else start,
@@ -59,10 +52,6 @@ def deck_html(
         pictures=Markup("\n".join(pictures)),
     )
     return page.encode()
-
-
-def _read(name: str) -> str:
-    return (_HERE / name).read_text("utf-8")
 
 
 def _colours(theme: Theme) -> str:
@@ -74,25 +63,22 @@ def _colours(theme: Theme) -> str:
 def _part(view: View, item: Item, theme: Theme, pictures: dict[str, int]) -> dict[str, object]:
     """Return an item's template values. `pictures`: their numbered addresses."""
 
-    def number(file: bytes, kind: str = "jpeg") -> int:
-        return pictures.setdefault(data_url(file, kind), len(pictures))
-
     part: dict[str, object] = {"item": item, "kind": type(item).__name__, "place": _place(item.place)}
-    if isinstance(item, Photo):
-        drawn = drawing.draw(view, item, theme)
-        part["plain"] = number(to_jpeg(drawn.plain, drawing.QUALITY))
-        part["mapped"] = None if drawn.mapped is None else number(to_jpeg(drawn.mapped, drawing.QUALITY))
-        part["about"] = drawn.about
-    elif isinstance(item, Sign):
-        part["source"] = number(item.file, "png")
-    elif isinstance(item, Film):
+    if isinstance(item, Text):
+        return part
+    layers = draw_layers(view, item, theme, "svg")
+    if isinstance(item, Film):
         assert view.clip is not None
         part["source"] = f"data:video/mp4;base64,{base64_text(view.clip)}"
-        part["poster"] = data_url(view.pictures[0].jpeg, "jpeg")
+        part["poster"] = data_url(layers[0].file, "jpeg")
     elif isinstance(item, Curves):
-        curves = view.charts[item.index]
-        chart = charts.slide(curves, item.place, theme, "svg").decode()
-        part["drawing"], part["about"] = Markup(chart[chart.index("<svg") :]), curves.sentence
+        chart = layers[0].file.decode()
+        part["drawing"], part["about"] = Markup(chart[chart.index("<svg") :]), layers[0].about
+    else:
+        urls = [data_url(layer.file, "png" if isinstance(item, Sign) else "jpeg") for layer in layers]
+        part["layers"] = [
+            (pictures.setdefault(url, len(pictures)), layer.about) for url, layer in zip(urls, layers, strict=True)
+        ]
     return part
 
 

@@ -16,10 +16,9 @@ from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
 
-from sightglass.explain.picture.image import to_jpeg
-from sightglass.report import charts, drawing
+from sightglass.report.drawing import draw_layers
 from sightglass.report.layouts import DARK, INCH, LAYOUTS, Layout, Rect, Theme
-from sightglass.report.page import PAD, Curves, Film, Photo, Sign, Text, numbered
+from sightglass.report.page import PAD, Film, Text, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,16 +88,13 @@ def _slide(slide: Any, view: View, page: Page, theme: Theme, layout: Layout) -> 
                     shape.fill.solid()
                     shape.fill.fore_color.rgb = RGBColor(*theme.shade)
                 _write(shape.text_frame, item, theme)
-            case Photo():
-                _picture(shapes, view, item, theme)
-            case Sign():
-                _add_picture(shapes, item.file, item.place, item.name, item.name)
-            case Curves():
-                curves = view.charts[item.index]
-                chart = charts.slide(curves, item.place, theme, "png")
-                _add_picture(shapes, chart, item.place, "Proof", curves.sentence)
             case Film():
                 _film(shapes, view, item)
+            case _:
+                for layer in draw_layers(view, item, theme):
+                    shape = shapes.add_picture(BytesIO(layer.file), *_rect(item.place))
+                    shape.name = layer.name
+                    shape._element._nvXxPr.cNvPr.set("descr", layer.about)
     for shape in placeholders.values():
         shape._element.getparent().remove(shape._element)
     if page.notes:
@@ -116,22 +112,6 @@ def _write(frame: Any, item: Text, theme: Theme) -> None:
         for run in paragraph.runs:
             run.font.size, run.font.bold, run.font.name = _letters(item.size), item.bold, FONT
             run.font.color.rgb = RGBColor(*getattr(theme, item.tone))
-
-
-def _add_picture(shapes: Any, file: bytes, place: Rect, name: str, about: str) -> None:
-    shape = shapes.add_picture(BytesIO(file), *_rect(place))
-    shape.name = name
-    shape._element._nvXxPr.cNvPr.set("descr", about)
-
-
-def _picture(shapes: Any, view: View, item: Photo, theme: Theme) -> None:
-    """Add the picture, and over it the same with its heat map."""
-    drawn = drawing.draw(view, item, theme)
-    _add_picture(shapes, to_jpeg(drawn.plain, drawing.QUALITY), item.place, "Picture", f"The picture. {view.title}")
-    if drawn.mapped is not None:
-        picture = view.pictures[item.index]
-        label = picture.map.label if picture.map and picture.map.label else picture.name
-        _add_picture(shapes, to_jpeg(drawn.mapped, drawing.QUALITY), item.place, f"Heat map: {label}", drawn.about)
 
 
 def _film(shapes: Any, view: View, item: Film) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image as Pillow
@@ -15,8 +15,9 @@ from sightglass.explain.rendering.mark import Mark
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
+from sightglass.report import charts
 from sightglass.report.layouts import DARK, SMALLEST
-from sightglass.report.page import Photo, pages
+from sightglass.report.page import Curves, Photo, Sign, pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.report.layouts import Theme
+    from sightglass.report.page import Item
     from sightglass.report.view import Box, View
 
 SHARP = 12.0
@@ -32,52 +34,85 @@ QUALITY = 85
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A picture at the size of its place, and the same with its map over it."""
+class Layer:
+    """A picture on a page; one at the same place may lie over it."""
 
-    plain: NDArray[np.uint8]
-    mapped: NDArray[np.uint8] | None
+    name: str
+    """In PowerPoint's selection pane."""
     about: str
+    """What it shows, for screen readers."""
+    file: bytes
+    """JPEG, PNG, or SVG of a chart where that was asked for."""
 
-    @property
-    def shown(self) -> NDArray[np.uint8]:
-        return self.plain if self.mapped is None else self.mapped
+
+def draw_layers(view: View, item: Item, theme: Theme, chart: Literal["png", "svg"] = "png") -> list[Layer]:
+    """Return the pictures of an item that is no text; of a picture under its map that picture is the first."""
+    match item:
+        case Photo():
+            plain, mapped = draw(view, item, theme)
+            picture = view.pictures[item.index]
+            layers = [Layer("Picture", f"The picture. {view.title}", to_jpeg(plain, QUALITY))]
+            if mapped is not None and picture.map is not None:
+                name = f"Heat map: {picture.map.label or picture.name}"
+                about = f"Heat map of {picture.map.label}, {picture.name}" if picture.map.label else name
+                layers.append(Layer(name, about, to_jpeg(mapped, QUALITY)))
+            return layers
+        case Curves():
+            curves = view.charts[item.index]
+            return [Layer("Proof", curves.sentence, charts.slide(curves, item.place, theme, chart))]
+        case Sign():
+            return [Layer(item.name, item.name, item.file)]
+    return [Layer("Clip", view.title, view.pictures[0].jpeg)]
 
 
-def draw(view: View, item: Photo, theme: Theme = DARK, scale: float = SHARP) -> Drawn:
-    """Return the picture of an item, uint8 (H, W, 3). `scale`: pixels of a unit."""
+def draw(
+    view: View, item: Photo, theme: Theme = DARK, scale: float = SHARP
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Return a picture at the size of its place, uint8 (H, W, 3), and the same under its map, if it is drawn.
+
+    `scale`: pixels of a unit.
+    """
     picture, mapped = view.pictures[item.index], None
-    pixels = _open(picture.jpeg, (max(1, round(item.place.width * scale)), max(1, round(item.place.height * scale))))
-    about = f"The picture that {picture.name} shows" if picture.name else view.title
-    (height, width), map_ = pixels.shape[:2], picture.map if item.mapped else None
+    across, down = (max(1, round(side * scale)) for side in (item.place.width, item.place.height))
+    size = _cover(picture.size, across, down)
+    left, top = (size[0] - across) // 2, (size[1] - down) // 2
+    pixels = _open(picture.jpeg, size)
+    map_ = picture.map if item.mapped else None
     if map_ is not None:
         style = Style() if map_.kind == "difference" else view.display.style
-        unit = max(1.0, max(height, width) / 600)
-        mapped = paint(pixels, map_.field(width, height), style, unseen=theme.name, unit=unit)
-        about = f"Heat map of {map_.label}, {picture.name}" if map_.label else f"Heat map: {picture.name}"
+        unit = max(1.0, max(size) / 600)
+        mapped = paint(pixels, map_.field(*size), style, unseen=theme.name, unit=unit)
+        mapped = mapped[top : top + down, left : left + across]
+    pixels = pixels[top : top + down, left : left + across]
     # Boxes would hide how a picture that stands beside its map looks.
     if picture.boxes and (map_ is not None or not any(other.map for other in view.pictures)):
-        pixels = mark(pixels, picture.boxes, scale)
-        mapped = None if mapped is None else mark(mapped, picture.boxes, scale)
-    return Drawn(pixels, mapped, about)
+        boxes = [
+            replace(box, points=tuple((x * size[0] - left, y * size[1] - top) for x, y in box.points))
+            for box in picture.boxes
+        ]
+        pixels = mark(pixels, boxes, scale)
+        mapped = None if mapped is None else mark(mapped, boxes, scale)
+    return pixels, mapped
+
+
+def _cover(picture: tuple[int, int], across: int, down: int) -> tuple[int, int]:
+    """Return the size at which a picture covers its place; within 1 % it is stretched."""
+    zoom = max(across / max(picture[0], 1), down / max(picture[1], 1))
+    sides = zip((across, down), picture, strict=True)
+    return tuple(side if zoom * own < 1.01 * side else round(zoom * own) for side, own in sides)  # type: ignore[return-value]
 
 
 @functools.lru_cache(8)
 def _open(file: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     opened = Pillow.open(BytesIO(file))
     opened.draft("RGB", size)
-    (width, height), (across, down) = opened.size, size
-    # Of a picture that is higher than its place, the middle.
-    cut = max(0.0, height - width * down / across) / 2
-    box = (0, cut, width, height - cut) if cut > 0.01 * height else None
-    return np.asarray(opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, box=box, reducing_gap=2.0))
+    return np.asarray(opened.convert("RGB").resize(size, Pillow.Resampling.BILINEAR, reducing_gap=2.0))
 
 
 def mark(pixels: NDArray[np.uint8], boxes: Sequence[Box], scale: float) -> NDArray[np.uint8]:
-    """Draw boxes with their names, the explained one bolder."""
-    height, width = pixels.shape[:2]
+    """Draw boxes with their names, the explained one bolder; their points are in pixels."""
     explained = [i for i, box in enumerate(boxes) if box.explained]
-    items = [([Mark("polygon", tuple((x * width, y * height) for x, y in box.points))], box.text) for box in boxes]
+    items = [([Mark("polygon", box.points)], box.text) for box in boxes]
     chosen = explained[0] if len(explained) == 1 else None
     return draw_marks(pixels, items, chosen=chosen, letters=round(SMALLEST * scale))
 
@@ -92,5 +127,6 @@ def thumbnail(view: View) -> bytes:
     if items:
         # Of a picture beside itself under its map, the map.
         largest = max(items, key=lambda item: (item.place.area, item.mapped))
-        return to_jpeg(draw(view, largest, scale=_SCALE).shown)
+        plain, mapped = draw(view, largest, scale=_SCALE)
+        return to_jpeg(plain if mapped is None else mapped)
     return to_jpeg(_open(view.pictures[0].jpeg, (480, 270))) if view.pictures else b""

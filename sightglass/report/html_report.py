@@ -56,19 +56,20 @@ def html(
     if not explanations:
         raise Problem("There is nothing to report: give at least one explanation.")
     groups = [[map_view(result, i) for i in range(max(1, len(result.heatmaps)))] for result in explanations]
-    return report_html(groups, title=title or _title(explanations[0], index), index=index, colormap=colormap)
+    title, about = title or _title(explanations[0], index), f"{plural(len(groups), 'explanation')}."
+    return report_html(groups, title=title, about=about, index=index, colormap=colormap)
 
 
 def report_html(
-    groups: Sequence[Sequence[View]], *, title: str, index: int = 0, colormap: str = VIEWER_STYLE.colormap
+    groups: Sequence[Sequence[View]], *, title: str, about: str, index: int = 0, colormap: str = VIEWER_STYLE.colormap
 ) -> str:
-    """Return a page with one section a group of views, which share their picture."""
+    """Return a page with one section a group of views of one picture, or a view without a recipe, as tiles."""
     return offline_page.fill(
-        "report/report.html",
-        ["report/page.css", "report/report.css"],
-        "report/report.js",
+        "report.html",
+        offline_page.read("report.css"),
+        offline_page.read("report.js") if any(views[0].recipe for views in groups) else "",
         title=title,
-        count=plural(len(groups), "explanation"),
+        about=about,
         alpha=VIEWER_STYLE.alpha,
         curves=_curves(),
         groups=[_group(views, index, colormap) for views in groups],
@@ -94,7 +95,11 @@ def frame(explanations: Sequence[Result], *, title: str | None = None) -> str:
 
 
 def _group(views: Sequence[View], index: int, colormap: str) -> Json:
-    """Return the template values of views of one picture."""
+    """Return the template values of a section."""
+    if views[0].recipe is None:
+        files = [picture.jpeg for picture in views[0].pictures]
+        urls = [data_url(file, "png" if file.startswith(b"\x89PNG") else "jpeg") if file else "" for file in files]
+        return {"view": views[0], "tiles": list(zip(views[0].pictures, urls, strict=True))}
     first = views[0].pictures[0]
     size = width, height = reduced_size(first.image.width, first.image.height, MAX_SIDE)
     pixels, mapped = caption.reduce(first.image.pixels, MAX_SIDE), [view for view in views if view.pictures[0].map]

@@ -129,11 +129,9 @@ class Theme:
     soft: Colour
     """Of sentences and the footer."""
     accent: Colour
-    """Of what is chosen."""
-    quiet: Colour
-    """Of bars that are not."""
+    """Of a map's curve and of what has the focus."""
     track: Colour
-    """Of the length that a bar could have, and of a chart's grid."""
+    """Of the bar of buttons."""
     tag: Colour = (255, 255, 255)
     """Of names on pictures."""
     shade: Colour = (20, 20, 20)
@@ -145,6 +143,6 @@ def hex_of(colour: Colour) -> str:
     return f"#{bytes(colour).hex()}"
 
 
-DARK = Theme("dark", (20, 20, 20), (242, 242, 242), (200, 200, 200), (90, 209, 219), (154, 154, 154), (58, 58, 58))
-LIGHT = Theme("light", (255, 255, 255), (28, 28, 28), (74, 74, 74), (11, 111, 120), (117, 117, 117), (224, 224, 224))
+DARK = Theme("dark", (20, 20, 20), (242, 242, 242), (200, 200, 200), (90, 209, 219), (58, 58, 58))
+LIGHT = Theme("light", (255, 255, 255), (28, 28, 28), (74, 74, 74), (11, 111, 120), (224, 224, 224))
 THEMES: dict[str, Theme] = {theme.name: theme for theme in (DARK, LIGHT)}

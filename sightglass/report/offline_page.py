@@ -9,42 +9,37 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from sightglass.browser import join
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-_PACKAGE = Path(__file__).parents[1]
 PAGES = Environment(
-    loader=FileSystemLoader(_PACKAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 
 
-def fill(template: str, style: str | Sequence[str], script: str | Sequence[str] = (), **values: Any) -> str:
-    """Return a template's page with its `policy`, `style`, `script` and values.
-
-    All names are paths inside the package, such as `batch/report.html`.
-    """
-    css = "\n".join(path.read_text("utf-8") for path in _paths(style))
-    js = join(*_paths(script))
-    allowed = f"; script-src '{source_hash(js)}'" if js else ""
-    policy = f"default-src 'none'; img-src data:; style-src '{source_hash(css)}'{allowed}"
-    policy += "; base-uri 'none'; form-action 'none'"
-    page = PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
-    return f"{page}\n"
+def fill(template: str, css: str, js: str = "", *, inline: bool = False, **values: Any) -> str:
+    """Return a template's page with its `policy`, `style`, `script` and values; `inline`: elements have styles."""
+    style = "'unsafe-inline'" if inline else f"'{source_hash(css)}'"
+    policy = (
+        f"default-src 'none'; img-src data:; media-src data:; style-src {style}; base-uri 'none'; form-action 'none'"
+    )
+    policy += f"; script-src '{source_hash(js)}'" if js else ""
+    return PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
 
 
-def _paths(names: str | Sequence[str]) -> list[Path]:
-    return [_PACKAGE / name for name in ([names] if isinstance(names, str) else names)]
+def read(name: str) -> str:
+    """Return a file of this folder."""
+    return (Path(__file__).parent / name).read_text("utf-8")
 
 
 def data_url(data: bytes, kind: str) -> str:
-    """Return a picture's bytes as an address; `kind`: jpeg or png."""
+    """Return a picture's bytes as an address; `kind`: `jpeg`, `png` or `svg+xml`."""
     return f"data:image/{kind};base64,{base64_text(data)}"
 
 

@@ -17,7 +17,7 @@ from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.rendering import color_tables
 from sightglass.explain.rendering.render import map_lut
-from sightglass.report.layouts import HEIGHT, LAYOUTS, LINE, SMALLEST, WIDTH, Layout, Rect, arrange, share
+from sightglass.report.layouts import LAYOUTS, LINE, SMALLEST, Layout, Rect, arrange, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,8 +29,9 @@ BODY = (4.0, 3.6, 3.2, 2.9, SMALLEST)
 """Sizes of a sentence, of which the largest that fits is taken."""
 LARGE = 0.6
 """Of the page, what pictures fill at least, where their shape allows it."""
-LARGEST = LARGE * WIDTH / HEIGHT + 1e-9
-"""Width by height of a picture as high as the page that fills so much of it."""
+TRIMS = (1.0, 1.03, 0.97, 1.06, 0.94, 1.09, 0.9)
+"""By how much pictures may be wider than they are, least first, so that they fill as much: what is too much of them is
+cut off at two edges."""
 NARROW = 0.9
 """Width of the letters by those that they are measured with: texts are set in Arial, and as narrow in a PDF."""
 PAD = 0.7
@@ -248,19 +249,18 @@ def _choose(view: View, tiles: list[Photo]) -> tuple[str, list[Photo], tuple[Rec
         pair = [replace(tiles[0], mapped=False), *tiles]
         ways = [("one", tiles), ("one", pair), ("two", pair)]
     arranged = [
-        (name, subset, arrange([_aspect(view, tile, len(subset)) for tile in subset], LAYOUTS[name].pictures))
+        (name, subset, arrange([_aspect(view, tile) * trim for tile in subset], LAYOUTS[name].pictures))
+        for trim in TRIMS
         for name, subset in ways
     ]
     large = (candidate for candidate in arranged if share(candidate[2]) >= LARGE)
-    return next(large, None) or max(arranged, key=lambda candidate: share(candidate[2]))
+    return next(large, None) or max(arranged[: len(ways)], key=lambda candidate: share(candidate[2]))
 
 
-def _aspect(view: View, tile: Photo, count: int = 1) -> float:
-    """Return width by height of a tile, one of `count` on its page."""
-    picture = view.pictures[tile.index]
-    aspect = max(picture.size[0], 1) / max(picture.size[1], 1)
-    # A square picture alone loses its upper and lower edge, where no map or box is on it.
-    return LARGEST if count == 1 and not tile.mapped and not picture.boxes and 0.97 < aspect < LARGEST else aspect
+def _aspect(view: View, tile: Photo) -> float:
+    """Return width by height of a tile's picture."""
+    width, height = view.pictures[tile.index].size
+    return max(width, 1) / max(height, 1)
 
 
 def _tag(caption: str, picture: Rect) -> Text:

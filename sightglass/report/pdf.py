@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from fpdf import FPDF
 from fpdf.enums import WrapMode
-from PIL import Image as Pillow
 
 from sightglass.common.files import packing
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.report import caption, charts, drawing, figure
+from sightglass.report import caption, charts, figure
+from sightglass.report.drawing import draw_layers
 from sightglass.report.layouts import HEIGHT, LIGHT, WIDTH, Rect, Theme
-from sightglass.report.page import NARROW, Curves, Film, Photo, Sign, Text, lines, numbered
+from sightglass.report.page import NARROW, Text, lines, numbered
 from sightglass.report.views import map_view
 
 if TYPE_CHECKING:
@@ -159,27 +159,15 @@ def deck_pdf(views: Sequence[View], title: str, theme: Theme = LIGHT) -> bytes:
 
 def _draw(document: FPDF, view: View, page: Page, theme: Theme) -> None:
     for item in page.items:
-        match item:
-            case Text():
-                if item.tone == "tag":
-                    _fill(document, item.place, theme.shade)
-                document.set_font("sans", "B" if item.bold else "", item.size * _MM * _POINTS)
-                document.set_text_color(*getattr(theme, item.tone))
-                for line, left, top in lines(item):
-                    document.text(left * _MM, (top + 0.93 * item.size) * _MM, line)
-                continue
-            case Photo():
-                out = BytesIO()
-                pixels = drawing.draw(view, item, theme).shown
-                Pillow.fromarray(pixels).save(out, "JPEG", quality=drawing.QUALITY, subsampling=0)
-                file = out.getvalue()
-            case Sign():
-                file = item.file
-            case Film():
-                file = view.pictures[0].jpeg
-            case Curves():
-                file = charts.slide(view.charts[item.index], item.place, theme, "png")
-        document.image(BytesIO(file), *_rect(item.place))
+        if not isinstance(item, Text):
+            document.image(BytesIO(draw_layers(view, item, theme)[-1].file), *_rect(item.place))
+            continue
+        if item.tone == "tag":
+            _fill(document, item.place, theme.shade)
+        document.set_font("sans", "B" if item.bold else "", item.size * _MM * _POINTS)
+        document.set_text_color(*getattr(theme, item.tone))
+        for line, left, top in lines(item):
+            document.text(left * _MM, (top + 0.93 * item.size) * _MM, line)
 
 
 def _rect(place: Rect) -> tuple[float, float, float, float]:

@@ -23,8 +23,7 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.similarity.similarity import Pair
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.trust import Mark
-from sightglass.explain.trust.checks import CheckId, Checks
+from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Difference
 from sightglass.models.adapter import Joint
@@ -96,34 +95,6 @@ class MapResult(PlainResult):
     """xyxy in pixels of the picture: the area that the model saw; values outside of it are 0."""
 
 
-class CheckResult(PlainResult):
-    """The result of one quick test of a map."""
-
-    question: CheckId
-    """Whether the map depends on the `model`, matters to the `answer`, and holds `still`."""
-    answer: Mark
-    sentence: str
-    """The number, its control and its interval, or why there is none."""
-    value: Number | None
-    """`model`: the similarity to the map by random weights, of a box the overlap of the outlines in it; `answer`: the
-    effect on the answer, in log-odds; `still`: the least rank correlation after a small change."""
-    control: Number | None
-    """What `value` is compared with: unrelated maps, and for `answer` the strongest control."""
-    inside: Number | None
-    """Of a detector's box and `model`: the share of the heat inside it with random weights."""
-    shows: str
-    """What a map that does not depend on the model shows instead, such as `the box`; empty for others."""
-
-
-class ChecksResult(PlainResult):
-    """What three quick tests say of one map."""
-
-    target: str
-    """The label of what the map explains."""
-    marks: list[CheckResult]
-    """One for each question."""
-
-
 class ModelResult(PlainResult):
     """What one model says of a picture."""
 
@@ -136,7 +107,7 @@ class ModelResult(PlainResult):
     heatmaps: Sequence[MapResult]
     statistics: tuple[Statistics, ...]
     """One per map."""
-    seals: list[ChecksResult | None] | None = None
+    seals: list[Checks | None] | None = None
     """One per map, null for one that was not tested."""
     diagnosis: list[str]
     """The limits of the first map, most serious first."""
@@ -183,7 +154,7 @@ class ClassResult(PlainResult):
     state: State
     raw: tuple[Number, Number]
     statistics: Statistics
-    seal: ChecksResult | None = None
+    seal: Checks | None = None
     """Of its map; null for one that was not tested."""
     diagnosis: list[str]
     recipe: Recipe
@@ -443,10 +414,6 @@ class RunEvaluation(EvaluationResult):
     """Pictures whose mask is missing or cannot be used, and why."""
 
 
-def checks_result(seal: Checks | None) -> ChecksResult | None:
-    return None if seal is None else ChecksResult(**seal.summary())
-
-
 def map_fields(explanation: Result, index: int) -> Json:
     """Return the fields of `MapResult`."""
     heatmap = explanation.heatmaps[index]
@@ -468,7 +435,7 @@ def model_fields(explanation: Result) -> Json:
         "boxes": [explanation.box_numbers(i) for i in indices if task.has_boxes],
         "heatmaps": [MapResult(**map_fields(explanation, i)) for i in indices],
         "statistics": explanation.statistics,
-        "seals": [checks_result(seal) for seal in list_checks(explanation)],
+        "seals": list_checks(explanation),
         "diagnosis": [finding.text for finding in diagnose(explanation)],
         "milliseconds": explanation.milliseconds,
         "notes": explanation.notes,
@@ -516,7 +483,7 @@ def class_fields(explanation: Explanation, index: int) -> Json:
         "state": heatmap.state,
         "raw": heatmap.raw_range,
         "statistics": explanation.statistics[index],
-        "seal": checks_result(explanation.known_checks(index)),
+        "seal": explanation.known_checks(index),
         "diagnosis": [plain_text(finding.text) for finding in diagnose(explanation, index)],
         "recipe": recipe,
         "command": command.line(recipe),

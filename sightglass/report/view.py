@@ -87,11 +87,8 @@ class Map:
 
     def field(self, width: int, height: int) -> MapField:
         """Return the map over a picture of this size in pixels."""
-        x0, y0, x1, y1 = (edge * side for edge, side in zip(self.extent, (width, height) * 2, strict=True))
-        left, top, right, bottom = self.seen or (0.0, 0.0, 1.0, 1.0)
-        first = min(round(left * width), width - 1), min(round(top * height), height - 1)
-        seen = *first, max(first[0] + 1, round(right * width)), max(first[1] + 1, round(bottom * height))
-        return MapField(self.values, (x0, y0, x1, y1), seen, self.kind, self.cells)
+        shares = MapField(self.values, self.extent, self.seen or (0, 0, 1, 1), self.kind, self.cells)  # type: ignore[arg-type]
+        return shares.scaled((1, 1), (width, height))
 
     def grown(self, width: int, height: int) -> NDArray[np.float32]:
         """Return the values at a picture's size, float32 (height, width), bilinear; 0 outside `seen`."""
@@ -225,8 +222,6 @@ class Display:
     """0..1, as the viewer's."""
     threshold: Share = VIEWER_STYLE.threshold
     """0..1: values below it are not drawn."""
-    hidden: bool = False
-    """The slide is kept in its deck, and left out where that is presented and exported."""
 
     @property
     def style(self) -> Style:

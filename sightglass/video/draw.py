@@ -17,11 +17,10 @@ from sightglass.explain.maps.statistics import Statistics, describe
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.rendering import color_tables, contact_sheet, contours, render
 from sightglass.explain.rendering.marks import box_mark, draw_marks
-from sightglass.explain.rendering.style import Style
+from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks.task import Task
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import picture_cells
-from sightglass.report import caption
 from sightglass.video.results import rgb_of
 from sightglass.video.write import fit_pixels
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.picture.decode import Pixels
-    from sightglass.explain.rendering.style import Box, Field, Kind, Values
+    from sightglass.explain.rendering.style import Box, Kind, Values
     from sightglass.models.geometry import Geometry
     from sightglass.video.records import AnswerRecord, FrameRecord, RawMaps
     from sightglass.video.settings import Settings
@@ -249,9 +248,9 @@ class Painter:
             strongest = np.where(highest >= -lowest, highest, lowest)
             kind: Kind = "signed" if self.signed else "heat"
             cells = maps[0].heatmap.cells if maps else None
-            small = paint_map(
-                small, caption.place_field(strongest, self.geometry, self.size, kind, cells), self.settings.style
-            )
+            field = Field(strongest, self.geometry.extent, self.geometry.seen, kind, cells)
+            height, width = self.geometry.original
+            small = paint_map(small, field.scaled((width, height), self.size), self.settings.style)
         return self._label(small, record) if self.settings.labels else small
 
     def _label(self, pixels: Pixels, record: FrameRecord) -> Pixels:

@@ -78,17 +78,6 @@ def tiles(app) -> list[str]:
     return [key.removeprefix("saved-open-") for key in keys if key.startswith("saved-open-")]
 
 
-def test_what_is_saved_on_explore_is_what_was_shown_and_is_saved_once(page, store, pictures):
-    app = keep(page())
-    (record,) = store.search().records
-    explanation = Explainer(record.model)(pictures[0], method=record.method, layers=record.layers)
-    assert record.picture_sha256 == explanation.image.sha256
-    np.testing.assert_array_equal(store.heatmaps(record)[0].values, explanation.heatmaps[0].values)
-    # Another session finds it there.
-    app = press(page(), "Save")
-    assert links(app) == ["See it in Saved"] and "Keep it in Saved" not in labels(app)
-
-
 def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "0.001")
     app = keep(page())
@@ -114,15 +103,6 @@ def test_other_pages_save_their_own_view(page, store, path, parameters):
     assert found and len(found) == len({record.model for record in found})
     if not path:
         assert shown(page(SCREEN, kept=found[0].id)).head["boxes"]
-
-
-def test_a_history_that_is_empty_or_switched_off_says_so(page, store, monkeypatch):
-    app = page(SCREEN)
-    assert app.markdown[0].value == "## Nothing saved yet" and links(app) == ["Go to Explore"]
-    monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
-    assert "Keep it in Saved" not in labels(press(page(), "Save"))
-    app = page(SCREEN)
-    assert app.markdown[0].value == "## Saving is switched off"
 
 
 def test_records_are_found_filtered_and_ordered(page, full):

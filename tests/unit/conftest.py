@@ -22,7 +22,7 @@ def sealed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         label = explanation.heatmaps[index].target.label
         labels.append(label)
         marks = (
-            Check("model", "no", "It shows the box.", 0.9, 0.2, "the box"),
+            Check("model", "no", "It shows the box.", 0.9, 0.2, shows="the box"),
             Check("answer", "yes", "It matters.", float("inf"), 1.0),
             Check("still", "cannot be told", "Nobody knows."),
         )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common.errors import Problem
 from sightglass.ui.saving import slides
-from sightglass.ui.session import history_store, page, state
+from sightglass.ui.session import history_store, page
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.views import charts
 
@@ -24,13 +22,6 @@ if TYPE_CHECKING:
     from sightglass.ui.saving.slides import Draft
     from sightglass.ui.viewer import Look
     from sightglass.ui.views.charts import Files
-
-
-@dataclass
-class Saving:
-    """What the menu has to say after a callback."""
-
-    problem: str = ""
 
 
 def save_and_export(
@@ -92,15 +83,13 @@ def _draw_saved(
         records = [history_store.find(*item) for item in items]
         keep = [partial(history_store.keep, *item, look) for item in items]
 
+    @page.keeping_problem()
     def save() -> None:
-        try:
-            for record, make in zip(records, keep, strict=True):
-                if record is None:
-                    make()
-        except Problem as problem:
-            state.of(Saving).problem = str(problem)
+        for record, make in zip(records, keep, strict=True):
+            if record is None:
+                make()
 
-    page.say_problem(state.of(Saving))
+    page.say_problem()
     kept = [record for record in records if record is not None]
     if len(kept) < len(records):
         icon, help = ":material/bookmark_add:", "Save the picture, its maps, its checks and all numbers here."

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common.errors import Problem
 from sightglass.explain.phrases import plural
 from sightglass.report import deck_html, layouts, views
 from sightglass.ui.declare import declare, no_callback
@@ -61,8 +60,6 @@ class Adding:
     """Counts the dialogs: each has its own fields."""
     added: int = 0
     """The dialog whose slides were added."""
-    problem: str = ""
-    """Why the last one was not added."""
 
 
 def button(screen: str, *drafts: Draft) -> None:
@@ -107,7 +104,7 @@ def _draw_dialog(drafts: Sequence[Draft]) -> None:
         label = "Add the slide" if len(drafts) == 1 else f"Add {len(drafts)} slides"
         icon, place = ":material/add:", f"slide-add-{number}"
         st.button(label, icon=icon, key=place, type="primary", on_click=_add, args=(number, drafts))
-        page.say_problem(adding)
+        page.say_problem()
 
 
 def _choose_deck(number: int) -> None:
@@ -134,7 +131,7 @@ def _choose_deck(number: int) -> None:
 def _add(number: int, drafts: Sequence[Draft]) -> None:
     """Add the slides to the chosen deck, in a callback."""
     adding, decks, widgets = state.of(Adding), history_store.store().decks, st.session_state
-    try:
+    with page.keeping_problem():
         # All are made first: what cannot be made leaves no half of a deck.
         new_views = [draft({}) for draft in drafts]
         deck = str(widgets.get(f"slide-deck-{number}", NEW))
@@ -143,8 +140,6 @@ def _add(number: int, drafts: Sequence[Draft]) -> None:
         for view in new_views:
             decks.add(deck, view)
         adding.deck, adding.added = deck, number
-    except Problem as problem:
-        adding.problem = str(problem)
 
 
 def of_map(explanation: Explanation, index: int) -> Draft:

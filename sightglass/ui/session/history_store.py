@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from sightglass import history
 from sightglass.common import users
-from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.history import records
 from sightglass.report.embedded_recipe import list_checks
-from sightglass.ui.session import state
-from sightglass.ui.session.markdown import sentence
+from sightglass.ui.session import page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,13 +20,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain import Explanation
     from sightglass.history import History, Record
-
-
-@dataclass
-class NoteProblems:
-    """What was wrong with a note or tags, by the key of their fields."""
-
-    problems: dict[str, str] = field(default_factory=dict)
 
 
 def store() -> History:
@@ -67,14 +57,12 @@ def keep(explanation: Explanation, index: int, look: Mapping[str, bool | float |
 
 def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
     """Edit the note and tags of the records `ids`, saving each change."""
-    note, tags, problems = f"{key}-note", f"{key}-tags", state.of(NoteProblems).problems
+    note, tags = f"{key}-note", f"{key}-tags"
 
+    @page.keeping_problem()
     def save(name: str, field: str) -> None:
-        try:
-            for id in ids:
-                store().annotate(id, **{name: st.session_state[field]})
-        except Problem as problem:
-            problems[key] = str(problem)
+        for id in ids:
+            store().annotate(id, **{name: st.session_state[field]})
 
     help = "Your own words, which are searched. Saved when you leave the field."
     st.text_area(
@@ -94,8 +82,7 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
         placeholder="Choose or type one",
         help=f"Your own keywords, at most {records.MAX_TAG} characters each.",
     )
-    if problem := problems.pop(key, None):
-        st.error(sentence(problem), icon=":material/error:")
+    page.say_problem()
 
 
 def day(then: datetime) -> str:

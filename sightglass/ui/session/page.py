@@ -109,16 +109,35 @@ def describe_failure(failure: BaseException, event: str) -> str:
 
 
 @contextmanager
-def saying_problems() -> Iterator[None]:
-    """Show a Problem of what is drawn within as a sentence in its place."""
+def saying_problems(heading: str = "") -> Iterator[None]:
+    """Show a Problem of what is drawn within as a sentence in its place, below a heading."""
     try:
         yield
     except Problem as problem:
+        if heading:
+            st.markdown(heading)
         st.error(sentence(problem), icon=":material/error:")
 
 
-def say_problem(kept: Any) -> None:
-    """Show the last callback's error once, from the state's `problem`."""
+@dataclass
+class CallbackProblem:
+    """What the next run has to say of a callback."""
+
+    problem: str = ""
+
+
+@contextmanager
+def keeping_problem() -> Iterator[None]:
+    """Keep a Problem for `say_problem`; a callback can also be decorated by it."""
+    try:
+        yield
+    except Problem as problem:
+        state.of(CallbackProblem).problem = str(problem)
+
+
+def say_problem(kept: Any = None) -> None:
+    """Show the last callback's error once, from `keeping_problem`, or from a state's `problem`."""
+    kept = kept or state.of(CallbackProblem)
     problem, kept.problem = kept.problem, ""
     if problem:
         st.error(sentence(problem), icon=":material/error:")

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from sightglass.api import service
 from sightglass.api.schemas import ExplainRequest, ProveRequest
@@ -13,7 +14,7 @@ from sightglass.common.errors import Cancelled
 from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
 from sightglass.explain.recipe import Recipe
-from sightglass.explain.trust.checks import QUESTIONS, forget
+from sightglass.explain.trust.checks import QUESTIONS, Checks, forget
 from sightglass.models.adapters.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def test_the_seals_are_the_librarys(client: TestClient, scene: Path) -> None:
     seals = ask(client, "explain", scene, model=MODEL, top_k=2, maps="none", seal="true")["seals"]
     forget()
     made = Explainer(MODEL)(scene, top_k=2)
-    assert seals == [made.seal(index).summary() for index in range(2)]
+    expected = [made.seal(index) for index in range(2)]
+    assert seals == TypeAdapter(list[Checks]).dump_python(expected, mode="json", by_alias=True)
     assert [mark["question"] for mark in seals[0]["marks"]] == list(QUESTIONS)
 
 

@@ -23,7 +23,7 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.explain.replaying import replay
 from sightglass.explain.trust.diagnosis import describe_map, diagnose, headline
 from sightglass.history.history import History
-from sightglass.history.slides import saved_picture
+from sightglass.history.slides import record_view
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry
 from sightglass.report import caption, command, figure, result_folder
@@ -174,15 +174,15 @@ def test_the_history_and_slides_keep_the_sign(pose: Explainer, bus: Path, tmp_pa
     record = history.keep(made)
     (saved,) = history.heatmaps(record)
     assert saved.signed and np.array_equal(saved.values, heatmap.values)
-    for item in (explained_picture(made).map, saved_picture(record, made.image, [saved]).map):
+    for item in (explained_picture(made).map, record_view(record, made.image, [saved]).pictures[0].map):
         assert item is not None and item.kind == "signed"
         assert item.ends[0].startswith("lowers −") and item.ends[2].endswith("°")
         values = item.values
         assert values.min() < 0 < values.max()
-    drawn = draw(new_view([explained_picture(made)], title=""), Photo(0, Rect(0, 0, 96, 72), mapped=True), scale=10)
-    assert drawn.mapped is not None
-    small = cv2.resize(values, drawn.mapped.shape[1::-1], interpolation=cv2.INTER_AREA)
-    red, blue = (drawn.mapped[np.unravel_index(at, small.shape)] for at in (small.argmax(), small.argmin()))
+    _, drawn = draw(new_view([explained_picture(made)], title=""), Photo(0, Rect(0, 0, 96, 72), mapped=True), scale=10)
+    assert drawn is not None
+    small = cv2.resize(values, drawn.shape[1::-1], interpolation=cv2.INTER_AREA)
+    red, blue = (drawn[np.unravel_index(at, small.shape)] for at in (small.argmax(), small.argmin()))
     assert int(red[0]) > int(red[2]) and int(blue[2]) > int(blue[0])
 
 

@@ -104,27 +104,6 @@ def test_a_full_history_refuses_and_keeps_what_it_has(tmp_path: Path, one: Expla
     assert history.keep(noise)
 
 
-def test_a_database_that_cannot_grow_says_so(
-    history: History, one: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    record = history.keep(one)
-
-    def connect(*args: Any, **options: Any) -> sqlite3.Connection:
-        database = real(*args, **options)
-        database.execute("PRAGMA max_page_count = 1")
-        return database
-
-    real = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", connect)
-    with pytest.raises(Problem, match="is full, and nothing was saved"):
-        for _ in range(50):
-            history.keep(one, note="x" * 9000)
-    monkeypatch.undo()
-    assert record in history.search().records
-    assert len({path.parent for path in files(history)}) == history.storage().count
-    assert history.keep(one)
-
-
 def test_a_writer_waits_for_another_and_then_says_so(
     history: History, noise: Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,27 +120,6 @@ def test_a_writer_waits_for_another_and_then_says_so(
         assert mine.keep(noise)
     blocking.close()
     assert len({path.parent for path in files(history)}) == history.storage().count
-
-
-def test_threads_keep_and_delete_at_once(history: History, one: Explanation, noise: Explanation) -> None:
-    """The same files come and go under four threads with a history each, and no record loses one."""
-
-    def work(seed: int) -> list[str]:
-        mine, left = History(history.folder), []
-        for turn in range(6):
-            record = mine.keep((one, noise)[(seed + turn) % 2])
-            if turn % 3 == 2:
-                left.append(record.id)
-            else:
-                mine.delete([record.id])
-        return left
-
-    with ThreadPoolExecutor(4) as pool:
-        left = {id for ids in pool.map(work, range(4)) for id in ids}
-    found = history.search().records
-    assert {record.id for record in found} == left
-    for record in found:
-        same_maps(history, record, one if record.picture_name == "bus.jpg" else noise)
 
 
 def test_threads_create_the_database_at_once(tmp_path: Path) -> None:

@@ -35,13 +35,6 @@ def test_only_a_lower_score_is_saved_with_its_map_and_once(explanation: Explanat
     assert history.storage().count == 1
 
 
-def test_what_somebody_saved_is_left_as_it_is(explanation: Explanation, tmp_path: Path) -> None:
-    history = History(tmp_path)
-    kept = history.keep(explanation, tags=["mine"])
-    assert save_unsure(explanation, 1.0, history) == kept
-    assert history.get(kept.id).tags == ("mine",)
-
-
 def test_a_run_saves_nothing_more_after_a_failure(explanation: Explanation, tmp_path: Path) -> None:
     answers = UnsureAnswers(1.0, History(tmp_path / "small", limit=1000))
     answers.save(explanation)

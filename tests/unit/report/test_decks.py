@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from sightglass.common.errors import Problem
-from sightglass.explain import Explainer, Image
+from sightglass.explain import Image
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.history import History, archive, slides
-from sightglass.report import Display, Map, Picture, View, views
+from sightglass.history import History, archive
+from sightglass.report import Map, Picture, View
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.stored import MAX_VIEWS, pack
 
@@ -51,34 +51,16 @@ def test_a_deck_is_kept_edited_and_arranged(history: History) -> None:
     again = History(history.folder)
     assert again.decks.all() == (deck,)
     first, second, third = deck.slides
-    again.decks.edit(second.id, title=" What \n it saw ", sentence="", notes="One.\nTwo.", display=Display(mode="map"))
-    again.decks.rename(deck.id, "For Tuesday")
+    again.decks.edit(second.id, title=" What \n it saw ", sentence="", notes="One.\nTwo.")
+    again.decks.change(deck.id, title="For Tuesday")
     moved = again.decks.arrange(deck.id, [third.id, "unknown", first.id])
     assert moved.title == "For Tuesday" and moved.changed > deck.changed
     assert [slide.title for slide in moved.slides] == ["Slide 2", "Slide 0", "What it saw"]
     drawn = history.decks.view(moved.slides[2])
-    assert (drawn.title, drawn.sentence, drawn.notes, drawn.display.mode) == ("What it saw", "", "One.\nTwo.", "map")
+    assert (drawn.title, drawn.sentence, drawn.notes) == ("What it saw", "", "One.\nTwo.")
     assert drawn.pictures[0].jpeg == a_view("", 1).pictures[0].jpeg
     small = Image.open(history.decks.thumbnail(moved.slides[2]))
     assert 100 < small.height < small.width
-
-
-def test_deleting_a_record_breaks_no_deck(history: History) -> None:
-    image = Image(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8), "noise.png")
-    found = Explainer("efficientnet-lite0")(image, top_k=1)
-    record = history.keep(found)
-    deck = history.decks.create("Monday")
-    # The slide's small picture may be the record's own file.
-    saved, live = slides.saved_picture(record, image, history.heatmaps(record)), views.explained_picture(found)
-    assert saved.map is not None and live.map is not None
-    np.testing.assert_array_equal(saved.map.values, live.map.values)
-    assert (saved.map.extent, saved.map.seen, saved.map.score) == (live.map.extent, live.map.seen, live.map.score)
-    assert (saved.name, saved.answers) == ("EfficientNet-Lite0", live.answers)
-    history.decks.add(deck.id, View("Noise", (), (saved,)))
-    history.delete([record.id])
-    (slide,) = history.decks.get(deck.id).slides
-    assert history.decks.view(slide).pictures[0].jpeg == saved.jpeg
-    assert history.decks.thumbnail(slide)
 
 
 def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Path) -> None:
@@ -94,7 +76,7 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
     assert there.theme == "dark"
     # A file of an earlier version names none; another name is a stranger's.
     assert archive.put(other.decks, zipped({"slides/001.scene": ONE}, theme="neon")).theme == "dark"
-    history.decks.set_theme(deck.id, "light")
+    history.decks.change(deck.id, theme="light")
     assert archive.put(other.decks, archive.of(history.decks, history.decks.get(deck.id))).theme == "light"
     assert archive.file_name('../"Monday"') == f"{archive.file_name('Monday')}"
 
@@ -152,14 +134,10 @@ ONE = pack([a_view("One")])
     "data",
     [
         b"",
-        b"PK\x05\x06" + bytes(18),
-        zipped({"slides/001.scene": b"nothing"}),
         zipped({"../../etc/passwd": ONE}),
         zipped({"slides/001.scene": ONE, "run.pkl": b"cos\nsystem\n"}),
         zipped({"slides/001.scene": pack([a_view("One"), a_view("Two")])}),
-        zipped({"slides/001.scene": ONE}, format="another"),
         zipped({"slides/001.scene": ONE}, version=2),
-        zipped({"slides/001.scene": ONE}, slides=2),
         zipped({"slides/001.scene": ONE}, title="x" * 500),
         zipped({"slides/001.scene": ONE}, method=zipfile.ZIP_LZMA),
         # Packing it takes seconds, so only where it is read.

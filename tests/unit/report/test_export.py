@@ -68,15 +68,6 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
     assert len(white) == len(boxes.every) + 1
 
 
-def test_a_figure_shows_picture_map_and_overlay(made: Explanation) -> None:
-    pixels = np.array(Pillow.open(io.BytesIO(figure.figure(made, colormap="jet"))).convert("RGB"))
-    plain = np.array(Pillow.open(io.BytesIO(figure.figure(made, colormap="viridis"))).convert("RGB"))
-    third = pixels.shape[1] // 3
-    changed = (pixels != plain).any(2)
-    assert not changed[:, : third - 10].any()
-    assert changed[:, third + 10 : 2 * third].any() and changed[:, 2 * third + 10 :].any()
-
-
 def test_a_figure_takes_the_settings_of_the_viewer_and_brings_them_back(boxes: Explanation) -> None:
     look = {"mode": "contour", "colormap": "jet", "alpha": 0.9, "even": False, "threshold": 0.2, "boxes": False}
     made = figure.figure(boxes, 1, look=look)
@@ -139,18 +130,15 @@ def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation) -> None:
 
 
 def test_a_sweep_shows_each_layer_once_and_in_order(made: Explanation) -> None:
-    layers = ("conv_stem", "blocks.2", "bn2")
-    maps = animation.by_layer(made, 1, layers)
-    assert [one.layers for one in maps] == [(layer,) for layer in layers]
+    maps = animation.by_layer(made, 1)
+    layers = [one.layers[0] for one in maps]
+    assert (layers[0], layers[-1]) == ("conv_stem", "bn2") and layers.index("blocks.2") < layers.index("blocks.4")
     assert {one.target.label for one in maps} == {made.heatmaps[1].target.label}
     assert np.abs(maps[-1].content - made.heatmaps[1].content).max() < 1e-5  # bn2 is where the map itself was taken
-    moving = Pillow.open(io.BytesIO(animation.sweep(made, 1, layers=layers, seconds=0.2)))
-    assert moving.n_frames == 3
-    lasts = []
-    for place in range(3):
-        moving.seek(place)
-        lasts.append(moving.info["duration"])
-    assert lasts == [200, 200, 600]
+    moving = Pillow.open(io.BytesIO(animation.sweep(made, 1)))
+    assert moving.n_frames == len(maps) and moving.info["duration"] == 700
+    moving.seek(len(maps) - 1)
+    assert moving.info["duration"] == 2100
 
 
 def test_every_row_has_the_same_columns_and_what_is_in_them(made: Explanation, boxes: Explanation) -> None:

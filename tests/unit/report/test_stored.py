@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from pathlib import Path
@@ -183,35 +182,24 @@ def with_map(**values: Any) -> bytes:
     "data",
     [
         b"",
-        b"\xff\xff\xff\xff",
         struct.pack("<I", 2) + b"[]",
         struct.pack("<I", 200_000) + b"[" * 200_000,
         pack([whole()])[:-1],
         pack_data({"version": 3, "views": []}),
-        pack_data({"version": 2, "views": 3}),
-        pack_data({"version": 2, "views": [{}]}),
         pack_data({"version": 2, "views": [{}] * 1000}),
         changed(kind="script"),
         changed(clip=0),
         changed(title="x" * 1000),
-        changed(title=None),
         changed(display={"mode": "<b>"}),
-        changed(charts=[{"label": "", "sentence": "", "curves": [], "picture": 0}]),
         changed(charts=[{"label": "", "sentence": "", "curves": [], "picture": 9}]),
-        changed(pictures=[json.loads("{}")]),
         with_picture(source=99),
-        with_picture(source=-1),
         with_picture(source=1),
-        with_picture(size=[1e9, 1]),
         with_map(score=float("nan")),
         with_map(seen=[0, 0, 2, 1]),
         with_map(extent=[0, 0, 0, 1]),
-        with_map(extent=[0, 0, 1e300, 1]),
-        with_map(cells=[0, 1]),
         with_map(values={"blob": 0, "shape": [7, 9]}),
         with_map(values={"blob": 3, "shape": [7, 9]}),
         with_map(values={"blob": 3, "shape": [100_000, 100_000]}),
-        with_map(values={"blob": 1, "shape": [0, 0]}),
         version_1(kind="script"),
         version_1(picture=9),
         version_1(view={"panel": 4, "map": 0, "mode": "overlay"}),

@@ -40,12 +40,6 @@ def test_a_map_s_words_are_measured(bus_explained: Explanation) -> None:
     assert "EfficientNet-Lite0, GradCAM" in plain.notes and "cropped away" in plain.notes
 
 
-def test_a_proved_map_s_sentence_is_its_proof_s(bus_explained: Explanation) -> None:
-    proof = bus_explained.prove(0, steps=4)
-    made = views.map_view(bus_explained, 0)
-    assert made.sentence == proof.sentence == made.charts[0].sentence
-
-
 def test_classes_are_pictures_with_their_own_map(bus_explained: Explanation) -> None:
     every, two = views.classes_view(bus_explained), views.classes_view(bus_explained, (2, 0), {"mode": "map"})
     labels = [one.target.label for one in bus_explained.heatmaps]
@@ -103,3 +97,9 @@ def test_a_record_gives_the_scene_of_its_explanation(bus_explained: Explanation,
     one, other = made.pictures[0].map, live.pictures[0].map
     assert one is not None and other is not None
     np.testing.assert_array_equal(one.values, other.values)
+    assert (one.extent, one.seen, one.score, made.pictures[0].answers) == (
+        other.extent,
+        other.seen,
+        other.score,
+        live.pictures[0].answers,
+    )

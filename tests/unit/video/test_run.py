@@ -78,9 +78,8 @@ def test_the_map_of_each_frame_is_the_explainers_own(moving: Path, explainer: Ex
         assert mine.answer.score == pytest.approx(own.predictions[0].score, abs=1e-5)
         assert np.allclose(mine.content, own.heatmaps[0].content, atol=1e-4)
         heatmap = own.heatmaps[0]
-        from sightglass.report.caption import field
-
-        expected = paint(frames[i].pixels, field(heatmap, (160, 160)), Style())
+        height, width = heatmap.geometry.original
+        expected = paint(frames[i].pixels, heatmap.field.scaled((width, height), (160, 160)), Style())
         assert np.abs(drawn[i].to_ndarray(format="rgb24").astype(int) - expected).mean() < 6
 
 

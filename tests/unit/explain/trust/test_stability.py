@@ -214,7 +214,7 @@ def test_it_takes_about_sixty_passes_and_none_where_it_was_made(scene: Path, mon
 
 def test_a_map_that_random_weights_draw_as_well_has_no_sentence_of_what_the_model_looked_at(scene: Path) -> None:
     explained = Explainer("demo-s")(scene, per="detection", top_k=1, method="hirescam")
-    mark = Check("model", "no", "Random weights give a similar map.", 0.9, 0.2, "the picture's edges")
+    mark = Check("model", "no", "Random weights give a similar map.", 0.9, 0.2, shows="the picture's edges")
     made = Checks(explained.heatmaps[0].target.label, (mark,))
     remember(explained.checks_key(0), made)
     assert headline(explained, "{hot}").endswith(f"This map shows {made.shows}, not what the model learnt.")
