@@ -96,6 +96,7 @@ PAGES: dict[str, tuple[str, list[Act]]] = {
     "whatif": (
         "/whatif?model=demo-cls-s&example=scene+3",
         [
+            ("cover", _click("Cover the strongest part")),
             ("clear", _click("Clear")),
             ("undo", _click("Undo")),
             ("rectangle", _click("Rectangle")),
