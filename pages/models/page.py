@@ -1,4 +1,4 @@
-"""Models: add your own; search, open, download, unload and remove those of the catalogue."""
+"""Models: add your own; search, open, download and remove those of the catalogue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.explain.phrases import download as size_of_download
-from sightglass.explain.phrases import megabytes, plural
+from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import TASKS
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
@@ -24,7 +24,6 @@ from sightglass.ui.views import tables
 if TYPE_CHECKING:
     from typing import Any
 
-    from sightglass.explain.evidence.resident import Resident
     from sightglass.models.spec import ModelSpec
     from sightglass.ui.session.jobs.background import Job
 
@@ -56,16 +55,14 @@ def draw_list() -> None:
     if not matching:
         st.info("No model matches: type less, or choose All.", icon=":material/search_off:")
         return
-    residents = _residents()
     added = {spec.id for spec in store.list_own()}
-    rows = [_row(spec, residents.get(spec.id), present=spec.id in here, added=spec.id in added) for spec in matching]
+    rows = [_row(specs, here, added=specs[0].id in added) for specs in matching]
     # Above the list, as a long one ends below the window.
     above = st.container()
     chosen = tables.choose_row(rows, key=KEY)
     if chosen is not None:
-        spec = matching[chosen]
         with above:
-            _actions(spec, present=spec.id in here, added=spec.id in added)
+            _actions(matching[chosen], here, added=matching[chosen][0].id in added)
     if shelf.remove:
         _confirm(shelf.remove)
     if shelf.said:
@@ -73,7 +70,8 @@ def draw_list() -> None:
         shelf.said = ""
 
 
-def _filters(here: set[str]) -> list[ModelSpec]:
+def _filters(here: set[str]) -> list[list[ModelSpec]]:
+    """Draw the filters and return the families that match, one's own first."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         word = st.text_input(
             "Search",
@@ -97,48 +95,47 @@ def _filters(here: set[str]) -> list[ModelSpec]:
             "Here only", value=True, key="models-here", help="Only models whose weights are on this machine."
         )
     text = word.strip().casefold()
-    # One's own first.
-    specs = [
-        spec
-        for spec in catalog.catalog().values()
-        if task in ("", spec.task)
-        and (spec.id in here or not only)
-        and text in f"{spec.id} {spec.family} {spec.licence}".casefold()
+    families = [
+        [spec for spec in specs if text in f"{spec.id} {spec.family} {spec.licence}".casefold()]
+        for specs in catalog.families().values()
+        if task in ("", specs[0].task) and (not only or any(spec.id in here for spec in specs))
     ]
     added = {spec.id for spec in store.list_own()}
-    return sorted(specs, key=lambda spec: spec.id not in added)
+    return sorted(filter(None, families), key=lambda specs: specs[0].id not in added)
 
 
-def _residents() -> dict[str, Resident]:
-    from sightglass.explain.evidence.resident import RESIDENCY
-
-    return {resident.adapter.spec.id: resident for resident in RESIDENCY.residents()}
-
-
-def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, added: bool) -> dict[str, str]:
+def _row(specs: list[ModelSpec], here: set[str], *, added: bool) -> dict[str, str]:
+    first, present = specs[0], sum(spec.id in here for spec in specs)
     return {
-        "Model": spec.id,
-        "For": TASKS[spec.task].title,
-        "File": _size(spec, present=present),
-        "In memory": "" if resident is None else megabytes(resident.nbytes),
-        "State": "" if present else "not here",
-        "Family": spec.family if spec.family != spec.id else "",
-        "Licence": "yours" if added else spec.licence,
+        "Model": first.family,
+        "For": TASKS[first.task].title,
+        "Sizes": ", ".join(spec.size or spec.id for spec in specs) if len(specs) > 1 else "",
+        "File": _sizes(specs, here),
+        "State": "" if present == len(specs) else f"{present} of {len(specs)} here" if present else "not here",
+        "Licence": "yours" if added else ", ".join(dict.fromkeys(spec.licence for spec in specs)),
         # Host, owner and repository: the rest of a long address says nothing more.
-        "Source": "/".join(spec.source.removeprefix("https://").split("/")[:3]),
+        "Source": "/".join(first.source.removeprefix("https://").split("/")[:3]),
     }
 
 
-def _size(spec: ModelSpec, *, present: bool) -> str:
-    """Return how large the file is, or the download."""
-    file = weights.find(spec) if present else None
-    known = file.stat().st_size / 1e6 if file is not None and file.is_file() else spec.megabytes
-    return size_of_download(known).removeprefix("about ")
+def _sizes(specs: list[ModelSpec], here: set[str]) -> str:
+    """Return how large the files are, or the downloads: `19 MB to 25 MB`."""
+    files = [weights.find(spec) if spec.id in here else None for spec in specs]
+    known = [
+        file.stat().st_size / 1e6 if file is not None and file.is_file() else spec.megabytes
+        for spec, file in zip(specs, files, strict=True)
+    ]
+    ends = sorted(number for number in known if number is not None)
+    return " to ".join(dict.fromkeys(size_of_download(end).removeprefix("about ") for end in ends[:1] + ends[-1:]))
 
 
-def _actions(spec: ModelSpec, *, present: bool, added: bool) -> None:
-    """Draw the actions for the chosen model."""
+def _actions(specs: list[ModelSpec], here: set[str], *, added: bool) -> None:
+    """Draw the sizes of the chosen family and the actions for one."""
     shelf = state.of(Shelf)
+    line = st.container(horizontal=True, vertical_alignment="center")
+    with line:
+        st.markdown(f"**{escape(specs[0].family)}**", width="content")
+        spec = model_picker.choose_size(specs, here, key="models-size")
 
     def fetch() -> None:
         shelf.fetched = spec.id
@@ -149,15 +146,14 @@ def _actions(spec: ModelSpec, *, present: bool, added: bool) -> None:
     def remove() -> None:
         shelf.remove = spec.id
 
-    downloadable = not present and weights.downloadable(spec) and not weights.offline()
+    downloadable = spec.id not in here and weights.downloadable(spec) and not weights.offline()
     actions = (
         (True, "Open", "open_in_new", add.open_model, (spec,), "Load it, and see what it says of the picture."),
         (downloadable, "Download", "download", fetch, (), "Fetch its weights."),
         (added, "Edit", "edit", add.show, (spec.id,), "Its names and its preparation of a picture."),
         (added, "Remove…", "delete", remove, (), "Delete it and its files."),
     )
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{escape(spec.id)}**", width="content")
+    with line:
         for offered, label, icon, act, args, help in actions:
             if offered:
                 st.button(label, icon=f":material/{icon}:", on_click=act, args=args, help=help, key=f"models-{label}")

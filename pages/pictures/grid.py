@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
 
 PAGE = 24
-WIDE = 232
-BOX = (2 * WIDE, 2 * WIDE * 3 // 4)
+WIDE = 208
+BOX = (2 * WIDE, 2 * WIDE)
 """Pixels of a tile: twice its size on the page, for high-resolution screens."""
 RAIL, PANEL = 224, 320
 ORDERS = {
@@ -264,7 +264,8 @@ def _fit(picture: Pillow.Image) -> bytes:
     """Return a picture within a transparent box, so that all tiles are of one size."""
     picture = ImageOps.contain(picture, BOX)
     paper = Pillow.new("RGBA", BOX, (0, 0, 0, 0))
-    paper.paste(picture, ((BOX[0] - picture.width) // 2, (BOX[1] - picture.height) // 2))
+    # At the lower left, where its words begin.
+    paper.paste(picture, (0, BOX[1] - picture.height))
     buffer = io.BytesIO()
     paper.save(buffer, "WEBP", quality=85, method=2)
     return buffer.getvalue()

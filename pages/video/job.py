@@ -231,13 +231,18 @@ def headline(summary: Summary) -> str:
     named = [moment for moment in summary.moments if moment.kind in ("answer", "object") and moment.label]
     if not named:
         return f"{plural(len(summary.moments), 'moment')} in {plural(summary.frames, 'frame')}"
-    parts = [f"{moment.label} from {clock(moment.seconds).partition('.')[0]}" for moment in named[:NAMED]]
+    times: dict[str, list[str]] = {}
+    for moment in named[:NAMED]:
+        times.setdefault(moment.label, []).append(clock(moment.seconds).partition(".")[0])
+    parts = [f"{label} from {listing(starts)}" for label, starts in times.items()]
     more = [f"{len(named) - NAMED} more"] if len(named) > NAMED else []
     return capital(listing([*parts, *more]))
 
 
-TALL = 520
-"""Pixels of the height of an upright clip."""
+MAX_HEIGHT = 560
+"""Pixels of the height of a clip, so that it fits into the window."""
+PAGE_WIDTH = 1392
+"""Pixels of a page's content in a window of 1440."""
 
 
 def draw(job: ClipJob, *, key: str) -> None:
@@ -248,11 +253,10 @@ def draw(job: ClipJob, *, key: str) -> None:
     task = task_of(catalog.catalog().get(job.plan.model) or "")
     moments = [replace(moment, seconds=max(0.0, moment.seconds - start)) for moment in summary.moments]
     at = min(st.session_state.get(f"{key}-at", 0.0), about.seconds)
-    player, beside = st.columns(2, gap="medium")
+    width = round(MAX_HEIGHT * about.width / about.height)
+    share = min(width / PAGE_WIDTH, 2 / 3)
+    player, beside = st.columns([share, 1 - share], gap="medium")
     with player:
-        # A clip of a phone that is held upright would fill more than the window.
-        upright = about.height > about.width
-        width: Any = round(TALL * about.width / about.height) if upright else "stretch"
         st.video(str(summary.clip), start_time=at, width=width)
     with beside:
         charts.draw_timeline(

@@ -103,7 +103,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
         )
     head = top.container()
     _earlier_clips()
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         upload, about = None, ""
         try:
@@ -113,7 +113,7 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
             # What is no clip is said, and the example stays.
             st.error(sentence(problem), icon=":material/error:")
             upload = None
-    with right:
+    with right, st.container(horizontal=True):
         settings, targets = _settings(choices, explainer)
     if upload is not None:
         with left:

@@ -68,10 +68,14 @@ def rows(app: AppTest) -> dict[str, dict[str, object]]:
     return {row["Model"]: row for row in app.dataframe[0].value.to_dict("records")}
 
 
-def ask(app: AppTest, what: str, model: str) -> AppTest:
-    place = [*rows(app)].index(model)
+def choose(app: AppTest, family: str) -> AppTest:
+    place = [*rows(app)].index(family)
     app.session_state["models-list"] = {"selection": {"rows": [place], "columns": [], "cells": []}}
-    return app.run().button(key=f"models-{what}").click().run()
+    return app.run()
+
+
+def ask(app: AppTest, what: str, family: str) -> AppTest:
+    return choose(app, family).button(key=f"models-{what}").click().run()
 
 
 def test_a_file_and_its_names_are_a_map_after_one_drop_and_gone_after_a_question(
@@ -149,24 +153,25 @@ def test_what_does_not_load_is_said_and_leaves_nothing(page: Page, kept: Path) -
     assert app.file_uploader and not app.run().error
 
 
-def test_a_row_says_what_is_in_memory_and_opens_its_model(page: Page) -> None:
-    page(model="demo-cls-s", example="scene 3")
+def test_a_row_is_a_family_and_opens_one_of_its_sizes(page: Page) -> None:
     app = page("models")
-    assert rows(app)["demo-s"]["For"] == "Detect" and str(rows(app)["demo-cls-s"]["In memory"]).endswith("MB")
-    ask(app, "Open", "demo-s")
+    row = rows(app)["Demo detector"]
+    assert row["For"] == "Detect" and row["Sizes"] == "s, m, l" and row["File"] == "0.4\xa0MB to 2.2\xa0MB"
+    choose(app, "Demo detector").segmented_control(key="models-size-Demo detector").set_value("demo-m").run()
+    app.button(key="models-Open").click().run()
     assert not app.error
-    assert app.query_params["model"] in ("demo-s", ["demo-s"])
+    assert app.query_params["model"] in ("demo-m", ["demo-m"])
 
 
 def test_the_list_is_searched_and_offers_no_download_that_the_operator_forbids(page: Page) -> None:
     app = page("models")
     assert all(not row.get("State") for row in rows(app).values())
     app.text_input(key="models-search").set_value("demo-vit").run()
-    assert [*rows(app)] == ["demo-vit"]
+    assert [*rows(app)] == ["Demo ViT"]
     app.text_input(key="models-search").set_value("no such model").run()
     assert "No model matches" in texts(app)
     app.text_input(key="models-search").set_value("resnet50")
     app.toggle(key="models-here").set_value(False).run()
-    row = rows(app)["resnet50"]
+    row = rows(app)["ResNet"]
     assert row["State"] == "not here" and "103" in str(row["File"])
     assert "models-Download" not in [button.key for button in app.button]

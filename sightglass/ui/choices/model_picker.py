@@ -92,7 +92,7 @@ def choose() -> ModelSpec:
         help="A family of models: type a part of its name. Those to download, with about how many MB, are fetched when "
         "you choose them.",
     )
-    spec = _by_name(addressed) if family == OTHER else _size(families[family], here, addressed)
+    spec = _by_name(addressed) if family == OTHER else choose_size(families[family], here, addressed)
     url_state.write("model", spec.id, FIRST)
     return spec
 
@@ -136,7 +136,10 @@ def _by_name(addressed: ModelSpec | None) -> ModelSpec:
     return catalog.spec(f"timm/{name or TIMM_EXAMPLE}")
 
 
-def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None) -> ModelSpec:
+def choose_size(
+    specs: list[ModelSpec], here: Collection[str], addressed: ModelSpec | None = None, *, key: str = "size"
+) -> ModelSpec:
+    """Draw a family's sizes and return the chosen model."""
     if len(specs) == 1:
         return specs[0]
     sizes = {spec.id: spec for spec in specs}
@@ -144,14 +147,14 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None) -
     # Several words name a kind and no size: the cheats among the demo models.
     kinds = any(" " in spec.size for spec in specs)
     # A button has no room for how large a download is.
-    buttons = not kinds and len(sizes) <= MAX_BUTTONS and sizes.keys() <= here
+    buttons = not kinds and len(sizes) <= MAX_BUTTONS and sizes.keys() <= set(here)
     draw: Any = st.segmented_control if buttons else st.selectbox
     chosen = url_state.widget(
         draw,
         "Size",
         {spec.id: f"{spec.size or spec.id}{mark(spec, here)}" for spec in specs},
         addressed.id if addressed and addressed.id in sizes else first,
-        key=f"size-{specs[0].family}",
+        key=f"{key}-{specs[0].family}",
         help="Each is a separate model. Those to download are fetched when you choose them.",
         label_visibility="collapsed",
         width="content" if buttons else WIDTH,

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sightglass.explain.tasks.task import Change
     from sightglass.models.spec import ModelSpec
 
+MAX_CONTENT_ROWS = 13
+"""Rows of a table that is shown whole; longer ones scroll."""
+
 
 def table(
     rows: Any,
@@ -59,7 +62,7 @@ def choose_row(
         on_select="rerun",
         selection_mode="single-row",
         selection_default={"selection": {"rows": [0]}},
-        height=min(36 * len(rows) + 38, height),
+        height="content" if len(rows) <= MAX_CONTENT_ROWS else height,
     )
     return next((row for row in event.selection.rows if row < len(rows)), None)
 
