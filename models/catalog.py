@@ -312,12 +312,6 @@ def _tables() -> list[Path]:
     return list(dict.fromkeys((path, users.folder(path.parent) / path.name, *store)))
 
 
-def of_people() -> Path:
-    """Return the root folder of people's own tables and files."""
-    path, *_ = _tables()
-    return (path.parent / users.FOLDER).resolve()
-
-
 def _state() -> tuple[Any, ...]:
     """Return the catalogue's dependencies: tables, and model files."""
     named, paths = settings().models, _tables()

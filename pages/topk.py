@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @page.guard
 def topk() -> None:
-    bar, top, main = st.container(), st.container(), st.container()
+    bar, top, main = st.container(key="controls"), st.container(key="top"), st.container()
     choices, explainer = sidebar.draw(bar)
     with top.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         # As wide as is left: a long sentence takes two lines and does not push the controls below it.

@@ -164,7 +164,7 @@
   }
 
   const PLACES = {
-    upload: () => Boolean(one(".picture .upload")),
+    upload: () => Boolean(one('.st-key-picture-bar [data-testid="stFileUploaderDropzone"] button')),
     headline: () => headline().length > 0,
     uploader: () => Boolean(one("h1") && one('[data-testid="stFileUploader"]')),
     shown: () => Boolean(one(".viewer[data-shown]") && map()),

@@ -8,21 +8,19 @@ is a suspicion and no proof: pictures of one kind have the same answer.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from sightglass.explain.phrases import percent
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import Finding
-from sightglass.models.preprocess import Preprocessing, fit_picture, prepare
+from sightglass.models.preprocess import Preprocessing, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from sightglass.explain.evidence.resident import Resident
@@ -36,8 +34,6 @@ GUESSES = {
 }
 """Mean and std in common use, for colours in 0..1."""
 LOW, BETTER, SAME = 0.6, 1.5, 0.05
-MOST = 4
-"""Preprocessings whose answers are shown."""
 
 
 def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
@@ -70,46 +66,6 @@ def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
     else:
         return None
     return Finding("preprocessing", "caution", text)
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """What a model answers if its pictures were prepared in one way."""
-
-    preprocessing: Preprocessing
-    words: str
-    """What tells it from the model's own: `resized by bicubic`, `colours: mean and std of 0.5`."""
-    picture: NDArray[np.uint8]
-    """(h, w, 3), what of the picture reaches the model."""
-    label: str
-    score: float
-
-
-def readings(resident: Resident, image: Image) -> tuple[Reading, ...]:
-    """Return the answers under up to `MOST` preprocessings, the model's own first.
-
-    Runs the model once for each of about nine ways. Empty where the preprocessing is not known, or has no three
-    channels.
-    """
-    now = resident.adapter.preprocessing
-    if now is None or now.channels != 3 or not resident.adapter.labels:
-        return ()
-    ways = {f"resized by {name}": replace(now, interpolation=name) for name in ("bilinear", "bicubic")}
-    ways |= {f"colours: {name}": replace(now, mean=mean, std=std) for name, (mean, std) in GUESSES.items()}
-    ways |= {"cut to the middle": replace(now, crop="centre"), "squeezed": replace(now, crop="squash")}
-    ways |= {"no crop": replace(now, crop="centre", short_side=min(now.size))}
-    others = {words: way for words, way in ways.items() if way != now}
-    scores = torch.stack([_scores(resident, [image], way)[0] for way in (now, *others.values())])
-    ranked = sorted(range(1, len(scores)), key=lambda row: -float((scores[row] - scores[0]).abs().sum()))
-    answers = []
-    for row in (0, *ranked[: MOST - 1]):
-        way = (now, *others.values())[row]
-        # Numbers have no best class; the first one shows the effect.
-        best = 0 if task_of(resident.adapter).measures else int(scores[row].argmax())
-        pixels = np.clip(fit_picture(image.pixels, way, "trained")[0], 0, 255).astype(np.uint8)
-        words = f"as it is now, resized by {now.interpolation}" if row == 0 else tuple(others)[row - 1]
-        answers.append(Reading(way, words, pixels, resident.adapter.labels[best], float(scores[row, best])))
-    return tuple(answers)
 
 
 def _distinct(resident: Resident, images: Sequence[Image], preprocessing: Preprocessing) -> float:

@@ -13,7 +13,7 @@ TABS = {"models": "One picture", "pictures": "Two pictures"}
 
 @page.guard
 def compare() -> None:
-    bar, head = st.container(), st.container(horizontal=True, vertical_alignment="center")
+    bar, head = st.container(key="controls"), st.container(horizontal=True, vertical_alignment="center")
     with head:
         tab = url_state.widget(
             st.segmented_control,
@@ -27,7 +27,7 @@ def compare() -> None:
         help = "Drop a folder of labelled pictures there: which of two to six models is right more often."
         st.page_link(page.script(LABELLED), label="Labelled pictures", icon=":material/arrow_outward:", help=help)
         controls = st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center")
-    places = bar, controls, st.container(), st.container()
+    places = bar, controls, st.container(key="top"), st.container()
     # Imported when they are opened: each loads what the other does not need.
     if tab == "models":
         from sightglass.pages.compare import one_picture

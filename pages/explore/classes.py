@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 import streamlit as st
 
 from sightglass.explain.comparison.models import score_of_map
-from sightglass.explain.options import parse_other_place
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.marks import draw_numbers, draw_segments, ends_of
@@ -115,7 +114,7 @@ class Classes:
     def draw_below(self, explanation: Explanation, index: int, view: View) -> None:
         """Draw the choices for a click on a segmentation."""
         if explanation.task.gives_pixels:
-            _draw_controls(explanation, index)
+            _draw_controls(explanation)
 
     def draw_numbers(self, explanation: Explanation, index: int) -> None:
         """Draw the map's most important numbers."""
@@ -175,8 +174,8 @@ SPANS = {"region": "Region", "pixel": "Pixel"}
 """What a click asks about."""
 HEIGHT = 380
 """Of either picture in a window of 900 pixels: two are side by side."""
-AT, AGAINST = "at", "rival"
-"""Names in the address."""
+AT = "at"
+"""Name in the address."""
 STEP = 10
 """Places are rounded down to a tenth of a pixel: an address has room for them."""
 
@@ -209,17 +208,15 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     task = task_of(explainer.resident.adapter)
     if not task.gives_pixels:
         url_state.write(AT, None)
-        url_state.write(AGAINST, None)
         return {}
     if area.picture is None:
-        _take_link(area, choices, explainer)
+        _take_link(area, choices)
     elif (area.picture, area.model) != (choices.image.sha256, choices.model.id):
         area.at, area.against, area.wanted = (), None, None
     if area.against is not None and area.against not in explainer.labels and area.against.isdecimal():
         # A recipe may have its index.
         area.against = dict(enumerate(explainer.labels)).get(int(area.against))
     url_state.write(AT, write_place(area.at))
-    url_state.write(AGAINST, area.against if area.at else None)
     if not area.at:
         return {}
     # Before its control is drawn a link may name it.
@@ -230,21 +227,13 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     return {"at": area.at, "per": per, **against, **choice}
 
 
-def _take_link(area: ChosenArea, choices: Choices, explainer: Explainer) -> None:
+def _take_link(area: ChosenArea, choices: Choices) -> None:
     """Choose the address's place and class, if valid here."""
     area.picture, area.model = choices.image.sha256, choices.model.id
-    at, against = st.query_params.get(AT, ""), st.query_params.get(AGAINST, "")
+    at = st.query_params.get(AT, "")
     area.at = parse_place(at, choices.image)
     if at and not area.at:
         url_state.leave_out(AT, at)
-    if task_of(explainer.resident.adapter).compares_places:
-        known = parse_place(against, choices.image) == parse_other_place(against)
-    else:
-        known = against in explainer.labels
-    if against and area.at and known:
-        area.against = against
-    elif against:
-        url_state.leave_out(AGAINST, against)
 
 
 def show_pixels(explanation: Explanation) -> None:
@@ -272,7 +261,7 @@ def show_pixels(explanation: Explanation) -> None:
     take_click(view, explanation)
 
 
-def _draw_controls(explanation: Explanation, index: int) -> None:
+def _draw_controls(explanation: Explanation) -> None:
     """Draw the choices for a click and the way back."""
     spans, chosen = explanation.task.spans, bool(state.of(ChosenArea).at and explanation.options.at)
     if not (spans or chosen):
@@ -283,8 +272,6 @@ def _draw_controls(explanation: Explanation, index: int) -> None:
             label = "A click explains"
             url_state.widget(st.segmented_control, label, SPANS, "region", key=SPAN, name="span", help=help)
         if chosen:
-            if spans:
-                _against(explanation, index)
             help, icon = "Show the maps of the whole picture again.", ":material/undo:"
             st.button("Back to the whole picture", icon=icon, key="explore-whole", on_click=_forget, help=help)
 
@@ -296,7 +283,7 @@ def take_click(view: View, explanation: Explanation) -> None:
     area = state.of(ChosenArea)
     area.picture, area.model = explanation.image.sha256, explanation.model.id
     area.wanted, area.at = None, _round_down(view.point, explanation.image)
-    area.against = area.against if explanation.task.compares_places else None
+    area.against = None
     state.forget_class()
     st.rerun()
 
@@ -305,27 +292,6 @@ def _round_down(at: Iterable[float], image: Picture) -> tuple[float, ...]:
     # The edge of the last pixel belongs to no pixel.
     inside = (min(max(value, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, value in enumerate(at))
     return tuple(math.floor(value * STEP) / STEP for value in inside)
-
-
-def _against(explanation: Explanation, index: int) -> None:
-    """Choose the class to weigh against the explained one."""
-    explained = explanation.heatmaps[index].target.label if explanation.heatmaps else ""
-    area, key = state.of(ChosenArea), "explore-against"
-    st.session_state[key] = area.against
-
-    def take() -> None:
-        area.against = st.session_state[key]
-
-    st.selectbox(
-        "And not",
-        [label for label in sorted(explanation.evidence.resident.adapter.labels) if label != explained],
-        index=None,
-        key=key,
-        on_change=take,
-        placeholder="another class",
-        width=200,
-        help="Why this class here and not that one: what speaks for one and against the other, in the same pixels.",
-    )
 
 
 def _forget() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @page.guard
 def explore() -> None:
     # No st.empty: its content would vanish at once and everything below jump up, even while somebody draws.
-    bar, tabs, main = st.container(), st.container(), st.container()
+    bar, tabs, main = (st.container(key=name) for name in ("controls", "views", "explore"))
 
     def draw_controls() -> tuple[Choices, Explainer, View]:
         choices, explainer = sidebar.draw(bar, whole=True)

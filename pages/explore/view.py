@@ -62,7 +62,7 @@ class Places:
         )
         with main:
             left, right = st.columns([3, 1], gap="medium")
-        return Places(title, left, right.container(), right.container())
+        return Places(title, left, right.container(key="answers"), right.container())
 
 
 def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:

@@ -63,7 +63,6 @@ def _studio(choices: Choices, explainer: Explainer) -> None:
         with right:
             original = _original(choices, explainer)
         tenth = strongest.strongest_tenth(original)
-        painter.example(choices.image, tenth)
         _answer(choices, explainer, original, tenth, (title, middle, right, below), current)
     except Exception as failure:
         with title:

@@ -206,7 +206,6 @@ def _remove(model_id: str) -> None:
 def models() -> None:
     title, door, below = st.container(), st.container(), st.container()
     image = image_picker.choose()
-    image_picker.bar(None)
     with door:
         if why := store.refusal():
             st.caption(f":material/visibility: {why}")

@@ -86,11 +86,6 @@ def _read_address(remembered: PicturesPage) -> None:
             remembered.source, remembered.truth = source.open_upload(path)
         except Problem:
             url_state.leave_out("upload", path)
-    elif path := st.query_params.get("folder"):
-        with page.saying_problems():
-            remembered.source = source.open_folder(path)
-            if given := st.query_params.get("labels"):
-                remembered.truth = source.read_labels(source.locate(given)[0])
 
 
 def _write_address(remembered: PicturesPage) -> None:
@@ -109,7 +104,7 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
     job, task = remembered.job, task_of(choices.model)
     chosen = job.source if job is not None else remembered.source
     matches = sheet.match_labels(remembered, explainer, choices)
-    if chosen is not None or sheet.is_useful():
+    if chosen is not None or jobs.list_earlier():
         label = _describe_chosen(chosen, matches)
         with (
             st.popover(label, icon=":material/photo_library:", key="pictures-chip"),

@@ -1,4 +1,4 @@
-"""The sheet of pictures and labels: drop field, paths, what labels count as, unreadable files, earlier runs."""
+"""The sheet of pictures and labels: drop field, what labels count as, unreadable files, earlier runs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from sightglass.pages.pictures import job as jobs
 from sightglass.pages.pictures import results, source
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.pages.pictures.source import Drops
-from sightglass.ui.choices import gallery_picker
-from sightglass.ui.session import page, state, url_state
+from sightglass.ui.session import page, state
 from sightglass.ui.session.history_store import exact
 from sightglass.ui.session.markdown import escape, sentence
 from sightglass.ui.views import tables
@@ -37,8 +36,6 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     """Draw the drop field, the labels' classes, unreadable files and earlier runs."""
     if remembered.job is not None or remembered.source is not None:
         draw_drop(task)
-    if gallery_picker.folders():
-        _draw_paths(remembered, task)
     page.say_problem(remembered)
     if matches:
         _draw_matches(remembered, matches, explainer)
@@ -57,11 +54,6 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
         st.caption(f":material/broken_image: {plural(len(failed), 'file')} could not be read.")
         tables.table([{"picture": name, "why": why} for name, why in failed[:1000]], height=160)
     _draw_earlier(remembered)
-
-
-def is_useful() -> bool:
-    """Return whether there is something to choose before anything was dropped."""
-    return bool(gallery_picker.folders() or jobs.list_earlier())
 
 
 def draw_drop(task: Task, *, inline: bool = False) -> None:
@@ -92,30 +84,6 @@ def _take(files: list[tuple[str, bytes]], task: Task) -> None:
     elif truth is not None and remembered.job is not None:
         plans = tuple(replace(plan, labels=truth) for plan in remembered.job.plans)
         remembered.show(PicturesJob(remembered.job.source, plans))
-
-
-def _draw_paths(remembered: PicturesPage, task: Task) -> None:
-    """Draw the paths of pictures and labels in a folder that the operator permits."""
-    with st.form("pictures-paths", border=False):
-        allowed = gallery_picker.folders()
-        about = f"A folder, a .zip, a list of paths, or a pattern with *, below {' or '.join(map(str, allowed))}."
-        query = st.query_params
-        first = query.get("folder", str(allowed[0]))
-        folder = st.text_input("Folder on this machine", first, key="pictures-folder", help=about)
-        given = st.text_input("Labels on this machine", query.get("labels", ""), key="pictures-labels")
-        if not st.form_submit_button("Use", icon=":material/check:"):
-            return
-    try:
-        truth = source.read_labels(source.locate(given.strip())[0], task) if given.strip() else None
-        remembered.source = source.open_folder(folder.strip())
-    except Problem as problem:
-        st.error(sentence(problem), icon=":material/error:")
-        return
-    remembered.show(None)
-    remembered.truth, remembered.matches = truth, {}
-    url_state.write("folder", folder.strip(), str(allowed[0]))
-    url_state.write("labels", given.strip(), "")
-    st.rerun()
 
 
 def match_labels(remembered: PicturesPage, explainer: Explainer, choices: Choices) -> list[LabelMatch]:

@@ -1,4 +1,4 @@
-"""Take pictures and labels: dropped files, which are kept, or a permitted folder."""
+"""Take pictures and labels from dropped files, which are kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from sightglass.explain.phrases import plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture.item import PICTURES, Item
 from sightglass.explain.picture.source import find, spread
-from sightglass.ui.choices import gallery_picker
 from sightglass.ui.session import state
 from sightglass.ui.session.state import upload_megabytes
 
@@ -230,32 +229,24 @@ def delete_upload(path: str) -> None:
         shutil.rmtree(upload, ignore_errors=True)
 
 
-def open_upload(path: str) -> Taken:
+def open_upload(text: str) -> Taken:
     """Return the pictures of an upload with their labels; raise Problem if it is not there."""
-    source = open_folder(str(uploads_home() / path))
+    path, root = locate(str(uploads_home() / text))
+    source = Source(tuple(find(str(path), within=root, most=MAX_PICTURES)), path.name or root.name, str(path))
     truth: GroundTruth | None = None
-    for labels in (Path(source.path), (_find_upload(source.path) or uploads_home()) / "labels"):
+    for labels in (path, (_find_upload(source.path) or uploads_home()) / "labels"):
         with contextlib.suppress(Problem):
             truth = ground_truth.read(labels)
     return source, truth
 
 
-def open_folder(text: str) -> Source:
-    """Return the pictures of a permitted folder; raise Problem."""
-    path, root = locate(text)
-    return Source(tuple(find(str(path), within=root, most=MAX_PICTURES)), path.name or root.name, str(path))
-
-
 def locate(text: str) -> tuple[Path, Path]:
-    """Return a path with the folder that permits it; raise Problem without one."""
+    """Return a path with the folder of uploads or examples that it is in; raise Problem for any other."""
     path = Path(os.path.normpath(text))
     for own in (uploads_home(), examples.find(examples.CLASSES)):
         if own in path.parents and own.resolve() in path.resolve().parents:
             return path, own
-    allowed = gallery_picker.folders()
-    if not allowed:
-        raise ModelProblem(f"The operator has to name {path} in SIGHTGLASS_FOLDERS to go on.")
-    return gallery_picker.check_path(text, allowed)
+    raise ModelProblem("Its pictures were not uploaded here: go on with it on the command line, or drop them again.")
 
 
 def find_source(facts: RunFacts) -> Source:
@@ -272,7 +263,7 @@ def find_source(facts: RunFacts) -> Source:
 
 
 def _locate(facts: RunFacts) -> list[tuple[Path, Path]]:
-    """Return the pictures' paths and permitted folders; raise ModelProblem if forbidden."""
+    """Return the pictures' paths and the folders that they are in; raise ModelProblem for others than uploads."""
     places = []
     for source in facts.origin.source:
         if (path := remote.local_path(source)) is None:

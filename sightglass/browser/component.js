@@ -7,13 +7,11 @@ import { unpack } from "./unpack.js";
  */
 /**
  * @typedef {(name: string, value: unknown) => void} Send
- * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, ask: null, detail: Detail,
- *   message: {head: Message, blob: Uint8Array}, settings: {settings?: object}}} Broadcasts  choose: a class, `from` the list it is
- *   chosen in, `byHand` just now by a person; ask: lists and channels repeat what they last sent; detail: a part of the picture
- *   that Python should send; message: what Python sent to the viewer; settings: the first viewer of the page fills them in
- * @typedef {{picture: string, rect: number[], longest: number, id: string}} Detail
- * @typedef {{kind: "detail", id: string, picture: string, rect: number[]} | {kind: "texts", shown: string, texts: string[]}
- *   | {kind: ""}} Message
+ * @typedef {{choose: {index: number, from?: Element, byHand?: boolean}, ask: null, texts: Texts,
+ *   settings: {settings?: object}}} Broadcasts  choose: a class, `from` the list it is chosen in, `byHand` just now by a person;
+ *   ask: lists and channels repeat what they last sent; texts: sentences of a viewer's maps; settings: the first viewer of the
+ *   page fills them in
+ * @typedef {{shown: string, texts: string[]}} Texts  shown: the id of what they are about
  */
 
 /** Steps of the arrow keys, across and down. @type {Record<string, [number, number]>} */

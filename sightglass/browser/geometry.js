@@ -65,12 +65,6 @@ export function placer([x0, y0, x1, y1], width, height) {
   };
 }
 
-/** A rectangle with a margin of a quarter, in whole pixels of the picture. @param {Rect} rect @param {number[]} size @returns {Rect} */
-export function around([x0, y0, x1, y1], size) {
-  const mx = (x1 - x0) / 4, my = (y1 - y0) / 4;
-  return [x0 - mx, y0 - my, x1 + mx, y1 + my].map((edge, i) => Math.min(size[i % 2], Math.max(0, Math.round(edge))));
-}
-
 /**
  * Zoom so that the point at the fraction (fx, fy) of a panel stays in place.
  * @param {Viewport} viewport @param {number} fx @param {number} fy @param {number} factor @returns {Viewport}

@@ -63,6 +63,7 @@ SETTINGS: dict[str, str] = {
         "visitors drop a model's files; an operator names a repository in models.toml (weights.hub)",
         "SIGHTGLASS_",
     ),
+    **_gone("FOLDERS", "drop pictures on the page Pictures, or run `sightglass batch`", "SIGHTGLASS_"),
     **_gone("REQUESTS_PER_MINUTE LOG", "let the proxy limit and log requests", "SIGHTGLASS_"),
     **_gone("SLIDE_TEXT SLIDE_LOGO", "put it into the slide master in PowerPoint", "SIGHTGLASS_"),
     **_gone(
@@ -85,6 +86,10 @@ PARAMETERS: dict[str, str] = {
     ),
     "head": "Attention is the mean of all heads on pages: `sightglass explain --head` shows one.",
     "tags": "Boxes have their numbers only: their names and scores are in the list.",
+    **dict.fromkeys(
+        ("folder", "labels"), "Pages read no folders of the server: drop the pictures here, or run `sightglass batch`."
+    ),
+    "rival": "Explore has one class or place at a time: `sightglass explain --against` weighs it against another.",
     "close": "The layers of a box are shown over the whole picture: zoom one of them.",
     **dict.fromkeys(
         ("smooth", "timescale"),

@@ -107,7 +107,6 @@ class Settings(BaseModel):
         True,
         "Test each map in the background once it is shown; no: only when somebody asks.",
     )
-    folders: Folders = _field((), "Folders that the dashboard may read, separated as in PATH.")
     batches: Folder = _field(Path("batches"), "Where the page Pictures keeps uploads and the results of runs.")
     clips: Folder = _field(
         lambda: data_folder("clips"),

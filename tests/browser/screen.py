@@ -173,6 +173,11 @@ def headline(page: Page) -> Locator:
     return page.locator("h2").first
 
 
+def picture_name(page: Page) -> Locator:
+    """The name of the chosen picture."""
+    return page.locator(".st-key-picture-bar strong")
+
+
 def drawn(canvas: Locator) -> np.ndarray:
     """What is on a canvas, int (h, w, 4)."""
     data: str = canvas.evaluate("canvas => canvas.toDataURL()")

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 from screen import CANVAS, HEIGHT, fits, go_to, new_page, serious, settled, still
 
 from tests.rooms import menu
@@ -59,7 +59,7 @@ def fits_smaller_windows(page: Page) -> None:
     assert box["x"] + box["width"] < 1024
     page.set_viewport_size({"width": 390, "height": HEIGHT})
     fits(page)
-    choices = page.get_by_test_id("stMain").locator('button[role="radio"]')
+    choices = page.get_by_test_id("stMain").locator('button[role="radio"]:not(.st-key-picture-bar *)')
     assert choices.evaluate_all("all => all.filter(one => one.getBoundingClientRect().right > innerWidth).length") == 0
     page.set_viewport_size({"width": 1440, "height": HEIGHT})
 
@@ -74,8 +74,18 @@ def test_every_page_fits_its_window_and_nothing_on_it_is_serious(browser: Browse
     assert wrong == []
 
 
-def test_a_phone_has_the_links_at_its_foot(browser: Browser, server: str) -> None:
+def test_a_phone_has_the_map_first_its_controls_below_and_the_links_at_its_foot(browser: Browser, server: str) -> None:
     page = opened(browser, server, 390)
+
+    def top(selector: str) -> float:
+        box = page.locator(selector).first.bounding_box()
+        assert box is not None
+        return box["y"]
+
+    headline, upload = top(".st-key-headline h2"), top(".st-key-picture-bar")
+    assert top("canvas.base") < 180 and top("canvas.base") < headline < top(".st-key-answers") < upload
+    chips = page.locator(".st-key-choices > *")
+    assert len({round(box["y"] + box["height"] / 2) for box in map(Locator.bounding_box, chips.all()) if box}) == 1
     wrong = found(page, "a phone")
     links = page.locator(".st-key-bottom-bar").get_by_role("link")
     expect(links).to_have_count(len(menu()))

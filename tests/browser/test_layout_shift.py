@@ -70,7 +70,7 @@ def _refused(page: Page) -> None:
             main.dispatchEvent(new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true}));
         }"""
     )
-    page.get_by_text("notes.jpg").first.wait_for()
+    page.get_by_test_id("stToast").get_by_text("notes.jpg").wait_for()
 
 
 def _views(*names: str) -> list[Act]:
@@ -85,7 +85,7 @@ PAGES: dict[str, tuple[str, list[Act]]] = {
             ("another class", _at(".rows button", 1)),
             ("another question", _radio("Why")),
             ("another size", _radio("m")),
-            ("another picture", _click("Scene 2")),
+            ("another picture", _radio("Scene 2")),
             ("a file that is refused", _refused),
         ],
     ),
@@ -96,6 +96,7 @@ PAGES: dict[str, tuple[str, list[Act]]] = {
     "whatif": (
         "/whatif?model=demo-cls-s&example=scene+3",
         [
+            ("cover", _click("Cover the strongest part")),
             ("clear", _click("Clear")),
             ("undo", _click("Undo")),
             ("rectangle", _click("Rectangle")),

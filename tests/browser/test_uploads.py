@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from playwright.sync_api import expect
-from screen import CANVAS, at_rest, headline, settled, takes_files, until
+from screen import CANVAS, at_rest, headline, picture_name, settled, takes_files, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,14 +59,14 @@ def opened(page: Page) -> Page:
 
 def ends_at(page: Page, name: str) -> None:
     """The page shows this picture and stays there, and its map is that of a page that was never asked for another."""
-    expect(page.locator(".about .name")).to_have_text(name)
+    expect(picture_name(page)).to_have_text(name)
     shown, said = at_rest(page), headline(page).inner_text()
     page.wait_for_timeout(2000)
-    expect(page.locator(".about .name")).to_have_text(name)
+    expect(picture_name(page)).to_have_text(name)
     np.testing.assert_array_equal(at_rest(page), shown)
     assert not page.get_by_test_id("stAlertContentError").count()
     page.reload()
-    expect(page.locator(".about .name")).to_have_text(name)
+    expect(picture_name(page)).to_have_text(name)
     until(page, lambda: headline(page).inner_text() == said, "another headline")
     until(page, lambda: np.array_equal(at_rest(page), shown), "another map")
 
@@ -92,6 +92,6 @@ def test_one_that_takes_long_to_arrive_does_not_take_the_place_of_a_later_one(
     until(page, lambda: bool(held), "the first was never sent")
     drop(page, second)
     held[0].continue_()
-    page.get_by_role("button", name=first[0], exact=True).wait_for()
-    expect(page.locator(".about .name")).to_have_text(second[0])
+    page.get_by_role("radio", name=first[0], exact=True).wait_for()
+    expect(picture_name(page)).to_have_text(second[0])
     ends_at(page, second[0])

@@ -488,36 +488,3 @@ def test_on_a_phone_fingers_hold_and_pinch(scene: Scene) -> None:
         touch("touchMove", (x - 20 - 10 * step, y), (x + 20 + 10 * step, y))
     touch("touchEnd")
     sync.expect(page.locator(".viewer.zoomed")).to_have_count(1)
-
-
-def test_zoom_loads_detail_of_a_large_picture(scene: Scene) -> None:
-    page = scene("large")
-    # What the viewer asks for is held back until the coarse picture has been seen.
-    page.evaluate(
-        """() => {
-          const dispatch = window.dispatchEvent;
-          window.dispatchEvent = (event) => {
-            if (event.type === "sightglass:detail") window.requested = event;
-            else dispatch.call(window, event);
-          };
-          window.release = () => {
-            window.dispatchEvent = dispatch;
-            window.dispatchEvent(window.requested);
-          };
-        }"""
-    )
-    zoom(page, page.locator(".stage").first, 8)
-    page.wait_for_function("() => Boolean(window.requested)")
-    seen = [pixels(page, 0)]
-
-    def still() -> bool:
-        seen.append(pixels(page, 0))
-        return len(seen) > 3 and all(np.array_equal(seen[-1], each) for each in seen[-4:])
-
-    until(page, still, "the wheel turns on", pause=200)
-    coarse = seen[-1]
-    page.evaluate("() => window.release()")
-    # What was a copy of 1,600 pixels becomes the picture itself, stripes and all.
-    steep = lambda image: np.abs(np.diff(image.astype(int), axis=1)).mean()  # noqa: E731
-    until(page, lambda: steep(pixels(page, 0)) > 2 * steep(coarse), "no finer pixels came")
-    assert runs(page) == 1  # neither for the page nor for the picture: only the part was sent

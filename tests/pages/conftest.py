@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import zlib
@@ -19,9 +20,9 @@ from streamlit.util import calc_hash
 from sightglass.common.files.packing import unpack_data
 from sightglass.explain.methods import rise
 from sightglass.ui.choices import model_picker
-from sightglass.ui.picture_bar import KEY, Desk
 from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background
+from sightglass.ui.session.state import Sidebar
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -95,14 +96,23 @@ def headline(app: AppTest) -> str:
 
 
 def bar(app: AppTest) -> dict[str, Any]:
-    """What the bar over the picture was given."""
-    return received(app, "picture_bar")[0]
+    """What the bar over the picture shows: the pictures to choose, the chosen one, and what was wrong."""
+    strip, picture = next(one for one in app.pills if one.label == "Pictures"), session(app, Sidebar).picture
+    assert picture is not None
+    names = [unescaped(option.partition("](")[0].removeprefix("![")) for option in strip.options]
+    problem = next((unescaped(toast.value) for toast in app.toast if toast.icon == ":material/error:"), "")
+    drawn = next(one.value for one in app.caption if one.value.startswith("**"))
+    return {"names": names, "chosen": strip.value, "name": picture.name, "problem": problem, "about": unescaped(drawn)}
 
 
-def act(app: AppTest, kind: str, value: Any) -> AppTest:
-    """Do something in the bar over the picture."""
-    number = session(app, Desk).last + 1
-    app.session_state[KEY] = {"acts": [{"n": number, "session": bar(app)["session"], "kind": kind, "value": value}]}
+def unescaped(text: str) -> str:
+    """A text that was escaped for Markdown."""
+    return re.sub(r"\\(.)", r"\1", text)
+
+
+def choose(app: AppTest, picture: str) -> AppTest:
+    """Click a picture in the bar."""
+    next(one for one in app.pills if one.label == "Pictures").set_value(picture)
     return app.run()
 
 

@@ -14,7 +14,7 @@ from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.pages.explore import boxes
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Sidebar
-from tests.pages.conftest import act, headline, press, rerun_until, session, shown, texts
+from tests.pages.conftest import choose, headline, press, rerun_until, session, shown, texts
 
 VIEWER = "viewer-boxes"
 ADDRESS = {"model": "demo-s", "example": "scene 3"}
@@ -87,8 +87,8 @@ def test_only_chosen_classes_are_shown_until_the_filter_is_removed(page):
     assert headline(app) == "1 gear. Showing only gear."
     assert len(shown(app).maps) == 1 and app.query_params["only"] == "gear"
     # It holds for the next picture too, and can be seen and removed there.
-    act(app, "choose", "scene 1")
-    act(app, "choose", "scene 3")
+    choose(app, "scene 1")
+    choose(app, "scene 3")
     app.multiselect(key="only-demo-s").set_value([]).run()
     assert "only" not in app.query_params and FOUND in headline(app)
     before = len(shown(app).head["boxes"])

@@ -43,11 +43,9 @@ def test_explore_says_a_number_with_its_unit_and_scale(page):
 # ---- depth
 
 
-def test_a_depth_stands_beside_its_map_and_an_address_compares_two_places(page, depth: str):
-    app = page(model=depth, example="scene 1", at="100,120", rival="300,200")
-    made = Explainer(depth)(load_bundled("scene 1"), at=(100, 120), against="300,200")
-    assert made.heatmaps[0].signed and app.selectbox(key="method-regress").value == "hirescam"
-    assert "than at the other" in headline(app)
+def test_a_depth_stands_beside_its_map_and_an_address_names_a_place(page, depth: str):
+    app = page(model=depth, example="scene 1", at="100,120")
+    assert app.selectbox(key="method-regress").value == "hirescam"
     app.button(key="explore-whole").click().run()
     assert "At the place" not in headline(app) and "at" not in app.query_params
     assert len(received(app, "viewer")) == 2 and "on average" in headline(app)
@@ -184,14 +182,11 @@ def test_classes_are_a_layer_beside_the_map_and_a_link_opens_a_region(page, segm
     assert not app.error and "this region" not in texts(app) and "at" not in app.query_params
 
 
-def test_a_link_weighs_a_pixel_against_another_class(page, segmented):
+def test_a_link_names_a_pixel_or_an_area(page, segmented):
     x, y = place_of(segmented, 0)
-    rival = segmented.predictions[-1].label
-    app = page(model="demo-seg", at=f"{x},{y}", span="pixel", rival=rival)
-    assert app.selectbox(key="explore-against").value == rival
+    app = page(model="demo-seg", at=f"{x},{y}", span="pixel")
     assert app.segmented_control(key="explore-span").value == "pixel"
-    assert (app.query_params["at"], app.query_params["rival"]) == (f"{x:g},{y:g}", rival)
-    assert not session(app, Unused).said
+    assert app.query_params["at"] == f"{x:g},{y:g}" and not session(app, Unused).said
     app = page(model="demo-seg", at="100,100,300,100,200,300")
     assert session(app, ChosenArea).at == (100, 100, 300, 100, 200, 300)
     assert "in this area lies outside it" in texts(app)

@@ -7,7 +7,6 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from PIL import Image as Pillow
@@ -21,14 +20,12 @@ from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.scorecard import VERDICTS
 from sightglass.explain import Explainer
-from sightglass.explain.picture import source as sources
-from sightglass.explain.picture.image import load_bundled, to_jpeg
+from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import task_of
 from sightglass.history import History
 from sightglass.pages.pictures import results, source
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
 from sightglass.pages.pictures.source import Source
-from sightglass.ui.choices.gallery_picker import check_path
 from sightglass.ui.session import signed_in
 from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from tests.labelled import draw_scenes
@@ -42,7 +39,6 @@ SCREEN = "pages/pictures/page.py"
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_FOLDERS", str(tmp_path))
     monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path / "batches"))
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
 
@@ -61,11 +57,22 @@ def many(tmp_path: Path, pictures: list[Path]) -> Path:
     return root
 
 
-def choose(app, folder: Path, truth: Path | str = "", fails: bool = False):
-    """Choose a folder of this machine, with labels."""
-    app.text_input(key="pictures-folder").set_value(str(folder))
-    app.text_input(key="pictures-labels").set_value(str(truth))
-    return press(app, "Use", fails=fails)
+def choose(app, folder: Path, truth: Path | None = None):
+    """Drop a folder as a .zip, with labels: a file, or a folder of masks."""
+    given = [zipped(folder)]
+    if truth is not None:
+        given.append(zipped(truth) if truth.is_dir() else (truth.name, truth.read_bytes(), ""))
+    drop(app, *given)
+    assert not app.error, texts(app)
+    return app
+
+
+def zipped(folder: Path) -> tuple[str, bytes, str]:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for path in sorted(folder.rglob("*.*")):
+            archive.write(path, path.relative_to(folder))
+    return f"{folder.name}.zip", out.getvalue(), "application/zip"
 
 
 def finish(app):
@@ -130,7 +137,7 @@ def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
 
 def test_two_models_run_over_a_folder_and_a_picture_opens_as_it_was_explained(page, many):
     how = {"model": "efficientnet-lite1", "method": "layercam", "layers": "blocks.4", "part": "contrast"}
-    app = page("batch", second="efficientnet-lite2", folder=str(many), **how)
+    app = choose(page("batch", second="efficientnet-lite2", **how), many)
     assert headline(app) == "## 7 pictures: press Run."
     app = run(app)
     job = session(app, PicturesPage).job
@@ -151,8 +158,7 @@ def test_two_models_run_over_a_folder_and_a_picture_opens_as_it_was_explained(pa
     assert session(app, Reopened).recipe.targets == (row["class"],)
 
 
-def test_dropped_files_are_run_and_a_reload_shows_them_again(page, pictures, monkeypatch):
-    monkeypatch.delenv("SIGHTGLASS_FOLDERS")
+def test_dropped_files_are_run_and_a_reload_shows_them_again(page, pictures):
     bus = pictures[1].read_bytes()
     data = packed(minibus__a=b"", **{"minibus__1.jpg": bus, "trolleybus__2.jpg": bus})
     app = drop(page(SCREEN), ("mine.zip", data, "application/zip"))
@@ -178,8 +184,6 @@ def test_what_cannot_be_used_is_one_sentence(page):
     ):
         assert said in drop(app, (name, data, "")).error[0].value, name
     assert not any(source.uploads_home().glob("*"))
-    app = choose(page(SCREEN), Path("/etc"), fails=True)
-    assert "only these folders may be read here" in app.error[0].value
 
 
 def test_labels_that_were_dropped_after_pictures_are_kept_with_them():
@@ -206,22 +210,6 @@ def png() -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (8, 8)).save(out, "PNG")
     return out.getvalue()
-
-
-def test_only_named_folders_may_be_read(many, tmp_path):
-    allowed = [many.resolve()]
-    for text in ("/etc", "..", "minibus/../../other", "~", "/etc/*.jpg", "../*/x.jpg", "a\0b"):
-        with pytest.raises(ModelProblem):
-            sources.find(str(check_path(text, allowed)[0]))
-    outside = tmp_path / "private"
-    outside.mkdir()
-    (outside / "1.jpg").write_bytes(to_jpeg(np.zeros((8, 8, 3), np.uint8)))
-    (many / "link").symlink_to(outside, target_is_directory=True)
-    with pytest.raises(ModelProblem, match="only these folders"):
-        check_path("link", allowed)
-    path, root = check_path("li*/*.jpg", allowed)
-    with pytest.raises(ModelProblem, match="no pictures"):
-        sources.find(str(path), within=root)
 
 
 def test_a_run_has_one_folder_for_the_same_choices(tmp_path):
@@ -349,7 +337,7 @@ def offered(app) -> list[str]:
     return [one.label for one in app.button if str(one.key).startswith("pictures-earlier-")]
 
 
-def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, many, finished_run):
+def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, finished_run):
     labels.correct(finished_run, {"minibus": ["star"]})
     cut(finished_run, 2)
     done = len(journal.stamps_of(finished_run))
@@ -365,16 +353,16 @@ def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, many
     assert labels.corrections(finished_run) == {"minibus": ("star",)}
 
 
-def test_notes_that_name_a_folder_that_may_not_be_read_open_nothing(page, many, finished_run, tmp_path, monkeypatch):
-    monkeypatch.setenv("SIGHTGLASS_FOLDERS", str(many))
+def test_notes_that_name_another_folder_than_an_upload_open_nothing(page, finished_run, tmp_path):
     cut(finished_run, 2)
-    told = (finished_run / earlier.FILE).read_text("utf-8")
+    told, upload = (finished_run / earlier.FILE).read_text("utf-8"), next(source.uploads_home().rglob("*.zip"))
+    assert f'"{upload}"' in told
     (tmp_path / "private").mkdir()
-    for path in ("/etc", str(many / ".." / "private"), str(tmp_path / "batches" / "uploads" / ".." / ".." / "private")):
-        (finished_run / earlier.FILE).write_text(told.replace(f'"{many}"', f'"{path}"'), "utf-8")
+    for path in ("/etc", str(tmp_path / "batches" / "uploads" / ".." / ".." / "private")):
+        (finished_run / earlier.FILE).write_text(told.replace(f'"{upload}"', f'"{path}"'), "utf-8")
         app = page(SCREEN)
         press(app, offered(app)[0], fails=True)
-        assert "only these folders may be read here" in texts(app), path
+        assert "were not uploaded here" in texts(app), path
         assert session(app, PicturesPage).job is None
 
 

@@ -10,7 +10,6 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.whatif import edits
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Navigation, Sidebar
 from tests.pages.conftest import bar, received, session, shown, texts
 
@@ -44,36 +43,32 @@ def painted(app, turn: int, *marks: dict, fill: str = "grey", keep: bool = False
     return edit
 
 
-def test_it_opens_on_an_example_that_one_click_clears(page):
+def covered(app, turn: int):
+    """Cover the strongest part, by the button's mark."""
+    painted(app, turn, {"kind": "area", "points": paper(app)["strongest"], "size": 0.16}, fill="blur")
+
+
+def test_covering_the_strongest_part_is_an_experiment_with_a_control(page):
     app = page("", view="whatif")
-    head = paper(app)
-    (mark,) = head["edit"]["marks"]
-    assert (mark["kind"], mark["points"]) == ("area", head["strongest"])
-    said = sentence(app)
-    expected = r"Covering the strongest 6 % of the picture takes minibus from 62 % to \d+ %; "
-    assert re.fullmatch(expected + r"as much elsewhere leaves \d+ %\. Now it says amphibian\.", said)
-    # The button does the same, with whichever brush; with anything beside it, it is no experiment with a control.
-    painted(app, 1, mark | {"size": 0.16}, fill="blur")
-    assert sentence(app) == said
-    painted(app, 2, mark, FRONT)
-    assert sentence(app).startswith("Without what you painted over, ")
-    painted(app, 3)
-    assert "Paint over something" in sentence(app) and {row["change"] for row in rows(app)} == {"±0"}
-    # An example is for the first picture: another one is as it is.
-    session(app, Pictures).chosen = "china"
-    app.run()
     assert paper(app)["edit"]["marks"] == []
+    assert "Paint over something" in sentence(app) and {row["change"] for row in rows(app)} == {"±0"}
+    covered(app, 1)
+    expected = r"Covering the strongest 6 % of the picture takes minibus from 62 % to \d+ %; "
+    assert re.fullmatch(expected + r"as much elsewhere leaves \d+ %\. Now it says amphibian\.", sentence(app))
+    # With anything beside it, it is none.
+    painted(app, 2, *paper(app)["edit"]["marks"], FRONT)
+    assert sentence(app).startswith("Without what you painted over, ")
 
 
-def test_with_a_detector_the_example_is_about_the_boxes_whose_map_is_covered_until_they_vanish(page):
+def test_with_a_detector_the_strongest_part_is_of_its_boxes_until_they_vanish(page):
     app = page("", view="whatif", model="demo-s", example="scene 1")
+    count = len(rows(app))
+    assert count and sentence(app) == "Paint over something: which boxes vanish?"
+    covered(app, 1)
     own = Explainer("demo-s")(image_source.example("scene 1")).own()
     label = own[0].label if len(own) == 1 else f"the mean of {len(own)} "
     assert re.match(rf"Covering the strongest \d+ % of the picture takes {label}", sentence(app))
     assert f"from {plain_text(percent(np.mean([box.score for box in own])))} to " in sentence(app)
-    painted(app, 1)
-    count = len(rows(app))
-    assert count and sentence(app) == "Paint over something: which boxes vanish?"
     painted(app, 2, ALL)
     assert not app.error and [row["change"] for row in rows(app)] == ["vanished"] * count
     assert shown(app).maps == [] and "No map" in texts(app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,8 @@ from starlette.testclient import TestClient
 from sightglass.api import metrics
 from sightglass.api.app import create
 from sightglass.api.security import USER
-from sightglass.common import files as scratch
 from sightglass.common import users
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import Problem
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import load_bundled, to_png
@@ -23,7 +21,6 @@ from sightglass.models import catalog
 from sightglass.pages.pictures.job import folder_for
 from sightglass.pages.pictures.source import Source
 from sightglass.pages.video import job
-from sightglass.ui.choices import gallery_picker
 from sightglass.ui.session.pictures import image_source
 
 if TYPE_CHECKING:
@@ -162,28 +159,6 @@ def as_visitor(app: ASGIApp, user: str) -> ASGIApp:
     return admitted
 
 
-@pytest.mark.parametrize("name", STORES)
-def test_a_permitted_folder_does_not_open_what_others_saved(stores: Path, name: str) -> None:
-    store, pictures = stores / name, stores / "pictures"
-    for folder in (pictures, users.folder(store, ANNA), users.folder(store, BEN)):
-        folder.mkdir(parents=True, exist_ok=True)
-    allowed, annas = [stores.resolve()], users.folder(store, ANNA)
-    (pictures / "link").symlink_to(annas)
-    paths = (annas, store, store / "users", stores, annas / "*.jpg", stores / f"{name[:4]}*", stores / "*" / "users")
-    for path in paths:
-        # Who runs the server reads all.
-        check(path, allowed)
-    with users.acting(BEN):
-        for path in (*paths, pictures / "link"):
-            check(path, allowed, refused=True)
-        missing = users.folder(store, "nobody")
-        assert said(gallery_picker.check_path, str(annas), allowed) == said(
-            gallery_picker.check_path, str(missing), allowed
-        )
-        for path in (pictures, pictures / "*.jpg", users.folder(store)):
-            check(path, allowed)
-
-
 @pytest.mark.usefixtures("stores")
 def test_the_same_weights_under_the_same_id_are_explained_by_ones_own_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sightglass.explain.explainer.EVIDENCE", ByteCache(2**28, lambda evidence: evidence.nbytes))
@@ -217,30 +192,3 @@ def test_a_persons_own_models_are_nobody_elses_and_may_have_the_same_name(stores
     local, annas, bens = each(lambda: catalog.catalog().get("annas"))
     assert (local, annas.arch, bens.arch) == (None, "demo-cls-s", "demo-cls-m")
     assert len(set(each(lambda: catalog.whose(annas)))) == 3
-
-
-def check(path: Path | str, allowed: list[Path], refused: bool = False) -> None:
-    """Check whether a path is opened below a permitted folder."""
-    if refused:
-        with pytest.raises(ModelProblem, match="What people saved"):
-            gallery_picker.check_path(str(path), allowed)
-    else:
-        assert gallery_picker.check_path(str(path), allowed)[0] == path
-
-
-def test_a_permitted_folder_does_not_open_others_models_or_uploads(
-    stores: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(stores))
-    annas, bens = (add_model(user, "mine").parent for user in (ANNA, BEN))
-    allowed, tables, pictures = [stores.resolve()], stores / "tables", stores / "pictures"
-    pictures.mkdir()
-    with scratch.scratch_folder("batch") as uploads:
-        of_anna = (Path(uploads), Path(uploads) / "upload.zip", stores / f"{scratch.SCRATCH}*")
-        for path in (stores, tables, tables / "users", annas, annas / "labels.txt", *of_anna):
-            check(path, allowed)
-            with users.acting(BEN):
-                check(path, allowed, refused=True)
-        with users.acting(BEN):
-            check(pictures, allowed)
-            check(bens, allowed)

@@ -142,8 +142,3 @@ def data_folder(name: str) -> Path:
 def scratch_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
     """Return a new temporary folder of this `kind`. Raises OSError."""
     return tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{kind}-", ignore_cleanup_errors=True)
-
-
-def find_scratch_folders() -> list[Path]:
-    """Return the temporary folders of all processes and users."""
-    return list(Path(tempfile.gettempdir()).resolve().glob(f"{SCRATCH}*"))

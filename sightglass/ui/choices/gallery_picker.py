@@ -1,86 +1,26 @@
-"""Choose a gallery to compare with; limit the folders that pages may read."""
+"""Choose a gallery to compare with."""
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
-from sightglass.common import users
-from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import find_scratch_folders, packing
-from sightglass.common.settings import settings
+from sightglass.common.errors import Problem
+from sightglass.common.files import packing
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity import ranking
-from sightglass.models import catalog
 from sightglass.ui.session import page, state
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.state import upload_megabytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from sightglass.explain import Explainer
-
-
-def folders() -> list[Path]:
-    """Return the readable folders of `SIGHTGLASS_FOLDERS`."""
-    return [folder.resolve() for folder in settings().folders]
-
-
-def check_path(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
-    """Return the path and its permitted folder; raise ModelProblem without one.
-
-    What other people saved is not read, even where the operator named a folder that contains it.
-    """
-    for root in allowed:
-        try:
-            path = Path(os.path.normpath(root / Path(text).expanduser()))
-            # A link must not lead out either; of a pattern, what comes before its first wildcard counts.
-            start = re.split(r"[*?[]", str(path))[0]
-            real = Path(start).resolve()
-            searched = real if start == str(path) else Path(os.path.dirname(start)).resolve()
-        except (OSError, ValueError, RuntimeError):
-            break
-        if real == root or root in real.parents:
-            if _others(searched):
-                raise ModelProblem(
-                    "What people saved on this server is in that folder, or beside it: choose a folder of pictures."
-                )
-            return path, root
-    raise ModelProblem(f"That path is not below {' or '.join(map(str, allowed))}: only these folders may be read here.")
-
-
-def _others(path: Path) -> bool:
-    """Return whether a path touches other people's data, except for LOCAL."""
-    if not users.owner():
-        return False
-    return any(
-        (path.is_relative_to(base) or base.is_relative_to(path)) and not (mine and path.is_relative_to(mine))
-        for base, mine in _stores()
-    )
-
-
-def _stores() -> Iterator[tuple[Path, Path | None]]:
-    """Yield each folder of saved data with the current person's part."""
-    configured = settings()
-    stores = (configured.history, configured.heatmaps, configured.batches, configured.clips, configured.own_models)
-    for base in (store.resolve() for store in stores if store is not None):
-        yield base, users.folder(base)
-    # What is beside the operator's table of models is the operator's.
-    if (of_models := catalog.of_people()).is_dir():
-        yield of_models, of_models / users.owner()
-    # Uploaded archives, and what is made of them while a session lives.
-    for home in find_scratch_folders():
-        yield home, None
 
 
 MAX_PICTURES = 2000

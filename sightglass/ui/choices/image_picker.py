@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 from PIL import Image as Pillow
@@ -15,17 +16,16 @@ from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
-from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.models import catalog
 from sightglass.report import embedded_recipe
-from sightglass.ui import picture_bar
 from sightglass.ui.painter import drawing
-from sightglass.ui.picture_bar import Bar, Thumb
 from sightglass.ui.session import page, reopen, state, url_state
+from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import EXAMPLES, UPLOADS, OwnPicture, token
 from sightglass.ui.session.state import upload_megabytes
+from sightglass.ui.streamlit_internals import remove_upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,9 +35,37 @@ if TYPE_CHECKING:
     from sightglass.report.embedded_recipe import Contents
 
 
+UPLOADER = "picture-upload"
 THUMBNAIL = (104, 88)
 """Width and height in pixels, twice those on the page."""
 _thumbnails: ByteCache[str] = ByteCache(8 * MIB, len)
+
+
+class Thumb(NamedTuple):
+    """A picture to choose: its name in addresses, its name for people, and a small picture as a data URL."""
+
+    id: str
+    name: str
+    image: str
+
+    @property
+    def label(self) -> str:
+        return f"![{escape(self.name)}]({self.image})"
+
+
+@dataclass
+class PictureBar:
+    """What the session knows of its bar."""
+
+    taken: set[str] = field(default_factory=set)
+    """Ids of the uploads that were taken."""
+    number: int = 0
+    """Counts the strips: what chooses a picture besides a click draws another one, which brings no earlier value."""
+
+    @property
+    def strip(self) -> str:
+        """Key of the strip of thumbnails."""
+        return f"pictures-{self.number}"
 
 
 def choose() -> Image:
@@ -55,29 +83,56 @@ def take_new_picture() -> Image | None:
     return image_source.take_new_picture()
 
 
-def bar(place: DeltaGenerator | None) -> None:
-    """Draw the bar at the top; None: the page explains no picture."""
-    pictures = state.of(image_source.Pictures)
-    if place is None:
-        picture_bar.draw(None, st.container())
-        return
+def bar(place: DeltaGenerator) -> None:
+    """Draw the bar: the drop field, the pictures, the paper, and the name of the chosen one."""
+    pictures, bar = state.of(image_source.Pictures), state.of(PictureBar)
+    thumbs = {thumb.id: thumb.label for thumb in _list_thumbs()}
     chosen = image_source.current_id()
-    image = state.of(state.Sidebar).picture
-    content = Bar(
-        items=_items(),
-        chosen=chosen,
-        name=image.name if image else chosen,
-        size=size_in_pixels(image.width, image.height) if image else "",
-        problem=pictures.problem or "",
-        drawing=bool(url_state.memory("draw")),
-    )
-    picture_bar.draw(content, place)
+    if st.session_state.get(bar.strip) != chosen:
+        bar.number += 1
+    with place.container(gap="xxsmall", key="picture-bar"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="picture-row"):
+            st.file_uploader(
+                "Upload pictures",
+                accept_multiple_files=True,
+                key=UPLOADER,
+                max_upload_size=upload_megabytes(),
+                label_visibility="collapsed",
+                width=236,
+                help="One or more pictures, or a figure or recipe.json that was saved here.",
+            )
+            st.pills(
+                "Pictures",
+                [*thumbs],
+                format_func=lambda id: thumbs.get(id, id),
+                default=chosen if chosen in thumbs else None,
+                required=True,
+                key=bar.strip,
+                on_change=_choose,
+                args=(bar.strip,),
+                label_visibility="collapsed",
+                wrap=False,
+            )
+            help = "Draw a sketch; the explanation updates as you draw."
+            kind: Any = "primary" if url_state.memory("draw") else "secondary"
+            st.button("Draw", icon=":material/draw:", key="draw-picture", type=kind, on_click=_turn_paper, help=help)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", height=20, border=False):
+            if (image := state.of(state.Sidebar).picture) is not None:
+                st.caption(f"**{escape(image.name)}** {size_in_pixels(image.width, image.height)}", width="content")
+            if chosen not in EXAMPLES:
+                help = "Delete the picture from the server."
+                st.button("Delete", key="delete-picture", type="tertiary", on_click=_remove, args=(chosen,), help=help)
+    if pictures.problem:
+        st.toast(escape(pictures.problem), icon=":material/error:", duration="infinite")
+        pictures.problem = None
 
 
-def _items() -> tuple[Thumb, ...]:
+def _list_thumbs() -> tuple[Thumb, ...]:
     """Return the session's own pictures, the newest first, and the examples."""
     uploads = [(image, _small(image)) for image in reversed(image_source.own())]
-    return (*(Thumb(token(image), image.name, small, own=True) for image, small in uploads if small), *_examples())
+    # Streamlit tells choices by their labels: two pictures may have one name and look alike.
+    own = (Thumb(token(image), image.name, f"{small}#{token(image)}") for image, small in uploads if small)
+    return (*own, *_examples())
 
 
 @st.cache_resource(show_spinner=False)
@@ -89,7 +144,7 @@ def _examples() -> tuple[Thumb, ...]:
 
 def thumbnail_file(name: str) -> Path:
     """Return the path of an example's thumbnail."""
-    return Path(picture_bar.__file__).with_name(f"{name.replace(' ', '-')}.webp")
+    return Path(__file__).with_name("thumbnails") / f"{name.replace(' ', '-')}.webp"
 
 
 def _small(image: OwnPicture) -> str:
@@ -117,51 +172,51 @@ def _data_url(webp: bytes) -> str:
 # A person's acts, before the page is drawn.
 
 
-ACTS = ("choose", "remove", "restore", "draw", "refused", "dismiss")
+def _choose(strip: str) -> None:
+    # A request that left before a strip was replaced still brings its value.
+    if strip != state.of(PictureBar).strip:
+        return
+    pictures = state.of(image_source.Pictures)
+    pictures.just_given = False
+    if not image_source.turn_back(st.session_state[strip]):
+        pictures.problem = "This picture is no longer on the server: upload it again."
+
+
+def _remove(key: str) -> None:
+    state.of(image_source.Pictures).just_given = False
+    image_source.remove(key)
+
+
+def _turn_paper() -> None:
+    navigation, draws = state.of(state.Navigation), not url_state.memory("draw")
+    url_state.keep("draw", draws)
+    if draws and navigation.page != "explore":
+        navigation.go_to = page.script("explore")
 
 
 def _follow() -> None:
-    pictures, navigation = state.of(image_source.Pictures), state.of(state.Navigation)
-    for act in picture_bar.acts():
-        if act.kind not in ACTS:
-            continue
-        pictures.just_given = False
-        if act.kind == "dismiss":
-            pictures.problem = None
-        elif act.kind == "refused":
-            # Files too large for the browser to send.
-            pictures.problem = _too_large(act.value) or pictures.problem
-        elif act.kind == "draw":
-            url_state.keep("draw", bool(act.value))
-            if act.value and navigation.page != "explore":
-                navigation.go_to = page.script("explore")
-        elif act.kind == "restore" and isinstance(act.value, list):
-            image_source.restore([key for key in act.value if isinstance(key, str)])
-        elif act.kind == "remove" and isinstance(act.value, str):
-            image_source.remove(act.value)
-        elif act.kind == "choose" and isinstance(act.value, str) and not image_source.turn_back(act.value):
-            pictures.problem = "This picture is no longer on the server: upload it again."
-    # What was done before the files were given may come with the same request.
-    if files := picture_bar.uploads():
+    """Take new files and a new drawing."""
+    if files := uploads():
         take(files)
     if (drawn := drawing.take_drawing()) is not None:
         image_source.replace_drawing(drawn[1], drawn[0])
-        pictures.just_given = True
+        state.of(image_source.Pictures).just_given = True
 
 
-def _too_large(files: Any) -> str:
-    """Return a sentence on files over the limit; empty for none."""
-    limit = upload_megabytes()
-    named = [(str(file.get("name"))[:80], file.get("size")) for file in files or () if isinstance(file, dict)]
-    if not named:
-        return ""
-    name, size = named[0]
-    others = f" and {plural(len(named) - 1, 'other file')}" if len(named) > 1 else ""
-    problem = f" has {size / 1e6:,.0f} MB" if isinstance(size, (int, float)) and not others else " are too large"
-    remedy = "choose a smaller picture, or save it as a JPEG first"
-    if name.lower().endswith(".zip"):
-        remedy = "pack the pictures into several smaller ones"
-    return f"{name}{others}{problem}; the limit is {limit} MB a file: {remedy}."
+def uploads() -> list[tuple[str, bytes]]:
+    """Return name and bytes of the files that came since the last run, before the page is drawn.
+
+    Not in a callback: one that another request interrupts is never called again, and the files would be lost.
+    """
+    taken, content = state.of(PictureBar).taken, []
+    for file in st.session_state.get(UPLOADER) or ():
+        # Of an upload that is gone from the server only its id is left.
+        if file.file_id not in taken and hasattr(file, "getvalue"):
+            content.append((file.name, file.getvalue()))
+            taken.add(file.file_id)
+            # Streamlit's own copy, which nobody needs any more.
+            remove_upload(file.file_id)
+    return content
 
 
 def take(files: Iterable[tuple[str, bytes]]) -> None:

@@ -73,7 +73,8 @@ def draw(
             help = "The method, the layers, and how the picture is fitted."
             popover = st.popover("", icon=":material/tune:", key="options", help=help)
     finally:
-        image_picker.bar(picture)
+        if picture is not None:
+            image_picker.bar(picture)
     if bar is not None:
         with bar:
             _example(model)

@@ -57,8 +57,6 @@ class Paintings:
     """The session's edits, by the picture's SHA-256, oldest first."""
 
     every: dict[str, Painting] = field(default_factory=dict)
-    begun: bool = False
-    """Whether the first picture of the session was painted on, as an example."""
 
 
 def sent(key: str) -> Json:
@@ -76,18 +74,6 @@ def painting(image: Image) -> Painting:
     if (edit := sent(KEY)).get("id") == image.sha256:
         current.take(edit)
     return current
-
-
-def example(image: Image, area: EditMark | None) -> None:
-    """Cover an area of the session's first picture, if still unpainted."""
-    paintings = state.of(Paintings)
-    if paintings.begun or area is None:
-        return
-    paintings.begun = True
-    current = paintings.every[image.sha256]
-    if not current.turn:
-        mark = {"kind": area.kind, "points": _flatten(area), "size": area.size}
-        current.edit = {"marks": [mark], "fill": "blur", "keep": False}
 
 
 def painter(image: Image, strongest: EditMark | None) -> None:

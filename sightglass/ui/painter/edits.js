@@ -199,9 +199,8 @@ function short(share) {
   return Math.round(Math.min(2, Math.max(-1, share)) * 1e4) / 1e4 + 0;
 }
 
-/** Describe what is on the picture, for a screen reader too. @param {Edit} edit @param {boolean} [example]  not painted by hand */
-export function described({ marks, keep }, example = false) {
+/** Describe what is on the picture, for a screen reader too. @param {Edit} edit */
+export function described({ marks, keep }) {
   if (!marks.length) return "Nothing is painted yet.";
-  if (example) return "An example: paint more, or clear it with the bin.";
   return `${marks.length} ${marks.length === 1 ? "mark" : "marks"}${keep ? "; all else is hidden." : "."}`;
 }

@@ -125,8 +125,7 @@ class Painter {
 
   #describe() {
     const { root } = this, edit = this.#edits.value, by = (/** @type {string} */ name) => find(root, `.${name}`);
-    // An example of Python's, which nobody changed yet.
-    const text = this.#original ? "This is the original." : described(edit, !this.#told && !this.#edits.back);
+    const text = this.#original ? "This is the original." : described(edit);
     this.canvas.setAttribute("aria-label", `${this.#head?.name}, to paint on. ${text}`);
     write(by("said"), text);
     const off = { undo: !this.#edits.back, redo: !this.#edits.forth, clear: !edit.marks.length, strongest: !this.#head?.strongest.length };

@@ -13,18 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common.files.packing import pack_data
 from sightglass.common.style import DEFAULTS as STYLE
 from sightglass.ui.declare import declare, no_callback
-from sightglass.ui.viewer.payload import DEFAULTS, Box, Map, Pane, ViewerOptions, ViewerScene, jpeg, pack
+from sightglass.ui.viewer.payload import DEFAULTS, Box, Map, Pane, ViewerOptions, ViewerScene, pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.ui.viewer.payload import Rect
-
-MAX_DETAIL_SIDE = 2560
-"""Pixels of the longer side of a part that is sent when it is zoomed into."""
 
 
 def region_of(given: object, picture_id: str, size: tuple[int, int]) -> Rect | None:
@@ -50,22 +46,6 @@ def point_of(given: object, picture_id: str = "") -> tuple[tuple[float, float] |
     except (KeyError, TypeError, ValueError, OverflowError):
         return None, None
     return at, box if isinstance(box, int) else None
-
-
-def detail(scene: ViewerScene, given: object) -> bytes:
-    """Return a sharp part of the picture; empty for an invalid part."""
-    if not isinstance(given, dict) or given.get("picture") != scene.picture_id:
-        return b""
-    height, width = scene.pixels.shape[:2]
-    try:
-        x0, y0, x1, y1 = (int(edge) for edge in given["rect"])
-        max_side = min(MAX_DETAIL_SIDE, max(1, int(given.get("longest", MAX_DETAIL_SIDE))))
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return b""
-    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-        return b""
-    head = {"kind": "detail", "id": str(given.get("id")), "picture": scene.picture_id, "rect": [x0, y0, x1, y1]}
-    return pack_data(head, [jpeg(scene.pixels[y0:y1, x0:x1], max_side, f"{scene.picture_id} {x0},{y0}")])
 
 
 __all__ = [
@@ -104,7 +84,7 @@ class View:
     shown: str = ""
     """The id of what is shown, for `send_texts`."""
     place: Any = None
-    """The container of the viewer: its channels take no room there."""
+    """The container of the viewer: its channel takes no room there."""
 
 
 def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, place: Any = None) -> View:
@@ -113,7 +93,6 @@ def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, p
     place = place or st.container(gap=None)
     with place:
         result = _component(key=key, data=data, on_point_change=no_callback, on_region_change=no_callback)
-        _answer_requests(scene, f"{key}-requests")
     point, box = point_of(result.point, scene.picture_id)
     region = region_of(result.region, scene.picture_id, (scene.pixels.shape[1], scene.pixels.shape[0]))
     return View(point, box, region, scene_id, place)
@@ -122,12 +101,4 @@ def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, p
 def send_texts(view: View, texts: Sequence[str], *, key: str) -> None:
     """Send a sentence for each map of `viewer`, in their order."""
     with view.place:
-        _channel(key=key, data={"kind": "texts", "shown": view.shown, "texts": list(texts)}, height=1)
-
-
-@st.fragment
-def _answer_requests(scene: ViewerScene, key: str) -> None:
-    """Answer requests for finer pixels, in a fragment."""
-    request = (st.session_state.get(key) or {}).get("detail")
-    data = detail(scene, request) or pack_data({"kind": ""})
-    _channel(key=key, data=data, height=1, on_detail_change=no_callback)
+        _channel(key=key, data={"shown": view.shown, "texts": list(texts)}, height=1)

@@ -16,14 +16,10 @@ export class Painter {
   #flying = false;
   #next = onceAFrame(() => this.draw());
 
-  /**
-   * @param {HTMLElement} root @param {import("./state.js").State} state
-   * @param {(rect: number[]) => void} rested  called when a frame was drawn at rest
-   */
-  constructor(root, state, rested) {
+  /** @param {HTMLElement} root @param {import("./state.js").State} state */
+  constructor(root, state) {
     this.root = root;
     this.state = state;
-    this.rested = rested;
   }
 
   redraw(withPixels = true) {
@@ -57,10 +53,7 @@ export class Painter {
       else if (panel.dirty) this.#paint(panel, picture, rect, style);
       this.#outline(panel, rect);
     }
-    if (this.#moving) return;
-    // All is drawn, except for what was requested from Python.
-    if (!panels.some(({ dirty, width }) => dirty && width)) root.setAttribute("data-still", "");
-    this.rested(rect);
+    if (!this.#moving && !panels.some(({ dirty, width }) => dirty && width)) root.setAttribute("data-still", "");
   }
 
   /** @param {Panel} panel @param {import("../../browser/picture.js").Picture} picture @param {number[]} rect @param {Painted} style */

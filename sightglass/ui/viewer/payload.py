@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Rect = tuple[float, float, float, float]
 
 MAX_SIDE = 1600
-"""Pixels of a picture's longer side that the browser gets at first; zooming in brings finer ones."""
+"""Pixels of a picture's longer side that the browser gets."""
 _blobs: ByteCache[bytes] = ByteCache(64 * MIB, len)
 
 

@@ -2,7 +2,7 @@
 
 import { blobOf, broadcast, component, find, onBroadcast, onResize, themeOf } from "../../browser/component.js";
 import { createMap, Layer, readingAt } from "../../browser/draw.js";
-import { around, contains, placer, WHOLE } from "../../browser/geometry.js";
+import { contains, placer, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/picture.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { listColormaps, showControls } from "./controls.js";
@@ -31,15 +31,18 @@ export class Viewer {
   /** @type {Pick<Given, "setStateValue"|"setTriggerValue">} */
   send = { setStateValue: () => {}, setTriggerValue: () => {} };
   #coming = "";
-  #requested = "";
 
   /** @param {HTMLElement} root @param {AbortSignal} signal */
   constructor(root, signal) {
     this.root = root;
     this.signal = signal;
-    this.painter = new Painter(root, this.state, (rect) => this.#requestDetail(rect));
+    this.painter = new Painter(root, this.state);
     this.input = new Input(this, signal);
-    onBroadcast("message", (message) => this.#receive(message), signal);
+    onBroadcast("texts", (texts) => {
+      if (texts.shown !== this.state.head.id || texts.shown === this.state.texts.shown) return;
+      this.state.texts = texts;
+      this.caption();
+    }, signal);
     onBroadcast("settings", (wanted) => {
       const { host } = /** @type {ShadowRoot} */ (root.getRootNode());
       if (this.state.head.id && !host.closest('[role="dialog"]')) wanted.settings ??= this.state.style().settings;
@@ -101,7 +104,6 @@ export class Viewer {
     state.picture?.close();
     state.picture = new Picture(bitmap, size);
     state.choice = state.point = null;
-    this.#requested = "";
     this.view(WHOLE, false);
     if (!state.region) return;
     state.measure(false);
@@ -133,32 +135,6 @@ export class Viewer {
     const { state } = this;
     state.settings = recalled(sessionStorage, initial, [...state.colormaps.keys()]);
     state.passing = Boolean(initial?.passing);
-  }
-
-  /** Take sentences of the maps, or a finer part of the picture. @param {import("../../browser/component.js").Broadcasts["message"]} message */
-  async #receive({ head, blob }) {
-    const { state } = this;
-    if (head.kind === "texts" && head.shown === state.head.id && head.shown !== state.texts.shown) {
-      state.texts = head;
-      this.caption();
-    }
-    if (head.kind !== "detail" || head.picture !== state.head.picture) return;
-    const bitmap = await createImageBitmap(blobOf(blob));
-    if (head.picture !== state.head.picture || this.signal.aborted) return bitmap.close();
-    state.picture?.refine({ bitmap, rect: head.rect });
-    this.painter.redraw();
-  }
-
-  /** Ask for finer pixels of what is visible, where there are some: a large picture came as a small copy. @param {number[]} rect */
-  #requestDetail(rect) {
-    const { head, picture, panels } = this.state;
-    const density = Math.min(1, Math.max(...panels.map((panel) => (panel.width * panel.fine) / (rect[2] - rect[0]))));
-    if (!picture || density <= 1.15 * picture.density(rect)) return;
-    const within = around(rect, head.size), id = [head.picture, ...within].join();
-    if (id === this.#requested) return;
-    this.#requested = id;
-    const longest = Math.ceil(Math.max(within[2] - within[0], within[3] - within[1]) * density);
-    broadcast("detail", { picture: head.picture, rect: within, longest, id });
   }
 
   tellRegion() {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from sightglass.browser import join
 from sightglass.explain.tasks.task import Answer
 from sightglass.ui.declare import declare, no_callback
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-_LAYOUT = Path(__file__).with_name("layout.css").read_text("utf-8")
+_HERE = Path(__file__).parent
+_PAGE = f"<style>{(_HERE / 'layout.css').read_text('utf-8')}</style><script>{{{join(_HERE / 'page.js')}}}</script>"
+"""What no theme sets, and what every page listens to."""
 HOT = "The highlighted part"
 """Whatever looks hot in the viewer, whose colours change without a run of the page."""
 ROW, GAP, MOST = 46, 2, 390
@@ -27,10 +30,8 @@ _answers = declare(
 
 
 def page_title(text: str) -> None:
-    """Name the page for screen readers, and set what no theme does."""
-    # An element that is only a style takes no place.
-    st.html(f"<style>{_LAYOUT}</style>")
-    st.html(f'<h1 class="page-title">{html.escape(text)}</h1>')
+    """Name the page for screen readers, and set up what every page has."""
+    st.html(f'<h1 class="page-title">{html.escape(text)}</h1>{_PAGE}', unsafe_allow_javascript=True)
 
 
 def rows(items: Sequence[Answer], *, key: str, chosen: int = 0) -> int:

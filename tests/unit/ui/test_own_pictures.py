@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from sightglass.explain.picture.image import Image, to_png
-from sightglass.ui import picture_bar
 from sightglass.ui.choices import image_picker
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.session.pictures.image_source import UPLOADS, Pictures
@@ -30,7 +29,7 @@ def no_uploads() -> None:
 
 def names() -> list[str]:
     """The names of the session's own pictures in the bar."""
-    return [item.name for item in image_picker._items() if item.own]
+    return [item.name for item in image_picker._list_thumbs() if item.name.endswith(".png")]
 
 
 def test_pictures_come_back_from_their_files_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,41 +46,20 @@ def test_pictures_come_back_from_their_files_in_their_order(monkeypatch: pytest.
     assert pictures.opened(second) is None and second not in pictures.own
 
 
-def test_after_a_reload_pictures_are_back_without_being_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = given(Pictures(chosen="bus"), monkeypatch, 2)
-    again = Pictures(chosen="bus")
-    monkeypatch.setattr(image_source.state, "of", lambda _: again)
-    image_source.restore([two[:20], one[:20], "none"])
-    assert names() == ["1.png", "0.png"] and again.last is None
-    image_source.turn_back(one[:20])
-    assert image_source.is_chosen(one) and again.last is not None
-
-
-def test_an_uploader_is_taken_once_and_the_last_good_file_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures, desk = Pictures(chosen="bus"), picture_bar.Desk()
-    monkeypatch.setattr(image_source.state, "of", lambda kind: desk if kind is picture_bar.Desk else pictures)
-    monkeypatch.setattr(picture_bar, "remove_upload", lambda _: None)
+def test_each_upload_is_taken_once_and_the_last_good_file_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, bar = Pictures(chosen="bus"), image_picker.PictureBar()
+    monkeypatch.setattr(image_source.state, "of", lambda kind: bar if kind is image_picker.PictureBar else pictures)
+    monkeypatch.setattr(image_picker, "remove_upload", lambda _: None)
     files = [(f"{grey}.png", to_png(np.full((30, 40, 3), grey, np.uint8))) for grey in (1, 2)]
     uploads = [
         SimpleNamespace(name=name, getvalue=lambda data=data: data, file_id=name)
         for name, data in (*files, ("broken.png", b"?"))
     ]
-    monkeypatch.setattr(picture_bar.st, "session_state", {f"{picture_bar.KEY}-1": uploads})
-    image_picker.take(picture_bar.uploads())
-    assert picture_bar.uploads() == []
-    assert [one.name for one in pictures.own.values()] == ["1.png", "2.png"] and desk.bay == 2
+    # Of the last one the server that took it is gone.
+    uploads.append(SimpleNamespace(file_id="gone"))
+    monkeypatch.setattr(image_picker.st, "session_state", {image_picker.UPLOADER: uploads})
+    image_picker.take(image_picker.uploads())
+    assert image_picker.uploads() == []
+    assert [one.name for one in pictures.own.values()] == ["1.png", "2.png"]
     assert image_source.is_chosen(pictures.own[pictures.chosen].sha256 if pictures.chosen in pictures.own else "")
     assert "broken.png" in (pictures.problem or "")
-
-
-def test_an_act_that_another_request_interrupts_is_followed_by_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = picture_bar.Desk(session="here")
-    monkeypatch.setattr(image_source.state, "of", lambda _: desk)
-    acts = [{"n": n, "session": "here", "kind": "choose", "value": name} for n, name in ((1, "bus"), (2, "china"))]
-    monkeypatch.setattr(picture_bar.st, "session_state", {picture_bar.KEY: {"acts": acts}})
-
-    followed = picture_bar.acts()
-    assert [next(followed).value, next(followed).value] == ["bus", "china"]
-    followed.close()
-    assert [act.value for act in picture_bar.acts()] == ["china"]
-    assert list(picture_bar.acts()) == []

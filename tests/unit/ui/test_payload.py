@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from sightglass.common.files.packing import unpack_data
 from sightglass.ui import viewer
@@ -89,17 +87,3 @@ def test_a_click_counts_on_its_own_picture_only():
     assert viewer.point_of(given | {"box": 2}, "p") == ((7.0, 8.5), 2)
     for wrong in (given | {"picture": "q"}, given | {"x": "left"}, {"x": 1, "y": 2}, "here", None):
         assert viewer.point_of(wrong, "p") == (None, None)
-
-
-def test_a_part_comes_as_fine_as_it_is(picture):
-    large = np.kron(picture, np.ones((100, 100, 1), np.uint8))
-    scene = ViewerScene(large, "p", [Pane()])
-    head, blob = opened(viewer.detail(scene, {"picture": "p", "rect": [1000, 500, 3000, 2000], "id": "7"}))
-    assert (head["kind"], head["rect"], head["id"]) == ("detail", [1000, 500, 3000, 2000], "7")
-    assert Image.open(io.BytesIO(blob)).size == (2000, 1500)
-    head, blob = opened(viewer.detail(scene, {"picture": "p", "rect": [0, 0, 6000, 4000]}))
-    assert max(Image.open(io.BytesIO(blob)).size) == viewer.MAX_DETAIL_SIDE
-    for rect in ([0, 0, 7000, 10], [5, 5, 5, 9], ["a", 0, 1, 1], None):
-        assert viewer.detail(scene, {"picture": "p", "rect": rect}) == b""
-    another = ViewerScene(large, "another", [Pane()])
-    assert viewer.detail(another, {"picture": "p", "rect": [0, 0, 9, 9]}) == viewer.detail(scene, 7) == b""

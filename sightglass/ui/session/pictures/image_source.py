@@ -265,15 +265,6 @@ def turn_to_example(name: str) -> None:
     pictures.chosen, pictures.problem, pictures.just_given = name, None, False
 
 
-def restore(keys: list[str]) -> None:
-    """Restore the browser's pictures after a reload, unopened and unchosen."""
-    pictures = state.of(Pictures)
-    here = {token(image) for image in pictures.own.values()}
-    for key in keys[:MAX_OWN]:
-        if key not in here and len(pictures.own) < MAX_OWN and (picture := UPLOADS.find(key)) is not None:
-            pictures.own = {picture.sha256: picture, **pictures.own}
-
-
 def remove(key: str) -> None:
     """Delete an own picture and choose another or an example."""
     pictures = state.of(Pictures)

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { keepPlaces, onePlace } from "../../sightglass/ui/session/url_state.js";
+import { keepPlaces, onePlace } from "../../sightglass/ui/widgets/page.js";
 
 const at = (rest) => new URL(rest, "http://localhost:8501");
 

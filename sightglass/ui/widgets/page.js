@@ -1,0 +1,70 @@
+// What every page listens to: changes of its address, and pictures that are dropped anywhere or pasted.
+// No < may stand before a letter: what sanitises the page's own HTML would leave the script out.
+
+/** Parameters of an address that are a history entry of their own: what was opened on Saved. */
+const PLACES = ["kept", "deck"];
+
+/**
+ * Whether two addresses are one page with other choices.
+ * @param {URL} from
+ * @param {URL} to
+ */
+export function onePlace(from, to) {
+  const same = (/** @type {string} */ name) => from.searchParams.get(name) === to.searchParams.get(name);
+  return from.pathname === to.pathname && PLACES.every(same);
+}
+
+/**
+ * The choices on a page are in its address, to be shared. Streamlit adds a history entry for every change of it, and many are
+ * too small to go back by.
+ *
+ * Make both ways to change an address keep what the entry says of itself, and choices on one page no entry of their own.
+ * Streamlit gives no state of its own to either; after Back it replaces the entry, which would lose its place.
+ * @param {{history: History, location: Location}} window
+ */
+export function keepPlaces({ history, location }) {
+  const [push, replace] = [history.pushState.bind(history), history.replaceState.bind(history)];
+  const placed = (/** @type {typeof push} */ otherwise) => (/** @type {any} */ state, /** @type {string} */ unused, /** @type {string} */ address) => {
+    const here = new URL(location.href);
+    if (address && onePlace(here, new URL(address, here))) replace({ ...history.state, ...state }, unused, address);
+    else otherwise(state, unused, address);
+  };
+  history.pushState = Object.assign(placed(push), { placed: true });
+  history.replaceState = placed(replace);
+}
+
+const UPLOADER = '[data-testid="stFileUploader"]';
+
+/** Give files to the picture's own drop field, if the page has one. @param {FileList|undefined} files */
+function give(files) {
+  const input = document.querySelector(`.st-key-picture-bar ${UPLOADER} input`);
+  if (!(input instanceof HTMLInputElement) || !files?.length) return;
+  input.files = files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+/** Take pictures that are dropped beside a drop field, or pasted. @param {EventTarget & {document: Document}} window */
+export function takeFiles(window) {
+  const { documentElement: root } = window.document;
+  const on = (/** @type {string} */ type, /** @type {(event: any) => void} */ handler) => window.addEventListener(type, handler);
+  const beside = (/** @type {DragEvent} */ { target, dataTransfer }) =>
+    dataTransfer?.types.includes("Files") && !(target instanceof Element && target.closest(UPLOADER));
+  on("dragover", (event) => {
+    root.toggleAttribute("data-dragged", beside(event));
+    // Otherwise the browser would leave the page to open the file.
+    if (beside(event)) event.preventDefault();
+  });
+  on("drop", (event) => {
+    root.toggleAttribute("data-dragged", false);
+    if (!beside(event)) return;
+    event.preventDefault();
+    give(event.dataTransfer.files);
+  });
+  on("dragleave", ({ relatedTarget }) => relatedTarget || root.toggleAttribute("data-dragged", false));
+  on("paste", ({ clipboardData }) => give(clipboardData?.files));
+}
+
+if (typeof window !== "undefined" && !("placed" in history.pushState)) {
+  keepPlaces(window);
+  takeFiles(window);
+}
