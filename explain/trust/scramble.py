@@ -21,11 +21,12 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.statistics import coarse, iou, rank_correlation, rank_correlations, rescale
 from sightglass.explain.phrases import percent, plural, signed
 from sightglass.explain.trust import VERDICTS, Mark, Verdict, controls
 from sightglass.explain.trust.controls import chance_level, outline, outline_chance
-from sightglass.explain.trust.support import map_again, object_of, tested_map
+from sightglass.explain.trust.support import map_again, tested_map
 from sightglass.models.adapter import freeze
 from sightglass.models.families.keras.network import Net
 from sightglass.models.geometry import ModelInput
@@ -395,10 +396,14 @@ def mask_of_boxes(explanation: Result, index: int | str, shape: Sequence[int] | 
 
     `shape`: (h, w) to reduce the mask to.
     """
-    position = explanation.heatmaps.index(explanation._map(index))
-    if not explanation.own(position):
+    heatmap = explanation._map(index)
+    boxed = explanation.own(explanation.heatmaps.index(heatmap))
+    if not boxed:
         return None
-    mask = object_of(explanation, position).astype(np.float32)
+    mask = np.zeros(heatmap.measured.content.shape, np.float32)
+    for prediction in boxed:
+        assert prediction.box is not None
+        mask[box_on_content(explanation.evidence.geometry, prediction.box)] = 1
     return mask if shape is None else np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA))
 
 
