@@ -188,11 +188,6 @@ def test_heat_outside_an_object_is_remarked_where_it_is_known(tmp_path: Path) ->
             plain.with_object(wrong)
 
 
-def test_the_evidence_in_noise_is_scattered() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
-    assert "scattered" in kinds(Explainer()(noise, top_k=1))
-
-
 def boxed(box: tuple[float, float, float, float]) -> Explanation:
     """A detector's map whose heat is at the left edge, of an object in that box."""
     plain = explanation(blob(32, 2, 2), scores=(0.9,), task="detect")
