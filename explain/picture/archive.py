@@ -60,7 +60,7 @@ def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: i
     with archive:
         if len(infos) > most:
             raise ModelProblem(f"{path.name} holds more than {most:,} files: give several archives.")
-        return [_read(info, most_bytes, lambda info=info: Path(archive.extract(info, folder))) for info in infos]
+        return [Path(_read(info, most_bytes, partial(archive.extract, info, folder))) for info in infos]
 
 
 def _list_files(path: Path, suffixes: tuple[str, ...], most_bytes: int) -> tuple[Archive, list[zipfile.ZipInfo]]:
@@ -84,7 +84,7 @@ def _list_files(path: Path, suffixes: tuple[str, ...], most_bytes: int) -> tuple
 
 def _unpack(archive: Archive, info: zipfile.ZipInfo) -> bytes:
     with archive.lock:
-        return _read(info, MAX_BYTES, lambda: archive.read(info))
+        return _read(info, MAX_BYTES, partial(archive.read, info))
 
 
 def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Read]) -> Read:
