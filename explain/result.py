@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.missing import Missing
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import Heatmap, rescale
@@ -25,6 +24,7 @@ from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.tasks import decode, task_of
+from sightglass.explain.tasks.detect import Missing
 from sightglass.explain.tasks.task import Task
 from sightglass.explain.trust.checks import Checks, known
 from sightglass.explain.trust.proof import Proof

@@ -202,13 +202,13 @@ def _answers(comparison: Comparison) -> list[tuple[str, str, float]]:
 
 def _make_proof_slide(comparison: Comparison, steps: int) -> View:
     proofs = [explanation.prove(0, steps=steps) for explanation in comparison.explanations]
-    gains = [proof.difference("random") for proof in proofs]
+    gains = [proof.map.insertion.area - proof.map.deletion.area for proof in proofs]
     texts = _judge_maps([(name, _verdict(proof)) for name, proof in zip(comparison.names, proofs, strict=True)])
     view = _of_models(comparison, texts, "The next slide has the curve of the map that holds best.")
     each = "\n".join(
         f"{name.capitalize()}: {proof.sentence}" for name, proof in zip(comparison.names, proofs, strict=True)
     )
-    best = max(range(len(gains)), key=lambda i: gains[i].mean)
+    best = max(range(len(gains)), key=lambda i: gains[i])
     return replace(view, charts=(charts.describe_proof(proofs[best], best),), notes=f"{view.notes}\n{each}")
 
 

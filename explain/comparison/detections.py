@@ -16,9 +16,9 @@ from sightglass.models.labels import class_index
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.explain.evidence.missing import Missing
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.tasks.detect import Missing
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Box
 

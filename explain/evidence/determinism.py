@@ -126,24 +126,15 @@ class PassLock:
         self._lock = threading.RLock()
         self._contexts: list[Any] = []
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+    def __enter__(self) -> None:
         check()
-        if not self._lock.acquire(blocking, timeout):
-            return False
         with ExitStack() as inside:
-            inside.callback(self._lock.release)
+            inside.enter_context(self._lock)
             inside.enter_context(own_modes())
             inside.enter_context(exact(self._device))
             if self._own_random:
                 inside.enter_context(own_random_state())
             self._contexts.append(inside.pop_all())
-        return True
-
-    def release(self) -> None:
-        self._contexts.pop().close()
-
-    def __enter__(self) -> bool:
-        return self.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self.release()
+        self._contexts.pop().close()

@@ -22,10 +22,8 @@ from sightglass.models.labels import given as given_labels
 from sightglass.models.preprocess import READY
 from sightglass.models.spec import ModelSpec, OutputTable
 
-VALUES = 64
-"""Values of each tensor that are compared: a write through `.data` leaves no other trace."""
-_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""Types to read the bits of values as, by their size in bytes."""
+SAMPLED = 256
+"""Bytes of each tensor that are compared: a write through `.data` leaves no other trace."""
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -34,67 +32,38 @@ class Fingerprint:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self._views: dict[int, tuple[tuple[object, ...], NDArray[Any] | None]] = {}
+        self._views: dict[int, tuple[int, Tensor | NDArray[np.uint8]]] = {}
 
     def value(self) -> int:
         """Return a number that changes with the module."""
         state: list[object] = []
         elsewhere: list[Tensor] = []
-        seen: set[int] = set()
-        waiting: list[nn.Module] = [self.module]
-        while waiting:
-            module = waiting.pop()
-            if id(module) in seen:
-                continue
-            seen.add(id(module))
+        for module in self.module.modules():
             attributes = module.__dict__
             state += (id(module), *attributes["_forward_hooks"], *attributes["_forward_pre_hooks"])
             state += [value for value in attributes.values() if type(value) in _PLAIN]
             for tensor in chain(attributes["_parameters"].values(), attributes["_buffers"].values()):
                 if tensor is not None:
-                    state += id(tensor), self._read(tensor, elsewhere)
-            waiting.extend(part for part in attributes["_modules"].values() if part is not None)
+                    place, sample = tensor.data_ptr(), self._views.get(id(tensor))
+                    if sample is None or sample[0] != place:
+                        sample = self._views[id(tensor)] = place, _sample(tensor)
+                    state += id(tensor), 0 if tensor.is_inference() else tensor._version
+                    if isinstance(sample[1], np.ndarray):
+                        state.append(sample[1].tobytes())
+                    else:
+                        elsewhere.append(sample[1])
         if elsewhere:
             # One copy from another device: each waits until the device has finished.
             state.append(torch.cat(elsewhere).cpu().numpy().tobytes())
         return hash(tuple(state))
 
-    def _read(self, tensor: Tensor, elsewhere: list[Tensor]) -> object:
-        """Return what changes with a tensor's values, or append it to `elsewhere`."""
-        version = 0 if tensor.is_inference() else tensor._version
-        place = tensor.data_ptr(), tensor.shape
-        known = self._views.get(id(tensor))
-        if known is None or known[0] != place:
-            known = self._views[id(tensor)] = place, _view(tensor)
-        if known[1] is None:
-            elsewhere.append(_sample(tensor.detach().reshape(-1)).contiguous().view(torch.uint8))
-            return version
-        return version, known[1].tobytes()
 
-
-def _view(tensor: Tensor) -> NDArray[Any] | None:
-    """Return a view of VALUES evenly spread values, or None."""
-    bare = tensor.detach()
-    integers = _INTEGERS.get(bare.element_size())
-    if bare.device.type != "cpu" or integers is None or bare.layout != torch.strided or not _is_dense(bare):
-        return None
-    values: NDArray[Any] = _sample(bare.as_strided((bare.numel(),), (1,)).view(integers)).numpy()
-    return values
-
-
-def _sample(flat: Tensor) -> Tensor:
-    return flat[:: max(1, -(-len(flat) // VALUES))]
-
-
-def _is_dense(tensor: Tensor) -> bool:
-    """Return whether the values fill their memory without gaps, in any order."""
-    sides = sorted(zip(tensor.stride(), tensor.shape, strict=True))
-    size = 1
-    for stride, side in sides:
-        if side > 1 and stride != size:
-            return False
-        size *= side
-    return True
+def _sample(tensor: Tensor) -> Tensor | NDArray[np.uint8]:
+    """Return a view of `SAMPLED` bytes, spread evenly over a tensor's memory."""
+    memory = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(tensor.untyped_storage())
+    # With an even step it would be the same byte of each value.
+    sample = memory[:: max(1, len(memory) // SAMPLED) | 1]
+    return np.asarray(sample.numpy()) if sample.is_cpu else sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +83,7 @@ class GivenModel:
     def __post_init__(self) -> None:
         network = in_memory.network_of(self.model)
         fingerprint = None
-        if isinstance(network, torch.nn.Module):
+        if isinstance(network, nn.Module):
             in_memory.check_initialised(network)
             fingerprint = Fingerprint(network)
         object.__setattr__(self, "fingerprint", fingerprint)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import ModelProblem, nearest
-from sightglass.explain.phrases import listing
 from sightglass.models.layers import Layer, ModelStage
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
 PIXELS = "pixels"
 """The layer of a map that has a value for each pixel of the input, and is smoothed for the eye."""
-NEAR = 3
-"""Layers that are suggested for a name that is none."""
 
 
 def as_map(output: Tensor, layer: Layer) -> Tensor:
@@ -122,22 +118,8 @@ def _refuse(
     if path in dict(resident.adapter.module.named_modules()):
         meant = name if path == name else f"{name} ({path})"
         return ModelProblem(f"The output of {meant} is not a map: {choose}.")
-    near = _nearest(name, [*presets, *resident.known_layers])
-    listed = f"the nearest {'is' if len(near) == 1 else 'are'} {listing(near)}" if near else choose
+    near = nearest(name, [*presets, *resident.known_layers], cutoff=0.75)
+    listed = f"the nearest is {near[0]}" if near else choose
     # Models in memory have no id for the command line.
     where = "`layers` of the Explainer" if resident.adapter.spec.in_memory else "`models layers`"
     return ModelProblem(f"There is no layer {name} in this model: {listed}; {where} lists all.")
-
-
-def _nearest(name: str, among: Collection[str]) -> list[str]:
-    """Return at most NEAR probable matches of a misspelt name."""
-
-    def same(kind: str, near: str) -> bool:
-        return re.sub(kind, "", near.lower()) == re.sub(kind, "", name.lower())
-
-    letters, numbers = r"\d+", r"\D+"
-    candidates = nearest(name, among, n=10, cutoff=0.75)
-    if in_case := [near for near in candidates if near.lower() == name.lower()]:
-        return in_case
-    # Another number is another layer, not a typing error.
-    return [near for near in candidates if same(numbers, near) and not same(letters, near)][:NEAR]

@@ -302,16 +302,9 @@ def device(name: str = "auto") -> torch.device:
             return torch.device("cuda:0")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        torch_device = torch.device(name)
-    except RuntimeError:
-        torch_device = None
-    if torch_device is None or torch_device.type not in ("cpu", "cuda", "mps"):
-        raise ModelProblem(f"{name} is not a device: use auto, cpu, cuda, cuda:N or mps.")
-    if torch_device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (torch_device.index or 0) >= count:
-            raise ModelProblem(f"{name} was asked for and this machine has {count} CUDA devices: use auto or cpu.")
-        return torch.device("cuda", torch_device.index or 0)
-    if torch_device.type == "mps" and not torch.backends.mps.is_available():
-        raise ModelProblem("mps was asked for and this machine has no Apple GPU: use auto or cpu.")
-    return torch_device
+        chosen = torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError):
+        chosen = None
+    if chosen is None or chosen.type not in ("cpu", "cuda", "mps"):
+        raise ModelProblem(f"{name} is not a device of this machine: use auto, cpu, cuda, cuda:N or mps.")
+    return chosen

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-import stat
 import struct
 import threading
-import unicodedata
 import zipfile
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture.image import MAX_BYTES
 from sightglass.explain.picture.item import MAX_LIST_BYTES, PICTURES, Item, printable
 
 MAX_UNPACKED_BYTES = 16 * 2**30
-MAX_DEPTH, MAX_NAME = 32, 200
-"""Folders of a file that is unpacked into one, and bytes of a name."""
+Read = TypeVar("Read")
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 
@@ -55,42 +51,16 @@ def items(path: Path) -> Iterator[Item]:
 
 
 def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: int, most_bytes: int) -> list[Path]:
-    """Unpack a .zip's files with these `suffixes`; return their paths.
+    """Unpack a .zip's files with these `suffixes` below a folder; return their paths.
 
-    Raises Problem for what is no archive, more than `most` files or `most_bytes` unpacked, a path that leads out of the
-    archive, a link, or two files of one name; then nothing of it is to be used.
+    Raises Problem for what is no archive, or holds more than `most` files or `most_bytes` unpacked; then nothing of it
+    is to be used. A name that leads out of the folder is one inside it (`zipfile.ZipFile.extract`).
     """
     archive, infos = _list_files(path, suffixes, most_bytes)
     with archive:
         if len(infos) > most:
             raise ModelProblem(f"{path.name} holds more than {most:,} files: give several archives.")
-        # A file system may know no capital letters, nor accents of their own.
-        places = [_find_place(path.name, info) for info in infos]
-        taken = Counter(unicodedata.normalize("NFC", str(place)).casefold() for place in places)
-        if len(taken) < len(places):
-            raise ModelProblem(f"{path.name} holds two files of the same name: pack the folder again.")
-        for info, place in zip(infos, places, strict=True):
-            data = _unpack(archive, info, most_bytes)
-            try:
-                (folder / place).parent.mkdir(parents=True, exist_ok=True)
-                (folder / place).write_bytes(data)
-            except OSError as error:
-                name = printable(place.name)[:80]
-                raise ModelProblem(f"{name} cannot be unpacked: rename it, and pack the folder again.") from error
-    return [folder / place for place in places]
-
-
-def _find_place(archive: str, info: zipfile.ZipInfo) -> PurePosixPath:
-    """Return a file's path below its archive's target folder."""
-    name = info.filename.replace("\\", "/")
-    parts = name.split("/")
-    if stat.S_ISLNK(info.external_attr >> 16):
-        raise ModelProblem(f"{archive} holds a link: pack the files themselves.")
-    if len(parts) > MAX_DEPTH or any(len(part.encode("utf-8", "replace")) > MAX_NAME for part in parts):
-        raise ModelProblem(f"{archive} holds a file whose path is too long: shorten it, and pack the folder again.")
-    if any(part in ("", ".", "..") or ":" in part or not part.isprintable() for part in parts):
-        raise ModelProblem(f"{archive} holds a file whose path is none inside the archive: pack the folder again.")
-    return PurePosixPath(*parts)
+        return [Path(_read(info, most_bytes, partial(archive.extract, info, folder))) for info in infos]
 
 
 def _list_files(path: Path, suffixes: tuple[str, ...], most_bytes: int) -> tuple[Archive, list[zipfile.ZipInfo]]:
@@ -109,16 +79,16 @@ def _list_files(path: Path, suffixes: tuple[str, ...], most_bytes: int) -> tuple
     if sum(info.file_size for info in infos) > most_bytes:
         size = f"{most_bytes >> 30} GB" if most_bytes >= 2**30 else f"{most_bytes >> 20} MB"
         raise ModelProblem(f"{path.name} unpacks to more than {size}: give several archives.")
-    # Overlapping files unpack a small archive to a huge one at a normal ratio.
-    end = 0
-    for info in sorted(infos, key=lambda info: info.header_offset):
-        if info.header_offset < end:
-            raise ModelProblem(f"{path.name} holds files that overlap, which no ordinary archive does: pack it again.")
-        end = info.header_offset + info.compress_size
     return archive, sorted(infos, key=lambda info: info.filename)
 
 
-def _unpack(archive: Archive, info: zipfile.ZipInfo, most_bytes: int = MAX_BYTES) -> bytes:
+def _unpack(archive: Archive, info: zipfile.ZipInfo) -> bytes:
+    with archive.lock:
+        return _read(info, MAX_BYTES, partial(archive.read, info))
+
+
+def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Read]) -> Read:
+    """Return what `read` makes of a file; raise ImageProblem for a hostile or damaged one."""
     name = printable(PurePosixPath(info.filename).name)
     if info.flag_bits & 1:
         raise ImageProblem(f"{name} is encrypted: pack it without a password.")
@@ -128,13 +98,10 @@ def _unpack(archive: Archive, info: zipfile.ZipInfo, most_bytes: int = MAX_BYTES
     if info.file_size > most_bytes:
         raise ImageProblem(f"{name} holds {info.file_size:,} bytes; give at most {most_bytes:,}.")
     try:
-        with archive.lock, archive.open(info) as file:
-            return file.read(most_bytes + 1)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
-        raise ImageProblem(f"{name} is damaged inside its archive: pack it again.") from error
+        return read()
     except Exception as error:
-        # zlib.error, and any other error of a hostile stream.
-        raise ImageProblem(f"{name} cannot be unpacked: pack it again.") from error
+        # A hostile stream or name raises anything.
+        raise ImageProblem(f"{name[:80]} is damaged or has an unusual name: rename it, and pack it again.") from error
 
 
 def _is_wanted(name: str, suffixes: tuple[str, ...]) -> bool:

@@ -24,9 +24,7 @@ QUANTILE = 0.95
 """Of the likeness of random maps to the true one: the threshold."""
 
 SEEDS = 3
-"""Random maps, and maps of random blobs, whose curves are averaged."""
-REGION = 0.3
-"""The hottest share of a map, used as the object's area for blobs without a box."""
+"""Random maps whose curves are averaged."""
 CELL = 0.02
 """Standard deviation of the smoothing of edges, by the picture's longer side."""
 NULL = 200
@@ -59,12 +57,6 @@ def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:
     return np.asarray(cv2.resize(cells, shape[::-1], interpolation=cv2.INTER_LINEAR))
 
 
-def blobs(inside: NDArray[np.bool_], grid: tuple[int, int], seed: int) -> Map:
-    """Return a random map, hottest in blobs inside a region, (h, w)."""
-    values = random_map(inside.shape, grid, seed)
-    return np.where(inside, values + 2, values).astype(np.float32)
-
-
 def centre(shape: tuple[int, int]) -> Map:
     """Return a map (h, w) falling from the middle to the corners."""
     down, across = (np.abs((np.arange(side) + 0.5) / side - 0.5) for side in shape)
@@ -86,12 +78,6 @@ def edges(pixels: NDArray[np.float32]) -> Map:
             strength, np.hypot(cv2.Sobel(channel, cv2.CV_32F, 1, 0), cv2.Sobel(channel, cv2.CV_32F, 0, 1))
         )
     return np.asarray(cv2.GaussianBlur(strength, (0, 0), max(CELL * max(strength.shape), 1.0)))
-
-
-def hottest_region(values: Map) -> NDArray[np.bool_]:
-    """Return the hottest `REGION` of a map (h, w), the presumed object."""
-    threshold = min(float(np.quantile(values, 1 - REGION)), float(values.max()) * 0.999)
-    return np.asarray(values > threshold)
 
 
 def ranking(values: Map) -> Map | None:

@@ -180,7 +180,7 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
         off = explanation.object_mask is not None and (explanation.outside(index) or 0) > HALF
         findings.append(Finding("outside", "caution" if off else "note", words))
     if (proof := explanation.proofs.get(index)) is not None:
-        findings = add_proof(findings, explanation.model.task, explanation.statistics[index], proof)
+        findings = add_proof(findings, proof)
     return most_serious_first(findings)
 
 

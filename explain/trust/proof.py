@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -180,13 +180,6 @@ class Trace:
         """The area under the values over the share of the picture, by trapezoids: their mean over all shares."""
         return float(np.trapezoid(self.value, dx=1 / self.steps))
 
-    def thinned(self, steps: int) -> Trace:
-        """Return the answers at fewer equal steps that are among these; raises ValueError for others."""
-        if self.steps % steps:
-            raise ValueError(f"{steps} steps are not among {self.steps}.")
-        thinning = slice(None, None, self.steps // steps)
-        return Trace(self.value[thinning], self.score[thinning], self.stays[thinning])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
@@ -201,22 +194,8 @@ class Curve:
     """By the share that is kept, hottest first."""
 
     @property
-    def shares(self) -> NDArray[np.float64]:
-        """(steps + 1,) from 0 to 1."""
-        return np.linspace(0, 1, self.steps + 1)
-
-    @property
     def steps(self) -> int:
         return self.deletion.steps
-
-    @property
-    def advantage(self) -> float:
-        """Insertion's area minus deletion's; high for a map of the important pixels."""
-        return self.insertion.area - self.deletion.area
-
-    def thinned(self, steps: int) -> Curve:
-        """Return it at fewer equal steps; raises ValueError for steps that it does not have."""
-        return replace(self, deletion=self.deletion.thinned(steps), insertion=self.insertion.thinned(steps))
 
 
 CONTROLS = {
@@ -226,21 +205,11 @@ CONTROLS = {
     "centre": "the middle of the picture",
     "edges": "edges of the picture",
 }
-"""The control maps, by name, in words. `random` and `blobs` are `controls.SEEDS` maps each."""
+"""The control maps, by name, in words; the last three are in proofs of earlier versions alone."""
 SUFFICIENT = 0.9
 """The share of the whole picture's value that is still the answer."""
-RESAMPLES = 2000
 UNTESTED = "Its verdict is not there: the curves alone do not say whether the map matters."
 """The sentence of a proof that an earlier version saved."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A map's mean advantage over a control, with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,30 +247,6 @@ class Proof:
     def controls(self) -> tuple[str, ...]:
         """The names of the controls that there are."""
         return tuple(dict.fromkeys(curve.name for curve in self.curves if curve.name != "map"))
-
-    def difference(self, control: str) -> Difference:
-        """Return the map's advantage over a control's, over all fillings.
-
-        It is computed at the control's steps, with a bootstrap over seeds and fillings. Raises KeyError for an unknown
-        control.
-        """
-        used = [filling for filling in self.fillings if self.of(control, filling)]
-        if not used:
-            raise KeyError(control)
-        gains = [
-            [
-                self.of("map", name)[0].thinned(curve.steps).advantage - curve.advantage
-                for curve in self.of(control, name)
-            ]
-            for name in used
-        ]
-        generator = np.random.default_rng(0)
-        table = np.array(gains)  # (fillings, seeds)
-        rows = generator.integers(0, len(table), (RESAMPLES, len(table)))
-        columns = generator.integers(0, table.shape[1], (RESAMPLES, table.shape[1]))
-        drawn = table[rows[:, :, None], columns[:, None, :]].mean((1, 2))
-        low, high = np.percentile(drawn, (2.5, 97.5)).tolist()
-        return Difference(float(table.mean()), low, high)
 
     @cached_property
     def sufficiency(self) -> float | None:
@@ -342,7 +287,6 @@ class Proof:
             "support": None if self.support is None else self.support.summary(),
             "sufficiency": self.sufficiency,
             "necessity": self.necessity,
-            "differences": {name: asdict(self.difference(name)) for name in self.controls},
             "curves": [
                 {
                     "map": curve.name,
@@ -363,19 +307,13 @@ def _first(holds: NDArray[np.bool_]) -> float | None:
     return float(holds.argmax() / (len(holds) - 1)) if holds.any() else None
 
 
-COLUMNS = ("map", "hidden", "kept", "this map is better by", "95 % interval")
-"""Of `rows`: areas under the curves, and the difference with its interval."""
+COLUMNS = ("map", "hidden", "kept")
+"""Of `rows`: areas under the curves of the first filling."""
 
 
 def rows(proof: Proof) -> list[tuple[str, ...]]:
     """Return a row of `COLUMNS` for the map and each control."""
-    table: list[tuple[str, ...]] = [("this map", *_areas(proof, "map"), "", "")]
-    for name in proof.controls:
-        difference = proof.difference(name)
-        # One map with one filling has no spread.
-        interval = f"{difference.low:+.2f} to {difference.high:+.2f}" if difference.high > difference.low else "–"
-        table.append((CONTROLS[name], *_areas(proof, name), f"{difference.mean:+.2f}", interval))
-    return table
+    return [("this map", *_areas(proof, "map")), *((CONTROLS[name], *_areas(proof, name)) for name in proof.controls)]
 
 
 def lines(proof: Proof) -> list[str]:

@@ -2,35 +2,32 @@
 
 Reliability, on scenes with known causes, is in `reliability.json`, written by `python -m benchmarks truth --full
 --write`; which methods' maps depend on the model is in `randomisation.json`, written by `python -m benchmarks truth
---only weights --write`. Both are explained in benchmarks/results/truth.md. How often the limitations that only a proof
-reveals are right is in benchmarks/results/2026-11-24-proof-findings.md. This module does not import torch: menus use
-it.
+--only weights --write`. Both are explained in benchmarks/results/truth.md. This module does not import torch: menus
+use it.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.questions import answers_why, settings
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import Finding
-from sightglass.explain.trust.proof import SUFFICIENT, Proof
 from sightglass.models.catalog import is_packaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sightglass.explain.evidence.resident import Resident
-    from sightglass.explain.maps.statistics import Statistics
     from sightglass.explain.result import Result
     from sightglass.explain.trust.checks import Check
+    from sightglass.explain.trust.proof import Proof
 
 
 FILE = Path(__file__).with_name("reliability.json")
@@ -216,33 +213,14 @@ def _load_randomisation() -> dict[tuple[str, str, str], Randomisation]:
     return {(row.pop("family"), row.pop("question"), row.pop("method")): Randomisation(**row) for row in rows}
 
 
-Rule = Literal["unproved", "patch at the edge", "no one place"]
-"""The rules by name, which is the kind of their finding."""
-LITTLE = 0.1
-"""The largest hottest share that is a patch: alone it is enough, and hiding it changes the answer."""
-AT_EDGE = 0.4
-"""The least share of the evidence on the outer border for a patch to be at the edge."""
-HIDDEN, LEFT = 0.1, 0.85
-"""No one place decides: without this hottest share at least this share of the score is left, ..."""
-KEPT, BACK = 0.3, 0.3
-"""... and with this hottest share alone at most this share of the score is there."""
+PROOF_KINDS = ("unproved", "patch at the edge", "no one place")
+"""The findings of proofs; the last two are of earlier versions."""
 
 
-def of_proof(task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
-    """Return a proof's findings against a model of that task.
-
-    `statistics`: of the map.
-    """
-    if not task_of(task).competes:
-        return []
-    rules = (_patch(statistics, proof), _nowhere(proof))
-    return [finding for finding in rules if finding is not None]
-
-
-def add_proof(findings: Iterable[Finding], task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
-    """Return a map's findings with those of its proof, instead of an earlier proof's."""
-    others = [finding for finding in findings if finding.kind not in get_args(Rule)]
-    return [*others, *filter(None, [describe_doubt(proof)]), *of_proof(task, statistics, proof)]
+def add_proof(findings: Iterable[Finding], proof: Proof) -> list[Finding]:
+    """Return a map's findings with its proof's, instead of an earlier proof's."""
+    others = [finding for finding in findings if finding.kind not in PROOF_KINDS]
+    return [*others, *filter(None, [describe_doubt(proof)])]
 
 
 def describe_doubt(proof: Proof) -> Finding | None:
@@ -251,35 +229,3 @@ def describe_doubt(proof: Proof) -> Finding | None:
         return None
     words = proof.sentence
     return Finding("unproved", "serious", f"By its proof: {words[0].lower()}{words[1:]}")
-
-
-def _patch(statistics: Statistics, proof: Proof) -> Finding | None:
-    """Find a small, sufficient and necessary patch at the picture's edge."""
-    kept, hidden = proof.sufficiency, proof.necessity
-    if not kept or hidden is None or max(kept, hidden) > LITTLE:
-        return None
-    if (share := round(statistics.border_share, 2)) < AT_EDGE:
-        return None
-    text = (
-        f"By its proof, a patch near the edge may decide: {percent(share)} of the evidence is on the "
-        f"outer border. The hottest {percent(kept)} alone keeps {percent(SUFFICIENT)} of the score, and hiding "
-        f"{percent(hidden)} changes the answer. Look whether it is a stamp, a tag or a logo instead of the object."
-    )
-    return Finding("patch at the edge", "caution", text)
-
-
-def _nowhere(proof: Proof) -> Finding | None:
-    """Find an answer independent of its hottest places."""
-    steps = proof.map.steps
-    hidden, kept = math.ceil(HIDDEN * steps), math.floor(KEPT * steps)
-    if not kept or not proof.map.deletion.stays[hidden] or proof.start <= 0:
-        return None
-    left, back = proof.at(hidden / steps)[0], proof.at(kept / steps)[1]
-    if left < LEFT * proof.start or back > BACK * proof.start:
-        return None
-    text = (
-        f"By its proof, no one place decides. Without the hottest {percent(hidden / steps)} {proof.label} still has "
-        f"{percent(left)}, and with the hottest {percent(kept / steps)} alone {percent(back)}. The model may go by "
-        "the background, a texture or a colour, unless the object fills the picture."
-    )
-    return Finding("no one place", "caution", text)

@@ -21,11 +21,12 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.statistics import coarse, iou, rank_correlation, rank_correlations, rescale
 from sightglass.explain.phrases import percent, plural, signed
 from sightglass.explain.trust import VERDICTS, Mark, Verdict, controls
 from sightglass.explain.trust.controls import chance_level, outline, outline_chance
-from sightglass.explain.trust.support import map_again, object_of, tested_map
+from sightglass.explain.trust.support import map_again, tested_map
 from sightglass.models.adapter import freeze
 from sightglass.models.families.keras.network import Net
 from sightglass.models.geometry import ModelInput
@@ -123,8 +124,6 @@ draws scatter by 0.26, up to 6 draws decide 84 %, 7 90 % and 8 92 %, after 4.5 o
 not those of 24 draws. With YOLO11n 8 decide 96 % after 3.8. Beginning with 4 decides no more, half a draw later."""
 STUDENT = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 7: 1.943, 8: 1.895}
 """The 95 % quantile of Student's t by the number of draws, for an interval of 90 % to both sides."""
-SAME = 0.9
-"""The least rank correlation of a map with itself, made twice: of 154 maps of eight kinds the lowest was 0.9999999."""
 _CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda scramble: scramble.nbytes)
 
 
@@ -169,8 +168,6 @@ class Scramble:
     """The similarity to the true map that unrelated maps stay below: `controls.chance_level`, `outline_chance`."""
     known: dict[Verdict, float]
     """The rank correlations of the random weights' map with `edges`, `centre` and `box`, the mean over the draws."""
-    again: float | None = None
-    """The rank correlation with the true map of one made again with the true weights; None unless the draws differ."""
     empty: int = 0
     """Sets of weights whose map is empty: such a map is neither like the true one nor unlike it."""
     keeps_box: bool | None = None
@@ -209,11 +206,11 @@ class Scramble:
     def verdict(self) -> Verdict:
         """Whether the scrambled model's map is as different as unrelated maps.
 
-        If not, the verdict is the last map's closest reference. `unclear`: the interval includes the threshold, the map
-        is not reproducible, or most maps of random weights are empty.
+        If not, the verdict is the last map's closest reference. `unclear`: the interval includes the threshold, or
+        most maps of random weights are empty.
         """
         side = "within" if self.mostly_empty else side_of(self.final, self.threshold)
-        if side == "within" or (side == "below" and self.again is not None and self.again < SAME):
+        if side == "within":
             return "unclear"
         if side == "below":
             return "box" if self.keeps_box else "depends"
@@ -233,11 +230,6 @@ class Scramble:
         if self.mostly_empty:
             reason = f"With random weights {self.empty} of {self.draws} maps are empty."
             return f"{reason} Whether this map depends on the model cannot be told."
-        if self.verdict == "unclear" and self.again is not None:
-            return (
-                f"Made again with the same weights, the map has a rank correlation of only {signed(self.again)} with "
-                "this one. Whether it depends on the model cannot be told."
-            )
         low, high = self.interval
         half, boxed = (high - low) / 2, self.keeps_box is not None
         interval = f"± {100 * half:.0f}" if boxed else f"± {half:.2f}"
@@ -269,10 +261,9 @@ def scramble(
 ) -> Scramble:
     """Redraw all weights 3 to 8 times, and recompute the map each time.
 
-    Until the mean similarity's interval is clear of the threshold. Below it, the map is recomputed with the true
-    weights as a check. On a copy of the model, so others are not disturbed. Cached for the same weights, picture,
-    method, layers and target. Raises ModelProblem for an empty map and a model without weights here; Cancelled between
-    two passes.
+    Until the mean similarity's interval is clear of the threshold. On a copy of the model, so others are not disturbed.
+    Cached for the same weights, picture, method, layers and target. Raises ModelProblem for an empty map and a model
+    without weights here; Cancelled between two passes.
 
     >>> from sightglass import Explainer
     >>> scramble(Explainer()("bus.jpg", top_k=1)).mark
@@ -355,10 +346,7 @@ class _Work:
             return None if ends[-1].empty else ends[-1].similarity
 
         weights = resident.adapter.weights_sha256
-        drawn, side = draw_until_clear(lambda seed: redraw(parameters, seed, moments), weights, threshold, measure)
-        again: float | None = None
-        if side == "below":
-            again = self._draw(resident, "once more with the true weights").rank_correlation
+        drawn, _ = draw_until_clear(lambda seed: redraw(parameters, seed, moments), weights, threshold, measure)
         filled = [end for end in ends if not end.empty]
         middle = filled[drawn.index(statistics.median_low(drawn))] if drawn else ends[0]
         # Similarity of the maps to model-independent references.
@@ -367,11 +355,11 @@ class _Work:
         in_box = likenesses.pop("box", 0.0)
         keeps_box = None if outlined is None else in_box > chance
         of, empty = (heatmap.target.label, heatmap.method), len(ends) - len(filled)
-        return Scramble(*of, middle, drawn, threshold, likenesses, again, empty, keeps_box)
+        return Scramble(*of, middle, drawn, threshold, likenesses, empty, keeps_box)
 
     def _draw(self, other: Resident, words: str) -> Draw:
         check()
-        self._progress(self._done / (DRAWS[1] + 1), words)
+        self._progress(self._done / DRAWS[1], words)
         self._done += 1
         heatmap, before, inside = self._heatmap, self._explanation.evidence, self._outlined
         evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)
@@ -395,10 +383,14 @@ def mask_of_boxes(explanation: Result, index: int | str, shape: Sequence[int] | 
 
     `shape`: (h, w) to reduce the mask to.
     """
-    position = explanation.heatmaps.index(explanation._map(index))
-    if not explanation.own(position):
+    heatmap = explanation._map(index)
+    boxed = explanation.own(explanation.heatmaps.index(heatmap))
+    if not boxed:
         return None
-    mask = object_of(explanation, position).astype(np.float32)
+    mask = np.zeros(heatmap.measured.content.shape, np.float32)
+    for prediction in boxed:
+        assert prediction.box is not None
+        mask[box_on_content(explanation.evidence.geometry, prediction.box)] = 1
     return mask if shape is None else np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA))
 
 

@@ -64,16 +64,6 @@ def tested_map(explanation: Result, index: int | str, why: str) -> tuple[Heatmap
     return selected.measured, explanation.heatmaps.index(selected)
 
 
-def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
-    """Return the object's mask over the content: boxes, else the hottest area."""
-    heatmap, geometry = explanation.heatmaps[index].measured, explanation.evidence.geometry
-    mask = np.zeros(heatmap.content.shape, bool)
-    for prediction in explanation.own(index):
-        assert prediction.box is not None
-        mask[box_on_content(geometry, prediction.box)] = True
-    return mask if mask.any() else controls.hottest_region(heatmap.strength)
-
-
 def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target: Target) -> Map:
     """Return a map made again from other evidence, (h, w) over the content."""
     request = Request(explanation.options.masks, explanation.options.head)

@@ -15,7 +15,7 @@ from sightglass.ui.session.pictures import image_source
 
 if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation, Image
-    from sightglass.explain.evidence.missing import Missing
+    from sightglass.explain.tasks.detect import Missing
     from sightglass.models.adapter import Prediction
     from sightglass.ui.session.state import Choices
     from sightglass.ui.viewer import View

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from sightglass.cli.console import Progress
     from sightglass.common.files import Json
-    from sightglass.explain.evidence.missing import Missing
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.rendering.style import Style
+    from sightglass.explain.tasks.detect import Missing
     from sightglass.models.geometry import Box
     from sightglass.report.result_folder import File
 

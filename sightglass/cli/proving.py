@@ -75,7 +75,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
     )
     console.table(measures.COLUMNS, measures.rows(proof), right=measures.COLUMNS[1:])
     summary = proof_files.summary(explanation, 0, proof)
-    console.say(*map(phrases.plain_text, measures.lines(proof)), *summary["findings"])
+    console.say(*map(phrases.plain_text, measures.lines(proof)))
     console.files(folder, names)
     console.result(summary | {"folder": folder, "files": names})
     return 0

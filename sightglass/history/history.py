@@ -129,8 +129,8 @@ class History:
                 write_file(folder / name, data, sync=True)
             proofs = {proof.index: proof for proof in (*record.proofs, *saved)}
             findings = record.findings
-            if (proof := explanation.proofs.get(record.index)) is not None and record.statistics is not None:
-                findings = most_serious_first(add_proof(findings, record.task, record.statistics, proof))
+            if (proof := explanation.proofs.get(record.index)) is not None:
+                findings = most_serious_first(add_proof(findings, proof))
             record = replace(
                 record,
                 proofs=tuple(proofs[index] for index in sorted(proofs)),

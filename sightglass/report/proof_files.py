@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 from sightglass.common.files import Json, to_json
-from sightglass.explain.phrases import plain_text
 from sightglass.explain.recipe import ProofSettings, Recipe
-from sightglass.explain.trust.reliability import of_proof
 from sightglass.report import charts, embedded_recipe, results
 from sightglass.report.caption import check_format
 from sightglass.report.embedded_recipe import checked_recipe
@@ -48,14 +46,12 @@ def summary(explanation: Result, index: int, proof: Proof) -> Json:
 def fields(explanation: Result, index: int, proof: Proof) -> Json:
     """Return the fields of `results.ProofResult` for an explanation's proof."""
     heatmap, saved_recipe = explanation.heatmaps[index], recipe(explanation, index, proof)
-    findings = of_proof(explanation.model.task, explanation.statistics[index], proof)
     return {
         "picture": explanation.image.name,
         "model": saved_recipe.model,
         "method": heatmap.method,
         "layers": heatmap.layers,
         **proof.summary(),
-        "findings": [plain_text(finding.text) for finding in findings],
         "recipe": saved_recipe,
     }
 

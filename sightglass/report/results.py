@@ -25,7 +25,6 @@ from sightglass.explain.similarity.similarity import Pair
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.checks import Checks
 from sightglass.explain.trust.diagnosis import describe, diagnose
-from sightglass.explain.trust.proof import Difference
 from sightglass.models.adapter import Joint
 from sightglass.models.geometry import Box
 from sightglass.report import command
@@ -290,14 +289,10 @@ class ProofResult(PlainResult):
     """Whether the map matters to the answer, against how many controls, and the strongest of them."""
     support: SupportResult | None
     """What the sentence follows from."""
-    findings: list[str]
-    """What the proof says against the model, beside its sentence."""
     sufficiency: Number | None
     """Smallest hottest share that alone keeps 90 % of the score; null: none does."""
     necessity: Number | None
     """Smallest share whose hiding changes the answer; null: none."""
-    differences: dict[str, Difference]
-    """To each control: insertion's area minus deletion's, less the control's."""
     curves: list[CurveResult]
     recipe: Recipe
     """With the settings of the proof: `replay` makes the same curves again."""

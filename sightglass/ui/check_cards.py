@@ -18,7 +18,6 @@ from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import MEANINGS, scramble, stability
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
-from sightglass.explain.trust.reliability import of_proof
 from sightglass.report import charts as chart
 from sightglass.ui.session import page, state
 from sightglass.ui.session.jobs import background, explain_job
@@ -81,8 +80,6 @@ def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool
         return asked or (job is not None and job.finished() and job.failure is not None and not job.stopped)
     if id == "answer":
         draw_proof_chart(result, "hidden", key="check-curve", small=True)
-        for finding in of_proof(explanation.model.task, explanation.statistics[index], result):
-            st.caption(f":material/warning: {finding.text}")
     elif id == "model":
         last = result.last
         _thumbnail(explanation, index, None if last.empty else last.map, "With random weights")

@@ -134,16 +134,6 @@ def test_a_size_that_is_a_lie_does_not_unpack_more_than_it(tmp_path: Path) -> No
         item.open()
 
 
-def test_files_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
-    path = packed(tmp_path / "overlap.zip", {"1.jpg": JPEG, "2.jpg": JPEG})
-    data = bytearray(path.read_bytes())
-    second = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 4)
-    data[second + 42 : second + 46] = struct.pack("<L", 0)
-    path.write_bytes(data)
-    with pytest.raises(ModelProblem, match="overlap"):
-        find(path)
-
-
 def test_encrypted_unusual_and_damaged_are_said_of_the_picture(tmp_path: Path) -> None:
     path = packed(tmp_path / "some.zip", {"1.jpg": JPEG, "2.jpg": JPEG, "3.jpg": JPEG})
     data = bytearray(path.read_bytes())

@@ -53,7 +53,7 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         ("image bus.png --model efficentnet-lite0", 2, r"There is no model 'efficentnet-lite0': did you mean .*"),
         ("image bus.png --also docx", 2, r"--also does not know docx: use svg, pdf, html, report, gif\."),
         ("image bus.png --target-layers nowhere", 2, r"There is no layer nowhere in this model: .*"),
-        ("image bus.png --device tpu", 2, r"tpu is not a device: use auto, cpu, cuda, cuda:N or mps\."),
+        ("image bus.png --device tpu", 2, r"tpu is not a device of this machine: use auto, cpu, cuda, cuda:N or mps\."),
         ("class bus.png", 2, r"Which class\? .*"),
         ("detect bus.png --model efficientnet-lite0", 2, r"efficientnet-lite0 is a classifier and draws no boxes: .*"),
         ("detect bus.png --candidate x", 2, r"--candidate is x: give its number and its class, .*"),

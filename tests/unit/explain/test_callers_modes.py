@@ -18,8 +18,7 @@ from sightglass.explain.evidence.determinism import exact, own_random_state
 from sightglass.explain.evidence.resident import Residency, Resident
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.picture.image import Image
-from sightglass.explain.similarity.similarity import VECTORS, similarity
-from sightglass.explain.whatif.changes import changes
+from sightglass.explain.similarity.similarity import VECTORS
 from sightglass.models import catalog
 from sightglass.models.load import load
 from training.demo.scenes import draw, sample
@@ -104,31 +103,6 @@ def test_a_map_is_the_same_in_whatever_the_caller_is(kind: str, mode: str) -> No
     alike(found, expected)
 
 
-@pytest.mark.parametrize("mode", ["autocast", "inference"])
-def test_what_follows_from_a_map_is_the_same_too(mode: str) -> None:
-    explainer = Explainer("demo-cls-s", device="cpu")
-
-    def numbers() -> list[np.ndarray]:
-        EVIDENCE.clear()
-        VECTORS.clear()
-        first, other = (explainer(scene(seed), top_k=1) for seed in (3, 4))
-        proof = first.prove(steps=2, fillings=("linear",))
-        pair = similarity(explainer, scene(3), scene(4))
-        more = first.with_method("layercam").with_targets(1).heatmaps[0].values
-        return [
-            *(trace.value for curve in proof.curves for trace in (curve.deletion, curve.insertion)),
-            *(side.signed for side in pair.sides),
-            np.array([pair.score]),
-            np.array([one.after for one in changes(first, other)]),
-            more,
-        ]
-
-    expected = numbers()
-    with MODES[mode]():
-        found = numbers()
-    alike(found, expected)
-
-
 def test_another_default_type_is_one_sentence() -> None:
     explainer = Explainer("demo-cls-s", device="cpu")
     torch.set_default_dtype(torch.float64)
@@ -201,17 +175,6 @@ def test_random_numbers_are_drawn_again_and_the_callers_go_on() -> None:
     with pytest.raises(ValueError, match="out"), own_random_state(3):
         raise ValueError("out")
     assert draw_one() != inside[0]
-
-
-@pytest.mark.skipif(not hasattr(getattr(cudnn, "conv", None), "fp32_precision"), reason="this PyTorch has one switch")
-def test_the_newer_switch_is_respected() -> None:
-    cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = "tf32", "ieee"
-    try:
-        with exact(GPU):
-            assert cudnn.conv.fp32_precision == "ieee"
-        assert cudnn.conv.fp32_precision == "tf32"
-    finally:
-        cudnn.rnn.fp32_precision = "tf32"
 
 
 def test_the_last_of_several_threads_puts_it_back() -> None:

@@ -449,8 +449,8 @@ def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("cuda:7", "cuda:7 was asked for and this machine has"),
-        ("tpu", "tpu is not a device: use auto, cpu, cuda, cuda:N or mps."),
+        ("cuda:7", "cuda:7 is not a device of this machine: use"),
+        ("tpu", "tpu is not a device of this machine: use auto, cpu, cuda, cuda:N or mps."),
     ],
 )
 def test_a_device_that_is_not_there_is_one_sentence(name: str, sentence: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +19,10 @@ from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.trust.diagnosis import describe_map, headline
 from sightglass.models import catalog
-from sightglass.models.adapter import PlaceTarget
 from sightglass.models.inspect import inspect_model
 from sightglass.models.own.adding import line_of, read_lines
 from sightglass.models.spec import OutputTable
-from sightglass.report import caption, table
-from sightglass.report.results import PredictionResult
+from sightglass.report import caption
 from tests.late import late
 from tests.unit import own_nets
 from training.demo import scenes
@@ -139,17 +135,6 @@ def test_what_cannot_be_explained_says_what_it_is(model: Any, words: str) -> Non
         Explainer(model, preprocess=PLAIN)
 
 
-def test_a_network_of_an_unknown_size_asks_for_it() -> None:
-    class Picky(own_nets.BlocksCNN):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.fc(self.block4(self.block3(self.block2(self.block1(x)))).flatten(1)[:, :7])
-
-    with pytest.raises(ModelProblem, match=r"takes no picture 224 x 224 with 3 channels \(.*mat1 and mat2"):
-        Explainer(blocks(Picky))
-    with pytest.raises(ModelProblem, match=r"takes no picture 64 x 64 with 3 channels \(.*mat1 and mat2"):
-        Explainer(blocks(Picky), preprocess={"size": 64})
-
-
 def test_labels_in_memory_are_what_a_file_may_say(tmp_path: Path) -> None:
     names = ["cat", "dog", "hen"]
     (tmp_path / "a.txt").write_text("\n".join(names), "utf-8")
@@ -234,16 +219,6 @@ def test_each_number_has_its_own_unit(drive: Explanation) -> None:
     assert [one.label for one in drive.predictions] == ["steering", "speed", "doubt"]
     assert texts[0].endswith("°") and texts[1].endswith("\u00a0km/h") and texts[2][-1].isdigit()
     assert not any("%" in text for text in texts)
-
-
-def test_files_say_unit_and_range(drive: Explanation) -> None:
-    facts = drive.to_dict()
-    assert [one.get("unit") for one in facts["predictions"]] == ["°", "km/h", None]
-    for one in facts["predictions"]:
-        assert PredictionResult.model_validate(one).unit == one.get("unit")
-    assert [one.get("range") for one in facts["predictions"]] == [[-30, 30], None, None]
-    rows = list(csv.DictReader(io.StringIO(table.csv(table.rows(drive)))))
-    assert [row["unit"] for row in rows] == ["°", "km/h", ""]
 
 
 def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(
@@ -333,21 +308,6 @@ def test_a_place_is_the_pixel_under_it_and_its_difference_to_another_is_theirs(e
     assert both.heatmaps[0].state == "ok"
     lowers = one.with_method("hirescam").with_options(part="lowers").heatmaps[0].raw[0]
     np.testing.assert_allclose(lowers, -raw[0], atol=1e-7)
-
-
-def test_the_gradient_is_the_finite_difference(explainer: Explainer) -> None:
-    made = explainer(PICTURE, at=(10, 10, 60, 50), against="100,60")
-    adapter, target = made.evidence.resident.adapter, made.heatmaps[0].target
-    assert isinstance(target, PlaceTarget) and target.pixels.sum() > 4
-    module = adapter.module.double()
-    try:
-        tensor = made.evidence.tensor.double().requires_grad_()
-        (gradient,) = torch.autograd.grad(adapter.scalar(adapter.run(tensor), target), tensor)
-        step = torch.randn(tensor.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 1e-6
-        more, less = (float(adapter.scalar(adapter.run(tensor.detach() + one), target)) for one in (step, -step))
-        assert float((gradient * step).sum()) == pytest.approx((more - less) / 2, rel=1e-3)
-    finally:
-        module.float()
 
 
 @pytest.mark.parametrize(

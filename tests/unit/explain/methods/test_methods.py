@@ -423,26 +423,6 @@ def test_scorecam_stops_half_way_and_leaves_nothing(bus: Path) -> None:
     np.testing.assert_array_equal(before.heatmaps[0].raw[0], after.heatmaps[0].raw[0])
 
 
-def test_ablationcam_stopped_half_way_leaves_no_swapped_layer() -> None:
-    evidence = small("relu")
-    fresh = by_method(small("relu"), "ablationcam", 2).heatmaps[0].raw[0]
-
-    cancel, calls = threading.Event(), itertools.count(1)
-
-    def stop_in_the_middle(share: float, words: str) -> None:
-        if next(calls) == SWAPPED:
-            cancel.set()
-
-    with pytest.raises(Cancelled):
-        by_method(evidence, "ablationcam", 2, progress=stop_in_the_middle, cancel=cancel)
-    assert not any(
-        isinstance(part, library.ablation_layer.AblationLayer) for part in evidence.resident.adapter.module.modules()
-    )
-    assert hooks_on(evidence.resident.adapter.module) == 0
-    assert not any(name == "ablationcam" for name, _ in evidence.raws)
-    np.testing.assert_array_equal(by_method(evidence, "ablationcam", 2).heatmaps[0].raw[0], fresh)
-
-
 def test_ablationcam_finds_its_way_through_a_detector_of_ultralytics() -> None:
     """Such a model reads off each layer where its input comes from, and of the swapped one too."""
     picture = draw(scene("scene 1")).pixels

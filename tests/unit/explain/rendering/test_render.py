@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
@@ -11,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 
 import sightglass
 from sightglass.common.errors import Problem
@@ -75,8 +73,6 @@ def test_uniform_ones_get_lighter_for_every_eye(name):
 
 
 SEEN = (10, 6, 50, 40)
-KINDS = ("heat", "difference")
-SHOWN = ("overlay", "map", "contour", "spotlight")
 
 
 def outside(shape):
@@ -116,170 +112,6 @@ def test_a_difference_compares_shares():
     assert (share[2, 3], share[7, 15]) == (1, -1)
     assert not render.share_difference(a, -a / 4).any(), "a signed map by its strength"
     assert render.share_difference(a, np.zeros_like(a)).max() == 1
-
-
-def by_hand(pixels, field, style, unseen, unit):
-    """The same, pixel by pixel in plain numbers; lines from `isolines`, whose own tests do that."""
-    height, width = pixels.shape[:2]
-    gap, dark = field.kind == "difference", unseen == "dark"
-    x0, y0, x1, y1 = field.extent
-    share = (field.values.astype(np.float32) + 1) / np.float32(2) if gap else field.values.astype(np.float32)
-    heat = np.rint(np.float32(65535) * share).astype(int).tolist()
-
-    def place(at, low, high, size):
-        u = min(size - 1, max(0, (at - low) / (high - low) * size - 0.5))
-        return int(u), min(size - 1, int(u) + 1), float(np.float32(u - int(u)))
-
-    def read(xs, ys):
-        across = [place(x, x0, x1, len(heat[0])) for x in xs]
-        found = []
-        for top, bottom, down in (place(y, y0, y1, len(heat)) for y in ys):
-            above, below = heat[top], heat[bottom]
-            for left, right, part in across:
-                upper = above[left] + part * (above[right] - above[left])
-                lower = below[left] + part * (below[right] - below[left])
-                found.append(upper + down * (lower - upper))
-        return np.reshape(found, (len(ys), len(xs)))
-
-    def grown(rows, columns, read=read):
-        xs = [x0 + (column + 0.5) / columns * (x1 - x0) for column in range(columns)]
-        return read(xs, [y0 + (row + 0.5) / rows * (y1 - y0) for row in range(rows)])
-
-    def spline(grid, places):
-        """Read between rows of a grid by Catmull-Rom splines."""
-        out = []
-        for place in places:
-            first, t = math.floor(place), place - math.floor(place)
-            a, b, c, d = (grid[min(len(grid) - 1, max(0, first + step))] for step in (-1, 0, 1, 2))
-            terms = 2 * b, c - a, 2 * a - 5 * b + 4 * c - d, 3 * b - a - 3 * c + d
-            out.append(0.5 * sum(term * t**power for power, term in enumerate(terms)))
-        return np.array(out)
-
-    def displayed(xs, ys):
-        if not field.cells or 2 * field.cells[0] > len(heat) or 2 * field.cells[1] > len(heat[0]):
-            return read(xs, ys)
-        rows, columns = field.cells
-        down = [min(rows, max(-1, (y - y0) / (y1 - y0) * rows - 0.5)) for y in ys]
-        across = [min(columns, max(-1, (x - x0) / (x1 - x0) * columns - 0.5)) for x in xs]
-        cells = np.floor(grown(rows, columns) + 0.5)
-        return np.clip(spline(spline(cells, down).T, across).T, 0, 65535)
-
-    def level(value):
-        if gap:
-            found = math.floor(value * 254 / 65535 + 0.5) + 1
-            return 256 - found if style.invert else found
-        scaled = min(65535, max(0, style.offset * 65535 + style.gain * value))
-        return 255 - math.floor(scaled / 257 + 0.5) if style.invert else math.floor(scaled / 257 + 0.5)
-
-    def coloured(pixel, at):
-        away = min(1, abs(at - 128) / 127)
-        side = np.array((0xC8, 0x32, 0x1F) if at > 128 else (0x1F, 0x5F, 0xD0))
-        below = at < np.rint(255 * style.threshold)
-        if style.mode == "spotlight":
-            warmth = math.floor(255 * away + 0.5) if gap else at
-            t = min(1, warmth / 255 / 0.7)
-            cold = 1 if warmth < np.rint(255 * style.threshold) else 1 - t * t * (3 - 2 * t)
-            return pixel * (1 - min(0.75, 1.25 * style.alpha) * cold)
-        if style.mode == "map":
-            ground = 48 if dark else 228
-            if gap:
-                return ground + (0 if away < style.threshold else away) * (side - ground)
-            return np.full(3, ground) if below else colormaps.lut(style.colormap)[at]
-        if style.mode == "contour":
-            return pixel
-        if gap:
-            a = 0 if away < style.threshold else style.alpha * (away > 0 if style.even else away**0.6)
-            return np.rint(pixel @ [0.299, 0.587, 0.114]) * (1 - a) + side * a
-        t = min(1, max(0, (at / 255 - 0.12) / 0.5))
-        a = 0 if below else style.alpha * (1 if style.even else t * t * (3 - 2 * t))
-        entry = at if style.even else math.floor(255 * 0.25 + 0.75 * at + 0.5)
-        return pixel * (1 - a) + colormaps.lut(style.colormap)[entry] * a
-
-    values = displayed([x + 0.5 for x in range(width)], [y + 0.5 for y in range(height)])
-    if style.cells and field.cells:
-        cells = np.floor(grown(*field.cells) + 0.5)
-        for y, x in itertools.product(range(height), range(width)):
-            row = min(field.cells[0] - 1, max(0, math.floor((y + 0.5 - y0) / (y1 - y0) * field.cells[0])))
-            column = min(field.cells[1] - 1, max(0, math.floor((x + 0.5 - x0) / (x1 - x0) * field.cells[1])))
-            values[y, x] = cells[row, column]
-    wanted = []
-    if style.mode == "contour":
-        wanted = [(0.25, 0.9), (0.5, 1.4), (0.75, 2.2)]
-    elif style.mode == "overlay" and not gap and not style.cells and style.alpha > 0:
-        wanted = [(style.threshold or 0.5, 1.5)]
-    longest = max(field.values.shape)
-    scale = 320 / longest if longest < 160 or longest > 320 else 1
-    rows, columns = (math.floor(side * scale + 0.5) for side in field.values.shape)
-    traced = grown(rows, columns, displayed) if wanted else np.zeros((1, 1))
-    traced = (traced / 32767.5 - 1 if gap else traced / 65535).astype(np.float32)
-    halo, line = np.zeros((2, height, width), np.uint8)
-
-    def stroke(placed, thick, more):
-        nonlocal halo, line
-        halo = np.maximum(halo, contours.coverage(placed, (height, width), (thick + more) * unit / 2))
-        line = np.maximum(line, contours.coverage(placed, (height, width), thick * unit / 2))
-
-    if field.seen != (0, 0, width, height) and style.alpha:
-        left, top, right, bottom = np.add(field.seen, np.multiply((2, 2, -2, -2), unit))
-        arm = 0.06 * min(right - left, bottom - top)
-        around = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        stroke(np.array([(*a, *b) for a, b in zip(around, around[1:] + around[:1], strict=True)], float), 0.75, 0.75)
-        inward = [(arm, arm), (-arm, arm), (-arm, -arm), (arm, -arm)]
-        ends = [
-            (x, y, *end) for (x, y), (dx, dy) in zip(around, inward, strict=True) for end in ((x + dx, y), (x, y + dy))
-        ]
-        stroke(np.array(ends, float), 2, 1.25)
-    for at, thick in wanted:
-        at = at if gap else ((1 - at if style.invert else at) - style.offset) / style.gain
-        for one in (traced, -traced) if gap else (traced,):
-            if 0 < at <= 1:
-                if style.mode == "overlay":
-                    regions, _ = ndimage.label(one >= at, np.ones((3, 3)))
-                    areas = np.bincount(regions.flat)[1:]
-                    small = [i + 1 for i, area in enumerate(areas) if area < min(0.01 * one.size, max(areas))]
-                    one = np.where(np.isin(regions, small), np.float32(at - 1e-3), one)
-                placed = contours.segments(one, at) * np.tile([(x1 - x0) / columns, (y1 - y0) / rows], 2)
-                placed += np.tile([x0, y0], 2)
-                stroke(placed, thick, 1.75)
-
-    out = np.zeros(pixels.shape)
-    for y, x in itertools.product(range(height), range(width)):
-        pixel = pixels[y, x].astype(float)
-        if field.seen[0] <= x < field.seen[2] and field.seen[1] <= y < field.seen[3]:
-            o = np.rint(coloured(pixel, level(values[y, x])))
-            a, b = 0.75 * halo[y, x] / 255, line[y, x] / 255
-            out[y, x] = (o * (1 - a) + 20 * a) * (1 - b) + 255 * b
-        else:
-            out[y, x] = pixel if unseen == "keep" else 0.85 * pixel
-    return np.rint(out)
-
-
-STYLES = {
-    "as it is": Style(),
-    "even above": Style(even=True, alpha=0.4, threshold=0.7),
-    "inverted": Style(invert=True, threshold=0.2),
-    "cells": Style(cells=True),
-    "shared scale": Style(gain=1.6, offset=0.05, invert=True),
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("mode", SHOWN)
-@pytest.mark.parametrize("name", STYLES)
-def test_shown_is_the_plain_formula_to_one_level(name, mode, kind, pixels):
-    style = replace(STYLES[name], mode=mode, colormap="turbo")
-    small = np.ascontiguousarray(pixels[:23, :31])
-    for shape, extent, seen, unit, unseen in (
-        ((5, 7), (2.3, 1.7, 29.1, 22.4), (3, 2, 29, 22), 1.0, "light"),
-        ((23, 31), (0, 0, 31, 23), (0, 0, 31, 23), 2.0, "dark"),
-        ((1, 1), (0, 0, 31, 23), (0, 0, 31, 20), 1.0, "keep"),
-        ((12, 15), (0, 0, 31, 23), (0, 0, 31, 23), 1.0, "keep"),
-    ):
-        field = Field(noise(shape, kind), extent, seen, kind, (4, 5))
-        expected = by_hand(small, field, style, unseen, unit)
-        got = paint(small, field, style, unseen=unseen, unit=unit)
-        assert got.dtype == np.uint8
-        assert abs(got - expected).max() <= 1, shape
 
 
 WHOLE = (0, 0, 64, 48)
