@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,11 @@ import streamlit as st
 
 from sightglass.common.errors import Cancelled, ModelProblem, Problem
 from sightglass.explain.phrases import plain_text, plural
-from sightglass.explain.tasks import TASKS, task_of
+from sightglass.explain.tasks import TASKS, describe_score, task_of
+from sightglass.explain.trust import preprocessing_check
 from sightglass.explain.trust.diagnosis import headline
 from sightglass.models import catalog, isolated, own
-from sightglass.models.families.custom.transforms import is_own
+from sightglass.models.families.custom.transforms import is_own, keys
 from sightglass.models.inspect import TRUST
 from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
@@ -219,6 +220,8 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
         now.problem = page.describe_failure(failure, "a model could not be added")
 
 
+WIDE = 132
+"""Pixels of a picture that shows one way of preparing it."""
 MEANINGS = {name: task.meaning_of_row for name, task in TASKS.items() if task.meaning_of_row}
 """What an answer of one row of numbers may be."""
 
@@ -243,6 +246,7 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
             _explain(spec, explainer, image)
         with right:
             _meaning(spec, explainer)
+            _preprocessing(spec, explainer, image)
             for note in explainer.resident.adapter.notes:
                 st.caption(escape(without_keys(note)))
 
@@ -312,6 +316,33 @@ def _read_names(typed: list[str], labels: Sequence[str], *, measures: bool) -> d
     if measures and any("," in line for line in typed):
         return {"weights.outputs": adding.read_lines(typed), "weights.labels": None, "weights.unit": None}
     return {"weights.labels": typed, "weights.outputs": None}
+
+
+def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
+    readings = preprocessing_check.readings(explainer.resident, image)
+    if len(readings) < 2:
+        return
+    # Of numbers there is no first answer that could stay the same.
+    answers = [describe_score(row.score, spec, row.label) if task_of(spec).measures else row.label for row in readings]
+    differ = len(set(answers)) > 1
+    with st.expander("How pictures are prepared", icon=":material/crop:", expanded=differ):
+        st.caption(
+            "The answer changes with it. Choose what the training did."
+            if differ
+            else "All likely ways give the same first answer on this picture. "
+            "Where two look alike, the words say what differs."
+        )
+        with st.container(horizontal=True):
+            for index, reading in enumerate(readings):
+                with st.container(width=WIDE, gap="xsmall"):
+                    words = f"{reading.label} {describe_score(reading.score, spec, reading.label)}"
+                    st.image(reading.picture, width=WIDE, alt=f"The picture, {reading.words}: {words}")
+                    st.markdown(f"**{escape(words)}**  \n{reading.words}")
+                    if index and st.button(
+                        "Use this", key=f"models-fit-{index}", help=f"Prepare all pictures so: {reading.preprocessing}."
+                    ):
+                        table = replace(keys(reading.preprocessing), channels=None, range=None)
+                        _change(spec, {"weights.preprocessing": table.stated()})
 
 
 def _change(spec: ModelSpec, values: dict[str, object]) -> None:

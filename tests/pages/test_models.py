@@ -88,6 +88,10 @@ def test_a_file_and_its_names_are_a_map_after_one_drop_and_gone_after_a_question
     assert not app.error, texts(app)
     assert "with 5 classes, 224 px" in texts(app) and shown(app).titles[0] in NAMES
     assert "1 of them added" in texts(app) and next(iter(rows(app))) == "leaf"
+    before = catalog.spec("leaf").preprocessing
+    assert "as it is now, resized by bilinear" in texts(app)
+    press(app, "Use this")
+    assert catalog.spec("leaf").preprocessing != before
     ask(app, "Remove…", "leaf")
     assert "Remove leaf and its files" in app.warning[0].value and "leaf" in catalog.catalog()
     press(app, "Remove")
