@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Files = list[tuple[str, "store.Data"]]
 """Names and contents."""
 HELP = (
-    "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, OpenVINO (.xml and .bin), TorchScript or Keras. "
+    "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, TorchScript or Keras. "
     "A Transformers folder goes in as a .zip. Drop class names (.txt, .json, data.yaml), a configuration or the "
     "network's .py along with it."
 )

@@ -1,4 +1,4 @@
-"""Load exported models: ONNX, TorchScript and OpenVINO files.
+"""Load exported models: ONNX and TorchScript files.
 
 Their answers are explained by hiding parts of the picture (explain/methods/rise.py).
 """
@@ -27,7 +27,6 @@ from sightglass.models.families.custom.probe import FILLS, Kind, kind_of
 from sightglass.models.families.exported.detector import LAYOUTS, ExportedDetector, make_detector
 from sightglass.models.families.exported.runtimes import (
     ONNX,
-    OPENVINO,
     TORCHSCRIPT,
     Runtime,
     open_file,
@@ -141,13 +140,10 @@ def inspect(path: Path) -> TableDraft | None:
     """
     suffix = path.suffix.lower()
     if path.is_dir():
-        graphs = sorted(path.glob("*.xml"))
-        return inspect(graphs[0]) if len(graphs) == 1 and graphs[0].with_suffix(".bin").is_file() else None
+        return None
     if suffix in TORCHSCRIPT and _is_script(path):
         return _draft_unopened(path)
-    if suffix in OPENVINO and not (other := path.with_suffix(".bin")).is_file():
-        raise ModelProblem(f"{path.name} is one half of an OpenVINO model: give {other.name} with it.")
-    if suffix in (*ONNX, *OPENVINO):
+    if suffix in ONNX:
         return _open(path, open_file(path))
     return None
 
