@@ -6,19 +6,16 @@ the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import scratch_folder
+from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Adapter, to_eval
 from sightglass.models.adapters.tasks import check_task
@@ -188,22 +185,9 @@ def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
 
 
 def _keras(spec: ModelSpec, model: Any) -> Adapter:
-    from sightglass.models.families.keras import loader
+    from sightglass.models.families.keras import loader, network
 
-    with scratch_folder("model") as folder:
-        path = Path(folder) / "model.keras"
-        model.save(path)
-        with _without_file(path, spec):
-            return loader.load(replace(spec.with_weights(path=str(path)), arch="keras"))
-
-
-@contextmanager
-def _without_file(path: Path, spec: ModelSpec) -> Iterator[None]:
-    """Replace a temporary file's name by the model's in a problem."""
-    try:
-        yield
-    except Problem as problem:
-        raise type(problem)(str(problem).replace(str(path), spec.id).replace(path.name, spec.id)) from problem
+    return loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id)
 
 
 def _transformers(spec: ModelSpec, model: Any) -> Adapter:

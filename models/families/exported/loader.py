@@ -5,7 +5,6 @@ Their answers are explained by hiding parts of the picture (explain/methods/rise
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,7 +39,6 @@ from sightglass.models.inspect import TRUST, TableDraft, Unknown
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec, Task
 
-LOGGER = logging.getLogger(__name__)
 MAX_NUMBERS = 2**26
 """Numbers of one input: 54 pictures of 640 x 640 pixels."""
 SIZES = {"detect": 640, "classify": 224}
@@ -82,8 +80,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
             raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")
         adapter = make_detector(spec, runtime, size, outputs, notes, sha256_of(path))
     adapter.notes = tuple(notes)
-    for note in notes:
-        LOGGER.info("%s: %s", spec.id, note)
     return adapter
 
 
