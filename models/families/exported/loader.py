@@ -17,12 +17,9 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
-from sightglass.models.adapters.tasks import ANSWERS, FEW, assumed, task_of_names
+from sightglass.models.adapters.tasks import ANSWERS, FEW, FILLS, Kind, assumed, kind_of, logits_of, task_of_names
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.families.custom.classifier import logits_of
-from sightglass.models.families.custom.inspect import find_labels
-from sightglass.models.families.custom.probe import FILLS, Kind, kind_of
 from sightglass.models.families.exported.detector import LAYOUTS, ExportedDetector, make_detector
 from sightglass.models.families.exported.runtimes import (
     ONNX,
@@ -35,7 +32,7 @@ from sightglass.models.families.exported.runtimes import (
     read_labels,
     taken,
 )
-from sightglass.models.inspect import TRUST, TableDraft, Unknown
+from sightglass.models.inspect import TRUST, TableDraft, Unknown, find_labels
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec, Task
 

@@ -23,16 +23,14 @@ from sightglass.common.legible import legible
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Logits
-from sightglass.models.adapters.tasks import assumed, task_of_names
+from sightglass.models.adapters.tasks import assumed, kind_of, task_of_names
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings
 from sightglass.models.families.custom.classifier import CustomInput
-from sightglass.models.families.custom.inspect import find_labels
-from sightglass.models.families.custom.probe import kind_of
 from sightglass.models.families.keras.network import Net, final_activation, keras, open_model, without_activation
 from sightglass.models.geometry import ModelInput
-from sightglass.models.inspect import TableDraft, Toml
+from sightglass.models.inspect import TableDraft, Toml, find_labels
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable
@@ -176,10 +174,11 @@ def inspect(path: Path) -> TableDraft | None:
     model = open_model(path)
     height, width, channels = shape = _input_shape(model, path.name)
     sizes = "of any size" if height is None or width is None else f"of {width} by {height} px"
+    kind = {1: "grey pictures", 3: "colour pictures"}.get(channels, f"pictures of {channels} channels")
     row = None if isinstance(model.output_shape, list | dict) else model.output_shape[-1]
     count = None if row is None else max(row, 2)
     knows = "" if count is None else f" and knows {count} classes"
-    notes = [f"It is a model of Keras: it takes pictures of {channels} channels {sizes}{knows}."]
+    notes = [f"It is a model of Keras: it takes {kind} {sizes}{knows}."]
     weights: Toml = {"path": str(path)}
     task = task_of_names([path.stem], row) or "classify"
     if task == "classify" and final_activation(model) == "sigmoid" and (row or 0) > 2:
