@@ -146,8 +146,8 @@ def check(
 
 LOGGER = logging.getLogger(__name__)
 PACKAGED = Path(__file__).with_name("catalog.toml")
-EXPORTED = (".onnx", ".torchscript", ".xml")
-"""Extensions of exported models; OpenVINO's may also be in a folder of their own."""
+EXPORTED = (".onnx", ".torchscript")
+"""Extensions of exported models."""
 SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
 """Of files that hold a model."""
 _MADE = ("loader", "arch", "weights")
@@ -318,11 +318,9 @@ def _state() -> tuple[Any, ...]:
     # A file named by the operator must exist.
     changed = [(path, path.stat().st_mtime_ns if os.path.isfile(path) else None) for path in paths]
     tables = tuple(table for table in changed if table[1] is not None or (named and table is changed[0]))
-    patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED), "*_openvino_model/*.xml")
+    patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED))
     files = (file for folder in weights.folders() for kind in patterns for file in sorted(folder.glob(kind)))
-    # An XML file is a model only with its weights beside it.
-    needed = ((file, file.with_suffix(".bin")) if file.suffix == ".xml" else (file,) for file in files)
-    return tables, tuple(files[0] for files in needed if all(map(os.path.isfile, files)))
+    return tables, tuple(file for file in files if os.path.isfile(file))
 
 
 @lru_cache(maxsize=32)

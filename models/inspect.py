@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sightglass.common import removed
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error, lacks_memory
+from sightglass.models import labels
 from sightglass.models.load import loader_module
 
 LOADERS = ("exported", "keras", "promptsg", "clip", "transformers", "custom")
@@ -32,6 +34,8 @@ class Unknown:
     """Likely answers, best first; others are accepted too."""
 
 
+MAX_BYTES = 2**20
+"""Size of a file beside a model that is read at most."""
 TRUST = "trust"
 """Key of the question whether a file may run code, where its loader cannot avoid that; it is not part of the table."""
 
@@ -80,7 +84,36 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
             ) from problem
         if draft is not None:
             return draft
+    if sentence := removed.FORMATS.get(path.suffix.lower()):
+        raise WeightsProblem(f"{path.name}: {sentence}")
     raise WeightsProblem(
         f"{path.name} is no model known here: give .pth, .pt, .ckpt, .safetensors, .onnx, .torchscript, .keras, "
         ".h5 or a Transformers folder."
     )
+
+
+def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str]) -> bool:
+    """Add the file of the classes' names to a draft, and a note; return whether there are no names."""
+    label_notes, place = ([], None) if count is None else named_beside(path, count)
+    notes += label_notes
+    if place is not None:
+        weights["labels"] = str(place)
+    return not label_notes
+
+
+def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
+    """Find a file of `count` labels beside a model; return notes and path."""
+    # Files named like the model before those of other models in the folder.
+    starts = (path.stem, path.stem.rpartition("_")[0] or path.stem)
+    for file in sorted(path.parent.iterdir(), key=lambda file: (*(not file.name.startswith(s) for s in starts), file)):
+        if not labels.may_name(file, path.stem) or file.stat().st_size > MAX_BYTES:
+            continue
+        try:
+            names = labels.order(labels.read_file(file))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if len(names) == count:
+            return [f"The names of its {count} classes are in {file.name} beside it."], file
+    if count == len(labels.imagenet()):
+        return ["It has as many classes as ImageNet, whose names are taken."], None
+    return [], None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +18,6 @@ from torch import nn
 from torch.nn import functional
 
 from sightglass.models.families.demo.nets import WEIGHTS
-from sightglass.models.families.promptsg.loader import write
 from sightglass.models.families.promptsg.network import Config, PromptSG
 from training.demo import person_scenes
 from training.reid_evaluation import CONFIG, NAME, PERSONS, map_metrics, pictures, retrieval_metrics, trained
@@ -237,7 +236,7 @@ def train(recipe: Recipe, *, seed: int = 0, out: Path = WEIGHTS, processes: int 
         task="classify",
         data={"kind": "figures", "size": list(person_scenes.SIZE), "seed": seed, "persons": recipe.persons,
               "pictures": count},
-        net={"config": {**write(CONFIG), "notes": [ONLY_DRAWN]}},
+        net={"config": {**asdict(CONFIG), "notes": [ONLY_DRAWN]}},
         training={"images": steps * batch, "epochs": round(steps * batch / count, 1), "steps": steps, "batch": batch,
                   "rate": recipe.rate, "decay": recipe.decay, "device": place.type},
         metrics={**retrieval_metrics(saved, processes=processes), "maps": map_metrics(saved)},

@@ -86,7 +86,7 @@ class Resident:
 
     @cached_property
     def _loaded_bytes(self) -> int:
-        # Another runtime (ONNX, OpenVINO) keeps its weights outside of PyTorch.
+        # Another runtime (ONNX) keeps its weights outside of PyTorch.
         module = self.adapter.module
         return self.adapter.extra_bytes + sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 

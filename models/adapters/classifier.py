@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import Adapter, Part, Prediction, Record, Target, is_changed
 from sightglass.models.adapters.attention import record_attention
+from sightglass.models.adapters.tasks import both
 from sightglass.models.geometry import Geometry
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing
 from sightglass.models.spec import ModelSpec
@@ -93,11 +94,6 @@ def length(vectors: Tensor) -> Tensor:
     """Return the length of the first of (B, D), shape (): its largest components count most."""
     norm: Tensor = torch.linalg.vector_norm(vectors[0])
     return norm
-
-
-def both(logit: Tensor) -> Tensor:
-    """Return (B, 2) logits, no and yes, for (B, 1)."""
-    return torch.cat((-logit / 2, logit / 2), 1)
 
 
 @dataclass(frozen=True, slots=True)

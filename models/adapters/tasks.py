@@ -1,8 +1,4 @@
-"""Tell classification, multi-label, regression, embedding and segmentation apart.
-
-What the numbers themselves show (a sum of 1, a range) is read by the code of modules:
-`models/families/custom/probe.py`.
-"""
+"""Tell classification, multi-label, regression, embedding and segmentation apart, and read rows of numbers."""
 
 from __future__ import annotations
 
@@ -10,10 +6,19 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models.spec import Task
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Kind = Literal["logits", "probabilities", "sigmoids", "logit", "probability", "numbers"]
+"""Outputs of a model: one number for each class, one for yes against no, or quantities as they are."""
+FILLS = (0.0, -30.0, 30.0, 1.0)
+"""Tones of the flat pictures for `kind_of`: a logit leaves 0..1 for some of them."""
+_LEAST = 1e-12
 ROWS: tuple[Task, ...] = ("classify", "multilabel", "regress", "embed")
 """Tasks of a model that answers with one row of numbers for a picture."""
 STATED: tuple[Task, ...] = (*ROWS, "segment")
@@ -31,8 +36,6 @@ ANSWERS: dict[Task, str] = {
 """What each task's answer is."""
 FEW = 4
 """Largest row of numbers without names that may as well be quantities as classes."""
-LONG = 16
-"""Smallest row that is taken for an embedding because a name says so."""
 _MEASURES = (
     "age angle bmi gaze headpose heading pitch pose regression regressor roll steer steering throttle yaw "
     "agenet dronet fsanet hopenet pilotnet whenet"
@@ -43,31 +46,20 @@ _QUANTITIES = (
     "right score speed temperature torque vertical velocity weight width x y years z"
 )
 """Words that the names of such numbers consist of."""
-_POINTS = "coordinates keypoint keypoints landmark landmarks regression regressor"
-"""Words for rows of any length."""
-_SEVERAL = "attributes chexnet chexpert multilabel tagger tags"
-_VECTORS = "arcface cosface descriptor embed embedder embedding embeddings encoder facenet reid"
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def task_of_names(names: Iterable[str], count: int | None, labels: Sequence[str] = ()) -> Task | None:
-    """Guess a task from names of files, classes or outputs, and `count`.
+    """Return regression where names of files, classes or outputs, and `count`, say so, else None.
 
-    None where they say nothing.
-
-        task_of_names(["fsanet_1x1_headpose"], 3)  # regress
+    task_of_names(["fsanet_1x1_headpose"], 3)  # regress
     """
     label_words = [{word.lower() for word in _PARTS.findall(label)} for label in labels]
     if label_words and all(words and words <= _set(_QUANTITIES) for words in label_words):
         return "regress"
-    words = {word for name in names for word in _words(name)}
-    if words & _set(_SEVERAL):
-        return "multilabel"
-    if label_words:
+    if label_words or count is None or count > FEW:
         return None
-    if words & _set(_POINTS) or (words & _set(_MEASURES) and count is not None and count <= FEW):
-        return "regress"
-    return "embed" if words & _set(_VECTORS) and (count or 0) >= LONG else None
+    return "regress" if any(word in _set(_MEASURES) for name in names for word in _words(name)) else None
 
 
 @cache
@@ -89,6 +81,38 @@ def check_task(task: str) -> Task:
             return stated
     hint = did_you_mean(task, STATED, f"use one of {', '.join(STATED)}.")
     raise ModelProblem(f"task is {task!r}: {hint}")
+
+
+def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
+    """Classify outputs (1, classes); `bare`: without the last activation."""
+    import torch
+
+    outputs = torch.cat([*answers]).float()
+    between = not bare and bool(((outputs >= 0) & (outputs <= 1)).all())
+    if outputs.shape[1] == 1:
+        return "probability" if between else "logit"
+    if not between:
+        return "logits"
+    sums = outputs.sum(1)
+    return "probabilities" if torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else "sigmoids"
+
+
+def logits_of(answer: Tensor, kind: Kind) -> Tensor:
+    """Return class logits from an answer (B, n, ...); two for a single number."""
+    if kind == "numbers":
+        return answer
+    if kind == "probabilities":
+        return answer.clamp_min(_LEAST).log()
+    if kind in ("probability", "sigmoids"):
+        answer = answer.clamp(_LEAST, 1 - 1e-7).logit()
+    return both(answer) if kind in ("logit", "probability") else answer
+
+
+def both(logit: Tensor) -> Tensor:
+    """Return (B, 2) logits, no and yes, for (B, 1)."""
+    import torch
+
+    return torch.cat((-logit / 2, logit / 2), 1)
 
 
 def assumed(count: int) -> str:

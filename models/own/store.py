@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, ParamSpec, TypeVar
 
-from sightglass.common import access, users
+from sightglass.common import access, removed, users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import ABANDONED, file_stem
 from sightglass.common.settings import settings
@@ -33,7 +33,7 @@ R = TypeVar("R")
 MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
 """Models of one person, files of one model, and characters of a file's name."""
 BESIDE = (".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".py")
-"""Files that may come with a model: names of classes, configurations, OpenVINO's weights, a network's code."""
+"""Files that may come with a model: names of classes, configurations, a network's code."""
 MB = 1_000_000
 UNPACKED, RATIO = 16 * MB, 50
 """Bytes to which any file may unpack, and how many times its packed size a larger one may have."""
@@ -150,7 +150,7 @@ def find_model(into: Path) -> Path:
         names = " and ".join(file.name for file in candidates[:3])
         raise ModelProblem(f"{names} are different models: drop the files of one at a time.")
     if alone := sorted(file.name for file in into.glob("*.bin")):
-        raise ModelProblem(f"{alone[0]} is one half: drop its .xml (OpenVINO) or config.json (Transformers) with it.")
+        raise ModelProblem(f"{alone[0]} is one half: drop its config.json (Transformers) with it.")
     names = ", ".join(sorted(file.name for file in into.iterdir())[:3]) or "That archive"
     raise ModelProblem(f"{names} holds no model: drop its weights too, such as a .pth, .onnx or .keras file.")
 
@@ -305,6 +305,8 @@ def _name(name: str) -> str:
     """Return a file's safe name: the last part of its path."""
     path = PurePosixPath(name.replace("\\", "/"))
     suffix = path.suffix.lower()
+    if sentence := removed.FORMATS.get(suffix):
+        raise ModelProblem(f"{path.name[:MAX_NAME]}: {sentence}")
     if suffix not in (*SUFFIXES, *BESIDE, ".zip"):
         raise ModelProblem(
             f"{path.name[:MAX_NAME]} is no file of a model: drop weights ({', '.join(SUFFIXES[:8])} …), names of "

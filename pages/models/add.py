@@ -14,10 +14,11 @@ from sightglass.explain.tasks import TASKS, describe_score, task_of
 from sightglass.explain.trust import preprocessing_check
 from sightglass.explain.trust.diagnosis import headline
 from sightglass.models import catalog, isolated, own
-from sightglass.models.families.custom.transforms import is_own, keys
+from sightglass.models.families.custom.own_code import is_own
 from sightglass.models.inspect import TRUST
 from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
+from sightglass.models.transforms import keys
 from sightglass.ui.choices import model_picker, sidebar
 from sightglass.ui.session import page, reopen, state
 from sightglass.ui.session.jobs import explain_job
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 Files = list[tuple[str, "store.Data"]]
 """Names and contents."""
 HELP = (
-    "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, OpenVINO (.xml and .bin), TorchScript or Keras. "
+    "PyTorch (.pth, .pt, .ckpt, .safetensors), ONNX, TorchScript or Keras. "
     "A Transformers folder goes in as a .zip. Drop class names (.txt, .json, data.yaml), a configuration or the "
     "network's .py along with it."
 )

@@ -108,7 +108,7 @@ KEYS: dict[str, str] = {
 LOADERS: dict[str, str] = {
     **dict.fromkeys(
         ("http_service", "endpoint"),
-        "asks a detector behind an HTTP address, which was removed: export the detector to ONNX or OpenVINO.",
+        "asks a detector behind an HTTP address, which was removed: export the detector to ONNX.",
     ),
     **dict.fromkeys(
         ("detr", "libre_semantic"),
@@ -117,6 +117,10 @@ LOADERS: dict[str, str] = {
     ),
 }
 """Loaders in a models.toml, whose sentence goes on after the model's name."""
+FORMATS: dict[str, str] = {
+    ".xml": "OpenVINO's files were removed: export the network to ONNX, which answers the same.",
+}
+"""Endings of files of models, such as `.xml`; the sentence goes on after the file's name."""
 
 
 def find_route(path: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sightglass.models import labels
-from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter, both
+from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
-from sightglass.models.families.custom.probe import Kind, Probed, answer_in, map_in
+from sightglass.models.adapters.tasks import Kind, logits_of
+from sightglass.models.families.custom.probe import Probed, answer_in, map_in, probe
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import READY, Preprocessing
-from sightglass.models.spec import ModelSpec
+from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
 
-_LEAST = 1e-12
 SATURATED = 1 - 1e-6
 """Probability above which little but rounding is left of its gradient."""
 
@@ -84,24 +84,26 @@ class CustomEmbedder(CustomInput, Embedder):
         return Embedded(self._answer(tensor))
 
 
-def logits_of(answer: Tensor, kind: Kind) -> Tensor:
-    """Return class logits from an answer (B, n, ...); two for a single number."""
-    if kind == "numbers":
-        return answer
-    if kind == "probabilities":
-        return answer.clamp_min(_LEAST).log()
-    if kind in ("probability", "sigmoids"):
-        answer = answer.clamp(_LEAST, 1 - 1e-7).logit()
-    return both(answer) if kind in ("logit", "probability") else answer
-
-
 CustomAdapter = CustomClassifier | CustomEmbedder | CustomSegmenter | CustomDepth
 
 
-def make_adapter(
-    spec: ModelSpec, seen: Probed, sha256: str, notes: tuple[str, ...] = (), names_in_file: Sequence[str] = ()
+def adapt(
+    spec: ModelSpec,
+    module: nn.Module,
+    sha256: str,
+    task: Task | None,
+    known: PreprocessingTable,
+    *,
+    names_in_file: Callable[[int], Sequence[str]] = lambda _: (),
+    notes: tuple[str, ...] = (),
+    change: Callable[[Probed], Probed] = lambda seen: seen,
 ) -> CustomAdapter:
-    """Return the adapter of a probed module."""
+    """Probe a module and return its adapter.
+
+    `known`: what is stated of its preprocessing; `names_in_file` returns so many names of classes; `change` what is
+    known better than by probing.
+    """
+    seen = change(probe(module, known, spec, task, named=spec.weights.labels is not None))
     spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
     notes += seen.notes
     names: tuple[str, ...] = ()
@@ -109,13 +111,14 @@ def make_adapter(
         usual = labels.imagenet()
         if seen.task == "segment":
             usual = labels.voc() if spec.in_memory else ()
-        names, more = labels.for_classes(spec, seen.count, names_in_file, usual, binary=seen.binary)
+        binary = seen.kind in ("logit", "probability")
+        names, more = labels.for_classes(spec, seen.count, names_in_file(seen.count), usual, binary=binary)
         notes += more if seen.task == "segment" or not spec.in_memory else ()
     if seen.why:
         notes += note_preprocessing(spec, seen.preprocessing, seen.why)
     kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
     kind = kinds.get(seen.task, CustomDepth if seen.pixels else CustomClassifier)
-    adapter = kind(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
+    adapter = kind(spec, module, names, seen.preprocessing, sha256, notes=notes)
     adapter.kind = seen.kind
     if isinstance(adapter, Segmenter):
         adapter.step = seen.step

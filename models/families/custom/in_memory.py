@@ -6,27 +6,24 @@ the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import scratch_folder
-from sightglass.models import labels
+from sightglass.common.errors import ModelProblem
+from sightglass.models import labels, transforms
 from sightglass.models.adapter import Adapter, to_eval
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.catalog import check_preprocessing, read_rows
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.families.custom import transforms
-from sightglass.models.families.custom.classifier import CustomAdapter, make_adapter, note_preprocessing
-from sightglass.models.families.custom.probe import probe
+from sightglass.models.families.custom.classifier import CustomAdapter, note_preprocessing
+from sightglass.models.families.custom.classifier import adapt as adapt_module
+from sightglass.models.families.custom.probe import Probed
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.families.transformers.loader import of_processor
@@ -133,17 +130,19 @@ def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapt
         built_for = getattr(getattr(module, "patch_embed", None), "img_size", None)
         if built_for and built_for != known.sides:
             known = replace(known, size=tuple(built_for), short_side=min(built_for), crop=None)
-    seen = probe(module, known, spec, task, named=spec.weights.labels is not None)
-    if seen.task == "segment" and type(module).__module__.startswith("torchvision."):
-        seen = replace(seen, step=1)
-        if not known.stated():
-            from torchvision.models.segmentation import FCN_ResNet50_Weights
 
-            preset = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.transforms()
-            why = "as torchvision's weights of its kind"
-            seen = replace(seen, preprocessing=transforms.preprocessing_of(preset))
-    seen = replace(seen, why=why or seen.why)
-    adapter = make_adapter(spec, seen, checkpoint.digest(module))
+    def change(seen: Probed) -> Probed:
+        if seen.task != "segment" or not type(module).__module__.startswith("torchvision."):
+            return replace(seen, why=why or seen.why)
+        if known.stated():
+            return replace(seen, step=1)
+        from torchvision.models.segmentation import FCN_ResNet50_Weights
+
+        preset = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.transforms()
+        usual = transforms.preprocessing_of(preset)
+        return replace(seen, step=1, preprocessing=usual, why="as torchvision's weights of its kind")
+
+    adapter = adapt_module(spec, module, checkpoint.digest(module), task, known, change=change)
     if any("quantized" in type(part).__module__ for part in module.modules()):
         adapter.gradients = False
         adapter.notes += ("Its weights are quantised, which leaves no gradients: it is explained by hiding.",)
@@ -188,22 +187,9 @@ def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
 
 
 def _keras(spec: ModelSpec, model: Any) -> Adapter:
-    from sightglass.models.families.keras import loader
+    from sightglass.models.families.keras import loader, network
 
-    with scratch_folder("model") as folder:
-        path = Path(folder) / "model.keras"
-        model.save(path)
-        with _without_file(path, spec):
-            return loader.load(replace(spec.with_weights(path=str(path)), arch="keras"))
-
-
-@contextmanager
-def _without_file(path: Path, spec: ModelSpec) -> Iterator[None]:
-    """Replace a temporary file's name by the model's in a problem."""
-    try:
-        yield
-    except Problem as problem:
-        raise type(problem)(str(problem).replace(str(path), spec.id).replace(path.name, spec.id)) from problem
+    return loader.adapt(replace(spec, arch="keras"), network.copy_model(model), spec.id)
 
 
 def _transformers(spec: ModelSpec, model: Any) -> Adapter:

@@ -12,15 +12,13 @@ from sightglass.models import labels
 from sightglass.models.adapters.tasks import ANSWERS, FEW, task_of_names
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.checkpoint import Checkpoint
-from sightglass.models.families.custom import transforms
+from sightglass.models.families.custom import own_code
 from sightglass.models.families.torchvision import segmenters
-from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
+from sightglass.models.inspect import MAX_BYTES, TRUST, TableDraft, Toml, Unknown, find_labels
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".safetensors", ".bin", ".pkl", ".tar", ".model", ".weights")
 YOLOX_CLASSES = ("head.cls_preds.0.weight", "bbox_head.multi_level_conv_cls.0.weight")
 """Tensors of which one has a row for each class of a YOLOX."""
-MAX_BYTES = 2**20
-"""Size of a file beside the checkpoint that is read at most."""
 
 
 def inspect(path: Path, arch: str = "") -> TableDraft | None:
@@ -33,16 +31,11 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     saved = checkpoint.open_(path)
     if (other := _of_another(path, saved)) is not None:
         return other
-    unknown: list[Unknown] = []
-    notes: list[str] = []
-    unnamed = False
-    if arch:
-        if not transforms.is_own(arch):
-            architectures.library_of(arch)
-    else:
-        arch, questions, more = _arch(path, saved)
-        unknown += questions
-        notes += more
+    unknown, notes, unnamed = list[Unknown](), list[str](), False
+    if not arch:
+        arch, unknown, notes = _arch(path, saved)
+    elif not own_code.is_own(arch):
+        architectures.library_of(arch)
     weights: Toml = {"path": str(path)}
     if saved.key:
         notes.append(f"Its tensors are under {saved.key}.")
@@ -58,7 +51,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     count = 2 if row == 1 and task != "regress" else row
     if count is not None and labels.find_names(saved.tables(), count):
         notes.append(f"The names of its {count} classes are in the checkpoint.")
-    elif task != "embed":
+    else:
         unnamed = find_labels(path, count, weights, notes)
     if task is None and row is not None and row <= FEW and not (named or "labels" in weights):
         table["task"] = "classify"
@@ -79,16 +72,11 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
         return TableDraft("ultralytics", path.name, table, (Unknown(TRUST, question, ("no", "yes")),))
     keys = saved.tensors.keys()
     if "backbone.backbone.stem.conv.conv.weight" in keys or "bbox_head.multi_level_conv_cls.0.weight" in keys:
-        named: Toml = {"path": str(path)}
-        notes = ["Its tensors are those of a YOLOX."]
+        notes, named = ["Its tensors are those of a YOLOX."], {"path": str(path)}
         last = next((saved.tensors[key] for key in YOLOX_CLASSES if key in keys), None)
-        label_notes, place = ([], None) if last is None else named_beside(path, last.shape[0])
-        if place is not None:
-            named["labels"] = str(place)
-            notes += label_notes
-        return TableDraft(
-            "yolox", "yolox", {"task": "detect", "method": "hirescam", "weights": named}, (), tuple(notes)
-        )
+        find_labels(path, None if last is None else last.shape[0], named, notes)
+        table = {"task": "detect", "method": "hirescam", "weights": named}
+        return TableDraft("yolox", "yolox", table, notes=tuple(notes))
     if arch := segmenters.arch_of(saved.tensors):
         count, unnamed = segmenters.classes_of(saved.tensors), False
         weights: Toml = {"path": str(path)}
@@ -110,20 +98,18 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
 
 def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
     """Return the architecture or a question about it, and notes on what was inferred."""
-    fitting = next((exact for tensors in _strip_prefixes(saved) if (exact := architectures.exact(tensors))), ())
-    # Programs of training note the architecture under many names.
-    keys = ("arch", "architecture", "model_name", "model", "backbone", "name")
-    noted = (table.get(key) for table in saved.tables() for key in keys)
-    hints = [*(exact.lower() for exact in noted if isinstance(exact, str)), path.stem.lower()]
-    if fitting:
-        ranked = sorted(fitting, key=lambda name: _unlikeliness(hints, name))
-        names = [state_dicts.short(name) for name in ranked]
+    if fitting := next((exact for tensors in _strip_prefixes(saved) if (exact := architectures.exact(tensors))), ()):
+        # Programs of training note the architecture under many names.
+        keys = ("arch", "architecture", "model_name", "model", "backbone", "name")
+        noted = [table.get(key) for table in saved.tables() for key in keys]
+        hints = [re.sub("[-_]", "", hint.lower()) for hint in (*noted, path.stem) if isinstance(hint, str)]
+        names = [state_dicts.short(name) for name in fitting]
         # The same network in both libraries is one.
         names = [name for name in names if name.removeprefix("timm/") not in names or name[:5] != "timm/"]
-        note = f"Its tensors are those of {names[0]}."
-        if len(names) == 1:
-            return names[0], [], [note]
-        return names[0], [], [f"{note[:-1]}, and of {' and '.join(names[1:3])} too (--arch)."]
+        plain = {name: name.removeprefix("timm/").replace("_", "") for name in names}
+        first, *others = sorted(names, key=lambda name: not any(plain[name] in hint for hint in hints))
+        more = f", and of {' and '.join(others[:2])} too (--arch)" if others else ""
+        return first, [], [f"Its tensors are those of {first}{more}."]
     if saved.whole and saved.whole.startswith("models.yolo."):
         raise WeightsProblem(
             f"{path.name} is a checkpoint of the YOLOv5 repository, which needs its code: export it there (python "
@@ -139,43 +125,6 @@ def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
     yield saved.tensors
     for beginning in state_dicts.common(saved.tensors):
         yield {key[len(beginning) :]: value for key, value in saved.tensors.items() if key.startswith(beginning)}
-
-
-def _mentions(word: str, name: str) -> bool:
-    return name.rpartition("/")[2].replace("_", "") in word.replace("_", "").replace("-", "")
-
-
-def _unlikeliness(hints: list[str], name: str) -> tuple[bool, bool]:
-    """Return a sort key: mentioned architectures first, then those of a mentioned family."""
-    family = name.rpartition("/")[2].partition("_")[0]
-    return not any(_mentions(word, name) for word in hints), not any(family in word for word in hints)
-
-
-def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str]) -> bool:
-    """Add the file of the classes' names to a draft, and a note; return whether there are no names."""
-    label_notes, place = ([], None) if count is None else named_beside(path, count)
-    notes += label_notes
-    if place is not None:
-        weights["labels"] = str(place)
-    return not label_notes
-
-
-def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
-    """Find a file of `count` labels beside a model; return notes and path."""
-    # Files named like the model before those of other models in the folder.
-    starts = (path.stem, path.stem.rpartition("_")[0] or path.stem)
-    for file in sorted(path.parent.iterdir(), key=lambda file: (*(not file.name.startswith(s) for s in starts), file)):
-        if not labels.may_name(file, path.stem) or file.stat().st_size > MAX_BYTES:
-            continue
-        try:
-            names = labels.order(labels.read_file(file))
-        except (OSError, ValueError, RecursionError):
-            continue
-        if len(names) == count:
-            return [f"The names of its {count} classes are in {file.name} beside it."], file
-    if count == len(labels.imagenet()):
-        return ["It has as many classes as ImageNet, whose names are taken."], None
-    return [], None
 
 
 def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[str]:

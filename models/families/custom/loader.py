@@ -7,7 +7,6 @@ inferred, as each explanation then says.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +21,10 @@ from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.families.custom import transforms
-from sightglass.models.families.custom.classifier import CustomAdapter, make_adapter, note_preprocessing
+from sightglass.models.families.custom import own_code
+from sightglass.models.families.custom.classifier import CustomAdapter, adapt, note_preprocessing
 from sightglass.models.families.custom.inspect import inspect
-from sightglass.models.families.custom.probe import channels_of, probe
+from sightglass.models.families.custom.probe import channels_of
 from sightglass.models.families.timm import networks as timm_networks
 from sightglass.models.families.torchvision import networks as torchvision_networks
 from sightglass.models.spec import ModelSpec, PreprocessingTable
@@ -38,7 +37,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
 
     Raises WeightsProblem for a damaged or unfitting file, ModelProblem for a wrong architecture, code or labels.
     """
-    if transforms.is_own(spec.arch):
+    if own_code.is_own(spec.arch):
         return _of_class(spec, progress)
     library, name = architectures.library_of(spec.arch)
     path = locate(spec, progress=progress)
@@ -75,7 +74,8 @@ def of_library(
     elif (side := state_dicts.side(state_dicts.rename(saved.tensors, state), state)) is not None:
         options["image_size" if library == "torchvision" else "img_size"] = side
         blank = architectures.build(library, name, **options)
-    tensors = state_dicts.rename(_modern(library, name, saved.tensors, blank), blank.state_dict())
+    read = torchvision_networks.modern({**saved.tensors}) if library == "torchvision" else saved.tensors
+    tensors = state_dicts.rename(read, blank.state_dict())
     if count := state_dicts.classes(tensors, blank):
         options["num_classes"] = count
     module = architectures.build(library, name, blank=False, **options)
@@ -85,25 +85,6 @@ def of_library(
     if library == "torchvision":
         torchvision_networks.without_aux(name, module)
     return module, side, (*((note,) if note else ()), *left, *_other_sets(saved))
-
-
-def _modern(library: str, name: str, tensors: dict[str, Any], blank: nn.Module) -> dict[str, Any]:
-    """Rename a file's outdated tensor names by its library's rules."""
-    if library == "torchvision":
-        return torchvision_networks.modern({**tensors})
-    import timm
-
-    state = blank.state_dict()
-    body = {key for key in state if key.partition(".")[0] not in architectures.HEADS}
-    if body <= state_dicts.rename(tensors, state).keys():
-        return tensors
-    entry = sys.modules[timm.models.model_entrypoint(name).__module__]
-    try:
-        filtered = entry.checkpoint_filter_fn({**tensors}, architectures.build(library, name, blank=False))
-        return filtered if isinstance(filtered, dict) else tensors
-    # It is missing, or expects another file.
-    except Exception:
-        return tensors
 
 
 def _adapter(
@@ -124,18 +105,24 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
     if (seed := spec.weights.random) is not None:
         saved = checkpoint.Checkpoint({})
         count = len(labels.own(spec)) or None
-        module = checkpoint.build_seeded(lambda: transforms.build(spec.arch, args, count), seed)
+        module = checkpoint.build_seeded(lambda: own_code.build(spec.arch, args, count), seed)
         sha256 = checkpoint.digest(module)
     else:
         path = locate(spec, progress=progress)
         saved = checkpoint.open_(path, spec.weights.key or "")
-        module = transforms.build(spec.arch, args, state_dicts.classes(saved.tensors))
+        module = own_code.build(spec.arch, args, state_dicts.classes(saved.tensors))
         tensors = state_dicts.rename(saved.tensors, module.state_dict())
         notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
         sha256 = sha256_of(path)
-    named = spec.weights.labels is not None
-    seen = probe(module, spec.preprocessing, spec, check_task(spec.task), named=named)
-    return make_adapter(spec, seen, sha256, notes, labels.find_names(saved.tables(), seen.count))
+    return adapt(
+        spec,
+        module,
+        sha256,
+        check_task(spec.task),
+        spec.preprocessing,
+        names_in_file=lambda count: labels.find_names(saved.tables(), count),
+        notes=notes,
+    )
 
 
 def _other_sets(saved: Checkpoint) -> tuple[str, ...]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,26 +15,24 @@ from torch import Tensor, nn
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import to_eval
 from sightglass.models.adapters.segmenter import as_pixels, is_map
-from sightglass.models.adapters.tasks import ANSWERS, COARSEST, FEW, assumed, task_of_names
+from sightglass.models.adapters.tasks import ANSWERS, COARSEST, FEW, FILLS, Kind, assumed, kind_of, task_of_names
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable, Task
 
-Kind = Literal["logits", "probabilities", "sigmoids", "logit", "probability", "numbers"]
-"""Outputs of a module: one number for each class, one for yes against no, or quantities as they are."""
-
-SIDE = 224
-"""Usual input side in pixels."""
+SIDE, STEP = 224, 32
+"""Usual input side in pixels, and what the sides of most networks' inputs are multiples of."""
 SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
 """Usual input side of networks by their total stride, where that is small."""
-FILLS = (0.0, -30.0, 30.0, 1.0)
-"""Tones of the flat pictures for probing: a logit leaves 0..1 for some of them."""
+USUAL = ("logits", "out", "output", "pred")
+"""Names under which a module returns its answer beside other things."""
+SEVERAL = f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own."
+PROBABLE = "It returns probabilities: their logarithms are taken for its logits."
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
     """Findings about a module from a few passes of flat pictures."""
 
-    module: nn.Module
     task: Task
     count: int
     """Classes, numbers, or entries of a vector; 2 of a module that answers with one number for yes or no."""
@@ -48,11 +45,6 @@ class Probed:
     """Of a segmentation network: see `Segmenter.step`."""
     pixels: bool = False
     """Whether its one number is of each pixel, as a depth."""
-
-    @property
-    def binary(self) -> bool:
-        """Whether one number says yes or no."""
-        return self.kind in ("logit", "probability")
 
 
 def outputs_in(output: Any) -> dict[str | int, Tensor]:
@@ -76,8 +68,7 @@ def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
 
     None without such an output, or with several.
     """
-    rows = {name: row for name, tensor in outputs_in(output).items() if (row := _row(tensor)) is not None}
-    return _choose(rows, chosen)
+    return _choose(_rows_in(output), chosen)
 
 
 def map_in(output: Any, chosen: str | int | None = None, *, numbers: bool = False) -> Tensor | None:
@@ -98,15 +89,14 @@ def _choose(tensors: dict[str | int, Tensor], chosen: str | int | None) -> Tenso
     return None if chosen is None else tensors.get(chosen)
 
 
-USUAL = ("logits", "out", "output", "pred")
-"""Names under which a module returns its answer beside other things."""
-
-
-def _row(tensor: Tensor) -> Tensor | None:
-    """Return an answer as a row (B, n), or None."""
-    if tensor.ndim == 4 and tensor.shape[2:] == (1, 1):
-        tensor = tensor.flatten(1)
-    return tensor[:, None] if tensor.ndim == 1 else tensor if tensor.ndim == 2 else None
+def _rows_in(output: Any) -> dict[str | int, Tensor]:
+    """Return the outputs that are rows of numbers, (B, n)."""
+    rows = {}
+    for name, tensor in outputs_in(output).items():
+        flat = tensor.flatten(1) if tensor.ndim == 4 and tensor.shape[2:] == (1, 1) else tensor
+        if flat.ndim in (1, 2):
+            rows[name] = flat[:, None] if flat.ndim == 1 else flat
+    return rows
 
 
 def probe(
@@ -117,7 +107,7 @@ def probe(
     *,
     named: bool = False,
 ) -> Probed:
-    """Probe a module's input and output; `stated`: its known preprocessing.
+    """Probe a module's input and output; `stated`: its known preprocessing. A last softmax or sigmoid is removed.
 
     `task` is the caller's; None: inferred, `named` if its classes have names. Raises ModelProblem if it takes no
     picture of a usual size, or returns no row of numbers.
@@ -126,37 +116,36 @@ def probe(
     convolutions = (part for part in module.modules() if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d)))
     if isinstance(next(convolutions, None), nn.Conv3d):
         raise ModelProblem(f"{spec.id} takes volumes (Conv3d), and only flat pictures can be explained here.")
-    channels, flat = _channels(module, stated, spec)
+    channels, built_for = _input_of(module, stated, spec)
     stated = stated.for_channels(channels)
     trial = _Trial(module, channels, spec, numbers=task == "regress")
-    size, why = _size(trial, stated.sides, flat)
-    runs = [run for fill in FILLS if isinstance(run := trial.run(size, fill), _Answer)]
-    answers = [run.answer for run in runs]
+    size, why = _size(trial, stated.sides, built_for)
     crop = "centre" if size[0] == size[1] else "squash"
     preprocessing = Preprocessing(size, min(size), *IMAGENET, crop=crop).changed(stated)
+    runs = trial.run_all(size)
+    answers, last = [run.answer for run in runs], runs[0].last
     if runs[0].maps:
         return _of_pixels(trial, answers, preprocessing, why, task)
     if task == "segment":
         raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
-    last = runs[0].last
-    count = answers[0].shape[1]
     notes: tuple[str, ...] = ()
     if task is None:
         task, notes = _task_of(spec, answers, last, named=named)
     elif task == "classify" and not spec.in_memory and _several(answers, last):
         # Without a task in the table it is classify.
         task, notes = "multilabel", (SEVERAL,)
-    bare = task in ("classify", "multilabel") and _remove(trial, last)
+    bare = task in ("classify", "multilabel") and isinstance(last, (nn.Softmax, nn.LogSoftmax, nn.Sigmoid))
     if bare:
+        path = next(path for path, part in module.named_modules() if part is last)
+        module.set_submodule(path, nn.Identity())
         notes += ("Its logits are explained, before its last activation.",)
-        answers = [run.answer for fill in FILLS if isinstance(run := trial.run(size, fill), _Answer)]
+        answers = [run.answer for run in trial.run_all(size)]
     kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bare)
     if kind == "sigmoids" and task == "classify":
         kind = "logits"
-    if kind in ("probabilities", "probability", "sigmoids"):
-        notes += ("It returns probabilities: their logarithms are taken for its logits.",)
-    many = 2 if count == 1 and kind != "numbers" else count
-    return Probed(module, task, many, kind, preprocessing, why, notes)
+    notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
+    count = answers[0].shape[1]
+    return Probed(task, 2 if count == 1 and kind != "numbers" else count, kind, preprocessing, why, notes)
 
 
 def _of_pixels(
@@ -171,40 +160,29 @@ def _of_pixels(
     if task == "regress":
         if count > 1:
             raise ModelProblem(f"{spec.id} returns {count} maps of numbers: wrap it to return one row of numbers.")
-        return Probed(trial.module, task, count, "numbers", preprocessing, why, (), step, pixels=True)
+        return Probed(task, count, "numbers", preprocessing, why, (), step, pixels=True)
     # Without a task in the table it is classify.
     if task not in (None, "segment") and (spec.in_memory or task != "classify"):
         raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
-    notes: tuple[str, ...] = (
-        () if task == "segment" else (f"It was taken for {ANSWERS['segment']}: it returns a map of each class.",)
-    )
+    note = f"It was taken for {ANSWERS['segment']}: it returns a map of each class."
+    notes = () if task == "segment" else (note,)
     kind = kind_of(answers)
-    if kind in ("probabilities", "probability", "sigmoids"):
-        notes += ("It returns probabilities: their logarithms are taken for its logits.",)
-    return Probed(trial.module, "segment", 2 if count == 1 else count, kind, preprocessing, why, notes, step)
-
-
-STEP = 32
-"""Sides of most networks' inputs are multiples of it."""
+    notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
+    return Probed("segment", 2 if count == 1 else count, kind, preprocessing, why, notes, step)
 
 
 def _task_of(
     spec: ModelSpec, answers: Sequence[Tensor], last: nn.Module | None, *, named: bool
 ) -> tuple[Task, tuple[str, ...]]:
     """Guess the task by names and numbers, with a note."""
-    count = answers[0].shape[1]
-    stated = spec.weights.labels
-    labels = stated if isinstance(stated, tuple) else ()
+    count, stated = answers[0].shape[1], spec.weights.labels
     names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
-    if (task := task_of_names(names, count, labels)) is not None:
+    if (task := task_of_names(names, count, stated if isinstance(stated, tuple) else ())) is not None:
         return task, (f"It was taken for {ANSWERS[task]} by its name; task states another.",)
     if _several(answers, last):
         return "multilabel", (SEVERAL,)
     unclear = kind_of(answers) in ("logits", "logit") and count <= FEW and not (named or isinstance(last, nn.Softmax))
     return "classify", ((assumed(count),) if unclear else ())
-
-
-SEVERAL = f"It was taken for {ANSWERS['multilabel']}: each has a probability of its own."
 
 
 def _several(answers: Sequence[Tensor], last: nn.Module | None) -> bool:
@@ -214,28 +192,28 @@ def _several(answers: Sequence[Tensor], last: nn.Module | None) -> bool:
 
 def channels_of(module: nn.Module) -> int:
     """Return the number of channels of the first convolution."""
-    first = next((part for _, part in module.named_modules() if isinstance(part, nn.Conv2d)), None)
+    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
     return first.in_channels if first is not None else 3
 
 
-def _channels(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tuple[int, tuple[int, int] | None]:
+def _input_of(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tuple[int, tuple[int, int] | None]:
     """Return the number of channels, and the input size that the first layer or an attribute fixes.
 
     Raises ModelProblem where the preprocessing is for other channels than the module takes.
     """
-    first = next((part for _, part in module.named_modules() if isinstance(part, (nn.Conv2d, nn.Linear))), None)
     counts = {"mean": len(stated.mean or ()), "std": len(stated.std or ()), "channels_in": stated.channels_in or 0}
-    stated_count = next((count for count in counts.values() if count), None)
+    known = next((count for count in counts.values() if count), None)
+    first = next((part for part in module.modules() if isinstance(part, (nn.Conv2d, nn.Linear))), None)
     if isinstance(first, nn.Linear):
-        for channels in (stated_count,) if stated_count else (3, 1):
+        for channels in (known,) if known else (3, 1):
             side = math.isqrt(first.in_features // channels)
             if side * side * channels == first.in_features:
                 return channels, (side, side)
     channels = channels_of(module)
     for key, count in counts.items():
         if count not in (0, channels):
-            has = f"is {count}" if key == "channels_in" else f"has {count} number{'s' * (count != 1)}"
-            raise ModelProblem(f"{key} {has}, and {spec.id} takes {channels} channels: give one number a channel.")
+            has = f"{count} channel{'s' * (count != 1)}"
+            raise ModelProblem(f"{key} is for {has}, and {spec.id} takes {channels}: give one number a channel.")
     noted = (getattr(part, name, None) for part in module.modules() for name in ("img_size", "image_size"))
     built_for = next((size for size in noted if size), None)
     height, width = built_for if isinstance(built_for, (list, tuple)) and len(built_for) == 2 else (built_for,) * 2
@@ -262,57 +240,75 @@ class _Trial:
     def __init__(self, module: nn.Module, channels: int, spec: ModelSpec, *, numbers: bool = False) -> None:
         self.module, self.channels, self.spec, self.numbers = module, channels, spec, numbers
 
+    def run_all(self, size: tuple[int, int]) -> list[_Answer]:
+        """Return the outputs of pictures of all `FILLS`."""
+        return [run for fill in FILLS if isinstance(run := self.run(size, fill), _Answer)]
+
     def run(self, size: tuple[int, int], fill: float = 0.0) -> _Answer | Exception:
         """Return the output or the exception of one run."""
+        calls: list[tuple[nn.Module, Tensor]] = []
+
+        def record(part: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor):
+                calls.append((part, output))
+
         try:
-            with torch.no_grad(), record(self.module) as calls:
+            with torch.no_grad(), ExitStack() as hooks:
+                for part in self.module.modules():
+                    hooks.enter_context(part.register_forward_hook(record))
                 output = self.module(torch.full((1, self.channels, *size), fill))
         # The caller's code may raise anything.
         except Exception as problem:
             return problem
-        answer = answer_in(output, self.spec.weights.output)
-        pixels = None
-        if answer is None:
-            pixels = map_in(output, self.spec.weights.output, numbers=self.numbers)
+        chosen = self.spec.weights.output
+        answer = answer_in(output, chosen)
+        pixels = map_in(output, chosen, numbers=self.numbers) if answer is None else None
         if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= size[0]:
             return _Answer(pixels[0].flatten(1).T, pixels.shape[2], maps=True)
         if answer is None or len(answer) != 1:
             raise ModelProblem(describe_output(self.spec, output))
-        heights = [recorded.shape[-2] for *_, recorded in calls if recorded.ndim == 4 and recorded.shape[-1] > 1]
-        return _Answer(answer, heights[-1] if heights else 0, last=_final_activation(self.module, calls, answer))
+        heights = [tensor.shape[-2] for _, tensor in calls if tensor.ndim == 4 and tensor.shape[-1] > 1]
+        return _Answer(answer, heights[-1] if heights else 0, last=self._activation(calls, answer))
+
+    def _activation(self, calls: Sequence[tuple[nn.Module, Tensor]], answer: Tensor) -> nn.Module | None:
+        """Return the activation module that makes an answer, or None."""
+        kinds = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Tanh)
+        activations = [(part, tensor) for part, tensor in calls if isinstance(part, kinds) and part is not self.module]
+        if not activations or activations[-1][1] is not answer:
+            return None
+        last = activations[-1][0]
+        return last if [part for part, _ in activations].count(last) == 1 else None
 
 
 def describe_output(spec: ModelSpec, output: Any) -> str:
     """Describe an unsupported output and the remedy."""
-    tensors = outputs_in(output)
-    argument = "output" if spec.in_memory else "weights.output"
-    rows = {name: row for name, tensor in tensors.items() if (row := _row(tensor)) is not None}
+    tensors, rows = outputs_in(output), _rows_in(output)
     if (chosen := spec.weights.output) is not None and chosen not in tensors:
         return f"{spec.id} has no output {chosen!r}: it returns {', '.join(map(str, tensors)) or 'no tensor'}."
     if len(rows) > 1 and chosen is None:
         listed = ", ".join(f"{name} ({row.shape[1]})" for name, row in rows.items())
         first = next(iter(rows))
         example = f'"{first}"' if isinstance(first, str) else str(first)
+        argument = "output" if spec.in_memory else "weights.output"
         return f"{spec.id} returns {len(rows)} outputs, {listed}: choose one with {argument}={example}."
     if isinstance(output, (list, tuple)) and output and isinstance(output[0], dict) and "boxes" in output[0]:
         return f"{spec.id} returns boxes: give a detector by its name in the catalogue, or as an ONNX file."
     shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in tensors.values()) or type(output).__name__
-    if any(tensor.ndim == 4 for tensor in tensors.values()):
-        return (
-            f"{spec.id} returns maps ({shapes}), none with a class for each pixel: wrap it to return one number for "
-            "each class."
-        )
-    return f"{spec.id} returns {shapes}: wrap it in a module that returns one row of numbers for a picture."
+    return (
+        f"{spec.id} returns {shapes}: wrap it in a module that returns one row of numbers for a picture, or a map of "
+        "each class."
+    )
 
 
-def _size(trial: _Trial, stated: tuple[int, int] | None, fixed: tuple[int, int] | None) -> tuple[tuple[int, int], str]:
-    """Return (h, w) of the input, and how it was found: stated, `fixed` by a layer, or usual."""
+def _size(
+    trial: _Trial, stated: tuple[int, int] | None, built_for: tuple[int, int] | None
+) -> tuple[tuple[int, int], str]:
+    """Return (h, w) of the input, and how it was found: stated, fixed by a layer, or usual."""
     spec, channels = trial.spec, trial.channels
-    first = stated or fixed or (SIDE, SIDE)
-    height, width = first
+    height, width = first = stated or built_for or (SIDE, SIDE)
     reply = trial.run(first)
     if isinstance(reply, _Answer):
-        if stated or fixed:
+        if stated or built_for:
             return first, "the numbers"
         shrunk = height // reply.cells if reply.cells else height
         small = SMALL.get(shrunk)
@@ -329,50 +325,3 @@ def _size(trial: _Trial, stated: tuple[int, int] | None, fixed: tuple[int, int] 
     raise ModelProblem(
         f"{spec.id} takes no picture {height} x {width} with {channels} channels ({reason}): say {say}."
     ) from reply
-
-
-@contextmanager
-def record(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
-    """Record path, inputs and output of calls with one tensor as output."""
-    calls: list[tuple[str, Any, Tensor]] = []
-
-    def record(path: str, _part: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, torch.Tensor):
-            calls.append((path, inputs, output))
-
-    with ExitStack() as hooks:
-        for path, part in module.named_modules():
-            hooks.enter_context(part.register_forward_hook(partial(record, path)))
-        yield calls
-
-
-def _final_activation(module: nn.Module, calls: Sequence[tuple[str, Any, Tensor]], answer: Tensor) -> nn.Module | None:
-    """Return the activation module that makes an answer, or None."""
-    kinds = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Tanh)
-    parts = [(module.get_submodule(path), output) for path, _, output in calls if path]
-    acts = [(part, output) for part, output in parts if isinstance(part, kinds)]
-    if not acts or acts[-1][1] is not answer or [part for part, _ in acts].count(acts[-1][0]) > 1:
-        return None
-    return acts[-1][0]
-
-
-def _remove(trial: _Trial, last: nn.Module | None) -> bool:
-    """Remove a final softmax or sigmoid module; return whether there was one."""
-    if not isinstance(last, (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)):
-        return False
-    path = next(path for path, part in trial.module.named_modules() if part is last)
-    above, _, name = path.rpartition(".")
-    trial.module.get_submodule(above).register_module(name, nn.Identity())
-    return True
-
-
-def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
-    """Classify outputs (1, classes); `bare`: without the last activation."""
-    outputs = torch.cat([*answers]).float()
-    between = not bare and bool(((outputs >= 0) & (outputs <= 1)).all())
-    if outputs.shape[1] == 1:
-        return "probability" if between else "logit"
-    if not between:
-        return "logits"
-    sums = outputs.sum(1)
-    return "probabilities" if torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else "sigmoids"

@@ -1,1 +1,1 @@
-"""ONNX, TorchScript and OpenVINO files."""
+"""ONNX and TorchScript files."""

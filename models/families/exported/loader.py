@@ -1,11 +1,10 @@
-"""Load exported models: ONNX, TorchScript and OpenVINO files.
+"""Load exported models: ONNX and TorchScript files.
 
 Their answers are explained by hiding parts of the picture (explain/methods/rise.py).
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,16 +17,12 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
-from sightglass.models.adapters.tasks import ANSWERS, FEW, assumed, task_of_names
+from sightglass.models.adapters.tasks import ANSWERS, FEW, FILLS, Kind, assumed, kind_of, logits_of, task_of_names
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.families.custom.classifier import logits_of
-from sightglass.models.families.custom.inspect import find_labels
-from sightglass.models.families.custom.probe import FILLS, Kind, kind_of
 from sightglass.models.families.exported.detector import LAYOUTS, ExportedDetector, make_detector
 from sightglass.models.families.exported.runtimes import (
     ONNX,
-    OPENVINO,
     TORCHSCRIPT,
     Runtime,
     open_file,
@@ -37,11 +32,10 @@ from sightglass.models.families.exported.runtimes import (
     read_labels,
     taken,
 )
-from sightglass.models.inspect import TRUST, TableDraft, Unknown
+from sightglass.models.inspect import TRUST, TableDraft, Unknown, find_labels
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec, Task
 
-LOGGER = logging.getLogger(__name__)
 MAX_NUMBERS = 2**26
 """Numbers of one input: 54 pictures of 640 x 640 pixels."""
 SIZES = {"detect": 640, "classify": 224}
@@ -83,8 +77,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
             raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")
         adapter = make_detector(spec, runtime, size, outputs, notes, sha256_of(path))
     adapter.notes = tuple(notes)
-    for note in notes:
-        LOGGER.info("%s: %s", spec.id, note)
     return adapter
 
 
@@ -141,13 +133,10 @@ def inspect(path: Path) -> TableDraft | None:
     """
     suffix = path.suffix.lower()
     if path.is_dir():
-        graphs = sorted(path.glob("*.xml"))
-        return inspect(graphs[0]) if len(graphs) == 1 and graphs[0].with_suffix(".bin").is_file() else None
+        return None
     if suffix in TORCHSCRIPT and _is_script(path):
         return _draft_unopened(path)
-    if suffix in OPENVINO and not (other := path.with_suffix(".bin")).is_file():
-        raise ModelProblem(f"{path.name} is one half of an OpenVINO model: give {other.name} with it.")
-    if suffix in (*ONNX, *OPENVINO):
+    if suffix in ONNX:
         return _open(path, open_file(path))
     return None
 

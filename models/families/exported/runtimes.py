@@ -1,4 +1,4 @@
-"""Open ONNX, TorchScript and OpenVINO files.
+"""Open ONNX and TorchScript files.
 
 Each is a module from float32 (B, C, h, w) to the tensors that it answers with; its weights are the runtime's.
 """
@@ -17,14 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sightglass.common import removed
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import packing
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.preprocess import MAX_CHANNELS
 from sightglass.models.spec import ModelSpec
 
-INSTALL = "install what exported models need: pip install onnxruntime openvino"
-ONNX, OPENVINO = (".onnx",), (".xml",)
+INSTALL = "install what exported models need: pip install onnxruntime"
+ONNX = (".onnx",)
 TORCHSCRIPT = (".torchscript", ".ts", ".pt", ".pth")
 
 
@@ -182,54 +182,15 @@ class TorchScript(Runtime):
             return list(tensors(self._module(list(tensor) if self._in_a_list else tensor)))
 
 
-class OpenVino(Runtime):
-    """An OpenVINO model, its `.xml` and the `.bin` beside it, on the CPU."""
-
-    kind = "OpenVINO"
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        openvino = _library("openvino", path)
-        weights = path.with_suffix(".bin")
-        if not weights.is_file():
-            raise ModelProblem(f"{path.name} needs {weights.name} beside it.")
-        self.nbytes += weights.stat().st_size
-        try:
-            core = openvino.Core()
-            model = core.read_model(path)
-            # Half precision, the default on some processors, would change the boxes.
-            precise = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-            self._compiled = core.compile_model(model, "CPU", precise)
-        # Every fault of the library is a RuntimeError of its own kind.
-        except Exception as reason:
-            raise ModelProblem(f"{path.name} is not a model that OpenVINO can open.") from reason
-        if len(inputs := self._compiled.inputs) != 1:
-            raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")
-        shape = [side.get_length() if side.is_static else None for side in inputs[0].partial_shape]
-        self._takes(shape, inputs[0].element_type.get_type_name())
-        beside = path.with_name("metadata.yaml")
-        if beside.is_file():
-            try:
-                yaml = packing.read_yaml(beside)
-            except (OSError, ValueError) as problem:
-                raise ModelProblem(f"{beside.name} cannot be read: {problem}.") from problem
-            self.metadata = yaml if isinstance(yaml, dict) else {}
-
-    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
-        outputs = self._compiled(tensor.cpu().numpy())
-        # The arrays are the runtime's memory, overwritten by the next pass.
-        return [torch.from_numpy(outputs[out].copy()) for out in self._compiled.outputs]
-
-
 def open_file(path: Path) -> Runtime:
     """Open a file in its extension's runtime; raise ModelProblem without one."""
-    kinds: dict[tuple[str, ...], type[Runtime]] = {
-        ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript, OPENVINO: OpenVino
-    }  # fmt: skip
+    kinds: dict[tuple[str, ...], type[Runtime]] = {ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript}
     for suffixes, kind in kinds.items():
         if path.suffix.lower() in suffixes:
             archive_names(path)
             return kind(path)
+    if sentence := removed.FORMATS.get(path.suffix.lower()):
+        raise ModelProblem(f"{path.name}: {sentence}")
     known = ", ".join(suffix for suffixes in kinds for suffix in suffixes)
     raise ModelProblem(f"{path.name} is no exported model: its name should end in one of {known}.")
 

@@ -6,7 +6,6 @@ before the last softmax or sigmoid.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -24,27 +23,18 @@ from sightglass.common.legible import legible
 from sightglass.models import labels
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Logits
-from sightglass.models.adapters.tasks import assumed, task_of_names
+from sightglass.models.adapters.tasks import assumed, kind_of, task_of_names
+from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.drawing import PAPERS, Paper, names_drawings
 from sightglass.models.families.custom.classifier import CustomInput
-from sightglass.models.families.custom.inspect import find_labels
-from sightglass.models.families.keras.network import (
-    Net,
-    channels_first,
-    check,
-    final_activation,
-    keras,
-    open_model,
-    without_activation,
-)
+from sightglass.models.families.keras.network import Net, final_activation, keras, open_model, without_activation
 from sightglass.models.geometry import ModelInput
-from sightglass.models.inspect import TableDraft, Toml
+from sightglass.models.inspect import TableDraft, Toml, find_labels
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import IMAGENET, MAX_CHANNELS, Preprocessing
 from sightglass.models.spec import ModelSpec, PreprocessingTable
 
-LOGGER = logging.getLogger(__name__)
 USUAL = 224
 """Input side in pixels where neither the file nor the operator says."""
 # Layers without a map of their own: they shrink another layer's map, drop parts of it or pass it on.
@@ -103,7 +93,7 @@ class KerasClassifier(CustomInput, Classifier):
             logits: Tensor = self.module(tensor)
         if self.final == "softmax of probabilities":
             logits = logits.clamp_min(1e-12).log()
-        if logits.shape[1] == 1 and self.final in ("sigmoid", "softmax") and not self.spec.measures:
+        if logits.shape[1] == 1 and self.final != "softmax of probabilities" and not self.spec.measures:
             # One number for the second class; the first is what is left.
             logits = torch.cat([torch.zeros_like(logits), logits], 1)
         return Logits(logits, seen[0] if seen and seen[0].ndim == 2 else None)
@@ -118,59 +108,46 @@ class KerasClassifier(CustomInput, Classifier):
 def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
     """Build the model on the CPU; raise WeightsProblem for a file with code."""
     path = locate(spec, progress=progress)
-    model, shape = _open(path, in_memory=spec.in_memory)
+    return adapt(spec, open_model(path), path.name, sha256_of(path))
+
+
+def adapt(spec: ModelSpec, model: Any, name: str, sha256: str = "") -> KerasClassifier:
+    """Adapt a model, which is from then on the adapter's own; `name` is for problems."""
+    shape = _input_shape(model, name)
     if isinstance(model.output_shape, list | dict):
-        model = _one_output(spec, model, path)
-    taken, because = _scaling(model, shape)
+        model = _one_output(spec, model, name)
+    scaling, because = _scaling(model, shape)
     plain = final_activation(model) == "linear"
     final = "numbers" if spec.measures else without_activation(model)
-    notes: list[str] = []
-    net = Net(model)
-    preprocessing = _preprocessing(spec, shape, WAYS[taken], because, notes)
+    net, notes = Net(model), list[str]()
+    preprocessing = _preprocessing(spec, shape, WAYS[scaling], because, notes)
     count = model.output_shape[-1]
     if final == "sigmoid" and (count or 0) > 1 and spec.task == "classify":
         # Independent classes may occur together; two classes are read like one number.
         spec = spec if count == 2 else replace(spec, task="multilabel")
-    adapter = KerasClassifier(spec, net, preprocessing, sha256_of(path))
+    adapter = KerasClassifier(spec, net, preprocessing, sha256 or checkpoint.digest(net))
     adapter.final = final
-    adapter.head = next(
-        (name for name, part in reversed(list(net.named_modules())) if type(part).__name__ == "Dense"), None
-    )
-    _complete_by_a_run(adapter, path, notes, unclear=plain and count == 1)
-    if spec.preprocessing.crop is None:
-        say = spec.where_stated("preprocessing.crop").replace("...", '"aspect"')
-        say += "" if spec.in_memory else ' = "aspect"'
-        height, width = preprocessing.size
-        notes.append(
-            f"Pictures are squeezed to {width} x {height} px, as image_dataset_from_directory does; {say} keeps their "
-            "shape."
-        )
+    dense = [path for path, part in net.named_modules() if type(part).__name__ == "Dense"]
+    adapter.head = dense[-1] if dense else None
+    _complete_by_a_run(adapter, name, notes, unclear=plain and count == 1)
     adapter.notes = tuple(notes)
-    for note in notes:
-        LOGGER.info("%s: %s", spec.id, note)
     return adapter
 
 
-def _open(path: Path, *, in_memory: bool = False) -> tuple[Any, tuple[int | None, int | None, int]]:
-    """Return a file's model and the (height, width, channels) that it takes; raise WeightsProblem for others."""
-    # What is in memory was registered by whoever made it.
-    check(path, lambda name: in_memory and keras().saving.get_registered_object(name) is not None)
-    model = open_model(path)
-    taken = model.input_shape
-    if isinstance(taken, list | dict):
+def _input_shape(model: Any, name: str) -> tuple[int | None, int | None, int]:
+    """Return the (height, width, channels) that a model takes; raise WeightsProblem for others than pictures."""
+    if not model.built or not getattr(model, "inputs", None):
+        raise WeightsProblem(f"{name} does not say what it takes: build the model, then save it again.")
+    shape = model.input_shape
+    if isinstance(shape, list | dict):
+        raise WeightsProblem(f"{name} takes {len(shape)} inputs: keep the picture's alone, and set the others inside.")
+    sides = (*shape[1:], 1) if len(shape) == 3 else shape[1:]
+    if len(sides) != 3 or sides[2] is None or sides[2] > MAX_CHANNELS:
         raise WeightsProblem(
-            f"{path.name} takes {len(taken)} inputs: keep the picture's alone, and set the others inside."
+            f"{name} does not take pictures, (height, width, channels) with up to {MAX_CHANNELS} channels: only such "
+            "models fit here."
         )
-    sides = (*taken[1:], 1) if len(taken) == 3 else taken[1:]
-    if len(sides) == 3 and channels_first(model):
-        sides = (*sides[1:], sides[0])
-    if len(sides) != 3 or sides[2] is None:
-        raise WeightsProblem(
-            f"{path.name} does not take pictures, (height, width, channels): only such models fit here."
-        )
-    if sides[2] > MAX_CHANNELS:
-        raise WeightsProblem(f"{path.name} takes {sides[2]} channels: up to {MAX_CHANNELS} fit here.")
-    return model, (sides[0], sides[1], sides[2])
+    return sides[0], sides[1], sides[2]
 
 
 def _scaling(model: Any, shape: tuple[int | None, int | None, int]) -> tuple[str, str]:
@@ -194,8 +171,8 @@ def inspect(path: Path) -> TableDraft | None:
     """Draft a Keras file's table; a Problem for files with code."""
     if not path.is_file() or path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
         return None
-    model, shape = _open(path)
-    height, width, channels = shape
+    model = open_model(path)
+    height, width, channels = shape = _input_shape(model, path.name)
     sizes = "of any size" if height is None or width is None else f"of {width} by {height} px"
     kind = {1: "grey pictures", 3: "colour pictures"}.get(channels, f"pictures of {channels} channels")
     row = None if isinstance(model.output_shape, list | dict) else model.output_shape[-1]
@@ -203,9 +180,8 @@ def inspect(path: Path) -> TableDraft | None:
     knows = "" if count is None else f" and knows {count} classes"
     notes = [f"It is a model of Keras: it takes {kind} {sizes}{knows}."]
     weights: Toml = {"path": str(path)}
-    final = final_activation(model)
     task = task_of_names([path.stem], row) or "classify"
-    if task == "classify" and final == "sigmoid" and (row or 0) > 2:
+    if task == "classify" and final_activation(model) == "sigmoid" and (row or 0) > 2:
         task = "multilabel"
     unnamed = find_labels(path, row if task == "regress" else count, weights, notes)
     scaling, because = _scaling(model, shape)
@@ -215,14 +191,14 @@ def inspect(path: Path) -> TableDraft | None:
     return TableDraft("keras", "keras", {"task": task, "weights": weights}, notes=tuple(notes), unnamed=unnamed)
 
 
-def _one_output(spec: ModelSpec, model: Any, path: Path) -> Any:
+def _one_output(spec: ModelSpec, model: Any, name: str) -> Any:
     """Return the model with the chosen output; raise WeightsProblem if unknown."""
     names = list(model.output_names)
     chosen = spec.weights.output
     place = names.index(chosen) if chosen in names else chosen if isinstance(chosen, int) else None
     if place is None or not 0 <= place < len(names):
         say = spec.where_stated("output")
-        raise WeightsProblem(f"{path.name} returns {len(names)} outputs ({', '.join(names)}): choose one with {say}.")
+        raise WeightsProblem(f"{name} returns {len(names)} outputs ({', '.join(names)}): choose one with {say}.")
     return keras().Model(model.inputs, model.outputs[place])
 
 
@@ -235,40 +211,34 @@ def _preprocessing(
 ) -> Preprocessing:
     """Return the preprocessing: as the file fixes it, else the operator's, else inferred, with notes."""
     height, width, channels = shape
-    table, stated = spec.preprocessing, spec.preprocessing.sides
-    for key, numbers in (("mean", table.mean), ("std", table.std)):
-        if numbers is not None and len(numbers) not in (1, channels):
-            raise ModelProblem(
-                f"{key} of {spec.id} has {len(numbers)} numbers, and its pictures have {channels} channels."
-            )
+    table = spec.preprocessing
     if (table.mean, table.std, table.range) == (None, None, None):
         inferred, words = way
         notes.append(f"How its pictures are prepared was inferred: {words}, as {because}.")
         table = table.over(inferred)
-    if height is None and width is None and stated is None:
+    if height is None and width is None and table.sides is None:
         notes.append(f"The file does not say how large its input is: {USUAL} px a side was assumed.")
-    usual = stated or (USUAL, USUAL)
+    usual = table.sides or (USUAL, USUAL)
     size = height or usual[0], width or usual[1]
-    mean, std = (
-        numbers * channels if len(numbers) == 1 else numbers for numbers in (table.mean or (0.0,), table.std or (1.0,))
-    )
-    rest = replace(table, size=None, short_side=None, mean=None, std=None)
     # As `keras.utils.image_dataset_from_directory` does; `load_img` squeezes too, by the nearest pixel.
-    return Preprocessing(size, min(size), mean, std, antialias=False, crop="squash").changed(rest)
+    plain = Preprocessing(size, min(size), (0.0,) * channels, (1.0,) * channels, antialias=False, crop="squash")
+    each = {
+        key: numbers * channels
+        for key, numbers in (("mean", table.mean), ("std", table.std))
+        if numbers is not None and len(numbers) == 1
+    }
+    return plain.changed(replace(table, size=None, short_side=None, channels_in=channels, **each))
 
 
-def _complete_by_a_run(adapter: KerasClassifier, path: Path, notes: list[str], *, unclear: bool) -> None:
+def _complete_by_a_run(adapter: KerasClassifier, name: str, notes: list[str], *, unclear: bool) -> None:
     """Run the model once: find its classes, whether it returns probabilities, and the colours of its drawings."""
     with torch.no_grad():
         logits = adapter.run(adapter.flat_input()).logits
     if logits.ndim != 2:
-        raise WeightsProblem(f"{path.name} answers with {tuple(logits.shape[1:])} and not with one number a class.")
-    if adapter.final == "unknown":
-        row = logits[0]
-        probable = bool((row >= 0).all()) and abs(float(row.sum()) - 1) < 1e-3
-        adapter.final = "softmax of probabilities" if probable else "softmax"
-        if probable:
-            notes.append("Its last softmax could not be taken off: gradients are of the logarithm of the probability.")
+        raise WeightsProblem(f"{name} answers with {tuple(logits.shape[1:])} and not with one number a class.")
+    if adapter.final == "unknown" and kind_of([logits[:1]]) == "probabilities":
+        adapter.final = "softmax of probabilities"
+        notes.append("Its last softmax could not be taken off: gradients are of the logarithm of the probability.")
     if unclear and adapter.spec.task == "classify":
         notes.append(assumed(1))
     names, more = labels.for_classes(adapter.spec, logits.shape[1], otherwise=labels.imagenet())

@@ -1,4 +1,4 @@
-"""Open Keras 3 models on torch without running their code."""
+"""Keras 3 models on torch without running their code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,9 @@ class KerasLayerModule(nn.Module):
     It can be hooked, copied and replaced without touching Keras's own layer, which is shared.
     """
 
-    def __init__(self, layer: Any, moves: bool) -> None:
+    def __init__(self, layer: Any) -> None:
         super().__init__()
-        self._layer, self._moves = [layer], moves
+        self._layer = [layer]
         self.weights = layer.torch_params
 
     def forward(self, *args: Any, **more: Any) -> Any:
@@ -69,11 +69,10 @@ class KerasLayerModule(nn.Module):
         if getattr(layer, "_call_has_training_arg", False):
             # Keras activates random layers by default.
             more["training"] = False
-        output = layer(*args, **more)
-        return _to_front(output) if self._moves else output
+        return _to_front(layer(*args, **more))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> KerasLayerModule:
-        return type(self)(self._layer[0], self._moves)
+        return type(self)(self._layer[0])
 
 
 class Net(nn.Module):
@@ -85,37 +84,20 @@ class Net(nn.Module):
     def __init__(self, model: Any, *, inner: bool = False) -> None:
         super().__init__()
         self._model, self._inner = [model], inner
-        # The graph of layers, also of a Sequential; a model that is a subclass has none.
-        graph = getattr(model, "_functional", None) or model
-        self._graph = [graph if hasattr(graph, "_run_through_graph") else None]
-        self._channels_come_first = channels_first(model)
+        # The graph of layers, also of a Sequential.
+        self._graph = [getattr(model, "_functional", None) or model]
         self._names: dict[int, str] = {}
         for layer in model.layers:
             name = layer.name.replace(".", "_")
             # A layer's name may collide with an attribute of torch's modules: type, half, forward.
             name += "_" if hasattr(self, name) else ""
             self._names[id(layer)] = name
-            self.add_module(name, self._part(layer))
-        if self._graph[0] is None:
-            # Weights outside of layers move with the model too.
-            self.add_module("whole", model)
-
-    def _part(self, layer: Any) -> nn.Module:
-        if self._graph[0] is None:
-            plain: nn.Module = layer
-            return plain
-        if getattr(layer, "_functional", None) or hasattr(layer, "_run_through_graph"):
-            return Net(layer, inner=True)
-        # The class is named like the layer's, for lists of the model's parts.
-        kind = type(type(layer).__name__, (KerasLayerModule,), {})
-        module: nn.Module = kind(layer, not self._channels_come_first)
-        return module
+            self.add_module(name, _part(layer))
 
     def forward(self, tensor: Any, *_: Any, **__: Any) -> Any:
         if self._inner:
-            output = self._run(tensor)
-            return output if self._channels_come_first else _to_front(output)
-        inputs = tensor if self._channels_come_first else tensor.permute(0, 2, 3, 1)
+            return _to_front(self._run(tensor))
+        inputs = tensor.permute(0, 2, 3, 1)
         # An input of (h, w) alone has no channel axis.
         inputs = inputs[..., 0] if len(self._model[0].input_shape) == 3 else inputs
         with keras().device(str(tensor.device)):
@@ -123,8 +105,6 @@ class Net(nn.Module):
 
     def _run(self, inputs: Any) -> Any:
         graph = self._graph[0]
-        if graph is None:
-            return self._model[0](inputs, training=False)
         outputs = graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=self._step)
         return outputs[0] if isinstance(outputs, list | tuple) and len(outputs) == 1 else outputs
 
@@ -133,8 +113,6 @@ class Net(nn.Module):
         module = self._modules.get(self._names.get(id(operation), ""))
         if module is None:
             return operation
-        if self._channels_come_first:
-            return module
 
         def step(*args: Any, **more: Any) -> Any:
             output = module(*args, **more)
@@ -148,47 +126,51 @@ class Net(nn.Module):
 
     def apart(self) -> Net:
         """Return the model with independent weights; raise ModelProblem if impossible."""
-        model = self._model[0]
-        try:
-            with keras().device(str(next(self.parameters()).device)):
-                clone = keras().models.clone_model(model)
-                clone.set_weights(model.get_weights())
-        # Classes of the operator may not say how they are built.
-        except Exception as problem:
-            raise ModelProblem(
-                f"Keras cannot build this model again ({str(problem)[:160].rstrip('.')}): "
-                "this test is for other models."
-            ) from problem
-        return Net(clone, inner=self._inner)
+        return Net(copy_model(self._model[0], str(next(self.parameters()).device)), inner=self._inner)
+
+
+def _part(layer: Any) -> nn.Module:
+    """Return a layer as a module whose class is named like the layer's, for lists of the model's parts."""
+    if getattr(layer, "_functional", None) or hasattr(layer, "_run_through_graph"):
+        return Net(layer, inner=True)
+    module: nn.Module = type(type(layer).__name__, (KerasLayerModule,), {})(layer)
+    return module
 
 
 def _to_front(output: Any) -> Any:
     return output.permute(0, 3, 1, 2) if isinstance(output, Tensor) and output.ndim == 4 else output
 
 
-def channels_first(model: Any) -> bool:
-    """Return whether channels come before height and width."""
-    formats = [getattr(layer, "data_format", None) for layer in model._flatten_layers()]
-    return "channels_first" in formats and "channels_last" not in formats
+def copy_model(model: Any, device: str = "cpu") -> Any:
+    """Return a model with weights of its own; raise ModelProblem if it cannot be built again."""
+    try:
+        with keras().device(device):
+            clone = keras().models.clone_model(model)
+            clone.set_weights(model.get_weights())
+    # Classes of the operator may not say how they are built.
+    except Exception as problem:
+        raise ModelProblem(
+            f"Keras cannot build this model again ({str(problem)[:160].rstrip('.')}): make it of layers, by "
+            "keras.Sequential or keras.Model(inputs, outputs)."
+        ) from problem
+    return clone
 
 
 def open_model(path: Path) -> Any:
-    """Open a file's model; raise WeightsProblem if Keras cannot rebuild it."""
+    """Open a file's model; raise WeightsProblem if Keras cannot rebuild it, or must not."""
+    check(path)
     library = keras()
     try:
         # On the CPU from the start, as Keras moves parameters by replacing them.
         with library.device("cpu"):
-            model = library.saving.load_model(str(path), compile=False, safe_mode=True)
-            if not model.built or not getattr(model, "inputs", None):
-                raise WeightsProblem(f"{path.name} does not say what it takes: build the model, then save it again.")
-    except (WeightsProblem, MemoryError):
+            return library.saving.load_model(str(path), compile=False, safe_mode=True)
+    except MemoryError:
         raise
     # Every fault of a file is an error of its own kind here.
     except Exception as reason:
         LOGGER.warning("Keras cannot open %s", path, exc_info=True)
         message = next((line.strip() for line in str(reason).splitlines() if line.strip()), type(reason).__name__)
         raise WeightsProblem(f"Keras cannot rebuild {path.name} ({message[:160].rstrip('.:')}).") from reason
-    return model
 
 
 def _last(model: Any) -> Any:
@@ -222,27 +204,23 @@ def without_activation(model: Any) -> str:
 
 CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 """Layers that run code which their file carries."""
-
 LARGEST_CONFIG = 64 * 2**20
 """Bytes of a configuration that is read: an archive may claim any size."""
-
 INSTALL = "install what Keras models need: pip install keras h5py"
-_ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
+_STARTS = {".keras": b"PK\x03\x04", ".h5": b"\x89HDF\r\n\x1a\n", ".hdf5": b"\x89HDF\r\n\x1a\n"}
 
 
 def config(path: Path) -> Json:
     """Read a model's configuration; raise WeightsProblem without one."""
+    suffix = path.suffix.lower()
     with path.open("rb") as file:
         start = file.read(8)
-    if start[:4] == _ZIP and path.suffix.lower() == ".keras":
-        text = _zip_files(path)
-    elif start == _HDF5 and path.suffix.lower() != ".keras":
-        text = _attribute(path)
-    else:
-        other = "a zip archive" if start[:4] == _ZIP else "an HDF5 file" if start == _HDF5 else "something else"
-        right = {"a zip archive": ".keras", "an HDF5 file": ".h5"}.get(other)
-        mend = f"rename it to {path.stem}{right}" if right else "save the model again with model.save"
-        raise WeightsProblem(f"{path.name} is {other} inside, not what its name says: {mend}.")
+    if not start.startswith(_STARTS.get(suffix, b"\x89HDF\r\n\x1a\n")):
+        raise WeightsProblem(f"{path.name} is not what its name says: save the model again with model.save.")
+    try:
+        text = _zip_files(path) if suffix == ".keras" else _attribute(path)
+    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as reason:
+        raise WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.") from reason
     try:
         model = json.loads(text)
     except (ValueError, RecursionError) as reason:
@@ -255,27 +233,21 @@ def config(path: Path) -> Json:
 
 
 def _zip_files(path: Path) -> bytes:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            check_names(path, archive.namelist())
-            if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
-                raise WeightsProblem(f"The configuration in {path.name} is larger than any model's: it is damaged.")
-            for name in archive.namelist():
-                if name.endswith(".h5"):
-                    with archive.open(name) as weights, _h5py(path).File(weights, "r") as stored:
-                        _check_links(path, stored)
-            return archive.read("config.json")
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as reason:
-        raise WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.") from reason
+    with zipfile.ZipFile(path) as archive:
+        check_names(path, archive.namelist())
+        if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
+            raise WeightsProblem(f"The configuration in {path.name} is larger than any model's: it is damaged.")
+        for name in archive.namelist():
+            if name.endswith(".h5"):
+                with archive.open(name) as weights, _h5py(path).File(weights, "r") as stored:
+                    _check_links(path, stored)
+        return archive.read("config.json")
 
 
 def _attribute(path: Path) -> bytes:
-    try:
-        with _h5py(path).File(path, "r") as file:
-            _check_links(path, file)
-            stored = file.attrs.get("model_config")
-    except (OSError, RuntimeError) as reason:
-        raise WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.") from reason
+    with _h5py(path).File(path, "r") as file:
+        _check_links(path, file)
+        stored = file.attrs.get("model_config")
     if stored is None:
         raise WeightsProblem(
             f"{path.name} holds weights alone and not the model around them: save the whole model with "
@@ -305,8 +277,8 @@ def _check_links(path: Path, stored: Any) -> None:
         )
 
 
-def check(path: Path, registered: Callable[[str], bool] = lambda _: False) -> None:
-    """Raise a Problem for a file that Keras must not open; `registered`: whether Keras knows a foreign name."""
+def check(path: Path) -> None:
+    """Raise a Problem for a file that Keras must not open."""
     for node in _nodes(config(path)):
         kind, inner = node.get("class_name"), node.get("config")
         if kind in CODE:
@@ -315,10 +287,9 @@ def check(path: Path, registered: Callable[[str], bool] = lambda _: False) -> No
                 f"The {kind} layer {name} of {path.name} holds code, which is not run: make it a class, or export to "
                 "ONNX."
             )
-        if kind is not None and (foreign := _foreign(node)) and not registered(foreign):
+        if kind is not None and (foreign := _foreign(node)):
             raise WeightsProblem(
-                f"{path.name} needs {foreign}, which is no part of Keras: give the model itself to Explainer, its "
-                "class decorated with keras.saving.register_keras_serializable()."
+                f"{path.name} needs {foreign}, which is no part of Keras: give the model itself to Explainer."
             )
 
 

@@ -1,17 +1,15 @@
-"""Load PromptSG checkpoints (`models.families.promptsg.network`); a missing configuration is read off the shapes.
+"""Load PromptSG checkpoints (`models.families.promptsg.network`); a .json beside them has their dimensions.
 
-The encoders' tensors may have CLIP's own names (`visual.`, `transformer.`) or CLIP-ReID's (`image_encoder.`,
-`text_encoder.`); the sentence around X its own tensors, or CLIP's whole table of tokens. Other parts have other names
-in each published version: the configuration's `names` maps them.
+Without it they are those of CLIP's ViT-B/16 for 256 x 128 pixels. `names` there translates beginnings of tensors'
+names, which differ between published versions.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +27,13 @@ from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint, state_dicts
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo.pictures import pictures
-from sightglass.models.families.promptsg.network import AFTER, BEFORE, TOKENS, Config, PromptSG
+from sightglass.models.families.promptsg.network import AFTER, BEFORE, Config, PromptSG
 from sightglass.models.inspect import TableDraft
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 
-MEAN = STD = (0.5, 0.5, 0.5)
+READ = "mim.cross_attention.weighed"
 KNOWN = {"prompt": "composed", "guidance": "attend"}
 """Keys of configurations of former versions, with the one value that is still there."""
 
@@ -47,16 +45,10 @@ class _PromptSG(PreparedAdapter):
     preprocessings: tuple[str, ...] = ("trained", "crop", "letterbox")
     subject = "persons"
 
-    def attentions(self) -> tuple[str, ...]:
-        """Return the paths of attentions over the picture: the image encoder's and the interaction's."""
-        config: Config = self.module.config
-        paths = [f"image_encoder.transformer.resblocks.{i}.attn" for i in range(config.layers)]
-        return (*paths, "mim.cross_attention")
-
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
-        """Hand the weights of `attentions()` alone to `record`."""
-        paths = self.attentions()
-        return record_attention(self.module, lambda path, weights: record(path, weights) if path in paths else weights)
+        """Hand the weights over patches to `record`: the image encoder's and the interaction's."""
+        patches = ("image_encoder.", "mim.cross_attention")
+        return record_attention(self.module, lambda path, w: record(path, w) if path.startswith(patches) else w)
 
     def attention_map(self, pixels: NDArray[np.uint8] | Tensor) -> Any:
         """Return the attention of "A photo of a X person" to each patch, the mean of all heads, which sums to 1.
@@ -66,55 +58,41 @@ class _PromptSG(PreparedAdapter):
         """
         if isinstance(pixels, Tensor):
             return self.forward_with_attention(pixels)["attention"]
-        attention: Tensor = self.attention_map(self.prepare(np.asarray(pixels), "trained").tensor)
-        return attention[0].float().cpu().numpy()
+        return self.attention_map(self.prepare(np.asarray(pixels), "trained").tensor)[0].float().cpu().numpy()
 
     def forward_with_attention(self, x: Tensor) -> dict[str, Tensor]:
-        """Return the outputs of a pass by name, and `attention` (B, h_patches, w_patches).
+        """Return the `Outputs` of a pass by name, and `attention` (B, h_patches, w_patches).
 
-        `x`: normalised pictures (B, 3, H, W) of the model's size. The others are those of `Outputs`.
+        `x`: normalised pictures (B, 3, H, W) of the model's size.
         """
-        size = tuple(self.module.config.size)
-        if x.ndim != 4 or tuple(x.shape[1:]) != (3, *size):
-            raise ModelProblem(f"x has the shape {tuple(x.shape)}: give (B, 3, {size[0]}, {size[1]}), normalised.")
+        h, w = self.module.config.size
+        if x.ndim != 4 or tuple(x.shape[1:]) != (3, h, w):
+            raise ModelProblem(f"x has the shape {tuple(x.shape)}: give (B, 3, {h}, {w}), normalised.")
         weights: dict[str, Tensor] = {}
         with torch.no_grad(), self.record_attention(lambda path, tensor: weights.setdefault(path, tensor)):
             outputs = self.module(x.to(next(self.module.parameters())))
         attention = weights["mim.cross_attention"].mean(1)[:, 0]
         return {**outputs._asdict(), "attention": attention.reshape(-1, *self.module.config.grid)}
 
-    def _types(self) -> dict[str, str]:
-        last = f"image_encoder.transformer.resblocks.{self.module.config.layers - 1}"
-        read = "mim.cross_attention.weighed"
-        return {
-            "mim": read,
-            "mim.cross_attn": read,
-            "vit_last": last,
-            "vit_proj": "image_encoder.projected",
-            # Each is one vector for the whole picture: its map is that of the last tokens before it.
-            "bottleneck": read,
-            "classifier": read,
-        }
-
     def alias(self, name: str) -> str:
         """Return the path of a layer type: `mim`, `vit_last`, `vit_proj`, `bottleneck`, `classifier`."""
-        return self._types().get(name, name)
+        last = f"image_encoder.transformer.resblocks.{self.module.config.layers - 1}"
+        # The others are one vector for the whole picture: their map is that of the last tokens before it.
+        types = dict.fromkeys(("mim", "mim.cross_attn", "bottleneck", "classifier"), READ)
+        return {"vit_last": last, "vit_proj": "image_encoder.projected", **types}.get(name, name)
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         """Return the layer types with a map of their own, by the paths in the short list."""
-        known = {layer.path for layer in layers}
-        paths: dict[str, tuple[str, ...]] = {}
+        known, paths = {layer.path for layer in layers}, {}
         for name in ("mim", "vit_last", "vit_proj"):
-            path = self._types()[name]
-            while path and path not in known:
-                # A module's last output is listed as its parent's.
-                path = path.rpartition(".")[0]
-            if path:
-                paths[name] = (path,)
+            parts = self.alias(name).split(".")
+            # A module's last output is listed as its parent's.
+            outer = [path for n in range(len(parts), 0, -1) if (path := ".".join(parts[:n])) in known]
+            paths |= {name: (outer[0],)} if outer else {}
         return paths
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        return (self._types()["mim"],)
+        return (READ,)
 
 
 class PromptClassifier(_PromptSG, Classifier):
@@ -140,20 +118,21 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     path = locate(spec, progress=progress)
     settings = read_settings(path, spec.weights.config)
     tensors = rename_tensors(checkpoint.read(path), settings.get("names", {}))
-    config, notes = read_config(tensors, settings, path.name)
+    config = read_config(tensors, settings, path.name)
     module = PromptSG(config)
-    more = state_dicts.put(path, tensors, module, "a PromptSG")
-    mean, std = spec.preprocessing.mean or MEAN, spec.preprocessing.std or STD
+    known = module.state_dict()
+    state_dicts.put(path, {key: value for key, value in tensors.items() if key in known}, module, "a PromptSG")
+    half = (0.5, 0.5, 0.5)
+    mean, std = spec.preprocessing.mean or half, spec.preprocessing.std or half
     preprocessing = Preprocessing(config.size, min(config.size), mean, std, "bicubic", crop="squash")
-    sha256 = sha256_of(path)
+    notes, sha256 = tuple(settings.get("notes", ())), sha256_of(path)
     adapter: PromptClassifier | PromptEmbedder
     if config.classes:
         persons = [f"person {number}" for number in range(config.classes)]
         names, _ = labels.for_classes(spec, config.classes, otherwise=persons)
-        adapter = PromptClassifier(spec, module, names, preprocessing, sha256)
+        adapter = PromptClassifier(spec, module, names, preprocessing, sha256, notes=notes)
     else:
-        adapter = PromptEmbedder(spec, module, (), preprocessing, sha256)
-    adapter.notes = (*settings.get("notes", ()), *notes, *more)
+        adapter = PromptEmbedder(spec, module, (), preprocessing, sha256, notes=notes)
     if spec.weights.package == "sightglass.models.demo":
         # It knows drawn persons alone, so its scores are measured by such.
         adapter.controls = lambda: pictures("compared")[3:]
@@ -164,28 +143,16 @@ def inspect(path: Path) -> TableDraft | None:
     """Draft the table of a PromptSG's file of tensors; None for any other file."""
     if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt", ".ckpt", ".th", ".bin"):
         return None
+    settings = read_settings(path)
     try:
-        config_file = read_settings(path)
-        tensors = rename_tensors(checkpoint.read(path), config_file.get("names", {}))
+        tensors = rename_tensors(checkpoint.read(path), settings.get("names", {}))
     except WeightsProblem:
         return None
     if not {"image_encoder.conv1.weight", "mim.cross_attention.in_proj_weight"} <= tensors.keys():
         return None
-    config, notes = read_config(tensors, config_file, path.name)
-    table = {"task": "classify" if config.classes else "embed", "weights": {"path": str(path)}}
-    return TableDraft("promptsg", "promptsg", table, notes=notes, unnamed=bool(config.classes))
-
-
-_CLIP = {
-    "visual.": "image_encoder.",
-    "transformer.": "text_encoder.transformer.",
-    "positional_embedding": "text_encoder.positional_embedding",
-    "ln_final.": "text_encoder.ln_final.",
-    "text_projection": "text_encoder.text_projection",
-    "prompt_learner.token_prefix": "text_encoder.token_prefix",
-    "prompt_learner.token_suffix": "text_encoder.token_suffix",
-}
-_UNUSED = ("logit_scale", "input_resolution", "context_length", "vocab_size", "token_embedding.", "text_encoder.dtype")
+    classes = read_config(tensors, settings, path.name).classes
+    table = {"task": "classify" if classes else "embed", "weights": {"path": str(path)}}
+    return TableDraft("promptsg", "promptsg", table, unnamed=bool(classes))
 
 
 def read_settings(path: Path, config: str | None = None) -> Json:
@@ -199,89 +166,33 @@ def read_settings(path: Path, config: str | None = None) -> Json:
         raise ModelProblem(f"The configuration of {path.name} cannot be read from {config}: is it JSON?") from problem
     while isinstance(table, dict) and isinstance(inner := table.get("net", table.get("config")), dict):
         table = inner
-    names = table.get("names", {}) if isinstance(table, dict) else None
-    return table if isinstance(names, dict) else {}
+    return table if isinstance(table, dict) and isinstance(table.get("names", {}), dict) else {}
 
 
 def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
-    """Rename tensors to `PromptSG`'s own names."""
-    named: dict[str, Tensor] = {}
+    """Rename tensors to `PromptSG`'s own names, by the beginnings of theirs."""
+    renamed: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
-        for theirs, ours in (*names.items(), *_CLIP.items()):
-            if key.startswith(theirs):
-                key = ours + key.removeprefix(theirs)
-                break
-        named[key] = tensor
-    table = next(
-        (named[key] for key in ("token_embedding.weight", "text_encoder.token_embedding.weight") if key in named), None
-    )
-    for name, words in (("token_prefix", BEFORE), ("token_suffix", AFTER)):
-        key = f"text_encoder.{name}"
-        if key in named:
+        theirs = next((beginning for beginning in names if key.startswith(beginning)), "")
+        renamed[f"{names.get(theirs, '')}{key.removeprefix(theirs)}"] = tensor
+    for name, count in (("text_encoder.token_prefix", BEFORE), ("text_encoder.token_suffix", AFTER)):
+        if name in renamed:
             # CLIP-ReID keeps them as (1, n, width), the suffix with all that follows the end.
-            rows = named[key].flatten(0, -2)
-            named[key] = rows[: len(words)]
-        elif table is not None and len(table) > max(TOKENS.values()):
-            named[key] = table[[TOKENS[word] for word in words]]
-    return {key: value for key, value in named.items() if not key.removeprefix("text_encoder.").startswith(_UNUSED)}
+            renamed[name] = renamed[name].flatten(0, -2)[:count]
+    return renamed
 
 
-def read_config(tensors: Mapping[str, Tensor], stated: Mapping[str, Any], name: str) -> tuple[Config, tuple[str, ...]]:
-    """Return the configuration by shapes and `stated`, and notes."""
+def read_config(tensors: Mapping[str, Tensor], stated: Mapping[str, Any], name: str) -> Config:
+    """Return the stated configuration with the file's number of classes; raise ModelProblem for a wrong key."""
     known = {field.name for field in fields(Config)}
     if wrong := [key for key in stated if key not in known | {"names", "notes"} and KNOWN.get(key) != stated[key]]:
         raise ModelProblem(
             f"The configuration of {name} has an unknown key {wrong[0]}: it may have "
             f"{', '.join(sorted(known))}, names, notes."
         )
-    for key in known & stated.keys():
-        if type(stated[key]) is not (list if key == "size" else int):
-            raise ModelProblem(f"{key} in the configuration of {name} is of the wrong kind ({stated[key]!r}).")
-
-    def side(key: str, axis: int) -> int:
-        if key not in tensors:
-            raise WeightsProblem(
-                f"{name} has no tensor {key}, as a PromptSG has: say in its configuration's names what stands for it."
-            )
-        return tensors[key].shape[axis]
-
-    def count(prefix: str) -> int:
-        return len({key.removeprefix(prefix).partition(".")[0] for key in tensors if key.startswith(prefix)})
-
-    width, embed = side("image_encoder.conv1.weight", 0), side("image_encoder.proj", 1)
-    text_width = side("text_encoder.ln_final.weight", 0)
-    read: dict[str, Any] = {
-        "patch": side("image_encoder.conv1.weight", 2),
-        "width": width,
-        "layers": count("image_encoder.transformer.resblocks."),
-        "heads": max(width // 64, 1),
-        "embed": embed,
-        "text_width": text_width,
-        "text_layers": count("text_encoder.transformer.resblocks."),
-        "text_heads": max(text_width // 64, 1),
-        "context": side("text_encoder.positional_embedding", 0),
-        "mim_heads": max(embed // 64, 1),
-        "mim_layers": count("mim.transformer.resblocks."),
-        "classes": tensors["classifier.weight"].shape[0] if "classifier.weight" in tensors else 0,
-    }
-    read["stride"] = read["patch"]
-    notes: tuple[str, ...] = ()
-    unsaid = [key for key in ("size", "heads", "mim_heads") if key not in stated]
-    if unsaid:
-        notes = (
-            f"Inferred from shapes, or as CLIP has it: {', '.join(unsaid)}. A .json beside the weights can say it.",
-        )
-    values = read | {key: value for key, value in stated.items() if key in known}
-    values["size"] = tuple(values.get("size", Config().size))
-    config, patches = Config(**values), side("image_encoder.positional_embedding", 0) - 1
-    if math.prod(config.grid) != patches:
-        raise WeightsProblem(
-            f"{name} has {patches} patches of {config.patch} pixels, and not those of {config.size[0]} x "
-            f"{config.size[1]}: say size and stride in its configuration."
-        )
-    return config, notes
-
-
-def write(config: Config) -> Json:
-    """Return a configuration as it is written to JSON."""
-    return {**asdict(config), "size": list(config.size)}
+    values: dict[str, Any] = {key: stated[key] for key in known & stated.keys()}
+    for key, value in values.items():
+        if type(value) is not (list if key == "size" else int):
+            raise ModelProblem(f"{key} in the configuration of {name} is of the wrong kind ({value!r}).")
+    classes = len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0
+    return Config(**values | {"size": tuple(values.get("size", Config().size)), "classes": classes})

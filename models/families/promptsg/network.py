@@ -3,8 +3,7 @@
 CLIP's image encoder makes patch tokens. An inversion network turns the picture's own embedding into a pseudo-token X,
 CLIP's text encoder reads "A photo of a X person", and in the multimodal interaction module that sentence is the query
 of a cross-attention over the patches. Transformer blocks, a bottleneck (a batch norm) and a classifier of the training
-identities follow. Parameters have the names of CLIP-ReID's checkpoints, on which PromptSG's own are built:
-`image_encoder`, `text_encoder`, `bottleneck`, `classifier`.
+identities follow. Parameters have the names of CLIP-ReID's checkpoints, on which PromptSG's own are built.
 
 The paper defines the query, the keys and that patches are weighted by the attention; here what the sentence read enters
 the next blocks.
@@ -12,6 +11,7 @@ the next blocks.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,15 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-BEFORE, AFTER = ("<start>", "a", "photo", "of", "a"), ("person", ".", "<end>")
-"""The sentence around X, in CLIP's tokens."""
-TOKENS = {"<start>": 49406, "a": 320, "photo": 1125, "of": 539, "person": 2533, ".": 269, "<end>": 49407}
-"""Their rows in CLIP's own table of 49,408."""
+BEFORE, AFTER = 5, 3
+"""Tokens of the sentence before X and after it: `<start> a photo of a` and `person . <end>`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Dimensions of a PromptSG; `models.families.promptsg.loader.read_config` reads it off a checkpoint's shapes."""
+    """Dimensions of a PromptSG, by default on CLIP's ViT-B/16."""
 
     size: tuple[int, int] = (256, 128)
     """(h, w) of the input in pixels."""
@@ -74,9 +72,9 @@ class Outputs(NamedTuple):
 class Attention(nn.Module):
     """Multi-head attention, batch first, with the parameters of nn.MultiheadAttention and no more."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.causal = heads, causal
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
@@ -90,20 +88,12 @@ class Attention(nn.Module):
         q, k, v = (x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in rows)
         return q, k, v
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the attention output (B, N, C); `mask` (N, N): True is visible."""
-        read = functional.scaled_dot_product_attention(*self.split(x, x, x), attn_mask=mask)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the attention output (B, N, C)."""
+        n = x.shape[1]
+        visible = torch.ones(n, n, dtype=torch.bool, device=x.device).tril() if self.causal else None
+        read = functional.scaled_dot_product_attention(*self.split(x, x, x), attn_mask=visible)
         out: Tensor = self.out_proj(read.transpose(1, 2).flatten(2))
-        return out
-
-
-class TextAttention(Attention):
-    """The same attention on (N, B, C), as in CLIP's text encoder."""
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = x.transpose(0, 1)
-        read = functional.scaled_dot_product_attention(*self.split(x, x, x), attn_mask=mask)
-        out: Tensor = self.out_proj(read.transpose(1, 2).flatten(2).transpose(0, 1))
         return out
 
 
@@ -115,47 +105,27 @@ class QuickGELU(nn.Module):
         return functional.silu(1.702 * x) / 1.702
 
 
-class MLP(nn.Module):
-    """A block's second half, named as CLIP's."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.c_fc = nn.Linear(width, 4 * width)
-        self.gelu = QuickGELU()
-        self.c_proj = nn.Linear(4 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.c_proj(self.gelu(self.c_fc(x)))
-        return out
-
-
 class AttentionBlock(nn.Module):
     """CLIP's ResidualAttentionBlock."""
 
-    def __init__(self, width: int, heads: int, kind: type[Attention] = Attention) -> None:
+    def __init__(self, width: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
-        self.attn = kind(width, heads)
+        self.attn = Attention(width, heads, causal=causal)
         self.ln_2 = nn.LayerNorm(width)
-        self.mlp = MLP(width)
+        layers = {"c_fc": nn.Linear(width, 4 * width), "gelu": QuickGELU(), "c_proj": nn.Linear(4 * width, width)}
+        self.mlp = nn.Sequential(OrderedDict(layers))
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = x + self.attn(self.ln_1(x), mask)
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.ln_1(x))
         out: Tensor = x + self.mlp(self.ln_2(x))
         return out
 
 
-class Transformer(nn.Module):
-    """Blocks one after the other."""
-
-    def __init__(self, width: int, heads: int, layers: int, kind: type[Attention] = Attention) -> None:
-        super().__init__()
-        self.resblocks = nn.ModuleList(AttentionBlock(width, heads, kind) for _ in range(layers))
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        for block in self.resblocks:
-            x = block(x, mask)
-        return x
+def _transformer(width: int, heads: int, layers: int, *, causal: bool = False) -> nn.Sequential:
+    """Return blocks one after the other, by CLIP's name for them."""
+    blocks = nn.Sequential(*(AttentionBlock(width, heads, causal=causal) for _ in range(layers)))
+    return nn.Sequential(OrderedDict(resblocks=blocks))
 
 
 class ImageEncoder(nn.Module):
@@ -168,7 +138,7 @@ class ImageEncoder(nn.Module):
         self.class_embedding = nn.Parameter(torch.randn(width) * width**-0.5)
         self.positional_embedding = nn.Parameter(torch.randn(1 + h * w, width) * width**-0.5)
         self.ln_pre = nn.LayerNorm(width)
-        self.transformer = Transformer(width, config.heads, config.layers)
+        self.transformer = _transformer(width, config.heads, config.layers)
         self.ln_post = nn.LayerNorm(width)
         self.proj = nn.Parameter(torch.randn(width, config.embed) * width**-0.5)
         self.projected = nn.Identity()
@@ -195,32 +165,25 @@ class InversionNetwork(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """CLIP's text transformer on "A photo of a X person.", with X given.
-
-    The sentence's own tokens are kept, not their table.
-    """
+    """CLIP's text transformer on "A photo of a X person.", whose own tokens are kept without their table."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         width = config.text_width
-        self.token_prefix = nn.Parameter(torch.randn(len(BEFORE), width) * 0.02)
-        self.token_suffix = nn.Parameter(torch.randn(len(AFTER), width) * 0.02)
+        self.token_prefix = nn.Parameter(torch.randn(BEFORE, width) * 0.02)
+        self.token_suffix = nn.Parameter(torch.randn(AFTER, width) * 0.02)
         self.positional_embedding = nn.Parameter(torch.randn(config.context, width) * 0.01)
-        self.transformer = Transformer(width, config.text_heads, config.text_layers, TextAttention)
+        self.transformer = _transformer(width, config.text_heads, config.text_layers, causal=True)
         self.ln_final = nn.LayerNorm(width)
         self.text_projection = nn.Parameter(torch.randn(width, config.embed) * width**-0.5)
 
     def forward(self, pseudo: Tensor) -> Tensor:
         """`pseudo` (B, text width); returns (B, embed)."""
-        before, after = (
-            part.unsqueeze(1).expand(-1, len(pseudo), -1) for part in (self.token_prefix, self.token_suffix)
-        )
-        x = torch.cat([before, pseudo.unsqueeze(0), after])
-        x = x + self.positional_embedding[: len(x), None]
-        # Causal: the end token never sees CLIP's padding, which is left out here.
-        seen = torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).tril()
-        x = self.ln_final(self.transformer(x, seen))
-        sentence: Tensor = x[-1] @ self.text_projection
+        before, after = (part.expand(len(pseudo), -1, -1) for part in (self.token_prefix, self.token_suffix))
+        x = torch.cat([before, pseudo.unsqueeze(1), after], 1)
+        # The end token is last: causal attention never sees CLIP's padding, which is left out here.
+        x = self.ln_final(self.transformer(x + self.positional_embedding[: x.shape[1]]))
+        sentence: Tensor = x[:, -1] @ self.text_projection
         return sentence
 
 
@@ -251,7 +214,7 @@ class Interaction(nn.Module):
         super().__init__()
         self.ln_text, self.ln_patches = nn.LayerNorm(config.embed), nn.LayerNorm(config.embed)
         self.cross_attention = CrossAttention(config.embed, config.mim_heads)
-        self.transformer = Transformer(config.embed, config.mim_heads, config.mim_layers)
+        self.transformer = _transformer(config.embed, config.mim_heads, config.mim_layers)
         self.ln_post = nn.LayerNorm(config.embed)
 
     def forward(self, text: Tensor, tokens: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem, did_you_mean
+from sightglass.models import transforms
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.checkpoints import architectures
-from sightglass.models.families.custom import transforms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

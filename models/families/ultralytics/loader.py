@@ -18,14 +18,13 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models import labels
+from sightglass.models import labels, transforms
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, both
 from sightglass.models.adapters.folding import conv_act
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import cache, locate, sha256_of
-from sightglass.models.families.custom import transforms
 from sightglass.models.families.ultralytics.detectors import (
     NumberedLayers,
     PoseDetector,

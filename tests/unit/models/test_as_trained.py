@@ -13,7 +13,7 @@ from torch import nn
 from torchvision import transforms as v1
 
 from sightglass.common.files.packing import photographs
-from sightglass.models.families.custom import transforms
+from sightglass.models.families.custom import own_code
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing, prepare
 from tests.unit import own_nets
@@ -134,9 +134,9 @@ random = T.Compose([T.RandomResizedCrop(96), T.ToImage()])
 @pytest.mark.parametrize("name", ["squash", "square", "tensors"])
 def test_a_transform_in_a_file_is_read_and_not_run_on_pictures(name: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRANSFORMS, "utf-8")
-    keys = transforms.keys_of(f"{tmp_path / 'train.py'}:{name}")
+    keys = own_code.keys_of(f"{tmp_path / 'train.py'}:{name}")
     preprocessing = Preprocessing((8, 8), 8, (0.0,) * 3, (1.0,) * 3).changed(keys)
-    theirs = transforms.load_name(tmp_path / "train.py", name)
+    theirs = own_code.load_name(tmp_path / "train.py", name)
     theirs = theirs() if name == "square" else theirs
     for picture in pictures():
         ours = prepare(np.asarray(picture), preprocessing, "trained").tensor[0]

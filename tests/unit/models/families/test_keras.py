@@ -260,7 +260,7 @@ def test_broken_files_are_one_sentence(monkeypatch, folder, tmp_path):
     model.save_weights(tmp_path / "only.weights.h5")
     words = {
         "half.keras": "damaged or cut off",
-        "named.h5": "zip archive inside.*rename it to named.keras",
+        "named.h5": "named.h5 is not what its name says",
         "only.weights.h5": "holds weights alone.*model.save",
     }
     for name, expected in words.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Residency
 from sightglass.models.families.promptsg import loader
-from sightglass.models.families.promptsg.loader import read_config, rename_tensors, write
+from sightglass.models.families.promptsg.loader import read_config, rename_tensors
 from sightglass.models.families.promptsg.network import Config, PromptSG
 from tests.unit.models.specs import own_spec
 from training.demo import person_scenes
@@ -41,7 +41,7 @@ def saved(folder, config=SMALL, state=None, *, beside=True):
     state = net(config).state_dict() if state is None else state
     save_file({key: value.clone() for key, value in state.items()}, path)
     if beside:
-        (folder / "mine.json").write_text(json.dumps(write(config)))
+        (folder / "mine.json").write_text(json.dumps(asdict(config)))
     return path
 
 
@@ -69,7 +69,12 @@ def test_the_encoders_are_clips():
         {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 2},
         quick_gelu=True,
     ).eval()
-    state = rename_tensors(clip.state_dict(), {})
+    names = {"visual.": "image_encoder."}
+    names |= {key: f"text_encoder.{key}" for key in ("transformer.", "positional_", "ln_final.", "text_projection")}
+    rows = clip.token_embedding.weight
+    tokens = {"token_prefix": rows[[49406, 320, 1125, 539, 320]], "token_suffix": rows[[2533, 269, 49407]]}
+    names |= {key: f"text_encoder.{key}" for key in tokens}
+    state = rename_tensors(clip.state_dict() | tokens, names)
     config = replace(SMALL, size=(64, 64), patch=16, stride=16, width=128, text_width=128, text_layers=2, context=77)
     mine = PromptSG(config).eval()
     held = mine.state_dict()
@@ -86,21 +91,17 @@ def test_the_encoders_are_clips():
         assert torch.allclose(text[:1], clip.encode_text(ids), atol=1e-5)
 
 
-def test_the_configuration_is_read_off_the_shapes():
-    config = Config(size=(256, 128), stride=12, width=128, layers=1, heads=2, embed=64, text_width=64, text_layers=2,
-                    text_heads=1, context=77, mim_heads=1, mim_layers=1, classes=9)  # fmt: skip
-    state = net(config).state_dict()
-    found, notes = read_config(state, {"stride": 12, "guidance": "attend"}, "a.pth")
-    assert found == config
-    assert found.grid == (21, 10)
-    assert "mim_heads" in notes[0]
-    with pytest.raises(WeightsProblem, match="210 patches of 16 pixels, and not those of 256 x 128: say size and"):
-        read_config(state, {}, "a.pth")
+def test_the_configuration_is_stated_or_clips():
+    config = Config(size=(256, 128), stride=12, classes=9)
+    stated = {"size": [256, 128], "stride": 12, "guidance": "attend"}
+    assert read_config({"classifier.weight": torch.zeros(9, 512)}, stated, "a.pth") == config
+    assert config.grid == (21, 10)
+    assert read_config({}, {}, "a.pth") == Config(classes=0)
     with pytest.raises(ModelProblem, match="unknown key guidance"):
-        read_config(state, {"guidance": "reweight"}, "a.pth")
+        read_config({}, {"guidance": "reweight"}, "a.pth")
 
 
-def test_a_checkpoint_with_clips_names_and_anothers_loads(tmp_path):
+def test_a_checkpoint_with_other_names_loads(tmp_path):
     module = net()
     theirs = {"image_encoder.": "visual.", "mim.cross_attention.": "cross.attn.", "bottleneck.": "neck."}
     state = {}
@@ -108,8 +109,8 @@ def test_a_checkpoint_with_clips_names_and_anothers_loads(tmp_path):
         prefix = next((name for name in theirs if key.startswith(name)), "")
         state[f"module.{theirs.get(prefix, '')}{key.removeprefix(prefix)}"] = value
     torch.save({"epoch": 60, "state_dict": state}, tmp_path / "mine.pth")
-    names = {"cross.attn.": "mim.cross_attention.", "neck.": "bottleneck."}
-    (tmp_path / "conf.json").write_text(json.dumps(write(SMALL) | {"names": names}))
+    names = {"visual.": "image_encoder.", "cross.attn.": "mim.cross_attention.", "neck.": "bottleneck."}
+    (tmp_path / "conf.json").write_text(json.dumps(asdict(SMALL) | {"names": names}))
     adapter = loader.load(spec(tmp_path / "mine.pth", config=str(tmp_path / "conf.json")))
     x = torch.randn(2, 3, 96, 48)
     assert torch.allclose(adapter.run(x).logits, module(x).logits, atol=1e-5)
@@ -120,7 +121,7 @@ def test_a_checkpoint_with_clips_names_and_anothers_loads(tmp_path):
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path):
     state = net().state_dict()
     whole = saved(tmp_path)
-    (tmp_path / "mine.json").write_text(json.dumps(write(SMALL) | {"embed": 32, "mim_heads": 4}))
+    (tmp_path / "mine.json").write_text(json.dumps(asdict(SMALL) | {"embed": 32, "mim_heads": 4}))
     with pytest.raises(WeightsProblem, match=r"image_encoder.proj is 64 x 64 in the file and 64 x 32 in the model"):
         loader.load(spec(whole))
     (tmp_path / "mine.json").write_text(json.dumps({"grid": 3}))

@@ -1,0 +1,139 @@
+"""Run code of a user's own Python files: a network's class, a transform."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sightglass.common.errors import ModelProblem
+from sightglass.models import transforms
+from sightglass.models.preprocess import Preprocessing
+from sightglass.models.spec import PreprocessingTable
+
+COUNTS = (
+    *("num_classes", "n_classes", "nb_classes", "nclasses", "num_class", "classes"),
+    *("num_labels", "n_labels", "out_features"),
+)
+"""Usual names of the argument for the number of classes."""
+
+
+def is_own(arch: str) -> bool:
+    """Return whether an architecture is a class in a Python file."""
+    file, _, name = arch.rpartition(":")
+    return file.endswith(".py") and name.isidentifier()
+
+
+def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
+    """Call a class or function with `args`, and any number of classes.
+
+    Raises ModelProblem, one sentence, where the file or the name is not there, or its code raises.
+    """
+    file, _, name = arch.rpartition(":")
+    path = Path(file)
+    module = _call(load_name(path, name), f"{path.name}:{name}", args, classes)
+    if not isinstance(module, nn.Module):
+        raise ModelProblem(f"{path.name}:{name} makes a {type(module).__name__}: it should make a torch.nn.Module.")
+    return module
+
+
+def _call(make: Callable[..., Any], name: str, args: Mapping[str, Any], classes: int | None) -> Any:
+    """Call a user's function; raise ModelProblem, one sentence, where it raises."""
+    try:
+        known = inspect.signature(make).parameters
+    except ValueError:
+        known = {}  # type: ignore[assignment]
+    usual = [key for key in COUNTS if key in known]
+    count = {usual[0]: classes} if usual and classes and not {*usual} & args.keys() else {}
+    try:
+        return make(**count, **args)
+    # The caller's code may raise anything.
+    except Exception as problem:
+        lacks = re.search(r"missing .*'(\w+)'", str(problem))
+        more = (
+            f"; say what it takes as weights.args, or by `models add --set weights.args.{lacks[1]}=3" if lacks else ""
+        )
+        raise ModelProblem(f"{name} raised {type(problem).__name__} ({_first(problem)}){more}.") from problem
+
+
+def load_name(path: Path, name: str) -> Callable[..., Any]:
+    """Return a callable of a Python file; raise ModelProblem if missing."""
+    if not path.is_file():
+        raise ModelProblem(
+            f"There is no file {path}: give its path from the current folder, or in models.toml from where that is, "
+            f"and :{name}."
+        )
+    module = _run(path)
+    if (member := getattr(module, name, None)) is not None and callable(member):
+        return member  # type: ignore[no-any-return]
+    classes_there = [
+        key
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
+    ]
+    raise ModelProblem(
+        f"There is no {name} in {path.name}: it has {', '.join(classes_there) or 'no class of torch.nn.Module'}."
+    )
+
+
+def _run(path: Path) -> Any:
+    """Import the file, again only when it has changed; it can import files beside it."""
+    name = f"own_{path.stem}_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as problem:
+        sys.modules.pop(name, None)
+        line = f", line {problem.lineno}" if isinstance(problem, SyntaxError) else ""
+        raise ModelProblem(
+            f"{path.name}{line} cannot be run ({type(problem).__name__}: {_first(problem)})."
+        ) from problem
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def _first(problem: Exception) -> str:
+    return next(iter(str(problem).strip().splitlines()), "no reason given")[:200].rstrip(".")
+
+
+def keys_of(name: str) -> PreprocessingTable:
+    """Return a transform as the keys of `weights.preprocessing`.
+
+    `name` is of a transform in an operator's own file, `train.py:transform` (a function is called for it), or of
+    torchvision's weights, `ResNet50_Weights.IMAGENET1K_V2`.
+    """
+    return transforms.keys(_own(name) if is_own(name) else _of_weights(name))
+
+
+def _own(name: str) -> Preprocessing:
+    file, _, member = name.rpartition(":")
+    transform = load_name(Path(file), member)
+    return transforms.preprocessing_of(_call(transform, name, {}, None) if inspect.isroutine(transform) else transform)
+
+
+def _of_weights(name: str) -> Preprocessing:
+    import torchvision
+
+    try:
+        weights = torchvision.models.get_weight(name)
+    except (ValueError, KeyError) as problem:
+        raise ModelProblem(
+            f"torchvision has no weights called {name}: write them as ResNet50_Weights.IMAGENET1K_V2, or name a "
+            "transform of yours as train.py:transform."
+        ) from problem
+    return transforms.preprocessing_of(weights.transforms())
