@@ -181,7 +181,8 @@ async def list_layers(
 @router.get("/api/runs", tags=["runs"])
 def list_evaluated_runs() -> results.Runs:
     """List your batch runs with labels, the newest first."""
-    return results.Runs(runs=[results.ListedRun(id=run.id, written=run.written) for run in summary.list_runs()])
+    runs = summary.list_runs().items()
+    return results.Runs(runs=[results.ListedRun(id=folder.name, written=written) for folder, written in runs])
 
 
 @router.get("/api/runs/{run}", tags=["runs"], responses=describe_answer(results.RunEvaluation))
@@ -215,9 +216,9 @@ async def get_errors(
 
 def _find_folder(id: str) -> Folder:
     """Return the folder of a visitor's run; raise ApiProblem, 404."""
-    if (run := summary.find_run(id)) is None:
+    if (folder := next((folder for folder in summary.list_runs() if folder.name == id), None)) is None:
         raise ApiProblem(404, "path", "There is no run with this id: GET /api/runs lists yours.")
-    return run.folder
+    return folder
 
 
 def _read(folder: Folder, load: Callable[[Folder], Any]) -> Any:
