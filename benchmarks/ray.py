@@ -7,6 +7,8 @@ finished batch to the last; how long a cluster and its workers take to start is 
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
 import shutil
 import statistics
 import tempfile
@@ -22,8 +24,7 @@ from benchmarks.processes import ROOT
 from benchmarks.report import Row, grid, machine, page
 from benchmarks.timing import in_rounds
 from sightglass.batch import run as run_batch
-from sightglass.batch.cluster import RayEngine, join_cluster
-from sightglass.batch.output import Local
+from sightglass.batch.cluster import RayEngine, library, send_code
 from sightglass.batch.worker import Work
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
@@ -31,7 +32,7 @@ from sightglass.explain.picture.source import find
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sightglass.explain.picture.item import Item
 
@@ -64,10 +65,13 @@ def run(options: argparse.Namespace) -> Row:
             return timed(folder, explainer, Path(scratch, "out"), engine, workers)
 
         begun = time.perf_counter()
-        with join_cluster(None, max(workers for _, workers in ENGINES)):
-            start = time.perf_counter() - begun
-            took = in_rounds({engine: partial(once, *engine) for engine in ENGINES}, rounds, warm_up=1)
-            handed = handed_out(explainer, find(folder)[0], Path(scratch, "none"))
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        cores = max(workers for _, workers in ENGINES)
+        library().init("local", num_cpus=cores, include_dashboard=False, runtime_env=send_code(), log_to_driver=False)
+        start = time.perf_counter() - begun
+        took = in_rounds({engine: partial(once, *engine) for engine in ENGINES}, rounds, warm_up=1)
+        handed = handed_out(explainer, find(folder)[0], Path(scratch))
+        library().shutdown()
     rows = []
     for (engine, workers), ones in took.items():
         rates = [measurement["rate"] for measurement in ones]
@@ -93,7 +97,7 @@ def timed(folder: Path, explainer: Explainer, out: Path, engine: str, workers: i
     seen: list[tuple[float, float]] = []
 
     def progress(share: float, words: str) -> None:
-        if share > 0 and words != "Writing the table" and (not seen or share > seen[-1][1]):
+        if share > 0 and words not in ("Starting", "Writing the table") and (not seen or share > seen[-1][1]):
             seen.append((time.perf_counter(), share))
 
     begun = time.perf_counter()
@@ -106,7 +110,7 @@ def timed(folder: Path, explainer: Explainer, out: Path, engine: str, workers: i
 
 
 class Idle:
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, **_: Any) -> None:
         pass
 
     def ready(self) -> None: ...
@@ -121,13 +125,10 @@ class Handing(RayEngine):
 
 def handed_out(explainer: Explainer, item: Item, out: Path) -> float:
     """Return one process's batches per second for idle workers."""
-    store = Local(out)
-    times: list[float] = []
     batches: Sequence[Sequence[Item]] = [[item] * 8] * HANDED
-    take: Callable[[Any], None] = lambda _: times.append(time.perf_counter())  # noqa: E731
     with contextlib.ExitStack() as stack:
-        work = Work(explainer, {}, 1, store.put)
-        Handing(stack, work, store, item, "cpu", 2, 1.0, None).run(batches, take, lambda _: False)
+        engine = Handing(stack, Work(explainer, {}, 1, out), item, "cpu", 2, 1.0, None)
+        times = [time.perf_counter() for _ in engine.run(batches)]
     return (len(times) - 1) / (times[-1] - times[0])
 
 
@@ -142,7 +143,7 @@ def million(result: Row) -> str:
     return (
         f"Measured on {about['date']} on {about['cores']} cores ({about['processor']}), {result['model']}, JPEG files "
         f"of {SIZE[0]} x {SIZE[1]} pixels, a map each: **{per_worker:.1f} pictures a second for each worker** of one "
-        f"core, where two work. A local cluster started in {result['start']:.0f} s and its workers were ready "
+        f"core, where two work. A cluster started in {result['start']:.0f} s and its workers were ready "
         f"{two['waking']:.0f} s later. One process can hand out {result['handed']:,.0f} batches of 8 a second, enough "
         f"for {most:,} such workers.\n\n"
         f"seconds = {waking:.0f} + pictures / (workers × {per_worker:.1f}), so for a million pictures:\n\n"

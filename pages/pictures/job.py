@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
-from sightglass.batch import journal, labels, output, summary, table
+from sightglass.batch import journal, labels, summary, table
 from sightglass.batch.earlier import RunOrigin, SecondRun, list_runs, read_facts
 from sightglass.common import users
 from sightglass.common.errors import Problem
@@ -114,8 +114,6 @@ def _run(
         before = f"{plan.model}: " if len(plans) > 1 else ""
 
         def report(share: float, words: str, number: int = number, before: str = before) -> None:
-            # How long one model takes says little about the next one.
-            words = words.partition(", ")[0]
             progress((number + share) / len(plans), before + words)
 
         done = batch.run(
@@ -267,7 +265,7 @@ def delete(run: EarlierRun) -> None:
 def open_example() -> PicturesJob:
     """Return the packaged run of three models."""
     folder = examples.find(examples.CLASSES)
-    facts = read_facts(output.Local(folder / "run"))
+    facts = read_facts(folder / "run")
     assert facts is not None
     plans = [_make_plan(folder / "run", facts)]
     plans += [replace(plans[0], model=other.model, folder=folder / other.folder) for other in facts.origin.others]
@@ -291,7 +289,7 @@ def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob 
             labels.correct(plan.folder, {name: classes})
             explained_again |= not labels.evaluate_again(plan.folder)
         except OSError as error:
-            raise output.unwritable(plan.folder, error) from error
+            raise journal.unwritable(plan.folder, error) from error
     # Objects under another name are found or missed for other reasons: their pictures are explained again.
     plans = tuple(replace(plan, labels=None) for plan in job.plans)
     return PicturesJob(job.source, plans) if explained_again else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import labels, output, report, table
+from sightglass.batch import journal, labels, report, table
 from sightglass.batch import slides as run_slides
 from sightglass.common.errors import Problem
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
@@ -173,7 +173,7 @@ def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remem
     if (before := remembered.job) is not None:
         # Other models over the same pictures are held against the same labels.
         folder = before.plans[0].folder
-        truth, matches = truth or labels.read_labels(output.Local(folder)), labels.corrections(folder)
+        truth, matches = truth or labels.read_labels(folder), labels.corrections(folder)
     for name in models:
         explainer = sidebar.load(name)
         fitted = choices if name == choices.model.id else sidebar.fitting(choices, explainer, choices.method)
@@ -183,7 +183,7 @@ def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remem
             try:
                 labels.correct(folder, said)
             except OSError as error:
-                raise output.unwritable(folder, error) from error
+                raise journal.unwritable(folder, error) from error
         plans.append(RunPlan(name, options, folder, labels=truth))
     remembered.show(PicturesJob(chosen, tuple(plans)))
     remembered.source, remembered.truth, remembered.matches = None, None, {}

@@ -197,7 +197,7 @@ def open_example() -> ClipJob:
     """Return the packaged result."""
     folder = examples.find(examples.CLIP)
     facts = read_facts(folder)
-    settings = video.Settings(**{name: facts[name] for name in ("every", "smooth", "scale", "end", "side")})
+    settings = video.Settings(**{name: facts[name] for name in ("every", "smooth", "end", "side")})
     return ClipJob(ClipPlan(ClipSource(None, facts["clip"]["name"]), facts["model"], {}, settings, folder))
 
 
@@ -217,10 +217,9 @@ def describe(plan: ClipPlan) -> str:
     chosen = plan.settings
     frames = "every frame" if chosen.every == 1 else f"one frame in {chosen.every}"
     smooth = f"smoothed over {chosen.smooth:g} s" if chosen.smooth else "not smoothed"
-    scale = "one scale over the clip" if chosen.scale == "clip" else "each map with its own maximum"
     targets = plan.options.get("targets") or ()
     only = f"; {', '.join(map(str, targets))} only" if targets else ""
-    return f"{plan.model}, {frames}; {smooth}; {scale}{only}"
+    return f"{plan.model}, {frames}; {smooth}{only}"
 
 
 def headline(summary: Summary) -> str:

@@ -126,7 +126,8 @@ def list_models(
 @router.get("/api/runs", tags=["runs"])
 def list_evaluated_runs() -> results.Runs:
     """List your batch runs with labels, the newest first."""
-    return results.Runs(runs=[results.ListedRun(id=run.id, written=run.written) for run in summary.list_runs()])
+    runs = summary.list_runs().items()
+    return results.Runs(runs=[results.ListedRun(id=folder.name, written=written) for folder, written in runs])
 
 
 @router.get("/api/runs/{run}", tags=["runs"])
@@ -134,10 +135,10 @@ def get_evaluation(
     run: Annotated[str, Path(max_length=200, min_length=1, description="An id of GET /api/runs.")],
 ) -> results.RunEvaluation:
     """Say how well a run's answers fit its labels: headline numbers with their interval, and errors by type."""
-    if (evaluated := summary.find_run(run)) is None:
+    if (folder := next((folder for folder in summary.list_runs() if folder.name == run), None)) is None:
         raise ApiProblem(404, "path", "There is no run with this id: GET /api/runs lists yours.")
     try:
-        return results.RunEvaluation(id=run, **summary.load(evaluated.folder).to_json())
+        return results.RunEvaluation(id=run, **summary.load(folder).to_json())
     except Problem as problem:
         # Its sentence names a folder of the server.
         raise ApiProblem(400, "option", "This run's evaluation is damaged: run it with labels again.") from problem

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from sightglass.batch import labels, output, table
+from sightglass.batch import labels, table
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import kind_of, to_number
 from sightglass.explain.maps.heatmap import CELLS
@@ -56,7 +56,7 @@ def load(folder: Path) -> Frame:
     scores = table.read_scores(folder)
     kind = kind_of(scores.task)
     known = labels.find_labels(folder, frame) if kind.by_folders else None
-    if (truth := labels.read_labels(output.Local(folder))) is not None:
+    if (truth := labels.read_labels(folder)) is not None:
         frame["labelled"] = kind.name_pictures(truth, list(frame["picture"]))
         if scores.numbers:
             frame["true_number"] = [to_number(label) for label in frame["labelled"]]

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from sightglass.batch import journal, output, table
+from sightglass.batch import journal, table
 from sightglass.common.errors import ModelProblem
+from sightglass.common.files import write_file
 from sightglass.explain.picture.item import printable
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
-    from sightglass.batch.output import Local, RemoteFolder
     from sightglass.explain.explainer import Explainer
 
 FILE = "run.json"
@@ -119,32 +119,31 @@ def name_model(model: str | Explainer, origin: RunOrigin) -> str | None:
     return named if named in catalog.catalog() else None
 
 
-def write_facts(store: Local | RemoteFolder, facts: RunFacts) -> None:
+def write_facts(folder: Path, facts: RunFacts) -> None:
     """Write the facts of a run into its folder of results."""
-    store.put(FILE, _ADAPTER.dump_json(facts, indent=1, fallback=str))
+    write_file(folder / FILE, _ADAPTER.dump_json(facts, indent=1, fallback=str))
 
 
-def unreadable(folder: Path | str) -> ModelProblem:
+def unreadable(folder: Path) -> ModelProblem:
     """Return the problem of a run with unreadable facts."""
-    name = printable(Path(folder).name)
+    name = printable(folder.name)
     return ModelProblem(f"The notes of the run {name} cannot be read: choose its pictures again to go on.")
 
 
-def read_facts(store: Local | RemoteFolder) -> RunFacts | None:
+def read_facts(folder: Path) -> RunFacts | None:
     """Return a run's facts, or None; raise ModelProblem for unreadable ones."""
-    data = store.get(FILE)
-    if data is None:
-        return None
     try:
-        facts = _ADAPTER.validate_json(data)
+        facts = _ADAPTER.validate_json((folder / FILE).read_bytes())
         others = facts.origin.others
         # A folder's name, and no way out of where results are.
         if not (facts.origin.source and facts.pictures > 0) or any(
             Path(other.folder).name != other.folder for other in others
         ):
             raise ValueError
+    except FileNotFoundError:
+        return None
     except (ValueError, RecursionError) as error:
-        raise unreadable(store.name) from error
+        raise unreadable(folder) from error
     origin = facts.origin.with_others([replace(other, options=_restore_tuples(other.options)) for other in others])
     arguments = replace(facts.arguments, options=_restore_tuples(facts.arguments.options))
     return replace(facts, origin=origin, arguments=arguments)
@@ -170,8 +169,11 @@ class EarlierRun:
     """None where they cannot be read."""
     left: int = 0
     """Pictures that are still to be explained."""
-    problem: str = ""
-    """Why its facts cannot be read."""
+
+    @property
+    def problem(self) -> str:
+        """Why its facts cannot be read."""
+        return str(unreadable(self.folder)) if self.facts is None else ""
 
 
 def list_runs(base: Path) -> list[EarlierRun]:
@@ -185,36 +187,22 @@ def list_runs(base: Path) -> list[EarlierRun]:
     runs: list[EarlierRun] = []
     seconds: set[str] = set()
     for folder in sorted(times, key=lambda path: -times[path]):
-        run = _read_run(folder)
-        if run.facts is not None:
-            seconds.update(other.folder for other in run.facts.origin.others)
-        runs.append(run)
+        facts, left = _try_read(folder), 0
+        if facts is not None:
+            left = _count_left(folder, facts)
+            for other in facts.origin.others:
+                seconds.add(other.folder)
+                beside = folder.parent / other.folder
+                left = max(left, _count_left(beside, _try_read(beside) or replace(facts, done=None)))
+        runs.append(EarlierRun(folder, facts, left))
     # The run of another model is part of the first one's.
     return [run for run in runs if run.folder.name not in seconds][:MOST]
 
 
-def _read_run(folder: Path) -> EarlierRun:
-    try:
-        facts = read_facts(output.Local(folder))
-    except ModelProblem as problem:
-        return EarlierRun(folder, problem=str(problem))
-    except OSError:
-        facts = None
-    if facts is None:
-        return EarlierRun(folder, problem=str(unreadable(folder)))
-    left = _count_left(folder, facts)
-    for other in facts.origin.others:
-        beside = folder.parent / other.folder
-        left = max(left, _count_left(beside, _find_other(beside, facts)))
-    return EarlierRun(folder, facts, left)
-
-
-def _find_other(folder: Path, first: RunFacts) -> RunFacts:
-    """Return another model's facts, by default the first's without progress."""
+def _try_read(folder: Path) -> RunFacts | None:
     with contextlib.suppress(ModelProblem, OSError):
-        if (facts := read_facts(output.Local(folder))) is not None:
-            return facts
-    return replace(first, done=None)
+        return read_facts(folder)
+    return None
 
 
 def _count_left(folder: Path, facts: RunFacts) -> int:

@@ -26,6 +26,12 @@ Outcome = dict[str, Any]
 NAME = "journal.jsonl"
 
 
+def unwritable(folder: Path, error: OSError) -> ModelProblem:
+    """Return the problem of an unwritable folder."""
+    reason = error.strerror or type(error).__name__
+    return ModelProblem(f"Results cannot be written to {folder} ({reason}): make room or choose another folder.")
+
+
 class Journal:
     """The journal in a folder, locked by one run at a time."""
 

@@ -9,11 +9,12 @@ import zipfile
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sightglass.batch import output, table
+from sightglass.batch import table
 from sightglass.batch.journal import settings_of
 from sightglass.common.errors import Problem
+from sightglass.common.files import write_file
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.ground_truth import GroundTruth, LabelProblem, RunLabels, TrueBox
 from sightglass.evaluation.kinds import kind_of
@@ -23,13 +24,12 @@ from sightglass.models import catalog
 from sightglass.models.labels import class_index, match, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
 
-    from sightglass.batch.journal import Journal
-    from sightglass.batch.output import Local, RemoteFolder
+    from sightglass.batch.journal import Journal, Outcome
     from sightglass.common.files import Json
     from sightglass.evaluation.kinds import Classes
     from sightglass.explain.picture.item import Item
@@ -127,7 +127,7 @@ def label_by_folders(items: Iterable[Item]) -> GroundTruth:
 
 def find_truth(folder: Path, rows: pd.DataFrame) -> GroundTruth:
     """Return a run's labels: given ones, else a classifier's folders."""
-    if (truth := read_labels(output.Local(folder))) is not None:
+    if (truth := read_labels(folder)) is not None:
         return truth
     by_folders = kind_of(table.read_scores(folder).task).by_folders
     labelled = zip(rows["picture"], rows["labelled"], strict=True)
@@ -149,7 +149,7 @@ def _known(folder: Path, rows: pd.DataFrame) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*table.classes(folder), *map(str, rows["predicted"].dropna().unique()))))
 
 
-def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:
+def write_labels(folder: Path, labels: GroundTruth) -> None:
     """Write the labels beside a run's table, for resuming."""
     boxes = {
         name: [(box.label, *box.box, box.crowd, box.relative) for box in boxes_of_picture]
@@ -157,6 +157,7 @@ def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:
     }
     problems = [(problem.file, problem.line, problem.reason) for problem in labels.problems]
     data = {"pictures": boxes, "named": dict(labels.named), "problems": problems}
+    folder.mkdir(parents=True, exist_ok=True)
     if labels.masks:
         data |= {"masks": list(labels.masks), "mask_labels": labels.mask_labels}
         packed = io.BytesIO()
@@ -164,16 +165,14 @@ def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:
             # By number: the name of a picture may be none in an archive.
             for number, mask in enumerate(labels.masks.values()):
                 archive.writestr(str(number), mask)
-        store.put(MASKS, packed.getvalue())
-    store.put(FILE, json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
+        write_file(folder / MASKS, packed.getvalue())
+    write_file(folder / FILE, json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
 
 
-def read_labels(store: Local | RemoteFolder) -> GroundTruth | None:
+def read_labels(folder: Path) -> GroundTruth | None:
     """Return the labels beside a run's table; None without valid ones."""
-    if (data := store.get(FILE)) is None:
-        return None
     try:
-        document: Json = json.loads(data)
+        document: Json = json.loads((folder / FILE).read_bytes())
         return GroundTruth(
             {
                 name: tuple(TrueBox(label, (x0, y0, x1, y1), *more) for label, x0, y0, x1, y1, *more in rows)
@@ -181,17 +180,17 @@ def read_labels(store: Local | RemoteFolder) -> GroundTruth | None:
             },
             tuple(LabelProblem(*problem) for problem in document["problems"]),
             document["named"],
-            _read_masks(store, document.get("masks", ())),
+            _read_masks(folder, document.get("masks", ())),
             tuple(document.get("mask_labels", ())),
         )
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
 
 
-def _read_masks(store: Local | RemoteFolder, keys: Sequence[str]) -> dict[str, bytes]:
+def _read_masks(folder: Path, keys: Sequence[str]) -> dict[str, bytes]:
     if not keys:
         return {}
-    with zipfile.ZipFile(io.BytesIO(store.get(MASKS) or b"")) as archive:
+    with zipfile.ZipFile(folder / MASKS) as archive:
         return {key: archive.read(str(number)) for number, key in enumerate(keys)}
 
 
@@ -219,14 +218,9 @@ def write_evaluation(
     """
     if labels is None and kind.by_folders:
         labels = match_names(label_by_folders(items), facts.classes, corrections(folder))
-    if labels is not None and not (labels.truth.masks or any(labels.named.values())):
-        labels = None
-    for name in (stored.FILE, masks.FILE):
-        if labels is None or name != kind.file:
-            (folder / name).unlink(missing_ok=True)
-    if labels is not None and kind.file:
-        chunks = _chunk_rows(kind, journal, [item.key for item in items], labels, facts.classes)
-        kind.write(folder / kind.file, chunks, replace(facts, unknown=labels.unknown))
+    keys = [item.key for item in items]
+    chunks = (journal.outcomes(keys[start : start + table.CHUNK]) for start in range(0, len(keys), table.CHUNK))
+    _evaluate(kind, folder, chunks, labels, facts)
 
 
 def evaluate_again(folder: Path) -> bool:
@@ -235,42 +229,42 @@ def evaluate_again(folder: Path) -> bool:
     kind = kind_of(table.read_scores(folder).task)
     if not kind.by_folders:
         return False
+    if (facts := stored.read_facts(folder)) is None:
+        model = settings_of(folder)["recipe"]["model"]
+        spec = catalog.catalog().get(model)
+        facts = EvaluationFacts(model, spec.name if spec else "", kind.task, table.classes(folder), 0.0)
     labels = find_labels(folder, frame)
-    about = stored.read_facts(folder) or _find_facts(folder)
-    if about is None or not any(labels.named.values()):
-        (folder / stored.FILE).unlink(missing_ok=True)
-        return True
-    frame = frame.astype(object).where(frame.notna(), None)
-    indices = {name: i for i, name in enumerate(about.classes)}
-    rows = [
-        row
-        for key, of in frame.groupby("picture", sort=False)
-        for row in kind.rows(labels, str(key), {"rows": of.to_dict("records")}, indices)
-    ]
-    stored.write(folder / stored.FILE, [rows], replace(about, unknown=labels.unknown))
+    groups = frame.astype(object).where(frame.notna(), None).groupby("picture", sort=False)
+    outcomes = ({"key": str(key), "rows": rows.to_dict("records")} for key, rows in groups)
+    _evaluate(kind, folder, [outcomes], labels, facts)
     return True
 
 
-def _find_facts(folder: Path) -> EvaluationFacts | None:
-    """Return the facts of a run without an evaluation; None for an unknown model."""
-    try:
-        spec = catalog.spec(settings_of(folder)["recipe"]["model"])
-    except Problem:
-        return None
-    return EvaluationFacts(spec.id, spec.name, kind_of(spec).task, table.classes(folder), 0.0)
-
-
-def _chunk_rows(
-    kind: Classes, journal: Journal, keys: Sequence[str], labels: RunLabels, classes: Sequence[str]
-) -> Iterator[list[dict[str, Any]]]:
-    indices = {name: i for i, name in enumerate(classes)}
-    for start in range(0, len(keys), table.CHUNK):
-        yield [
-            row
-            for outcome in journal.outcomes(list(keys[start : start + table.CHUNK]))
-            if "rows" in outcome
-            for row in kind.rows(labels, outcome["key"], outcome, indices)
-        ]
+def _evaluate(
+    kind: Classes,
+    folder: Path,
+    chunks: Iterable[Iterable[Outcome]],
+    labels: RunLabels | None,
+    facts: EvaluationFacts,
+) -> None:
+    """Write the evaluation of outcomes, or delete it where no label counts."""
+    if labels is not None and not (labels.truth.masks or any(labels.named.values())):
+        labels = None
+    for name in (stored.FILE, masks.FILE):
+        if labels is None or name != kind.file:
+            (folder / name).unlink(missing_ok=True)
+    if labels is not None and kind.file:
+        indices, known = {name: i for i, name in enumerate(facts.classes)}, labels
+        rows = (
+            [
+                row
+                for outcome in chunk
+                if "rows" in outcome
+                for row in kind.rows(known, outcome["key"], outcome, indices)
+            ]
+            for chunk in chunks
+        )
+        kind.write(folder / kind.file, rows, replace(facts, unknown=labels.unknown))
 
 
 # Tags

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from sightglass.common.files import Json, file_stem, npy_or_npz
+from sightglass.common.files import Json, file_stem, npy_or_npz, write_file
 from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.picture.image import measure_quality, to_jpeg
 from sightglass.explain.recipe import Recipe
@@ -20,7 +20,8 @@ from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.report import embedded_recipe, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -85,26 +86,19 @@ def stem(item: Item) -> str:
 
 
 def write(
-    put: Callable[[str, bytes], None],
-    stem: str,
-    explanation: Explanation,
-    style: Style,
-    side: int | None,
-    seals: Sequence[Checks | None] = (),
+    stem: Path, explanation: Explanation, style: Style, side: int | None, seals: Sequence[Checks | None] = ()
 ) -> None:
-    """Write a picture's overlay JPEG with recipe, and its raw maps.
-
-    `put` writes a file by its name, atomically.
-    """
+    """Write a picture's overlay JPEG with recipe, and its raw maps."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
     view = embedded_recipe.view_of(explanation, 0, **change(style)) if explanation.heatmaps else None
     recipe = embedded_recipe.add_checks(explanation.recipe, seals)
     drawn = embedded_recipe.write(to_jpeg(overlay(explanation, style, side), QUALITY), recipe, view)
-    put(f"{stem}.jpg", drawn)
+    write_file(stem.with_name(f"{stem.name}.jpg"), drawn)
     if explanation.heatmaps:
         maps = enumerate(explanation.heatmaps)
         raws = {f"{i}_{layer}": raw for i, h in maps for layer, raw in zip(h.layers, h.raw, strict=True)}
         kind, data = npy_or_npz(raws)
-        put(f"{stem}.{kind}", data)
+        write_file(stem.with_name(f"{stem.name}.{kind}"), data)
 
 
 def change(style: Style) -> dict[str, Any]:

@@ -8,46 +8,45 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
+import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import earlier, output, records, seals, table
+from sightglass.batch import earlier, records, seals, table
 from sightglass.batch import labels as run_labels
 from sightglass.batch.cluster import RayEngine, library
-from sightglass.batch.journal import Journal
+from sightglass.batch.journal import Journal, unwritable
 from sightglass.batch.worker import ThreadEngine, Work
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
-from sightglass.evaluation import masks, stored
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture.source import MAX_PICTURES, find
+from sightglass.explain.picture import remote
+from sightglass.explain.picture.source import find
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Event
 
     from sightglass.batch.earlier import RunOrigin
-    from sightglass.batch.journal import Outcome
     from sightglass.batch.labels import Matches
     from sightglass.common.work.progress import Progress
     from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.item import Item
 
-MAX_RAY_PICTURES = 5_000_000
-"""Maximum number of pictures in a run on a cluster; their names are held in this process."""
+MAX_PICTURES = 5_000_000
+"""Maximum number of pictures in a run, whose names are held in this process."""
 
 
 @dataclass(frozen=True)
 class Summary:
     """The result of a run."""
 
-    folder: Path | str
-    """An address if the results are in a storage."""
+    folder: Path
     pictures: int
     done: int
     """Number explained, in this run or before."""
@@ -95,7 +94,7 @@ def run(
     match: Matches | None = None,
     resume: bool = True,
     progress: Progress | None = None,
-    cancel: threading.Event | None = None,
+    cancel: Event | None = None,
     within: Path | None = None,
     engine: str = "plain",
     address: str | None = None,
@@ -103,22 +102,21 @@ def run(
     on_explained: Callable[[Explanation], object] | None = None,
     origin: RunOrigin | None = None,
 ) -> Summary:
-    """Explain a source's pictures into files and a table in `out`.
+    """Explain a source's pictures into files and a table in the folder `out`.
 
-    `source`, `within`: see `sightglass.explain.picture.source.find`. `out`: a folder, or an address such as `s3://bucket/out`.
-    `options`: as for an Explainer's call, including `question`. `maps`: number of a classifier's best classes to
-    explain if no targets are given. `workers`: by default one per core, in a cluster one per GPU if it has any.
-    `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`, `colormap`, `alpha`: see
-    `Work` and `Style`. `seal`: also test every map
-    (`seals`), some 60 passes each, and those of an earlier run that were not. `labels`: what is in the pictures, or a
-    file or folder of it (`ground_truth.read`, `masks.read`); the answers are held against them, also those
-    of an earlier run. A run without labels takes those of the earlier one. `match`: the classes that labels mean where
-    their names do not say so, none for a label that is not to count; in a local folder it is kept with the run.
-    `resume`: continue an earlier run into `out`; False: start over. `progress` receives the share that is done and the
-    time left; `on_explained` every explanation made in this process, in any thread. `engine`: `plain`, this process; or
-    `ray`, a cluster: a temporary one on this machine, or that at `address`. There `device` is each worker's, and
-    `gpus` its share of a GPU. `origin`: what a person chose, where `source` is what was found of it; by default the
-    source itself, if the next process can find it. It is kept with all else that the run needs to go on.
+    `source`, `within`: see `sightglass.explain.picture.source.find`. `options`: as for an Explainer's call, including
+    `question`. `maps`: number of a classifier's best classes to explain if no targets are given. `workers`: by default
+    one per core, in a cluster one per GPU if it has any. `batch_size`: pictures in one pass, by default 4 on a CPU, 32
+    on a GPU. `side`, `colormap`, `alpha`: see `Work` and `Style`. `seal`: also test every map (`seals`), some 60 passes
+    each, and those of an earlier run that were not. `labels`: what is in the pictures, or a file or folder of it
+    (`ground_truth.read`, `masks.read`); the answers are compared with them, also those of an earlier run. A run without
+    labels takes those of the earlier one. `match`: the classes that labels mean where their names do not say so, none
+    for a label that is not to count; it is kept with the run. `resume`: continue an earlier run into `out`; False:
+    start over. `progress` receives the share that is done; `on_explained` every explanation made in this process, in
+    any thread. `engine`: `plain`, this process; or `ray`, the cluster at `address`, by default the one of this machine.
+    There `device` is each worker's, and `gpus` its share of a GPU. `origin`: what a person chose, where `source` is
+    the pictures in it; by default the source itself, if the next process can find it. It is kept with all else that
+    the run needs to go on.
     Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other settings;
     unusable pictures are only listed in problems.csv.
 
@@ -128,17 +126,21 @@ def run(
         raise ModelProblem(f"There is no engine called {engine}: use plain or ray.")
     if any(number is not None and number < 1 for number in (workers, batch_size)):
         raise ModelProblem("batch_size and workers are whole numbers, one at least.")
-    store = output.at(out)
+    if (folder := remote.local_path(os.fspath(out))) is None:
+        raise ModelProblem(f"Results are written to a folder, not to {out}: give one, and copy it there afterwards.")
     if engine == "ray":
         library()
-    items = find(source, within=within, skip=store.name, most=MAX_RAY_PICTURES if engine == "ray" else MAX_PICTURES)
+    # Workers of a cluster are in other folders.
+    base = Path.cwd() if engine == "ray" else None
+    items = find(source, within=within, skip=folder, most=MAX_PICTURES, base=base)
     # In a cluster the workers run the model; this process only reads its properties.
     explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
-    style = Style.parse(colormap, alpha)
-    work = Work(explainer, options or {}, maps, store.put, style=style, side=side, seal=seal)
+    work = Work(
+        explainer, options or {}, maps, folder.absolute(), style=Style.parse(colormap, alpha), side=side, seal=seal
+    )
     work.on_explained = on_explained
-    work.labels = _take_labels(labels, match, store, work, items, resume=resume)
-    noted = None
+    work.stop = cancel or work.stop
+    facts = None
     if (origin := origin or earlier.describe_source(source)) and (named := earlier.name_model(model, origin)):
         arguments = earlier.RunArguments(
             options=work.given,
@@ -150,21 +152,22 @@ def run(
             alpha=alpha,
             seal=seal,
         )
-        noted = earlier.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
+        facts = earlier.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
     with contextlib.ExitStack() as stack:
-        chosen: ThreadEngine | RayEngine = ThreadEngine(work, workers)
-        if engine == "ray":
-            chosen = RayEngine(stack, work, store, items[0], device, workers, gpus, address)
         try:
-            return _run(items, chosen, work, store, batch_size, progress, cancel, noted, match=match, resume=resume)
+            work.labels = _take_labels(labels, match or {}, folder, work, items, resume=resume)
+            chosen: ThreadEngine | RayEngine = ThreadEngine(work, workers)
+            if engine == "ray":
+                chosen = RayEngine(stack, work, items[0], device, workers, gpus, address)
+            return _run(items, chosen, work, folder, batch_size, progress, facts, match=match, resume=resume)
         except OSError as error:
-            raise output.unwritable(store.name, error) from error
+            raise unwritable(folder, error) from error
 
 
 def _take_labels(
     given: GroundTruth | Path | str | None,
-    match: Matches | None,
-    store: output.Local | output.RemoteFolder,
+    match: Matches,
+    folder: Path,
     work: Work,
     items: list[Item],
     *,
@@ -172,32 +175,24 @@ def _take_labels(
 ) -> RunLabels | None:
     """Return the run's labels, and write them beside its table."""
     truth = work.kind.read(given) if isinstance(given, str | Path) else given
-    corrections: Matches = match or {}
-    if isinstance(store, output.Local):
-        corrections = run_labels.corrections(store.folder) | dict(corrections)
+    if truth is not None:
+        work.kind.check(truth, [item.key for item in items])
+        run_labels.write_labels(folder, truth)
+    elif not resume or (truth := run_labels.read_labels(folder)) is None:
+        return None
     # Of a model that gives numbers labels are true numbers, and no names.
     known = () if work.scores.numbers else work.classes
-    if truth is None:
-        earlier = run_labels.read_labels(store) if resume else None
-        return None if earlier is None else run_labels.match_names(earlier, known, corrections)
-    matched = run_labels.match_names(truth, known, corrections)
-    work.kind.check(truth, [item.key for item in items])
-    try:
-        run_labels.write_labels(store, truth)
-    except OSError as error:
-        raise output.unwritable(store.name, error) from error
-    return matched
+    return run_labels.match_names(truth, known, run_labels.corrections(folder) | dict(match))
 
 
 def _run(
     items: list[Item],
     engine: ThreadEngine | RayEngine,
     work: Work,
-    store: output.Local | output.RemoteFolder,
+    folder: Path,
     batch_size: int | None,
     progress: Progress | None,
-    cancel: threading.Event | None,
-    noted: earlier.RunFacts | None,
+    facts: earlier.RunFacts | None,
     *,
     match: Matches | None,
     resume: bool,
@@ -206,76 +201,42 @@ def _run(
     size = batch_size or (1 if not work.batched else 4 if engine.device == "cpu" else 32)
     settings = json.loads(json.dumps(work.settings)) | {"batch_size": size}
     settings["recipe"]["device"] = engine.device
-    with (
-        store.workspace(resume) as space,
-        contextlib.closing(Journal(space.folder, settings, resume=resume)) as journal,
-    ):
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(Journal(folder, settings, resume=resume)) as journal:
         # Nobody else writes here: the journal is locked.
-        if noted is not None:
-            earlier.write_facts(store, noted)
-        remove_drafts(space.folder, age=0)
-        for draft in (space.folder / records.FOLDER).rglob(".*.part"):
+        if facts is not None:
+            earlier.write_facts(folder, facts)
+        remove_drafts(folder, age=0)
+        for draft in (folder / records.FOLDER).rglob(".*.part"):
             draft.unlink()
-        start, finished = time.monotonic(), 0
-        lacking: set[str] = set()
-        if work.seal:
-            lacking |= seals.lacking(journal.outcomes([item.key for item in items]))
+        start, keys = time.monotonic(), [item.key for item in items]
+        lacking = seals.lacking(journal.outcomes(keys)) if work.seal else set[str]()
         if work.labels:
             lacking |= run_labels.find_lacking(work.kind, work.labels, items, journal)
         todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
-        resumed = len(items) - len(todo)
+        finished = resumed = len(items) - len(todo)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
         # and so gives the same results to the last bit.
         chunks = (items[i : i + size] for i in range(0, len(items), size))
         batches = [batch for chunk in chunks if (batch := [item for item in chunk if item.key in todo])]
-        lock = threading.Lock()
-
-        def take(outcomes: list[Outcome]) -> None:
-            nonlocal finished
-            journal.add(outcomes)
-            with lock:
+        report = progress or (lambda share, words: None)
+        report(finished / len(items), "Starting")
+        with contextlib.closing(engine.run(batches)) as results:
+            for outcomes in results:
+                journal.add(outcomes)
                 finished += len(outcomes)
-
-        def tick(words: str) -> bool:
-            space.save(output.INTERVAL)
-            if progress is not None:
-                progress((resumed + finished) / len(items), words or _left(resumed, finished, len(items), start))
-            return cancel is not None and cancel.is_set()
-
-        if batches:
-            engine.run(batches, take, tick)
-        if progress is not None:
-            progress(1.0, "Writing the table")
-        keys = [item.key for item in items]
-        space.save()
-        table.write(space.folder, journal, keys, work.classes, work.scores)
-        if match and isinstance(store, output.Local):
-            run_labels.correct(space.folder, match)
-        run_labels.write_evaluation(work.kind, space.folder, journal, items, work.labels, work.facts)
-        space.finish((table.PARQUET, table.CSV, table.PROBLEMS, stored.FILE, masks.FILE))
+                report(finished / len(items), f"{finished:,} of {plural(len(items), 'picture')}")
+        report(1.0, "Writing the table")
+        table.write(folder, journal, keys, work.classes, work.scores)
+        if match:
+            run_labels.correct(folder, match)
+        run_labels.write_evaluation(work.kind, folder, journal, items, work.labels, work.facts)
         failed = tuple(
             (outcome["key"], outcome["problem"]) for outcome in journal.outcomes(keys) if "problem" in outcome
         )
-        known = sum(key in journal.done for key in keys)
-        if noted is not None:
+        known = [journal.done[key][0] for key in keys if key in journal.done]
+        if facts is not None:
             # What has no stamp is tried again by the next run.
-            settled = sum(bool(journal.done[key][0]) for key in keys if key in journal.done)
-            earlier.write_facts(store, replace(noted, done=settled))
-        seconds = time.monotonic() - start
-        return Summary(store.name, len(items), known - len(failed), resumed, failed, seconds, known < len(items))
-
-
-def _left(resumed: int, finished: int, total: int, start: float) -> str:
-    """`312 of 5,000 pictures, 2 min left`."""
-    text = f"{resumed + finished:,} of {plural(total, 'picture')}"
-    if not finished:
-        return text
-    seconds = (total - resumed - finished) * (time.monotonic() - start) / finished
-    left = (
-        f"{seconds:.0f} s"
-        if seconds < 100
-        else f"{seconds / 60:.0f} min"
-        if seconds < 6000
-        else f"{seconds / 3600:.1f} h"
-    )
-    return f"{text}, {left} left"
+            earlier.write_facts(folder, replace(facts, done=sum(map(bool, known))))
+        done, seconds = len(known) - len(failed), time.monotonic() - start
+        return Summary(folder, len(items), done, resumed, failed, seconds, len(known) < len(items))

@@ -21,19 +21,14 @@ if TYPE_CHECKING:
     from sightglass.explain.trust.checks import Checks
 
 
-MEANING = {
-    "seal": "How many of the three quick tests the map passes: 3 is all.",
-    "seal_model": "Whether the map depends on the model: yes, no, or cannot be told.",
-    "seal_answer": "Whether the map matters to the answer: yes, no, or cannot be told.",
-    "seal_still": "Whether the map holds still under small changes: yes, no, or cannot be told.",
-}
-COLUMNS = tuple(MEANING)
 FAILED = {
     "seal_model": "does not depend on the model",
     "seal_answer": "does not matter to the answer",
     "seal_still": "does not hold still",
 }
 """The columns of the three answers, and what a no says."""
+COLUMNS = ("seal", *FAILED)
+"""How many of the three tests a map passes, and the answer of each: yes, no, or cannot be told."""
 
 
 def make(explanation: Explanation, cancel: threading.Event | None = None) -> tuple[Checks | None, ...]:
@@ -53,11 +48,11 @@ def columns(seals: Iterable[Checks | None]) -> list[Row]:
     """Return the columns of each map; None each for an empty map."""
     rows: list[Row] = []
     for checks in seals:
-        if checks is None:
-            rows.append(dict.fromkeys(COLUMNS))
-            continue
-        marks = {f"seal_{check.id}": check.state for check in checks.checks}
-        rows.append({"seal": sum(answer == "yes" for answer in marks.values()), **marks})
+        row: Row = dict.fromkeys(COLUMNS)
+        if checks is not None:
+            row |= {f"seal_{check.id}": check.state for check in checks.checks}
+            row["seal"] = sum(row[name] == "yes" for name in FAILED)
+        rows.append(row)
     return rows
 
 

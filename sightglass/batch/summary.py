@@ -197,34 +197,12 @@ MOST = 200
 """Runs that are listed, the newest first."""
 
 
-@dataclass(frozen=True)
-class EvaluatedRun:
-    """A run with labels."""
-
-    folder: Path
-    written: datetime
-    """When its evaluation was, in UTC."""
-
-    @property
-    def id(self) -> str:
-        """The name of its folder."""
-        return self.folder.name
-
-
-def list_runs() -> list[EvaluatedRun]:
-    """Return the current person's labelled runs, newest first."""
-    runs = []
-    # The folder is missing until the first run.
-    with contextlib.suppress(OSError):
-        for folder in users.folder(settings().batches).iterdir():
-            for name in (stored.FILE, masks.FILE):
-                with contextlib.suppress(OSError):
-                    seconds = (folder / name).stat().st_mtime
-                    runs.append(EvaluatedRun(folder, datetime.fromtimestamp(seconds, UTC)))
-                    break
-    return sorted(runs, key=lambda item: item.written, reverse=True)[:MOST]
-
-
-def find_run(id: str) -> EvaluatedRun | None:
-    """Return the current person's run of this id, or None."""
-    return next((run for run in list_runs() if run.id == id), None)
+def list_runs() -> dict[Path, datetime]:
+    """Return the folders of the current person's runs with labels, newest first, each with its evaluation's time."""
+    times: dict[Path, float] = {}
+    for name in (stored.FILE, masks.FILE):
+        for path in users.folder(settings().batches).glob(f"*/{name}"):
+            with contextlib.suppress(OSError):
+                times[path.parent] = path.stat().st_mtime
+    newest = sorted(times, key=times.__getitem__, reverse=True)[:MOST]
+    return {folder: datetime.fromtimestamp(times[folder], UTC) for folder in newest}

@@ -6,13 +6,14 @@ import base64
 import contextlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sightglass.common.files import atomic_write, packing, write_file
+from sightglass.evaluation.stored import write_chunks
 from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -64,17 +65,22 @@ def write(
 
     `classes`: all that the model knows, which are saved with the table, as is what its `scores` are.
     """
+
+    def list_rows(keys: list[str]) -> Iterator[Row]:
+        return (row for outcome in journal.outcomes(keys) for row in outcome.get("rows", ()))
+
     scores = scores or Scores()
     about = {_CLASSES: json.dumps(list(classes)), _TASK: scores.task, _UNITS: json.dumps(dict(scores.units))}
-    types = _types(row for outcome in journal.outcomes(keys) for row in outcome.get("rows", ()))
-    columns = [name for name in types if name != "cells"]
+    columns = _find_columns(list_rows(keys))
+    chunks = (list_rows(keys[start : start + CHUNK]) for start in range(0, len(keys), CHUNK))
+    decoded = ([row | _decode_cells(row) for row in chunk] for chunk in chunks)
+    write_chunks(folder / PARQUET, decoded, columns, about)
+    _csv(folder / CSV, [name for name in columns if name != "cells"], list_rows(keys))
     problems = [
         {"picture": outcome["key"], "problem": outcome["problem"]}
         for outcome in journal.outcomes(keys)
         if "problem" in outcome
     ]
-    _parquet(folder / PARQUET, types, journal, keys, about)
-    _csv(folder / CSV, columns, (row for outcome in journal.outcomes(keys) for row in outcome.get("rows", ())))
     if problems:
         _csv(folder / PROBLEMS, ["picture", "problem"], problems)
     else:
@@ -99,21 +105,22 @@ def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:
 
 def classes(folder: Path) -> tuple[str, ...]:
     """Return the class names of a run's model; empty for old results."""
-    from pyarrow import parquet  # type: ignore[import-untyped]
-
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return tuple(json.loads(parquet.read_schema(folder / PARQUET).metadata[_CLASSES]))
-    return ()
+    return tuple(json.loads(_read_about(folder).get(_CLASSES, b"[]")))
 
 
 def read_scores(folder: Path) -> Scores:
     """Return the kind of a run's scores, by default confidences."""
-    from pyarrow import parquet
+    about = _read_about(folder)
+    return Scores(about.get(_TASK, b"").decode(), json.loads(about.get(_UNITS, b"{}")))
 
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        about = parquet.read_schema(folder / PARQUET).metadata
-        return Scores(about[_TASK].decode(), json.loads(about.get(_UNITS, b"{}")))
-    return Scores()
+
+def _read_about(folder: Path) -> Mapping[bytes, bytes]:
+    """Return the metadata of a result folder's table; empty without a readable one."""
+    from pyarrow import parquet  # type: ignore[import-untyped]
+
+    with contextlib.suppress(OSError, ValueError):
+        return parquet.read_schema(folder / PARQUET).metadata or {}
+    return {}
 
 
 def read_lists(path: Path) -> dict[str, tuple[str, ...]]:
@@ -128,15 +135,15 @@ def write_lists(path: Path, lists: Mapping[str, Collection[str]]) -> None:
     write_file(path, json.dumps(lists, indent=1, default=list, ensure_ascii=False).encode())
 
 
-def _types(rows: Iterable[Row]) -> dict[str, str]:
+def _find_columns(rows: Iterable[Row]) -> dict[str, str]:
     """Return the columns, each with the narrowest type for its values."""
     order = ("null", "bool_", "int64", "float64", "string")
     kinds = {type(None): "null", bool: "bool_", int: "int64", float: "float64", str: "string"}
-    kind_of: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for row in rows:
         for name, value in row.items():
-            kind_of[name] = max(kind_of.get(name, "null"), kinds[type(value)], key=order.index)
-    return {name: "binary" if name == "cells" else kind for name, kind in kind_of.items()}
+            columns[name] = max(columns.get(name, "null"), kinds[type(value)], key=order.index)
+    return columns | ({"cells": "binary"} if "cells" in columns else {})
 
 
 def _csv(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
@@ -144,21 +151,5 @@ def _csv(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
         packing.write(file, columns, rows)
 
 
-def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str], about: Mapping[bytes, str]) -> None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in types.items()], about)
-    with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
-        for start in range(0, len(keys), CHUNK):
-            outcomes = journal.outcomes(keys[start : start + CHUNK])
-            chunk = [_convert_types(row, types) for outcome in outcomes for row in outcome.get("rows", ())]
-            if chunk:
-                writer.write_table(pa.Table.from_pylist(chunk, schema))
-
-
-def _convert_types(row: Row, types: dict[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {name: row.get(name) for name in types}
-    if isinstance(coded := values.get("cells"), str):
-        values["cells"] = base64.b64decode(coded)
-    return values
+def _decode_cells(row: Row) -> Row:
+    return {"cells": base64.b64decode(row["cells"])} if row.get("cells") else {}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.batch import journal, records, seals, table
+from sightglass.batch import records, seals, table
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
 from sightglass.common.work.threads import torch_pool
 from sightglass.evaluation.kinds import kind_of
@@ -31,9 +32,11 @@ from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
+    from sightglass.batch.journal import Outcome
     from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import RunLabels
     from sightglass.explain.evidence.resident import Resident
@@ -55,15 +58,14 @@ class Work:
         explainer: Explainer,
         given: dict[str, Any],
         maps: int,
-        put: Callable[[str, bytes], None],
+        folder: Path,
         *,
         style: Style = VIEWER_STYLE,
         side: int | None = records.SIDE,
         seal: bool = False,
     ) -> None:
-        """`given`: options as for an Explainer's call, including `question`. `put` writes a file by its name.
-        `side`: pixels of the longer side of the written pictures at most; None: the picture's own. `seal`: also test
-        every map.
+        """`given`: options as for an Explainer's call, including `question`. `folder`: of the results. `side`: pixels
+        of the longer side of the written pictures at most; None: the picture's own. `seal`: also test every map.
 
         Raises ModelProblem if the model or an option is not valid.
         """
@@ -79,8 +81,8 @@ class Work:
             raise ModelProblem(f"maps is {maps!r}: ask for one map a picture at least.")
         if side is not None and side < 1:
             raise Problem(f"The longer side is {side} pixels: give at least 1.")
-        self.explainer, self.maps, self.style, self.side, self.put = explainer, maps, style, side, put
-        self.seal = seal
+        self.explainer, self.maps, self.folder = explainer, maps, folder
+        self.style, self.side, self.seal = style, side, seal
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
         resident: Resident = explainer.with_vocabulary(explainer.resident, words, None)
@@ -110,7 +112,7 @@ class Work:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What another machine needs to make the same, beside the model and `put`."""
+        """What another machine needs to make the same, beside the model and the folder."""
         return {name: getattr(self, name) for name in ("given", "maps", "style", "side", "seal")}
 
     @property
@@ -173,9 +175,11 @@ class Work:
         worker_copy._resident.lock = PassLock(worker_copy._resident.device)
         return worker_copy
 
-    def process(self, batch: Sequence[Item]) -> list[journal.Outcome]:
+    def process(self, batch: Sequence[Item]) -> list[Outcome]:
         """Explain a batch, write its files, return outcomes. Raises Cancelled."""
-        outcomes: dict[str, journal.Outcome] = {}
+        if self.stop.is_set():
+            raise Cancelled
+        outcomes: dict[str, Outcome] = {}
         for part in self._open(batch, outcomes):
             for item, explanation in zip(part, self._explain(list(part.values())), strict=True):
                 if isinstance(explanation, Problem):
@@ -187,8 +191,8 @@ class Work:
                 if self.on_explained is not None:
                     self.on_explained(explanation)
                 rows, sealed = self._test(records.rows(item, explanation, stem), explanation)
-                records.write(self.put, stem, explanation, self.style, self.side, sealed)
-                evaluated: journal.Outcome = {}
+                records.write(self.folder / stem, explanation, self.style, self.side, sealed)
+                evaluated: Outcome = {}
                 if self.labels is not None:
                     evaluated = self.kind.hold(self.labels, item.key, explanation, self._model_lock)
                 rows = [row | self.kind.columns(evaluated) for row in rows]
@@ -209,7 +213,7 @@ class Work:
         more = seals.columns(checks) or [dict.fromkeys(seals.COLUMNS)]
         return [row | marks for row, marks in zip(rows, more, strict=True)], checks
 
-    def _open(self, batch: Sequence[Item], outcomes: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
+    def _open(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield decoded pictures in parts; report unreadable ones in `outcomes`."""
         part: dict[Item, Image] = {}
         for item in batch:
@@ -282,40 +286,29 @@ class ThreadEngine:
         self._work, self._workers = work, workers or processor_cores()
         self.device = work.device
 
-    def run(
-        self,
-        batches: Sequence[Sequence[Item]],
-        take: Callable[[list[journal.Outcome]], None],
-        tick: Callable[[str], bool],
-    ) -> None:
-        """Process every batch. `take` receives the outcomes of each, in any thread; `tick` is called a few times a
-        second with a reason for waiting, or an empty text, and returns whether to stop."""
-        stop, lock, left = self._work.stop, threading.Lock(), iter(batches)
+    def run(self, batches: Iterable[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
+        """Yield the outcomes of each batch as soon as it is done; no more once `Work.stop` is set."""
+        work, left, local = self._work, iter(batches), threading.local()
 
-        def worker() -> None:
-            thread_work = self._work.for_worker()
-            while not stop.is_set():
-                with lock:
-                    batch = next(left, None)
-                if batch is None:
-                    return
-                try:
-                    take(thread_work.process(batch))
-                except Cancelled:
-                    return
-                except BaseException:
-                    stop.set()
-                    raise
+        def process(batch: Sequence[Item]) -> list[Outcome]:
+            if not hasattr(local, "work"):
+                local.work = work.for_worker()
+            outcomes: list[Outcome] = local.work.process(batch)
+            return outcomes
 
-        threads = 1 if self._work.parallel else torch.get_num_threads()
-        with torch_pool(self._workers, "folder", threads) as pool:
-            workers = [pool.submit(worker) for _ in range(self._workers)]
+        running: set[Future[list[Outcome]]] = set()
+        with torch_pool(self._workers, "folder", 1 if work.parallel else torch.get_num_threads()) as pool:
             try:
-                while wait(workers, 0.25).not_done:
-                    if tick(""):
-                        stop.set()
+                while True:
+                    # One batch waits, so that no worker does.
+                    free = 0 if work.stop.is_set() else self._workers + 1 - len(running)
+                    running.update(pool.submit(process, batch) for batch in islice(left, free))
+                    if not running:
+                        return
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        if not isinstance(future.exception(), Cancelled):
+                            yield future.result()
             except BaseException:
-                stop.set()
+                work.stop.set()
                 raise
-        for future in workers:
-            future.result()

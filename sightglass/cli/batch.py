@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import history
-from sightglass.batch import analysis, earlier, labels, output, report, runner, seals, summary, table
+from sightglass.batch import analysis, earlier, labels, report, runner, seals, summary, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
@@ -24,7 +24,6 @@ from sightglass.common.files import Json, jsonable, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import kinds
 from sightglass.explain.phrases import listing, percent, plural
-from sightglass.explain.picture import remote
 from sightglass.explain.picture import source as picture_source
 from sightglass.models import labels as models_labels
 from sightglass.report import result_folder
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 STOPPED = 130
 PROBLEMS = 10
 """Problems of labels that are printed."""
-MAX_PICTURES = 5_000_000
-"""Pictures among which `--num-samples` chooses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +53,7 @@ class WorkOptions:
         "--engine plain|ray", "This process, or a Ray cluster [plain].", default="plain", hidden=True
     )
     ray_address: str | None = cli.field(
-        "--ray-address ADDRESS", "auto, host:port or ray://host:port [a local cluster].", hidden=True
+        "--ray-address ADDRESS", "host:port or ray://host:port [the cluster of this machine].", hidden=True
     )
     ray_gpus: float = cli.field("--ray-gpus N", "GPUs per worker [1].", default=1.0, hidden=True)
 
@@ -69,7 +66,7 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.DrawOptions, cli.ModelOptio
     size: int | None = cli.field(
         "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.OUT, min=0, hidden=True
     )
-    out: str | None = cli.field("--out -o FOLDER", "Local or cloud folder [explained/<source>].", cli.OUT)
+    out: str | None = cli.field("--out -o FOLDER", "Folder of the results [explained/<source>].", cli.OUT)
 
 
 @cli.verb(
@@ -110,7 +107,7 @@ def batch(
     console.say(f"{done.words}{again}.")
     names = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
     result: Json = {name: getattr(done, name) for name in names}
-    if isinstance(done.folder, Path) and done.done:
+    if done.done:
         result |= _say_how_right(console, done.folder)
         write_file(done.folder / "report.html", report.html(done.folder).encode())
         if options.seal:
@@ -118,7 +115,7 @@ def batch(
             console.say(f"{passed:,} of {sealed:,} maps pass all three tests.")
             result |= {"sealed": sealed, "all_three": passed}
         write_file(done.folder / "summary.json", json.dumps(result, indent=1, default=str).encode())
-    console.files(done.folder, _write(done.folder))
+    console.files(done.folder, sorted(path.name for path in done.folder.iterdir() if not path.name.startswith(".")))
     if answers is not None:
         console.say(f"{plural(len(answers.ids), 'unsure answer')} below {percent(answers.below)} in the history.")
         if answers.problem:
@@ -138,7 +135,7 @@ def _run(
     source = list(origin.source)
     folder: str | Path = options.out or Path("explained") / _name(source)
     pictures: Any = source[0] if len(source) == 1 else source
-    find = partial(picture_source.find, skip=folder, most=MAX_PICTURES)
+    find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES)
     if options.num_samples is not None:
         pictures = picture_source.spread(find(pictures), options.num_samples)
     # In a cluster the workers have the device.
@@ -149,10 +146,8 @@ def _run(
     truth = None if options.labels is None else kinds.kind_of(explainer.model).read(options.labels)
     corrections: dict[str, list[str]] = {}
     if options.match:
-        if remote.local_path(str(folder)) is None:
-            raise ModelProblem("--match needs results on this machine: give a local folder with --out.")
         pictures = find(pictures)
-        true_labels = truth or (None if options.restart else labels.read_labels(output.at(folder)))
+        true_labels = truth or (None if options.restart else labels.read_labels(Path(folder)))
         true_labels = true_labels or labels.label_by_folders(pictures)
         corrections = _parse_matches(options.match, cli.known_labels(asked, explainer), true_labels.classes)
     drawn: Json = {} if options.size is None else {"side": options.size or None}
@@ -228,13 +223,6 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         console.say(f"{evaluation.found}. Errors:")
         console.table(("error", "count", "meaning"), evaluation.list_errors(), right=("count",))
     return known | {"evaluation": evaluation.to_json()}
-
-
-def _write(folder: Path | str) -> list[str]:
-    """List a result folder's names; in cloud storage, the usual ones."""
-    if isinstance(folder, str):
-        return ["journal", "maps", "results.csv", "results.parquet"]
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _name(source: list[str]) -> str:

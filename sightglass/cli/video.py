@@ -31,9 +31,6 @@ class VideoOptions(cli.OutputOptions, cli.ModelOptions):
     every: int = cli.field("--every N", "Explain every N-th frame only [1].", cli.MAP, default=1)
     start: str | None = cli.field("--start TIME", "Begin here, in seconds or as m:ss [0].", cli.MAP)
     end: str | None = cli.field("--end TIME", "End before this time [the clip's end].", cli.MAP)
-    scale: str = cli.field(
-        "--scale frame|clip", "Scale of each map: its own, or one for the clip [frame].", cli.MAP, default="frame"
-    )
     objects: int = cli.field("--objects N", "Objects that get a map in each frame [3].", cli.BOXES, default=3)
     object_: int | None = cli.field("--object N", "Follow the one object with this number.", cli.BOXES)
     size: int | None = cli.field("--size PIXELS", "Longest side of the clip; 0 keeps it [1280].", cli.OUT, min=0)
@@ -97,7 +94,6 @@ def _settings(options: VideoOptions) -> Settings:
         every=options.every,
         start=_seconds(options.start, "--start") or 0.0,
         end=_seconds(options.end, "--end"),
-        scale=options.scale,  # type: ignore[arg-type]
         objects=options.objects,
         only=options.object_,
         side=settings.MAX_SIDE if options.size is None else options.size,

@@ -30,6 +30,7 @@ OPTIONS: dict[str, str] = {
     **_gone("--renormalize", "--within each is the same"),
     **_gone("--queue --timeout --limit-mb", "set SIGHTGLASS_API_QUEUE, SIGHTGLASS_API_TIMEOUT or SIGHTGLASS_API_MB"),
     **_gone("--smooth --no-labels --no-sound", "sightglass.video.Settings has it in Python"),
+    **_gone("--scale", "each map of a clip has its own scale"),
     **_gone("--between", "frames between get the two maps around them mixed"),
     **_gone("--force", "delete the files that are there, or name another folder"),
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
@@ -92,7 +93,7 @@ PARAMETERS: dict[str, str] = {
     "close": "The layers of a box are shown over the whole picture: zoom one of them.",
     **dict.fromkeys(
         ("smooth", "timescale"),
-        "Maps of a clip have their own scale and are smoothed a little: video.Settings changes it.",
+        "Maps of a clip have their own scale and are smoothed a little: video.Settings changes the latter.",
     ),
 }
 """Parameters of the dashboard's links, such as `per`. The visit goes on without them, with the sentence."""

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import torch
 
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.maps.statistics import Statistics, describe
+from sightglass.explain.maps.statistics import describe
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.rendering import color_tables, contact_sheet, contours, render
 from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks.task import Task
 from sightglass.models.adapter import Target
-from sightglass.models.geometry import picture_cells
 from sightglass.video.results import rgb_of
 from sightglass.video.write import fit_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.decode import Pixels
     from sightglass.explain.rendering.style import Box, Kind, Values
     from sightglass.models.geometry import Geometry
-    from sightglass.video.records import AnswerRecord, FrameRecord, RawMaps
+    from sightglass.video.records import AnswerRecord, FrameRecord
     from sightglass.video.settings import Settings
 
 _CELLS = 224
@@ -126,68 +122,10 @@ def _table(values: NDArray[np.float64]) -> Pixels:
     return np.repeat(np.rint(values).astype(np.uint8)[:, None, None], 3, 2)
 
 
-COMMON = 0.9
-STEPS = 32
 GRID = 64
 """Cells a side on which the statistics of a frame's map are computed: exact to a hundredth of the picture."""
-
-
-@dataclass(frozen=True, eq=False)
-class DrawnMap:
-    """The map of one answer as it is drawn in a frame."""
-
-    answer: AnswerRecord
-    heatmap: Heatmap
-    content: NDArray[np.float32]
-    """float32 (h, w) in 0..1 on the clip's scale, or -1..1 of a signed map, over the part of the input that is
-    picture."""
-    strength: float
-    """Its strongest evidence, where 1 is what is strong for this class or object in the clip; 0 and more."""
-
-    @property
-    def statistics(self) -> Statistics:
-        """Statistics of the map, in pixels of the clip's frames."""
-        values = self.heatmap.strength
-        if (scale := GRID / max(values.shape)) < 1:
-            size = max(1, round(values.shape[1] * scale)), max(1, round(values.shape[0] * scale))
-            values = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
-        return describe(values, self.heatmap.seen)
-
-
-def strength(raws: RawMaps, geometry: Geometry, *, signed: bool = False) -> float:
-    """Return a map's peak raw value, averaged over layers.
-
-    `signed`: the highest absolute value.
-    """
-    highest = []
-    for raw in raws:
-        y0, y1, x0, x1 = picture_cells(geometry, *raw.shape)
-        part = raw[y0:y1, x0:x1]
-        highest.append(max(0.0, float((np.abs(part) if signed else part).max())))
-    return sum(highest) / len(highest)
-
-
-def levels(records: Iterable[FrameRecord], geometry: Geometry, *, signed: bool = False) -> dict[tuple[int, int], float]:
-    """Return each series' clip scale: the strength at quantile `COMMON`.
-
-    Not the highest of all: a single frame would darken all others. Counted in steps of a 32nd of a doubling, so memory
-    does not grow with the clip.
-    """
-    counts: dict[tuple[int, int], Counter[int]] = {}
-    for record in records:
-        for answer in record.drawn:
-            if answer.raws is not None and 0 < (level := strength(answer.raws, geometry, signed=signed)) < math.inf:
-                counts.setdefault(answer.series, Counter())[math.ceil(STEPS * math.log2(level) - 1e-9)] += 1
-    return {series: 2 ** (_quantile(counted, COMMON) / STEPS) for series, counted in counts.items()}
-
-
-def _quantile(counted: Counter[int], share: float) -> int:
-    left = share * counted.total()
-    for step in sorted(counted):
-        left -= counted[step]
-        if left <= 1e-9:
-            return step
-    return max(counted)
+DrawnMap = tuple["AnswerRecord", Heatmap]
+"""An answer in a frame, and its map."""
 
 
 class Painter:
@@ -211,14 +149,12 @@ class Painter:
         self.geometry, self.size, self.settings = geometry, size, settings
         self.signed, self._task = signed, task or Task()
         self._method, self._layers = method, layers
-        self.levels: dict[tuple[int, int], float] = {}
-        """What is 1 on the clip's scale, see `levels`."""
 
-    def maps(self, record: FrameRecord) -> tuple[DrawnMap, ...]:
-        """Return the maps of a frame, scaled."""
+    def maps(self, record: FrameRecord) -> list[DrawnMap]:
+        """Return the maps of a frame, each on its own scale."""
         mapped = [(answer, answer.raws) for answer in record.drawn if answer.raws is not None]
         if not mapped:
-            return ()
+            return []
         computed = heatmaps(
             [torch.from_numpy(np.stack(layer)) for layer in zip(*(raws for _, raws in mapped), strict=True)],
             [Target(answer.index, answer.label) for answer, _ in mapped],
@@ -228,26 +164,20 @@ class Painter:
             scale="own",
             signed=self.signed,
         )
-        drawn = []
-        for (answer, raws), heatmap in zip(mapped, computed, strict=True):
-            level = self.levels.get(answer.series, 0.0)
-            share = strength(raws, self.geometry, signed=self.signed) / level if level > 0 else 0.0
-            gain = min(1.0, share) if self.settings.scale == "clip" else 1.0
-            drawn.append(DrawnMap(answer, heatmap, heatmap.content * np.float32(gain), share))
-        return tuple(drawn)
+        return [(answer, heatmap) for (answer, _), heatmap in zip(mapped, computed, strict=True)]
 
-    def paint(self, pixels: Pixels, record: FrameRecord, maps: tuple[DrawnMap, ...]) -> Pixels:
+    def paint(self, pixels: Pixels, record: FrameRecord, maps: Sequence[DrawnMap]) -> Pixels:
         """Return a frame, uint8 (h, w, 3), with maps and boxes."""
         small = fit_pixels(pixels, self.size)
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self.signed:
             # The strongest value at each place, with its sign.
-            contents = [drawn.content for drawn in maps] or [np.zeros((1, 1), np.float32)]
+            contents = [heatmap.content for _, heatmap in maps] or [np.zeros((1, 1), np.float32)]
             highest: NDArray[np.float32] = np.maximum.reduce(contents)
             lowest: NDArray[np.float32] = np.minimum.reduce(contents)
             strongest = np.where(highest >= -lowest, highest, lowest)
             kind: Kind = "signed" if self.signed else "heat"
-            cells = maps[0].heatmap.cells if maps else None
+            cells = maps[0][1].cells if maps else None
             field = Field(strongest, self.geometry.extent, self.geometry.seen, kind, cells)
             height, width = self.geometry.original
             small = paint_map(small, field.scaled((width, height), self.size), self.settings.style)
@@ -272,30 +202,24 @@ class Painter:
         return contact_sheet.add_heading(pixels, plain_text(self._task.caption(answer.label, answer.score)))
 
 
-def row(record: FrameRecord, drawn: DrawnMap | None, answer: AnswerRecord) -> Json:
-    """Return one timeline row: an answer in a frame, with numbers."""
-    box = answer.box or (None,) * 4
-    columns: Json = {
-        "seconds": round(record.seconds, 4),
-        "frame": record.number,
-        "answer": answer.label,
-        "score": round(answer.score, 5),
-        "object": answer.track,
-        "best": record.best or None,
-        "best_score": round(record.score, 5) if record.best else None,
-        **{k: None if v is None else round(v, 2) for k, v in zip(("x0", "y0", "x1", "y1"), box, strict=True)},
-    }
-    if drawn is None:
-        return columns | dict.fromkeys(MEASURED)
-    numbers = drawn.statistics
-    about = (drawn.heatmap.state, drawn.strength, *numbers.centre, *numbers.peak)
-    values = (*about, numbers.half_heat_area, numbers.spread)
-    return columns | {
-        name: round(value, 4) if isinstance(value, float) else value
-        for name, value in zip(MEASURED, values, strict=True)
-    }
+def row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | None) -> Json:
+    """Return one timeline row: an answer in a frame, with the numbers of its map in pixels of the clip's frames."""
+    values: list[Any] = [round(record.seconds, 4), record.number, answer.label, round(answer.score, 5), answer.track]
+    values += [record.best or None, round(record.score, 5) if record.best else None]
+    values += [None if edge is None else round(edge, 2) for edge in answer.box or (None,) * 4]
+    if heatmap is not None:
+        strength = heatmap.strength
+        if (scale := GRID / max(strength.shape)) < 1:
+            size = max(1, round(strength.shape[1] * scale)), max(1, round(strength.shape[0] * scale))
+            strength = np.asarray(cv2.resize(strength, size, interpolation=cv2.INTER_AREA), np.float32)
+        numbers = describe(strength, heatmap.seen)
+        measured = (*numbers.centre, *numbers.peak, numbers.half_heat_area, numbers.spread)
+        values += [heatmap.state, *(round(value, 4) for value in measured)]
+    return dict.fromkeys(COLUMNS) | dict(zip(COLUMNS, values, strict=False))
 
 
-MEASURED = ("map", "strength", "centre_x", "centre_y", "peak_x", "peak_y", "half_heat_area", "spread")
-"""Columns of a row about its map."""
-COLUMNS = ("seconds", "frame", "answer", "score", "object", "best", "best_score", "x0", "y0", "x1", "y1", *MEASURED)
+COLUMNS = (
+    *("seconds", "frame", "answer", "score", "object", "best", "best_score", "x0", "y0", "x1", "y1"),
+    *("map", "centre_x", "centre_y", "peak_x", "peak_y", "half_heat_area", "spread"),
+)
+"""Of a timeline; the last ones are about the map."""

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightglass.batch.journal import Journal
-from sightglass.batch.output import unwritable
+from sightglass.batch.journal import Journal, unwritable
 from sightglass.batch.worker import processor_cores
 from sightglass.common.errors import Cancelled, ImageProblem
 from sightglass.common.files import Json, jsonable, remove_drafts
@@ -35,7 +34,7 @@ from sightglass.video.results import CLIP, CSV, JSON, Summary, find_moments, to_
 from sightglass.video.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterator
 
     from sightglass.common.work.progress import Progress
     from sightglass.explain.picture.decode import Pixels
@@ -49,8 +48,8 @@ PARTS_AHEAD, FRAMES_AHEAD = 2, 16
 """Parts that the model may be ahead of drawing, and decoded frames that wait, at most."""
 WORK, ROWS = "work", "rows.jsonl"
 """Folder of the parts, which is removed at the end, and the file of the timeline's rows in it."""
-MODEL_SHARE, DRAWN_SHARE = 0.75, 0.97
-"""Shares of the progress at which a stage ends."""
+DRAWN = 0.97
+"""Share of the progress at which all frames are drawn."""
 
 
 def run(
@@ -87,7 +86,7 @@ def run(
     facts = _facts(clip, clip_explainer)
     try:
         with contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)) as journal:
-            return _Run(clip, clip_explainer, folder, journal, facts, progress, cancel).whole(fresh=not resume)
+            return _Run(clip, clip_explainer, folder, journal, progress, cancel).finish(facts, fresh=not resume)
     except OSError as error:
         raise unwritable(folder, error) from error
 
@@ -119,22 +118,22 @@ class _Run:
         explainer: ClipExplainer,
         folder: Path,
         journal: Journal,
-        facts: Json,
         progress: Progress | None,
         cancel: threading.Event | None,
     ) -> None:
         self.clip, self.explainer, self.settings, self.folder = clip, explainer, explainer.settings, folder
-        self.journal, self.facts, self._progress, self._cancel = journal, facts, progress, cancel
+        self.journal, self._progress, self._cancel = journal, progress, cancel
         self.work = folder / WORK
-        self.started = time.monotonic()
-        self.resumed = bool(journal.done)
-        self._shares = [0.0, 0.0]
-        """How far each stage is."""
+        self._share = 0.0
+        """How far it is: of what the model saw, and then of what is drawn."""
+        self._lowers = False
+        """Whether something lowers the score in any frame, by a signed map."""
         self._failed = False
         """Whether drawing has failed, so that the model need not go on."""
 
-    def whole(self, *, fresh: bool) -> Summary:
-        """Run the remaining stages."""
+    def finish(self, facts: Json, *, fresh: bool) -> Summary:
+        """Run the rest. `facts`: of the timeline's file."""
+        started, resumed = time.monotonic(), bool(self.journal.done)
         remove_drafts(self.folder, age=0)
         done = "whole" in self.journal.done
         files = [self.folder / name for name in (CLIP, CSV, JSON)] if done else [*map(self._part, range(self._count()))]
@@ -150,12 +149,12 @@ class _Run:
             for draft in self.work.rglob(".*.part"):
                 draft.unlink()
             try:
-                last = self._finish(*self._draw())
+                last = self._write(facts, *self._draw())
             except Cancelled:
                 part = self._entry(f"seen/{self._count() - 1}") or {"looked": 0}
-                took = time.monotonic() - self.started
-                return Summary(self.folder, 0, part["looked"], 0, took, self.resumed, cancelled=True)
-        return to_summary(self.folder, last, time.monotonic() - self.started, resumed=self.resumed)
+                seconds = time.monotonic() - started
+                return Summary(self.folder, 0, part["looked"], 0, seconds, resumed, cancelled=True)
+        return to_summary(self.folder, last, time.monotonic() - started, resumed=resumed)
 
     def _entry(self, key: str) -> Json | None:
         """Return a part's or stage's journal entry, or None."""
@@ -173,14 +172,12 @@ class _Run:
         if self._failed or (self._cancel is not None and self._cancel.is_set()):
             raise Cancelled
 
-    def _report(self, stage: int, seconds: float, words: str) -> None:
-        """Report a stage's progress; the model's has priority."""
-        end = self.settings.end or self.clip.about.seconds
-        done = (seconds - self.settings.start) / max(end - self.settings.start, 1e-9) if end else 0.0
-        self._shares[stage] = max(self._shares[stage], min(1.0, max(0.0, done)))
-        if self._progress is not None and (stage == 0 or self._shares[0] == 1.0):
-            share = MODEL_SHARE * self._shares[0] + (DRAWN_SHARE - MODEL_SHARE) * self._shares[1]
-            self._progress(share, words)
+    def _report(self, frame: Frame, words: str) -> None:
+        start, end = self.settings.start, self.settings.end or self.clip.about.seconds
+        if end:
+            self._share = max(self._share, DRAWN * min(1.0, (frame.seconds - start) / max(end - start, 1e-9)))
+        if self._progress is not None:
+            self._progress(self._share, words)
 
     def _frames(self, clip: Clip, first: int = 0, every: int = 1) -> Generator[Frame, None, None]:
         """Return the frames from a number on, in order, read ahead."""
@@ -192,11 +189,11 @@ class _Run:
         """Yield and save each part's records, earlier ones first."""
         number = self._count()
         part = self._entry(f"seen/{number - 1}") or {"looked": 0, "last": [-1, 0]}
-        for saved in self._saved():
+        for path in map(self._part, range(number)):
+            saved = records.load(path)
             self.explainer.replay(saved)
             yield saved
-        self._shares[0] = float("looked" in self.journal.done)
-        if self._shares[0]:
+        if "looked" in self.journal.done:
             return
         with contextlib.closing(self._frames(self.clip, part["last"][0] + 1, self.settings.every)) as frames:
             looked = part["looked"]
@@ -210,7 +207,6 @@ class _Run:
                 number += 1
         if not looked:
             raise ImageProblem(f"{self.clip.name} has no frame in that range; choose another range.")
-        self._shares[0] = 1.0
         done = {"key": "looked", "stamp": "", "looked": looked, "skipped": self.clip.skipped}
         self.journal.add([done | {"cut_off": self.clip.cut_off, "layers": self.explainer.paths}])
 
@@ -223,16 +219,8 @@ class _Run:
         while batch := list(itertools.islice(frames, min(count, PART - len(chunk)))):
             chunk += self.explainer(batch)
             self._check()
-            self._report(0, batch[-1].seconds, f"Looking at frame {batch[-1].number + 1:,}{of}")
+            self._report(batch[-1], f"Looking at frame {batch[-1].number + 1:,}{of}")
         return chunk
-
-    def _saved(self) -> Iterator[list[FrameRecord]]:
-        """Yield the saved parts."""
-        return map(records.load, map(self._part, range(self._count())))
-
-    def _smooth(self, chunks: Iterable[list[FrameRecord]]) -> Iterator[FrameRecord]:
-        """Yield the records of parts, smoothed over time."""
-        return records.smooth_maps(itertools.chain.from_iterable(chunks), self.settings.smooth)
 
     def _draw(self) -> tuple[int, str]:
         """Draw and encode the frames; return their number and a note."""
@@ -251,10 +239,12 @@ class _Run:
             (self.work / ROWS).open("w", encoding="utf-8") as file,
         ):
 
-            def drawn() -> Iterator[tuple[int, Pixels]]:
+            def draw_frames() -> Iterator[tuple[int, Pixels]]:
                 nonlocal count
-                painter, smoothed = self._painter(chunks)
-                work = partial(_paint, painter)
+                # Before the first part nothing says at which layers maps are computed.
+                parts = itertools.chain([next(chunks)], chunks)
+                smoothed = records.smooth_maps(itertools.chain.from_iterable(parts), chosen.smooth)
+                work = partial(_paint, self._painter())
                 for frame, pixels, rows in in_order(self._pair(frames, smoothed), work, pool, 4):
                     file.writelines(json.dumps(jsonable(row)) + "\n" for row in rows)
                     count += 1
@@ -262,16 +252,15 @@ class _Run:
 
             try:
                 into, sound = self.folder / CLIP, chosen.sound
-                note = write.encode(into, drawn(), about.time_base, about.rate, clip, within, sound=sound)
+                note = write.encode(into, draw_frames(), about.time_base, about.rate, clip, within, sound=sound)
             except BaseException:
                 self._failed = True
                 raise
         return count, note
 
-    def _painter(self, chunks: Iterator[list[FrameRecord]]) -> tuple[draw.Painter, Iterator[FrameRecord]]:
-        """Return the painter, and the smoothed records of all parts."""
-        first, about, explainer = next(chunks), self.clip.about, self.explainer
-        painter = draw.Painter(
+    def _painter(self) -> draw.Painter:
+        about, explainer = self.clip.about, self.explainer
+        return draw.Painter(
             explainer.geometry(np.zeros((about.height, about.width, 3), np.uint8)),
             write.fit_size(about.width, about.height, self.settings.side),
             self.settings,
@@ -280,13 +269,6 @@ class _Run:
             signed=explainer.signed,
             task=explainer.task,
         )
-        if self.settings.scale != "clip":
-            return painter, self._smooth(itertools.chain([first], chunks))
-        # Which no frame knows before the last one was seen.
-        for _ in chunks:
-            pass
-        painter.levels = draw.levels(self._smooth(self._saved()), painter.geometry, signed=painter.signed)
-        return painter, self._smooth(self._saved())
 
     def _pair(
         self, frames: Iterator[Frame], smoothed: Iterator[FrameRecord]
@@ -297,19 +279,22 @@ class _Run:
             self._check()
             while later is not None and later.number <= frame.number:
                 now, later = later, next(smoothed, None)
-            self._report(1, frame.seconds, f"Drawing frame {frame.number + 1:,}")
-            yield frame, records.interpolate(now, later, frame), now.number == frame.number
+            record = records.interpolate(now, later, frame)
+            if self.explainer.signed:
+                self._lowers |= any((raw < 0).any() for answer in record.drawn for raw in answer.raws or ())
+            if "looked" in self.journal.done:
+                # Until then the model reports how far it is.
+                self._report(frame, f"Drawing frame {frame.number + 1:,}")
+            yield frame, record, now.number == frame.number
 
-    def _finish(self, frames: int, note: str) -> Json:
+    def _write(self, facts: Json, frames: int, note: str) -> Json:
         """Write the timeline, and the journal's last entry."""
         if self._progress is not None:
-            self._progress(DRAWN_SHARE, "Writing the timeline")
+            self._progress(DRAWN, "Writing the timeline")
         about, ended = self.clip.about, self._entry("looked") or {}
         notes = [note] if note else []
         if self.explainer.signed:
-            maps = (answer.raws or () for record in self._smooth(self._saved()) for answer in record.drawn)
-            lowers = any((raw < 0).any() for raws in maps for raw in raws)
-            notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * lowers}.")
+            notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * self._lowers}.")
         if ended.get("cut_off"):
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
 
@@ -320,8 +305,8 @@ class _Run:
         moments = find_moments(rows(), about.width, about.height, self.explainer.task)
         results: Json = {"frames": frames, "looked": ended["looked"], "skipped": ended["skipped"], "notes": notes}
         results["moments"] = [vars(moment) for moment in moments]
-        facts = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
-        write_timeline(self.folder, draw.COLUMNS, rows, facts | {"run": self.facts} | results)
+        head = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}, "run": facts}
+        write_timeline(self.folder, draw.COLUMNS, rows, head | results)
         self.journal.add([{"key": "whole", "stamp": ""} | results])
         shutil.rmtree(self.work, ignore_errors=True)
         return results
@@ -332,6 +317,6 @@ def _paint(painter: draw.Painter, pair: tuple[Frame, FrameRecord, bool]) -> tupl
     frame, record, explained = pair
     maps = painter.maps(record)
     pixels = painter.paint(frame.pixels, record, maps)
-    of = {id(drawn.answer): drawn for drawn in maps}
-    rows = [draw.row(record, of.get(id(answer)), answer) for answer in record.drawn] if explained else []
+    heatmaps = {id(answer): heatmap for answer, heatmap in maps}
+    rows = [draw.row(record, answer, heatmaps.get(id(answer))) for answer in record.drawn] if explained else []
     return frame, pixels, rows

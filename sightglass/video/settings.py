@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
 from sightglass.explain.rendering.style import Mode, Style, lut
-
-Scale = Literal["frame", "clip"]
 
 MAX_SIDE = 1280
 """Pixels of the longer side of a drawn frame, unless another number is given."""
@@ -33,8 +31,6 @@ class Settings:
     start: float = 0.0
     end: float | None = None
     """The range in seconds since the start of the clip; None: to its end."""
-    scale: Scale = "frame"
-    """`frame`: each map has its own maximum. `clip`: each class or object has one scale over the whole clip."""
     smooth: float = SMOOTH
     """Seconds; 0: not smoothed."""
     objects: int = OBJECTS
@@ -49,8 +45,6 @@ class Settings:
     style: Style = field(default_factory=Style)
 
     def __post_init__(self) -> None:
-        if self.scale not in get_args(Scale):
-            raise ModelProblem(f"scale is {self.scale!r}: use one of {', '.join(get_args(Scale))}.")
         if self.every < 1:
             raise ModelProblem(f"every is {self.every}: 1 is every frame, 2 every second one.")
         if not 0 <= self.smooth <= MAX_SMOOTH:
@@ -70,7 +64,8 @@ class Settings:
     @property
     def facts(self) -> Json:
         """All facts of the results, as plain values."""
-        names = ("start", "end", "scale", "smooth", "objects", "only", "labels", "side", "sound")
+        # Runs of before could hold the earlier map, or scale maps over the whole clip.
+        former = {"every": self.every, "between": "interpolate", "start": self.start, "end": self.end, "scale": "frame"}
+        names = ("smooth", "objects", "only", "labels", "side", "sound")
         drawn = {name: getattr(self.style, name) for name in ("mode", "colormap", "alpha", "threshold", "even")}
-        # Runs of before could hold the earlier map.
-        return {"every": self.every, "between": "interpolate"} | {name: getattr(self, name) for name in names} | drawn
+        return former | {name: getattr(self, name) for name in names} | drawn

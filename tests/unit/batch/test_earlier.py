@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightglass.batch import earlier, journal, output, run
+from sightglass.batch import earlier, journal, run
 from sightglass.batch.earlier import RunOrigin, SecondRun
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.image import to_jpeg
@@ -28,7 +28,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def read(folder: Path) -> earlier.RunFacts:
-    found = earlier.read_facts(output.Local(folder))
+    found = earlier.read_facts(folder)
     assert found is not None
     return found
 

@@ -73,9 +73,9 @@ def test_the_map_of_each_frame_is_the_explainers_own(moving: Path, explainer: Ex
     painter = Painter(looking.geometry(frames[0].pixels), (160, 160), EXACT, looking.method.id, looking.paths)
     for i in (0, 5, 17):
         own = explainer(Image(frames[i].pixels), top_k=1)
-        (mine,) = painter.maps(records[i])
-        assert mine.answer.label == own.predictions[0].label
-        assert mine.answer.score == pytest.approx(own.predictions[0].score, abs=1e-5)
+        ((answer, mine),) = painter.maps(records[i])
+        assert answer.label == own.predictions[0].label
+        assert answer.score == pytest.approx(own.predictions[0].score, abs=1e-5)
         assert np.allclose(mine.content, own.heatmaps[0].content, atol=1e-4)
         heatmap = own.heatmaps[0]
         height, width = heatmap.geometry.original
@@ -160,7 +160,7 @@ def _killed_at(patch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> 
     [
         (MODEL, runner.records, "save", 2),
         (DETECTOR, runner.records, "save", 2),
-        (DETECTOR, runner, "_paint", 1),
+        (DETECTOR, runner, "_paint", 10),
         (MODEL, runner, "write_timeline", 0),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     moving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, module: Any, name: str, call: int
 ) -> None:
     monkeypatch.setattr(runner, "PART", 4)
-    settings = Settings(every=2, scale="clip", side=0)
+    settings = Settings(every=2, side=0)
     whole = run(moving, model, tmp_path / "whole", settings=settings)
     with monkeypatch.context() as patch:
         _killed_at(patch, module, name, call)
@@ -237,7 +237,7 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     def place(box: Any) -> tuple[float, ...]:
         return tuple(round(edge, 2) for edge in box)
 
-    maps = {place(one.answer.box): one.content for one in painter.maps(record)}
+    maps = {place(answer.box): heatmap.content for answer, heatmap in painter.maps(record)}
     assert len(maps) == 3
     # Each box has the colour of its object.
     numbered = replace(record, answers=tuple(replace(one, track=n) for n, one in enumerate(record.drawn, 1)))
@@ -335,7 +335,7 @@ def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_f
         assert seen.raws is not None
         assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(seen.raws, alone.heatmaps[0].raw, strict=True))
         painter = Painter(looking.geometry(frame.pixels), (160, 160), EXACT, looking.method.id, looking.paths)
-        (mine,) = painter.maps(record)
+        ((_, mine),) = painter.maps(record)
         assert np.allclose(mine.content, alone.heatmaps[0].content, atol=1e-4)
 
 
@@ -350,12 +350,12 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     frame, one = Frame(0, 0, 0.0, scene(1)[0]), Explainer(model)
     (record,), looking = _look_at(one, frame, evidence="both")
     painter = Painter(looking.geometry(frame.pixels), (160, 160), EXACT, looking.method.id, looking.paths, signed=True)
-    mine = painter.maps(record)[0]
+    answer, mine = painter.maps(record)[0]
     how = {"per": "detection"} if model == DETECTOR else {}
     own = one(Image(frame.pixels), evidence="both", confidence=0.25, top_k=1, **how).heatmaps[0]
     assert mine.content.min() < 0 < mine.content.max()
     assert np.allclose(mine.content, own.content, atol=1e-3)
-    drawn = painter.paint(frame.pixels, record, (mine,)).astype(int)
+    drawn = painter.paint(frame.pixels, record, [(answer, mine)]).astype(int)
     # Over grey, so that every colour is the map's: red raises the score, blue lowers it.
     hot, cold = (np.unravel_index(at(own.values), own.values.shape) for at in (np.argmax, np.argmin))
     assert drawn[hot][0] > drawn[hot][2] or own.values.max() < 0.3

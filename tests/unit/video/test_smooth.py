@@ -1,4 +1,4 @@
-"""Smoothing over time, frames between, scales, and moments: on series whose result is known."""
+"""Smoothing over time, frames between, and moments: on series whose result is known."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from sightglass.models.geometry import Geometry
 from sightglass.video import records as parts
-from sightglass.video.draw import levels
 from sightglass.video.records import AnswerRecord, FrameRecord, load, save, smooth_maps
 from sightglass.video.results import LASTING
 from sightglass.video.results import find_moments as moments
@@ -45,15 +43,6 @@ def test_only_a_window_is_in_memory() -> None:
     for given, one in enumerate(smooth_maps(records(), 1.0)):
         assert one.number == given
         assert read - given <= parts.MAX_WINDOW // 2 + 1
-
-
-def test_the_scale_of_a_clip_is_each_classs_own_and_no_single_frame_sets_it() -> None:
-    geometry = Geometry((20, 20), (20, 20), (1.0, 1.0), (0.0, 0.0))
-    series = [record(i, 2.0) for i in range(95)] + [record(95 + i, 100.0) for i in range(5)]
-    series += [record(100 + i, 0.5, index=1) for i in range(10)]
-    found = levels(series, geometry)
-    assert found[0, 0] == pytest.approx(2.0, rel=0.03)
-    assert found[0, 1] == pytest.approx(0.5, rel=0.03)
 
 
 def test_a_part_comes_back_as_it_was_written(tmp_path) -> None:
