@@ -77,7 +77,7 @@ def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
     for data, status, kind, words in (
         (whole[:9000], 422, "image", "cut off"),
         (b"", 422, "image", "empty"),
-        (b"%PDF-1.7 and more", 422, "image", "PDF"),
+        (b"%PDF-1.7 and more", 422, "image", "known kind"),
         (b"\x93NUMPY\x01\x00broken", 422, "image", "npy"),
         (whole + bytes(MOST), 413, "size", "bytes"),
         (wide.getvalue(), 413, "size", "pixels"),
