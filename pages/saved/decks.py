@@ -17,7 +17,7 @@ from sightglass.explain.phrases import plural
 from sightglass.history import archive
 from sightglass.history.archive import READY
 from sightglass.history.decks import MAX_NAME
-from sightglass.pages.saved.tiles import draw_tile, grid
+from sightglass.pages.saved.views import draw_tile, grid
 from sightglass.report import drawing
 from sightglass.report.layouts import THEMES
 from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, View

@@ -20,7 +20,6 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.task import Answer
 from sightglass.explain.whatif import edits
 from sightglass.history import Mark, encoding
-from sightglass.history import slides as record_slides
 from sightglass.history.records import draw_marks
 from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
@@ -190,7 +189,7 @@ def make_slide(record: Record, look: Look, index: int | None = None) -> View:
     image, maps = read(record)
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
     record = replace(record, index=record.index if index is None else index, view=view)
-    return record_slides.record_view(record, image, maps, store.proof(record, record.index))
+    return encoding.record_view(record, image, maps, store.proof(record, record.index))
 
 
 def title(record: Record) -> str:
