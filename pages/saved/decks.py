@@ -68,7 +68,7 @@ class Editing:
     removed: Removed | None = None
 
 
-def _button(label: str, icon: str, key: str, act: Callable[[], object], help: str, **more: Any) -> None:
+def _button(label: str, icon: str, key: str, act: Callable[[], Any], help: str, **more: Any) -> None:
     st.button(
         label, icon=f":material/{icon}:", key=f"deck-{key}", on_click=page.keeping_problem()(act), help=help, **more
     )
