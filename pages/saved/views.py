@@ -153,16 +153,17 @@ def _draw_actions(result: SearchResult) -> None:
     _draw_export(ticked or result.records, "Export" if ticked else "Export all")
 
 
-def _compare(one: Record, other: Record) -> None:
+def _compare(first: Record, second: Record) -> None:
     """Open two records on Compare, in a callback: the models on one picture, or the two pictures."""
     store = history_store.store()
     with page.keeping_problem():
-        if one.picture_sha256 == other.picture_sha256:
-            assert one.recipe is not None
-            reopen.models(store.picture(one), one.recipe, one.view, list(dict.fromkeys([one.model, other.model])))
+        if first.picture_sha256 == second.picture_sha256:
+            assert first.recipe is not None
+            models = list(dict.fromkeys([first.model, second.model]))
+            reopen.models(store.picture(first), first.recipe, first.view, models)
         else:
-            reopen.pictures(one.model, store.picture(one))
-            gallery_picker.compare_with(store.picture(other))
+            reopen.pictures(first.model, store.picture(first))
+            gallery_picker.compare_with(store.picture(second))
 
 
 def _draw_export(records: Sequence[Record], label: str) -> None:

@@ -134,10 +134,10 @@ def is_of_map(recipe: Recipe, index: int, record: Record) -> bool:
     return (record.recipe, record.index) == (recipe, index)
 
 
-def is_of_pair(found: Similarity, record: Record) -> bool:
+def is_of_pair(similarity: Similarity, record: Record) -> bool:
     """Return whether a record is of this comparison, whose query, model and method it has."""
-    pair, how = record.pair, {name: getattr(found, name) for name in ("of", "preprocessing", "weights_sha256")}
-    ids = found.gallery.image.sha256, found.layers
+    pair, how = record.pair, {name: getattr(similarity, name) for name in ("of", "preprocessing", "weights_sha256")}
+    ids = similarity.gallery.image.sha256, similarity.layers
     return pair is not None and (pair.sha256, record.layers) == ids and how.items() <= pair.how.items()
 
 
@@ -241,33 +241,33 @@ def content(geometry: Geometry, at_input: NDArray[np.float32]) -> NDArray[np.flo
     return at_input[top:bottom, left:right]
 
 
-def encode_pair(found: Similarity, context: Context | None) -> tuple[Record, Files]:
+def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record, Files]:
     """Return the record and the files of a comparison."""
-    query, other = (side.image for side in found.sides)
+    query, other = (side.image for side in similarity.sides)
     pair = SavedPair(
         name=other.name,
         sha256=other.sha256,
-        how={name: getattr(found, name) for name in PAIR_FIELDS} | {"versions": versions()},
-        geometries=(found.query.geometry, found.gallery.geometry),
-        matches=found.matches.pairs,
+        how={name: getattr(similarity, name) for name in PAIR_FIELDS} | {"versions": versions()},
+        geometries=(similarity.query.geometry, similarity.gallery.geometry),
+        matches=similarity.matches.pairs,
         context=context,
     )
     record = Record(
         **about_picture(query),
-        model=found.model.id,
-        task=found.model.task,
-        method=found.method,
-        headline=similarity_files.headline(found, context),
-        layers=found.layers,
+        model=similarity.model.id,
+        task=similarity.model.task,
+        method=similarity.method,
+        headline=similarity_files.headline(similarity, context),
+        layers=similarity.layers,
         labels=(query.name, other.name),
-        score=found.score,
-        notes=found.notes,
+        score=similarity.score,
+        notes=similarity.notes,
         pair=pair,
     )
-    arrays = similarity_files.arrays(found)
-    for name, edges in zip(_SIDES, (found.matches.query, found.matches.gallery), strict=True):
+    arrays = similarity_files.arrays(similarity)
+    for name, edges in zip(_SIDES, (similarity.matches.query, similarity.matches.gallery), strict=True):
         arrays |= {f"{name}_down": edges.down, f"{name}_across": edges.across}
-    panels = similarity_files.draw_pair(found)
+    panels = similarity_files.draw_pair(similarity)
     sizes = [(max(1, round(PAIR_HEIGHT * panel.shape[1] / panel.shape[0])), PAIR_HEIGHT) for panel in panels]
     small = [cv2.resize(panel, size, interpolation=cv2.INTER_AREA) for panel, size in zip(panels, sizes, strict=True)]
     pictures = picture_file("picture", query) | picture_file("other", other)
