@@ -17,11 +17,12 @@ from sightglass.explain.phrases import plural
 from sightglass.history import archive
 from sightglass.history.archive import READY
 from sightglass.history.decks import MAX_NAME
-from sightglass.pages.saved.tiles import draw_tile, grid
+from sightglass.pages.saved.views import draw_tile, grid
 from sightglass.report import drawing
+from sightglass.report.deck_html import deck_html
 from sightglass.report.layouts import THEMES
 from sightglass.report.view import MAX_NOTES, MAX_SENTENCE, MAX_TITLE, View
-from sightglass.ui.saving.slides import slide_page, stage
+from sightglass.ui.saving.slides import stage
 from sightglass.ui.session import history_store, page, state
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts
@@ -68,7 +69,7 @@ class Editing:
     removed: Removed | None = None
 
 
-def _button(label: str, icon: str, key: str, act: Callable[[], object], help: str, **more: Any) -> None:
+def _button(label: str, icon: str, key: str, act: Callable[[], Any], help: str, **more: Any) -> None:
     st.button(
         label, icon=f":material/{icon}:", key=f"deck-{key}", on_click=page.keeping_problem()(act), help=help, **more
     )
@@ -206,9 +207,9 @@ def _play(deck: Deck) -> None:
     first = st.query_params.get(PLAY, "")
     start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.slides) - 1))
 
-    def make() -> str:
+    def make() -> bytes:
         views = [_decks().view(slide) for slide in deck.slides]
-        return slide_page(views, title=deck.title, theme=THEMES[deck.theme].name, start=start)
+        return deck_html(views, deck.title, THEMES[deck.theme], start=start)
 
     stage(state.latest("deck-played", (deck.id, deck.changed, start), make), key="play")
 
@@ -279,8 +280,8 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
     """Draw one slide large, with its texts and actions."""
     decks, number, ids = _decks(), deck.slides.index(slide) + 1, [slide.id for slide in deck.slides]
 
-    def make() -> str:
-        return slide_page([decks.view(slide)], theme=THEMES[deck.theme].name, number=number)
+    def make() -> bytes:
+        return deck_html([decks.view(slide)], deck.title, THEMES[deck.theme], number=number)
 
     stage(state.latest("deck-slide", (deck.id, deck.changed, slide.id), make), key="edit")
 

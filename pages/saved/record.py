@@ -20,7 +20,6 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.task import Answer
 from sightglass.explain.whatif import edits
 from sightglass.history import Mark, encoding
-from sightglass.history import slides as record_slides
 from sightglass.history.records import draw_marks
 from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
@@ -118,8 +117,8 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
     with left:
         panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain(image)]
         boxes = _list_boxes(record, index)
-        shown = image if not record.marks else Image(draw_marks(image.pixels, record.marks), image.name)
-        scene = ViewerScene(shown.pixels, shown.sha256, panes, boxes, shown.jpeg)
+        marked = image if not record.marks else Image(draw_marks(image.pixels, record.marks), image.name)
+        scene = ViewerScene(marked.pixels, marked.sha256, panes, boxes, marked.jpeg)
         view = viewer(scene, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
         send_texts(view, [info.looks for info in record.maps], key=f"saved-words-{record.id}")
         if index == record.index:
@@ -190,7 +189,7 @@ def make_slide(record: Record, look: Look, index: int | None = None) -> View:
     image, maps = read(record)
     view = record.view.model_copy(update={"settings": {**record.view.settings, **look}})
     record = replace(record, index=record.index if index is None else index, view=view)
-    return record_slides.record_view(record, image, maps, store.proof(record, record.index))
+    return encoding.record_view(record, image, maps, store.proof(record, record.index))
 
 
 def title(record: Record) -> str:
@@ -301,24 +300,24 @@ def draw_delete(ids: Sequence[str], *, key: str) -> None:
 
 def _draw_pair(record: Record, heading: DeltaGenerator) -> None:
     """Draw the record of two compared pictures."""
-    found = history_store.store().similarity(record)
+    similarity = history_store.store().similarity(record)
     assert record.pair is not None
     heading.markdown(f"## {escape(record.headline)}")
     page.say_problem()
 
     def take() -> None:
-        reopen.pair(found)
-        gallery_picker.compare_with(found.gallery.image)
+        reopen.pair(similarity)
+        gallery_picker.compare_with(similarity.gallery.image)
 
     left, right = st.columns([3, 1], gap="medium")
     with left:
-        pair_views.draw_pair(found, key=f"saved-pair-maps-{record.id}")
+        pair_views.draw_pair(similarity, key=f"saved-pair-maps-{record.id}")
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same two pictures, model, method and layers there; the model must be on this machine."
             _draw_reopen("Open in Compare", take, help)
             _draw_rest(record, 0)
     with right:
-        pair_views.explain_score(found, record.pair.context)
+        pair_views.explain_score(similarity, record.pair.context)
         history_store.edit_note(record, [record.id], key=f"saved-{record.id}")
         for note in record.notes:
             st.caption(f":material/info: {note}")

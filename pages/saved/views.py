@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
 from sightglass.common import users
@@ -15,7 +16,6 @@ from sightglass.explain.phrases import megabytes, plural
 from sightglass.history.store import UNDO
 from sightglass.pages.saved import record as record_view
 from sightglass.pages.saved.record import Browsing, archive
-from sightglass.pages.saved.tiles import draw_tile, grid
 from sightglass.ui.choices import gallery_picker
 from sightglass.ui.saving import slides
 from sightglass.ui.session import history_store, page, reopen, state, url_state
@@ -23,7 +23,9 @@ from sightglass.ui.session.markdown import escape
 from sightglass.ui.views import charts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.history import Record, SearchResult, Storage
 
@@ -34,6 +36,9 @@ DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 PAGE = 24
 MAX_EXPORT = 250_000_000
 """Bytes of files in one archive: it is made in memory."""
+
+BLANK = np.zeros((3, 4, 4), np.uint8)
+"""The transparent picture of a tile without one."""
 
 
 def draw() -> None:
@@ -148,16 +153,17 @@ def _draw_actions(result: SearchResult) -> None:
     _draw_export(ticked or result.records, "Export" if ticked else "Export all")
 
 
-def _compare(one: Record, other: Record) -> None:
+def _compare(first: Record, second: Record) -> None:
     """Open two records on Compare, in a callback: the models on one picture, or the two pictures."""
     store = history_store.store()
     with page.keeping_problem():
-        if one.picture_sha256 == other.picture_sha256:
-            assert one.recipe is not None
-            reopen.models(store.picture(one), one.recipe, one.view, list(dict.fromkeys([one.model, other.model])))
+        if first.picture_sha256 == second.picture_sha256:
+            assert first.recipe is not None
+            models = list(dict.fromkeys([first.model, second.model]))
+            reopen.models(store.picture(first), first.recipe, first.view, models)
         else:
-            reopen.pictures(one.model, store.picture(one))
-            gallery_picker.compare_with(store.picture(other))
+            reopen.pictures(first.model, store.picture(first))
+            gallery_picker.compare_with(store.picture(second))
 
 
 def _draw_export(records: Sequence[Record], label: str) -> None:
@@ -204,3 +210,29 @@ def _draw_tile(record: Record) -> None:
         help=f"{escape(record.picture_name)}, {escape(record_view.describe(record))}",
         beside=draw_tick,
     )
+
+
+def grid() -> DeltaGenerator:
+    """Return a place for tiles."""
+    return st.container(horizontal=True, key="saved-tiles")
+
+
+def draw_tile(
+    key: str,
+    picture: bytes,
+    title: str,
+    about: str,
+    *,
+    alt: str,
+    on_open: Callable[[], None],
+    help: str,
+    beside: Callable[[], None] | None = None,
+) -> None:
+    """Draw a tile; `beside`: draws what stands before its title; `about`: in Markdown."""
+    with st.container(width=240, gap="xsmall", key=f"saved-tile-{key}"):
+        st.image(picture or BLANK, width="stretch", alt=alt)
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            if beside is not None:
+                beside()
+            st.button(escape(title), key=f"saved-open-{key}", type="tertiary", on_click=on_open, help=help)
+        st.caption(about)

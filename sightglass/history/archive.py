@@ -74,12 +74,6 @@ def write(title: str, slides: Iterable[View], theme: ThemeName = "dark") -> byte
     return out.getvalue()
 
 
-def read(data: bytes) -> tuple[str, list[View]]:
-    """Return the title and the views of a deck's file; `open_deck` holds one at a time."""
-    title, slides, _ = open_deck(data)
-    return title, list(slides)
-
-
 def open_deck(data: bytes) -> tuple[str, Iterator[View], ThemeName]:
     """Return the title of a deck's file, its views one after another, and its theme: dark where it names none.
 

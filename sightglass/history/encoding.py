@@ -19,23 +19,30 @@ from pydantic import TypeAdapter, ValidationError
 from sightglass.common.errors import Problem
 from sightglass.common.files import npz_bytes
 from sightglass.explain.maps.heatmap import Heatmap
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import without_emphasis
 from sightglass.explain.picture.image import Image, to_jpeg, to_lossless, to_png
 from sightglass.explain.recipe import versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.similarity.similarity import CellEdges, ComparedImage, Matches, Similarity
+from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.diagnosis import describe, diagnose
 from sightglass.explain.trust.proof import Curve, Proof, Support, Trace
 from sightglass.history.records import MapInfo, Record, SavedPair, SavedProof, draw_marks
 from sightglass.history.store import RECORD
 from sightglass.models.adapter import Target
+from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
-from sightglass.report import embedded_recipe, proof_files, similarity_files
+from sightglass.report import charts, command, embedded_recipe, proof_files, similarity_files
+from sightglass.report.caption import label_ends
 from sightglass.report.embedded_recipe import Look, list_checks, view_of
 from sightglass.report.result_folder import MAPS, label_stem, named_arrays
+from sightglass.report.view import MAX_CHECKS, Picture
+from sightglass.report.views import answer_title, display_of, list_answers, list_boxes, new_view, place_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,6 +53,7 @@ if TYPE_CHECKING:
     from sightglass.explain.trust.checks import Checks
     from sightglass.history.history import History
     from sightglass.models.geometry import Geometry
+    from sightglass.report.view import Map, View
 
     Arrays = Mapping[str, NDArray[Any]]
     Files = dict[str, bytes]
@@ -126,10 +134,10 @@ def is_of_map(recipe: Recipe, index: int, record: Record) -> bool:
     return (record.recipe, record.index) == (recipe, index)
 
 
-def is_of_pair(found: Similarity, record: Record) -> bool:
+def is_of_pair(similarity: Similarity, record: Record) -> bool:
     """Return whether a record is of this comparison, whose query, model and method it has."""
-    pair, how = record.pair, {name: getattr(found, name) for name in ("of", "preprocessing", "weights_sha256")}
-    ids = found.gallery.image.sha256, found.layers
+    pair, how = record.pair, {name: getattr(similarity, name) for name in ("of", "preprocessing", "weights_sha256")}
+    ids = similarity.gallery.image.sha256, similarity.layers
     return pair is not None and (pair.sha256, record.layers) == ids and how.items() <= pair.how.items()
 
 
@@ -233,33 +241,33 @@ def content(geometry: Geometry, at_input: NDArray[np.float32]) -> NDArray[np.flo
     return at_input[top:bottom, left:right]
 
 
-def encode_pair(found: Similarity, context: Context | None) -> tuple[Record, Files]:
+def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record, Files]:
     """Return the record and the files of a comparison."""
-    query, other = (side.image for side in found.sides)
+    query, other = (side.image for side in similarity.sides)
     pair = SavedPair(
         name=other.name,
         sha256=other.sha256,
-        how={name: getattr(found, name) for name in PAIR_FIELDS} | {"versions": versions()},
-        geometries=(found.query.geometry, found.gallery.geometry),
-        matches=found.matches.pairs,
+        how={name: getattr(similarity, name) for name in PAIR_FIELDS} | {"versions": versions()},
+        geometries=(similarity.query.geometry, similarity.gallery.geometry),
+        matches=similarity.matches.pairs,
         context=context,
     )
     record = Record(
         **about_picture(query),
-        model=found.model.id,
-        task=found.model.task,
-        method=found.method,
-        headline=similarity_files.headline(found, context),
-        layers=found.layers,
+        model=similarity.model.id,
+        task=similarity.model.task,
+        method=similarity.method,
+        headline=similarity_files.headline(similarity, context),
+        layers=similarity.layers,
         labels=(query.name, other.name),
-        score=found.score,
-        notes=found.notes,
+        score=similarity.score,
+        notes=similarity.notes,
         pair=pair,
     )
-    arrays = similarity_files.arrays(found)
-    for name, edges in zip(_SIDES, (found.matches.query, found.matches.gallery), strict=True):
+    arrays = similarity_files.arrays(similarity)
+    for name, edges in zip(_SIDES, (similarity.matches.query, similarity.matches.gallery), strict=True):
         arrays |= {f"{name}_down": edges.down, f"{name}_across": edges.across}
-    panels = similarity_files.draw_pair(found)
+    panels = similarity_files.draw_pair(similarity)
     sizes = [(max(1, round(PAIR_HEIGHT * panel.shape[1] / panel.shape[0])), PAIR_HEIGHT) for panel in panels]
     small = [cv2.resize(panel, size, interpolation=cv2.INTER_AREA) for panel, size in zip(panels, sizes, strict=True)]
     pictures = picture_file("picture", query) | picture_file("other", other)
@@ -352,3 +360,44 @@ def overlay(record: Record, image: Image, heatmap: Heatmap, index: int) -> bytes
     view = record.view.model_copy(update={"index": index, "label": record.labels[index][:200]})
     assert record.checked_recipe is not None
     return embedded_recipe.write(to_png(pixels), record.checked_recipe, view, picture=embedded_recipe.encode(image))
+
+
+def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Proof | None = None) -> View:
+    """Return the view of a record of the history as it was saved; `proof`: of its selected map."""
+    task, spec = task_of(record.task), catalog().get(record.model)
+    info, item = (record.maps[record.index], maps[record.index]) if record.index < len(maps) else (None, None)
+    picture = Picture.of(
+        image,
+        spec.name if spec else record.model,
+        map=None if info is None or item is None else _map(record, info, item),
+        answers=list_answers(task, record.predictions),
+        boxes=list_boxes(task, record.predictions, info.boxes if info else (), (record.width, record.height)),
+    )
+    title, rest = record.title_and_rest
+    method = METHODS[record.method].name if record.method in METHODS else record.method
+    return new_view(
+        [picture],
+        title=answer_title(task, record.predictions, title),
+        sentence=proof.sentence if proof else without_emphasis((info.looks if info else "") or rest),
+        notes="\n".join((record.note, *(finding.text for finding in record.findings))).strip(),
+        charts=(charts.describe_proof(proof),) if proof else (),
+        display=display_of(record.view.settings),
+        commands=(command.line(record.recipe),) if record.recipe else (),
+        made=" · ".join(filter(None, (picture.name, method))),
+        day=record.created.date().isoformat(),
+    )
+
+
+def _map(record: Record, info: MapInfo, item: Heatmap) -> Map:
+    checks, sure = record.checks_of(record.index), task_of(record.task).sure
+    low, high = label_ends(item.ends, info.unit) if item.signed else ("0", "1")
+    return place_map(
+        info.label,
+        item.content,
+        item.geometry,
+        item.kind,
+        info.score if sure else None,
+        cells=item.cells,
+        checks="" if checks is None else checks.line[:MAX_CHECKS],
+        ends=(low, "0" if item.signed else "0.5", high),
+    )

@@ -29,32 +29,17 @@ if TYPE_CHECKING:
     from sightglass.report.view import LineName
 
 Way = Literal["hidden", "kept"]
-DASHES = {
-    "map": "",
-    "strongest": "5 2",
-    "random": "7 3",
-    "blobs": "2 3",
-    "centre": "12 3 2 3",
-    "edges": "4 3 1 3 1 3",
+LINES: dict[LineName, tuple[str, str, tuple[float, ...]]] = {
+    "map": ("This map", "#111111", ()),
+    "strongest": ("Another map", "#1f5fd0", (5, 2)),
+    "random": ("Random places", "#5b6b7b", (7, 3)),
+    "blobs": ("Random places in the object", "#8a5a00", (2, 3)),
+    "centre": ("Middle of the picture", "#00725c", (12, 3, 2, 3)),
+    "edges": ("Edges in the picture", "#7a3e9d", (4, 3, 1, 3, 1, 3)),
 }
-"""Dashes and gaps of each control's line, in pixels of a line of LINE pixels; none of the map's own."""
+"""Title, colour, and dashes and gaps of the curves of a map and its controls. Every colour has a contrast of 4.5 or
+more with the paper; lengths are in pixels of a line of LINE pixels."""
 LINE = 1.5
-INKS = {
-    "map": "#111111",
-    "strongest": "#1f5fd0",
-    "random": "#5b6b7b",
-    "blobs": "#8a5a00",
-    "centre": "#00725c",
-    "edges": "#7a3e9d",
-}
-"""Every colour has a contrast of 4.5 or more with the paper."""
-TITLES = {
-    "map": "This map",
-    "random": "Random places",
-    "blobs": "Random places in the object",
-    "centre": "Middle of the picture",
-    "edges": "Edges in the picture",
-}
 PANELS: dict[Way, str] = {"hidden": "hottest part hidden", "kept": "only the hottest part kept"}
 WIDTH = 112
 """Letters of a line of the sentence."""
@@ -72,11 +57,12 @@ LOCK = threading.Lock()  # matplotlib's settings and fonts are shared by the who
 
 def describe_proof(proof: Proof, picture: int = 0) -> Chart:
     """Return the chart of a proof's first filling; a control's curve is the mean over its maps."""
-    strongest = "another map" if proof.support is None else proof.support.strongest_name
-    names = TITLES | {"strongest": capital(strongest)}
+    names = {name: title for name, (title, _, _) in LINES.items()}
+    if proof.support is not None:
+        names["strongest"] = capital(proof.support.strongest_name)
     curves = [
-        ChartLine(cast("LineName", name), names[name], *(_mean(proof, name, way) for way in ("deletion", "insertion")))
-        for name in ("map", *proof.controls)
+        ChartLine(name, names[name], *(_mean(proof, name, way) for way in ("deletion", "insertion")))
+        for name in cast("tuple[LineName, ...]", ("map", *proof.controls))
         if proof.of(name, proof.fillings[0])
     ]
     return Chart(proof.label[:200], proof.sentence, tuple(curves), picture)
@@ -85,11 +71,6 @@ def describe_proof(proof: Proof, picture: int = 0) -> Chart:
 def _mean(proof: Proof, name: str, way: str) -> tuple[float, ...]:
     scores = np.mean([getattr(curve, way).score for curve in proof.of(name, proof.fillings[0])], axis=0)
     return tuple(round(float(score), 4) for score in scores)
-
-
-def dashes(name: str, width: float) -> list[float]:
-    """Return a curve's dashes and gaps; empty for the map's own."""
-    return [float(length) * width / LINE for length in DASHES[name].split()]
 
 
 def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | None = None) -> bytes:
@@ -111,18 +92,25 @@ def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | N
 
 
 def draw_curves(
-    axes: Axes, curves: Sequence[ChartLine], way: Way, *, inks: Mapping[str, str] = INKS, line: float, letters: float
+    axes: Axes,
+    curves: Sequence[ChartLine],
+    way: Way,
+    *,
+    line: float,
+    letters: float,
+    inks: Mapping[str, str] | None = None,
 ) -> None:
     """Draw curves with matplotlib, the map's own bold and on top.
 
-    `inks`: a colour for each curve's name; `line`: the width of a control's line, and `letters` the size of the ticks'
-    text, both in points.
+    `line`: the width of a control's line, and `letters` the size of the ticks' text, both in points; `inks`: other
+    colours, by the curves' names.
     """
     for curve in curves:
         scores, bold = getattr(curve, way), curve.name == "map"
+        _, own_ink, lengths = LINES[curve.name]
         # Matplotlib takes the lengths of dashes by the line's width.
-        style = "-" if bold else (0, dashes(curve.name, 1))
-        width, color = 2.2 * line if bold else line, inks[curve.name]
+        style = "-" if bold else (0, [length / LINE for length in lengths])
+        width, color = 2.2 * line if bold else line, inks[curve.name] if inks else own_ink
         shares = np.linspace(0, 1, len(scores))
         axes.plot(shares, scores, linestyle=style, linewidth=width, color=color, label=curve.title, zorder=2 + bold)
     scores = [score for curve in curves for score in (*curve.hidden, *curve.kept)]

@@ -93,16 +93,16 @@ def of_similarity(similarity: Similarity, context: Context | None) -> Iterator[F
     yield "similarity.json", to_json(summary(similarity, context)).encode()
 
 
-def number_matches(found: Similarity) -> Panels:
+def number_matches(similarity: Similarity) -> Panels:
     """Draw the best matching places with equal numbers in both pictures, uint8 (H, W, 3)."""
-    grids = (found.matches.query, found.matches.gallery)
-    places = [[getattr(pair, name) for pair in found.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
+    grids = (similarity.matches.query, similarity.matches.gallery)
+    places = [[getattr(pair, name) for pair in similarity.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
     return [
         draw_marks(
             side.image.pixels,
             [((box_mark(rectangle(grid, at, side.image)),), str(i + 1)) for i, at in enumerate(cells)],
         )
-        for side, grid, cells in zip(found.sides, grids, places, strict=True)
+        for side, grid, cells in zip(similarity.sides, grids, places, strict=True)
     ]
 
 

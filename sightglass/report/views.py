@@ -340,9 +340,7 @@ def classes_view(
 ) -> View:
     """Return the view of several classes' maps, a picture each; `pair`: the indices of two that are compared, with
     their difference."""
-    # Square pictures fill a slide as two.
-    square = 0.85 < explanation.image.width / explanation.image.height < 1.2
-    indices = list(pair or range(len(explanation.heatmaps)))[: MOST_CLASSES - square]
+    indices = list(pair or range(len(explanation.heatmaps)))[:MOST_CLASSES]
     if len(indices) < 2:
         return map_view(explanation, 0, look)
     display, maps = display_of(look), [explanation.heatmaps[index] for index in indices]

@@ -180,16 +180,16 @@ def draw_proof_chart(proof: Proof, way: chart.Way, *, key: str, small: bool = Fa
 
     figure = go.Figure()
     for line in reversed(chart.describe_proof(proof).curves):
-        scores = getattr(line, way)
+        scores, (_, ink, lengths) = getattr(line, way), chart.LINES[line.name]
         figure.add_scatter(
             x=[i / (len(scores) - 1) for i in range(len(scores))],
             y=scores,
             name=line.title,
             mode="lines",
             line={
-                "color": chart.INKS[line.name] if line.name != "map" else None,
+                "color": ink if line.name != "map" else None,
                 "width": 3 if line.name == "map" else 1.5,
-                "dash": ",".join(f"{length}px" for length in chart.DASHES[line.name].split()) or None,
+                "dash": ",".join(f"{length}px" for length in lengths) or None,
             },
         )
     figure.update_layout(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.explain.phrases import plural
-from sightglass.report import deck_html, layouts, views
+from sightglass.report import deck_html, views
 from sightglass.ui.declare import declare, no_callback
 from sightglass.ui.session import history_store, page, state
 from sightglass.ui.session.jobs import explain_job
@@ -19,24 +19,13 @@ from sightglass.ui.viewer import SETTINGS, Look
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
-    from sightglass.report.layouts import ThemeName
     from sightglass.report.view import View
 
 
-def slide_page(
-    slides: Sequence[View], *, title: str = "", theme: ThemeName = "dark", start: int | None = None, number: int = 1
-) -> str:
-    """Return the page for `stage`, from slide `start` with the keyboard.
-
-    `number`: of the first slide.
-    """
-    return deck_html.deck_html(slides, title, layouts.THEMES[theme], start=start, number=number).decode()
-
-
-def stage(html: str, *, key: str) -> None:
-    """Draw a `slide_page`, 16:9 and as wide as its place."""
+def stage(html: bytes, *, key: str) -> None:
+    """Draw a page of `deck_html`, 16:9 and as wide as its place."""
     with st.container(key=f"slide-stage-{key}"):
-        st.iframe(html, height=HEIGHT, alt="Slides")
+        st.iframe(html.decode(), height=HEIGHT, alt="Slides")
 
 
 HEIGHT = 480
@@ -90,7 +79,7 @@ def _draw_dialog(drafts: Sequence[Draft]) -> None:
         look = view_settings(f"slide-look-{number}")
         key = number, tuple(sorted(look.items()))
         view = state.latest("slide", key, lambda: drafts[0](look))
-        stage(slide_page([view]), key=str(number))
+        stage(deck_html.deck_html([view], view.title), key=str(number))
         drafts = [lambda _: view]
     if history_store.off():
         st.caption("Saving is switched off here, so there are no decks to add it to.")

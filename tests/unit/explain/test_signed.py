@@ -22,8 +22,8 @@ from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.explain.replaying import replay
 from sightglass.explain.trust.diagnosis import describe_map, diagnose, headline
+from sightglass.history.encoding import record_view
 from sightglass.history.history import History
-from sightglass.history.slides import record_view
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry
 from sightglass.report import caption, command, figure, result_folder

@@ -12,7 +12,7 @@ from sightglass.explain import Explainer, Problem
 from sightglass.explain.replaying import replay, replay_proof
 from sightglass.explain.trust.checks import Check, Checks, forget, remember
 from sightglass.explain.trust.proof import lines, rows
-from sightglass.history import History, slides
+from sightglass.history import History, encoding
 from sightglass.report import embedded_recipe
 from tests.unit.history.conftest import files
 
@@ -117,5 +117,5 @@ def test_a_record_and_its_files_have_the_seals_of_its_maps(
     assert embedded_recipe.read(found["overlay.png"]) == recipe
     (tmp_path / "record.json").write_bytes(found["record.json"])
     assert read(tmp_path / "record.json") == recipe
-    (picture,) = slides.record_view(record, bare.image, history.heatmaps(record)).pictures
+    (picture,) = encoding.record_view(record, bare.image, history.heatmaps(record)).pictures
     assert picture.map is not None and picture.map.checks == sealed.line

@@ -7,9 +7,11 @@ import csv
 import hashlib
 import html
 import io
+import json
 import re
 from html.parser import HTMLParser
 from importlib import import_module
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -19,8 +21,20 @@ from PIL import Image as Pillow
 from torch import nn
 
 from sightglass.explain import Explainer, Explanation
+from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.picture.image import Image
-from sightglass.report import animation, caption, command, embedded_recipe, figure, html_report, pdf_report, table
+from sightglass.report import (
+    animation,
+    caption,
+    command,
+    embedded_recipe,
+    figure,
+    html_report,
+    pdf_report,
+    result_folder,
+    results,
+    table,
+)
 from sightglass.report.formats import FORMATS, ROWS, Format
 
 NAME = "=1+1 <img src=x onerror=alert(1)> $x^2$ 画像.png"
@@ -180,3 +194,24 @@ def test_every_format_writes_a_file_of_its_kind(made: Explanation, format: Forma
 )
 def test_modules_keep_the_names_that_version_0_1_documented(former: str, name: str) -> None:
     assert import_module(f"sightglass.{former}") is import_module(f"sightglass.{name}")
+
+
+def test_an_explanation_is_the_same_in_the_library_and_in_its_file(scene: Path, tmp_path: Path) -> None:
+    made = Explainer("demo-s")(scene, per="detection", top_k=1)
+    made.save(tmp_path / "out")
+    written = json.loads((tmp_path / "out" / result_folder.SUMMARY).read_text("utf-8"))
+    del written["files"]
+    assert written == made.to_dict()
+    assert written["version"] == results.VERSION
+    read = results.Explained.model_validate_json(json.dumps(written))
+    assert (read.statistics, read.recipe) == (made.statistics, made.recipe)
+    assert read.to_dict() == written
+
+
+def test_numbers_that_are_not_finite_are_null() -> None:
+    unlike = Agreement(np.nan, 0.5)
+    compared = results.ComparisonResult(
+        picture="a.png", verdict="", fastest=None, common=(0, 0, 9, 9), models=[], agreement=[[unlike]]
+    )
+    expected = [[{"rank_correlation": None, "iou_top20": 0.5}]]
+    assert compared.to_dict()["agreement"] == json.loads(compared.model_dump_json())["agreement"] == expected

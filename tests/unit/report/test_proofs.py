@@ -1,4 +1,4 @@
-"""Files of a map that was proved carry the proof: sentence, curves, numbers, and a recipe that makes it again."""
+"""Files of a map that was proved or checked say so, and its recipe makes the proof again."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pytest
 
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.picture.image import Image
+from sightglass.explain.trust.checks import Check, Checks, forget, remember
 from sightglass.explain.trust.proof import rows
-from sightglass.report import embedded_recipe, html_report, proof_files
+from sightglass.report import embedded_recipe, figure, html_report, proof_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sightglass.explain.trust.proof import Proof
@@ -65,3 +67,51 @@ def test_curves_as_a_figure_are_vectors_and_make_the_proof_again(made: Explanati
         assert data.count(b"stroke-dasharray") >= len(proof.controls) and b"<image" not in data
     if kind == "pdf":
         assert b"/Type3" not in data
+
+
+SENTENCE = "With random weights the map is another one (0.03, <b>unrelated</b> maps: 0.20)."
+MARKS = (
+    Check("model", "yes", SENTENCE, 0.03, 0.2),
+    Check("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
+    Check("still", "cannot be told", "The map is too even.", None, float("nan")),
+)
+
+
+@pytest.fixture
+def checked(bare: Explanation) -> Iterator[Explanation]:
+    """Two maps, of which the second was sealed."""
+    forget()
+    remember(bare.checks_key(1), Checks(bare.heatmaps[1].target.label, MARKS))
+    yield bare
+    forget()
+
+
+def test_a_png_or_jpg_has_it_in_its_recipe(checked: Explanation) -> None:
+    for kind in ("png", "jpg"):
+        found = embedded_recipe.read(figure.figure(checked, 1, format=kind))  # type: ignore[arg-type]
+        assert found is not None
+        (saved,) = found.seals
+        assert saved.index == 1
+        assert [(mark.question, mark.answer, mark.value, mark.control) for mark in saved.marks] == [
+            ("model", "yes", 0.03, 0.2),
+            ("answer", "no", 1.5, 2.25),
+            ("still", "cannot be told", None, None),
+        ]
+    # What two explanations are compared by has none.
+    assert checked.recipe.seals == ()
+    assert proof_files.recipe(checked, 0) == found
+
+
+def test_a_report_has_a_line_of_marks_with_their_sentences(checked: Explanation) -> None:
+    page = html_report.html([checked], index=1)
+    (line,) = re.findall(r'<p class="checks[^>]*>.*?</p>', page)
+    assert 'data-maps="1"' in line
+    assert "hidden" not in line
+    spans = re.findall(r'<span data-answer="([^"]*)" title="([^"]*)">([^<]*)</span>', line)
+    assert [(answer, html.unescape(sentence), words) for answer, sentence, words in spans] == [
+        (check.state, check.sentence, check.words) for check in MARKS
+    ]
+    assert "<b>unrelated" not in page
+    assert "✗ matters: no" in html_report.frame([checked])
+    forget()
+    assert 'class="checks' not in html_report.html([checked], index=1)

@@ -17,7 +17,7 @@ from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.whatif import changes, edits, strongest
-from sightglass.history import History, slides
+from sightglass.history import History, encoding
 from sightglass.report import Picture, View, views
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.layouts import DARK, HEIGHT, WIDTH, Rect
@@ -77,7 +77,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, View]:
             "EfficientNet-Lite0 · GradCAM",
         ),
         "clip": of_clip(),
-        "record": slides.record_view(record, history.picture(record), history.heatmaps(record)),
+        "record": encoding.record_view(record, history.picture(record), history.heatmaps(record)),
     }
 
 

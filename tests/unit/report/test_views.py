@@ -12,7 +12,7 @@ from sightglass.explain import Explainer, Image
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.phrases import percent
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence
-from sightglass.history import History, slides
+from sightglass.history import History, encoding
 from sightglass.report import Display, drawing, views
 from sightglass.report.page import describe_making, pages
 from sightglass.report.stored import pack, unpack
@@ -87,12 +87,12 @@ def test_models_are_pictures_in_their_order(bus: Path, bus_explained: Explanatio
 def test_a_record_gives_the_scene_of_its_explanation(bus_explained: Explanation, tmp_path: Path) -> None:
     history = History(tmp_path)
     record = history.keep(bus_explained, index=2, look={"colormap": "viridis"}, note="mine")
-    made = slides.record_view(record, history.picture(record), history.heatmaps(record), history.proof(record, 2))
+    made = encoding.record_view(record, history.picture(record), history.heatmaps(record), history.proof(record, 2))
     live = views.map_view(bus_explained, 2, {"colormap": "viridis"})
     assert (made.display, made.commands) == (live.display, live.commands)
     assert made.title == live.title and made.notes.startswith("mine")
     # Records of earlier versions have no title of their own.
-    before = slides.record_view(replace(record, title=""), history.picture(record), history.heatmaps(record))
+    before = encoding.record_view(replace(record, title=""), history.picture(record), history.heatmaps(record))
     assert before.title == live.title
     one, other = made.pictures[0].map, live.pictures[0].map
     assert one is not None and other is not None
