@@ -17,7 +17,6 @@ from sightglass.common.files import Json
 from sightglass.common.lazy import above
 from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence import evidence as batched_pass
-from sightglass.explain.evidence.attention import COMPUTED_OPENLY
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
@@ -219,7 +218,7 @@ def explain(
     predictions = decode(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
     # Notes of an explanation that this one is derived from, without those on its method and targets.
-    ended = (UNSHOWN, NO_EFFECT, COMPUTED_OPENLY, *OWN_NOTES)
+    ended = (UNSHOWN, NO_EFFECT, attention.COMPUTED_OPENLY, *OWN_NOTES)
     earlier = (note for note in notes if not note.endswith(ended))
     adapter = evidence.resident.adapter
     absent = task_of(adapter).unshown(options, targets, evidence)
