@@ -208,9 +208,8 @@ class Measure:
 
     def _scores(self, visible: NDArray[np.bool_]) -> list[float]:
         """Return the scores, 0..1, of pictures with visible parts (B, h, w)."""
-        batches = torch.split(torch.from_numpy(visible).to(self._perturber.picture.device), BATCH_CPU)
-        parts = [self._perturber.predict_masked(batch, self._fill).score for batch in batches]
-        return self._in_range(torch.cat(parts).tolist())
+        masks = torch.from_numpy(visible).to(self._perturber.picture.device)
+        return self._in_range([float(score) for score, _, _ in self._perturber.predict(masks, self._fill)])
 
     def _in_range(self, scores: list[float]) -> list[float]:
         """Bring a cosine to 0..1, where scores are."""
