@@ -17,17 +17,16 @@ from sightglass.common.files import Json
 from sightglass.common.lazy import above
 from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence import evidence as batched_pass
-from sightglass.explain.evidence.attention import COMPUTED_OPENLY
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.maps import boxes
-from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.methods import METHODS, attention, gradient, query_attention
+from sightglass.explain.maps.heatmap import heatmaps
+from sightglass.explain.methods import attention, gradient
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import OWN_NOTES
-from sightglass.explain.options import Options, Scale, Wanted
+from sightglass.explain.options import Options, Wanted
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
 from sightglass.explain.tasks import decode, resolve, task_of
@@ -122,23 +121,6 @@ class Explanation(Result):
         )
         return replace(explanation, object_mask=self.object_mask)
 
-    @own_modes()
-    def by_head(self, index: int = 0, layer: int = 0, scale: Scale = "own") -> tuple[Heatmap, ...]:
-        """Return one attention layer's heatmap per head.
-
-        `layer`: its number among this explanation's layers.
-
-        The same for every class; of a method of queries, the box's own. Runs the model once where no map of that
-        attention was made yet.
-        """
-        target, of_query = self._map(index).target, METHODS[self._map(index).method].family == "query"
-        maps = (query_attention if of_query else attention).heads(self.evidence, target)
-        path, raw = [*maps.items()][layer]
-        named = [replace(target, label=f"head {number}") for number in range(len(raw))]
-        geometry = self.evidence.geometry
-        method = self._map(index).method if of_query else "attention"
-        return heatmaps([raw], named, method=method, layers=(path,), geometry=geometry, scale=scale)
-
     def prove(self, index: int | str = 0, **options: Any) -> Proof:
         """Hide, and keep, the hottest shares of a map and of control maps, and follow the answer.
 
@@ -219,7 +201,7 @@ def explain(
     predictions = decode(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
     # Notes of an explanation that this one is derived from, without those on its method and targets.
-    ended = (UNSHOWN, NO_EFFECT, COMPUTED_OPENLY, *OWN_NOTES)
+    ended = (UNSHOWN, NO_EFFECT, attention.COMPUTED_OPENLY, *OWN_NOTES)
     earlier = (note for note in notes if not note.endswith(ended))
     adapter = evidence.resident.adapter
     absent = task_of(adapter).unshown(options, targets, evidence)

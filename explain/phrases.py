@@ -31,11 +31,6 @@ def describe_range(model: ModelSpec, label: str) -> str:
     return "" if output.range is None else " to ".join(quantity(end, output.unit or "") for end in output.range)
 
 
-def describe_share(share: float) -> str:
-    """Format how much of a picture a class of a segmentation takes: `12 % of the picture`."""
-    return f"{percent(share)} of the picture"
-
-
 def whole_percents(shares: Sequence[float]) -> list[int]:
     """Round shares of a whole to percents with the right sum."""
     exact = [max(0.0, share) * 100 for share in shares]

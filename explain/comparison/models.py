@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Prediction
 
 
-KINDS = 2
-"""Kinds of objects named in a detector's answer."""
-
-
 ROUNDS = 5
 STEADY = 1.3
 """Median over fastest pass up to which a time says something about the model and not about the machine."""

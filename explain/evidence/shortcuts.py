@@ -7,7 +7,6 @@ are tried on noise, and what changes the answer or the gradient of the network a
 from __future__ import annotations
 
 import logging
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,76 +49,68 @@ def verify(resident: Resident) -> None:
 
 def _verify(resident: Resident, model_input: ModelInput) -> None:
     adapter = resident.adapter
-    plain = _PlainPass(resident, model_input, 2 if adapter.splits_batches else 1)
-    right = _agrees(resident, model_input, plain)
+    plain = _run_plain(resident, model_input, 2 if adapter.splits_batches else 1)
+    right = _agrees(resident, model_input, *plain)
     if not right and adapter.splits_batches:
-        alone = _PlainPass(resident, model_input, 1)
-        adapter.splits_batches = _close(plain.truth, alone.truth)
-        plain, right = alone, _agrees(resident, model_input, alone)
+        alone = _run_plain(resident, model_input, 1)
+        adapter.splits_batches = _close(plain[1], alone[1])
+        plain, right = alone, _agrees(resident, model_input, *alone)
     left_out = []
     for name, leave_out in _SHORTCUTS.items():
         if not right and leave_out(resident):
             left_out.append(name)
-            right = _agrees(resident, model_input, plain)
+            right = _agrees(resident, model_input, *plain)
     if right and left_out:
         adapter.notes += (f"Computed without {' and '.join(left_out)}, which would change the map of this model.",)
-    elif not right and not _close(plain.truth, _PlainPass(resident, model_input, 1).truth):
+    elif not right and not _close(plain[1], _run_plain(resident, model_input, 1)[1]):
         adapter.notes += ("Its answers differ from pass to pass, and so do its maps: random layers are active in it.",)
 
 
-class _PlainPass:
-    """A pass of the module as it is, with PyTorch's graph from the input on."""
+def _run_plain(resident: Resident, model_input: ModelInput, pictures: int) -> tuple[Target, list[Tensor]]:
+    """Return a target, its answer, and its gradient at each default layer, of the first picture.
 
-    def __init__(self, resident: Resident, model_input: ModelInput, pictures: int) -> None:
-        adapter, module = resident.adapter, resident.adapter.module
-        self.tensors: dict[str, Tensor] = {}
-        """The last output of each layer, by path."""
+    They are of a pass of the module as it is, with PyTorch's graph from the input on.
+    """
+    adapter, layers = resident.adapter, find(resident, resident.default_layers)
+    recorded: dict[str, Tensor] = {}
 
-        def record(path: str, output: Tensor) -> Tensor:
-            self.tensors[path] = output
-            # What follows may write into it.
-            return output.clone()
+    def record(path: str, output: Tensor) -> Tensor:
+        recorded[path] = output
+        # What follows may write into it.
+        return output.clone()
 
-        handles = [
-            module.get_submodule(path).register_forward_hook(lambda _m, _i, output, path=path: record(path, output))
-            for path in (layer.path for layer in resident.layers)
-        ]
-        self.input = resident.move_input(model_input.tensor).repeat(pictures, 1, 1, 1)
-        # A different second picture, to reveal mixing between pictures.
-        self.input[1:] = self.input[1:].flip(-1) / 2
-        self.input.requires_grad_()
-        try:
-            with resident.lock, torch.enable_grad():
-                self.outputs = adapter.run(self.input)
-        finally:
-            for handle in handles:
-                handle.remove()
-        self.resident, self.answer = resident, _answer(adapter, self.outputs)
-        self.target = _target(adapter, self.outputs)
-        answer = self.answer[self.target.index] if self.target.index is not None else None
-        self.scalar = adapter.scalar(self.outputs, self.target) if answer is None else answer
-
-    @cached_property
-    def truth(self) -> list[Tensor]:
-        """The answer and the gradient at each default layer of the first picture."""
-        layers = find(self.resident, self.resident.default_layers)
-        outputs = [self.tensors[layer.path] for layer in layers]
-        slopes = torch.autograd.grad(self.scalar, outputs, retain_graph=True, allow_unused=True)
-        return [
-            self.answer,
-            *(_map(slope, out, layer) for slope, out, layer in zip(slopes, outputs, layers, strict=True)),
-        ]
+    handles = [
+        adapter.module.get_submodule(layer.path).register_forward_hook(
+            lambda _module, _inputs, output, path=layer.path: record(path, output)
+        )
+        for layer in layers
+    ]
+    tensor = resident.move_input(model_input.tensor).repeat(pictures, 1, 1, 1)
+    # A different second picture, to reveal mixing between pictures.
+    tensor[1:] = tensor[1:].flip(-1) / 2
+    tensor.requires_grad_()
+    try:
+        with resident.lock, torch.enable_grad():
+            outputs = adapter.run(tensor)
+    finally:
+        for handle in handles:
+            handle.remove()
+    answer, target = _answer(adapter, outputs), _target(adapter, outputs)
+    scalar = adapter.scalar(outputs, target) if target.index is None else answer[target.index]
+    kept = [recorded[layer.path] for layer in layers]
+    slopes = torch.autograd.grad(scalar, kept, allow_unused=True)
+    return target, [answer, *(_map(*each) for each in zip(slopes, kept, layers, strict=True))]
 
 
 def _map(slope: Tensor | None, output: Tensor, layer: Layer) -> Tensor:
     return as_map((torch.zeros_like(output) if slope is None else slope)[:1], layer)[0]
 
 
-def _agrees(resident: Resident, model_input: ModelInput, plain: _PlainPass) -> bool:
+def _agrees(resident: Resident, model_input: ModelInput, target: Target, truth: Sequence[Tensor]) -> bool:
     """Return whether the shortcuts that are left give the plain pass's answer and gradients."""
     evidence = Evidence(resident, model_input, find(resident, resident.default_layers))
-    slopes = [each[0].dense() for each in evidence.gradients([plain.target])]
-    return _close([_answer(resident.adapter, evidence.outputs), *slopes], plain.truth)
+    slopes = [each[0].dense() for each in evidence.gradients([target])]
+    return _close([_answer(resident.adapter, evidence.outputs), *slopes], truth)
 
 
 def _answer(adapter: Adapter, outputs: Any) -> Tensor:

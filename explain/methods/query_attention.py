@@ -45,12 +45,6 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     return RawMaps([torch.stack(maps)], (attended.path,), (NOTE,))
 
 
-def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
-    """Return each head's weights for a target's queries, (heads, h, w) by path."""
-    attended = _attended(evidence)
-    return {attended.path: _read(attended, evidence, target)}
-
-
 def _attended(evidence: Evidence) -> CrossAttention:
     attended: CrossAttention | None = getattr(evidence.outputs, "attended", None)
     if attended is None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from io import BytesIO
 from typing import Any
 
@@ -129,56 +128,43 @@ def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
+    """Return a TIFF's channels, or its grey numbers of more than a byte; None for an ordinary picture."""
     from tifffile import TiffFile
 
     # It would log errors reported here as sentences.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with TiffFile(BytesIO(data)) as file:
-        # Counted no further than needed: a crafted file may claim millions.
-        pages = next((count for count in range(1, MAX_CHANNELS + 1) if not _has(file, count)), MAX_CHANNELS + 1)
         page: Any = file.pages[0]
-        if (source := _of_channels(file, page, pages)) is None:
+        if int(page.photometric) not in (1, 2, 3) or page.dtype is None:
             return None
-        # tifffile writes an (H, W, C) array without metadata as H pages, with the axes QYX.
-        down, across = ("Q", "Y") if source.axes == "QYX" and source.shape[2] <= MAX_CHANNELS else ("Y", "X")
-        height, width = (source.shape[source.axes.index(side)] for side in (down, across))
-        check_size(width, height, name, max_pixels)
+        single, samples = not _has(file, 1), page.samplesperpixel
+        see_through = any(int(extra) in (1, 2) for extra in page.extrasamples)
+        grey_numbers = page.dtype.kind in "fu" and page.dtype.itemsize > 1 and int(page.photometric) == 1
+        ordinary = samples == 3 or (samples in (2, 4) and see_through) or (samples == 1 and not grey_numbers)
+        if ordinary if single else samples != 1:
+            return None
+        # A document of many pages is no picture; tifffile writes an (H, W, C) array as H pages, which says its shape.
+        if not single and _has(file, MAX_CHANNELS) and not page.is_shaped:
+            return None
+        source: Any = page if single else file.series[0]
+        if not single and (source.axes not in ("QYX", "CYX", "SYX") or min(source.shape[::2]) > MAX_CHANNELS):
+            return None
         if (count := math.prod(source.shape)) > (most := _most(source.dtype, max_pixels)):
             raise TooLarge(f"{name} has {count:,} numbers; give at most {most:,} of {source.dtype}.")
-        if (channels := math.prod(source.shape) // (height * width)) > MAX_CHANNELS:
-            raise ImageProblem(f"{name} has {channels} channels; give at most {MAX_CHANNELS}.")
+        height, width, channels = _arrange(np.broadcast_to(np.zeros((), source.dtype), source.shape), name).shape
+        check_size(width, height, name, max_pixels)
         try:
-            array: NDArray[Any] = source.asarray()
+            return _arrange(source.asarray(), name)
         except Exception as reason:
             if channels == 1:
                 return None
             raise ImageProblem(
                 f"{name} is damaged, cut off or compressed in an unsupported way; save it as .npy."
             ) from reason
-    return array[:, :, None] if array.ndim == 2 else array if source.axes.startswith(down) else array.transpose(1, 2, 0)
-
-
-def _of_channels(file: Any, page: Any, pages: int) -> Any:
-    """Return the page or series of pages with the channels; None for an ordinary picture."""
-    if int(page.photometric) not in (1, 2, 3) or page.dtype is None:
-        return None
-    if pages == 1:
-        samples, see_through = page.samplesperpixel, any(int(extra) in (1, 2) for extra in page.extrasamples)
-        if samples == 1:
-            grey_numbers = page.dtype.kind in "fu" and page.dtype.itemsize > 1 and int(page.photometric) == 1
-            return page if grey_numbers else None
-        return None if samples == 3 or (samples in (2, 4) and see_through) else page
-    if page.samplesperpixel != 1:
-        return None
-    rows = re.fullmatch(r'\{"shape": \[\d+, \d+, (\d+)\].*\}', page.description or "", re.DOTALL)
-    by_pixel = rows is not None and int(rows[1]) <= MAX_CHANNELS
-    if pages > MAX_CHANNELS and not by_pixel:
-        return None
-    series = file.series[0]
-    return series if series.axes in ("QYX", "CYX", "SYX") and (by_pixel or len(series.pages) == pages) else None
 
 
 def _has(file: Any, page: int) -> bool:
+    """Return whether a TIFF has a page: a crafted file may claim millions, which are not counted."""
     try:
         file.pages[page]
     except IndexError:

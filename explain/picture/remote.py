@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -60,46 +60,38 @@ def filesystem(url: str) -> tuple[Any, str]:
 def item(url: str, label: str | None) -> Item:
     """Return one picture of a list, without checking that it exists."""
     system, path = filesystem(url)
-    return Item(printable(url), "listed", _reader(system, path, None), label)
+    return Item(printable(url), "listed", partial(fetch, system, path, None), label)
 
 
 def items(url: str, skip: str = "") -> Iterator[Item]:
     """Yield the pictures at a folder's, pattern's, list's or picture's address, except below `skip`."""
     system, path = filesystem(url)
     ends = PurePosixPath(path).suffix.lower()
+    if ends == ".zip":
+        raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
+    named = "*" in path or ends in PICTURES
     try:
-        if "*" in path:
-            listing = system.glob(path, detail=True)
-            root = path[: path.index("*")].rpartition("/")[0]
-        elif ends in PICTURES:
-            listing, root = {path: system.info(path)}, path.rpartition("/")[0]
-        elif ends in LISTS:
+        if ends in LISTS and not named:
             with system.open(path, "rb") as file:
                 return _list(url, file.read(MAX_LIST_BYTES + 1))
-        elif ends == ".zip":
-            raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
-        else:
-            listing, root = system.find(path, detail=True), path.rstrip("/")
-    except ModelProblem:
-        raise
+        find = system.glob if "*" in path else system.find
+        listing: dict[str, Any] = {path: system.info(path)} if named and "*" not in path else find(path, detail=True)
     except Exception as error:
         raise ModelProblem(f"{short(url)} cannot be read ({_reason(error)}): check address and rights.") from error
-    out = filesystem(skip)[1].rstrip("/") if skip and local_path(skip) is None else None
-    return _find(system, listing, root, out, every="*" in path or ends in PICTURES)
+    root = path.partition("*")[0].rpartition("/")[0] if named else path.rstrip("/")
+    out = f"{filesystem(skip)[1].rstrip('/')}/" if skip and local_path(skip) is None else None
+    return _choose(system, listing, root, out, named=named)
 
 
-def _find(system: Any, listing: dict[str, Any], root: str, skip: str | None, *, every: bool) -> Iterator[Item]:
-    for path in sorted(listing):
-        info = listing[path]
+def _choose(system: Any, listing: dict[str, Any], root: str, skip: str | None, *, named: bool) -> Iterator[Item]:
+    for path, info in sorted(listing.items()):
         below = path[len(root) :].lstrip("/") if path.startswith(root) else path
         hidden = any(part.startswith(".") for part in below.split("/"))
-        if info.get("type") == "directory" or (not every and (hidden or not path.lower().endswith(PICTURES))):
+        if info.get("type") == "directory" or (not named and (hidden or not path.lower().endswith(PICTURES))):
             continue
-        if skip is not None and path.startswith(f"{skip}/"):
-            continue
-        size = info.get("size")
-        stamp = next((f"{info[name]}" for name in _STAMPS if info.get(name)), "")
-        yield Item(printable(below), f"{size}-{stamp}", _reader(system, path, size))
+        if skip is None or not path.startswith(skip):
+            size, stamp = info.get("size"), next((f"{info[name]}" for name in _STAMPS if info.get(name)), "")
+            yield Item(printable(below), f"{size}-{stamp}", partial(fetch, system, path, size))
 
 
 def _list(url: str, data: bytes) -> Iterator[Item]:
@@ -112,12 +104,9 @@ def _list(url: str, data: bytes) -> Iterator[Item]:
         yield entry if _ADDRESS.match(name) else Item(printable(name), entry.stamp, entry.read, label)
 
 
-def _reader(system: Any, path: str, size: int | None) -> Callable[[], bytes]:
-    return partial(fetch, system, path, printable(PurePosixPath(path).name), size)
-
-
-def fetch(system: Any, path: str, name: str, size: int | None) -> bytes:
+def fetch(system: Any, path: str, size: int | None) -> bytes:
     """Return a picture's bytes; raise ImageProblem if it is missing or too large, Unreachable if the network fails."""
+    name = printable(PurePosixPath(path).name)
     if size is not None and size > MAX_BYTES:
         raise ImageProblem(f"{name} holds {size:,} bytes; give at most {MAX_BYTES:,}.")
     for pause in PAUSES:

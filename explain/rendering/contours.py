@@ -328,13 +328,6 @@ def dash(segments: Segments, length: float) -> Segments:
     return np.concatenate(list(ends), axis=1)
 
 
-def coverage(segments: Segments, shape: tuple[int, int], half: float) -> Plane:
-    """Return the coverage of round-ended lines, 2 * `half` wide, uint8 (H, W)."""
-    plane = np.zeros(shape, np.uint8)
-    cover([plane], segments, [half])
-    return plane
-
-
 def cover(planes: Sequence[Plane], segments: Segments, halves: Sequence[float]) -> None:
     """Draw segments into planes by their half widths, by maximum."""
     height, width = planes[0].shape

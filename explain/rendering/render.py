@@ -78,45 +78,38 @@ def samples(values: Values, kind: Kind = "heat") -> contours.Samples:
     return np.rint(shares, out=shares).astype(np.uint16)
 
 
-def quantise(values: Values) -> Pixels:
-    """Return the level of each value, round(255 v), as uint8."""
-    return _u8(cv2.convertScaleAbs(values, alpha=255))
-
-
 def heatmap_only(
     values: Values,
     colormap: str = VIEWER_STYLE.colormap,
     *,
     seen: Box | None = None,
-    unseen: Unseen = "light",
     kind: Kind = "heat",
 ) -> Pixels:
-    """Draw the map alone; the unseen part is hatched, dark for "dark" and light otherwise.
+    """Draw the map alone; the unseen part is hatched.
 
     `kind` "signed": in its own colours, whatever the colormap.
     """
-    dark = unseen == "dark"
     if kind == "signed":
         values = check(values, low=-1)
-        out = map_lut(kind, colormap, dark=dark)[np.rint(128 + 127 * np.clip(values, -1, 1)).astype(np.uint8)]
+        out = map_lut(kind, colormap)[np.rint(128 + 127 * np.clip(values, -1, 1)).astype(np.uint8)]
     else:
         values = check(values)
-        out = _paint(quantise(values), lut(colormap))
+        out = _paint(_u8(cv2.convertScaleAbs(values, alpha=255)), lut(colormap))
     height, width = values.shape
     stripe = max(2, round(max(height, width) / 160))
     rows, columns = np.ogrid[:height, :width]
-    hatch = np.where((rows + columns) // stripe % 4 == 0, *((62, 34) if dark else (205, 238))).astype(np.uint8)
+    hatch = np.where((rows + columns) // stripe % 4 == 0, 205, 238).astype(np.uint8)
     return _fade(out, _u8(cv2.merge([hatch] * 3)), seen, "keep")
 
 
-def map_lut(kind: Kind, colormap: str, *, dark: bool = False, over: bool = False) -> Pixels:
+def map_lut(kind: Kind, colormap: str, *, over: bool = False) -> Pixels:
     """Return a map's colours, uint8 (256, 3) RGB, by colormap or sign; `over`: those over a picture.
 
     Of these 1 is what lowers most, 128 is 0, and 255 what raises most.
     """
     if kind == "heat":
         return color_tables.overlay_colours(colormap) if over else lut(colormap)
-    return np.rint(color_tables.signed_colours(GROUNDS["dark" if dark else "light"])).astype(np.uint8)
+    return np.rint(color_tables.signed_colours(GROUNDS["light"])).astype(np.uint8)
 
 
 def hottest_mask(values: Values, fraction: float) -> Mask:
@@ -136,24 +129,21 @@ def hottest_mask(values: Values, fraction: float) -> Mask:
     return np.asarray(with_edge if nearer else above)
 
 
-def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
+def share_difference(a: Values, b: Values) -> Values:
     """Subtract maps as shares of their sums, scaled to a maximum of 1.
 
-    Returns float32 (H, W) in -1..1, positive where a has the larger share, 0 outside `seen` and where both are equal.
-    A map without heat has a share of 0 everywhere; of a signed map the strength counts, whatever its sign.
+    Returns float32 (H, W) in -1..1, positive where a has the larger share, 0 where both are equal. A map without heat
+    has a share of 0 everywhere; of a signed map the strength counts, whatever its sign.
     """
     a, b = check(np.abs(a)), check(np.abs(b))
     if a.shape != b.shape:
         raise ValueError(f"Both maps must have the same shape, got {a.shape} and {b.shape}.")
-    x0, y0, x1, y1 = _inside(seen, a.shape)
-    shares = [part / (part.sum(dtype=np.float64) or 1.0) for part in (a[y0:y1, x0:x1], b[y0:y1, x0:x1])]
+    shares = [values / (values.sum(dtype=np.float64) or 1.0) for values in (a, b)]
     gap = shares[0] - shares[1]
-    out = np.zeros(a.shape, dtype=np.float32)
-    out[y0:y1, x0:x1] = gap / (abs(gap).max() or 1.0)
-    return out
+    return np.asarray(gap / (abs(gap).max() or 1.0), np.float32)
 
 
-def check(values: Values, pixels: Pixels | None = None, *, low: float = 0) -> Values:
+def check(values: Values, *, low: float = 0) -> Values:
     """Return valid values as contiguous float32; raise ValueError for others."""
     array = np.ascontiguousarray(values, dtype=np.float32)
     if array.ndim != 2 or not array.size:
@@ -161,8 +151,6 @@ def check(values: Values, pixels: Pixels | None = None, *, low: float = 0) -> Va
     lowest, highest = float(array.min()), float(array.max())  # both NaN if any value is
     if not (lowest >= low - 1e-5 and highest <= 1 + 1e-5):
         raise ValueError(f"A map's values must lie within {low:g}..1, got {lowest:.4g} to {highest:.4g}.")
-    if pixels is not None and picture(pixels).shape[:2] != array.shape:
-        raise ValueError(f"Picture and map must be of one size, got {pixels.shape} and {array.shape}.")
     return array
 
 

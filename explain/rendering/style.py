@@ -24,15 +24,11 @@ _UNIFORM = ("inferno", "magma", "viridis", "plasma", "cividis")  # designed in a
 
 @dataclass(frozen=True)
 class Colormap:
-    """A table of 256 colours.
-
-    `hot` names the last one; in a `cyclic` table cold and hot are the same.
-    """
+    """A table of 256 colours; `hot` names the last one."""
 
     name: str
     uniform: bool
     hot: str
-    cyclic: bool
 
 
 @functools.cache
@@ -42,8 +38,7 @@ def colormaps() -> tuple[Colormap, ...]:
     maps = []
     for name in (*_UNIFORM, *others):
         table = _table(name).astype(int)
-        cyclic = bool(abs(table[0] - table[-1]).max() < 8)
-        maps.append(Colormap(name, name in _UNIFORM, _word(*table[-1] / 255), cyclic))
+        maps.append(Colormap(name, name in _UNIFORM, _word(*table[-1] / 255)))
     return tuple(maps)
 
 

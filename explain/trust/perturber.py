@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -29,18 +28,6 @@ BATCH_CPU, BATCH_GPU = 4, 64
 pass is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A map, as the order in which it hides pixels."""
-
-    name: str
-    """`map`, or the control's."""
-    number: int
-    """Which of several controls of that name."""
-    places: NDArray[np.float32]
-    """float32 (h, w) over the content of the model's input: the share of pixels that are hidden before each one."""
-
-
 class Perturber:
     """Runs a model on partly hidden versions of one picture."""
 
@@ -58,26 +45,37 @@ class Perturber:
 
     def curves(
         self,
-        orders: Sequence[Order],
+        name: str,
+        maps: Sequence[NDArray[np.float32]],
         filling: Filling,
         steps: int = STEPS,
         done: Callable[[Curve], None] = lambda _: None,
     ) -> list[Curve]:
-        """Return each order's curve, calling `done` after each; raise Cancelled within one batch of a stop."""
+        """Return the curve of each of a name's maps, calling `done` after each.
+
+        `maps`: the order in which each hides pixels, float32 (h, w) over the content of the model's input: the share of
+        pixels that are hidden before each one (`controls.ranking`). Raises Cancelled within one batch of a stop.
+        """
         fill, ends = self._filling(filling)
-        placed = [torch.from_numpy(order.places).to(self.picture.device) for order in orders]
+        placed = [torch.from_numpy(places).to(self.picture.device) for places in maps]
         shares = [step / steps for step in range(1, steps)]
-        hidings = [(places, share, keeps) for places in placed for keeps in (False, True) for share in shares]
+        answers = self.predict(
+            (
+                places < share if keeps else places >= share
+                for places in placed
+                for keeps in (False, True)
+                for share in shares
+            ),
+            fill,
+        )
         curves: list[Curve] = []
-        answers = self._in_batches(hidings, fill)
-        for order in orders:
+        for number in range(len(maps)):
             traces = []
             for keeps in (False, True):
                 between = Answers(*map(torch.stack, zip(*itertools.islice(answers, steps - 1), strict=True)))
                 traces.append(_trace(ends, between, keeps=keeps))
-            curve = Curve(order.name, order.number, filling, *traces)
-            curves.append(curve)
-            done(curve)
+            curves.append(Curve(name, number, filling, *traces))
+            done(curves[-1])
         return curves
 
     @property
@@ -100,23 +98,20 @@ class Perturber:
             self._fillings[filling] = fill, self.predict_masked(torch.stack([whole, ~whole]), fill)
         return self._fillings[filling]
 
-    def _in_batches(
-        self, hidings: Sequence[tuple[Tensor, float, bool]], fill: Tensor | None
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield (score, value, stays), each (), for (order, share, keeps)."""
-        at = 0
-        while at < len(hidings):
-            some = hidings[at : at + self._batch]
+    def predict(self, visible: Iterable[Tensor], fill: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield (score, value, stays), each (), for each partly visible picture, bool (h, w), in batches."""
+        masks = iter(visible)
+        left: list[Tensor] = []
+        while left := left or list(itertools.islice(masks, self._batch)):
             try:
-                visible = torch.stack([places < share if keeps else places >= share for places, share, keeps in some])
-                answers = self.predict_masked(visible, fill)
+                answers = self.predict_masked(torch.stack(left[: self._batch]), fill)
             except torch.OutOfMemoryError:
                 if self._batch == 1:
                     raise
                 self._batch //= 2
                 torch.cuda.empty_cache()
                 continue
-            at += len(answers.score)
+            left = left[len(answers.score) :]
             yield from zip(answers.score, answers.value, answers.stays, strict=True)
 
     def predict_masked(self, visible: Tensor, fill: Tensor | None) -> Answers:

@@ -6,19 +6,19 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.trust import Filling, check, controls
 from sightglass.explain.trust.controls import ranking
-from sightglass.explain.trust.perturber import STEPS, Order, Perturber
+from sightglass.explain.trust.perturber import STEPS, Perturber
 from sightglass.explain.trust.proof import Curve, Proof
 from sightglass.explain.trust.support import find_strongest, tested_map
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sightglass.explain.result import Result
 
 
@@ -51,19 +51,19 @@ def prove(
     if not fillings:
         raise ModelProblem("A proof takes one filling at least.")
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
-    places = ranking(heatmap.strength)
-    if places is None:
+    if ranking(heatmap.strength) is None:
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
     perturber = Perturber(
         explanation.evidence, explanation.task.scorer(explanation.evidence, heatmap.target, explanation.options)
     )
     first, *others = dict.fromkeys(fillings)
-    order, detects, curves = Order("map", 0, places), explanation.task.has_boxes, list[Curve]()
+    detects, curves = explanation.task.has_boxes, list[Curve]()
     total = 2 + controls.SEEDS + len(others)
 
-    def follow(orders: Sequence[Order], filling: Filling, most: int = steps) -> None:
+    def follow(name: str, maps: Sequence[NDArray[np.float32]], filling: Filling, most: int = steps) -> None:
+        ranked = [places for places in map(ranking, maps) if places is not None]
         # Curves of fewer steps are at shares that the map's has too.
-        perturber.curves(orders, filling, most if not steps % most else steps, add)
+        perturber.curves(name, ranked, filling, most if not steps % most else steps, add)
 
     def add(curve: Curve) -> None:
         curves.append(curve)
@@ -71,19 +71,14 @@ def prove(
             progress(len(curves) / total, f"{len(curves)} of {total} maps")
 
     with stopped_by(cancel):
-        follow([order], first)
+        follow("map", [heatmap.strength], first)
         support, strongest = find_strongest(explanation, position, perturber=perturber)
-        follow(_orders("strongest", [strongest]), first, FEWER)
+        follow("strongest", [strongest], first, FEWER)
         shape, grid = heatmap.content.shape, controls.grid_of(heatmap)
         seeds = [controls.seed_of(explanation.image.sha256, number) for number in range(controls.SEEDS)]
         random = [controls.random_map(shape, grid, seed) for seed in seeds]
-        follow(_orders("random", random), first, FEWER if detects else steps)
+        follow("random", random, first, FEWER if detects else steps)
         for filling in others:
-            follow([order], filling, AGAIN[detects])
+            follow("map", [heatmap.strength], filling, AGAIN[detects])
     start = float(curves[0].deletion.score[0])
     return Proof(heatmap.target.label, heatmap.target.part, tuple(curves), (first, *others), start, support)
-
-
-def _orders(name: str, maps: Sequence[NDArray[np.float32]]) -> list[Order]:
-    ranked = enumerate(map(ranking, maps))
-    return [Order(name, number, places) for number, places in ranked if places is not None]

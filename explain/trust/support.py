@@ -21,7 +21,6 @@ from PIL import Image as Pillow
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.packing import photographs
 from sightglass.common.settings import MIB
-from sightglass.common.work.progress import stopped_by
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
@@ -72,21 +71,14 @@ def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target:
 
 
 @own_modes()
-def support(
-    explanation: Result,
-    index: int | str = 0,
-    *,
-    quick: bool = False,
-    cancel: threading.Event | None = None,
-) -> Support:
+def support(explanation: Result, index: int | str = 0, *, quick: bool = False) -> Support:
     """Compare the effect of a map's hottest pixels with other maps'.
 
     These are up to `OTHERS` maps of other pictures, and copies of this map. Each takes two passes, or eight if close;
     `quick`: always two, at the share `SHOWN`. Raises ModelProblem for an empty map and a target without a single
     answer; Cancelled within one batch of a stop.
     """
-    with stopped_by(cancel):
-        return find_strongest(explanation, index, quick=quick)[0]
+    return find_strongest(explanation, index, quick=quick)[0]
 
 
 def find_strongest(
@@ -208,9 +200,8 @@ class Measure:
 
     def _scores(self, visible: NDArray[np.bool_]) -> list[float]:
         """Return the scores, 0..1, of pictures with visible parts (B, h, w)."""
-        batches = torch.split(torch.from_numpy(visible).to(self._perturber.picture.device), BATCH_CPU)
-        parts = [self._perturber.predict_masked(batch, self._fill).score for batch in batches]
-        return self._in_range(torch.cat(parts).tolist())
+        masks = torch.from_numpy(visible).to(self._perturber.picture.device)
+        return self._in_range([float(score) for score, _, _ in self._perturber.predict(masks, self._fill)])
 
     def _in_range(self, scores: list[float]) -> list[float]:
         """Bring a cosine to 0..1, where scores are."""

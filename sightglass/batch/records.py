@@ -13,7 +13,7 @@ import numpy as np
 
 from sightglass.common.files import Json, file_stem, npy_or_npz, write_file
 from sightglass.explain.maps.heatmap import cells
-from sightglass.explain.picture.image import measure_quality, to_jpeg
+from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE
@@ -44,9 +44,8 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
     """Return one JSON row a map, at least one a picture.
 
     Adds to the columns of `sightglass.report.table`: `labelled`, the label of the folder or list; `margin`, the lead of
-    the best class over the next; `sharpness` and
-    `brightness` of the picture; `anchor`, the raw candidate of a single detection; `scores`, the best ones;
-    `cells`, the small map.
+    the best class over the next; `anchor`, the raw candidate of a single detection; `scores`, the best ones; `cells`,
+    the small map.
     """
     predictions = explanation.predictions
     left, top, right, bottom = explanation.evidence.geometry.seen
@@ -62,7 +61,6 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
         "seen_top": top,
         "seen_right": right,
         "seen_bottom": bottom,
-        **dict(zip(("sharpness", "brightness"), measure_quality(explanation.image.pixels), strict=True)),
         "notes": " ".join(explanation.notes),
     }
     per = explanation.options.per

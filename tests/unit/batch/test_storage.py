@@ -108,11 +108,11 @@ def test_no_more_is_read_than_a_picture_may_have(memory: Any) -> None:
 
             return io.BytesIO(b"\0" * (MAX_BYTES + 100))
 
-    assert len(remote.fetch(Endless(), "x", "x", None)) == MAX_BYTES + 1
+    assert len(remote.fetch(Endless(), "x", None)) == MAX_BYTES + 1
 
     class Broken:
         def open(self, *_: object) -> Any:
             raise OSError("reset by peer")
 
     with pytest.raises(Unreachable, match=r"^x could not be fetched \(reset by peer\): the next run tries again\.$"):
-        remote.fetch(Broken(), "x", "x", 3)
+        remote.fetch(Broken(), "x", 3)

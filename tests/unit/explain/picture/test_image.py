@@ -571,7 +571,10 @@ def bomb() -> bytes:
         (b"\x93NUMPY\x01\x00\x05\x00junk\n", r"is not a readable .npy file"),
         (b"\x93NUMPY\x09\x00", r"is not a readable .npy file"),
         (bomb(), r"has 4,000,000,000,000 numbers; give at least one and at most"),
-        (tif(np.zeros((40, 50, 20), np.uint8), photometric="minisblack", planarconfig="contig"), "has 20 channels"),
+        (
+            tif(np.zeros((40, 50, 20), np.uint8), photometric="minisblack", planarconfig="contig"),
+            "is an array of 40 x 50 x 20",
+        ),
     ],
 )
 def test_what_is_no_picture_is_said_in_one_sentence(data: bytes, words: str) -> None:

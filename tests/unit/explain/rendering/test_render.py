@@ -309,8 +309,8 @@ def some_segments(count, longest, seed=0):
 @pytest.mark.parametrize("longest", [0, 3, 30, 200])
 def test_coverage_is_that_of_each_pixel(half, longest):
     segments = some_segments(12, longest)
-    found = contours.coverage(segments, (24, 32), half)
-    assert found.dtype == np.uint8
+    found = np.zeros((24, 32), np.uint8)
+    contours.cover([found], segments, [half])
     assert abs(found.astype(int) - pixel_by_pixel(segments, (24, 32), half)).max() == 0
 
 

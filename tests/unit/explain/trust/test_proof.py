@@ -17,7 +17,7 @@ from sightglass.explain import Explainer, Image
 from sightglass.explain.tasks.detect import SAME, match_boxes
 from sightglass.explain.trust import controls
 from sightglass.explain.trust.controls import ranking
-from sightglass.explain.trust.perturber import BATCH_CPU, Order, Perturber, blur, impute, make_fill
+from sightglass.explain.trust.perturber import BATCH_CPU, Perturber, blur, impute, make_fill
 from sightglass.explain.trust.proof import Curve, Proof, Trace
 from sightglass.explain.trust.prove import prove
 from tests.late import late
@@ -109,7 +109,7 @@ def test_every_step_is_the_models_answer_to_that_picture(explained):
     places = ranking(heatmap.content)
     assert places is not None
     perturber = Perturber(evidence, explained.task.scorer(evidence, heatmap.target, explained.options))
-    (found,) = perturber.curves([Order("map", 0, places)], "mean", steps=10)
+    (found,) = perturber.curves("map", [places], "mean", steps=10)
     adapter, picture = evidence.resident.adapter, perturber.picture
     order = torch.from_numpy(places)
     for step in (0, 3, 10):
@@ -222,7 +222,7 @@ def curve_of(explanation: Explanation, values: np.ndarray, filling: Any, steps: 
     perturber = Perturber(
         evidence, explanation.task.scorer(evidence, explanation.heatmaps[0].target, explanation.options)
     )
-    (found,) = perturber.curves([Order("map", 0, places)], filling, steps)
+    (found,) = perturber.curves("map", [places], filling, steps)
     return found
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.methods.method import Method, RawMaps
@@ -319,8 +320,8 @@ def test_it_is_the_same_again_and_stops_when_told(drawn: list[Explanation]) -> N
     assert support(drawn[0]).summary() == support(drawn[0]).summary()
     cancel = threading.Event()
     cancel.set()
-    with pytest.raises(Cancelled):
-        support(drawn[0], cancel=cancel)
+    with pytest.raises(Cancelled), stopped_by(cancel):
+        support(drawn[0])
     flat = replace(drawn[0], heatmaps=(replace(drawn[0].heatmaps[0], state="flat"),))
     with pytest.raises(ModelProblem, match="is empty"):
         support(flat)

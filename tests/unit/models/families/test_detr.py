@@ -269,8 +269,6 @@ def test_query_attention_is_what_transformers_says_a_detr_read(head: int | None,
     (heatmap,) = made.heatmaps
     np.testing.assert_allclose(heatmap.raw[0], rows.mean(0) if head is None else rows[head], atol=1e-6)
     assert heatmap.layers == ("model.decoder.layers.1.encoder_attn",)
-    for one, row in zip(made.by_head(), rows, strict=True):
-        np.testing.assert_allclose(one.raw[0], row, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", DEFORMABLE)
