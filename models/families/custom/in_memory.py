@@ -28,7 +28,7 @@ from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.families.transformers.loader import of_processor
 from sightglass.models.preprocess import READY, Preprocessing
-from sightglass.models.spec import ModelSpec, OutputTable, PreprocessingTable, Task
+from sightglass.models.spec import ModelSpec, OutputTable, PreprocessingTable, Task, WeightsTable
 
 
 def adapt(
@@ -54,23 +54,16 @@ def adapt(
         model = network_of(model)
     stated_task = check_task(task) if task is not None else "regress" if outputs else None
     home = type(model).__module__.partition(".")[0]
-    spec = ModelSpec(
-        name or type(model).__name__,
-        "In memory",
-        "",
-        "custom.in_memory",
-        type(model).__qualname__,
-        stated_task or "classify",
-        "yours",
-    )
-    class_names = None if names is None else labels.given(names, spec.id)
-    spec = spec.with_weights(
-        labels=class_names,
+    id_ = name or type(model).__name__
+    table = WeightsTable(
+        labels=None if names is None else labels.given(names, id_),
         preprocessing=stated_by(preprocess),
         output=output,
         unit=unit,
         outputs=read_rows(OutputTable, outputs, "outputs"),
     )
+    arch, kind = type(model).__qualname__, stated_task or "classify"
+    spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
     if home == "keras":
         return _keras(spec, model)
     if home not in ("ultralytics", "transformers"):

@@ -7,7 +7,6 @@ inferred, as each explanation then says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,12 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     names, more = labels.for_classes(spec, count, labels_in_file, labels.imagenet(), binary=binary)
     known = spec.preprocessing.for_channels(channels_of(module))
     known = known.over(PreprocessingTable(size=side))
-    adapter = _adapter(library, replace(spec, arch=name), module, names, known, sha256_of(path))
+    if library == "torchvision":
+        kind: type[Classifier] = torchvision_networks.TorchvisionClassifier
+        usual = torchvision_networks.preprocessing_of(torchvision_networks.default_weights(name))
+    else:
+        kind, usual = Classifier, timm_networks.preprocessing_of(module)
+    adapter = kind(replace(spec, arch=name), module, names, usual.changed(known), sha256_of(path))
     notes += more
     adapter.notes = notes + note_preprocessing(spec, adapter.preprocessing, f"as {name} is usually trained")
     return adapter
@@ -84,19 +88,7 @@ def of_library(
     left = state_dicts.put(path, tensors, module, name)
     if library == "torchvision":
         torchvision_networks.without_aux(name, module)
-    return module, side, (*((note,) if note else ()), *left, *_other_sets(saved))
-
-
-def _adapter(
-    library: str, spec: ModelSpec, module: nn.Module, names: Sequence[str], known: PreprocessingTable, sha256: str
-) -> Classifier:
-    """Wrap a module in the library's adapter, with its preprocessing or `known`."""
-    if library == "torchvision":
-        default = torchvision_networks.default_weights(spec.arch)
-        preprocessing = torchvision_networks.preprocessing_of(default).changed(known)
-        return torchvision_networks.TorchvisionClassifier(spec, module, names, preprocessing, sha256)
-    preprocessing = timm_networks.preprocessing_of(module).changed(known)
-    return Classifier(spec, module, names, preprocessing, sha256)
+    return module, side, (*((note,) if note else ()), *left)
 
 
 def _of_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
@@ -112,7 +104,7 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
         saved = checkpoint.open_(path, spec.weights.key or "")
         module = own_code.build(spec.arch, args, state_dicts.classes(saved.tensors))
         tensors = state_dicts.rename(saved.tensors, module.state_dict())
-        notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
+        notes = state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2])
         sha256 = sha256_of(path)
     return adapt(
         spec,
@@ -122,13 +114,4 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
         spec.preprocessing,
         names_in_file=lambda count: labels.find_names(saved.tables(), count),
         notes=notes,
-    )
-
-
-def _other_sets(saved: Checkpoint) -> tuple[str, ...]:
-    if not saved.others:
-        return ()
-    others = " and ".join(name or "(the file itself)" for name in saved.others[:2])
-    return (
-        f"The file has the tensors of several models: these are of {saved.key}, others are {others} (weights.key).",
     )
