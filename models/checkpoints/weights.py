@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 # A closed network does not answer at all: wait seconds, not the minutes of a socket's default.
 TIMEOUT_S = 8.0
-PATIENCE_S, LEAST_RATE = 60.0, 16_384.0
-"""Seconds that any download may take, and bytes of each second more."""
 CHUNK = 1 << 20
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _SHA256: dict[tuple[str, int, int], str] = {}
@@ -98,13 +96,8 @@ def _stream(
     if urlsplit(url).scheme not in ("http", "https"):
         raise WeightsProblem(f"{to.name} can only be downloaded over http or https, not from {url}.")
     digest = hashlib.sha256()
-    started, reported = time.monotonic(), 0.0
+    reported = 0.0
     done = total = 0
-    slow = WeightsProblem(f"{to.name} comes too slowly: download it yourself and give the file.")
-
-    def is_late() -> bool:
-        return time.monotonic() - started > PATIENCE_S + done / LEAST_RATE
-
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         remove_drafts(to.parent)
@@ -113,8 +106,6 @@ def _stream(
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
                 total = int(answer.headers.get("Content-Length") or 0)
                 while chunk := answer.read1(CHUNK):
-                    if is_late():
-                        raise slow
                     file.write(chunk)
                     digest.update(chunk)
                     done += len(chunk)
@@ -122,8 +113,6 @@ def _stream(
                     if progress and (time.monotonic() - reported > 0.1 or done == total):
                         reported = time.monotonic()
                         progress(done, total)
-            if is_late():
-                raise slow
             if total and done != total:
                 raise WeightsProblem(f"{to.name} broke off after {done} of {total} bytes.")
             if sha256 and not digest.hexdigest().startswith(sha256):
@@ -136,8 +125,6 @@ def _stream(
     # A redirect may lead to an invalid address.
     except (OSError, ValueError, http.client.HTTPException) as problem:
         LOGGER.info("download of %s failed", url, exc_info=True)
-        if is_late():
-            raise slow from problem
         reason = getattr(problem, "reason", None) or problem
         reason = getattr(reason, "strerror", None) or reason
         raise WeightsProblem(f"{to.name} could not be downloaded from {urlsplit(url).netloc} ({reason}).") from problem

@@ -19,7 +19,6 @@ from sightglass.explain import phrases, questions
 from sightglass.explain.evidence import layers as evidence_layers
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import style
-from sightglass.explain.trust import preprocessing_check
 from sightglass.models import catalog, inspect
 from sightglass.models import load as loading
 from sightglass.models.adapters.tasks import ROWS, check_task
@@ -308,7 +307,7 @@ def _absolute(arch: str | None) -> str:
 
 
 def _try(console: Console, id_: str, picture: Image | None) -> Json:
-    """Explain one picture with the model; return it with findings, or nothing where no packaged picture fits."""
+    """Explain one picture with the model; return it with its findings, or nothing where no packaged picture fits."""
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
         adapter, packaged = explainer.resident.adapter, [Image.open(path) for path in photographs().values()]
@@ -325,10 +324,6 @@ def _try(console: Console, id_: str, picture: Image | None) -> Json:
         picture = picture or packaged[0]
         explanation = explainer(picture, top_k=3, **options)
     report(console, explanation, style.VIEWER_STYLE)
-    others = [example for example in packaged if example.sha256 != picture.sha256]
-    finding = None if prompted else preprocessing_check.suspect(explainer.resident, [picture, *others])
-    findings = [] if finding is None else [finding]
-    console.say(*(f"{finding.level}: {finding.text}" for finding in findings))
     return {
         "picture": picture.name,
         "predictions": explanation.predictions,
@@ -336,5 +331,5 @@ def _try(console: Console, id_: str, picture: Image | None) -> Json:
             {"label": heatmap.target.label, "layers": heatmap.layers, "method": heatmap.method, "state": heatmap.state}
             for heatmap in explanation.heatmaps
         ],
-        "diagnosis": [*explanation.diagnosis, *findings],
+        "diagnosis": explanation.diagnosis,
     }

@@ -17,7 +17,6 @@ from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.picture.image import Image
-from sightglass.explain.trust.preprocessing_check import suspect
 from sightglass.models import catalog
 from sightglass.models.checkpoints import architectures
 from sightglass.models.inspect import inspect_model
@@ -219,38 +218,6 @@ def test_a_file_is_opened_with_the_network_that_the_caller_names(folder: Path, m
         Explainer("demo-cls-s", arch="nets.py:BlocksCNN")
 
 
-def test_a_preprocessing_that_does_not_fit_is_suspected(folder: Path) -> None:
-    """Trained to tell four photographs apart, in colours around 0; then given them far from there."""
-    torch.manual_seed(0)
-    net = own_nets.BlocksCNN(num_classes=4, width=4)
-    photographs = ["ultralytics/assets/bus.jpg", "ultralytics/assets/zidane.jpg"]
-    photographs += ["sklearn/datasets/images/china.jpg", "sklearn/datasets/images/flower.jpg"]
-    images = [Image.open(asset(*path.split("/"))) for path in photographs]
-    saved(net, folder / "net.pth")
-    right = "{ size = 64, mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] }"
-    wrong = "{ size = 64, mean = [-3.0, -3.0, -3.0], std = [0.25, 0.25, 0.25] }"
-    adapter: Any = load(
-        catalog.spec(table(folder, "nets.py:BlocksCNN", "net.pth", args="{ width = 4 }", preprocessing=right))
-    )
-    given = torch.cat([adapter.prepare(image.pixels, "trained").tensor for image in images])
-    net.train()
-    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
-    for _ in range(60):
-        noisy = given.repeat(4, 1, 1, 1) + 0.3 * torch.randn(16, 3, 64, 64)
-        loss = nn.functional.cross_entropy(net(noisy), torch.arange(4).repeat(4))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    saved(net, folder / "net.pth")
-    found = {}
-    for way in (right, wrong):
-        name = table(folder, "nets.py:BlocksCNN", "net.pth", args="{ width = 4 }", preprocessing=way)
-        found[way] = suspect(Explainer(name, device="cpu", residency=Residency()).resident, images)
-    assert found[right] is None
-    assert found[wrong] is not None
-    assert "The preprocessing may be wrong" in found[wrong].text
-
-
 LEAVES = {
     "tomato_late_blight.JPG": "Tomato - Late blight",
     "potato_early_blight.JPG": "Potato - Early blight",
@@ -270,13 +237,6 @@ def test_a_real_plant_classifier(folder: Path) -> None:
         assert made.predictions[0].label == label
         assert made.heatmaps[0].state == "ok"
         assert made.heatmaps[0].raw[0].shape == (14, 14)
-    images = [Image.open(path.parent / "images/leaf" / file) for file in LEAVES]
-    assert suspect(explainer.resident, images) is None
-    plain = "{ mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0] }"
-    explainer = Explainer(table(folder, "nets.py:PlantCNN", path, preprocessing=plain), residency=Residency())
-    found = suspect(explainer.resident, images)
-    assert found is not None
-    assert "ImageNet's mean and std" in found.text
 
 
 def test_another_table_or_file_is_another_model_at_once(folder: Path) -> None:
