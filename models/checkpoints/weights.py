@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import http.client
 import importlib.util
-import json
 import logging
 import os
 import re
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from sightglass.common.errors import Problem, WeightsProblem
-from sightglass.common.files import atomic_write, remove_drafts, write_file
+from sightglass.common.files import atomic_write, remove_drafts
 from sightglass.common.settings import settings
 
 if TYPE_CHECKING:
@@ -185,11 +184,7 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     """Return the model's weights file, downloaded if necessary and checked against its known sha256."""
     path = find(spec)
     if path is not None:
-        known = spec.weights.sha256
-        note = _note(path)
-        if known is None and path.parent == cache() and note.is_file():
-            known = json.loads(note.read_text(encoding="utf-8")).get("sha256")
-        _check(path, known)
+        _check(path, spec.weights.sha256)
         return path
     url, name = None if offline() else _url(spec), file_names(spec)[0]
     if url is None:
@@ -197,22 +192,9 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
         missing = spec.weights.path or name
         raise WeightsProblem(f"{missing}, the weights of {spec.id}, {why}: {_advice(spec)}")
     try:
-        return _fetch(url, cache() / name, sha256=spec.weights.sha256, progress=progress)
+        return download(url, cache() / name, sha256=spec.weights.sha256, progress=progress)
     except WeightsProblem as problem:
         raise WeightsProblem(f"{str(problem).rstrip('.')}: {_advice(spec)}") from problem
-
-
-def _fetch(url: str, to: Path, *, sha256: str | None, progress: Progress | None) -> Path:
-    """Download a file; without a published hash, pin the first one."""
-    path = download(url, to, sha256=sha256, progress=progress)
-    note = _note(path)
-    if sha256 is None and not note.exists():
-        write_file(note, json.dumps({"url": url, "sha256": sha256_of(path)}).encode())
-    return path
-
-
-def _note(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
 
 
 def _present(spec: ModelSpec) -> Iterator[Path]:

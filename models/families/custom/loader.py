@@ -22,13 +22,11 @@ from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom import own_code
 from sightglass.models.families.custom.classifier import CustomAdapter, adapt, note_preprocessing
-from sightglass.models.families.custom.inspect import inspect
+from sightglass.models.families.custom.inspect import inspect as inspect
 from sightglass.models.families.custom.probe import channels_of
 from sightglass.models.families.timm import networks as timm_networks
 from sightglass.models.families.torchvision import networks as torchvision_networks
 from sightglass.models.spec import ModelSpec, PreprocessingTable
-
-__all__ = ["inspect", "load", "of_library"]
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomAdapter:
@@ -41,7 +39,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     library, name = architectures.library_of(spec.arch)
     path = locate(spec, progress=progress)
     saved = checkpoint.open_(path, spec.weights.key or "")
-    module, side, notes = of_library(library, name, path, saved, spec.preprocessing.sides)
+    module, side, notes = _build(library, name, path, saved, spec.preprocessing.sides)
     count = state_dicts.classes(module.state_dict(), module) or 0
     binary = count == 1 and not spec.measures
     count = 2 if binary else count
@@ -60,14 +58,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     return adapter
 
 
-def of_library(
-    library: str, name: str, path: Path, saved: Checkpoint, sides: tuple[int, int] | None = None
+def _build(
+    library: str, name: str, path: Path, saved: Checkpoint, sides: tuple[int, int] | None
 ) -> tuple[nn.Module, int | None, tuple[str, ...]]:
-    """Build an architecture with the file's tensors and number of classes, for pictures of `sides` (h, w).
-
-    Returns it, an unusual side of its input, and notes on what was done. Raises WeightsProblem
-    where the tensors are of another architecture.
-    """
+    """Build an architecture with the file's tensors; return it, an unusual side of its input, and notes."""
     options: dict[str, Any] = {}
     blank = architectures.build(library, name)
     state = blank.state_dict()
