@@ -64,10 +64,7 @@ def outputs_in(output: Any) -> dict[str | int, Tensor]:
 
 
 def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
-    """Return the (B, n) output: the `chosen`, only, or usual one.
-
-    None without such an output, or with several.
-    """
+    """Return the (B, n) output: the `chosen`, only, or usual one; None with several."""
     return _choose(_rows_in(output), chosen)
 
 
@@ -165,7 +162,7 @@ def _of_pixels(
     if task not in (None, "segment") and (spec.in_memory or task != "classify"):
         raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
     note = f"It was taken for {ANSWERS['segment']}: it returns a map of each class."
-    notes = () if task == "segment" else (note,)
+    notes: tuple[str, ...] = () if task == "segment" else (note,)
     kind = kind_of(answers)
     notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
     return Probed("segment", 2 if count == 1 else count, kind, preprocessing, why, notes, step)

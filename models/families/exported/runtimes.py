@@ -83,7 +83,7 @@ class Runtime(nn.Module):
 
         Where the file fixes a batch, the last picture is repeated until there are as many.
         """
-        for part in tensor.split(limit or len(tensor)):
+        for part in torch.split(tensor, limit or len(tensor)):
             short = (self.batch or 0) - len(part) if limit == self.batch else 0
             full = torch.cat((part, part[-1:].expand(short, -1, -1, -1))) if short > 0 else part
             yield tuple(out[: len(part)] if short > 0 else out for out in self(full))
