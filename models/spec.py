@@ -97,7 +97,7 @@ class PreprocessingTable(Table):
     antialias: bool | None = None
     crop: str | None = None
     transforms: str | None = None
-    """Name of a transform that states the rest: `train.py:transform`, `ResNet50_Weights.IMAGENET1K_V2`."""
+    """Name of a transform that states the rest: `train.py:transform`."""
 
     @property
     def sides(self) -> tuple[int, int] | None:

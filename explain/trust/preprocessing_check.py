@@ -1,4 +1,4 @@
-"""Try other preprocessings on a picture."""
+"""Answers of a model if its pictures were prepared in other ways."""
 
 from __future__ import annotations
 
@@ -72,6 +72,6 @@ def readings(resident: Resident, image: Image) -> tuple[Reading, ...]:
 def _scores(resident: Resident, image: Image, preprocessing: Preprocessing) -> Tensor:
     """Return probabilities (classes,) with a preprocessing other than the model's own."""
     adapter = resident.fastest_adapter(())
+    inputs = prepare(image.pixels, preprocessing, "trained")
     with torch.no_grad(), resident.lock:
-        outputs = adapter.run(resident.move_input(prepare(image.pixels, preprocessing, "trained").tensor))
-        return adapter.class_logits(outputs)[0].double().softmax(0)
+        return adapter.class_logits(adapter.run(resident.move_input(inputs.tensor)))[0].double().softmax(0)

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import http.client
 import importlib.util
-import json
 import logging
 import os
 import re
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from sightglass.common.errors import Problem, WeightsProblem
-from sightglass.common.files import atomic_write, remove_drafts, write_file
+from sightglass.common.files import atomic_write, remove_drafts
 from sightglass.common.settings import settings
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 # A closed network does not answer at all: wait seconds, not the minutes of a socket's default.
 TIMEOUT_S = 8.0
-PATIENCE_S, LEAST_RATE = 60.0, 16_384.0
-"""Seconds that any download may take, and bytes of each second more."""
 CHUNK = 1 << 20
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _SHA256: dict[tuple[str, int, int], str] = {}
@@ -98,13 +95,8 @@ def _stream(
     if urlsplit(url).scheme not in ("http", "https"):
         raise WeightsProblem(f"{to.name} can only be downloaded over http or https, not from {url}.")
     digest = hashlib.sha256()
-    started, reported = time.monotonic(), 0.0
+    reported = 0.0
     done = total = 0
-    slow = WeightsProblem(f"{to.name} comes too slowly: download it yourself and give the file.")
-
-    def is_late() -> bool:
-        return time.monotonic() - started > PATIENCE_S + done / LEAST_RATE
-
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         remove_drafts(to.parent)
@@ -113,8 +105,6 @@ def _stream(
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
                 total = int(answer.headers.get("Content-Length") or 0)
                 while chunk := answer.read1(CHUNK):
-                    if is_late():
-                        raise slow
                     file.write(chunk)
                     digest.update(chunk)
                     done += len(chunk)
@@ -122,8 +112,6 @@ def _stream(
                     if progress and (time.monotonic() - reported > 0.1 or done == total):
                         reported = time.monotonic()
                         progress(done, total)
-            if is_late():
-                raise slow
             if total and done != total:
                 raise WeightsProblem(f"{to.name} broke off after {done} of {total} bytes.")
             if sha256 and not digest.hexdigest().startswith(sha256):
@@ -136,8 +124,6 @@ def _stream(
     # A redirect may lead to an invalid address.
     except (OSError, ValueError, http.client.HTTPException) as problem:
         LOGGER.info("download of %s failed", url, exc_info=True)
-        if is_late():
-            raise slow from problem
         reason = getattr(problem, "reason", None) or problem
         reason = getattr(reason, "strerror", None) or reason
         raise WeightsProblem(f"{to.name} could not be downloaded from {urlsplit(url).netloc} ({reason}).") from problem
@@ -198,11 +184,7 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     """Return the model's weights file, downloaded if necessary and checked against its known sha256."""
     path = find(spec)
     if path is not None:
-        known = spec.weights.sha256
-        note = _note(path)
-        if known is None and path.parent == cache() and note.is_file():
-            known = json.loads(note.read_text(encoding="utf-8")).get("sha256")
-        _check(path, known)
+        _check(path, spec.weights.sha256)
         return path
     url, name = None if offline() else _url(spec), file_names(spec)[0]
     if url is None:
@@ -210,22 +192,9 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
         missing = spec.weights.path or name
         raise WeightsProblem(f"{missing}, the weights of {spec.id}, {why}: {_advice(spec)}")
     try:
-        return _fetch(url, cache() / name, sha256=spec.weights.sha256, progress=progress)
+        return download(url, cache() / name, sha256=spec.weights.sha256, progress=progress)
     except WeightsProblem as problem:
         raise WeightsProblem(f"{str(problem).rstrip('.')}: {_advice(spec)}") from problem
-
-
-def _fetch(url: str, to: Path, *, sha256: str | None, progress: Progress | None) -> Path:
-    """Download a file; without a published hash, pin the first one."""
-    path = download(url, to, sha256=sha256, progress=progress)
-    note = _note(path)
-    if sha256 is None and not note.exists():
-        write_file(note, json.dumps({"url": url, "sha256": sha256_of(path)}).encode())
-    return path
-
-
-def _note(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
 
 
 def _present(spec: ModelSpec) -> Iterator[Path]:

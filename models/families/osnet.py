@@ -14,6 +14,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Embedder
 from sightglass.models.checkpoints import checkpoint, state_dicts
+from sightglass.models.inspect import TableDraft
 from sightglass.models.preprocess import IMAGENET, Preprocessing
 from sightglass.models.spec import ModelSpec
 
@@ -143,3 +144,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
     embedder = Embedder(spec, module, (), preprocessing, sha256, notes=notes)
     embedder.subject = "persons"
     return embedder
+
+
+def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
+    """Draft the table of an OSNet's checkpoint; None for any other."""
+    tensors = saved.tensors
+    if not {"conv1.conv.weight", "conv2.0.conv1.conv.weight", "conv2.0.conv2a.conv1.weight"} <= tensors.keys():
+        return None
+    width = len(tensors["conv1.conv.weight"])
+    name = next((name for name, widths in WIDTHS.items() if widths[0] == width), "osnet_x1_0")
+    table = {"task": "embed", "weights": {"path": str(path)}}
+    return TableDraft("osnet", name, table, notes=(f"Its tensors are those of {name}.",))

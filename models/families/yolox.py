@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -27,10 +28,13 @@ from sightglass.models.adapters.folding import conv_act
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.inspect import TableDraft, find_labels
 from sightglass.models.layers import Layer, Section
 from sightglass.models.preprocess import GREY
 from sightglass.models.spec import ModelSpec
 
+CLASSES = ("head.cls_preds.0.weight", "bbox_head.multi_level_conv_cls.0.weight")
+"""Tensors of which one has a row for each class."""
 STRIDES = (8, 16, 32)
 NECK = {"P3": "backbone.C3_p3", "P4": "backbone.C3_n3", "P5": "backbone.C3_n4"}
 """The maps that the head reads, finest first, by the name of their scale."""
@@ -114,6 +118,17 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
         )
     names = _labels(class_names, module.shape.classes)
     return YoloxDetector(spec, module, names, sha256_of(path), of_mmdetection=of_mmdetection)
+
+
+def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
+    """Draft the table of a YOLOX's checkpoint; None for any other."""
+    if not {"backbone.backbone.stem.conv.conv.weight", CLASSES[1]} & saved.tensors.keys():
+        return None
+    notes, weights = ["Its tensors are those of a YOLOX."], {"path": str(path)}
+    last = next((saved.tensors[key] for key in CLASSES if key in saved.tensors), None)
+    find_labels(path, None if last is None else len(last), weights, notes)
+    table = {"task": "detect", "method": "hirescam", "weights": weights}
+    return TableDraft("yolox", "yolox", table, notes=tuple(notes))
 
 
 def build_untrained(arch: str, seed: int, *, classes: int = 80) -> Yolox:

@@ -307,7 +307,7 @@ def _absolute(arch: str | None) -> str:
 
 
 def _try(console: Console, id_: str, picture: Image | None) -> Json:
-    """Explain one picture with the model; return it with findings, or nothing where no packaged picture fits."""
+    """Explain one picture with the model; return it with its findings, or nothing where no packaged picture fits."""
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
         adapter, packaged = explainer.resident.adapter, [Image.open(path) for path in photographs().values()]

@@ -26,9 +26,8 @@ from sightglass.models.families.custom.classifier import adapt as adapt_module
 from sightglass.models.families.custom.probe import Probed
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
-from sightglass.models.families.transformers.loader import of_processor
 from sightglass.models.preprocess import READY, Preprocessing
-from sightglass.models.spec import ModelSpec, OutputTable, PreprocessingTable, Task
+from sightglass.models.spec import ModelSpec, OutputTable, PreprocessingTable, Task, WeightsTable
 
 
 def adapt(
@@ -54,28 +53,18 @@ def adapt(
         model = network_of(model)
     stated_task = check_task(task) if task is not None else "regress" if outputs else None
     home = type(model).__module__.partition(".")[0]
-    spec = ModelSpec(
-        name or type(model).__name__,
-        "In memory",
-        "",
-        "custom.in_memory",
-        type(model).__qualname__,
-        stated_task or "classify",
-        "yours",
-    )
-    class_names = None if names is None else labels.given(names, spec.id)
-    spec = spec.with_weights(
-        labels=class_names,
+    id_ = name or type(model).__name__
+    table = WeightsTable(
+        labels=None if names is None else labels.given(names, id_),
         preprocessing=stated_by(preprocess),
         output=output,
         unit=unit,
         outputs=read_rows(OutputTable, outputs, "outputs"),
     )
-    if home == "keras":
-        return _keras(spec, model)
-    if home not in ("ultralytics", "transformers"):
-        return _module(spec, model, stated_task)
-    return _ultralytics(spec, model) if home == "ultralytics" else _transformers(spec, model)
+    arch, kind = type(model).__qualname__, stated_task or "classify"
+    spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
+    libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": _transformers}
+    return libraries[home](spec, model) if home in libraries else _module(spec, model, stated_task)
 
 
 def _check_model(model: Any) -> None:
@@ -153,13 +142,12 @@ def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapt
 def stated_by(preprocess: Any) -> PreprocessingTable:
     """Return a caller's preprocessing as keys of a table; raise ModelProblem for one that cannot be read."""
     if preprocess is None or isinstance(preprocess, dict):
-        if preprocess:
-            check_preprocessing(preprocess)
+        check_preprocessing(preprocess or {})
         return PreprocessingTable.read(preprocess or {})
     if isinstance(preprocess, Preprocessing):
         return transforms.keys(preprocess)
     if hasattr(preprocess, "image_mean"):
-        return transforms.keys(of_processor(preprocess.to_dict()))
+        return transforms.keys(transformers.of_processor(preprocess.to_dict()))
     return transforms.keys(transforms.preprocessing_of(preprocess))
 
 
@@ -177,13 +165,12 @@ def network_of(model: Any) -> Any:
 
 
 def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
-    from sightglass.models.families.ultralytics.loader import TASK_OF_HEAD
-    from sightglass.models.families.ultralytics.loader import adapt as adapted
+    from sightglass.models.families.ultralytics import loader
 
     module: Any = private_copy(network_of(model))
-    task = TASK_OF_HEAD.get(type(module.model[-1]).__name__, "detect")
+    task = loader.TASK_OF_HEAD.get(type(module.model[-1]).__name__, "detect")
     method = "gradcam" if task == "classify" else "hirescam"
-    return adapted(replace(spec, task=task, method=method), module, checkpoint.digest(module))
+    return loader.adapt(replace(spec, task=task, method=method), module, checkpoint.digest(module))
 
 
 def _keras(spec: ModelSpec, model: Any) -> Adapter:

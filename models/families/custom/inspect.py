@@ -17,8 +17,6 @@ from sightglass.models.families.torchvision import segmenters
 from sightglass.models.inspect import MAX_BYTES, TRUST, TableDraft, Toml, Unknown, find_labels
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".safetensors", ".bin", ".pkl", ".tar", ".model", ".weights")
-YOLOX_CLASSES = ("head.cls_preds.0.weight", "bbox_head.multi_level_conv_cls.0.weight")
-"""Tensors of which one has a row for each class of a YOLOX."""
 
 
 def inspect(path: Path, arch: str = "") -> TableDraft | None:
@@ -64,36 +62,13 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
         kind = saved.whole.rpartition(".")[2]
         task = {"ClassificationModel": "classify", "SemanticSegmentationModel": "segment"}.get(kind, "detect")
         question = "It is a checkpoint of Ultralytics, and opening one runs the code in it: do you trust its source?"
-        table = {
-            "task": task,
-            "method": "gradcam" if task == "classify" else "hirescam",
-            "weights": {"path": str(path)},
-        }
+        method = "gradcam" if task == "classify" else "hirescam"
+        table = {"task": task, "method": method, "weights": {"path": str(path)}}
         return TableDraft("ultralytics", path.name, table, (Unknown(TRUST, question, ("no", "yes")),))
-    keys = saved.tensors.keys()
-    if "backbone.backbone.stem.conv.conv.weight" in keys or "bbox_head.multi_level_conv_cls.0.weight" in keys:
-        notes, named = ["Its tensors are those of a YOLOX."], {"path": str(path)}
-        last = next((saved.tensors[key] for key in YOLOX_CLASSES if key in keys), None)
-        find_labels(path, None if last is None else last.shape[0], named, notes)
-        table = {"task": "detect", "method": "hirescam", "weights": named}
-        return TableDraft("yolox", "yolox", table, notes=tuple(notes))
-    if arch := segmenters.arch_of(saved.tensors):
-        count, unnamed = segmenters.classes_of(saved.tensors), False
-        weights: Toml = {"path": str(path)}
-        sentences = [f"Its tensors are those of {arch}, with {count} classes."]
-        if not labels.find_names(saved.tables(), count) and count != len(labels.voc()):
-            unnamed = find_labels(path, count, weights, sentences)
-        table = {"task": "segment", "weights": weights}
-        return TableDraft("torchvision.segmenters", arch, table, notes=tuple(sentences), unnamed=unnamed)
-    if {"conv1.conv.weight", "conv2.0.conv1.conv.weight", "conv2.0.conv2a.conv1.weight"} <= keys:
-        from sightglass.models.families import osnet
+    from sightglass.models.families import osnet, yolox
 
-        width = saved.tensors["conv1.conv.weight"].shape[0]
-        name = next((name for name, widths in osnet.WIDTHS.items() if widths[0] == width), "osnet_x1_0")
-        return TableDraft(
-            "osnet", name, {"task": "embed", "weights": {"path": str(path)}}, (), (f"Its tensors are those of {name}.",)
-        )
-    return None
+    families: tuple[Any, ...] = (yolox, segmenters, osnet)
+    return next((draft for family in families if (draft := family.draft(path, saved)) is not None), None)
 
 
 def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]:

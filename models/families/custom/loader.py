@@ -7,7 +7,6 @@ inferred, as each explanation then says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,11 @@ from sightglass.models.checkpoints.checkpoint import Checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom import own_code
 from sightglass.models.families.custom.classifier import CustomAdapter, adapt, note_preprocessing
-from sightglass.models.families.custom.inspect import inspect
+from sightglass.models.families.custom.inspect import inspect as inspect
 from sightglass.models.families.custom.probe import channels_of
 from sightglass.models.families.timm import networks as timm_networks
 from sightglass.models.families.torchvision import networks as torchvision_networks
 from sightglass.models.spec import ModelSpec, PreprocessingTable
-
-__all__ = ["inspect", "load", "of_library"]
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomAdapter:
@@ -42,7 +39,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     library, name = architectures.library_of(spec.arch)
     path = locate(spec, progress=progress)
     saved = checkpoint.open_(path, spec.weights.key or "")
-    module, side, notes = of_library(library, name, path, saved, spec.preprocessing.sides)
+    module, side, notes = _build(library, name, path, saved, spec.preprocessing.sides)
     count = state_dicts.classes(module.state_dict(), module) or 0
     binary = count == 1 and not spec.measures
     count = 2 if binary else count
@@ -50,20 +47,21 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     names, more = labels.for_classes(spec, count, labels_in_file, labels.imagenet(), binary=binary)
     known = spec.preprocessing.for_channels(channels_of(module))
     known = known.over(PreprocessingTable(size=side))
-    adapter = _adapter(library, replace(spec, arch=name), module, names, known, sha256_of(path))
+    if library == "torchvision":
+        kind: type[Classifier] = torchvision_networks.TorchvisionClassifier
+        usual = torchvision_networks.preprocessing_of(torchvision_networks.default_weights(name))
+    else:
+        kind, usual = Classifier, timm_networks.preprocessing_of(module)
+    adapter = kind(replace(spec, arch=name), module, names, usual.changed(known), sha256_of(path))
     notes += more
     adapter.notes = notes + note_preprocessing(spec, adapter.preprocessing, f"as {name} is usually trained")
     return adapter
 
 
-def of_library(
-    library: str, name: str, path: Path, saved: Checkpoint, sides: tuple[int, int] | None = None
+def _build(
+    library: str, name: str, path: Path, saved: Checkpoint, sides: tuple[int, int] | None
 ) -> tuple[nn.Module, int | None, tuple[str, ...]]:
-    """Build an architecture with the file's tensors and number of classes, for pictures of `sides` (h, w).
-
-    Returns it, an unusual side of its input, and notes on what was done. Raises WeightsProblem
-    where the tensors are of another architecture.
-    """
+    """Build an architecture with the file's tensors; return it, an unusual side of its input, and notes."""
     options: dict[str, Any] = {}
     blank = architectures.build(library, name)
     state = blank.state_dict()
@@ -84,19 +82,7 @@ def of_library(
     left = state_dicts.put(path, tensors, module, name)
     if library == "torchvision":
         torchvision_networks.without_aux(name, module)
-    return module, side, (*((note,) if note else ()), *left, *_other_sets(saved))
-
-
-def _adapter(
-    library: str, spec: ModelSpec, module: nn.Module, names: Sequence[str], known: PreprocessingTable, sha256: str
-) -> Classifier:
-    """Wrap a module in the library's adapter, with its preprocessing or `known`."""
-    if library == "torchvision":
-        default = torchvision_networks.default_weights(spec.arch)
-        preprocessing = torchvision_networks.preprocessing_of(default).changed(known)
-        return torchvision_networks.TorchvisionClassifier(spec, module, names, preprocessing, sha256)
-    preprocessing = timm_networks.preprocessing_of(module).changed(known)
-    return Classifier(spec, module, names, preprocessing, sha256)
+    return module, side, (*((note,) if note else ()), *left)
 
 
 def _of_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
@@ -112,7 +98,7 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
         saved = checkpoint.open_(path, spec.weights.key or "")
         module = own_code.build(spec.arch, args, state_dicts.classes(saved.tensors))
         tensors = state_dicts.rename(saved.tensors, module.state_dict())
-        notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
+        notes = state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2])
         sha256 = sha256_of(path)
     return adapt(
         spec,
@@ -122,13 +108,4 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
         spec.preprocessing,
         names_in_file=lambda count: labels.find_names(saved.tables(), count),
         notes=notes,
-    )
-
-
-def _other_sets(saved: Checkpoint) -> tuple[str, ...]:
-    if not saved.others:
-        return ()
-    others = " and ".join(name or "(the file itself)" for name in saved.others[:2])
-    return (
-        f"The file has the tensors of several models: these are of {saved.key}, others are {others} (weights.key).",
     )

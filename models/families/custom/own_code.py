@@ -15,7 +15,6 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.models import transforms
-from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import PreprocessingTable
 
 COUNTS = (
@@ -47,12 +46,8 @@ def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
 def _call(make: Callable[..., Any], name: str, args: Mapping[str, Any], classes: int | None) -> Any:
     """Call a user's function; raise ModelProblem, one sentence, where it raises."""
     try:
-        known = inspect.signature(make).parameters
-    except ValueError:
-        known = {}  # type: ignore[assignment]
-    usual = [key for key in COUNTS if key in known]
-    count = {usual[0]: classes} if usual and classes and not {*usual} & args.keys() else {}
-    try:
+        usual = [key for key in COUNTS if key in inspect.signature(make).parameters]
+        count = {usual[0]: classes} if usual and classes and not {*usual} & args.keys() else {}
         return make(**count, **args)
     # The caller's code may raise anything.
     except Exception as problem:
@@ -112,28 +107,14 @@ def _first(problem: Exception) -> str:
 
 
 def keys_of(name: str) -> PreprocessingTable:
-    """Return a transform as the keys of `weights.preprocessing`.
+    """Return a transform in a user's own file, `train.py:transform`, as the keys of `weights.preprocessing`.
 
-    `name` is of a transform in an operator's own file, `train.py:transform` (a function is called for it), or of
-    torchvision's weights, `ResNet50_Weights.IMAGENET1K_V2`.
+    A function is called for it.
     """
-    return transforms.keys(_own(name) if is_own(name) else _of_weights(name))
-
-
-def _own(name: str) -> Preprocessing:
+    if not is_own(name):
+        raise ModelProblem(f"{name} is no transform in a Python file: name one of yours as train.py:transform.")
     file, _, member = name.rpartition(":")
     transform = load_name(Path(file), member)
-    return transforms.preprocessing_of(_call(transform, name, {}, None) if inspect.isroutine(transform) else transform)
-
-
-def _of_weights(name: str) -> Preprocessing:
-    import torchvision
-
-    try:
-        weights = torchvision.models.get_weight(name)
-    except (ValueError, KeyError) as problem:
-        raise ModelProblem(
-            f"torchvision has no weights called {name}: write them as ResNet50_Weights.IMAGENET1K_V2, or name a "
-            "transform of yours as train.py:transform."
-        ) from problem
-    return transforms.preprocessing_of(weights.transforms())
+    return transforms.keys(
+        transforms.preprocessing_of(_call(transform, name, {}, None) if inspect.isroutine(transform) else transform)
+    )

@@ -64,10 +64,7 @@ def outputs_in(output: Any) -> dict[str | int, Tensor]:
 
 
 def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
-    """Return the (B, n) output: the `chosen`, only, or usual one.
-
-    None without such an output, or with several.
-    """
+    """Return the (B, n) output: the `chosen`, only, or usual one; None with several."""
     return _choose(_rows_in(output), chosen)
 
 
@@ -165,7 +162,7 @@ def _of_pixels(
     if task not in (None, "segment") and (spec.in_memory or task != "classify"):
         raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
     note = f"It was taken for {ANSWERS['segment']}: it returns a map of each class."
-    notes = () if task == "segment" else (note,)
+    notes: tuple[str, ...] = () if task == "segment" else (note,)
     kind = kind_of(answers)
     notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
     return Probed("segment", 2 if count == 1 else count, kind, preprocessing, why, notes, step)
@@ -201,8 +198,7 @@ def _input_of(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) ->
 
     Raises ModelProblem where the preprocessing is for other channels than the module takes.
     """
-    counts = {"mean": len(stated.mean or ()), "std": len(stated.std or ()), "channels_in": stated.channels_in or 0}
-    known = next((count for count in counts.values() if count), None)
+    known = stated.channels_in or len(stated.mean or ()) or len(stated.std or ()) or None
     first = next((part for part in module.modules() if isinstance(part, (nn.Conv2d, nn.Linear))), None)
     if isinstance(first, nn.Linear):
         for channels in (known,) if known else (3, 1):
@@ -210,10 +206,10 @@ def _input_of(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) ->
             if side * side * channels == first.in_features:
                 return channels, (side, side)
     channels = channels_of(module)
-    for key, count in counts.items():
-        if count not in (0, channels):
-            has = f"{count} channel{'s' * (count != 1)}"
-            raise ModelProblem(f"{key} is for {has}, and {spec.id} takes {channels}: give one number a channel.")
+    if known not in (None, channels):
+        raise ModelProblem(
+            f"{spec.id} takes {channels} channels, and its preprocessing is for {known}: give one number a channel."
+        )
     noted = (getattr(part, name, None) for part in module.modules() for name in ("img_size", "image_size"))
     built_for = next((size for size in noted if size), None)
     height, width = built_for if isinstance(built_for, (list, tuple)) and len(built_for) == 2 else (built_for,) * 2

@@ -16,7 +16,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapter import Part
 from sightglass.models.adapters.detector import MAX_BOXES, Detections, Detector
-from sightglass.models.families.exported.runtimes import Runtime, pad, pieces, read_labels
+from sightglass.models.families.exported.runtimes import Runtime, read_labels
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import GREY
 from sightglass.models.spec import ModelSpec
@@ -120,12 +120,7 @@ LAYOUTS = {
         Layout("yolov5", "(1, N, 5 + classes): centre, size, objectness and classes, as YOLOv5's", _yolov5),
         Layout("yolox", "(1, N, 5 + classes): YOLOX's, not decoded", _yolox, bgr=True, highest=255, place="corner"),
         Layout(
-            "yolox-decoded",
-            "(1, N, 5 + classes): YOLOX's, decoded",
-            _yolov5,
-            bgr=True,
-            highest=255,
-            place="corner",
+            "yolox-decoded", "(1, N, 5 + classes): YOLOX's, decoded", _yolov5, bgr=True, highest=255, place="corner"
         ),
         Layout(
             "torchvision",
@@ -286,11 +281,9 @@ class ExportedDetector(Detector):
 
     def run(self, tensor: Tensor) -> Detections:
         cells = None if self.layout.final else self._size
-        return detections([self._read(part) for part in pieces(tensor, self._at_once)], cells)
+        return detections([self._read(outputs) for outputs in self._runtime.answer_all(tensor, self._at_once)], cells)
 
-    def _read(self, tensor: Tensor) -> Candidates:
-        full = pad(tensor, None if self.layout.alone else self._runtime.batch)
-        outputs = [out[: len(tensor)] if len(full) > len(tensor) else out for out in self._runtime(full)]
+    def _read(self, outputs: Sequence[Tensor]) -> Candidates:
         try:
             return self.layout.read(outputs, len(self.labels), self._size)
         except (RuntimeError, IndexError, ValueError, TypeError) as reason:

@@ -26,8 +26,6 @@ from sightglass.models.families.exported.runtimes import (
     TORCHSCRIPT,
     Runtime,
     open_file,
-    pad,
-    pieces,
     plain,
     read_labels,
     taken,
@@ -83,15 +81,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
 def _size(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> tuple[int, int]:
     """Return (h, w): fixed by the file, else by the operator or its metadata, else a usual size."""
     known = plain(runtime.metadata.get("imgsz"))
-    stated = spec.preprocessing.sides
-    if runtime.size is not None:
-        return runtime.size
-    if stated is not None:
-        return stated
-    if isinstance(known, int):
-        return known, known
-    if isinstance(known, list | tuple) and len(known) == 2:
-        return int(known[0]), int(known[1])
+    known = (known, known) if isinstance(known, int) else known
+    noted = (int(known[0]), int(known[1])) if isinstance(known, list | tuple) and len(known) == 2 else None
+    if size := runtime.size or spec.preprocessing.sides or noted:
+        return size
     usual = SIZES.get(spec.task, SIZES["classify"])
     notes.append(f"{runtime.path.name} does not say how large its input is: {usual} px a side was assumed.")
     return usual, usual
@@ -132,22 +125,11 @@ def inspect(path: Path) -> TableDraft | None:
     Files that can run code when they are opened are only recognised.
     """
     suffix = path.suffix.lower()
-    if path.is_dir():
-        return None
-    if suffix in TORCHSCRIPT and _is_script(path):
-        return _draft_unopened(path)
-    if suffix in ONNX:
+    if suffix in ONNX and path.is_file():
         return _open(path, open_file(path))
-    return None
-
-
-def _is_script(path: Path) -> bool:
-    names = archive_names(path)
-    return "constants.pkl" in names and any(name.startswith("code/") for name in names)
-
-
-def _draft_unopened(path: Path) -> TableDraft:
-    """Draft the table of a TorchScript file, which is not opened."""
+    names = archive_names(path) if suffix in TORCHSCRIPT else ()
+    if "constants.pkl" not in names or not any(name.startswith("code/") for name in names):
+        return None
     question = "It is TorchScript, and opening such a file can run code in it: do you trust its source?"
     table = {"task": "classify", "weights": {"path": str(path)}}
     trust = Unknown(TRUST, question, ("no", "yes"))
@@ -269,20 +251,16 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], not
     if table.size not in (None, *size, size):
         raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {table.stated()['size']}.")
     channels = taken(spec, runtime)
-    short_side = table.short_side or round(min(size) / 0.875)
+    trained = Preprocessing(size, table.short_side or round(min(size) / 0.875), *IMAGENET)
     if runtime.metadata.get("task") == "classify":
         # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
         trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
-    else:
-        trained = Preprocessing(size, short_side, *IMAGENET)
-        if table.mean is None and table.range is None:
-            guess = "ImageNet's numbers" if channels == 3 else "0 and 1"
-            notes.append(
-                f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
-                f"and {trained} for resizing."
-            )
-        elif table.short_side is None and table.crop in (None, "centre", "square"):
-            notes.append(f"The short side was taken to be {short_side} pixels: weights.preprocessing states another.")
+    elif table.mean is None and table.range is None:
+        guess = "ImageNet's numbers" if channels == 3 else "0 and 1"
+        notes.append(
+            f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
+            f"and {trained} for resizing."
+        )
     # The size is the file's; any crop before it is unknown.
     return replace(trained.changed(replace(table, size=None, channels_in=channels)), size=size)
 
@@ -297,10 +275,7 @@ class _Exported(PreparedAdapter):
 
     def _rows(self, tensor: Tensor) -> Tensor:
         """Return (B, n) as the file answers."""
-        rows = []
-        for part in pieces(tensor, self.batch):
-            answered = _row(self.module(pad(part, self.batch))[self.place])
-            rows.append(answered if len(answered) == len(part) else answered[: len(part)])
+        rows = [_row(outputs[self.place]) for outputs in self.module.answer_all(tensor, self.batch)]  # type: ignore[operator]
         return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 

@@ -78,6 +78,16 @@ class Runtime(nn.Module):
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
         raise NotImplementedError
 
+    def answer_all(self, tensor: Tensor, limit: int | None) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the answers to (B, C, h, w), as many pictures at once as `limit` says; None: all.
+
+        Where the file fixes a batch, the last picture is repeated until there are as many.
+        """
+        for part in torch.split(tensor, limit or len(tensor)):
+            short = (self.batch or 0) - len(part) if limit == self.batch else 0
+            full = torch.cat((part, part[-1:].expand(short, -1, -1, -1))) if short > 0 else part
+            yield tuple(out[: len(part)] if short > 0 else out for out in self(full))
+
     def _takes(self, shape: Sequence[Any], dtype: str) -> None:
         """Store the declared input; non-numbers in `shape` are free."""
         if len(shape) != 4:
@@ -184,15 +194,14 @@ class TorchScript(Runtime):
 
 def open_file(path: Path) -> Runtime:
     """Open a file in its extension's runtime; raise ModelProblem without one."""
-    kinds: dict[tuple[str, ...], type[Runtime]] = {ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript}
-    for suffixes, kind in kinds.items():
-        if path.suffix.lower() in suffixes:
-            archive_names(path)
-            return kind(path)
-    if sentence := removed.FORMATS.get(path.suffix.lower()):
-        raise ModelProblem(f"{path.name}: {sentence}")
-    known = ", ".join(suffix for suffixes in kinds for suffix in suffixes)
-    raise ModelProblem(f"{path.name} is no exported model: its name should end in one of {known}.")
+    suffix = path.suffix.lower()
+    if suffix not in (*ONNX, *TORCHSCRIPT):
+        known = f"is no exported model: its name should end in one of {', '.join((*ONNX, *TORCHSCRIPT))}."
+        raise ModelProblem(
+            f"{path.name}: {removed.FORMATS[suffix]}" if suffix in removed.FORMATS else f"{path.name} {known}"
+        )
+    archive_names(path)
+    return OnnxRuntime(path) if suffix in ONNX else TorchScript(path)
 
 
 def plain(value: Any) -> Any:
@@ -206,15 +215,9 @@ def plain(value: Any) -> Any:
 
 
 def taken(spec: ModelSpec, runtime: Runtime) -> int:
-    """Return a file's input channels, by default 3; raise ModelProblem on conflict."""
-    mean = spec.preprocessing.mean
-    stated = spec.preprocessing.channels_in or (len(mean) if mean else None)
-    if stated is not None and runtime.channels not in (stated, None):
-        raise ModelProblem(
-            f"{runtime.path.name} takes {runtime.channels} channels, and its preprocessing says {stated}: leave "
-            "channels_in out, or give a mean and std for each."
-        )
-    return stated or runtime.channels or 3
+    """Return a file's input channels, by default 3."""
+    table = spec.preprocessing
+    return table.channels_in or len(table.mean or ()) or runtime.channels or 3
 
 
 def read_labels(runtime: Runtime) -> tuple[str, ...]:
@@ -236,15 +239,3 @@ def tensors(answer: Any) -> Iterator[Tensor]:
     elif isinstance(answer, tuple | list):
         for part in answer:
             yield from tensors(part)
-
-
-def pieces(tensor: Tensor, limit: int | None) -> Sequence[Tensor]:
-    """Split (B, C, h, w) into as many pictures as one pass takes."""
-    step = limit or len(tensor)
-    return [tensor[start : start + step] for start in range(0, len(tensor), step)]
-
-
-def pad(tensor: Tensor, batch: int | None) -> Tensor:
-    """Repeat the last picture until there are as many as a fixed batch wants."""
-    short = (batch or 0) - len(tensor)
-    return torch.cat((tensor, tensor[-1:].expand(short, -1, -1, -1))) if short > 0 else tensor

@@ -113,14 +113,13 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> KerasClassifier:
 
 def adapt(spec: ModelSpec, model: Any, name: str, sha256: str = "") -> KerasClassifier:
     """Adapt a model, which is from then on the adapter's own; `name` is for problems."""
-    shape = _input_shape(model, name)
+    notes: list[str] = []
+    preprocessing = _preprocessing(spec, model, name, notes)
     if isinstance(model.output_shape, list | dict):
         model = _one_output(spec, model, name)
-    scaling, because = _scaling(model, shape)
     plain = final_activation(model) == "linear"
     final = "numbers" if spec.measures else without_activation(model)
-    net, notes = Net(model), list[str]()
-    preprocessing = _preprocessing(spec, shape, WAYS[scaling], because, notes)
+    net = Net(model)
     count = model.output_shape[-1]
     if final == "sigmoid" and (count or 0) > 1 and spec.task == "classify":
         # Independent classes may occur together; two classes are read like one number.
@@ -202,18 +201,13 @@ def _one_output(spec: ModelSpec, model: Any, name: str) -> Any:
     return keras().Model(model.inputs, model.outputs[place])
 
 
-def _preprocessing(
-    spec: ModelSpec,
-    shape: tuple[int | None, int | None, int],
-    way: tuple[PreprocessingTable, str],
-    because: str,
-    notes: list[str],
-) -> Preprocessing:
+def _preprocessing(spec: ModelSpec, model: Any, name: str, notes: list[str]) -> Preprocessing:
     """Return the preprocessing: as the file fixes it, else the operator's, else inferred, with notes."""
-    height, width, channels = shape
+    height, width, channels = shape = _input_shape(model, name)
     table = spec.preprocessing
     if (table.mean, table.std, table.range) == (None, None, None):
-        inferred, words = way
+        scaling, because = _scaling(model, shape)
+        inferred, words = WAYS[scaling]
         notes.append(f"How its pictures are prepared was inferred: {words}, as {because}.")
         table = table.over(inferred)
     if height is None and width is None and table.sides is None:
@@ -222,12 +216,10 @@ def _preprocessing(
     size = height or usual[0], width or usual[1]
     # As `keras.utils.image_dataset_from_directory` does; `load_img` squeezes too, by the nearest pixel.
     plain = Preprocessing(size, min(size), (0.0,) * channels, (1.0,) * channels, antialias=False, crop="squash")
-    each = {
-        key: numbers * channels
-        for key, numbers in (("mean", table.mean), ("std", table.std))
-        if numbers is not None and len(numbers) == 1
-    }
-    return plain.changed(replace(table, size=None, short_side=None, channels_in=channels, **each))
+    mean, std = (
+        numbers * channels if numbers and len(numbers) == 1 else numbers for numbers in (table.mean, table.std)
+    )
+    return plain.changed(replace(table, size=None, short_side=None, channels_in=channels, mean=mean, std=std))
 
 
 def _complete_by_a_run(adapter: KerasClassifier, name: str, notes: list[str], *, unclear: bool) -> None:

@@ -83,7 +83,8 @@ class _PromptSG(PreparedAdapter):
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         """Return the layer types with a map of their own, by the paths in the short list."""
-        known, paths = {layer.path for layer in layers}, {}
+        known = {layer.path for layer in layers}
+        paths: dict[str, tuple[str, ...]] = {}
         for name in ("mim", "vit_last", "vit_proj"):
             parts = self.alias(name).split(".")
             # A module's last output is listed as its parent's.

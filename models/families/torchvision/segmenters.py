@@ -19,6 +19,7 @@ from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints import checkpoint, state_dicts
 from sightglass.models.families.torchvision import networks
 from sightglass.models.families.torchvision.networks import load_published, preprocessing_of
+from sightglass.models.inspect import TableDraft, find_labels
 from sightglass.models.spec import ModelSpec
 
 _KINDS = ("fcn_", "deeplabv3_", "lraspp_")
@@ -62,6 +63,18 @@ def build(arch: str, *, classes: int = 21) -> nn.Module:
 def default_weights(arch: str) -> WeightsEnum:
     """Return a network's default weights; raise ModelProblem if unknown."""
     return networks.default_weights(arch, segmentation, "segmentation network", _KINDS)
+
+
+def draft(path: Path, saved: checkpoint.Checkpoint) -> TableDraft | None:
+    """Draft the table of a segmentation network's checkpoint; None for any other."""
+    if not (arch := arch_of(saved.tensors)):
+        return None
+    count, unnamed, weights = classes_of(saved.tensors), False, {"path": str(path)}
+    notes = [f"Its tensors are those of {arch}, with {count} classes."]
+    if not labels.find_names(saved.tables(), count) and count != len(labels.voc()):
+        unnamed = find_labels(path, count, weights, notes)
+    table = {"task": "segment", "weights": weights}
+    return TableDraft("torchvision.segmenters", arch, table, notes=tuple(notes), unnamed=unnamed)
 
 
 def arch_of(tensors: Mapping[str, Tensor]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sightglass.common.errors import ModelProblem
 from sightglass.models.adapters.detector import Detections
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector, make_detections
-from sightglass.models.families.transformers.folders import from_folder
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.spec import ModelSpec
@@ -25,36 +22,6 @@ _ATTENDING = ("encoder_attn", "cross_attn", "multihead_attn")
 _BACKBONES = ("model.backbone", "backbone", "vit")
 _ENCODERS = ("model.encoder", "encoder", "transformer.encoder")
 _DECODERS = ("model.decoder", "decoder", "model.transformer.decoder", "transformer.decoder")
-
-
-class SectionedDetector(QueryDetector):
-    """A DETR whose backbone, encoder and decoder are modules of their own."""
-
-    def __init__(self, spec: ModelSpec, module: nn.Module, labels: Sequence[str], weights_sha256: str) -> None:
-        super().__init__(spec, module, labels, weights_sha256)
-        known = dict(module.named_modules())
-        self._backbone, self._encoder, self._decoder = (
-            next((path for path in names if path in known), "") for names in (_BACKBONES, _ENCODERS, _DECODERS)
-        )
-        attending = [path for path in known if _is_inside(path, self._decoder) and _name(path) in _ATTENDING]
-        self.cross_attention = next(reversed(attending), "")
-        self.memory = next((path for path in ("model.input_projection", "input_proj") if _maps(known.get(path))), "")
-        # Queries, however many, are no grid of the picture, and the encoding of positions knows no picture.
-        positions = [path for path, part in known.items() if "Position" in type(part).__name__ and "." in path]
-        self.placeless = (*([self._decoder] if self._decoder else []), *positions)
-
-    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        encoder = _finest_first(layer for layer in layers if _is_inside(layer.path, self._encoder))
-        backbone = _finest_first(layer for layer in layers if _is_inside(layer.path, self._backbone))
-        paths_by_name = {
-            "all encoder outputs": tuple(layer.path for layer in encoder),
-            "backbone end": tuple(layer.path for layer in backbone[-1:]),
-        }
-        for name, several in (("encoder", encoder), ("backbone", backbone[:-1])):
-            paths_by_name |= {
-                f"{name} {_size(layer)}": (layer.path,) for layer in several if len(several) > 1 or name != "encoder"
-            }
-        return {name: paths for name, paths in paths_by_name.items() if paths} or super().presets(layers)
 
 
 def _is_inside(path: str, outer: str) -> bool:
@@ -86,8 +53,8 @@ def is_detector(arch: str) -> bool:
     return arch.endswith("ForObjectDetection")
 
 
-class TransformersDetector(SectionedDetector):
-    """A detector of Transformers with its own image processor."""
+class TransformersDetector(QueryDetector):
+    """A DETR with its own image processor, whose backbone, encoder and decoder are modules of their own."""
 
     preprocessings: tuple[str, ...] = ("trained",)
 
@@ -97,18 +64,39 @@ class TransformersDetector(SectionedDetector):
         module: nn.Module,
         labels: Sequence[str],
         weights_sha256: str,
-        *,
         processor: Any,
-        notes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(spec, module, labels, weights_sha256)
-        self.processor, self.notes = processor, notes
+        self.processor = processor
+        known = dict(module.named_modules())
+        self._backbone, self._encoder, self._decoder = (
+            next((path for path in names if path in known), "") for names in (_BACKBONES, _ENCODERS, _DECODERS)
+        )
+        attending = [path for path in known if _is_inside(path, self._decoder) and _name(path) in _ATTENDING]
+        self.cross_attention = next(reversed(attending), "")
+        self.memory = next((path for path in ("model.input_projection", "input_proj") if _maps(known.get(path))), "")
+        # Queries, however many, are no grid of the picture, and the encoding of positions knows no picture.
+        positions = [path for path, part in known.items() if "Position" in type(part).__name__ and "." in path]
+        self.placeless = (*([self._decoder] if self._decoder else []), *positions)
         # The last of a query's logits may be "no object": the library's scores of four equal ones show it.
         equal = SimpleNamespace(logits=torch.zeros(1, 1, 4), pred_boxes=torch.zeros(1, 1, 4))
         (scored,) = processor.post_process_object_detection(equal, threshold=-1.0)
         self._has_none = bool(scored["scores"].max() < 0.4)
         # Several classes of one query are shown only where their scores are independent.
         self.multi_label = not self._has_none
+
+    def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
+        encoder = _finest_first(layer for layer in layers if _is_inside(layer.path, self._encoder))
+        backbone = _finest_first(layer for layer in layers if _is_inside(layer.path, self._backbone))
+        paths_by_name = {
+            "all encoder outputs": tuple(layer.path for layer in encoder),
+            "backbone end": tuple(layer.path for layer in backbone[-1:]),
+        }
+        for name, several in (("encoder", encoder), ("backbone", backbone[:-1])):
+            paths_by_name |= {
+                f"{name} {_size(layer)}": (layer.path,) for layer in several if len(several) > 1 or name != "encoder"
+            }
+        return {name: paths for name, paths in paths_by_name.items() if paths} or super().presets(layers)
 
     @property
     def resizing(self) -> str:
@@ -148,27 +136,3 @@ class TransformersDetector(SectionedDetector):
         (boxes,) = self.processor.post_process_object_detection(answer, threshold=confidence)
         order = boxes["scores"].argsort(descending=True, stable=True)
         return boxes["boxes"][order, 0].round().long(), boxes["labels"][order].long()
-
-
-def read_processor(folder: Path, config: Any) -> tuple[Any, tuple[str, ...]]:
-    """Return a folder's image processor, and a note if defaults are used.
-
-    Raises ModelProblem where Transformers has none that knows boxes.
-    """
-    from transformers import AutoImageProcessor
-    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
-
-    notes: tuple[str, ...] = ()
-    if any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
-        processor = from_folder(AutoImageProcessor, folder)
-    else:
-        kinds: Any = IMAGE_PROCESSOR_MAPPING.get(type(config), {})
-        several = kinds.values() if isinstance(kinds, dict) else kinds if isinstance(kinds, tuple) else (kinds,)
-        kind = next((candidate for candidate in several if candidate is not None), None)
-        processor = None if kind is None else kind()
-        notes = (f"No file says how pictures are prepared: the usual way of {type(processor).__name__} was taken.",)
-    if not hasattr(processor, "post_process_object_detection"):
-        raise ModelProblem(
-            f"{folder.name} has no image processor that knows boxes: put preprocessor_config.json there."
-        )
-    return processor, notes

@@ -128,6 +128,18 @@ def picture_settings(folder: Path) -> Json:
     return settings or read(folder / "processor_config.json").get("image_processor", {})
 
 
+def read_processor(folder: Path) -> Any:
+    """Return a folder's image processor; raise WeightsProblem where Transformers cannot read it."""
+    import transformers
+
+    try:
+        return from_folder(transformers.AutoImageProcessor, folder)
+    except (OSError, ValueError, TypeError, KeyError) as problem:
+        raise WeightsProblem(
+            f"{folder.name} has no preprocessor_config.json that Transformers can read ({describe_error(problem)})."
+        ) from problem
+
+
 def read(path: Path) -> Json:
     """Read a JSON object, empty without a file; raise WeightsProblem if broken."""
     if not os.path.isfile(path):

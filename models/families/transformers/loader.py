@@ -24,17 +24,14 @@ from sightglass.models.adapter import Progress
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
-from sightglass.models.families.transformers.detector import (
-    TransformersDetector,
-    is_detector,
-    read_processor,
-)
+from sightglass.models.families.transformers.detector import TransformersDetector, is_detector
 from sightglass.models.families.transformers.folders import (
     FILES,
     check_folder,
     from_folder,
     picture_settings,
     read,
+    read_processor,
     weights_in,
     without_hub,
 )
@@ -45,7 +42,6 @@ from sightglass.models.families.transformers.segmentation import (
     TransformersInput,
     TransformersSegmenter,
     estimates_depth,
-    load_processor,
     segments,
 )
 from sightglass.models.inspect import TableDraft
@@ -119,16 +115,21 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
         )
     adapter = make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
     if isinstance(adapter, TransformersInput) and not spec.preprocessing.stated():
-        adapter.processor = load_processor(folder, picture_settings(folder))
+        settings = picture_settings(folder)
+        adapter.processor = None if not settings or settings.get("do_center_crop") else read_processor(folder)
     return adapter
 
 
 def _detector(spec: ModelSpec, net: Any, folder: Path, sha256: str) -> TransformersDetector:
     if spec.task != "detect":
         raise ModelProblem(f'{folder.name} draws boxes: give it task = "detect".')
-    processor, notes = read_processor(folder, net.config)
+    processor = read_processor(folder) if picture_settings(folder) else None
+    if not hasattr(processor, "post_process_object_detection"):
+        raise ModelProblem(
+            f"{folder.name} has no image processor that knows boxes: put preprocessor_config.json there."
+        )
     names, _ = labels.for_classes(spec, net.config.num_labels, _names(net.config))
-    return TransformersDetector(spec, net, names, sha256, processor=processor, notes=notes)
+    return TransformersDetector(spec, net, names, sha256, processor)
 
 
 def _names(config: Any) -> list[str]:
@@ -275,9 +276,8 @@ def inspect(path: Path) -> TableDraft | None:
         unnamed = True
     elif has_classes:
         notes.append(f"config.json names its {len(names)} classes.")
-    if not any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
-        taken = "its class's own way was" if boxes else "ImageNet's mean and spread were"
-        notes.append(f"No file says how pictures are prepared: {taken} taken.")
+    if not boxes and not picture_settings(folder):
+        notes.append("No file says how pictures are prepared: ImageNet's mean and spread were taken.")
     return TableDraft("transformers", arch, table, notes=tuple(notes), unnamed=unnamed)
 
 

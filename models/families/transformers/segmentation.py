@@ -7,7 +7,6 @@ library's post-processing makes them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor
 
-from sightglass.common.errors import WeightsProblem, describe_error
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels
-from sightglass.models.families.transformers.folders import from_folder
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 
@@ -90,20 +87,3 @@ class TransformersDepth(TransformersInput, PixelNumbers):
     def _answer(self, tensor: Tensor) -> Tensor:
         depth: Tensor = self.module(pixel_values=tensor, **self.more).predicted_depth
         return as_pixels(depth)
-
-
-def load_processor(folder: Path, settings: Mapping[str, Any]) -> Any:
-    """Return a folder's image processor, or None if unsuitable.
-
-    `settings`: what the folder's file says. Raises WeightsProblem where Transformers cannot read them.
-    """
-    if not settings or settings.get("do_center_crop"):
-        return None
-    import transformers
-
-    try:
-        return from_folder(transformers.AutoImageProcessor, folder)
-    except (OSError, ValueError, TypeError, KeyError) as problem:
-        raise WeightsProblem(
-            f"{folder.name} has a preprocessor_config.json that Transformers cannot read ({describe_error(problem)})."
-        ) from problem

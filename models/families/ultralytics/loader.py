@@ -20,9 +20,10 @@ from torch.nn.functional import interpolate
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels, transforms
 from sightglass.models.adapter import Progress
-from sightglass.models.adapters.classifier import Classifier, both
+from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.folding import conv_act
 from sightglass.models.adapters.segmenter import Segmenter
+from sightglass.models.adapters.tasks import both
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import cache, locate, sha256_of
 from sightglass.models.families.ultralytics.detectors import (

@@ -161,7 +161,7 @@ def test_labels_in_memory_are_what_a_file_may_say(tmp_path: Path) -> None:
     [
         ({"sise": 64}, "unknown key sise: did you mean size"),
         ({"size": "big"}, "size in it is of the wrong kind"),
-        ({"mean": [0.5]}, "mean is for 1 channel, and BlocksCNN takes 3"),
+        ({"mean": [0.5]}, "BlocksCNN takes 3 channels, and its preprocessing is for 1"),
     ],
 )
 def test_a_wrong_preprocessing_is_one_sentence(preprocess: dict[str, Any], words: str) -> None:

@@ -16,7 +16,6 @@ from sightglass.models import catalog
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.checkpoints import checkpoint, weights
 from sightglass.models.load import load, loader_module
-from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import TASKS, WeightsTable
 from tests.unit.models.specs import own_spec
 
@@ -44,6 +43,7 @@ def test_every_network_of_torchvision_is_there_with_its_default_weights(kind: st
         assert spec.weights.url == default.url
         assert default.url.endswith(f"-{spec.weights.sha256}.pth")
         assert ("CC-BY-NC" in spec.licence) == ("SWAG" in default.name)
+        assert spec.megabytes == float(f"{default.meta['_file_size'] * 2**20 / 1e6:.3g}")
 
 
 def test_every_model_says_what_it_is() -> None:
@@ -51,6 +51,7 @@ def test_every_model_says_what_it_is() -> None:
         assert spec.licence and spec.family and spec.size, spec.id
         assert spec.source.startswith(("https://", "docs/")), spec.id
         assert spec.weights != WeightsTable() and spec.task in TASKS, spec.id
+        assert weights.downloadable(spec) == (spec.megabytes is not None), spec.id
         assert callable(loader_module(spec.loader).load)
         assert catalog.spec(spec.id) is spec
 
@@ -230,30 +231,6 @@ def test_a_seed_is_a_model_that_says_that_it_is_untrained(loader: str, arch: str
     assert first.weights_sha256 == again.weights_sha256 != other.weights_sha256
     assert torch.equal(torch.get_rng_state(), state)
     assert first.labels and all(label.endswith("(untrained)") for label in first.labels)
-
-
-def test_an_operators_state_dict_and_labels_are_loaded(own_file: Path) -> None:
-    from sightglass.models.families.torchvision.networks import build
-
-    own_file.write_text("""
-[model."leaf"]
-loader = "torchvision.classifiers"
-arch = "squeezenet1_1"
-weights = { path = "leaf.pth", labels = "leaf.txt", preprocessing = { size = 64, mean = [0.5, 0.5, 0.5] } }
-""")
-    (own_file.parent / "leaf.txt").write_text("healthy\nrust\n\n", encoding="utf-8")
-    module = checkpoint.build_seeded(lambda: build("squeezenet1_1", classes=2), 3)
-    torch.save({"state_dict": {f"module.{k}": v for k, v in module.state_dict().items()}}, own_file.parent / "leaf.pth")
-    adapter = load(catalog.spec("leaf"))
-    assert adapter.labels == ("healthy", "rust")
-    assert isinstance(adapter, Classifier)
-    assert adapter.preprocessing == Preprocessing((64, 64), 64, (0.5, 0.5, 0.5), (0.229, 0.224, 0.225), "bilinear")
-    probe = torch.zeros(1, 3, 64, 64)
-    with torch.no_grad():
-        assert torch.equal(adapter.run(probe).logits, module.eval()(probe))
-    (own_file.parent / "leaf.txt").write_text("healthy\n", encoding="utf-8")
-    with pytest.raises(ModelProblem, match=r"leaf has 2 classes and leaf\.txt names 1"):
-        load(catalog.spec("leaf"))
 
 
 def test_the_list_in_the_docs_is_the_catalogue() -> None:

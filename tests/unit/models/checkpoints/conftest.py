@@ -42,8 +42,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(404)
         else:
             self.send_response(200)
-            if "unsized" not in self.path:
-                self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             # Who finds it too large hangs up.
             with contextlib.suppress(ConnectionError):

@@ -120,17 +120,6 @@ def test_a_bad_download_leaves_nothing(
     assert left_in(tmp_path / "to") == []
 
 
-@pytest.mark.parametrize("name", ["large", "unsized"])
-def test_a_slow_file_is_not_finished(
-    name: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.files[f"/{name}.pth"] = bytes(3 * 2**20)
-    monkeypatch.setattr(weights, "PATIENCE_S", -1000.0)
-    with pytest.raises(WeightsProblem, match=r"x\.pth comes too slowly: "):
-        weights.download(server.address(f"/{name}.pth"), tmp_path / "to" / "x.pth")
-    assert left_in(tmp_path / "to") == []
-
-
 @pytest.mark.parametrize("sha256", [SHA256, SHA256[:8]])
 def test_a_file_that_is_not_what_it_should_be_is_replaced(sha256: str, server: Server, tmp_path: Path) -> None:
     to = tmp_path / "tiny.pth"
@@ -147,20 +136,6 @@ def test_cancelled_download_leaves_nothing(server: Server, tmp_path: Path) -> No
     with pytest.raises(Cancelled):
         weights.download(server.address("/slow.pth"), tmp_path / "to" / "tiny.pth", progress=stop)
     assert left_in(tmp_path / "to") == []
-
-
-def test_a_file_is_never_seen_half_written(server: Server, tmp_path: Path) -> None:
-    to = tmp_path / "to" / "tiny.pth"
-    thread = threading.Thread(target=weights.download, args=(server.address("/slow.pth"), to))
-    thread.start()
-    until = time.monotonic() + 5
-    while not left_in(to.parent) and time.monotonic() < until:
-        time.sleep(0.005)
-    assert len(left_in(to.parent)) == 1
-    assert not to.exists()
-    server.gate.set()
-    thread.join()
-    assert left_in(to.parent) == ["tiny.pth"]
 
 
 def test_threads_that_want_one_file_share_the_download(server: Server, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
-from sightglass.explain.methods import METHODS
+from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.methods.method import Request
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
@@ -28,7 +28,7 @@ from sightglass.models.families.exported.detector import (
     letterbox,
     make_detector,
 )
-from sightglass.models.families.exported.loader import ExportedClassifier
+from sightglass.models.families.exported.loader import ExportedClassifier, inspect
 from sightglass.models.families.exported.loader import load as open_exported
 from sightglass.models.families.ultralytics.loader import import_quietly
 from sightglass.models.load import load
@@ -265,14 +265,26 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     with torch.no_grad():
         expected = Small(False)(given.tensor).softmax(1)
     torch.testing.assert_close(adapter.run(given.tensor).logits.softmax(1), expected, atol=1e-5, rtol=0)
+    assert any(
+        f"{kind.replace('torchscript', 'TorchScript').replace('onnx', 'ONNX')} files" in n for n in adapter.notes
+    )
     resident = Resident(adapter, CPU)
-    assert resident.layers == ()
+    assert resident.layers == () and {method.family for method in list_methods(resident)} == {"mask"}
     evidence = Evidence(resident, given, ())
     (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps
     assert maps.std() > 0
 
 
 # What cannot be opened, or read.
+
+
+def test_a_file_that_can_run_code_is_recognised_and_not_opened(tmp_path: Path) -> None:
+    # A checkpoint's ending, as many give it.
+    draft = inspect(to_script(Small(False), tmp_path / "m.pt", (64, 64)))
+    assert draft is not None and draft.loader == "exported"
+    assert [question.key for question in draft.unknown] == ["trust"]
+    torch.save({"a": torch.zeros(2)}, tmp_path / "plain.pt")
+    assert inspect(tmp_path / "plain.pt") is None
 
 
 class Means(nn.Module):
