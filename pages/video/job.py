@@ -23,6 +23,7 @@ from sightglass.explain.phrases import capital, listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
+from sightglass.models.demo import pictures
 from sightglass.ui.saving import slides
 from sightglass.ui.session import reopen, state
 from sightglass.ui.session.jobs import background
@@ -31,7 +32,6 @@ from sightglass.ui.session.markdown import sentence
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.views import charts
 from sightglass.video import clip as video_clip
-from sightglass.video import example as bundled_clips
 from sightglass.video import slides as clip_slides
 from sightglass.video.results import CLIP as RESULT
 from sightglass.video.results import clock, curves, read_facts, read_result
@@ -59,12 +59,12 @@ class ClipSource:
     """A clip on this machine, and what a person calls it."""
 
     path: Path | None
-    """None: the bundled clip of this name."""
+    """None: the bundled clip."""
     name: str
 
     @property
     def file(self) -> Path:
-        return bundled_clips.example(self.name) if self.path is None else self.path
+        return pictures.CLIP if self.path is None else self.path
 
 
 @dataclass(frozen=True)

@@ -23,16 +23,15 @@ from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain_together, takes_several
 from sightglass.explain.methods import method as find_method
-from sightglass.explain.options import RECIPE_OPTIONS, Options
+from sightglass.explain.options import RECIPE_OPTIONS
 from sightglass.explain.picture.item import Item, Unreachable
-from sightglass.explain.questions import settings as settings_for
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -70,13 +69,8 @@ class Work:
         Raises ModelProblem if the model or an option is not valid.
         """
         self.task, self.kind = task_of(explainer.model), kind_of(explainer.model)
-        self.given = dict(given)
-        question = given.get("question")
-        first: Mapping[str, Any] = {"part": explainer.resident.adapter.parts[0]}
-        if question is not None:
-            first = settings_for(explainer.resident, question)
-        named = {name: value for name, value in given.items() if name != "question"}
-        self.options = options = Options.parse({**first, **named})
+        self.given, named = dict(given), dict(given)
+        self.options = options = explainer.options(named, named.pop("question", None))
         if maps < 1:
             raise ModelProblem(f"maps is {maps!r}: ask for one map a picture at least.")
         if side is not None and side < 1:

@@ -1,7 +1,7 @@
 """Explain a clip frame by frame, with a timeline.
 
     from sightglass.video import run
-    run("photographs.mp4", "efficientnet-lite0", "out/")
+    run("scene.mp4", "demo-s", "out/")
 
 A run has two stages. The first runs the model and writes what it saw to the disk, in parts of some seconds: answers and
 raw maps (`frames`, `track`, `records`). The second reads these again, smooths and scales them over time, draws them

@@ -18,8 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sightglass.batch.journal import Journal, unwritable
 from sightglass.batch.worker import processor_cores
 from sightglass.common.errors import Cancelled, ImageProblem
@@ -27,8 +25,8 @@ from sightglass.common.files import Json, jsonable, remove_drafts
 from sightglass.common.work.threads import in_order, read_ahead, torch_pool
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.recipe import versions
-from sightglass.video import draw, example, records, write
-from sightglass.video.clip import Clip
+from sightglass.video import draw, records, write
+from sightglass.video.clip import Clip, find
 from sightglass.video.frames import BYTES, ClipExplainer
 from sightglass.video.results import CLIP, CSV, JSON, Summary, find_moments, to_summary, write_timeline
 from sightglass.video.settings import Settings
@@ -66,17 +64,17 @@ def run(
 ) -> Summary:
     """Explain a clip: write `overlay.mp4`, `timeline.csv` and `timeline.json` into a folder.
 
-    `source`: a file, or a bundled clip, `scene.mp4` or `photographs.mp4`, where there is no file of that name.
+    `source`: a file, or the bundled clip `scene.mp4`, where there is no file of that name.
 
     `options`: as for an Explainer's call, including `question`; `targets` pins a class. `resume` False: start over.
     `progress` receives the share that is done, and what is being done. Setting `cancel` ends the run after the frames
     in progress; the next one goes on from there. Raises ImageProblem for a file that is no video, ModelProblem if the
     model or an option is not valid, or if `out` holds results of other settings or another clip.
 
-    >>> run("photographs.mp4", "efficientnet-lite0", "out/").words
-    '90 frames explained; 2 moments'
+    >>> run("scene.mp4", "demo-s", "out/").words
+    '90 frames explained; 10 moments'
     """
-    clip = source if isinstance(source, Clip) else Clip(example.find(source))
+    clip = source if isinstance(source, Clip) else Clip(find(source))
     settings, folder = settings or Settings(), Path(out)
     if settings.start >= (clip.about.seconds or float("inf")):
         raise ImageProblem(f"{clip.name} is {clip.about.seconds:.1f} s long: give a range that begins before its end.")
@@ -244,7 +242,7 @@ class _Run:
                 # Before the first part nothing says at which layers maps are computed.
                 parts = itertools.chain([next(chunks)], chunks)
                 smoothed = records.smooth_maps(itertools.chain.from_iterable(parts), chosen.smooth)
-                work = partial(_paint, self._painter())
+                work = partial(_paint, draw.Painter(self.explainer, about.width, about.height))
                 for frame, pixels, rows in in_order(self._pair(frames, smoothed), work, pool, 4):
                     file.writelines(json.dumps(jsonable(row)) + "\n" for row in rows)
                     count += 1
@@ -257,18 +255,6 @@ class _Run:
                 self._failed = True
                 raise
         return count, note
-
-    def _painter(self) -> draw.Painter:
-        about, explainer = self.clip.about, self.explainer
-        return draw.Painter(
-            explainer.geometry(np.zeros((about.height, about.width, 3), np.uint8)),
-            write.fit_size(about.width, about.height, self.settings.side),
-            self.settings,
-            explainer.method.id,
-            explainer.paths,
-            signed=explainer.signed,
-            task=explainer.task,
-        )
 
     def _pair(
         self, frames: Iterator[Frame], smoothed: Iterator[FrameRecord]
