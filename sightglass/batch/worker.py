@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.batch import records, seals, table
+from sightglass.batch import records, table
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
 from sightglass.common.work.threads import torch_pool
 from sightglass.evaluation.kinds import kind_of
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.picture.image import Image
     from sightglass.explain.rendering.style import Style
-    from sightglass.explain.trust.checks import Checks
     from sightglass.models.layers import Layer
 
 NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
@@ -61,10 +60,9 @@ class Work:
         *,
         style: Style = VIEWER_STYLE,
         side: int | None = records.SIDE,
-        seal: bool = False,
     ) -> None:
         """`given`: options as for an Explainer's call, including `question`. `folder`: of the results. `side`: pixels
-        of the longer side of the written pictures at most; None: the picture's own. `seal`: also test every map.
+        of the longer side of the written pictures at most; None: the picture's own.
 
         Raises ModelProblem if the model or an option is not valid.
         """
@@ -76,7 +74,7 @@ class Work:
         if side is not None and side < 1:
             raise Problem(f"The longer side is {side} pixels: give at least 1.")
         self.explainer, self.maps, self.folder = explainer, maps, folder
-        self.style, self.side, self.seal = style, side, seal
+        self.style, self.side = style, side
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
         resident: Resident = explainer.with_vocabulary(explainer.resident, words, None)
@@ -92,8 +90,6 @@ class Work:
         self.device = str(resident.device)
         self._resident = resident
         self._model_lock: AbstractContextManager[Any] = nullcontext() if self.parallel else threading.Lock()
-        # All workers take turns, as each seal has all cores.
-        self._checking = threading.Lock()
         self._layers: tuple[Layer, ...] = chosen_layers(resident, options.layers)
         # Made once for all workers.
         resident.fastest_adapter(self._layers)
@@ -107,7 +103,7 @@ class Work:
     @property
     def arguments(self) -> dict[str, Any]:
         """What another machine needs to make the same, beside the model and the folder."""
-        return {name: getattr(self, name) for name in ("given", "maps", "style", "side", "seal")}
+        return {name: getattr(self, name) for name in ("given", "maps", "style", "side")}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -132,7 +128,7 @@ class Work:
     def settings(self) -> Json:
         """Everything that results depend on; an earlier run with other settings cannot be resumed.
 
-        Checks and labels are none of them: a run with them adds what an earlier one lacks.
+        Labels are none of them: a run with them adds what an earlier one lacks.
         """
         resident, options = self._resident, self.options
         spec = resident.adapter.spec
@@ -184,28 +180,13 @@ class Work:
                 stem = records.stem(item)
                 if self.on_explained is not None:
                     self.on_explained(explanation)
-                rows, sealed = self._test(records.rows(item, explanation, stem), explanation)
-                records.write(self.folder / stem, explanation, self.style, self.side, sealed)
+                records.write(self.folder / stem, explanation, self.style, self.side)
                 evaluated: Outcome = {}
                 if self.labels is not None:
                     evaluated = self.kind.hold(self.labels, item.key, explanation, self._model_lock)
-                rows = [row | self.kind.columns(evaluated) for row in rows]
+                rows = [row | self.kind.columns(evaluated) for row in records.rows(item, explanation, stem)]
                 outcomes[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | evaluated
         return [outcomes[item.key] for item in batch]
-
-    def _test(
-        self, rows: list[records.Row], explanation: Explanation
-    ) -> tuple[list[records.Row], tuple[Checks | None, ...]]:
-        """Return the rows with check columns, and the checks."""
-        checks: tuple[Checks | None, ...] = ()
-        if not self.seal:
-            return rows, checks
-        # Bit for bit those that a replay of the recipe makes: in a new thread, which has as many threads for PyTorch;
-        # with the worker's one the maps of random weights differ in the last digits.
-        with self._model_lock, self._checking, ThreadPoolExecutor(1, "seal") as pool:
-            checks = pool.submit(seals.make, explanation, self.stop).result()
-        more = seals.columns(checks) or [dict.fromkeys(seals.COLUMNS)]
-        return [row | marks for row, marks in zip(rows, more, strict=True)], checks
 
     def _open(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield decoded pictures in parts; report unreadable ones in `outcomes`."""
