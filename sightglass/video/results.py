@@ -295,14 +295,10 @@ def read_facts(folder: Path) -> Json:
 
 def read_result(folder: Path) -> Summary:
     """Return a finished run's result. Raises ModelProblem."""
-    return to_summary(folder, _read(folder))
-
-
-def to_summary(folder: Path, entry: Json, seconds: float = 0.0, *, resumed: bool = True) -> Summary:
-    """Return the result that an entry of the journal, or the timeline's file, holds."""
-    moments = tuple(Moment(**moment) for moment in entry["moments"])
-    numbers = (entry["frames"], entry["looked"], entry["skipped"])
-    return Summary(folder, *numbers, seconds, resumed, moments=moments, notes=tuple(entry["notes"]))
+    result = _read(folder)
+    moments = tuple(Moment(**moment) for moment in result["moments"])
+    numbers = (result["frames"], result["looked"], result["skipped"])
+    return Summary(folder, *numbers, 0.0, resumed=True, moments=moments, notes=tuple(result["notes"]))
 
 
 def _read(folder: Path) -> Json:
