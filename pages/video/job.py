@@ -32,9 +32,8 @@ from sightglass.ui.session.markdown import sentence
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.views import charts
 from sightglass.video import clip as video_clip
-from sightglass.video import slides as clip_slides
 from sightglass.video.results import CLIP as RESULT
-from sightglass.video.results import clock, curves, read_facts, read_result
+from sightglass.video.results import clip_view, clock, curves, read_facts, read_result
 
 if TYPE_CHECKING:
     from sightglass.report.view import View
@@ -318,7 +317,7 @@ def draw_slide_button(job: ClipJob) -> None:
         named = [moment for moment in summary.moments if moment.label][:MOMENTS]
         moments = [f"{clock(each.seconds).partition('.')[0]} {each.label}" for each in named]
         clip, notes = summary.clip, describe(job.plan)
-        return clip_slides.clip_view(
+        return clip_view(
             clip, title=headline(summary), sentence=words, notes=notes, made=job.plan.model, moments=moments
         )
 

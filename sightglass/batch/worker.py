@@ -6,7 +6,7 @@ import copy
 import os
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -205,24 +205,15 @@ class Work:
             yield part
 
     def _explain(self, images: list[Image]) -> list[Explanation | Problem]:
-        if not self.batched:
-            return [self._explain_one(image) for image in images]
-        adapter = self._resident.adapter
-        channels, way = adapter.channels, self.options.preprocessing
-        try:
-            inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
-        except (Problem, *NO_MEMORY):
-            # One by one, so that each unsuitable picture gets its own message.
-            return [self._explain_one(image) for image in images]
-        try:
-            with self._model_lock:
-                explanations = explain_together(self._resident, images, inputs, self._layers, self.options, self.maps)
-            return [*explanations]
-        except (Problem, *NO_MEMORY):
-            if len(images) == 1:
-                return [self._explain_one(images[0])]
-        half = len(images) // 2
-        return [*self._explain(images[:half]), *self._explain(images[half:])]
+        if self.batched:
+            adapter = self._resident.adapter
+            channels, way = adapter.channels, self.options.preprocessing
+            # Else one by one, so that each unsuitable picture gets its own message, and all others an explanation.
+            with suppress(Problem, *NO_MEMORY):
+                inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
+                with self._model_lock:
+                    return [*explain_together(self._resident, images, inputs, self._layers, self.options, self.maps)]
+        return [self._explain_one(image) for image in images]
 
     def _explain_one(self, image: Image) -> Explanation | Problem:
         """Explain one picture by itself."""

@@ -159,7 +159,8 @@ class LiveExplainer:
         It has the frame's number, and how many of this viewer's frames so far a later one replaced while they waited.
         """
         answer: Json = {"n": number, "problem": "", "dropped": dropped}
-        waited, raws = (time.perf_counter() - since) * 1e3, ()
+        waited = (time.perf_counter() - since) * 1e3
+        raws: RawMaps = ()
         try:
             more, raws = self.explain(data)
             answer |= more
