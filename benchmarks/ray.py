@@ -66,8 +66,7 @@ def run(options: argparse.Namespace) -> Row:
 
         begun = time.perf_counter()
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        cores = max(workers for _, workers in ENGINES)
-        library().init("local", num_cpus=cores, include_dashboard=False, runtime_env=send_code(), log_to_driver=False)
+        library().init("local", num_cpus=2, include_dashboard=False, runtime_env=send_code(), log_to_driver=False)
         start = time.perf_counter() - begun
         took = in_rounds({engine: partial(once, *engine) for engine in ENGINES}, rounds, warm_up=1)
         handed = handed_out(explainer, find(folder)[0], Path(scratch))

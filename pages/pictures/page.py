@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import journal, labels, report, table
-from sightglass.batch import slides as run_slides
+from sightglass.batch import analysis, journal, labels, report, table
 from sightglass.common.errors import Problem
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
 from sightglass.explain.phrases import plural
@@ -338,7 +337,7 @@ def make_slide(job: PicturesJob, result: Result, _look: Look) -> View:
     rows = frame.set_index("picture", drop=False)
     chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
     records = rows.loc[chosen[: views.GALLERY]].to_dict("records")
-    tiles = [run_slides.tile(row, job.find_item(row["picture"]).open(), plan.model) for row in records]
+    tiles = [analysis.tile(row, job.find_item(row["picture"]).open(), plan.model) for row in records]
     title, words = results.describe(result)
     view = views.gallery_view(title.removesuffix("."), words, (), tiles, result.names[0])
     if result.scores is not None and (verdict := result.scores.verdict) is not None:

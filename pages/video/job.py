@@ -23,6 +23,7 @@ from sightglass.explain.phrases import capital, listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
+from sightglass.models.demo import pictures
 from sightglass.ui.saving import slides
 from sightglass.ui.session import reopen, state
 from sightglass.ui.session.jobs import background
@@ -31,10 +32,8 @@ from sightglass.ui.session.markdown import sentence
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.views import charts
 from sightglass.video import clip as video_clip
-from sightglass.video import example as bundled_clips
-from sightglass.video import slides as clip_slides
 from sightglass.video.results import CLIP as RESULT
-from sightglass.video.results import clock, curves, read_facts, read_result
+from sightglass.video.results import clip_view, clock, curves, read_facts, read_result
 
 if TYPE_CHECKING:
     from sightglass.report.view import View
@@ -59,12 +58,12 @@ class ClipSource:
     """A clip on this machine, and what a person calls it."""
 
     path: Path | None
-    """None: the bundled clip of this name."""
+    """None: the bundled clip."""
     name: str
 
     @property
     def file(self) -> Path:
-        return bundled_clips.example(self.name) if self.path is None else self.path
+        return pictures.CLIP if self.path is None else self.path
 
 
 @dataclass(frozen=True)
@@ -322,7 +321,7 @@ def draw_slide_button(job: ClipJob) -> None:
         named = [moment for moment in summary.moments if moment.label][:MOMENTS]
         moments = [f"{clock(each.seconds).partition('.')[0]} {each.label}" for each in named]
         clip, notes = summary.clip, describe(job.plan)
-        return clip_slides.clip_view(
+        return clip_view(
             clip, title=headline(summary), sentence=words, notes=notes, made=job.plan.model, moments=moments
         )
 

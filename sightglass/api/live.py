@@ -1,7 +1,7 @@
 """WebSocket for camera frames (`/api/live`).
 
 At most one frame of a viewer waits and at most one answer is unsent; newer ones replace them, so nothing grows however
-fast one side is. `sightglass.video.message` has the format.
+fast one side is. `sightglass.video.live` has the format.
 """
 
 from __future__ import annotations
@@ -22,15 +22,21 @@ from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.explain.tasks import task_of
 from sightglass.models.checkpoints import weights
-from sightglass.video import message
-from sightglass.video.live import EXECUTOR, LiveExplainer, choose
+from sightglass.video.live import (
+    EXECUTOR,
+    BadMessage,
+    LiveExplainer,
+    choose,
+    parse_frame,
+    parse_message,
+    parse_pin,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
     from sightglass.video.frames import FrameExplainer
-    from sightglass.video.message import LiveAnswer
 
 LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"
@@ -57,7 +63,7 @@ async def live(socket: WebSocket) -> None:
     VIEWERS.add(session)
     try:
         await session.run()
-    except message.BadMessage as problem:
+    except BadMessage as problem:
         await _refuse(socket, BAD, str(problem))
     except WebSocketDisconnect:
         pass
@@ -88,7 +94,7 @@ class _Session:
         self.explainer: LiveExplainer | None = None
         """Frames wait until there is one."""
         self.changed = asyncio.Event()
-        self.answer: LiveAnswer | None = None
+        self.answer: bytes | None = None
         """The answer that waits to be sent."""
         self.notes: list[Json] = []
         """Words that wait to be sent: at most one of each message that came in."""
@@ -123,7 +129,7 @@ class _Session:
         self.waiting = (number, data, time.perf_counter())
         self.changed.set()
 
-    def serve(self) -> LiveAnswer | None:
+    def serve(self) -> bytes | None:
         """Explain the waiting frame, if any, in the executor's thread."""
         waiting, explainer = self.waiting, self.explainer
         if waiting is None or explainer is None:
@@ -144,7 +150,7 @@ class _Session:
                 await self.socket.send_text(json.dumps(self.notes.pop(0)))
             if (result := self.answer) is not None:
                 self.answer = None
-                await self.socket.send_bytes(message.pack_answer(result))
+                await self.socket.send_bytes(result)
 
     def _say(self, kind: str, **more: Any) -> None:
         self.notes = [note for note in self.notes if note["type"] != kind] + [{"type": kind, **more}]
@@ -156,16 +162,16 @@ class _Session:
             if event["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(event.get("code", 1000))
             if (data := event.get("bytes")) is not None:
-                self.last, jpeg = message.parse_frame(data, self.last)
+                self.last, jpeg = parse_frame(data, self.last)
                 self.offer(self.last, jpeg)
             else:
-                self._hear(message.parse_message(event.get("text") or ""))
+                self._hear(parse_message(event.get("text") or ""))
 
     def _hear(self, request: Json) -> None:
         if request["type"] == "choose":
             name, method, options = request.get("model"), request.get("method"), request.get("options") or {}
             if not isinstance(name, str | None) or not isinstance(method, str | None) or not isinstance(options, dict):
-                raise message.BadMessage("choose names a model, a method and options.")
+                raise BadMessage("choose names a model, a method and options.")
             # A model that loads slowly does not replace a later one.
             if self.choosing is not None:
                 self.choosing.cancel()
@@ -174,9 +180,9 @@ class _Session:
             # One that comes while a model is loaded is of the model before.
             if self.explainer is not None:
                 labels = self.explainer.frames.explainer.resident.adapter.labels
-                self.explainer.wanted = message.parse_pin(request.get("pin"), len(labels))
+                self.explainer.wanted = parse_pin(request.get("pin"), len(labels))
         else:
-            raise message.BadMessage("A message in words is of type choose or pin.")
+            raise BadMessage("A message in words is of type choose or pin.")
 
     async def _choose(self, name: str | None, method: str | None, options: Json) -> None:
         """Load a model for the next frames; frames wait meanwhile."""

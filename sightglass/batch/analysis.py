@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -17,8 +17,12 @@ from sightglass.batch import labels, table
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import kind_of, to_number
 from sightglass.explain.maps.heatmap import CELLS
-from sightglass.explain.phrases import plural, quantity
+from sightglass.explain.phrases import percent, plural, quantity
+from sightglass.explain.picture.image import Image
+from sightglass.explain.tasks import describe_score
+from sightglass.models.catalog import catalog
 from sightglass.report.table import csv as write_csv
+from sightglass.report.view import Map, Picture, fraction
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from numpy.typing import NDArray
+
+    from sightglass.common.files import Json
 
     Frame: TypeAlias = pd.DataFrame
     Maps: TypeAlias = NDArray[np.float32]
@@ -37,7 +43,6 @@ ORDERS: dict[str, tuple[str, bool]] = {
     "error": ("absolute_error", False),
     "smallest": ("predicted_score", True),
     "largest": ("predicted_score", False),
-    "seal": ("seal", True),
     "iou": ("mean_iou", True),
 }
 """Ways to sort: the column, and whether the smallest comes first."""
@@ -76,7 +81,7 @@ def _first(frame: Frame) -> Frame:
     return frame.drop_duplicates("picture", ignore_index=True)
 
 
-def cells(data: bytes) -> Maps:
+def _grid(data: bytes) -> Maps:
     """Return a row's small map, float32 (CELLS, CELLS) in 0..1."""
     return np.frombuffer(data, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
 
@@ -155,3 +160,37 @@ def pack(folder: Path, pictures: Collection[str]) -> bytes:
                 if path.is_file():
                     archive.write(path, path.relative_to(folder).as_posix())
     return out.getvalue()
+
+
+_SIDE = 1600
+"""Pixels of the longer side of a picture, of which the middle is shown."""
+_SIGNS: dict[object, str] = {False: "✓ ", True: "✗ "}
+"""Before the answer of a labelled picture: right, and wrong."""
+
+
+def tile(row: Json, image: Image, model: str) -> Picture:
+    """Return the middle of a run's picture by its row of the table (`load`), with its answer and its map."""
+    spec = catalog().get(model)
+    label, answer = row["predicted"], "nothing found"
+    if label:
+        score = row["predicted_score"]
+        answer = f"{label} {percent(score) if spec is None else describe_score(score, spec, label)}"
+    name, cells = f"{_SIGNS.get(row['wrong'], '')}{answer}", row["cells"]
+    # Several of the largest pictures at once are gigabytes.
+    pixels = image.thumbnail(_SIDE)
+    height, width = pixels.shape[:2]
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    square = np.ascontiguousarray(pixels[top : top + side, left : left + side])
+    picture = Picture.of(Image(square, image.name), name, caption=name)
+    # Without a map it is missing, which a table may call NaN.
+    if not isinstance(cells, bytes) or not cells:
+        return picture
+    corners = fraction(
+        [row[f"seen_{edge}"] for edge in ("left", "top", "right", "bottom")], (image.width, image.height)
+    )
+    edges = [edge * of for edge, of in zip(corners, (width, height) * 2, strict=True)]
+    seen = fraction([edge - start for edge, start in zip(edges, (left, top) * 2, strict=True)], (side, side))
+    extent = -left / side, -top / side, (width - left) / side, (height - top) / side
+    values = _grid(cells)
+    return replace(picture, map=Map("", values, None, extent, None if seen == (0, 0, 1, 1) else seen))

@@ -78,7 +78,11 @@ def join_cluster(address: str | None) -> Iterator[None]:
         yield
         return
     try:
-        _check_address(address)
+        if address != "auto":
+            # Ray would wait for minutes.
+            url = urlsplit("//" + address.removeprefix("ray://"))
+            port = url.port or (10001 if address.startswith("ray://") else 6379)
+            socket.create_connection((url.hostname or "", port), CONNECT_TIMEOUT).close()
         ray.init(address=address, runtime_env=send_code(), log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0].rstrip(".")
@@ -90,14 +94,6 @@ def join_cluster(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
-
-
-def _check_address(address: str) -> None:
-    """Raise OSError or ValueError if nothing answers at an address: Ray would wait for minutes."""
-    if address != "auto":
-        url = urlsplit("//" + address.removeprefix("ray://"))
-        port = url.port or (10001 if address.startswith("ray://") else 6379)
-        socket.create_connection((url.hostname or "", port), CONNECT_TIMEOUT).close()
 
 
 @dataclass

@@ -77,7 +77,6 @@ class RunArguments:
     side: int | None
     colormap: str
     alpha: float
-    seal: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ class Journal:
 
     def __init__(self, folder: Path, settings: Json, *, resume: bool) -> None:
         """Open or create it; raise ModelProblem if another run has locked it or its settings differ."""
-        self._path, self._settings = folder / NAME, settings
+        self._path = folder / NAME
         self._lock = threading.Lock()
         self.done: dict[str, tuple[str, int, int]] = {}
         """By key: the stamp, the start of the line, and the position in it."""
@@ -98,13 +98,6 @@ class Journal:
             start = self._write(outcomes)
             for place, entry in enumerate(outcomes):
                 self.done[entry["key"]] = (entry["stamp"], start, place)
-
-    def forget(self) -> None:
-        """Drop all outcomes."""
-        with self._lock:
-            self.done.clear()
-            os.ftruncate(self._file, 0)
-            self._write({"settings": self._settings})
 
     def outcomes(self, keys: list[str]) -> Iterator[Outcome]:
         """Yield the finished outcomes of these pictures."""

@@ -20,7 +20,6 @@ from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.report import embedded_recipe, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.item import Item
     from sightglass.explain.rendering.style import Style
-    from sightglass.explain.trust.checks import Checks
 
 FOLDER = "maps"
 SIDE = 320
@@ -83,14 +81,11 @@ def stem(item: Item) -> str:
     return "/".join((FOLDER, file_stem(item.label, max_length=MAX_NAME), name) if item.label else (FOLDER, name))
 
 
-def write(
-    stem: Path, explanation: Explanation, style: Style, side: int | None, seals: Sequence[Checks | None] = ()
-) -> None:
+def write(stem: Path, explanation: Explanation, style: Style, side: int | None) -> None:
     """Write a picture's overlay JPEG with recipe, and its raw maps."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     view = embedded_recipe.view_of(explanation, 0, **change(style)) if explanation.heatmaps else None
-    recipe = embedded_recipe.add_checks(explanation.recipe, seals)
-    drawn = embedded_recipe.write(to_jpeg(overlay(explanation, style, side), QUALITY), recipe, view)
+    drawn = embedded_recipe.write(to_jpeg(overlay(explanation, style, side), QUALITY), explanation.recipe, view)
     write_file(stem.with_name(f"{stem.name}.jpg"), drawn)
     if explanation.heatmaps:
         maps = enumerate(explanation.heatmaps)

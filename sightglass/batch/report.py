@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import analysis, seals, summary, table
+from sightglass.batch import analysis, summary, table
 from sightglass.common.errors import Problem
 from sightglass.evaluation.intervals import estimate_share
 from sightglass.evaluation.kinds import kind_of
@@ -27,8 +27,8 @@ LISTED = 24
 def html(folder: Path) -> str:
     """Return the offline report of a finished run's folder.
 
-    It lists the least sure predictions, where there are labels the wrong ones and each class, and where maps were
-    tested those that fail. Raises OSError where the folder holds no table.
+    It lists the least sure predictions, and where there are labels the wrong ones and each class. Raises OSError where
+    the folder holds no table.
 
     >>> from pathlib import Path
     >>> html(Path("explained/photos"))[:15]
@@ -43,8 +43,6 @@ def html(folder: Path) -> str:
         numbers.append(("95 % interval of that", plain_text(share.percent_range)))
     if (errors := analysis.measure_numbers(frame)) is not None:
         numbers.append(("Mean absolute error", plain_text(quantity(errors.mean, scores.unit))))
-    if (tested := seals.add_up(frame)) is not None:
-        numbers.append(("Maps that pass all three tests", f"{tested[0]:,} of {tested[1]:,}"))
     views = [View("", tables=(Table("", rows=tuple(numbers)),)), *_list_sections(folder, frame, scores)]
     # It may have no labels that count.
     with contextlib.suppress(Problem):
@@ -96,14 +94,3 @@ def _list_sections(folder: Path, frame: Any, scores: table.Scores) -> Iterator[V
         if order in captions:
             rows = frame[frame[column].notna()] if column in frame else frame.iloc[:0]
         yield from view(title, about.strip(), analysis.order(rows, order), captions.get(order, lambda row: ""))
-    if seals.add_up(frame) is not None:
-        rows = analysis.order(frame[frame[list(seals.FAILED)].eq("no").any(axis=1)], "seal")
-        about = (
-            "A map should depend on the model, matter to the answer and hold still. Those that pass the fewest tests "
-            "are first."
-        )
-
-        def name_failed(row: Json) -> str:
-            return ", ".join(words for column, words in seals.FAILED.items() if row[column] == "no")
-
-        yield from view("Maps that fail a test", about, rows, name_failed)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import earlier, records, seals, table
+from sightglass.batch import earlier, records, table
 from sightglass.batch import labels as run_labels
 from sightglass.batch.cluster import RayEngine, library
 from sightglass.batch.journal import Journal, unwritable
@@ -89,13 +89,11 @@ def run(
     side: int | None = records.SIDE,
     colormap: str = VIEWER_STYLE.colormap,
     alpha: float = VIEWER_STYLE.alpha,
-    seal: bool = False,
     labels: GroundTruth | Path | str | None = None,
     match: Matches | None = None,
     resume: bool = True,
     progress: Progress | None = None,
     cancel: Event | None = None,
-    within: Path | None = None,
     engine: str = "plain",
     address: str | None = None,
     gpus: float = 1.0,
@@ -104,19 +102,18 @@ def run(
 ) -> Summary:
     """Explain a source's pictures into files and a table in the folder `out`.
 
-    `source`, `within`: see `sightglass.explain.picture.source.find`. `options`: as for an Explainer's call, including
-    `question`. `maps`: number of a classifier's best classes to explain if no targets are given. `workers`: by default
-    one per core, in a cluster one per GPU if it has any. `batch_size`: pictures in one pass, by default 4 on a CPU, 32
-    on a GPU. `side`, `colormap`, `alpha`: see `Work` and `Style`. `seal`: also test every map (`seals`), some 60 passes
-    each, and those of an earlier run that were not. `labels`: what is in the pictures, or a file or folder of it
-    (`ground_truth.read`, `masks.read`); the answers are compared with them, also those of an earlier run. A run without
-    labels takes those of the earlier one. `match`: the classes that labels mean where their names do not say so, none
-    for a label that is not to count; it is kept with the run. `resume`: continue an earlier run into `out`; False:
-    start over. `progress` receives the share that is done; `on_explained` every explanation made in this process, in
-    any thread. `engine`: `plain`, this process; or `ray`, the cluster at `address`, by default the one of this machine.
-    There `device` is each worker's, and `gpus` its share of a GPU. `origin`: what a person chose, where `source` is
-    the pictures in it; by default the source itself, if the next process can find it. It is kept with all else that
-    the run needs to go on.
+    `source`: see `sightglass.explain.picture.source.find`. `options`: as for an Explainer's call, including `question`.
+    `maps`: number of a classifier's best classes to explain if no targets are given. `workers`: by default one per
+    core, in a cluster one per GPU if it has any. `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a
+    GPU. `side`, `colormap`, `alpha`: see `Work` and `Style`. `labels`: what is in the pictures, or a file or folder of
+    it (`ground_truth.read`, `masks.read`); the answers are compared with them, also those of an earlier run. A run
+    without labels takes those of the earlier one. `match`: the classes that labels mean where their names do not say
+    so, none for a label that is not to count; it is kept with the run. `resume`: continue an earlier run into `out`;
+    False: start over. `progress` receives the share that is done; `on_explained` every explanation made in this
+    process, in any thread. `engine`: `plain`, this process; or `ray`, the cluster at `address`, by default the one of
+    this machine. There `device` is each worker's, and `gpus` its share of a GPU. `origin`: what a person chose, where
+    `source` is the pictures in it; by default the source itself, if the next process can find it. It is kept with all
+    else that the run needs to go on.
     Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other settings;
     unusable pictures are only listed in problems.csv.
 
@@ -132,12 +129,10 @@ def run(
         library()
     # Workers of a cluster are in other folders.
     base = Path.cwd() if engine == "ray" else None
-    items = find(source, within=within, skip=folder, most=MAX_PICTURES, base=base)
+    items = find(source, skip=folder, most=MAX_PICTURES, base=base)
     # In a cluster the workers run the model; this process only reads its properties.
     explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
-    work = Work(
-        explainer, options or {}, maps, folder.absolute(), style=Style.parse(colormap, alpha), side=side, seal=seal
-    )
+    work = Work(explainer, options or {}, maps, folder.absolute(), style=Style.parse(colormap, alpha), side=side)
     work.on_explained = on_explained
     work.stop = cancel or work.stop
     facts = None
@@ -150,7 +145,6 @@ def run(
             side=side,
             colormap=colormap,
             alpha=alpha,
-            seal=seal,
         )
         facts = earlier.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
     with contextlib.ExitStack() as stack:
@@ -210,9 +204,7 @@ def _run(
         for draft in (folder / records.FOLDER).rglob(".*.part"):
             draft.unlink()
         start, keys = time.monotonic(), [item.key for item in items]
-        lacking = seals.lacking(journal.outcomes(keys)) if work.seal else set[str]()
-        if work.labels:
-            lacking |= run_labels.find_lacking(work.kind, work.labels, items, journal)
+        lacking = run_labels.find_lacking(work.kind, work.labels, items, journal) if work.labels else set()
         todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
         finished = resumed = len(items) - len(todo)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,

@@ -8,10 +8,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING
 
 from sightglass.common import users
 from sightglass.common.errors import Problem
@@ -32,7 +31,7 @@ CSV = "evaluation.csv"
 """Beside the table: one row a labelled object, a wrong box or a classified picture (`errors.MEANINGS`); of a
 segmentation one a class."""
 VERSION = 5
-"""Of the file: what was summed up by another version is summed up anew."""
+"""Of the file."""
 LISTED = 8
 """Classes that are printed."""
 
@@ -96,9 +95,6 @@ class EvaluationSummary:
         return {"headline": self.headline, **jsonable(asdict(self) | told)}
 
 
-_ADAPTER = TypeAdapter(EvaluationSummary)
-
-
 def summarise(report: ErrorReport) -> EvaluationSummary:
     """Summarise an evaluation: AP over all boxes, other numbers above the threshold."""
     evaluation, kind = report.evaluation, kind_of(report.evaluation.task)
@@ -144,53 +140,29 @@ def _sum_up_pixels(folder: Path) -> EvaluationSummary:
 
 
 def load(folder: Path) -> EvaluationSummary:
-    """Return the summary of a run with labels, which is kept beside its evaluation; raise Problem where there is none.
+    """Return the summary of a run with labels, and write it beside its evaluation; raise Problem without one."""
+    file = folder / (masks.FILE if (folder / masks.FILE).is_file() else stored.FILE)
+    return _load(file, file.stat().st_mtime_ns if file.is_file() else 0)
 
-    What is kept is of the evaluation that is there: a resumed run is summed up again.
-    """
-    if (kept := find_kept(folder)) is not None:
-        return kept
-    stamp = _stamp(folder)
-    if (folder / masks.FILE).is_file():
-        evaluation = _sum_up_pixels(folder)
+
+@lru_cache(maxsize=16)
+def _load(file: Path, changed: int) -> EvaluationSummary:
+    """Summarise an evaluation: of thousands of pictures that takes seconds."""
+    if file.name == masks.FILE:
+        evaluation = _sum_up_pixels(file.parent)
         units = [
             dict(zip(("class", "iou", "low", "high"), (name, *astuple(estimate)), strict=True))
             for name, estimate in evaluation.by_class.items()
         ]
     else:
-        report = ErrorReport(stored.load(folder))
+        report = ErrorReport(stored.load(file.parent))
         evaluation, units = summarise(report), list_rows(report.units)
-    data = {"of": stamp, "summary": jsonable(asdict(evaluation))}
     # A folder that may only be read is no reason not to answer.
     with contextlib.suppress(OSError):
-        write_file(folder / CSV, write_csv(units).encode())
-        write_file(folder / FILE, json.dumps(data, ensure_ascii=False).encode())
+        write_file(file.with_name(CSV), write_csv(units).encode())
+        data = {"of": [VERSION, changed], "summary": jsonable(asdict(evaluation))}
+        write_file(file.with_name(FILE), json.dumps(data, ensure_ascii=False).encode())
     return evaluation
-
-
-def find_kept(folder: Path) -> EvaluationSummary | None:
-    """Return the stored summary of the current evaluation, or None."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads((folder / FILE).read_bytes())
-        if kept["of"] == _stamp(folder):
-            return _ADAPTER.validate_python(_from_json(kept["summary"]))
-    return None
-
-
-def _stamp(folder: Path) -> list[int]:
-    try:
-        pairs = folder / masks.FILE
-        about = (pairs if pairs.is_file() else folder / stored.FILE).stat()
-    except OSError:
-        return []
-    return [VERSION, about.st_size, about.st_mtime_ns]
-
-
-def _from_json(value: Any) -> Any:
-    """Return plain values with nan in place of null."""
-    if isinstance(value, dict):
-        return {name: _from_json(item) for name, item in value.items()}
-    return math.nan if value is None else value
 
 
 MOST = 200

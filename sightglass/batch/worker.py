@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.batch import records, seals, table
+from sightglass.batch import records, table
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
 from sightglass.common.work.threads import torch_pool
 from sightglass.evaluation.kinds import kind_of
@@ -23,16 +23,15 @@ from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain_together, takes_several
 from sightglass.explain.methods import method as find_method
-from sightglass.explain.options import RECIPE_OPTIONS, Options
+from sightglass.explain.options import RECIPE_OPTIONS
 from sightglass.explain.picture.item import Item, Unreachable
-from sightglass.explain.questions import settings as settings_for
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.picture.image import Image
     from sightglass.explain.rendering.style import Style
-    from sightglass.explain.trust.checks import Checks
     from sightglass.models.layers import Layer
 
 NO_MEMORY = (torch.OutOfMemoryError, MemoryError)
@@ -62,27 +60,21 @@ class Work:
         *,
         style: Style = VIEWER_STYLE,
         side: int | None = records.SIDE,
-        seal: bool = False,
     ) -> None:
         """`given`: options as for an Explainer's call, including `question`. `folder`: of the results. `side`: pixels
-        of the longer side of the written pictures at most; None: the picture's own. `seal`: also test every map.
+        of the longer side of the written pictures at most; None: the picture's own.
 
         Raises ModelProblem if the model or an option is not valid.
         """
         self.task, self.kind = task_of(explainer.model), kind_of(explainer.model)
-        self.given = dict(given)
-        question = given.get("question")
-        first: Mapping[str, Any] = {"part": explainer.resident.adapter.parts[0]}
-        if question is not None:
-            first = settings_for(explainer.resident, question)
-        named = {name: value for name, value in given.items() if name != "question"}
-        self.options = options = Options.parse({**first, **named})
+        self.given, named = dict(given), dict(given)
+        self.options = options = explainer.options(named, named.pop("question", None))
         if maps < 1:
             raise ModelProblem(f"maps is {maps!r}: ask for one map a picture at least.")
         if side is not None and side < 1:
             raise Problem(f"The longer side is {side} pixels: give at least 1.")
         self.explainer, self.maps, self.folder = explainer, maps, folder
-        self.style, self.side, self.seal = style, side, seal
+        self.style, self.side = style, side
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
         resident: Resident = explainer.with_vocabulary(explainer.resident, words, None)
@@ -98,8 +90,6 @@ class Work:
         self.device = str(resident.device)
         self._resident = resident
         self._model_lock: AbstractContextManager[Any] = nullcontext() if self.parallel else threading.Lock()
-        # All workers take turns, as each seal has all cores.
-        self._checking = threading.Lock()
         self._layers: tuple[Layer, ...] = chosen_layers(resident, options.layers)
         # Made once for all workers.
         resident.fastest_adapter(self._layers)
@@ -113,7 +103,7 @@ class Work:
     @property
     def arguments(self) -> dict[str, Any]:
         """What another machine needs to make the same, beside the model and the folder."""
-        return {name: getattr(self, name) for name in ("given", "maps", "style", "side", "seal")}
+        return {name: getattr(self, name) for name in ("given", "maps", "style", "side")}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -138,7 +128,7 @@ class Work:
     def settings(self) -> Json:
         """Everything that results depend on; an earlier run with other settings cannot be resumed.
 
-        Checks and labels are none of them: a run with them adds what an earlier one lacks.
+        Labels are none of them: a run with them adds what an earlier one lacks.
         """
         resident, options = self._resident, self.options
         spec = resident.adapter.spec
@@ -190,28 +180,13 @@ class Work:
                 stem = records.stem(item)
                 if self.on_explained is not None:
                     self.on_explained(explanation)
-                rows, sealed = self._test(records.rows(item, explanation, stem), explanation)
-                records.write(self.folder / stem, explanation, self.style, self.side, sealed)
+                records.write(self.folder / stem, explanation, self.style, self.side)
                 evaluated: Outcome = {}
                 if self.labels is not None:
                     evaluated = self.kind.hold(self.labels, item.key, explanation, self._model_lock)
-                rows = [row | self.kind.columns(evaluated) for row in rows]
+                rows = [row | self.kind.columns(evaluated) for row in records.rows(item, explanation, stem)]
                 outcomes[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | evaluated
         return [outcomes[item.key] for item in batch]
-
-    def _test(
-        self, rows: list[records.Row], explanation: Explanation
-    ) -> tuple[list[records.Row], tuple[Checks | None, ...]]:
-        """Return the rows with check columns, and the checks."""
-        checks: tuple[Checks | None, ...] = ()
-        if not self.seal:
-            return rows, checks
-        # Bit for bit those that a replay of the recipe makes: in a new thread, which has as many threads for PyTorch;
-        # with the worker's one the maps of random weights differ in the last digits.
-        with self._model_lock, self._checking, ThreadPoolExecutor(1, "seal") as pool:
-            checks = pool.submit(seals.make, explanation, self.stop).result()
-        more = seals.columns(checks) or [dict.fromkeys(seals.COLUMNS)]
-        return [row | marks for row, marks in zip(rows, more, strict=True)], checks
 
     def _open(self, batch: Sequence[Item], outcomes: dict[str, Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield decoded pictures in parts; report unreadable ones in `outcomes`."""
@@ -230,24 +205,15 @@ class Work:
             yield part
 
     def _explain(self, images: list[Image]) -> list[Explanation | Problem]:
-        if not self.batched:
-            return [self._explain_one(image) for image in images]
-        adapter = self._resident.adapter
-        channels, way = adapter.channels, self.options.preprocessing
-        try:
-            inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
-        except (Problem, *NO_MEMORY):
-            # One by one, so that each unsuitable picture gets its own message.
-            return [self._explain_one(image) for image in images]
-        try:
-            with self._model_lock:
-                explanations = explain_together(self._resident, images, inputs, self._layers, self.options, self.maps)
-            return [*explanations]
-        except (Problem, *NO_MEMORY):
-            if len(images) == 1:
-                return [self._explain_one(images[0])]
-        half = len(images) // 2
-        return [*self._explain(images[:half]), *self._explain(images[half:])]
+        if self.batched:
+            adapter = self._resident.adapter
+            channels, way = adapter.channels, self.options.preprocessing
+            # Else one by one, so that each unsuitable picture gets its own message, and all others an explanation.
+            with suppress(Problem, *NO_MEMORY):
+                inputs = [adapter.prepare(image.taken(channels, adapter.spec.id), way) for image in images]
+                with self._model_lock:
+                    return [*explain_together(self._resident, images, inputs, self._layers, self.options, self.maps)]
+        return [self._explain_one(image) for image in images]
 
     def _explain_one(self, image: Image) -> Explanation | Problem:
         """Explain one picture by itself."""

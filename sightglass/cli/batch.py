@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import history
-from sightglass.batch import analysis, earlier, labels, report, runner, seals, summary, table
+from sightglass.batch import analysis, earlier, labels, report, runner, summary, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
@@ -59,7 +59,7 @@ class WorkOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchOptions(WorkOptions, cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
+class BatchOptions(WorkOptions, cli.DrawOptions, cli.ModelOptions):
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1)
     labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, VOC, PNG masks, .zip.")
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
@@ -110,10 +110,6 @@ def batch(
     if done.done:
         result |= _say_how_right(console, done.folder)
         write_file(done.folder / "report.html", report.html(done.folder).encode())
-        if options.seal:
-            passed, sealed = seals.add_up(table.read(done.folder)) or (0, 0)
-            console.say(f"{passed:,} of {sealed:,} maps pass all three tests.")
-            result |= {"sealed": sealed, "all_three": passed}
         write_file(done.folder / "summary.json", json.dumps(result, indent=1, default=str).encode())
     console.files(done.folder, sorted(path.name for path in done.folder.iterdir() if not path.name.startswith(".")))
     if answers is not None:
@@ -164,7 +160,6 @@ def _run(
         batch_size=options.batch_size,
         colormap=options.colormap,
         **drawn,
-        seal=options.seal,
         labels=truth,
         match=corrections,
         resume=not options.restart,

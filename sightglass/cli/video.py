@@ -16,7 +16,7 @@ from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, file_stem
 from sightglass.video import clip as video_clip
-from sightglass.video import example, results, runner, settings, write
+from sightglass.video import results, runner, settings, write
 
 if TYPE_CHECKING:
     from sightglass.video import Settings, Summary
@@ -61,7 +61,9 @@ def video(
     console, cancel = Console(options.json), threading.Event()
     folder = options.out or Path("explained") / file_stem(Path(clip).stem, otherwise="clip")
     with console.progress("Reading the clip") as progress, stop_on_interrupt(cancel, console, "frames"):
-        opened = video_clip.Clip(_find(clip, console), Path(clip).name)
+        if video_clip.is_example(clip):
+            console.warn(f"There is no {clip} in this folder: the example of that name is used.")
+        opened = video_clip.Clip(video_clip.find(clip), Path(clip).name)
         explainer = load_explainer(options.model, options.device, progress, asked)
         summary = runner.run(
             opened,
@@ -80,13 +82,6 @@ def video(
                 console.warn(note)
     _report(console, summary, names)
     return STOPPED if summary.cancelled else 0
-
-
-def _find(typed: str, console: Console) -> Path:
-    """Return an argument's file, or the example of its name."""
-    if example.example_meant(typed) is not None:
-        console.warn(f"There is no {typed} in this folder: the example of that name is used.")
-    return example.find(typed)
 
 
 def _settings(options: VideoOptions) -> Settings:

@@ -7,9 +7,12 @@ playlist to other files and hosts; size, length and bytes are bounded; frames th
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,7 @@ import numpy as np
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.explain.picture import decode
 from sightglass.explain.picture.decode import Pixels
+from sightglass.models.demo import pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,12 +42,20 @@ _CONTAINERS = {
 }
 MAX_SHOWN = 0.5
 """Seconds before a time in which the frame that is shown then is looked for first."""
-_MATRIX = "DISPLAYMATRIX"
 _SAMPLE = 2**20
 """Bytes at either end of a file by which it is recognised."""
+EXAMPLE = "scene.mp4"
+"""The bundled clip."""
 
-Turn = tuple[bool, bool, bool]
-"""How frames are brought upright: whether to swap their axes, then to reverse their columns and their rows."""
+
+def is_example(typed: str) -> bool:
+    """Return whether an argument names the bundled clip, and no file."""
+    return typed == EXAMPLE and not os.path.exists(typed)
+
+
+def find(source: str | Path) -> Path:
+    """Return a clip's file, or the bundled one's."""
+    return pictures.CLIP if is_example(str(source)) else Path(source)
 
 
 @dataclass(frozen=True)
@@ -152,9 +164,7 @@ class Clip:
         first = next(self._decode(container), None)
         if first is None:
             raise ImageProblem(f"{self.name} has no frame that can be decoded; give {TAKEN}, whole.")
-        # Asked of one frame only: the answer makes a circle with its frame, which would then be held until the next
-        # collection of garbage.
-        self._turn = _turn(first)
+        self._turn = round(first.rotation / 90) % 4
         pixels = upright(first, self._turn, aspect=self._aspect)
         rate, seconds = Fraction(stream.average_rate or stream.guessed_rate or 25), _seconds(container, stream)
         sound = container.streams.audio[0].codec_context if container.streams.audio else None
@@ -199,17 +209,11 @@ class Clip:
                 number += 1
 
     def at(self, seconds: float) -> Frame | None:
-        """Return the frame at a time; None after the end."""
-        for back in (MAX_SHOWN, seconds + 1):
-            last = None
-            for frame in self.frames(max(0.0, seconds - back)):
-                if frame.seconds > seconds + 1e-3:
-                    break
-                last = frame
-            else:
-                return last
-            if last is not None:
-                return last
+        """Return the frame that is shown at a time, or the last one; None where none can be decoded."""
+        for start in (max(0.0, seconds - MAX_SHOWN), 0.0):
+            frames = takewhile(lambda frame: frame.seconds <= seconds + 1e-3, self.frames(start))
+            if last := deque(frames, maxlen=1):
+                return last[0]
         return None
 
     def _order_frames(self, container: Any) -> Iterator[tuple[int, Any]]:
@@ -261,38 +265,22 @@ class Clip:
         return {"name": self.name, "bytes": size, "ends": digest.hexdigest()}
 
 
-def upright(frame: Any, turn: Turn, size: tuple[int, int] | None = None, *, aspect: float = 1.0) -> Pixels:
+def upright(frame: Any, turns: int, size: tuple[int, int] | None = None, *, aspect: float = 1.0) -> Pixels:
     """Return a decoded frame as upright uint8 (H, W, 3) RGB.
 
-    `size`: (width, height) of the result, for frames that differ from the first; by default the frame's own. `aspect`:
-    how much wider than high a pixel of the frame is shown.
+    `turns`: quarter turns to the left. `size`: (width, height) of the result, for frames that differ from the first; by
+    default the frame's own. `aspect`: how much wider than high a pixel of the frame is shown.
     """
     wide, high = max(1, round(frame.width * aspect)), frame.height
     if size is not None:
-        wide, high = size[::-1] if turn[0] else size
+        wide, high = size[::-1] if turns % 2 else size
     transparent = any(component.is_alpha for component in frame.format.components)
     pixels = frame.to_ndarray(format="rgba" if transparent else "rgb24", width=wide, height=high)
     if transparent:
         # As pictures are: on white.
         share = pixels[..., 3:].astype(np.uint16)
         pixels = ((pixels[..., :3] * share + 255 * (255 - share) + 127) // 255).astype(np.uint8)
-    transposed, mirrored, flipped = turn
-    if transposed:
-        pixels = pixels.transpose(1, 0, 2)
-    pixels = pixels[:: -1 if flipped else 1, :: -1 if mirrored else 1]
-    return np.ascontiguousarray(pixels)
-
-
-def _turn(frame: Any) -> Turn:
-    """Return the rotation of a clip's first frame."""
-    for data in frame.side_data:
-        if data.type.name == _MATRIX:
-            a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
-            # A point goes to (a x + c y, b x + d y).
-            if abs(b) + abs(c) > abs(a) + abs(d):
-                return True, c < 0, b < 0
-            return False, a < 0, d < 0
-    return False, False, False
+    return np.ascontiguousarray(np.rot90(pixels, turns))
 
 
 def _seconds(container: Any, stream: Any) -> float:

@@ -15,10 +15,9 @@ from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.rendering import color_tables, contact_sheet, contours, render
 from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.style import Field, Style
-from sightglass.explain.tasks.task import Task
 from sightglass.models.adapter import Target
 from sightglass.video.results import rgb_of
-from sightglass.video.write import fit_pixels
+from sightglass.video.write import fit_pixels, fit_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +27,8 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.picture.decode import Pixels
     from sightglass.explain.rendering.style import Box, Kind, Values
-    from sightglass.models.geometry import Geometry
+    from sightglass.video.frames import ClipExplainer
     from sightglass.video.records import AnswerRecord, FrameRecord
-    from sightglass.video.settings import Settings
 
 _CELLS = 224
 """Cells a side, at most, of the grid from which a frame's map is enlarged."""
@@ -131,24 +129,12 @@ DrawnMap = tuple["AnswerRecord", Heatmap]
 class Painter:
     """Draws the frames of one clip."""
 
-    def __init__(
-        self,
-        geometry: Geometry,
-        size: tuple[int, int],
-        settings: Settings,
-        method: str,
-        layers: tuple[str, ...],
-        *,
-        signed: bool = False,
-        task: Task | None = None,
-    ) -> None:
-        """`geometry`: of a frame in the model's input. `size`: (width, height) of what is drawn, both even.
-
-        `signed`: maps keep their signs. `task`: of the model.
-        """
-        self.geometry, self.size, self.settings = geometry, size, settings
-        self.signed, self._task = signed, task or Task()
-        self._method, self._layers = method, layers
+    def __init__(self, explainer: ClipExplainer, width: int, height: int) -> None:
+        """`explainer`: it has seen a frame. `width` and `height`: of the clip's frames."""
+        self.settings, self._explainer = explainer.settings, explainer
+        self.geometry = explainer.geometry(np.zeros((height, width, 3), np.uint8))
+        self.size = fit_size(width, height, self.settings.side)
+        """(width, height) of what is drawn, both even."""
 
     def maps(self, record: FrameRecord) -> list[DrawnMap]:
         """Return the maps of a frame, each on its own scale."""
@@ -158,11 +144,11 @@ class Painter:
         computed = heatmaps(
             [torch.from_numpy(np.stack(layer)) for layer in zip(*(raws for _, raws in mapped), strict=True)],
             [Target(answer.index, answer.label) for answer, _ in mapped],
-            method=self._method,
-            layers=self._layers,
+            method=self._explainer.method.id,
+            layers=self._explainer.paths,
             geometry=self.geometry,
             scale="own",
-            signed=self.signed,
+            signed=self._explainer.signed,
         )
         return [(answer, heatmap) for (answer, _), heatmap in zip(mapped, computed, strict=True)]
 
@@ -170,13 +156,13 @@ class Painter:
         """Return a frame, uint8 (h, w, 3), with maps and boxes."""
         small = fit_pixels(pixels, self.size)
         # A signed map is over a picture in grey, and no frame between may flash in colours.
-        if maps or self.signed:
+        if maps or self._explainer.signed:
             # The strongest value at each place, with its sign.
             contents = [heatmap.content for _, heatmap in maps] or [np.zeros((1, 1), np.float32)]
             highest: NDArray[np.float32] = np.maximum.reduce(contents)
             lowest: NDArray[np.float32] = np.minimum.reduce(contents)
             strongest = np.where(highest >= -lowest, highest, lowest)
-            kind: Kind = "signed" if self.signed else "heat"
+            kind: Kind = "signed" if self._explainer.signed else "heat"
             cells = maps[0][1].cells if maps else None
             field = Field(strongest, self.geometry.extent, self.geometry.seen, kind, cells)
             height, width = self.geometry.original
@@ -199,7 +185,7 @@ class Painter:
         if not record.best:
             return pixels
         (answer,) = record.drawn
-        return contact_sheet.add_heading(pixels, plain_text(self._task.caption(answer.label, answer.score)))
+        return contact_sheet.add_heading(pixels, plain_text(self._explainer.task.caption(answer.label, answer.score)))
 
 
 def row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | None) -> Json:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from contextlib import nullcontext
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import chain
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 
 from sightglass.common.errors import Cancelled, ModelProblem
@@ -23,7 +26,6 @@ from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.models.adapter import Target
 from sightglass.models.labels import class_index
 from sightglass.video.records import AnswerRecord, FrameRecord
-from sightglass.video.track import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,6 +48,56 @@ BYTES = 96 * 2**20
 """Of the decoded frames of one call."""
 ROUNDS = 2
 """Passes of each worker in one call: the model is locked for as long."""
+
+
+LOW = 0.1
+"""Score from which a box continues an object that is followed already; ByteTrack's own."""
+
+
+class Tracker:
+    """The objects of one clip (ByteTrack); `update` is called with each frame's boxes in turn.
+
+    Zhang et al. 2022, https://arxiv.org/abs/2110.06864: sure boxes are matched first, and unsure boxes only to the
+    objects left, so a half-hidden object is not lost. It knows boxes, scores and classes only, so any detector's will
+    do.
+    """
+
+    def __init__(self, confidence: float = 0.25) -> None:
+        """`confidence`: score from which a box may be a new object. Raises ModelProblem where a package is missing."""
+        missing = [name for name in ("ultralytics", "lap") if find_spec(name) is None]
+        if missing:
+            # Ultralytics would install it by itself.
+            raise ModelProblem(f"Following boxes needs the package {missing[0]}: pip install {missing[0]}.")
+        from ultralytics.trackers.byte_tracker import BYTETracker
+
+        self.low = min(LOW, confidence / 2)
+        self._tracker: Any = BYTETracker(SimpleNamespace(**_options(confidence, self.low)))
+        self._numbers: dict[int, int] = {}
+
+    def update(self, boxes: Sequence[Prediction | AnswerRecord]) -> tuple[int | None, ...]:
+        """Return each box's object number, or None.
+
+        Objects are counted from 1 in the order in which they were first seen. `boxes`: all that are scored `low` or
+        more.
+        """
+        from ultralytics.engine.results import Boxes
+
+        listed = [(*(box.box or ()), box.score, box.index) for box in boxes]
+        rows = self._tracker.update(Boxes(np.array(listed, np.float32).reshape(-1, 6), (1, 1)))
+        places = {int(row[7]): self._number(int(row[4])) for row in sorted(rows, key=lambda row: row[4])}
+        return tuple(places.get(place) for place in range(len(boxes)))
+
+    def _number(self, track: int) -> int:
+        """Return an object's displayed number."""
+        return self._numbers.setdefault(track, len(self._numbers) + 1)
+
+
+def _options(confidence: float, low: float) -> dict[str, Any]:
+    """Return Ultralytics' ByteTrack settings, with these scores' thresholds."""
+    from ultralytics.utils import ROOT, YAML
+
+    shipped: dict[str, Any] = YAML.load(ROOT / "cfg" / "trackers" / "bytetrack.yaml")
+    return shipped | {"track_high_thresh": confidence, "track_low_thresh": low, "new_track_thresh": confidence}
 
 
 class FrameExplainer:
@@ -98,8 +150,6 @@ class ClipExplainer(FrameExplainer):
             raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
         if self.task.gives_pixels and (options.at or options.against is not None or options.per != "class"):
             raise ModelProblem("A clip shows where the pixels of one class come from: leave at, against and per out.")
-        if options.preprocessing not in adapter.preprocessings:
-            raise ModelProblem(f"{adapter.spec.id} cannot take a frame as {options.preprocessing!r}.")
         if adapter.channels not in (1, 3):
             raise ModelProblem(f"{adapter.spec.id} takes {adapter.channels} channels, and a clip has RGB frames.")
         self.targets = tuple(class_index(target, adapter.labels) for target in options.targets)

@@ -1,17 +1,21 @@
 """Explain the frames of a camera, one viewer's at a time.
 
-`ui/live/screen.js` grows the raw map as `sightglass.explain.maps.heatmap.scale` does.
+A frame is `SGF1`, its number as u32, little-endian, and a JPEG. Numbers of frames grow; the answer to one settles all
+before it. `ui/live/screen.js` grows the raw map as `sightglass.explain.maps.heatmap.scale` does.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
+from sightglass.common.files.packing import pack_data
 from sightglass.explain.maps.heatmap import state_of
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods import method as find_method
@@ -21,18 +25,25 @@ from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import intersection_over_union
 from sightglass.video.frames import FrameExplainer
-from sightglass.video.message import MAX_BYTES, LiveAnswer, LiveMap, Pin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from sightglass.common.files import Json
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.explainer import Explainer
     from sightglass.models.adapter import Target
     from sightglass.models.geometry import Box
     from sightglass.models.spec import ModelSpec
+    from sightglass.video.records import RawMaps
 
+MAGIC = b"SGF1"
+HEADER = struct.Struct("<4sI")
+MAX_BYTES = 2 * 2**20
+"""Of a frame."""
+MAX_TEXT = 64 * 1024
+"""Bytes of a message in words."""
 LOGGER = logging.getLogger(__name__)
 BROKE = "This frame could not be explained because of a bug: choose another model or method."
 MAX_PIXELS = 2_100_000
@@ -41,6 +52,62 @@ SAME = 0.3
 """IoU with its last box from which a box is the same object: at 10 frames/s people walk half their own width."""
 PATIENCE = 15
 """Frames without a match after which an object is given up."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a viewer wants to see the map of, whatever the model says first: a class, or the object in a box."""
+
+    index: int
+    """A class."""
+    box: Box | None = None
+    """xyxy as shares of the frame's width and height; None: the class, wherever it is."""
+
+
+class BadMessage(Problem):
+    """A viewer sent what is no message: its socket is closed."""
+
+
+def parse_frame(data: bytes, last: int) -> tuple[int, bytes]:
+    """Return a frame's number and JPEG. Raises BadMessage."""
+    if len(data) > MAX_BYTES + HEADER.size:
+        raise BadMessage(f"A frame has at most {MAX_BYTES // 2**20} MiB: send smaller ones.")
+    if len(data) <= HEADER.size:
+        raise BadMessage("A frame is a header of 8 bytes and a JPEG: this message is too short.")
+    magic, number = HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise BadMessage("A frame begins with SGF1 and its number: this message does not.")
+    if number <= last:
+        raise BadMessage(f"Frame {number} came after frame {last}: number frames upwards.")
+    return number, data[HEADER.size :]
+
+
+def parse_message(text: str) -> Json:
+    """Return a message in words, an object with a `type`; raises BadMessage."""
+    if len(text) > MAX_TEXT:
+        raise BadMessage(f"A message in words has at most {MAX_TEXT // 1024} KiB: send shorter ones.")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or not isinstance(document.get("type"), str):
+        raise BadMessage("A message in words is a JSON object with a type: choose or pin.")
+    return document
+
+
+def parse_pin(given: Any, classes: int) -> Pin | None:
+    """Return a message's `pin`, or None. Raises BadMessage."""
+    if given is None:
+        return None
+    index, box = (given.get("index"), given.get("box")) if isinstance(given, dict) else (None, None)
+    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < classes:
+        raise BadMessage(f"pin names a class by its index, 0 to {classes - 1}, or is null.")
+    if box is None:
+        return Pin(index)
+    numbers = isinstance(box, list) and len(box) == 4 and all(type(edge) in (int, float) for edge in box)
+    if not numbers or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+        raise BadMessage("box is [left, top, right, bottom] in shares of the frame, 0 to 1.")
+    return Pin(index, (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
 
 
 @dataclass
@@ -86,45 +153,66 @@ class LiveExplainer:
         self._pin: Pin | None = None
         self._followed: FollowedObject | None = None
 
-    def serve(self, number: int, data: bytes, since: float, dropped: int) -> LiveAnswer:
-        """Explain a frame that waited `since` a time; an error becomes its problem."""
+    def serve(self, number: int, data: bytes, since: float, dropped: int) -> bytes:
+        """Return the packed answer to a frame that waited `since` a time; an error becomes its problem.
+
+        It has the frame's number, and how many of this viewer's frames so far a later one replaced while they waited.
+        """
+        answer: Json = {"n": number, "problem": "", "dropped": dropped}
         waited = (time.perf_counter() - since) * 1e3
+        raws: RawMaps = ()
         try:
-            answer = self.explain(data)
+            more, raws = self.explain(data)
+            answer |= more
         except Problem as error:
-            answer = LiveAnswer(problem=str(error))
+            answer["problem"] = str(error)
         except Exception:
             LOGGER.exception("a frame failed")
-            answer = LiveAnswer(problem=BROKE)
-        return replace(answer, number=number, waited=waited, dropped=dropped)
+            answer["problem"] = BROKE
+        answer["ms"] = {name: round(ms, 2) for name, ms in ({"wait": waited} | answer.get("ms", {})).items()}
+        # Little-endian, as `browser/unpack.js` reads them.
+        return pack_data(answer, [raw.astype("<f4").tobytes() for raw in raws])
 
-    def explain(self, data: bytes) -> LiveAnswer:
-        """Return a JPEG frame's answer. Raises ImageProblem."""
+    def explain(self, data: bytes) -> tuple[Json, RawMaps]:
+        """Return a JPEG frame's answer, and the raw map of what it is about, one a layer. Raises ImageProblem.
+
+        `answers`: the best, and the class that is followed: last, where it is not among them. `map`: what describes the
+        raw map; None where what is followed is not in the frame. `place`: which of the boxes it is of. `lost`: whether
+        the followed object was out of sight for too long to be followed on. `ms`: milliseconds of each stage.
+        """
         start = time.perf_counter()
         if len(data) > MAX_BYTES:
             raise ImageProblem(f"A frame has at most {MAX_BYTES // 2**20} MiB: send a smaller one.")
         image = Image.open(data, name="frame", max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
         decoded = (time.perf_counter() - start) * 1e3
-        answer = self.frames.explainer.with_oom_fallback(lambda resident, _notes: self._explain(resident, image))
-        answer.milliseconds["decode"] = decoded
-        return answer
+        answer, raws = self.frames.explainer.with_oom_fallback(lambda resident, _notes: self._explain(resident, image))
+        answer["ms"]["decode"] = decoded
+        return answer, raws
 
-    def _explain(self, resident: Resident, image: Image) -> LiveAnswer:
+    def _explain(self, resident: Resident, image: Image) -> tuple[Json, RawMaps]:
         frames = self.frames
         evidence, milliseconds = frames.explainer.fresh_evidence(frames.with_words(resident), image, frames.options)
         start = time.perf_counter()
         predictions = decode(evidence, frames.options)
         size = (image.width, image.height)
         target, place, lost = self._target(evidence, predictions, size)
-        heatmap = None
+        described: Json | None = None
+        raws: RawMaps = ()
         if target is not None:
             if target.index is not None and all(p.index != target.index for p in predictions):
                 # A classifier's followed class is listed, also where it is not among the best.
                 score = frames.task.class_score(evidence, predictions, target.index) or 0.0
                 predictions = (*predictions, Prediction(target.label, target.index, score))
-            heatmap = self._map(evidence, target, predictions, place)
+            described, raws = self._map(evidence, target, predictions, place)
         milliseconds["maps"] = (time.perf_counter() - start) * 1e3
-        return LiveAnswer(0, size, predictions, heatmap, place, lost, milliseconds)
+        answers = [
+            {"label": p.label, "index": p.index, "score": round(p.score, 4)}
+            | ({} if p.box is None else {"box": _round(p.box), "anchor": p.anchor})
+            | ({} if p.box is None else {"marks": [{"kind": "polygon", "points": [*map(_round, p.outline)]}]})
+            for p in predictions
+        ]
+        answer = {"size": [*size], "answers": answers, "map": described, "place": place, "lost": lost}
+        return answer | {"ms": milliseconds}, raws
 
     def _target(
         self, evidence: Evidence, predictions: tuple[Prediction, ...], size: tuple[int, int]
@@ -158,14 +246,30 @@ class LiveExplainer:
 
     def _map(
         self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], place: int | None
-    ) -> LiveMap:
+    ) -> tuple[Json, RawMaps]:
+        """Return a map's description, and the map as it was computed; none unless its state is "ok"."""
         (raws,), layers = self.frames.compute_maps(evidence, [target])
-        state = state_of(raws, evidence.geometry)
+        geometry = evidence.geometry
+        state = state_of(raws, geometry)
         same = [prediction.score for prediction in predictions if prediction.index == target.index]
         score = max(same) if place is None else predictions[place].score
         if state != "ok":
             raws, layers = (), ()
-        return LiveMap(target.label, score, state, raws, layers, evidence.geometry)
+        return {
+            "label": target.label,
+            "score": round(score, 4),
+            "state": state,
+            "shapes": [list(raw.shape) for raw in raws],
+            "offsets": [list(geometry.cell_offset(path)) for path in layers],
+            "input": list(geometry.input),
+            "content": list(geometry.content),
+            "extent": [round(edge, 4) for edge in geometry.extent],
+            "seen": list(geometry.seen),
+        }, raws
+
+
+def _round(numbers: Iterable[float]) -> list[float]:
+    return [round(number, 1) for number in numbers]
 
 
 OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")

@@ -11,20 +11,25 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import atomic_write, jsonable, packing
-from sightglass.explain.phrases import percent, plain_text, plural
+from sightglass.explain.phrases import megabytes, percent, plain_text, plural
+from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks.task import Task
+from sightglass.report.view import MAX_MADE, Picture
+from sightglass.report.views import new_view, statement
+from sightglass.video.clip import Clip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from sightglass.common.files import Json
+    from sightglass.report.view import View
 
 COLORS = ("#2BA5B0", "#E07B2E", "#9A7BE0", "#4C93E0", "#D6549C", "#7CA83A")
 """Told apart by most colour-blind people, and visible on light pages, dark ones and pictures."""
@@ -295,14 +300,10 @@ def read_facts(folder: Path) -> Json:
 
 def read_result(folder: Path) -> Summary:
     """Return a finished run's result. Raises ModelProblem."""
-    return to_summary(folder, _read(folder))
-
-
-def to_summary(folder: Path, entry: Json, seconds: float = 0.0, *, resumed: bool = True) -> Summary:
-    """Return the result that an entry of the journal, or the timeline's file, holds."""
-    moments = tuple(Moment(**moment) for moment in entry["moments"])
-    numbers = (entry["frames"], entry["looked"], entry["skipped"])
-    return Summary(folder, *numbers, seconds, resumed, moments=moments, notes=tuple(entry["notes"]))
+    result = _read(folder)
+    moments = tuple(Moment(**moment) for moment in result["moments"])
+    numbers = (result["frames"], result["looked"], result["skipped"])
+    return Summary(folder, *numbers, 0.0, resumed=True, moments=moments, notes=tuple(result["notes"]))
 
 
 def _read(folder: Path) -> Json:
@@ -314,3 +315,33 @@ def _read(folder: Path) -> Json:
     except (OSError, ValueError) as error:
         raise ModelProblem(f"The result in {folder.name} cannot be read: explain the clip again.") from error
     return result
+
+
+MAX_CLIP = 100_000_000
+"""Bytes of a slide's clip: the whole deck is sent to the browser."""
+
+
+def clip_view(
+    path: Path, *, title: str, sentence: str, notes: str = "", made: str = "", moments: Sequence[str] = ()
+) -> View:
+    """Return the view of a clip, an H.264 MP4 as `sightglass.video` writes it, with its first frame.
+
+    `moments`: when it says what, `0:02 sports car`; the first three stand beside the player.
+
+    Raises Problem for a clip of more than MAX_CLIP bytes, or one that cannot be read.
+    """
+    if (size := path.stat().st_size) > MAX_CLIP:
+        raise Problem(f"This clip has {megabytes(size)}, and a slide takes {megabytes(MAX_CLIP)}: draw a part of it.")
+    first = Clip(path).at(0)
+    if first is None:
+        raise Problem("This clip has no frame that can be shown: draw it again.")
+    view = new_view(
+        [Picture.of(Image(first.pixels, path.name), path.name)],
+        title=statement(title, title.partition(",")[0]),
+        sentence=sentence,
+        notes=notes,
+        kind="clip",
+        facts=tuple(moments[:3]),
+        made=made[:MAX_MADE],
+    )
+    return replace(view, clip=path.read_bytes())

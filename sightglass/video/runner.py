@@ -1,7 +1,7 @@
 """Explain a clip in a resumable run.
 
-What the model saw is written in parts, whole or not at all, with a line of the journal after each. A resumed run makes
-only the parts that the journal lacks, and draws and encodes the clip anew; so it gives the same files.
+What the model saw is written in parts, whole or not at all. A resumed run makes only the parts that are missing, and
+draws and encodes the clip anew; so it gives the same files. The journal has the settings.
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ import json
 import shutil
 import threading
 import time
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sightglass.batch.journal import Journal, unwritable
+from sightglass.batch.journal import NAME, Journal, unwritable
 from sightglass.batch.worker import processor_cores
-from sightglass.common.errors import Cancelled, ImageProblem
+from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
 from sightglass.common.files import Json, jsonable, remove_drafts
 from sightglass.common.work.threads import in_order, read_ahead, torch_pool
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.recipe import versions
-from sightglass.video import draw, example, records, write
-from sightglass.video.clip import Clip
+from sightglass.video import draw, records, write
+from sightglass.video.clip import Clip, find
 from sightglass.video.frames import BYTES, ClipExplainer
-from sightglass.video.results import CLIP, CSV, JSON, Summary, find_moments, to_summary, write_timeline
+from sightglass.video.results import CLIP, CSV, JSON, Summary, find_moments, read_result, write_timeline
 from sightglass.video.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,17 +65,17 @@ def run(
 ) -> Summary:
     """Explain a clip: write `overlay.mp4`, `timeline.csv` and `timeline.json` into a folder.
 
-    `source`: a file, or a bundled clip, `scene.mp4` or `photographs.mp4`, where there is no file of that name.
+    `source`: a file, or the bundled clip `scene.mp4`, where there is no file of that name.
 
     `options`: as for an Explainer's call, including `question`; `targets` pins a class. `resume` False: start over.
     `progress` receives the share that is done, and what is being done. Setting `cancel` ends the run after the frames
     in progress; the next one goes on from there. Raises ImageProblem for a file that is no video, ModelProblem if the
     model or an option is not valid, or if `out` holds results of other settings or another clip.
 
-    >>> run("photographs.mp4", "efficientnet-lite0", "out/").words
-    '90 frames explained; 2 moments'
+    >>> run("scene.mp4", "demo-s", "out/").words
+    '90 frames explained; 10 moments'
     """
-    clip = source if isinstance(source, Clip) else Clip(example.find(source))
+    clip = source if isinstance(source, Clip) else Clip(find(source))
     settings, folder = settings or Settings(), Path(out)
     if settings.start >= (clip.about.seconds or float("inf")):
         raise ImageProblem(f"{clip.name} is {clip.about.seconds:.1f} s long: give a range that begins before its end.")
@@ -84,9 +83,10 @@ def run(
     clip_explainer = ClipExplainer(explainer, options or {}, settings, cancel)
     folder.mkdir(parents=True, exist_ok=True)
     facts = _facts(clip, clip_explainer)
+    fresh = not resume or not (folder / NAME).is_file()
     try:
-        with contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)) as journal:
-            return _Run(clip, clip_explainer, folder, journal, progress, cancel).finish(facts, fresh=not resume)
+        with contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)):
+            return _Run(clip, clip_explainer, folder, progress, cancel).finish(facts, fresh=fresh)
     except OSError as error:
         raise unwritable(folder, error) from error
 
@@ -117,13 +117,16 @@ class _Run:
         clip: Clip,
         explainer: ClipExplainer,
         folder: Path,
-        journal: Journal,
         progress: Progress | None,
         cancel: threading.Event | None,
     ) -> None:
         self.clip, self.explainer, self.settings, self.folder = clip, explainer, explainer.settings, folder
-        self.journal, self._progress, self._cancel = journal, progress, cancel
+        self._progress, self._cancel = progress, cancel
         self.work = folder / WORK
+        self._looked = 0
+        """Frames that the model saw, in all saved parts."""
+        self._ended = False
+        """Whether it saw the last one."""
         self._share = 0.0
         """How far it is: of what the model saw, and then of what is drawn."""
         self._lowers = False
@@ -132,37 +135,28 @@ class _Run:
         """Whether drawing has failed, so that the model need not go on."""
 
     def finish(self, facts: Json, *, fresh: bool) -> Summary:
-        """Run the rest. `facts`: of the timeline's file."""
-        started, resumed = time.monotonic(), bool(self.journal.done)
+        """Run the rest, or all if `fresh`; return the result of a finished run. `facts`: of the timeline's file."""
+        started = time.monotonic()
         remove_drafts(self.folder, age=0)
-        done = "whole" in self.journal.done
-        files = [self.folder / name for name in (CLIP, CSV, JSON)] if done else [*map(self._part, range(self._count()))]
-        if not all(path.is_file() for path in files):
-            # Somebody deleted what the journal says is done.
-            self.journal.forget()
-        last = self._entry("whole")
-        if fresh or not self.journal.done or last is not None:
+        if fresh:
+            shutil.rmtree(self.work, ignore_errors=True)
+            for name in (CLIP, CSV, JSON):
+                (self.folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(ModelProblem):
+            finished = read_result(self.folder)
             # Also of a run that was killed when all but this was done.
             shutil.rmtree(self.work, ignore_errors=True)
-        if last is None:
-            self._part(0).parent.mkdir(parents=True, exist_ok=True)
-            for draft in self.work.rglob(".*.part"):
-                draft.unlink()
-            try:
-                last = self._write(facts, *self._draw())
-            except Cancelled:
-                part = self._entry(f"seen/{self._count() - 1}") or {"looked": 0}
-                seconds = time.monotonic() - started
-                return Summary(self.folder, 0, part["looked"], 0, seconds, resumed, cancelled=True)
-        return to_summary(self.folder, last, time.monotonic() - started, resumed=resumed)
-
-    def _entry(self, key: str) -> Json | None:
-        """Return a part's or stage's journal entry, or None."""
-        return next(iter(self.journal.outcomes([key])), None)
-
-    def _count(self) -> int:
-        """Return how many parts are done, from the first on."""
-        return next(i for i in itertools.count() if f"seen/{i}" not in self.journal.done)
+            return replace(finished, seconds=time.monotonic() - started)
+        resumed = self._part(0).is_file()
+        self._part(0).parent.mkdir(parents=True, exist_ok=True)
+        for draft in self.work.rglob(".*.part"):
+            draft.unlink()
+        try:
+            self._write(facts, *self._draw())
+        except Cancelled:
+            seconds = time.monotonic() - started
+            return Summary(self.folder, 0, self._looked, 0, seconds, resumed, cancelled=True)
+        return replace(read_result(self.folder), seconds=time.monotonic() - started, resumed=resumed)
 
     def _part(self, number: int) -> Path:
         """Return the file of a part."""
@@ -187,28 +181,24 @@ class _Run:
 
     def _explain(self) -> Iterator[list[FrameRecord]]:
         """Yield and save each part's records, earlier ones first."""
-        number = self._count()
-        part = self._entry(f"seen/{number - 1}") or {"looked": 0, "last": [-1, 0]}
-        for path in map(self._part, range(number)):
-            saved = records.load(path)
+        first = 0
+        for number in itertools.count():
+            if not self._part(number).is_file():
+                break
+            saved = records.load(self._part(number))
+            self._looked, first = self._looked + len(saved), saved[-1].number + 1
             self.explainer.replay(saved)
             yield saved
-        if "looked" in self.journal.done:
-            return
-        with contextlib.closing(self._frames(self.clip, part["last"][0] + 1, self.settings.every)) as frames:
-            looked = part["looked"]
+        with contextlib.closing(self._frames(self.clip, first, self.settings.every)) as frames:
             while chunk := self._explain_part(frames):
                 records.save(self._part(number), chunk)
-                looked += len(chunk)
-                last = [chunk[-1].number, chunk[-1].pts]
-                self.journal.add([{"key": f"seen/{number}", "stamp": "", "last": last, "looked": looked}])
+                self._looked += len(chunk)
                 # As a resumed run reads it.
                 yield records.load(self._part(number))
                 number += 1
-        if not looked:
+        if not self._looked:
             raise ImageProblem(f"{self.clip.name} has no frame in that range; choose another range.")
-        done = {"key": "looked", "stamp": "", "looked": looked, "skipped": self.clip.skipped}
-        self.journal.add([done | {"cut_off": self.clip.cut_off, "layers": self.explainer.paths}])
+        self._ended = True
 
     def _explain_part(self, frames: Iterator[Frame]) -> list[FrameRecord]:
         """Return the next part's records; fewer at the end."""
@@ -244,7 +234,7 @@ class _Run:
                 # Before the first part nothing says at which layers maps are computed.
                 parts = itertools.chain([next(chunks)], chunks)
                 smoothed = records.smooth_maps(itertools.chain.from_iterable(parts), chosen.smooth)
-                work = partial(_paint, self._painter())
+                work = partial(_paint, draw.Painter(self.explainer, about.width, about.height))
                 for frame, pixels, rows in in_order(self._pair(frames, smoothed), work, pool, 4):
                     file.writelines(json.dumps(jsonable(row)) + "\n" for row in rows)
                     count += 1
@@ -258,18 +248,6 @@ class _Run:
                 raise
         return count, note
 
-    def _painter(self) -> draw.Painter:
-        about, explainer = self.clip.about, self.explainer
-        return draw.Painter(
-            explainer.geometry(np.zeros((about.height, about.width, 3), np.uint8)),
-            write.fit_size(about.width, about.height, self.settings.side),
-            self.settings,
-            explainer.method.id,
-            explainer.paths,
-            signed=explainer.signed,
-            task=explainer.task,
-        )
-
     def _pair(
         self, frames: Iterator[Frame], smoothed: Iterator[FrameRecord]
     ) -> Iterator[tuple[Frame, FrameRecord, bool]]:
@@ -282,34 +260,30 @@ class _Run:
             record = records.interpolate(now, later, frame)
             if self.explainer.signed:
                 self._lowers |= any((raw < 0).any() for answer in record.drawn for raw in answer.raws or ())
-            if "looked" in self.journal.done:
+            if self._ended:
                 # Until then the model reports how far it is.
                 self._report(frame, f"Drawing frame {frame.number + 1:,}")
             yield frame, record, now.number == frame.number
 
-    def _write(self, facts: Json, frames: int, note: str) -> Json:
-        """Write the timeline, and the journal's last entry."""
+    def _write(self, facts: Json, frames: int, note: str) -> None:
+        """Write the timeline, the last of the results."""
         if self._progress is not None:
             self._progress(DRAWN, "Writing the timeline")
-        about, ended = self.clip.about, self._entry("looked") or {}
-        notes = [note] if note else []
+        about, notes = self.clip.about, [note] if note else []
         if self.explainer.signed:
             notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * self._lowers}.")
-        if ended.get("cut_off"):
+        if self.clip.cut_off:
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
 
         def rows() -> Iterator[Row]:
             with (self.work / ROWS).open(encoding="utf-8") as file:
                 yield from map(json.loads, file)
 
-        moments = find_moments(rows(), about.width, about.height, self.explainer.task)
-        results: Json = {"frames": frames, "looked": ended["looked"], "skipped": ended["skipped"], "notes": notes}
-        results["moments"] = [vars(moment) for moment in moments]
-        head = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}, "run": facts}
-        write_timeline(self.folder, draw.COLUMNS, rows, head | results)
-        self.journal.add([{"key": "whole", "stamp": ""} | results])
+        head: Json = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
+        head |= {"run": facts, "frames": frames, "looked": self._looked, "skipped": self.clip.skipped, "notes": notes}
+        head["moments"] = list(map(vars, find_moments(rows(), about.width, about.height, self.explainer.task)))
+        write_timeline(self.folder, draw.COLUMNS, rows, head)
         shutil.rmtree(self.work, ignore_errors=True)
-        return results
 
 
 def _paint(painter: draw.Painter, pair: tuple[Frame, FrameRecord, bool]) -> tuple[Frame, Pixels, list[Row]]:

@@ -74,18 +74,16 @@ def encode(
     pixels = iter(frames)
     first = next(pixels)
     with atomic_write(into) as draft, av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as file:
-        codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        stream: Any = file.add_stream(codec, rate=rate)
+        stream: Any = file.add_stream("libx264", rate=rate)
         stream.height, stream.width = first[1].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = time_base
         context = stream.codec_context
         context.colorspace, context.color_primaries, context.color_trc = _BT601, _BT709, _BT709
         context.color_range = _LIMITED
-        if codec == "libx264":
-            stream.options = dict(QUALITY)
-            # Its bytes depend on the number of threads, and another machine may have another.
-            context.thread_count = 1
+        stream.options = dict(QUALITY)
+        # Its bytes depend on the number of threads, and another machine may have another.
+        context.thread_count = 1
         packets = _encode_pictures(stream, itertools.chain([first], pixels), time_base, round(origin / time_base))
         if clip is None or not (sound and clip.about.sound):
             for packet in packets:

@@ -156,14 +156,14 @@ class Killed(BaseException):
 
 def test_a_clip_goes_on_after_the_server_was_killed(page: Any, kept: ClipPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "PART", 4)
-    add = runner.Journal.add
+    save = runner.records.save
 
-    def killed(self: Any, entries: Any) -> None:
-        add(self, entries)
+    def killed(*part: Any) -> None:
+        save(*part)
         raise Killed
 
     with monkeypatch.context() as patch, contextlib.suppress(Killed):
-        patch.setattr(runner.Journal, "add", killed)
+        patch.setattr(runner.records, "save", killed)
         run(
             Clip(kept.source.file, "my walk.mp4"), kept.model, kept.folder, options=kept.options, settings=kept.settings
         )

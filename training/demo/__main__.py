@@ -10,7 +10,6 @@ from PIL import Image
 
 from sightglass.models.demo import pictures
 from sightglass.video import write
-from sightglass.video.example import RATE, SECONDS
 from training.demo import captioned_scenes, person_scenes, scenes, showcase
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+SECONDS, RATE = 6.0, 15
+"""Of the clip: frames per second."""
 FIRST_SCENE = 900_000
 """Seed of the first scene that a map is tested against: those of benchmarks are others."""
 REFERENCES = (0, 1, 2, 4)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -130,32 +129,3 @@ def test_the_report_names_the_least_sure_and_the_wrong(tmp_path: Path) -> None:
     assert "<b>dog" not in page
     assert unsure.count("<figure>") == 24 and "The first 24 of 30." in unsure
     assert "29.jpg" in unsure.partition("</figure>")[0]
-
-
-def reported(folder: Path, **tested: Any) -> str:
-    """The report of four pictures, whose maps were tested."""
-    made = frame(
-        [(8 + i, 16) for i in range(4)],
-        model=["m"] * 4,
-        file=[""] * 4,
-        labelled=[None] * 4,
-        **tested,
-    )
-    return batch_report.html(saved(folder, made))
-
-
-SEALED = {
-    "seal": [3.0, 2.0, None, 1.0],
-    "seal_model": ["yes", "no", None, "no"],
-    "seal_answer": ["yes", "yes", None, "yes"],
-    "seal_still": ["yes", "yes", None, "no"],
-}
-
-
-def test_the_report_names_the_maps_that_fail_the_worst_first(tmp_path: Path) -> None:
-    page, title = reported(tmp_path / "tested", **SEALED), "Maps that fail a test"
-    section = next(part for part in page.split("<section>") if title in part).partition("</section>")[0]
-    assert "<td>Maps that pass all three tests</td><td>1 of 3</td>" in page
-    assert "does not depend on the model, does not hold still" in section
-    assert section.count("<figure>") == 2 and section.index("3.jpg") < section.index("1.jpg")
-    assert title not in reported(tmp_path / "plain")

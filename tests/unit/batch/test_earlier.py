@@ -49,7 +49,7 @@ def test_what_a_run_is_made_of_is_written_and_read(pictures: Path, tmp_path: Pat
     found = read(out)
     assert (found.name, found.model, found.pictures, found.done) == ("pictures", MODEL, 4, 4)
     assert found.arguments.options == OPTIONS, "with tuples, as choices have them"
-    assert (found.arguments.side, found.arguments.batch_size, found.arguments.seal) == (200, 2, False)
+    assert (found.arguments.side, found.arguments.batch_size) == (200, 2)
     assert find(found.origin.source[0], base=Path(found.origin.base))[0].key == "0.jpg"
     (listed,) = earlier.list_runs(tmp_path / "batches")
     assert (listed.folder, listed.left, listed.problem) == (out, 0, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,7 @@ import pytest
 
 from sightglass.batch import journal, labels, run, summary
 from sightglass.common.errors import Problem
-from sightglass.evaluation import errors, ground_truth, stored
-from sightglass.evaluation.boxes import RIGHT
+from sightglass.evaluation import ground_truth, stored
 from sightglass.evaluation.stored import LEAST_CONFIDENCE
 from sightglass.explain import Explainer
 from sightglass.explain.explainer import EVIDENCE
@@ -104,23 +102,6 @@ def test_only_pictures_whose_labels_changed_are_explained_again(
     (tmp_path / "moved.csv").write_text("\n".join(moved), "utf-8")
     again = run(drawn[0], MODEL, tmp_path, labels=tmp_path / "moved.csv")
     assert again.pictures - again.resumed == 1
-
-
-def test_the_table_has_each_object_and_each_wrong_box_once(found: Evaluation) -> None:
-    rows = errors.list_rows(errors.ErrorReport(found).units)
-    assert [*rows[0]] == ["picture", *errors.COLUMNS]
-    objects, boxes = ([row for row in rows if row["kind"] == kind] for kind in ("object", "box"))
-    assert len(objects) == sum(len(one.truths) for one in found.pictures)
-    right = [one.type == RIGHT for every in found.matches for one in every]
-    assert len(boxes) == len(right) - sum(right) and sum(row["type"] == "right" for row in objects) == sum(right)
-    assert all(row["wrong"] == (row["type"] != "right") for row in rows)
-    row = next(row for row in objects if row["type"] == "right")
-    picture = next(one for one in found.pictures if one.key == row["picture"])
-    truth, answer = picture.truths[row["index"]], picture.found[row["found"]]
-    assert (row["label"], row["predicted"], row["score"]) == (truth.label, answer.label, answer.score)
-    x0, y0, x1, y1 = truth.box
-    assert row["size"] == pytest.approx(math.sqrt((x1 - x0) * (y1 - y0)))
-    assert all(row["predicted"] is None for row in objects if row["type"] == "missed")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import threading
@@ -179,8 +178,6 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Worker:
 
 def test_a_worker_that_is_not_as_the_others_does_nothing(worker: Worker, many: Path) -> None:
     assert worker.work.settings["side"] == 64
-    # A seal is a column, and makes no other maps.
-    assert replace(worker, arguments=worker.arguments | {"seal": True}).work.seal and not worker.work.seal
     other = {**worker.settings, "recipe": {**worker.settings["recipe"], "weights_sha256": "0" * 64}}
     with pytest.raises(ModelProblem, match=r"would make other maps \(weights_sha256\): install the same version"):
         replace(worker, settings=other).process([])
@@ -198,10 +195,7 @@ def test_where_nobody_answers_is_said_at_once(address: str, many: Path, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
-def test_a_run_on_a_cluster_that_ends_early_is_gone_on_with(
-    cluster: str, how: signal.Signals, code: int, many: Path, whole: Path, tmp_path: Path
-) -> None:
+def test_a_killed_run_on_a_cluster_is_gone_on_with(cluster: str, many: Path, whole: Path, tmp_path: Path) -> None:
     """The command line, in a folder from which nothing of this project can be imported by chance."""
     out = tmp_path / "out"
     call = [sys.executable, "-m", "explain", "batch", str(many), "--engine", "ray", "--ray-address", cluster]
@@ -214,12 +208,8 @@ def test_a_run_on_a_cluster_that_ends_early_is_gone_on_with(
     while not ((out / journal.NAME).exists() and (out / journal.NAME).read_bytes().count(b"\n") >= 3):
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.02)
-    process.send_signal(how)
-    said, complained = process.communicate(timeout=patience(60))
-    assert process.returncode == code, (said, complained)
-    if how == signal.SIGINT:
-        assert "Stopping after the pictures in progress." in complained and "Traceback" not in complained
-        assert json.loads(said)["done"] == len(table.read(out))
+    process.kill()
+    process.communicate()
     before = lines(out)
     again = subprocess.run(call, capture_output=True, timeout=patience(120), **options)
     answer = json.loads(again.stdout)

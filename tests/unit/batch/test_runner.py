@@ -10,23 +10,19 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.batch import journal, records, run, seals, table
+from sightglass.batch import journal, records, run, table
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.explanation import explain_together
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.picture.image import Image
-from sightglass.explain.recipe import SavedChecks
-from sightglass.explain.trust import scramble
-from sightglass.explain.trust.checks import forget
 from sightglass.report import embedded_recipe
 from training.demo import captioned_scenes
 
@@ -225,44 +221,6 @@ def test_a_run_of_a_former_version_goes_on(many: Path, tmp_path: Path) -> None:
     former["settings"] |= {"matrix": 16, "prove": True}
     (tmp_path / journal.NAME).write_text("\n".join([json.dumps(former), *outcomes, ""]))
     assert run([picture], MODEL, tmp_path).nothing_new
-
-
-@pytest.mark.parametrize(("model", "batch_size", "workers"), [("demo-cls-s", 4, 2), ("demo-s", 1, 1)])
-def test_a_picture_s_file_has_the_seals_that_its_recipe_makes_again(
-    many: Path, scene: Path, tmp_path: Path, model: str, batch_size: int, workers: int
-) -> None:
-    """Four pictures of one pass have maps of other last digits than each alone, and workers fewer threads."""
-    # The detector finds nothing in photographs.
-    pictures = sorted(many.rglob("[0-9]*.jpg"))[:4] if model == "demo-cls-s" else [scene]
-    how: dict[str, Any] = {"batch_size": batch_size, "workers": workers}
-    run(pictures, model, tmp_path, seal=True, maps=2, **how)
-    rows = table.read(tmp_path)
-    for path in pictures:
-        own = rows[rows["picture"].str.endswith(path.name)].to_dict("records")
-        recipe = embedded_recipe.read((tmp_path / own[0]["file"]).read_bytes())
-        sealed = [index for index, row in enumerate(own) if row["seal"] is not None]
-        assert recipe is not None and [saved.index for saved in recipe.seals] == sealed
-        forget()
-        scramble._CACHE.clear()
-        again = replay(recipe, path)
-        for saved in recipe.seals:
-            assert {f"seal_{mark.question}": mark.answer for mark in saved.marks}.items() <= own[saved.index].items()
-            assert SavedChecks.of(saved.index, again.checks(saved.index)) == saved
-    assert rows["seal"].notna().any()
-    # Files of a run without seals say nothing of them.
-    run(pictures[:1], model, tmp_path / "plain", **how)
-    (first,) = (tmp_path / "plain").rglob("*.jpg")
-    plain = embedded_recipe.read(first.read_bytes())
-    assert plain is not None and not plain.seals
-
-
-def test_a_picture_without_a_map_has_nothing_to_test(many: Path, tmp_path: Path) -> None:
-    picture = min(many.rglob("[0-9]*.jpg"))
-    how: dict[str, Any] = {"seal": True, "options": {"confidence": 0.99999}}
-    run([picture], "demo-s", tmp_path, **how)
-    (row,) = table.read(tmp_path).to_dict("records")
-    assert all(row[name] is None for name in seals.COLUMNS)
-    assert run([picture], "demo-s", tmp_path, **how).nothing_new
 
 
 def test_on_a_cpu_each_worker_computes_on_one_core(many: Path, tmp_path: Path, monkeypatch) -> None:

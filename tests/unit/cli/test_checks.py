@@ -41,20 +41,6 @@ def test_a_comparison_seals_the_map_of_each_model_that_is_compared(call: Any, se
     assert code == 0 and len(sealed) == 2 == out.count(LINE)
 
 
-def test_a_batch_adds_the_tests_to_its_table_also_after_a_run_without(
-    call: Any, sealed: list[str], tmp_path: Path
-) -> None:
-    how = ("batch", "scene.png", "--model", "demo-cls-s", "--workers", "1")
-    assert "pass all three" not in call(*how)[1]
-    assert "0 of 1 maps pass all three tests." in call(*how, "--seal")[1]
-    said = json.loads(call(*how, "--seal", "--json")[1])
-    assert (said["sealed"], said["all_three"], said["resumed"], len(sealed)) == (1, 0, 1, 1)
-    header, row = (tmp_path / "explained/scene/results.csv").read_text().splitlines()
-    found = dict(zip(header.split(",")[-4:], row.split(",")[-4:], strict=True))
-    assert found == {"seal": "1", "seal_model": "no", "seal_answer": "yes", "seal_still": "cannot be told"}
-    assert "Maps that fail a test" in (tmp_path / "explained/scene/report.html").read_text("utf-8")
-
-
 def test_a_proof_is_written_and_said(call: Any) -> None:
     how, folder = ["prove", "scene.png", "-m", "demo-cls-s", "--filling", "mean"], Path("out")
     code, said, _ = call(*how, "--out", "out", "--also", "html,report", "--steps", "4", "--filling", "linear")

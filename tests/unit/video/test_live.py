@@ -16,14 +16,14 @@ from PIL import Image as Pillow
 
 from sightglass.api.live import _Session
 from sightglass.common.errors import ImageProblem
+from sightglass.common.files.packing import unpack_data
 from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.picture.image import load_bundled
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
-from sightglass.video import message
-from sightglass.video.live import BROKE, PATIENCE, FollowedObject, LiveExplainer, choose
-from sightglass.video.message import LiveAnswer, LiveMap, Pin
+from sightglass.video import live
+from sightglass.video.live import BROKE, PATIENCE, FollowedObject, LiveExplainer, Pin, choose
 from tests.loops import run
 
 CASES = json.loads((Path(__file__).parents[2] / "js" / "raw_map.json").read_text())["cases"]
@@ -55,35 +55,36 @@ def test_the_browser_grows_maps_as_python_does(case):
 @pytest.mark.parametrize(("model", "options"), [("demo-cls-s", {}), ("demo-s", {"per": "detection"}), ("demo-seg", {})])
 def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
     data = jpeg()
-    answer = looking(model).explain(data)
+    answer, raws = looking(model).explain(data)
     made = Explainer(model)(data, top_k=5, **options)
-    assert answer.predictions == made.predictions
-    assert answer.map is not None
-    assert answer.map.label == made.heatmaps[0].target.label
-    assert answer.map.geometry == made.heatmaps[0].geometry
-    for ours, theirs in zip(answer.map.raws, made.heatmaps[0].raw, strict=True):
+    scores = [(p.label, p.index, round(p.score, 4)) for p in made.predictions]
+    assert [(one["label"], one["index"], one["score"]) for one in answer["answers"]] == scores
+    heatmap = made.heatmaps[0]
+    assert (answer["map"]["label"], answer["map"]["content"]) == (heatmap.target.label, [*heatmap.geometry.content])
+    assert answer["map"]["shapes"] == [[*raw.shape] for raw in raws]
+    for ours, theirs in zip(raws, heatmap.raw, strict=True):
         assert np.array_equal(ours, theirs)
-    assert answer.place == (0 if options else None)
+    assert answer["place"] == (0 if options else None)
 
 
 def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
     classifier, detector = looking("demo-cls-s"), looking("demo-s")
     data = jpeg()
     classifier.wanted = Pin(8)
-    followed = classifier.explain(data)
-    assert followed.map.label == "star"
+    followed, _ = classifier.explain(data)
+    assert followed["map"]["label"] == "star"
     # It stays among the answers where the model gives it no place there.
-    assert [one.label for one in followed.predictions[5:]] == ["star"]
-    assert followed.map.score == followed.predictions[5].score < followed.predictions[4].score
-    boxes = detector.explain(data).predictions
-    width, height = detector.explain(data).size
-    x0, y0, x1, y1 = boxes[2].box
-    detector.wanted = Pin(boxes[2].index, (x0 / width, y0 / height, x1 / width, y1 / height))
-    assert detector.explain(data).place == 2
-    detector.wanted = Pin(next(i for i in range(10) if all(box.index != i for box in boxes)))
-    missing = detector.explain(data)
-    assert missing.map is None
-    assert len(missing.predictions) == len(boxes)
+    assert [one["label"] for one in followed["answers"][5:]] == ["star"]
+    assert followed["map"]["score"] == followed["answers"][5]["score"] < followed["answers"][4]["score"]
+    first, _ = detector.explain(data)
+    boxes, (width, height) = first["answers"], first["size"]
+    x0, y0, x1, y1 = boxes[2]["box"]
+    detector.wanted = Pin(boxes[2]["index"], (x0 / width, y0 / height, x1 / width, y1 / height))
+    assert detector.explain(data)[0]["place"] == 2
+    detector.wanted = Pin(next(i for i in range(10) if all(box["index"] != i for box in boxes)))
+    missing, raws = detector.explain(data)
+    assert missing["map"] is None and raws == ()
+    assert len(missing["answers"]) == len(boxes)
 
 
 def box(index: int, *xyxy: float) -> Prediction:
@@ -106,13 +107,13 @@ class Fake(LiveExplainer):
     def __init__(self) -> None:
         self.order: list[bytes] = []
 
-    def explain(self, data: bytes) -> LiveAnswer:
+    def explain(self, data: bytes):
         self.order.append(data)
         if data == b"wrong":
             raise ImageProblem("This is no picture: send another.")
         if data == b"bug":
             raise KeyError(data)
-        return LiveAnswer()
+        return {"map": {}, "ms": {"model": 1.0}}, (np.array([[1, -2], [3, 4]], np.float32),)
 
 
 def test_the_latest_frame_wins_and_a_frame_waits_for_a_model():
@@ -122,8 +123,10 @@ def test_the_latest_frame_wins_and_a_frame_waits_for_a_model():
     viewer.switch(fake)
     for number in range(2, 50):
         viewer.offer(number, b"%d" % number)
-    result = viewer.serve()
-    assert (result.number, result.dropped, fake.order) == (49, 48, [b"49"])
+    head, (raw,) = unpack_data(viewer.serve())
+    assert (head["n"], head["dropped"], head["problem"], fake.order) == (49, 48, "", [b"49"])
+    assert [*head["ms"]] == ["wait", "model"]
+    assert np.array_equal(np.frombuffer(raw, "<f4"), [1, -2, 3, 4])
     assert viewer.serve() is None
 
 
@@ -154,7 +157,7 @@ def test_an_error_is_a_sentence_and_the_next_frame_is_looked_at(caplog):
     problems = []
     for number, data in enumerate((b"wrong", b"bug", b"fine")):
         viewer.offer(number, data)
-        problems.append(viewer.serve().problem)
+        problems.append(unpack_data(viewer.serve())[0]["problem"])
     assert problems == ["This is no picture: send another.", BROKE, ""]
     assert "a frame failed" in caplog.text
 
@@ -163,7 +166,7 @@ def test_frames_and_words_that_are_none_are_refused():
     def frame(number: int, jpeg: bytes = b"j") -> bytes:
         return struct.pack("<4sI", b"SGF1", number) + jpeg
 
-    assert message.parse_frame(frame(5, b"jpeg"), 4) == (5, b"jpeg")
+    assert live.parse_frame(frame(5, b"jpeg"), 4) == (5, b"jpeg")
     for data, last in (
         (b"", 0),
         (b"SGF1", 0),
@@ -172,30 +175,14 @@ def test_frames_and_words_that_are_none_are_refused():
         (frame(4), 4),
         (frame(1) + bytes(2**21), 0),
     ):
-        with pytest.raises(message.BadMessage):
-            message.parse_frame(data, last)
+        with pytest.raises(live.BadMessage):
+            live.parse_frame(data, last)
     rng = np.random.default_rng(0)
     for _ in range(200):
         data = rng.bytes(int(rng.integers(0, 40)))
-        with pytest.raises(message.BadMessage):
-            message.parse_frame(data, 0)
+        with pytest.raises(live.BadMessage):
+            live.parse_frame(data, 0)
     for text in ("", "[]", "{", '{"type": 3}', "[" * 50_000, "x" * 70_000):
-        with pytest.raises(message.BadMessage):
-            message.parse_message(text)
-    assert message.parse_message('{"type": "pin", "pin": null}')["pin"] is None
-
-
-def test_an_answer_is_packed_as_the_browser_unpacks_it():
-    geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
-    raw = np.array([[1, -2], [3, 4]], np.float32)
-    mapped = LiveMap("cat", 0.9, "ok", (raw,), ("layer4",), geometry)
-    answer = LiveAnswer(7, (4, 4), (Prediction("cat", 3, 0.9),), mapped, milliseconds={"model": 1.0}, dropped=1)
-    data = message.pack_answer(answer)
-    (length,) = struct.unpack_from("<I", data)
-    head = json.loads(data[4 : 4 + length])
-    assert length % 4 == 0
-    assert head["n"] == 7
-    assert head["map"]["shapes"] == [[2, 2]]
-    assert head["sizes"] == [16]
-    assert np.array_equal(np.frombuffer(data[4 + length :], "<f4").reshape(2, 2), raw)
-    assert json.loads(message.pack_answer(LiveAnswer(8, problem="No."))[4:])["problem"] == "No."
+        with pytest.raises(live.BadMessage):
+            live.parse_message(text)
+    assert live.parse_message('{"type": "pin", "pin": null}')["pin"] is None

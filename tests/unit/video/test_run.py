@@ -70,7 +70,7 @@ def test_the_map_of_each_frame_is_the_explainers_own(moving: Path, explainer: Ex
     frames = list(Clip(moving).frames())
     looking = ClipExplainer(explainer, {}, EXACT)
     records = [record for i in range(0, 18, 4) for record in looking(frames[i : i + 4])]
-    painter = Painter(looking.geometry(frames[0].pixels), (160, 160), EXACT, looking.method.id, looking.paths)
+    painter = Painter(looking, 160, 160)
     for i in (0, 5, 17):
         own = explainer(Image(frames[i].pixels), top_k=1)
         ((answer, mine),) = painter.maps(records[i])
@@ -230,7 +230,7 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     frame = next(Clip(moving).frames())
     looking = ClipExplainer(detector, {}, EXACT)
     (record,) = looking([frame])
-    painter = Painter(looking.geometry(frame.pixels), (160, 160), EXACT, looking.method.id, looking.paths)
+    painter = Painter(looking, 160, 160)
     own = detector(Image(frame.pixels), per="detection", top_k=3)
 
     # A pass with another number of threads rounds the other way.
@@ -241,8 +241,8 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     assert len(maps) == 3
     # Each box has the colour of its object.
     numbered = replace(record, answers=tuple(replace(one, track=n) for n, one in enumerate(record.drawn, 1)))
-    labelled = Painter(painter.geometry, (160, 160), replace(EXACT, labels=True), looking.method.id, looking.paths)
-    flat = labelled.paint(np.full_like(frame.pixels, 128), numbered, ())
+    painter.settings = replace(EXACT, labels=True)
+    flat = painter.paint(np.full_like(frame.pixels, 128), numbered, ())
     assert [n for n in (1, 2, 3) if not (flat == rgb_of(n)).all(2).any()] == []
     for prediction, heatmap in zip(own.predictions[:3], own.heatmaps, strict=True):
         if (at := place(prediction.box)) in maps:
@@ -334,7 +334,7 @@ def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_f
         assert seen.score == pytest.approx(next(one.score for one in alone.predictions if one.label == expected))
         assert seen.raws is not None
         assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(seen.raws, alone.heatmaps[0].raw, strict=True))
-        painter = Painter(looking.geometry(frame.pixels), (160, 160), EXACT, looking.method.id, looking.paths)
+        painter = Painter(looking, 160, 160)
         ((_, mine),) = painter.maps(record)
         assert np.allclose(mine.content, alone.heatmaps[0].content, atol=1e-4)
 
@@ -349,7 +349,7 @@ def _look_at(explainer: Explainer, frame: Frame, **options: Any) -> tuple[list[F
 def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     frame, one = Frame(0, 0, 0.0, scene(1)[0]), Explainer(model)
     (record,), looking = _look_at(one, frame, evidence="both")
-    painter = Painter(looking.geometry(frame.pixels), (160, 160), EXACT, looking.method.id, looking.paths, signed=True)
+    painter = Painter(looking, 160, 160)
     answer, mine = painter.maps(record)[0]
     how = {"per": "detection"} if model == DETECTOR else {}
     own = one(Image(frame.pixels), evidence="both", confidence=0.25, top_k=1, **how).heatmaps[0]
