@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from sightglass.common.files import Json, file_stem, npy_or_npz
+from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes
 from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.picture.image import measure_quality, to_jpeg
 from sightglass.explain.recipe import Recipe
@@ -103,8 +103,10 @@ def write(
     if explanation.heatmaps:
         maps = enumerate(explanation.heatmaps)
         raws = {f"{i}_{layer}": raw for i, h in maps for layer, raw in zip(h.layers, h.raw, strict=True)}
-        kind, data = npy_or_npz(raws)
-        put(f"{stem}.{kind}", data)
+        if len(raws) == 1:
+            put(f"{stem}.npy", npy_bytes(*raws.values()))
+        else:
+            put(f"{stem}.npz", npz_bytes(raws, compress=False))
 
 
 def change(style: Style) -> dict[str, Any]:

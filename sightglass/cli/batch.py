@@ -45,7 +45,7 @@ MAX_PICTURES = 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkOptions:
+class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", default=False)
     num_samples: int | None = cli.field("--num-samples N", "Explain only N pictures, spread evenly [all].", min=1)
     workers: int | None = cli.field("--workers N", "Workers that decode, explain and write [one per core].")
@@ -59,10 +59,6 @@ class WorkOptions:
         "--ray-address ADDRESS", "auto, host:port or ray://host:port [a local cluster].", hidden=True
     )
     ray_gpus: float = cli.field("--ray-gpus N", "GPUs per worker [1].", default=1.0, hidden=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchOptions(WorkOptions, cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1)
     labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, VOC, PNG masks, .zip.")
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
@@ -108,8 +104,8 @@ def batch(
     console.warn(*(f"{picture}: {sentence}" for picture, sentence in done.failed))
     again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
     console.say(f"{done.words}{again}.")
-    names = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
-    result: Json = {name: getattr(done, name) for name in names}
+    counts = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
+    result: Json = {name: getattr(done, name) for name in counts}
     if isinstance(done.folder, Path) and done.done:
         result |= _say_how_right(console, done.folder)
         write_file(done.folder / "report.html", report.html(done.folder).encode())
@@ -118,7 +114,9 @@ def batch(
             console.say(f"{passed:,} of {sealed:,} maps pass all three tests.")
             result |= {"sealed": sealed, "all_three": passed}
         write_file(done.folder / "summary.json", json.dumps(result, indent=1, default=str).encode())
-    console.files(done.folder, _write(done.folder))
+    usual = ["journal", "maps", "results.csv", "results.parquet"]
+    names = usual if isinstance(done.folder, str) else os.listdir(done.folder)
+    console.files(done.folder, sorted(name for name in names if not name.startswith(".")))
     if answers is not None:
         console.say(f"{plural(len(answers.ids), 'unsure answer')} below {percent(answers.below)} in the history.")
         if answers.problem:
@@ -136,7 +134,9 @@ def _run(
     answers: UnsureAnswers | None,
 ) -> Summary:
     source = list(origin.source)
-    folder: str | Path = options.out or Path("explained") / _name(source)
+    only = Path(source[0])
+    stem = (only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
+    folder: str | Path = options.out or Path("explained") / result_folder.label_stem(stem)
     pictures: Any = source[0] if len(source) == 1 else source
     find = partial(picture_source.find, skip=folder, most=MAX_PICTURES)
     if options.num_samples is not None:
@@ -228,21 +228,6 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         console.say(f"{evaluation.found}. Errors:")
         console.table(("error", "count", "meaning"), evaluation.list_errors(), right=("count",))
     return known | {"evaluation": evaluation.to_json()}
-
-
-def _write(folder: Path | str) -> list[str]:
-    """List a result folder's names; in cloud storage, the usual ones."""
-    if isinstance(folder, str):
-        return ["journal", "maps", "results.csv", "results.parquet"]
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-
-
-def _name(source: list[str]) -> str:
-    """Return the default name of a run's folder, by its source."""
-    only = Path(source[0])
-    return (
-        result_folder.label_stem(only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
-    )
 
 
 @contextlib.contextmanager

@@ -107,13 +107,6 @@ def npz_bytes(arrays: Mapping[str, NDArray[Any]], *, compress: bool = True) -> b
     return buffer.getvalue()
 
 
-def npy_or_npz(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, bytes]:
-    """Return (extension, content): `npy` for one array, else `npz`."""
-    if len(arrays) == 1:
-        return "npy", npy_bytes(*arrays.values())
-    return "npz", npz_bytes(arrays, compress=False)
-
-
 def file_stem(
     text: str,
     *,
@@ -142,8 +135,3 @@ def data_folder(name: str) -> Path:
 def scratch_folder(kind: str) -> tempfile.TemporaryDirectory[str]:
     """Return a new temporary folder of this `kind`. Raises OSError."""
     return tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{kind}-", ignore_cleanup_errors=True)
-
-
-def find_scratch_folders() -> list[Path]:
-    """Return the temporary folders of all processes and users."""
-    return list(Path(tempfile.gettempdir()).resolve().glob(f"{SCRATCH}*"))

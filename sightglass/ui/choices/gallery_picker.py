@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import find_scratch_folders, packing
+from sightglass.common.files import SCRATCH, packing
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
@@ -79,7 +80,7 @@ def _stores() -> Iterator[tuple[Path, Path | None]]:
     if (of_models := catalog.of_people()).is_dir():
         yield of_models, of_models / users.owner()
     # Uploaded archives, and what is made of them while a session lives.
-    for home in find_scratch_folders():
+    for home in Path(tempfile.gettempdir()).resolve().glob(f"{SCRATCH}*"):
         yield home, None
 
 

@@ -79,9 +79,9 @@ def test_all_are_named_at_once_and_so_is_a_model_that_does_not_exist(monkeypatch
     monkeypatch.setenv("SIGHTGLASS_API_MODEL", "nothing")
     with pytest.raises(SettingProblem, match=r"^SIGHTGLASS_API_MODEL: There is no model 'nothing'"):
         serving.prepare()
-    monkeypatch.setenv("SIGHTGLASS_MODELS_MB", "abc")
+    monkeypatch.setenv("SIGHTGLASS_MEMORY_MB", "abc")
     monkeypatch.setenv("SIGHTGLASS_API_MB", "abc")
-    with pytest.raises(SettingProblem, match=r"MODELS_MB is 'abc': give .*\. SIGHTGLASS_API_MB is 'abc'"):
+    with pytest.raises(SettingProblem, match=r"MEMORY_MB is 'abc': give .*\. SIGHTGLASS_API_MB is 'abc'"):
         serving.prepare()
     monkeypatch.setenv("SIGHTGLASS_TOKKEN", "secret")
     with pytest.raises(SettingProblem, match=r"There is no setting SIGHTGLASS_TOKKEN: did you mean SIGHTGLASS_TOKEN"):
@@ -116,8 +116,8 @@ def test_a_missing_folder_or_table_is_a_warning(
 
 
 def test_a_dashboard_refuses_to_start() -> None:
-    command, settings = [sys.executable, "-m", *DASHBOARD, "--server.port=0"], {"SIGHTGLASS_MODELS_MB": "1 GB"}
+    command, settings = [sys.executable, "-m", *DASHBOARD, "--server.port=0"], {"SIGHTGLASS_MEMORY_MB": "1 GB"}
     done = subprocess.run(command, cwd=ROOT, env=os.environ | settings, capture_output=True, text=True)
     assert done.returncode
-    assert "SIGHTGLASS_MODELS_MB is '1 GB': give a number of MiB, such as 2048.\n" in done.stderr
+    assert "SIGHTGLASS_MEMORY_MB is '1 GB': give a number of MiB, such as 4096.\n" in done.stderr
     assert "Traceback" not in done.stderr

@@ -33,7 +33,7 @@ def test_a_clip_gets_its_folder_and_its_numbers_as_json(answer: Any) -> None:
         ("video bus.png", 1, "bus.png is a picture (PNG), not a video: use `image` or Explore for it."),
         ("video none.mp4", 1, "There is no file none.mp4 at that path"),
         ("video moving.mp4 --also docx", 2, "--also does not know docx: use gif, webp."),
-        ("video moving.mp4 --start 1:x", 2, "--start is 1:x: give seconds, or m:ss, as 75 or 1:15."),
+        ("video moving.mp4 --start -1", 2, "The range starts at -1 s: give 0 or more."),
         ("video moving.mp4 --every 0", 2, "every is 0: 1 is every frame, 2 every second one."),
         ("image moving.mp4", 1, "moving.mp4 is a video"),
     ],

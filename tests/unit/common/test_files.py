@@ -13,7 +13,6 @@ import pytest
 from sightglass.common.files import (
     atomic_write,
     file_stem,
-    find_scratch_folders,
     packing,
     scratch_folder,
     write_file,
@@ -104,5 +103,5 @@ def test_nobody_writes_csv_in_another_way() -> None:
 def test_temporary_folders_go_when_they_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with scratch_folder("kind") as folder:
-        assert find_scratch_folders() == [Path(folder)]
-    assert find_scratch_folders() == []
+        assert [*tmp_path.iterdir()] == [Path(folder)]
+    assert not [*tmp_path.iterdir()]

@@ -22,9 +22,7 @@ from tests.rooms import every_room, sources
 
 ROOT = Path(__file__).parents[3]
 MALFORMED = {
-    "memory_mb": ("4 GB", "-1"),
-    "models_mb": ("2GB", "-1", "nan", "inf"),
-    "evidence_mb": ("much", "-1"),
+    "memory_mb": ("4 GB", "-1", "nan", "inf"),
     "masks": ("many", "0", "-3", "1.5"),
     "history_mb": ("much", "0", "-1", "1e9", "inf"),
     "save_below": ("half", "-0.1", "1.1", "nan"),
@@ -125,8 +123,8 @@ def test_they_are_listed_and_wrong_ones_too(
     assert main(["settings"]) == 0
     said = capsys.readouterr().out
     assert "a-secret" not in said and all(variable(field) in said for field in Settings.model_fields)
-    monkeypatch.setenv("SIGHTGLASS_MODELS_MB", "2GB")
-    monkeypatch.setenv("SIGHTGLASS_MODEL_MB", "3")
+    monkeypatch.setenv("SIGHTGLASS_MEMORY_MB", "2GB")
+    monkeypatch.setenv("SIGHTGLASS_MEMORYMB", "3")
     assert main(["settings", "--json"]) == 1
     said = capsys.readouterr()
     assert "a-secret" not in said.out
@@ -138,29 +136,16 @@ def test_they_are_listed_and_wrong_ones_too(
         found["problems"]
         == said.err.splitlines()
         == [
-            "SIGHTGLASS_MODELS_MB is '2GB': give a number of MiB, such as 2048.",
-            "There is no setting SIGHTGLASS_MODEL_MB: did you mean SIGHTGLASS_MODELS_MB?",
+            "SIGHTGLASS_MEMORY_MB is '2GB': give a number of MiB, such as 4096.",
+            "There is no setting SIGHTGLASS_MEMORYMB: did you mean SIGHTGLASS_MEMORY_MB?",
         ]
     )
 
 
-@pytest.mark.parametrize(
-    ("variables", "models", "evidence"),
-    [
-        ({}, 2048, 256),
-        ({"MEMORY_MB": "1024"}, 512, 64),
-        ({"MODELS_MB": "300"}, 300, 256),
-        ({"MEMORY_MB": "1024", "EVIDENCE_MB": "0"}, 512, 0),
-    ],
-)
-def test_parts_derive_from_the_total_unless_they_are_set(
-    variables: dict[str, str], models: float, evidence: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("MEMORY_MB", "MODELS_MB", "EVIDENCE_MB"):
-        monkeypatch.delenv(f"SIGHTGLASS_{name}", raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
-    assert (environment.models_bytes(), environment.evidence_bytes()) == (models * 2**20, evidence * 2**20)
+def test_models_and_evidence_take_their_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (environment.models_bytes(), environment.evidence_bytes()) == (2048 * 2**20, 256 * 2**20)
+    monkeypatch.setenv("SIGHTGLASS_MEMORY_MB", "0")
+    assert environment.models_bytes() == environment.evidence_bytes() == 0
 
 
 SENTENCE = "It was removed: use History instead."
