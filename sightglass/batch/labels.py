@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import threading
@@ -236,7 +237,7 @@ def evaluate_again(folder: Path) -> bool:
     if not kind.by_folders:
         return False
     labels = find_labels(folder, frame)
-    about = stored.read_facts(folder) or _find_facts(folder)
+    about = _find_facts(folder)
     if about is None or not any(labels.named.values()):
         (folder / stored.FILE).unlink(missing_ok=True)
         return True
@@ -252,7 +253,9 @@ def evaluate_again(folder: Path) -> bool:
 
 
 def _find_facts(folder: Path) -> EvaluationFacts | None:
-    """Return the facts of a run without an evaluation; None for an unknown model."""
+    """Return the facts of a run's evaluation, or those of a run without one; None for an unknown model."""
+    with contextlib.suppress(Problem):
+        return stored.load(folder)
     try:
         spec = catalog.spec(settings_of(folder)["recipe"]["model"])
     except Problem:

@@ -43,6 +43,7 @@ OPTIONS: dict[str, str] = _gone(f"""
 FIELDS: dict[str, str] = _gone(f"""
     all_measures = every measure that agrees with known causes is answered
     monitor save_below = the operator's {_UNSURE}
+    maps overlay = ask for ?format=npy, png or zip, which has all maps
 """)
 """Fields of the API's requests, such as `monitor`; whichever route they are sent to."""
 ROUTES: dict[str, str] = _gone("""

@@ -142,19 +142,6 @@ def test_what_the_caller_set_holds_in_the_thread_and_pages_come_first(queue: Wor
         assert priority() == before
 
 
-def test_who_waits_for_the_whole_limit_is_told_to_come_back(queue: WorkQueue) -> None:
-    async def crowded() -> None:
-        inside = [asyncio.ensure_future(queue.run(endless, timeout=1e9)) for _ in range(2)]
-        await at_work(queue, running=2)
-        with pytest.raises(ApiProblem) as busy:
-            await queue.run(lambda: True, timeout=0.2)
-        assert (busy.value.status, busy.value.headers["Retry-After"]) == (429, "1")
-        queue.cancel()
-        await asyncio.gather(*inside, return_exceptions=True)
-
-    loops.run(crowded())
-
-
 def test_who_hangs_up_frees_the_place_and_a_stop_ends_all(queue: WorkQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_STOP_SECONDS", "0.1")
 
