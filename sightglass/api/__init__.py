@@ -34,7 +34,7 @@ class _LazyApp:
         self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app or await run_in_threadpool(self._create)
+        app = self._app if self._app else await run_in_threadpool(self._create)
         # The application's own paths begin with /api, wherever it is mounted.
         inner = {name: value for name, value in scope.items() if name != "route"}
         below = scope.get("app_root_path", "")
@@ -46,5 +46,6 @@ class _LazyApp:
         from sightglass.api.app import create
 
         with self._lock:
-            app = self._app = self._app or create()
-            return app
+            if self._app is None:
+                self._app = create()
+            return self._app

@@ -119,7 +119,7 @@ def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
 
 def generate(request: LegacyRequest, _: str) -> HeatmapAnswer:
     """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
-    *_, overlay = request.explain()
+    overlay = request.explain()[2]
     folder = users.folder(settings().heatmaps)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"heatmap_{datetime.now():%Y%m%d_%H%M%S_%f}.png"

@@ -159,10 +159,9 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
 
 def overlay_png(explanation: Explanation, index: int, style: Style) -> bytes:
     """Return one map's overlay as a PNG with its recipe."""
-    view = {"colormap": style.colormap, "alpha": style.alpha}
-    drawn = to_png(explanation.overlay(index, **view))
-    recipe = checked_recipe(explanation)
-    return embedded_recipe.write(drawn, recipe, embedded_recipe.view_of(explanation, index, **view))
+    drawn = to_png(explanation.overlay(index, colormap=style.colormap, alpha=style.alpha))
+    view = embedded_recipe.view_of(explanation, index, colormap=style.colormap, alpha=style.alpha)
+    return embedded_recipe.write(drawn, checked_recipe(explanation), view)
 
 
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:

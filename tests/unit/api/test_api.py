@@ -221,14 +221,6 @@ def test_a_form_and_all_kinds_of_base64_are_the_same_request(client: TestClient,
         assert (answer.json()["recipe"], answer.json()["heatmaps"]) == (expected["recipe"], expected["heatmaps"])
 
 
-def test_layers_are_numbered_in_forms_and_in_json(client: TestClient, scene: Path) -> None:
-    for answer in (
-        sent(client, "detect", scene, model="demo-s", layers=[15, 18]),
-        formed(client, "detect", scene, model="demo-s", layers=["15", "18"]),
-    ):
-        assert answer.json()["recipe"]["layers"] == ["model.15", "model.18"]
-
-
 def test_a_class_that_was_not_found_is_named(client: TestClient, scene: Path) -> None:
     made = Explainer("demo-s")(scene, per="detection", confidence=0.9)
     shown = {p.label for p in made.predictions}

@@ -26,21 +26,6 @@ def test_every_map_of_every_picture_is_sealed_and_none_without_it(call: Any, sea
     assert out.count("It shows the box.") >= 4 and out.count("Nobody knows.") == 4 and "It matters." not in out
 
 
-def test_each_class_has_its_seal_in_its_own_file(call: Any, sealed: list[str], tmp_path: Path) -> None:
-    how = ("class", "scene.png", "--model", "demo-cls-s", "--class", "1", "--class", "2", "--seal")
-    assert call(*how)[1].count(LINE) == 2
-    for one in json.loads(call(*how, "--json")[1])["results"][0]["classes"]:
-        assert one["seal"]["target"] == one["label"]
-        assert [mark["answer"] for mark in one["seal"]["marks"]] == ["no", "yes", "cannot be told"]
-        file = tmp_path / f"explained/scene/class_analysis_{one['label']}.json"
-        assert json.loads(file.read_text())["seal"] == one["seal"]
-
-
-def test_a_comparison_seals_the_map_of_each_model_that_is_compared(call: Any, sealed: list[str]) -> None:
-    code, out, _ = call("compare", "scene.png", "-m", "demo-cls-s", "-m", "demo-cls-m", "--seal")
-    assert code == 0 and len(sealed) == 2 == out.count(LINE)
-
-
 def test_a_batch_adds_the_tests_to_its_table_also_after_a_run_without(
     call: Any, sealed: list[str], tmp_path: Path
 ) -> None:

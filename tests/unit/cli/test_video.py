@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.clips import clip, scene
@@ -42,18 +41,3 @@ def test_what_it_refuses_is_one_sentence(call: Any, arguments: str, code: int, s
     said = call(*arguments.split(), "-m", "demo-cls-s")
     assert said.code == code and sentence in said.err
     assert not Path("explained").exists()
-
-
-def test_models_and_clips_show_what_speaks_against_too(call: Any) -> None:
-    lowest, runs = {}, {}
-    for evidence in ("for", "both"):
-        how = ("--evidence", evidence, "--json")
-        said = json.loads(call("compare", "scene.png", "-m", "demo-s", "-m", "demo-seg", "--out", "out", *how).out)
-        assert [one["recipe"].get("evidence", "for") for one in said["models"]] == [evidence] * 2
-        lowest[evidence] = min(values.min() for values in dict(np.load("out/maps.npz")).values())
-        said = json.loads(call("video", "moving.mp4", "-m", "demo-seg", "--every", "3", "--out", evidence, *how).out)
-        assert any("Red raises" in note for note in said["notes"]) == (evidence == "both")
-        runs[evidence] = json.loads(Path(evidence, "timeline.json").read_text())["rows"][0]
-    assert lowest["for"] >= 0 > lowest["both"]
-    assert runs["for"]["score"] == runs["both"]["score"]
-    assert runs["for"]["half_heat_area"] != runs["both"]["half_heat_area"]
