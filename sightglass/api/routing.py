@@ -54,12 +54,12 @@ def _add_route(
     )
 
 
-explained, similar = service.answer_explanation, service.compare_pictures
-_add_route("explain", "explain_picture", schemas.ExplainRequest, results.ExplanationAnswer, explained, MAPS)
-_add_route("detect", "explain_detections", schemas.DetectRequest, results.DetectionAnswer, explained, MAPS)
-_add_route("segment", "explain_segments", schemas.SegmentRequest, results.ExplanationAnswer, explained, MAPS)
+explanation, similarity = service.answer_explanation, service.compare_pictures
+_add_route("explain", "explain_picture", schemas.ExplainRequest, results.ExplanationAnswer, explanation, MAPS)
+_add_route("detect", "explain_detections", schemas.DetectRequest, results.DetectionAnswer, explanation, MAPS)
+_add_route("segment", "explain_segmentation", schemas.SegmentRequest, results.ExplanationAnswer, explanation, MAPS)
 _add_route("compare", "compare_models", schemas.CompareRequest, results.ComparisonAnswer, service.compare_models)
-_add_route("similarity", "compare_pictures", schemas.SimilarityRequest, results.SimilarityAnswer, similar)
+_add_route("similarity", "compare_pictures", schemas.SimilarityRequest, results.SimilarityAnswer, similarity)
 _add_route("prove", "prove_map", schemas.ProveRequest, results.ProofAnswer, service.prove_map)
 
 
