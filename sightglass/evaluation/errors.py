@@ -131,7 +131,7 @@ def draw_tile(pixels: NDArray[np.uint8], unit: ErrorUnit, shape: tuple[int, int]
         return np.array(Pillow.fromarray(values).resize(size, Pillow.Resampling.BILINEAR, box=part))
 
     drawn = cut(pixels)
-    if (values := unit.map) is not None:
+    if (values := unit.picture.maps.get(unit.found)) is not None:
         whole = (0, 0, *size)
         drawn = render.paint(drawn, Field(np.asarray(cut(values), np.float32) / np.float32(255), whole, whole), Style())
     for box, colour, dashed in ((labelled, TRUTH, False), (answered, ANSWER, True)):

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from sightglass.common.errors import Problem
-from sightglass.common.typed_text import line, unseen
+from sightglass.common.legible import visible
+from sightglass.common.typed_text import line
 from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.marks import add_names
@@ -278,7 +279,7 @@ class Storage:
 
 def checked_note(text: str) -> str:
     """Return a note without invisible characters. Raises Problem."""
-    text = "".join(c if c == "\n" or not unseen(c) else " " for c in text.replace("\r\n", "\n")).strip()
+    text = "\n".join(map(visible, text.replace("\r\n", "\n").split("\n"))).strip()
     if len(text) > MAX_NOTE:
         raise Problem(f"The note has {len(text):,} letters: {MAX_NOTE:,} at most, please.")
     return text
