@@ -21,15 +21,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.explain.tasks import task_of
 from sightglass.models.checkpoints import weights
-from sightglass.video.live import (
-    EXECUTOR,
-    BadMessage,
-    LiveExplainer,
-    choose,
-    parse_frame,
-    parse_message,
-    parse_pin,
-)
+from sightglass.video.live import EXECUTOR, BadMessage, LiveExplainer, choose, parse_frame, parse_message, parse_pin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

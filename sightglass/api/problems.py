@@ -123,11 +123,10 @@ def from_exception(error: BaseException) -> ApiProblem:
     problem = error if isinstance(error, Problem) else from_machine(error)
     if problem is not error or isinstance(error, SettingProblem):
         LOGGER.error("%s", problem or "a request failed", exc_info=error)
+    if isinstance(error, OSError) and problem is not None:
+        return ApiProblem(500, "internal", "The server cannot write to its disk: the operator must make room.")
     if problem is None:
         words = "An internal error occurred, not caused by the request: try another model or method."
-        return ApiProblem(500, "internal", words)
-    if isinstance(error, OSError):
-        words = "The server cannot write to its disk: the operator must make room, or allow it."
         return ApiProblem(500, "internal", words)
     if problem is not error:
         return ApiProblem(413, "size", str(problem))

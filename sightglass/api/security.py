@@ -168,9 +168,9 @@ class AuthMiddleware:
         """Return the visitor's id, or the reason of a refusal."""
         rules, tokens, public = access.in_use(), tokens_in(request.headers), is_public(path)
         if rules.way == "local" and not public and any(name in request.headers for name in FORWARDED):
-            return _forbidden(THROUGH_PROXY)
+            return _refuse(THROUGH_PROXY)
         if sentence := _wrong_origin(path, request, scope, public=public):
-            return _forbidden(sentence)
+            return _refuse(sentence)
         by_cookie = rules.accepts_cookie(request.cookies.get(_cookie(scope), ""))
         if not rules.asks or by_cookie or any(map(rules.accepts, tokens)):
             return users.LOCAL
@@ -183,12 +183,9 @@ class AuthMiddleware:
             # The page asks to sign in: nobody else's is behind it, and a stranger uploads nothing.
             if not is_of_api(path) and scope.get("method", "GET") in ("GET", "HEAD"):
                 return users.NOBODY
-        # Its schemas take a tenth of a second to import, which a server's start shall not wait for.
-        from sightglass.api import problems
-
         reason = "The token is wrong" if tokens else "A token is required"
         words = f"{reason}: send it as `Authorization: Bearer ...` or `X-API-Key`."
-        return problems.ApiProblem(401, "key", words, {"WWW-Authenticate": "Bearer"})
+        return _refuse(words, 401, "key", {"WWW-Authenticate": "Bearer"})
 
     def _answer_page(self, request: Request, answer: str | ApiProblem) -> str | ApiProblem | Response:
         """Return `answer`, or for a browser a form or a sentence."""
@@ -221,10 +218,13 @@ class AuthMiddleware:
         return answer
 
 
-def _forbidden(sentence: str) -> ApiProblem:
+def _refuse(
+    sentence: str, status: int = 403, code: str = "origin", headers: Mapping[str, str] | None = None
+) -> ApiProblem:
+    # Its schemas take a tenth of a second to import, which a server's start shall not wait for.
     from sightglass.api.problems import ApiProblem
 
-    return ApiProblem(403, "origin", sentence)
+    return ApiProblem(status, code, sentence, headers)
 
 
 def _wrong_origin(path: str, request: HTTPConnection, scope: Scope, *, public: bool) -> str:

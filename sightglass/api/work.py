@@ -34,12 +34,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
 
-MEDIA_TYPES = {
-    "json": "application/json",
-    "png": "image/png",
-    "npy": "application/x-npy",
-    "zip": "application/zip",
-}
+MEDIA_TYPES = {"json": "application/json", "png": "image/png", "npy": "application/x-npy", "zip": "application/zip"}
 FORM = "multipart/form-data"
 PICTURES = {"image": "name", "other": "other_name"}
 """Fields that are files, and the field for the file's name."""

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 
 from sightglass.common.errors import Problem
-from sightglass.common.legible import visible
-from sightglass.common.typed_text import line
+from sightglass.common.legible import typed_line, visible
 from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.marks import add_names
@@ -68,7 +67,7 @@ class Mark:
         if not all(math.isfinite(at) and abs(at) <= MAX_DISTANCE for at in numbers):
             raise Problem("A mark is far outside the picture: draw it again.")
         object.__setattr__(self, "points", points)
-        object.__setattr__(self, "text", line(self.text, MAX_MARK_TEXT, "The text of a mark"))
+        object.__setattr__(self, "text", typed_line(self.text, MAX_MARK_TEXT, "The text of a mark"))
         if self.kind == "text" and not self.text:
             raise Problem("A text on a map must say something: type a word.")
 
@@ -291,7 +290,7 @@ def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
         raise Problem("Tags must be a list of words.")
     unique: dict[str, str] = {}
     for text in tags:
-        if tag := line(text, MAX_TAG, "A tag"):
+        if tag := typed_line(text, MAX_TAG, "A tag"):
             unique.setdefault(tag.casefold(), tag)
     if len(unique) > MAX_TAGS:
         raise Problem(f"A record has {len(unique)} tags: {MAX_TAGS} at most, please.")
