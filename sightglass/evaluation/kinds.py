@@ -51,6 +51,7 @@ TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplace
 NAMES = {
     "ap": "AP",
     "ap50": "AP50",
+    "ar": "AR",
     "accuracy": "right",
     "top5": f"among the {TOP} best",
     "mean_iou": "Mean IoU",

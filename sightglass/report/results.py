@@ -375,7 +375,7 @@ class RunEvaluation(EvaluationResult):
     """Objects with a right box at the threshold, pictures with a right answer, or pixels of the right class."""
     threshold: float
     scores: dict[str, ScoreInterval]
-    """`ap` and `ap50`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."""
+    """`ap`, `ap50` and `ar`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."""
     by_class: dict[str, ScoreInterval]
     """AP, the share that is right, or IoU, of each labelled class."""
     errors: dict[str, int]
