@@ -15,7 +15,7 @@ import streamlit as st
 from pydantic import TypeAdapter
 
 from sightglass import examples, video
-from sightglass.common import access, users
+from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.files import to_json, write_file
 from sightglass.common.settings import settings
@@ -100,6 +100,7 @@ def base() -> Path:
 
 def add_clip(name: str, data: memoryview | bytes) -> ClipSource:
     """Keep a clip in a folder of its own; raise ImageProblem where there is no room."""
+    delete_old()
     try:
         base().mkdir(parents=True, exist_ok=True)
         # Under a fixed name: the clip's own could be anything.
@@ -116,20 +117,11 @@ def results_of(source: ClipSource) -> Path:
     return folder / f"results-{1 + sum(path.name.startswith('results-') for path in folder.iterdir())}"
 
 
-def list_clips() -> list[ClipPlan]:
-    """Return the person's earlier clips, latest first; delete those of more than `DAYS`.
-
-    Where visitors have no ids, only those of this machine are known to be of one person.
-    """
-    clips = []
+def delete_old() -> None:
+    """Delete the person's clips of more than `DAYS`, and what was made of them."""
     for folder in base().glob("clip-*"):
-        plan, age = read_plan(folder.name), time.time() - state.modified(folder) / 1e9
-        if age > DAYS * 86400:
-            delete(folder.name)
-        elif plan is not None:
-            clips.append((age, plan))
-    alone = users.current() == users.LOCAL and access.in_use().way != "local"
-    return [] if alone else [plan for _, plan in sorted(clips, key=lambda clip: clip[0])]
+        if time.time() - state.modified(folder) / 1e9 > DAYS * 86400:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_plan(name: str) -> ClipPlan | None:
@@ -144,11 +136,6 @@ def read_plan(name: str) -> ClipPlan | None:
         return plan if source.file.is_file() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def delete(name: str) -> None:
-    """Delete a clip and what was made of it."""
-    shutil.rmtree(base() / Path(name).name, ignore_errors=True)
 
 
 class ClipJob(Job["Summary"]):
@@ -184,12 +171,12 @@ def _run(plan: ClipPlan, *, progress: Any, cancel: Any, **_: Any) -> Summary:
 
 
 def find(name: str) -> ClipJob | None:
-    """Return the person's job of a clip, or that of its finished result; None without either."""
+    """Return the person's job of a clip, which goes on with what is left; None without its plan."""
     if (job := background.find_shared(name)) is not None:
         running: ClipJob = job
         return running
     plan = read_plan(name) if name else None
-    return ClipJob(plan) if plan is not None and plan.done else None
+    return ClipJob(plan) if plan is not None else None
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)

@@ -102,12 +102,11 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
             f"{choices.model.name} names nothing that could be followed: choose a classifier or detector."
         )
     head = top.container()
-    _earlier_clips()
     left, right = st.columns(2, gap="medium")
     with left:
         upload, about = None, ""
         try:
-            if (upload := _upload(choices)) is not None:
+            if (upload := _upload()) is not None:
                 about = _about(upload)
         except ImageProblem as problem:
             # What is no clip is said, and the example stays.
@@ -146,7 +145,7 @@ def _describe(job: ClipJob) -> str:
     return f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}."
 
 
-def _upload(choices: Choices) -> ClipSource | None:
+def _upload() -> ClipSource | None:
     video = state.of(Video)
     file = st.file_uploader(
         "A clip",
@@ -158,13 +157,7 @@ def _upload(choices: Choices) -> ClipSource | None:
     if file is None:
         return None
 
-    def keep() -> ClipSource:
-        source = jobs.add_clip(file.name, file.getbuffer())
-        # After a reload it is among the earlier clips.
-        _plan(source, choices, video_settings.Settings(), ()).save()
-        return source
-
-    return state.latest("video", file.file_id, keep)
+    return state.latest("video", file.file_id, lambda: jobs.add_clip(file.name, file.getbuffer()))
 
 
 def _about(source: ClipSource) -> str:
@@ -237,33 +230,6 @@ def _run(plan: ClipPlan) -> None:
 def _address(job: ClipJob | None) -> None:
     """Name the session's run in the address, for reloads."""
     url_state.write("clip", (job.plan.name or None) if job is not None else None)
-
-
-def _earlier_clips() -> None:
-    """Offer the person's earlier clips, finished or not."""
-    clips = jobs.list_clips()
-    if not clips:
-        return
-    with st.popover("Earlier clips", icon=":material/history:", help=f"They are kept for {jobs.DAYS} days."):
-        for plan in clips:
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"**{escape(plan.source.name)}** with {plan.model}", width="content")
-                if st.button(
-                    "Show" if plan.done else "Go on",
-                    icon=":material/play_arrow:",
-                    key=f"video-on-{plan.name}",
-                    help="Show it under its maps again." if plan.done else "Explain the rest; what was done is kept.",
-                ):
-                    _run(plan)
-                if st.button(
-                    "",
-                    icon=":material/delete:",
-                    type="tertiary",
-                    key=f"video-delete-{plan.name}",
-                    help="Delete the clip and what was made of it.",
-                ):
-                    jobs.delete(plan.name)
-                    st.rerun()
 
 
 def _another() -> None:
