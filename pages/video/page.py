@@ -13,13 +13,14 @@ from sightglass.explain.phrases import NBSP, pixels
 from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
-from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, describe, headline, open_example
+from sightglass.pages.video.job import ClipJob, Video, describe, headline, open_example
 from sightglass.ui.choices import sidebar
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape, sentence
-from sightglass.video import clip
+from sightglass.video import clip, kept
 from sightglass.video import settings as video_settings
+from sightglass.video.kept import ClipPlan, ClipSource
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -152,12 +153,12 @@ def _upload() -> ClipSource | None:
         type=list(KINDS),
         max_upload_size=MAX_MB,
         key=f"video-file-{video.generation}",
-        help=f"MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted after {jobs.DAYS} days.",
+        help=f"MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted after {kept.DAYS} days.",
     )
     if file is None:
         return None
 
-    return state.latest("video", file.file_id, lambda: jobs.add_clip(file.name, file.getbuffer()))
+    return state.latest("video", file.file_id, lambda: kept.add_clip(file.name, file.getbuffer()))
 
 
 def _about(source: ClipSource) -> str:
@@ -218,7 +219,7 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
 
 def _plan(source: ClipSource, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> ClipPlan:
     options = {"method": choices.method, **choices.options} | ({"targets": targets} if targets else {})
-    return ClipPlan(source, choices.model.id, options, settings, jobs.results_of(source))
+    return ClipPlan(source, choices.model.id, options, settings, kept.results_of(source))
 
 
 def _run(plan: ClipPlan) -> None:

@@ -14,13 +14,15 @@ import pytest
 
 from sightglass.common import users
 from sightglass.pages.video import job as jobs
-from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, headline
+from sightglass.pages.video.job import ClipJob, Video, headline
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Navigation
 from sightglass.ui.views import charts
 from sightglass.video import Settings, run, runner
+from sightglass.video import kept as kept_clips
 from sightglass.video.clip import Clip
+from sightglass.video.kept import ClipPlan, ClipSource
 from sightglass.video.results import Kind, Moment, Point, Summary, color_of, curves
 from tests.clips import clip, scene
 from tests.pages.conftest import press, session, texts
@@ -128,8 +130,8 @@ def test_a_stopped_clip_can_go_on(page: Any, plan: ClipPlan, monkeypatch: pytest
 def kept(plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClipPlan:
     """The plan for a clip in a folder of the server's."""
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
-    source = jobs.add_clip(plan.source.name, plan.source.file.read_bytes())
-    kept = replace(plan, source=source, folder=jobs.results_of(source), options={"targets": ("star",)})
+    source = kept_clips.add_clip(plan.source.name, plan.source.file.read_bytes())
+    kept = replace(plan, source=source, folder=kept_clips.results_of(source), options={"targets": ("star",)})
     kept.save()
     return kept
 
@@ -150,7 +152,7 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(page: Any, 
     assert session(page("video", clip=kept.name), Video).job.summary.frames == 7
     week = time.time() - 8 * 86400
     os.utime(kept.folder.parent, (week, week))
-    jobs.add_clip("other.mp4", b"")
+    kept_clips.add_clip("other.mp4", b"")
     assert not kept.folder.parent.exists()
 
 
