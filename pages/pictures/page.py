@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sightglass.batch.finished import Result
     from sightglass.batch.labels import LabelMatch
     from sightglass.explain import Explainer
+    from sightglass.report.offers import Offer
     from sightglass.report.view import View
     from sightglass.ui.session.state import Choices
     from sightglass.ui.viewer import Look
@@ -357,7 +358,7 @@ def make_slide(job: PicturesJob, result: Result, _look: Look) -> View:
 
 def _draw_export(job: PicturesJob, result: Result) -> None:
     """Draw the menu of files, of the model whose maps are shown; each is made on request."""
-    offers: list[charts.Offer] = []
+    offers: list[Offer] = []
     if (scores := result.scores) is not None:
         offers.append(("Comparison, .json", "comparison.json", lambda: json.dumps(scores.to_json(), indent=1)))
         offers.append(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mimetypes
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,17 +35,6 @@ ACCENT = "#1C8D97"
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
 NOTHING = "This map is empty: there is nothing to measure."
-Offer = tuple[str, str, "Callable[[], Any]"]
-"""A label, a file's name or the end of it, and what makes the file."""
-
-
-@dataclass(frozen=True)
-class Files:
-    """One row of Save: a title, its help, and files, each a label, a file's name and what makes the file."""
-
-    title: str
-    about: str
-    files: Sequence[Offer]
 
 
 def download(
