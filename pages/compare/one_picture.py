@@ -134,7 +134,7 @@ def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparis
         explainer = sidebar.load(model.id)
         if not explainer.resident.gradients:
             raise ModelProblem(f"{model.id} exposes no internals, so its map takes minutes: look at it on Explore.")
-        explanation = explain_job.explain(sidebar.fitting(choices, explainer, method), explainer, wait=True)
+        explanation = explain_job.explain(sidebar.adapt_to_model(choices, explainer, method), explainer, wait=True)
         assert explanation is not None  # only what runs in a thread can be
         explanations.append(explanation)
     return explain_job.with_times(Comparison(tuple(explanations), tuple(model.name for model in models), ()))

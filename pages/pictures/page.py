@@ -181,7 +181,7 @@ def _start(chosen: uploads.Source, choices: Choices, models: Sequence[str], reme
         truth, matches = truth or labels.read_labels(output.Local(folder)), labels.corrections(folder)
     for name in models:
         explainer = sidebar.load(name)
-        fitted = choices if name == choices.model.id else sidebar.fitting(choices, explainer, choices.method)
+        fitted = choices if name == choices.model.id else sidebar.adapt_to_model(choices, explainer, choices.method)
         options = {"method": fitted.method, **fitted.options}
         folder = jobs.folder_for(chosen, name, options)
         if said := sheet.keep_known(matches, explainer.labels):

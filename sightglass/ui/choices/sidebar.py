@@ -93,7 +93,7 @@ def _is_resident(model: ModelSpec) -> bool:
     return residency is not None and any(resident.adapter.spec.id == model.id for resident in residency.residents())
 
 
-def foreseen() -> tuple[Choices, Explainer] | None:
+def predicted_choices() -> tuple[Choices, Explainer] | None:
     """Return the result of `draw` if only the picture is new.
 
     A page may then show the picture's map first, which is what a person waits for, and the controls after it.
@@ -142,7 +142,7 @@ def _example(model: ModelSpec) -> None:
         )
 
 
-def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
+def adapt_to_model(choices: Choices, explainer: Explainer, method: str) -> Choices:
     """Return the same choices for another model.
 
     The same question if there is one, else its own layers; its own method if its task differs; the way of fitting a
