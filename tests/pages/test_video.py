@@ -18,8 +18,7 @@ from sightglass.pages.video.job import ClipJob, Video, headline
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Navigation
-from sightglass.ui.views import charts
-from sightglass.video import Settings, run, runner
+from sightglass.video import Settings, run, runner, timeline
 from sightglass.video import kept as kept_clips
 from sightglass.video.clip import Clip
 from sightglass.video.kept import ClipPlan, ClipSource
@@ -233,6 +232,6 @@ def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
 
 def test_a_line_is_broken_where_nothing_was_seen_for_a_while() -> None:
     points = [Point(i / 10, 0.5, 0.1) for i in (*range(30), *range(60, 100))]
-    parts = charts.broken(points, 10)
+    parts = timeline.broken(points, 10)
     assert len(parts) == 71 and parts[30] is None
-    assert None not in charts.broken(points[:30], 10)
+    assert None not in timeline.broken(points[:30], 10)
