@@ -74,7 +74,7 @@ def all_numbers(explanation: Explanation, index: int) -> None:
     """Draw a map's statistics with their meaning, and its hot regions."""
     regions = explanation.statistics[index].regions
     st.markdown(f"### {escape(explanation.heatmaps[index].target.label)}")
-    tables.of_maps([("value", explanation.statistics[index])], height=320)
+    tables.of_map(explanation.statistics[index], height=320)
     if regions:
         st.markdown("### Regions with most evidence")
         rows = [
@@ -89,12 +89,8 @@ def all_numbers(explanation: Explanation, index: int) -> None:
 
 
 def numbers_button(explanation: Explanation, index: int) -> None:
-    """Draw the button for a dialog of all numbers."""
-    button_for_numbers(partial(all_numbers, explanation, index), "Every statistic of this map, with its meaning.")
-
-
-def button_for_numbers(draw: Callable[[], None], help: str) -> None:
-    """Draw the button for a window of numbers."""
+    """Draw the button for a window of all numbers."""
+    draw, help = partial(all_numbers, explanation, index), "Every statistic of this map, with its meaning."
     page.button_for_window("All numbers", draw, icon=":material/table_rows:", help=help, width="large")
 
 
