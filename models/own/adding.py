@@ -17,9 +17,8 @@ from filelock import FileLock, Timeout
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Comment, Item, Table, Whitespace
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, typed_line
 from sightglass.common.files import write_file
-from sightglass.common.legible import typed_line
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 from sightglass.models.spec import OutputTable
 

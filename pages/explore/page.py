@@ -38,9 +38,9 @@ def explore() -> None:
             return choices, explainer, choose_view(explainer)
 
     draw: Callable[[Choices, Explainer, DeltaGenerator], None]
-    foreseen = sidebar.foreseen()
-    if foreseen is not None and _is_map(*foreseen):
-        choices, explainer = foreseen
+    predicted = sidebar.predicted_choices()
+    if predicted is not None and _is_map(*predicted):
+        choices, explainer = predicted
         draw = partial(map_view.draw_first, draw_controls)
     else:
         choices, explainer, view = draw_controls()

@@ -53,13 +53,3 @@ def one_line(sentence: str) -> str:
     238
     """
     return _LONG.sub(lambda match: f"{match[0][: MAX_WORD // 2 - 1]}…{match[0][-MAX_WORD // 2 :]}", visible(sentence))
-
-
-def typed_line(text: str, most: int, what: str) -> str:
-    """Return one line without invisible characters; raise Problem if it is too long."""
-    from sightglass.common.errors import Problem
-
-    text = " ".join(visible(text).split())
-    if len(text) > most:
-        raise Problem(f"{what} has {len(text):,} letters: {most:,} at most, please.")
-    return text

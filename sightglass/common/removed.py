@@ -82,6 +82,8 @@ PARAMETERS: dict[str, str] = {
     **dict.fromkeys(
         ("folder", "labels"), "Pages read no folders of the server: drop the pictures here, or run `sightglass batch`."
     ),
+    **dict.fromkeys(("ask", "ask-for"), "A link has no place where something is missing: click it on Explore."),
+    "rival": "Explore has one class or place at a time: `sightglass explain --against` weighs it against another.",
     "close": "The layers of a box are shown over the whole picture: zoom one of them.",
     **dict.fromkeys(
         ("smooth", "timescale"),

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from sightglass.common.errors import Problem
-from sightglass.common.legible import typed_line
+from sightglass.common.errors import Problem, typed_line
 from sightglass.explain.phrases import NBSP, megabytes
 from sightglass.history.store import EPOCH, insert
 from sightglass.report import deck_html, deck_pptx, drawing, pdf

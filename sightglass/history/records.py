@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import cv2
 import numpy as np
 
-from sightglass.common.errors import Problem
-from sightglass.common.legible import typed_line, visible
+from sightglass.common.errors import Problem, typed_line
+from sightglass.common.legible import visible
 from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.marks import add_names

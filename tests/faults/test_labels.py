@@ -1,0 +1,97 @@
+"""Hostile names of classes and of pictures are text on every page, in every file and in every line of a log."""
+
+from __future__ import annotations
+
+import csv
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image as Pillow
+from pptx import Presentation
+from starlette.testclient import TestClient
+
+from sightglass.api.app import create
+from sightglass.explain import Explainer, Image
+from sightglass.explain.evidence.resident import RESIDENCY
+from sightglass.report import offers, views
+from sightglass.report.deck_html import deck_html
+from sightglass.report.deck_pptx import deck_pptx
+from sightglass.report.pdf import deck_pdf
+from tests import corpus
+from tests.faults import labelled, visits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Models whose classes have such names."""
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(labelled.tables(tmp_path)))
+    yield tmp_path
+    RESIDENCY.free()
+
+
+def test_hostile_names_are_text_on_every_page(models: Path) -> None:
+    picture = models / "picture.png"
+    picture.write_bytes(corpus.saved(Pillow.fromarray(corpus.pixels(200, 300)), "PNG"))
+    stores = {f"SIGHTGLASS_{name}": str(models / name.lower()) for name in ("HISTORY", "BATCHES", "HEATMAPS", "CLIPS")}
+    one, two = labelled.CLASSIFIERS
+    asked = {
+        "": {"model": one},
+        "pages/explore/page.py": {"model": labelled.DETECTOR},
+        "pages/compare/page.py": {"models": f"{one},{two}"},
+    }
+    pages, log = visits.visited(os.environ | stores, (str(picture), labelled.NAME), asked)
+    for page, screens in pages.items():
+        for said in screens:
+            assert not said["broke"] and not [*labelled.raw(said["fields"])], f"{page}: {said}"
+    # The names were there to be seen.
+    for page in ("", "pages/topk.py", "pages/explore/page.py", "pages/compare/page.py"):
+        assert sum("gnp" in text or "onerror" in text for _, text in pages[page][0]["fields"]) > 2, page
+    # No line of the log begins with what a name says behind its line break.
+    assert not [line for line in log.splitlines() if line.startswith("ERROR injected")]
+
+
+@pytest.mark.parametrize("model", [labelled.CLASSIFIERS[0], labelled.DETECTOR])
+def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
+    explained = Explainer(model)(Image(corpus.pixels(200, 300), labelled.NAME), confidence=0.001)
+    listed = [offer for row in offers.of_map(explained, 0, {}) if row.title != "Layer by layer" for offer in row.files]
+    files = {name: make() for _, name, make in listed}
+    slide = views.map_view(explained)
+    for kind, write in (("html", deck_html), ("pdf", deck_pdf), ("pptx", deck_pptx)):
+        files[f"deck.{kind}"] = write([slide], labelled.NAME)
+    assert {Path(name).suffix for name in files} >= {".svg", ".pdf", ".html", ".csv", ".json", ".pptx"}
+    for name, data in files.items():
+        assert Path(name).name == name and len(name) <= 200 and name.isprintable()
+        match Path(name).suffix:
+            case ".html":
+                text = data if isinstance(data, str) else data.decode()
+                assert "hacked" in text and not labelled.Elements.hostile(text)
+            case ".svg":
+                tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(data).iter()}
+                assert not tags & {"img", "script", "a"}
+            case ".csv":
+                assert not [cell for row in csv.reader(data.splitlines()) for cell in row if cell.startswith("=")]
+            case ".pdf":
+                assert b"/URI" not in data and b"/JavaScript" not in data
+            case ".pptx":
+                package = Presentation(BytesIO(data)).part.package
+                assert not [link for link in package.iter_rels() if link.is_external]
+
+
+def test_hostile_names_are_text_in_the_answers_and_metrics_of_the_api(models: Path) -> None:
+    client, model = TestClient(create()), {"model": labelled.CLASSIFIERS[0]}
+    data = corpus.saved(Pillow.fromarray(corpus.pixels()), "PNG")
+    answer = client.post("/api/explain", files={"image": (labelled.NAME, data)}, data=model)
+    assert answer.status_code == 200, answer.text
+    for one in answer.json()["predictions"]:
+        assert "\n" not in one["label"] and "\0" not in one["label"] and len(one["label"]) <= 200
+    for line in client.get("/api/metrics").text.splitlines():
+        assert line.startswith(("#", "sightglass_", "python_", "process_")), line
