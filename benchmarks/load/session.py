@@ -73,8 +73,7 @@ class Session:
         """Open the address's first page and wait for its drawing."""
         self._host, self._port = urlsplit(address).hostname or "", urlsplit(address).port
         self._id = self._page = self._uploader = ""
-        self._drawn = 0
-        """How often the uploader was drawn: a run that draws it has taken what was given before."""
+        self._drawn = 0  # A run that draws the uploader has taken what was given before.
         self._query = query
         self._xsrf = self._token()
         stream = f"ws://{self._host}:{self._port}/_stcore/stream"
