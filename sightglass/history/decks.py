@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 GONE = "There is no such deck: it was deleted, or never made here."
 NO_SLIDE = "There is no such slide: it was deleted."
-MAX_DECKS = 500
 MAX_BYTES = 250_000_000
 """Of the slides of a deck, clips above all: it is presented, and leaves, in one piece."""
 MAX_NAME = 120
@@ -113,11 +112,7 @@ class Decks:
         # A loop's variable would hold each view, with all its maps, while the next one is read.
         slides = list(map(_prepare, views))
         with self._store.writing() as database:
-            (count,) = database.execute("SELECT count(*) FROM decks").fetchone()
-            if count >= MAX_DECKS:
-                raise Problem(f"There are {count} decks: delete one that you do not need any more.")
-            room = sum(len(data) for _, data in slides)
-            self._store.check_room(database, room, self._limit)
+            self._store.check_room(database, sum(len(data) for _, data in slides), self._limit)
             insert(database, "decks", deck | {"theme": THEMES[theme].name})
             for slide in slides:
                 _append(database, _number(database, id), slide)

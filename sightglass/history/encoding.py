@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.recipe import Recipe
     from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.trust.checks import Checks
     from sightglass.history.history import History
@@ -129,15 +128,12 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None)
     return record, files
 
 
-def is_of_map(recipe: Recipe, index: int, record: Record) -> bool:
-    """Return whether a record is of the map at `index` of this recipe."""
-    return (record.recipe, record.index) == (recipe, index)
-
-
-def is_of_pair(similarity: Similarity, record: Record) -> bool:
-    """Return whether a record is of this comparison, whose query, model and method it has."""
-    pair, how = record.pair, {name: getattr(similarity, name) for name in ("of", "preprocessing", "weights_sha256")}
-    ids = similarity.gallery.image.sha256, similarity.layers
+def is_of(record: Record, view: Explanation | Similarity, index: int) -> bool:
+    """Return whether a record is of a map, or of a pair, whose picture, model and method it has."""
+    if not isinstance(view, Similarity):
+        return (record.recipe, record.index) == (view.recipe, index)
+    pair, how = record.pair, {name: getattr(view, name) for name in ("of", "preprocessing", "weights_sha256")}
+    ids = view.gallery.image.sha256, view.layers
     return pair is not None and (pair.sha256, record.layers) == ids and how.items() <= pair.how.items()
 
 
@@ -299,8 +295,7 @@ def encode_proofs(proofs: Mapping[int, Proof]) -> tuple[tuple[SavedProof, ...], 
     """Return a record's proofs by map index, and their files."""
     saved, files = [], {}
     for index, proof in sorted(proofs.items()):
-        applied = proof_files.settings(index, proof)
-        saved.append(SavedProof(index, applied.steps, applied.fillings, proof.sentence))
+        saved.append(SavedProof(sentence=proof.sentence, **proof_files.settings(index, proof).model_dump()))
         files[f"proof-{index}.json"] = json.dumps(asdict(proof), default=np.ndarray.tolist).encode()
     return tuple(saved), files
 
@@ -373,7 +368,8 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
         answers=list_answers(task, record.predictions),
         boxes=list_boxes(task, record.predictions, info.boxes if info else (), (record.width, record.height)),
     )
-    title, rest = record.title_and_rest
+    title = record.title or record.headline.partition(". ")[0]
+    rest = record.headline.removeprefix(title).removeprefix(".").strip()
     method = METHODS[record.method].name if record.method in METHODS else record.method
     return new_view(
         [picture],
