@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.common.typed_text import line
-from sightglass.explain.phrases import NBSP, megabytes
+from sightglass.explain.phrases import NBSP
 from sightglass.history.store import EPOCH, insert
 from sightglass.report import deck_html, deck_pptx, drawing, pdf
 from sightglass.report.layouts import DARK, THEMES
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 GONE = "There is no such deck: it was deleted, or never made here."
 NO_SLIDE = "There is no such slide: it was deleted."
-MAX_BYTES = 250_000_000
-"""Of the slides of a deck, clips above all: it is presented, and leaves, in one piece."""
 MAX_NAME = 120
 """Letters of a deck's title."""
 _COLUMNS = "id, kind, title, sentence, notes, view"
@@ -223,13 +221,6 @@ def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[s
     (slide, data), ids = prepared, _order(database, n)
     if len(ids) >= MAX_VIEWS:
         raise Problem(f"This deck has {len(ids)} slides: {MAX_VIEWS} at most, please.")
-    sql = "SELECT coalesce(sum(length(scene)), 0) FROM slides WHERE deck = ?"
-    (before,) = database.execute(sql, (n,)).fetchone()
-    if (after := before + len(data)) > MAX_BYTES:
-        raise Problem(
-            f"With this slide the deck would have {megabytes(after)} of at most {megabytes(MAX_BYTES)}: put long "
-            "clips into their own deck."
-        )
     row = {field: getattr(slide, field) for field in ("id", "kind", "title", "sentence", "notes")}
     row |= {"view": json.dumps(asdict(slide.display)), "records": "[]"}
     insert(database, "slides", row | {"deck": n, "place": len(ids), "scene": data, "thumbnail": b""})

@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.trust.checks import Checks
     from sightglass.history.history import History
-    from sightglass.models.geometry import Geometry
     from sightglass.report.view import Map, View
 
     Arrays = Mapping[str, NDArray[Any]]
@@ -231,12 +230,6 @@ def read_heatmap(record: Record, place: int, arrays: Arrays) -> Heatmap:
     return heatmap if uncut is None else replace(heatmap, uncut=replace(heatmap, at_input=uncut))
 
 
-def content(geometry: Geometry, at_input: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the part of a map at the model's input that is picture."""
-    left, top, right, bottom = geometry.content
-    return at_input[top:bottom, left:right]
-
-
 def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record, Files]:
     """Return the record and the files of a comparison."""
     query, other = (side.image for side in similarity.sides)
@@ -278,8 +271,9 @@ def read_pair(record: Record, images: tuple[Image, Image], arrays: Arrays) -> Si
     try:
         for name, image, geometry in zip(_SIDES, images, pair.geometries, strict=True):
             raw = tuple(arrays[f"{name}_raw_{layer}"] for layer in record.layers)
-            signed, vector = content(geometry, arrays[name]), arrays[f"{name}_vector"]
-            sides.append(ComparedImage(image, geometry, vector, raw, signed))
+            left, top, right, bottom = geometry.content
+            signed = arrays[name][top:bottom, left:right]
+            sides.append(ComparedImage(image, geometry, arrays[f"{name}_vector"], raw, signed))
             grids.append(CellEdges(arrays[f"{name}_down"], arrays[f"{name}_across"]))
         matches = Matches(grids[0], grids[1], arrays["cells"], pair.matches)
     except KeyError as error:
