@@ -29,8 +29,8 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.checks import check_maps
 from sightglass.explain.trust.diagnosis import headline
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
-from sightglass.report import embedded_recipe, proof_files, result_folder, results, similarity_files
-from sightglass.report.embedded_recipe import checked_recipe
+from sightglass.report import proof_files, result_folder, results, similarity_files
+from sightglass.report.embedded_recipe import embed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -244,8 +244,7 @@ def _single_map(explanation: Explanation, index: int) -> Explanation:
 def overlay_png(explanation: Explanation, index: int, style: Style, single: Explanation | None = None) -> bytes:
     """Return one map's overlay as a PNG with its recipe."""
     drawn = (single or _single_map(explanation, index)).overlay(0, colormap=style.colormap, alpha=style.alpha)
-    view = embedded_recipe.view_of(explanation, index, colormap=style.colormap, alpha=style.alpha)
-    return embedded_recipe.write(to_png(drawn), checked_recipe(explanation), view)
+    return embed(to_png(drawn), explanation, index, {"colormap": style.colormap, "alpha": style.alpha}, picture=False)
 
 
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:

@@ -64,16 +64,6 @@ class Deck:
     """Of `layouts.THEMES`: how it is presented and exported."""
 
 
-@dataclass(frozen=True, eq=False)
-class Removed:
-    """A slide that was taken out of a deck, with everything that brings it back."""
-
-    deck: str
-    place: int
-    slide: Slide
-    data: bytes
-
-
 def name(text: str) -> str:
     """Return a deck's title as one line, by default words. Raises Problem."""
     return line(text, MAX_NAME, "A deck's title") or "Untitled deck"
@@ -137,22 +127,11 @@ class Decks:
     def add(self, deck: str, view: View) -> Slide:
         """Add a slide at the end of a deck; synced to the disk when this returns."""
         slide, data = _prepare(view)
-        self._insert(deck, slide, data)
-        return slide
-
-    def put_back(self, removed: Removed) -> Slide:
-        """Undo `remove`: the slide is at its place again."""
-        self._insert(removed.deck, removed.slide, removed.data, removed.place)
-        return removed.slide
-
-    def _insert(self, deck: str, slide: Slide, data: bytes, place: int | None = None) -> None:
         with self._store.writing() as database:
             n = _number(database, deck)
             self._store.check_room(database, len(data), self._limit)
-            ids = _append(database, n, (slide, data))
-            if place is not None:
-                ids.insert(place, ids.pop())
-            _arrange(database, n, ids)
+            _arrange(database, n, _append(database, n, (slide, data)))
+        return slide
 
     def edit(
         self, id: str, *, title: str | None = None, sentence: str | None = None, notes: str | None = None
@@ -175,15 +154,12 @@ class Decks:
             _arrange(database, n, [*first, *(id for id in current if id not in first)])
         return self.get(deck)
 
-    def remove(self, id: str) -> Removed:
-        """Remove a slide from its deck; return the input of `put_back`."""
+    def remove(self, id: str) -> None:
+        """Remove a slide from its deck."""
         with self._store.writing() as database:
-            n, slide = _slide_row(database, id)
-            (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
-            removed = Removed(deck, _order(database, n).index(id), slide, _read(database, id))
+            n, _ = _slide_row(database, id)
             database.execute("DELETE FROM slides WHERE id = ?", (id,))
             _arrange(database, n, _order(database, n))
-        return removed
 
     def view(self, slide: Slide) -> View:
         """Return a slide's view with its current texts; raise Problem."""
