@@ -55,7 +55,6 @@ class Deck:
     id: str
     title: str
     slides: tuple[Slide, ...]
-    created: datetime
     changed: datetime
     """Aware, in UTC."""
     ready: str = ""
@@ -255,13 +254,13 @@ def _touch(database: sqlite3.Connection, n: int) -> None:
 
 
 def _deck(database: sqlite3.Connection, id: str) -> Deck:
-    row = database.execute("SELECT n, title, created, changed, ready, theme FROM decks WHERE id = ?", (id,)).fetchone()
+    row = database.execute("SELECT n, title, changed, ready, theme FROM decks WHERE id = ?", (id,)).fetchone()
     if row is None:
         raise Problem(GONE)
-    n, title, created, changed, ready, theme = row
+    n, title, changed, ready, theme = row
     listed = database.execute(f"SELECT {_COLUMNS} FROM slides WHERE deck = ? ORDER BY place, n", (n,)).fetchall()
-    created, changed = (EPOCH + timedelta(microseconds=at) for at in (created, changed))
-    return Deck(id, title, tuple(map(_slide, listed)), created, changed, ready, theme if theme in THEMES else DARK.name)
+    changed, theme = EPOCH + timedelta(microseconds=changed), theme if theme in THEMES else DARK.name
+    return Deck(id, title, tuple(map(_slide, listed)), changed, ready, theme)
 
 
 def _slide_row(database: sqlite3.Connection, id: str) -> tuple[int, Slide]:
