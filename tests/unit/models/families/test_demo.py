@@ -9,9 +9,7 @@ import pytest
 
 from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import rescale
-from sightglass.explain.methods import list_methods
 from sightglass.explain.questions import settings
-from sightglass.explain.trust.reliability import reliability
 from training.demo import scenes
 
 
@@ -31,17 +29,6 @@ def test_it_finds_boxes_by_queries_and_explains_them_at_its_encoder(scene: scene
     for question in ("where", "why"):
         chosen = settings(explainer.resident, question)
         assert (chosen["method"], chosen["layers"] or explainer.resident.default_layers) == ("layercam", ("model.15",))
-
-
-def test_its_query_read_the_object_and_the_menu_knows_how_often(scene: scenes.DemoScene) -> None:
-    explainer = Explainer("demo-detr")
-    assert "queryattention" in {one.id for one in list_methods(explainer.resident)}
-    read = explainer(scene.pixels, per="detection", top_k=1, method="queryattention")
-    (thing,) = [one for one in scene.objects if one.label == read.predictions[0].label]
-    assert read.inside(thing.mask) > 0.4
-    where, why = (reliability("query", question, "queryattention") for question in ("where", "why"))
-    assert where is not None and not where.fails and where.hit[0] > 0.7
-    assert why is not None and why.fails and why.sentence.startswith("Failed")
 
 
 def test_maps_of_the_stem_have_more_of_their_heat_on_the_object_than_on_an_even_grid() -> None:

@@ -1,4 +1,4 @@
-"""Keras models: an untrained sketch classifier, a real one, what is refused, and what is inferred."""
+"""Keras models: a sketch classifier with random weights, what is refused, and what is inferred."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ import torch
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Residency
-from sightglass.models import drawing
-from sightglass.models.drawing import Stroke
 from sightglass.models.inspect import inspect_model
 
 if importlib.util.find_spec("keras") is None or importlib.util.find_spec("h5py") is None:
@@ -29,24 +27,16 @@ from sightglass.models.families.keras.network import keras
 
 pytestmark = pytest.mark.slow
 SHAPES = ("circle", "cross", "ladder", "triangle")
-PATHS = (
-    [[(0.5 + 0.38 * np.cos(turn), 0.5 + 0.38 * np.sin(turn)) for turn in np.linspace(0, 2 * np.pi, 25)]],
-    [[(0.15, 0.15), (0.85, 0.85)], [(0.85, 0.15), (0.15, 0.85)]],
-    [[(0.35, 0.1), (0.35, 0.9)], [(0.65, 0.1), (0.65, 0.9)], *([(0.35, y), (0.65, y)] for y in (0.25, 0.5, 0.75))],
-    [[(0.5, 0.12), (0.88, 0.85), (0.12, 0.85), (0.5, 0.12)]],
-)
-REAL, NAMES = "sketch_quickdraw30_28x28.h5", "sketch_quickdraw30_labels.json"
 
 
-def scribble(kind: int, dice: np.random.Generator) -> tuple[Stroke, ...]:
-    """One of `SHAPES`, half the paper wide, somewhere on it."""
-    x, y = dice.uniform(0.02, 0.48, 2)
-    size = dice.uniform(0.4, 0.5)
-    return tuple(Stroke(tuple((x + size * px, y + size * py) for px, py in path), 1 / 20) for path in PATHS[kind])
-
-
-def pixels(strokes: tuple[Stroke, ...], side: int = 64) -> np.ndarray:
-    return drawing.draw(strokes, "white on black", side)
+def drawing(side: int = 64, bars: tuple[float, ...] = (0.3, 0.5, 0.7)) -> np.ndarray:
+    """A ladder of white lines on black."""
+    lines, width = np.zeros((side, side, 3), np.uint8), side // 20
+    for column in (0.35, 0.65):
+        lines[side // 8 : -side // 8, int(column * side) :][:, :width] = 255
+    for row in bars:
+        lines[int(row * side) :, int(0.35 * side) : int(0.65 * side)][:width] = 255
+    return lines
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +88,13 @@ def test_layers_go_by_their_names_in_keras_and_maps_have_their_channels_first(mo
     assert shapes["conv2d"] == ((12, 30, 30), "nchw")
     assert shapes["conv2d_2"] == ((32, 12, 12), "nchw")
     assert model.default_layers == ("conv2d_3",)
-    result = model(pixels(scribble(2, np.random.default_rng(1))), layers=("conv2d_2",))
+    result = model(drawing(), layers=("conv2d_2",))
     assert result.heatmaps[0].raw[0].shape == (12, 12)
 
 
 def test_the_map_is_that_of_a_plain_gradient_through_keras_itself(monkeypatch, folder):
     model = explainer(monkeypatch, folder)
-    picture = pixels(scribble(1, np.random.default_rng(3)))
+    picture = drawing()
     result = model(picture, layers=("conv2d_2",), top_k=4)
     library = keras()
     with library.device("cpu"):
@@ -136,7 +126,7 @@ def test_a_look_at_the_file_writes_its_table(folder):
 
 def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(monkeypatch, folder):
     model = explainer(monkeypatch, folder)
-    picture = pixels(scribble(2, np.random.default_rng(3)), 128)
+    picture = drawing(128)
     assert model.resident.adapter.paper == "white on black"
     right, wrong = model(picture), model(255 - picture)
     assert "paper" not in {finding.kind for finding in right.diagnosis}
