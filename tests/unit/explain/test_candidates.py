@@ -246,16 +246,13 @@ def explained_by(name: str, given: Any, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["demo-s", *REAL])
-def test_every_box_is_hottest_in_itself_and_a_recipe_makes_the_map_again(name: str) -> None:
+def test_every_box_is_hottest_in_itself(name: str) -> None:
     made = explained_by(name, picture(name), confidence=0.5)
     assert len(made.predictions) >= (3 if name == "demo-s" else 4)
     numbers = [made.box_numbers(i) for i in range(len(made.heatmaps))]
     assert all(one is not None and one.hit for one in numbers)
     # An even map would have 1.
     assert all(one.ratio > 1.5 for one in numbers)
-    again = replay(made.recipe, picture(name))
-    for one, other in zip(made.heatmaps, again.heatmaps, strict=True):
-        np.testing.assert_array_equal(one.values, other.values)
 
 
 @pytest.mark.parametrize(

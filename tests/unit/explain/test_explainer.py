@@ -25,7 +25,6 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.resident import Residency, Resident
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.methods import METHODS
 from sightglass.explain.questions import settings
 from sightglass.explain.rendering import render
 from sightglass.models.adapter import Target
@@ -89,12 +88,9 @@ def grown_raw(heatmap: Heatmap) -> np.ndarray:
 
 
 @pytest.mark.parametrize("scale", ["own", "shared"])
-@pytest.mark.parametrize("method", ["gradcam", "hirescam", "layercam", "eigencam"])
-@pytest.mark.parametrize("layer", ["bn2", "blocks.4"])
-def test_ends_turn_a_map_back_into_raw_values(
-    explainer: Explainer, bus: Path, layer: str, method: str, scale: str
-) -> None:
-    made = explainer(bus, top_k=4, method=method, layers=layer, scale=scale).heatmaps
+@pytest.mark.parametrize("method", ["gradcam", "eigencam"])
+def test_ends_turn_a_map_back_into_raw_values(explainer: Explainer, bus: Path, method: str, scale: str) -> None:
+    made = explainer(bus, top_k=4, method=method, layers="blocks.4", scale=scale).heatmaps
     assert [h.state for h in made] == ["ok"] * 4
     assert len({h.ends for h in made}) == (1 if scale == "shared" or method == "eigencam" else 4)
     for heatmap in made:
@@ -113,18 +109,6 @@ def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus
     made = heatmaps([raws], targets, method="gradcam", layers=("a",), geometry=geometry, scale="own")
     assert [h.state for h in made] == ["flat", "no evidence", "not a number", "ok"]
     assert [h.ends is None for h in made] == [True, True, True, False]
-
-
-@pytest.mark.parametrize("method", [m.id for m in METHODS.values() if m.quick])
-def test_the_same_twice_bit_for_bit(explainer: Explainer, bus: Path, method: str) -> None:
-    options = {"method": method, "layers": ("blocks.4", "bn2"), "top_k": 2, "scale": "shared"}
-    first = explainer(bus, **options)
-    EVIDENCE.clear()
-    second = explainer(bus, **options)
-    assert second.evidence is not first.evidence
-    same(first, second)
-    third = Explainer("efficientnet-lite0", residency=Residency())(Image.open(bus), **options)
-    same(first, third)
 
 
 def test_from_held_evidence_it_is_the_same_and_runs_no_model(

@@ -22,7 +22,6 @@ from torchvision import transforms
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.rendering.style import lut
 from sightglass.models.preprocess import Preprocessing
@@ -58,14 +57,6 @@ def test_a_module_answers_as_it_does_on_what_its_own_transform_makes(net: nn.Mod
         dict(zip(NAMES, expected.tolist(), strict=True)), abs=1e-4
     )
     assert made.recipe.prepared == Preprocessing((112, 112), 128, tuple(NUMBERS["mean"]), tuple(NUMBERS["std"]))
-
-
-def test_a_model_is_adapted_once_and_again_after_a_training_step(net: nn.Module) -> None:
-    residency = Residency()
-    first, second = (Explainer(net, preprocess=EVALUATION, residency=residency).resident for _ in range(2))
-    with torch.no_grad():
-        net.fc.bias += 1
-    assert first is second and Explainer(net, preprocess=EVALUATION, residency=residency).resident is not first
 
 
 def test_a_model_is_freed_with_its_last_user(bus: Path) -> None:

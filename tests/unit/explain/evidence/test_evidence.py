@@ -22,7 +22,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing
+from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 
 CPU = torch.device("cpu")
@@ -256,16 +256,6 @@ def test_a_broken_map_does_not_dim_the_others_on_a_shared_scale() -> None:
     np.testing.assert_allclose(made[0].values, good / 15, atol=1e-5)
 
 
-def test_a_flat_map_is_named_and_empty() -> None:
-    # Everywhere the same activation, and speaking for the first class only.
-    evidence = evidence_of(Painted(weights=(1.0, -1.0, 0.0)), "features", pixels=np.full((16, 16, 3), 90, np.uint8))
-    made = explained(evidence, targets=(0, 1, 2))
-    assert [h.state for h in made.heatmaps] == ["flat", "no evidence", "no evidence"]
-    assert not any(h.values.any() or h.at_input.any() for h in made.heatmaps)
-    assert made.heatmaps[0].raw_range[0] == pytest.approx(90 / 255 / 256)
-    assert made.diagnosis[0].kind == "flat"
-
-
 WIDE = (20, 40)
 """Into 16 x 16: rows 4 to 12 are picture."""
 
@@ -337,22 +327,3 @@ def test_a_layer_is_drawn_where_its_cells_were_measured_to_look() -> None:
     mean = torch.stack(parts).mean(0)
     torch.testing.assert_close(both, (mean - mean.min()) / (mean.max() - mean.min()), rtol=0, atol=1e-5)
     torch.testing.assert_close(grow(raw, moved, "stem")[0].roll((4, 2), (0, 1)), grow(raw, even, "stem")[0])
-
-
-SHAPES = {"portrait": (90, 60), "landscape": (50, 120), "small": (14, 11), "1 px wide": (70, 1), "1 px high": (1, 70)}
-
-
-@pytest.mark.parametrize("way", CLASSIFIER_WAYS)
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_values_are_a_map_of_the_whole_picture_and_zero_where_nothing_was_seen(
-    way: str, shape: tuple[int, int]
-) -> None:
-    evidence = evidence_of(Tiny(), "stem", pixels=noise(*shape), way=way)
-    (heatmap,) = explained(evidence, pixels=noise(*shape), targets=(0,), method="eigencam").heatmaps
-    assert heatmap.values.shape == shape and not heatmap.values.flags.writeable
-    left, top, right, bottom = heatmap.seen
-    outside = np.ones(shape, bool)
-    outside[top:bottom, left:right] = False
-    assert not heatmap.values[outside].any()
-    assert heatmap.values[~outside].any() or min(shape) == 1
-    assert outside.any() or way != "crop" or shape[0] == shape[1] or min(shape) == 1

@@ -105,13 +105,6 @@ def test_gradients_are_plain_autograds_and_reach_the_patches(name: str, table: A
     assert ours.values.abs().sum() > 0
 
 
-def test_the_map_is_taken_where_the_last_block_reads(table: Any) -> None:
-    made, layer, grid = explainer("clip"), "vision_model.encoder.layers.2.layer_norm1", (4, 4)
-    assert made.default_layers == (layer,)
-    (found,) = [one for one in made.layers if one.path == layer]
-    assert found.shape[1:] == grid
-
-
 def test_a_lone_prompt_has_an_opponent_and_says_so(table: Any) -> None:
     made = explainer("clip")(PIXELS, vocabulary="a dog")
     (only,) = made.predictions
