@@ -40,8 +40,8 @@ METHODS = {
 
 
 @cache
-def scene(number: int = 1) -> Any:
-    return draw(sample(number, task="segment", held_out=True))
+def scene() -> Any:
+    return draw(sample(1, task="segment", held_out=True))
 
 
 @cache

@@ -57,10 +57,10 @@ def save(kind: str, path: Path) -> Path:
     return path
 
 
-def rewrite(path: Path, more: dict[str, bytes], change: Any = lambda _name, data: data) -> None:
+def rewrite(path: Path, more: dict[str, bytes]) -> None:
     """Write an archive again, with `more` entries after its own."""
     with zipfile.ZipFile(path) as archive:
-        entries = [(name, change(name, archive.read(name))) for name in archive.namelist()]
+        entries = [(name, archive.read(name)) for name in archive.namelist()]
     with zipfile.ZipFile(path, "w") as archive, pytest.warns() if dict(entries).keys() & more else nullcontext():
         for name, data in (*entries, *more.items()):
             archive.writestr(name, data)

@@ -81,23 +81,23 @@ class Destroying(Writing):
 class Painted(nn.Module):
     """Answers are sums over a map made of the picture's own red and green, on `cells` x `cells` places."""
 
-    def __init__(self, *, weights: tuple[float, ...], bias: float = 0.0, pool: int = 1) -> None:
+    def __init__(self, *, weights: tuple[float, ...], pool: int = 1) -> None:
         super().__init__()
         self.pool = nn.AvgPool2d(pool)
         self.features = nn.Conv2d(3, 1, 1)
         self.head = nn.Linear(1, len(weights), bias=False)
         with torch.no_grad():
-            self.features.weight.copy_(torch.tensor(weights and [1.0, 0.0, 0.0]).view(1, 3, 1, 1))
-            self.features.bias.fill_(bias)
+            self.features.weight.copy_(torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1))
+            self.features.bias.zero_()
             self.head.weight.copy_(torch.tensor(weights).view(-1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(self.pool(x)).mean((2, 3)))
 
 
-def resident_of(module: nn.Module, size: int = 16) -> Resident:
+def resident_of(module: nn.Module) -> Resident:
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
-    preprocessing = Preprocessing((size, size), size, (0.0,) * 3, (1.0,) * 3)
+    preprocessing = Preprocessing((16, 16), 16, (0.0,) * 3, (1.0,) * 3)
     return Resident(Classifier(spec, module, LABELS, preprocessing, "0" * 64), CPU)
 
 
@@ -119,8 +119,8 @@ def explained(evidence: Evidence, pixels: np.ndarray | None = None, **options: A
     return explain(picture, evidence, Options(**({"method": "gradcam"} | options)), milliseconds={})
 
 
-def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(1, 256, (height, width, 3), np.uint8)
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 256, (height, width, 3), np.uint8)
 
 
 def hooks_on(module: nn.Module) -> int:

@@ -48,9 +48,8 @@ def loaded(folder: Path, arch: str, file: str | Path, **weights: Any) -> Any:
     return load(catalog.spec(table(folder, arch, file, **weights)))
 
 
-def explained(name: str, picture: Any = None, **options: Any) -> Any:
-    given = picture if picture is not None else asset("ultralytics", "assets", "bus.jpg")
-    return Explainer(name, device="cpu", residency=Residency())(given, **options)
+def explained(name: str, **options: Any) -> Any:
+    return Explainer(name, device="cpu", residency=Residency())(asset("ultralytics", "assets", "bus.jpg"), **options)
 
 
 def saved(module: nn.Module, path: Path) -> nn.Module:

@@ -52,27 +52,6 @@ def spec(path: Path, task: str = "detect", **weights: Any) -> ModelSpec:
     return own_spec(path.name, "exported", path.name, task, path=str(path), **weights)
 
 
-def to_onnx(
-    module: nn.Module, path: Path, size: tuple[int, int], free: bool = False, names: Sequence[str] = ("out",)
-) -> Path:
-    torch.onnx.export(
-        module.eval(),
-        (torch.rand(1, 3, *size),),
-        str(path),
-        input_names=["images"],
-        output_names=list(names),
-        dynamic_axes={"images": {0: "batch"}, **{name: {0: "batch"} for name in names}} if free else None,
-        dynamo=False,
-    )
-    return path
-
-
-def to_script(module: nn.Module, path: Path, size: tuple[int, int]) -> Path:
-    traced = torch.jit.trace(module.eval(), torch.rand(1, 3, *size), strict=False)
-    torch.jit.save(traced, str(path))
-    return path
-
-
 def picture(height: int = 240, width: int = 320) -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
@@ -245,7 +224,13 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     torch.manual_seed(0)
     plain = own_nets.BlocksCNN(4, width=4).eval()
     module, path = nn.Sequential(plain, nn.Softmax(1)) if probable else plain, tmp_path / f"c.{kind}"
-    to_onnx(module, path, (64, 64), free=True) if kind == "onnx" else to_script(module, path, (64, 64))
+    noise = torch.rand(1, 3, 64, 64)
+    if kind == "onnx":
+        axes = {"images": {0: "batch"}, "out": {0: "batch"}}
+        names: dict[str, Any] = {"input_names": ["images"], "output_names": ["out"], "dynamic_axes": axes}
+        torch.onnx.export(module.eval(), (noise,), str(path), dynamo=False, **names)
+    else:
+        torch.jit.save(torch.jit.trace(module.eval(), noise, strict=False), str(path))
     adapter = load(spec(path, "classify", labels=["a", "b", "c", "d"], preprocessing={"size": 64}))
     assert isinstance(adapter, ExportedClassifier)
     assert adapter.batch is None

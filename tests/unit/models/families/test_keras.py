@@ -74,7 +74,7 @@ def test_layers_go_by_their_names_in_keras_and_maps_have_their_channels_first(fo
     shapes = {layer.path: (layer.shape, layer.layout) for layer in model.layers}
     assert shapes["conv2d"] == ((12, 30, 30), "nchw")
     assert shapes["conv2d_2"] == ((32, 12, 12), "nchw")
-    assert model.default_layers == ("conv2d_3",)
+    assert model.default_layers == explainer(folder / "sketch.h5").default_layers == ("conv2d_3",)
     result = model(drawing(), layers=("conv2d_2",))
     assert result.heatmaps[0].raw[0].shape == (12, 12)
 

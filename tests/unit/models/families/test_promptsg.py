@@ -36,12 +36,11 @@ def spec(path, **weights):
     return own_spec("mine", "promptsg", "promptsg", path=str(path), **weights)
 
 
-def saved(folder, config=SMALL, state=None, *, beside=True):
+def saved(folder, config=SMALL, state=None):
     path = folder / "mine.safetensors"
     state = net(config).state_dict() if state is None else state
     save_file({key: value.clone() for key, value in state.items()}, path)
-    if beside:
-        (folder / "mine.json").write_text(json.dumps(asdict(config)))
+    (folder / "mine.json").write_text(json.dumps(asdict(config)))
     return path
 
 

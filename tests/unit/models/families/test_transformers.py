@@ -114,16 +114,12 @@ def resident_of(name: str) -> Resident:
     return Resident(kind(spec, module, labels, Preprocessing(size, min(size), (0.5,) * 3, (0.5,) * 3), name), CPU)
 
 
-def given_to(resident: Resident, seed: int = 0) -> ModelInput:
-    size = resident.adapter.preprocessing.size  # type: ignore[attr-defined]
-    tensor = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(seed))
-    return ModelInput(tensor, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
-
-
-def evidence_of(name: str, *paths: str, seed: int = 0) -> Evidence:
+def evidence_of(name: str, *paths: str) -> Evidence:
     resident = resident_of(name)
-    layers = find(resident, paths or resident.default_layers)
-    return Evidence(resident, given_to(resident, seed), layers)
+    size = resident.adapter.preprocessing.size  # type: ignore[attr-defined]
+    tensor = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    given = ModelInput(tensor, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
+    return Evidence(resident, given, find(resident, paths or resident.default_layers))
 
 
 def raws(evidence: Evidence, method: str, **options: Any) -> list[np.ndarray]:

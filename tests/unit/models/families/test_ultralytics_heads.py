@@ -35,8 +35,8 @@ ONE_TO_ONE = ("yolov10n", "yolo26n-seg", "yolo26n-obb")
 SIZE = (128, 192)
 
 
-def picture(seed: int = 0, count: int = 1) -> torch.Tensor:
-    return torch.rand(count, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
+def picture(count: int = 1) -> torch.Tensor:
+    return torch.rand(count, 3, *SIZE, generator=torch.Generator().manual_seed(0))
 
 
 def raw(name: str, *, one_to_one: bool = False) -> tuple[Any, dict[str, torch.Tensor], torch.Tensor | None]:
@@ -180,8 +180,8 @@ def test_a_turned_box_is_measured_by_its_upright_hull_and_suppressed_as_the_libr
     assert (float(left), float(top)) == pytest.approx((x - hull[0], y - hull[1]), abs=1e-3)
 
 
-def detr(name: str = "rtdetr-l") -> RtDetr:
-    adapter = built(name)
+def detr() -> RtDetr:
+    adapter = built("rtdetr-l")
     assert isinstance(adapter, RtDetr)
     return adapter
 
