@@ -36,12 +36,16 @@ def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[
 
     Raises ModelProblem where its tokens are no grid there.
     """
+    if layer.layout != "tokens":
+        return layer
     (channels, height, width), count = layer.shape, output.shape[1] - layer.prefix
-    if layer.layout != "tokens" or count == height * width:
+    # What has other channels now was no row of tokens.
+    same = output.shape[2] == channels
+    if same and count == height * width:
         return layer
     for whole in (math.ceil, math.floor, round):
         grid = whole(height * size[0] / probed[0]), whole(width * size[1] / probed[1])
-        if grid[0] * grid[1] == count:
+        if same and grid[0] * grid[1] == count:
             return replace(layer, shape=(channels, *grid))
     raise ModelProblem(f"The output of {layer.path} is no grid for a picture of this shape: choose another layer.")
 

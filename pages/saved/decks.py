@@ -103,7 +103,7 @@ def draw() -> None:
 
 def _draw_all(decks: tuple[Deck, ...]) -> None:
     changed = sum(not deck.ready for deck in decks)
-    st.markdown(f"## {plural(changed, 'deck')} of yours" if changed else "## Show it to a room")
+    st.markdown(f"## {plural(changed, 'deck')} of yours" if changed else "## Slides to present")
     if not changed:
         st.markdown("Press **Add to deck** below a map on any page, or begin with a ready one.")
     page.say_problem()

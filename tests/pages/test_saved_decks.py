@@ -128,7 +128,7 @@ def test_decks_are_listed_renamed_and_deleted(page, history, monkeypatch):
     app.text_input(key=f"deck-title-{deck.id}").set_value("For Tuesday").run()
     assert "## For Tuesday" in texts(app)
     press(app, "Delete the deck with 3 slides")
-    assert history.decks.all() == () and "## Show it to a room" in texts(app)
+    assert history.decks.all() == () and "## Slides to present" in texts(app)
     press(app, "New deck")
     assert "No slides yet" in texts(app) and not app.error
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
