@@ -69,7 +69,7 @@ def _headline(choices: Choices) -> str:
     name = choices.model.name
     if choices.model.example:
         return f"{name} knows drawn scenes only: its answers to the camera mean nothing."
-    return f"Every frame, with what {name} says and where it looked."
+    return "The camera, frame by frame"
 
 
 def _method(choices: Choices, explainer: Explainer) -> str:
