@@ -66,9 +66,8 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
 
 def _headline(choices: Choices) -> str:
     """Return the headline, a warning for a model of drawn scenes."""
-    name = choices.model.name
     if choices.model.example:
-        return f"{name} knows drawn scenes only: its answers to the camera mean nothing."
+        return f"{choices.model.name} knows drawn scenes only: its answers to the camera mean nothing."
     return "The camera, frame by frame"
 
 
