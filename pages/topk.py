@@ -64,6 +64,7 @@ def topk() -> None:
             title.markdown(f"## {escape(sidebar.add_warning(choices, agreement_sentence(explanation)))}")
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer-topk")
             charts.findings(explanation, 0)
+            charts.fit_button(explanation)
             return
         pair = _panels(explanation)
         with beside:

@@ -15,7 +15,7 @@ import numpy as np
 from sightglass.common.work.progress import check
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
 from sightglass.explain.phrases import NBSP, listing, percent
-from sightglass.explain.tasks.task import COMPARED
+from sightglass.explain.tasks.task import COMPARED, UNSURE
 from sightglass.explain.trust.diagnosis import NUMBERS, SAME_PLACE
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 ROUNDS = 5
 STEADY = 1.3
 """Median over fastest pass up to which a time says something about the model and not about the machine."""
-UNSURE = 0.3
-"""Score of the surest model below which their agreement is said with a reservation."""
 NOTHING = "nothing"
 """The answer of a detector that finds no box."""
 

@@ -327,13 +327,13 @@ def _sufficiency(proof: Proof) -> str:
         return f"No part of the picture alone keeps {most} of the score."
     if not kept:
         return f"Even with nothing kept, {most} of the score is there."
-    return f"The hottest {percent(kept)} alone keeps {most} of the score."
+    return f"The strongest {percent(kept)} alone keeps {most} of the score."
 
 
 def _necessity(proof: Proof) -> str:
     if proof.necessity is None:
         return "No share that was hidden changes the answer."
-    return f"Hiding the hottest {percent(proof.necessity)} changes the answer."
+    return f"Hiding the strongest {percent(proof.necessity)} changes the answer."
 
 
 def _areas(proof: Proof, name: str) -> tuple[str, str]:

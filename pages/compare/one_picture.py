@@ -44,7 +44,7 @@ OWN_ANSWERS = "own"
 
 def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, main: DeltaGenerator) -> None:
     """Draw the tab; `bar`: of the choice of a picture, `controls`: right of the tabs."""
-    choices, _first = sidebar.draw(bar)
+    choices, _first = sidebar.draw(bar, sized=False)
     with controls:
         target_place = st.container(width="content")
         models = _choose_models(choices.model)

@@ -20,9 +20,10 @@ from sightglass.pages.explore.classes import Classes
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import sidebar
 from sightglass.ui.saving import slides
-from sightglass.ui.session import reopen
+from sightglass.ui.session import page, reopen
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
+from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import Pane
 from sightglass.ui.views import charts, panels
 
@@ -200,6 +201,14 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
     if has_map and not checks.is_open():
         with places.beside:
             answers.draw_numbers(explanation, index)
+            if not image_source.is_own():
+                st.page_link(
+                    page.script("saved"),
+                    label="See a model cheat",
+                    icon=":material/slideshow:",
+                    query_params={"tab": "decks"},
+                    help="A story in ten slides: right answers for wrong reasons.",
+                )
     with places.left:
         maps = [(explanation, i) for i in range(len(explanation.heatmaps))]
         panels.describe(view, maps, key=f"{answers.viewer}-words", beside=True)
@@ -207,6 +216,7 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
             if has_map and explanation.finished:
                 files, slide = saving.of_map(explanation, index), slides.of_map(explanation, index)
                 saving.save_and_export("explore", files, saved=[(explanation, index)], slide=slide)
+            charts.fit_button(explanation)
         answers.draw_below(explanation, index, view)
         if has_map:
             if view.region is not None:

@@ -101,9 +101,12 @@ def _zone(now: Adding) -> None:
         max_upload_size=state.upload_megabytes(own.upload_megabytes()),
         help=HELP,
     )
-    if files:
-        with st.spinner(f"Looking at {escape(files[0].name)}…", show_time=False):
-            _take([(file.name, file.getbuffer()) for file in files])
+    dropped = state.of(state.DroppedModel)
+    received: Files = [(file.name, file.getbuffer()) for file in files] or [*dropped.files]
+    dropped.files = []
+    if received:
+        with st.spinner(f"Looking at {escape(received[0][0])}…", show_time=False):
+            _take(received)
         for file in files:
             remove_upload(file.file_id)
         st.rerun()

@@ -21,9 +21,10 @@ from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.evaluation.errors import ALL, draw_tile
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.phrases import plural
+from sightglass.explain.phrases import percent, plural
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.task import UNSURE
 from sightglass.models import catalog
 from sightglass.pages.pictures.job import PicturesPage, stamp
 from sightglass.report import embedded_recipe
@@ -212,7 +213,7 @@ def _filter_rows(job: PicturesJob, result: Result, place: int, frame: Frame, sco
     """Draw the filters of pictures; return the rows that match."""
     label = _choose("Label", frame["truth"], "pictures-label") if view != "class" else None
     predicted = _choose("Answer", frame["predicted"], "pictures-answer")
-    unsure = scores.sure and st.checkbox("Unsure: below 50 %", key="pictures-unsure")
+    unsure = scores.sure and st.checkbox(f"Unsure: below {percent(UNSURE)}", key="pictures-unsure")
     tags = labels.read_tags(result.plans[0].folder)
     tag = None
     if tags and not job.example:

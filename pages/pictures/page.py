@@ -47,7 +47,9 @@ if TYPE_CHECKING:
 def pictures() -> None:
     reopen.go()
     remembered = state.of(PicturesPage)
-    chips = st.container(horizontal=True, vertical_alignment="center", key="pictures-chips")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        chips = st.container(horizontal=True, vertical_alignment="center", width="content", key="pictures-chips")
+        controls = st.container(width="content")
     main, ribbon = st.container(), None
     with main:
         _read_address(remembered)
@@ -56,7 +58,7 @@ def pictures() -> None:
         elif remembered.source is None:
             ribbon = _draw_example()
     # After the results, which need no model.
-    choices, explainer = sidebar.draw()
+    choices, explainer = sidebar.draw(place=controls)
     with chips:
         _draw_chips(remembered, choices, explainer)
     if ribbon is not None:

@@ -23,6 +23,7 @@ from sightglass.history import Mark, encoding
 from sightglass.history.records import draw_marks
 from sightglass.report import similarity_files
 from sightglass.report.result_folder import zip_files
+from sightglass.ui import checks as page_checks
 from sightglass.ui import painter
 from sightglass.ui.choices import gallery_picker
 from sightglass.ui.saving import slides
@@ -112,7 +113,7 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
                 st.caption(f"Proof: {escape(saved.sentence)}")
             if (checks := record.checks_of(index)) is not None:
                 help = "  \n".join(escape(check.sentence) for check in checks.checks)
-                st.caption(f"Checks: {checks.line}", help=help)
+                st.caption(f"Checks: {page_checks.describe(checks)}.", help=help)
         history_store.edit_note(record, [record.id], key=f"saved-{record.id}")
     with left:
         panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain(image)]

@@ -66,10 +66,9 @@ def draw(bar: DeltaGenerator, title: DeltaGenerator) -> None:
 
 def _headline(choices: Choices) -> str:
     """Return the headline, a warning for a model of drawn scenes."""
-    name = choices.model.name
     if choices.model.example:
-        return f"{name} knows drawn scenes only: its answers to the camera mean nothing."
-    return f"Every frame, with what {name} says and where it looked."
+        return f"{choices.model.name} knows drawn scenes only: its answers to the camera mean nothing."
+    return "The camera, frame by frame"
 
 
 def _method(choices: Choices, explainer: Explainer) -> str:

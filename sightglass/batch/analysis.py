@@ -20,6 +20,7 @@ from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.phrases import percent, plural, quantity
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.task import UNSURE
 from sightglass.models.catalog import catalog
 from sightglass.report.table import csv as write_csv
 from sightglass.report.view import Map, Picture, fraction
@@ -95,8 +96,8 @@ def order(frame: Frame, order: str) -> Frame:
 
 
 def filter_rows(frame: Frame, *, unsure: bool = False, predicted: str | None = None) -> Frame:
-    """Return the rows with a score below a half, or with one answer."""
-    rows = frame[frame["predicted_score"] < 0.5] if unsure else frame
+    """Return the rows with a score below `UNSURE`, or with one answer."""
+    rows = frame[frame["predicted_score"] < UNSURE] if unsure else frame
     return rows if predicted is None else rows[rows["predicted"] == predicted]
 
 

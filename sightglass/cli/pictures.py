@@ -66,7 +66,7 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
         )
         for row in table.rows(explanation)
     ]
-    columns = ("map of", task.value, "half of it on", "hottest at")
+    columns = ("map of", task.value, "half of it on", "strongest at")
     console.table(columns, rows, right=columns[1:])
     for index in range(len(explanation.heatmaps)):
         console.say(*describe_checks(explanation.known_checks(index)))

@@ -40,7 +40,7 @@ LINES: dict[LineName, tuple[str, str, tuple[float, ...]]] = {
 """Title, colour, and dashes and gaps of the curves of a map and its controls. Every colour has a contrast of 4.5 or
 more with the paper; lengths are in pixels of a line of LINE pixels."""
 LINE = 1.5
-PANELS: dict[Way, str] = {"hidden": "hottest part hidden", "kept": "only the hottest part kept"}
+PANELS: dict[Way, str] = {"hidden": "strongest part hidden", "kept": "only the strongest part kept"}
 WIDTH = 112
 """Letters of a line of the sentence."""
 DPI = 200
@@ -147,7 +147,7 @@ def slide(chart: Chart, place: Rect, theme: Theme, format: Literal["png", "svg"]
     """Return the score over the hidden share for a slide, beside that of the strongest control."""
     ink, soft, accent, ground = (hex_of(colour) for colour in (theme.ink, theme.soft, theme.accent, theme.ground))
     by_name = {curve.name: curve for curve in chart.curves}
-    curves = [replace(by_name["map"], title="Hottest places hidden")]
+    curves = [replace(by_name["map"], title="Strongest places hidden")]
     if (control := by_name.get("strongest", by_name.get("random"))) is not None:
         curves.append(replace(control, name="random", title=shorten(control.title, 40, len)))
 

@@ -17,6 +17,7 @@ from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import task_of
 from sightglass.explain.trust import MEANINGS, scramble, stability
+from sightglass.explain.trust.checks import QUESTIONS
 from sightglass.explain.trust.proof import COLUMNS, lines, rows
 from sightglass.report import charts as chart
 from sightglass.ui.session import page, state
@@ -39,12 +40,7 @@ if TYPE_CHECKING:
     from sightglass.explain.trust.stability import Stability
     from sightglass.models.spec import ModelSpec
 
-TITLES: dict[CheckId, str] = {
-    "model": "Changes with the model",
-    "answer": "Matters to the answer",
-    "still": "Stays when the picture barely changes",
-}
-AXES: dict[chart.Way, str] = {"hidden": "hidden, hottest first", "kept": "kept, hottest first"}
+AXES: dict[chart.Way, str] = {"hidden": "hidden, strongest first", "kept": "kept, strongest first"}
 THUMBNAIL = 440
 """Pixels of the longer side of a map on a card."""
 ASKED = (
@@ -96,7 +92,7 @@ def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool
         icon=":material/open_in_full:",
         help="The whole test, with all its numbers.",
         key=f"details-{id}",
-        title=TITLES[id],
+        title=capital(QUESTIONS[id]),
         width="large",
     )
     return True
@@ -149,7 +145,7 @@ def _stability(explanation: Explanation, index: int, outcome: Stability) -> None
         _panel(explanation, index, _tested_map(explanation, index)),
         _panel(explanation, index, _map(explanation, index, values, "Spread", f"at most {most:.2f}", words)),
     ]
-    line = "Spread: the standard deviation of nine maps at each pixel, where the hottest place of a map is 1."
+    line = "Spread: the standard deviation of nine maps at each pixel, where the strongest place of a map is 1."
     if explanation.heatmaps[index].signed:
         line = f"{line} {STRENGTH}"
     panels.show(explanation.image, strip, key="viewer-trust-spread", height=380, line=line)
@@ -168,7 +164,7 @@ def draw_proof(proof: Proof) -> None:
     st.caption(escape(" ".join(lines(proof))))
     tables.table([dict(zip(COLUMNS, row, strict=True)) for row in rows(proof)], right=COLUMNS[1:])
     st.caption(
-        "Left: the places that the map calls most important are covered, the hottest first. Right: everything else is. "
+        "Left: the places that the map calls important are covered, the strongest first. Right: everything else is. "
         "The thin lines cover as much elsewhere. Compare lines with each other, not with 0 or 100 %: a model has not "
         "learnt from half-covered pictures. The verdict is a test of its own, against maps of other pictures."
     )

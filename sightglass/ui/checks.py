@@ -63,7 +63,7 @@ def why_untested(heatmap: Heatmap) -> str | None:
     """Return the reason against a test in a sentence; None without one."""
     if heatmap.measured.state == "ok":
         return None
-    return f"There is nothing to test about the map of {heatmap.target.label}: no place is hotter than another."
+    return f"There is nothing to test about the map of {heatmap.target.label}: no place is stronger than another."
 
 
 def is_open() -> bool:
@@ -157,12 +157,11 @@ def cards(explanation: Explanation, index: int, *, beside: bool = False) -> None
         _stop()
         st.info(why, icon=":material/science:")
         return
-    titles = check_cards.TITLES
-    columns = st.columns(len(titles)) if beside else [st.container() for _ in titles]
+    columns = st.columns(len(QUESTIONS)) if beside else [st.container() for _ in QUESTIONS]
     checks, begin = known(explanation.checks_key(index)), True
-    for (id, title), place in zip(titles.items(), columns, strict=True):
+    for (id, name), place in zip(QUESTIONS.items(), columns, strict=True):
         with place, st.container(border=True, key=f"check-{id}"):
-            _say(title, None if checks is None else checks[id])
+            _say(capital(name), None if checks is None else checks[id])
             # One test after the other: they share the machine with the page.
             begin = check_cards.draw(id, explanation, index, begin) and begin
 

@@ -249,7 +249,7 @@ class LiveExplainer:
     ) -> tuple[Json, RawMaps]:
         """Return a map's description, and the map as it was computed; none unless its state is "ok"."""
         (raws,), layers = self.frames.compute_maps(evidence, [target])
-        geometry = evidence.geometry
+        geometry, task = evidence.geometry, self.frames.task
         state = state_of(raws, geometry)
         same = [prediction.score for prediction in predictions if prediction.index == target.index]
         score = max(same) if place is None else predictions[place].score
@@ -258,6 +258,7 @@ class LiveExplainer:
         return {
             "label": target.label,
             "score": round(score, 4),
+            "sure": not task.sure or task.is_sure(score),
             "state": state,
             "shapes": [list(raw.shape) for raw in raws],
             "offsets": [list(geometry.cell_offset(path)) for path in layers],

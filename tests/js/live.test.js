@@ -114,8 +114,9 @@ test("while a model is switched no frame goes, and an answer of the model before
 const answered = (more) => ({ head: { answers: [], map: null, place: null, ...more }, blobs: [] });
 
 test("what is followed is said", () => {
-  const map = { label: "cat", score: 0.5, state: "ok" };
+  const map = { label: "cat", score: 0.5, sure: true, state: "ok" };
   assert.equal(followed(answered({ map }), null, false), "cat 50 %");
+  assert.equal(followed(answered({ map: { ...map, score: 0.05, sure: false } }), null, false), "Unsure: cat 5 %");
   assert.equal(followed(answered({ map }), { index: 1, label: "cat" }, false), "Following cat 50 %");
   // A frame from before the choice; a box that is followed may change its class.
   assert.equal(followed(answered({ map }), { index: 2, label: "dog" }, false), "cat 50 %");

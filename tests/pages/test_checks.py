@@ -10,6 +10,7 @@ import pytest
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.phrases import capital
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.trust import checks, scramble, stability
 from sightglass.explain.trust.prove import prove
@@ -93,6 +94,8 @@ def test_the_cards_show_each_test_and_the_page_goes_back_to_the_answers(page, mo
     app = page(**ADDRESS)
     app.button(key="checks").click().run()
     assert app.query_params["prove"] == "1" and "### Predictions" not in texts(app)
+    # A check has one name: on its card, in files and on the command line.
+    assert all(f": {capital(name)}" in texts(app) for name in checks.QUESTIONS.values())
     rerun_until(app, lambda: {"details-model", "details-answer", "details-still"} <= {b.key for b in app.button}, 240)
     explanation = Explainer("demo-cls-s")(load_bundled("scene 1"))
     scrambled, moved = scramble.scramble(explanation), stability.stability(explanation)

@@ -40,6 +40,8 @@ def test_a_familys_sizes_begin_with_their_own_answers_and_take_one_class(page, b
         == ["EfficientNet-Lite0", "EfficientNet-Lite1", "EfficientNet-Lite2", "Difference"]
         == [*table["Model"], "Difference"]
     )
+    # No size is marked as the chosen one: all are compared.
+    assert not any(group.key.startswith("size-") for group in app.button_group if group.key)
     # Nothing is timed until somebody asks.
     assert set(table["One pass"]) == {"–"}
     assert [link.proto.label for link in app.get("page_link")][-1:] == ["Labelled pictures"]

@@ -70,6 +70,8 @@ from streamlit.testing.v1 import AppTest
 from sightglass.ui.choices import import_ahead, sidebar
 from sightglass.ui.session import page
 import_ahead._import()
+# The page runs without the navigation, so its links lead nowhere.
+st.page_link = lambda *_, **__: None
 load, imported = sidebar.load, []
 for component in ("", "viewer"):
     sidebar.load = load if component else lambda model: st.stop()

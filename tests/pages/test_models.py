@@ -99,6 +99,13 @@ def test_a_file_and_its_names_are_a_map_after_one_drop_and_gone_after_a_question
     assert session(app, Adding).folder is None and not app.error
 
 
+def test_a_model_that_is_dropped_among_pictures_is_added(page: Page, leaf: bytes) -> None:
+    app = page()
+    drop(app, ("leaf.pth", leaf), ("names.txt", "\n".join(NAMES).encode()))
+    app.switch_page("pages/models/page.py").run()
+    assert not app.error and "with 5 classes, 224 px" in texts(app) and next(iter(rows(app))) == "leaf"
+
+
 def test_class_names_are_typed_later_and_it_stands_by_its_name_on_explore(page: Page, leaf: bytes) -> None:
     app = drop(page("models"), ("leaf.pth", leaf))
     assert shown(app).titles[0].startswith("class ")

@@ -222,10 +222,12 @@ def uploads() -> list[tuple[str, bytes]]:
 def take(files: Iterable[tuple[str, bytes]]) -> None:
     """Decode files, choose the last valid one and report each error.
 
-    A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from.
+    A file that carries a recipe, or is one, is not a picture to explain: it opens the view it was made from. A model
+    goes to the page Models, with the other files that are no pictures.
     """
     pictures = state.of(image_source.Pictures)
     problems: list[str] = []
+    rest: list[tuple[str, bytes]] = []
     for name, data in files:
         try:
             if (contents := embedded_recipe.contents(data)) is not None:
@@ -233,11 +235,15 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
                 continue
             image = Image.open(data, name=name)
         except Problem as problem:
-            is_model = name.lower().endswith(catalog.SUFFIXES)
-            problems.append(f"{name[:80]} is a model: drop it on the page Models." if is_model else str(problem))
+            problems.append(str(problem))
+            rest.append((name, data))
             continue
         image_source.turn_to(image, data)
         pictures.just_given = True
+    if any(name.lower().endswith(catalog.SUFFIXES) for name, _ in rest):
+        state.of(state.DroppedModel).files = rest
+        state.of(state.Navigation).go_to = page.script("models")
+        problems = []
     pictures.problem = " ".join(problems) or None
 
 

@@ -76,8 +76,8 @@ def mark(spec: ModelSpec, here: Collection[str]) -> str:
     return f" ({about} to download)" if about else " (to download)"
 
 
-def choose() -> ModelSpec:
-    """Draw the menus and return the model."""
+def choose(*, sized: bool = True) -> ModelSpec:
+    """Draw the menus and return the model; `sized`: with the sizes of its family."""
     names, here = menu()
     families, addressed = catalog.families(), _read_model()
     first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
@@ -92,7 +92,7 @@ def choose() -> ModelSpec:
         help="A family of models: type a part of its name. Those to download, with about how many MB, are fetched when "
         "you choose them.",
     )
-    spec = _by_name(addressed) if family == OTHER else choose_size(families[family], here, addressed)
+    spec = _by_name(addressed) if family == OTHER else choose_size(families[family], here, addressed, drawn=sized)
     url_state.write("model", spec.id, FIRST)
     return spec
 
@@ -137,13 +137,25 @@ def _by_name(addressed: ModelSpec | None) -> ModelSpec:
 
 
 def choose_size(
-    specs: list[ModelSpec], here: Collection[str], addressed: ModelSpec | None = None, *, key: str = "size"
+    specs: list[ModelSpec],
+    here: Collection[str],
+    addressed: ModelSpec | None = None,
+    *,
+    key: str = "size",
+    drawn: bool = True,
 ) -> ModelSpec:
-    """Draw a family's sizes and return the chosen model."""
+    """Draw a family's sizes and return the chosen model; without `drawn` the one that was chosen last."""
     if len(specs) == 1:
         return specs[0]
     sizes = {spec.id: spec for spec in specs}
     first = next((spec.id for spec in specs if spec.id in here), specs[0].id)
+    if addressed and addressed.id in sizes:
+        first = addressed.id
+    key = f"{key}-{specs[0].family}"
+    if not drawn:
+        chosen = url_state.recall_value(key, sizes, first)
+        url_state.keep(key, chosen)
+        return sizes[chosen]
     # Several words name a kind and no size: the cheats among the demo models.
     kinds = any(" " in spec.size for spec in specs)
     # A button has no room for how large a download is.
@@ -153,8 +165,8 @@ def choose_size(
         draw,
         "Size",
         {spec.id: f"{spec.size or spec.id}{mark(spec, here)}" for spec in specs},
-        addressed.id if addressed and addressed.id in sizes else first,
-        key=f"{key}-{specs[0].family}",
+        first,
+        key=key,
         help="Each is a separate model. Those to download are fetched when you choose them.",
         label_visibility="collapsed",
         width="content" if buttons else WIDTH,

@@ -48,13 +48,14 @@ def draw(
     bar: DeltaGenerator | None = None,
     *,
     whole: bool = False,
+    sized: bool = True,
     methods: Sequence[str] = (),
     place: DeltaGenerator | None = None,
 ) -> tuple[Choices, Explainer]:
     """Draw the row of controls and load the model for its layers.
 
     `bar`: where a page that explains a picture has it chosen, and the controls beside it. `place`: where the controls
-    are drawn on a page without one. `whole`, `methods`: see `_draw_options`.
+    are drawn on a page without one. `sized`: see `model_picker.choose`. `whole`, `methods`: see `_draw_options`.
     """
     image, controls = image_picker.choose(), place or st.container()
     if bar is not None:
@@ -68,7 +69,7 @@ def draw(
             horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall", key="choices"
         ),
     ):
-        model = model_picker.choose()
+        model = model_picker.choose(sized=sized)
         question_place = st.container(key="question", width="content")
         help = "The method, the layers, and how the picture is fitted."
         popover = st.popover("", icon=":material/tune:", key="options", help=help)

@@ -9,7 +9,7 @@ const LONGEST_RETRY = 8_000;
 
 /**
  * @typedef {{label: string, index: number, score: number, box?: number[], anchor?: number, marks?: import("../viewer/marks.js").Mark[]}} Said
- * @typedef {import("./screen.js").RawHead & {label: string, score: number, state: string, extent: number[], seen: number[]}} Mapped
+ * @typedef {import("./screen.js").RawHead & {label: string, score: number, sure: boolean, state: string, extent: number[], seen: number[]}} Mapped
  * @typedef {{n: number, problem: string, dropped: number, ms: Record<string, number>, size: number[], answers: Said[],
  *   map: Mapped|null, place: number|null, lost: boolean}} AnswerHead
  * @typedef {{head: AnswerHead, blobs: Uint8Array[]}} Answer

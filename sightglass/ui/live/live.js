@@ -45,7 +45,7 @@ export function followed(answer, pin, detects) {
   if (pin && !map) return `No ${pin.label} in sight.`;
   if (!map) return "";
   if (map.state !== "ok") return `${map.label}: this map is empty.`;
-  const said = `${map.label} ${percent(map.score)}`;
+  const said = `${map.sure ? "" : "Unsure: "}${map.label} ${percent(map.score)}`;
   // A frame from before the choice has the map of another class; a box that is followed may change its own.
   return pin && (detects || pin.label === map.label) ? `Following ${said}` : said;
 }
@@ -202,6 +202,7 @@ class Live {
   /** @param {Answer|null} answer */
   #list(answer) {
     const list = find(this.root, ".rows"), answers = answer?.head.answers.slice(0, MOST) ?? [];
+    list.toggleAttribute("data-unsure", answer?.head.map?.sure === false);
     writeRows(list, answers.map(({ label, score }) => ({ label, share: score, text: percent(score) })));
     markRow(list, answer?.head.place ?? answers.findIndex((said) => said.label === answer?.head.map?.label));
   }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import streamlit as st
@@ -66,6 +66,13 @@ class Navigation:
     """Whether this run is the first one on its page."""
     go_to: str | None = None
     """The script of the page to switch to before this one is drawn."""
+
+
+@dataclass
+class DroppedModel:
+    """A model's files that were dropped among pictures, for the page Models."""
+
+    files: list[tuple[str, bytes]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

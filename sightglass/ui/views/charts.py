@@ -14,7 +14,7 @@ from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.maps.statistics import format_value
 from sightglass.explain.phrases import describe_range, listing, percent
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.trust.diagnosis import diagnose, unseen
+from sightglass.explain.trust.diagnosis import CROPPED, diagnose, unseen
 from sightglass.models.preprocess import WAYS
 from sightglass.ui.session import page, url_state
 from sightglass.ui.session.markdown import escape, without_keys
@@ -95,21 +95,17 @@ def numbers_button(explanation: Explanation, index: int) -> None:
 
 
 def findings(explanation: Explanation, index: int, *, said: Sequence[str] = ()) -> None:
-    """Draw the findings, most serious first, and a crop's remedy; `said`: kinds that the page says elsewhere."""
-    diagnosis = diagnose(explanation, index)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        with st.container(width="content"):
-            lines([finding for finding in diagnosis if finding.kind not in said])
-        _fit_button(explanation, diagnosis)
+    """Draw the findings, most serious first; `said`: kinds that the page says elsewhere."""
+    lines([finding for finding in diagnose(explanation, index) if finding.kind not in said])
 
 
-def _fit_button(explanation: Explanation, diagnosis: Sequence[Finding]) -> None:
+def fit_button(explanation: Explanation) -> None:
     """Draw the button that removes a crop."""
     ways = explanation.evidence.resident.adapter.preprocessings
     whole = next((way for way in ("letterbox", "squash") if way in ways), None)
-    if whole is not None and any(finding.kind == "cropped" for finding in diagnosis):
+    if whole is not None and unseen(explanation) >= CROPPED:
         st.button(
-            "Use the whole picture",
+            "Show it all",
             icon=":material/crop_free:",
             key="whole-picture",
             on_click=url_state.put,

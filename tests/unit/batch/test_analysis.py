@@ -17,6 +17,7 @@ from sightglass.batch import report as batch_report
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.tasks.task import UNSURE
 from sightglass.models.labels import match
 
 
@@ -58,6 +59,9 @@ def test_names_are_read_kindly(tmp_path: Path) -> None:
     assert [None if pd.isna(one) else bool(one) for one in found["wrong"]] == [False, False, True, True, None, True]
     assert analysis.count_right(found) == (2, 5)
     assert len(analysis.filter_rows(found, predicted="trolleybus")) == 2
+    # What is unsure here is unsure on Explore.
+    unsure = analysis.filter_rows(found.assign(predicted_score=[0, 0.1, UNSURE, 0.3, 0.4, 0.5]), unsure=True)
+    assert list(unsure["predicted_score"]) == [0, 0.1]
 
 
 def labelled(tmp_path: Path, labels: list[str], predicted: list[str], known: list[str]) -> Path:

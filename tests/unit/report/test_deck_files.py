@@ -84,7 +84,7 @@ def test_proofs_are_charts_and_notes_have_what_no_slide_shows(opened: Any):
     for color in (DARK.accent, DARK.ink):
         assert (np.abs(drawn - color).max(-1) < 8).sum() > 500
     html = deck_html([VIEWS[1]], TITLE).decode()
-    assert "Hottest places hidden" in html and "Random places" in html and f"stroke: {hex_of(DARK.accent)}" in html
+    assert "Strongest places hidden" in html and "Random places" in html and f"stroke: {hex_of(DARK.accent)}" in html
     notes = opened.slides[1].notes_slide.notes_text_frame.text
     assert f"Checks of minibus: {SEAL}." in notes and "sightglass image bus.jpg" in notes and "Cropped." in notes
     texts = " ".join(shape.text_frame.text for shape in opened.slides[1].shapes if shape.has_text_frame)

@@ -20,6 +20,7 @@ from sightglass.common.files.packing import unpack_data
 from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.picture.image import load_bundled
+from sightglass.explain.tasks.task import UNSURE
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
 from sightglass.video import live
@@ -61,6 +62,7 @@ def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
     assert [(one["label"], one["index"], one["score"]) for one in answer["answers"]] == scores
     heatmap = made.heatmaps[0]
     assert (answer["map"]["label"], answer["map"]["content"]) == (heatmap.target.label, [*heatmap.geometry.content])
+    assert answer["map"]["sure"] == (model == "demo-seg" or answer["map"]["score"] >= UNSURE)
     assert answer["map"]["shapes"] == [[*raw.shape] for raw in raws]
     for ours, theirs in zip(raws, heatmap.raw, strict=True):
         assert np.array_equal(ours, theirs)

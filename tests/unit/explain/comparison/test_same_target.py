@@ -25,6 +25,7 @@ from sightglass.explain.comparison.detections import (
 )
 from sightglass.explain.comparison.models import Comparison, Timing, measure_in_turns
 from sightglass.explain.evidence.layers import stages
+from sightglass.explain.tasks.task import UNSURE
 from sightglass.models.adapter import Prediction
 from sightglass.report.detection_images import every_map, files
 from sightglass.ui.session.pictures.image_source import load_bundled
@@ -64,8 +65,8 @@ def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus: Path) -
     sorrel = [("sorrel", 0.117), ("sorrel", 0.12), ("sorrel", 0.11)]
     assert verdict(*sorrel) == "All three say sorrel, none with more than 12 %."
     assert verdict(*sorrel[:2]) == "Both say sorrel, neither with more than 12 %."
-    assert verdict(("sorrel", 0.117), ("collie", 0.231)) == "s says sorrel; m says collie, neither with more than 24 %."
-    assert verdict(*sorrel[:2], ("sorrel", 0.3)) == "All three say sorrel; l is most confident."
+    assert verdict(("sorrel", 0.117), ("collie", 0.131)) == "s says sorrel; m says collie, neither with more than 14 %."
+    assert verdict(*sorrel[:2], ("sorrel", UNSURE)) == "All three say sorrel; l is most confident."
 
 
 def test_classifiers_are_explained_for_what_the_largest_answers(bus: Path) -> None:

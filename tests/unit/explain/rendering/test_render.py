@@ -111,6 +111,14 @@ def test_no_line_where_there_is_nothing_to_outline(pixels):
         assert np.array_equal(paint(pixels, field, style), pixels)
 
 
+def test_a_line_is_around_no_region_of_less_than_a_hundredth_but_the_largest():
+    values = np.zeros((100, 100), np.float32)
+    values[80:83, 80:83] = 1
+    assert np.array_equal(contours.drop_small(values, 0.5), values)
+    values[10:40, 10:40] = 0.8
+    assert (contours.drop_small(values, 0.5) > 0.5).sum() == 30 * 30
+
+
 def test_boxes_are_white_on_dark_and_the_chosen_one_is_on_top():
     grey = np.full((200, 200, 3), 100, np.uint8)
     out = draw_marks(grey, [((box_mark((20, 60, 150, 150)),), label) for label in "12"], chosen=0)
