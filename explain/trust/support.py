@@ -7,7 +7,6 @@ verdict` measures the error rates.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -33,11 +32,11 @@ from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.explain.trust import controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.perturber import BATCH_CPU, Perturber
-from sightglass.explain.trust.proof import CLEAR, OTHERS, RANDOM, SHARES, SHOWN, Effect, Support, settle
+from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Effect, Support, settle
 from sightglass.models.demo.pictures import CAPTIONED, pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -70,47 +69,34 @@ def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target:
     return on_content(raw.maps, explanation.evidence.geometry, raw.layers, signed=heatmap.signed)
 
 
-@own_modes()
-def support(explanation: Result, index: int | str = 0, *, quick: bool = False) -> Support:
+def support(explanation: Result, index: int | str = 0) -> Support:
     """Compare the effect of a map's hottest pixels with other maps'.
 
-    These are up to `OTHERS` maps of other pictures, and copies of this map. Each takes two passes, or eight if close;
-    `quick`: always two, at the share `SHOWN`. Raises ModelProblem for an empty map and a target without a single
-    answer; Cancelled within one batch of a stop.
+    These are up to `OTHERS` maps of other pictures, and copies of this map; two passes each. Raises ModelProblem for an
+    empty map and a target without a single answer; Cancelled within one batch of a stop.
     """
-    return find_strongest(explanation, index, quick=quick)[0]
+    return find_strongest(explanation, index)[0]
 
 
-def find_strongest(
-    explanation: Result,
-    index: int | str,
-    *,
-    quick: bool = False,
-    perturber: Perturber | None = None,
-) -> tuple[Support, Map]:
-    """Return what `support` does, and the strongest control's map, (h, w) over the content.
-
-    `perturber`: the map's own, if there is one.
-    """
+@own_modes()
+def find_strongest(explanation: Result, index: int | str) -> tuple[Support, Map]:
+    """Return what `support` does, and the strongest control's map, (h, w) over the content."""
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
     evidence = explanation.evidence
     score = explanation.task.scorer(evidence, heatmap.target, explanation.options)
     boxed = explanation.own(position)
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
     embeds = not explanation.task.names_classes
-    measure = Measure(perturber or Perturber(evidence, score), heatmap.strength, box, cosine=embeds)
-    effect = measure.effect("this map", measure.part, (SHOWN,) if quick else SHARES)
-    candidates = other_maps(explanation, position)
-    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(candidates))[:OTHERS]
-    named = ((candidates[at].name, measure.fit(candidates[at].values)) for at in order.tolist())
-    others, copies = measure.compare(effect, named)
-    result = Support(heatmap.target.label, box is not None, measure.start, effect, others, copies)
-    at = result.controls.index(result.strongest)
-    if at < len(others):
-        values = measure.fit(candidates[order[at]].values)
-    else:
-        values = [*_copies(measure.part, flipped=box is not None)][at - len(others)][1]
-    return result, measure.place(values)
+    measure = Measure(Perturber(evidence, score), heatmap.strength, box, cosine=embeds)
+    (effect,) = measure.effects([("this map", measure.part)])
+    known = other_maps(explanation, position)
+    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(known))[:OTHERS]
+    others = [(known[at].name, measure.fit(known[at].values)) for at in order.tolist()]
+    copies = [*_copies(measure.part, flipped=box is not None)]
+    tested = measure.compare(effect, others, copies)
+    result = Support(heatmap.target.label, box is not None, measure.start, effect, *tested)
+    maps = [*others[: len(result.others)], *copies]
+    return result, measure.place(maps[result.controls.index(result.strongest)][1])
 
 
 def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
@@ -142,20 +128,22 @@ class Measure:
         self._fill = perturber.fill("blur")
         (self.start,) = self._in_range([perturber.whole])
 
-    def compare(self, own: Effect, named: Iterable[tuple[str, Map]]) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
+    def compare(
+        self, own: Effect, others: Sequence[tuple[str, Map]], copies: Sequence[tuple[str, Map]]
+    ) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
         """Return the effects of other maps and copies, until the verdict is clear."""
-        others: list[Effect] = []
-        for effect in self.against(own, named):
-            others.append(effect)
-            if settle(own, others) is not None:
+        tested: list[Effect] = []
+        for effect in self._one_by_one(others):
+            tested.append(effect)
+            if settle(own, tested) is not None:
                 break
-        copies: list[Effect] = []
-        if len(others) == OTHERS and settle(own, others) is None:
-            for effect in self.against(own, _copies(self.part, flipped=self._box is not None)):
-                copies.append(effect)
+        tested_copies: list[Effect] = []
+        if len(tested) == OTHERS and settle(own, tested) is None:
+            for effect in self._one_by_one(copies):
+                tested_copies.append(effect)
                 if not own.beats(effect):
                     break
-        return tuple(others), tuple(copies)
+        return tuple(tested), tuple(tested_copies)
 
     def fit(self, values: Map) -> Map:
         """Return another map as large as that part."""
@@ -170,33 +158,22 @@ class Measure:
         placed[self._box] = values
         return placed
 
-    def against(self, effect: Effect, named: Iterable[tuple[str, Map]]) -> Iterator[Effect]:
-        """Yield each map's effect at as many shares as necessary."""
-        maps = iter(named)
-        while some := list(itertools.islice(maps, BATCH_CPU // 2)):
-            for (name, values), first in zip(some, self._effects(some, (SHOWN,)), strict=True):
-                near = abs(effect.size(SHOWN) - first.size(SHOWN)) < CLEAR
-                yield (
-                    self.effect(name, values, effect.shares, first) if near and effect.shares != first.shares else first
-                )
+    def _one_by_one(self, named: Sequence[tuple[str, Map]]) -> Iterator[Effect]:
+        """Yield each map's effect, a batch at a time."""
+        step = BATCH_CPU // 2
+        for start in range(0, len(named), step):
+            yield from self.effects(named[start : start + step])
 
-    def effect(self, name: str, values: Map, shares: Sequence[float], known: Effect | None = None) -> Effect:
-        """Return the effect of a map (h, w) at these shares, reusing `known`."""
-        (new,) = self._effects([(name, values)], [s for s in shares if known is None or s not in known.shares])
-        effects = [(known if known is not None and share in known.shares else new).at(share) for share in shares]
-        return Effect(name, tuple(shares), *zip(*effects, strict=True))
-
-    def _effects(self, named: Sequence[tuple[str, Map]], shares: Sequence[float]) -> list[Effect]:
-        """Return the effects of maps at the same shares; constant maps hide nothing."""
-        visible = np.ones((len(named), 2, len(shares), *self._shape), bool)
-        part = (slice(None), *(self._box or (slice(None), slice(None))))
+    def effects(self, named: Sequence[tuple[str, Map]]) -> list[Effect]:
+        """Return the effects of maps (h, w); constant maps hide nothing."""
+        visible = np.ones((len(named), 2, *self._shape), bool)
+        part = self._box or (slice(None), slice(None))
         for (_, values), (hidden, kept) in zip(named, visible, strict=True):
             if (places := ranking(values)) is not None:
-                hidden[part] = [places >= share for share in shares]
-                kept[part] = [places < share for share in shares]
+                hidden[part] = places >= SHOWN
+                kept[part] = places < SHOWN
         scores = iter(self._scores(visible.reshape(-1, *self._shape)))
-        each = [[tuple(itertools.islice(scores, len(shares))) for _ in range(2)] for _ in named]
-        return [Effect(name, tuple(shares), *both) for (name, _), both in zip(named, each, strict=True)]
+        return [Effect(name, (SHOWN,), (next(scores),), (next(scores),)) for name, _ in named]
 
     def _scores(self, visible: NDArray[np.bool_]) -> list[float]:
         """Return the scores, 0..1, of pictures with visible parts (B, h, w)."""
