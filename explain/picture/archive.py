@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -16,6 +18,8 @@ MAX_UNPACKED_BYTES = 16 * 2**30
 MAX_LIST_BYTES = 64 * 2**20
 """Limit for an archive's directory and for a list of names, which are read into memory as a whole."""
 Read = TypeVar("Read")
+_READING = threading.Lock()
+"""zipfile counts its open readers without one."""
 
 
 def read_entries(path: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
@@ -48,7 +52,7 @@ def _open(path: Path) -> zipfile.ZipFile:
             listed = directory_bytes(file)
         if listed <= MAX_LIST_BYTES:
             return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack its files again.") from error
     raise ModelProblem(f"{path.name} lists too many files: give several archives.")
 
@@ -71,7 +75,8 @@ def _list_files(
 
 
 def _unpack(archive: Callable[[], zipfile.ZipFile], info: zipfile.ZipInfo) -> bytes:
-    return _read(info, MAX_BYTES, lambda: archive().read(info))
+    with _READING:
+        return _read(info, MAX_BYTES, lambda: archive().read(info))
 
 
 def _read(info: zipfile.ZipInfo, most_bytes: int, read: Callable[[], Read]) -> Read:

@@ -50,14 +50,6 @@ def most_serious_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 Verdict = Literal["depends", "unclear", "survives", "edges", "centre", "box"]
 """What the randomisation test says of a map."""
-VERDICTS: dict[Verdict, str] = {
-    "depends": "depends on the model",
-    "unclear": "may or may not depend on the model",
-    "survives": "does not show what the model learnt",
-    "edges": "shows the picture's edges, not what the model learnt",
-    "centre": "shows the middle of the picture, not what the model learnt",
-    "box": "keeps the box and moves its hot spots with other weights",
-}
 SHOWS: dict[Verdict, str] = {
     "survives": "what it would show without training",
     "edges": "the picture's edges",
