@@ -82,21 +82,57 @@ def support(explanation: Result, index: int | str = 0) -> Support:
 def find_strongest(explanation: Result, index: int | str) -> tuple[Support, Map]:
     """Return what `support` does, and the strongest control's map, (h, w) over the content."""
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
-    evidence = explanation.evidence
-    score = explanation.task.scorer(evidence, heatmap.target, explanation.options)
+    evidence, values = explanation.evidence, heatmap.strength
+    perturber = Perturber(evidence, explanation.task.scorer(evidence, heatmap.target, explanation.options))
     boxed = explanation.own(position)
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
-    embeds = not explanation.task.names_classes
-    measure = Measure(Perturber(evidence, score), heatmap.strength, box, cosine=embeds)
-    (effect,) = measure.effects([("this map", measure.part)])
+    place = box or (slice(None), slice(None))
+    part = values[place]
+
+    def in_range(score: float) -> float:
+        """Bring a cosine to 0..1, where scores are."""
+        return score if explanation.task.names_classes else (1 + score) / 2
+
+    def measure(named: Sequence[tuple[str, Map]]) -> Iterator[Effect]:
+        """Yield each map's effect, a batch at a time."""
+        for start in range(0, len(named), BATCH_CPU // 2):
+            some = named[start : start + BATCH_CPU // 2]
+            visible = np.ones((len(some), 2, *values.shape), bool)
+            for (_, other), (hidden, kept) in zip(some, visible, strict=True):
+                # A constant map hides nothing.
+                if (places := ranking(other)) is not None:
+                    hidden[place] = places >= SHOWN
+                    kept[place] = places < SHOWN
+            masks = torch.from_numpy(visible.reshape(-1, *values.shape)).to(perturber.picture.device)
+            scores = [in_range(float(score)) for score, _, _ in perturber.predict(masks, perturber.fill("blur"))]
+            for (name, _), *effect in zip(some, scores[::2], scores[1::2], strict=True):
+                yield Effect(name, (SHOWN,), *((score,) for score in effect))
+
+    (own,) = measure([("this map", part)])
     known = other_maps(explanation, position)
     order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(known))[:OTHERS]
-    others = [(known[at].name, measure.fit(known[at].values)) for at in order.tolist()]
-    copies = [*_copies(measure.part, flipped=box is not None)]
-    tested = measure.compare(effect, others, copies)
-    result = Support(heatmap.target.label, box is not None, measure.start, effect, *tested)
-    maps = [*others[: len(result.others)], *copies]
-    return result, measure.place(maps[result.controls.index(result.strongest)][1])
+    size = part.shape[::-1]
+    controlled = [(known[at].name, cv2.resize(known[at].values, size, interpolation=cv2.INTER_LINEAR)) for at in order]
+    copied = [*_copies(part, flipped=box is not None)]
+    others: list[Effect] = []
+    copies: list[Effect] = []
+    for effect in measure(controlled):
+        others.append(effect)
+        if settle(own, others) is not None:
+            break
+    if len(others) == OTHERS and settle(own, others) is None:
+        for effect in measure(copied):
+            copies.append(effect)
+            if not own.beats(effect):
+                break
+    start = in_range(perturber.whole)
+    result = Support(heatmap.target.label, box is not None, start, own, tuple(others), tuple(copies))
+    tested = [*controlled[: len(others)], *copied]
+    _, strongest = tested[result.controls.index(result.strongest)]
+    # Outside a box nothing is hidden before what is inside.
+    placed = np.full(values.shape, strongest.min() - 1, np.float32)
+    placed[place] = strongest
+    return result, placed
 
 
 def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
@@ -113,76 +149,6 @@ def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
     for where, (down, right) in {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0)}.items():
         by = (round(down * MOVED * height), round(right * MOVED * width))
         yield f"this map moved {where}", np.roll(values, by, (0, 1))
-
-
-class Measure:
-    """Measures maps' effects on one answer, in the picture or box."""
-
-    def __init__(
-        self, perturber: Perturber, values: Map, box: tuple[slice, slice] | None = None, *, cosine: bool = False
-    ) -> None:
-        """`values`: the map that is tested, (h, w) over the content. `cosine`: scores are -1..1."""
-        self._shape, self._box, self._cosine, self._perturber = values.shape, box, cosine, perturber
-        self.part: Map = values if box is None else values[box]
-        """The part of the map that is compared."""
-        self._fill = perturber.fill("blur")
-        (self.start,) = self._in_range([perturber.whole])
-
-    def compare(
-        self, own: Effect, others: Sequence[tuple[str, Map]], copies: Sequence[tuple[str, Map]]
-    ) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
-        """Return the effects of other maps and copies, until the verdict is clear."""
-        tested: list[Effect] = []
-        for effect in self._one_by_one(others):
-            tested.append(effect)
-            if settle(own, tested) is not None:
-                break
-        tested_copies: list[Effect] = []
-        if len(tested) == OTHERS and settle(own, tested) is None:
-            for effect in self._one_by_one(copies):
-                tested_copies.append(effect)
-                if not own.beats(effect):
-                    break
-        return tuple(tested), tuple(tested_copies)
-
-    def fit(self, values: Map) -> Map:
-        """Return another map as large as that part."""
-        height, width = self.part.shape
-        return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR))
-
-    def place(self, values: Map) -> Map:
-        """Place a part's map in the whole content, weakest elsewhere."""
-        if self._box is None:
-            return values
-        placed = np.full(self._shape, values.min() - 1, np.float32)
-        placed[self._box] = values
-        return placed
-
-    def _one_by_one(self, named: Sequence[tuple[str, Map]]) -> Iterator[Effect]:
-        """Yield each map's effect, a batch at a time."""
-        step = BATCH_CPU // 2
-        for start in range(0, len(named), step):
-            yield from self.effects(named[start : start + step])
-
-    def effects(self, named: Sequence[tuple[str, Map]]) -> list[Effect]:
-        """Return the effects of maps (h, w); constant maps hide nothing."""
-        visible = np.ones((len(named), 2, *self._shape), bool)
-        part = self._box or (slice(None), slice(None))
-        for (_, values), (hidden, kept) in zip(named, visible, strict=True):
-            if (places := ranking(values)) is not None:
-                hidden[part] = places >= SHOWN
-                kept[part] = places < SHOWN
-        scores = iter(self._scores(visible.reshape(-1, *self._shape)))
-        return [Effect(name, (SHOWN,), (next(scores),), (next(scores),)) for name, _ in named]
-
-    def _scores(self, visible: NDArray[np.bool_]) -> list[float]:
-        """Return the scores, 0..1, of pictures with visible parts (B, h, w)."""
-        masks = torch.from_numpy(visible).to(self._perturber.picture.device)
-        return self._in_range([float(score) for score, _, _ in self._perturber.predict(masks, self._fill)])
-
-    def _in_range(self, scores: list[float]) -> list[float]:
-        """Bring a cosine to 0..1, where scores are."""
-        return [(1 + score) / 2 for score in scores] if self._cosine else scores
 
 
 SIDE = 64
