@@ -56,7 +56,7 @@ SHOWS: dict[Verdict, str] = {
     "centre": "the middle of the picture",
 }
 """What a map shows instead of what the model has learnt."""
-_PATTERN = "Whether its pattern matters to the answer is another question, which Prove it answers."
+_PATTERN = "Whether its pattern matters to the answer is another check."
 MEANINGS: dict[Verdict, str] = {
     "depends": f"With other weights the map would be elsewhere. That does not make it right. {_PATTERN}",
     "unclear": "The test has no answer here, so it speaks neither for the map nor against it. Other layers or another "
