@@ -271,6 +271,10 @@ def scramble(
     return scramble
 
 
+final = scramble
+"""Former name."""
+
+
 def interval_of(draws: Sequence[float]) -> tuple[float, float]:
     """Return the interval of 90 % of the mean of 2 to 8 draws, by Student's t.
 
