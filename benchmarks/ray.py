@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from sightglass.explain.picture.item import Item
+    from sightglass.explain.picture.source import Item
 
 MODEL = "efficientnet-lite0"
 PICTURES = 256

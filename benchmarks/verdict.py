@@ -23,7 +23,7 @@ from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.trust import controls
-from sightglass.explain.trust.proof import ALLOWED, OTHERS, SHARES, SHOWN, SupportVerdict
+from sightglass.explain.trust.proof import ALLOWED, OTHERS, SHOWN, SupportVerdict
 from sightglass.explain.trust.scramble import copy_resident, moments_of, parameters_of, redraw
 from sightglass.explain.trust.support import support
 from sightglass.models.catalog import spec
@@ -60,8 +60,6 @@ BLOBS = 4
 """Cells of a side of the random places, about as spread out as a map."""
 SURE = 0.3
 """The least score of an answer whose map is tested: an answer that hardly stands has no right map."""
-FORMS = ("proof", "seal")
-"""The whole test, and its shortest form, which asks at one share alone."""
 WORDS: tuple[SupportVerdict, ...] = get_args(SupportVerdict)
 MOST, UPPER = 0.05, 0.10
 """The largest share of wrong maps that may be called supported, and the upper end of its interval."""
@@ -101,7 +99,7 @@ def run(options: argparse.Namespace) -> Row:
 
 def _measure(model: str, folder: Path | None, most: int) -> Row:
     explainer = Explainer(model)
-    counts: Counter[tuple[str, str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     before: Map | None = None
     tested = 0
     for case in itertools.islice(_cases(explainer, folder, most), most):
@@ -109,14 +107,9 @@ def _measure(model: str, folder: Path | None, most: int) -> Row:
         print(f"{model}: {tested}", file=sys.stderr, flush=True)
         for kind, values in _maps(case, before, tested):
             if values is not None and np.isfinite(values).all() and values.min() < values.max():
-                altered = case.with_map(values)
-                for form in FORMS:
-                    counts[kind, form, support(altered, quick=form == "seal").verdict] += 1
+                counts[kind, support(case.with_map(values)).verdict] += 1
         before = case.own
-    kinds = [
-        {"kind": kind, **{form: {word: counts[kind, form, word] for word in WORDS} for form in FORMS}}
-        for kind in (OWN, *WRONG)
-    ]
+    kinds = [{"kind": kind, "verdicts": {word: counts[kind, word] for word in WORDS}} for kind in (OWN, *WRONG)]
     return {"model": model, "task": explainer.model.task, "pictures": tested, "kinds": kinds}
 
 
@@ -219,14 +212,13 @@ def markdown(result: Row) -> str:
         "A map is **supported** where its effect is larger than those of the middle of the picture, of the map "
         f"itself mirrored and moved, and of at least {OTHERS - ALLOWED} of {OTHERS} maps that the model drew of other "
         "pictures (`explain/trust/support.py`). The effect: the log-odds of the answer with only the map's "
-        f"strongest {', '.join(f'{share:.0%}' for share in SHARES)} kept, minus those with them hidden, the mean over "
-        "these shares. It is **not supported** where more than half of the maps of other pictures do as well. Of a box "
+        f"strongest {SHOWN:.0%} kept, minus those with them hidden. "
+        "It is **not supported** where more than half of the maps of other pictures do as well. Of a box "
         "all maps are compared inside of it, and the others are of other boxes. Right: the model's own map of its own "
         "answer. Wrong on purpose: all other rows. The runner-up's map counts as wrong on drawn scenes alone, where "
         "answers exclude each other. In brackets the 95 % interval (Wilson). The test asks whether the places matter "
         "to the answer, not whether the map is about this class: where the maps of all classes lie on the one thing "
-        "that is there, they are supported about as often. The last two columns are of a seal's second mark, which "
-        f"asks at {SHOWN:.0%} alone, in at most 52 passes."
+        "that is there, they are supported about as often. A test takes at most 52 passes."
     )
     return page(
         "How often a verdict is right",
@@ -241,29 +233,23 @@ def markdown(result: Row) -> str:
 def _of_model(model: Row) -> str:
     rows = []
     for counts in model["kinds"]:
-        if total := sum(counts["proof"].values()):
-            cells = [counts["proof"][word] for word in WORDS] + [counts["seal"][word] for word in WORDS[:2]]
-            rows.append((counts["kind"], str(total), *(rate(count, total) for count in cells)))
-    heads = ("map", "tests", *WORDS, "seal: yes", "seal: no")
-    return f"## {model['model']}\n\n{model['pictures']} pictures.\n\n" + grid(heads, rows)
+        if total := sum(counts["verdicts"].values()):
+            cells = [rate(counts["verdicts"][word], total) for word in WORDS]
+            rows.append((counts["kind"], str(total), *cells))
+    return f"## {model['model']}\n\n{model['pictures']} pictures.\n\n" + grid(("map", "tests", *WORDS), rows)
 
 
 def _goal(model: Row) -> str:
     """Return the rates of supported wrong and own maps, with goals."""
-    return f"**{model['model']}**: {'; '.join(_compare_with_goal(model, form) for form in FORMS)}."
-
-
-def _compare_with_goal(model: Row, form: str) -> str:
-    right, *wrong = (counts[form] for counts in model["kinds"])
+    right, *wrong = (counts["verdicts"] for counts in model["kinds"])
     tests, yes = sum(sum(counts.values()) for counts in wrong), sum(counts[WORDS[0]] for counts in wrong)
     _, high = wilson(yes, tests)
     met = yes <= MOST * tests and high <= UPPER
     total = sum(right.values())
-    begin = "supported are" if form == "proof" else "by the seal"
     return (
-        f"{begin} {rate(yes, tests)} of wrong maps (goal: at most {MOST:.0%}, upper end at most {UPPER:.0%}: "
-        f"{'met' if met else 'not met'}) and {rate(right[WORDS[0]], total)} of its own (goal: "
-        f"{GOALS[model['task']]:.0%}: {'met' if right[WORDS[0]] >= GOALS[model['task']] * total else 'not met'})"
+        f"**{model['model']}**: supported are {rate(yes, tests)} of wrong maps (goal: at most {MOST:.0%}, upper end at "
+        f"most {UPPER:.0%}: {'met' if met else 'not met'}) and {rate(right[WORDS[0]], total)} of its own (goal: "
+        f"{GOALS[model['task']]:.0%}: {'met' if right[WORDS[0]] >= GOALS[model['task']] * total else 'not met'})."
     )
 
 

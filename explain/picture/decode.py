@@ -6,7 +6,6 @@ The size is checked in the header before any pixel is unpacked, and every decode
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any, cast
@@ -116,9 +115,6 @@ def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tu
         raise TooLarge(f"{name} has {count} pixels; give at most {max_pixels:,}.") from error
     except Exception as error:
         # Decoders of hostile bytes raise nearly anything: OSError, SyntaxError, KeyError, struct.error, ...
-        words = str(error).lower()
-        if isinstance(error, (EOFError, struct.error)) or re.search(r"trunc|eof|end of|not enough|incompl", words):
-            raise ImageProblem(f"{name} is cut off: part of the file is missing, so send it again.") from error
         raise ImageProblem(f"{name} is damaged, cut off or of an unusual kind; send it again, or as PNG.") from error
 
 

@@ -111,8 +111,6 @@ class Image:
 
     def thumbnail(self, side: int) -> Pixels:
         """Return uint8 (h, w, 3) with the same proportions, no side above `side`, never enlarged."""
-        if side < 1:
-            raise ImageProblem(f"A thumbnail's side must be at least 1 pixel, not {side}.")
         scale = min(1.0, side / max(self.height, self.width))
         size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
         return np.array(Pillow.fromarray(self.pixels).resize(size, Pillow.Resampling.LANCZOS, reducing_gap=2.0))
@@ -250,13 +248,10 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
             data, size = source, memoryview(source).nbytes
         elif isinstance(source, (str, os.PathLike)):
             path = Path(os.fsdecode(source))
-            if re.match(r"data:", str(source), re.IGNORECASE):
-                raise ImageProblem("Give the bytes of a picture, or its file, not a data: address.")
             if not path.exists():
                 raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
             if not path.is_file():
-                title = _base_name(path.resolve()) if name == "picture" else name
-                raise ImageProblem(f"{title} is a folder or a device, not a file; give the path of one picture.")
+                raise ImageProblem(f"{name} is a folder or a device, not a file; give the path of one picture.")
             size = path.stat().st_size
             data = path.read_bytes() if size <= max_bytes else b""
         elif hasattr(source, "read"):

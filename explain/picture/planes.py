@@ -92,7 +92,7 @@ def _npy(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
     try:
         version = np.lib.format.read_magic(stream)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, by_columns, dtype = read(stream)
+        shape, _, dtype = read(stream)
     except Exception as reason:
         # A malformed header can raise anything.
         raise ImageProblem(f"{name} is not a readable .npy file; save the array again with numpy.save.") from reason
@@ -104,8 +104,7 @@ def _npy(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
         raise ImageProblem(f"{name} has {count:,} numbers; give at least one and at most {most:,} of {dtype}.")
     if len(data) - stream.tell() < count * dtype.itemsize:
         raise ImageProblem(f"{name} is cut off: part of the file is missing, so send it again.")
-    array = np.frombuffer(data, dtype, count, stream.tell())
-    array = array.reshape(shape[::-1]).transpose() if by_columns else array.reshape(shape)
+    array: NDArray[Any] = np.lib.format.read_array(BytesIO(data), allow_pickle=False)
     return array.astype(dtype.newbyteorder("="))
 
 

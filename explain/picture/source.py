@@ -1,7 +1,8 @@
-"""Find pictures in folders, patterns, lists and archives.
+"""Find pictures in folders, patterns, lists, archives and storages (`s3://…`, by fsspec).
 
-The source is not trusted: an archive's names are never used as paths, and its sizes are checked before anything is
-unpacked. A source that cannot be read is a ModelProblem; a problem with a single file is found when it is opened.
+A source is not trusted: names in archives and storages become keys and never paths, no more bytes are read than a
+picture may have, and every network error becomes one sentence. A source that cannot be read is a ModelProblem; a
+problem with a single file is found when it is opened.
 """
 
 from __future__ import annotations
@@ -9,18 +10,70 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sightglass.common.errors import ModelProblem
-from sightglass.explain.picture import archive, remote
-from sightglass.explain.picture.image import example_meant, load_bundled
-from sightglass.explain.picture.item import LISTS, PICTURES, Item, list_entries, printable, short
+from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.legible import legible, printable
+from sightglass.explain.picture.archive import MAX_LIST_BYTES, is_wanted, read_entries
+from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
 
+PICTURES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".heic", ".heif", ".avif", ".ppm", ".pgm", ".npy"),
+)
+"""File extensions of pictures; a list or a pattern may name any file."""
+LISTS = (".txt", ".lst", ".tsv")
 MAX_PICTURES = 200_000
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "mtime", "LastModified", "last_modified", "updated", "created")
+"""Names under which storages give a value that changes with the content."""
+_RECIPE_BYTES = 512
+"""Number of bytes at the start of a file within which its recipe begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A picture that is still to be opened."""
+
+    key: str
+    """Unique in its source and the same in every run: the path below the source, with `/`."""
+    stamp: str
+    """Changes with the content: size and modification time, or a checksum."""
+    read: Callable[[], bytes | Path | Image]
+    label: str | None = None
+    """Name of the picture's folder if the source has several, or the label in the list."""
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.key).name
+
+    def open(self) -> Image:
+        """Decode the picture; raise ImageProblem for failures and own renderings."""
+        data = self.read()
+        if _has_recipe(data):
+            raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
+        return Image.open(data, name=self.name)
+
+
+class Unreachable(ImageProblem):
+    """A picture that could not be fetched over the network; the next run tries again."""
+
+
+def _has_recipe(data: bytes | Path | Image) -> bool:
+    """Return whether a file begins with a recipe (`sightglass.report.embedded_recipe`): results are often beside the
+    pictures."""
+    # Opening a pipe would wait for it. Decoding reports what cannot be read.
+    with suppress(OSError):
+        if isinstance(data, Path) and data.is_file():
+            with data.open("rb") as file:
+                data = file.read(_RECIPE_BYTES)
+    return isinstance(data, bytes) and b'{"sightglass":' in data[:_RECIPE_BYTES]
 
 
 def find(
@@ -41,7 +94,7 @@ def find(
     paths begin, by default in the current folder. Raises ModelProblem if there are no pictures, or more than `most`.
     """
     if isinstance(source, str | os.PathLike):
-        pictures = _from_path(str(source), within, skip, base)
+        pictures = _from_path(str(source), within, skip, base or Path())
     elif isinstance(source, Sequence) and not isinstance(source, bytes | bytearray):
         pictures = _from_sequence(source, within, base or Path.cwd())
     else:
@@ -65,55 +118,58 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
 
 
-def _from_path(source: str, within: Path | None, skip: Path | str | None, base: Path | None) -> Iterator[Item]:
-    path = remote.local_path(source)
-    if path is None:
+def local_path(text: str) -> Path | None:
+    """Return the path of a local file, `file://` or plain; None for a remote address."""
+    match = _ADDRESS.match(text)
+    if match is None:
+        return Path(text)
+    return Path(text[match.end() :]) if match[1].lower() in ("file", "local") else None
+
+
+def short(source: Any) -> str:
+    """Return an address for a message: truncated, and without credentials."""
+    if not isinstance(source, str | os.PathLike):
+        return "what was given"
+    text = re.sub(r"://[^/@]*@", "://", printable(str(source)))
+    return text if len(text) <= 80 else f"…{text[-79:]}"
+
+
+def _from_path(source: str, within: Path | None, skip: Path | str | None, base: Path) -> Iterator[Item]:
+    if (local := local_path(source)) is None:
         if within is not None:
             raise ModelProblem(f"{short(source)} is not on this machine: give a folder of it.")
-        return remote.items(source, str(skip or ""))
-    typed, path = source, (base or Path()) / path.expanduser()
-    skip = remote.local_path(str(skip)) if skip is not None else None
-    source = str(path)
+        return _from_storage(source)
+    path = base / local.expanduser()
     if path.is_dir():
-        return _folder(path, within, skip)
+        left_out = None if skip is None else local_path(str(skip))
+        return _files(_walk(path, left_out), path, within)
     if path.is_file():
         if path.suffix.lower() == ".zip":
-            return archive.items(path)
-        return _list(path, within) if path.suffix.lower() in LISTS else _files([(path, None)], path.parent, within)
-    if glob.has_magic(source):
-        named = sorted(glob.glob(str(path), recursive=True))
-        fixed = str(path)[: min(str(path).find(sign) for sign in "*?[" if sign in str(path))]
-        root = Path(fixed if fixed.endswith(os.sep) else os.path.dirname(fixed))
-        return _files([(Path(name), None) for name in named if os.path.isfile(name)], root, within)
-    if within is None and (example := example_meant(typed)) is not None:
-        return iter([_example(example, typed)])
-    raise ModelProblem(f"There is nothing at {short(source)}: give a folder, a pattern, a list or a .zip.")
+            entries = read_entries(path, PICTURES)
+            return (Item(printable(name.replace("\\", "/")), stamp, read) for name, stamp, read in entries)
+        if path.suffix.lower() in LISTS:
+            return _from_list(path.name, partial(path.open, "rb"), path.parent, within)
+        return _files([(path, None)], path.parent, within)
+    if glob.has_magic(str(path)):
+        named = sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True)))
+        root = Path(os.path.dirname(re.split(r"[*?[]", str(path), maxsplit=1)[0]))
+        return _files([(Path(name), None) for name in named], root, within)
+    if within is None and example_meant(source) is not None:
+        return iter([Item(source, "bundled", partial(Path, source))])
+    raise ModelProblem(f"There is nothing at {short(str(path))}: give a folder, a pattern, a list or a .zip.")
 
 
-def _folder(root: Path, within: Path | None, skip: Path | None) -> Iterator[Item]:
-    left_out = skip.resolve() if skip is not None else None
-
-    def walk() -> Iterator[tuple[Path, None]]:
-        # Links to folders are not followed: they may form a loop.
-        for folder, below, names in os.walk(root):
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            if left_out is not None and (left_out in (here := Path(folder).resolve()).parents or here == left_out):
-                below.clear()
-                continue
-            for name in sorted(names):
-                if name.lower().endswith(PICTURES) and not name.startswith("."):
-                    yield Path(folder, name), None
-
-    return _files(walk(), root, within)
-
-
-def _list(path: Path, within: Path | None) -> Iterator[Item]:
-    """Yield the pictures of a list, local or remote."""
-    for name, label in list_entries(path.name, path):
-        if (local := remote.local_path(name)) is not None:
-            yield from _files([(path.parent / local, label)], path.parent, within)
-        elif within is None:
-            yield remote.item(name, label)
+def _walk(root: Path, left_out: Path | None) -> Iterator[tuple[Path, None]]:
+    left_out = left_out and left_out.resolve()
+    # Links to folders are not followed: they may form a loop.
+    for folder, below, names in os.walk(root):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if left_out is not None and (left_out in (here := Path(folder).resolve()).parents or here == left_out):
+            below.clear()
+            continue
+        for name in sorted(names):
+            if name.lower().endswith(PICTURES) and not name.startswith("."):
+                yield Path(folder, name), None
 
 
 def _files(paths: Iterable[tuple[Path, str | None]], root: Path, within: Path | None) -> Iterator[Item]:
@@ -136,8 +192,30 @@ def _files(paths: Iterable[tuple[Path, str | None]], root: Path, within: Path | 
         yield Item(printable(key.as_posix()), stamp, partial(Path, path), label)
 
 
-def _example(name: str, typed: str) -> Item:
-    return Item(typed, "bundled", partial(load_bundled, name))
+def _from_list(title: str, opened: Callable[[], Any], folder: Path | str, within: Path | None) -> Iterator[Item]:
+    """Yield the pictures of a list; `folder`: where its relative paths begin, here or in a storage."""
+    try:
+        with opened() as file:
+            data = file.read(MAX_LIST_BYTES + 1)
+        lines = data.decode("utf-8").splitlines() if len(data) <= MAX_LIST_BYTES else None
+    except Exception as error:
+        raise ModelProblem(f"The list {title} cannot be read: is it a text file with one path a line?") from error
+    if lines is None:
+        raise ModelProblem(f"The list {title} is larger than {MAX_LIST_BYTES >> 20} MB: give it in several parts.")
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, words = line.strip().partition("\t")
+        label = legible(words) if words.strip() else None
+        local = local_path(name)
+        if local is None:
+            if within is None:
+                yield _stored(name, label)
+        elif isinstance(folder, Path):
+            yield from _files([(folder / local, label)], folder, within)
+        elif not _ADDRESS.match(name):
+            # A remote list must not name local files.
+            yield replace(_stored(f"{folder}/{name}", label), key=printable(name))
 
 
 def _from_sequence(source: Sequence[Any], within: Path | None, base: Path) -> Iterator[Item]:
@@ -148,17 +226,13 @@ def _from_sequence(source: Sequence[Any], within: Path | None, base: Path) -> It
             name, data = entry
             stamp = hashlib.sha256(data).hexdigest()[:16]
             yield Item(printable(str(name).replace("\\", "/").lstrip("/")), stamp, partial(bytes, data))
-        elif (path := remote.local_path(os.fspath(entry))) is None:
+        elif (local := local_path(os.fspath(entry))) is None:
             if within is None:
-                yield remote.item(entry, None)
-        elif (
-            within is None
-            and not (base / path.expanduser()).exists()
-            and (example := example_meant(os.fspath(entry))) is not None
-        ):
-            yield _example(example, os.fspath(entry))
+                yield _stored(entry, None)
+        elif within is None and not (base / local.expanduser()).exists() and example_meant(name := os.fspath(entry)):
+            yield Item(name, "bundled", partial(Path, name))
         else:
-            yield from _files([(base / path.expanduser(), None)], base, within)
+            yield from _files([(base / local.expanduser(), None)], base, within)
 
 
 def _with_unique_keys(items: list[Item]) -> list[Item]:
@@ -180,3 +254,64 @@ def _label(items: list[Item]) -> list[Item]:
         item if item.label is not None or not parent else replace(item, label=parent)
         for item, parent in zip(items, parents, strict=True)
     ]
+
+
+def _storage(url: str) -> tuple[Any, str]:
+    """Return an address's file system and path; raise ModelProblem if unreachable."""
+    if "::" in url or url.lower().endswith(".zip"):
+        raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
+    # Slow to import; torch requires it.
+    import fsspec  # type: ignore[import-untyped]
+
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except Exception as error:
+        # An unknown protocol, a missing package, an invalid address.
+        raise ModelProblem(f"{short(url)} cannot be reached ({_reason(error)}): check the address.") from error
+    return system, str(path)
+
+
+def _stored(url: str, label: str | None) -> Item:
+    """Return one picture of a storage, without checking that it exists."""
+    system, path = _storage(url)
+    return Item(printable(url), "listed", partial(fetch, system, path, None), label)
+
+
+def _from_storage(url: str) -> Iterator[Item]:
+    """Yield the pictures at the address of a folder, a pattern, a list or a picture."""
+    system, path = _storage(url)
+    ends, pattern = PurePosixPath(path).suffix.lower(), "*" in path
+    named = pattern or ends in PICTURES
+    if ends in LISTS and not pattern:
+        yield from _from_list(short(url), partial(system.open, path, "rb"), url.rpartition("/")[0], None)
+        return
+    try:
+        find = system.glob if pattern else system.find
+        listing: dict[str, Any] = {path: system.info(path)} if named and not pattern else find(path, detail=True)
+    except Exception as error:
+        raise ModelProblem(f"{short(url)} cannot be read ({_reason(error)}): check address and rights.") from error
+    root = path.partition("*")[0].rpartition("/")[0] if named else path.rstrip("/")
+    for name, info in sorted(listing.items()):
+        below = name[len(root) :].lstrip("/") if name.startswith(root) else name
+        if info.get("type") != "directory" and (named or is_wanted(below, PICTURES)):
+            size, stamp = info.get("size"), next((f"{info[name]}" for name in _STAMPS if info.get(name)), "")
+            yield Item(printable(below), f"{size}-{stamp}", partial(fetch, system, name, size))
+
+
+def fetch(system: Any, path: str, size: int | None) -> bytes:
+    """Return a picture's bytes; raise ImageProblem if it is missing or too large, Unreachable if the network fails."""
+    name = printable(PurePosixPath(path).name)
+    if size is not None and size > MAX_BYTES:
+        raise ImageProblem(f"{name} holds {size:,} bytes; give at most {MAX_BYTES:,}.")
+    try:
+        with system.open(path, "rb") as file:
+            return bytes(file.read(MAX_BYTES + 1))
+    except FileNotFoundError as error:
+        raise ImageProblem(f"{name} is not there: check the path.") from error
+    except Exception as error:
+        raise Unreachable(f"{name} could not be fetched ({_reason(error)}): the next run tries again.") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return an error message as the middle of a sentence."""
+    return short((str(error).splitlines() or [""])[0].rstrip(". ") or type(error).__name__)

@@ -16,8 +16,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
 from sightglass.common.work.progress import Progress
 from sightglass.explain.explainer import Explainer
-from sightglass.explain.picture.item import Item
-from sightglass.explain.picture.source import find
+from sightglass.explain.picture.source import Item, find
 from sightglass.explain.similarity.similarity import Embedder
 
 NAMES = r"(?:^|/)(?P<person>-?\d+)_c(?P<camera>\d+)"

@@ -17,8 +17,7 @@ from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.item import Item
-from sightglass.explain.picture.source import find
+from sightglass.explain.picture.source import Item, find
 from sightglass.explain.similarity.similarity import Embedder, embedding, mirrored_score
 from sightglass.models.adapter import Adapter
 from sightglass.models.demo.pictures import pictures

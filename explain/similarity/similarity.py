@@ -37,7 +37,7 @@ from sightglass.explain.methods.method import Method
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.item import Item
+from sightglass.explain.picture.source import Item
 from sightglass.models.geometry import Geometry
 from sightglass.models.spec import ModelSpec
 

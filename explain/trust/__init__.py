@@ -50,21 +50,13 @@ def most_serious_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 Verdict = Literal["depends", "unclear", "survives", "edges", "centre", "box"]
 """What the randomisation test says of a map."""
-VERDICTS: dict[Verdict, str] = {
-    "depends": "depends on the model",
-    "unclear": "may or may not depend on the model",
-    "survives": "does not show what the model learnt",
-    "edges": "shows the picture's edges, not what the model learnt",
-    "centre": "shows the middle of the picture, not what the model learnt",
-    "box": "keeps the box and moves its hot spots with other weights",
-}
 SHOWS: dict[Verdict, str] = {
     "survives": "what it would show without training",
     "edges": "the picture's edges",
     "centre": "the middle of the picture",
 }
 """What a map shows instead of what the model has learnt."""
-_PATTERN = "Whether its pattern matters to the answer is another question, which Prove it answers."
+_PATTERN = "Whether its pattern matters to the answer is another check."
 MEANINGS: dict[Verdict, str] = {
     "depends": f"With other weights the map would be elsewhere. That does not make it right. {_PATTERN}",
     "unclear": "The test has no answer here, so it speaks neither for the map nor against it. Other layers or another "

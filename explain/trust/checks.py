@@ -202,7 +202,7 @@ def _model(explanation: Result, index: int | str) -> Check:
 
 
 def _answer(explanation: Result, index: int | str) -> Check:
-    test = support.support(explanation, index, quick=True)
+    test = support.support(explanation, index)
     own, strongest = (effect.size(proof.SHOWN) for effect in (test.own, test.strongest))
     return Check("answer", test.mark, test.sentence, own, strongest)
 

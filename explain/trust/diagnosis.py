@@ -148,7 +148,7 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
 def _compare(explanation: Result, first: int, second: int, overlap: float) -> str:
     where = "the same place" if overlap >= SAME_PLACE else "different places"
     first_label, second_label = (explanation.heatmaps[index].target.label for index in (first, second))
-    if any(seal is not None and seal.shows for seal in map(explanation.known_checks, (first, second))):
+    if any(checks is not None and checks.shows for checks in map(explanation.known_checks, (first, second))):
         return f"The maps of {first_label} and {second_label} mark {where} ({percent(overlap)} overlap)."
     return f"The evidence for {first_label} and {second_label} lies in {where} ({percent(overlap)} overlap)."
 

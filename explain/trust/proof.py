@@ -23,15 +23,12 @@ MARKS: dict[SupportVerdict, Mark] = {"supported": "yes", "not supported": "no", 
 OTHERS, ALLOWED = 19, 1
 """Maps of other pictures, and how many of them may do as well: if this map were one more of them, that would be so in 2
 of 20 cases. Most wrong maps are less like a right one than these are."""
-SHARES = (0.1, 0.2, 0.3, 0.5)
-"""Of the picture, or of the box, that are hidden, and alone kept. One share alone supports fewer right maps: of 45
-photographs with EfficientNet-Lite 0 these four gave 54 %, and 5 % of the wrong ones."""
 SHOWN = 0.3
-"""The share that is measured first, and that the sentence is about."""
+"""The share of the picture, or of the box, that is hidden, and alone kept."""
 RANDOM = "random places"
 """How the names of random maps begin."""
 CLEAR = 2.0
-"""Difference of two maps' effects at that share, in log-odds, from which the other shares are not asked."""
+"""Difference of two maps' effects at that share, in log-odds, from which other shares do not count."""
 LEAST = 1e-4
 """Scores nearer to 0 or 1 count as this near."""
 
@@ -43,7 +40,7 @@ class Effect:
     name: str
     """`this map`, or the control's."""
     shares: tuple[float, ...]
-    """Those that were measured: `SHOWN` alone where that was enough."""
+    """`SHOWN` alone; in proofs of earlier versions often four."""
     hidden: tuple[float, ...]
     kept: tuple[float, ...]
 
@@ -58,7 +55,7 @@ class Effect:
         return self.hidden[place], self.kept[place]
 
     def beats(self, other: Effect) -> bool:
-        """Return whether this effect is larger, at `SHOWN` or over all shares."""
+        """Return whether this effect is larger: of an earlier version's close ones, over all shares."""
         first = self.size(SHOWN) - other.size(SHOWN)
         return first > 0 if abs(first) >= CLEAR else self.size() > other.size()
 

@@ -72,7 +72,7 @@ def prove(
 
     with stopped_by(cancel):
         follow("map", [heatmap.strength], first)
-        support, strongest = find_strongest(explanation, position, perturber=perturber)
+        support, strongest = find_strongest(explanation, position)
         follow("strongest", [strongest], first, FEWER)
         shape, grid = heatmap.content.shape, controls.grid_of(heatmap)
         seeds = [controls.seed_of(explanation.image.sha256, number) for number in range(controls.SEEDS)]

@@ -155,26 +155,34 @@ def asks_at(resident: Resident, question: str, layers: Sequence[str]) -> bool:
 
 
 def describe_independent(explanation: Result, index: int) -> str:
-    """Describe a model-independent map, by its own test or its method's.
+    """Describe a model-independent map, by its own check or its method's figures.
 
     Empty for a map that depends on it, as far as is known.
     """
-    if (mark := _find_answer(explanation, index)) is not None:
-        return f"This map shows {mark.shows}, not what the model learnt." if mark.state == "no" else ""
-    if _find_measured(explanation, index) is None:
-        return ""
-    return f"This map shows {explanation.task.independent[0]}."
+    known = _find_known(explanation, index)
+    if isinstance(known, Randomisation):
+        return f"This map shows {explanation.task.independent[0]}."
+    return "" if known is None else f"This map shows {known.shows}, not what the model learnt."
 
 
-def _find_answer(explanation: Result, index: int) -> Check | None:
-    """Return the first mark of a map's seal where it says yes or no."""
-    marks = explanation.known_checks(index) if explanation.heatmaps[index].state == "ok" else None
-    mark = None if marks is None else marks["model"]
-    return None if mark is None or mark.state == "cannot be told" else mark
+def find_independent(explanation: Result, index: int) -> Finding | None:
+    """Find a model-independent map, by its own check or its method's figures."""
+    known = _find_known(explanation, index)
+    if isinstance(known, Randomisation):
+        text = (
+            f"With random weights the method draws nearly the same map ({known.no} of {known.maps} measured): it "
+            f"{explanation.task.independent[1]}."
+        )
+        return Finding("independent", "caution", text)
+    return None if known is None else Finding("independent", "serious", known.sentence)
 
 
-def _find_measured(explanation: Result, index: int) -> Randomisation | None:
-    """Return the figures of a method with nearly model-independent maps."""
+def _find_known(explanation: Result, index: int) -> Check | Randomisation | None:
+    """Return what shows that a map does not depend on the model, if anything."""
+    checks = explanation.known_checks(index) if explanation.heatmaps[index].state == "ok" else None
+    check = None if checks is None else checks["model"]
+    if check is not None and check.state != "cannot be told":
+        return check if check.state == "no" else None
     key = _key_of(explanation, index)
     return _load_randomisation()[key] if key is not None and is_independent(*key) else None
 
@@ -190,19 +198,6 @@ def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
     if not asks_at(resident, question, layers):
         return None
     return family_of(explanation.model.task, resident), question, heatmap.method
-
-
-def find_independent(explanation: Result, index: int) -> Finding | None:
-    """Find a map by a method with nearly model-independent maps."""
-    if (mark := _find_answer(explanation, index)) is not None:
-        return Finding("independent", "serious", mark.sentence) if mark.state == "no" else None
-    if (measured := _find_measured(explanation, index)) is None:
-        return None
-    text = (
-        f"With random weights the method draws nearly the same map ({measured.no} of {measured.maps} measured): it "
-        f"{explanation.task.independent[1]}."
-    )
-    return Finding("independent", "caution", text)
 
 
 @cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.statistics import coarse, iou, rank_correlation, rank_correlations, rescale
 from sightglass.explain.phrases import percent, plural, signed
-from sightglass.explain.trust import VERDICTS, Mark, Verdict, controls
+from sightglass.explain.trust import SHOWS, Mark, Verdict, controls
 from sightglass.explain.trust.controls import chance_level, outline, outline_chance
 from sightglass.explain.trust.support import map_again, tested_map
 from sightglass.models.adapter import freeze
@@ -33,7 +33,7 @@ from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -117,7 +117,6 @@ def redraw(parameters: Sequence[nn.Parameter], seed: int, moments: Sequence[Mome
             each.copy_(drawn.mul_(deviation).add_(mean))
 
 
-Side = Literal["below", "within", "above"]
 DRAWS = (3, 8)
 """The least and the most sets of weights for the last stage. Of 20 maps of EfficientNet-Lite 0 by GradCAM, whose single
 draws scatter by 0.26, up to 6 draws decide 84 %, 7 90 % and 8 92 %, after 4.5 on average; 0.1 % of these verdicts are
@@ -133,33 +132,20 @@ class Draw:
 
     map: Map
     """float32 (h, w) in 0..1 over the content of the model's input, at most 320 a side; 0 without evidence."""
-    rank_correlation: float
-    """With the true map, of the values that are shown: negative evidence is 0."""
-    overlap: float | None = None
-    """Of a box: the overlap (IoU) of the two outlines at half of the scale, inside the box."""
-
-    @property
-    def similarity(self) -> float:
-        """The likeness that the verdict follows from: of a box its `overlap`."""
-        return self.rank_correlation if self.overlap is None else self.overlap
+    similarity: float
+    """To the true map: the rank correlation of the values that are shown, where negative evidence is 0; of a box the
+    overlap (IoU) of the two outlines at half of the scale, inside the box."""
 
     @property
     def empty(self) -> bool:
         """Whether the map has no evidence for the target."""
         return not self.map.any()
 
-    @property
-    def likeness(self) -> str:
-        """The similarity as it is shown over the map: `+0.12`, of a box `11 %`, or `empty`."""
-        return "empty" if self.empty else signed(self.similarity) if self.overlap is None else percent(self.overlap)
-
 
 @dataclass(frozen=True, eq=False)
 class Scramble:
     """One map as its model's weights are random."""
 
-    label: str
-    method: str
     last: Draw
     """Of the draws whose map has evidence, the one with the median similarity."""
     final: tuple[float, ...]
@@ -189,6 +175,11 @@ class Scramble:
         ends = " to ".join(map(self._shown, (min(self.final), max(self.final)))) if self.final else ""
         return f"{self.draws} random models: {empty}{ends}."
 
+    @property
+    def likeness(self) -> str:
+        """The similarity of `last` as it is shown over the map: `+0.12`, of a box `11 %`, or `empty`."""
+        return "empty" if self.last.empty else self._shown(self.last.similarity)
+
     def _shown(self, value: float) -> str:
         return signed(value) if self.keeps_box is None else percent(value)
 
@@ -209,10 +200,9 @@ class Scramble:
         If not, the verdict is the last map's closest reference. `unclear`: the interval includes the threshold, or
         most maps of random weights are empty.
         """
-        side = "within" if self.mostly_empty else side_of(self.final, self.threshold)
-        if side == "within":
+        if self.mostly_empty or not is_clear(self.final, self.threshold):
             return "unclear"
-        if side == "below":
+        if self.similarity <= self.threshold:
             return "box" if self.keeps_box else "depends"
         most = max(self.known, key=lambda name: self.known[name])
         return most if self.known[most] > self.threshold else "survives"
@@ -244,7 +234,8 @@ class Scramble:
             return f"With random weights the map changes completely: {numbers}"
         if self.verdict == "box":
             return f"Random weights keep the box but move the hot spots: {numbers}"
-        return f"Random weights give a similar map: {numbers} It {VERDICTS[self.verdict]}."
+        shows = "does not show" if self.verdict == "survives" else f"shows {SHOWS[self.verdict]}, not"
+        return f"Random weights give a similar map: {numbers} It {shows} what the model learnt."
 
     @property
     def nbytes(self) -> int:
@@ -275,7 +266,7 @@ def scramble(
     key = explanation.map_key(index)
     if (scramble := _CACHE.get(key)) is None:
         with stopped_by(cancel):
-            scramble = _Work(explanation, index, progress).run()
+            scramble = _draw_until_clear(explanation, index, progress or (lambda *_: None))
         _CACHE.put(key, scramble)
     return scramble
 
@@ -296,77 +287,49 @@ def interval_of(draws: Sequence[float]) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def side_of(draws: Sequence[float], threshold: float) -> Side:
-    """Return on which side of the threshold the interval of the draws' mean is."""
+def is_clear(draws: Sequence[float], threshold: float) -> bool:
+    """Return whether the interval of the draws' mean does not include the threshold."""
     low, high = interval_of(draws)
-    return "below" if high <= threshold else "above" if low > threshold else "within"
+    return not low <= threshold < high
 
 
-def draw_until_clear(
-    redraw: Callable[[int], None], weights_sha256: str, threshold: float, measure: Callable[[], float | None]
-) -> tuple[tuple[float, ...], Side]:
-    """Redraw all weights 3 to 8 times, by a seed each, and measure a map's similarity.
-
-    `measure`: None for an empty map. Returns the similarities, and their interval's side of the threshold.
-    """
-    similarities: list[float] = []
-    side: Side = "within"
-    for draw in range(DRAWS[1]):
-        redraw(controls.seed_of(weights_sha256, draw))
-        if (similarity := measure()) is not None:
-            similarities.append(similarity)
-        side = side_of(similarities, threshold)
-        # After three empty maps further draws are empty too.
-        if draw + 1 >= DRAWS[0] and (side != "within" or not similarities):
-            break
-    return tuple(similarities), side
-
-
-class _Work:
-    """One test in the making."""
-
-    def __init__(self, explanation: Result, index: int | str, progress: Progress | None) -> None:
-        self._explanation, self._index = explanation, index
-        self._heatmap: Heatmap = explanation._map(index).measured
-        self._outlined = outlined_box(explanation, index)
-        self._progress, self._done = progress or (lambda *_: None), 0
-
-    def run(self) -> Scramble:
-        """Draw until the verdict is clear."""
-        explanation, heatmap, outlined = self._explanation, self._heatmap, self._outlined
-        resident, other = explanation.evidence.resident, copy_resident(explanation.evidence.resident)
-        parameters = parameters_of(other, explanation.evidence.tensor)
-        moments = moments_of(parameters)
-        chance = chance_level(heatmap, explanation.image.sha256)
-        threshold = chance if outlined is None else outline_chance(heatmap, outlined, explanation.image.sha256)
-        ends: list[Draw] = []
-
-        def measure() -> float | None:
-            ends.append(self._draw(other, f"{len(ends) + 1} of at most {DRAWS[1]} draws"))
-            return None if ends[-1].empty else ends[-1].similarity
-
-        weights = resident.adapter.weights_sha256
-        drawn, _ = draw_until_clear(lambda seed: redraw(parameters, seed, moments), weights, threshold, measure)
-        filled = [end for end in ends if not end.empty]
-        middle = filled[drawn.index(statistics.median_low(drawn))] if drawn else ends[0]
-        # Similarity of the maps to model-independent references.
-        maps, references = [end.map for end in filled or ends], _make_references(self._explanation, self._index)
-        likenesses = {name: float(np.mean(rank_correlations(values, maps))) for name, values in references.items()}
-        in_box = likenesses.pop("box", 0.0)
-        keeps_box = None if outlined is None else in_box > chance
-        of, empty = (heatmap.target.label, heatmap.method), len(ends) - len(filled)
-        return Scramble(*of, middle, drawn, threshold, likenesses, empty, keeps_box)
-
-    def _draw(self, other: Resident, words: str) -> Draw:
+def _draw_until_clear(explanation: Result, index: int | str, progress: Progress) -> Scramble:
+    heatmap, outlined = explanation._map(index).measured, outlined_box(explanation, index)
+    resident, other = explanation.evidence.resident, copy_resident(explanation.evidence.resident)
+    parameters = parameters_of(other, explanation.evidence.tensor)
+    moments = moments_of(parameters)
+    chance = chance_level(heatmap, explanation.image.sha256)
+    threshold = chance if outlined is None else outline_chance(heatmap, outlined, explanation.image.sha256)
+    draws: list[Draw] = []
+    filled: list[Draw] = []
+    similarities: tuple[float, ...] = ()
+    for number in range(DRAWS[1]):
         check()
-        self._progress(self._done / DRAWS[1], words)
-        self._done += 1
-        heatmap, before, inside = self._heatmap, self._explanation.evidence, self._outlined
-        evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)
-        values = map_again(self._explanation, heatmap, evidence, heatmap.target)
-        values = coarse(np.nan_to_num(values))
-        overlap = None if inside is None else iou(outline(heatmap.coarse) & inside, outline(values) & inside)
-        return Draw(values, rank_correlation(heatmap.coarse, values), overlap)
+        progress(number / DRAWS[1], f"{number + 1} of at most {DRAWS[1]} draws")
+        redraw(parameters, controls.seed_of(resident.adapter.weights_sha256, number), moments)
+        draws.append(_draw(explanation, heatmap, other, outlined))
+        filled = [draw for draw in draws if not draw.empty]
+        similarities = tuple(draw.similarity for draw in filled)
+        # After three empty maps further draws are empty too.
+        if number + 1 >= DRAWS[0] and (not filled or is_clear(similarities, threshold)):
+            break
+    middle = filled[similarities.index(statistics.median_low(similarities))] if filled else draws[0]
+    # Similarity of the maps to model-independent references.
+    maps, references = [draw.map for draw in filled or draws], _make_references(explanation, index)
+    likenesses = {name: float(np.mean(rank_correlations(values, maps))) for name, values in references.items()}
+    in_box = likenesses.pop("box", 0.0)
+    keeps_box = None if outlined is None else in_box > chance
+    return Scramble(middle, similarities, threshold, likenesses, len(draws) - len(filled), keeps_box)
+
+
+def _draw(explanation: Result, heatmap: Heatmap, other: Resident, outlined: NDArray[np.bool_] | None) -> Draw:
+    """Return the map by other weights; `outlined`: where outlines are compared."""
+    before = explanation.evidence
+    evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)
+    values = coarse(np.nan_to_num(map_again(explanation, heatmap, evidence, heatmap.target)))
+    if outlined is None:
+        return Draw(values, rank_correlation(heatmap.coarse, values))
+    return Draw(values, iou(outline(heatmap.coarse) & outlined, outline(values) & outlined))
 
 
 def outlined_box(explanation: Result, index: int | str) -> NDArray[np.bool_] | None:

@@ -7,7 +7,6 @@ verdict` measures the error rates.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -33,11 +32,11 @@ from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.explain.trust import controls
 from sightglass.explain.trust.controls import ranking
 from sightglass.explain.trust.perturber import BATCH_CPU, Perturber
-from sightglass.explain.trust.proof import CLEAR, OTHERS, RANDOM, SHARES, SHOWN, Effect, Support, settle
+from sightglass.explain.trust.proof import OTHERS, RANDOM, SHOWN, Effect, Support, settle
 from sightglass.models.demo.pictures import CAPTIONED, pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -70,47 +69,70 @@ def map_again(explanation: Result, heatmap: Heatmap, evidence: Evidence, target:
     return on_content(raw.maps, explanation.evidence.geometry, raw.layers, signed=heatmap.signed)
 
 
-@own_modes()
-def support(explanation: Result, index: int | str = 0, *, quick: bool = False) -> Support:
+def support(explanation: Result, index: int | str = 0) -> Support:
     """Compare the effect of a map's hottest pixels with other maps'.
 
-    These are up to `OTHERS` maps of other pictures, and copies of this map. Each takes two passes, or eight if close;
-    `quick`: always two, at the share `SHOWN`. Raises ModelProblem for an empty map and a target without a single
-    answer; Cancelled within one batch of a stop.
+    These are up to `OTHERS` maps of other pictures, and copies of this map; two passes each. Raises ModelProblem for an
+    empty map and a target without a single answer; Cancelled within one batch of a stop.
     """
-    return find_strongest(explanation, index, quick=quick)[0]
+    return find_strongest(explanation, index)[0]
 
 
-def find_strongest(
-    explanation: Result,
-    index: int | str,
-    *,
-    quick: bool = False,
-    perturber: Perturber | None = None,
-) -> tuple[Support, Map]:
-    """Return what `support` does, and the strongest control's map, (h, w) over the content.
-
-    `perturber`: the map's own, if there is one.
-    """
+@own_modes()
+def find_strongest(explanation: Result, index: int | str) -> tuple[Support, Map]:
+    """Return what `support` does, and the strongest control's map, (h, w) over the content."""
     heatmap, position = tested_map(explanation, index, "there is nothing to hide or keep first")
-    evidence = explanation.evidence
-    score = explanation.task.scorer(evidence, heatmap.target, explanation.options)
+    evidence, values = explanation.evidence, heatmap.strength
+    perturber = Perturber(evidence, explanation.task.scorer(evidence, heatmap.target, explanation.options))
     boxed = explanation.own(position)
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
-    embeds = not explanation.task.names_classes
-    measure = Measure(perturber or Perturber(evidence, score), heatmap.strength, box, cosine=embeds)
-    effect = measure.effect("this map", measure.part, (SHOWN,) if quick else SHARES)
-    candidates = other_maps(explanation, position)
-    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(candidates))[:OTHERS]
-    named = ((candidates[at].name, measure.fit(candidates[at].values)) for at in order.tolist())
-    others, copies = measure.compare(effect, named)
-    result = Support(heatmap.target.label, box is not None, measure.start, effect, others, copies)
-    at = result.controls.index(result.strongest)
-    if at < len(others):
-        values = measure.fit(candidates[order[at]].values)
-    else:
-        values = [*_copies(measure.part, flipped=box is not None)][at - len(others)][1]
-    return result, measure.place(values)
+    place = box or (slice(None), slice(None))
+    part = values[place]
+
+    def in_range(score: float) -> float:
+        """Bring a cosine to 0..1, where scores are."""
+        return score if explanation.task.names_classes else (1 + score) / 2
+
+    def measure(named: Sequence[tuple[str, Map]]) -> Iterator[Effect]:
+        """Yield each map's effect, a batch at a time."""
+        for start in range(0, len(named), BATCH_CPU // 2):
+            some = named[start : start + BATCH_CPU // 2]
+            visible = np.ones((len(some), 2, *values.shape), bool)
+            for (_, other), (hidden, kept) in zip(some, visible, strict=True):
+                # A constant map hides nothing.
+                if (places := ranking(other)) is not None:
+                    hidden[place] = places >= SHOWN
+                    kept[place] = places < SHOWN
+            masks = torch.from_numpy(visible.reshape(-1, *values.shape)).to(perturber.picture.device)
+            scores = [in_range(float(score)) for score, _, _ in perturber.predict(masks, perturber.fill("blur"))]
+            for (name, _), *effect in zip(some, scores[::2], scores[1::2], strict=True):
+                yield Effect(name, (SHOWN,), *((score,) for score in effect))
+
+    (own,) = measure([("this map", part)])
+    known = other_maps(explanation, position)
+    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(known))[:OTHERS]
+    size = part.shape[::-1]
+    controlled = [(known[at].name, cv2.resize(known[at].values, size, interpolation=cv2.INTER_LINEAR)) for at in order]
+    copied = [*_copies(part, flipped=box is not None)]
+    others: list[Effect] = []
+    copies: list[Effect] = []
+    for effect in measure(controlled):
+        others.append(effect)
+        if settle(own, others) is not None:
+            break
+    if len(others) == OTHERS and settle(own, others) is None:
+        for effect in measure(copied):
+            copies.append(effect)
+            if not own.beats(effect):
+                break
+    start = in_range(perturber.whole)
+    result = Support(heatmap.target.label, box is not None, start, own, tuple(others), tuple(copies))
+    tested = [*controlled[: len(others)], *copied]
+    _, strongest = tested[result.controls.index(result.strongest)]
+    # Outside a box nothing is hidden before what is inside.
+    placed = np.full(values.shape, strongest.min() - 1, np.float32)
+    placed[place] = strongest
+    return result, placed
 
 
 def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
@@ -127,85 +149,6 @@ def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
     for where, (down, right) in {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0)}.items():
         by = (round(down * MOVED * height), round(right * MOVED * width))
         yield f"this map moved {where}", np.roll(values, by, (0, 1))
-
-
-class Measure:
-    """Measures maps' effects on one answer, in the picture or box."""
-
-    def __init__(
-        self, perturber: Perturber, values: Map, box: tuple[slice, slice] | None = None, *, cosine: bool = False
-    ) -> None:
-        """`values`: the map that is tested, (h, w) over the content. `cosine`: scores are -1..1."""
-        self._shape, self._box, self._cosine, self._perturber = values.shape, box, cosine, perturber
-        self.part: Map = values if box is None else values[box]
-        """The part of the map that is compared."""
-        self._fill = perturber.fill("blur")
-        (self.start,) = self._in_range([perturber.whole])
-
-    def compare(self, own: Effect, named: Iterable[tuple[str, Map]]) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
-        """Return the effects of other maps and copies, until the verdict is clear."""
-        others: list[Effect] = []
-        for effect in self.against(own, named):
-            others.append(effect)
-            if settle(own, others) is not None:
-                break
-        copies: list[Effect] = []
-        if len(others) == OTHERS and settle(own, others) is None:
-            for effect in self.against(own, _copies(self.part, flipped=self._box is not None)):
-                copies.append(effect)
-                if not own.beats(effect):
-                    break
-        return tuple(others), tuple(copies)
-
-    def fit(self, values: Map) -> Map:
-        """Return another map as large as that part."""
-        height, width = self.part.shape
-        return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR))
-
-    def place(self, values: Map) -> Map:
-        """Place a part's map in the whole content, weakest elsewhere."""
-        if self._box is None:
-            return values
-        placed = np.full(self._shape, values.min() - 1, np.float32)
-        placed[self._box] = values
-        return placed
-
-    def against(self, effect: Effect, named: Iterable[tuple[str, Map]]) -> Iterator[Effect]:
-        """Yield each map's effect at as many shares as necessary."""
-        maps = iter(named)
-        while some := list(itertools.islice(maps, BATCH_CPU // 2)):
-            for (name, values), first in zip(some, self._effects(some, (SHOWN,)), strict=True):
-                near = abs(effect.size(SHOWN) - first.size(SHOWN)) < CLEAR
-                yield (
-                    self.effect(name, values, effect.shares, first) if near and effect.shares != first.shares else first
-                )
-
-    def effect(self, name: str, values: Map, shares: Sequence[float], known: Effect | None = None) -> Effect:
-        """Return the effect of a map (h, w) at these shares, reusing `known`."""
-        (new,) = self._effects([(name, values)], [s for s in shares if known is None or s not in known.shares])
-        effects = [(known if known is not None and share in known.shares else new).at(share) for share in shares]
-        return Effect(name, tuple(shares), *zip(*effects, strict=True))
-
-    def _effects(self, named: Sequence[tuple[str, Map]], shares: Sequence[float]) -> list[Effect]:
-        """Return the effects of maps at the same shares; constant maps hide nothing."""
-        visible = np.ones((len(named), 2, len(shares), *self._shape), bool)
-        part = (slice(None), *(self._box or (slice(None), slice(None))))
-        for (_, values), (hidden, kept) in zip(named, visible, strict=True):
-            if (places := ranking(values)) is not None:
-                hidden[part] = [places >= share for share in shares]
-                kept[part] = [places < share for share in shares]
-        scores = iter(self._scores(visible.reshape(-1, *self._shape)))
-        each = [[tuple(itertools.islice(scores, len(shares))) for _ in range(2)] for _ in named]
-        return [Effect(name, tuple(shares), *both) for (name, _), both in zip(named, each, strict=True)]
-
-    def _scores(self, visible: NDArray[np.bool_]) -> list[float]:
-        """Return the scores, 0..1, of pictures with visible parts (B, h, w)."""
-        masks = torch.from_numpy(visible).to(self._perturber.picture.device)
-        return self._in_range([float(score) for score, _, _ in self._perturber.predict(masks, self._fill)])
-
-    def _in_range(self, scores: list[float]) -> list[float]:
-        """Bring a cosine to 0..1, where scores are."""
-        return [(1 + score) / 2 for score in scores] if self._cosine else scores
 
 
 SIDE = 64

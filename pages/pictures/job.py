@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.picture.item import Item
+    from sightglass.explain.picture.source import Item
 
     Frame = Any
 

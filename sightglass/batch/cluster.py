@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sightglass.batch.journal import Outcome
     from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import RunLabels
-    from sightglass.explain.picture.item import Item
+    from sightglass.explain.picture.source import Item
 
 CONNECT_TIMEOUT = 10.0
 """Seconds after which an address counts as unreachable."""

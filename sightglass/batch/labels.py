@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sightglass.batch.journal import Journal, Outcome
     from sightglass.common.files import Json
     from sightglass.evaluation.kinds import Classes
-    from sightglass.explain.picture.item import Item
+    from sightglass.explain.picture.source import Item
 
 CORRECTIONS = "labels.json"
 """A person's corrections beside the table: `{"bus": ["school bus"], "holidays": []}`."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.picture.item import Item
+    from sightglass.explain.picture.source import Item
     from sightglass.explain.rendering.style import Style
 
 FOLDER = "maps"

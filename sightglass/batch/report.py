@@ -10,7 +10,6 @@ from sightglass.common.errors import Problem
 from sightglass.evaluation.intervals import estimate_share
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plain_text, plural, quantity
-from sightglass.explain.picture.item import distinct_names
 from sightglass.report.html_report import report_html
 from sightglass.report.view import Picture, Table, View
 
@@ -66,7 +65,6 @@ def _list_classes(evaluation: summary.EvaluationSummary) -> View:
 
 def _list_sections(folder: Path, frame: Any, scores: table.Scores) -> Iterator[View]:
     """Yield a view of each kind of picture, unless there is none of it."""
-    names = distinct_names(list(frame["picture"]))
 
     def view(title: str, about: str, rows: Any, describe: Callable[[Json], str]) -> Iterator[View]:
         pictures = []
@@ -77,7 +75,7 @@ def _list_sections(folder: Path, frame: Any, scores: table.Scores) -> Iterator[V
             )
             with contextlib.suppress(OSError):
                 file = (folder / row["file"]).read_bytes() if row["file"] else b""
-            pictures.append(Picture(names[row["picture"]], file, (0, 0), best=(answer,), rest=describe(row)))
+            pictures.append(Picture(row["picture"], file, (0, 0), best=(answer,), rest=describe(row)))
         listed = f"The first {LISTED} of {len(rows):,}." if len(rows) > LISTED else ""
         if pictures:
             yield View(title, tuple(filter(None, (about, listed))), tuple(pictures))

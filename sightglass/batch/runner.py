@@ -23,8 +23,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture import remote
-from sightglass.explain.picture.source import find
+from sightglass.explain.picture.source import find, local_path
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.picture.item import Item
+    from sightglass.explain.picture.source import Item
 
 MAX_PICTURES = 5_000_000
 """Maximum number of pictures in a run, whose names are held in this process."""
@@ -123,7 +122,7 @@ def run(
         raise ModelProblem(f"There is no engine called {engine}: use plain or ray.")
     if any(number is not None and number < 1 for number in (workers, batch_size)):
         raise ModelProblem("batch_size and workers are whole numbers, one at least.")
-    if (folder := remote.local_path(os.fspath(out))) is None:
+    if (folder := local_path(os.fspath(out))) is None:
         raise ModelProblem(f"Results are written to a folder, not to {out}: give one, and copy it there afterwards.")
     if engine == "ray":
         library()

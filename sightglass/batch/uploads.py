@@ -20,9 +20,7 @@ from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation import masks as pixel_masks
 from sightglass.explain.phrases import plural
-from sightglass.explain.picture import remote
-from sightglass.explain.picture.item import PICTURES, Item
-from sightglass.explain.picture.source import find, spread
+from sightglass.explain.picture.source import PICTURES, Item, find, local_path, spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -221,7 +219,7 @@ def _locate(facts: RunFacts) -> list[tuple[Path, Path]]:
     """Return the pictures' paths and the folders that they are in; raise ModelProblem for others than uploads."""
     places = []
     for source in facts.origin.source:
-        if (path := remote.local_path(source)) is None:
+        if (path := local_path(source)) is None:
             raise ModelProblem("Its pictures are not on this machine: go on with it on the command line.")
         places.append(locate(os.path.join(facts.origin.base, path.expanduser())))
     return places

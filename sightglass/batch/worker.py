@@ -24,7 +24,7 @@ from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain_together, takes_several
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import RECIPE_OPTIONS
-from sightglass.explain.picture.item import Item, Unreachable
+from sightglass.explain.picture.source import Item, Unreachable
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.tasks import task_of

@@ -17,7 +17,7 @@ from sightglass.explain import phrases
 from sightglass.explain.comparison import detections, models
 from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.methods import method as find_method
-from sightglass.explain.picture.item import LISTS
+from sightglass.explain.picture.source import LISTS
 from sightglass.explain.similarity import evaluation, ranking
 from sightglass.explain.trust import checks
 from sightglass.models import catalog

@@ -118,10 +118,9 @@ def _scramble(explanation: Explanation, index: int, outcome: Scramble) -> None:
     # Of a scrambled model the boxes have no such score.
     boxes = tuple(replace(box, label="the same box") for box in panels.boxes_of(explanation, index))
     likeness = "rank correlation" if outcome.keeps_box is None else "overlap of the outlines in the box"
-    last = outcome.last
-    shows = "the map is empty" if last.empty else f"{likeness} {last.likeness}"
-    note = f"{last.likeness}, middle of {len(outcome.final)}" if outcome.final else last.likeness
-    random = _map(explanation, index, last.map, "Random weights", note, f"Random weights: {shows}.")
+    shows = "the map is empty" if outcome.last.empty else f"{likeness} {outcome.likeness}"
+    note = f"{outcome.likeness}, middle of {len(outcome.final)}" if outcome.final else outcome.likeness
+    random = _map(explanation, index, outcome.last.map, "Random weights", note, f"Random weights: {shows}.")
     true = _tested_map(explanation, index, title="The map", note="as it is")
     strip = [_panel(explanation, index, true), Pane(maps=(random,), boxes=boxes)]
     line = f"The number over the map of random weights: its {likeness} with the map as it is."

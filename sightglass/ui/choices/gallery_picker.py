@@ -12,8 +12,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import packing
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.item import Item
-from sightglass.explain.picture.source import find
+from sightglass.explain.picture.source import Item, find
 from sightglass.explain.similarity import ranking
 from sightglass.ui.session import page, state
 from sightglass.ui.session.pictures import image_source

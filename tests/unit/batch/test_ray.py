@@ -24,8 +24,7 @@ from sightglass.batch.cluster import Worker
 from sightglass.batch.worker import Work
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.picture.item import Item
-from sightglass.explain.picture.source import find
+from sightglass.explain.picture.source import Item, find
 from tests.waits import patience
 from training.demo import scenes
 

@@ -14,8 +14,7 @@ from sightglass.batch.records import stem
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture import archive
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.picture.item import Item
-from sightglass.explain.picture.source import find
+from sightglass.explain.picture.source import Item, find
 
 JPEG = to_jpeg(np.full((8, 8, 3), 90, np.uint8))
 
@@ -119,8 +118,20 @@ def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypat
     with pytest.raises(ModelProblem, match="unpacks to more"):
         find(many)
     monkeypatch.setattr(archive, "MAX_LIST_BYTES", 100)
+    more = packed(tmp_path / "more.zip", {f"{n}.jpg": JPEG for n in range(20)})
     with pytest.raises(ModelProblem, match="lists too many"):
-        find(many)
+        find(more)
+
+
+def test_a_directory_whose_size_looks_like_its_end_is_measured_as_zipfile_does(tmp_path: Path) -> None:
+    path = tmp_path / "large.zip"
+    with path.open("wb") as file:
+        # 101 MB, whose bytes are the signature by which another reader would look for the end.
+        file.truncate(0x06054B50)
+        file.seek(0, os.SEEK_END)
+        file.write(b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 9, 9, 0x06054B50, 0, 0))
+    with pytest.raises(ModelProblem, match="lists too many"):
+        find(path)
 
 
 def test_a_size_that_is_a_lie_does_not_unpack_more_than_it(tmp_path: Path) -> None:

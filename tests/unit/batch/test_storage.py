@@ -9,10 +9,8 @@ import pytest
 
 from sightglass.batch import run, table
 from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.explain.picture import remote
 from sightglass.explain.picture.image import MAX_BYTES
-from sightglass.explain.picture.item import Unreachable, short
-from sightglass.explain.picture.source import find
+from sightglass.explain.picture.source import Unreachable, fetch, find, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,11 +106,11 @@ def test_no_more_is_read_than_a_picture_may_have(memory: Any) -> None:
 
             return io.BytesIO(b"\0" * (MAX_BYTES + 100))
 
-    assert len(remote.fetch(Endless(), "x", None)) == MAX_BYTES + 1
+    assert len(fetch(Endless(), "x", None)) == MAX_BYTES + 1
 
     class Broken:
         def open(self, *_: object) -> Any:
             raise OSError("reset by peer")
 
     with pytest.raises(Unreachable, match=r"^x could not be fetched \(reset by peer\): the next run tries again\.$"):
-        remote.fetch(Broken(), "x", 3)
+        fetch(Broken(), "x", 3)

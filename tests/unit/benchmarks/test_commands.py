@@ -74,6 +74,6 @@ def test_no_contender_may_take_threads_from_the_others() -> None:
 def test_verdict_tests_every_kind_of_map() -> None:
     result = verdict.run(SimpleNamespace(models=["demo-cls-s"], dataset=None, count=2))  # type: ignore[arg-type]
     (model,) = result["models"]
-    tests = {kind["kind"]: sum(kind["proof"].values()) for kind in model["kinds"]}
+    tests = {kind["kind"]: sum(kind["verdicts"].values()) for kind in model["kinds"]}
     # There is no picture before the first.
     assert tests == {verdict.OWN: 2, verdict.WRONG[0]: 1} | dict.fromkeys(verdict.WRONG[1:], 2)

@@ -15,7 +15,7 @@ from sightglass.common.files import packing
 from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import Image, load_bundled
-from sightglass.explain.picture.item import Item
+from sightglass.explain.picture.source import Item
 from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
 from sightglass.models.demo.pictures import example_named as example_named
 from sightglass.ui.session import state, url_state

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,9 +34,6 @@ from sightglass.models.adapter import Prediction, Target
 from sightglass.models.families.demo.nets import WEIGHTS
 from sightglass.models.geometry import Geometry
 from sightglass.models.spec import ModelSpec, WeightsTable
-
-if TYPE_CHECKING:
-    pass
 
 SIZE = 64
 WHOLE = Geometry((SIZE, SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, 0.0))
