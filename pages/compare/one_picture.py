@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
     from sightglass.report.view import View
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import Look
+    from sightglass.ui.viewer import ViewSettings
 
 MAX_MODELS = 4
 FIRST = 3
@@ -66,12 +66,12 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
                     comparison = explain_job.measure_times(comparison)
             saved = [(explanation, 0) for explanation in comparison.explanations]
             slide = partial(_slide, comparison, names)
-            saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved, slide=slide)
+            saving.save_and_export("compare", partial(exports.model_downloads, comparison), saved=saved, slide=slide)
         _draw_table(comparison, names)
 
 
-def _slide(comparison: Comparison, names: list[str], look: Look) -> View:
-    carrying = tuple(map(explain_job.carrying, comparison.explanations))
+def _slide(comparison: Comparison, names: list[str], look: ViewSettings) -> View:
+    carrying = tuple(map(explain_job.with_proofs, comparison.explanations))
     return report_views.models_view(replace(comparison, explanations=carrying), names, look)
 
 
@@ -86,7 +86,7 @@ def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
         ids = st.multiselect(
             "Models, two to four",
             list(known),
-            format_func=lambda key: f"{key}{model_picker.mark(known[key], here)}",
+            format_func=lambda key: f"{key}{model_picker.download_note(known[key], here)}",
             select_all=False,
             key="models",
             max_selections=MAX_MODELS,
@@ -103,7 +103,7 @@ def _sizes(chosen: ModelSpec) -> list[str]:
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
     if len(family) > 1:
         return family[:FIRST]
-    return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.present(chosen.task))]))[:2]
+    return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.list_present(chosen.task))]))[:2]
 
 
 def _choose_method(choices: Choices, models: list[ModelSpec]) -> str:
@@ -126,7 +126,7 @@ def _compare(choices: Choices, models: list[ModelSpec], method: str) -> Comparis
         explainer = sidebar.load(model.id)
         if not explainer.resident.gradients:
             raise ModelProblem(f"{model.id} exposes no internals, so its map takes minutes: look at it on Explore.")
-        explanation = explain_job.explain(sidebar.fitting(choices, explainer, method), explainer, wait=True)
+        explanation = explain_job.explain(sidebar.adapt_to_model(choices, explainer, method), explainer, wait=True)
         assert explanation is not None  # only what runs in a thread can be
         explanations.append(explanation)
     return explain_job.with_times(Comparison(tuple(explanations), tuple(model.name for model in models), ()))
@@ -173,9 +173,9 @@ def _draw_panels(comparison: Comparison, names: list[str]) -> None:
     panes = [_pane(explanation, name) for explanation, name in zip(comparison.explanations, names, strict=True)]
     if comparison.agreement(0, -1) is not None:
         values = share_difference(comparison.maps[0], comparison.maps[-1])
-        panes.append(Pane(maps=(panels.difference(values, comparison.common, (names[0], names[-1])),)))
-    view = panels.show(comparison.explanations[0].image, panes, key="viewer-compare", height=380)
-    panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
+        panes.append(Pane(maps=(panels.difference_map(values, comparison.common, (names[0], names[-1])),)))
+    view = panels.draw_viewer(comparison.explanations[0].image, panes, key="viewer-compare", height=380)
+    panels.send_sentences(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     # That their answers differ is in the headline.
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed if comparison.shares_none else ""))):
         st.caption(escape(words))
@@ -189,8 +189,8 @@ def _pane(explanation: Explanation, name: str) -> Pane:
     note = explanation.task.name_map(explanation, 0) if task.names_classes else task.answer(explanation)
     if task.has_boxes and any(prediction not in explanation.predictions for prediction in explanation.own(0)):
         note = f"misses it: {note}"
-    boxes = panels.boxes_of(explanation, 0) or None
-    return Pane(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes)
+    boxes = panels.class_boxes(explanation, 0) or None
+    return Pane(maps=(panels.to_map(explanation, 0, title=name, note=note),), boxes=boxes)
 
 
 def _draw_table(comparison: Comparison, names: list[str]) -> None:

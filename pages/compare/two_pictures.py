@@ -69,7 +69,7 @@ def _find_model(choices: Choices, explainer: Explainer) -> tuple[Choices, Explai
     if model_picker.FIRST not in model_picker.menu()[1]:
         raise ModelProblem(f"{choices.model.id} {reason}: choose a classifier, or a model that compares pictures.")
     explainer = sidebar.load(model_picker.FIRST)
-    choices = sidebar.fitting(choices, explainer, choices.method)
+    choices = sidebar.adapt_to_model(choices, explainer, choices.method)
     return choices, explainer, f"{explainer.model.id} compares them, as {choices.model.id} {reason}."
 
 
@@ -121,7 +121,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
     with actions:
         saving.save_and_export(
             "similarity",
-            partial(exports.of_similarity, found, context, ranked),
+            partial(exports.similarity_downloads, found, context, ranked),
             pair=(found, context),
             view=False,
             slide=lambda _: similarity_files.pair_view(found, context.verdict(found.score)),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sightglass.pages.pictures.results import Result
     from sightglass.report.view import View
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import Look
+    from sightglass.ui.viewer import ViewSettings
 
 
 @page.guard
@@ -138,7 +138,7 @@ def _describe_chosen(chosen: source.Source | None, matches: Sequence[LabelMatch]
 
 def _draw_models(choices: Choices) -> list[str]:
     """Draw the models of the next run; return their ids, that of the row of controls first."""
-    here = {spec.id: spec for spec in model_picker.present(choices.model.task)}
+    here = {spec.id: spec for spec in model_picker.list_present(choices.model.task)}
     here.pop(choices.model.id, None)
     # Sizes of the same family first: most people want to compare those.
     others = sorted(here.values(), key=lambda spec: spec.family != choices.model.family)
@@ -175,7 +175,7 @@ def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remem
         truth, matches = truth or labels.read_labels(folder), labels.corrections(folder)
     for name in models:
         explainer = sidebar.load(name)
-        fitted = choices if name == choices.model.id else sidebar.fitting(choices, explainer, choices.method)
+        fitted = choices if name == choices.model.id else sidebar.adapt_to_model(choices, explainer, choices.method)
         options = {"method": fitted.method, **fitted.options}
         folder = jobs.folder_for(chosen, name, options)
         if said := sheet.keep_known(matches, explainer.labels):
@@ -331,7 +331,7 @@ def _choose_model(label: str, names: Sequence[str], first: str, parameter: str) 
     )
 
 
-def make_slide(job: PicturesJob, result: Result, _look: Look) -> View:
+def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     """Return the slide of the decision or headline, with some of the pictures that the grid shows."""
     remembered, plan, frame = state.of(PicturesPage), result.plans[0], result.frames[0]
     rows = frame.set_index("picture", drop=False)

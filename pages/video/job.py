@@ -214,7 +214,7 @@ class Video:
 def describe(plan: ClipPlan) -> str:
     """Return `efficientnet-lite0, every frame; smoothed over 0.1 s`."""
     chosen = plan.settings
-    frames = "every frame" if chosen.every == 1 else f"one frame in {chosen.every}"
+    frames = "every frame" if chosen.every == 1 else f"one frame in {chosen.by_picture}"
     smooth = f"smoothed over {chosen.smooth:g} s" if chosen.smooth else "not smoothed"
     targets = plan.options.get("targets") or ()
     only = f"; {', '.join(map(str, targets))} only" if targets else ""
@@ -298,7 +298,7 @@ def _open(plan: ClipPlan, at: float) -> None:
     except Problem as problem:
         state.of(Video).problem = str(problem)
         return
-    image_source.turn_to(image)
+    image_source.choose_upload(image)
     reopen.open_explore("map")
 
 

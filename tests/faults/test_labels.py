@@ -63,7 +63,8 @@ def test_hostile_names_are_text_on_every_page(models: Path) -> None:
 @pytest.mark.parametrize("model", [labelled.CLASSIFIERS[0], labelled.DETECTOR])
 def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
     explained = Explainer(model)(Image(corpus.pixels(200, 300), labelled.NAME), confidence=0.001)
-    offers = [offer for row in exports.of_map(explained, 0, {}) if row.title != "Layer by layer" for offer in row.files]
+    rows = [row for row in exports.map_downloads(explained, 0, {}) if row.title != "Layer by layer"]
+    offers = [offer for row in rows for offer in row.files]
     files = {name: make() for _, name, make in offers}
     slide = views.map_view(explained)
     for kind, write in (("html", deck_html), ("pdf", deck_pdf), ("pptx", deck_pptx)):

@@ -100,7 +100,7 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     jobs._open(plan, 0.0)
     frame = next(Clip(plan.source.file).frames(0.2))
     chosen = held[state.key(Pictures)]
-    (own,) = image_source.own()
+    (own,) = image_source.list_own()
     assert own.sha256 == chosen.chosen
     assert (chosen.opened(own.sha256).pixels == frame.pixels).all()
     assert held[state.key(Navigation)].go_to.endswith("explore/page.py")
@@ -229,6 +229,6 @@ def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
 
 def test_a_line_is_broken_where_nothing_was_seen_for_a_while() -> None:
     points = [Point(i / 10, 0.5, 0.1) for i in (*range(30), *range(60, 100))]
-    parts = charts.broken(points, 10)
+    parts = charts.split_at_gaps(points, 10)
     assert len(parts) == 71 and parts[30] is None
-    assert None not in charts.broken(points[:30], 10)
+    assert None not in charts.split_at_gaps(points[:30], 10)

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.history import Record
     from sightglass.ui.saving.slides import Draft
-    from sightglass.ui.viewer import Look
+    from sightglass.ui.viewer import ViewSettings
     from sightglass.ui.views.charts import Files
 
 
 def save_and_export(
     screen: str,
-    rows: Callable[[Look], Sequence[Files]],
+    rows: Callable[[ViewSettings], Sequence[Files]],
     *,
     saved: Sequence[tuple[Explanation, int]] = (),
     pair: tuple[Similarity, Context] | None = None,
@@ -70,7 +70,7 @@ def _draw_files(row: Files, screen: str) -> None:
 
 
 def _draw_saved(
-    screen: str, saved: Sequence[tuple[Explanation, int]], pair: tuple[Similarity, Context] | None, look: Look
+    screen: str, saved: Sequence[tuple[Explanation, int]], pair: tuple[Similarity, Context] | None, look: ViewSettings
 ) -> None:
     """Draw the button that keeps the view in Saved, or a link to its record with note and tags."""
     store = history_store.store()
@@ -79,7 +79,7 @@ def _draw_saved(
     if pair is not None:
         records, keep = [store.find(pair[0])], [partial(store.keep, pair[0], context=pair[1])]
     else:
-        items = [(explain_job.carrying(item), index) for item, index in saved]
+        items = [(explain_job.with_proofs(item), index) for item, index in saved]
         records = [history_store.find(*item) for item in items]
         keep = [partial(history_store.keep, *item, look) for item in items]
 

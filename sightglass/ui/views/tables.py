@@ -81,17 +81,17 @@ def _no_formulas(rows: Any, right: Collection[str]) -> Any:
     ]
 
 
-def of_maps(found: Sequence[tuple[str, Statistics]], *, height: int) -> None:
+def draw_statistics(maps: Sequence[tuple[str, Statistics]], *, height: int) -> None:
     """Draw all numbers of maps: name, values and meaning."""
-    columns = [(name, list_numbers(statistics)) for name, statistics in found]
+    columns = [(name, list_numbers(statistics)) for name, statistics in maps]
     rows = [
-        {"number": number, **{name: each[place][1] for name, each in columns}, "meaning": meaning}
+        {"number": number, **{name: numbers[place][1] for name, numbers in columns}, "meaning": meaning}
         for place, (number, _, meaning) in enumerate(columns[0][1])
     ]
-    table(rows, right=[name for name, _ in found], height=height)
+    table(rows, right=[name for name, _ in maps], height=height)
 
 
-def of_changes(changes: Sequence[Change], model: ModelSpec) -> None:
+def draw_changes(changes: Sequence[Change], model: ModelSpec) -> None:
     """Draw the answers' scores before and after: `62 % → 21 %`."""
     task, column = task_of(model), "before → after"
 

@@ -12,7 +12,7 @@ import pytest
 from sightglass.explain import Explainer
 from sightglass.explain.trust.proof import Curve, Proof, Trace, rows
 from sightglass.report import charts as proof_view
-from sightglass.ui.checks import why_untested
+from sightglass.ui.checks import untestable_reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,7 @@ def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control(
 
 def test_a_map_with_nothing_to_prove_says_why(explained):
     heatmap = explained.heatmaps[0]
-    assert why_untested(heatmap) is None
+    assert untestable_reason(heatmap) is None
     for state in ("flat", "no evidence", "not a number"):
-        sentence = why_untested(replace(heatmap, state=state))
+        sentence = untestable_reason(replace(heatmap, state=state))
         assert sentence == "There is nothing to test about the map of minibus: no place is hotter than another."
