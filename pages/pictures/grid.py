@@ -377,7 +377,7 @@ def _change_tag(folders: Sequence[Any], adds: bool) -> None:
     try:
         for folder in folders:
             name = str(st.session_state.get("pictures-tag-name") or "")
-            labels.change_tag(folder, name, remembered.selected, there=adds)
+            labels.change_tag(folder, name, remembered.selected, add=adds)
     except Problem as problem:
         remembered.problem = str(problem)
     except OSError as error:

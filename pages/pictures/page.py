@@ -182,7 +182,7 @@ def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remem
             try:
                 labels.correct(folder, said)
             except OSError as error:
-                raise journal.unwritable(folder, error) from error
+                raise journal.unwritable_problem(folder, error) from error
         plans.append(RunPlan(name, options, folder, labels=truth))
     remembered.show(PicturesJob(chosen, tuple(plans)))
     remembered.source, remembered.truth, remembered.matches = None, None, {}

@@ -214,7 +214,7 @@ class Video:
 def describe(plan: ClipPlan) -> str:
     """Return `efficientnet-lite0, every frame; smoothed over 0.1 s`."""
     chosen = plan.settings
-    frames = "every frame" if chosen.every == 1 else f"one frame in {chosen.by_picture}"
+    frames = "every frame" if chosen.every == 1 else f"one frame in {chosen.every}"
     smooth = f"smoothed over {chosen.smooth:g} s" if chosen.smooth else "not smoothed"
     targets = plan.options.get("targets") or ()
     only = f"; {', '.join(map(str, targets))} only" if targets else ""

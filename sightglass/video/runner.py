@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch.journal import NAME, Journal, unwritable
+from sightglass.batch.journal import NAME, Journal, unwritable_problem
 from sightglass.batch.worker import processor_cores
 from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
 from sightglass.common.files import Json, jsonable, remove_drafts
@@ -88,7 +88,7 @@ def run(
         with contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)):
             return _Run(clip, clip_explainer, folder, progress, cancel).finish(facts, fresh=fresh)
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise unwritable_problem(folder, error) from error
 
 
 def _facts(clip: Clip, explainer: ClipExplainer) -> Json:
