@@ -24,7 +24,7 @@ def given(pictures: Pictures, monkeypatch: pytest.MonkeyPatch, count: int) -> li
 
 @pytest.fixture(autouse=True)
 def no_uploads() -> None:
-    UPLOADS._kept.clear()
+    UPLOADS._cache.clear()
 
 
 def names() -> list[str]:
