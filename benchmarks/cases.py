@@ -12,7 +12,7 @@ from benchmarks.timing import CPU, SEED
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photograph
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.resident import Residency, Resident
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.methods import METHODS
@@ -131,7 +131,7 @@ class ClassifierCase(Case):
             raise ModelProblem(f"{model} is no classifier: the peers are compared on classifiers.")
         adapter, image = load(row), Image.open(path)
         resident = Resident(adapter, device)
-        layers = find(resident, resident.default_layers)
+        layers = layers_at(resident, resident.default_layers)
         prepared = adapter.prepare(image.pixels, adapter.preprocessings[0])
         model_input = ModelInput(prepared.tensor.to(device), prepared.geometry)
         with torch.no_grad():
@@ -211,7 +211,7 @@ class DetectorCase(Case):
         commonest = statistics.mode(box.index for box in boxes)
         same = [box for box in boxes if box.index == commonest]
         group = replace(same[0], anchors=tuple(anchor for box in same for anchor in box.anchors))
-        layers = find(resident, paths)
+        layers = layers_at(resident, paths)
         return cls(path, image, resident, weights, model_input, layers, boxes, scales, group)
 
     @property

@@ -194,7 +194,7 @@ class Result:
             return None
         mine = {(p.anchor, p.index) for p in predictions}
         others = [p for p in self.predictions if (p.anchor, p.index) not in mine]
-        return boxes.numbers(self.heatmaps[index], predictions, others, self.statistics[index].entropy_normalised)
+        return boxes.measure(self.heatmaps[index], predictions, others, self.statistics[index].entropy_normalised)
 
     def by_layer(self, index: int = 0) -> tuple[Heatmap, ...]:
         """Return one map's heatmap for each layer, scaled on its own."""

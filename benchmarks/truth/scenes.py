@@ -13,7 +13,7 @@ from torchvision.ops import box_iou
 from benchmarks.cases import FAST
 from benchmarks.timing import CPU, SEED
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.maps.boxes import SAME
 from sightglass.explain.maps.heatmap import heatmaps
@@ -168,7 +168,7 @@ def evidence_of(engine: Resident, scene: DemoScene, paths: Sequence[str] = ()) -
     adapter = engine.adapter
     model_input = adapter.prepare(scene.pixels, adapter.preprocessings[0])
     assert model_input.geometry.input == model_input.geometry.original
-    return Evidence(engine, model_input, find(engine, tuple(paths)) if paths else ())
+    return Evidence(engine, model_input, layers_at(engine, tuple(paths)) if paths else ())
 
 
 def is_cause(engine: Resident, given: Subject) -> bool:

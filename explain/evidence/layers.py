@@ -62,17 +62,17 @@ class LayerChoices:
     presets: dict[str, tuple[str, ...]]
 
 
-def layer_choices(resident: Resident, *, every: bool = False) -> LayerChoices:
-    """List a model's outer layers, its default ones and those of its presets; `every`: inner layers too."""
+def layer_choices(resident: Resident, *, inner: bool = False) -> LayerChoices:
+    """List a model's outer, default and preset layers; `inner`: all."""
     short, default = resident.layers, resident.default_layers
     presets = {name: tuple(paths) for name, paths in resident.adapter.presets(short).items()} if short else {}
     outer = {stage.path for stage in stages(resident)} | {*default, *chain(*presets.values())}
-    visible = tuple(layer for layer in short if every or layer.path in outer or layer.path.count(".") <= 1)
+    visible = tuple(layer for layer in short if inner or layer.path in outer or layer.path.count(".") <= 1)
     return LayerChoices(visible, default, presets)
 
 
-def find(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
-    """Return the layers at dotted paths; raises ModelProblem for a path that gives no map."""
+def layers_at(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
+    """Return the layers at dotted paths; raises ModelProblem without a map."""
     if wrong := next((path for path in paths if path not in resident.known_layers), None):
         raise _refuse(resident, wrong, wrong)
     return tuple(resident.known_layers[path] for path in paths)
@@ -83,11 +83,11 @@ def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ..
     if names and not resident.gradients:
         raise ModelProblem(f"No layer of {resident.adapter.spec.id} can be seen: leave layers out.")
     paths = tuple(dict.fromkeys(path for name in names for path in find_paths(resident, name)))
-    return find(resident, paths or resident.default_layers)
+    return layers_at(resident, paths or resident.default_layers)
 
 
 def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
-    """Return the paths of layers by the names that a user types, with commas between them.
+    """Return the paths of layers by typed names, separated by commas.
 
     A name is a path (`layer4.1`, `layer4[-1]`), a preset or another tool's name; names without spaces may have these
     between them. Raises ModelProblem, one sentence with the name as it was typed.
@@ -95,17 +95,17 @@ def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
     known, adapter = resident.known_layers, resident.adapter
     presets = adapter.presets(resident.layers)
 
-    def one(name: str) -> tuple[str, ...]:
+    def match(name: str) -> tuple[str, ...]:
         return presets.get(name) or ((path,) if (path := adapter.path_of(name)) in known else ())
 
     paths: list[str] = []
     for part in map(str.strip, typed.split(",")):
         # The whole first: a preset's name has spaces of its own, and an unknown text is one misspelt name.
-        names = part.split() if not one(part) and any(map(one, part.split())) else [part]
+        names = part.split() if not match(part) and any(map(match, part.split())) else [part]
         for name in names:
-            if not one(name):
+            if not match(name):
                 raise _refuse(resident, name, adapter.path_of(name), presets, resident.default_layers)
-            paths += one(name)
+            paths += match(name)
     return tuple(paths)
 
 

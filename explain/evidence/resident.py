@@ -20,7 +20,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import Progress
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes
-from sightglass.explain.evidence.survey import Attended, Survey, survey
+from sightglass.explain.evidence.survey import AttentionModule, Survey, survey
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters import folding
 from sightglass.models.adapters.folding import FoldedCopy
@@ -101,12 +101,12 @@ class Resident:
         return self._survey.short
 
     @property
-    def attentions(self) -> tuple[Attended, ...]:
+    def attentions(self) -> tuple[AttentionModule, ...]:
         """The attention modules, in the order of execution; none in a CNN."""
         return self._survey.attentions
 
     @property
-    def queries(self) -> Attended | None:
+    def queries(self) -> AttentionModule | None:
         """The cross-attention of a detector whose boxes are queries; None of others."""
         return self._survey.queries
 
@@ -136,7 +136,7 @@ class Resident:
             return survey(adapter, blank)
 
     def _blank(self) -> tuple[Adapter, Tensor]:
-        """Return an adapter that can run, and an empty picture for it on the device."""
+        """Return a runnable adapter and an empty picture for it."""
         # Before an open-vocabulary model has its words, its probe has the same layers.
         adapter = self.adapter.probe()
         return adapter, self.move_input(adapter.flat_input())
@@ -148,7 +148,7 @@ class Resident:
             return folding.fold_copy(*self._blank())
 
     def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
-        """Return the adapter to explain these layers with: the folded copy's, unless it lacks one."""
+        """Return the folded copy's adapter, or its own if layers are missing."""
         if not folding.folds() or self.folded is None or any(layer.path in self.folded.missing for layer in layers):
             return self.adapter
         adapter = copy.copy(self.adapter)
@@ -207,10 +207,10 @@ class Resident:
         return stated or self.adapter.default_layers(self.layers)
 
 
-def _unchanged(loaded: Any, now: tuple[ModelSpec, dict[str, int]]) -> bool:
+def _unchanged(loaded: Any, current: tuple[ModelSpec, dict[str, int]]) -> bool:
     """Return whether a model's table and files are unchanged."""
-    before: dict[str, int] = loaded[1]
-    return bool(loaded[0] == now[0]) and all(before.get(name) == time for name, time in now[1].items())
+    former: dict[str, int] = loaded[1]
+    return bool(loaded[0] == current[0]) and all(former.get(name) == time for name, time in current[1].items())
 
 
 class Residency:
@@ -228,21 +228,21 @@ class Residency:
     @own_modes()
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
         """Return the model on that device, loaded once for concurrent callers."""
-        key, named = (spec.id, str(device)), (spec.weights.path, spec.arch.rpartition(":")[0])
-        files = [name for name in named if isinstance(name, str) and os.path.isfile(name)]
+        key, paths = (spec.id, str(device)), (spec.weights.path, spec.arch.rpartition(":")[0])
+        files = [name for name in paths if isinstance(name, str) and os.path.isfile(name)]
         source = spec, {name: os.stat(name).st_mtime_ns for name in files}
         if (resident := self._residents.get(key)) is not None and _unchanged(resident.source, source):
             return resident
         with self._loading[key]:
             resident = self._residents.get(key)
             if resident is None or not _unchanged(resident.source, source):
-                resident = Resident(load(spec, progress=of_download(spec.id, progress)), device)
+                resident = Resident(load(spec, progress=download_callback(spec.id, progress)), device)
                 resident.source = source
             self._residents.put(key, resident)
         return resident
 
     @own_modes()
-    def of_object(
+    def get_object(
         self, source: object, key: tuple[object, ...], device: torch.device, make: Callable[[], Adapter]
     ) -> Resident:
         """Return the resident of a model object, adapted by `make` if new.
@@ -266,7 +266,7 @@ class Residency:
             torch.cuda.empty_cache()
 
     def unload(self, model_id: str) -> None:
-        """Unload one model; whoever works with it keeps it until that is done."""
+        """Unload one model; running work keeps it until it ends."""
         self._residents.discard(lambda resident: resident.adapter.spec.id == model_id)
 
     def residents(self) -> list[Resident]:
@@ -282,7 +282,7 @@ class Residency:
         return self._residents.limit
 
 
-def of_download(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
+def download_callback(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
     """Return a callback of (bytes done, total) that reports share and text."""
     if progress is None:
         return None

@@ -15,7 +15,7 @@ import torch
 from sightglass.common.errors import Problem
 from sightglass.explain.evidence.determinism import own_random_state
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import as_map, find
+from sightglass.explain.evidence.layers import as_map, layers_at
 from sightglass.models.adapter import Adapter, Target
 
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ def _verify(resident: Resident, model_input: ModelInput) -> None:
 
 
 def _run_plain(resident: Resident, model_input: ModelInput, pictures: int) -> tuple[Target, list[Tensor]]:
-    """Return a target, its answer, and its gradient at each default layer, of the first picture.
+    """Return a target, its answer and gradients for the first picture.
 
     They are of a pass of the module as it is, with PyTorch's graph from the input on.
     """
-    adapter, layers = resident.adapter, find(resident, resident.default_layers)
+    adapter, layers = resident.adapter, layers_at(resident, resident.default_layers)
     recorded: dict[str, Tensor] = {}
 
     def record(path: str, output: Tensor) -> Tensor:
@@ -97,9 +97,9 @@ def _run_plain(resident: Resident, model_input: ModelInput, pictures: int) -> tu
             handle.remove()
     answer, target = _answer(adapter, outputs), _target(adapter, outputs)
     scalar = adapter.scalar(outputs, target) if target.index is None else answer[target.index]
-    kept = [recorded[layer.path] for layer in layers]
-    slopes = torch.autograd.grad(scalar, kept, allow_unused=True)
-    return target, [answer, *(_map(*each) for each in zip(slopes, kept, layers, strict=True))]
+    outputs_at = [recorded[layer.path] for layer in layers]
+    slopes = torch.autograd.grad(scalar, outputs_at, allow_unused=True)
+    return target, [answer, *(_map(*parts) for parts in zip(slopes, outputs_at, layers, strict=True))]
 
 
 def _map(slope: Tensor | None, output: Tensor, layer: Layer) -> Tensor:
@@ -107,9 +107,9 @@ def _map(slope: Tensor | None, output: Tensor, layer: Layer) -> Tensor:
 
 
 def _agrees(resident: Resident, model_input: ModelInput, target: Target, truth: Sequence[Tensor]) -> bool:
-    """Return whether the shortcuts that are left give the plain pass's answer and gradients."""
-    evidence = Evidence(resident, model_input, find(resident, resident.default_layers))
-    slopes = [each[0].dense() for each in evidence.gradients([target])]
+    """Return whether the remaining shortcuts give the plain pass's results."""
+    evidence = Evidence(resident, model_input, layers_at(resident, resident.default_layers))
+    slopes = [gradients[0].dense() for gradients in evidence.gradients([target])]
     return _close([_answer(resident.adapter, evidence.outputs), *slopes], truth)
 
 

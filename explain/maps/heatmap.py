@@ -90,11 +90,11 @@ class Heatmap:
     @cached_property
     def values(self) -> NDArray[np.float32]:
         """The map on the original's grid, float32 (H, W); 0 outside `seen`."""
-        values = self.grown()
+        values = self.upsampled()
         values.flags.writeable = False
         return values
 
-    def grown(self) -> NDArray[np.float32]:
+    def upsampled(self) -> NDArray[np.float32]:
         """Recompute `values` without caching their 48 MB per 12 megapixels."""
         values = self.geometry.to_original(self.at_input)
         return np.clip(values, -1 if self.signed else 0, 1, out=values)
@@ -250,7 +250,7 @@ def _gaussian(pixels: int, sigma: float, device: torch.device) -> Tensor:
     return (shares / shares.sum(1, keepdim=True)).to(device)
 
 
-def grow(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
+def upsample(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
     """Upsample maps (k, h, w) of a layer to (k, height, width)."""
     (h, w), (height, width), (down, across) = raw.shape[-2:], geometry.input, geometry.cell_offset(path)
     if not (down or across):

@@ -115,7 +115,7 @@ def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
         (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
     if gradient.requires_grad:
         return None
-    return gradcam(evidence.layered[0], Gradient.of(as_map(gradient, evidence.layers[0])[0]))
+    return gradcam(evidence.layered[0], Gradient.from_values(as_map(gradient, evidence.layers[0])[0]))
 
 
 class _Logits(nn.Module):

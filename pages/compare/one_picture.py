@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.comparison.detections import largest, same_target
+from sightglass.explain.comparison.detections import largest_model, same_target
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, listing, percent, plural
@@ -137,7 +137,7 @@ def _choose_target(comparison: Comparison, names: list[str]) -> Comparison:
 
     There is no choice where no two of them have a class in common.
     """
-    first = largest(comparison.explanations)
+    first = largest_model(comparison.explanations)
     if first is None or comparison.shares_none:
         return comparison
     offered = [(names[comparison.explanations.index(first)], prediction) for prediction in first.predictions]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.explain.comparison.detections import describe_boxes, strip
+from sightglass.explain.comparison.detections import describe_boxes, layer_maps
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, percent
@@ -253,7 +253,7 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
     explanation = explain_job.explain(chosen, explainer, targets=(item.pair,))
     assert explanation is not None
     own = panels.map_boxes(explanation, 0)
-    maps = strip(explanation)
+    maps = layer_maps(explanation)
     panes = []
     for entry in maps:
         stage = drawn[entry.path]

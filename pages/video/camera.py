@@ -76,7 +76,7 @@ def _headline(choices: Choices) -> str:
 
 def _method(choices: Choices, explainer: Explainer) -> str:
     """Return the chosen method, or the model's own if too slow."""
-    method = live.quick(explainer.model, choices.method)
+    method = live.find_quick_method(explainer.model, choices.method)
     if method != choices.method:
         st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
     return method

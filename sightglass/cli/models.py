@@ -146,7 +146,7 @@ def layers(
     console = Console(json)
     with console.progress(f"Loading {model}") as progress:
         explainer = load_explainer(model, "cpu", progress)
-        choices = evidence_layers.layer_choices(explainer.resident, every=every)
+        choices = evidence_layers.layer_choices(explainer.resident, inner=every)
     listed, default, presets = choices.layers, choices.default, choices.presets
     rows, cells = [], []
     for layer in listed:

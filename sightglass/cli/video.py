@@ -63,7 +63,7 @@ def video(
     with console.progress("Reading the clip") as progress, stop_on_interrupt(cancel, console, "frames"):
         if video_clip.is_example(clip):
             console.warn(f"There is no {clip} in this folder: the example of that name is used.")
-        opened = video_clip.Clip(video_clip.find(clip), Path(clip).name)
+        opened = video_clip.Clip(video_clip.find_clip(clip), Path(clip).name)
         explainer = load_explainer(options.model, options.device, progress, asked)
         summary = runner.run(
             opened,

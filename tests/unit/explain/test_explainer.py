@@ -181,7 +181,7 @@ def test_a_stranger_s_recipe_opens_no_file_as_its_model(
     explainer: Explainer, bus: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = explainer(bus, top_k=1).recipe.model_copy(update={"model": model})
-    monkeypatch.setattr("sightglass.explain.evidence.given_model.of_file", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr("sightglass.explain.evidence.given_model.spec_of_file", lambda *_: pytest.fail("opened"))
     with pytest.raises(ModelProblem, match=r"is a file, .*: if you trust it, add it to your models"):
         replay(recipe, bus)
 

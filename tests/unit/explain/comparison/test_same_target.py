@@ -19,10 +19,10 @@ from sightglass.common.files.packing import photograph
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.comparison.detections import (
     around,
-    largest,
+    largest_model,
+    layer_maps,
+    match_target,
     same_target,
-    side,
-    strip,
 )
 from sightglass.explain.comparison.models import Comparison, Timing, measure_in_turns
 from sightglass.explain.evidence.layers import stages
@@ -78,7 +78,7 @@ def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus_picture:
 
 def test_classifiers_are_explained_for_what_the_largest_answers(bus_picture: Path) -> None:
     found = explained(LITES, bus_picture, top_k=2)
-    first = largest(found)
+    first = largest_model(found)
     assert first is found[2]
     label = first.predictions[0].label
     same = same_target(found)
@@ -159,7 +159,7 @@ def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
     scene = load_bundled("scene 3")
     paths = tuple(stage.path for stage in stages(explainer.resident))
     whole = explainer(scene, per="detection", targets=(1,), layers=paths)
-    together = strip(whole)
+    together = layer_maps(whole)
     assert [one.path for one in together] == list(paths)
     for place in (4, 15, 18):
         alone = explainer(scene, per="detection", targets=(1,), layers=(paths[place],))
@@ -176,10 +176,10 @@ def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
 
 def test_the_same_object_is_found_or_its_candidate_is(result):
     wanted = result.predictions[2]
-    same = side(result, wanted)
+    same = match_target(result, wanted)
     assert same.prediction == wanted
     assert same.missing is None
-    strict = side(result.with_options(confidence=0.9), wanted)
+    strict = match_target(result.with_options(confidence=0.9), wanted)
     assert strict.missing is not None
     assert strict.missing.reason.kind == "below"
     assert strict.prediction.anchor == wanted.anchor

@@ -18,7 +18,7 @@ from torch import nn
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain.backward.gradient import projection
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain
@@ -99,7 +99,7 @@ def evidence_of(name: str, layers: tuple[str, ...], bus: Path) -> Evidence:
     given = resident.adapter.prepare(Image.open(bus).pixels, resident.adapter.preprocessings[0])
     # An untrained network carries a last bit that differs far.
     with unfold():
-        return Evidence(resident, given, find(resident, layers))
+        return Evidence(resident, given, layers_at(resident, layers))
 
 
 def explained(evidence: Evidence, bus: Path, **options: Any) -> Explanation:
@@ -206,7 +206,7 @@ def evidence_from(module: nn.Module, tensor: torch.Tensor, *paths: str, classes:
     adapter = Classifier(spec, module, [f"class {i}" for i in range(classes)], preprocessing, "0" * 64)
     resident = Resident(adapter, CPU)
     geometry = Geometry(tuple(size), tuple(size), (1.0, 1.0), (0.0, 0.0))
-    return Evidence(resident, ModelInput(tensor, geometry), find(resident, paths))
+    return Evidence(resident, ModelInput(tensor, geometry), layers_at(resident, paths))
 
 
 def by_hand(green: torch.Tensor) -> Evidence:

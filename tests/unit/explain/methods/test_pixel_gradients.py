@@ -17,7 +17,7 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import explain
 from sightglass.explain.maps.heatmap import smooth
@@ -206,7 +206,7 @@ def evidence_of(resident: Resident, tensor: torch.Tensor | None = None) -> Evide
     size: Any = resident.adapter.preprocessing.size  # type: ignore[union-attr]
     drawn = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)) if tensor is None else tensor
     given = ModelInput(drawn, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
-    return Evidence(resident, given, find(resident, resident.default_layers))
+    return Evidence(resident, given, layers_at(resident, resident.default_layers))
 
 
 @pytest.mark.parametrize("name", ["timm swin", "edgenext"])

@@ -11,7 +11,7 @@ import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find, layer_choices
+from sightglass.explain.evidence.layers import layer_choices, layers_at
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import explain
@@ -158,7 +158,7 @@ def evidence_of(resident: Resident, *layers: str) -> Evidence:
     given = resident.adapter.prepare(PICTURE, "trained")
     # An untrained network carries a last bit that differs far.
     with unfold():
-        return Evidence(resident, given, find(resident, layers or resident.default_layers))
+        return Evidence(resident, given, layers_at(resident, layers or resident.default_layers))
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -22,7 +22,7 @@ from torch import nn
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain.evidence import evidence as engine
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import explain
 from sightglass.explain.options import Options
@@ -122,7 +122,7 @@ def given_to(resident: Resident, seed: int = 0) -> ModelInput:
 
 def evidence_of(name: str, *paths: str, seed: int = 0) -> Evidence:
     resident = resident_of(name)
-    layers = find(resident, paths or resident.default_layers)
+    layers = layers_at(resident, paths or resident.default_layers)
     return Evidence(resident, given_to(resident, seed), layers)
 
 
