@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.tasks.detect import Missing
     from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Box
 
 KINDS = 3
 """Kinds of objects named in a headline."""
@@ -113,20 +112,6 @@ def _find_candidate(explanation: Explanation, prediction: Prediction) -> Missing
         return None
     known = explanation.candidate(prediction.anchor, prediction.index)
     return known if known.candidate == prediction else None
-
-
-def around(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return a crop around a box, xyxy in whole pixels."""
-    width, height = size
-    x0, y0, x1, y1 = box
-    margin = 0.6 * max(x1 - x0, y1 - y0, 32.0)
-    across, down = x1 - x0 + margin, y1 - y0 + margin
-    # Panels of a thin thing would be thin strips.
-    across, down = max(across, 0.75 * down), max(down, 0.75 * across)
-    margin_x, margin_y = (across - (x1 - x0)) / 2, (down - (y1 - y0)) / 2
-    left, top = max(0, round(x0 - margin_x)), max(0, round(y0 - margin_y))
-    right, bottom = min(width, round(x1 + margin_x)), min(height, round(y1 + margin_y))
-    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def largest_model(explanations: Sequence[Explanation]) -> Explanation | None:

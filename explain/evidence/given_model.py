@@ -120,7 +120,7 @@ def spec_of_file(path: str, user_model: UserModel, arch: str = "") -> ModelSpec:
     if user_model.outputs:
         spec = replace(spec.with_weights(outputs=read_rows(OutputTable, user_model.outputs, "outputs")), task="regress")
     if user_model.preprocess is not None:
-        spec = spec.with_weights(preprocessing=in_memory.stated_by(user_model.preprocess))
+        spec = spec.with_weights(preprocessing=in_memory.read_preprocess(user_model.preprocess))
     return replace(spec, id=name or spec.id)
 
 

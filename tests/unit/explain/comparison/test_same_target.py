@@ -18,7 +18,6 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photograph
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.comparison.detections import (
-    around,
     largest_model,
     layer_maps,
     match_target,
@@ -194,17 +193,6 @@ def test_the_map_of_a_class_without_a_box_says_what_it_is_of(result):
     assert note in [finding.text for finding in absent.diagnosis]
     assert absent.with_method("layercam").notes == absent.notes
     assert absent.with_targets("gear").notes == shown.notes
-
-
-def test_a_close_up_stays_in_the_picture_and_is_no_strip():
-    for box in ((0, 0, 10, 400), (100, 100, 110, 400), (0, 0, 640, 480), (639, 479, 640, 480)):
-        left, top, right, bottom = around(box, (640, 480))
-        assert 0 <= left <= box[0]
-        assert 0 <= top <= box[1]
-        assert box[2] <= right <= 640
-        assert box[3] <= bottom <= 480
-    left, top, right, bottom = around((300, 100, 310, 400), (640, 480))
-    assert right - left >= 0.7 * (bottom - top)
 
 
 def test_the_files_are_pictures_of_the_pictures_own_size(result):
