@@ -26,7 +26,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import chosen_layers
-from sightglass.explain.evidence.resident import RESIDENCY, Residency, Resident
+from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.resident import device as find_device
 from sightglass.explain.evidence.shortcuts import verify
 from sightglass.explain.explanation import Explanation, explain, explain_parts, takes_several
@@ -88,7 +88,7 @@ class Explainer:
         unit: str | None = None,
         outputs: Sequence[Mapping[str, Any]] = (),
         device: str = "auto",
-        residency: Residency = RESIDENCY,
+        model_cache: ModelCache = MODEL_CACHE,
         progress: Progress | None = None,
     ) -> None:
         """Load a model by id or path, or adapt an object.
@@ -109,7 +109,7 @@ class Explainer:
         `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or
         WeightsProblem, one sentence each.
         """
-        self._residency = residency
+        self._model_cache = model_cache
         self._device = find_device(device)
         self._progress = progress
         self._notes: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ class Explainer:
             self.model = spec(model)
         else:
             self._object = user_model
-        self.resident: Resident = self._load(anywhere=device == "auto")
+        self.resident: LoadedModel = self._load(anywhere=device == "auto")
         if self._object is not None:
             self.model = self.resident.adapter.spec
             self._forget_when_collected()
@@ -134,10 +134,10 @@ class Explainer:
             # Unknown names raise here, not at the first picture.
             chosen_layers(self.resident, Options.parse({"layers": self._layers}).layers)
         # An evicted model must not survive in a cache.
-        residents = residency.residents()
-        EVIDENCE.discard(lambda evidence: evidence.resident.origin not in residents)
+        loaded_models = model_cache.models()
+        EVIDENCE.discard(lambda evidence: evidence.resident.origin not in loaded_models)
 
-    def _load(self, *, anywhere: bool) -> Resident:
+    def _load(self, *, anywhere: bool) -> LoadedModel:
         """Load the model, evicting others; `anywhere`: on the CPU if necessary."""
         try:
             return self._get(self._device)
@@ -160,13 +160,13 @@ class Explainer:
     def _forget_when_collected(self) -> None:
         weakref.finalize(self, _forget, weakref.ref(self.resident))
 
-    def _get(self, device: torch.device) -> Resident:
+    def _get(self, device: torch.device) -> LoadedModel:
         if self._object is None:
-            resident = self._residency.get(self.model, device, self._progress)
+            resident = self._model_cache.get(self.model, device, self._progress)
         else:
             # Adapting runs somebody else's code.
             with own_random_state():
-                resident = self._residency.get_object(self._object, self._object.key, device, self._object.adapt)
+                resident = self._model_cache.get_object(self._object, self._object.key, device, self._object.adapt)
         if resident.adapter.spec.loader.partition(".")[0] in OWN_FAMILIES and not resident.verified:
             resident.verified = True
             verify(resident)
@@ -268,7 +268,7 @@ class Explainer:
         return Options.parse({**first, **by_name, **layers})
 
     def _explain_one(self, image: Image, chosen: Options, run: CallHooks) -> Explanation:
-        def work(resident: Resident, notes: tuple[str, ...]) -> Explanation:
+        def work(resident: LoadedModel, notes: tuple[str, ...]) -> Explanation:
             evidence, key, milliseconds = self.evidence(resident, image, chosen)
             explanation = explain(
                 image,
@@ -310,7 +310,7 @@ class Explainer:
         return explanations
 
     def _explain_batch(
-        self, group: Sequence[tuple[Image, Options]], resident: Resident, notes: tuple[str, ...]
+        self, group: Sequence[tuple[Image, Options]], resident: LoadedModel, notes: tuple[str, ...]
     ) -> list[Explanation]:
         """Explain pictures by one pass; return nothing for different input sizes."""
         options = group[0][1]
@@ -330,7 +330,7 @@ class Explainer:
         images, options_of_each = zip(*group, strict=True)
         return explain_parts(parts, images, options_of_each, notes=notes, milliseconds=spent)
 
-    def _prepare(self, resident: Resident, image: Image, options: Options) -> ModelInput:
+    def _prepare(self, resident: LoadedModel, image: Image, options: Options) -> ModelInput:
         """Return a picture's input; raise ModelProblem for an unknown preprocessing."""
         adapter = resident.adapter
         if options.preprocessing not in adapter.preprocessings:
@@ -354,7 +354,7 @@ class Explainer:
             display(explanation)
 
     @own_modes()
-    def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
+    def with_oom_fallback(self, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
         """Return `work(resident, notes)`, freeing memory or using the CPU if needed.
 
         `notes` are sentences that say which of these was needed. A model in memory that was changed is adapted again.
@@ -378,11 +378,11 @@ class Explainer:
         resident = self._get(torch.device("cpu"))
         return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
 
-    def _free_memory(self, keep: Resident | None = None) -> None:
+    def _free_memory(self, keep: LoadedModel | None = None) -> None:
         cache.clear_all()
-        self._residency.free(keep)
+        self._model_cache.free(keep)
 
-    def with_vocabulary(self, resident: Resident, options: Options, image: Image | None) -> Resident:
+    def with_vocabulary(self, resident: LoadedModel, options: Options, image: Image | None) -> LoadedModel:
         """Return the model with the options' vocabulary or examples, if any.
 
         `image` is the picture that the examples are boxes in; None where there is no picture yet.
@@ -408,7 +408,7 @@ class Explainer:
         return with_words
 
     def evidence(
-        self, resident: Resident, image: Image, options: Options
+        self, resident: LoadedModel, image: Image, options: Options
     ) -> tuple[Evidence, tuple[object, ...], dict[str, float]]:
         """Return a picture's cached or new Evidence, its key, and the milliseconds.
 
@@ -425,7 +425,9 @@ class Explainer:
             evidence, milliseconds = self.fresh_evidence(resident, image, options)
         return evidence, key, milliseconds
 
-    def fresh_evidence(self, resident: Resident, image: Image, options: Options) -> tuple[Evidence, dict[str, float]]:
+    def fresh_evidence(
+        self, resident: LoadedModel, image: Image, options: Options
+    ) -> tuple[Evidence, dict[str, float]]:
         """Return uncached Evidence of one pass, and the milliseconds.
 
         `resident` is one that `with_vocabulary` returned.
@@ -443,6 +445,6 @@ class Explainer:
         return evidence, {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}
 
 
-def _forget(resident: weakref.ref[Resident]) -> None:
+def _forget(resident: weakref.ref[LoadedModel]) -> None:
     """Drop a model's cached evidence, which would keep it alive."""
     EVIDENCE.discard(lambda evidence: evidence.resident.origin is resident())

@@ -19,7 +19,7 @@ from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import attention, gradient
@@ -255,7 +255,7 @@ def explain(
     return assemble(raw)
 
 
-def method_of(resident: Resident, options: Options) -> Method:
+def method_of(resident: LoadedModel, options: Options) -> Method:
     """Return the method; raises ModelProblem if it cannot explain the model."""
     spec, gradients = resident.adapter.spec, resident.gradients
     method = find_method(options.method or (spec.method if gradients else "drise"))
@@ -267,14 +267,14 @@ def method_of(resident: Resident, options: Options) -> Method:
     return method
 
 
-def takes_several(resident: Resident, options: Options) -> bool:
+def takes_several(resident: LoadedModel, options: Options) -> bool:
     """Whether a model and method support batched passes: classifiers' quick methods."""
     chosen = find_method(options.method or resident.adapter.spec.method)
     return resident.adapter.splits_batches and resident.gradients and chosen.quick
 
 
 def explain_together(
-    resident: Resident,
+    resident: LoadedModel,
     images: Sequence[Image],
     inputs: Sequence[ModelInput],
     layers: tuple[Layer, ...],

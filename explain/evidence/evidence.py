@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.options import Options
     from sightglass.explain.picture.image import Image
     from sightglass.models.adapter import Prediction, Target
@@ -64,7 +64,7 @@ class Evidence:
         )
         return (*repeated, *self.resident.adapter.remarks(self.outputs))
 
-    def __init__(self, resident: Resident, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
+    def __init__(self, resident: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
         """Run the model once, under its lock while hooks are on."""
         self.resident = resident
         self.geometry: Geometry = model_input.geometry
@@ -303,7 +303,7 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
         part._gradients[target] = [Gradient.from_values(g, 0, 0, (g.shape[1], g.shape[2])) for g in own]
 
 
-def run_pass(resident: Resident, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
+def run_pass(resident: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
     """Run the model once on several inputs (1, C, h, w) of one size."""
     whole = Evidence(resident, ModelInput(torch.cat([item.tensor for item in inputs]), inputs[0].geometry), layers)
     return [PassPart(whole, place, item.geometry) for place, item in enumerate(inputs)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
 
 PIXELS = "pixels"
 """The layer of a map that has a value for each pixel of the input, and is smoothed for the eye."""
@@ -46,7 +46,7 @@ def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[
     raise ModelProblem(f"The output of {layer.path} is no grid for a picture of this shape: choose another layer.")
 
 
-def stages(resident: Resident) -> tuple[ModelStage, ...]:
+def stages(resident: LoadedModel) -> tuple[ModelStage, ...]:
     """Return the model's top-level stages with maps."""
     return resident.adapter.stages(resident.layers) if resident.layers else ()
 
@@ -62,7 +62,7 @@ class LayerChoices:
     presets: dict[str, tuple[str, ...]]
 
 
-def layer_choices(resident: Resident, *, inner: bool = False) -> LayerChoices:
+def layer_choices(resident: LoadedModel, *, inner: bool = False) -> LayerChoices:
     """List a model's outer, default and preset layers; `inner`: all."""
     short, default = resident.layers, resident.default_layers
     presets = {name: tuple(paths) for name, paths in resident.adapter.presets(short).items()} if short else {}
@@ -71,14 +71,14 @@ def layer_choices(resident: Resident, *, inner: bool = False) -> LayerChoices:
     return LayerChoices(visible, default, presets)
 
 
-def layers_at(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
+def layers_at(resident: LoadedModel, paths: Collection[str]) -> tuple[Layer, ...]:
     """Return the layers at dotted paths; raises ModelProblem without a map."""
     if wrong := next((path for path in paths if path not in resident.known_layers), None):
         raise _refuse(resident, wrong, wrong)
     return tuple(resident.known_layers[path] for path in paths)
 
 
-def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ...]:
+def chosen_layers(resident: LoadedModel, names: tuple[str, ...]) -> tuple[Layer, ...]:
     """Return layers by any names of `find_paths`, by default the model's."""
     if names and not resident.gradients:
         raise ModelProblem(f"No layer of {resident.adapter.spec.id} can be seen: leave layers out.")
@@ -86,7 +86,7 @@ def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ..
     return layers_at(resident, paths or resident.default_layers)
 
 
-def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
+def find_paths(resident: LoadedModel, typed: str) -> tuple[str, ...]:
     """Return the paths of layers by typed names, separated by commas.
 
     A name is a path (`layer4.1`, `layer4[-1]`), a preset or another tool's name; names without spaces may have these
@@ -110,7 +110,7 @@ def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
 
 
 def _refuse(
-    resident: Resident, name: str, path: str, presets: Collection[str] = (), default: Collection[str] = ()
+    resident: LoadedModel, name: str, path: str, presets: Collection[str] = (), default: Collection[str] = ()
 ) -> ModelProblem:
     """Return the error for a `path` without a map, with a suggestion."""
     choose = f"choose {', '.join(default)}" if default else "choose another layer"

@@ -6,7 +6,7 @@ tokens before the grid's (CLS, registers) are cut off and the rest is a map (h, 
 Inside `Adapter.record_attention(record)` attention is explicit: `record(path, weights)` is called for each attention
 module in execution order, with (B, heads, queries, keys) after the softmax, and its result replaces the weights.
 `sightglass.models.adapters.attention.record_attention(module, record)` does that for any torch module. The pass of the
-layers lists the attention modules too (`Resident.attentions`). Keys must be the picture's tokens: CLS and registers,
+layers lists the attention modules too (`LoadedModel.attentions`). Keys must be the picture's tokens: CLS and registers,
 then the patches by row. Queries may be the same tokens, a pooling query, or words.
 
 >>> from sightglass import Explainer
@@ -27,7 +27,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.evidence.survey import AttentionModule
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Adapter, Target
@@ -125,7 +125,7 @@ def compute_gradients(
             ]
 
 
-def attentions(resident: Resident) -> tuple[AttentionModule, ...]:
+def attentions(resident: LoadedModel) -> tuple[AttentionModule, ...]:
     """Return the attention modules over the whole picture; raise ModelProblem without any."""
     usable = tuple(attention for attention in resident.attentions if attention.grid is not None)
     if not usable:

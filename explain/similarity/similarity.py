@@ -27,7 +27,7 @@ from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.maps.heatmap import upsample
 from sightglass.explain.maps.statistics import Statistics, coarse, describe, describe_place
@@ -51,7 +51,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
     Raises ModelProblem for a model without embeddings.
     """
 
-    def work(resident: Resident, _more: tuple[str, ...]) -> NDArray[np.float32]:
+    def work(resident: LoadedModel, _more: tuple[str, ...]) -> NDArray[np.float32]:
         comparable(resident)
         adapter: Any = resident.adapter
         if preprocessing not in adapter.preprocessings:
@@ -108,7 +108,7 @@ def mirrored_score(explainer: Explainer, image: Image, preprocessing: str = "tra
     return float(embedding(explainer, image, preprocessing) @ embedding(explainer, mirror, preprocessing))
 
 
-def comparable(resident: Resident) -> None:
+def comparable(resident: LoadedModel) -> None:
     """Raise ModelProblem for a model without embeddings."""
     if not resident.adapter.has_embedding:
         raise ModelProblem(
@@ -350,7 +350,7 @@ def similarity(
         raise ModelProblem(f"{chosen.name} cannot explain similarity: use one of {names}.")
     options = Options(layers=tuple(layers), preprocessing=preprocessing, vocabulary=vocabulary)
 
-    def work(resident: Resident, more: tuple[str, ...]) -> Similarity:
+    def work(resident: LoadedModel, more: tuple[str, ...]) -> Similarity:
         comparable(resident)
         if not resident.gradients:
             raise ModelProblem(

@@ -192,9 +192,9 @@ def _remove(model_id: str) -> None:
     list_state = state.of(ModelListState)
     list_state.to_remove = ""
     try:
-        from sightglass.explain.evidence.resident import RESIDENCY
+        from sightglass.explain.evidence.resident import MODEL_CACHE
 
-        RESIDENCY.unload(model_id)
+        MODEL_CACHE.unload(model_id)
         store.remove(model_id)
         list_state.notice = f"{model_id} is removed."
     except Problem as problem:

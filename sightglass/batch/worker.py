@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sightglass.batch.journal import Outcome
     from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import RunLabels
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.picture.image import Image
     from sightglass.explain.rendering.style import Style
     from sightglass.models.layers import Layer
@@ -77,7 +77,7 @@ class Work:
         self.style, self.side = style, side
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
-        resident: Resident = explainer.with_vocabulary(explainer.resident, words, None)
+        resident: LoadedModel = explainer.with_vocabulary(explainer.resident, words, None)
         self.batched = takes_several(resident, options)
         self.parallel = self.batched and resident.device.type == "cpu"
         """Whether workers run the model at the same time."""

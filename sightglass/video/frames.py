@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import ThreadPoolExecutor
 
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.methods.method import Method
     from sightglass.explain.options import Options
@@ -111,7 +111,7 @@ class FrameExplainer:
         self.explainer, self.options, self.method = explainer, options, method
         self.task = task_of(explainer.resident.adapter)
 
-    def with_words(self, resident: Resident) -> Resident:
+    def with_words(self, resident: LoadedModel) -> LoadedModel:
         """Return the model with the vocabulary that it was given."""
         return self.explainer.with_vocabulary(resident, self.options, None)
 
@@ -218,7 +218,7 @@ class ClipExplainer(FrameExplainer):
             self._pool = torch_pool(self.workers, "frames")
         return in_order(items, work, self._pool, self.workers + 1)
 
-    def _run(self, work: Callable[[Resident], T]) -> T:
+    def _run(self, work: Callable[[LoadedModel], T]) -> T:
         """Return `work(resident)` for this thread's model."""
         if self.workers == 1:
             return self.explainer.with_oom_fallback(lambda resident, _: work(self.with_words(resident)))
@@ -227,14 +227,14 @@ class ClipExplainer(FrameExplainer):
             resident.lock = PassLock(resident.device)
         return work(resident)
 
-    def _prepare(self, resident: Resident, pixels: Pixels) -> ModelInput:
+    def _prepare(self, resident: LoadedModel, pixels: Pixels) -> ModelInput:
         return resident.adapter.prepare(pixels, self.options.preprocessing)
 
-    def _pass(self, resident: Resident, frame: Frame) -> Evidence:
+    def _pass(self, resident: LoadedModel, frame: Frame) -> Evidence:
         return Evidence(resident, self._prepare(resident, frame.pixels), self.layers)
 
     def _record_classes(self, frames: Sequence[Frame]) -> list[FrameRecord]:
-        def work(resident: Resident) -> list[FrameRecord]:
+        def work(resident: LoadedModel) -> list[FrameRecord]:
             if self.in_a_pass == 1:
                 return [self._record_class(frame, self._pass(resident, frame)) for frame in frames]
             inputs = [self._prepare(resident, frame.pixels) for frame in frames]
@@ -264,7 +264,7 @@ class ClipExplainer(FrameExplainer):
         assert self._tracker is not None
         options = replace(self.options, confidence=self._tracker.low)
 
-        def work(resident: Resident) -> tuple[Frame, Evidence, Sequence[Prediction]]:
+        def work(resident: LoadedModel) -> tuple[Frame, Evidence, Sequence[Prediction]]:
             evidence = self._pass(resident, frame)
             return frame, evidence, decode(evidence, options)
 
@@ -287,7 +287,7 @@ class ClipExplainer(FrameExplainer):
         ]
         passes = iter((evidence,))
 
-        def work(resident: Resident) -> list[RawMaps]:
+        def work(resident: LoadedModel) -> list[RawMaps]:
             # A second try, after there was no memory, needs a pass of its own.
             return self._maps(next(passes, None) or self._pass(resident, frame), targets)
 

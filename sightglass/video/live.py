@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.explainer import Explainer
     from sightglass.models.adapter import Target
     from sightglass.models.geometry import Box
@@ -189,7 +189,7 @@ class LiveExplainer:
         answer["ms"]["decode"] = decoded
         return answer, raws
 
-    def _explain(self, resident: Resident, image: Image) -> tuple[Json, RawMaps]:
+    def _explain(self, resident: LoadedModel, image: Image) -> tuple[Json, RawMaps]:
         frames = self.frames
         evidence, milliseconds = frames.explainer.fresh_evidence(frames.with_words(resident), image, frames.options)
         start = time.perf_counter()

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from sightglass.api.app import create
 from sightglass.explain import Explainer, Image
-from sightglass.explain.evidence.resident import RESIDENCY
+from sightglass.explain.evidence.resident import MODEL_CACHE
 from sightglass.report import views
 from sightglass.report.deck_html import deck_html
 from sightglass.report.deck_pptx import deck_pptx
@@ -36,7 +36,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Models whose classes have such names."""
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(labelled.tables(tmp_path)))
     yield tmp_path
-    RESIDENCY.free()
+    MODEL_CACHE.free()
 
 
 def test_hostile_names_are_text_on_every_page(models: Path) -> None:

@@ -19,7 +19,7 @@ from sightglass import cli
 from sightglass.api.app import create
 from sightglass.batch import run
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import Residency, Resident
+from sightglass.explain.evidence.resident import LoadedModel, ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.models.adapters.classifier import Classifier
 from tests.clips import scene
@@ -62,7 +62,7 @@ class Full(TorchDispatchMode):
 
 def fresh(model: str) -> Explainer:
     EVIDENCE.clear()
-    return Explainer(model, residency=Residency())
+    return Explainer(model, model_cache=ModelCache())
 
 
 def maps(made: Any) -> list[np.ndarray]:
@@ -131,7 +131,7 @@ def test_no_memory_anywhere_is_one_sentence_at_every_door(
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(Resident, "move_input", full)
+    monkeypatch.setattr(LoadedModel, "move_input", full)
     client, model = TestClient(create()), {"model": "demo-cls-s"}
     answer = client.post("/api/explain", files={"image": (tmp_path / "a.png").read_bytes()}, data=model)
     assert answer.status_code == 413

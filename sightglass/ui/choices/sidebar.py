@@ -92,8 +92,8 @@ def draw(
 def _is_resident(model: ModelSpec) -> bool:
     """Return whether a model is loaded, without importing torch."""
     module = sys.modules.get("sightglass.explain.evidence.resident")
-    residency = getattr(module, "RESIDENCY", None)
-    return residency is not None and any(resident.adapter.spec.id == model.id for resident in residency.residents())
+    model_cache = getattr(module, "MODEL_CACHE", None)
+    return model_cache is not None and any(resident.adapter.spec.id == model.id for resident in model_cache.models())
 
 
 def predicted_choices() -> tuple[Choices, Explainer] | None:

@@ -15,7 +15,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import confine, coverage, parse_place
@@ -94,7 +94,7 @@ def anchor(row: int, column: int) -> int:
 
 
 def explained(detector: Written | None = None, **options: Any) -> Explanation:
-    resident = Resident(detector or Written(), torch.device("cpu"))
+    resident = LoadedModel(detector or Written(), torch.device("cpu"))
     pixels = np.random.default_rng(0).integers(0, 255, (2 * SIDE, 2 * SIDE, 3), np.uint8)
     given = resident.adapter.prepare(pixels, "trained")
     layers = layers_at(resident, options.pop("layers", ("neck",)))

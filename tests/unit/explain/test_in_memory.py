@@ -22,7 +22,7 @@ from torchvision import transforms
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.evidence.resident import ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.rendering.style import lut
 from sightglass.models.preprocess import Preprocessing
@@ -68,13 +68,13 @@ def test_a_module_is_explained_as_pytorch_grad_cam_explains_it(net: nn.Module, b
 
 
 def test_a_model_is_adapted_once_and_a_training_step_is_seen(net: nn.Module, bus: Path) -> None:
-    residency = Residency()
-    first = Explainer(net, preprocess=EVALUATION, residency=residency)
-    assert Explainer(net, preprocess=EVALUATION, residency=residency).resident is first.resident
+    model_cache = ModelCache()
+    first = Explainer(net, preprocess=EVALUATION, model_cache=model_cache)
+    assert Explainer(net, preprocess=EVALUATION, model_cache=model_cache).resident is first.resident
     before = first(bus, top_k=1).predictions[0]
     with torch.no_grad():
         net.fc.bias[(before.index + 1) % 5] += 50
-    again = Explainer(net, preprocess=EVALUATION, residency=residency)
+    again = Explainer(net, preprocess=EVALUATION, model_cache=model_cache)
     assert again.resident is not first.resident
     assert again(bus, top_k=1).predictions[0].index == (before.index + 1) % 5
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.models.geometry import ModelInput
     from sightglass.video import Summary
 
@@ -92,7 +92,7 @@ def test_workers_see_what_one_pass_after_another_does(moving: Path, model: str, 
     threads = set[tuple[str, int]]()
     prepare = several._prepare
 
-    def watched(resident: Resident, pixels: Any) -> ModelInput:
+    def watched(resident: LoadedModel, pixels: Any) -> ModelInput:
         threads.add((threading.current_thread().name, torch.get_num_threads()))
         return prepare(resident, pixels)
 

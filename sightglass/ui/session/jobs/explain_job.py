@@ -92,8 +92,8 @@ def explain(
     # Something else was chosen since: the slow explanation of that stops.
     running = state.of(Jobs).find(JOB, key)
     # A model that was evicted to make room must not live on here.
-    residents = resident.RESIDENCY.residents()
-    _cache().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
+    loaded_models = resident.MODEL_CACHE.models()
+    _cache().discard(lambda explanation: explanation.evidence.resident.origin not in loaded_models)
     result = _cache().get(key)
     if result is None:
         if wait or not is_slow(options["method"]):

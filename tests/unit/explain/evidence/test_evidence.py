@@ -14,7 +14,7 @@ from torch import nn
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.maps.heatmap import heatmaps, scale, upsample
 from sightglass.explain.options import Options
@@ -95,16 +95,16 @@ class Painted(nn.Module):
         return self.head(self.features(self.pool(x)).mean((2, 3)))
 
 
-def resident_of(module: nn.Module, size: int = 16) -> Resident:
+def resident_of(module: nn.Module, size: int = 16) -> LoadedModel:
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
     preprocessing = Preprocessing((size, size), size, (0.0,) * 3, (1.0,) * 3)
-    return Resident(Classifier(spec, module, LABELS, preprocessing, "0" * 64), CPU)
+    return LoadedModel(Classifier(spec, module, LABELS, preprocessing, "0" * 64), CPU)
 
 
 def evidence_of(
-    module: nn.Module | Resident, *paths: str, pixels: np.ndarray | None = None, way: str = "squash"
+    module: nn.Module | LoadedModel, *paths: str, pixels: np.ndarray | None = None, way: str = "squash"
 ) -> Any:
-    resident = module if isinstance(module, Resident) else resident_of(module)
+    resident = module if isinstance(module, LoadedModel) else resident_of(module)
     given = resident.adapter.prepare(noise(16, 16) if pixels is None else pixels, way)
     return Evidence(resident, given, layers_at(resident, paths))
 
@@ -127,7 +127,7 @@ def hooks_on(module: nn.Module) -> int:
     return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
 
 
-def count_passes(resident: Resident) -> list[int]:
+def count_passes(resident: LoadedModel) -> list[int]:
     """A list that grows with each forward pass, however the module was called."""
     passes: list[int] = []
     resident.adapter.module.register_forward_pre_hook(lambda *_: passes.append(1))

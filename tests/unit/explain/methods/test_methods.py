@@ -19,7 +19,7 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain.backward.gradient import projection
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.methods import METHODS, method
@@ -71,7 +71,7 @@ OTHER_CLASS = 281
 
 
 @cache
-def resident_of(name: str) -> Resident:
+def resident_of(name: str) -> LoadedModel:
     """A model by name; torchvision's have seeded weights, and BatchNorm as uneven as training leaves it."""
     if name == "efficientnet-lite0":
         return Explainer(name).resident
@@ -90,7 +90,7 @@ def resident_of(name: str) -> Resident:
     with torch.no_grad():
         adapter.module.train()(torch.cat([adapter.prepare(pixels[:, x : x + 720], "trained").tensor for x in (0, 500)]))
     adapter.module.eval()
-    return Resident(adapter, CPU)
+    return LoadedModel(adapter, CPU)
 
 
 @cache
@@ -204,7 +204,7 @@ def evidence_from(module: nn.Module, tensor: torch.Tensor, *paths: str, classes:
     preprocessing = Preprocessing((size[0], size[1]), size[0], (0.0,) * 3, (1.0,) * 3)
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
     adapter = Classifier(spec, module, [f"class {i}" for i in range(classes)], preprocessing, "0" * 64)
-    resident = Resident(adapter, CPU)
+    resident = LoadedModel(adapter, CPU)
     geometry = Geometry(tuple(size), tuple(size), (1.0, 1.0), (0.0, 0.0))
     return Evidence(resident, ModelInput(tensor, geometry), layers_at(resident, paths))
 

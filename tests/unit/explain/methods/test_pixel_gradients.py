@@ -18,7 +18,7 @@ from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explanation import explain
 from sightglass.explain.maps.heatmap import smooth
 from sightglass.explain.methods import METHODS, list_methods, pixel_gradients
@@ -186,7 +186,7 @@ BUILDERS: dict[str, tuple[int, Callable[[], nn.Module]]] = {
 
 
 @cache
-def resident_of(name: str) -> Resident:
+def resident_of(name: str) -> LoadedModel:
     side, build = BUILDERS[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
@@ -194,15 +194,15 @@ def resident_of(name: str) -> Resident:
     return _wrap(name, module, side)
 
 
-def _wrap(name: str, module: nn.Module, side: int) -> Resident:
+def _wrap(name: str, module: nn.Module, side: int) -> LoadedModel:
     spec = ModelSpec(name, "tests", "s", "tests", name, "classify", "none")
     labels = [f"class {index}" for index in range(CLASSES)]
     prepared = Preprocessing((side, side), side, (0.5,) * 3, (0.5,) * 3)
     module.eval().requires_grad_(False)
-    return Resident(Classifier(spec, module, labels, prepared, name), torch.device("cpu"))
+    return LoadedModel(Classifier(spec, module, labels, prepared, name), torch.device("cpu"))
 
 
-def evidence_of(resident: Resident, tensor: torch.Tensor | None = None) -> Evidence:
+def evidence_of(resident: LoadedModel, tensor: torch.Tensor | None = None) -> Evidence:
     size: Any = resident.adapter.preprocessing.size  # type: ignore[union-attr]
     drawn = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)) if tensor is None else tensor
     given = ModelInput(drawn, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.layers import as_map
-from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.evidence.resident import ModelCache
 from sightglass.models import catalog
 from sightglass.models.families.clip import classifier, loader
 from sightglass.models.spec import WeightsTable
@@ -70,7 +70,7 @@ def table(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def explainer(name: str) -> Explainer:
-    return Explainer(name, device="cpu", residency=Residency(10**9))
+    return Explainer(name, device="cpu", model_cache=ModelCache(10**9))
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])

@@ -17,7 +17,7 @@ import torch
 
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.evidence.resident import ModelCache
 from sightglass.models import drawing
 from sightglass.models.drawing import Stroke
 from sightglass.models.inspect import inspect_model
@@ -89,7 +89,7 @@ def explainer(monkeypatch, folder: Path, **table: Any) -> Explainer:
     file = folder / "models.toml"
     file.write_text("\n".join(lines))
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(file))
-    return Explainer("own", residency=Residency())
+    return Explainer("own", model_cache=ModelCache())
 
 
 def test_layers_go_by_their_names_in_keras_and_maps_have_their_channels_first(monkeypatch, folder):
