@@ -240,7 +240,7 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     maps = {place(answer.box): heatmap.content for answer, heatmap in painter.maps(record)}
     assert len(maps) == 3
     # Each box has the colour of its object.
-    numbered = replace(record, answers=tuple(replace(one, track=n) for n, one in enumerate(record.drawn, 1)))
+    numbered = replace(record, answers=tuple(replace(one, track=n) for n, one in enumerate(record.drawn_answers, 1)))
     painter.settings = replace(EXACT, labels=True)
     flat = painter.paint(np.full_like(frame.pixels, 128), numbered, ())
     assert [n for n in (1, 2, 3) if not (flat == rgb_of(n)).all(2).any()] == []
