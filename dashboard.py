@@ -135,12 +135,13 @@ else:
         st.set_page_config(page_title=f"{pages[shown].title} · Sightglass")
         # Where the bar is folded, the logo is as wide: the links do not move.
         st.logo(str(HERE / "assets/logo.svg"), icon_image=str(HERE / "assets/logo-wide.svg"), size="large")
-        # On a phone, where Streamlit folds the bar into a drawer.
-        with st.container(key="bottom-bar", horizontal=True, gap=None):
-            for name, (title, icon, _) in menu.items():
-                st.page_link(pages[name], label=title, icon=f":material/{icon}:")
+        # On a phone, where Streamlit folds the bar into a drawer; filled last, as what is above it is seen first.
+        foot = st.container(key="bottom-bar", horizontal=True, gap=None)
         # The name takes no place, and no gap.
         with st.container(gap=None):
             page_title(pages[shown].title)
             with st.container():
                 current.run()
+        with foot:
+            for name, (title, icon, _) in menu.items():
+                st.page_link(pages[name], label=title, icon=f":material/{icon}:")

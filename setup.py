@@ -18,6 +18,7 @@ DATA = (
     "*.pptx",
     "weights/*",
     "drawn/*",
+    "thumbnails/*",
     "vendor/*",
     "py.typed",
 )

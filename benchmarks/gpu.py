@@ -46,8 +46,7 @@ PACKAGES = ("torch", "torchvision", "timm", "ultralytics", "numpy")
 COUNT = {"classify": 5, "detect": 10}
 CALLS, SETTLED = 500, 20
 """Calls over which memory is watched, and those after which any increase counts as growth."""
-THREADS = 4
-MIB = 2**20
+THREADS, MIB = 4, 2**20
 
 
 @dataclass(frozen=True)

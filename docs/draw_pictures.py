@@ -33,18 +33,19 @@ PAGES = {
     "methods": "by-*/top_predictions/*.png",
     "notebook": "card.html",
     "numbers": "*/a-rod/*_prediction.png",
+    "present": "deck.html",
     "proof": "explained/bus/proof.png",
     "reid": "explained/6_0_and_6_1/similarity.jpg",
     "segmentation": "explained/scene-3/s*.png",
     "similarity": "explained/bus_and_zidane/similarity.jpg",
     "transformers": "explained/one-thing/gradcam_prediction.png",
     "trust": "explained/bus/gradcam_prediction.png",
-    "video": "explained/photographs/overlay.mp4",
+    "video": "explained/scene/overlay.mp4",
 }
 """The file that the page of each name shows, once its blocks have written it; of several, all beside one another."""
 SCREENS = {
-    "history": ("saved", "text=Nothing saved yet"),
-    "own-models": ("models", ".models .row"),
+    "history": ("saved?tab=decks", "text=See a model cheat"),
+    "own-models": ("models", "text=All models"),
 }
 """The page of the dashboard that the page of each name shows, and what is there once it has loaded."""
 VIEW = {"width": 1100, "height": 780}
@@ -121,9 +122,13 @@ def photograph(address: str, seen: str = "body", dropped: Path | None = None) ->
         page.set_default_timeout(LIMIT_MS)
         page.locator(seen).first.wait_for()
         page.wait_for_timeout(SETTLE_MS)
+        if address.startswith("file"):
+            # Of a deck the second slide: the first has words alone.
+            page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(SETTLE_MS)
         if dropped is not None:
             page.locator("[data-testid=stFileUploader] input[type=file]").last.set_input_files(dropped)
-            page.locator("canvas").first.wait_for()
+            page.locator("[class*=st-key-viewer] canvas").first.wait_for()
         if address.startswith("http"):
             page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
             page.wait_for_timeout(SETTLE_MS)

@@ -8,7 +8,7 @@ HEAD = """# Models
 
 ```console
 $ sightglass models list --here
-$ sightglass models show efficientnet-lite0
+$ sightglass models layers efficientnet-lite0
 $ sightglass image bus.jpg --model efficientnet-lite0
 ```
 

@@ -10,14 +10,14 @@ import streamlit as st
 from sightglass.explain.methods import METHODS
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.trust.diagnosis import agreement_sentence
-from sightglass.report import views
+from sightglass.report import offers, views
 from sightglass.ui import checks, saving
 from sightglass.ui.choices import sidebar
 from sightglass.ui.session import page, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Pane
-from sightglass.ui.views import charts, exports, panels
+from sightglass.ui.views import charts, panels
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
@@ -77,13 +77,17 @@ def topk() -> None:
             title.markdown(f"## What speaks for {first} and not for {second}")
             st.caption(escape(agreement))
         with st.container(horizontal=True, vertical_alignment="center"):
-            files, slide = partial(exports.class_downloads, explanation), partial(_slide, explanation, pair)
+            files, slide = partial(_files, explanation), partial(_slide, explanation, pair)
             saving.save_and_export("topk", files, saved=[(explanation, 0)], slide=slide)
         checks.draw_cards(explanation, 0, beside=True)
 
 
-def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: ViewSettings) -> View:
-    return views.classes_view(explain_job.with_proofs(explanation), pair, look)
+def _files(explanation: Explanation, look: Look) -> list[offers.Files]:
+    return offers.of_classes(explain_job.carrying(explanation), look)
+
+
+def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: Look) -> View:
+    return views.classes_view(explain_job.carrying(explanation), pair, look)
 
 
 def _panels(explanation: Explanation) -> tuple[int, int] | None:

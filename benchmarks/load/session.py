@@ -73,6 +73,7 @@ class Session:
         """Open the address's first page and wait for its drawing."""
         self._host, self._port = urlsplit(address).hostname or "", urlsplit(address).port
         self._id = self._page = self._uploader = ""
+        self._drawn = 0  # A run that draws the uploader has taken what was given before.
         self._query = query
         self._xsrf = self._token()
         stream = f"ws://{self._host}:{self._port}/_stcore/stream"
@@ -114,11 +115,11 @@ class Session:
 
     def _interrupted(self, name: str, data: bytes) -> None:
         """Upload a picture and go on once the next is accepted."""
-        used, info = self._uploader, self._sent(name, data)
+        drawn, info = self._drawn, self._sent(name, data)
         self._request(lambda state: self._gives(state, name, len(data), info))
         for message in self._messages():
             self._take(message, _Seen())
-            if self._uploader != used:
+            if self._drawn > drawn:
                 return
 
     def _differs(self, seen: _Seen, name: str, data: bytes, expected: Marked) -> str:
@@ -211,7 +212,7 @@ class Session:
     def _element(self, element: Any, seen: _Seen) -> None:
         kind = element.WhichOneof("type")
         if kind == "file_uploader" and element.file_uploader.label == "Upload pictures":
-            self._uploader = element.file_uploader.id
+            self._uploader, self._drawn = element.file_uploader.id, self._drawn + 1
         elif kind == "bidi_component" and element.bidi_component.component_name.endswith("sightglass_viewer"):
             seen.viewers.append(element.bidi_component.bytes)
             seen.first = time.perf_counter()

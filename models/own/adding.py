@@ -17,9 +17,8 @@ from filelock import FileLock, Timeout
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Comment, Item, Table, Whitespace
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, typed_line
 from sightglass.common.files import write_file
-from sightglass.common.typed_text import line as read_line
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
 from sightglass.models.spec import OutputTable
 
@@ -127,9 +126,9 @@ def _read(line: str) -> Toml:
     ordered = len(numbers) == 2 and all(map(math.isfinite, numbers)) and numbers[0] < numbers[1]
     if not name or (numbers and not ordered):
         raise ModelProblem(f"{line[:LONGEST]!r} is not understood: write name, unit, least, largest value.")
-    row: Toml = {"name": read_line(name, LONGEST, "The name")}
+    row: Toml = {"name": typed_line(name, LONGEST, "The name")}
     if unit not in ("", NO_UNIT):
-        row["unit"] = read_line(unit, LONGEST, "The unit")
+        row["unit"] = typed_line(unit, LONGEST, "The unit")
     return {**row, "range": numbers} if numbers else row
 
 

@@ -52,7 +52,7 @@ def refusal() -> str:
 
 def code_refusal() -> str:
     """Return the reason against running a person's code; else empty."""
-    if access.may_run_code():
+    if access.in_use().way == "local" or settings().model_code:
         return ""
     return "This file runs code when it is opened, which this server does not allow (SIGHTGLASS_MODEL_CODE)."
 

@@ -17,6 +17,7 @@ from sightglass.explain.phrases import count, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
 from sightglass.explain.tasks import describe_score, task_of
 from sightglass.models import catalog
+from sightglass.report import offers
 from sightglass.report import views as report_views
 from sightglass.ui import saving
 from sightglass.ui.choices import model_picker, sidebar
@@ -24,7 +25,7 @@ from sightglass.ui.session import page, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Pane
-from sightglass.ui.views import exports, panels, tables
+from sightglass.ui.views import panels, tables
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -66,13 +67,20 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
                     comparison = explain_job.measure_times(comparison)
             saved = [(explanation, 0) for explanation in comparison.explanations]
             slide = partial(_slide, comparison, names)
-            saving.save_and_export("compare", partial(exports.model_downloads, comparison), saved=saved, slide=slide)
+            saving.save_and_export("compare", partial(_files, comparison), saved=saved, slide=slide)
         _draw_table(comparison, names)
 
 
-def _slide(comparison: Comparison, names: list[str], look: ViewSettings) -> View:
-    carrying = tuple(map(explain_job.with_proofs, comparison.explanations))
-    return report_views.models_view(replace(comparison, explanations=carrying), names, look)
+def _carrying(comparison: Comparison) -> Comparison:
+    return replace(comparison, explanations=tuple(map(explain_job.carrying, comparison.explanations)))
+
+
+def _files(comparison: Comparison, look: Look) -> list[offers.Files]:
+    return offers.of_models(_carrying(comparison), look)
+
+
+def _slide(comparison: Comparison, names: list[str], look: Look) -> View:
+    return report_views.models_view(_carrying(comparison), names, look)
 
 
 def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:

@@ -13,14 +13,14 @@ from sightglass.explain.phrases import percent, plural
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as pair_similarity
 from sightglass.explain.tasks.task import Answer
-from sightglass.report import similarity_files
+from sightglass.report import offers, similarity_files
 from sightglass.ui import saving
 from sightglass.ui.choices import gallery_picker, model_picker, sidebar
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape, sentence, shorten
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.views import exports, pairs
+from sightglass.ui.views import pairs
 from sightglass.ui.widgets import rows
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
     with actions:
         saving.save_and_export(
             "similarity",
-            partial(exports.similarity_downloads, found, context, ranked),
+            partial(offers.of_similarity, found, context, ranked),
             pair=(found, context),
             view=False,
             slide=lambda _: similarity_files.pair_view(found, context.verdict(found.score)),

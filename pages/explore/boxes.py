@@ -77,10 +77,8 @@ class Boxes:
             explanation = explain_job.explain(self.choices, explainer, top_k=MAX_MAPS)
             assert explanation is not None  # only slow methods run in a thread
             self.base = explanation
-        missing.read_address(self.base)
         self._arrive()
         self.missing = missing.missing_box(self.base)
-        missing.write_address(missing.find_place(self.base))
 
     def _arrive(self) -> None:
         """Choose the best box of a new picture, or the address's."""

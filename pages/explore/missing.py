@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.options import Options
-from sightglass.ui.session import state, url_state
+from sightglass.ui.session import state
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.session.pictures import image_source
 
 if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation, Image
@@ -44,7 +43,7 @@ class MissedPlace:
     of: tuple[str, str]
     """SHA-256 of the picture, and the id of the model."""
     where: tuple[float, float, float, float]
-    """xyxy in whole pixels, as the address has them; a point twice."""
+    """xyxy in whole pixels; a point twice."""
     label: str | None = None
     """The class that is missing; None: any."""
     fresh: bool = True
@@ -56,27 +55,12 @@ class Lookup:
     """The session's question about a place, and the last question in the viewer."""
 
     place: MissedPlace | None = None
-    read: bool = False
-    """Whether the address was read."""
     question: tuple[float, float, float, float] | None = None
 
 
 def lacks_prompt(choices: Choices, explainer: Explainer) -> bool:
     """Return whether the model still needs a prompt."""
     return explainer.resident.adapter.takes_words and not explainer.labels and not choices.options.get("vocabulary")
-
-
-def read_address(base: Explanation) -> None:
-    """Take the address's place once a session; its box stays chosen."""
-    lookup, query = state.of(Lookup), st.query_params
-    if lookup.read:
-        return
-    lookup.read = True
-    label = query.get("ask-for")
-    where = parse_place(query.get("ask", ""), base.image)
-    if len(where) in (2, 4):
-        label = label if label in base.evidence.resident.adapter.labels else None
-        lookup.place = replace(_round_place(base, where, label), fresh="box" not in query)
 
 
 def parse_place(text: str, image: Image) -> tuple[float, ...]:
@@ -97,13 +81,6 @@ def write_place(place: tuple[float, ...]) -> str | None:
 def _round_place(explanation: Explanation, where: tuple[float, ...], label: str | None) -> MissedPlace:
     x0, y0, x1, y1 = (float(round(edge)) for edge in (*where, *where)[:4])
     return MissedPlace((explanation.image.sha256, explanation.model.id), (x0, y0, x1, y1), label)
-
-
-def write_address(place: MissedPlace | None) -> None:
-    """Write the place to the address of a linkable picture."""
-    named = place is not None and not image_source.is_own()
-    url_state.write("ask", write_place(place.where) if place and named else None)
-    url_state.write("ask-for", place.label if place and named else None)
 
 
 def find_place(explanation: Explanation) -> MissedPlace | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -25,7 +24,7 @@ from sightglass.ui.session import reopen
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Pane
-from sightglass.ui.views import charts, exports, panels
+from sightglass.ui.views import charts, panels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -206,10 +205,8 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
         panels.send_sentences(view, maps, key=f"{answers.viewer}-words", beside=True)
         with st.container(horizontal=True, vertical_alignment="center", key="acts"):
             if has_map and explanation.finished:
-                files = partial(exports.map_downloads, explanation, index)
-                saving.save_and_export(
-                    "explore", files, saved=[(explanation, index)], slide=slides.map_slide(explanation, index)
-                )
+                files, slide = saving.of_map(explanation, index), slides.of_map(explanation, index)
+                saving.save_and_export("explore", files, saved=[(explanation, index)], slide=slide)
         answers.draw_below(explanation, index, view)
         if has_map:
             if view.region is not None:

@@ -14,7 +14,9 @@ from sightglass.explain.phrases import without_emphasis
 from sightglass.explain.picture import image as picture_image
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.whatif import changes, edits, strongest
+from sightglass.report import offers
 from sightglass.report import views as report_views
+from sightglass.report.offers import Files
 from sightglass.ui import painter, saving
 from sightglass.ui.choices import sidebar
 from sightglass.ui.saving import slides
@@ -23,7 +25,7 @@ from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import Pane
-from sightglass.ui.views import charts, exports, panels, tables
+from sightglass.ui.views import panels, tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +36,7 @@ if TYPE_CHECKING:
     from sightglass.explain.tasks.task import Change
     from sightglass.explain.whatif.edits import Edited, EditMark
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import ViewSettings
-    from sightglass.ui.views.charts import Files
+    from sightglass.ui.viewer import Look
 
 
 def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
@@ -188,5 +189,5 @@ def _rows(edited: Explanation, look: ViewSettings) -> list[Files]:
     image = edited.image
     name = f"{image.name.rsplit('.', 1)[0]}.png"
     about = "The picture as the model was given it, without a map."
-    alone = charts.Files("Edited picture", about, [("PNG", name, lambda: picture_image.to_png(image.pixels))])
-    return [alone, *(exports.map_downloads(edited, 0, look) if edited.heatmaps else ())]
+    alone = Files("Edited picture", about, [("PNG", name, lambda: picture_image.to_png(image.pixels))])
+    return [alone, *(offers.of_map(edited, 0, look) if edited.heatmaps else ())]

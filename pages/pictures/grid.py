@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from sightglass import explain
-from sightglass.batch import analysis, journal, labels, table
+from sightglass.batch import analysis, finished, journal, labels, table
 from sightglass.batch.records import recipe as recipe_of
 from sightglass.common import users
 from sightglass.common.errors import Problem
@@ -25,7 +25,6 @@ from sightglass.explain.phrases import plural
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
-from sightglass.pages.pictures import results
 from sightglass.pages.pictures.job import PicturesPage, stamp
 from sightglass.report import embedded_recipe
 from sightglass.report import views as report_views
@@ -37,14 +36,13 @@ from sightglass.ui.views import charts, tables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sightglass.batch.finished import Result, RunPlan
     from sightglass.common.files import Json
     from sightglass.evaluation.errors import ErrorReport
     from sightglass.evaluation.kinds import ErrorUnit
     from sightglass.pages.pictures.job import PicturesJob
-    from sightglass.pages.pictures.results import Result
 
     Frame = Any
-    from sightglass.pages.pictures.job import RunPlan
     from sightglass.report.view import View
     from sightglass.ui.viewer import ViewSettings
 
@@ -65,6 +63,8 @@ ORDERS = {
     "largest": "Largest number",
     "source": "By name",
 }
+JUDGED: dict[object, str] = {False: ":green[:material/check:] ", True: ":orange[:material/close:] "}
+"""The sign of a right and of a wrong answer."""
 VIEW, KIND, ABOUT, MAPS_OF = "pictures-view", "pictures-type", "pictures-about", "pictures-maps-of"
 
 
@@ -154,13 +154,13 @@ def _draw_classes(result: Result, place: int, grid: Any) -> str | None:
     report, fit = result.reports[place], result.fits[place]
     config: dict[str, Any] = {}
     if fit is not None:
-        rows = results.list_area_classes(fit)
+        rows = finished.list_area_classes(fit)
         config["IoU"] = tables.points()
     elif _has_units(report):
         assert report is not None
-        rows = results.list_object_classes(report)
+        rows = finished.list_object_classes(report)
     else:
-        rows = results.list_classes(result.frames[place])
+        rows = finished.list_classes(result.frames[place])
         config |= {"share": tables.score(), "taken for": st.column_config.TextColumn(width="large")}
     with grid:
         chosen = tables.choose_row(rows, key=f"pictures-classes-{place}", columns=config, height=260)
@@ -192,9 +192,20 @@ def _filter(job: PicturesJob, result: Result, place: int, frame: Frame, view: st
     frame = analysis.order(_filter_rows(job, result, place, frame, scores, view), order)
     nothing, tiles = task_of(scores.task).no_answer, []
     for row in frame.to_dict("records"):
-        picture, words = row["picture"], results.describe_row(row, scores, nothing)
+        picture, words = row["picture"], describe_row(row, scores, nothing)
         tiles.append(Tile(picture, picture, words, f"{picture} under its map", file=row["file"]))
     return tiles
+
+
+def describe_row(row: Json, scores: table.Scores, nothing: str) -> str:
+    """Return a picture's answer and, where it is wrong, its label, in Markdown."""
+    words = f"**{escape(row['predicted'])}** {scores.describe(row['predicted_score'], row['predicted'])}"
+    words = JUDGED.get(row.get("wrong"), "") + (words if row["predicted"] else f"**{nothing}**")
+    if row.get("wrong") is True:
+        words += f"  \nis: {escape(row['truth'])}"
+    if (true := row.get("true_number")) is not None and true == true:
+        words += f"  \nis: {scores.describe(true, row['predicted'])}"
+    return words
 
 
 def _filter_rows(job: PicturesJob, result: Result, place: int, frame: Frame, scores: table.Scores, view: str) -> Frame:
@@ -430,7 +441,7 @@ def _find_row(frame: Any, key: str) -> Json | None:
 
 def _draw_model_map(plan: RunPlan, row: Json, name: str) -> None:
     scores = table.read_scores(plan.folder)
-    words = results.describe_row(row, scores, task_of(scores.task).no_answer)
+    words = describe_row(row, scores, task_of(scores.task).no_answer)
     try:
         st.image((plan.folder / row["file"]).read_bytes(), width="stretch", alt=f"Its map by {name}")
     except OSError:

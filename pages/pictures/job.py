@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sightglass import batch, examples
 from sightglass.batch import journal, labels, summary, table
 from sightglass.batch.earlier import RunOrigin, SecondRun, list_runs, read_facts
+from sightglass.batch.finished import SPEED, RunPlan
+from sightglass.batch.uploads import Source, delete_upload, find_source
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, write_file
@@ -20,8 +22,6 @@ from sightglass.common.settings import settings
 from sightglass.evaluation import stored
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import measure_in_turns
-from sightglass.explain.phrases import milliseconds
-from sightglass.pages.pictures.source import Source, delete_upload, find_source
 from sightglass.ui.session import state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job
@@ -41,23 +41,8 @@ if TYPE_CHECKING:
     Frame = Any
 
 
-SPEED = "speed.json"
-"""In a run's folder: the milliseconds of its model, or nothing where they could not be measured."""
 READING = 10.0
 """Seconds for which a page waits for the results of a finished run; then it shows that they are read."""
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """One model's run, and where its results go."""
-
-    model: str
-    options: dict[str, Any]
-    folder: Path
-    labels: GroundTruth | None = field(default=None, repr=False)
-    """What is in the pictures; None: those of an earlier run in the same folder, if it has any."""
-    more: dict[str, Any] = field(default_factory=dict)
-    """Further arguments of `batch.run`, of a run that was begun elsewhere."""
 
 
 class PicturesJob(Job["list[Summary]"]):
@@ -150,15 +135,6 @@ def _measure_times(plans: Sequence[RunPlan], image: Image) -> None:
     for plan, timing in zip(plans, times, strict=True):
         found = [timing.fastest, timing.median, timing.slowest] if steady else []
         write_file(plan.folder / SPEED, json.dumps(found).encode())
-
-
-def describe_time(folder: Path) -> str:
-    """Return `34 ms`; that it could not be measured; empty of a run whose time nobody asked for."""
-    try:
-        found: Any = json.loads((folder / SPEED).read_bytes())
-        return milliseconds(float(found[1])) if found else "not measurable now"
-    except (OSError, ValueError, TypeError, IndexError):
-        return ""
 
 
 def _describe_origin(source: Source, plans: tuple[RunPlan, ...], number: int) -> RunOrigin:

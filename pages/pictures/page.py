@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import analysis, journal, labels, report, table
+from sightglass.batch import analysis, finished, journal, labels, report, table, uploads
 from sightglass.common.errors import Problem
+from sightglass.common.settings import MIB
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
+from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
-from sightglass.pages.pictures import grid, results, sheet, source
+from sightglass.pages.pictures import grid, sheet
 from sightglass.pages.pictures import job as jobs
-from sightglass.pages.pictures.job import PicturesJob, PicturesPage, RunPlan
+from sightglass.pages.pictures.job import PicturesJob, PicturesPage
 from sightglass.report import views
 from sightglass.report.table import csv as write_csv
 from sightglass.ui.choices import model_picker, sidebar
@@ -31,9 +34,10 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
+    from sightglass.batch.finished import Result
     from sightglass.batch.labels import LabelMatch
     from sightglass.explain import Explainer
-    from sightglass.pages.pictures.results import Result
+    from sightglass.report.offers import Offer
     from sightglass.report.view import View
     from sightglass.ui.session.state import Choices
     from sightglass.ui.viewer import ViewSettings
@@ -82,7 +86,7 @@ def _read_address(remembered: PicturesPage) -> None:
         url_state.leave_out("run", name)
     elif path := st.query_params.get("upload"):
         try:
-            remembered.source, remembered.truth = source.open_upload(path)
+            remembered.source, remembered.truth = uploads.open_upload(path)
         except Problem:
             url_state.leave_out("upload", path)
 
@@ -90,7 +94,7 @@ def _read_address(remembered: PicturesPage) -> None:
 def _write_address(remembered: PicturesPage) -> None:
     job = remembered.job
     url_state.write("run", None if job is None or job.example else job.plans[0].folder.name)
-    chosen, home = remembered.source, source.uploads_home()
+    chosen, home = remembered.source, uploads.uploads_home()
     uploaded = chosen is not None and job is None and home in Path(chosen.path).parents
     url_state.write("upload", str(Path(chosen.path).relative_to(home)) if chosen is not None and uploaded else None)
 
@@ -124,7 +128,7 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
     _write_address(remembered)
 
 
-def _describe_chosen(chosen: source.Source | None, matches: Sequence[LabelMatch]) -> str:
+def _describe_chosen(chosen: uploads.Source | None, matches: Sequence[LabelMatch]) -> str:
     """Return `labelled300.zip · 310 pictures · 28 of 31 labels matched`."""
     if chosen is None:
         return "Your pictures"
@@ -166,7 +170,7 @@ def _draw_models(choices: Choices) -> list[str]:
     return [choices.model.id, *more]
 
 
-def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
+def _start(chosen: uploads.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
     """Run the models over the pictures, with the chosen method and layers."""
     plans, truth, matches = [], remembered.truth, remembered.matches
     if (before := remembered.job) is not None:
@@ -182,8 +186,8 @@ def _start(chosen: source.Source, choices: Choices, models: Sequence[str], remem
             try:
                 labels.correct(folder, said)
             except OSError as error:
-                raise journal.unwritable_problem(folder, error) from error
-        plans.append(RunPlan(name, options, folder, labels=truth))
+                raise journal.unwritable(folder, error) from error
+        plans.append(finished.RunPlan(name, options, folder, labels=truth))
     remembered.show(PicturesJob(chosen, tuple(plans)))
     remembered.source, remembered.truth, remembered.matches = None, None, {}
     st.rerun()
@@ -244,8 +248,13 @@ def _show(job: PicturesJob) -> None:
     st.rerun()
 
 
+_results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, itemgetter(1))
+"""Results, each with its bytes; sessions share them, and change nothing in them."""
+
+
 def _draw_result(job: PicturesJob) -> None:
-    result = results.read(job)
+    key = jobs.stamps(job), job.paused
+    result, _ = _results.get_or_make(key, lambda: finished.read(job.ready, stopped=job.paused))
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top"):
         left = st.container()
         right = st.container(horizontal=True, width="content", key="pictures-acts")
@@ -257,7 +266,7 @@ def _draw_result(job: PicturesJob) -> None:
         slides.button("pictures-run", partial(make_slide, job, result))
         _draw_export(job, result)
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):
-        rows = results.list_models(result, against)
+        rows = finished.list_models(result, against)
         tables.table(rows, right=[*rows[0]][1:])
     grid.draw(job, result)
 
@@ -271,7 +280,7 @@ def _draw_headline(result: Result) -> int:
         same = plural(int((~frame["differs"]).sum()), "picture")
         st.markdown(f"## The models agree on {same} of {len(frame):,}.")
         return 0
-    title, words = results.describe(result)
+    title, words = finished.describe(result)
     st.markdown(f"## {escape(title)}")
     if words:
         st.markdown(escape(words))
@@ -338,7 +347,7 @@ def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
     records = rows.loc[chosen[: views.GALLERY]].to_dict("records")
     tiles = [analysis.tile(row, job.find_item(row["picture"]).open(), plan.model) for row in records]
-    title, words = results.describe(result)
+    title, words = finished.describe(result)
     view = views.gallery_view(title.removesuffix("."), words, (), tiles, result.names[0])
     if result.scores is not None and (verdict := result.scores.verdict) is not None:
         view = replace(view, title=verdict.title, statements=(f"{verdict.scores} {verdict.loss}".strip(),))
@@ -347,7 +356,7 @@ def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
 
 def _draw_export(job: PicturesJob, result: Result) -> None:
     """Draw the menu of files, of the model whose maps are shown; each is made on request."""
-    offers: list[charts.Offer] = []
+    offers: list[Offer] = []
     if (scores := result.scores) is not None:
         offers.append(
             ("Right or wrong by each model, .csv", "objects.csv", lambda: write_csv(list_objects(scores.rows)))

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import labels, table
+from sightglass.batch import finished, labels, table, uploads
 from sightglass.common.errors import Problem
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
 from sightglass.pages.pictures import job as jobs
-from sightglass.pages.pictures import results, source
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage
-from sightglass.pages.pictures.source import Drops
 from sightglass.ui.session import page, state
 from sightglass.ui.session.history_store import exact
 from sightglass.ui.session.markdown import escape, sentence
+from sightglass.ui.session.state import upload_megabytes
 from sightglass.ui.views import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from sightglass.batch.earlier import EarlierRun, RunFacts
     from sightglass.batch.labels import LabelMatch
     from sightglass.explain import Explainer
     from sightglass.explain.tasks.task import Task
     from sightglass.ui.session.state import Choices
+
+
+TAKEN = (
+    "Pictures, a folder, or a .zip, whose class folders are labels. Labels: COCO .json, .csv with "
+    "file,label or file,x0,y0,x1,y1,label, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
+    f"They are kept on this server with their run; of each person the {uploads.KEPT} newest."
+)
 
 
 def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], explainer: Explainer) -> None:
@@ -56,10 +64,44 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     _draw_earlier(remembered)
 
 
+def drop(take: Callable[[list[tuple[str, bytes]]], None], *, label: str, key: str, inline: bool = False) -> None:
+    """Draw the drop field, which is empty again once `take` has had its files; `inline`: on one line."""
+    drops = state.of(Drops)
+    folder = drops.folder
+    files_key = f"{key}-{drops.number}-{folder}"
+
+    def change() -> None:
+        files: list[UploadedFile] = st.session_state.get(files_key) or []
+        if files:
+            drops.number += 1
+            take([(file.name, file.getvalue()) for file in files])
+
+    st.file_uploader(
+        label,
+        accept_multiple_files="directory" if folder else True,
+        key=files_key,
+        max_upload_size=upload_megabytes(),
+        on_change=change,
+        label_visibility="collapsed" if inline else "visible",
+        width=430 if inline else "stretch",
+        help=TAKEN,
+    )
+
+
+@dataclass
+class Drops:
+    """The session's drop fields."""
+
+    number: int = 0
+    """Counts what was dropped: a new field is empty."""
+    folder: bool = False
+    """Whether a click on the field chooses a folder."""
+
+
 def draw_drop(task: Task, *, inline: bool = False) -> None:
     """Draw the drop field; `inline`: on one line, without the switch to folders."""
     label = "Drop a folder, .zip, pictures or labels"
-    source.drop(partial(_take, task=task), label=label, key="pictures-drop", inline=inline)
+    drop(partial(_take, task=task), label=label, key="pictures-drop", inline=inline)
     if not inline:
         drops, help = state.of(Drops), "A click on the field then chooses a folder, whose class folders are labels."
         folder = st.toggle("Choose a folder", drops.folder, key="pictures-drop-folder", help=help)
@@ -72,7 +114,7 @@ def _take(files: list[tuple[str, bytes]], task: Task) -> None:
     """Take what was dropped: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
     try:
-        pictures, truth = source.take(files, task, remembered.source)
+        pictures, truth = uploads.take(files, task, remembered.source)
     except Problem as problem:
         remembered.problem = str(problem)
         return
@@ -171,7 +213,7 @@ def _draw_earlier(remembered: PicturesPage) -> None:
 def _draw_run(remembered: PicturesPage, run: EarlierRun, facts: RunFacts) -> None:
     """Draw a run's line; open, continue or delete it."""
     models = [facts.model, *(other.model for other in facts.origin.others)]
-    about = f"{', '.join(map(results.name_of, models))}, {plural(facts.pictures, 'picture')}, {exact(facts.started)}"
+    about = f"{', '.join(map(finished.name_of, models))}, {plural(facts.pictures, 'picture')}, {exact(facts.started)}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]")
         label = f"{run.left:,} left: continue" if run.left else "Open"

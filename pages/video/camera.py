@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -17,7 +16,6 @@ from sightglass.ui.saving import slides
 from sightglass.ui.session import reopen, state, url_state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.pictures import image_source
-from sightglass.ui.views import exports
 from sightglass.video import live
 
 if TYPE_CHECKING:
@@ -92,7 +90,7 @@ def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, opti
         if explanation.heatmaps:
             saving.save_and_export(
                 "live",
-                partial(exports.map_downloads, explanation, index),
+                saving.of_map(explanation, index),
                 saved=[(explanation, index)],
                 view=False,
                 slide=slides.map_slide(explanation, index),

@@ -1,29 +1,20 @@
-"""Explain a clip in a thread, with progress and stop; keep a person's clips and what is made of them for some days."""
+"""Explain a clip in a thread, with progress and stop, and draw its result."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from pydantic import TypeAdapter
 
 from sightglass import examples, video
-from sightglass.common import access, users
 from sightglass.common.errors import ImageProblem, Problem
-from sightglass.common.files import to_json, write_file
-from sightglass.common.settings import settings
 from sightglass.explain.phrases import capital, listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
-from sightglass.models.demo import pictures
 from sightglass.ui.saving import slides
 from sightglass.ui.session import reopen, state
 from sightglass.ui.session.jobs import background
@@ -32,7 +23,7 @@ from sightglass.ui.session.markdown import sentence
 from sightglass.ui.session.pictures import image_source
 from sightglass.ui.views import charts
 from sightglass.video import clip as video_clip
-from sightglass.video.results import CLIP as RESULT
+from sightglass.video.kept import ClipPlan, ClipSource, read_plan
 from sightglass.video.results import clip_view, clock, curves, read_facts, read_result
 
 if TYPE_CHECKING:
@@ -41,113 +32,12 @@ if TYPE_CHECKING:
     from sightglass.video.clip import ClipInfo
     from sightglass.video.results import AnswerCurve
 
-CLIP, PLAN = "clip", "plan.json"
-"""Files in a clip's folder."""
-DAYS = 7
-"""For which a clip is kept."""
 MOMENTS = 3
 """On a slide, beside the player."""
 NAMED = 2
 """Answers in a headline."""
 READING = 10.0
 """Seconds for which a page waits for a finished run; then it shows that it is read."""
-
-
-@dataclass(frozen=True)
-class ClipSource:
-    """A clip on this machine, and what a person calls it."""
-
-    path: Path | None
-    """None: the bundled clip."""
-    name: str
-
-    @property
-    def file(self) -> Path:
-        return pictures.CLIP if self.path is None else self.path
-
-
-@dataclass(frozen=True)
-class ClipPlan:
-    """What is made of a clip, and where."""
-
-    source: ClipSource
-    model: str
-    options: dict[str, Any]
-    settings: video.Settings
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """The name of the clip's folder; empty for the example."""
-        return "" if self.source.path is None else self.folder.parent.name
-
-    @property
-    def done(self) -> bool:
-        """Whether all of it was explained."""
-        return (self.folder / RESULT).is_file()
-
-    def save(self) -> None:
-        """Save the plan beside the clip, for going on with it later."""
-        facts = {"name": self.source.name, "model": self.model, "options": self.options, "results": self.folder.name}
-        write_file(self.folder.parent / PLAN, to_json(facts | {"settings": asdict(self.settings)}).encode())
-
-
-def base() -> Path:
-    """Return the folder of the person's clips."""
-    return users.folder(settings().clips)
-
-
-def add_clip(name: str, data: memoryview | bytes) -> ClipSource:
-    """Keep a clip in a folder of its own; raise ImageProblem where there is no room."""
-    try:
-        base().mkdir(parents=True, exist_ok=True)
-        # Under a fixed name: the clip's own could be anything.
-        path = Path(tempfile.mkdtemp(prefix="clip-", dir=base())) / CLIP
-        path.write_bytes(data)
-    except OSError as error:
-        raise ImageProblem(f"{name} cannot be kept here ({error.strerror}): make room on this machine.") from error
-    return ClipSource(path, name)
-
-
-def results_of(source: ClipSource) -> Path:
-    """Return the path of a new results folder beside a clip."""
-    folder = source.file.parent
-    return folder / f"results-{1 + sum(path.name.startswith('results-') for path in folder.iterdir())}"
-
-
-def list_clips() -> list[ClipPlan]:
-    """Return the person's earlier clips, latest first; delete those of more than `DAYS`.
-
-    Where visitors have no ids, only those of this machine are known to be of one person.
-    """
-    clips = []
-    for folder in base().glob("clip-*"):
-        plan, age = read_plan(folder.name), time.time() - state.modified(folder) / 1e9
-        if age > DAYS * 86400:
-            delete(folder.name)
-        elif plan is not None:
-            clips.append((age, plan))
-    alone = users.current() == users.LOCAL and access.in_use().way != "local"
-    return [] if alone else [plan for _, plan in sorted(clips, key=lambda clip: clip[0])]
-
-
-def read_plan(name: str) -> ClipPlan | None:
-    """Return the plan of a clip's folder; None without a usable one."""
-    folder = base() / Path(name).name
-    try:
-        facts = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        chosen = TypeAdapter(video.Settings).validate_python(facts["settings"])
-        options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
-        source = ClipSource(folder / CLIP, str(facts["name"]))
-        plan = ClipPlan(source, str(facts["model"]), options, chosen, folder / Path(facts["results"]).name)
-        return plan if source.file.is_file() else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def delete(name: str) -> None:
-    """Delete a clip and what was made of it."""
-    shutil.rmtree(base() / Path(name).name, ignore_errors=True)
 
 
 class ClipJob(Job["Summary"]):
@@ -183,12 +73,12 @@ def _run(plan: ClipPlan, *, progress: Any, cancel: Any, **_: Any) -> Summary:
 
 
 def find(name: str) -> ClipJob | None:
-    """Return the person's job of a clip, or that of its finished result; None without either."""
+    """Return the person's job of a clip, which goes on with what is left; None without its plan."""
     if (job := background.find_shared(name)) is not None:
         running: ClipJob = job
         return running
     plan = read_plan(name) if name else None
-    return ClipJob(plan) if plan is not None and plan.done else None
+    return ClipJob(plan) if plan is not None else None
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)

@@ -13,13 +13,14 @@ from sightglass.explain.phrases import NBSP, pixels
 from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.camera import draw as draw_camera
-from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, describe, headline, open_example
+from sightglass.pages.video.job import ClipJob, Video, describe, headline, open_example
 from sightglass.ui.choices import sidebar
 from sightglass.ui.session import page, state, url_state
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.markdown import escape, sentence
-from sightglass.video import clip
+from sightglass.video import clip, kept
 from sightglass.video import settings as video_settings
+from sightglass.video.kept import ClipPlan, ClipSource
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -102,12 +103,11 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
             f"{choices.model.name} names nothing that could be followed: choose a classifier or detector."
         )
     head = top.container()
-    _earlier_clips()
     left, right = st.columns(2, gap="medium")
     with left:
         upload, about = None, ""
         try:
-            if (upload := _upload(choices)) is not None:
+            if (upload := _upload()) is not None:
                 about = _about(upload)
         except ImageProblem as problem:
             # What is no clip is said, and the example stays.
@@ -146,25 +146,19 @@ def _describe(job: ClipJob) -> str:
     return f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}."
 
 
-def _upload(choices: Choices) -> ClipSource | None:
+def _upload() -> ClipSource | None:
     video = state.of(Video)
     file = st.file_uploader(
         "A clip",
         type=list(KINDS),
         max_upload_size=MAX_MB,
         key=f"video-file-{video.generation}",
-        help=f"MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted after {jobs.DAYS} days.",
+        help=f"MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted after {kept.DAYS} days.",
     )
     if file is None:
         return None
 
-    def keep() -> ClipSource:
-        source = jobs.add_clip(file.name, file.getbuffer())
-        # After a reload it is among the earlier clips.
-        _plan(source, choices, video_settings.Settings(), ()).save()
-        return source
-
-    return state.latest("video", file.file_id, keep)
+    return state.latest("video", file.file_id, lambda: kept.add_clip(file.name, file.getbuffer()))
 
 
 def _about(source: ClipSource) -> str:
@@ -225,7 +219,7 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
 
 def _plan(source: ClipSource, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> ClipPlan:
     options = {"method": choices.method, **choices.options} | ({"targets": targets} if targets else {})
-    return ClipPlan(source, choices.model.id, options, settings, jobs.results_of(source))
+    return ClipPlan(source, choices.model.id, options, settings, kept.results_of(source))
 
 
 def _run(plan: ClipPlan) -> None:
@@ -237,33 +231,6 @@ def _run(plan: ClipPlan) -> None:
 def _address(job: ClipJob | None) -> None:
     """Name the session's run in the address, for reloads."""
     url_state.write("clip", (job.plan.name or None) if job is not None else None)
-
-
-def _earlier_clips() -> None:
-    """Offer the person's earlier clips, finished or not."""
-    clips = jobs.list_clips()
-    if not clips:
-        return
-    with st.popover("Earlier clips", icon=":material/history:", help=f"They are kept for {jobs.DAYS} days."):
-        for plan in clips:
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"**{escape(plan.source.name)}** with {plan.model}", width="content")
-                if st.button(
-                    "Show" if plan.done else "Go on",
-                    icon=":material/play_arrow:",
-                    key=f"video-on-{plan.name}",
-                    help="Show it under its maps again." if plan.done else "Explain the rest; what was done is kept.",
-                ):
-                    _run(plan)
-                if st.button(
-                    "",
-                    icon=":material/delete:",
-                    type="tertiary",
-                    key=f"video-delete-{plan.name}",
-                    help="Delete the clip and what was made of it.",
-                ):
-                    jobs.delete(plan.name)
-                    st.rerun()
 
 
 def _another() -> None:

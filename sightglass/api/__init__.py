@@ -34,9 +34,7 @@ class _LazyApp:
         self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app
-        if app is None:
-            app = await run_in_threadpool(self._create)
+        app = self._app if self._app else await run_in_threadpool(self._create)
         # The application's own paths begin with /api, wherever it is mounted.
         inner = {name: value for name, value in scope.items() if name != "route"}
         below = scope.get("app_root_path", "")
@@ -45,10 +43,9 @@ class _LazyApp:
         await app(inner | {"root_path": below}, receive, send)
 
     def _create(self) -> ASGIApp:
-        with self._lock:
-            app = self._app
-            if app is None:
-                from sightglass.api.app import create
+        from sightglass.api.app import create
 
-                app = self._app = create()
-            return app
+        with self._lock:
+            if self._app is None:
+                self._app = create()
+            return self._app

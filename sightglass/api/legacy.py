@@ -46,11 +46,12 @@ class LegacyRequest(BaseModel):
         description="By index or label, also as class_index, class_idx, class_name or target_class; null: the best.",
     )
 
-    def explain(self) -> tuple[ExplainRequest, Explanation]:
-        """Explain it as `/api/explain` does; raise Problem."""
+    def explain(self) -> tuple[ExplainRequest, Explanation, bytes]:
+        """Explain it as `/api/explain` does, and draw its overlay; raise Problem."""
         target = {"top_k": 1} if self.class_ is None else {"targets": (self.class_,)}
         full = ExplainRequest.model_validate({"image": self.image, "model": self.model} | STYLE | target)
-        return full, service.explain(full)
+        explanation = service.explain(full)
+        return full, explanation, service.first_map(explanation, "png", full)
 
 
 class LegacyAnswer(PlainResult):
@@ -102,8 +103,7 @@ def view_heatmap(
 
 def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
     """Return the best or requested class and its map; raise Problem."""
-    full, explanation = request.explain()
-    overlay = service.first_map(explanation, "png", full)
+    full, explanation, overlay = request.explain()
     label = explanation.heatmaps[0].target.label
     # A requested class need not be among the best ones, which alone are listed.
     scores = [prediction.score for prediction in explanation.predictions if prediction.label == label]
@@ -119,8 +119,7 @@ def explain(request: LegacyRequest, _: str) -> LegacyAnswer:
 
 def generate(request: LegacyRequest, _: str) -> HeatmapAnswer:
     """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
-    full, explanation = request.explain()
-    overlay = service.first_map(explanation, "png", full)
+    overlay = request.explain()[2]
     folder = users.folder(settings().heatmaps)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"heatmap_{datetime.now():%Y%m%d_%H%M%S_%f}.png"

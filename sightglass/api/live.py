@@ -1,17 +1,16 @@
 """WebSocket for camera frames (`/api/live`).
 
-At most one frame of a viewer waits and at most one answer is unsent; newer ones replace them, so nothing grows however
-fast one side is. `sightglass.video.live` has the format.
+At most one frame of a viewer waits, and a newer one replaces it; none is explained while an answer is being sent, so
+nothing grows however fast one side is. `sightglass.video.live` has the format.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -22,15 +21,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.explain.tasks import task_of
 from sightglass.models.checkpoints import weights
-from sightglass.video.live import (
-    EXECUTOR,
-    BadMessage,
-    LiveExplainer,
-    choose,
-    parse_frame,
-    parse_message,
-    parse_pin,
-)
+from sightglass.video.live import EXECUTOR, BadMessage, LiveExplainer, choose, parse_frame, parse_message, parse_pin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,12 +69,12 @@ async def _refuse(socket: WebSocket, code: int, sentence: str) -> None:
     """Send a problem and close the connection."""
     # The other side may be gone already.
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-        await socket.send_text(json.dumps({"type": "problem", "sentence": sentence, "fatal": True}))
+        await socket.send_json({"type": "problem", "sentence": sentence, "fatal": True})
         await socket.close(code)
 
 
 class _Session:
-    """One viewer: reads its messages, and sends the latest of what it is to be told."""
+    """One viewer: reads its messages, and answers the latest frame."""
 
     def __init__(self, socket: WebSocket) -> None:
         self.socket = socket
@@ -94,15 +85,10 @@ class _Session:
         self.explainer: LiveExplainer | None = None
         """Frames wait until there is one."""
         self.changed = asyncio.Event()
-        self.answer: bytes | None = None
-        """The answer that waits to be sent."""
-        self.notes: list[Json] = []
-        """Words that wait to be sent: at most one of each message that came in."""
-        self.news = asyncio.Event()
         self.choosing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        tasks = [asyncio.create_task(work()) for work in (self._send, self._read, self._explain)]
+        tasks = [asyncio.create_task(work()) for work in (self._read, self._explain)]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -119,9 +105,9 @@ class _Session:
         while True:
             await self.changed.wait()
             self.changed.clear()
+            # While an answer is being sent, later frames replace the one that waits.
             if (result := await events.run_in_executor(EXECUTOR, self.serve)) is not None:
-                self.answer = result
-                self.news.set()
+                await self.socket.send_bytes(result)
 
     def offer(self, number: int, data: bytes) -> None:
         """Replace the waiting frame."""
@@ -141,20 +127,6 @@ class _Session:
         """Change the model from the next frame on; None: wait."""
         self.explainer = explainer
         self.changed.set()
-
-    async def _send(self) -> None:
-        while True:
-            await self.news.wait()
-            self.news.clear()
-            while self.notes:
-                await self.socket.send_text(json.dumps(self.notes.pop(0)))
-            if (result := self.answer) is not None:
-                self.answer = None
-                await self.socket.send_bytes(result)
-
-    def _say(self, kind: str, **more: Any) -> None:
-        self.notes = [note for note in self.notes if note["type"] != kind] + [{"type": kind, **more}]
-        self.news.set()
 
     async def _read(self) -> None:
         while True:
@@ -190,17 +162,17 @@ class _Session:
         try:
             chosen = await run_in_threadpool(self._chosen, name, method, options)
         except Problem as problem:
-            self._say("problem", sentence=str(problem), fatal=False)
+            await self.socket.send_json({"type": "problem", "sentence": str(problem), "fatal": False})
             return
         except Exception:
             LOGGER.exception("a model could not be used for frames")
             words = "This model cannot be used here because of a bug: choose another."
-            self._say("problem", sentence=words, fatal=False)
+            await self.socket.send_json({"type": "problem", "sentence": words, "fatal": False})
             return
         self.switch(LiveExplainer(chosen))
         spec, adapter = chosen.explainer.model, chosen.explainer.resident.adapter
         about = {"model": spec.id, "name": spec.name, "method": chosen.method.id, "detects": task_of(adapter).has_boxes}
-        self._say("ready", **about, labels=list(adapter.labels))
+        await self.socket.send_json({"type": "ready", **about, "labels": list(adapter.labels)})
 
     def _chosen(self, name: str | None, method: str | None, options: Json) -> FrameExplainer:
         with weights.no_downloads():

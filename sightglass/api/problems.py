@@ -34,11 +34,8 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
-INTERNAL = "An internal error occurred, not caused by the request: try another model or method."
 CLIENT_CLOSED = 499
 """Status counted when the client disconnected before an answer; never sent."""
-MAX_FIELDS = 5
-"""Wrong fields that are listed."""
 
 
 class ProblemDocument(BaseModel):
@@ -67,13 +64,6 @@ class ApiProblem(Problem):
     def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status, self.code, self.headers = status, code, dict(headers or {})
-
-
-def token_needed(*, wrong: bool) -> ApiProblem:
-    """Return the answer to a request without a valid token."""
-    detail = f"{'The token is wrong' if wrong else 'A token is required'}: "
-    detail += "send it as `Authorization: Bearer ...` or `X-API-Key`."
-    return ApiProblem(401, "key", detail, {"WWW-Authenticate": "Bearer"})
 
 
 def stopping() -> ApiProblem:
@@ -133,10 +123,10 @@ def from_exception(error: BaseException) -> ApiProblem:
     problem = error if isinstance(error, Problem) else from_machine(error)
     if problem is not error or isinstance(error, SettingProblem):
         LOGGER.error("%s", problem or "a request failed", exc_info=error)
+    if isinstance(error, OSError) and problem is not None:
+        return ApiProblem(500, "internal", "The server cannot write to its disk: the operator must make room.")
     if problem is None:
-        return ApiProblem(500, "internal", INTERNAL)
-    if isinstance(error, OSError):
-        words = "The server cannot write to its disk: the operator must make room, or allow it."
+        words = "An internal error occurred, not caused by the request: try another model or method."
         return ApiProblem(500, "internal", words)
     if problem is not error:
         return ApiProblem(413, "size", str(problem))
@@ -166,7 +156,7 @@ def from_validation(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = 
             places.setdefault(_describe_place(error["loc"]), []).append(words)
     # A union has an error of each branch.
     sentences = [f"{place} {' or '.join(dict.fromkeys(words))}" for place, words in places.items()] + unknown
-    text = "; ".join(sentences[:MAX_FIELDS])
+    text = "; ".join(sentences[:5])
     return ApiProblem(422, "fields", text[:1].upper() + text[1:] + ("" if text.endswith("?") else "."))
 
 

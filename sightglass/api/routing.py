@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from fastapi.openapi.docs import get_swagger_ui_html
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -26,48 +28,39 @@ from sightglass.models.spec import Task
 from sightglass.report import results
 from sightglass.report.results import PlainResult
 
-Format = Literal["json", "png", "npy", "zip"]
-OFFERS = ("json", "png", "npy", "zip")
-"""Everything as JSON; the first map over the picture, with its recipe; the first map; the command line's folder."""
+MAPS, FOLDER = ("json", "png", "npy", "zip"), ("json", "zip")
+"""Numbers as JSON; the first map over the picture, with its recipe; the first map; the command line's folder."""
 router, public = APIRouter(), APIRouter(tags=["server"])
 """Routes that need the token, where there is one, and routes that need none."""
-PICTURES: dict[str, Any] = {"tags": ["pictures"]}
 
 
-@router.post("/api/explain", **PICTURES, **describe_route(schemas.ExplainRequest, results.ExplanationAnswer, OFFERS))
-async def explain_picture(request: Request, format: Format = "json") -> Response:
-    """Explain what a model predicts for a picture, and where it looked for each of its best predictions."""
-    return await answer(request, schemas.ExplainRequest, service.answer_explanation, format)
+def _add_route(
+    path: str,
+    name: str,
+    schema: type[BaseModel],
+    result: type[BaseModel],
+    work: Callable[[Any, str], BaseModel | bytes],
+    formats: tuple[str, ...] = FOLDER,
+) -> None:
+    """Add a route that answers a request of the schema by the work, in one of the formats."""
+
+    async def ask(request: Request, format: str = "json") -> Response:
+        return await answer(request, schema, work, format)
+
+    ask.__annotations__ |= {"request": Request, "format": Literal[formats], "return": Response}
+    about = describe_route(schema, result, formats)
+    router.add_api_route(
+        f"/api/{path}", ask, methods=["POST"], name=name, description=schema.__doc__, tags=["pictures"], **about
+    )
 
 
-@router.post("/api/detect", **PICTURES, **describe_route(schemas.DetectRequest, results.DetectionAnswer, OFFERS))
-async def explain_detections(request: Request, format: Format = "json") -> Response:
-    """Explain what a detector finds in a picture, and where it looked for each box."""
-    return await answer(request, schemas.DetectRequest, service.answer_explanation, format)
-
-
-@router.post("/api/segment", **PICTURES, **describe_route(schemas.SegmentRequest, results.ExplanationAnswer, OFFERS))
-async def explain_segmentation(request: Request, format: Format = "json") -> Response:
-    """Explain which class a segmentation network gives each pixel, and what speaks for a class, a region or a pixel."""
-    return await answer(request, schemas.SegmentRequest, service.answer_explanation, format)
-
-
-@router.post("/api/compare", **PICTURES, **describe_route(schemas.CompareRequest, results.ComparisonAnswer))
-async def compare_models(request: Request) -> Response:
-    """Explain one picture with several models: their predictions, times, and how far their maps agree."""
-    return await answer(request, schemas.CompareRequest, service.compare_models)
-
-
-@router.post("/api/similarity", **PICTURES, **describe_route(schemas.SimilarityRequest, results.SimilarityAnswer))
-async def compare_pictures(request: Request) -> Response:
-    """Explain how similar two pictures are to a model, and which regions of each make them so."""
-    return await answer(request, schemas.SimilarityRequest, service.compare_pictures)
-
-
-@router.post("/api/prove", **PICTURES, **describe_route(schemas.ProveRequest, results.ProofAnswer))
-async def prove_map(request: Request) -> Response:
-    """Test a map: hide what it shows, keep nothing else, and compare with maps that know nothing."""
-    return await answer(request, schemas.ProveRequest, service.prove_map)
+explanation, similarity = service.answer_explanation, service.compare_pictures
+_add_route("explain", "explain_picture", schemas.ExplainRequest, results.ExplanationAnswer, explanation, MAPS)
+_add_route("detect", "explain_detections", schemas.DetectRequest, results.DetectionAnswer, explanation, MAPS)
+_add_route("segment", "explain_segmentation", schemas.SegmentRequest, results.ExplanationAnswer, explanation, MAPS)
+_add_route("compare", "compare_models", schemas.CompareRequest, results.ComparisonAnswer, service.compare_models)
+_add_route("similarity", "compare_pictures", schemas.SimilarityRequest, results.SimilarityAnswer, similarity)
+_add_route("prove", "prove_map", schemas.ProveRequest, results.ProofAnswer, service.prove_map)
 
 
 class Listed(PlainResult):
@@ -97,9 +90,7 @@ class Models(PlainResult):
 
 @router.get("/api/models", tags=["server"])
 def list_models(
-    here: Annotated[
-        bool | None, Query(description="Only models whose weights are on this machine, or only the others.")
-    ] = None,
+    here: Annotated[bool | None, Query(description="Only those with weights on this machine, or the others.")] = None,
     task: Annotated[Task | None, Query(description="Only models for this task.")] = None,
 ) -> Models:
     """List the models of the catalogue: their tasks, whether their weights are here, and the methods they support."""
@@ -112,14 +103,15 @@ def list_models(
         downloaded, resident = available(spec), next((model for model in loaded if model.adapter.spec == spec), None)
         if task in (None, spec.task) and here in (None, downloaded):
             names = ("id", "family", "size", "task", "licence", "source", "method")
-            row = Listed(
-                **{name: getattr(spec, name) for name in names},
-                here=downloaded,
-                download_mb=spec.megabytes,
-                resident=resident is not None,
-                methods=None if resident is None else [method.id for method in list_methods(resident)],
+            rows.append(
+                Listed(
+                    **{name: getattr(spec, name) for name in names},
+                    here=downloaded,
+                    download_mb=spec.megabytes,
+                    resident=resident is not None,
+                    methods=None if resident is None else [method.id for method in list_methods(resident)],
+                )
             )
-            rows.append(row)
     return Models(default=settings().api_model, models=rows)
 
 
@@ -158,9 +150,10 @@ class Health(PlainResult):
 
 
 class Status(PlainResult):
-    status: Literal["alive", "ready"]
+    status: Literal["ready"] = "ready"
 
 
+@public.get("/api/health/alive", name="get_liveness")
 @public.get("/api/health")
 async def get_health(request: Request) -> Health:
     """Report that the server is up, and its load, without loading or waiting for anything."""
@@ -170,28 +163,19 @@ async def get_health(request: Request) -> Health:
     return Health(version=VERSION, queue=load)
 
 
-@public.get("/api/health/alive")
-async def get_liveness() -> Status:
-    """Report that the process answers; one that does not should be started again."""
-    return Status(status="alive")
-
-
 @public.get("/api/health/ready")
 def get_readiness() -> Status:
     """Report that requests can be sent here: the default model and the history can be used, and nothing stops."""
-    lacking, folder = "", settings().history
-    if progress.stopping():
-        lacking = "This server is stopping."
-    elif folder is not None and writable(folder) is None:
-        lacking = f"The history's folder {folder} cannot be written: give SIGHTGLASS_HISTORY another, or off."
-    else:
-        try:
-            service.local_model(settings().api_model)
-        except Problem as problem:
-            lacking = str(problem)
-    if lacking:
-        raise ApiProblem(503, "unready", lacking, {"Retry-After": "2"})
-    return Status(status="ready")
+    folder = settings().history
+    try:
+        if progress.stopping():
+            raise Problem("This server is stopping.")
+        if folder is not None and writable(folder) is None:
+            raise Problem(f"The history's folder {folder} cannot be written: give SIGHTGLASS_HISTORY another, or off.")
+        service.local_model(settings().api_model)
+    except Problem as problem:
+        raise ApiProblem(503, "unready", str(problem), {"Retry-After": "2"}) from problem
+    return Status()
 
 
 @router.get(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
@@ -21,13 +20,6 @@ from sightglass.models.adapter import Part
 
 MAX_MAPS = 20
 MAX_LAYERS = 16
-MAX_ANSWER_MB = 100
-"""Megabytes (of 1,000,000 bytes) of all maps and overlays of one answer, before base64 makes them a third longer."""
-FORMAT_BYTES = {"png": 1, "npy": 4, "none": 0}
-"""Bytes of a pixel of a map, at most, by its format."""
-OVERLAY_BYTES = 3
-"""Bytes of a pixel of an overlay, at most."""
-_DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(;[\w.=+-]{1,60}){0,4},", re.IGNORECASE)
 
 
 def decode_picture(given: Any) -> bytes:
@@ -36,16 +28,14 @@ def decode_picture(given: Any) -> bytes:
         return given
     if not isinstance(given, str):
         raise ValueError("should be the picture file in base64, as a string")
-    start = _DATA_URL.match(given[:500])
-    text = given[start.end() :] if start else given
+    text = given.partition(",")[2] if given.startswith("data:") else given
     try:
-        # Base64 may be broken into lines, or use the URL-safe alphabet.
-        return base64.b64decode("".join(text.split()).translate(_PLAIN), validate=True)
+        # Base64 may be broken into lines.
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("is not base64: encode the whole picture file") from None
 
 
-_PLAIN = str.maketrans("-_", "+/")
 Picture = Annotated[
     bytes,
     BeforeValidator(decode_picture),
@@ -72,7 +62,6 @@ Label = Annotated[
 ]
 Labels = tuple[Label, ...]
 Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
-Format = Literal["png", "npy", "none"]
 
 
 def _option(name: str, **changed: Any) -> Any:
@@ -104,21 +93,10 @@ class _AskedRequest(_Request):
 
 
 class _DrawnRequest(_AskedRequest):
-    maps: Format = Field(
-        default="png",
-        description="Format of the maps, each at picture size, in base64: `png` 8-bit grey, `npy` float32. "
-        f"Maps and overlays of one answer hold at most {MAX_ANSWER_MB} MB: 1 byte a pixel as png, 4 as npy, "
-        "and 3 of an overlay.",
-    )
-    overlay: bool = Field(default=False, description="Whether to send the picture under each map, a PNG in base64.")
-    colormap: Name = Field(default=DEFAULTS["colormap"], description="For overlays: inferno, viridis, jet, turbo, ...")
-    alpha: Finite = Field(DEFAULTS["alpha"], ge=0, le=1, description="For overlays: opacity of the colours.")
+    colormap: Name = Field(default=DEFAULTS["colormap"], description="Of pictures: inferno, viridis, jet, turbo, ...")
+    alpha: Finite = Field(DEFAULTS["alpha"], ge=0, le=1, description="Of pictures: opacity of the colours.")
     scale: Scale | None = _option("scale")
-    seal: bool = Field(
-        default=False,
-        description="Whether each map is tested: does it depend on the model, matter to the answer, hold still? About "
-        "60 passes a map; of a comparison the first map of each model.",
-    )
+    seal: bool = Field(default=False, description="Whether maps are tested, in about 60 passes each; docs/trust.md.")
 
 
 class _ModelRequest(_Request):
@@ -176,15 +154,12 @@ class CompareRequest(_DrawnRequest):
     """Explain one picture with several models."""
 
     models: tuple[Words, ...] = Field(
-        default=(),
+        (),
         max_length=8,
-        description="Ids of GET /api/models; a single one stands for all available sizes of its family; none: the "
-        "server's default.",
+        description="Ids of GET /api/models; one: all sizes of its family; none: the default's.",
     )
     targets: tuple[Class, ...] = Field(
-        default=(),
-        max_length=MAX_MAPS,
-        description="Classes by index or label; none: in every model what the largest one answers first.",
+        (), max_length=MAX_MAPS, description="Classes; none: in every model what the largest one answers first."
     )
     each_own: bool = Field(default=False, description="Whether each model's own first answer is explained instead.")
     confidence: Finite | None = _option("confidence")
@@ -195,29 +170,16 @@ class SimilarityRequest(_ModelRequest):
 
     other: Picture
     other_name: Name | None = Field(default=None, description="Name of the second picture in the answer.")
-    of: Literal["cosine", "product"] = Field(
-        default="cosine",
-        description="What makes the two similar and what makes them differ, or what adds up to the score.",
-    )
+    of: Literal["cosine", "product"] = Field("cosine", description="What a map adds up to.")
     method: Name | None = Field(default=None, description="One of the gradient family; null: hirescam.")
-    maps: Format = Field(
-        default="png",
-        description="Format of the maps, each at picture size, in base64: `png` 8-bit grey, 0 to 255 for -1 to 1; "
-        "`npy` float32 in -1..1.",
-    )
-    overlay: bool = Field(default=False, description="Whether to send each picture under its map, a PNG in base64.")
-    context: bool = Field(
-        default=True, description="Whether to report the scores of unrelated pictures, which takes a few more passes."
-    )
+    context: bool = Field(True, description="Whether to add the scores of unrelated pictures, in a few more passes.")
 
 
 class ProveRequest(_EvidenceRequest):
     """Test a map: hide what it shows, keep nothing else, and compare with maps that know nothing."""
 
     targets: tuple[Target, ...] = Field(
-        default=(),
-        max_length=1,
-        description="The class by index or label; of a detector a box by its index from 0, or a label; none: the best.",
+        (), max_length=1, description="The class, or a detector's box by its index from 0 or a label; none: the best."
     )
     confidence: Finite | None = _option("confidence")
     steps: int = Field(20, ge=2, le=100, description="Number of equal shares of the picture that are hidden, and kept.")

@@ -110,25 +110,19 @@ def is_known_host(host: str, scope: Scope) -> bool:
     named = [name.lower() for name in settings().api_hosts]
     if not host or "*" in named or not access.is_local((scope.get("server") or ("",))[0]):
         return True
-    name = (host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]).lower().rstrip(".")
-    if name in ("localhost", *named):
-        return True
     try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
         # Nobody can point an address elsewhere.
-        return bool(ipaddress.ip_address(name.strip("[]")))
+        return name in ("localhost", *named) or bool(ipaddress.ip_address(name))
     except ValueError:
         return False
 
 
 def is_own_page(origin: str, host: str, scope: Scope) -> bool:
     """Return whether an Origin is this server's own."""
-    try:
-        site = urlsplit(origin)
-    except ValueError:
-        return False
     # http here can be https at a proxy that does not say so; https here is https there.
-    secure = scope.get("scheme") in ("https", "wss")
-    return bool(host) and site.netloc == host and (not secure or site.scheme == "https")
+    schemes = ("https",) if scope.get("scheme") in ("https", "wss") else ("http", "https")
+    return bool(host) and origin in [f"{scheme}://{host}" for scheme in schemes]
 
 
 def tokens_in(headers: Headers) -> tuple[str, ...]:
@@ -174,9 +168,9 @@ class AuthMiddleware:
         """Return the visitor's id, or the reason of a refusal."""
         rules, tokens, public = access.in_use(), tokens_in(request.headers), is_public(path)
         if rules.way == "local" and not public and any(name in request.headers for name in FORWARDED):
-            return _forbidden(THROUGH_PROXY)
+            return _refuse(THROUGH_PROXY)
         if sentence := _wrong_origin(path, request, scope, public=public):
-            return _forbidden(sentence)
+            return _refuse(sentence)
         by_cookie = rules.accepts_cookie(request.cookies.get(_cookie(scope), ""))
         if not rules.asks or by_cookie or any(map(rules.accepts, tokens)):
             return users.LOCAL
@@ -189,10 +183,9 @@ class AuthMiddleware:
             # The page asks to sign in: nobody else's is behind it, and a stranger uploads nothing.
             if not is_of_api(path) and scope.get("method", "GET") in ("GET", "HEAD"):
                 return users.NOBODY
-        # Its schemas take a tenth of a second to import, which a server's start shall not wait for.
-        from sightglass.api import problems
-
-        return problems.token_needed(wrong=bool(tokens))
+        reason = "The token is wrong" if tokens else "A token is required"
+        words = f"{reason}: send it as `Authorization: Bearer ...` or `X-API-Key`."
+        return _refuse(words, 401, "key", {"WWW-Authenticate": "Bearer"})
 
     def _answer_page(self, request: Request, answer: str | ApiProblem) -> str | ApiProblem | Response:
         """Return `answer`, or for a browser a form or a sentence."""
@@ -225,10 +218,13 @@ class AuthMiddleware:
         return answer
 
 
-def _forbidden(sentence: str) -> ApiProblem:
+def _refuse(
+    sentence: str, status: int = 403, code: str = "origin", headers: Mapping[str, str] | None = None
+) -> ApiProblem:
+    # Its schemas take a tenth of a second to import, which a server's start shall not wait for.
     from sightglass.api.problems import ApiProblem
 
-    return ApiProblem(403, "origin", sentence)
+    return ApiProblem(status, code, sentence, headers)
 
 
 def _wrong_origin(path: str, request: HTTPConnection, scope: Scope, *, public: bool) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import logging
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from sightglass import history
-from sightglass.api import metrics, schemas
+from sightglass.api import metrics
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import CompareRequest, DetectRequest, ExplainRequest, ProveRequest, SimilarityRequest
 from sightglass.common.errors import ModelProblem, Problem
@@ -21,7 +19,7 @@ from sightglass.common.settings import MIB, settings
 from sightglass.common.work.progress import check
 from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
-from sightglass.explain.phrases import plain_text, plural
+from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.similarity import ranking, similarity
@@ -31,38 +29,20 @@ from sightglass.explain.trust.diagnosis import headline
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
 from sightglass.report import embedded_recipe, proof_files, result_folder, results, similarity_files
 from sightglass.report.embedded_recipe import checked_recipe
+from sightglass.report.result_folder import zip_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
     from pydantic import BaseModel
 
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.similarity.similarity import ComparedImage
     from sightglass.explain.trust.checks import Checks
     from sightglass.models.spec import ModelSpec
 
 Explaining = ExplainRequest | DetectRequest
-Request = Explaining | CompareRequest | SimilarityRequest
 LOGGER = logging.getLogger(__name__)
-
-
-def check_size(image: Image, maps: int, bytes_each: int) -> None:
-    """Raise ApiProblem, 413, for maps of a picture above the size limit, with so many bytes a pixel."""
-    megabytes = maps * bytes_each * image.width * image.height / 1e6
-    if megabytes > schemas.MAX_ANSWER_MB:
-        words = f"{plural(maps, 'map')} of {image.width:,} x {image.height:,} pixels may take {megabytes:,.0f} MB, and"
-        words += (
-            f" an answer holds {schemas.MAX_ANSWER_MB}: ask for fewer maps or models, for maps=png without overlay, or "
-        )
-        raise ApiProblem(413, "size", f"{words}send a smaller picture.")
-
-
-def _bytes_each(request: Request) -> int:
-    """Return the bytes of a pixel of a map and its overlay."""
-    return schemas.FORMAT_BYTES[request.maps] + schemas.OVERLAY_BYTES * request.overlay
 
 
 def local_model(name: str) -> ModelSpec:
@@ -119,18 +99,22 @@ def explain(request: Explaining) -> Explanation:
 
 
 def answer_explanation(request: Explaining, kind: str) -> BaseModel | bytes:
-    """Return a request's answer as `json`, `png`, `npy` or `zip`; raise Problem."""
+    """Return a request's answer as `json`, `png`, `npy` or `zip`; raise Problem, and ApiProblem without a map."""
     if kind in ("png", "npy") and request.seal:
         raise ModelProblem("A map alone carries no seal: leave seal out, or ask for format=json.")
     explanation = explain(request)
     if kind == "json":
-        check_size(explanation.image, len(explanation.heatmaps), _bytes_each(request))
-        return _explained_answer(explanation, request)
-    if kind == "zip":
-        content = result_folder.zip_files(folder_files(explanation, request))
-    else:
-        check_size(explanation.image, 1, schemas.FORMAT_BYTES["npy"] if kind == "npy" else schemas.OVERLAY_BYTES)
-        content = first_map(explanation, kind, request)
+        # The headline and the limitations follow from the checks.
+        seals = make_checks(explanation, request)
+        more = {"seals": seals, "saved": save_unsure(explanation)}
+        fields = results.explained_fields(explanation, style_of(request)) | more
+        if not isinstance(request, DetectRequest):
+            return results.ExplanationAnswer(**fields)
+        # For single detections a number means a box.
+        kinds = str if explanation.options.per == "detection" else int | str
+        missing = find_missed(explanation, [name for name in request.targets if isinstance(name, kinds)])
+        return results.DetectionAnswer(**fields, missing=[plain_text(candidate.words) for candidate in missing])
+    content = first_map(explanation, kind, request) if kind != "zip" else zip_files(folder_files(explanation, request))
     save_unsure(explanation)
     return content
 
@@ -145,107 +129,40 @@ def make_checks(
     return [*checks, *[None] * (len(explanation.heatmaps) - len(checks))]
 
 
-def _compare(request: CompareRequest) -> Comparison:
-    """Explain one picture with several models, as `sightglass compare` does."""
-    style_of(request)  # raises before any work
+def style_of(request: Explaining | CompareRequest) -> Style:
+    return Style.parse(request.colormap, request.alpha)
+
+
+def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
+    """Return the models' predictions and how far their maps agree, as `json` or `zip`."""
+    style = style_of(request)  # raises before any work
     for name in request.models:
         local_model(name)
     ids, names = choose_compared(request.models or (settings().api_model,))
     if request.confidence is not None and not any(task_of(local_model(name)).has_boxes for name in ids):
         raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
     image = open_picture(request.image, request.name)
-    # Even if no map is sent, they are compared at the size of the picture.
-    check_size(image, len(ids), max(1, _bytes_each(request)))
     explanations, timings = [], []
     for name in ids:
         explanations.append(run(name, image, request, request.engine_options()))
         timings.append(measure(explanations[-1].evidence))
     same = tuple(explanations) if request.targets or request.each_own else same_target(explanations)
-    return Comparison(same, names, tuple(timings))
-
-
-def style_of(request: Explaining | CompareRequest) -> Style:
-    return Style.parse(request.colormap, request.alpha)
-
-
-def _explained_answer(explanation: Explanation, request: ExplainRequest | DetectRequest) -> results.ExplanationAnswer:
-    # The headline and the limitations follow from them.
-    seals = make_checks(explanation, request)
-    classes = explanation.segmentation
-    fields = results.explained_fields(explanation, style_of(request)) | {
-        "heatmaps": [map_answer(explanation, i, request) for i in range(len(explanation.heatmaps))],
-        "segmentation": None if classes is None else base64_text(result_folder.classes_png(classes)),
-        "seals": seals,
-        "saved": save_unsure(explanation),
-    }
-    if not isinstance(request, DetectRequest):
-        return results.ExplanationAnswer(**fields)
-    # For single detections a number means a box.
-    single = explanation.options.per == "detection"
-    names = [name for name in request.targets if isinstance(name, str if single else int | str)]
-    return results.DetectionAnswer(
-        **fields, missing=[plain_text(candidate.words) for candidate in find_missed(explanation, names)]
-    )
-
-
-def compare_models(request: CompareRequest, _: str = "json") -> results.ComparisonAnswer:
-    """Return the models' predictions and how far their maps agree."""
-    comparison = _compare(request)
+    comparison = Comparison(same, names, tuple(timings))
     seals = [make_checks(explanation, request, 1) for explanation in comparison.explanations]
+    saved = [save_unsure(explanation) for explanation in comparison.explanations]
+    if kind == "zip":
+        return zip_files(result_folder.of_comparison(comparison, style, {"mixed": comparison.mixed}))
     fields = results.comparison_fields(comparison)
-    for model, explanation, sealed in zip(fields["models"], comparison.explanations, seals, strict=True):
-        model["seals"] = sealed
-        model["heatmaps"] = [
-            map_answer(explanation, i, request, pixels=i == 0) for i in range(len(explanation.heatmaps))
-        ]
-        model["saved"] = save_unsure(explanation)
+    models = zip(fields["models"], seals, saved, strict=True)
+    fields["models"] = [model | {"seals": sealed, "saved": record} for model, sealed, record in models]
     return results.ComparisonAnswer(**fields)
 
 
-def map_answer(
-    explanation: Explanation, index: int, request: Explaining | CompareRequest, *, pixels: bool = True
-) -> results.MapAnswer:
-    """Return one map; raise Cancelled."""
-    check()
-    fields = results.map_fields(explanation, index)
-    if pixels:
-        single = _single_map(explanation, index)
-        if request.maps != "none":
-            fields |= encode(single.heatmaps[0].values, request.maps, signed=fields["signed"])
-        check()
-        if request.overlay:
-            fields["overlay"] = base64_text(overlay_png(explanation, index, style_of(request), single))
-    return results.MapAnswer(**fields)
-
-
-def encode(values: NDArray[np.float32], maps: str, *, signed: bool = False) -> dict[str, str]:
-    """Return a map as `png`, 8-bit grey, or `npy`, float32, in base64; nothing for `none`."""
-    if maps == "none":
-        return {}
-    if maps == "npy":
-        return {"npy": base64_text(_npy(values))}
-    values = (values + np.float32(1)) / np.float32(2) if signed else values
-    levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
-    # Pillow takes eight times as long for a file that is hardly smaller.
-    done, data = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    assert done
-    return {"png": base64_text(bytes(data))}
-
-
-def _npy(values: NDArray[np.float32]) -> bytes:
-    return npy_bytes(np.ascontiguousarray(values, dtype=np.float32))
-
-
-def _single_map(explanation: Explanation, index: int) -> Explanation:
-    """Return a copy with one map and its own cache."""
-    return replace(explanation, heatmaps=(replace(explanation.heatmaps[index]),), proofs={})
-
-
-def overlay_png(explanation: Explanation, index: int, style: Style, single: Explanation | None = None) -> bytes:
+def overlay_png(explanation: Explanation, index: int, style: Style) -> bytes:
     """Return one map's overlay as a PNG with its recipe."""
-    drawn = (single or _single_map(explanation, index)).overlay(0, colormap=style.colormap, alpha=style.alpha)
+    drawn = to_png(explanation.overlay(index, colormap=style.colormap, alpha=style.alpha))
     view = embedded_recipe.view_of(explanation, index, colormap=style.colormap, alpha=style.alpha)
-    return embedded_recipe.write(to_png(drawn), checked_recipe(explanation), view)
+    return embedded_recipe.write(drawn, checked_recipe(explanation), view)
 
 
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
@@ -254,7 +171,7 @@ def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes
         raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
     if kind == "png":
         return overlay_png(explanation, 0, style_of(request))
-    return _npy(_single_map(explanation, 0).heatmaps[0].values)
+    return npy_bytes(np.ascontiguousarray(explanation.heatmaps[0].values, dtype=np.float32))
 
 
 def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tuple[str, bytes]]:
@@ -284,36 +201,31 @@ def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def compare_pictures(request: SimilarityRequest, _: str = "json") -> results.SimilarityAnswer:
-    """Return how similar two pictures are."""
+def compare_pictures(request: SimilarityRequest, kind: str) -> BaseModel | bytes:
+    """Return how similar two pictures are, as `json` or `zip`."""
     query = open_picture(request.image, request.name)
     gallery = open_picture(request.other, request.other_name)
-    check_size(max(query, gallery, key=lambda image: image.pixels.size), 2, _bytes_each(request))
     explainer = load_explainer(request.model or settings().api_model)
     pair = similarity.similarity(explainer, query, gallery, of=request.of, **request.engine_options())
     check()
     context = ranking.context(explainer, query, pair.preprocessing, other=gallery) if request.context else None
-    sides = [_side(side, request) for side in pair.sides]
+    if kind == "zip":
+        return zip_files(similarity_files.of_similarity(pair, context))
+    sides = []
+    for side in pair.sides:
+        alike, apart = side.statistics
+        sides.append(results.SideAnswer(seen=side.seen, alike=alike, apart=apart))
     return results.SimilarityAnswer(**similarity_files.fields(pair, context), sides=sides)
 
 
-def _side(side: ComparedImage, request: SimilarityRequest) -> results.SideAnswer:
-    check()
-    drawn = base64_text(to_png(similarity_files.overlay(side))) if request.overlay else None
-    check()
-    values = side.geometry.to_original(side.padded) if request.maps != "none" else side.padded
-    alike, apart = side.statistics
-    return results.SideAnswer(
-        **encode(values, request.maps, signed=True), overlay=drawn, seen=side.seen, alike=alike, apart=apart
-    )
-
-
-def prove_map(request: ProveRequest, _: str = "json") -> results.ProofAnswer:
-    """Return a map's proof curves and controls. Raises Cancelled."""
+def prove_map(request: ProveRequest, kind: str) -> BaseModel | bytes:
+    """Return a map's proof curves and controls, as `json` or `zip`. Raises Cancelled."""
     image, name = open_picture(request.image, request.name), request.model or settings().api_model
     task = task_of(local_model(name))
     if request.confidence is not None:
         task.check_idle(name, "confidence")
     explanation = run(name, image, request, request.engine_options() | task.single())
     proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
+    if kind == "zip":
+        return zip_files(proof_files.files(explanation, 0, proof))
     return results.ProofAnswer(**proof_files.fields(explanation, 0, proof), notes=explanation.notes)

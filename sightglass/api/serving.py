@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 from functools import partial
-from threading import Event, Thread
+from threading import Thread, Timer
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -53,17 +53,14 @@ def _handle_signal(server: uvicorn.Server, _number: int, _frame: FrameType | Non
 def _stop(server: uvicorn.Server) -> None:
     """Stop all work, then the server."""
     seconds = settings().stop_seconds
-    Thread(target=_exit_after, args=(seconds + EXIT_SECONDS,), daemon=True).start()
+    # A thread inside torch does not end when it is told to.
+    end = Timer(seconds + EXIT_SECONDS, os._exit, (0,))
+    end.daemon = True
+    end.start()
     progress.stop(seconds + ANSWER_SECONDS)
     # Streamlit's own is without limit.
     server.config.timeout_graceful_shutdown = 1
     server.should_exit = True
-
-
-def _exit_after(seconds: float) -> None:
-    Event().wait(seconds)
-    # A thread inside torch does not end when it is told to.
-    os._exit(0)
 
 
 def prepare(

@@ -34,12 +34,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
 
-MEDIA_TYPES = {
-    "json": "application/json",
-    "png": "image/png",
-    "npy": "application/x-npy",
-    "zip": "application/zip",
-}
+MEDIA_TYPES = {"json": "application/json", "png": "image/png", "npy": "application/x-npy", "zip": "application/zip"}
 FORM = "multipart/form-data"
 PICTURES = {"image": "name", "other": "other_name"}
 """Fields that are files, and the field for the file's name."""
@@ -75,14 +70,16 @@ class WorkQueue:
     async def run(self, work: Callable[[], T], *, timeout: float) -> T:
         """Run `work` in a thread, in which `progress.check` raises Cancelled once nobody awaits it.
 
-        `timeout`: seconds from now. Raises ApiProblem: 503 while the server stops, 429 at once if the queue is full,
-        later if the job was still waiting at the timeout, and 504 if it had started. An abandoned job keeps its place
-        until its thread is done.
+        `timeout`: seconds from now. Raises ApiProblem: 503 while the server stops, 429 if the queue is full, and 504
+        at the timeout. An abandoned job keeps its place until its thread is done.
         """
         if progress.stopping():
             raise stopping()
         if len(self) >= self.workers + self.waiting:
-            raise self._busy()
+            # Jobs often take about a second.
+            seconds = max(1, len(self) // self.workers)
+            headers = {"Retry-After": str(seconds), "Connection": "close"}
+            raise ApiProblem(429, "busy", f"Too many requests are waiting: try again in {seconds} s.", headers)
         cancel, context = threading.Event(), contextvars.copy_context()
 
         def call() -> T:
@@ -98,17 +95,9 @@ class WorkQueue:
                 return await asyncio.wrap_future(job)
         finally:
             cancel.set()
-            waited = job.cancel()
-        if waited:
-            raise self._busy()
+            job.cancel()
         words = "choose a faster method, fewer masks or classes, or a smaller model."
         raise ApiProblem(504, "timeout", f"This was stopped after {timeout:g} s: {words}")
-
-    def _busy(self) -> ApiProblem:
-        """Return the answer for a full queue; jobs often take about a second."""
-        seconds = max(1, len(self) // self.workers)
-        headers = {"Retry-After": str(seconds), "Connection": "close"}
-        return ApiProblem(429, "busy", f"Too many requests are waiting: try again in {seconds} s.", headers)
 
     def _cancel_later(self) -> None:
         """Cancel the jobs that still run after SIGHTGLASS_STOP_SECONDS."""

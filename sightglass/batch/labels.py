@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import threading
@@ -229,7 +230,10 @@ def evaluate_again(folder: Path) -> bool:
     kind = kind_of(table.read_scores(folder).task)
     if not kind.by_folders:
         return False
-    if (facts := stored.read_facts(folder)) is None:
+    facts: EvaluationFacts | None = None
+    with contextlib.suppress(Problem):
+        facts = stored.load(folder)
+    if facts is None:
         model = settings_of(folder)["recipe"]["model"]
         spec = catalog.catalog().get(model)
         facts = EvaluationFacts(model, spec.name if spec else "", kind.task, table.classes(folder), 0.0)

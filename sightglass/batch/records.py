@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from sightglass.common.files import Json, file_stem, npy_or_npz, write_file
+from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, write_file
 from sightglass.explain.maps.heatmap import cells
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.recipe import Recipe
@@ -90,8 +90,9 @@ def write(stem: Path, explanation: Explanation, style: Style, side: int | None) 
     if explanation.heatmaps:
         maps = enumerate(explanation.heatmaps)
         raws = {f"{i}_{layer}": raw for i, h in maps for layer, raw in zip(h.layers, h.raw, strict=True)}
-        kind, data = npy_or_npz(raws)
-        write_file(stem.with_name(f"{stem.name}.{kind}"), data)
+        single = len(raws) == 1
+        data = npy_bytes(*raws.values()) if single else npz_bytes(raws, compress=False)
+        write_file(stem.with_name(f"{stem.name}.{'npy' if single else 'npz'}"), data)
 
 
 def changed_colours(style: Style) -> dict[str, Any]:

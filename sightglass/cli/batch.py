@@ -42,7 +42,7 @@ PROBLEMS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkOptions:
+class BatchOptions(cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
     restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", default=False)
     num_samples: int | None = cli.field("--num-samples N", "Explain only N pictures, spread evenly [all].", min=1)
     workers: int | None = cli.field("--workers N", "Workers that decode, explain and write [one per core].")
@@ -56,10 +56,6 @@ class WorkOptions:
         "--ray-address ADDRESS", "host:port or ray://host:port [the cluster of this machine].", hidden=True
     )
     ray_gpus: float = cli.field("--ray-gpus N", "GPUs per worker [1].", default=1.0, hidden=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchOptions(WorkOptions, cli.DrawOptions, cli.ModelOptions):
     maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1)
     labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, VOC, PNG masks, .zip.")
     match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
@@ -129,7 +125,9 @@ def _run(
     answers: UnsureAnswers | None,
 ) -> Summary:
     source = list(origin.source)
-    folder: str | Path = options.out or Path("explained") / _name(source)
+    only = Path(source[0])
+    stem = (only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
+    folder: str | Path = options.out or Path("explained") / result_folder.label_stem(stem)
     pictures: Any = source[0] if len(source) == 1 else source
     find = partial(picture_source.find, skip=folder, most=runner.MAX_PICTURES)
     if options.num_samples is not None:
@@ -218,14 +216,6 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         console.say(f"{evaluation.right_sentence}. Errors:")
         console.table(("error", "count", "meaning"), evaluation.list_errors(), right=("count",))
     return known | {"evaluation": evaluation.to_json()}
-
-
-def _name(source: list[str]) -> str:
-    """Return the default name of a run's folder, by its source."""
-    only = Path(source[0])
-    return (
-        result_folder.label_stem(only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
-    )
 
 
 @contextlib.contextmanager

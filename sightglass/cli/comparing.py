@@ -24,7 +24,7 @@ from sightglass.models import catalog
 from sightglass.report import result_folder, similarity_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
     from typing import Any
 
     from sightglass.cli.console import Progress
@@ -66,12 +66,10 @@ def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOpti
         more: Json = {"mixed": comparison.mixed}
         name = comparison.explanations[0].image.name.rsplit(".", 1)[0]
         # Not the picture's own folder, whose maps.npz its recipe is held against.
-        (folder,) = result_folder.places([f"{name}_compared"], options.out)
+        folder = result_folder.place(f"{name}_compared", options.out)
         written = result_folder.write(folder, result_folder.of_comparison(comparison, style, more))
     _report(console, comparison)
-    console.files(folder, written)
-    console.result(result_folder.comparison(comparison) | more | {"folder": folder, "files": written})
-    return 0
+    return console.finish(folder, written, result_folder.comparison(comparison) | more)
 
 
 def _compare(image: Image, asked: cli.EngineOptions, options: CompareOptions, progress: Progress) -> Comparison:
@@ -85,25 +83,20 @@ def _compare(image: Image, asked: cli.EngineOptions, options: CompareOptions, pr
         timings.append(models.measure(explanations[-1].evidence))
     if not ("targets" in asked or options.each_own):
         explanations = list(detections.same_target(explanations))
-    for i, explanation in enumerate(explanations if options.seal else ()):
-
-        def update(share: float, words: str, i: int = i) -> None:
-            progress((i + share) / len(ids), f"{names[i]}: {words}")
-
-        checks.check_maps(explanation, 1, progress=update)
+    for explanation in explanations if options.seal else ():
+        checks.check_maps(explanation, 1, progress=progress)
     return models.Comparison(tuple(explanations), names, tuple(timings))
 
 
 def _report(console: Console, comparison: Comparison) -> None:
     console.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
-    rows, ids = [], [explanation.model.id for explanation in comparison.explanations]
-    # A row begins with the size that sentences and pictures call the model by, if any, and with its id.
-    names: list[Sequence[str]] = [ids] if ids == [*comparison.names] else [comparison.names, ids]
-    for i, explanation in enumerate(comparison.explanations):
+    rows = []
+    for i, (name, explanation) in enumerate(zip(comparison.names, comparison.explanations, strict=True)):
         label, sure = result_folder.of_first(explanation)
         rows.append(
             (
-                *(column[i] for column in names),
+                # The size that sentences and pictures call the model by, if any, and its id.
+                " ".join(dict.fromkeys((name, explanation.model.id))),
                 label,
                 sure or "–",
                 phrases.milliseconds(comparison.timings[i].median),
@@ -112,7 +105,7 @@ def _report(console: Console, comparison: Comparison) -> None:
             )
         )
     columns = ("map of", "how sure", "one pass", "parameters", f"overlap with {comparison.names[0]}")
-    console.table((*("size", "model")[-len(names) :], *columns), rows, right=columns[1:])
+    console.table(("model", *columns), rows, right=columns[1:])
     for name, explanation in zip(comparison.names, comparison.explanations, strict=True):
         if explanation.heatmaps:
             console.say(*describe_checks(explanation.known_checks(0), f"{name}, "))
@@ -156,18 +149,12 @@ def similarity(
     """
     gallery, sheets = options.gallery, options.num_visualize or (SHEETS if options.visualize else 0)
     if len(pictures) != (1 if gallery else 2):
-        raise Problem(
-            "With --gallery give one picture or one folder, the queries."
-            if gallery
-            else "Give two pictures, or one and a --gallery to rank."
-        )
+        raise Problem("Give two pictures, or with --gallery one picture or one folder, the queries.")
     path = Path(pictures[0])
     one_picture = not (path.is_dir() or path.suffix.lower() in (*LISTS, ".zip") or glob.has_magic(pictures[0]))
     many = gallery is not None and (options.names is not None or not one_picture)
-    if sheets and not gallery:
-        raise Problem("--visualize draws a query and its matches: give a --gallery.")
-    if options.names is not None and not many:
-        raise Problem("--names needs a folder of queries and a --gallery.")
+    if not gallery and (sheets or options.names is not None):
+        raise Problem("--visualize and --names are of queries and their matches: give a --gallery.")
     console, arguments = Console(options.json), asked | {"of": options.of}
     if options.method is not None:
         arguments["method"] = find_method(options.method).id
@@ -194,7 +181,7 @@ class _Run:
 
     def compare(self, query: Image, other: Image) -> int:
         """Compare two pictures."""
-        folder = self._place(f"{query.name.rsplit('.', 1)[0]}_and_{other.name}")
+        folder = result_folder.place(f"{query.name.rsplit('.', 1)[0]}_and_{other.name}", self.options.out)
         pair = self._explain(query, other)
         baseline = ranking.context(self.explainer, query, pair.preprocessing, other=other)
         self.console.say(similarity_files.headline(pair, baseline), baseline.words, *similarity_files.places(pair))
@@ -203,12 +190,12 @@ class _Run:
         columns = ("pair", "cell of the first", "cell of the second", "similarity")
         self.console.table(columns, rows, right=("pair", "similarity"))
         self.console.say(*(f"note: {note}" for note in pair.notes))
-        files = similarity_files.of_similarity(pair, baseline)
-        return self._finish(folder, files, similarity_files.summary(pair, baseline))
+        written = result_folder.write(folder, similarity_files.of_similarity(pair, baseline))
+        return self.console.finish(folder, written, similarity_files.summary(pair, baseline))
 
     def rank(self, query: Image, gallery: str) -> int:
         """Rank a gallery."""
-        folder = self._place(f"{query.name.rsplit('.', 1)[0]}_gallery")
+        folder = result_folder.place(f"{query.name.rsplit('.', 1)[0]}_gallery", self.options.out)
         fitting = {name: self.arguments[name] for name in ("preprocessing",) if name in self.arguments}
         ranked = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
         baseline = ranking.context(self.explainer, query, **fitting)
@@ -241,11 +228,11 @@ class _Run:
             "itself": ranked.itself,
             "failed": [{"picture": name, "error": sentence} for name, sentence in ranked.failed],
         }
-        return self._finish(folder, files, result, ranked.failed)
+        return self.console.finish(folder, result_folder.write(folder, files), result, ranked.failed)
 
     def evaluate(self, queries: str, gallery: str) -> int:
         """Evaluate queries against a gallery."""
-        folder = self._place(f"{Path(queries).resolve().stem or 'queries'}_evaluation")
+        folder = result_folder.place(f"{Path(queries).resolve().stem or 'queries'}_evaluation", self.options.out)
         report = evaluation.evaluate(
             self.explainer,
             queries,
@@ -268,25 +255,13 @@ class _Run:
         self.console.table(("measure", "value"), rows, right=("value",))
         if report.without_match:
             self.console.say(f"note: the gallery has no other picture of {', '.join(report.without_match[:3])}.")
-        return self._finish(folder, files(), report.summary(), report.failed)
+        written = result_folder.write(folder, files())
+        return self.console.finish(folder, written, report.summary(), report.failed)
 
     def _explain(self, query: Image, other: Image) -> Similarity:
         from sightglass.explain.similarity.similarity import similarity
 
         return similarity(self.explainer, query, other, **self.arguments)
-
-    def _place(self, name: str) -> Path:
-        """Return the folder of the results; raise ModelProblem where it cannot be written to."""
-        (folder,) = result_folder.places([name], self.options.out)
-        result_folder.check(folder)
-        return folder
-
-    def _finish(self, folder: Path, files: Iterable[File], result: Json, failed: Sequence[tuple[str, str]] = ()) -> int:
-        written = result_folder.write(folder, files)
-        self.console.warn(*(sentence if name in sentence else f"{name}: {sentence}" for name, sentence in failed))
-        self.console.files(folder, written)
-        self.console.result(result | {"folder": folder, "files": written})
-        return 1 if failed else 0
 
 
 def _cell(place: tuple[int, int]) -> str:

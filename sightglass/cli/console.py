@@ -88,6 +88,13 @@ class Console:
         if self.as_json:
             print(to_json(value), file=self._stdout)
 
+    def finish(self, folder: Path, names: Sequence[str], value: Any, failed: Sequence[tuple[str, str]] = ()) -> int:
+        """Print the files and the answer; return the exit code. `failed`: what could not be used, and why."""
+        self.warn(*(sentence if name in sentence else f"{name}: {sentence}" for name, sentence in failed))
+        self.files(folder, names)
+        self.result(value | {"folder": folder, "files": names})
+        return 1 if failed else 0
+
     def fail(self, sentence: str) -> None:
         """Print an error as the whole answer."""
         self.warn(sentence)

@@ -6,7 +6,6 @@ import os
 import platform
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -22,8 +21,6 @@ from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
 SECRET = ("token", "api_key")
-EXTRAS = {"exported": "onnxruntime", "keras": "keras", "transformers": "transformers", "ray": "ray"}
-"""A module of each extra."""
 NATIVE = {
     "torch": "Reinstall torch and torchvision in one command, from the same index.",
     "cv2": "On a server without a display run pip install --force-reinstall --no-deps opencv-python-headless.",
@@ -31,7 +28,7 @@ NATIVE = {
 """Modules that can be installed and still not start, with what helps."""
 
 
-@cli.verb(cli.app, "settings", "SIGHTGLASS_MODELS_MB=4096 sightglass settings --json")
+@cli.verb(cli.app, "settings", "SIGHTGLASS_MEMORY_MB=8192 sightglass settings --json")
 def list_settings(json: cli.Json = False) -> int:
     """List the environment variables that Sightglass reads: value, default and meaning.
 
@@ -71,20 +68,19 @@ def examples(
     from sightglass.explain.picture.image import to_png
     from sightglass.models.demo.pictures import EXAMPLES, example_source
 
-    console, contents = Console(json), {}
+    console, files = Console(json), list[Path]()
+    folder.mkdir(parents=True, exist_ok=True)
     for example in EXAMPLES:
         try:
             source, name = example_source(example)
         except ImageProblem as problem:
             console.warn(str(problem))
             continue
-        contents[name.replace(" ", "-")] = source.read_bytes() if isinstance(source, Path) else to_png(source)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in contents.items():
-        if not (folder / name).exists():
-            write_file(folder / name, data)
-    console.say(*(str(folder / name) for name in contents))
-    console.result({"folder": folder, "files": list(contents)})
+        files.append(folder / name.replace(" ", "-"))
+        if not files[-1].exists():
+            write_file(files[-1], source.read_bytes() if isinstance(source, Path) else to_png(source))
+    console.say(*map(str, files))
+    console.result({"folder": folder, "files": [file.name for file in files]})
     return 0
 
 
@@ -120,9 +116,6 @@ def _check() -> Iterator[Check]:
             yield Check("Packages", module, "works", str(import_module(module).__version__))
         except Exception as error:
             yield Check("Packages", module, "broken", f"does not start ({type(error).__name__}: {error})", advice)
-    for extra, module in EXTRAS.items():
-        missing = Check("Packages", module, "missing", "not installed", f"Run pip install 'sightglass[{extra}]'.")
-        yield missing if find_spec(module) is None else Check("Packages", module, "works", "installed")
     try:
         yield Check("Machine", "Device", "works", str(resident.device(environment.settings().api_device)))
     except Problem as problem:
@@ -130,8 +123,6 @@ def _check() -> Iterator[Check]:
     for loader in dict.fromkeys(spec.loader for spec in catalog.catalog().values()):
         here = [catalog.available(spec) for spec in catalog.catalog().values() if spec.loader == loader]
         yield Check("Models", loader, "works" if any(here) else "missing", f"{sum(here)} of {len(here)} here")
-    for sentence in dict.fromkeys(catalog.faults().values()):
-        yield Check("Models", "models.toml", "limited", "a faulty table", sentence)
     for folder in weights.missing_folders():
         yield Check("Models", "Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS.")
     for field, sentence in environment.find_malformed().items():

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,17 +25,12 @@ from sightglass.report import result_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from sightglass.cli.console import Progress
     from sightglass.common.files import Json
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.rendering.style import Style
-    from sightglass.explain.tasks.detect import Missing
-    from sightglass.models.geometry import Box
     from sightglass.report.result_folder import File
 
-    FindTargets = Callable[[Explanation], dict[str, Any]]
-    """From the predictions for a picture, yet without maps, to the options that say what the maps show."""
     Write = Callable[[Explanation], tuple[Json, Iterator[File]]]
     """From an explanation to its summary for JSON, and its files."""
 
@@ -49,25 +43,11 @@ class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
     labels: Path | None = cli.field(
         "--labels FILE", "Class names of a model's file.", cli.MODEL, verbs="image", hidden=True
     )
-    box: list[int] | None = cli.field(
-        "--box N", "One box by its rank, from 1; may be repeated.", cli.MAP, verbs="detect", min=1
-    )
     candidate: list[str] | None = cli.field(
-        "--candidate N,CLASS",
-        "A raw candidate or pixel, as named in a recipe.",
-        cli.MAP,
-        verbs="detect segment",
-        hidden=True,
-    )
-    missing: list[str] | None = cli.field(
-        "--missing X,Y[,X,Y]", "Why no box is shown at that place.", cli.MAP, verbs="detect"
+        "--candidate N,CLASS", "A raw candidate, as recipes name it.", cli.MAP, verbs="detect segment", hidden=True
     )
     objects: list[str] | None = cli.field(
-        "--object MASK|X,Y,X,Y",
-        "Where the object is, to say how much evidence is not in it.",
-        cli.MAP,
-        verbs="image",
-        hidden=True,
+        "--object MASK|X,Y,X,Y", "The object: how much evidence is outside?", cli.MAP, verbs="image", hidden=True
     )
     npy: bool = cli.field("--npy", "Also write each map as a .npy.", cli.OUT, verbs="image segment", default=False)
     save_all: bool = cli.field(
@@ -115,7 +95,6 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
     if options.objects and len(pictures) > 1:
         raise Problem("--object is of one picture: explain the others without it.")
     console, formats = Console(options.json), cli.split_names(options.also, report_formats.ALSO)
-    places = [_parse_place(text) for text in options.missing or ()]
     # The first detector that is here takes a while to find.
     defaults = {"segment": "demo-seg", "detect": ""}
     name = options.model or defaults.get(verb, cli.DEFAULT_MODEL) or catalog.detector()
@@ -129,7 +108,7 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
     if verb == "class":
         return series.run(cli.with_classes(asked, explainer), series.write_classes)
     if verb == "detect":
-        return _detect(series, asked, places)
+        return _detect(series, asked)
     return _explain_picture(series, asked, verb)
 
 
@@ -175,12 +154,12 @@ def _parse_object(text: str) -> str | tuple[float, ...]:
     return tuple(map(float, edges)) if all(re.fullmatch(r"-?\d+(\.\d*)?", edge) for edge in edges) else text
 
 
-def _detect(series: Series, asked: cli.EngineOptions, places: list[tuple[str, Box]]) -> int:
+def _detect(series: Series, asked: cli.EngineOptions) -> int:
     """Explain the boxes of a detector."""
-    options, console, explainer, boxes = series.options, series.console, series.explainer, series.options.box or []
+    options, console, explainer = series.options, series.console, series.explainer
     per = asked.setdefault("per", "detection")
-    if (boxes or places or options.candidate) and per != "detection":
-        raise Problem(f"--box, --candidate and --missing are for single detections: leave --per {per} out.")
+    if options.candidate and per != "detection":
+        raise Problem(f"--candidate is for single detections: leave --per {per} out.")
     labels, kept = cli.known_labels(asked, explainer), asked.get("classes", ())
     indices = cli.class_indices(asked.get("targets"), labels)
     cli.class_indices(kept, labels)
@@ -189,72 +168,23 @@ def _detect(series: Series, asked: cli.EngineOptions, places: list[tuple[str, Bo
     classes: tuple[int | str, ...] = tuple(labels[index] for index in indices) if per == "detection" else indices
     chosen = {"classes": tuple(cli.read_class(name, labels) for name in kept), "targets": (*classes, *candidates)}
 
-    def find_missing(explanation: Explanation) -> list[Missing]:
-        """Return the strongest candidate at each place, or of each class."""
-        if not places:
-            return detections.find_missed(explanation, indices)
-        width, height = explanation.image.width, explanation.image.height
-        for text, (x0, y0, x1, y1) in places:
-            if not all(0 <= x <= width for x in (x0, x1)) or not all(0 <= y <= height for y in (y0, y1)):
-                size = f"{explanation.image.name} is {width} by {height} pixels"
-                raise Problem(f"--missing is {text}, and {size}: give a place in the picture.")
-        candidates_there = (explanation.missing(box, index) for _, box in places for index in indices or (None,))
-        return [missing for missing in candidates_there if missing is not None]
-
-    def find_targets(explanation: Explanation) -> dict[str, Any]:
-        count = len(explanation.predictions)
-        if beyond := next((number for number in boxes if number > count), None):
-            counted = "1 is shown" if count == 1 else f"{count} are shown, counted from 1" if count else "none is shown"
-            raise Problem(f"There is no box {beyond}: {counted}; a lower --score-thr shows more.")
-        nearest = find_missing(explanation) if places else ()
-        targets = (
-            *(() if places else classes),
-            *(number - 1 for number in boxes),
-            *candidates,
-            *((missing.candidate.anchor, missing.candidate.index) for missing in nearest),
-        )
-        # No target at all would mean the best boxes.
-        return {"targets": targets, "maps": bool(targets)}
-
     def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
         common.report(console, explanation, series.style)
         without = len(explanation.predictions) - len(explanation.heatmaps)
-        if per == "detection" and without > 0 and not (boxes or places or any(chosen.values())):
+        if per == "detection" and without > 0 and not any(chosen.values()):
             console.say(f"{phrases.plural(without, 'more box')} without a map: --top-k N makes N maps.")
-        missing = [(box, phrases.plain_text(box.words)) for box in find_missing(explanation)]
-        asked_for = [explanation.candidate(*pair) for pair in candidates]
-        raw = [(box, phrases.plain_text(box.describe(named=True))) for box in asked_for]
-        for box, words in missing:
-            name = shlex.quote(f"{box.candidate.anchor},{box.candidate.label}")
-            console.say(words if places else f"{words} Its map: --candidate {name}")
-        console.say(*(f"Candidate {box.candidate.anchor}: {words}" for box, words in raw))
-        if places and not missing:
-            console.say("There is not even a weak candidate at that place: try another place, or a rectangle.")
-        more = {"missing": [_summarise(*pair) for pair in missing], "candidates": [_summarise(*pair) for pair in raw]}
+        missing = []
+        for box in detections.find_missed(explanation, indices):
+            candidate, words = box.candidate, phrases.plain_text(box.words)
+            console.say(f"{words} Its map: --candidate {shlex.quote(f'{candidate.anchor},{candidate.label}')}")
+            about = {name: getattr(candidate, name) for name in ("anchor", "index", "label", "score", "box")}
+            missing.append({"words": words, **about, "why": box.reason.kind})
         files = result_folder.of_boxes(
             explanation, series.style, everything=options.save_all, boxes=not options.no_boxes
         )
-        return series.with_summary(explanation, files, more)
+        return series.with_summary(explanation, files, {"missing": missing})
 
-    return series.run(asked | chosen, write, find_targets if boxes or places else None)
-
-
-def _summarise(missing: Missing, words: str) -> Json:
-    about = {name: getattr(missing.candidate, name) for name in ("anchor", "index", "label", "score", "box")}
-    return {"words": words, **about, "why": missing.reason.kind}
-
-
-def _parse_place(text: str) -> tuple[str, Box]:
-    """Parse a place: text and corners in pixels, a point twice."""
-    try:
-        edges = [float(edge) for edge in text.split(",")]
-        if not all(map(math.isfinite, edges)):
-            raise ValueError
-        x0, y0, x1, y1 = edges * 2 if len(edges) == 2 else edges
-    except ValueError:
-        example = "give a point, such as 300,400, or a rectangle, such as 50,400,240,900."
-        raise Problem(f"--missing is {text}: {example}") from None
-    return text, (x0, y0, x1, y1)
+    return series.run(asked | chosen, write)
 
 
 @dataclass
@@ -268,15 +198,10 @@ class Series:
     formats: list[str]
     style: Style
 
-    def run(self, chosen: dict[str, Any], write: Write, find_targets: FindTargets | None = None) -> int:
-        """Explain every picture into its folder and return the exit code; a picture that fails is reported and skipped.
-
-        `find_targets` is for targets that depend on the predictions.
-        """
+    def run(self, chosen: dict[str, Any], write: Write) -> int:
+        """Explain every picture into its folder; return the exit code. A picture that fails is reported and skipped."""
         results: list[Json] = []
         failed: list[dict[str, str]] = []
-        for picture in self.pictures:
-            common.check_kind(picture)
         # A picture's folder is called as it, without its own folders.
         names = [picture.replace("\\", "/").rsplit("/", 1)[-1] for picture in self.pictures]
         folders = result_folder.places(names, self.options.out)
@@ -288,7 +213,10 @@ class Series:
                     bar((number + part) / len(self.pictures), f"{picture}: {words}")
 
                 try:
-                    summary, files = write(self._explain(picture, chosen, find_targets, update))
+                    explanation = self.explainer(common.open_picture(picture, self.console), progress=update, **chosen)
+                    if self.options.seal:
+                        checks.check_maps(explanation, progress=update)
+                    summary, files = write(explanation)
                     written = result_folder.write(folder, files)
                 except (ImageProblem, MemoryError) as error:
                     sentence = str(error) or f"{picture} does not fit in memory; give a smaller picture."
@@ -299,19 +227,6 @@ class Series:
                 results.append(summary | {"folder": folder, "files": written})
         self.console.result({"results": results, "failed": failed})
         return 1 if failed else 0
-
-    def _explain(
-        self, picture: str, chosen: dict[str, Any], find_targets: FindTargets | None, progress: Progress
-    ) -> Explanation:
-        image, milliseconds = common.open_picture(picture, self.console), {}
-        if find_targets is not None:
-            predicted = self.explainer(image, maps=False, **chosen)
-            chosen, milliseconds = chosen | find_targets(predicted), predicted.milliseconds
-        explanation = self.explainer(image, progress=progress, **chosen)
-        if self.options.seal:
-            checks.check_maps(explanation, progress=progress)
-        took = explanation.milliseconds
-        return replace(explanation, milliseconds=took | milliseconds | {"maps": took["maps"]})
 
     def with_summary(
         self, explanation: Explanation, files: Iterable[File], more: Json | None = None

@@ -1,4 +1,4 @@
-"""`models list | show | layers | add | remove`."""
+"""`models list | layers | add | remove`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer, open_picture, report
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files.packing import photographs
 from sightglass.common.settings import settings
-from sightglass.explain import phrases, questions
+from sightglass.explain import phrases
 from sightglass.explain.evidence import layers as evidence_layers
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import style
 from sightglass.models import catalog, inspect
 from sightglass.models import load as loading
 from sightglass.models.adapters.tasks import ROWS, check_task
-from sightglass.models.checkpoints import weights
 from sightglass.models.own import adding, store
 from sightglass.models.spec import TASKS
 
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.models.inspect import Toml, Unknown
-    from sightglass.models.spec import ModelSpec
 
 app = typer.Typer(
     help="List models, their weights and layers, and add your own.",
@@ -40,18 +37,9 @@ app = typer.Typer(
 )
 COLUMNS = ("id", "family", "size", "task", "here", "download", "licence")
 """Of the table of models; in JSON `download` is `download_mb`, a number."""
-Name = Annotated[str, typer.Argument(metavar="ID", help="A model listed by `models list`, or timm/<name>.")]
 
 
-@cli.verb(
-    app,
-    "list",
-    """
-    sightglass models list
-    sightglass models list yolo --here
-    sightglass models list --task detect --json
-    """,
-)
+@cli.verb(app, "list", "sightglass models list yolo --here")
 def list_(
     search: Annotated[str, typer.Argument(metavar="[WORD]", help="Part of an id or family name.")] = "",
     task: Annotated[str | None, cli.option(f"--task {'|'.join(TASKS)}", "Only models for this task.")] = None,
@@ -65,13 +53,17 @@ def list_(
     if task is not None and task not in TASKS:
         raise Problem(f"--task is {task}: use {', '.join(TASKS[:-1])} or {TASKS[-1]}.")
     console = Console(json)
-    matching = [
-        _row(spec, catalog.available(spec))
-        for spec in catalog.catalog().values()
-        if task in (None, spec.task) and search.lower() in f"{spec.id} {spec.family}".lower()
-    ]
-    matching = [row for row in matching if row["here"] or not here]
-    console.table(COLUMNS, [[_cell(row, name) for name in COLUMNS] for row in matching], right=("download",))
+    matching: list[Json] = []
+    cells = []
+    for spec in catalog.catalog().values():
+        if task not in (None, spec.task) or search.lower() not in f"{spec.id} {spec.family}".lower():
+            continue
+        if (available := catalog.available(spec)) or not here:
+            known = {name: getattr(spec, name) for name in COLUMNS[:4]}
+            matching.append({**known, "here": available, "download_mb": spec.megabytes, "licence": spec.licence})
+            size = "" if available else phrases.download(spec.megabytes)
+            cells.append([*map(str, known.values()), "yes" if available else "", size, spec.licence])
+    console.table(COLUMNS, cells, right=("download",))
     if not matching:
         console.say("No model matches: leave out a word or --here.")
     if (wrong := catalog.problem()) is not None:
@@ -80,65 +72,9 @@ def list_(
     return 0
 
 
-@cli.verb(app, "show", "sightglass models show efficientnet-lite0 --labels")
-def show(
-    model: Name,
-    labels: Annotated[bool, cli.option("--labels", "Also list its classes, by index.")] = False,
-    json: cli.Json = False,
-) -> int:
-    """Show all that is known of one model; it is loaded if its weights are on this machine."""
-    console = Console(json)
-    spec = catalog.spec(model)
-    here = catalog.available(spec)
-    known: Json = _row(spec, here) | {
-        "architecture": spec.arch,
-        "source": spec.source,
-        "method": spec.method,
-        "outputs": tuple(map(adding.line_of, spec.weights.outputs)),
-        "weights": weights.find(spec),
-    }
-    if here:
-        with console.progress(f"Loading {model}") as progress:
-            explainer = load_explainer(model, "cpu", progress)
-            resident, adapter = explainer.resident, explainer.resident.adapter
-            known |= {
-                "parameters": resident.parameters,
-                "classes": len(explainer.labels),
-                "target_layers": explainer.default_layers,
-                "input": (resident.probed if explainer.layers else None),
-                "preprocessings": adapter.preprocessings,
-                "parts": adapter.parts,
-                "questions": ("where", "why") if questions.answers_why(resident) else (),
-                "weights_sha256": adapter.weights_sha256,
-            }
-            if labels:
-                known["labels"] = explainer.labels
-    texts = {
-        name: value
-        for name, value in known.items()
-        if name not in ("labels", "download_mb") and value not in (None, "", ())
-    }
-    texts["weights"] = getattr(known["weights"], "name", "")
-    console.table(("", model), [(name.replace("_", " "), _text(value)) for name, value in texts.items()])
-    if labels and here:
-        console.table(("index", "class"), [(str(i), name) for i, name in enumerate(known["labels"])], right=("index",))
-    if not here:
-        console.say(f"Its weights are not on this machine: the first use {_first_use(spec)}.")
-    console.result(known)
-    return 0
-
-
-@cli.verb(
-    app,
-    "layers",
-    """
-    sightglass models layers efficientnet-lite0
-    sightglass models layers yolo11n --all
-    sightglass models layers resnet50 --json
-    """,
-)
+@cli.verb(app, "layers", "sightglass models layers yolo11n --all")
 def layers(
-    model: Name,
+    model: Annotated[str, typer.Argument(metavar="ID", help="A model listed by `models list`, or timm/<name>.")],
     every: Annotated[bool, cli.option("--all", "Also layers nested in others.")] = False,
     json: cli.Json = False,
 ) -> int:
@@ -146,20 +82,18 @@ def layers(
     console = Console(json)
     with console.progress(f"Loading {model}") as progress:
         explainer = load_explainer(model, "cpu", progress)
-        choices = evidence_layers.layer_choices(explainer.resident, inner=every)
-    listed, default, presets = choices.layers, choices.default, choices.presets
+        choices = evidence_layers.layer_choices(explainer.resident, every=every)
     rows, cells = [], []
-    for layer in listed:
-        (channels, height, width), chosen = layer.shape, layer.path in default
+    for layer in choices.layers:
+        (channels, height, width), chosen = layer.shape, layer.path in choices.default
         rows.append({"path": layer.path, "shape": layer.shape, "layout": layer.layout, "default": chosen})
         cells.append((layer.path, str(channels), f"{height} × {width}", "default" * chosen))
     columns = ("path", "channels", "rows × columns", "")
     console.table(columns, cells, right=columns[1:3])
-    for name, paths in presets.items():
-        console.say(f"{name}: {', '.join(paths)}")
-    if not listed:
+    console.say(*(f"{name}: {', '.join(paths)}" for name, paths in choices.presets.items()))
+    if not rows:
         console.say(f"{model} exposes no internals and so no layers.")
-    console.result({"model": model, "layers": rows, "default": default, "presets": presets})
+    console.result({"model": model, "layers": rows, "default": choices.default, "presets": choices.presets})
     return 0
 
 
@@ -178,33 +112,6 @@ def remove(
     return 0
 
 
-def _row(spec: ModelSpec, here: bool) -> Json:
-    known = {name: getattr(spec, name) for name in ("id", "family", "size", "task")}
-    return known | {"here": here, "download_mb": spec.megabytes, "licence": spec.licence}
-
-
-def _cell(row: Json, column: str) -> str:
-    if column == "download":
-        return "" if row["here"] else phrases.download(row["download_mb"])
-    return _text(row[column])
-
-
-def _first_use(spec: ModelSpec) -> str:
-    if weights.offline() or not weights.downloadable(spec):
-        return "says which file to put where"
-    return ", ".join(filter(None, ("downloads them", phrases.download(spec.megabytes))))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else ""
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-WINDOWS = 49
-"""Number of places to occlude when trying a model that exposes no internals."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class AddOptions:
     name: str | None = cli.field("--name ID", "Id of the model [the file's name].")
@@ -212,7 +119,7 @@ class AddOptions:
     labels: str | None = cli.field("--labels FILE", "File with the names of its classes: .json or text.")
     task: str | None = cli.field("--task NAME", f"{', '.join(ROWS)} [found out].")
     set_: list[str] | None = cli.field("--set KEY=VALUE", "Set a key, as in weights.preprocessing.size=64.")
-    image: str | None = cli.field("--image PICTURE", "Picture to try it on [a packaged photograph].")
+    image: str | None = cli.field("--image PICTURE", "Picture to try it on [none].")
     trust: bool = cli.field("--trust", "Open the file even if that runs code in it.", default=False)
     force: bool = cli.field("--force", "Overwrite a model of the same name.", default=False)
     json: cli.Json = False
@@ -230,7 +137,7 @@ class AddOptions:
 def add(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The model's file, or its folder.")], options: AddOptions
 ) -> int:
-    """Add your own model: inspect its file, write its table into models.toml, and try it on one picture.
+    """Add your own model: inspect its file, write its table into models.toml, and try it on a picture with --image.
 
     The table goes into the file named by SIGHTGLASS_MODELS, or else ./models.toml; everything else in it stays. It is
     written only if the model loads. A class in a Python file is your code: it runs.
@@ -240,7 +147,7 @@ def add(
         **({inspect.TRUST: "yes"} if options.trust else {}),
         **_settings(options.set_ or ()),
         **({"task": check_task(options.task)} if options.task else {}),
-        **({"weights.labels": _existing(options.labels)} if options.labels else {}),
+        **({"weights.labels": str(Path(options.labels).expanduser().absolute())} if options.labels else {}),
         **({"arch": arch} if arch else {}),
     }
     picture = None if options.image is None else open_picture(options.image, console)
@@ -267,7 +174,7 @@ def add(
     with console.progress(f"Loading {id_}"):
         loading.load(catalog.of_table(id_, table, to))
     adding.write(to, id_, table, force=options.force)
-    trial = _try(console, id_, picture)
+    trial = {} if picture is None else _try(console, id_, picture)
     console.say(f"{id_} is in {to}.")
     console.result({"model": id_, "file": to, "table": text, "notes": draft.notes, "proof": trial})
     return 0
@@ -293,35 +200,19 @@ def _settings(texts: Sequence[str]) -> Toml:
     return values
 
 
-def _existing(file: str) -> str:
-    path = Path(file).expanduser().absolute()
-    if not path.is_file():
-        raise ModelProblem(f"There is no file {path}: give the one with the names of the classes.")
-    return str(path)
-
-
 def _absolute(arch: str | None) -> str:
     """Return an architecture, with the path of a Python file made absolute."""
     file, colon, name = (arch or "").rpartition(":")
     return f"{Path(file).expanduser().absolute()}:{name}" if colon and file.endswith(".py") else arch or ""
 
 
-def _try(console: Console, id_: str, picture: Image | None) -> Json:
-    """Explain one picture with the model; return it with its findings, or nothing where no packaged picture fits."""
+def _try(console: Console, id_: str, picture: Image) -> Json:
+    """Explain a picture with the model; return it with findings."""
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
-        adapter, packaged = explainer.resident.adapter, [Image.open(path) for path in photographs().values()]
-        if picture is None and (adapter.channels not in (1, 3) or not packaged):
-            takes = phrases.plural(adapter.channels, "channel")
-            console.say(f"It takes {takes}: it loads, and no packaged picture fits; give one with --image to try it.")
-            return {}
         # A model with an open vocabulary and no classes is tried with some words.
-        prompted = not explainer.labels and adapter.takes_words
+        prompted = not explainer.labels and explainer.resident.adapter.takes_words
         options: dict[str, Any] = {"vocabulary": ("a person", "a vehicle", "an animal")} if prompted else {}
-        if not explainer.resident.gradients:
-            # The default takes a thousand passes; this only has to show that the model works.
-            options |= {"method": "occlusion", "masks": WINDOWS}
-        picture = picture or packaged[0]
         explanation = explainer(picture, top_k=3, **options)
     report(console, explanation, style.VIEWER_STYLE)
     return {

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import Problem
 from sightglass.common.style import DEFAULTS
-from sightglass.explain import questions
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import BOXES as BOXES
 from sightglass.explain.options import MODEL as MODEL
@@ -218,14 +217,6 @@ def _read_example(text: str) -> tuple[tuple[float, ...], str]:
     except ValueError:
         raise Problem(f"--example is {text}: give a box and a name, such as 50,400,240,900=coat.") from None
     return (x0, y0, x1, y1), name or "like the example"
-
-
-def check_options(explainer: Explainer, options: dict[str, Any]) -> None:
-    """Raise ModelProblem for options without effect on this model."""
-    if options.get("layers") and not explainer.resident.gradients:
-        raise ModelProblem(f"{explainer.model.id} exposes no internals and so no layers: leave --target-layers out.")
-    if options.get("question"):
-        questions.settings(explainer.resident, options["question"])
 
 
 def known_labels(asked: EngineOptions, explainer: Explainer) -> Sequence[str]:

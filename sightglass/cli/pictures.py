@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sightglass import explain
-from sightglass.cli.options import check_options
-from sightglass.common.errors import Problem
-from sightglass.explain import methods, phrases
+from sightglass.explain import methods, phrases, questions
 from sightglass.explain.picture import image
 from sightglass.explain.trust import diagnosis
 from sightglass.models import catalog
@@ -26,8 +24,7 @@ if TYPE_CHECKING:
     from sightglass.explain.trust.checks import Checks
     from sightglass.report.result_folder import File
 
-BY_BOXES = ("own box only", "shared", "others only", "outside")
-"""Columns of where a map's evidence is, which sum to 100 %."""
+EXAMPLE_USED = "There is no {} in this folder: the example of that name is used."
 
 
 def load_explainer(
@@ -40,31 +37,16 @@ def load_explainer(
     if not catalog.is_file(model):
         catalog.spec(model)  # reports a typo before torch is imported
     explainer = explain.Explainer(model, labels=labels, device=device, progress=progress)
-    check_options(explainer, options or {})
+    if options and options.get("question"):
+        questions.settings(explainer.resident, options["question"])  # reports a model without gradients
     return explainer
 
 
 def open_picture(typed: str, console: Console) -> Image:
-    """Open an argument's picture: a file, or a bundled example.
-
-    Raises ImageProblem; Problem for an argument that is no picture, but a model's
-    file or a configuration.
-    """
+    """Open an argument's picture: a file, or a bundled example. Raises ImageProblem."""
     if image.example_meant(typed) is not None:
-        console.warn(f"There is no {typed} in this folder: the example of that name is used.")
-    check_kind(typed)
+        console.warn(EXAMPLE_USED.format(typed))
     return image.Image.open(typed)
-
-
-def check_kind(typed: str) -> None:
-    """Raise Problem for other programs' positional arguments."""
-    suffix = typed[typed.rfind(".") :].lower() if "." in typed else ""
-    if suffix in (".py", ".yaml", ".yml", ".json", ".toml", ".cfg"):
-        raise Problem(
-            f"{typed} is a configuration, and none is needed: name the model by its file or its id, as in -m model.pt."
-        )
-    if suffix in catalog.SUFFIXES:
-        raise Problem(f"{typed} is a model: give it with -m, as in -m {typed}.")
 
 
 def report(console: Console, explanation: Explanation, style: Style) -> None:
@@ -81,13 +63,11 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
             "–" if row["score"] is None else task.short_text(row["score"], explanation.model.unit_of(row["label"])),
             phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
-            *(_by_boxes(explanation, row["map"]) or [""] * len(BY_BOXES)),
         )
         for row in table.rows(explanation)
     ]
-    columns = ("map of", task.value, "half of it on", "hottest at", *BY_BOXES)
-    count = len(columns) if any(row[-1] for row in rows) else len(columns) - len(BY_BOXES)
-    console.table(columns[:count], [row[:count] for row in rows], right=columns[1:])
+    columns = ("map of", task.value, "half of it on", "hottest at")
+    console.table(columns, rows, right=columns[1:])
     for index in range(len(explanation.heatmaps)):
         console.say(*describe_checks(explanation.known_checks(index)))
     # Without a map of any box that a detector shows, its strongest candidates are reported instead.
@@ -105,12 +85,6 @@ def describe_checks(checks: Checks | None, begin: str = "") -> list[str]:
         return []
     others = [phrases.plain_text(mark.sentence) for mark in checks.checks if mark.state != "yes"]
     return [f"{begin}{checks.label}: {checks.line}", *others]
-
-
-def _by_boxes(explanation: Explanation, index: int) -> list[str]:
-    """Return a map's shares in the order of BY_BOXES, or none."""
-    numbers = explanation.box_numbers(index)
-    return [] if numbers is None else [f"{share} %" for share in numbers.printed.values()]
 
 
 def extra_files(explanation: Explanation, formats: Sequence[str], style: Style) -> Iterator[File]:

@@ -39,7 +39,7 @@ FILLINGS = ("blur", "mean")
 class ProveOptions(cli.ModelOptions):
     class_: str | None = cli.field("--class --target -c NAME", "Prove the map of this class, not the best.", cli.MAP)
     map: int | None = cli.field("--map N", "Prove the map of answer or box N, counted from 1.", cli.MAP, min=1)
-    steps: int | None = cli.field("--steps N", "Shares that are hidden and kept, 2 to 100 [20].", cli.OUT)
+    steps: int = cli.field("--steps N", "Shares that are hidden and kept, 2 to 100 [20].", cli.OUT, default=20)
     filling: list[str] | None = cli.field("--filling NAME", "What hides: blur, mean or linear [blur, mean].", cli.OUT)
     also: list[str] | None = cli.field(*cli.ALSO)
     out: Path | None = cli.field(*cli.FOLDER)
@@ -62,11 +62,9 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
     console, formats = Console(options.json), cli.split_names(options.also, report_formats.ALSO)
     with console.progress(f"Loading {options.model}") as progress:
         image = open_picture(picture, console)
-        (folder,) = result_folder.places([image.name], options.out)
-        result_folder.check(folder)
+        folder = result_folder.place(image.name, options.out)
         explanation = _explain(image, asked, options, progress)
-        steps: dict[str, Any] = {} if options.steps is None else {"steps": options.steps}
-        proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, **steps)
+        proof = explanation.prove(fillings=options.filling or FILLINGS, progress=progress, steps=options.steps)
         files = proof_files.files(explanation, 0, proof), extra_files(explanation, formats, style.VIEWER_STYLE)
         names = result_folder.write(folder, chain(*files))
     heatmap = explanation.heatmaps[0]
@@ -76,9 +74,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
     console.table(measures.COLUMNS, measures.rows(proof), right=measures.COLUMNS[1:])
     summary = proof_files.summary(explanation, 0, proof)
     console.say(*map(phrases.plain_text, measures.lines(proof)))
-    console.files(folder, names)
-    console.result(summary | {"folder": folder, "files": names})
-    return 0
+    return console.finish(folder, names, summary)
 
 
 def _explain(image: Image, asked: cli.EngineOptions, options: ProveOptions, progress: Progress) -> Explanation:
@@ -131,12 +127,7 @@ def replay(
     """
     console, drawn = Console(options.json), options.style()
     known = read(recipe)
-    if options.picture is not None:
-        picture: Image | str | tuple[str, ...] = open_picture(options.picture, console)
-    else:
-        embedded = embedded_recipe.contents(recipe.read_bytes()) if recipe.suffix.lower() != ".json" else None
-        original = None if embedded is None else embedded_recipe.original(embedded)
-        picture = original or _find_picture(recipe, known)
+    picture = open_picture(options.picture, console) if options.picture else _find_picture(recipe, known)
     if options.device is not None:
         known = known.model_copy(update={"device": options.device})
     with console.progress(f"Loading {known.model}"):
@@ -149,8 +140,7 @@ def replay(
     if known.prepared not in (None, prepared := explanation.recipe.prepared):
         console.say(f"note: pictures were prepared {known.prepared}, and now {prepared}.")
     difference = _compare_maps(recipe.parent, known, explanation)
-    same = None if difference is None else not difference
-    if same is None:
+    if (same := None if difference is None else not difference) is None:
         console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
     else:
         console.say("The maps match the saved ones bit for bit." if same else f"The maps differ, by {difference:.2g}.")
@@ -185,8 +175,11 @@ def read(path: Path) -> Recipe:
     return recipe
 
 
-def _find_picture(path: Path, recipe: Recipe) -> str:
-    """Return a recipe's picture: here, near the recipe, or an example. Raises ModelProblem."""
+def _find_picture(path: Path, recipe: Recipe) -> Any:
+    """Return a recipe's picture: in its file, here, near it, or an example. Raises ModelProblem."""
+    embedded = None if path.suffix.lower() == ".json" else embedded_recipe.contents(path.read_bytes())
+    if embedded is not None and (original := embedded_recipe.original(embedded)):
+        return original
     name = recipe.picture_name
     folders = (Path(), path.parent, *list(path.absolute().parents)[1:3])
     local = [str(folder / name) for folder in folders if (folder / name).is_file()]
@@ -197,10 +190,10 @@ def _find_picture(path: Path, recipe: Recipe) -> str:
 
 def _compare_maps(folder: Path, recipe: Recipe, explanation: Explanation) -> float | None:
     """Return the largest difference from the saved maps; None without comparable ones."""
-    now = result_folder.arrays(explanation)
+    now, machine = result_folder.arrays(explanation), {"versions", "device", "picture_name", "prove", "seals"}
     try:
         # Another explanation may have overwritten the recipe's.
-        if _request(read(folder / result_folder.RECIPE)) != _request(recipe):
+        if read(folder / result_folder.RECIPE).model_dump(exclude=machine) != recipe.model_dump(exclude=machine):
             return None
         with np.load(folder / result_folder.MAPS, allow_pickle=False) as saved:
             if {name: values.shape for name, values in now.items()} != {
@@ -212,8 +205,3 @@ def _compare_maps(folder: Path, recipe: Recipe, explanation: Explanation) -> flo
             return 0.0 if equal else max(apart)
     except (OSError, ValueError, KeyError, ModelProblem):
         return None
-
-
-def _request(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe without machine-dependent fields."""
-    return recipe.model_dump(exclude={"versions", "device", "picture_name", "prove", "seals"})

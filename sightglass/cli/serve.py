@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import socket
 import subprocess
@@ -128,34 +127,24 @@ def serve(options: ServeOptions) -> int:
 
 def bound(host: str, port: int) -> socket.socket:
     """Return a listening socket; raise Problem before a model is loaded."""
+    listener: socket.socket | None = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except (OSError, UnicodeError) as error:
-        raise Problem(
-            f"{host} is not an address of this machine: use 127.0.0.1, or 0.0.0.0 for the network."
-        ) from error
-    listener = socket.socket(family, kind, protocol)
-    try:
+        listener = socket.socket(family, kind, protocol)
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(2048)
-    except OSError as error:
-        listener.close()
+    except (OSError, UnicodeError) as error:
+        if listener is not None:
+            listener.close()
+        reason = getattr(error, "strerror", None) or error
         raise Problem(
-            f"{_why_not(error)}: {host} cannot be listened on at port {port}; give another --port."
+            f"{host} cannot be listened on at port {port} ({reason}): give another --host or --port."
         ) from error
     return listener
-
-
-def _why_not(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return "Something else listens there"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return "Ports below 1024 need more rights"
-    return error.strerror or str(error)
 
 
 def _announce(console: Console, listener: socket.socket) -> None:

@@ -12,14 +12,13 @@ import typer
 from sightglass.cli import options as cli
 from sightglass.cli.batch import STOPPED, stop_on_interrupt
 from sightglass.cli.console import Console
-from sightglass.cli.pictures import load_explainer
-from sightglass.common.errors import Problem
+from sightglass.cli.pictures import EXAMPLE_USED, load_explainer
 from sightglass.common.files import Json, file_stem
 from sightglass.video import clip as video_clip
 from sightglass.video import results, runner, settings, write
 
 if TYPE_CHECKING:
-    from sightglass.video import Settings, Summary
+    from sightglass.video import Summary
 
 FILMS = ("gif", "webp")
 SHOWN = 20
@@ -29,11 +28,11 @@ SHOWN = 20
 @dataclass(frozen=True, kw_only=True)
 class VideoOptions(cli.OutputOptions, cli.ModelOptions):
     every: int = cli.field("--every N", "Explain every N-th frame only [1].", cli.MAP, default=1)
-    start: str | None = cli.field("--start TIME", "Begin here, in seconds or as m:ss [0].", cli.MAP)
-    end: str | None = cli.field("--end TIME", "End before this time [the clip's end].", cli.MAP)
+    start: float = cli.field("--start SECONDS", "Begin here [0].", cli.MAP, default=0.0)
+    end: float | None = cli.field("--end SECONDS", "End before this time [the clip's end].", cli.MAP)
     objects: int = cli.field("--objects N", "Objects that get a map in each frame [3].", cli.BOXES, default=3)
     object_: int | None = cli.field("--object N", "Follow the one object with this number.", cli.BOXES)
-    size: int | None = cli.field("--size PIXELS", "Longest side of the clip; 0 keeps it [1280].", cli.OUT, min=0)
+    size: int = cli.field("--size PIXELS", "Longest side of the clip; 0 keeps it [1280].", cli.OUT, default=1280, min=0)
     also: list[str] | None = cli.field("--also gif,webp", "Also write a GIF or an animated WebP.", cli.OUT)
     restart: bool = cli.field("--restart", "Start over instead of resuming.", cli.OUT, default=False)
 
@@ -43,7 +42,7 @@ class VideoOptions(cli.OutputOptions, cli.ModelOptions):
     "video",
     """
     sightglass video scene.mp4 --model demo-s --every 3 --out scene
-    sightglass video clip.mp4 --class minibus --start 0:10 --end 0:25 --also gif
+    sightglass video clip.mp4 --class minibus --start 10 --end 25 --also gif
     """,
 )
 def video(
@@ -57,20 +56,28 @@ def video(
     their numbers from frame to frame. A run that was stopped or killed resumes when it is called again.
     """
     films = cli.split_names(options.also, FILMS)
-    settings = _settings(options)
+    chosen = settings.Settings(
+        every=options.every,
+        start=options.start,
+        end=options.end,
+        objects=options.objects,
+        only=options.object_,
+        side=options.size,
+        style=options.style(),
+    )
     console, cancel = Console(options.json), threading.Event()
     folder = options.out or Path("explained") / file_stem(Path(clip).stem, otherwise="clip")
     with console.progress("Reading the clip") as progress, stop_on_interrupt(cancel, console, "frames"):
         if video_clip.is_example(clip):
-            console.warn(f"There is no {clip} in this folder: the example of that name is used.")
-        opened = video_clip.Clip(video_clip.find_clip(clip), Path(clip).name)
+            console.warn(EXAMPLE_USED.format(clip))
+        opened = video_clip.Clip(video_clip.find(clip), Path(clip).name)
         explainer = load_explainer(options.model, options.device, progress, asked)
         summary = runner.run(
             opened,
             explainer,
             folder,
             options=cli.with_classes(asked, explainer),
-            settings=settings,
+            settings=chosen,
             resume=not options.restart,
             progress=progress,
             cancel=cancel,
@@ -82,31 +89,6 @@ def video(
                 console.warn(note)
     _report(console, summary, names)
     return STOPPED if summary.cancelled else 0
-
-
-def _settings(options: VideoOptions) -> Settings:
-    return settings.Settings(
-        every=options.every,
-        start=_seconds(options.start, "--start") or 0.0,
-        end=_seconds(options.end, "--end"),
-        objects=options.objects,
-        only=options.object_,
-        side=settings.MAX_SIDE if options.size is None else options.size,
-        style=options.style(),
-    )
-
-
-def _seconds(text: str | None, flag: str) -> float | None:
-    """Return `75`, `1:15` or `0:01:15` as seconds."""
-    if text is None:
-        return None
-    try:
-        parts = [float(part) for part in text.split(":")]
-    except ValueError:
-        parts = []
-    if not 1 <= len(parts) <= 3 or any(not 0 <= part < float("inf") for part in parts):
-        raise Problem(f"{flag} is {text}: give seconds, or m:ss, as 75 or 1:15.")
-    return float(sum(part * 60**i for i, part in enumerate(reversed(parts))))
 
 
 def _report(console: Console, summary: Summary, films: list[str]) -> None:

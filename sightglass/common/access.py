@@ -143,11 +143,6 @@ def _lower(text: str) -> str:
     return text.lower() if text.isascii() else text
 
 
-def may_run_code() -> bool:
-    """Return whether visitors may add models with code."""
-    return in_use().way == "local" or settings().model_code
-
-
 def _is_equal(text: str, other: str) -> bool:
     return hmac.compare_digest(_bytes(text), _bytes(other))
 

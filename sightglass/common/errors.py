@@ -6,7 +6,7 @@ import difflib
 import errno
 from typing import TYPE_CHECKING
 
-from sightglass.common.legible import one_line
+from sightglass.common.legible import one_line, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,3 +92,11 @@ def did_you_mean(wanted: str, among: Iterable[str], otherwise: str = "", *, n: i
     """Return `did you mean a or b?`, else `otherwise`."""
     near = nearest(wanted, among, n=n)
     return f"did you mean {' or '.join(near)}?" if near else otherwise
+
+
+def typed_line(text: str, most: int, what: str) -> str:
+    """Return one line without invisible characters; raise Problem if it is too long."""
+    text = " ".join(visible(text).split())
+    if len(text) > most:
+        raise Problem(f"{what} has {len(text):,} letters: {most:,} at most, please.")
+    return text

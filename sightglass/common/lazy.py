@@ -40,9 +40,6 @@ class _Lazy:
     def __setattr__(self, name: str, value: object) -> None:
         setattr(import_module(self._module), name, value)
 
-    def __delattr__(self, name: str) -> None:
-        delattr(import_module(self._module), name)
-
 
 def defer_imports(
     package: str, names: Mapping[str, Sequence[str]] | None = None, modules: Mapping[str, str] | None = None

@@ -18,13 +18,18 @@ _CODES = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]+")
 _LONG = re.compile(rf"\S{{{MAX_WORD + 1},}}")
 
 
+def visible(text: str) -> str:
+    """Return a text as one line of visible characters."""
+    return _MARKS.sub("", _BREAKS.sub(" ", text))
+
+
 def legible(name: str, most: int = MAX_NAME) -> str:
     """Return a name as one line of at most `most` letters, without what is not seen.
 
     >>> legible("cat\\n\\u202egnp.exe")
     'cat gnp.exe'
     """
-    text = _MARKS.sub("", _BREAKS.sub(" ", name)).strip()
+    text = visible(name).strip()
     if len(text) > most:
         text = f"{text[: most - 1]}…"
     return text or "(no name)"
@@ -47,5 +52,4 @@ def one_line(sentence: str) -> str:
     >>> len(one_line(f"There is no model {'a' * 10_000!r}."))
     238
     """
-    text = _MARKS.sub("", _BREAKS.sub(" ", sentence))
-    return _LONG.sub(lambda match: f"{match[0][: MAX_WORD // 2 - 1]}…{match[0][-MAX_WORD // 2 :]}", text)
+    return _LONG.sub(lambda match: f"{match[0][: MAX_WORD // 2 - 1]}…{match[0][-MAX_WORD // 2 :]}", visible(sentence))

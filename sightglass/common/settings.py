@@ -23,12 +23,6 @@ _SERVICE = rf"{PREFIX}(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)
 _FOLDERS = ("HOME", "LOCALAPPDATA", "XDG_DATA_HOME")
 """Other variables that defaults depend on."""
 OFF = "off"
-MAX_QUOTED = 80
-"""Letters of a malformed value that its sentence repeats."""
-TOTAL_MB = 4096
-"""MiB from which the limits of memory derive, where SIGHTGLASS_MEMORY_MB is not set."""
-MODELS, EVIDENCE = 1 / 2, 1 / 16
-"""Shares of the total."""
 MIB = 2**20
 
 
@@ -46,7 +40,6 @@ def _split(text: str, separator: str = ",") -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(separator) if name.strip())
 
 
-Megabytes = Annotated[float, Field(ge=0, lt=1e9)]
 Positive = Annotated[float, Field(gt=0, lt=1e9)]
 Folder = Annotated[Path, _from_text(_folder)]
 FolderOrOff = Annotated[Path | None, _from_text(lambda text: None if text.lower() == OFF else _folder(text))]
@@ -82,20 +75,10 @@ class Settings(BaseModel):
     )
     model_code: bool = _field(False, "On a network address: whether visitors may add models whose files run code.")
     offline: bool = _field(False, "Never download.")
-    memory_mb: Megabytes | None = _field(
-        None,
-        "Memory that models (a half) and evidence (a sixteenth) take their parts of, in MiB.",
+    memory_mb: Annotated[float, Field(ge=0, lt=1e9)] = _field(
+        4096.0,
+        "Memory of which models take a half, and evidence a sixteenth, in MiB.",
         "a number of MiB, such as 4096",
-        shown="4096",
-    )
-    models_mb: Megabytes | None = _field(
-        None, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048", shown="half of SIGHTGLASS_MEMORY_MB"
-    )
-    evidence_mb: Megabytes | None = _field(
-        None,
-        "Memory for the evidence and maps of the latest pictures, in MiB.",
-        "a number of MiB, such as 256",
-        shown="a sixteenth of SIGHTGLASS_MEMORY_MB",
     )
     masks: Annotated[int, Field(ge=1)] | None = _field(
         None,
@@ -221,8 +204,7 @@ def check() -> None:
 def _sentence(field: str, text: str) -> str:
     extra = Settings.model_fields[field].json_schema_extra
     assert isinstance(extra, dict)
-    quoted = repr(text) if len(repr(text)) <= MAX_QUOTED else f"{repr(text)[:MAX_QUOTED]}…"
-    return f"{variable(field)} is {quoted}: give {extra['give']}."
+    return f"{variable(field)} is {text!r}: give {extra['give']}."
 
 
 def describe_default(field: str) -> str:
@@ -256,14 +238,9 @@ def find_removed() -> list[str]:
 
 def models_bytes() -> int:
     """Return the memory limit of loaded models."""
-    return _share(settings().models_mb, MODELS)
+    return int(settings().memory_mb * MIB / 2)
 
 
 def evidence_bytes() -> int:
     """Return the memory limit of evidence and maps."""
-    return _share(settings().evidence_mb, EVIDENCE)
-
-
-def _share(megabytes: float | None, share: float) -> int:
-    total = settings().memory_mb
-    return int((share * (TOTAL_MB if total is None else total) if megabytes is None else megabytes) * MIB)
+    return int(settings().memory_mb * MIB / 16)

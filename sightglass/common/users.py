@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MAX_SLUG = 40
-"""Letters of a person's name in a folder's name."""
-
 P = ParamSpec("P")
 R = TypeVar("R")
 FOLDER = "users"
@@ -31,10 +28,9 @@ _resolvers: list[Callable[[], str]] = []
 
 def current() -> str:
     """Return the visitor's id of this request, page run or thread."""
-    user = _current.get()
-    if user is None:
-        user = _resolvers[0]() if _resolvers else LOCAL
-    return user
+    if (user := _current.get()) is not None:
+        return user
+    return _resolvers[0]() if _resolvers else LOCAL
 
 
 def resolve_with(resolver: Callable[[], str] | None) -> None:
@@ -78,5 +74,5 @@ def owner(user: str | None = None) -> str:
     user = current() if user is None else user
     if user == LOCAL:
         return ""
-    slug = file_stem(user.partition("@")[0], otherwise="user", max_length=MAX_SLUG).lower()
+    slug = file_stem(user.partition("@")[0], otherwise="user", max_length=40).lower()
     return f"{slug}-{hashlib.sha256(user.encode()).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""Average precision (AP) as COCO defines it, and each box's error.
+"""Average precision and recall (AP, AR) of boxes as COCO defines them, and what is right and wrong of each box.
 
 Boxes are matched with labels by pycocotools. Precision is averaged here, so that pictures can be drawn again for an
 interval.
@@ -75,27 +75,32 @@ class _ClassMatches:
             averages[with_objects, threshold] = np.take_along_axis(precision, places, 1).sum(1) / len(RECALLS)
         return averages
 
+    def recall(self, weights: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return the recall (draws, thresholds), pictures weighted by `weights`; nan as of `average`."""
+        hits = self.right & self.counted
+        matched = np.stack([np.bincount(self.picture[row], minlength=len(self.objects)) for row in hits], 1)
+        with np.errstate(invalid="ignore"):
+            return np.asarray((weights @ matched) / (weights @ self.objects)[:, None])
 
-def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]], *, seed: int = 0) -> Metrics:
-    """Return COCO's AP with bootstrap intervals from `DRAWS` redrawn picture sets.
+
+def measure(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], *, seed: int = 0) -> Metrics:
+    """Return COCO's AP and AR with bootstrap intervals from `DRAWS` redrawn picture sets.
 
     `truths`, `answers`: a list for each picture, boxes in its pixels. A class without labels does not count.
     """
     labels, predictions = _group(truths), _group(answers)
     # The pictures as they are, then the redrawn sets.
     weights = np.concatenate([np.ones((1, len(truths)), np.int32), redraw(len(truths), seed)])
-    averages = {
-        name: _match_class(labels[name], predictions.get(name, {}), len(truths)).average(weights)
-        for name in sorted(labels)
-    }
-    redrawn = np.stack([*averages.values()]) if averages else np.full((1, len(weights), len(THRESHOLDS)), np.nan)
-    (ap, redrawn_ap), (ap50, redrawn_ap50) = (
-        (float(average_classes(values[:, 0].copy())), average_classes(values[:, 1:]))
-        for values in (redrawn.mean(2), redrawn[:, :, 0])
-    )
+    matches = {name: _match_class(labels[name], predictions.get(name, {}), len(truths)) for name in sorted(labels)}
+    averages = {name: of_class.average(weights) for name, of_class in matches.items()}
+    missing = [np.full((len(weights), len(THRESHOLDS)), np.nan)]
+    drawn = np.stack([*averages.values()] or missing)
+    recalls = np.stack([of_class.recall(weights) for of_class in matches.values()] or missing)
+    parts = {"ap": drawn.mean(2), "ap50": drawn[:, :, 0], "ar": recalls.mean(2)}
+    means = {name: average_classes(values) for name, values in parts.items()}
     return Metrics(
-        {"ap": estimate(ap, redrawn_ap, least=0.0), "ap50": estimate(ap50, redrawn_ap50, least=0.0)},
-        redrawn_ap,
+        {name: estimate(float(mean[0]), mean[1:], least=0.0) for name, mean in means.items()},
+        means["ap"][1:],
         {name: estimate(values[0].mean(), values[1:].mean(1), least=0.0) for name, values in averages.items()},
     )
 

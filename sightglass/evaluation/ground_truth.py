@@ -36,8 +36,6 @@ DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 """Files with the names of a YOLO folder's classes."""
 EXPECTED = "one COCO .json, one .csv, or a folder or a .zip of YOLO .txt or VOC .xml files"
 COLUMNS = ("file", "x0", "y0", "x1", "y1", "label")
-Size = tuple[int, int]
-"""Width and height of a picture in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +49,8 @@ class TrueBox:
     """Many objects in one box: COCO counts detections inside as neither right nor wrong."""
     relative: bool = False
 
-    def in_pixels(self, size: Size) -> TrueBox:
-        """Return the box in pixels, clipped to a picture of this size."""
+    def in_pixels(self, size: tuple[int, int]) -> TrueBox:
+        """Return the box in pixels, clipped to a picture of this width and height."""
         wide, high = size if self.relative else (1, 1)
         x0, y0, x1, y1 = self.box
         left, top = max(0.0, x0 * wide), max(0.0, y0 * high)
@@ -167,7 +165,11 @@ def _collect(rows: Iterable[_Row]) -> GroundTruth:
         try:
             label = parse()
             if isinstance(label, TrueBox):
-                _check_box(label)
+                if not label.label:
+                    raise ValueError("it has no label")
+                x0, y0, x1, y1 = label.box
+                if not (x1 > x0 and y1 > y0 and all(map(math.isfinite, label.box))):
+                    raise ValueError("its box has no area")
                 pictures[picture].append(label)
             elif label is None:
                 pictures[picture]
@@ -179,14 +181,6 @@ def _collect(rows: Iterable[_Row]) -> GroundTruth:
             reason = str(problem) if type(problem) is ValueError else "it is not as this format has it"
             problems.append(LabelProblem(file, line, reason))
     return GroundTruth({key: tuple(boxes) for key, boxes in pictures.items()}, tuple(problems), picture_labels)
-
-
-def _check_box(box: TrueBox) -> None:
-    if not box.label:
-        raise ValueError("it has no label")
-    x0, y0, x1, y1 = box.box
-    if not (x1 > x0 and y1 > y0 and all(map(math.isfinite, box.box))):
-        raise ValueError("its box has no area")
 
 
 def read(path: Path | str) -> GroundTruth:
@@ -301,12 +295,8 @@ def _parse_csv(row: Mapping[str, str | None], *, whole: bool) -> TrueBox | str |
 def _list_yolo(file: Path, folder: Path, names: Sequence[str]) -> Iterator[_Row]:
     picture = file.with_suffix("").relative_to(folder).as_posix()
     yield picture, file.name, 0, lambda: None
-    try:
-        lines = file.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError):
-        # Nothing but a number is expected, so this is a problem of its first line.
-        lines = ["\N{REPLACEMENT CHARACTER}"]
-    for line, text in enumerate(lines, 1):
+    # What is no text is no number either, and so a problem of its line.
+    for line, text in enumerate(file.read_text("utf-8-sig", errors="replace").splitlines(), 1):
         if text.strip():
             yield picture, file.name, line, partial(_parse_yolo, text.split(), names)
 

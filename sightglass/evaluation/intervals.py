@@ -21,20 +21,6 @@ Z = 1.959964
 """Standard deviations of a normal distribution's middle 95 %."""
 
 
-def wilson(count: int, total: int) -> tuple[float, float]:
-    """Return a share's 95 % Wilson interval (1927, doi:10.2307/2276774).
-
-    >>> wilson(8, 10)
-    (0.490..., 0.943...)
-    """
-    from scipy.stats import binomtest
-
-    if not total:
-        return 0.0, 1.0
-    interval = binomtest(count, total).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
-
-
 @dataclass(frozen=True)
 class Estimate:
     """A number with its 95 % interval; all nan where no picture says anything."""
@@ -65,8 +51,13 @@ class Estimate:
 
 
 def estimate_share(count: int, total: int) -> Estimate:
-    """Return a share with Wilson's interval; nan of nothing."""
-    return Estimate(count / total if total else math.nan, *wilson(count, total))
+    """Return a share with its 95 % Wilson interval (1927, doi:10.2307/2276774); nan of nothing."""
+    from scipy.stats import binomtest
+
+    if not total:
+        return Estimate(math.nan, 0.0, 1.0)
+    interval = binomtest(count, total).proportion_ci(method="wilson")
+    return Estimate(count / total, float(interval.low), float(interval.high))
 
 
 def redraw(pictures: int, seed: int) -> NDArray[np.int32]:

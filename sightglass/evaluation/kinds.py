@@ -51,13 +51,13 @@ TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplace
 NAMES = {
     "ap": "AP",
     "ap50": "AP50",
+    "ar": "AR",
     "accuracy": "right",
     "top5": f"among the {TOP} best",
     "mean_iou": "Mean IoU",
     "pixel_accuracy": "pixel accuracy",
 }
 """Of the headline numbers."""
-UNLABELLED = "None of the pictures has labels: the file names in the labels are those of other pictures."
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +134,6 @@ class ErrorUnit:
         return math.sqrt(max(0.0, (box[2] - box[0]) * (box[3] - box[1])))
 
     @property
-    def map(self) -> NDArray[np.uint8] | None:
-        """Evidence for a box, (32, 32), 0 to 255, or None."""
-        return self.picture.maps.get(self.found)
-
-    @property
     def words(self) -> str:
         """What is wrong, in a few words: `star called gear, 95 %`."""
         label, answer = self.label, self.answer
@@ -157,7 +152,6 @@ class ClassEvaluation:
 
     task: ClassVar[str] = "classify"
     """As files of evaluations name it."""
-    measure: ClassVar[str] = "accuracy"
     number: ClassVar[str] = "right"
     """What each class has."""
     outcome: ClassVar[str] = ""
@@ -186,7 +180,7 @@ class ClassEvaluation:
         if truth.masks:
             raise ModelProblem("These labels are masks: only a segmentation network gives each pixel a class.")
         if not any(self.has(truth, key) for key in keys):
-            raise Problem(UNLABELLED)
+            raise Problem("None of the pictures has labels: the file names in them are those of other pictures.")
 
     def has(self, truth: GroundTruth, key: str) -> bool:
         """Return whether a picture is labelled."""
@@ -279,8 +273,7 @@ class ClassEvaluation:
 
     def find_right(self, evaluation: Evaluation) -> NDArray[np.bool_]:
         """Return which objects or pictures are right, as bools."""
-        pictures = evaluation.pictures
-        return np.array([picture.truth in [top.label for top in picture.predictions[:1]] for picture in pictures], bool)
+        return np.array([not unit.wrong for unit in self.list_units(evaluation) if unit.kind != "box"], bool)
 
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         """Return the headline numbers with their intervals."""
@@ -296,7 +289,7 @@ class BoxEvaluation(ClassEvaluation):
     """Evaluate boxes of objects."""
 
     task = "detect"
-    measure = number = "AP"
+    number = "AP"
     outcome = "evaluated"
     by_folders = False
     errors = true_boxes.MEANINGS
@@ -379,13 +372,7 @@ class BoxEvaluation(ClassEvaluation):
         if not objects:
             return f"{name} has nothing to find: no object is labelled"
         if not missed:
-            boxes = len(units) - len(objects)
-            wrong = (
-                f"{boxes:,} of its boxes {'is' if boxes == 1 else 'are'} wrong"
-                if boxes
-                else "none of its boxes is wrong"
-            )
-            return f"{name} finds all {plural(len(objects), 'object')}; {wrong}"
+            return f"{name} finds all {plural(len(objects), 'object')}; wrong boxes: {len(units) - len(objects):,}"
         label, most = max(sorted(missed.items()), key=lambda item: item[1])
         total = sum(unit.about == label for unit in objects)
         return f"{name} misses {most:,} of {total:,} {label if total == 1 else plural_noun(label)}"
@@ -393,18 +380,6 @@ class BoxEvaluation(ClassEvaluation):
     def measure_fit(self, evaluation: Evaluation) -> Metrics:
         pictures = evaluation.pictures
         return true_boxes.measure([p.truths for p in pictures], [p.predictions for p in pictures])
-
-    def find_right(self, evaluation: Evaluation) -> NDArray[np.bool_]:
-        right = [{match.truth for match in matches if match.type == RIGHT} for matches in evaluation.matches]
-        return np.array(
-            [
-                index in indices
-                for picture, indices in zip(evaluation.pictures, right, strict=True)
-                for index, truth in enumerate(picture.truths)
-                if not truth.crowd
-            ],
-            bool,
-        )
 
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         sample = f"{plural(objects, 'labelled object')} in {plural(pictures, 'labelled picture')}"
@@ -460,8 +435,8 @@ class PixelEvaluation(ClassEvaluation):
     def columns(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         if self.outcome not in fields:
             return {}
-        pairs = fields[self.outcome].get("pairs")
-        numbers = masks.score_picture(pairs) if pairs else (None, None)
+        pairs = held[self.outcome].get("pairs")
+        numbers = [score.value for score in masks.measure([pairs]).scores.values()] if pairs else (None, None)
         return dict(zip(("mean_iou", "pixel_accuracy"), numbers, strict=True))
 
     def rows(

@@ -120,19 +120,6 @@ def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pai
     return [(int(at // wide), int(at % wide), int(counts[at])) for at in np.flatnonzero(counts)]
 
 
-def score_picture(pairs: Sequence[Pair]) -> tuple[float, float]:
-    """Return one picture's mean IoU and pixel accuracy.
-
-    >>> score_picture([(0, 0, 6), (0, 1, 2), (1, 1, 4)])
-    (0.708..., 0.833...)
-    """
-    total = sum(count for *_, count in pairs)
-    if not total:
-        return float("nan"), float("nan")
-    right, union = _count_classes([pairs], sorted({class_ for pair in pairs for class_ in pair[:2]}))
-    return float((right / union).mean()), float(right.sum() / total)
-
-
 def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
     """Return IoU and accuracy with bootstrap intervals over pictures.
 

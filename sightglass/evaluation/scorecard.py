@@ -126,14 +126,14 @@ class Verdict:
         """`AP 61.2 against 70.1.`, or `77 against 78 % right.`"""
         first, second = self.first, self.second
         if task_of(first.evaluation.task).has_boxes:
-            return f"{first.kind.measure} {first.score.points} against {second.score.points}."
+            return f"{first.kind.number} {first.score.points} against {second.score.points}."
         return f"{first.score.percent.removesuffix(f'{NBSP}%')} against {second.score.percent} right."
 
     @property
     def loss(self) -> str:
         """What the first model loses, and how many more pictures would decide."""
         more = self.more_pictures
-        decide = f" About {plural(_round_up(more), 'more picture')} would decide." if more else ""
+        decide = f" About {plural(round(more, 2 - len(str(more))), 'more picture')} would decide." if more else ""
         return self._worst_class + decide
 
     @property
@@ -151,9 +151,9 @@ class Verdict:
         return f"It loses {label} ({first:,} of {total:,} against {second:,})." if second > first else ""
 
     @property
-    def sentences(self) -> list[str]:
+    def words(self) -> str:
         """The verdict, the scores, and the loss."""
-        return [sentence for sentence in (f"{self.title}.", self.scores, self.loss.strip()) if sentence]
+        return f"{self.title}. {self.scores} {self.loss}".strip()
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,11 +177,6 @@ class Scorecard:
         """The verdict of the first shippable model, else of the first."""
         return next((verdict for verdict in self.verdicts if verdict.kind == "ship"), next(iter(self.verdicts), None))
 
-    @property
-    def words(self) -> str:
-        """The verdict in a few short sentences; empty for a single model."""
-        return " ".join(self.verdict.sentences) if self.verdict else ""
-
 
 def list_objects(rows: Sequence[ModelScore]) -> list[dict[str, Any]]:
     """Return a row per labelled object or picture, right or wrong by each model."""
@@ -201,8 +196,6 @@ def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against
     two of one name, other labels, detectors beside classifiers, or no such model.
     """
     names = [row.model for row in rows]
-    if len(names) > MOST:
-        raise Problem(f"A scorecard compares at most {MOST} models: leave some out.")
     if len(set(names)) < len(names):
         raise Problem("Two of these have the same name: a scorecard tells models apart by their names.")
     if against and against not in names:
@@ -216,12 +209,6 @@ def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against
                 raise Problem(f"{row.model} was judged by other labels of {picture.key}: run both on the same ones.")
     best = rows[names.index(against)] if against else max(rows, key=lambda row: row.score.value)
     return Scorecard(tuple(rows), best, tolerance)
-
-
-def _round_up(count: int) -> int:
-    """Round up to two digits."""
-    step: int = 10 ** max(0, len(str(count)) - 2)
-    return math.ceil(count / step) * step
 
 
 def score(evaluation: Evaluation) -> ModelScore:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +133,8 @@ def to_row(picture: EvaluatedPicture) -> dict[str, Any]:
 
 def write(path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
     """Write chunks of rows (`to_row`), one in memory at a time."""
-    write_chunks(path, chunks, COLUMNS, {_ABOUT: json.dumps(vars(about))})
+    facts = {each.name: getattr(about, each.name) for each in fields(EvaluationFacts)}
+    write_chunks(path, chunks, COLUMNS, {_ABOUT: json.dumps(facts)})
 
 
 def write_chunks(
@@ -172,15 +172,6 @@ def load(folder: Path) -> Evaluation:
     except (OSError, ArrowException, ValueError, KeyError, TypeError, IndexError) as problem:
         raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
     return Evaluation(**vars(facts), pictures=tuple(pictures), source=folder)
-
-
-def read_facts(folder: Path) -> EvaluationFacts | None:
-    """Return the evaluation's facts; None without valid ones."""
-    from pyarrow import ArrowException, parquet
-
-    with contextlib.suppress(OSError, ArrowException, ValueError, KeyError, TypeError):
-        return _read_facts(parquet.read_schema(folder / FILE))
-    return None
 
 
 def _read_facts(schema: Any) -> EvaluationFacts:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from sightglass.common.errors import Problem
-from sightglass.common.typed_text import line
+from sightglass.common.errors import Problem, typed_line
 from sightglass.explain.phrases import NBSP, megabytes
 from sightglass.history.store import EPOCH, insert
 from sightglass.report import deck_html, deck_pptx, drawing, pdf
@@ -79,7 +78,7 @@ class Removed:
 
 def name(text: str) -> str:
     """Return a deck's title as one line, by default words. Raises Problem."""
-    return line(text, MAX_NAME, "A deck's title") or "Untitled deck"
+    return typed_line(text, MAX_NAME, "A deck's title") or "Untitled deck"
 
 
 class Decks:
@@ -243,7 +242,7 @@ def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[s
 
 def _texts(title: str, sentence: str, notes: str, kind: ViewKind) -> tuple[str, str, str]:
     """Return visible texts of a slide; raise Problem for long ones."""
-    paragraphs = [line(paragraph, MAX_NOTES, "A speaker's note") for paragraph in notes.splitlines()]
+    paragraphs = [typed_line(paragraph, MAX_NOTES, "A speaker's note") for paragraph in notes.splitlines()]
     if len(joined := "\n".join(paragraphs).strip()) > MAX_NOTES:
         raise Problem(f"The speaker's notes have {len(joined):,} letters: {MAX_NOTES:,} at most, please.")
     sentences = sentence.splitlines() if kind == "text" else [sentence]
@@ -255,7 +254,7 @@ def _texts(title: str, sentence: str, notes: str, kind: ViewKind) -> tuple[str, 
 
 def _line(text: str, most: int, what: str) -> str:
     # A number and its percent sign stay on one line.
-    return re.sub(r"(?<=\d) (?=%)", NBSP, line(text, most, what))
+    return re.sub(r"(?<=\d) (?=%)", NBSP, typed_line(text, most, what))
 
 
 def _now() -> int:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import cv2
 import numpy as np
 
-from sightglass.common.errors import Problem
-from sightglass.common.typed_text import line, unseen
+from sightglass.common.errors import Problem, typed_line
+from sightglass.common.legible import visible
 from sightglass.explain.maps.statistics import Statistics
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.marks import add_names
@@ -67,7 +67,7 @@ class Mark:
         if not all(math.isfinite(at) and abs(at) <= MAX_DISTANCE for at in numbers):
             raise Problem("A mark is far outside the picture: draw it again.")
         object.__setattr__(self, "points", points)
-        object.__setattr__(self, "text", line(self.text, MAX_MARK_TEXT, "The text of a mark"))
+        object.__setattr__(self, "text", typed_line(self.text, MAX_MARK_TEXT, "The text of a mark"))
         if self.kind == "text" and not self.text:
             raise Problem("A text on a map must say something: type a word.")
 
@@ -278,7 +278,7 @@ class Storage:
 
 def checked_note(text: str) -> str:
     """Return a note without invisible characters. Raises Problem."""
-    text = "".join(c if c == "\n" or not unseen(c) else " " for c in text.replace("\r\n", "\n")).strip()
+    text = "\n".join(map(visible, text.replace("\r\n", "\n").split("\n"))).strip()
     if len(text) > MAX_NOTE:
         raise Problem(f"The note has {len(text):,} letters: {MAX_NOTE:,} at most, please.")
     return text
@@ -290,7 +290,7 @@ def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
         raise Problem("Tags must be a list of words.")
     unique: dict[str, str] = {}
     for text in tags:
-        if tag := line(text, MAX_TAG, "A tag"):
+        if tag := typed_line(text, MAX_TAG, "A tag"):
             unique.setdefault(tag.casefold(), tag)
     if len(unique) > MAX_TAGS:
         raise Problem(f"A record has {len(unique)} tags: {MAX_TAGS} at most, please.")

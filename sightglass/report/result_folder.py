@@ -110,6 +110,13 @@ def check(folder: Path) -> None:
         raise ModelProblem(f"{existing} is not writable: name another folder.")
 
 
+def place(name: str, out: Path | None) -> Path:
+    """Return the folder of one result; raise ModelProblem where it cannot be written to."""
+    (folder,) = places([name], out)
+    check(folder)
+    return folder
+
+
 def label_stem(label: str) -> str:
     """Return a label as a file name: `Egyptian cat` is `Egyptian_cat`."""
     return file_stem(label, separator="_", keep="-", max_length=MAX_LABEL)

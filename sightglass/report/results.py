@@ -298,22 +298,7 @@ class ProofResult(PlainResult):
     """With the settings of the proof: `replay` makes the same curves again."""
 
 
-class MapAnswer(MapResult):
-    """A map, and its values at picture size in base64, in the requested format."""
-
-    png: str | None = None
-    """8-bit grey PNG: 0 to 255 for 0 to 1."""
-    npy: str | None = None
-    """NumPy's format, float32 (height, width)."""
-    overlay: str | None = None
-    """The picture under the map, PNG with its recipe."""
-
-
 class ExplanationAnswer(Explained):
-    heatmaps: list[MapAnswer]
-    segmentation: str | None = None
-    """Of a segmentation: the class of each pixel as its index, a grey PNG at picture size in base64; 255 where the
-    model did not look."""
     saved: str | None = None
     """The record in the history, if the answer was saved as unsure; else null."""
 
@@ -324,8 +309,6 @@ class DetectionAnswer(ExplanationAnswer):
 
 
 class ComparedAnswer(ComparedModel):
-    heatmaps: list[MapAnswer]
-    """Only the first map of each has pixels."""
     saved: str | None = None
 
 
@@ -336,12 +319,6 @@ class ComparisonAnswer(ComparisonResult):
 class SideAnswer(PlainResult):
     """The map of one of two pictures."""
 
-    png: str | None = None
-    """8-bit grey PNG: 0 to 255 for -1 to 1."""
-    npy: str | None = None
-    """NumPy's format, float32 (height, width)."""
-    overlay: str | None = None
-    """The picture under the map, PNG."""
     seen: Corners
     """xyxy in pixels: the area that the model saw."""
     alike: Statistics
@@ -398,7 +375,7 @@ class RunEvaluation(EvaluationResult):
     """Objects with a right box at the threshold, pictures with a right answer, or pixels of the right class."""
     threshold: float
     scores: dict[str, ScoreInterval]
-    """`ap` and `ap50`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."""
+    """`ap`, `ap50` and `ar`, `accuracy` and `top5`, or `mean_iou` and `pixel_accuracy`; 0 to 1."""
     by_class: dict[str, ScoreInterval]
     """AP, the share that is right, or IoU, of each labelled class."""
     errors: dict[str, int]

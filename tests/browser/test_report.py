@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from screen import CANVAS, LIMIT, settled, until
+from screen import LIMIT, until
 
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import dim, samples
 from sightglass.explain.rendering.style import Style
-from sightglass.report import embedded_recipe, html_report
+from sightglass.report import html_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,16 +110,3 @@ def test_a_report_has_a_threshold_and_the_curves_of_the_proof(opened: Page, made
     # Of another map nothing was proved.
     page.locator(".answers label").filter(has_text=made.heatmaps[1].target.label).click()
     sync.expect(curves).to_be_hidden()
-
-
-def test_what_the_browser_draws_carries_its_recipe_and_its_view(visit) -> None:
-    page = visit("/?example=china&model=efficientnet-lite1&method=layercam&layers=blocks.4&colormap=viridis&alpha=0.4")
-    page.locator(CANVAS).first.wait_for()
-    settled(page)
-    page.get_by_role("button", name="Save", exact=True).click()
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="PNG", exact=True).first.click()
-    view = embedded_recipe.contents(saved.value.path().read_bytes())
-    assert view is not None
-    assert (view.recipe.model, view.recipe.layers) == ("efficientnet-lite1", ("blocks.4",))
-    assert (view.view.settings["colormap"], view.view.settings["alpha"]) == ("viridis", 0.4)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -76,22 +76,3 @@ def test_of_five_in_quick_succession_the_last_one_stays(visit: Callable[..., Pag
     given = [*files.items()][:5]
     drop(page, *given)
     ends_at(page, given[-1][0])
-
-
-def test_one_that_takes_long_to_arrive_does_not_take_the_place_of_a_later_one(
-    visit: Callable[..., Page], files: dict[str, bytes]
-) -> None:
-    page = opened(visit())
-    first, second = [*files.items()][:2]
-    held: list[Route] = []
-    page.route(
-        "**/_stcore/upload_file/**",
-        lambda route: route.continue_() if held or route.request.method != "PUT" else held.append(route),
-    )
-    drop(page, first)
-    until(page, lambda: bool(held), "the first was never sent")
-    drop(page, second)
-    held[0].continue_()
-    page.get_by_role("radio", name=first[0], exact=True).wait_for()
-    expect(picture_name(page)).to_have_text(second[0])
-    ends_at(page, second[0])

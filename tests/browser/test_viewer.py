@@ -436,36 +436,6 @@ def test_a_link_carries_the_view_and_the_settings_survive_a_reload(scene: Scene)
     sync.expect(page.locator(".mode")).to_have_value("contour")
 
 
-def test_an_area_is_marked_by_a_rectangle(scene: Scene) -> None:
-    page = scene()
-    stage = page.locator(".stage").nth(1)
-    box = stage.bounding_box()
-    assert box is not None
-
-    def drag(*points: tuple[float, float]) -> None:
-        page.mouse.move(box["x"] + points[0][0], box["y"] + points[0][1])
-        page.mouse.down()
-        for x, y in points[1:]:
-            page.mouse.move(box["x"] + x, box["y"] + y, steps=6)
-        page.mouse.up()
-
-    measure = page.get_by_role("button", name="Measure an area")
-    measure.click()
-    page.mouse.click(box["x"] + 20, box["y"] + 20)  # a slip of the hand, not an area
-    drag((100, 100), (200, 180))
-    scale = 810 / WIDE
-    said = page.get_by_text("region [")
-    said.wait_for()
-    edges = [int(edge) for edge in re.findall(r"\d+", said.inner_text())]
-    assert np.allclose(edges, [100 * scale, 100 * scale, 200 * scale, 180 * scale], atol=4)
-    # Now a click is a click again, and the area stays until the button is pressed.
-    page.mouse.click(box["x"] + 20, box["y"] + 20)
-    page.get_by_text(re.compile(r"point \(\d")).wait_for()
-    sync.expect(said).to_have_count(1)
-    measure.click()
-    page.get_by_text("region None").wait_for()
-
-
 def test_on_a_phone_fingers_hold_and_pinch(scene: Scene) -> None:
     page = scene(width=390)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

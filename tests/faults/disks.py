@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -26,15 +25,3 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-@contextlib.contextmanager
-def read_only(folder: Path) -> Iterator[Path]:
-    """Make a folder in which nobody can write: for root, whom no permission stops, a file system of its own."""
-    if not hasattr(os, "geteuid") or os.geteuid() == 0:
-        with mounted(folder, "ro") as made:
-            yield made
-        return
-    folder.mkdir(mode=0o555)
-    yield folder
-    folder.chmod(0o755)

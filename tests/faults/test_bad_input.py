@@ -14,10 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from PIL import Image as Pillow
-from starlette.testclient import TestClient
 
-from sightglass import cli
-from sightglass.api.app import create
 from sightglass.cli.proving import read as read_recipe
 from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
@@ -31,7 +28,6 @@ from sightglass.video.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene
 from tests.faults.outcome import is_one_sentence
-from tests.servers import settings_of
 from tests.unit.report.test_decks import a_view
 
 if TYPE_CHECKING:
@@ -84,32 +80,6 @@ def test_pictures_and_arrays_in_the_library(given_files: corpus.Files, clean: Pa
     for name, data in given_files.items():
         made += answered(name, lambda *file: explainer(Image.open(file[0], name=file[1])), data, name)
     assert 15 < made < len(given_files) - 15
-
-
-def test_pictures_and_arrays_over_http(given_files: corpus.Files, clean: Path) -> None:
-    made = 0
-    with settings_of(api_model=MODEL), TestClient(create()) as client:
-        for name, data in given_files.items():
-            answer = client.post("/api/explain", files={"image": (name, data)})
-            assert answer.status_code in (200, 400, 413, 415, 422), (name, answer.text[:300])
-            made += answer.status_code == 200
-            assert answer.status_code == 200 or is_one_sentence(answer.json()["detail"]), (name, answer.text)
-    assert made > 15
-
-
-def test_pictures_and_arrays_on_the_command_line(
-    given_files: corpus.Files, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "in").mkdir()
-    for name, data in list(given_files.items())[::15]:
-        # As a file system takes it.
-        path = tmp_path / "in" / name.replace("/", "_").replace("\n", "_")[:200]
-        path.write_bytes(data)
-        code = cli.main(["image", str(path), "--model", MODEL, "--out", str(tmp_path / "out")])
-        said = capsys.readouterr().err.strip()
-        assert code == 0 or is_one_sentence(said.replace(str(path), "it")), (name, said)
-        assert "This should not have happened" not in said, (name, said)
-    assert not list((tmp_path / "out").rglob("*.part"))
 
 
 def test_archives_in_a_batch(clean: Path, tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
-"""A folder of models that vanishes under a running server, and folders in which nothing can be written."""
+"""A folder of models that vanishes under a running server."""
 
 from __future__ import annotations
 
 import io
-import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,6 @@ from sightglass.common.errors import WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import MODEL_CACHE
 from tests.clips import scene
-from tests.faults import visits
-from tests.faults.disks import read_only
 from tests.faults.outcome import is_one_sentence
 
 if TYPE_CHECKING:
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
-VIEWERS = ("pages/topk.py", "pages/explore/page.py", "pages/compare/page.py")
 TABLE = """
 [model."{name}"]
 loader = "torchvision_models"
@@ -79,20 +75,3 @@ def test_a_folder_of_models_that_vanishes_stops_only_what_must_be_read_from_it(m
     # What is replaced is read anew.
     shutil.copy(models / "unused.pth", models / "used.pth")
     assert explained("used")[1]["predictions"] == explained("unused")[1]["predictions"] != before["predictions"]
-
-
-def test_where_nothing_can_be_written_every_page_explains_and_says_that_nothing_is_saved(tmp_path: Path) -> None:
-    with read_only(tmp_path / "home") as home:
-        folders = {f"SIGHTGLASS_{name}": str(home / name.lower()) for name in ("BATCHES", "HEATMAPS")}
-        unset = {"XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "SIGHTGLASS_HISTORY"}
-        kept = {name: value for name, value in os.environ.items() if name not in unset}
-        pages, _ = visits.visited(kept | folders | {"HOME": str(home)}, None, {})
-        assert list(home.iterdir()) == []
-    for page, screens in pages.items():
-        for said in screens:
-            assert not said["broke"], f"{page}: {said['broke']}"
-            assert all(is_one_sentence(error) and str(home) in error for error in said["errors"]), f"{page}: {said}"
-            if said["pressed"] in ("Save", "New deck"):
-                told = [text for text in (*said["texts"], *said["errors"]) if str(home) in text]
-                assert len(told) == 1 and is_one_sentence(told[0]), f"{page}: {said}"
-    assert all(pages[page][0]["viewer"] for page in ("", *VIEWERS))

@@ -16,12 +16,11 @@ from starlette.testclient import TestClient
 
 from sightglass.api.app import create
 from sightglass.explain import Explainer, Image
-from sightglass.explain.evidence.resident import MODEL_CACHE
-from sightglass.report import views
+from sightglass.explain.evidence.resident import RESIDENCY
+from sightglass.report import offers, views
 from sightglass.report.deck_html import deck_html
 from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.pdf import deck_pdf
-from sightglass.ui.views import exports
 from tests import corpus
 from tests.faults import labelled, visits
 
@@ -63,9 +62,8 @@ def test_hostile_names_are_text_on_every_page(models: Path) -> None:
 @pytest.mark.parametrize("model", [labelled.CLASSIFIERS[0], labelled.DETECTOR])
 def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
     explained = Explainer(model)(Image(corpus.pixels(200, 300), labelled.NAME), confidence=0.001)
-    rows = [row for row in exports.map_downloads(explained, 0, {}) if row.title != "Layer by layer"]
-    offers = [offer for row in rows for offer in row.files]
-    files = {name: make() for _, name, make in offers}
+    listed = [offer for row in offers.of_map(explained, 0, {}) if row.title != "Layer by layer" for offer in row.files]
+    files = {name: make() for _, name, make in listed}
     slide = views.map_view(explained)
     for kind, write in (("html", deck_html), ("pdf", deck_pdf), ("pptx", deck_pptx)):
         files[f"deck.{kind}"] = write([slide], labelled.NAME)

@@ -12,18 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
-from starlette.testclient import TestClient
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sightglass import cli
-from sightglass.api.app import create
 from sightglass.batch import run
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import LoadedModel, ModelCache
+from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.models.adapters.classifier import Classifier
 from tests.clips import scene
-from tests.faults.outcome import is_one_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,22 +116,3 @@ def test_a_picture_of_a_batch_that_there_is_no_memory_for_is_named_and_tried_aga
     assert (summary.done, name) == (2, "1.png") and "does not fit in memory" in sentence
     again = run(tmp_path / "in", explainer, tmp_path / "out", batch_size=3)
     assert (again.done, again.resumed, again.failed) == (3, 2, ())
-
-
-def test_no_memory_anywhere_is_one_sentence_at_every_door(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Pillow.fromarray(scene(2)[0]).save(tmp_path / "a.png")
-    EVIDENCE.clear()
-
-    def full(*_: Any) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-
-    monkeypatch.setattr(LoadedModel, "move_input", full)
-    client, model = TestClient(create()), {"model": "demo-cls-s"}
-    answer = client.post("/api/explain", files={"image": (tmp_path / "a.png").read_bytes()}, data=model)
-    assert answer.status_code == 413
-    assert is_one_sentence(answer.json()["detail"])
-    assert client.get("/api/health").status_code == 200
-    assert cli.main(["image", str(tmp_path / "a.png"), "--model", "demo-cls-s", "--out", str(tmp_path / "out")]) == 1
-    assert is_one_sentence(capsys.readouterr().err.strip())

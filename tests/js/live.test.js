@@ -5,13 +5,13 @@ import { packed } from "./packing.js";
 
 import { Link } from "../../sightglass/ui/live/link.js";
 import { followed, reason } from "../../sightglass/ui/live/live.js";
-import { grown, percent } from "../../sightglass/ui/live/screen.js";
+import { upsampled, percent } from "../../sightglass/ui/live/screen.js";
 
 test("raw maps grow as in Python", () => {
   const { cases } = JSON.parse(readFileSync(new URL("./raw_map.json", import.meta.url), "utf8"));
   assert.ok(cases.length >= 3);
   for (const { raws, expected, ...head } of cases) {
-    const made = grown(head, raws.map((raw) => Float32Array.from(raw)));
+    const made = upsampled(head, raws.map((raw) => Float32Array.from(raw)));
     assert.equal(made.length, expected.length);
     made.forEach((value, i) => assert.ok(Math.abs(value - expected[i]) <= 2, `${i}: ${value} is not ${expected[i]}`));
   }

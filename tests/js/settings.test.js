@@ -17,14 +17,6 @@ test("a link wins once over what is remembered, and says all that is not the def
   assert.equal(recalled(storage, { alpha: "0.7", id: "b" }, MAPS).alpha, 0.7);
 });
 
-test("the settings of a file that was opened again are not remembered", () => {
-  const store = new Map(), storage = { getItem: (k) => store.get(k) ?? null, setItem: (k, v) => store.set(k, v) };
-  keep(storage, { ...defaults(), alpha: 0.2 });
-  const reopened = { alpha: "0.5", cells: "1", id: "a", passing: true };
-  assert.deepEqual(recalled(storage, reopened, MAPS), { ...defaults(), alpha: 0.5, cells: true });
-  assert.deepEqual(recalled(storage, null, MAPS), { ...defaults(), alpha: 0.2 });
-});
-
 test("a link cannot bring nonsense", () => {
   const odd = { alpha: 7, split: "", mode: "<b>", colormap: "none", threshold: "x", cells: "1", scale: "log", other: 1 };
   assert.deepEqual(merged(defaults(), odd, MAPS), { ...defaults(), cells: true });

@@ -19,7 +19,6 @@ from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Jobs
 from sightglass.ui.session.page import SOMETHING_BROKE
 from tests.pages.conftest import labels, press, received, rerun_until, session, texts
-from tests.waits import patience
 
 if TYPE_CHECKING:
     from streamlit.testing.v1 import AppTest
@@ -153,24 +152,3 @@ def test_what_leaves_the_page_carries_the_proof(page, tmp_path, monkeypatch):
     (record,) = History().search().records
     assert (record.id, [entry.sentence for entry in record.proofs]) == (before.id, [proof.sentence])
     assert proof.sentence in texts(page("pages/saved/page.py", kept=record.id)).replace("\\", "")
-
-
-def test_a_proof_stops_and_starts_again_and_closing_the_cards_stops_it(page, monkeypatch):
-    def endless(self: Explanation, index: int = 0, **options: Any) -> Any:
-        options["progress"](0.5, "5 of 10 maps")
-        options["cancel"].wait(60)
-        raise Cancelled
-
-    monkeypatch.setattr(Explanation, "prove", endless)
-    app = page(prove="1", **ADDRESS)
-    rerun_until(app, lambda: job_of(app, "check-answer") is not None, 120)
-    job = job_of(app, "check-answer")
-    press(app, "Stop")
-    assert job.finished(10)
-    assert "Stopped: 5 of 10 maps." in texts(app.run())
-    app.button(key="again-check-answer").click().run()
-    again = job_of(app, "check-answer")
-    assert again is not job and not again.cancel.is_set()
-    app.button(key="close-checks").click().run()
-    assert again.cancel.is_set() and job_of(app, "check-answer") is None
-    assert again.finished(patience(60))

@@ -12,8 +12,9 @@ from PIL import Image
 from PIL import Image as Pillow
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from sightglass.batch import analysis, earlier, journal, labels, summary, table
+from sightglass.batch import analysis, earlier, finished, journal, labels, summary, table, uploads
 from sightglass.batch.analysis import measure_errors
+from sightglass.batch.uploads import Source
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
@@ -23,9 +24,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import task_of
 from sightglass.history import History
-from sightglass.pages.pictures import results, source
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
-from sightglass.pages.pictures.source import Source
 from sightglass.ui.session import signed_in
 from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from tests.labelled import draw_scenes
@@ -118,7 +117,7 @@ def headline(app) -> str:
 def test_a_first_visit_shows_the_stored_comparison_and_runs_nothing(page):
     app = page(SCREEN)
     example = open_example()
-    result = results.read(example)
+    result = finished.read(example.ready)[0]
     assert "Example" in texts(app) and session(app, PicturesPage).job is None
     assert button(app, "Run").disabled and result.scores is not None
     shown = app.dataframe[0].value
@@ -172,7 +171,7 @@ def test_dropped_files_are_run_and_a_reload_shows_them_again(page, pictures):
     finish(app)
     assert len(opened(app)) == 2 and "(2 labelled pictures)" in headline(app)
     app.button(key=f"pictures-delete-{job.plans[0].folder.name}").click().run()
-    assert not job.plans[0].folder.exists() and not list(source.uploads_home().iterdir())
+    assert not job.plans[0].folder.exists() and not list(uploads.uploads_home().iterdir())
 
 
 def test_what_cannot_be_used_is_one_sentence(page):
@@ -183,24 +182,24 @@ def test_what_cannot_be_used_is_one_sentence(page):
         ("mine.csv", b"a,b\n1,2\n", "has no column"),
     ):
         assert said in drop(app, (name, data, "")).error[0].value, name
-    assert not any(source.uploads_home().glob("*"))
+    assert not any(uploads.uploads_home().glob("*"))
 
 
 def test_labels_that_were_dropped_after_pictures_are_kept_with_them():
     task = task_of("classify")
-    pictures, truth = source.take([("a.png", png())], task)
+    pictures, truth = uploads.take([("a.png", png())], task)
     assert pictures is not None and truth is None
-    other, truth = source.take([("names.csv", b"file,label\na.png,star\n")], task, pictures)
+    other, truth = uploads.take([("names.csv", b"file,label\na.png,star\n")], task, pictures)
     assert other is None and truth is not None
-    path = Path(pictures.path).relative_to(source.uploads_home())
-    _, truth = source.open_upload(str(path))
-    assert truth is not None and truth.picture_labels == {"a.png": "star"}
+    path = Path(pictures.path).relative_to(uploads.uploads_home())
+    _, truth = uploads.open_upload(str(path))
+    assert truth is not None and truth.named == {"a.png": "star"}
     with pytest.raises(ModelProblem):
-        source.open_upload("../../pictures")
+        uploads.open_upload("../../pictures")
 
 
 def test_names_of_dropped_files_stay_in_their_folder(tmp_path):
-    pictures, _ = source.take([("../../a/b.png", png()), ("c:\\d\0.png", png())], task_of("classify"))
+    pictures, _ = uploads.take([("../../a/b.png", png()), ("c:\\d\0.png", png())], task_of("classify"))
     assert pictures is not None
     assert sorted(item.key for item in pictures.items) == ["a/b.png", "c_/d_.png"]
     assert not list(tmp_path.glob("*.png"))
@@ -355,7 +354,7 @@ def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, fini
 
 def test_notes_that_name_another_folder_than_an_upload_open_nothing(page, finished_run, tmp_path):
     cut(finished_run, 2)
-    told, upload = (finished_run / earlier.FILE).read_text("utf-8"), next(source.uploads_home().rglob("*.zip"))
+    told, upload = (finished_run / earlier.FILE).read_text("utf-8"), next(uploads.uploads_home().rglob("*.zip"))
     assert f'"{upload}"' in told
     (tmp_path / "private").mkdir()
     for path in ("/etc", str(tmp_path / "batches" / "uploads" / ".." / ".." / "private")):

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from sightglass.api import metrics
 from sightglass.api.app import create
 from sightglass.api.security import USER
+from sightglass.batch.uploads import Source
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.explain.evidence.cache import ByteCache
@@ -19,9 +20,8 @@ from sightglass.explain.picture.image import load_bundled, to_png
 from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.pages.pictures.job import folder_for
-from sightglass.pages.pictures.source import Source
-from sightglass.pages.video import job
 from sightglass.ui.session.pictures import image_source
+from sightglass.video import kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def said(ask: Callable[..., object], *given: object) -> str:
     [
         ("history", lambda: History().folder),
         ("batches", lambda: folder_for(Source((), "", "/pictures"), "demo-s", {}).parent),
-        ("clips", job.base),
+        ("clips", kept.base),
     ],
 )
 def test_every_store_has_a_folder_for_each_person_and_the_one_of_before_for_nobody_signed_in(

@@ -107,13 +107,6 @@ def npz_bytes(arrays: Mapping[str, NDArray[Any]], *, compress: bool = True) -> b
     return buffer.getvalue()
 
 
-def npy_or_npz(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, bytes]:
-    """Return (extension, content): `npy` for one array, else `npz`."""
-    if len(arrays) == 1:
-        return "npy", npy_bytes(*arrays.values())
-    return "npz", npz_bytes(arrays, compress=False)
-
-
 def file_stem(
     text: str,
     *,

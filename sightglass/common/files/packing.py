@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sightglass.common.errors import Problem
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import TextIO
@@ -144,6 +142,5 @@ def photographs() -> dict[str, Path]:
 def font(name: str = "DejaVuSans") -> Path:
     """Return the TrueType file of matplotlib's `DejaVuSans`, `DejaVuSans-Bold` or `DejaVuSansMono`."""
     file = packaged_file("matplotlib", f"mpl-data/fonts/ttf/{name}.ttf")
-    if file is None:
-        raise Problem("The font of reports comes with matplotlib, which is not installed: pip install matplotlib.")
+    assert file is not None  # matplotlib is a requirement
     return file

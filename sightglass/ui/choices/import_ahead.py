@@ -54,7 +54,7 @@ def _in_network() -> list[str]:
     return [] if access.is_local(name) else [name]
 
 
-BESIDE_THE_MAP = ("ui.views.exports", "ui.views.panels", "pages.explore.view")
+BESIDE_THE_MAP = ("ui.saving", "ui.views.panels", "pages.explore.view")
 """Nothing of either imports torch, which would hold up the first screen."""
 
 

@@ -56,25 +56,22 @@ def draw(
     `bar`: where a page that explains a picture has it chosen, and the controls beside it. `place`: where the controls
     are drawn on a page without one. `whole`, `methods`: see `_draw_options`.
     """
-    image = image_picker.choose()
-    picture, controls = None, place or st.container()
+    image, controls = image_picker.choose(), place or st.container()
     if bar is not None:
         with bar:
             picture, controls = st.columns([3, 2], gap="small", vertical_alignment="top")
-    try:
-        with (
-            controls,
-            st.container(
-                horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall", key="choices"
-            ),
-        ):
-            model = model_picker.choose()
-            question_place = st.container(key="question", width="content")
-            help = "The method, the layers, and how the picture is fitted."
-            popover = st.popover("", icon=":material/tune:", key="options", help=help)
-    finally:
-        if picture is not None:
-            image_picker.bar(picture)
+        # First: also a model that cannot be loaded leaves the choice of a picture.
+        image_picker.bar(picture)
+    with (
+        controls,
+        st.container(
+            horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall", key="choices"
+        ),
+    ):
+        model = model_picker.choose()
+        question_place = st.container(key="question", width="content")
+        help = "The method, the layers, and how the picture is fitted."
+        popover = st.popover("", icon=":material/tune:", key="options", help=help)
     if bar is not None:
         with bar:
             _offer_example(model)

@@ -18,7 +18,7 @@ const EPSILON = 1e-7;
  * Return a map as 0..65535 on the pixels of the content, row by row.
  * @param {RawHead} head @param {Float32Array[]} raws signed, one a layer @returns {Uint16Array}
  */
-export function grown({ shapes, offsets, input: [height, width], content }, raws) {
+export function upsampled({ shapes, offsets, input: [height, width], content }, raws) {
   const across = content[2] - content[0], down = content[3] - content[1], sum = new Float32Array(across * down);
   raws.forEach((raw, i) => {
     const [h, w] = shapes[i], x = (offsets[i][1] * width) / w, y = (offsets[i][0] * height) / h;
@@ -68,12 +68,12 @@ export function percent(score) {
   return score > 0 && score < 0.01 ? "< 1 %" : `${Math.round(100 * score)} %`;
 }
 
-/** Return the map of an answer, grown; null where there is none. @param {Answer} answer */
+/** Return the map of an answer, upsampled; null where there is none. @param {Answer} answer */
 export function mapOf({ head: { map }, blobs }) {
   if (!map || map.state !== "ok") return null;
   // The bytes of a message need not begin where a number may.
   const raws = blobs.map((blob) => new Float32Array(blob.slice().buffer));
-  const [left, top, right, bottom] = map.content, values = grown(map, raws);
+  const [left, top, right, bottom] = map.content, values = upsampled(map, raws);
   const head = {
     ...{ title: map.label, note: "", text: "", kind: "heat", sides: null, raw: null },
     ...{ shape: [bottom - top, right - left], seen: map.seen, extent: map.extent, cells: map.shapes[0] },

@@ -6,7 +6,7 @@ import { drawStroke, hiddenContext, resize } from "../../browser/canvas.js";
  * @typedef {"brush"|"erase"|"rectangle"} Tool
  * @typedef {{kind: Tool|"area", points: number[], size: number}} Mark  x, y, x, y, ... as shares of width and height: a path;
  *   two corners; two corners of each rectangle of an area. `size`: as a share of the longer side
- * @typedef {"blur"|"grey"|"mean"|"linear"} Fill
+ * @typedef {"blur"|"grey"|"mean"} Fill
  * @typedef {{marks: Mark[], fill: Fill, keep: boolean}} Edit
  * @typedef {[number, number, number, number]} Corners  left, top, right, bottom
  * @typedef {{picture: CanvasImageSource, blur: CanvasImageSource|null, mean: number[]}} Sources
@@ -16,7 +16,6 @@ export class Canvases {
   #source = hiddenContext(1, 1, false);
   #mask = hiddenContext(1, 1, false);
   #cover = hiddenContext(1, 1, false);
-  #small = hiddenContext(1, 1, false);
 
   /**
    * Draw a picture after an edit.
@@ -47,25 +46,9 @@ export class Canvases {
   /** @param {Sources} sources @param {Fill} fill */
   #fill({ blur, mean }, fill) {
     const cover = this.#cover, { width, height } = cover.canvas;
-    if (fill === "linear") return this.#infill();
     if (fill === "blur" && blur) return cover.drawImage(blur, 0, 0, width, height);
     cover.fillStyle = fill === "mean" ? `rgb(${mean.join(" ")})` : "rgb(128 128 128)";
     cover.fillRect(0, 0, width, height);
-  }
-
-  /** Fill holes with the colours around them: with ever smaller pictures of what is not hidden, the coarsest at the bottom. */
-  #infill() {
-    const cover = this.#cover, small = this.#small, { width, height } = cover.canvas;
-    cover.drawImage(this.#source.canvas, 0, 0);
-    composite(cover, "destination-out", () => cover.drawImage(this.#mask.canvas, 0, 0));
-    for (let side = 2; side < 2 * Math.max(width, height); side *= 2) {
-      begin(small, Math.max(1, width / side), Math.max(1, height / side));
-      small.drawImage(cover.canvas, 0, 0, small.canvas.width, small.canvas.height);
-      composite(cover, "destination-over", () => cover.drawImage(small.canvas, 0, 0, width, height));
-    }
-    const [r, g, b] = small.getImageData(0, 0, 1, 1).data;
-    cover.fillStyle = `rgb(${r} ${g} ${b})`;
-    composite(cover, "destination-over", () => cover.fillRect(0, 0, width, height));
   }
 }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from sightglass.report import offers
 from sightglass.ui.saving import slides
 from sightglass.ui.session import history_store, page
 from sightglass.ui.session.jobs import explain_job
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.history import Record
+    from sightglass.report.offers import Files
     from sightglass.ui.saving.slides import Draft
-    from sightglass.ui.viewer import ViewSettings
-    from sightglass.ui.views.charts import Files
+    from sightglass.ui.viewer import Look
 
 
 def save_and_export(
@@ -59,6 +60,11 @@ def save_and_export(
     page.button_for_window("Save", show, icon=":material/save_alt:", key=f"save-{screen}", help=help, width="medium")
     if slide is not None:
         slides.button(screen, slide)
+
+
+def of_map(explanation: Explanation, index: int) -> Callable[[Look], list[Files]]:
+    """Return the maker of a map's files, with the proof of this session."""
+    return lambda look: offers.of_map(explain_job.carrying(explanation), index, look)
 
 
 def _draw_files(row: Files, screen: str) -> None:

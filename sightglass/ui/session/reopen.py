@@ -78,7 +78,7 @@ def open_view(contents: Contents) -> None:
         )
     # Lists and viewers on the page keep what they show: new ones take their places.
     chosen.generation += 1
-    _start_viewer(contents.view.settings, recipe.picture_sha256)
+    _start_viewer(contents.view.settings)
     state.of(state.Reopened).recipe = recipe
     open_explore("map")
     if task.has_boxes and recipe.per == "class":
@@ -199,15 +199,14 @@ def _restore_box(spec: ModelSpec, contents: Contents) -> None:
     chosen.generation += 1
 
 
-def _start_viewer(settings: dict[str, bool | float | str], picture: str) -> None:
-    """Give the viewer a file's settings for its picture."""
-    known_settings = {
+def _start_viewer(settings: dict[str, bool | float | str]) -> None:
+    """Give the viewer a file's settings."""
+    taken = {
         name: str(int(value) if isinstance(value, bool) else value)
         for name, value in settings.items()
         if name in SETTINGS
     }
     if known_settings:
         start = state.of(state.ViewerStart)
-        start.settings, start.read = known_settings | {"id": secrets.token_hex(8)}, True
-        start.only = (picture, "explore")
+        start.settings, start.read = taken | {"id": secrets.token_hex(8)}, True
         start.generation += 1

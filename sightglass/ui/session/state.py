@@ -146,8 +146,6 @@ class ViewerStart:
     """Whether the address was read."""
     generation: int = 0
     """Counts reopened views: a viewer that is on the page keeps its own settings, a new one takes these."""
-    only: tuple[str, str] | None = None
-    """SHA-256 of the picture and the page that a reopened file's settings are for; None: a link's are for all."""
 
 
 @dataclass

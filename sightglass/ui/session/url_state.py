@@ -77,15 +77,6 @@ def widget(
     if isinstance(first, bool):
         options, read = (True, False), lambda text: text != "0"
     recall(key, options, first, name=name, read=read)
-    chosen = draw_widget(draw, label, options, key=key, **about)
-    keep(key, chosen, first, name=name)
-    return first if chosen is None else chosen
-
-
-def draw_widget(
-    draw: Callable[..., T | None], label: str, options: Collection[Any] | None, *, key: str, **about: Any
-) -> T | None:
-    """Draw a widget of a set value, with options and labels."""
     kind = getattr(draw, "__name__", "")
     if isinstance(options, dict):
         about["format_func"] = options.__getitem__
@@ -96,7 +87,9 @@ def draw_widget(
         about.setdefault("select_all", False)
     if kind not in ("checkbox", "number_input", "slider", "text_input", "toggle"):
         about["options"] = list(options or ())
-    return draw(label, key=key, **about)
+    chosen = draw(label, key=key, **about)
+    keep(key, chosen, first, name=name)
+    return first if chosen is None else chosen
 
 
 def recall(

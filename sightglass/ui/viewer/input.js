@@ -227,7 +227,7 @@ export class Input {
     if (!done) painter.stir();
     if (state.layout() === before) painter.redraw();
     else viewer.build();
-    if (done && !state.passing) keep(sessionStorage, state.settings);
+    if (done) keep(sessionStorage, state.settings);
   }
 
   /** @returns {import("./controls.js").Actions} */
@@ -245,7 +245,7 @@ export class Input {
       full: () => (viewer.isFull() ? document.exitFullscreen() : root.requestFullscreen()),
       link: async () => {
         const address = linkTo(location.href, state.settings, state.viewport);
-        const message = (await copied(address, root)) ? "Link copied to the clipboard." : address;
+        const message = (await copied(address)) ? "Link copied to the clipboard." : address;
         const missing = " It does not include your picture: whoever opens it needs the picture too.";
         viewer.say(message + (state.head.private ? missing : ""));
       },

@@ -120,11 +120,11 @@ class ViewerScene:
 class ViewerOptions:
     """How the viewer shows a scene.
 
-    `initial`: settings from a link, by the names in `SETTINGS`, and an `id`: they win over what this browser remembers
-    once for each id. With `passing` they are those of a file that was opened again, and end with its map. `height` is a
-    panel's at a window height of 900 px. `line` replaces the sentence below the panels. `beside`: a portrait has the
-    plain picture beside it until the user chooses otherwise. `marks`: areas can be measured. `private`: a link to this
-    page does not carry the picture. `dimmed`: what is shown is about to be replaced.
+    `initial`: settings of a link or a file, by the names in `SETTINGS`, and an `id`: they win over what this browser
+    remembers once for each id. `height` is a panel's at a window height of 900 px. `line` replaces the sentence below
+    the panels. `beside`: a portrait has the plain picture beside it until the user chooses otherwise. `marks`: areas
+    can be measured. `private`: a link to this page does not carry the picture. `dimmed`: what is shown is about to be
+    replaced.
     """
 
     initial: Mapping[str, str] | None = None

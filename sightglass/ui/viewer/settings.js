@@ -115,12 +115,10 @@ export function isNews(storage, initial) {
 }
 
 /**
- * Return the stored settings, unless a new link brings others: it wins once, by its id. Settings of a file that was
- * opened again (`passing`) are not stored: other maps keep those of before.
+ * Return the stored settings, unless a new link or file brings others: it wins once, by its id.
  * @param {Storage} storage @param {Record<string, unknown>|null} initial @param {string[]} colormaps @returns {Style}
  */
 export function recalled(storage, initial, colormaps) {
-  if (initial?.passing) return merged(defaults(), initial, colormaps);
   if (!initial || !isNews(storage, initial)) {
     return merged(defaults(), /** @type {Record<string, unknown>} */ (stored(storage, STORE).settings), colormaps);
   }
@@ -161,18 +159,8 @@ export function viewportOf(text) {
   return { x: Math.min(x, most), y: Math.min(y, most), zoom };
 }
 
-/** Copy a text to the clipboard. @param {string} text @param {Element} root @returns {Promise<boolean>} whether it worked */
-export async function copied(text, root) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    // Without https, browsers deny the clipboard to pages from another machine.
-    const field = Object.assign(document.createElement("textarea"), { value: text });
-    root.append(field);
-    field.select();
-    const done = document.execCommand("copy");
-    field.remove();
-    return done;
-  }
+/** Copy a text to the clipboard, where the browser allows it. @param {string} text @returns {Promise<boolean>} whether it worked */
+export async function copied(text) {
+  // Without https, browsers deny the clipboard to pages from another machine.
+  return (await navigator.clipboard?.writeText(text).then(() => true, () => false)) ?? false;
 }

@@ -32,8 +32,6 @@ export class State {
   /** @type {Panel[]} those of them that are on the page, and the plain picture beside them */
   panels = [];
   settings = defaults();
-  /** Whether the settings are those of a file that was opened again, which end with its map. */
-  passing = false;
   /** @type {Map<string, Uint8Array>} */
   colormaps = new Map();
   viewport = WHOLE;

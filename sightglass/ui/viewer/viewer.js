@@ -82,7 +82,6 @@ export class Viewer {
     const first = !state.head.id;
     state.head = head;
     if (first) this.#begin(head);
-    else if (state.passing && !head.initial?.passing) this.#recall(head);
     this.build();
     this.showControls();
     painter.draw(FIRST_MS);
@@ -126,15 +125,8 @@ export class Viewer {
     listColormaps(find(this.root, ".colormap"), head.colormaps);
     this.state.colormaps = new Map(head.colormaps.map(({ name, lut }) => [name, bytes(lut)]));
     const viewport = isNews(sessionStorage, head.initial) ? viewportOf(head.initial?.zoom) : null;
-    this.#recall(head);
+    this.state.settings = recalled(sessionStorage, head.initial, [...this.state.colormaps.keys()]);
     if (viewport) this.view(viewport, false);
-  }
-
-  /** @param {Head} head */
-  #recall({ initial }) {
-    const { state } = this;
-    state.settings = recalled(sessionStorage, initial, [...state.colormaps.keys()]);
-    state.passing = Boolean(initial?.passing);
   }
 
   tellRegion() {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mimetypes
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,25 +27,12 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.statistics import Statistics
     from sightglass.explain.trust import Finding
     from sightglass.models.geometry import Box
-    from sightglass.video.results import AnswerCurve, Moment, Point
+    from sightglass.video.results import AnswerCurve, Moment
 
 
-ACCENT = "#1C8D97"
-"""The accent of both themes, for charts."""
 RAISING = "The share of all evidence, whichever way, that raises what is explained: what is red on the map."
 SCALE = "The number that the model gives, and the least and largest value that it is trained to give."
 NOTHING = "This map is empty: there is nothing to measure."
-Offer = tuple[str, str, "Callable[[], Any]"]
-"""A label, a file's name or the end of it, and what makes the file."""
-
-
-@dataclass(frozen=True)
-class Files:
-    """One row of the Save menu, with its files."""
-
-    title: str
-    about: str
-    files: Sequence[Offer]
 
 
 def download(
@@ -88,7 +74,7 @@ def draw_all_numbers(explanation: Explanation, index: int) -> None:
     """Draw a map's statistics with their meaning, and its hot regions."""
     regions = explanation.statistics[index].regions
     st.markdown(f"### {escape(explanation.heatmaps[index].target.label)}")
-    tables.draw_statistics([("value", explanation.statistics[index])], height=320)
+    tables.of_map(explanation.statistics[index], height=320)
     if regions:
         st.markdown("### Regions with most evidence")
         rows = [
@@ -103,12 +89,8 @@ def draw_all_numbers(explanation: Explanation, index: int) -> None:
 
 
 def numbers_button(explanation: Explanation, index: int) -> None:
-    """Draw the button for a dialog of all numbers."""
-    button_for_numbers(partial(draw_all_numbers, explanation, index), "Every statistic of this map, with its meaning.")
-
-
-def button_for_numbers(draw: Callable[[], None], help: str) -> None:
-    """Draw the button for a window of numbers."""
+    """Draw the button for a window of all numbers."""
+    draw, help = partial(all_numbers, explanation, index), "Every statistic of this map, with its meaning."
     page.button_for_window("All numbers", draw, icon=":material/table_rows:", help=help, width="large")
 
 
@@ -167,11 +149,6 @@ def draw_marked_area(explanation: Explanation, region: Box, first: int) -> None:
     st.markdown(f":material/ink_selection: In the marked area, {percent(area)} {part}: {listing(shares)}.")
 
 
-DASHES = ("solid", "dash", "dot", "longdash", "dashdot", "longdashdot")
-GAP, FAR = 0.5, 3
-"""Seconds without a point over which no line is drawn, at least; and in mean distances of points."""
-
-
 def draw_timeline(
     curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str, key: str
 ) -> None:
@@ -180,6 +157,7 @@ def draw_timeline(
     `score`: the title of the upper curves. All times are in seconds since the start of the drawn clip.
     """
     from sightglass.video.results import clock
+    from sightglass.video.timeline import timeline_figure
 
     st.plotly_chart(
         timeline_figure(curves, moments, seconds=seconds, score=score),
@@ -199,77 +177,6 @@ def draw_timeline(
             on_change=partial(_follow_moment, key, [moment.seconds for moment in moments]),
             help="Where the answer or the place of the evidence changes: the player starts at the second before it.",
         )
-
-
-def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str) -> Any:
-    """Return the figure: scores above, area of half the evidence below."""
-    from plotly.subplots import make_subplots
-
-    from sightglass.video.results import clock
-
-    chart = make_subplots(
-        2,
-        1,
-        shared_xaxes=True,
-        row_heights=[2, 1],
-        vertical_spacing=0.16,
-        subplot_titles=[score, "Half of the evidence is on"],
-    )
-    for place, curve in enumerate(curves):
-        points = split_at_gaps(curve.points, seconds)
-        for row, values in enumerate(([p and p.score for p in points], [p and p.area for p in points]), start=1):
-            chart.add_scatter(
-                x=[None if p is None else p.seconds for p in points],
-                y=values,
-                name=curve.name,
-                legendgroup=curve.name,
-                showlegend=row == 1 and len(curves) > 1,
-                mode="lines+markers",
-                marker={"size": 3},
-                line={
-                    "dash": DASHES[place % len(DASHES)],
-                    "color": curve.color or ACCENT,
-                    "width": 1 if place else 2.5,
-                },
-                hovertemplate="%{y:.0%}",
-                row=row,
-                col=1,
-            )
-    chart.add_scatter(
-        x=[moment.seconds for moment in moments],
-        y=[1.0] * len(moments),
-        text=[f"{clock(moment.seconds)} {moment.words}" for moment in moments],
-        mode="markers",
-        marker={"symbol": "triangle-down", "size": 11, "color": ACCENT},
-        hovertemplate="%{text}<extra></extra>",
-        showlegend=False,
-        cliponaxis=False,
-        row=1,
-        col=1,
-    )
-    chart.update_traces(unselected={"marker": {"opacity": 1}})
-    chart.update_xaxes(range=[0, seconds], ticksuffix=" s")
-    chart.update_yaxes(rangemode="tozero", tickformat=".0%", nticks=3)
-    chart.update_yaxes(range=[0, 1], row=1, col=1)
-    chart.update_layout(
-        height=280,
-        margin={"l": 0, "r": 0, "t": 24, "b": 0},
-        dragmode=False,
-        clickmode="event+select",
-        legend={"orientation": "h", "y": -0.2},
-    )
-    return chart
-
-
-def split_at_gaps(points: Sequence[Point], seconds: float) -> list[Point | None]:
-    """Return the points with None in gaps, for interrupted lines."""
-    gap = max(GAP, FAR * seconds / max(1, len(points)))
-    parts: list[Point | None] = []
-    for i, point in enumerate(points):
-        if i and point.seconds - points[i - 1].seconds > gap:
-            parts.append(None)
-        parts.append(point)
-    return parts
 
 
 def _follow_point(key: str) -> None:

@@ -17,7 +17,7 @@ from sightglass.ui.session.pictures import image_source
 from sightglass.ui.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -123,21 +123,15 @@ def draw_viewer(
     beside: bool = False,
     area: bool = False,
     place: DeltaGenerator | None = None,
-    look: Mapping[str, str] | None = None,
     line: str = "",
     dimmed: bool = False,
 ) -> View:
     """Draw the viewer; `area`: with measuring; `columns`: most panels a row.
 
-    `place`: a container without gaps to draw in. `look`: settings that this page begins with, instead of those of the
-    pages before; they end with it. `line`: the sentence below, instead of a map's own. `dimmed`: what is shown
-    is about to be replaced.
+    `place`: a container without gaps to draw in. `line`: what stands below instead of a map's own sentence. `dimmed`:
+    what is shown is about to be replaced.
     """
-    linked = not state.of(state.ViewerStart).read
-    initial, generation = _initial(image.sha256), state.of(state.ViewerStart).generation
-    if look is not None and (initial is None or not linked):
-        initial = {**look, "id": key, "passing": "1"}
-    private = image_source.is_own()
+    initial, generation = _initial(), state.of(state.ViewerStart).generation
     return viewer(
         ViewerScene(image.pixels, image.sha256, panels, marks, image.jpeg),
         ViewerOptions(
@@ -146,7 +140,7 @@ def draw_viewer(
             columns=columns,
             beside=beside,
             marks=area,
-            private=private,
+            private=image_source.is_own(),
             line=line,
             dimmed=dimmed,
         ),
@@ -156,17 +150,12 @@ def draw_viewer(
     )
 
 
-def _initial(picture: str) -> dict[str, str] | None:
-    """Return the viewer's settings of this session's link.
-
-    Those of a file that was opened again are `passing`: they are for its picture (SHA-256) on its page alone.
-    """
+def _initial() -> dict[str, str] | None:
+    """Return the viewer's settings of this session's link or reopened file."""
     start = state.of(state.ViewerStart)
     if not start.read:
         linked = {name: st.query_params[name] for name in SETTINGS if name in st.query_params}
         start.settings, start.read = linked | {"id": secrets.token_hex(8)} if linked else None, True
     for name in SETTINGS:
         st.query_params.pop(name, None)
-    if start.only is None or start.settings is None:
-        return start.settings
-    return start.settings | {"passing": "1"} if start.only == (picture, state.of(state.Navigation).page) else None
+    return start.settings

@@ -81,14 +81,12 @@ def _no_formulas(rows: Any, right: Collection[str]) -> Any:
     ]
 
 
-def draw_statistics(maps: Sequence[tuple[str, Statistics]], *, height: int) -> None:
-    """Draw all numbers of maps: name, values and meaning."""
-    columns = [(name, list_numbers(statistics)) for name, statistics in maps]
+def of_map(statistics: Statistics, *, height: int) -> None:
+    """Draw all numbers of a map: name, value and meaning."""
     rows = [
-        {"number": number, **{name: numbers[place][1] for name, numbers in columns}, "meaning": meaning}
-        for place, (number, _, meaning) in enumerate(columns[0][1])
+        {"number": number, "value": value, "meaning": meaning} for number, value, meaning in list_numbers(statistics)
     ]
-    table(rows, right=[name for name, _ in maps], height=height)
+    table(rows, right=["value"], height=height)
 
 
 def draw_changes(changes: Sequence[Change], model: ModelSpec) -> None:

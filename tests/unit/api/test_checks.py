@@ -34,7 +34,7 @@ def ask(client: TestClient, route: str, path: Path, **fields: Any) -> Any:
 
 def test_the_seals_are_the_librarys(client: TestClient, scene: Path) -> None:
     forget()
-    seals = ask(client, "explain", scene, model=MODEL, top_k=2, maps="none", seal="true")["seals"]
+    seals = ask(client, "explain", scene, model=MODEL, top_k=2, seal="true")["seals"]
     forget()
     made = Explainer(MODEL)(scene, top_k=2)
     expected = [made.seal(index) for index in range(2)]
@@ -79,12 +79,12 @@ def test_it_stops_within_a_batch(scene: Path, monkeypatch: pytest.MonkeyPatch, r
         return run(self, tensor)
 
     Explainer(MODEL)(scene, top_k=1)
-    request = ExplainRequest(image=scene.read_bytes(), model=MODEL, maps="none", top_k=1, seal=True)
+    request = ExplainRequest(image=scene.read_bytes(), model=MODEL, top_k=1, seal=True)
     service.explain(request)
     monkeypatch.setattr(Classifier, "run", counted)
     with pytest.raises(Cancelled), stopped_by(cancel):
         if route == "prove":
-            service.prove_map(ProveRequest(image=scene.read_bytes(), model=MODEL))
+            service.prove_map(ProveRequest(image=scene.read_bytes(), model=MODEL), "json")
         else:
             service.answer_explanation(request, "json")
     assert len(passes) == 3

@@ -37,13 +37,6 @@ def test_every_page_is_in_the_menu_and_no_link_leads_nowhere(tmp_path: Path) -> 
     assert (tmp_path / "index.html").exists()
 
 
-def test_what_a_page_would_fetch_from_another_host_is_found() -> None:
-    own = '<script src="a.js"></script><link href="a.css"><a href="https://e.org">there</a><img src="a.webp">'
-    assert site_links.fetched(own) == []
-    for tag in ('<script src="https://e.org/a.js">', "<link rel=x href=//e.org/a.css>", '<img src="http://e.org">'):
-        assert site_links.fetched(own + tag) == [tag]
-
-
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text("utf-8")
 BLOCK = re.compile(r"(?<! -->\n)^```(?P<kind>sh|python|console)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 """All but those that say why they are not run: the server that they start is here already."""

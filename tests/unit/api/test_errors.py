@@ -19,7 +19,7 @@ from sightglass import api
 from sightglass.api import problems, service
 from sightglass.api.app import create
 from sightglass.common import access
-from sightglass.common.errors import Cancelled, Problem, WeightsProblem
+from sightglass.common.errors import Cancelled, Problem, TooLarge, WeightsProblem
 from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
 from tests.servers import settings_of
@@ -56,7 +56,7 @@ def test_no_name_in_a_request_opens_a_picture(
     """The library opens files, and bundled pictures, by their names; a stranger's text is never one."""
     monkeypatch.chdir(tmp_path)
     Pillow.new("RGB", (32, 32)).save("own.png")
-    fields = {"model": "demo-cls-s", "maps": "none"}
+    fields = {"model": "demo-cls-s"}
     answers = [
         client.post("/api/explain", json={"image": name} | fields),
         client.post("/api/explain", files={"image": (None, name)}, data=fields),
@@ -123,6 +123,7 @@ def test_bodies_that_cannot_be_read(client: TestClient) -> None:
         ({"alpha": float("nan")}, "The field 'alpha' should be a finite number."),
         ({"zzzzzzzzz": 1}, "There is no field 'zzzzzzzzz': GET /api/docs lists them."),
         ({"examples": []}, "no field 'examples'"),
+        ({"maps": "npy"}, "Maps was removed: ask for ?format=npy, png or zip, which has all maps."),
     ],
 )
 def test_fields_that_are_wrong(client: TestClient, picture: str, fields: dict[str, Any], words: str) -> None:
@@ -184,6 +185,13 @@ def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
     body = {"image": encoded(blank.getvalue()), "model": "demo-s", "confidence": 1.0}
     told(client.post("/api/detect?format=png", json=body), 422, "map")
     assert client.post("/api/detect", json=body).json()["heatmaps"] == []
+
+
+def test_too_large_is_a_kind_of_its_own_and_no_matter_of_words(client: TestClient) -> None:
+    broken = {"image": encoded(b"GIF89a"), "name": "give at most.gif"}
+    told(client.post("/api/explain", json=broken), 422, "image")
+    refused = problems.from_exception(TooLarge("No."))
+    assert (refused.status, refused.code) == (413, "size")
 
 
 @pytest.mark.parametrize(

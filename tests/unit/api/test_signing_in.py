@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import os
-import re
 import secrets
 import subprocess
 import sys
@@ -24,11 +23,10 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from benchmarks.processes import free_port
-from tests.servers import until, until_it_answers, visit
+from tests.servers import until_it_answers, visit
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -205,21 +203,3 @@ server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"
     assert "SIGHTGLASS_EMAILS names who may" in said
     assert cookies
     assert not [secret for secret in (TOKEN, CLIENT_SECRET, COOKIE_SECRET, *cookies) if secret in said]
-
-
-def test_a_network_address_prints_a_token_with_which_its_pages_open(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with (
-        serving(tmp_path, free_port(), log, host="0.0.0.0", SIGHTGLASS_PASSWORD="an old setting") as address,
-        httpx.Client(base_url=address, headers={"accept": "text/html"}, timeout=patience(60)) as browser,
-    ):
-        until(lambda: "?token=" in log.read_text("utf-8"))
-        assert browser.get("/").status_code == 401
-        with pytest.raises(InvalidStatus):
-            connect(f"{address.replace('http', 'ws')}/_stcore/stream", origin=address)  # type: ignore[arg-type]
-        found = re.search(r"http://localhost:\d+/\?token=([\w-]{43})", log.read_text("utf-8"))
-        assert found is not None
-        assert browser.get(found[0], follow_redirects=True).status_code == 200
-        browser.get("/_stcore/health")
-        until(lambda: seen(address, browser.cookies, "saved", "Nothing saved yet"), 120)
-    assert "SIGHTGLASS_PASSWORD was removed" in log.read_text("utf-8")

@@ -104,26 +104,6 @@ def test_at_the_limit_the_work_is_told_and_its_place_comes_back_when_it_ends(que
     until(lambda: not len(queue))
 
 
-def test_many_ask_and_hang_up_at_random_and_all_is_free_again(queue: WorkQueue) -> None:
-    async def storm() -> list[object]:
-        async def one(number: int) -> object:
-            await asyncio.sleep(0.0007 * (number % 97))
-            timeout = 0.003 if number % 5 == 0 else 5
-            asked = asyncio.ensure_future(queue.run(lambda: time.sleep(0.002), timeout=timeout))
-            if number % 3 == 0:
-                await asyncio.sleep(0.001 * (number % 4))
-                asked.cancel()
-            return (await asyncio.gather(asked, return_exceptions=True))[0]
-
-        return list(await asyncio.gather(*(one(number) for number in range(400))))
-
-    answers = loops.run(storm())
-    assert {type(answer) for answer in answers} <= {type(None), ApiProblem, asyncio.CancelledError}
-    assert None in answers
-    until(lambda: not len(queue))
-    assert loops.run(queue.run(lambda: "after", timeout=patience(5))) == "after"
-
-
 def test_what_the_caller_set_holds_in_the_thread_and_pages_come_first(queue: WorkQueue) -> None:
     name = contextvars.ContextVar("name", default="nobody")
 
@@ -140,19 +120,6 @@ def test_what_the_caller_set_holds_in_the_thread_and_pages_come_first(queue: Wor
         before = priority()
         assert loops.run(queue.run(priority, timeout=patience(5))) == max(before, NICE)
         assert priority() == before
-
-
-def test_who_waits_for_the_whole_limit_is_told_to_come_back(queue: WorkQueue) -> None:
-    async def crowded() -> None:
-        inside = [asyncio.ensure_future(queue.run(endless, timeout=1e9)) for _ in range(2)]
-        await at_work(queue, running=2)
-        with pytest.raises(ApiProblem) as busy:
-            await queue.run(lambda: True, timeout=0.2)
-        assert (busy.value.status, busy.value.headers["Retry-After"]) == (429, "1")
-        queue.cancel()
-        await asyncio.gather(*inside, return_exceptions=True)
-
-    loops.run(crowded())
 
 
 def test_who_hangs_up_frees_the_place_and_a_stop_ends_all(queue: WorkQueue, monkeypatch: pytest.MonkeyPatch) -> None:

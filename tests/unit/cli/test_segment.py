@@ -1,19 +1,14 @@
-"""`segment`: its files, its sentences, and the API's answer to the same question."""
+"""`segment`: its files and its sentences."""
 
 from __future__ import annotations
 
-import base64
-import io
-import shlex
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from starlette.testclient import TestClient
 
-from sightglass.api.app import create
 from sightglass.explain import Explainer
 from training.demo.scenes import draw, sample
 
@@ -24,7 +19,7 @@ def picture(here: Path) -> Path:
     return here / "scene.png"
 
 
-def test_files_and_the_api_say_what_the_library_says(picture: Path, answer: Any, call: Any) -> None:
+def test_files_say_what_the_library_says(picture: Path, answer: Any, call: Any) -> None:
     made = Explainer("demo-seg")(picture, per="region", top_k=1)
     given = ("segment", "scene.png", "--per", "region", "--top-k", "1", "--out", "out")
     (found,) = answer(*given)["results"]
@@ -32,20 +27,6 @@ def test_files_and_the_api_say_what_the_library_says(picture: Path, answer: Any,
     assert (np.asarray(Pillow.open("out/classes.png")) == made.segmentation).all()
     printed = call(*given).out
     assert "share of the picture" in printed and "how sure" not in printed
-    body = {"image": base64.b64encode(picture.read_bytes()).decode(), "model": "demo-seg", "per": "region", "top_k": 1}
-    with TestClient(create()) as client:
-        said = client.post("/api/explain", json=body).json()
-    assert said["heatmaps"][0]["outside"] == pytest.approx(made.outside(), abs=1e-6)
-    classes = np.asarray(Pillow.open(io.BytesIO(base64.b64decode(said["segmentation"]))))
-    assert (classes == made.segmentation).all()
-
-
-@pytest.mark.usefixtures("picture")
-def test_the_printed_command_makes_the_same_map(answer: Any) -> None:
-    (found,) = answer("segment", "scene.png", "--at", "90,90", "--per", "region", "--out", "one")["results"]
-    (again,) = answer(*shlex.split(found["command"])[1:], "--out", "two")["results"]
-    assert again["recipe"] == found["recipe"]
-    assert Path("one/maps.npz").read_bytes() == Path("two/maps.npz").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -73,14 +73,6 @@ def test_emails_and_domains_may_be_named(emails: str, allowed: bool, monkeypatch
     assert access.identify({"sub": "x7"}) is None
 
 
-@pytest.mark.parametrize("way", ["local", "token", "oidc", "open"])
-def test_code_runs_on_localhost_or_by_the_operators_word(way: access.Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "_IN_USE", [access.Access(way, "t")])
-    assert access.may_run_code() == (way == "local")
-    monkeypatch.setenv("SIGHTGLASS_MODEL_CODE", "yes")
-    assert access.may_run_code()
-
-
 def test_nobody_signs_in_on_localhost_and_any_other_address_has_a_token_of_its_own() -> None:
     for host in LOCAL:
         assert access.choose(host) == access.Access("local"), host

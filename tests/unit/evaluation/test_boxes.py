@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as some
 
 from sightglass.evaluation import boxes
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.models.adapter import Prediction
-from sightglass.models.geometry import intersection_over_union
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,42 +89,12 @@ def compare(truths: list[list[TrueBox]], found: list[list[Prediction]]) -> None:
     expected = of_pycocotools(truths, found)
     made = boxes.measure(truths, found)
     mine = [-1 if np.isnan(one.value) else one.value for one in made.scores.values()]
-    assert mine == pytest.approx(expected[:2], abs=1e-12)
+    assert mine == pytest.approx([expected[0], expected[1], expected[8]], abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_it_is_that_of_pycocotools(seed: int) -> None:
     compare(*scene(seed))
-
-
-coordinate = some.integers(0, 60).map(float)
-box = some.tuples(coordinate, coordinate, some.integers(1, 120), some.integers(1, 120)).map(
-    lambda one: (one[0], one[1], one[0] + one[2], one[1] + one[3])
-)
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(
-    some.lists(
-        some.tuples(
-            some.lists(some.builds(TrueBox, some.sampled_from(CLASSES), box, some.booleans()), max_size=6),
-            some.lists(
-                some.tuples(some.integers(0, 2), some.sampled_from((0.1, 0.5, 0.9)), box).map(
-                    lambda one: Prediction(CLASSES[one[0]], one[0], one[1], one[2])
-                ),
-                max_size=8,
-            ),
-        ),
-        min_size=1,
-        max_size=4,
-    )
-)
-def test_it_is_that_of_pycocotools_on_crowded_boxes_of_equal_scores_and_equal_overlaps(
-    pictures: list[tuple[list[TrueBox], list[Prediction]]],
-) -> None:
-    truths, found = ([list(one[side]) for one in pictures] for side in (0, 1))
-    if any(not one.crowd for every in truths for one in every):
-        compare(truths, found)
 
 
 CAT, DOG = TrueBox("cat", (0, 0, 100, 100)), TrueBox("dog", (200, 0, 300, 100))
@@ -173,44 +140,3 @@ CASES = {
 def test_each_type(case: str) -> None:
     truths, found, expected = CASES[case]
     assert [kind for kind, *_ in find_errors(truths, found)] == expected
-
-
-def type_plainly(truths: list[TrueBox], found: list[Prediction]) -> list[tuple[str, int, int]]:
-    """The errors of one picture, one box after the other: type, and which answer and label, -1 for none."""
-    true = [i for i, one in enumerate(truths) if not one.crowd]
-    used: set[int] = set()
-    wrong: list[tuple[str, int, int]] = []
-    for i in sorted(range(len(found)), key=lambda i: -found[i].score):
-        box = found[i]
-        overlaps = {j: intersection_over_union(box.box, truths[j].box) for j in true}
-        own = {j: overlaps[j] for j in true if truths[j].label == box.label}
-        other = {j: overlaps[j] for j in true if j not in own}
-        free = {j: overlap for j, overlap in own.items() if j not in used and overlap >= 0.5}
-        if free:
-            used.add(max(free, key=free.__getitem__))
-            continue
-        x0, y0, x1, y1 = box.box
-        inside = [
-            (min(x1, one.box[2]) - max(x0, one.box[0])) * (min(y1, one.box[3]) - max(y0, one.box[1]))
-            for one in truths
-            if one.crowd and one.label == box.label and intersection_over_union(box.box, one.box) > 0
-        ]
-        if max(inside, default=0) / ((x1 - x0) * (y1 - y0)) > 0.5:
-            continue
-        mine, theirs = (max(of, key=of.__getitem__, default=-1) for of in (own, other))
-        most, most_other = own.get(mine, -1.0), other.get(theirs, -1.0)
-        if 0.1 <= most < 0.5:
-            wrong.append(("misplaced", i, mine))
-        elif most_other >= 0.5:
-            wrong.append(("class", i, theirs))
-        else:
-            nearer = theirs if most < most_other else mine
-            wrong.append(("extra", i, nearer if max(most, most_other) > 0.1 else -1))
-    near = {j for kind, _, j in wrong if kind in ("class", "misplaced")}
-    return wrong + [("missed", -1, j) for j in true if j not in used | near]
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_all_pictures_at_once_are_typed_as_one_box_after_the_other(seed: int) -> None:
-    for truths, found in zip(*scene(seed, 8), strict=True):
-        assert find_errors(truths, found) == type_plainly(truths, found)

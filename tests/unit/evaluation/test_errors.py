@@ -23,7 +23,7 @@ def test_the_headline_names_the_class_that_is_missed_most() -> None:
     found = picture([("cat", LEFT)], [answer("cat")])
     large = picture([("cat", LEFT), ("dog", RIGHT)], [answer("dog", box=RIGHT)])
     assert headline(found, large, large) == "model misses 2 of 3 cats"
-    assert headline(found) == "model finds all 1 object; none of its boxes is wrong"
+    assert headline(found) == "model finds all 1 object; wrong boxes: 0"
 
 
 def test_errors_are_the_units_with_what_they_are_about_the_surest_first() -> None:

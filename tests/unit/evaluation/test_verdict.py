@@ -78,7 +78,7 @@ def test_what_is_worse_by_more_than_is_tolerated_is_never_shipped(seed: int) -> 
     for card in (classifiers(seed, 0.06), classifiers(seed, 0.06, count=20), detectors(seed, 0.15)):
         assert card.verdict is not None
         assert card.verdict.kind in ("do not ship", "cannot be told")
-        assert "good enough" not in card.words
+        assert "good enough" not in card.verdict.words
 
 
 def test_what_is_as_good_is_shipped_once_there_are_pictures_enough() -> None:
@@ -86,14 +86,14 @@ def test_what_is_as_good_is_shipped_once_there_are_pictures_enough() -> None:
     labels, right = rng.integers(0, 2, 400), rng.random(400) < 0.9
     for count, kind in ((40, "cannot be told"), (400, "ship")):
         card = compare(*(classify(name, right[:count], labels[:count]) for name in ("small", "large")))
-        assert card.verdict is not None and card.verdict.kind == kind, card.words
+        assert card.verdict is not None and card.verdict.kind == kind, card.verdict.words
 
 
 def test_more_pictures_than_are_said_would_settle_it() -> None:
     card = classifiers(0, 0.05, count=100)
-    assert card.verdict is not None and card.verdict.kind == "cannot be told", card.words
+    assert card.verdict is not None and card.verdict.kind == "cannot be told", card.verdict.words
     more = card.verdict.more_pictures
-    assert more is not None and "would decide" in card.words
+    assert more is not None and "would decide" in card.verdict.words
     # The same pictures as often as is said: then it is settled.
     times = (100 + more) // 100 + 1
     small, large = ([*row.evaluation.pictures] * times for row in card.rows)
@@ -116,8 +116,8 @@ def test_a_detector_that_finds_less_loses_a_class() -> None:
     card = detectors(0, 0.5, count=30)
     small, large = card.rows
     assert card.reference is large and large.score.value > small.score.value + 0.1
-    assert card.words.startswith("small instead of large: not yet. AP ")
-    assert f"It loses cat ({small.right.sum()} of 60 against {large.right.sum()})." in card.words
+    assert card.verdict.words.startswith("small instead of large: not yet. AP ")
+    assert f"It loses cat ({small.right.sum()} of 60 against {large.right.sum()})." in card.verdict.words
     objects = list_objects(card.rows)
     assert len(objects) == 60 and sum(row["large"] for row in objects) == large.right.sum()
 

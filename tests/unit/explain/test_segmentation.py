@@ -22,7 +22,7 @@ from sightglass.explain.trust.diagnosis import headline
 from sightglass.history.unsure import best_score
 from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
-from sightglass.ui.views import exports
+from sightglass.report import offers
 from tests.late import late
 from training.demo.scenes import draw, sample
 
@@ -287,7 +287,7 @@ def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> 
 
 def test_export_has_the_class_of_each_pixel() -> None:
     made = explained()
-    (files,) = [one for one in exports.map_downloads(made, 0, {}) if one.title == "Classes"]
+    (files,) = [one for one in offers.of_map(made, 0, {}) if one.title == "Classes"]
     drawn, numbers = (np.asarray(Pillow.open(io.BytesIO(make()))) for _, _, make in files.files)
     assert drawn.shape == made.image.pixels.shape
     assert made.segmentation is not None

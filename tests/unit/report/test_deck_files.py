@@ -52,7 +52,7 @@ def test_a_presentation_has_a_slide_for_each_scene_and_each_proof_in_widescreen(
 
 def test_texts_are_in_placeholders_of_the_template_and_none_is_empty(opened: Any):
     names = {layout.name.removeprefix("Sightglass ") for layout in opened.slide_layouts}
-    assert names == {"title", "one", "two", "grid", "chart"} == set(LAYOUTS)
+    assert names == {"title", "one", "two", "grid", "chart"} <= set(LAYOUTS)
     for layout in opened.slide_layouts:
         for shape in layout.placeholders:
             place = getattr(LAYOUTS[layout.name.removeprefix("Sightglass ")], shape.name)

@@ -112,4 +112,4 @@ def test_what_components_write_can_be_read_on_the_page(theme: str) -> None:
                 continue
             judged += 1
             assert contrast(ink, colour(tokens["backgroundColor"])) >= TEXT, f"{file}: {selector} {{ color: {text} }}"
-    assert judged >= 11
+    assert judged >= 7

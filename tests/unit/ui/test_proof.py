@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
-import pytest
 
-from sightglass.explain import Explainer
 from sightglass.explain.trust.proof import Curve, Proof, Trace, rows
 from sightglass.report import charts as proof_view
-from sightglass.ui.checks import untestable_reason
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.explain.explanation import Explanation
-
-
-def picture(file: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def explained(bus: Path) -> Explanation:
-    return Explainer()(bus, top_k=2)
+    pass
 
 
 def trace(*scores: float, stays: tuple[bool, ...] | None = None) -> Trace:
@@ -51,11 +35,3 @@ def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control(
     assert [line.name for line in lines] == ["map", "random", "centre"]
     assert lines[1].hidden == (0.8, 0.4, 0.0) and lines[2].title == "Middle of the picture"
     assert [row[1:3] for row in rows(made)] == [("0.25", "0.55"), ("0.40", "0.40"), ("0.30", "0.50")]
-
-
-def test_a_map_with_nothing_to_prove_says_why(explained):
-    heatmap = explained.heatmaps[0]
-    assert untestable_reason(heatmap) is None
-    for state in ("flat", "no evidence", "not a number"):
-        sentence = untestable_reason(replace(heatmap, state=state))
-        assert sentence == "There is nothing to test about the map of minibus: no place is hotter than another."

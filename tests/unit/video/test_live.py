@@ -131,7 +131,9 @@ def test_the_latest_frame_wins_and_a_frame_waits_for_a_model():
 
 
 def test_viewers_take_turns(monkeypatch):
-    fake, socket = Fake(), SimpleNamespace()
+    async def send(_data: bytes) -> None: ...
+
+    fake, socket = Fake(), SimpleNamespace(send_bytes=send)
 
     async def watch() -> None:
         viewers = [_Session(socket), _Session(socket)]

@@ -224,7 +224,7 @@ def test_the_command_ranks_a_gallery(
     ("arguments", "words"),
     [
         (["a.png"], "Give two pictures"),
-        (["a.png", "b.png", "--gallery", "."], "give one picture"),
+        (["a.png", "b.png", "--gallery", "."], "one picture or one folder"),
         (["a.png", "b.png", "--visualize"], "give a --gallery"),
     ],
 )

@@ -1,43 +1,61 @@
-"""What a finished run says: headline, a row a model, classes."""
+"""What finished runs over the same pictures say: headline, a row a model, classes."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
-from operator import itemgetter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sightglass.batch import analysis, summary, table
 from sightglass.common.errors import Problem
-from sightglass.common.settings import MIB
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.kinds import TYPE_NAMES, kind_of
 from sightglass.evaluation.scorecard import MOST, compare, score_runs
-from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.phrases import capital, percent, plural, quantity
+from sightglass.explain.phrases import capital, milliseconds, percent, plural, quantity
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
-from sightglass.pages.pictures.job import describe_time, stamps
-from sightglass.ui.session.markdown import escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sightglass.batch.summary import EvaluationSummary
-    from sightglass.common.files import Json
+    from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.evaluation.intervals import Estimate
     from sightglass.evaluation.scorecard import Scorecard
-    from sightglass.pages.pictures.job import PicturesJob, RunPlan
 
     Frame = Any
 
 NAMED = 3
 """Wrong answers that a sentence names."""
-JUDGED: dict[object, str] = {False: ":green[:material/check:] ", True: ":orange[:material/close:] "}
-"""The sign of a right and of a wrong answer."""
+SPEED = "speed.json"
+"""In a run's folder: the milliseconds of its model, or nothing where they could not be measured."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One model's run, and where its results go."""
+
+    model: str
+    options: dict[str, Any]
+    folder: Path
+    labels: GroundTruth | None = field(default=None, repr=False)
+    """What is in the pictures; None: those of an earlier run in the same folder, if it has any."""
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of `batch.run`, of a run that was begun elsewhere."""
+
+
+def describe_time(folder: Path) -> str:
+    """Return `34 ms`; that it could not be measured; empty of a run whose time nobody asked for."""
+    try:
+        times: Any = json.loads((folder / SPEED).read_bytes())
+        return milliseconds(float(times[1])) if times else "not measurable now"
+    except (OSError, ValueError, TypeError, IndexError):
+        return ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,17 +99,8 @@ def name_of(model: str) -> str:
     return spec.name if spec is not None else model
 
 
-_results: ByteCache[tuple[Result, int]] = ByteCache(64 * MIB, itemgetter(1))
-"""Results, each with its bytes; sessions share them, and change nothing in them."""
-
-
-def read(job: PicturesJob) -> Result:
-    """Return the result of a finished job, read again when its files have changed."""
-    return _results.get_or_make((stamps(job), job.paused), lambda: _read(job))[0]
-
-
-def _read(job: PicturesJob) -> tuple[Result, int]:
-    plans = tuple(job.ready)
+def read(plans: Sequence[RunPlan], *, stopped: bool = False) -> tuple[Result, int]:
+    """Return the result of finished runs over the same pictures, and about how many bytes it takes."""
     frames = tuple(analysis.load(plan.folder) for plan in plans)
     reports = tuple(_report(plan) for plan in plans)
     fits = tuple(_fit(plan) for plan in plans)
@@ -101,7 +110,7 @@ def _read(job: PicturesJob) -> tuple[Result, int]:
         size += 600 * (len(picture.predictions) + len(picture.truths) + 1)
         size += sum(values.nbytes for values in picture.maps.values())
     estimates = tuple(map(_measure, reports))
-    return Result(plans, frames, reports, fits, estimates, _compare(plans, reports), job.paused), size
+    return Result(tuple(plans), frames, reports, fits, estimates, _compare(plans, reports), stopped), size
 
 
 def _measure(report: ErrorReport | None) -> Estimate | None:
@@ -256,14 +265,3 @@ def _agreement(frame: Frame, other: Frame) -> str:
         return ""
     same = both["predicted"].fillna("").to_numpy() == answers.loc[both["picture"]].to_numpy()
     return percent(float(same.mean()))
-
-
-def describe_row(row: Json, scores: table.Scores, nothing: str) -> str:
-    """Return a picture's answer and, where it is wrong, its label, in Markdown."""
-    words = f"**{escape(row['predicted'])}** {scores.describe(row['predicted_score'], row['predicted'])}"
-    words = JUDGED.get(row.get("wrong"), "") + (words if row["predicted"] else f"**{nothing}**")
-    if row.get("wrong") is True:
-        words += f"  \nis: {escape(row['truth'])}"
-    if (true := row.get("true_number")) is not None and true == true:
-        words += f"  \nis: {scores.describe(true, row['predicted'])}"
-    return words

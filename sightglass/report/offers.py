@@ -3,40 +3,48 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import file_stem, npy_bytes, npz_bytes
+from sightglass.explain.comparison.models import measure_in_turns
 from sightglass.explain.methods import METHODS
 from sightglass.explain.rendering.style import Style
 from sightglass.report import proof_files, result_folder, similarity_files
 from sightglass.report.formats import FORMATS, ROWS
 from sightglass.report.table import csv, rows
-from sightglass.ui.session.jobs import explain_job
-from sightglass.ui.views import charts
-from sightglass.ui.views.charts import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sightglass.explain import Explanation
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.ui.viewer import ViewSettings
+
+    Look = Mapping[str, bool | float | str]
+    """Settings of the viewer."""
+
+Offer = tuple[str, str, "Callable[[], Any]"]
+"""A label, a file's name or the end of it, and what makes the file."""
 
 
-def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> list[Files]:
-    """Return a map's files, with figures coloured by the settings `look`.
+@dataclass(frozen=True)
+class Files:
+    """One row of Save: a title, its help, and files, each a label, a file's name and what makes the file."""
 
-    What is made of a map that this session has proved carries the proof.
-    """
-    prefix = stem(explanation, index)
-    explanation = explain_job.with_proofs(explanation)
-    rows_of_files = []
+    title: str
+    about: str
+    files: Sequence[Offer]
+
+
+def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
+    """Return a map's files, with figures coloured by the settings `look`."""
+    begin = stem(explanation, index)
+    listed = []
     for row, (title, about) in ROWS.items():
-        offers: list[charts.Offer] = [
+        offers: list[Offer] = [
             (
                 format.file.rpartition(".")[2].upper(),
                 f"{prefix}-{format.file}",
@@ -50,11 +58,11 @@ def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> l
     if explanation.segmentation is not None:
         rows_of_files.append(_segmentation_downloads(explanation))
     kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
-    data: list[charts.Offer] = [
-        (f"Raw map, .{kind}", f"{prefix}-raw.{kind}", lambda: _raw(explanation, index)),
-        ("Statistics, .csv", f"{prefix}-statistics.csv", lambda: csv(rows(explanation))),
-        ("All numbers, .json", f"{prefix}-numbers.json", lambda: json.dumps(explanation.to_dict(), indent=1)),
-        ("Recipe, .json", f"{prefix}-recipe.json", lambda: _recipe(explanation, index)),
+    data: list[Offer] = [
+        (f"Raw map, .{kind}", f"{begin}-raw.{kind}", lambda: _raw(explanation, index)),
+        ("Statistics, .csv", f"{begin}-statistics.csv", lambda: csv(rows(explanation))),
+        ("All numbers, .json", f"{begin}-numbers.json", lambda: json.dumps(explanation.to_dict(), indent=1)),
+        ("Recipe, .json", f"{begin}-recipe.json", lambda: _recipe(explanation, index)),
     ]
     about = "The raw values, every number of every map, and the recipe to reproduce them."
     return [*rows_of_files, Files("Data", about, data)]
@@ -78,26 +86,24 @@ def _pick(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> Callab
     return lambda: next(data for filename, data in files() if filename == name)
 
 
-def _zip(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> list[charts.Offer]:
+def _zip(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> list[Offer]:
     return [("All files, .zip", f"{name}.zip", lambda: result_folder.zip_files(files()))]
 
 
 def class_downloads(explanation: Explanation, look: ViewSettings) -> list[Files]:
     """Return the files of the best map and of all classes."""
-    explanation = explain_job.with_proofs(explanation)
     proofs = ", the proofs" if explanation.proofs else ""
     about = f"The map of each class, all of them on a sheet, their raw values and statistics{proofs}, and the recipe."
     files = _zip(lambda: result_folder.of_picture(explanation, _style(look)), _download_prefix(explanation))
     return [Files("All classes", about, files), *map_downloads(explanation, 0, look)]
 
 
-def model_downloads(comparison: Comparison, look: ViewSettings) -> list[Files]:
-    """Return the files of several models on one picture, with times."""
-    comparison = replace(comparison, explanations=tuple(map(explain_job.with_proofs, comparison.explanations)))
+def of_models(comparison: Comparison, look: Look) -> list[Files]:
+    """Return the files of several models on one picture, whose times are measured if they were not."""
 
     def files() -> Iterable[tuple[str, bytes]]:
-        timed = comparison if comparison.timings else explain_job.measure_times(comparison)
-        return result_folder.of_comparison(timed, _style(look))
+        times = comparison.timings or measure_in_turns([each.evidence for each in comparison.explanations])
+        return result_folder.of_comparison(replace(comparison, timings=times), _style(look))
 
     name = f"{_picture_stem(comparison.explanations[0].image.name)}-comparison"
     about = "Each model's map, all of them on a sheet, their raw values, and every number with the recipes."

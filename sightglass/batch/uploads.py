@@ -1,4 +1,4 @@
-"""Take pictures and labels from dropped files, which are kept."""
+"""Keep the pictures and labels that a person drops on the page Pictures."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-import streamlit as st
-
 from sightglass import examples
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
@@ -25,13 +23,9 @@ from sightglass.explain.phrases import plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture.item import PICTURES, Item
 from sightglass.explain.picture.source import find, spread
-from sightglass.ui.session import state
-from sightglass.ui.session.state import upload_megabytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
+    from collections.abc import Sequence
 
     from sightglass.batch.earlier import RunFacts, RunOrigin
     from sightglass.evaluation.ground_truth import GroundTruth
@@ -46,11 +40,6 @@ UPLOADS = "uploads"
 """The folder beside the runs with what was uploaded for them."""
 KEPT = 20
 """Uploads of a person that are kept, the newest."""
-TAKEN = (
-    "Pictures, a folder, or a .zip, whose class folders are labels. Labels: COCO .json, .csv with "
-    "file,label or file,x0,y0,x1,y1,label, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
-    f"They are kept on this server with their run; of each person the {KEPT} newest."
-)
 
 
 @dataclass(frozen=True)
@@ -72,40 +61,6 @@ Taken = tuple[Source | None, "GroundTruth | None"]
 def uploads_home() -> Path:
     """Return the folder of the current person's uploads."""
     return (users.folder(settings().batches) / UPLOADS).absolute()
-
-
-def drop(take: Callable[[list[tuple[str, bytes]]], None], *, label: str, key: str, inline: bool = False) -> None:
-    """Draw the drop field, which is empty again once `take` has had its files; `inline`: on one line."""
-    drops = state.of(Drops)
-    folder = drops.folder
-    files_key = f"{key}-{drops.number}-{folder}"
-
-    def change() -> None:
-        files: list[UploadedFile] = st.session_state.get(files_key) or []
-        if files:
-            drops.number += 1
-            take([(file.name, file.getvalue()) for file in files])
-
-    st.file_uploader(
-        label,
-        accept_multiple_files="directory" if folder else True,
-        key=files_key,
-        max_upload_size=upload_megabytes(),
-        on_change=change,
-        label_visibility="collapsed" if inline else "visible",
-        width=430 if inline else "stretch",
-        help=TAKEN,
-    )
-
-
-@dataclass
-class Drops:
-    """The session's drop fields."""
-
-    number: int = 0
-    """Counts what was dropped: a new field is empty."""
-    folder: bool = False
-    """Whether a click on the field chooses a folder."""
 
 
 def take(files: Sequence[tuple[str, bytes]], task: Task, beside: Source | None = None) -> Taken:
@@ -212,7 +167,7 @@ def _name(pictures: Sequence[tuple[str, bytes]]) -> str:
 def _drop_oldest(newest: Path) -> None:
     """Delete all uploads but the newest `KEPT`."""
     os.utime(newest)
-    folders = sorted(newest.parent.iterdir(), key=lambda folder: -state.modified(folder))
+    folders = sorted(newest.parent.iterdir(), key=lambda folder: -folder.stat().st_mtime_ns)
     for folder in folders[KEPT:]:
         shutil.rmtree(folder, ignore_errors=True)
 
