@@ -82,12 +82,12 @@ def topk() -> None:
         checks.draw_cards(explanation, 0, beside=True)
 
 
-def _files(explanation: Explanation, look: Look) -> list[offers.Files]:
-    return offers.of_classes(explain_job.carrying(explanation), look)
+def _files(explanation: Explanation, look: ViewSettings) -> list[offers.Files]:
+    return offers.class_downloads(explain_job.with_proofs(explanation), look)
 
 
-def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: Look) -> View:
-    return views.classes_view(explain_job.carrying(explanation), pair, look)
+def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: ViewSettings) -> View:
+    return views.classes_view(explain_job.with_proofs(explanation), pair, look)
 
 
 def _panels(explanation: Explanation) -> tuple[int, int] | None:

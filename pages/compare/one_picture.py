@@ -72,14 +72,14 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
 
 
 def _carrying(comparison: Comparison) -> Comparison:
-    return replace(comparison, explanations=tuple(map(explain_job.carrying, comparison.explanations)))
+    return replace(comparison, explanations=tuple(map(explain_job.with_proofs, comparison.explanations)))
 
 
-def _files(comparison: Comparison, look: Look) -> list[offers.Files]:
-    return offers.of_models(_carrying(comparison), look)
+def _files(comparison: Comparison, look: ViewSettings) -> list[offers.Files]:
+    return offers.model_downloads(_carrying(comparison), look)
 
 
-def _slide(comparison: Comparison, names: list[str], look: Look) -> View:
+def _slide(comparison: Comparison, names: list[str], look: ViewSettings) -> View:
     return report_views.models_view(_carrying(comparison), names, look)
 
 

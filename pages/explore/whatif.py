@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sightglass.explain.tasks.task import Change
     from sightglass.explain.whatif.edits import Edited, EditMark
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import Look
+    from sightglass.ui.viewer import ViewSettings
 
 
 def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
@@ -190,4 +190,4 @@ def _rows(edited: Explanation, look: ViewSettings) -> list[Files]:
     name = f"{image.name.rsplit('.', 1)[0]}.png"
     about = "The picture as the model was given it, without a map."
     alone = Files("Edited picture", about, [("PNG", name, lambda: picture_image.to_png(image.pixels))])
-    return [alone, *(offers.of_map(edited, 0, look) if edited.heatmaps else ())]
+    return [alone, *(offers.map_downloads(edited, 0, look) if edited.heatmaps else ())]

@@ -186,7 +186,7 @@ def _start(chosen: uploads.Source, choices: Choices, models: Sequence[str], reme
             try:
                 labels.correct(folder, said)
             except OSError as error:
-                raise journal.unwritable(folder, error) from error
+                raise journal.unwritable_problem(folder, error) from error
         plans.append(finished.RunPlan(name, options, folder, labels=truth))
     remembered.show(PicturesJob(chosen, tuple(plans)))
     remembered.source, remembered.truth, remembered.matches = None, None, {}

@@ -83,7 +83,7 @@ class _ClassMatches:
             return np.asarray((weights @ matched) / (weights @ self.objects)[:, None])
 
 
-def measure(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], *, seed: int = 0) -> Metrics:
+def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]], *, seed: int = 0) -> Metrics:
     """Return COCO's AP and AR with bootstrap intervals from `DRAWS` redrawn picture sets.
 
     `truths`, `answers`: a list for each picture, boxes in its pixels. A class without labels does not count.
@@ -92,11 +92,11 @@ def measure(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Predic
     # The pictures as they are, then the redrawn sets.
     weights = np.concatenate([np.ones((1, len(truths)), np.int32), redraw(len(truths), seed)])
     matches = {name: _match_class(labels[name], predictions.get(name, {}), len(truths)) for name in sorted(labels)}
-    averages = {name: of_class.average(weights) for name, of_class in matches.items()}
+    averages = {name: class_matches.average(weights) for name, class_matches in matches.items()}
     missing = [np.full((len(weights), len(THRESHOLDS)), np.nan)]
-    drawn = np.stack([*averages.values()] or missing)
-    recalls = np.stack([of_class.recall(weights) for of_class in matches.values()] or missing)
-    parts = {"ap": drawn.mean(2), "ap50": drawn[:, :, 0], "ar": recalls.mean(2)}
+    redrawn = np.stack([*averages.values()] or missing)
+    recalls = np.stack([class_matches.recall(weights) for class_matches in matches.values()] or missing)
+    parts = {"ap": redrawn.mean(2), "ap50": redrawn[:, :, 0], "ar": recalls.mean(2)}
     means = {name: average_classes(values) for name, values in parts.items()}
     return Metrics(
         {name: estimate(float(mean[0]), mean[1:], least=0.0) for name, mean in means.items()},

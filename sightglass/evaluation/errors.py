@@ -130,7 +130,7 @@ def draw_tile(pixels: NDArray[np.uint8], unit: ErrorUnit, shape: tuple[int, int]
         part = (x0 / wide * columns, y0 / high * rows, x1 / wide * columns, y1 / high * rows)
         return np.array(Pillow.fromarray(values).resize(size, Pillow.Resampling.BILINEAR, box=part))
 
-    drawn = cut(pixels)
+    tile = cut(pixels)
     if (values := unit.picture.maps.get(unit.found)) is not None:
         whole = (0, 0, *size)
         tile = render.paint(tile, Field(np.asarray(cut(values), np.float32) / np.float32(255), whole, whole), Style())

@@ -435,7 +435,7 @@ class PixelEvaluation(ClassEvaluation):
     def columns(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         if self.outcome not in fields:
             return {}
-        pairs = held[self.outcome].get("pairs")
+        pairs = fields[self.outcome].get("pairs")
         numbers = [score.value for score in masks.measure([pairs]).scores.values()] if pairs else (None, None)
         return dict(zip(("mean_iou", "pixel_accuracy"), numbers, strict=True))
 

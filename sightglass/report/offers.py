@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity
 
-    Look = Mapping[str, bool | float | str]
+    ViewSettings = Mapping[str, bool | float | str]
     """Settings of the viewer."""
 
 Offer = tuple[str, str, "Callable[[], Any]"]
@@ -39,10 +39,10 @@ class Files:
     files: Sequence[Offer]
 
 
-def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
+def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> list[Files]:
     """Return a map's files, with figures coloured by the settings `look`."""
-    begin = stem(explanation, index)
-    listed = []
+    prefix = stem(explanation, index)
+    rows_of_files = []
     for row, (title, about) in ROWS.items():
         offers: list[Offer] = [
             (
@@ -59,10 +59,10 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
         rows_of_files.append(_segmentation_downloads(explanation))
     kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
     data: list[Offer] = [
-        (f"Raw map, .{kind}", f"{begin}-raw.{kind}", lambda: _raw(explanation, index)),
-        ("Statistics, .csv", f"{begin}-statistics.csv", lambda: csv(rows(explanation))),
-        ("All numbers, .json", f"{begin}-numbers.json", lambda: json.dumps(explanation.to_dict(), indent=1)),
-        ("Recipe, .json", f"{begin}-recipe.json", lambda: _recipe(explanation, index)),
+        (f"Raw map, .{kind}", f"{prefix}-raw.{kind}", lambda: _raw(explanation, index)),
+        ("Statistics, .csv", f"{prefix}-statistics.csv", lambda: csv(rows(explanation))),
+        ("All numbers, .json", f"{prefix}-numbers.json", lambda: json.dumps(explanation.to_dict(), indent=1)),
+        ("Recipe, .json", f"{prefix}-recipe.json", lambda: _recipe(explanation, index)),
     ]
     about = "The raw values, every number of every map, and the recipe to reproduce them."
     return [*rows_of_files, Files("Data", about, data)]
@@ -98,8 +98,8 @@ def class_downloads(explanation: Explanation, look: ViewSettings) -> list[Files]
     return [Files("All classes", about, files), *map_downloads(explanation, 0, look)]
 
 
-def of_models(comparison: Comparison, look: Look) -> list[Files]:
-    """Return the files of several models on one picture, whose times are measured if they were not."""
+def model_downloads(comparison: Comparison, look: ViewSettings) -> list[Files]:
+    """Return the files of several models on one picture, with times."""
 
     def files() -> Iterable[tuple[str, bytes]]:
         times = comparison.timings or measure_in_turns([each.evidence for each in comparison.explanations])

@@ -115,7 +115,7 @@ def bar(place: DeltaGenerator) -> None:
             )
             help = "Draw a sketch; the explanation updates as you draw."
             kind: Any = "primary" if url_state.memory("draw") else "secondary"
-            st.button("Draw", icon=":material/draw:", key="draw-picture", type=kind, on_click=_turn_paper, help=help)
+            st.button("Draw", icon=":material/draw:", key="draw-picture", type=kind, on_click=_toggle_draw, help=help)
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="picture-about"):
             if (image := state.of(state.Sidebar).picture) is not None:
                 st.caption(f"**{escape(image.name)}** {size_in_pixels(image.width, image.height)}", width="content")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sightglass.history import Record
     from sightglass.report.offers import Files
     from sightglass.ui.saving.slides import Draft
-    from sightglass.ui.viewer import Look
+    from sightglass.ui.viewer import ViewSettings
 
 
 def save_and_export(
@@ -62,9 +62,9 @@ def save_and_export(
         slides.button(screen, slide)
 
 
-def of_map(explanation: Explanation, index: int) -> Callable[[Look], list[Files]]:
+def of_map(explanation: Explanation, index: int) -> Callable[[ViewSettings], list[Files]]:
     """Return the maker of a map's files, with the proof of this session."""
-    return lambda look: offers.of_map(explain_job.carrying(explanation), index, look)
+    return lambda look: offers.map_downloads(explain_job.with_proofs(explanation), index, look)
 
 
 def _draw_files(row: Files, screen: str) -> None:

@@ -201,12 +201,12 @@ def _restore_box(spec: ModelSpec, contents: Contents) -> None:
 
 def _start_viewer(settings: dict[str, bool | float | str]) -> None:
     """Give the viewer a file's settings."""
-    taken = {
+    known_settings = {
         name: str(int(value) if isinstance(value, bool) else value)
         for name, value in settings.items()
         if name in SETTINGS
     }
     if known_settings:
         start = state.of(state.ViewerStart)
-        start.settings, start.read = taken | {"id": secrets.token_hex(8)}, True
+        start.settings, start.read = known_settings | {"id": secrets.token_hex(8)}, True
         start.generation += 1

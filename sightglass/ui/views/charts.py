@@ -90,7 +90,7 @@ def draw_all_numbers(explanation: Explanation, index: int) -> None:
 
 def numbers_button(explanation: Explanation, index: int) -> None:
     """Draw the button for a window of all numbers."""
-    draw, help = partial(all_numbers, explanation, index), "Every statistic of this map, with its meaning."
+    draw, help = partial(draw_all_numbers, explanation, index), "Every statistic of this map, with its meaning."
     page.button_for_window("All numbers", draw, icon=":material/table_rows:", help=help, width="large")
 
 

@@ -128,7 +128,7 @@ def draw_viewer(
 ) -> View:
     """Draw the viewer; `area`: with measuring; `columns`: most panels a row.
 
-    `place`: a container without gaps to draw in. `line`: what stands below instead of a map's own sentence. `dimmed`:
+    `place`: a container without gaps to draw in. `line`: the sentence below, instead of a map's own. `dimmed`:
     what is shown is about to be replaced.
     """
     initial, generation = _initial(), state.of(state.ViewerStart).generation
