@@ -53,7 +53,7 @@ def settings(resident: LoadedModel, question: str) -> Preset:
 
 
 def answers_why(resident: LoadedModel) -> bool:
-    """Return whether a model has accessible layers and a contrast that is not its default."""
+    """Return whether a model has layers and a contrast besides its default."""
     return resident.gradients and "contrast" in resident.adapter.parts[1:]
 
 

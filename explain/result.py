@@ -110,11 +110,11 @@ class Result:
         )
 
     def known_checks(self, index: int | str = 0) -> Checks | None:
-        """Return a map's seal if it was made in this process: `Explanation.seal` makes it."""
+        """Return a map's checks if `Explanation.checks` ran in this process."""
         return known(self.checks_key(index))
 
     def checks_key(self, index: int | str = 0) -> Hashable:
-        """Return everything that a map's seal depends on."""
+        """Return the cache key of a map's checks."""
         options = self.options
         return (*self.map_key(index), options.per, options.confidence, options.iou, options.classes)
 

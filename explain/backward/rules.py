@@ -177,7 +177,7 @@ def _upsample_pull(walk: Walk, step: GraphStep) -> None:
 
 
 def _blocks(gradient: Tensor, top: int, left: int, factor: int) -> tuple[Tensor, int, int]:
-    """Return the sums of a (1, C, h, w) over blocks, and the first block's row and column."""
+    """Return the sums over blocks, and the first block's row and column."""
     row, column = top // factor, left // factor
     height, width = -(-(top + gradient.shape[2]) // factor) - row, -(-(left + gradient.shape[3]) // factor) - column
     out = gradient.new_zeros(1, height, width, gradient.shape[1]).permute(0, 3, 1, 2)

@@ -101,7 +101,7 @@ class Heatmap:
 
     @property
     def cells(self) -> tuple[int, int] | None:
-        """Rows and columns of the grid over the picture that the map was computed on; None for several layers."""
+        """Rows and columns of the map's grid; None for several layers."""
         if len(self.raw) > 1:
             return None
         top, bottom, left, right = picture_cells(self.geometry, *self.raw[0].shape)
@@ -273,7 +273,7 @@ def _bilinear(cells: int, pixels: int, device: torch.device, offset: float = 0.0
 
 @lru_cache(maxsize=64)
 def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return how a row of pixels is computed from the concatenated rows of cells of several layers.
+    """Return the cells, and their shares, of which a row of pixels is made.
 
     `rows`: each layer's number of cells and their offset, at most half a cell. It is the same in each of n strips:
     which cells each reads, (n * m,), and their shares in each of its pixels, (m, pixels / n).

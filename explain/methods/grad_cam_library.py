@@ -132,7 +132,7 @@ class _Logits(nn.Module):
 
 
 def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Callable[[], None]) -> Any:
-    """Return the library's object for a method on copied modules; `tick` is called before each pass."""
+    """Return the library's object; `tick` is called before each pass."""
     from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 
     for module in adapter.module.modules():
