@@ -61,10 +61,7 @@ def pictures() -> Files:
     deep = pixels().astype(np.uint16) * 257
     found |= {
         "16bit.png": saved(Pillow.fromarray(deep[..., 0]), "PNG"),
-        "cmyk.jpg": saved(plain.convert("CMYK"), "JPEG"),
-        "alpha.png": saved(plain.convert("RGBA"), "PNG"),
         "palette.png": saved(plain.convert("P"), "PNG", transparency=0),
-        "bits.png": saved(plain.convert("1"), "PNG"),
         "lab.tiff": saved(plain.convert("LAB"), "TIFF"),
         "float.tiff": saved(Pillow.fromarray(np.full((9, 9), np.nan, np.float32)), "TIFF"),
         "animated.gif": saved(plain, "GIF", save_all=True, append_images=[plain] * 5),
@@ -73,13 +70,11 @@ def pictures() -> Files:
         "no-ending": png,
         "bomb.png": png_bomb(30_000),
         "wide.png": saved(Pillow.fromarray(pixels(1, 20_000)), "PNG"),
-        "high.png": saved(Pillow.fromarray(pixels(20_000, 1)), "PNG"),
         "pixel.png": saved(Pillow.fromarray(pixels(1, 1)), "PNG"),
         "header.png": b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 0, 8, 2, 0, 0, 0)),
         "huge.bmp": b"BM" + struct.pack("<IHHIIiiHHIIiiII", 70, 0, 0, 54, 40, 2**30, 2**30, 1, 24, 0, 0, 0, 0, 0, 0),
         "picture-and-zip.jpg": jpeg + zip_of({"a.txt": b"x"}),
         "script.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
-        "page.jpg": b"<html><script>alert(1)</script></html>",
         "postscript.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) print",
         "..%2f..%2fetc.png": png,
         "two\nlines\u202e.png": png[:50],
@@ -101,7 +96,6 @@ def arrays() -> Files:
     claimed = whole.replace(b"(40, 60, 3)", b"(99999, 9999, 99)"[: len(b"(40, 60, 3)")])
     made = {
         "nan": np.full((40, 60, 3), np.nan, np.float32),
-        "inf": np.full((40, 60, 3), np.inf, np.float32),
         "negative": np.full((40, 60, 3), -5.0),
         "largest": np.linspace(-3e38, 3e38, 40 * 60 * 5, dtype=np.float32).reshape(40, 60, 5),
         "larger": np.full((40, 60, 5), 1e300),
@@ -110,10 +104,8 @@ def arrays() -> Files:
         "empty": np.zeros((0, 60, 3), np.uint8),
         "scalar": np.float32(3),
         "words": np.array(["a", "b"]),
-        "thirty": np.zeros((40, 60, 30), np.float32),
         "planes": np.random.default_rng(1).random((40, 60, 5)).astype(np.float32),
         "five": np.zeros((1, 1, 1, 4, 4), np.uint8),
-        "dates": np.zeros((4, 4), "datetime64[s]"),
         "fields": np.zeros((4, 4), [("a", "u1"), ("b", "f4")]),
     }
     found = {f"{name}.npy": npy(array) for name, array in made.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from sightglass.ui.views import charts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sightglass.history.decks import Deck, Decks, Removed, Slide
+    from sightglass.history.decks import Deck, Decks, Slide
 
 EXAMPLE = ":gray-badge[Example]"
 OPENS = "See its slides, present it, edit it and export it."
@@ -66,7 +67,8 @@ class Editing:
     """Which slide is edited, and what can be undone."""
 
     slide: str = ""
-    removed: Removed | None = None
+    removed: tuple[str, int, View] | None = None
+    """Deck, place and view of the slide that was deleted last."""
 
 
 def _button(label: str, icon: str, key: str, act: Callable[[], Any], help: str, **more: Any) -> None:
@@ -240,13 +242,16 @@ def _draw_actions(deck: Deck) -> None:
         label = f"Delete the deck with {plural(len(deck.slides), 'slide')}"
         _button(label, "delete", "delete", partial(_delete, deck.id), help)
     removed = state.of(Editing).removed
-    if removed is not None and removed.deck == deck.id:
+    if removed is not None and removed[0] == deck.id:
+        _, place, view = removed
 
         def undo() -> None:
-            state.of(Editing).removed = None
-            _decks().put_back(removed)
+            slide, order = _decks().add(deck.id, view), [slide.id for slide in deck.slides]
+            order.insert(place, slide.id)
+            _decks().arrange(deck.id, order)
+            state.of(Editing).slide, state.of(Editing).removed = slide.id, None
 
-        _button(f"Undo: slide {removed.place + 1} deleted", "undo", "undo", undo, "Put the slide back at its place.")
+        _button(f"Undo: slide {place + 1} deleted", "undo", "undo", undo, "Put the slide back at its place.")
 
 
 def _delete(id: str) -> None:
@@ -302,6 +307,11 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
             _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
 
         def remove() -> None:
-            state.of(Editing).removed = decks.remove(slide.id)
+            removed = None
+            # A damaged slide can go, but not come back.
+            with contextlib.suppress(Problem):
+                removed = deck.id, number - 1, decks.view(slide)
+            decks.remove(slide.id)
+            state.of(Editing).removed = removed
 
         _button("Delete the slide", "delete", "do-delete", remove, "It can be put back.")

@@ -27,8 +27,8 @@ from sightglass.explain.tasks import task_of
 from sightglass.explain.trust.checks import check_maps
 from sightglass.explain.trust.diagnosis import headline
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
-from sightglass.report import embedded_recipe, proof_files, result_folder, results, similarity_files
-from sightglass.report.embedded_recipe import checked_recipe
+from sightglass.report import proof_files, result_folder, results, similarity_files
+from sightglass.report.embedded_recipe import embed
 from sightglass.report.result_folder import zip_files
 
 if TYPE_CHECKING:
@@ -161,8 +161,7 @@ def compare_models(request: CompareRequest, kind: str) -> BaseModel | bytes:
 def overlay_png(explanation: Explanation, index: int, style: Style) -> bytes:
     """Return one map's overlay as a PNG with its recipe."""
     drawn = to_png(explanation.overlay(index, colormap=style.colormap, alpha=style.alpha))
-    view = embedded_recipe.view_of(explanation, index, colormap=style.colormap, alpha=style.alpha)
-    return embedded_recipe.write(drawn, checked_recipe(explanation), view)
+    return embed(drawn, explanation, index, {"colormap": style.colormap, "alpha": style.alpha}, picture=False)
 
 
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem, typed_line
-from sightglass.explain.phrases import NBSP, megabytes
+from sightglass.explain.phrases import NBSP
 from sightglass.history.store import EPOCH, insert
 from sightglass.report import deck_html, deck_pptx, drawing, pdf
 from sightglass.report.layouts import DARK, THEMES
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 GONE = "There is no such deck: it was deleted, or never made here."
 NO_SLIDE = "There is no such slide: it was deleted."
-MAX_DECKS = 500
-MAX_BYTES = 250_000_000
-"""Of the slides of a deck, clips above all: it is presented, and leaves, in one piece."""
 MAX_NAME = 120
 """Letters of a deck's title."""
 _COLUMNS = "id, kind, title, sentence, notes, view"
@@ -57,23 +54,12 @@ class Deck:
     id: str
     title: str
     slides: tuple[Slide, ...]
-    created: datetime
     changed: datetime
     """Aware, in UTC."""
     ready: str = ""
     """Which of the ready decks it is; empty for one of somebody's own."""
     theme: str = "dark"
     """Of `layouts.THEMES`: how it is presented and exported."""
-
-
-@dataclass(frozen=True, eq=False)
-class Removed:
-    """A slide that was taken out of a deck, with everything that brings it back."""
-
-    deck: str
-    place: int
-    slide: Slide
-    data: bytes
 
 
 def name(text: str) -> str:
@@ -112,11 +98,7 @@ class Decks:
         # A loop's variable would hold each view, with all its maps, while the next one is read.
         slides = list(map(_prepare, views))
         with self._store.writing() as database:
-            (count,) = database.execute("SELECT count(*) FROM decks").fetchone()
-            if count >= MAX_DECKS:
-                raise Problem(f"There are {count} decks: delete one that you do not need any more.")
-            room = sum(len(data) for _, data in slides)
-            self._store.check_room(database, room, self._limit)
+            self._store.check_room(database, sum(len(data) for _, data in slides), self._limit)
             insert(database, "decks", deck | {"theme": THEMES[theme].name})
             for slide in slides:
                 _append(database, _number(database, id), slide)
@@ -143,22 +125,11 @@ class Decks:
     def add(self, deck: str, view: View) -> Slide:
         """Add a slide at the end of a deck; synced to the disk when this returns."""
         slide, data = _prepare(view)
-        self._insert(deck, slide, data)
-        return slide
-
-    def put_back(self, removed: Removed) -> Slide:
-        """Undo `remove`: the slide is at its place again."""
-        self._insert(removed.deck, removed.slide, removed.data, removed.place)
-        return removed.slide
-
-    def _insert(self, deck: str, slide: Slide, data: bytes, place: int | None = None) -> None:
         with self._store.writing() as database:
             n = _number(database, deck)
             self._store.check_room(database, len(data), self._limit)
-            ids = _append(database, n, (slide, data))
-            if place is not None:
-                ids.insert(place, ids.pop())
-            _arrange(database, n, ids)
+            _arrange(database, n, _append(database, n, (slide, data)))
+        return slide
 
     def edit(
         self, id: str, *, title: str | None = None, sentence: str | None = None, notes: str | None = None
@@ -181,15 +152,12 @@ class Decks:
             _arrange(database, n, [*first, *(id for id in current if id not in first)])
         return self.get(deck)
 
-    def remove(self, id: str) -> Removed:
-        """Remove a slide from its deck; return the input of `put_back`."""
+    def remove(self, id: str) -> None:
+        """Remove a slide from its deck."""
         with self._store.writing() as database:
-            n, slide = _slide_row(database, id)
-            (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
-            removed = Removed(deck, _order(database, n).index(id), slide, _read(database, id))
+            n, _ = _slide_row(database, id)
             database.execute("DELETE FROM slides WHERE id = ?", (id,))
             _arrange(database, n, _order(database, n))
-        return removed
 
     def view(self, slide: Slide) -> View:
         """Return a slide's view with its current texts; raise Problem."""
@@ -227,13 +195,6 @@ def _append(database: sqlite3.Connection, n: int, prepared: _Prepared) -> list[s
     (slide, data), ids = prepared, _order(database, n)
     if len(ids) >= MAX_VIEWS:
         raise Problem(f"This deck has {len(ids)} slides: {MAX_VIEWS} at most, please.")
-    sql = "SELECT coalesce(sum(length(scene)), 0) FROM slides WHERE deck = ?"
-    (before,) = database.execute(sql, (n,)).fetchone()
-    if (after := before + len(data)) > MAX_BYTES:
-        raise Problem(
-            f"With this slide the deck would have {megabytes(after)} of at most {megabytes(MAX_BYTES)}: put long "
-            "clips into their own deck."
-        )
     row = {field: getattr(slide, field) for field in ("id", "kind", "title", "sentence", "notes")}
     row |= {"view": json.dumps(asdict(slide.display)), "records": "[]"}
     insert(database, "slides", row | {"deck": n, "place": len(ids), "scene": data, "thumbnail": b""})
@@ -292,13 +253,13 @@ def _touch(database: sqlite3.Connection, n: int) -> None:
 
 
 def _deck(database: sqlite3.Connection, id: str) -> Deck:
-    row = database.execute("SELECT n, title, created, changed, ready, theme FROM decks WHERE id = ?", (id,)).fetchone()
+    row = database.execute("SELECT n, title, changed, ready, theme FROM decks WHERE id = ?", (id,)).fetchone()
     if row is None:
         raise Problem(GONE)
-    n, title, created, changed, ready, theme = row
+    n, title, changed, ready, theme = row
     listed = database.execute(f"SELECT {_COLUMNS} FROM slides WHERE deck = ? ORDER BY place, n", (n,)).fetchall()
-    created, changed = (EPOCH + timedelta(microseconds=at) for at in (created, changed))
-    return Deck(id, title, tuple(map(_slide, listed)), created, changed, ready, theme if theme in THEMES else DARK.name)
+    changed, theme = EPOCH + timedelta(microseconds=changed), theme if theme in THEMES else DARK.name
+    return Deck(id, title, tuple(map(_slide, listed)), changed, ready, theme)
 
 
 def _slide_row(database: sqlite3.Connection, id: str) -> tuple[int, Slide]:

@@ -48,11 +48,9 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.recipe import Recipe
     from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.trust.checks import Checks
     from sightglass.history.history import History
-    from sightglass.models.geometry import Geometry
     from sightglass.report.view import Map, View
 
     Arrays = Mapping[str, NDArray[Any]]
@@ -129,15 +127,12 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None)
     return record, files
 
 
-def is_of_map(recipe: Recipe, index: int, record: Record) -> bool:
-    """Return whether a record is of the map at `index` of this recipe."""
-    return (record.recipe, record.index) == (recipe, index)
-
-
-def is_of_pair(similarity: Similarity, record: Record) -> bool:
-    """Return whether a record is of this comparison, whose query, model and method it has."""
-    pair, how = record.pair, {name: getattr(similarity, name) for name in ("of", "preprocessing", "weights_sha256")}
-    ids = similarity.gallery.image.sha256, similarity.layers
+def is_of(record: Record, view: Explanation | Similarity, index: int) -> bool:
+    """Return whether a record is of a map, or of a pair, whose picture, model and method it has."""
+    if not isinstance(view, Similarity):
+        return (record.recipe, record.index) == (view.recipe, index)
+    pair, how = record.pair, {name: getattr(view, name) for name in ("of", "preprocessing", "weights_sha256")}
+    ids = view.gallery.image.sha256, view.layers
     return pair is not None and (pair.sha256, record.layers) == ids and how.items() <= pair.how.items()
 
 
@@ -235,12 +230,6 @@ def read_heatmap(record: Record, place: int, arrays: Arrays) -> Heatmap:
     return heatmap if uncut is None else replace(heatmap, uncut=replace(heatmap, at_input=uncut))
 
 
-def content(geometry: Geometry, at_input: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the part of a map at the model's input that is picture."""
-    left, top, right, bottom = geometry.content
-    return at_input[top:bottom, left:right]
-
-
 def encode_pair(similarity: Similarity, context: Context | None) -> tuple[Record, Files]:
     """Return the record and the files of a comparison."""
     query, other = (side.image for side in similarity.sides)
@@ -282,8 +271,9 @@ def read_pair(record: Record, images: tuple[Image, Image], arrays: Arrays) -> Si
     try:
         for name, image, geometry in zip(_SIDES, images, pair.geometries, strict=True):
             raw = tuple(arrays[f"{name}_raw_{layer}"] for layer in record.layers)
-            signed, vector = content(geometry, arrays[name]), arrays[f"{name}_vector"]
-            sides.append(ComparedImage(image, geometry, vector, raw, signed))
+            left, top, right, bottom = geometry.content
+            signed = arrays[name][top:bottom, left:right]
+            sides.append(ComparedImage(image, geometry, arrays[f"{name}_vector"], raw, signed))
             grids.append(CellEdges(arrays[f"{name}_down"], arrays[f"{name}_across"]))
         matches = Matches(grids[0], grids[1], arrays["cells"], pair.matches)
     except KeyError as error:
@@ -299,8 +289,7 @@ def encode_proofs(proofs: Mapping[int, Proof]) -> tuple[tuple[SavedProof, ...], 
     """Return a record's proofs by map index, and their files."""
     saved, files = [], {}
     for index, proof in sorted(proofs.items()):
-        applied = proof_files.settings(index, proof)
-        saved.append(SavedProof(index, applied.steps, applied.fillings, proof.sentence))
+        saved.append(SavedProof(sentence=proof.sentence, **proof_files.settings(index, proof).model_dump()))
         files[f"proof-{index}.json"] = json.dumps(asdict(proof), default=np.ndarray.tolist).encode()
     return tuple(saved), files
 
@@ -373,7 +362,8 @@ def record_view(record: Record, image: Image, maps: Sequence[Heatmap], proof: Pr
         answers=list_answers(task, record.predictions),
         boxes=list_boxes(task, record.predictions, info.boxes if info else (), (record.width, record.height)),
     )
-    title, rest = record.title_and_rest
+    title = record.title or record.headline.partition(". ")[0]
+    rest = record.headline.removeprefix(title).removeprefix(".").strip()
     method = METHODS[record.method].name if record.method in METHODS else record.method
     return new_view(
         [picture],

@@ -8,8 +8,6 @@ import time
 import unicodedata
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +16,6 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import write_file
 from sightglass.common.settings import settings
 from sightglass.explain.similarity.similarity import Similarity
-from sightglass.explain.trust import most_serious_first
-from sightglass.explain.trust.reliability import add_proof
 from sightglass.history import decks as deck_store
 from sightglass.history import encoding, migration
 from sightglass.history.records import (
@@ -35,7 +31,7 @@ from sightglass.history.store import EPOCH, RECORD, UNDO, Store
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sightglass.common.files import Json
@@ -116,39 +112,14 @@ class History:
         self._store.add(record.id, files, lambda database: self._write(database, record), limit=self.limit)
         return self.get(record.id)
 
-    def add_proofs(self, id: str, explanation: Explanation) -> Record:
-        """Put the proofs of an explanation into the record that was made of it, in place of earlier ones of the same
-        maps, and the checks that its maps have by now; synced to the disk when this returns. Raises Problem if the
-        record is gone or damaged, or the limit is reached."""
-        saved, files = encoding.encode_proofs(explanation.proofs)
-        checks, folder = encoding.encode_checks(explanation), self._store.records / id
-        with self._store.writing() as database:
-            record = _intact(_find(database, id))
-            self._store.check_room(database, sum(map(len, files.values())), self.limit)
-            for name, data in files.items():
-                write_file(folder / name, data, sync=True)
-            proofs = {proof.index: proof for proof in (*record.proofs, *saved)}
-            findings = record.findings
-            if (proof := explanation.proofs.get(record.index)) is not None:
-                findings = most_serious_first(add_proof(findings, proof))
-            record = replace(
-                record,
-                proofs=tuple(proofs[index] for index in sorted(proofs)),
-                seals=tuple(now or before for now, before in zip_longest(checks, record.seals)),
-                findings=findings,
-                bytes=sum(map(len, self.files(record).values())) + len(self.thumbnail(record)),
-            )
-            self._write(database, record)
-        return self.get(id)
-
     def proof(self, record: Record, index: int) -> Proof | None:
         """Return the proof of a record's map, or None; raise Problem for a damaged one."""
         return self.proofs(record).get(index)
 
     def proofs(self, record: Record) -> dict[int, Proof]:
         """Return the proofs of a record's maps by their indices; raise Problem for a damaged one."""
-        names = {saved.index: f"proof-{saved.index}" for saved in record.proofs}
-        return {index: encoding.read_proof(self._store.read(record.id, name)) for index, name in names.items()}
+        indices = [saved.index for saved in record.proofs]
+        return {index: encoding.read_proof(self._store.read(record.id, f"proof-{index}")) for index in indices}
 
     def search(
         self,
@@ -195,19 +166,17 @@ class History:
 
     def find(self, view: Explanation | Similarity, index: int = 0) -> Record | None:
         """Return the newest record of the same pictures, recipe and selected map; None if there is none."""
-        same: Callable[[Record], bool]
         if isinstance(view, Similarity):
-            key, same = (view.query.image.sha256, view.model.id, view.method), partial(encoding.is_of_pair, view)
+            key = view.query.image.sha256, view.model.id, view.method
         else:
-            recipe = view.recipe
-            key, same = (view.image.sha256, recipe.model, recipe.method), partial(encoding.is_of_map, recipe, index)
+            key = view.image.sha256, view.recipe.model, view.recipe.method
         sql = (
             f"SELECT {_COLUMNS} FROM records WHERE picture_sha256 = ? AND model = ? AND method = ? AND deleted IS NULL "
             "ORDER BY n DESC"
         )
         with self._store.reading() as database:
             rows = database.execute(sql, key).fetchall()
-        return next(filter(same, map(_read, rows)), None)
+        return next((record for record in map(_read, rows) if encoding.is_of(record, view, index)), None)
 
     def annotate(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
+from pydantic import ConfigDict
 
 from sightglass.common.errors import Problem, typed_line
 from sightglass.common.legible import visible
@@ -18,7 +19,7 @@ from sightglass.explain.rendering.marks import add_names
 from sightglass.explain.rendering.render import HALO, WHITE, line_width
 from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import Pair
-from sightglass.explain.trust import Filling, Finding
+from sightglass.explain.trust import Finding
 from sightglass.explain.trust.checks import Checks
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
@@ -108,20 +109,13 @@ class SavedPair:
     """The reference scores."""
 
 
-@dataclass(frozen=True)
-class SavedProof:
-    """How one of a record's maps was proved; `History.proof` has its curves."""
+class SavedProof(ProofSettings):
+    """How one of a record's maps was proved, by `Explanation.prove`; `History.proof` has its curves."""
 
-    index: int
-    """Of the map."""
-    steps: int
-    fillings: tuple[Filling, ...]
+    # Records of former versions name a file, too.
+    model_config = ConfigDict(extra="ignore")
+
     sentence: str
-
-    @property
-    def settings(self) -> ProofSettings:
-        """What a recipe needs to prove the map again."""
-        return ProofSettings(index=self.index, steps=self.steps, fillings=self.fillings)
 
 
 @dataclass(frozen=True)
@@ -230,19 +224,6 @@ class Record:
     def checked_recipe(self) -> Recipe | None:
         """The recipe with its maps' checks; None in a damaged record."""
         return None if self.recipe is None else add_checks(self.recipe, self.seals)
-
-    def recipe_of(self, index: int) -> Recipe | None:
-        """Return the recipe with checks and the map's proof, or None."""
-        proof, recipe = self.proof_of(index), self.checked_recipe
-        return recipe if recipe is None or proof is None else recipe.model_copy(update={"prove": proof.settings})
-
-    @property
-    def title_and_rest(self) -> tuple[str, str]:
-        """The headline in two parts: the answer and the map."""
-        if self.title:
-            return self.title, self.headline.removeprefix(self.title).strip()
-        first, _, rest = self.headline.partition(". ")
-        return first, rest
 
     @property
     def label(self) -> str | None:

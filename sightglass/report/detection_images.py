@@ -13,7 +13,7 @@ from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.report import embedded_recipe
+from sightglass.report.embedded_recipe import embed_overlay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,14 +51,15 @@ def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = Tru
             Path(name).write_bytes(data)
     """
     stem = file_stem(explanation.image.name.rsplit(".", 1)[0])
-    tagged, tag_boxed = (embedded_recipe.tagger(explanation, style, boxes=drawn) for drawn in (boxes, True))
     yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
     boxed = _draw_boxes(explanation, explanation.image.pixels, explanation.predictions)
-    yield f"{stem}_detection.jpg", tag_boxed(to_jpeg(boxed), 0)
-    yield f"{stem}_gradcam.jpg", tagged(to_jpeg(every_map(explanation, style, boxes=boxes)), 0)
+    yield f"{stem}_detection.jpg", embed_overlay(to_jpeg(boxed), explanation, 0, style, boxes=True)
+    drawn = every_map(explanation, style, boxes=boxes)
+    yield f"{stem}_gradcam.jpg", embed_overlay(to_jpeg(drawn), explanation, 0, style, boxes=boxes)
     for i, heatmap in enumerate(explanation.heatmaps):
         name = f"{stem}_{i + 1:02}_{file_stem(heatmap.target.label)}.jpg"
-        yield name, tagged(to_jpeg(one_map(explanation, i, style, boxes=boxes)), i)
+        drawn = one_map(explanation, i, style, boxes=boxes)
+        yield name, embed_overlay(to_jpeg(drawn), explanation, i, style, boxes=boxes)
 
 
 def _draw_boxes(

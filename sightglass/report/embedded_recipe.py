@@ -28,7 +28,7 @@ from sightglass.explain.picture.image import Image, to_lossless
 from sightglass.explain.recipe import Label, Recipe, SavedChecks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping, Sequence
+    from collections.abc import Mapping, MutableMapping, Sequence
 
     from sightglass.explain.rendering.style import Style
     from sightglass.explain.result import Result
@@ -116,19 +116,25 @@ def write(data: bytes, recipe: Recipe, view: ViewState | None = None, *, picture
     raise ImageProblem("Only PNG and JPG files can carry a recipe: choose one of these.")
 
 
-def tagger(explanation: Result, style: Style, **settings: bool) -> Callable[[bytes, int], bytes]:
-    """Return `write` for several overlays of one explanation in a style: it takes a file's bytes and the index of its
-    map, and embeds the picture, which is encoded once. `settings`: others of the viewer."""
-    recipe, picture = checked_recipe(explanation), encode(explanation.image)
+def embed(
+    data: bytes,
+    explanation: Result,
+    index: int,
+    settings: Mapping[str, bool | float | str] | None = None,
+    *,
+    picture: bool = True,
+) -> bytes:
+    """Return a file with an explanation's recipe, the view of a map in the viewer's `settings`, and the `picture`."""
+    view = Look(screen=explanation.task.screen)
+    if explanation.heatmaps:
+        view = view_of(explanation, index, **settings or {})
+    return write(data, checked_recipe(explanation), view, picture=encode(explanation.image) if picture else b"")
+
+
+def embed_overlay(data: bytes, explanation: Result, index: int, style: Style, **settings: bool) -> bytes:
+    """Return `embed` of an overlay in a style; `settings`: others of the viewer."""
     drawn: dict[str, bool | float | str] = {"mode": "overlay", "colormap": style.colormap, "alpha": style.alpha}
-    drawn |= {"even": style.even, **settings}
-
-    def tag(data: bytes, index: int) -> bytes:
-        screen = explanation.task.screen
-        view = view_of(explanation, index, **drawn) if explanation.heatmaps else ViewState(screen=screen)
-        return write(data, recipe, view, picture=picture)
-
-    return tag
+    return embed(data, explanation, index, drawn | {"even": style.even} | settings)
 
 
 def read(data: bytes) -> Recipe | None:

@@ -16,8 +16,8 @@ from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.report import caption, charts, embedded_recipe
-from sightglass.report.embedded_recipe import checked_recipe
+from sightglass.report import caption, charts
+from sightglass.report.embedded_recipe import embed
 from sightglass.report.views import map_view
 
 if TYPE_CHECKING:
@@ -67,11 +67,7 @@ def figure(
     caption.check(explanation, index)
     settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, **(look or {})}
     data = draw(map_view(explanation, index), format, Style.of(settings), boxes=bool(settings.get("boxes", True)))
-    if format in ("svg", "pdf"):
-        return data
-    view = embedded_recipe.view_of(explanation, index, **settings)
-    picture = embedded_recipe.encode(explanation.image)
-    return embedded_recipe.write(data, checked_recipe(explanation), view, picture=picture)
+    return data if format in ("svg", "pdf") else embed(data, explanation, index, settings)
 
 
 def draw(view: View, format: Format, style: Style, *, boxes: bool = True) -> bytes:

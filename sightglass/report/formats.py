@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering.style import Style
-from sightglass.report import animation, detection_images, embedded_recipe, figure, html_report, pdf
+from sightglass.report import animation, detection_images, figure, html_report, pdf
+from sightglass.report.embedded_recipe import embed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,10 +63,8 @@ def _picture(encode: Callable[[NDArray[np.uint8]], bytes]) -> Maker:
 
     def make(explanation: Explanation, index: int, look: Mapping[str, Any]) -> bytes:
         drawn = encode(detection_images.one_map(explanation, index, Style.of(look)))
-        view = embedded_recipe.view_of(explanation, index, **{"mode": "overlay", **look})
         # A map alone does not show the picture.
-        picture = b"" if look.get("mode") == "map" else embedded_recipe.encode(explanation.image)
-        return embedded_recipe.write(drawn, embedded_recipe.checked_recipe(explanation), view, picture=picture)
+        return embed(drawn, explanation, index, {"mode": "overlay", **look}, picture=look.get("mode") != "map")
 
     return make
 

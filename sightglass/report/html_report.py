@@ -85,9 +85,9 @@ def _title(explanation: Result, index: int) -> str:
     return f"Where {model} looked: {name}"
 
 
-def frame(explanations: Sequence[Result], *, title: str | None = None) -> str:
+def frame(explanations: Sequence[Result]) -> str:
     """Return a notebook's isolated frame of the page of `html`."""
-    document = escape(html(explanations, title=title))
+    document = escape(html(explanations))
     return (
         f'<iframe srcdoc="{document}" sandbox="allow-scripts" title="Explanation" '
         f'style="width:100%;height:{FRAME_HEIGHT}px;border:0"></iframe>'

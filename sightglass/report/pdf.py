@@ -106,16 +106,16 @@ def _text(
     page.ln(after)
 
 
-def _code(page: FPDF, text: str, size: float = 8) -> None:
-    page.set_font("mono", "", size)
+def _code(page: FPDF, text: str) -> None:
+    page.set_font("mono", "", 8)
     page.set_text_color(*_INK)
     page.set_fill_color(245, 245, 245)
     # multi_cell also breaks a word that is longer than a line.
     about: Json = {"align": "L", "fill": True, "padding": 2, "new_x": "LMARGIN", "new_y": "NEXT"}
-    tall: Any = page.multi_cell(0, size * 0.48, text, **about, dry_run=True, output="HEIGHT")
+    tall: Any = page.multi_cell(0, 3.84, text, **about, dry_run=True, output="HEIGHT")
     if text.count("\n") == 0 and page.will_page_break(tall):
         page.add_page()
-    page.multi_cell(0, size * 0.48, text, **about)
+    page.multi_cell(0, 3.84, text, **about)
     page.ln(1.5)
 
 

@@ -26,8 +26,8 @@ from sightglass.explain.rendering.marks import draw_segments
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background
-from sightglass.report import detection_images, embedded_recipe, figure, proof_files, results, table
-from sightglass.report.embedded_recipe import checked_recipe
+from sightglass.report import detection_images, figure, proof_files, results, table
+from sightglass.report.embedded_recipe import checked_recipe, embed, embed_overlay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -158,19 +158,18 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
     """
     if explanation.heatmaps:
         yield "gradcam_prediction.png", figure.figure(explanation, colormap=style.colormap, alpha=style.alpha)
-    tagged = embedded_recipe.tagger(explanation, style)
     for i in range(len(explanation.heatmaps)):
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
-        yield f"{name}.png", tagged(to_png(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha)), i)
+        overlay = to_png(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha))
+        yield f"{name}.png", embed_overlay(overlay, explanation, i, style)
         if bare:
             item = explanation.heatmaps[i]
             heatmap = render.heatmap_only(item.values, style.colormap, kind=item.kind)
-            view = embedded_recipe.view_of(explanation, i)
-            yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), checked_recipe(explanation), view)
+            yield f"{name}_heatmap.png", embed(to_png(heatmap), explanation, i, picture=False)
         if npy:
             yield f"{name}.npy", npy_bytes(explanation.heatmaps[i].values)
     if len(explanation.heatmaps) > 1:
-        yield "topk_comparison.jpg", tagged(to_jpeg(_sheet(explanation, style)), 0)
+        yield "topk_comparison.jpg", _sheet(explanation, style)
     yield from _numbers(explanation)
 
 
@@ -202,10 +201,7 @@ def of_boxes(explanation: Result, style: Style, *, everything: bool, boxes: bool
             name = f"{drawn[0][0].removesuffix('_original.jpg')}_{i + 1:02}_{label_stem(heatmap.target.label)}"
             yield f"{name}.npy", npy_bytes(heatmap.values)
         if len(explanation.heatmaps) > 1:
-            yield (
-                "topk_comparison.jpg",
-                embedded_recipe.tagger(explanation, style)(to_jpeg(_sheet(explanation, style)), 0),
-            )
+            yield "topk_comparison.jpg", _sheet(explanation, style)
     yield from _numbers(explanation)
 
 
@@ -257,10 +253,12 @@ def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     yield "methods.jpg", to_jpeg(sheet)
 
 
-def _sheet(explanation: Result, style: Style) -> NDArray[np.uint8]:
+def _sheet(explanation: Result, style: Style) -> bytes:
+    """Return all maps in one JPEG, with the recipe."""
     count = range(len(explanation.heatmaps))
     panels = [explanation.overlay(i, colormap=style.colormap, alpha=style.alpha) for i in count]
-    return contact_sheet.grid(panels, [f"{i + 1} {_name_map(explanation, i)}" for i in count])
+    sheet = contact_sheet.grid(panels, [f"{i + 1} {_name_map(explanation, i)}" for i in count])
+    return embed_overlay(to_jpeg(sheet), explanation, 0, style)
 
 
 def _name_map(explanation: Result, index: int) -> str:
@@ -288,7 +286,7 @@ def of_comparison(compared: Comparison, style: Style, more: Json | None = None) 
     for i, explanation in enumerate(compared.explanations):
         if explanation.heatmaps:
             panels.append(explanation.overlay(0, colormap=style.colormap, alpha=style.alpha))
-            data = embedded_recipe.tagger(explanation, style)(to_png(panels[-1]), 0)
+            data = embed_overlay(to_png(panels[-1]), explanation, 0, style)
             yield f"gradcam_{label_stem(explanation.model.id)}.png", data
             if (proof := explanation.proofs.get(0)) is not None:
                 for name, file in proof_files.files(explanation, 0, proof):
@@ -297,8 +295,8 @@ def of_comparison(compared: Comparison, style: Style, more: Json | None = None) 
             panels.append(explanation.image.pixels)
         captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
     # One file, one recipe: the first model's.
-    tagged = embedded_recipe.tagger(compared.explanations[0], style)
-    yield "comparison.jpg", tagged(to_jpeg(contact_sheet.grid(panels, captions)), 0)
+    sheet = to_jpeg(contact_sheet.grid(panels, captions))
+    yield "comparison.jpg", embed_overlay(sheet, compared.explanations[0], 0, style)
     maps = {label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}
     yield MAPS, npz_bytes(maps)
     yield "comparison.json", to_json(comparison(compared) | (more or {})).encode()

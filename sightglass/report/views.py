@@ -343,57 +343,63 @@ def classes_view(
     indices = list(pair or range(len(explanation.heatmaps)))[:MOST_CLASSES]
     if len(indices) < 2:
         return map_view(explanation, 0, look)
-    display, maps = display_of(look), [explanation.heatmaps[index] for index in indices]
-    pictures = [
-        explained_picture(explanation, index, name=heatmap.target.label)
-        for index, heatmap in zip(indices, maps, strict=True)
-    ]
-    pictures = [
-        replace(picture, caption=name_answer(picture, map=display.mode != "picture", model=False))
-        for picture in pictures
-    ]
-    labels = [picture.name for picture in pictures]
+    maps = [explanation.heatmaps[index] for index in indices]
+    labels, difference = [heatmap.target.label for heatmap in maps], None
     if pair is not None:
         values = share_difference(maps[0].strength, maps[1].strength)
-        pictures.append(_difference(explanation.image, values, explanation, None))
+        difference = _difference(explanation.image, values, explanation, None)
     agreement = agreement_sentence(explanation, pair)
     where = "the same place" if explanation.overlap(indices[0], indices[1]) >= SAME_PLACE else "different places"
-    proved = [(place, proof) for place, i in enumerate(indices) if (proof := explanation.proofs.get(i))][:1]
-    return new_view(
-        pictures,
+    return _side_by_side(
+        [(explanation, index, label) for index, label in zip(indices, labels, strict=True)],
+        difference,
+        display_of(look),
+        model=False,
         title=statement(agreement, f"{listing(labels[:2])}: {where}"),
         sentence=agreement,
         notes="\n".join((_describe_map(explanation, 0), *(describe(explanation, index=i).slide() for i in indices))),
-        charts=tuple(charts.describe_proof(proof, place) for place, proof in proved),
-        display=display,
         commands=(command.line(explanation.recipe),),
-        sides=tuple(f"more {label}" for label in labels) if pair is not None else (),
         made=made_by([explanation]),
+    )
+
+
+def _side_by_side(
+    maps: Sequence[tuple[Result, int, str]], difference: Picture | None, display: Display, *, model: bool, **more: Any
+) -> View:
+    """Return the view of several maps, a picture each: (result, index, name of the picture).
+
+    `difference`: of the first and the last; `model`: whether captions name the pictures, too.
+    """
+    pictures = [explained_picture(result, index, name=name) for result, index, name in maps]
+    mapped = display.mode != "picture"
+    pictures = [replace(item, caption=name_answer(item, map=mapped, model=model)) for item in pictures]
+    proofs = [(place, proof) for place, (result, index, _) in enumerate(maps) if (proof := result.proofs.get(index))]
+    return new_view(
+        [*pictures, *([difference] if difference else [])],
+        charts=tuple(charts.describe_proof(proof, place) for place, proof in proofs[:1]),
+        display=display,
+        sides=(f"more {maps[0][2]}", f"more {maps[-1][2]}") if difference else (),
+        **more,
     )
 
 
 def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str, Any] | None = None) -> View:
     """Return the view of several models on one picture, each with its map, in their order; `names`: short ones."""
-    results, display = comparison.explanations[:MAX_PICTURES], display_of(look)
+    results, difference = comparison.explanations[:MAX_PICTURES], None
     verdict, overlap = comparison.verdict, comparison.mixed or comparison.overlaps
-    pictures = [explained_picture(result, name=name) for name, result in zip(names, results, strict=False)]
-    pictures = [replace(picture, caption=name_answer(picture, map=display.mode != "picture")) for picture in pictures]
-    sides: tuple[str, ...] = ()
     if 1 < len(results) < MAX_PICTURES and all(result.heatmaps for result in results):
         values = share_difference(comparison.maps[0], comparison.maps[len(results) - 1])
-        pictures.append(_difference(results[0].image, values, results[0], comparison.common))
-        sides = f"more {names[0]}", f"more {names[len(results) - 1]}"
+        difference = _difference(results[0].image, values, results[0], comparison.common)
     answers = {result.predictions[0].label if result.predictions else "" for result in results}
-    proved = [(place, proof) for place, result in enumerate(results) if (proof := result.proofs.get(0))][:1]
-    return new_view(
-        pictures,
+    return _side_by_side(
+        [(result, 0, name) for name, result in zip(names, results, strict=False)],
+        difference,
+        display_of(look),
+        model=True,
         title=statement(verdict, "The models agree" if len(answers) == 1 else "The models do not agree"),
         sentence=" ".join((verdict if len(verdict.split()) > MAX_WORDS else "", overlap)).strip(),
         notes="\n".join(_describe_map(result, 0) for result in results),
-        charts=tuple(charts.describe_proof(proof, place) for place, proof in proved),
-        display=display,
         commands=tuple(command.line(result.recipe) for result in results),
-        sides=sides,
         made=made_by(results),
     )
 
@@ -442,7 +448,6 @@ def gallery_view(
     numbers: Sequence[tuple[str, str]],
     pictures: Sequence[Picture],
     made: str = "",
-    notes: str = "",
 ) -> View:
     """Return the view of a run over many pictures: its numbers, (value, what it is), and some of the pictures."""
     if not pictures:
@@ -451,7 +456,6 @@ def gallery_view(
         pictures[:GALLERY],
         title=statement(title, title.partition(";")[0]),
         sentence=sentence,
-        notes=notes,
         made=made[:MAX_MADE],
         facts=tuple(f"{value} {name}" for value, name in numbers[:4]),
     )

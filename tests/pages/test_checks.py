@@ -149,6 +149,6 @@ def test_what_leaves_the_page_carries_the_proof(page, tmp_path, monkeypatch):
     rerun_until(app, lambda: any(key[0] == "answer" for key in session(app, Jobs).results), 240)
     (proof,) = (result for key, result in session(app, Jobs).results.items() if key[0] == "answer")
     press(press(app.run(), "Save"), "Keep it in Saved")
-    (record,) = History().search().records
-    assert (record.id, [entry.sentence for entry in record.proofs]) == (before.id, [proof.sentence])
+    record, earlier = History().search().records
+    assert earlier == before and [entry.sentence for entry in record.proofs] == [proof.sentence]
     assert proof.sentence in texts(page("pages/saved/page.py", kept=record.id)).replace("\\", "")

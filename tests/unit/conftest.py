@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture
+def halves() -> np.ndarray:
+    """Left half red, right half blue."""
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:, :16, 0], pixels[:, 16:, 2] = 255, 255
+    return pixels
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Networks as people write them, for the tests: `own_nets.py:PlantCNN` is an architecture to a models.toml."""
+"""Networks as people write them, for the tests: `own_nets.py:BlocksCNN` is an architecture to a models.toml."""
 
 from __future__ import annotations
 
@@ -75,21 +75,6 @@ class Broken(nn.Module):
         raise RuntimeError(f"no depth {depth} here")
 
 
-class PlantCNN(nn.Module):
-    """A PlantVillage classifier: four steps of convolution and pooling in one Sequential."""
-
-    def __init__(self, num_classes: int = 10) -> None:
-        super().__init__()
-        steps = [part for pair in ((3, 32), (32, 64), (64, 128), (128, 256)) for part in block(*pair)]
-        self.features = nn.Sequential(*steps, nn.AdaptiveAvgPool2d(1))
-        self.classifier = nn.Sequential(
-            nn.Flatten(), nn.Linear(256, 512), nn.ReLU(), nn.Dropout(), nn.Linear(512, num_classes)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.features(x))
-
-
 class HeadPose(nn.Module):
     """Three numbers in degrees; the red half of a picture raises the first, and the blue half lowers it."""
 
@@ -161,35 +146,6 @@ class WithNumbers(Segmenter):
 
     def forward(self, x: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
         return self.conv(x).mean((2, 3)) + numbers
-
-
-class Halving(nn.Module):
-    """Two convolutions beside a shortcut, at half the side."""
-
-    def __init__(self, taken: int, given: int) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(taken, given, 3, 2, 1), nn.BatchNorm2d(given)
-        self.conv2, self.bn2 = nn.Conv2d(given, given, 3, 1, 1), nn.BatchNorm2d(given)
-        self.bypass = nn.Conv2d(taken, given, 1, 2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        long = F.relu6(self.bn2(self.conv2(F.relu6(self.bn1(self.conv1(x))))))
-        return long + F.relu6(self.bypass(x))
-
-
-class DroNet(nn.Module):
-    """Steering, and the probability of a collision, of grey pictures of 200 px (Loquercio et al. 2018)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer1 = nn.Conv2d(1, 32, 5, 2, 2)
-        self.resBlock1, self.resBlock2, self.resBlock3 = Halving(32, 32), Halving(32, 64), Halving(64, 128)
-        self.fc = nn.Linear(128 * 7 * 7, 2)
-
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        x = self.resBlock3(self.resBlock2(self.resBlock1(F.max_pool2d(self.layer1(x), 2))))
-        found = self.fc(F.relu6(x).flatten(1))
-        return [found[:, 0], found[:, 1].sigmoid()]
 
 
 DEPTH_NET = """

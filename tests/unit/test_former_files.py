@@ -17,8 +17,6 @@ import pytest
 from sightglass.batch import run, table
 from sightglass.explain import replay
 from sightglass.history import History
-from sightglass.models import catalog
-from sightglass.models.load import load
 from sightglass.report import embedded_recipe
 
 FORMER = Path(__file__).parents[1] / "former"
@@ -92,13 +90,6 @@ def test_a_batch_is_read_and_has_nothing_left_to_do(tmp_path: Path) -> None:
     summary = run(str(pictures), "demo-cls-s", str(folder), workers=1)
     assert (summary.resumed, summary.done, summary.failed) == (2, 2, ())
     assert table.read(folder).equals(before)
-
-
-def test_loaders_by_their_former_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(FORMER / "models.toml"))
-    known = catalog.catalog()
-    assert [known[name].loader for name in ("plain", "small vit")] == ["torchvision.classifiers", "timm"]
-    assert load(known["plain"]).labels[0].startswith("tench")
 
 
 @pytest.mark.parametrize(

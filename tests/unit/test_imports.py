@@ -78,22 +78,6 @@ def test_the_project_is_imported_by_its_own_name() -> None:
             assert path.name in ("test_install.py",), (path, found[0])
 
 
-@pytest.mark.parametrize(
-    ("home", "source", "expected"),
-    [
-        ("models", "if TYPE_CHECKING:\n    import sightglass.explain.evidence.cache", {"explain"}),
-        ("explain", "def page():\n    import streamlit as st", {"streamlit"}),
-        ("explain", "importlib.import_module(f'sightglass.pages.{name}')", {"pages"}),
-        ("explain", "from sightglass.api import app\nfrom sightglass import cli", {"api", "cli"}),
-        ("api", "from sightglass.ui.session import page\nfrom explain import Explainer", {"ui"}),
-        ("pages", "from sightglass.api import service\nfrom tests.conftest import asset", {"api", "tests"}),
-        ("explain", "from . import cache\nfrom sightglass.models.load import load\nimport numpy", set()),
-    ],
-)
-def test_a_wrong_import_is_found_wherever_it_hides(home: str, source: str, expected: set[str]) -> None:
-    assert wrong(source, home) == expected
-
-
 def modules() -> dict[str, Path]:
     """Every module of the project by its dotted name; a package's name stands for its `__init__.py`."""
     paths = [*files(), *(path for room in OUTSIDE for path in sorted((ROOT / room).rglob("*.py")))]

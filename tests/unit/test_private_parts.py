@@ -50,11 +50,6 @@ def test_what_was_tried_is_allowed_and_a_new_major_version_is_not() -> None:
     assert asked.specifier.contains(f"{streamlit_internals.TRIED}.0") and not asked.specifier.contains("2.0")
 
 
-def test_few_private_names_are_used_each_with_what_to_do_without_it() -> None:
-    assert len(streamlit_internals.NAMES) <= 8
-    assert all(" Instead: " in words for words in streamlit_internals.NAMES.values())
-
-
 def test_a_name_that_is_missing_is_one_sentence() -> None:
     assert streamlit_internals._find("threading.Thread.start").__name__ == "start"
     for path in ("pathlib.nothing", "no_such_module.a", "threading.Thread._nothing"):

@@ -11,7 +11,7 @@ from sightglass.models.spec import TASKS as STATED
 from tests.rooms import ROOT, every_room, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 WHERE_TASKS_DIFFER = ("explain/tasks/", "models/adapters/", "models/families/")
 ADAPTERS = {"Classifier", "Detector", "Embedder", "PixelNumbers", "QueryDetector", "Segmenter"}
@@ -39,38 +39,14 @@ def asks(tree: ast.AST) -> Iterator[int]:
                 yield node.lineno
 
 
-def takes_apart(tree: ast.AST) -> Iterator[int]:
-    """Yield the lines that take a sentence apart, or remove its emphasis."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-            first = node.args[0]
-            if isinstance(first, ast.Constant) and (node.func.attr, first.value) in (
-                *(("partition", ". "), ("split", ". "), ("replace", "**")),
-                ("removesuffix", " (untrained)"),
-            ):
-                yield node.lineno
-
-
-def lines_of(rule: Callable[[ast.AST], Iterator[int]]) -> list[str]:
-    """Return the lines outside of where tasks differ to which a rule applies, as `file:line`."""
-    lines = []
-    for path in sources(*every_room()):
-        name = path.relative_to(ROOT).as_posix()
-        if not name.startswith(WHERE_TASKS_DIFFER):
-            lines += [f"{name}:{line}" for line in rule(ast.parse(path.read_text("utf-8")))]
-    return lines
-
-
 def test_every_task_that_a_model_may_state_has_a_module() -> None:
     assert set(TASKS) == set(STATED)
 
 
 def test_code_elsewhere_does_not_ask_which_task_it_is() -> None:
-    lines = lines_of(asks)
+    lines = []
+    for path in sources(*every_room()):
+        name = path.relative_to(ROOT).as_posix()
+        if not name.startswith(WHERE_TASKS_DIFFER):
+            lines += [f"{name}:{line}" for line in asks(ast.parse(path.read_text("utf-8")))]
     assert len(lines) <= MOST, lines
-
-
-def test_no_sentence_is_taken_apart() -> None:
-    """But in an untrained model's label, in records of former versions, and in what a library says."""
-    allowed = {"explain/phrases.py", "models/spec.py", "sightglass/history/records.py"}
-    assert {line.partition(":")[0] for line in lines_of(takes_apart)} <= allowed | {"sightglass/batch/cluster.py"}

@@ -87,7 +87,7 @@ def _draw_saved(
     else:
         items = [(explain_job.with_proofs(item), index) for item, index in saved]
         records = [history_store.find(*item) for item in items]
-        keep = [partial(history_store.keep, *item, look) for item in items]
+        keep = [partial(store.keep, item, index=index, look=dict(look)) for item, index in items]
 
     @page.keeping_problem()
     def save() -> None:

@@ -52,17 +52,17 @@ class Adding:
 
 
 def button(screen: str, *drafts: Draft) -> None:
-    """Draw the button for the dialog that adds slides to a deck."""
-    several, off = len(drafts) > 1, history_store.off()
-    if not drafts or (several and off):
+    """Draw the button for the dialog, which shows the slide, or of several drafts says how many they are."""
+    several = len(drafts) > 1
+    if not drafts or history_store.off():
         return
     help = f"A slide of each, at most {MOST}, at the end of a deck." if several else "Make a slide of this view."
-    label = "Add each to deck" if several else "Present" if off else "Add to deck"
+    label = "Add each to deck" if several else "Add to deck"
     icon, much = ":material/slideshow:", len(drafts) > MOST
     if not st.button(label, icon=icon, key=f"deck-{screen}", help=help, shortcut="d", disabled=much):
         return
     state.of(Adding).opened += 1
-    heading = f"Add {len(drafts)} slides" if several else "Present this" if off else "Present this, or add it to a deck"
+    heading = f"Add {len(drafts)} slides" if several else "Present this, or add it to a deck"
 
     @st.dialog(heading, width="large", icon=icon)
     def show() -> None:
@@ -81,9 +81,7 @@ def _draw_dialog(drafts: Sequence[Draft]) -> None:
         view = state.latest("slide", key, lambda: drafts[0](look))
         stage(deck_html.deck_html([view], view.title), key=str(number))
         drafts = [lambda _: view]
-    if history_store.off():
-        st.caption("Saving is switched off here, so there are no decks to add it to.")
-    elif adding.added == number:
+    if adding.added == number:
         deck = history_store.store().decks.get(adding.deck)
         label = f"Slide {len(deck.slides)} of {escape(deck.title)}"
         query = {"deck": deck.id}

@@ -14,7 +14,7 @@ from sightglass.report.embedded_recipe import list_checks
 from sightglass.ui.session import page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -46,13 +46,6 @@ def find(explanation: Explanation, index: int) -> Record | None:
     if record is None or not all(map(record.proof_of, explanation.proofs)):
         return None
     return record if all(map(record.checks_of, checked)) else None
-
-
-def keep(explanation: Explanation, index: int, look: Mapping[str, bool | float | str]) -> Record:
-    """Save an explanation, or what its record lacks."""
-    if (record := store().find(explanation, index)) is None:
-        return store().keep(explanation, index=index, look=dict(look))
-    return store().add_proofs(record.id, explanation)
 
 
 def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:

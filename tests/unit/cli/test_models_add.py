@@ -97,7 +97,7 @@ def test_a_table_is_written_over_only_by_force_and_the_rest_stays(name: str, fol
     [
         (("none.pth",), 1, "There is no file"),
         (("Leaf net.pth",), 2, "Answer with --arch (similar: "),
-        (("Leaf net.pth", "--arch", "nets.py:PlantCNN"), 1, "does not fit nets.py:PlantCNN"),
+        (("Leaf net.pth", "--arch", "nets.py:HeadPose"), 1, "does not fit nets.py:HeadPose"),
         (("Leaf net.pth", "--arch", "resnet1"), 2, "did you mean resnet1"),
         (("Leaf net.pth", "--set", "width"), 2, "it should be KEY=VALUE"),
         (("page.pth",), 1, "is a web page"),

@@ -63,34 +63,30 @@ def _inside(root: Path, *command: str) -> list[str]:
     return [*sandbox, str(beside / "data"), str(beside / "models"), *folders, "--", *command]
 
 
-def _environment(**more: str) -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin:/usr/sbin:/sbin"
-    # As the image sets it; nothing of this process's own.
-    return {"PATH": path, "DATA": "/data", "MODELS": "/models", "OMP_NUM_THREADS": "1", **more}
-
-
 def _files(folder: Path) -> set[Path]:
     return {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()}
-
-
-def test_the_sandbox_is_one(root: Path) -> None:
-    written = (
-        "id -u; for to in /app/x /x /tmp/x /usr/x /models/x /data/x; do touch $to 2>/dev/null && echo $to; done; true"
-    )
-    done = subprocess.run(_inside(root, "sh", "-c", written), env=_environment(), capture_output=True, text=True)
-    assert done.stdout.split() == [str(USER), "/data/x"], done.stderr
 
 
 def test_the_start_script_serves_maps_and_saves_files_in_the_volume_and_nowhere_else(root: Path, bus: Path) -> None:
     before, data = _files(root), root.parent / "data"
     port = free_port()
-    environment = _environment(PORT=str(port), SIGHTGLASS_TOKEN=KEY, SIGHTGLASS_SAVE_BELOW="1")
+    # As the image sets it; nothing of this process's own.
+    environment = {"DATA": "/data", "MODELS": "/models", "PORT": str(port), "OMP_NUM_THREADS": "1"}
+    environment |= {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin:/usr/sbin:/sbin"}
+    environment |= {"SIGHTGLASS_TOKEN": KEY, "SIGHTGLASS_SAVE_BELOW": "1"}
     command = _inside(root, "/app/scripts/start")
     address = f"http://127.0.0.1:{port}"
     with (root.parent / "log").open("w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+    def healthy() -> bool:
+        """Ask the image's own health check."""
+        assert server.poll() is None, (root.parent / "log").read_text("utf-8")
+        done = subprocess.run(_inside(root, "/app/scripts/healthy"), env=environment, capture_output=True)
+        return done.returncode == 0
+
     try:
-        _wait_until_healthy(root, environment, server)
+        until(healthy, 120, lambda: (root.parent / "log").read_text("utf-8"))
         # Opened to the network it asks for the token.
         assert b'name="token"' in got(address, Accept="text/html")[2]
         assert b"<title>" in got(address, Accept="text/html", X_API_Key=KEY)[2]
@@ -105,25 +101,9 @@ def test_the_start_script_serves_maps_and_saves_files_in_the_volume_and_nowhere_
     finally:
         server.kill()
         server.wait()
-    picture = ("image", "bus.jpg", "--out", "explained")
-    done = subprocess.run(
-        _inside(root, "/app/scripts/start", *picture), env=environment, capture_output=True, text=True
-    )
+    command = _inside(root, "/app/scripts/start", "image", "bus.jpg", "--out", "explained")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    written = _files(data)
-    assert Path("explained/bus_original.jpg") in written or any(path.parts[0] == "explained" for path in written)
-    assert any(path.parts[0] == "history" for path in written), written
+    assert {path.parts[0] for path in _files(data)} >= {"explained", "history"}
     assert {path.stat().st_uid for path in data.rglob("*")} == {USER}
     assert _files(root) == before
-
-
-def _wait_until_healthy(root: Path, environment: dict[str, str], server: subprocess.Popen[bytes]) -> None:
-    """Ask the image's own health check."""
-    log = root.parent / "log"
-
-    def healthy() -> bool:
-        assert server.poll() is None, log.read_text("utf-8")
-        done = subprocess.run(_inside(root, "/app/scripts/healthy"), env=environment, capture_output=True)
-        return done.returncode == 0
-
-    until(healthy, 120, lambda: log.read_text("utf-8"))

@@ -61,8 +61,8 @@ def nothing_cached() -> Iterator[None]:
     VECTORS.clear()
 
 
-def scene(seed: int = 3) -> Image:
-    return Image.open(draw(sample(seed, task="classify", held_out=True)).pixels, name=f"{seed}.png")
+def scene() -> Image:
+    return Image.open(draw(sample(3, task="classify", held_out=True)).pixels, name="3.png")
 
 
 def explained(model: str, **options: Any) -> list[np.ndarray]:

@@ -25,7 +25,6 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.resident import LoadedModel, ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.methods import METHODS
 from sightglass.explain.questions import settings
 from sightglass.explain.rendering import render
 from sightglass.models.adapter import Target
@@ -89,12 +88,9 @@ def grown_raw(heatmap: Heatmap) -> np.ndarray:
 
 
 @pytest.mark.parametrize("scale", ["own", "shared"])
-@pytest.mark.parametrize("method", ["gradcam", "hirescam", "layercam", "eigencam"])
-@pytest.mark.parametrize("layer", ["bn2", "blocks.4"])
-def test_ends_turn_a_map_back_into_raw_values(
-    explainer: Explainer, bus: Path, layer: str, method: str, scale: str
-) -> None:
-    made = explainer(bus, top_k=4, method=method, layers=layer, scale=scale).heatmaps
+@pytest.mark.parametrize("method", ["gradcam", "eigencam"])
+def test_ends_turn_a_map_back_into_raw_values(explainer: Explainer, bus: Path, method: str, scale: str) -> None:
+    made = explainer(bus, top_k=4, method=method, layers="blocks.4", scale=scale).heatmaps
     assert [h.state for h in made] == ["ok"] * 4
     assert len({h.ends for h in made}) == (1 if scale == "shared" or method == "eigencam" else 4)
     for heatmap in made:
@@ -113,18 +109,6 @@ def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus
     made = heatmaps([raws], targets, method="gradcam", layers=("a",), geometry=geometry, scale="own")
     assert [h.state for h in made] == ["flat", "no evidence", "not a number", "ok"]
     assert [h.ends is None for h in made] == [True, True, True, False]
-
-
-@pytest.mark.parametrize("method", [m.id for m in METHODS.values() if m.quick])
-def test_the_same_twice_bit_for_bit(explainer: Explainer, bus: Path, method: str) -> None:
-    options = {"method": method, "layers": ("blocks.4", "bn2"), "top_k": 2, "scale": "shared"}
-    first = explainer(bus, **options)
-    EVIDENCE.clear()
-    second = explainer(bus, **options)
-    assert second.evidence is not first.evidence
-    same(first, second)
-    third = Explainer("efficientnet-lite0", model_cache=ModelCache())(Image.open(bus), **options)
-    same(first, third)
 
 
 def test_from_held_evidence_it_is_the_same_and_runs_no_model(
@@ -209,15 +193,12 @@ def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus
     np.testing.assert_array_equal(alone, render.heatmap_only(made.heatmaps[0].values, "inferno"))
 
 
-@pytest.mark.parametrize(
-    ("name", "start"), [("a.png", b"\x89PNG"), ("a.JPEG", b"\xff\xd8"), ("a.svg", b"<?xml"), ("a.html", b"<!")]
-)
+@pytest.mark.parametrize(("name", "start"), [("a.JPEG", b"\xff\xd8"), ("a.html", b"<!")])
 def test_save_to_a_file_writes_one_file(
     explainer: Explainer, bus: Path, tmp_path: Path, name: str, start: bytes
 ) -> None:
     path = explainer(bus, top_k=1).save(tmp_path / name)
-    assert path.read_bytes().lower().startswith(start.lower())
-    assert [*tmp_path.iterdir()] == [path]
+    assert path.read_bytes().startswith(start) and [*tmp_path.iterdir()] == [path]
 
 
 @pytest.mark.parametrize("at", [1, 3, 4])
@@ -402,21 +383,15 @@ def test_a_full_gpu_that_was_asked_for_is_one_sentence() -> None:
     ("options", "sentence"),
     [
         ({"top_k": 0}, "top_k is 0: ask for a whole number of classes, one at least."),
-        ({"top_k": 2.5}, "2.5"),
         ({"scale": "common"}, "no scale called common: use own or shared."),
         ({"preprocessing": []}, "no preprocessing called []"),
         ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
         ({"vocabulary": [[]]}, "vocabulary is [[]]: give words"),
         ({"confidence": float("nan")}, "confidence is nan"),
-        ({"iou": -0.1}, "iou is -0.1: it goes"),
-        ({"method": "gradcamm"}, "no method called gradcamm: did you mean GradCAM"),
-        ({"layers": "bn2 blocks.99"}, "no layer blocks.99 in"),
         ({"layers": "blcks.4"}, "no layer blcks.4 in this model: the nearest is blocks.4; `models layers` lists all."),
         ({"layers": f"blocks[{'9' * 5000}]"}, "no layer blocks[999"),
-        ({"layers": 1.5}, "layers is 1.5: name"),
         ({"layers": ("bn2", "classifier")}, "The output of classifier is not a map: choose bn2."),
         ({"targets": 1000}, "Class 1000 does not exist"),
-        ({"targets": (None,)}, "None"),
         ({"colour": "red"}, "colour"),
     ],
     ids=lambda value: "-".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
@@ -428,12 +403,6 @@ def test_a_bad_option_is_one_sentence_with_the_value(
         explainer(bus, **options)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("layers", ["blocks.4 bn2", "blocks.4, bn2", " bn2,blocks.4 ", ("blocks.4 bn2", "bn2")])
-def test_a_list_of_layers_is_read_out_of_one_string(explainer: Explainer, bus: Path, layers: Any) -> None:
-    found = explainer(bus, layers=layers, maps=False).recipe.layers
-    assert sorted(found) == ["blocks.4", "bn2"]
 
 
 def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path) -> None:
@@ -461,13 +430,8 @@ def test_a_device_that_is_not_there_is_one_sentence(name: str, sentence: str) ->
 LAYERS = ("blocks.2", "blocks.4", "bn2")
 
 
-@pytest.fixture(scope="module")
-def lite() -> Explainer:
-    return Explainer("efficientnet-lite0")
-
-
-def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(lite: Explainer, bus: Path) -> None:
-    asked, plain = lite(bus, question="why"), lite(bus, part="contrast", method="layercam", layers=LAYERS)
+def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(explainer: Explainer, bus: Path) -> None:
+    asked, plain = explainer(bus, question="why"), explainer(bus, part="contrast", method="layercam", layers=LAYERS)
     assert asked.recipe == plain.recipe
     np.testing.assert_array_equal(asked.heatmaps[0].values, plain.heatmaps[0].values)
     assert [raw.shape for raw in asked.heatmaps[0].raw] == [(28, 28), (14, 14), (7, 7)]
@@ -484,6 +448,6 @@ def test_the_catalogue_can_say_how_a_model_is_asked_why() -> None:
     assert settings(resident, "why") == {"part": "contrast", "method": "hirescam", "layers": ("blocks.3",)}
 
 
-def test_another_question_is_refused_in_one_sentence(lite: Explainer, bus: Path) -> None:
+def test_another_question_is_refused_in_one_sentence(explainer: Explainer, bus: Path) -> None:
     with pytest.raises(ModelProblem, match=r"^There is no question 'when': ask where or why\.$"):
-        lite(bus, question="when")  # type: ignore[arg-type]
+        explainer(bus, question="when")  # type: ignore[arg-type]

@@ -22,7 +22,6 @@ from torchvision import transforms
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.rendering.style import lut
 from sightglass.models.preprocess import Preprocessing
@@ -45,13 +44,10 @@ def net() -> nn.Module:
     return torchvision_models.resnet18(num_classes=5)
 
 
-def test_a_module_is_explained_as_pytorch_grad_cam_explains_it(net: nn.Module, bus: Path) -> None:
-    from pytorch_grad_cam import GradCAM
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
+def test_a_module_answers_as_it_does_on_what_its_own_transform_makes(net: nn.Module, bus: Path) -> None:
     net.eval()
     explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES, layers=[net.layer4[-1]], name="leaves")
-    made = explainer(bus, targets=["rust"], method="gradcam")
+    made = explainer(bus, targets=["rust"])
     tensor = EVALUATION(Pillow.open(bus).convert("RGB"))[None]
     with torch.no_grad():
         expected = net(tensor).softmax(1)[0]
@@ -60,23 +56,7 @@ def test_a_module_is_explained_as_pytorch_grad_cam_explains_it(net: nn.Module, b
     assert {p.label: p.score for p in made.predictions} == pytest.approx(
         dict(zip(NAMES, expected.tolist(), strict=True)), abs=1e-4
     )
-    cam = GradCAM(net, [net.layer4[-1]])(tensor, [ClassifierOutputTarget(1)])[0]
-    ours = made.heatmaps[0].raw[0]
-    scaled = np.asarray(Pillow.fromarray(np.maximum(ours, 0)).resize((112, 112), Pillow.Resampling.BILINEAR))
-    assert np.corrcoef(scaled.ravel(), cam.ravel())[0, 1] > 0.99
     assert made.recipe.prepared == Preprocessing((112, 112), 128, tuple(NUMBERS["mean"]), tuple(NUMBERS["std"]))
-
-
-def test_a_model_is_adapted_once_and_a_training_step_is_seen(net: nn.Module, bus: Path) -> None:
-    model_cache = ModelCache()
-    first = Explainer(net, preprocess=EVALUATION, model_cache=model_cache)
-    assert Explainer(net, preprocess=EVALUATION, model_cache=model_cache).resident is first.resident
-    before = first(bus, top_k=1).predictions[0]
-    with torch.no_grad():
-        net.fc.bias[(before.index + 1) % 5] += 50
-    again = Explainer(net, preprocess=EVALUATION, model_cache=model_cache)
-    assert again.resident is not first.resident
-    assert again(bus, top_k=1).predictions[0].index == (before.index + 1) % 5
 
 
 def test_a_model_is_freed_with_its_last_user(bus: Path) -> None:
@@ -172,7 +152,6 @@ def test_a_list_of_different_kinds_is_explained_one_by_one_where_it_must(net: nn
     [
         lambda picture: EVALUATION(picture),
         transforms.Compose([transforms.Lambda(abs), *EVALUATION.transforms]),
-        transforms.Compose([transforms.RandomResizedCrop(64), transforms.ToTensor()]),
         transforms.Compose([transforms.CenterCrop(500), *EVALUATION.transforms]),
     ],
 )

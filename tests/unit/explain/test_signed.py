@@ -47,14 +47,6 @@ PLAIN = {"size": 32, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "crop": "s
 
 
 @pytest.fixture
-def halves() -> NDArray[np.uint8]:
-    """Left half red, right half blue."""
-    made = np.zeros((32, 32, 3), np.uint8)
-    made[:, :16, 0], made[:, 16:, 2] = 255, 255
-    return made
-
-
-@pytest.fixture
 def yaw(halves: NDArray[np.uint8]) -> Explanation:
     """Red raises it by 90 and blue lowers it by 60 a picture of theirs."""
     explainer = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, unit="°")

@@ -55,13 +55,13 @@ def own(loader: str, arch: str, **weights: Any) -> Any:
     return load(own_spec("mine", loader, arch, **weights))
 
 
-def sure(net: Any, shape: tuple[int, ...] = (3, 224, 224)) -> Any:
+def sure(net: Any) -> Any:
     """Spread the logits of an untrained network, so that its probabilities depend on the picture."""
     last = [part for part in net.modules() if isinstance(part, nn.Linear)][-1]
     with torch.no_grad():
-        spread = net.eval()(torch.randn(8, *shape)).std(0).mean()
+        spread = net.eval()(torch.randn(8, 3, 224, 224)).std(0).mean()
         last.weight *= 2 / spread
-        last.bias -= net(torch.randn(8, *shape)).mean(0)
+        last.bias -= net(torch.randn(8, 3, 224, 224)).mean(0)
     return net
 
 

@@ -135,11 +135,9 @@ arch = "resnet10t"
         ('[model."leaf"]\nloader = "os"', ['[model."leaf"]', "loader"]),
         ('[model."leaf"]\nlicence = "MIT"', ['[model."leaf"]', "loader"]),
         ('[model."resnet18".weights]\nsha = "1"', ['weights of [model."resnet18"]', "sha256"]),
-        ('[model."resnet18".weights.preprocessing]\nmean = [1, 2]', ['[model."resnet18"]', "mean"]),
         ('[model."resnet18".weights.preprocessing]\nsize = 5000', ['[model."resnet18"]', "size", "from 1 to 4096"]),
         ('[model."resnet18".weights.preprocessing]\nstd = [1.0, 0.0, 1.0]', ['[model."resnet18"]', "std", "more than"]),
         ("family = [3]", ["[[family]] 1", "a table"]),
-        ("model = 3", ["models.toml", "model"]),
     ],
 )
 def test_a_wrong_table_is_named_and_the_packaged_models_still_work(text: str, words: list[str], own_file: Path) -> None:

@@ -191,12 +191,8 @@ HOSTILE = {
     "path": lambda ran: [("../../etc/evil.pth", b"x")],
     "path in an archive": lambda ran: [("m.zip", packed(**{"../../evil.pth": b"x"}))],
     "removed format": lambda ran: [("m.xml", b"<net/>"), ("m.bin", b"")],
-    "other half": lambda ran: [("m.bin", b"\0" * 64)],
     "program": lambda ran: [("run.sh", b"rm -rf /")],
     "many files": lambda ran: [("m.zip", packed(**{f"{n}.txt": b"a" for n in range(99)}))],
-    "configuration with code": lambda ran: [
-        ("m.zip", packed(**{"config.json": b'{"model_type": "x", "auto_map": {"A": "b.C"}}', "model.safetensors": b""}))
-    ],
 }
 
 

@@ -157,25 +157,14 @@ def test_a_detector_s_boxes_and_a_proof(scene: Path) -> None:
     assert unpack(pack([views.map_view(found)]))[0].charts == (chart,)
 
 
-def changed(**values: Any) -> bytes:
-    """A deck's bytes with values of its first view replaced."""
-    head, blobs = unpack_data(pack([whole()]))
-    head["views"][0] |= values
-    return pack_data(head, blobs)
-
-
 ZEROS = zlib.compress(bytes(10_000_000))
 
 
-def with_picture(**values: Any) -> bytes:
+def changed(part: str = "view", **values: Any) -> bytes:
+    """A deck's bytes with values of its first view, its first picture or its first map replaced."""
     head, blobs = unpack_data(pack([whole()]))
-    head["views"][0]["pictures"][0] |= values
-    return pack_data(head, blobs)
-
-
-def with_map(**values: Any) -> bytes:
-    head, blobs = unpack_data(pack([whole()]))
-    head["views"][0]["pictures"][0]["map"] |= values
+    (picture, *_) = head["views"][0]["pictures"]
+    {"view": head["views"][0], "picture": picture, "map": picture["map"]}[part].update(values)
     return pack_data(head, [*blobs, ZEROS])
 
 
@@ -193,14 +182,14 @@ def with_map(**values: Any) -> bytes:
         changed(title="x" * 1000),
         changed(display={"mode": "<b>"}),
         changed(charts=[{"label": "", "sentence": "", "curves": [], "picture": 9}]),
-        with_picture(source=99),
-        with_picture(source=1),
-        with_map(score=float("nan")),
-        with_map(seen=[0, 0, 2, 1]),
-        with_map(extent=[0, 0, 0, 1]),
-        with_map(values={"blob": 0, "shape": [7, 9]}),
-        with_map(values={"blob": 3, "shape": [7, 9]}),
-        with_map(values={"blob": 3, "shape": [100_000, 100_000]}),
+        changed("picture", source=99),
+        changed("picture", source=1),
+        changed("map", score=float("nan")),
+        changed("map", seen=[0, 0, 2, 1]),
+        changed("map", extent=[0, 0, 0, 1]),
+        changed("map", values={"blob": 0, "shape": [7, 9]}),
+        changed("map", values={"blob": 3, "shape": [7, 9]}),
+        changed("map", values={"blob": 3, "shape": [100_000, 100_000]}),
         version_1(kind="script"),
         version_1(picture=9),
         version_1(view={"panel": 4, "map": 0, "mode": "overlay"}),

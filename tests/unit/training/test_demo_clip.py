@@ -8,8 +8,7 @@ import pytest
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.models.families.demo import nets
-from sightglass.models.families.demo.loader import ONLY_DRAWN, card
-from sightglass.models.families.demo.nets import WEIGHTS
+from sightglass.models.families.demo.loader import ONLY_DRAWN
 from training import clip
 from training.demo import captioned_scenes
 
@@ -26,10 +25,9 @@ def test_the_example_is_named_thing_by_thing() -> None:
     assert ONLY_DRAWN in result.notes
 
 
-@pytest.mark.parametrize("prompt", ["a star that is red", "a picture of a red star"])
-def test_a_lone_prompt_points_too_however_it_is_put(prompt: str) -> None:
+def test_a_lone_prompt_points_too_however_it_is_put() -> None:
     scene = captioned_scenes.draw(captioned_scenes.example(), 384)
-    result = Explainer("demo-clip")(scene.pixels, vocabulary=prompt)
+    result = Explainer("demo-clip")(scene.pixels, vocabulary="a star that is red")
     assert points_at(scene, "red star", result.heatmaps[0].values)
     assert any("set against" in note for note in result.notes)
 
@@ -48,18 +46,9 @@ def test_words_that_it_was_not_taught_are_named() -> None:
         nets.tokenize(["a " * 12])
 
 
-def test_the_card_says_what_the_weights_do() -> None:
-    net = nets.fill(nets.DemoClip(), WEIGHTS / "demo-clip.safetensors", "clip")
-    found, said = clip.metrics_of(net, 120), card("demo-clip")["metrics"]
-    assert found.keys() == said.keys()
-    for name, share in found.items():
-        assert share == pytest.approx(said[name], abs=0.12), name
-
-
-def test_scenes_are_the_same_bytes_each_time_and_share_nothing_with_training() -> None:
-    one, other = (captioned_scenes.draw(captioned_scenes.sample(5, held_out=True)) for _ in range(2))
-    np.testing.assert_array_equal(one.pixels, other.pixels)
-    assert not np.array_equal(one.pixels, captioned_scenes.draw(captioned_scenes.sample(5)).pixels)
+def test_scenes_that_are_held_out_share_nothing_with_training() -> None:
+    one, other = (captioned_scenes.draw(captioned_scenes.sample(5, held_out=held_out)) for held_out in (True, False))
+    assert not np.array_equal(one.pixels, other.pixels)
     kinds = {(t.colour, t.shape) for seed in range(200) for t in captioned_scenes.sample(seed).named}
     assert not kinds & captioned_scenes.NEVER_SEEN
     rare = [captioned_scenes.sample(seed, held_out=True, rare=True).named[0] for seed in range(20)]

@@ -15,7 +15,6 @@ from PIL import Image
 from torchvision.ops import box_iou
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files.packing import photograph
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.comparison.detections import (
     largest_model,
@@ -41,15 +40,8 @@ def explained(ids: tuple[str, ...], picture: Path | str, **options: object) -> l
 
 
 @pytest.fixture(scope="module")
-def nothing(bus_picture: Path) -> Comparison:
-    return Comparison(tuple(explained(DEMOS, bus_picture)), ("s", "m", "l"), ())
-
-
-@pytest.fixture(scope="module")
-def bus_picture() -> Path:
-    path = photograph("bus")
-    assert path is not None
-    return path
+def nothing(bus: Path) -> Comparison:
+    return Comparison(tuple(explained(DEMOS, bus)), ("s", "m", "l"), ())
 
 
 def test_models_that_find_nothing_are_not_said_to_agree(nothing: Comparison) -> None:
@@ -60,8 +52,8 @@ def test_models_that_find_nothing_are_not_said_to_agree(nothing: Comparison) -> 
     assert same_target(nothing.explanations) == nothing.explanations
 
 
-def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus_picture: Path) -> None:
-    classifiers = explained(LITES, bus_picture, top_k=1)
+def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus: Path) -> None:
+    classifiers = explained(LITES, bus, top_k=1)
 
     def verdict(*answers: tuple[str, float]) -> str:
         found = zip(classifiers, answers, strict=False)
@@ -75,9 +67,9 @@ def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus_picture:
     assert verdict(*sorrel[:2], ("sorrel", 0.3)) == "All three say sorrel; l is most confident."
 
 
-def test_classifiers_are_explained_for_what_the_largest_answers(bus_picture: Path) -> None:
-    found = explained(LITES, bus_picture, top_k=2)
-    first = largest_model(found)
+def test_classifiers_are_explained_for_what_the_largest_answers(bus: Path) -> None:
+    found = explained(LITES, bus, top_k=2)
+    first = largest(found)
     assert first is found[2]
     label = first.predictions[0].label
     same = same_target(found)
@@ -97,8 +89,8 @@ def test_detectors_are_explained_for_the_same_box(scene: Path) -> None:
         assert box_iou(torch.tensor([own.box]), torch.tensor([wanted.box])) > 0.5
 
 
-def test_a_model_without_the_class_has_no_map(bus_picture: Path, scene: Path) -> None:
-    found = [Explainer("efficientnet-lite0")(bus_picture, top_k=1), Explainer("demo-cls-s")(bus_picture, top_k=1)]
+def test_a_model_without_the_class_has_no_map(bus: Path, scene: Path) -> None:
+    found = [Explainer("efficientnet-lite0")(bus, top_k=1), Explainer("demo-cls-s")(bus, top_k=1)]
     wanted = found[0].predictions[0]
     same = same_target(found, wanted)
     assert same[0] is found[0]

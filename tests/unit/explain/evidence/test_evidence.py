@@ -22,7 +22,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, fit_picture
+from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 
 CPU = torch.device("cpu")
@@ -81,24 +81,24 @@ class Destroying(Writing):
 class Painted(nn.Module):
     """Answers are sums over a map made of the picture's own red and green, on `cells` x `cells` places."""
 
-    def __init__(self, *, weights: tuple[float, ...], bias: float = 0.0, pool: int = 1) -> None:
+    def __init__(self, *, weights: tuple[float, ...], pool: int = 1) -> None:
         super().__init__()
         self.pool = nn.AvgPool2d(pool)
         self.features = nn.Conv2d(3, 1, 1)
         self.head = nn.Linear(1, len(weights), bias=False)
         with torch.no_grad():
-            self.features.weight.copy_(torch.tensor(weights and [1.0, 0.0, 0.0]).view(1, 3, 1, 1))
-            self.features.bias.fill_(bias)
+            self.features.weight.copy_(torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1))
+            self.features.bias.zero_()
             self.head.weight.copy_(torch.tensor(weights).view(-1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(self.pool(x)).mean((2, 3)))
 
 
-def resident_of(module: nn.Module, size: int = 16) -> LoadedModel:
+def resident_of(module: nn.Module) -> Resident:
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
-    preprocessing = Preprocessing((size, size), size, (0.0,) * 3, (1.0,) * 3)
-    return LoadedModel(Classifier(spec, module, LABELS, preprocessing, "0" * 64), CPU)
+    preprocessing = Preprocessing((16, 16), 16, (0.0,) * 3, (1.0,) * 3)
+    return Resident(Classifier(spec, module, LABELS, preprocessing, "0" * 64), CPU)
 
 
 def evidence_of(
@@ -119,8 +119,8 @@ def explained(evidence: Evidence, pixels: np.ndarray | None = None, **options: A
     return explain(picture, evidence, Options(**({"method": "gradcam"} | options)), milliseconds={})
 
 
-def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(1, 256, (height, width, 3), np.uint8)
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 256, (height, width, 3), np.uint8)
 
 
 def hooks_on(module: nn.Module) -> int:
@@ -256,16 +256,6 @@ def test_a_broken_map_does_not_dim_the_others_on_a_shared_scale() -> None:
     np.testing.assert_allclose(made[0].values, good / 15, atol=1e-5)
 
 
-def test_a_flat_map_is_named_and_empty() -> None:
-    # Everywhere the same activation, and speaking for the first class only.
-    evidence = evidence_of(Painted(weights=(1.0, -1.0, 0.0)), "features", pixels=np.full((16, 16, 3), 90, np.uint8))
-    made = explained(evidence, targets=(0, 1, 2))
-    assert [h.state for h in made.heatmaps] == ["flat", "no evidence", "no evidence"]
-    assert not any(h.values.any() or h.at_input.any() for h in made.heatmaps)
-    assert made.heatmaps[0].raw_range[0] == pytest.approx(90 / 255 / 256)
-    assert made.diagnosis[0].kind == "flat"
-
-
 WIDE = (20, 40)
 """Into 16 x 16: rows 4 to 12 are picture."""
 
@@ -336,69 +326,4 @@ def test_a_layer_is_drawn_where_its_cells_were_measured_to_look() -> None:
     parts.append(nn.functional.interpolate(raw[None, :, ::2, ::2], (64, 64), mode="bilinear")[0, 0])
     mean = torch.stack(parts).mean(0)
     torch.testing.assert_close(both, (mean - mean.min()) / (mean.max() - mean.min()), rtol=0, atol=1e-5)
-    torch.testing.assert_close(upsample(raw, moved, "stem")[0].roll((4, 2), (0, 1)), upsample(raw, even, "stem")[0])
-
-
-SHAPES = {"portrait": (90, 60), "landscape": (50, 120), "small": (14, 11), "1 px wide": (70, 1), "1 px high": (1, 70)}
-GRID = 8
-INPUT = 64
-
-
-def lit(cells: tuple[int | None, int | None], geometry: Geometry) -> np.ndarray:
-    """The values of a map with one cell lit, or a whole row or column of them."""
-    raw = torch.zeros(1, GRID, GRID)
-    row, column = (slice(None) if cell is None else cell for cell in cells)
-    raw[0, row, column] = 1
-    (heatmap,) = heatmaps([raw], [Target(0, "")], method="gradcam", layers=("a",), geometry=geometry, scale="own")
-    return heatmap.values
-
-
-@pytest.mark.parametrize("way", CLASSIFIER_WAYS)
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("short_side", [INPUT, 73], ids=["no margin", "margin"])
-def test_a_lit_cell_lands_on_the_pixels_that_it_was_computed_from(
-    way: str, shape: tuple[int, int], short_side: int
-) -> None:
-    preprocessing = Preprocessing((INPUT, INPUT), short_side, (0.0,) * 3, (1.0,) * 3)
-    geometry = fit_picture(np.zeros((*shape, 3), np.uint8), preprocessing, way)[1]
-    seen = (geometry.seen[1::2], geometry.seen[::2])
-    checked = 0
-    for cell in range(GRID):
-        for axis in (0, 1):
-            scale, offset = geometry.scale[axis], geometry.offset[axis]
-            first, last = seen[axis]
-            middle = ((cell + 0.5) * INPUT / GRID - offset) / scale
-            # A cell less than a pixel wide cannot be told from its neighbours there.
-            if not first < middle < last or scale > INPUT / GRID:
-                continue
-            other = 1 - axis
-            # Across, the cell in the middle of what is picture, or all of them where that is one pixel.
-            middle_cell = int(sum(geometry.content[other == 0 :: 2]) / 2 * GRID / INPUT)
-            across = None if shape[other] == 1 else min(middle_cell, GRID - 1)
-            values = lit((cell, across) if axis == 0 else (across, cell), geometry)
-            assert values.shape == shape
-            assert values.dtype == np.float32
-            hot = np.flatnonzero(values.max(axis=other) > 0.98 * values.max()) + 0.5
-            slack = 0.5 + 1 / scale
-            assert abs(hot - middle).min() <= slack, (cell, axis)
-            # A cell at the input's edge is as hot up to the edge; none reaches beyond itself.
-            assert abs(hot - middle).max() <= INPUT / GRID / scale / 2 + slack, (cell, axis)
-            checked += 1
-    whole = [seen[axis][1] - seen[axis][0] for axis in (0, 1)]
-    assert checked or min(whole) == 1, "no cell was looked at"
-
-
-@pytest.mark.parametrize("way", CLASSIFIER_WAYS)
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_values_are_a_map_of_the_whole_picture_and_zero_where_nothing_was_seen(
-    way: str, shape: tuple[int, int]
-) -> None:
-    evidence = evidence_of(Tiny(), "stem", pixels=noise(*shape), way=way)
-    (heatmap,) = explained(evidence, pixels=noise(*shape), targets=(0,), method="eigencam").heatmaps
-    assert heatmap.values.shape == shape and not heatmap.values.flags.writeable
-    left, top, right, bottom = heatmap.seen
-    outside = np.ones(shape, bool)
-    outside[top:bottom, left:right] = False
-    assert not heatmap.values[outside].any()
-    assert heatmap.values[~outside].any() or min(shape) == 1
-    assert outside.any() or way != "crop" or shape[0] == shape[1] or min(shape) == 1
+    torch.testing.assert_close(grow(raw, moved, "stem")[0].roll((4, 2), (0, 1)), grow(raw, even, "stem")[0])

@@ -72,19 +72,6 @@ class Patches(Detector):
         )
 
 
-class Linear(Classifier):
-    """The first class's probability is a weighted sum of the pixels, which a map can be worked out for."""
-
-    def __init__(self, weights: torch.Tensor) -> None:
-        self.weights = weights
-        plain = Preprocessing(tuple(weights.shape), weights.shape[0], (0.0,) * 3, (1.0,) * 3)
-        super().__init__(spec("classify"), nn.Identity(), ("this", "that"), plain, "none")
-
-    def _answer(self, tensor: torch.Tensor) -> torch.Tensor:
-        share = (tensor[:, 0] * self.weights).sum((1, 2))
-        return torch.stack((share, 1 - share), 1).log()
-
-
 def evidence_of(adapter: Any, height: int = 96, width: int = 96, bars: int = 0) -> Evidence:
     """A white picture as that adapter sees it."""
     tensor = torch.ones(1, 3, height, width)
@@ -167,13 +154,12 @@ def test_a_letterboxs_bars_are_not_picture() -> None:
 
 
 def test_hidden_places_are_grey_however_the_model_wants_its_pixels() -> None:
-    class Shifted(Linear):
+    class Shifted(Patches):
         def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
             given = super().prepare(pixels, preprocessing)
             return ModelInput(given.tensor * 255 - 7, given.geometry)
 
-    adapter = Shifted(torch.ones(32, 32) / 32**2)
-    assert float(rise.find_grey(evidence_of(adapter, 32, 32))[0, 0, 0, 0]) == pytest.approx(107)
+    assert float(rise.find_grey(evidence_of(Shifted()))[0, 0, 0, 0]) == pytest.approx(107)
 
 
 def test_the_same_bit_for_bit_in_any_batch_and_held_with_the_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,14 +217,10 @@ def test_other_parts_are_refused_in_one_sentence() -> None:
     with pytest.raises(ModelProblem, match="Masks cannot explain the mask of by-hand: they explain class, box, all"):
         raw_maps(evidence_of(Patches()), METHOD, [detection(0, "mask")])
     with pytest.raises(ModelProblem, match="they explain its classes"):
-        classifier = Linear(torch.ones(32, 32) / 32**2)
-        raw_maps(evidence_of(classifier, 32, 32), METHOD, [Target(0, "this", (), "box")])
+        raw_maps(evidence((0, 0, 64, 64)), METHOD, [Target(0, "bright", (), "box")])
 
 
-# Real models.
-
-
-SPEC = ModelSpec("patch", "Tests", "", "tests", "patch", "classify", "")
+# Windows.
 
 
 class Bright(nn.Module):
@@ -258,8 +240,8 @@ class Bright(nn.Module):
 
 def evidence(box: tuple[int, int, int, int], size: tuple[int, int] = (64, 64), way: str = "squash") -> Evidence:
     numbers = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
-    adapter = Classifier(SPEC, Bright(box), ["bright", "not"], numbers, "")
-    resident = LoadedModel(adapter, torch.device("cpu"))
+    adapter = Classifier(spec("classify"), Bright(box), ["bright", "not"], numbers, "")
+    resident = Resident(adapter, torch.device("cpu"))
     resident.__dict__["_survey"] = None
     return Evidence(resident, adapter.prepare(np.full((*size, 3), 255, np.uint8), way), ())
 

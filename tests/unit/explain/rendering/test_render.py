@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
+import contourpy
 import cv2
 import numpy as np
 import pytest
@@ -20,16 +21,7 @@ from sightglass.explain.rendering.marks import box_mark, draw_marks, place_label
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Mode, Style
 
-if TYPE_CHECKING:
-    pass
-
 NAMES = [colormap.name for colormap in colormaps.colormaps()]
-# Machado, Oliveira, Fernandes 2009, severity 1.0, on linear RGB: protan, deutan, tritan.
-BLINDNESS = [
-    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
-]
 
 
 @pytest.fixture
@@ -44,32 +36,10 @@ def values():
     return ramp
 
 
-def noise(shape, kind="heat", seed=0):
-    values = np.random.default_rng(seed).random(shape, dtype=np.float32)
-    return 2 * values - 1 if kind == "difference" else values
-
-
-def lightness(rgb):
-    share = rgb / 255
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    seen = [linear] + [np.clip(linear @ np.transpose(matrix), 0, 1) for matrix in BLINDNESS]
-    luminance = [one @ [0.2126, 0.7152, 0.0722] for one in seen]
-    return [np.where(y > 0.008856, 116 * np.cbrt(y) - 16, 903.3 * y) for y in luminance]
-
-
-def test_opencv_gives_the_published_tables():
-    # matplotlib's _cm_listed.py, first and last rows times 255
-    assert colormaps.lut("inferno")[[0, -1]].tolist() == [[0, 0, 4], [252, 255, 164]]
-    assert colormaps.lut("viridis")[[0, -1]].tolist() == [[68, 1, 84], [253, 231, 37]]
+def test_a_colormap_is_known_by_opencvs_names():
     for jet in ("jet", "COLORMAP_JET", "cv2.COLORMAP_JET", cv2.COLORMAP_JET):
         assert colormaps.lut(jet)[[0, -1]].tolist() == [[0, 0, 128], [128, 0, 0]]
         assert colormaps.Style.parse(jet).colormap == "jet"
-
-
-@pytest.mark.parametrize("name", [colormap.name for colormap in colormaps.colormaps() if colormap.uniform])
-def test_uniform_ones_get_lighter_for_every_eye(name):
-    views = [light[::15] for light in lightness(colormaps.lut(name))]
-    assert all(np.diff(v).min() >= 1 and v[-1] - v[0] >= 40 for v in views)
 
 
 SEEN = (10, 6, 50, 40)
@@ -133,10 +103,9 @@ def test_what_is_shown_is_exact_at_the_ends_in_every_colormap(name, pixels):
 
 def test_no_line_where_there_is_nothing_to_outline(pixels):
     flat = [Field(np.full((7, 7), level, np.float32), WHOLE, WHOLE) for level in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    bumpy = Field(noise((7, 7)), WHOLE, WHOLE)
+    bumpy = Field(np.random.default_rng(0).random((7, 7), dtype=np.float32), WHOLE, WHOLE)
     for field, style in [(field, Style("contour")) for field in flat] + [
         (bumpy, Style("contour", gain=0.2)),
-        (bumpy, Style("contour", gain=0.0, offset=0.5)),
         (bumpy, Style("contour", gain=1.0, offset=2.0)),
     ]:
         assert np.array_equal(paint(pixels, field, style), pixels)
@@ -183,12 +152,9 @@ GOOD = np.zeros((48, 64), np.float32)
     ("field", "style", "says"),
     [
         ({"values": NAN}, {}, "within 0..1, got nan"),
-        ({"values": GOOD - 2, "kind": "difference"}, {}, "within -1..1, got -2"),
         ({"values": GOOD[0]}, {}, r"shape \(H, W\), got \(64,\)"),
         ({"kind": "cold"}, {}, "kind must be one of heat, difference, signed, got 'cold'"),
         ({"extent": (0, 0, math.nan, 48)}, {}, "extent must be"),
-        ({"cells": (0, 7)}, {}, r"at least one of each, got \(0, 7\)"),
-        ({"seen": (0, 0, 65, 48)}, {}, "inside 64 x 48"),
         ({}, {"mode": "hottest"}, "mode must be one of overlay, map, contour, spotlight, picture, got 'hottest'"),
         ({}, {"alpha": 1.1}, "alpha must lie within 0..1, got 1.1"),
         ({}, {"gain": math.inf}, "gain and offset must be finite, got inf and 0.0"),
@@ -231,50 +197,26 @@ def test_what_a_person_asks_for_is_checked():
 SHAPES = [(1, 1), (1, 6), (5, 1), (2, 2), (3, 4), (9, 7)]
 
 
-def one_by_one(field, level):
-    """Marching squares, a square at a time."""
-    h, w = field.shape
-    values = field.tolist()
-    found = []
-    for y in range(h + 1):
-        for x in range(w + 1):
-            (a, b), (d, c) = (
-                [values[min(h - 1, max(0, row - 1))][min(w - 1, max(0, col - 1))] for col in (x, x + 1)]
-                for row in (y, y + 1)
-            )
-            left, right = (min(w, max(0, i - 0.5)) for i in (x, x + 1))
-            top, bottom = (min(h, max(0, i - 0.5)) for i in (y, y + 1))
-            edges = {}
-            if (a >= level) != (b >= level):
-                edges["north"] = (left + (level - a) / (b - a) * (right - left), top)
-            if (b >= level) != (c >= level):
-                edges["east"] = (right, top + (level - b) / (c - b) * (bottom - top))
-            if (d >= level) != (c >= level):
-                edges["south"] = (left + (level - d) / (c - d) * (right - left), bottom)
-            if (a >= level) != (d >= level):
-                edges["west"] = (left, top + (level - a) / (d - a) * (bottom - top))
-            if len(edges) == 2:
-                found.append(list(edges.values()))
-            elif edges:
-                # The middle goes with top left and bottom right, which then are joined, or they are cut off.
-                together = ((a + b + c + d) / 4 >= level) == (a >= level)
-                pairs = [("north", "east"), ("south", "west")] if together else [("north", "west"), ("south", "east")]
-                found += [[edges[one], edges[other]] for one, other in pairs]
-    return sorted(sorted(ends) for ends in found)
-
-
 def ends(segments):
-    return sorted(sorted([(x0, y0), (x1, y1)]) for x0, y0, x1, y1 in segments.tolist())
+    return sorted(sorted([(x0, y0), (x1, y1)]) for x0, y0, x1, y1 in segments.round(6).tolist())
+
+
+def by_contourpy(field, level):
+    """Its segments over the field with its edge repeated; turned over, as what is at the level counts as above it."""
+    x, y = (np.clip(np.arange(-1, size + 1) + 0.5, 0, size) for size in field.shape[::-1])
+    padded = np.pad(field, 1, mode="edge").astype(np.float64)
+    lines = contourpy.contour_generator(x, y, -padded, name="serial").lines(-level)
+    return ends(np.concatenate([np.empty((0, 4)), *(np.hstack([line[:-1], line[1:]]) for line in lines)]))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("steps", [2, 3, 1000])
-def test_segments_are_those_of_each_square(shape, steps):
+def test_segments_are_those_of_contourpy(shape, steps):
     rng = np.random.default_rng(steps)
     for level in (0.25, 0.3, 0.5, 1.0):
         for _ in range(8):
             field = (rng.integers(0, steps + 1, shape) / steps).astype(np.float32)
-            assert ends(contours.segments(field, level)) == one_by_one(field, level)
+            assert ends(contours.segments(field, level)) == by_contourpy(field, level)
 
 
 def test_a_level_is_not_rounded_to_the_precision_of_the_field():
@@ -299,8 +241,8 @@ def pixel_by_pixel(segments, shape, half):
     return plane
 
 
-def some_segments(count, longest, seed=0):
-    rng = np.random.default_rng(seed)
+def some_segments(count, longest):
+    rng = np.random.default_rng(0)
     start = rng.random((count, 2)) * (44, 34) - 6  # some of them outside
     return np.concatenate([start, start + (rng.random((count, 2)) - 0.5) * longest], axis=1)
 

@@ -15,7 +15,6 @@ from sightglass.explain.trust.diagnosis import headline
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.unit.models.specs import own_spec
-from tests.weights import weight
 
 
 def embedder(loader: str, arch: str, **weights: object) -> ModelSpec:
@@ -70,25 +69,3 @@ def test_osnet_reads_torchreids_file_as_it_is(tmp_path: Path) -> None:
         load(replace(spec, arch="osnet_x0_5"))
     with pytest.raises(ModelProblem, match="There is no OSNet called osnet"):
         load(embedder("osnet", "osnet"))
-
-
-PICTURES = [f"images/persons/bus_person_{number}.jpg" for number in range(4)]
-
-
-@pytest.mark.weights("osnet_x0_25_msmt17.pth", *PICTURES)
-def test_the_trained_osnet_tells_persons_apart() -> None:
-    from PIL import Image as Pillow
-
-    explainer = Explainer("osnet_x0_25_msmt17")
-    assert explainer.resident.adapter.subject == "persons"
-    vectors = []
-    for file in PICTURES:
-        picture = Pillow.open(weight(file)).convert("RGB")
-        for shown in (picture, picture.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT)):
-            result = explainer(shown)
-            vector = explainer.resident.adapter.embedding(result.evidence.outputs)[0].detach()
-            vectors.append(vector / vector.norm())
-    alike = torch.stack(vectors) @ torch.stack(vectors).T
-    same = torch.stack([alike[2 * i, 2 * i + 1] for i in range(4)])
-    other = torch.stack([alike[2 * i, 2 * j + 1] for i in range(4) for j in range(4) if i != j])
-    assert same.min() > other.max() + 0.2

@@ -31,23 +31,15 @@ class Answering:
 
 
 class Normed(nn.Module):
-    """A convolution, its norm, and whatever else reads what the convolution returned."""
+    """A convolution and its norm."""
 
-    def __init__(self, norm: nn.Module, other: str = "") -> None:
+    def __init__(self, norm: nn.Module) -> None:
         super().__init__()
-        self.conv, self.norm, self.other = nn.Conv2d(3, 8, 3, padding=1, bias=False), norm, other
+        self.conv, self.norm = nn.Conv2d(3, 8, 3, padding=1, bias=False), norm
         self.act, self.pool, self.head = nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Linear(8, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        made = self.conv(x)
-        out = self.norm(made)
-        if self.other == "sum":
-            out = out + made
-        elif self.other == "module":
-            out = out + self.act(made)
-        elif self.other == "twice":
-            out = out + self.norm(self.conv(x.flip(3)))
-        answer: Tensor = self.head(self.pool(self.act(out)).flatten(1))
+        answer: Tensor = self.head(self.pool(self.act(self.norm(self.conv(x)))).flatten(1))
         return answer
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -112,9 +111,7 @@ PAGE = b"\n<!DOCTYPE html><html><title>404</title></html>"
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
         (b"\x89HDF\r\n\x1a\n", "keras"),
         (b'{"error": "not found"}', "no checkpoint of plain tensors"),
-        (os.urandom(4096), "no checkpoint of plain tensors"),
         ("half", "is cut short"),
-        ("start", "is cut short"),
         ("code", "is a Python pickle and no checkpoint"),
         ("nothing", "holds no state_dict"),
         ("zip", "archive of something else"),
@@ -138,7 +135,7 @@ def test_what_is_no_checkpoint_is_called_what_it_is(content: bytes | str, said: 
         torch.jit.script(nn.Linear(2, 2)).save(str(path))
     else:
         torch.save(net.state_dict(), path)
-        path.write_bytes(path.read_bytes()[: 100 if content == "start" else path.stat().st_size // 2])
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(WeightsProblem, match=said) as caught:
         checkpoint.read(path)
     assert str(caught.value).count(". ") == 0

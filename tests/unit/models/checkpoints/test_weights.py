@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,15 +139,10 @@ def test_cancelled_download_leaves_nothing(server: Server, tmp_path: Path) -> No
 
 
 def test_threads_that_want_one_file_share_the_download(server: Server, tmp_path: Path) -> None:
-    to, got = tmp_path / "tiny.pth", []
-    threads = [
-        threading.Thread(target=lambda: got.append(weights.download(server.address("/slow.pth"), to))) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.1)
-    server.gate.set()
-    for thread in threads:
-        thread.join()
-    assert got == [to] * 4
+    to = tmp_path / "tiny.pth"
+    with ThreadPoolExecutor(4) as pool:
+        downloads = [pool.submit(weights.download, server.address("/slow.pth"), to) for _ in range(4)]
+        time.sleep(0.1)
+        server.gate.set()
+    assert [download.result() for download in downloads] == [to] * 4
     assert server.asked == ["/slow.pth"]

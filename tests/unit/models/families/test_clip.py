@@ -53,29 +53,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / name for name in ("clip", "siglip")}
 
 
-@pytest.fixture
-def table(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    def write(**weights: str) -> None:
-        lines = []
-        for name, folder in folders.items():
-            given = ", ".join(
-                [f"path = {json.dumps(str(folder))}", *(f"{key} = {text}" for key, text in weights.items())]
-            )
-            lines.append(f'[model."{name}"]\nloader = "clip"\nweights = {{ {given} }}\n')
-        (tmp_path / "models.toml").write_text("\n".join(lines))
-        monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-
-    write()
-    return write
-
-
-def explainer(name: str) -> Explainer:
-    return Explainer(name, device="cpu", model_cache=ModelCache(10**9))
+def explainer(folder: Path) -> Explainer:
+    return Explainer(folder, device="cpu", residency=Residency(10**9))
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])
-def test_answers_are_those_of_transformers(name: str, folders: dict[str, Path], table: Any) -> None:
-    made = explainer(name)(PIXELS, vocabulary=PROMPTS, maps=False)
+def test_answers_are_those_of_transformers(name: str, folders: dict[str, Path]) -> None:
+    made = explainer(folders[name])(PIXELS, vocabulary=PROMPTS, maps=False)
     outputs = made.evidence.outputs
     net = transformers.AutoModel.from_pretrained(folders[name]).eval()
     length = net.config.text_config.max_position_embeddings
@@ -89,8 +73,8 @@ def test_answers_are_those_of_transformers(name: str, folders: dict[str, Path], 
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])
-def test_gradients_are_plain_autograds_and_reach_the_patches(name: str, table: Any) -> None:
-    made = explainer(name)
+def test_gradients_are_plain_autograds_and_reach_the_patches(name: str, folders: dict[str, Path]) -> None:
+    made = explainer(folders[name])
     explanation = made(PIXELS, vocabulary=PROMPTS)
     assert explanation.options.part == "contrast"
     assert "ok" in [heatmap.state for heatmap in explanation.heatmaps]
@@ -105,15 +89,8 @@ def test_gradients_are_plain_autograds_and_reach_the_patches(name: str, table: A
     assert ours.values.abs().sum() > 0
 
 
-def test_the_map_is_taken_where_the_last_block_reads(table: Any) -> None:
-    made, layer, grid = explainer("clip"), "vision_model.encoder.layers.2.layer_norm1", (4, 4)
-    assert made.default_layers == (layer,)
-    (found,) = [one for one in made.layers if one.path == layer]
-    assert found.shape[1:] == grid
-
-
-def test_a_lone_prompt_has_an_opponent_and_says_so(table: Any) -> None:
-    made = explainer("clip")(PIXELS, vocabulary="a dog")
+def test_a_lone_prompt_has_an_opponent_and_says_so(folders: dict[str, Path]) -> None:
+    made = explainer(folders["clip"])(PIXELS, vocabulary="a dog")
     (only,) = made.predictions
     assert 0 < only.score < 1
     adapter = made.evidence.resident.adapter
@@ -123,9 +100,14 @@ def test_a_lone_prompt_has_an_opponent_and_says_so(table: Any) -> None:
     torch.testing.assert_close(made.evidence.outputs.rival[0], expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_list_of_classes_makes_a_classifier(table: Any) -> None:
-    table(labels='["cat", "dog", "mouse"]', template='["a photo of a {}", "a drawing of a {}"]')
-    made = explainer("clip")
+def test_a_list_of_classes_makes_a_classifier(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = 'labels = ["cat", "dog", "mouse"], template = ["a photo of a {}", "a drawing of a {}"]'
+    table = f'[model.mine]\nloader = "clip"\nweights = {{ path = {json.dumps(str(folders["clip"]))}, {words} }}'
+    (tmp_path / "models.toml").write_text(table)
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    made = Explainer("mine", device="cpu", residency=Residency(10**9))
     assert made.labels == ("cat", "dog", "mouse")
     predictions = made(PIXELS, maps=False).predictions
     assert sum(prediction.score for prediction in predictions) == pytest.approx(1, abs=1e-5)
@@ -134,8 +116,8 @@ def test_a_list_of_classes_makes_a_classifier(table: Any) -> None:
     torch.testing.assert_close(made.resident.adapter.rows[1], mean)
 
 
-def test_without_words_it_asks_for_them_and_has_an_embedding(table: Any) -> None:
-    made = explainer("clip")
+def test_without_words_it_asks_for_them_and_has_an_embedding(folders: dict[str, Path]) -> None:
+    made = explainer(folders["clip"])
     with pytest.raises(ModelProblem, match="say in words what to look for"):
         made(PIXELS)
     adapter = made.resident.adapter
@@ -143,18 +125,18 @@ def test_without_words_it_asks_for_them_and_has_an_embedding(table: Any) -> None
     assert adapter.embedding(outputs).shape == (1, 24)
 
 
-def test_what_the_preprocessing_is(folders: dict[str, Path], table: Any) -> None:
-    adapter = explainer("clip").resident.adapter
+def test_what_the_preprocessing_is(folders: dict[str, Path]) -> None:
+    adapter = explainer(folders["clip"]).resident.adapter
     assert adapter.preprocessing.mean == classifier.MEAN
     assert adapter.prepare(PIXELS, "trained").geometry.seen == (20, 0, 100, 80)
     # SigLIP squeezes, it does not crop.
-    assert explainer("siglip").resident.adapter.prepare(PIXELS, "trained").geometry.seen == (0, 0, 120, 80)
+    assert explainer(folders["siglip"]).resident.adapter.prepare(PIXELS, "trained").geometry.seen == (0, 0, 120, 80)
     held = {"image_mean": [0.1, 0.2, 0.3], "image_std": [1, 1, 1], "do_center_crop": True, "resample": 2}
     held |= {"size": {"shortest_edge": 72}, "crop_size": {"height": 64, "width": 64}}
     file = folders["clip"] / "preprocessor_config.json"
     file.write_text(json.dumps(held))
     try:
-        adapter = explainer("clip").resident.adapter
+        adapter = explainer(folders["clip"]).resident.adapter
     finally:
         file.unlink()
     assert (adapter.preprocessing.short_side, adapter.preprocessing.mean) == (72, (0.1, 0.2, 0.3))
@@ -180,8 +162,8 @@ def test_a_look_tells_what_a_folder_and_a_file_are(folders: dict[str, Path], tmp
     assert loader.inspect(tmp_path / "other.safetensors") is None
 
 
-def test_two_sessions_with_other_words_do_not_mix(table: Any) -> None:
-    made = explainer("clip")
+def test_two_sessions_with_other_words_do_not_mix(folders: dict[str, Path]) -> None:
+    made = explainer(folders["clip"])
     one, other = made(PIXELS, vocabulary=("cat", "dog")), made(PIXELS, vocabulary=("horse", "cow", "cat"))
     assert {p.label for p in one.predictions} == {"cat", "dog"}
     assert {p.label for p in other.predictions} == {"horse", "cow", "cat"}
@@ -206,8 +188,8 @@ def _legrad_by_hand(net: Any, picture: torch.Tensor, words: torch.Tensor) -> tor
     return torch.stack(rows).mean(0).view(4, 4)
 
 
-def test_legrad_reads_each_layer_by_the_phrase(folders: dict[str, Path], table: Any) -> None:
-    made = explainer("clip")(PIXELS, vocabulary=PROMPTS, method="legrad", top_k=2, part="class")
+def test_legrad_reads_each_layer_by_the_phrase(folders: dict[str, Path]) -> None:
+    made = explainer(folders["clip"])(PIXELS, vocabulary=PROMPTS, method="legrad", top_k=2, part="class")
     net = transformers.AutoModel.from_pretrained(folders["clip"]).eval().requires_grad_(False)
     tokens = open_clip.tokenizer.SimpleTokenizer(context_length=77)(list(PROMPTS))
     with torch.no_grad():

@@ -23,7 +23,6 @@ from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from tests.conftest import asset
 from tests.unit import own_nets
-from tests.weights import weight
 
 NETS = Path(own_nets.__file__)
 PLANTS = ("Potato__early_blight", "Potato__late_blight", "Potato__healthy", "Tomato__late_blight", "Tomato__healthy")
@@ -49,9 +48,8 @@ def loaded(folder: Path, arch: str, file: str | Path, **weights: Any) -> Any:
     return load(catalog.spec(table(folder, arch, file, **weights)))
 
 
-def explained(name: str, picture: Any = None, **options: Any) -> Any:
-    given = picture if picture is not None else asset("ultralytics", "assets", "bus.jpg")
-    return Explainer(name, device="cpu", model_cache=ModelCache())(given, **options)
+def explained(name: str, **options: Any) -> Any:
+    return Explainer(name, device="cpu", residency=Residency())(asset("ultralytics", "assets", "bus.jpg"), **options)
 
 
 def saved(module: nn.Module, path: Path) -> nn.Module:
@@ -216,27 +214,6 @@ def test_a_file_is_opened_with_the_network_that_the_caller_names(folder: Path, m
         Explainer("net.pth", arch="nets.py:Nope")
     with pytest.raises(Problem, match="arch names the network of a checkpoint"):
         Explainer("demo-cls-s", arch="nets.py:BlocksCNN")
-
-
-LEAVES = {
-    "tomato_late_blight.JPG": "Tomato - Late blight",
-    "potato_early_blight.JPG": "Potato - Early blight",
-    "pepper_bell_healthy.JPG": "Bell pepper - Healthy",
-    "tomato_healthy.JPG": "Tomato - Healthy",
-}
-
-
-@pytest.mark.weights("plantvillage15_simplecnn.pth")
-def test_a_real_plant_classifier(folder: Path) -> None:
-    path = weight("plantvillage15_simplecnn.pth")
-    names = path.with_name("plantvillage15_class_to_idx.json")
-    name = table(folder, "nets.py:PlantCNN", path, labels=f'"{names}"')
-    explainer = Explainer(name, device="cpu", model_cache=ModelCache())
-    for file, label in LEAVES.items():
-        made = explainer(path.parent / "images/leaf" / file)
-        assert made.predictions[0].label == label
-        assert made.heatmaps[0].state == "ok"
-        assert made.heatmaps[0].raw[0].shape == (14, 14)
 
 
 def test_another_table_or_file_is_another_model_at_once(folder: Path) -> None:

@@ -28,12 +28,13 @@ from sightglass.models.families.exported.detector import (
     letterbox,
     make_detector,
 )
-from sightglass.models.families.exported.loader import ExportedClassifier, inspect
+from sightglass.models.families.exported.loader import ExportedClassifier
 from sightglass.models.families.exported.loader import load as open_exported
 from sightglass.models.families.ultralytics.loader import import_quietly
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.conftest import asset
+from tests.unit import own_nets
 from tests.unit.models.specs import own_spec
 from tests.weights import weight
 
@@ -49,27 +50,6 @@ pytest.importorskip("onnx")
 
 def spec(path: Path, task: str = "detect", **weights: Any) -> ModelSpec:
     return own_spec(path.name, "exported", path.name, task, path=str(path), **weights)
-
-
-def to_onnx(
-    module: nn.Module, path: Path, size: tuple[int, int], free: bool = False, names: Sequence[str] = ("out",)
-) -> Path:
-    torch.onnx.export(
-        module.eval(),
-        (torch.rand(1, 3, *size),),
-        str(path),
-        input_names=["images"],
-        output_names=list(names),
-        dynamic_axes={"images": {0: "batch"}, **{name: {0: "batch"} for name in names}} if free else None,
-        dynamo=False,
-    )
-    return path
-
-
-def to_script(module: nn.Module, path: Path, size: tuple[int, int]) -> Path:
-    traced = torch.jit.trace(module.eval(), torch.rand(1, 3, *size), strict=False)
-    torch.jit.save(traced, str(path))
-    return path
 
 
 def picture(height: int = 240, width: int = 320) -> np.ndarray[Any, Any]:
@@ -238,32 +218,25 @@ def test_a_layout_is_told_by_its_shapes_and_read(kind: str) -> None:
 # Classifiers.
 
 
-class Small(nn.Module):
-    def __init__(self, probable: bool) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            self.body = nn.Sequential(
-                nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
-            )
-        self.probable = probable
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.body(x).softmax(1) if self.probable else self.body(x)
-
-
 @pytest.mark.parametrize("probable", [False, True])
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])
 def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str, tmp_path: Path) -> None:
-    module = Small(probable)
-    path = tmp_path / f"c.{kind}"
-    to_onnx(module, path, (64, 64), free=True) if kind == "onnx" else to_script(module, path, (64, 64))
+    torch.manual_seed(0)
+    plain = own_nets.BlocksCNN(4, width=4).eval()
+    module, path = nn.Sequential(plain, nn.Softmax(1)) if probable else plain, tmp_path / f"c.{kind}"
+    noise = torch.rand(1, 3, 64, 64)
+    if kind == "onnx":
+        axes = {"images": {0: "batch"}, "out": {0: "batch"}}
+        names: dict[str, Any] = {"input_names": ["images"], "output_names": ["out"], "dynamic_axes": axes}
+        torch.onnx.export(module.eval(), (noise,), str(path), dynamo=False, **names)
+    else:
+        torch.jit.save(torch.jit.trace(module.eval(), noise, strict=False), str(path))
     adapter = load(spec(path, "classify", labels=["a", "b", "c", "d"], preprocessing={"size": 64}))
     assert isinstance(adapter, ExportedClassifier)
     assert adapter.batch is None
     given = adapter.prepare(picture(), "trained")
     with torch.no_grad():
-        expected = Small(False)(given.tensor).softmax(1)
+        expected = plain(given.tensor).softmax(1)
     torch.testing.assert_close(adapter.run(given.tensor).logits.softmax(1), expected, atol=1e-5, rtol=0)
     assert any(
         f"{kind.replace('torchscript', 'TorchScript').replace('onnx', 'ONNX')} files" in n for n in adapter.notes
@@ -278,23 +251,10 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
 # What cannot be opened, or read.
 
 
-def test_a_file_that_can_run_code_is_recognised_and_not_opened(tmp_path: Path) -> None:
-    # A checkpoint's ending, as many give it.
-    draft = inspect(to_script(Small(False), tmp_path / "m.pt", (64, 64)))
-    assert draft is not None and draft.loader == "exported"
-    assert [question.key for question in draft.unknown] == ["trust"]
-    torch.save({"a": torch.zeros(2)}, tmp_path / "plain.pt")
-    assert inspect(tmp_path / "plain.pt") is None
-
-
-class Means(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.mean((2, 3))
-
-
 def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None:
     path = tmp_path / "b.onnx"
-    torch.onnx.export(Means(), (torch.rand(4, 3, 32, 32),), str(path), dynamo=False)
+    means = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    torch.onnx.export(means, (torch.rand(4, 3, 32, 32),), str(path), dynamo=False)
     adapter = open_exported(spec(path, "classify", preprocessing={"mean": [0.0] * 3, "std": [1.0] * 3}))
     assert isinstance(adapter, ExportedClassifier)
     assert adapter.batch == 4

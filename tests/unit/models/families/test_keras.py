@@ -1,4 +1,4 @@
-"""Keras models: an untrained sketch classifier, a real one, what is refused, and what is inferred."""
+"""Keras models: a sketch classifier with random weights, what is refused, and what is inferred."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ import torch
 
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import ModelCache
-from sightglass.models import drawing
-from sightglass.models.drawing import Stroke
+from sightglass.explain.evidence.resident import Residency
 from sightglass.models.inspect import inspect_model
 
 if importlib.util.find_spec("keras") is None or importlib.util.find_spec("h5py") is None:
@@ -29,24 +27,17 @@ from sightglass.models.families.keras.network import keras
 
 pytestmark = pytest.mark.slow
 SHAPES = ("circle", "cross", "ladder", "triangle")
-PATHS = (
-    [[(0.5 + 0.38 * np.cos(turn), 0.5 + 0.38 * np.sin(turn)) for turn in np.linspace(0, 2 * np.pi, 25)]],
-    [[(0.15, 0.15), (0.85, 0.85)], [(0.85, 0.15), (0.15, 0.85)]],
-    [[(0.35, 0.1), (0.35, 0.9)], [(0.65, 0.1), (0.65, 0.9)], *([(0.35, y), (0.65, y)] for y in (0.25, 0.5, 0.75))],
-    [[(0.5, 0.12), (0.88, 0.85), (0.12, 0.85), (0.5, 0.12)]],
-)
-REAL, NAMES = "sketch_quickdraw30_28x28.h5", "sketch_quickdraw30_labels.json"
+RANGE = {"range": 1}
 
 
-def scribble(kind: int, dice: np.random.Generator) -> tuple[Stroke, ...]:
-    """One of `SHAPES`, half the paper wide, somewhere on it."""
-    x, y = dice.uniform(0.02, 0.48, 2)
-    size = dice.uniform(0.4, 0.5)
-    return tuple(Stroke(tuple((x + size * px, y + size * py) for px, py in path), 1 / 20) for path in PATHS[kind])
-
-
-def pixels(strokes: tuple[Stroke, ...], side: int = 64) -> np.ndarray:
-    return drawing.draw(strokes, "white on black", side)
+def drawing(side: int = 64) -> np.ndarray:
+    """A ladder of white lines on black."""
+    lines, width = np.zeros((side, side, 3), np.uint8), side // 20
+    for column in (0.35, 0.65):
+        lines[side // 8 : -side // 8, int(column * side) :][:, :width] = 255
+    for row in (0.3, 0.5, 0.7):
+        lines[int(row * side) :, int(0.35 * side) : int(0.65 * side)][:width] = 255
+    return lines
 
 
 @pytest.fixture(scope="module")
@@ -74,37 +65,23 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def explainer(monkeypatch, folder: Path, **table: Any) -> Explainer:
-    """A model of a `models.toml` with one table, read anew."""
-    weights = {"path": "sketch.keras", "labels": list(SHAPES), "preprocessing": {"range": 1}} | table.pop("weights", {})
-    lines = ['[model."own"]', 'loader = "keras"', f"arch = {json.dumps(table.pop('arch', 'keras'))}"]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-    lines += ['[model."own".weights]']
-    for key, value in weights.items():
-        if isinstance(value, dict):
-            inside = ", ".join(f"{name} = {json.dumps(one)}" for name, one in value.items())
-            lines.append(f"{key} = {{ {inside} }}")
-        elif value is not None:
-            lines.append(f"{key} = {json.dumps(value)}")
-    file = folder / "models.toml"
-    file.write_text("\n".join(lines))
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(file))
-    return Explainer("own", model_cache=ModelCache())
+def explainer(path: Path, labels: tuple[str, ...] | None = SHAPES, preprocess: Any = RANGE) -> Explainer:
+    return Explainer(path, labels=labels, preprocess=preprocess, residency=Residency())
 
 
-def test_layers_go_by_their_names_in_keras_and_maps_have_their_channels_first(monkeypatch, folder):
-    model = explainer(monkeypatch, folder)
+def test_layers_go_by_their_names_in_keras_and_maps_have_their_channels_first(folder):
+    model = explainer(folder / "sketch.keras")
     shapes = {layer.path: (layer.shape, layer.layout) for layer in model.layers}
     assert shapes["conv2d"] == ((12, 30, 30), "nchw")
     assert shapes["conv2d_2"] == ((32, 12, 12), "nchw")
-    assert model.default_layers == ("conv2d_3",)
-    result = model(pixels(scribble(2, np.random.default_rng(1))), layers=("conv2d_2",))
+    assert model.default_layers == explainer(folder / "sketch.h5").default_layers == ("conv2d_3",)
+    result = model(drawing(), layers=("conv2d_2",))
     assert result.heatmaps[0].raw[0].shape == (12, 12)
 
 
-def test_the_map_is_that_of_a_plain_gradient_through_keras_itself(monkeypatch, folder):
-    model = explainer(monkeypatch, folder)
-    picture = pixels(scribble(1, np.random.default_rng(3)))
+def test_the_map_is_that_of_a_plain_gradient_through_keras_itself(folder):
+    model = explainer(folder / "sketch.keras")
+    picture = drawing()
     result = model(picture, layers=("conv2d_2",), top_k=4)
     library = keras()
     with library.device("cpu"):
@@ -134,9 +111,9 @@ def test_a_look_at_the_file_writes_its_table(folder):
     assert draft.unknown == ()
 
 
-def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(monkeypatch, folder):
-    model = explainer(monkeypatch, folder)
-    picture = pixels(scribble(2, np.random.default_rng(3)), 128)
+def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(folder):
+    model = explainer(folder / "sketch.keras")
+    picture = drawing(128)
     assert model.resident.adapter.paper == "white on black"
     right, wrong = model(picture), model(255 - picture)
     assert "paper" not in {finding.kind for finding in right.diagnosis}
@@ -156,15 +133,13 @@ def small(*layers: Any, shape: tuple[int | None, ...] = (32, 32, 3), seed: int =
         return library.Sequential([library.layers.Input(shape), *layers])
 
 
-def test_a_model_within_a_model_and_one_number_for_two_classes(monkeypatch, tmp_path):
+def test_a_model_within_a_model_and_one_number_for_two_classes(tmp_path):
     layers = keras().layers
     backbone = small(layers.Rescaling(1 / 255), layers.Conv2D(7, 3, padding="same", name="last"))
     backbone.name = "backbone"
     model = small(backbone, layers.GlobalAveragePooling2D(), layers.Dense(1, activation="sigmoid"))
     model.save(tmp_path / "two.keras")
-    own = explainer(
-        monkeypatch, tmp_path, weights={"path": "two.keras", "labels": ["cat", "dog"], "preprocessing": None}
-    )
+    own = explainer(tmp_path / "two.keras", ("cat", "dog"), None)
     # Seven channels on thirty-two pixels could be read as a picture seven wide.
     assert {layer.path: layer.shape for layer in own.layers}["backbone.last"] == (7, 32, 32)
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
@@ -178,7 +153,7 @@ def test_a_model_within_a_model_and_one_number_for_two_classes(monkeypatch, tmp_
     np.testing.assert_allclose(first, -second, atol=1e-5)
 
 
-def test_other_ends_and_inputs(monkeypatch, tmp_path):
+def test_other_ends_and_inputs(tmp_path):
     layers = keras().layers
     ends = {
         "softmax": [layers.Dense(3), layers.Softmax()],
@@ -195,16 +170,16 @@ def test_other_ends_and_inputs(monkeypatch, tmp_path):
         if name == "logits":
             scores = np.exp(scores) / np.exp(scores).sum()
         model.save(tmp_path / f"{name}.keras")
-        own = explainer(monkeypatch, tmp_path, weights={"path": f"{name}.keras", "labels": ["a1", "b2", "c3"]})
+        own = explainer(tmp_path / f"{name}.keras", ("a1", "b2", "c3"))
         result = own(picture, top_k=3)
         np.testing.assert_allclose([p.score for p in result.predictions], sorted(scores, reverse=True), atol=1e-5)
         assert result.heatmaps[0].raw[0].any()
     flat = small(layers.Reshape((28, 28, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3), shape=(28, 28))
     flat.save(tmp_path / "flat.keras")
-    assert explainer(monkeypatch, tmp_path, weights={"path": "flat.keras", "labels": ["a1", "b2", "c3"]})(picture)
+    assert explainer(tmp_path / "flat.keras", ("a1", "b2", "c3"))(picture)
 
 
-def test_code_in_a_file_is_refused_in_one_sentence_and_never_run(monkeypatch, tmp_path):
+def test_code_in_a_file_is_refused_in_one_sentence_and_never_run(tmp_path):
     layers = keras().layers
     trap = tmp_path / "was-here"
     code = eval(f"lambda x: (__import__('pathlib').Path({str(trap)!r}).touch(), x)[1]")
@@ -215,13 +190,13 @@ def test_code_in_a_file_is_refused_in_one_sentence_and_never_run(monkeypatch, tm
         model.save(tmp_path / f"trap{ending}")
         trap.unlink(missing_ok=True)
         with pytest.raises(WeightsProblem, match=r"Lambda layer .* holds code, which is not run"):
-            explainer(monkeypatch, tmp_path, weights={"path": f"trap{ending}", "labels": ["a1", "b2"]})
+            explainer(tmp_path / f"trap{ending}", ("a1", "b2"))
         with pytest.raises(WeightsProblem, match="which is not run"):
             inspect_model(tmp_path / f"trap{ending}")
     assert not trap.exists()
 
 
-def test_a_function_named_in_a_file_is_not_looked_up(monkeypatch, folder, tmp_path):
+def test_a_function_named_in_a_file_is_not_looked_up(folder, tmp_path):
     """A configuration may name any function of any module: what is no part of Keras is refused before Keras sees it."""
     with zipfile.ZipFile(folder / "sketch.keras") as source, zipfile.ZipFile(tmp_path / "evil.keras", "w") as target:
         for name in source.namelist():
@@ -233,7 +208,7 @@ def test_a_function_named_in_a_file_is_not_looked_up(monkeypatch, folder, tmp_pa
                 data = json.dumps(held).encode()
             target.writestr(name, data)
     with pytest.raises(WeightsProblem, match=r"needs os\.function, which is no part of Keras"):
-        explainer(monkeypatch, tmp_path, weights={"path": "evil.keras"})
+        explainer(tmp_path / "evil.keras")
 
 
 def test_layers_of_ones_own_come_with_the_model_in_memory(tmp_path):
@@ -252,7 +227,7 @@ def test_layers_of_ones_own_come_with_the_model_in_memory(tmp_path):
     assert any(layer.path.startswith("doubled") for layer in Explainer(model).layers)
 
 
-def test_broken_files_are_one_sentence(monkeypatch, folder, tmp_path):
+def test_broken_files_are_one_sentence(folder, tmp_path):
     whole = (folder / "sketch.keras").read_bytes()
     (tmp_path / "half.keras").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "named.h5").write_bytes(whole)
@@ -265,20 +240,20 @@ def test_broken_files_are_one_sentence(monkeypatch, folder, tmp_path):
     }
     for name, expected in words.items():
         with pytest.raises(Problem, match=expected):
-            explainer(monkeypatch, tmp_path, weights={"path": name})
+            explainer(tmp_path / name)
     rows = small(keras().layers.Dense(2), shape=(10,))
     rows.save(tmp_path / "rows.keras")
     with pytest.raises(WeightsProblem, match="does not take pictures"):
-        explainer(monkeypatch, tmp_path, weights={"path": "rows.keras"})
+        explainer(tmp_path / "rows.keras")
 
 
 @pytest.mark.parametrize(
     ("telltale", "mode"), [("block5_conv3", "caffe"), ("block_16_project", "tf"), ("conv5_block16_concat", "torch")]
 )
-def test_nets_of_keras_applications_are_given_what_they_were_trained_with(monkeypatch, tmp_path, telltale, mode):
+def test_nets_of_keras_applications_are_given_what_they_were_trained_with(tmp_path, telltale, mode):
     layers = keras().layers
     small(layers.Conv2D(4, 3, name=telltale), layers.Flatten(), layers.Dense(3)).save(tmp_path / "net.keras")
-    own = explainer(monkeypatch, tmp_path, weights={"path": "net.keras", "labels": None, "preprocessing": None})
+    own = explainer(tmp_path / "net.keras", None, None)
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     expected = keras().applications.imagenet_utils.preprocess_input(picture.astype("float32"), mode=mode)
     found = own.resident.adapter.prepare(picture, "trained").tensor[0].permute(1, 2, 0)

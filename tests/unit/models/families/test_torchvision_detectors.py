@@ -71,7 +71,7 @@ def last_layers(module: Any) -> dict[str, list[Any]]:
     return found | ({"objectness": [boxes.bbox_ctrness]} if hasattr(boxes, "bbox_ctrness") else {})
 
 
-def lively(module: Any, classes: int = 91) -> None:
+def lively(module: Any) -> None:
     """Scale the norms and the last layers so that an untrained model shows a few dozen boxes of many classes."""
     norms = [part for part in module.modules() if isinstance(part, torch.nn.BatchNorm2d)]
     for part in norms:
@@ -81,7 +81,7 @@ def lively(module: Any, classes: int = 91) -> None:
     module(pictures)
     for part in norms:
         part.eval()
-    nameless = torch.tensor([classes == 91 and number not in labels.coco() for number in range(classes)])
+    nameless = torch.tensor([number not in labels.coco() for number in range(91)])
     two_stage = hasattr(module, "rpn")
     softmax = two_stage or hasattr(module.head.classification_head, "module_list")
     spread = {"region": 0.2, "objectness": 2.0, "class": 2.5, "box": 0.4 if softmax else 0.3}
@@ -101,7 +101,7 @@ def lively(module: Any, classes: int = 91) -> None:
             layer.weight *= spread[name] / (torch.cat(seen[layer]).std() + 1e-6)
             layer.bias.zero_()
             if name == "class":
-                bias = layer.bias.view(-1, classes)
+                bias = layer.bias.view(-1, 91)
                 bias[:, nameless] = -30
                 if softmax:
                     bias[:, 0] = 6
@@ -132,13 +132,6 @@ def answer(arch: str) -> TorchvisionDetections:
     return found
 
 
-def set_thresholds(module: Any, confidence: float, iou: float, *, most: int | None = None) -> None:
-    heads = getattr(module, "roi_heads", module)
-    heads.score_thresh, heads.nms_thresh = confidence, iou
-    if most is not None:
-        module.topk_candidates = most
-
-
 def same(adapter: TorchvisionDetector, theirs: Any, pixels: NDArray[np.uint8], confidence: float, iou: float) -> int:
     """How many boxes both show, all of them the same."""
     given = adapter.prepare(pixels, "trained")
@@ -165,7 +158,8 @@ def same(adapter: TorchvisionDetector, theirs: Any, pixels: NDArray[np.uint8], c
 @pytest.mark.parametrize(("confidence", "iou"), [(0.05, 0.5), (0.3, 0.2)])
 def test_boxes_are_those_of_torchvision(arch: str, confidence: float, iou: float) -> None:
     adapter, theirs = built(arch)
-    set_thresholds(theirs, confidence, iou)
+    heads = getattr(theirs, "roi_heads", theirs)
+    heads.score_thresh, heads.nms_thresh = confidence, iou
     assert same(adapter, theirs, bus(), confidence, iou) >= (10 if confidence < 0.1 else 1)
 
 

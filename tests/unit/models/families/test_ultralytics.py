@@ -100,26 +100,6 @@ def test_boxes_are_those_of_predict(name: str, confidence: float, iou: float) ->
         assert "person" in {p.label for p in found}
 
 
-@pytest.mark.parametrize("name", TRAINED)
-def test_an_anchor_names_the_candidate_its_box_came_from(name: str) -> None:
-    adapter = trained(name)
-    given = adapter.prepare(picture("zidane.jpg"), "trained")
-    outputs = adapter.run(given.tensor)
-    found = adapter.decode(outputs, given.geometry, top_k=5, confidence=0.25, iou=0.7)
-    for prediction in found:
-        logit = adapter.scalar(outputs, Target(prediction.index, prediction.label, (prediction.anchor,)))
-        assert logit.shape == ()
-        assert logit.sigmoid().item() == pytest.approx(prediction.score, abs=1e-5)
-        box = tuple(outputs.boxes[0, prediction.anchor].tolist())
-        assert given.geometry.box_to_original(box) == pytest.approx(prediction.box, abs=1e-2)
-    strongest = adapter.scalar(outputs, Target(0, "person"))
-    assert strongest == adapter.class_logits(outputs)[0, 0] == outputs.logits[0, 0].max()
-    persons = [p for p in found if p.index == 0]
-    both = adapter.scalar(outputs, Target(0, "person", tuple(p.anchor for p in persons)))
-    assert len(persons) >= 2
-    assert both.item() == pytest.approx(sum(outputs.logits[0, 0, p.anchor].item() for p in persons), abs=1e-5)
-
-
 @pytest.mark.parametrize("name", BUILT)
 def test_gradients_come_whatever_ran_before_and_at_every_size(name: str) -> None:
     adapter = built(name)
@@ -137,8 +117,6 @@ def test_gradients_come_whatever_ran_before_and_at_every_size(name: str) -> None
         single = adapter.run(tensor[:1])
         assert torch.allclose(adapter.run(tensor).boxes[:1], single.boxes, atol=1e-4)
         assert torch.allclose(adapter.class_logits(adapter.run(tensor))[:1], single.logits.amax(2), atol=1e-5)
-    with pytest.raises(ModelProblem, match="84 candidates, and 84 is not"):
-        adapter.scalar(single, Target(0, "", (84,)))
 
 
 def test_classifier_starts_from_the_logits_and_sees_what_the_library_shows_it() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -134,19 +134,14 @@ def test_two_sessions_never_mix(encoder: None, bus: Path) -> None:
     tensor = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         alone = [session.run(tensor).logits for session in sessions]
-    found: list[list[torch.Tensor]] = [[] for _ in sessions]
 
-    def ask(which: int) -> None:
+    def ask(session: OpenVocabulary) -> list[torch.Tensor]:
         with torch.no_grad():
-            found[which].extend(sessions[which].run(tensor).logits for _ in range(4))
+            return [session.run(tensor).logits for _ in range(4)]
 
-    threads = [threading.Thread(target=ask, args=(which,)) for which in range(len(sessions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        found = list(pool.map(ask, sessions))
     for expected, results in zip(alone, found, strict=True):
-        assert len(results) == 4
         assert all(torch.allclose(expected, result, atol=1e-5) for result in results)
     assert [logits.shape[1] for logits in alone] == [1, 3, 2]
 
