@@ -125,7 +125,7 @@ def embed(
     picture: bool = True,
 ) -> bytes:
     """Return a file with an explanation's recipe, the view of a map in the viewer's `settings`, and the `picture`."""
-    view = Look(screen=explanation.task.screen)
+    view = ViewState(screen=explanation.task.screen)
     if explanation.heatmaps:
         view = view_of(explanation, index, **settings or {})
     return write(data, checked_recipe(explanation), view, picture=encode(explanation.image) if picture else b"")

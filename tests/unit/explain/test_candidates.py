@@ -94,7 +94,7 @@ def anchor(row: int, column: int) -> int:
 
 
 def explained(**options: Any) -> Explanation:
-    resident = Resident(Written(), torch.device("cpu"))
+    resident = LoadedModel(Written(), torch.device("cpu"))
     pixels = np.random.default_rng(0).integers(0, 255, (2 * SIDE, 2 * SIDE, 3), np.uint8)
     given = resident.adapter.prepare(pixels, "trained")
     layers = layers_at(resident, options.pop("layers", ("neck",)))

@@ -212,7 +212,7 @@ def restore_proofs(record: Record, maps: Sequence[Heatmap], proofs: Mapping[int,
     """
     if record.recipe is None or record.recipe.versions != versions():
         return
-    for index, key in enumerate(keys_of(record.recipe, maps)):
+    for index, key in enumerate(map_keys(record.recipe, maps)):
         entry, own = record.proof_of(index), ProofSettings(index=index).model_dump()
         if index in proofs and entry is not None and own.items() <= entry.model_dump().items():
             state.of(Jobs).keep(("answer", *key), proofs[index])

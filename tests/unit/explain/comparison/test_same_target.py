@@ -69,7 +69,7 @@ def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus: Path) -
 
 def test_classifiers_are_explained_for_what_the_largest_answers(bus: Path) -> None:
     found = explained(LITES, bus, top_k=2)
-    first = largest(found)
+    first = largest_model(found)
     assert first is found[2]
     label = first.predictions[0].label
     same = same_target(found)

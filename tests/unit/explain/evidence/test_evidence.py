@@ -95,10 +95,10 @@ class Painted(nn.Module):
         return self.head(self.features(self.pool(x)).mean((2, 3)))
 
 
-def resident_of(module: nn.Module) -> Resident:
+def resident_of(module: nn.Module) -> LoadedModel:
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
     preprocessing = Preprocessing((16, 16), 16, (0.0,) * 3, (1.0,) * 3)
-    return Resident(Classifier(spec, module, LABELS, preprocessing, "0" * 64), CPU)
+    return LoadedModel(Classifier(spec, module, LABELS, preprocessing, "0" * 64), CPU)
 
 
 def evidence_of(
@@ -326,4 +326,4 @@ def test_a_layer_is_drawn_where_its_cells_were_measured_to_look() -> None:
     parts.append(nn.functional.interpolate(raw[None, :, ::2, ::2], (64, 64), mode="bilinear")[0, 0])
     mean = torch.stack(parts).mean(0)
     torch.testing.assert_close(both, (mean - mean.min()) / (mean.max() - mean.min()), rtol=0, atol=1e-5)
-    torch.testing.assert_close(grow(raw, moved, "stem")[0].roll((4, 2), (0, 1)), grow(raw, even, "stem")[0])
+    torch.testing.assert_close(upsample(raw, moved, "stem")[0].roll((4, 2), (0, 1)), upsample(raw, even, "stem")[0])

@@ -49,7 +49,7 @@ def loaded(folder: Path, arch: str, file: str | Path, **weights: Any) -> Any:
 
 
 def explained(name: str, **options: Any) -> Any:
-    return Explainer(name, device="cpu", residency=Residency())(asset("ultralytics", "assets", "bus.jpg"), **options)
+    return Explainer(name, device="cpu", model_cache=ModelCache())(asset("ultralytics", "assets", "bus.jpg"), **options)
 
 
 def saved(module: nn.Module, path: Path) -> nn.Module:

@@ -119,7 +119,7 @@ def evidence_of(name: str, *paths: str) -> Evidence:
     size = resident.adapter.preprocessing.size  # type: ignore[attr-defined]
     tensor = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
     given = ModelInput(tensor, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
-    return Evidence(resident, given, find(resident, paths or resident.default_layers))
+    return Evidence(resident, given, layers_at(resident, paths or resident.default_layers))
 
 
 def raws(evidence: Evidence, method: str, **options: Any) -> list[np.ndarray]:
