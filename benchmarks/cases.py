@@ -12,8 +12,8 @@ from benchmarks.timing import CPU, SEED
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photograph
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
-from sightglass.explain.evidence.resident import Residency, Resident
+from sightglass.explain.evidence.layers import layers_at
+from sightglass.explain.evidence.resident import LoadedModel, ModelCache
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.gradient import compute, raw_maps
@@ -68,7 +68,7 @@ class Case:
 
     path: Path
     image: Image
-    resident: Resident
+    resident: LoadedModel
     weights: str
     """`real` or `random`."""
     given: ModelInput
@@ -103,17 +103,17 @@ def maps_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Met
     return [scale(raws, evidence.geometry, "own", evidence.paths) for raws in raws_of(evidence, targets, methods)]
 
 
-class _Single(Residency):
-    """A residency with a single model, so that an Explainer takes the case's own."""
+class _Single(ModelCache):
+    """A model cache with a single model, so that an Explainer takes the case's own."""
 
-    def __init__(self, resident: Resident) -> None:
+    def __init__(self, resident: LoadedModel) -> None:
         super().__init__()
         self._resident = resident
 
-    def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
+    def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> LoadedModel:
         return self._resident
 
-    def residents(self) -> list[Resident]:
+    def models(self) -> list[LoadedModel]:
         return [self._resident]
 
 
@@ -130,8 +130,8 @@ class ClassifierCase(Case):
         if row.task != "classify":
             raise ModelProblem(f"{model} is no classifier: the peers are compared on classifiers.")
         adapter, image = load(row), Image.open(path)
-        resident = Resident(adapter, device)
-        layers = find(resident, resident.default_layers)
+        resident = LoadedModel(adapter, device)
+        layers = layers_at(resident, resident.default_layers)
         prepared = adapter.prepare(image.pixels, adapter.preprocessings[0])
         model_input = ModelInput(prepared.tensor.to(device), prepared.geometry)
         with torch.no_grad():
@@ -149,7 +149,7 @@ class ClassifierCase(Case):
         return tuple(target.index for target in self.targets if target.index is not None)
 
     @property
-    def residency(self) -> Residency:
+    def model_cache(self) -> ModelCache:
         return _Single(self.resident)
 
     def module(self) -> nn.Module:
@@ -194,7 +194,7 @@ class DetectorCase(Case):
         adapter = load(row)
         if not isinstance(adapter, Detector):
             raise ModelProblem(f"{model} is no detector.")
-        resident, image = Resident(adapter, CPU), Image.open(path)
+        resident, image = LoadedModel(adapter, CPU), Image.open(path)
         model_input = adapter.prepare(image.pixels, adapter.preprocessings[0])
         yolox = row.loader == "yolox"
         paths = tuple(NECK.values()) if yolox else tuple(f"model.{index}" for index in CAM_SCRIPTS)
@@ -211,7 +211,7 @@ class DetectorCase(Case):
         commonest = statistics.mode(box.index for box in boxes)
         same = [box for box in boxes if box.index == commonest]
         group = replace(same[0], anchors=tuple(anchor for box in same for anchor in box.anchors))
-        layers = find(resident, paths)
+        layers = layers_at(resident, paths)
         return cls(path, image, resident, weights, model_input, layers, boxes, scales, group)
 
     @property

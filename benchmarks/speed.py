@@ -69,7 +69,7 @@ def sightglass(case: ClassifierCase) -> Iterator[Contender]:
 
 def explainer_of(case: ClassifierCase) -> tuple[Explainer, dict[str, Any]]:
     """Return an explainer of the case's model, with its options."""
-    explainer = Explainer(case.resident.adapter.spec.id, device=str(case.device), residency=case.residency)
+    explainer = Explainer(case.resident.adapter.spec.id, device=str(case.device), model_cache=case.model_cache)
     return explainer, {"method": GRADCAM.id, "targets": case.indices, "layers": (case.layer.path,)}
 
 

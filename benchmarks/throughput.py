@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> Row:
 def model_table(name: str, folder: Path, out: Path, rounds: int) -> Row:
     case = ClassifierCase.build(name, picture(), CPU, 1)
     paths = sorted(folder.rglob("*.jpg"))
-    explainer = Explainer(name, device="cpu", residency=case.residency)
+    explainer = Explainer(name, device="cpu", model_cache=case.model_cache)
     images = [Image.open(path) for path in paths]
     tensors = [case.resident.adapter.prepare(image.pixels, "trained").tensor for image in images]
     lines: dict[str, Callable[[], Any]] = {

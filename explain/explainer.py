@@ -26,7 +26,7 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes, own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import chosen_layers
-from sightglass.explain.evidence.resident import RESIDENCY, Residency, Resident
+from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel, ModelCache
 from sightglass.explain.evidence.resident import device as find_device
 from sightglass.explain.evidence.shortcuts import verify
 from sightglass.explain.explanation import Explanation, explain, explain_parts, takes_several
@@ -44,13 +44,13 @@ LOGGER = logging.getLogger(__name__)
 EVIDENCE: ByteCache[Evidence] = ByteCache(memory.evidence_bytes, lambda evidence: evidence.nbytes)
 """Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")
-LET_GO = "The GPU ran out of memory: other models were let go."
+UNLOADED = "The GPU ran out of memory: other models were let go."
 MAX_VOCABULARIES = 16
 """Lists of words for which an open-vocabulary model is kept ready."""
 
 
 @dataclass(frozen=True)
-class Run:
+class CallHooks:
     """How an explanation is followed, stopped and cut short; see `Explainer.__call__`."""
 
     progress: Progress | None
@@ -88,7 +88,7 @@ class Explainer:
         unit: str | None = None,
         outputs: Sequence[Mapping[str, Any]] = (),
         device: str = "auto",
-        residency: Residency = RESIDENCY,
+        model_cache: ModelCache = MODEL_CACHE,
         progress: Progress | None = None,
     ) -> None:
         """Load a model by id or path, or adapt an object.
@@ -109,14 +109,14 @@ class Explainer:
         `Explainer.layers` (-1 is the last). `device`: auto, cpu, cuda, cuda:N or mps. Raises ModelProblem or
         WeightsProblem, one sentence each.
         """
-        self._residency = residency
+        self._model_cache = model_cache
         self._device = find_device(device)
         self._progress = progress
         self._notes: tuple[str, ...] = ()
-        self._object: given_model.GivenModel | None = None
-        user_model = given_model.GivenModel(model, preprocess, labels, name, task, output, unit, tuple(outputs))
+        self._object: given_model.UserModel | None = None
+        user_model = given_model.UserModel(model, preprocess, labels, name, task, output, unit, tuple(outputs))
         if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
-            self.model: ModelSpec = given_model.of_file(os.fspath(model), user_model, arch)
+            self.model: ModelSpec = given_model.spec_of_file(os.fspath(model), user_model, arch)
         elif arch:
             raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):
@@ -125,19 +125,19 @@ class Explainer:
             self.model = spec(model)
         else:
             self._object = user_model
-        self.resident: Resident = self._load(anywhere=device == "auto")
+        self.resident: LoadedModel = self._load(anywhere=device == "auto")
         if self._object is not None:
             self.model = self.resident.adapter.spec
-            self._forget_with_self()
+            self._forget_when_collected()
         self._layers = self._paths(layers)
         if self._layers:
             # Unknown names raise here, not at the first picture.
             chosen_layers(self.resident, Options.parse({"layers": self._layers}).layers)
         # An evicted model must not survive in a cache.
-        residents = residency.residents()
-        EVIDENCE.discard(lambda evidence: evidence.resident.origin not in residents)
+        loaded_models = model_cache.models()
+        EVIDENCE.discard(lambda evidence: evidence.resident.origin not in loaded_models)
 
-    def _load(self, *, anywhere: bool) -> Resident:
+    def _load(self, *, anywhere: bool) -> LoadedModel:
         """Load the model, evicting others; `anywhere`: on the CPU if necessary."""
         try:
             return self._get(self._device)
@@ -157,16 +157,16 @@ class Explainer:
         self._notes = ("The GPU has no room for this model: this was computed on the CPU.",)
         return self._get(self._device)
 
-    def _forget_with_self(self) -> None:
+    def _forget_when_collected(self) -> None:
         weakref.finalize(self, _forget, weakref.ref(self.resident))
 
-    def _get(self, device: torch.device) -> Resident:
+    def _get(self, device: torch.device) -> LoadedModel:
         if self._object is None:
-            resident = self._residency.get(self.model, device, self._progress)
+            resident = self._model_cache.get(self.model, device, self._progress)
         else:
             # Adapting runs somebody else's code.
             with own_random_state():
-                resident = self._residency.of_object(self._object, self._object.key, device, self._object.adapt)
+                resident = self._model_cache.get_object(self._object, self._object.key, device, self._object.adapt)
         if resident.adapter.spec.loader.partition(".")[0] in OWN_FAMILIES and not resident.verified:
             resident.verified = True
             verify(resident)
@@ -240,23 +240,23 @@ class Explainer:
         second with the unfinished explanation of a method that refines its map (D-RISE). `maps` False: predictions
         only. Raises ImageProblem or ModelProblem, one sentence each.
         """
-        run = Run(progress, cancel, partial, maps)
-        if (sources := given_model.several(source)) is None:
-            return self._one(*self._request(source, bgr, question, options), run)
-        rows = given_model.targets_of_each(options.pop("targets", None), len(sources))
+        run = CallHooks(progress, cancel, partial, maps)
+        if (sources := given_model.list_sources(source)) is None:
+            return self._explain_one(*self._request(source, bgr, question, options), run)
+        rows = given_model.split_targets(options.pop("targets", None), len(sources))
         requests = (self._request(item, bgr, question, options | row) for item, row in zip(sources, rows, strict=True))
-        return self._several(requests, len(sources), run)
+        return self._explain_list(requests, len(sources), run)
 
     def _request(
         self, source: Any, bgr: bool, question: Question | None, options: dict[str, Any]
     ) -> tuple[Image, Options]:
         """Return a picture and the checked options of one explanation."""
-        if given_model.is_ready(source, self.resident.adapter, self._object):
+        if given_model.is_model_input(source, self.resident.adapter, self._object):
             options = options | {"preprocessing": READY}
             return Image.of_tensor(source), self.options(options, question)
-        return Image.open(given_model.red_first(source) if bgr else source), self.options(options, question)
+        return Image.open(given_model.bgr_to_rgb(source) if bgr else source), self.options(options, question)
 
-    def options(self, given: Mapping[str, Any], question: Question | None = None) -> Options:
+    def options(self, by_name: Mapping[str, Any], question: Question | None = None) -> Options:
         """Return checked options; raise ModelProblem for the first invalid one."""
         # The adapter's first part is its default: of prompts their contrast.
         first: Mapping[str, Any] = {"part": self.resident.adapter.parts[0]}
@@ -264,18 +264,18 @@ class Explainer:
             first = settings(self.resident, question)
         elif self._layers:
             first = {**first, "layers": self._layers}
-        layers = {"layers": self._paths(given["layers"])} if "layers" in given else {}
-        return Options.parse({**first, **given, **layers})
+        layers = {"layers": self._paths(by_name["layers"])} if "layers" in by_name else {}
+        return Options.parse({**first, **by_name, **layers})
 
-    def _one(self, image: Image, chosen: Options, run: Run) -> Explanation:
-        def work(resident: Resident, more: tuple[str, ...]) -> Explanation:
+    def _explain_one(self, image: Image, chosen: Options, run: CallHooks) -> Explanation:
+        def work(resident: LoadedModel, notes: tuple[str, ...]) -> Explanation:
             evidence, key, milliseconds = self.evidence(resident, image, chosen)
             explanation = explain(
                 image,
                 evidence,
                 chosen,
                 milliseconds=milliseconds,
-                notes=(*image.notes, *more),
+                notes=(*image.notes, *notes),
                 progress=run.progress,
                 cancel=run.cancel,
                 partial=run.partial,
@@ -288,11 +288,11 @@ class Explainer:
         begun = time.perf_counter()
         result = self.with_oom_fallback(work)
         about = {"model": self.model.id, "method": result.recipe.method, "device": str(self._device)}
-        taken = round(1000 * (time.perf_counter() - begun), 1)
-        LOGGER.info("explained", extra={**about, "maps": len(result.heatmaps), "milliseconds": taken})
+        milliseconds = round(1000 * (time.perf_counter() - begun), 1)
+        LOGGER.info("explained", extra={**about, "maps": len(result.heatmaps), "milliseconds": milliseconds})
         return result
 
-    def _several(self, requests: Iterable[tuple[Image, Options]], count: int, run: Run) -> list[Explanation]:
+    def _explain_list(self, requests: Iterable[tuple[Image, Options]], count: int, run: CallHooks) -> list[Explanation]:
         """Explain pictures in order, in batched passes if possible."""
         explanations: list[Explanation] = []
         most = batched_pass.ON_CPU if self._device.type == "cpu" else batched_pass.ON_GPU
@@ -303,14 +303,14 @@ class Explainer:
                 run.progress(len(explanations) / count, group[0][0].name)
             options = group[0][1]
             together = len(group) > 1 and run.maps and takes_several(self.resident, options)
-            work = functools.partial(self._in_one_pass, group)
+            work = functools.partial(self._explain_batch, group)
             batched = self.with_oom_fallback(work) if together else []
             alone = replace(run, progress=None)
-            explanations += batched or [self._one(image, chosen, alone) for image, chosen in group]
+            explanations += batched or [self._explain_one(image, chosen, alone) for image, chosen in group]
         return explanations
 
-    def _in_one_pass(
-        self, group: Sequence[tuple[Image, Options]], resident: Resident, more: tuple[str, ...]
+    def _explain_batch(
+        self, group: Sequence[tuple[Image, Options]], resident: LoadedModel, notes: tuple[str, ...]
     ) -> list[Explanation]:
         """Explain pictures by one pass; return nothing for different input sizes."""
         options = group[0][1]
@@ -327,10 +327,10 @@ class Explainer:
         parts = batched_pass.run_pass(resident, inputs, layers)
         done = time.perf_counter()
         spent = {"prepare": (prepared - start) * 1e3 / len(group), "model": (done - prepared) * 1e3 / len(group)}
-        images, each = zip(*group, strict=True)
-        return explain_parts(parts, images, each, notes=more, milliseconds=spent)
+        images, options_of_each = zip(*group, strict=True)
+        return explain_parts(parts, images, options_of_each, notes=notes, milliseconds=spent)
 
-    def _prepare(self, resident: Resident, image: Image, options: Options) -> ModelInput:
+    def _prepare(self, resident: LoadedModel, image: Image, options: Options) -> ModelInput:
         """Return a picture's input; raise ModelProblem for an unknown preprocessing."""
         adapter = resident.adapter
         if options.preprocessing not in adapter.preprocessings:
@@ -341,7 +341,7 @@ class Explainer:
         return adapter.prepare(image.taken(adapter.channels, self.model.id), options.preprocessing)
 
     def show(self, source: Any, **options: Any) -> None:
-        """Explain a picture and display it in the notebook: the live canvas, without a server.
+        """Explain a picture and display its live canvas in the notebook.
 
         Takes what a call takes. Raises ModelProblem outside of a notebook.
         """
@@ -354,7 +354,7 @@ class Explainer:
             display(explanation)
 
     @own_modes()
-    def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
+    def with_oom_fallback(self, work: Callable[[LoadedModel, tuple[str, ...]], T]) -> T:
         """Return `work(resident, notes)`, freeing memory or using the CPU if needed.
 
         `notes` are sentences that say which of these was needed. A model in memory that was changed is adapted again.
@@ -362,7 +362,7 @@ class Explainer:
         if self._object is not None and (resident := self._get(self._device)) is not self.resident:
             _forget(weakref.ref(self.resident))
             self.resident = resident
-            self._forget_with_self()
+            self._forget_when_collected()
         try:
             return work(self.resident, self._notes)
         except Exception as error:
@@ -372,17 +372,17 @@ class Explainer:
         # Memory is freed once; after a second failure the picture does not fit.
         self._free_memory(keep=self.resident)
         try:
-            return work(self.resident, (LET_GO,) if on_gpu else self._notes)
+            return work(self.resident, (UNLOADED,) if on_gpu else self._notes)
         except torch.OutOfMemoryError:
             self._free_memory()
         resident = self._get(torch.device("cpu"))
         return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
 
-    def _free_memory(self, keep: Resident | None = None) -> None:
+    def _free_memory(self, keep: LoadedModel | None = None) -> None:
         cache.clear_all()
-        self._residency.free(keep)
+        self._model_cache.free(keep)
 
-    def with_vocabulary(self, resident: Resident, options: Options, image: Image | None) -> Resident:
+    def with_vocabulary(self, resident: LoadedModel, options: Options, image: Image | None) -> LoadedModel:
         """Return the model with the options' vocabulary or examples, if any.
 
         `image` is the picture that the examples are boxes in; None where there is no picture yet.
@@ -408,7 +408,7 @@ class Explainer:
         return with_words
 
     def evidence(
-        self, resident: Resident, image: Image, options: Options
+        self, resident: LoadedModel, image: Image, options: Options
     ) -> tuple[Evidence, tuple[object, ...], dict[str, float]]:
         """Return a picture's cached or new Evidence, its key, and the milliseconds.
 
@@ -425,7 +425,9 @@ class Explainer:
             evidence, milliseconds = self.fresh_evidence(resident, image, options)
         return evidence, key, milliseconds
 
-    def fresh_evidence(self, resident: Resident, image: Image, options: Options) -> tuple[Evidence, dict[str, float]]:
+    def fresh_evidence(
+        self, resident: LoadedModel, image: Image, options: Options
+    ) -> tuple[Evidence, dict[str, float]]:
         """Return uncached Evidence of one pass, and the milliseconds.
 
         `resident` is one that `with_vocabulary` returned.
@@ -443,6 +445,6 @@ class Explainer:
         return evidence, {"prepare": (prepared - start) * 1e3, "model": (done - prepared) * 1e3}
 
 
-def _forget(resident: weakref.ref[Resident]) -> None:
-    """Drop the evidence of a model in memory, which would keep it alive."""
+def _forget(resident: weakref.ref[LoadedModel]) -> None:
+    """Drop a model's cached evidence, which would keep it alive."""
     EVIDENCE.discard(lambda evidence: evidence.resident.origin is resident())

@@ -19,7 +19,7 @@ from sightglass.common.work.progress import Progress, stopped_by
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import attention, gradient
@@ -49,7 +49,7 @@ FIGURES = {"png": "png", "jpg": "jpg", "jpeg": "jpg", "svg": "svg", "pdf": "pdf"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation(Result):
-    """What a model predicts for a picture, and the heatmaps that explain it.
+    """The predictions of a model for a picture, with their heatmaps.
 
     The `with_` methods reuse its Evidence, so quick methods, other targets and options need no model pass.
 
@@ -71,11 +71,11 @@ class Explanation(Result):
 
         Raises ModelProblem for an unknown method, and for one that cannot explain this model.
         """
-        return self._again(replace(self.options, method=find_method(name).id), progress, cancel)
+        return self._rerun(replace(self.options, method=find_method(name).id), progress, cancel)
 
     @own_modes()
     def with_methods(self, *names: str) -> tuple[Explanation, ...]:
-        """Explain the same targets by several methods, in their order; shared gradients are computed once."""
+        """Explain the same targets by several methods, with shared gradients."""
         methods = [find_method(name) for name in names]
         gradient.compute(
             self.evidence, [method for method in methods if method.quick], [heatmap.target for heatmap in self.heatmaps]
@@ -83,12 +83,12 @@ class Explanation(Result):
         return tuple(self.with_method(method.id) for method in methods)
 
     def with_targets(self, *targets: Wanted) -> Explanation:
-        """Explain other targets by the same method; they are named as in `Options.targets`."""
-        return self._again(replace(self.options, targets=targets), None, None)
+        """Explain other targets by the same method, as in `Options.targets`."""
+        return self._rerun(replace(self.options, targets=targets), None, None)
 
     def with_options(self, **changed: Any) -> Explanation:
         """Explain again with other options that need no model pass."""
-        return self._again(replace(self.options, **changed), None, None)
+        return self._rerun(replace(self.options, **changed), None, None)
 
     def at_layer(self, path: str) -> Explanation:
         """Explain the same targets at one of this explanation's layers.
@@ -100,29 +100,29 @@ class Explanation(Result):
         """
         if path not in self.evidence.paths:
             raise ModelProblem(f"{path} is none of the layers explained here: {', '.join(self.evidence.paths)}.")
-        return replace(self, evidence=self.evidence.at(path))._again(replace(self.options, layers=(path,)), None, None)
+        return replace(self, evidence=self.evidence.at(path))._rerun(replace(self.options, layers=(path,)), None, None)
 
-    def with_object(self, *where: Any) -> Explanation:
+    def with_object(self, *areas: Any) -> Explanation:
         """Set the object's area, for `diagnosis` of evidence outside of it.
 
-        `where`: rectangles (x0, y0, x1, y1) in pixels of the picture, or masks (H, W) and files of masks, bright where
+        `areas`: rectangles (x0, y0, x1, y1) in pixels of the picture, or masks (H, W) and files of masks, bright where
         the object is. Raises ModelProblem for anything else.
 
         >>> from sightglass import Explainer
         >>> Explainer()("bus.jpg").with_object((20, 230, 800, 760)).outside() < 0.5
         True
         """
-        masks = [boxes.mask_of(place, self.image.width, self.image.height) for place in where]
+        masks = [boxes.to_mask(area, self.image.width, self.image.height) for area in areas]
         return replace(self, object_mask=np.logical_or.reduce(masks) if masks else None)
 
-    def _again(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
+    def _rerun(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
         explanation = explain(
             self.image, self.evidence, options, notes=self.notes, milliseconds={}, progress=progress, cancel=cancel
         )
         return replace(explanation, object_mask=self.object_mask)
 
     def prove(self, index: int | str = 0, **options: Any) -> Proof:
-        """Hide, and keep, the hottest shares of a map and of control maps, and follow the answer.
+        """Hide or keep a map's hottest shares and measure the answer.
 
         Takes the options of `explain.trust.prove.prove`: steps, fillings, progress, cancel. The proof
         is also put into `proofs`, so that reports and records made afterwards carry it.
@@ -132,7 +132,7 @@ class Explanation(Result):
         return proof
 
     def checks(self, index: int | str = 0, **options: Any) -> Checks:
-        """Test whether a map depends on the model, matters to the answer and holds still: about 60 passes.
+        """Run the trust checks on a map, with about 60 passes.
 
         Takes the options of `explain.trust.checks.run_checks`: progress, cancel, partial. Files that are made of
         this explanation afterwards carry it.
@@ -143,7 +143,7 @@ class Explanation(Result):
     """Former name."""
 
     def save(self, path: str | Path) -> Path:
-        """Write figure, overlays, heatmaps, raw maps, statistics, summary and recipe into a folder.
+        """Write all files of the explanation into a folder.
 
         The layout is the command line's; all files are written, or none. A path that ends in .png, .jpg, .svg
         or .pdf is a file instead, which gets the figure of the first map, and one in .html gets the report of all maps.
@@ -161,7 +161,7 @@ class Explanation(Result):
         return path
 
     def _repr_html_(self) -> str:
-        """Show the interactive report, as a notebook does with the last value of a cell."""
+        """Return the interactive report for notebooks."""
         html: str = above("html_report").frame([self])
         return html
 
@@ -229,8 +229,8 @@ def explain(
     )
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
-        took = (time.perf_counter() - start) * 1e3
-        timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": took}
+        elapsed = (time.perf_counter() - start) * 1e3
+        timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": elapsed}
         scaled = heatmaps(
             raw.maps,
             targets,
@@ -255,8 +255,8 @@ def explain(
     return assemble(raw)
 
 
-def method_of(resident: Resident, options: Options) -> Method:
-    """Return the method to use; raises ModelProblem where the model cannot be explained by it."""
+def method_of(resident: LoadedModel, options: Options) -> Method:
+    """Return the method; raises ModelProblem if it cannot explain the model."""
     spec, gradients = resident.adapter.spec, resident.gradients
     method = find_method(options.method or (spec.method if gradients else "drise"))
     if method.family != "mask" and not gradients:
@@ -267,14 +267,14 @@ def method_of(resident: Resident, options: Options) -> Method:
     return method
 
 
-def takes_several(resident: Resident, options: Options) -> bool:
+def takes_several(resident: LoadedModel, options: Options) -> bool:
     """Whether a model and method support batched passes: classifiers' quick methods."""
     chosen = find_method(options.method or resident.adapter.spec.method)
     return resident.adapter.splits_batches and resident.gradients and chosen.quick
 
 
 def explain_together(
-    resident: Resident,
+    resident: LoadedModel,
     images: Sequence[Image],
     inputs: Sequence[ModelInput],
     layers: tuple[Layer, ...],
@@ -283,13 +283,13 @@ def explain_together(
 ) -> list[Explanation]:
     """Return an Explanation of each picture, of targets or best classes."""
     parts = batched_pass.run_pass(resident, inputs, layers)
-    return explain_parts(parts, images, [_with_best(options, decode(part, options), maps) for part in parts])
+    return explain_parts(parts, images, [_target_best(options, decode(part, options), maps) for part in parts])
 
 
 def explain_parts(
     parts: Sequence[batched_pass.PassPart],
     images: Sequence[Image],
-    each: Sequence[Options],
+    all_options: Sequence[Options],
     *,
     notes: tuple[str, ...] = (),
     milliseconds: Mapping[str, float] = MappingProxyType({}),
@@ -298,21 +298,21 @@ def explain_parts(
 
     `notes` are of all of them; `milliseconds` those of one.
     """
-    options = each[0]
+    options = all_options[0]
     if find_method(options.method or parts[0].resident.adapter.spec.method).gradients:
-        resolved = [resolve(opt, decode(part, opt), part) for part, opt in zip(parts, each, strict=True)]
+        resolved = [resolve(opt, decode(part, opt), part) for part, opt in zip(parts, all_options, strict=True)]
         for column in range(max(map(len, resolved))):
             # Pictures may have different numbers of targets.
-            having = [(part, group[column]) for part, group in zip(parts, resolved, strict=True) if group[column:]]
-            batched_pass.backward(*zip(*having, strict=True))
+            pairs = [(part, group[column]) for part, group in zip(parts, resolved, strict=True) if group[column:]]
+            batched_pass.backward(*zip(*pairs, strict=True))
     return [
         explain(image, part, opt, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
-        for image, part, opt in zip(images, parts, each, strict=True)
+        for image, part, opt in zip(images, parts, all_options, strict=True)
     ]
 
 
-def _with_best(options: Options, predictions: Sequence[Any], maps: int) -> Options:
-    """Return the options with a picture's `maps` best classes as targets, unless targets are given."""
+def _target_best(options: Options, predictions: Sequence[Any], maps: int) -> Options:
+    """Return options with the `maps` best classes as default targets."""
     if options.targets:
         return options
     return replace(options, targets=tuple(prediction.index for prediction in predictions[:maps]))

@@ -59,7 +59,7 @@ class Option:
     """Whether `--help` leaves it to `--help-all`."""
 
     def is_for(self, verb: str) -> bool:
-        """Return whether a verb of the command line has it; `explain` stands for its four aliases."""
+        """Return whether a verb has it; `explain` includes its four aliases."""
         verbs = self.verbs.split()
         return verb in verbs or (verb == "explain" and not EXPLAINING.isdisjoint(verbs))
 
@@ -297,7 +297,7 @@ class Options:
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Options:
-        """Build Options from what a caller passed; raises ModelProblem naming the first wrong value."""
+        """Build Options by name; raises ModelProblem for the first wrong value."""
         names = [field.name for field in fields(cls)]
         if unknown := sorted(set(given) - set(names)):
             hint = did_you_mean(unknown[0], names, f"choose from {', '.join(names)}.")

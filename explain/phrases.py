@@ -85,7 +85,7 @@ def pixels(width: int, height: int) -> str:
 
 
 def article(label: str) -> str:
-    """Put an article before a label: `a minibus`, `an acoustic guitar`; a prompt may bring its own."""
+    """Put an article before a label, unless it has one: `a minibus`."""
     if label.lower().startswith(("a ", "an ", "the ", "something ", "someone ")):
         return label
     return f"{'an' if label[:1].lower() in 'aeiou' else 'a'} {label}"
@@ -124,7 +124,7 @@ def own_boxes(per: str, count: int) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return a sentence for a terminal or a drawn line: without emphasis and non-breaking spaces."""
+    """Return a sentence without emphasis and non-breaking spaces."""
     return without_emphasis(text).replace(NBSP, " ")
 
 

@@ -16,7 +16,7 @@ from sightglass.explain.evidence.layers import stages
 from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.models.adapter import Part
 
 Question = Literal["where", "why"]
@@ -33,7 +33,7 @@ class Preset(TypedDict):
     layers: tuple[str, ...]
 
 
-def settings(resident: Resident, question: str) -> Preset:
+def settings(resident: LoadedModel, question: str) -> Preset:
     """Return the options for a question.
 
     Raises ModelProblem for an unknown question, and for one that this model cannot answer.
@@ -52,12 +52,12 @@ def settings(resident: Resident, question: str) -> Preset:
     }
 
 
-def answers_why(resident: Resident) -> bool:
-    """Return whether a model has accessible layers and a contrast that is not its default."""
+def answers_why(resident: LoadedModel) -> bool:
+    """Return whether a model has layers and a contrast besides its default."""
     return resident.gradients and "contrast" in resident.adapter.parts[1:]
 
 
-def _from_fine_to_coarse(resident: Resident) -> tuple[str, ...]:
+def _from_fine_to_coarse(resident: LoadedModel) -> tuple[str, ...]:
     """Return the last outer layers of stride `STRIDE`, twice that, up to the default's.
 
     For a detector only the first, in its backbone. Empty if all layers are coarser.
@@ -80,7 +80,7 @@ def _from_fine_to_coarse(resident: Resident) -> tuple[str, ...]:
     return (path,) if path else ()
 
 
-def _outer(resident: Resident, stride: int) -> str:
+def _outer(resident: LoadedModel, stride: int) -> str:
     """Return the last outermost layer with this cell size, or an empty string."""
     # Of an input of 260 pixels there are 33 such cells.
     near = [

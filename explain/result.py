@@ -110,11 +110,11 @@ class Result:
         )
 
     def known_checks(self, index: int | str = 0) -> Checks | None:
-        """Return a map's seal if it was made in this process: `Explanation.seal` makes it."""
+        """Return a map's checks if `Explanation.checks` ran in this process."""
         return known(self.checks_key(index))
 
     def checks_key(self, index: int | str = 0) -> Hashable:
-        """Return everything that a map's seal depends on."""
+        """Return the cache key of a map's checks."""
         options = self.options
         return (*self.map_key(index), options.per, options.confidence, options.iou, options.classes)
 
@@ -194,7 +194,7 @@ class Result:
             return None
         mine = {(p.anchor, p.index) for p in predictions}
         others = [p for p in self.predictions if (p.anchor, p.index) not in mine]
-        return boxes.numbers(self.heatmaps[index], predictions, others, self.statistics[index].entropy_normalised)
+        return boxes.measure(self.heatmaps[index], predictions, others, self.statistics[index].entropy_normalised)
 
     def by_layer(self, index: int = 0) -> tuple[Heatmap, ...]:
         """Return one map's heatmap for each layer, scaled on its own."""

@@ -177,8 +177,8 @@ class Adapter:
     """Base class of a loaded model, with defaults for every family.
 
     A family implements `prepare`, `run`, `decode`, `class_logits` and `scalar`, or inherits them from `Classifier`,
-    `Detector` or `Embedder`, and sets the attributes below in which its models differ. The engine asks nothing that is
-    not declared here. The way back from the model's input to the picture is `Geometry`, the same for every family.
+    `Detector` or `Embedder`, and sets the attributes below in which its models differ. The engine uses only what is
+    declared here. The way back from the model's input to the picture is `Geometry`, the same for every family.
     """
 
     spec: ModelSpec
@@ -331,18 +331,18 @@ class Adapter:
         Later tokens mix places, and with a CLS token as the answer no other gets a gradient
         (benchmarks/results/2026-11-20-transformers.md).
         """
-        read = [layer for layer in layers if layer.read_by]
-        return ((read or layers)[-1].path,)
+        attended = [layer for layer in layers if layer.read_by]
+        return ((attended or layers)[-1].path,)
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        """Return named choices of target layers for a menu; the first of a detector's is its default."""
+        """Return named target layers; the first is a detector's default."""
         return {}
 
     def sections(self, layers: Sequence[Layer]) -> dict[str, Section]:
-        """Return the paths of the top-level steps in order, and each one's part: layers inside no other one."""
+        """Return the part of each layer that is inside no other one."""
         paths = {layer.path for layer in layers}
         names = {path: path.split(".") for path in (layer.path for layer in layers)}
-        inner = {path for path, of in names.items() if any(".".join(of[:n]) in paths for n in range(1, len(of)))}
+        inner = {path for path, part in names.items() if any(".".join(part[:n]) in paths for n in range(1, len(part)))}
         return {path: section_of(path) for path in names if path not in inner}
 
     def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
@@ -374,9 +374,9 @@ class Adapter:
 
     def _child(self, path: str, index: int) -> str | None:
         """Return the name of a submodule by its position, or None."""
-        for meant in (path, self.alias(path)):
+        for parent in (path, self.alias(path)):
             try:
-                return [name for name, _ in self.module.get_submodule(meant).named_children()][index]
+                return [name for name, _ in self.module.get_submodule(parent).named_children()][index]
             except (AttributeError, IndexError):
                 continue
         return None
@@ -412,13 +412,13 @@ class Adapter:
     def predictions(
         self, outputs: Any, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
     ) -> list[Prediction]:
-        """Return some candidates of the first picture as predictions, whether they are shown or not."""
+        """Return candidates of the first picture as predictions, shown or not."""
         raise NotImplementedError
 
     def why(
         self, outputs: Any, predictions: Sequence[Prediction], candidate: Prediction, confidence: float, iou: float
     ) -> CandidateReason:
-        """Tell why a candidate is among the predictions that are shown, or not."""
+        """Return why a candidate is shown or not."""
         raise NotImplementedError
 
 
@@ -428,7 +428,7 @@ def to_eval(module: nn.Module) -> nn.Module:
 
 
 def is_changed(module: nn.Module) -> bool:
-    """Return whether hooks or parametrisations change what a module of a known type computes."""
+    """Return whether hooks or parametrisations change a module's output."""
     hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     return bool(hooks) or "parametrizations" in module._modules
 

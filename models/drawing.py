@@ -1,4 +1,4 @@
-"""Render strokes, and tell models of drawings by their classes."""
+"""Render strokes, and recognise models of drawings by their classes."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ class Stroke:
 
 
 def strokes(data: Any) -> tuple[Stroke, ...]:
-    """Parse strokes as a browser sends them, `{"points": [x, y, x, y, ...], "width": w, "erases": false}`.
+    """Parse strokes as a browser sends them.
 
-    All are shares of the side. Invalid strokes are left out, and all after `MAX_POINTS`.
+    Each is `{"points": [x, y, x, y, ...], "width": w, "erases": false}`, in shares of the side. Invalid strokes are
+    left out, and all after `MAX_POINTS`.
     """
     parsed: list[Stroke] = []
     count = 0
@@ -58,9 +59,9 @@ def strokes(data: Any) -> tuple[Stroke, ...]:
         if count > MAX_POINTS:
             break
         pairs = zip(points[::2], points[1::2], strict=False)
-        near = tuple((min(max(float(x), -1.0), 2.0), min(max(float(y), -1.0), 2.0)) for x, y in pairs)
-        thick = min(max(float(width), 0.002), 0.5) if _number(width) else STROKE_WIDTH
-        parsed.append(Stroke(near, thick, bool(item.get("erases"))))
+        clipped = tuple((min(max(float(x), -1.0), 2.0), min(max(float(y), -1.0), 2.0)) for x, y in pairs)
+        width = min(max(float(width), 0.002), 0.5) if _number(width) else STROKE_WIDTH
+        parsed.append(Stroke(clipped, width, bool(item.get("erases"))))
     return tuple(parsed)
 
 
@@ -68,8 +69,8 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def draw(drawn: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[np.uint8]:
-    """Return uint8 (side, side, 3) with the strokes in order, with round ends and smooth edges."""
+def draw(strokes: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[np.uint8]:
+    """Return uint8 (side, side, 3) with the strokes in order."""
     import cv2
 
     ink, ground = (255, 0) if paper == "white on black" else (0, 255)
@@ -77,14 +78,14 @@ def draw(drawn: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[np.
     fine = -(-_FINE // side)
     large = side * fine
     canvas = np.full((large, large), ground, np.uint8)
-    for stroke in drawn:
+    for stroke in strokes:
         # Whole pixels of a centre are at .5 of the paper's edges.
         points = (np.asarray(stroke.points) * large - 0.5) * (1 << _SHIFT)
         path = np.rint(points).astype(np.int32).reshape(-1, 1, 2)
         if len(path) == 1:
             path = np.concatenate([path, path])
-        thick = max(round(stroke.width * large), 1)
-        cv2.polylines(canvas, [path], False, ground if stroke.erases else ink, thick, cv2.LINE_8, _SHIFT)
+        thickness = max(round(stroke.width * large), 1)
+        cv2.polylines(canvas, [path], False, ground if stroke.erases else ink, thickness, cv2.LINE_8, _SHIFT)
     small = cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA)
     return np.repeat(small[:, :, None], 3, axis=2)
 
@@ -94,6 +95,6 @@ def names_drawings(labels: Sequence[str]) -> bool:
     words = [label.strip().lower().replace("_", " ") for label in labels]
     if len(words) > 1 and all(len(word) == 1 and word.isalnum() for word in words):
         return True
-    drawn = frozenset(_WORDS.split())
-    known = sum(any(part in drawn for part in word.split()) for word in words)
+    drawable = frozenset(_WORDS.split())
+    known = sum(any(part in drawable for part in word.split()) for word in words)
     return len(words) > 1 and known >= max(2, len(words) // 3)

@@ -65,7 +65,7 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
     try:
         table = spec.preprocessing
         if table.transforms is not None:
-            keys = above("families", ".custom.own_code").keys_of(table.transforms)
+            keys = above("families", ".custom.own_code").read_transform(table.transforms)
             spec = spec.with_weights(preprocessing=replace(table, transforms=None).over(keys))
         adapter: Adapter = loader_module(spec.loader).load(spec, progress)
         return adapter

@@ -22,7 +22,7 @@ from sightglass.ui.views import charts, panels
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
     from sightglass.report.view import View
-    from sightglass.ui.viewer import Look
+    from sightglass.ui.viewer import ViewSettings
 
 
 @page.guard
@@ -68,7 +68,7 @@ def topk() -> None:
             return
         pair = _panels(explanation)
         with beside:
-            checks.chip(explanation, 0)
+            checks.draw_chip(explanation, 0)
         # The maps before their agreement, which takes longer to compute.
         agreement = agreement_sentence(explanation, pair)
         if pair is None:
@@ -80,20 +80,20 @@ def topk() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             files, slide = partial(_files, explanation), partial(_slide, explanation, pair)
             saving.save_and_export("topk", files, saved=[(explanation, 0)], slide=slide)
-        checks.cards(explanation, 0, beside=True)
+        checks.draw_cards(explanation, 0, beside=True)
 
 
-def _files(explanation: Explanation, look: Look) -> list[offers.Files]:
-    return offers.of_classes(explain_job.carrying(explanation), look)
+def _files(explanation: Explanation, look: ViewSettings) -> list[offers.Files]:
+    return offers.class_downloads(explain_job.with_proofs(explanation), look)
 
 
-def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: Look) -> View:
-    return views.classes_view(explain_job.carrying(explanation), pair, look)
+def _slide(explanation: Explanation, pair: tuple[int, int] | None, look: ViewSettings) -> View:
+    return views.classes_view(explain_job.with_proofs(explanation), pair, look)
 
 
 def _panels(explanation: Explanation) -> tuple[int, int] | None:
     """Draw the maps; return the indices of the compared two, if any."""
-    panes = [Pane(maps=(panels.heat(explanation, i),)) for i in range(len(explanation.heatmaps))]
+    panes = [Pane(maps=(panels.to_map(explanation, i),)) for i in range(len(explanation.heatmaps))]
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
     above = st.container()
     pair = _pair(labels)
@@ -102,11 +102,11 @@ def _panels(explanation: Explanation) -> tuple[int, int] | None:
         values, extent = share_difference(a.strength, b.strength), explanation.evidence.geometry.extent
         sides = (a.target.label, b.target.label)
         names = (f"**{sides[0]}**", f"**{sides[1]}**")
-        panes.append(Pane(maps=(panels.difference(values, a.seen, names, extent=extent, sides=sides),)))
+        panes.append(Pane(maps=(panels.difference_map(values, a.seen, names, extent=extent, sides=sides),)))
     with above:
         marks = panels.boxes(explanation)
-        view = panels.show(explanation.image, panes, key="viewer-topk", marks=marks, height=360)
-        panels.describe(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
+        view = panels.draw_viewer(explanation.image, panes, key="viewer-topk", marks=marks, height=360)
+        panels.send_sentences(view, [(explanation, i) for i in range(len(labels))], key="viewer-topk-words")
     return pair
 
 

@@ -135,14 +135,14 @@ def folder() -> Iterator[None]:
 
     Afterwards nothing of it is left in the process: not its modules, and not the models that were loaded from it.
     """
-    from sightglass.explain.evidence.resident import RESIDENCY
+    from sightglass.explain.evidence.resident import MODEL_CACHE
     from sightglass.explain.explainer import EVIDENCE
 
     before, modules, named = Path.cwd(), set(sys.modules), os.environ.pop("SIGHTGLASS_MODELS", None)
     with tempfile.TemporaryDirectory() as empty:
         os.chdir(empty)
         sys.path.insert(0, empty)
-        RESIDENCY.free()
+        MODEL_CACHE.free()
         try:
             yield
         finally:
@@ -153,7 +153,7 @@ def folder() -> Iterator[None]:
             for name in set(sys.modules) - modules:
                 if str(getattr(sys.modules[name], "__file__", "")).startswith(empty):
                     del sys.modules[name]
-            RESIDENCY.free()
+            MODEL_CACHE.free()
             EVIDENCE.clear()
 
 

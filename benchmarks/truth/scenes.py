@@ -13,8 +13,8 @@ from torchvision.ops import box_iou
 from benchmarks.cases import FAST
 from benchmarks.timing import CPU, SEED
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.layers import layers_at
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.maps.boxes import SAME
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods.gradient import raw_maps
@@ -76,12 +76,12 @@ def layers_of(name: str) -> dict[str, tuple[str, ...]]:
 
 
 @cache
-def resident(name: str) -> Resident:
+def resident(name: str) -> LoadedModel:
     """Return a demo model on the CPU."""
-    return Resident(load(row_of(name)), CPU)
+    return LoadedModel(load(row_of(name)), CPU)
 
 
-def default(engine: Resident, question: str) -> Line:
+def default(engine: LoadedModel, question: str) -> Line:
     """Return the product's method, layers and part for a question."""
     chosen = settings(engine, question)
     paths = chosen["layers"] or engine.default_layers
@@ -120,7 +120,7 @@ class Subject:
         }
 
 
-def subject(engine: Resident, number: int, spec: Spec, paths: Sequence[str]) -> Subject | None:
+def subject(engine: LoadedModel, number: int, spec: Spec, paths: Sequence[str]) -> Subject | None:
     """Return a random correctly found object of the scene, if any."""
     scene = scenes.draw(spec)
     evidence = evidence_of(engine, scene, paths)
@@ -163,15 +163,15 @@ def subjects(model: str, numbers: Sequence[int], paths: Sequence[str]) -> Iterat
             yield candidate
 
 
-def evidence_of(engine: Resident, scene: DemoScene, paths: Sequence[str] = ()) -> Evidence:
+def evidence_of(engine: LoadedModel, scene: DemoScene, paths: Sequence[str] = ()) -> Evidence:
     """Pass a scene of input size without resampling."""
     adapter = engine.adapter
     model_input = adapter.prepare(scene.pixels, adapter.preprocessings[0])
     assert model_input.geometry.input == model_input.geometry.original
-    return Evidence(engine, model_input, find(engine, tuple(paths)) if paths else ())
+    return Evidence(engine, model_input, layers_at(engine, tuple(paths)) if paths else ())
 
 
-def is_cause(engine: Resident, given: Subject) -> bool:
+def is_cause(engine: LoadedModel, given: Subject) -> bool:
     """Return whether swapping the mark yields the rival, if any."""
     rival = scenes.rival(given.thing.label)
     if rival is None:

@@ -1,4 +1,4 @@
-"""Hold one layer's activations, and one target's gradient in the window where it is not 0."""
+"""Layer activations, and gradients in the window where they are not 0."""
 
 from __future__ import annotations
 
@@ -68,25 +68,25 @@ def _search(rows: Tensor, shift: Tensor) -> Tensor | None:
         return None
     basis = rows.new_empty(MAX_STEPS, len(start))
     basis[0] = start / start.norm()
-    vectors, away, small = basis.numpy(), shift.numpy(), np.zeros((MAX_STEPS, MAX_STEPS))
+    vectors, offsets, small = basis.numpy(), shift.numpy(), np.zeros((MAX_STEPS, MAX_STEPS))
     for step in range(MAX_STEPS - 1):
         scores = (rows @ basis[step]).numpy()
-        scores -= away @ vectors[step]
-        next_one = (torch.from_numpy(scores) @ rows).numpy()
+        scores -= offsets @ vectors[step]
+        candidate = (torch.from_numpy(scores) @ rows).numpy()
         # Subtracting before the product would lose digits of small rows.
-        next_one -= scores.sum() * away
-        known = vectors[: step + 1]
+        candidate -= scores.sum() * offsets
+        previous = vectors[: step + 1]
         # Twice, as rounding reintroduces removed components.
         for _ in range(2):
-            shares = known @ next_one
-            next_one -= shares @ known
+            shares = previous @ candidate
+            candidate -= shares @ previous
             small[step, step] += shares[-1]
-        left = float(np.sqrt(next_one @ next_one))
+        norm = float(np.sqrt(candidate @ candidate))
         values, parts = np.linalg.eigh(small[: step + 1, : step + 1])
-        if left * abs(parts[-1, -1]) <= NEAR * values[-1]:
-            return torch.nn.functional.normalize(torch.from_numpy(parts[:, -1].astype(np.float32) @ known), dim=0)
-        np.divide(next_one, left, out=vectors[step + 1])
-        small[step, step + 1] = small[step + 1, step] = left
+        if norm * abs(parts[-1, -1]) <= NEAR * values[-1]:
+            return torch.nn.functional.normalize(torch.from_numpy(parts[:, -1].astype(np.float32) @ previous), dim=0)
+        np.divide(candidate, norm, out=vectors[step + 1])
+        small[step, step + 1] = small[step + 1, step] = norm
     return None
 
 
@@ -159,8 +159,8 @@ class Gradient:
     """(h, w) of the layer's whole map."""
 
     @classmethod
-    def of(cls, values: Tensor, top: int = 0, left: int = 0, shape: tuple[int, int] | None = None) -> Gradient:
-        """Build it from its values (C, h', w'); `shape`: theirs where not given."""
+    def from_values(cls, values: Tensor, top: int = 0, left: int = 0, shape: tuple[int, int] | None = None) -> Gradient:
+        """Build it from (C, h', w'), by default of the whole map."""
         return cls(values, top, left, shape or (values.shape[1], values.shape[2]))
 
     @property
@@ -176,7 +176,7 @@ class Gradient:
         return self.values.sum((1, 2))
 
     def along(self, a: Activation) -> Tensor:
-        """Return (h', w'), the sum over channels of its product with the layer's activations."""
+        """Return (h', w'): its product with the activations, summed over channels."""
         return (self.values * self.part(a.values)).sum(0)
 
     def part(self, activations: Tensor) -> Tensor:
@@ -185,7 +185,7 @@ class Gradient:
         return activations[:, self.top : self.top + height, self.left : self.left + width]
 
     def placed(self, part: Tensor, elsewhere: float | Tensor = 0.0) -> Tensor:
-        """Return a map of the window (h', w') as a whole one (h, w)."""
+        """Return a window's map (h', w') on the whole grid (h, w)."""
         height, width = part.shape
         if (height, width) == self.shape:
             return part

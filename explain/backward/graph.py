@@ -19,7 +19,7 @@ Place = tuple[Any, int]
 
 
 class Opaque(Exception):
-    """A gradient would have to go through an operation that has no rule here."""
+    """An operation has no rule for its gradient here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class GraphStep:
 
 @dataclass(frozen=True)
 class Convolution:
-    """The settings and weights that a convolution's node saved, read once for all detections."""
+    """The settings and weights that a convolution's node saved."""
 
     whole: Tensor
     """(K, C, kh, kw)"""
-    wanted: slice
+    input_channels: slice
     """The inputs whose gradients lead to a source."""
     stride: tuple[int, int]
     padding: tuple[int, int]
@@ -47,7 +47,7 @@ class Convolution:
     groups: int
 
     @classmethod
-    def of(cls, node: Any, channels: slice) -> Convolution:
+    def from_node(cls, node: Any, channels: slice) -> Convolution:
         """Read a node; raises Opaque for a transposed convolution and other dimensions."""
         whole: Tensor = node._saved_weight
         if node._saved_transposed or whole.ndim != 4:
@@ -57,8 +57,8 @@ class Convolution:
 
     @cached_property
     def weight(self) -> Tensor:
-        """The weights of the wanted inputs."""
-        return self.whole[:, self.wanted]
+        """The weights of those inputs."""
+        return self.whole[:, self.input_channels]
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -72,7 +72,7 @@ class Convolution:
         return {*self.whole.shape[2:], *self.stride, self.groups} == {1} and not any(self.padding)
 
     def spread(self, window: Window) -> Window:
-        """Return the window of inputs of a window of outputs; it may extend into the padding."""
+        """Return the inputs' window of an outputs' window, padding included."""
         y0, y1, x0, x1 = window
         (down, right), (above, before), (height, width) = self.stride, self.padding, self.size
         top, left = y0 * down - above, x0 * right - before
@@ -80,7 +80,7 @@ class Convolution:
 
 
 def locate_gradient(tensor: Tensor) -> Place:
-    """Return the place of a tensor's gradient; raises Opaque where it has none."""
+    """Return the place of a tensor's gradient; raises Opaque."""
     if tensor.grad_fn is not None:
         return tensor.grad_fn, tensor.output_nr
     if not tensor.requires_grad:
@@ -99,7 +99,7 @@ class Graph:
         self.sources = [locate_gradient(source) for source in sources]
         self.shapes = dict(zip((*self.ends, *self.sources), (tuple(t.shape) for t in (*ends, *sources)), strict=True))
         self.like = sources[0]
-        self.wanted: dict[Place, slice] = {}
+        self.used_channels: dict[Place, slice] = {}
         """The channels whose gradients lead to a source, where not all do; `shapes` counts only these."""
         self._convolutions: dict[Any, Convolution] = {}
         """By node: each is read once a pass, and weights that no module holds are laid out once."""
@@ -148,9 +148,9 @@ class Graph:
             images, channels, height, width = self.shapes[out]
             known = sum(self.shapes[at][1] for at in inputs if at is not None)
             if inputs[0] is None:
-                self.wanted[out] = slice(channels - known, channels)
+                self.used_channels[out] = slice(channels - known, channels)
             elif inputs[-1] is None:
-                self.wanted[out] = slice(0, known)
+                self.used_channels[out] = slice(0, known)
             else:
                 continue
             self.shapes[out] = images, known, height, width
@@ -159,8 +159,8 @@ class Graph:
         """Return a step's convolution; raises Opaque for a kind without a rule."""
         if step.node not in self._convolutions:
             at = step.inputs[0]
-            channels = self.wanted.get(at, slice(None)) if at is not None else slice(None)
-            self._convolutions[step.node] = Convolution.of(step.node, channels)
+            channels = self.used_channels.get(at, slice(None)) if at is not None else slice(None)
+            self._convolutions[step.node] = Convolution.from_node(step.node, channels)
         return self._convolutions[step.node]
 
 

@@ -32,12 +32,12 @@ def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
     walk = Walk(graph)
     for at, seed in ends.items():
         walk.reach(at, bounds(seed))
-    taken: list[tuple[GraphStep, Rule]] = []
+    visited: list[tuple[GraphStep, Rule]] = []
     for step in graph.steps:
         if not walk.windows.keys().isdisjoint(step.outputs):
             if (rule := RULES.get(step.name)) is None:
                 raise Opaque(step.name)
-            taken.append((step, rule))
+            visited.append((step, rule))
             rule[0](walk, step)
     walk.windows = {at: walk.widen(at, window) for at, window in walk.windows.items()}
     for at, seed in ends.items():
@@ -45,7 +45,7 @@ def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
             walk.add(at, seed.values[None], seed.top, seed.left)
     final: dict[Place, Gradient] = {}
     sources = set(graph.sources)
-    for step, rule in taken:
+    for step, rule in visited:
         final |= {at: walk.gradient(at) for at in sources.intersection(step.outputs)}
         rule[1](walk, step)
         for at in step.outputs:
@@ -58,13 +58,13 @@ def _same_reach(walk: Walk, step: GraphStep) -> None:
         walk.reach(at, walk.windows[step.outputs[0]])
 
 
-def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, by: str = "") -> Any:
-    """Make the rule of `backward(gradient, tensor, node)`; `by`: the tensor's attribute."""
+def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, attribute: str = "") -> Any:
+    """Make the rule of `backward(gradient, tensor, node)`; `attribute`: the tensor's."""
 
     def pull(walk: Walk, step: GraphStep) -> None:
         at = step.outputs[0]
         gradient = walk.gradients[at]
-        result = backward(gradient, walk.cut(getattr(step.node, by), at) if by else gradient, step.node)
+        result = backward(gradient, walk.cut(getattr(step.node, attribute), at) if attribute else gradient, step.node)
         top, _, left, _ = walk.windows[at]
         walk.add(step.inputs[0], result, top, left, fresh=result is not gradient)
 
@@ -177,7 +177,7 @@ def _upsample_pull(walk: Walk, step: GraphStep) -> None:
 
 
 def _blocks(gradient: Tensor, top: int, left: int, factor: int) -> tuple[Tensor, int, int]:
-    """Return the sums of a (1, C, h, w) over blocks, and the first block's row and column."""
+    """Return the sums over blocks, and the first block's row and column."""
     row, column = top // factor, left // factor
     height, width = -(-(top + gradient.shape[2]) // factor) - row, -(-(left + gradient.shape[3]) // factor) - column
     out = gradient.new_zeros(1, height, width, gradient.shape[1]).permute(0, 3, 1, 2)
@@ -205,13 +205,13 @@ RULES: dict[str, Rule] = {
     "SplitBackward0": (_split_reach, _split_pull),
     "SplitWithSizesBackward0": (_split_reach, _split_pull),
     "UpsampleNearest2DBackward0": (_upsample_reach, _upsample_pull),
-    "SiluBackward0": _elementwise(lambda g, x, node: aten.silu_backward(g, x), by="_saved_self"),
-    "ReluBackward0": _elementwise(lambda g, y, node: aten.threshold_backward(g, y, 0), by="_saved_result"),
-    "SigmoidBackward0": _elementwise(lambda g, y, node: aten.sigmoid_backward(g, y), by="_saved_result"),
+    "SiluBackward0": _elementwise(lambda g, x, node: aten.silu_backward(g, x), attribute="_saved_self"),
+    "ReluBackward0": _elementwise(lambda g, y, node: aten.threshold_backward(g, y, 0), attribute="_saved_result"),
+    "SigmoidBackward0": _elementwise(lambda g, y, node: aten.sigmoid_backward(g, y), attribute="_saved_result"),
     "LeakyReluBackward0": _elementwise(
-        lambda g, x, node: aten.leaky_relu_backward(g, x, node._saved_negative_slope, False), by="_saved_self"
+        lambda g, x, node: aten.leaky_relu_backward(g, x, node._saved_negative_slope, False), attribute="_saved_self"
     ),
-    "HardswishBackward0": _elementwise(lambda g, x, node: aten.hardswish_backward(g, x), by="_saved_self"),
+    "HardswishBackward0": _elementwise(lambda g, x, node: aten.hardswish_backward(g, x), attribute="_saved_self"),
     "NativeBatchNormBackward0": _elementwise(lambda g, _, node: _norm_scale(g, node)),
     "CloneBackward0": _elementwise(lambda g, _, node: g),
     "AliasBackward0": _elementwise(lambda g, _, node: g),

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 FEW = 0.25
 """Maximum share of nonzero rows at which selecting them is faster than the full backward pass."""
-_KNOWN = "_rows_that_are_not_0"
-_MADE = "_made_of"
+_NONZERO_ROWS = "_rows_that_are_not_0"
+_SOURCE = "_made_of"
 """Attribute of a linear layer's output: its input and its weights."""
 
 
 def _rows(gradient: Tensor) -> Tensor | None:
-    """Return the indices of nonzero rows (..., C); None if there are too many."""
-    if (known := getattr(gradient, _KNOWN, None)) is not None:
-        return known  # type: ignore[no-any-return]
+    """Return the indices of nonzero rows (..., C), or None for many."""
+    if (rows := getattr(gradient, _NONZERO_ROWS, None)) is not None:
+        return rows  # type: ignore[no-any-return]
     # Faster than `any`, and a row with a NaN counts as not 0.
     rows = gradient.detach().flatten(0, -2).abs().amax(-1).nonzero()[:, 0]
     return rows if len(rows) <= FEW * (gradient.numel() // gradient.shape[-1]) else None
@@ -45,15 +45,15 @@ def _spread(part: Tensor, rows: Tensor, like: Sequence[int]) -> Tensor:
     """Return (..., C) with the given rows (n, C), and zeros elsewhere."""
     whole = part.new_zeros(math.prod(like[:-1]), like[-1]).index_copy_(0, rows, part).view(like)
     # Saves the next operation the search.
-    setattr(whole, _KNOWN, rows)
+    setattr(whole, _NONZERO_ROWS, rows)
     return whole
 
 
-def _by_rows(back: Callable[..., Tensor], gradient: Tensor, *others: Tensor) -> Tensor:
-    """Return `back(gradient, *others)`, computed only for nonzero rows."""
+def _apply_to_rows(function: Callable[..., Tensor], gradient: Tensor, *others: Tensor) -> Tensor:
+    """Return `function(gradient, *others)`, computed only for nonzero rows."""
     if (rows := _rows(gradient)) is None:
-        return back(gradient, *others)
-    part = back(*(tensor.flatten(0, -2)[rows] for tensor in (gradient, *others)))
+        return function(gradient, *others)
+    part = function(*(tensor.flatten(0, -2)[rows] for tensor in (gradient, *others)))
     return _spread(part, rows, (*gradient.shape[:-1], part.shape[-1]))
 
 
@@ -70,7 +70,7 @@ class _Linear(Function):
         if gradient is None:
             # `_Projected` has bypassed it.
             return None, None, None
-        return _by_rows(lambda part: part @ weight, gradient), None, None
+        return _apply_to_rows(lambda part: part @ weight, gradient), None, None
 
 
 class _LayerNorm(Function):
@@ -89,13 +89,13 @@ class _LayerNorm(Function):
             mean = x.mean(-1, keepdim=True)
             spread = (x.var(-1, correction=0, keepdim=True) + ctx.eps).rsqrt()
 
-        def back(gradient: Tensor, x: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+        def backward_rows(gradient: Tensor, x: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
             scaled = gradient if weight is None else gradient * weight
             unit = (x - mean) * spread
             inner = (scaled * unit).mean(-1, keepdim=True)
             return (scaled - scaled.mean(-1, keepdim=True) - unit * inner) * spread
 
-        return _by_rows(back, gradient, x, mean, spread), None, None, None
+        return _apply_to_rows(backward_rows, gradient, x, mean, spread), None, None, None
 
 
 class _Gelu(Function):
@@ -108,7 +108,7 @@ class _Gelu(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,), (x,) = gradients, ctx.saved_tensors
-        return _by_rows(partial(torch.ops.aten.gelu_backward, approximate=ctx.approximate), gradient, x), None
+        return _apply_to_rows(partial(torch.ops.aten.gelu_backward, approximate=ctx.approximate), gradient, x), None
 
 
 class _Attention(Function):
@@ -121,11 +121,11 @@ class _Attention(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,), (query, key, value) = gradients, ctx.saved_tensors
-        kept, asked, incoming, weights, by_logit = _attend(gradient, query, key, value, ctx.scale)
-        by_asked = by_logit @ key
-        if kept is not None:
-            by_asked = torch.zeros_like(query).index_copy_(-2, kept, by_asked)
-        return by_asked, by_logit.transpose(-2, -1) @ asked, weights.transpose(-2, -1) @ incoming, None
+        indices, selected, incoming, weights, by_logit = _attend(gradient, query, key, value, ctx.scale)
+        by_query = by_logit @ key
+        if indices is not None:
+            by_query = torch.zeros_like(query).index_copy_(-2, indices, by_query)
+        return by_query, by_logit.transpose(-2, -1) @ selected, weights.transpose(-2, -1) @ incoming, None
 
 
 def _attend(
@@ -138,11 +138,12 @@ def _attend(
     """
     # Over all pictures and heads.
     rows = gradient.detach().abs().amax(-1).flatten(0, -2).amax(0).nonzero()[:, 0]
-    kept = rows if len(rows) <= FEW * query.shape[-2] else None
-    asked, incoming = (query, gradient) if kept is None else (query[..., kept, :], gradient[..., kept, :])
-    weights = (asked @ key.transpose(-2, -1) * scale).softmax(-1)
+    indices = rows if len(rows) <= FEW * query.shape[-2] else None
+    selected, incoming = (query, gradient) if indices is None else (query[..., indices, :], gradient[..., indices, :])
+    weights = (selected @ key.transpose(-2, -1) * scale).softmax(-1)
     by_weight = incoming @ value.transpose(-2, -1)
-    return kept, asked, incoming, weights, weights * (by_weight - (by_weight * weights).sum(-1, keepdim=True)) * scale
+    by_logit = weights * (by_weight - (by_weight * weights).sum(-1, keepdim=True)) * scale
+    return indices, selected, incoming, weights, by_logit
 
 
 class _Projected(Function):
@@ -161,16 +162,16 @@ class _Projected(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,), (query, key, value, of_query, of_key, of_value) = gradients, ctx.saved_tensors
-        kept, asked, incoming, weights, by_logit = _attend(gradient, query, key, value, ctx.scale)
-        by_asked = by_logit @ key
-        if kept is None:
-            parts = (by_asked, by_logit.transpose(-2, -1) @ asked, weights.transpose(-2, -1) @ incoming)
+        indices, selected, incoming, weights, by_logit = _attend(gradient, query, key, value, ctx.scale)
+        by_query = by_logit @ key
+        if indices is None:
+            parts = (by_query, by_logit.transpose(-2, -1) @ selected, weights.transpose(-2, -1) @ incoming)
             joined = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], -1)  # (B, N, heads * 3D)
             return joined @ torch.cat((of_query, of_key, of_value)).flatten(0, 1), *[None] * 7
         left = torch.cat((by_logit, weights), -2).flatten(1, 2)  # (B, heads * 2n, N)
-        right = torch.cat((asked @ of_key, incoming @ of_value), -2).flatten(1, 2)  # (B, heads * 2n, C)
+        right = torch.cat((selected @ of_key, incoming @ of_value), -2).flatten(1, 2)  # (B, heads * 2n, C)
         whole = left.transpose(1, 2) @ right
-        return whole.index_add_(1, kept, (by_asked @ of_query).sum(1)), *[None] * 7
+        return whole.index_add_(1, indices, (by_query @ of_query).sum(1)), *[None] * 7
 
 
 def _projection(part: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -179,7 +180,7 @@ def _projection(part: Tensor) -> tuple[Tensor, Tensor] | None:
     That is x (B, N, C) and (heads, D, C) for a view (B, heads, N, D) of a projection; None for other tensors.
     """
     base = part._base
-    if base is None or (source := getattr(base, _MADE, None)) is None or part.ndim != 4 or base.ndim != 3:
+    if base is None or (source := getattr(base, _SOURCE, None)) is None or part.ndim != 4 or base.ndim != 3:
         return None
     x, weight = source
     _, heads, _, width = part.shape
@@ -197,8 +198,8 @@ class sparse(TorchFunctionMode):
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         options: Mapping[str, Any] = kwargs or {}
-        if func in _OWN:
-            return _OWN[func](*args, **options)
+        if func in _REPLACEMENTS:
+            return _REPLACEMENTS[func](*args, **options)
         if func is F.multi_head_attention_forward:
             return _MULTI_HEAD(*args, **options)
         return func(*args, **options)
@@ -213,7 +214,7 @@ def _frozen(x: Tensor, *others: Tensor | None) -> bool:
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if _frozen(input, weight, bias):
         out: Tensor = _Linear.apply(input, weight, bias)
-        setattr(out, _MADE, (input, weight))
+        setattr(out, _SOURCE, (input, weight))
         return out
     return F.linear(input, weight, bias)
 
@@ -249,7 +250,7 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **keywords
     return F.scaled_dot_product_attention(query, key, value, **options)
 
 
-_OWN: dict[Any, Callable[..., Any]] = {
+_REPLACEMENTS: dict[Any, Callable[..., Any]] = {
     F.linear: _linear,
     F.layer_norm: _layer_norm,
     F.gelu: _gelu,
@@ -257,17 +258,17 @@ _OWN: dict[Any, Callable[..., Any]] = {
 }
 
 
-def _inside(function: Any, **changed: Any) -> Any:
-    """Return PyTorch's own function with some of its callees replaced; the original would enter this mode again."""
-    around = {**function.__globals__, "has_torch_function": lambda _: False, **changed}
-    patched = FunctionType(function.__code__, around, argdefs=function.__defaults__)
+def _patch_callees(function: Any, **changed: Any) -> Any:
+    """Return a copy of a PyTorch function with some callees replaced."""
+    namespace = {**function.__globals__, "has_torch_function": lambda _: False, **changed}
+    patched = FunctionType(function.__code__, namespace, argdefs=function.__defaults__)
     patched.__kwdefaults__ = function.__kwdefaults__
     return patched
 
 
-_MULTI_HEAD = _inside(
+_MULTI_HEAD = _patch_callees(
     F.multi_head_attention_forward,
     linear=_linear,
     scaled_dot_product_attention=_attention,
-    _in_projection_packed=_inside(vars(F)["_in_projection_packed"], linear=_linear),
+    _in_projection_packed=_patch_callees(vars(F)["_in_projection_packed"], linear=_linear),
 )

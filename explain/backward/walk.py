@@ -84,16 +84,16 @@ class Walk:
             self.gradients[at] = self.gradients[at] + part
             self.owned.add(at)
         else:
-            out = self._buffer(at)
-            add_moved(out if channels is None else out[:, channels], part, top - y0, left - x0)
+            buffer = self._buffer(at)
+            add_moved(buffer if channels is None else buffer[:, channels], part, top - y0, left - x0)
 
     def _buffer(self, at: Place) -> Tensor:
         """Return a place's gradient as a writable buffer."""
         if at not in self.gradients:
             y0, y1, x0, x1 = self.windows[at]
             # Channels last in memory, which convolutions on a CPU prefer.
-            out = self.graph.like.new_zeros(1, y1 - y0, x1 - x0, self.shapes[at][1])
-            self.gradients[at] = out.permute(0, 3, 1, 2)
+            buffer = self.graph.like.new_zeros(1, y1 - y0, x1 - x0, self.shapes[at][1])
+            self.gradients[at] = buffer.permute(0, 3, 1, 2)
         elif at not in self.owned:
             self.gradients[at] = self.gradients[at].clone()
         self.owned.add(at)

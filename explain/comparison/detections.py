@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sightglass.explain import phrases
 from sightglass.explain.comparison.models import class_names, share_classes
 from sightglass.explain.maps import boxes
-from sightglass.explain.maps.boxes import same_object
+from sightglass.explain.maps.boxes import find_same
 from sightglass.explain.phrases import listing, own_boxes
 from sightglass.models.labels import class_index
 
@@ -20,14 +20,13 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.tasks.detect import Missing
     from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Box
 
 KINDS = 3
 """Kinds of objects named in a headline."""
 
 
 def describe_boxes(explanation: Explanation) -> str:
-    """Return `1 bus and 4 people.`, or the strongest candidate where no box is shown."""
+    """Return `1 bus and 4 people.`, or the strongest candidate."""
     if not explanation.predictions:
         return explanation.task.nothing(explanation)
     return f"{kinds(explanation.predictions)}."
@@ -39,11 +38,11 @@ def kinds(predictions: Sequence[Prediction]) -> str:
     return phrases.kinds(Counter(p.label for p in predictions).items(), KINDS)
 
 
-def find_missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[Missing]:
-    """Return the strongest candidate of each wanted class without a box."""
+def find_missed(explanation: Explanation, names: Sequence[int | str]) -> list[Missing]:
+    """Return the strongest candidate of each named class without a box."""
     labels = explanation.evidence.resident.adapter.labels
     visible = {p.index for p in explanation.predictions}
-    indices = dict.fromkeys(class_index(name, labels) for name in wanted)
+    indices = dict.fromkeys(class_index(name, labels) for name in names)
     candidates = (explanation.missing(None, index) for index in indices if index not in visible)
     return [candidate for candidate in candidates if candidate is not None]
 
@@ -67,19 +66,19 @@ class LayerMap:
     """Share of its heat inside the object's boxes; None without heat."""
 
 
-def strip(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
+def layer_maps(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
     """Return one target's map at each layer, with its boxes' share."""
     predictions = explanation.own(index)
 
     def inside(heatmap: Heatmap) -> float | None:
-        return boxes.numbers(heatmap, predictions, (), 0.0).inside if predictions and heatmap.state == "ok" else None
+        return boxes.measure(heatmap, predictions, (), 0.0).inside if predictions and heatmap.state == "ok" else None
 
     maps = (explanation.at_layer(path).heatmaps[index].measured for path in explanation.evidence.paths)
     return tuple(LayerMap(heatmap.layers[0], heatmap, inside(heatmap)) for heatmap in maps)
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class TargetMatch:
     """One model's explanation of an object that several models are asked about."""
 
     explanation: Explanation
@@ -90,24 +89,24 @@ class Side:
     """The candidate, where this model does not show the object."""
 
 
-def side(explanation: Explanation, wanted: Prediction) -> Side:
-    """Find the object `wanted` in another model's explanation, without a pass."""
+def match_target(explanation: Explanation, prediction: Prediction) -> TargetMatch:
+    """Find a prediction's object in another model's explanation, without a pass."""
     listed = explanation.predictions
-    itself = None if wanted in listed else _itself(explanation, wanted)
-    place = listed.index(wanted) if wanted in listed else None if itself else same_object(wanted, listed)
+    candidate = None if prediction in listed else _find_candidate(explanation, prediction)
+    place = listed.index(prediction) if prediction in listed else None if candidate else find_same(prediction, listed)
     if place is not None:
-        return Side(explanation.with_options(per="detection", targets=(place,)), listed[place])
-    assert wanted.box is not None
-    known = wanted.label if wanted.label in explanation.evidence.resident.adapter.labels else None
-    missing = itself or explanation.missing(wanted.box, known)
+        return TargetMatch(explanation.with_options(per="detection", targets=(place,)), listed[place])
+    assert prediction.box is not None
+    known = prediction.label if prediction.label in explanation.evidence.resident.adapter.labels else None
+    missing = candidate or explanation.missing(prediction.box, known)
     if missing is None:
-        return Side(explanation, None)
+        return TargetMatch(explanation, None)
     target = (missing.candidate.anchor, missing.candidate.index)
-    return Side(explanation.with_options(per="detection", targets=(target,)), missing.candidate, missing)
+    return TargetMatch(explanation.with_options(per="detection", targets=(target,)), missing.candidate, missing)
 
 
-def _itself(explanation: Explanation, prediction: Prediction) -> Missing | None:
-    """Return `prediction` where it is a candidate of this explanation itself; None otherwise."""
+def _find_candidate(explanation: Explanation, prediction: Prediction) -> Missing | None:
+    """Return the prediction as this explanation's own candidate, if it is one."""
     labels, count = explanation.evidence.resident.adapter.labels, explanation.evidence.outputs.count
     if prediction.anchor is None or prediction.anchor >= count or prediction.index >= len(labels):
         return None
@@ -115,35 +114,21 @@ def _itself(explanation: Explanation, prediction: Prediction) -> Missing | None:
     return known if known.candidate == prediction else None
 
 
-def around(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return a crop around a box, xyxy in whole pixels."""
-    width, height = size
-    x0, y0, x1, y1 = box
-    margin = 0.6 * max(x1 - x0, y1 - y0, 32.0)
-    across, down = x1 - x0 + margin, y1 - y0 + margin
-    # Panels of a thin thing would be thin strips.
-    across, down = max(across, 0.75 * down), max(down, 0.75 * across)
-    margin_x, margin_y = (across - (x1 - x0)) / 2, (down - (y1 - y0)) / 2
-    left, top = max(0, round(x0 - margin_x)), max(0, round(y0 - margin_y))
-    right, bottom = min(width, round(x1 + margin_x)), min(height, round(y1 + margin_y))
-    return left, top, max(right, left + 1), max(bottom, top + 1)
-
-
-def largest(explanations: Sequence[Explanation]) -> Explanation | None:
-    """Return the explanation by the model with most parameters among those that predict something."""
+def largest_model(explanations: Sequence[Explanation]) -> Explanation | None:
+    """Return the explanation of the largest model with a prediction."""
     candidates = [explanation for explanation in explanations if explanation.predictions]
     return max(candidates, key=lambda explanation: explanation.evidence.resident.parameters, default=None)
 
 
-def same_target(explanations: Sequence[Explanation], wanted: Prediction | None = None) -> tuple[Explanation, ...]:
-    """Return explanations of one prediction: `wanted`, or the largest model's first.
+def same_target(explanations: Sequence[Explanation], prediction: Prediction | None = None) -> tuple[Explanation, ...]:
+    """Return explanations of one prediction: `prediction`, or the largest model's first.
 
-    Classes are matched by name, and boxes by place; a model without the class or object has no map. Without `wanted`, a
-    model with other classes than the largest keeps its own map. Unchanged without any prediction.
+    Classes are matched by name, and boxes by place; a model without the class or object has no map. Without
+    `prediction`, a model with other classes than the largest keeps its own map. Unchanged without any prediction.
     """
-    if wanted is not None:
-        return tuple(_explain_same(explanation, wanted) for explanation in explanations)
-    first = largest(explanations)
+    if prediction is not None:
+        return tuple(_explain_same(explanation, prediction) for explanation in explanations)
+    first = largest_model(explanations)
     if first is None:
         return tuple(explanations)
     best = first.predictions[0]
@@ -158,7 +143,7 @@ def _explain_same(explanation: Explanation, prediction: Prediction) -> Explanati
     if not explanation.task.names_classes:
         return explanation
     if explanation.task.has_boxes and prediction.box is not None:
-        match = side(explanation, prediction)
+        match = match_target(explanation, prediction)
         return match.explanation if match.prediction is not None else replace(explanation, heatmaps=())
     if prediction.label not in class_names(explanation):
         return replace(explanation, heatmaps=())

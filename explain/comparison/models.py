@@ -48,26 +48,26 @@ class Timing:
         """Whether the passes took about as long; else the machine was busy."""
         return self.median <= STEADY * self.fastest
 
-    def apart(self, other: Timing) -> bool:
+    def differs_from(self, other: Timing) -> bool:
         """Return whether two ranges of times are disjoint."""
         return self.slowest < other.fastest or other.slowest < self.fastest
 
 
 def measure(evidence: Evidence, rounds: int = ROUNDS) -> Timing:
-    """Run the model `rounds` times on the picture of the Evidence, after one warm-up pass."""
+    """Time the model on a picture, after one warm-up pass."""
     return measure_in_turns([evidence], rounds)[0]
 
 
 def measure_in_turns(evidences: Sequence[Evidence], rounds: int = ROUNDS) -> tuple[Timing, ...]:
-    """Time several models, one pass of each in every round, after one warm-up round.
+    """Time several models in alternating passes, after one warm-up round.
 
     What slows the machine for a while then slows all of them alike.
     """
     import torch
 
-    took: list[list[float]] = [[] for _ in evidences]
+    times: list[list[float]] = [[] for _ in evidences]
     for _ in range(rounds + 1):
-        for evidence, passes in zip(evidences, took, strict=True):
+        for evidence, passes in zip(evidences, times, strict=True):
             resident = evidence.resident
             with resident.lock, torch.no_grad():
                 check()
@@ -76,7 +76,7 @@ def measure_in_turns(evidences: Sequence[Evidence], rounds: int = ROUNDS) -> tup
                 if resident.device.type == "cuda":
                     torch.cuda.synchronize(resident.device)
                 passes.append((time.perf_counter() - start) * 1e3)
-    return tuple(Timing(statistics.median(passes), min(passes), max(passes)) for passes in (each[1:] for each in took))
+    return tuple(Timing(statistics.median(passes), min(passes), max(passes)) for passes in (run[1:] for run in times))
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +104,8 @@ class Comparison:
         """
         left, top, right, bottom = self.common
         empty = np.zeros((bottom - top, right - left), np.float32)
-        each = (e.heatmaps[0].grown()[top:bottom, left:right] if e.heatmaps else empty for e in self.explanations)
-        return tuple(map(coarse, each))
+        maps = (e.heatmaps[0].upsampled()[top:bottom, left:right] if e.heatmaps else empty for e in self.explanations)
+        return tuple(map(coarse, maps))
 
     @cached_property
     def _agreements(self) -> tuple[tuple[Agreement, ...], ...]:
@@ -143,8 +143,8 @@ class Comparison:
             most = f"{'at most ' if len(pairs) > 1 else ''}{percent(max(pairs.values()))} overlap"
             return f"{self._list_maps(apart)} highlight different places ({most})."
         if min(within) < SAME_PLACE:
-            each = [f"{self.names[a]} and {self.names[b]} {percent(value)}" for (a, b), value in pairs.items()]
-            return f"Overlap of the strongest evidence: {listing(each)}."
+            overlaps = [f"{self.names[a]} and {self.names[b]} {percent(value)}" for (a, b), value in pairs.items()]
+            return f"Overlap of the strongest evidence: {listing(overlaps)}."
         least = f"{'at least ' if len(within) > 1 else ''}{percent(min(within))} overlap"
         same = f"{self._list_maps(together)} highlight the same place ({least})"
         if not apart:
@@ -153,8 +153,8 @@ class Comparison:
         verb = "highlights another" if len(apart) == 1 else "highlight other places"
         return f"{same}; {listing([self.names[place] for place in apart])} {verb} (at most {most})."
 
-    def _list_maps(self, which: Sequence[int]) -> str:
-        return f"The maps of {listing([self.names[place] for place in which])}"
+    def _list_maps(self, places: Sequence[int]) -> str:
+        return f"The maps of {listing([self.names[place] for place in places])}"
 
     def best(self, index: int) -> Prediction | None:
         """Return a model's first prediction; None without one."""
@@ -202,7 +202,7 @@ class Comparison:
 
     @property
     def _unsure(self) -> str:
-        """Return a phrase for unsure classifiers, `, neither with more than 13 %`; else empty."""
+        """Return `, neither with more than 13 %` of unsure classifiers; else empty."""
         best = [self.best(index) for index in range(len(self.names))]
         scores = [prediction.score for prediction in best if prediction is not None and prediction.box is None]
         if len(scores) < len(best) or max(scores) >= UNSURE or not self._sure:
@@ -231,7 +231,7 @@ class Comparison:
     def fastest(self) -> str | None:
         """The name of the clearly fastest model, or None."""
         order = sorted(range(len(self.timings)), key=lambda i: self.timings[i].median)
-        if len(order) < 2 or not self.timings[order[0]].apart(self.timings[order[1]]):
+        if len(order) < 2 or not self.timings[order[0]].differs_from(self.timings[order[1]]):
             return None
         return self.names[order[0]]
 

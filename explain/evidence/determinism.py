@@ -95,7 +95,7 @@ def own_modes() -> Iterator[None]:
 
 @contextmanager
 def own_random_state(seed: int | None = None) -> Iterator[None]:
-    """Give back the states of all generators of random numbers (Python's, NumPy's, PyTorch's on all devices in use).
+    """Restore the random states of Python, NumPy and PyTorch on exit.
 
     `seed`: inside, the same numbers are drawn each time, by one thread at a time.
     """

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.options import Options
     from sightglass.explain.picture.image import Image
     from sightglass.models.adapter import Prediction, Target
@@ -64,8 +64,8 @@ class Evidence:
         )
         return (*repeated, *self.resident.adapter.remarks(self.outputs))
 
-    def __init__(self, resident: Resident, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
-        """Run the model once on `model_input`. It keeps the resident's lock while hooks are on."""
+    def __init__(self, resident: LoadedModel, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
+        """Run the model once, under its lock while hooks are on."""
         self.resident = resident
         self.geometry: Geometry = model_input.geometry
         self.layers = layers
@@ -102,9 +102,9 @@ class Evidence:
         evidence.layers = self.layers[place : place + 1]
         evidence.recorded, evidence.activations = [self.recorded[place]], [self.activations[place]]
         # Copied first, in one step: another thread may be adding.
-        evidence._gradients = {target: [each[place]] for target, each in dict(self._gradients).items()}
+        evidence._gradients = {target: [gradients[place]] for target, gradients in dict(self._gradients).items()}
         raws = dict(self.raws).items()
-        evidence.raws = {key: [each[place]] for key, each in raws if len(each) == len(self.layers)}
+        evidence.raws = {key: [maps[place]] for key, maps in raws if len(maps) == len(self.layers)}
         evidence._graph = None
         return evidence
 
@@ -161,16 +161,16 @@ class Evidence:
 
     @contextmanager
     def _hook(self, record: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
-        """Replace the output of each target layer with what `record` returns for it."""
+        """Replace each target layer's output with `record(path, output)`."""
         module, caller = self._adapter.module, threading.get_ident()
 
-        def seen(path: str, output: Tensor) -> Tensor | None:
+        def record_here(path: str, output: Tensor) -> Tensor | None:
             # Somebody else may be using the same module outside this engine.
             return record(path, output) if threading.get_ident() == caller else None
 
         handles = [
             module.get_submodule(layer.path).register_forward_hook(
-                lambda _module, _inputs, output, path=layer.path: seen(path, output)
+                lambda _module, _inputs, output, path=layer.path: record_here(path, output)
             )
             for layer in self.layers
         ]
@@ -231,13 +231,13 @@ class Evidence:
         for place, slope in zip(places, slopes, strict=False):
             if slope is not None:
                 height, width = outputs.leaves[place].shape[2:]
-                seeds[place] = Gradient.of(slope[0], top, left, (height, width))
+                seeds[place] = Gradient.from_values(slope[0], top, left, (height, width))
         # What depends on no target layer leads nowhere.
         differentiable = [place for place, leaf in enumerate(outputs.leaves) if leaf.requires_grad]
         return [seeds.get(place) for place in differentiable] if seeds else None
 
     def _slopes(self, detections: Detections, target: Target) -> Sequence[Tensor | None]:
-        """Return the gradient of a target's scalar at each leaf; None without a gradient."""
+        """Return a target's gradient at each leaf, or None."""
         leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in detections.leaves]
         scalar = self.resident.adapter.scalar(detections.with_leaves(leaves), target)
         if not scalar.requires_grad:
@@ -250,7 +250,7 @@ class Evidence:
         # Of a detector a box's gradient passes through one of several layers.
         slopes = gradients(scalar, self.recorded, anywhere=self.resident.adapter.detects)
         pairs = zip(slopes, self.layers, strict=True)
-        return [Gradient.of(as_map(slope.float(), layer)[0]) for slope, layer in pairs]
+        return [Gradient.from_values(as_map(slope.float(), layer)[0]) for slope, layer in pairs]
 
     @property
     def nbytes(self) -> int:
@@ -271,7 +271,7 @@ ON_CPU, ON_GPU = 4, 32
 
 
 class PassPart(Evidence):
-    """One picture's share of a pass over several; it keeps the whole pass alive."""
+    """One picture's part of a batched pass, which it keeps alive."""
 
     def __init__(self, whole: Evidence, place: int, geometry: Geometry) -> None:
         self.whole, self.place = whole, place
@@ -299,11 +299,11 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
         slopes = gradients(total, whole.recorded)
     dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
     for part, target in zip(parts, targets, strict=True):
-        mine = [gradient[part.place] for gradient in dense]
-        part._gradients[target] = [Gradient.of(g, 0, 0, (g.shape[1], g.shape[2])) for g in mine]
+        own = [gradient[part.place] for gradient in dense]
+        part._gradients[target] = [Gradient.from_values(g, 0, 0, (g.shape[1], g.shape[2])) for g in own]
 
 
-def run_pass(resident: Resident, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
+def run_pass(resident: LoadedModel, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
     """Run the model once on several inputs (1, C, h, w) of one size."""
     whole = Evidence(resident, ModelInput(torch.cat([item.tensor for item in inputs]), inputs[0].geometry), layers)
     return [PassPart(whole, place, item.geometry) for place, item in enumerate(inputs)]
@@ -316,8 +316,8 @@ def groups(requests: Iterable[tuple[Image, Options]], most: int) -> Iterator[lis
     """
     group: list[tuple[Image, Options]] = []
     for image, options in requests:
-        other = bool(group) and replace(options, targets=()) != replace(group[0][1], targets=())
-        if other or len(group) == most or sum(image.pixels.nbytes for image, _ in group) > MAX_DECODED_BYTES:
+        differs = bool(group) and replace(options, targets=()) != replace(group[0][1], targets=())
+        if differs or len(group) == most or sum(image.pixels.nbytes for image, _ in group) > MAX_DECODED_BYTES:
             yield group
             group = []
         group.append((image, options))

@@ -28,7 +28,7 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 class Fingerprint:
-    """What identifies the state of a module: its parts, plain attributes and hooks, and values of its tensors."""
+    """The state of a module: parts, attributes, hooks and tensor values."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -67,7 +67,7 @@ def _sample(tensor: Tensor) -> Tensor | NDArray[np.uint8]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GivenModel:
+class UserModel:
     """A model object with what the caller says of it."""
 
     model: Any
@@ -90,7 +90,7 @@ class GivenModel:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What, besides its identity, makes it the same model: its state, labels and preprocessing."""
+        """Identity, state, labels and preprocessing, which make it the same model."""
         state = 0 if self.fingerprint is None else self.fingerprint.value()
         options = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs))
         return id(self.model), id(self.preprocess), *options, state
@@ -108,19 +108,19 @@ class GivenModel:
         )
 
 
-def of_file(path: str, said: GivenModel, arch: str = "") -> ModelSpec:
-    """Return the row of a model's file, with what the caller says of it."""
-    spec, name = catalog.of_file(path, arch), said.name
-    if said.task is not None:
-        spec = replace(spec, task=check_task(said.task))
-    if said.labels is not None:
-        spec = spec.with_weights(labels=given_labels(said.labels, name or spec.id))
-    if said.output is not None or said.unit is not None:
-        spec = spec.with_weights(output=said.output, unit=said.unit)
-    if said.outputs:
-        spec = replace(spec.with_weights(outputs=read_rows(OutputTable, said.outputs, "outputs")), task="regress")
-    if said.preprocess is not None:
-        spec = spec.with_weights(preprocessing=in_memory.stated_by(said.preprocess))
+def spec_of_file(path: str, user_model: UserModel, arch: str = "") -> ModelSpec:
+    """Return the spec of a model's file with the caller's arguments."""
+    spec, name = catalog.of_file(path, arch), user_model.name
+    if user_model.task is not None:
+        spec = replace(spec, task=check_task(user_model.task))
+    if user_model.labels is not None:
+        spec = spec.with_weights(labels=given_labels(user_model.labels, name or spec.id))
+    if user_model.output is not None or user_model.unit is not None:
+        spec = spec.with_weights(output=user_model.output, unit=user_model.unit)
+    if user_model.outputs:
+        spec = replace(spec.with_weights(outputs=read_rows(OutputTable, user_model.outputs, "outputs")), task="regress")
+    if user_model.preprocess is not None:
+        spec = spec.with_weights(preprocessing=in_memory.read_preprocess(user_model.preprocess))
     return replace(spec, id=name or spec.id)
 
 
@@ -140,13 +140,13 @@ def path_in(model: Any, layer: Any) -> str | None:
     return None
 
 
-def several(source: Any) -> list[Any] | None:
+def list_sources(source: Any) -> list[Any] | None:
     """Return a sequence's pictures, or None for a single picture."""
     alone = not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview))
     return None if alone else list(source)
 
 
-def targets_of_each(targets: Any, count: int) -> list[dict[str, Any]]:
+def split_targets(targets: Any, count: int) -> list[dict[str, Any]]:
     """Split the option `targets` into one value per picture.
 
     Raises ModelProblem where these are not as many as the pictures.
@@ -165,15 +165,15 @@ def _list(target: Any) -> Any:
     return target if isinstance(target, (list, tuple)) else () if target is None else (target,)
 
 
-def red_first(source: Any) -> NDArray[Any]:
+def bgr_to_rgb(source: Any) -> NDArray[Any]:
     """Convert an array (H, W, 3) from BGR to RGB."""
     if not isinstance(source, np.ndarray):
         raise ModelProblem("bgr is for arrays: files and Pillow images say themselves how their colours are ordered.")
     return source[..., ::-1]
 
 
-def is_ready(source: Any, adapter: Adapter, model: GivenModel | None) -> bool:
-    """Return whether a picture is a tensor that goes into the model as it is."""
+def is_model_input(source: Any, adapter: Adapter, model: UserModel | None) -> bool:
+    """Return whether a picture is a tensor of the model's input."""
     if model is None or READY not in adapter.preprocessings:
         return False
     if not isinstance(source, torch.Tensor) or not source.is_floating_point():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
 
 PIXELS = "pixels"
 """The layer of a map that has a value for each pixel of the input, and is smoothed for the eye."""
@@ -50,7 +50,7 @@ def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[
     raise ModelProblem(f"The output of {layer.path} is no grid for a picture of this shape: choose another layer.")
 
 
-def stages(resident: Resident) -> tuple[ModelStage, ...]:
+def stages(resident: LoadedModel) -> tuple[ModelStage, ...]:
     """Return the model's top-level stages with maps."""
     return resident.adapter.stages(resident.layers) if resident.layers else ()
 
@@ -66,32 +66,32 @@ class LayerChoices:
     presets: dict[str, tuple[str, ...]]
 
 
-def layer_choices(resident: Resident, *, every: bool = False) -> LayerChoices:
-    """List a model's outer layers, its default ones and those of its presets; `every`: inner layers too."""
+def layer_choices(resident: LoadedModel, *, inner: bool = False) -> LayerChoices:
+    """List a model's outer, default and preset layers; `inner`: all."""
     short, default = resident.layers, resident.default_layers
     presets = {name: tuple(paths) for name, paths in resident.adapter.presets(short).items()} if short else {}
     outer = {stage.path for stage in stages(resident)} | {*default, *chain(*presets.values())}
-    visible = tuple(layer for layer in short if every or layer.path in outer or layer.path.count(".") <= 1)
+    visible = tuple(layer for layer in short if inner or layer.path in outer or layer.path.count(".") <= 1)
     return LayerChoices(visible, default, presets)
 
 
-def find(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
-    """Return the layers at dotted paths; raises ModelProblem for a path that gives no map."""
+def layers_at(resident: LoadedModel, paths: Collection[str]) -> tuple[Layer, ...]:
+    """Return the layers at dotted paths; raises ModelProblem without a map."""
     if wrong := next((path for path in paths if path not in resident.known_layers), None):
         raise _refuse(resident, wrong, wrong)
     return tuple(resident.known_layers[path] for path in paths)
 
 
-def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ...]:
+def chosen_layers(resident: LoadedModel, names: tuple[str, ...]) -> tuple[Layer, ...]:
     """Return layers by any names of `find_paths`, by default the model's."""
     if names and not resident.gradients:
         raise ModelProblem(f"No layer of {resident.adapter.spec.id} can be seen: leave layers out.")
     paths = tuple(dict.fromkeys(path for name in names for path in find_paths(resident, name)))
-    return find(resident, paths or resident.default_layers)
+    return layers_at(resident, paths or resident.default_layers)
 
 
-def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
-    """Return the paths of layers by the names that a user types, with commas between them.
+def find_paths(resident: LoadedModel, typed: str) -> tuple[str, ...]:
+    """Return the paths of layers by typed names, separated by commas.
 
     A name is a path (`layer4.1`, `layer4[-1]`), a preset or another tool's name; names without spaces may have these
     between them. Raises ModelProblem, one sentence with the name as it was typed.
@@ -99,22 +99,22 @@ def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
     known, adapter = resident.known_layers, resident.adapter
     presets = adapter.presets(resident.layers)
 
-    def one(name: str) -> tuple[str, ...]:
+    def match(name: str) -> tuple[str, ...]:
         return presets.get(name) or ((path,) if (path := adapter.path_of(name)) in known else ())
 
     paths: list[str] = []
     for part in map(str.strip, typed.split(",")):
         # The whole first: a preset's name has spaces of its own, and an unknown text is one misspelt name.
-        names = part.split() if not one(part) and any(map(one, part.split())) else [part]
+        names = part.split() if not match(part) and any(map(match, part.split())) else [part]
         for name in names:
-            if not one(name):
+            if not match(name):
                 raise _refuse(resident, name, adapter.path_of(name), presets, resident.default_layers)
-            paths += one(name)
+            paths += match(name)
     return tuple(paths)
 
 
 def _refuse(
-    resident: Resident, name: str, path: str, presets: Collection[str] = (), default: Collection[str] = ()
+    resident: LoadedModel, name: str, path: str, presets: Collection[str] = (), default: Collection[str] = ()
 ) -> ModelProblem:
     """Return the error for a `path` without a map, with a suggestion."""
     choose = f"choose {', '.join(default)}" if default else "choose another layer"

@@ -20,7 +20,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import Progress
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes
-from sightglass.explain.evidence.survey import Attended, Survey, survey
+from sightglass.explain.evidence.survey import AttentionModule, Survey, survey
 from sightglass.models.adapter import Adapter
 from sightglass.models.adapters import folding
 from sightglass.models.adapters.folding import FoldedCopy
@@ -31,16 +31,16 @@ from sightglass.models.spec import ModelSpec
 LOGGER = logging.getLogger(__name__)
 
 
-class Resident:
+class LoadedModel:
     """A loaded model on its device, with the lock of its passes."""
 
     def __init__(self, adapter: Adapter, device: torch.device) -> None:
         self.adapter = adapter
         self.device = device
         self.lock = PassLock(device, own_random=adapter.spec.in_memory)
-        self._origin: Resident | None = None
-        self.vocabularies: dict[object, Resident] = {}
-        """The latest residents of its module with other classes, by vocabulary and examples."""
+        self._origin: LoadedModel | None = None
+        self.vocabularies: dict[object, LoadedModel] = {}
+        """The latest copies with other classes, by vocabulary and examples."""
         self.source: object = None
         """The table and the files it was loaded from; where they have changed it is loaded again."""
         self.verified = False
@@ -55,13 +55,13 @@ class Resident:
         """(h, w) of the input that `layers` was found with."""
 
     @property
-    def origin(self) -> Resident:
-        """The resident of the shared module; itself unless it has other classes."""
+    def origin(self) -> LoadedModel:
+        """The model of the shared module; itself unless it has other classes."""
         # No reference cycle: a model's memory is freed with its last user.
         return self._origin or self
 
-    def copy(self) -> Resident:
-        """Return one more resident of the same module, lock and layers."""
+    def copy(self) -> LoadedModel:
+        """Return a copy that shares module, lock and layers."""
         other = copy.copy(self)
         other._origin = self.origin
         return other
@@ -101,12 +101,12 @@ class Resident:
         return self._survey.short
 
     @property
-    def attentions(self) -> tuple[Attended, ...]:
+    def attentions(self) -> tuple[AttentionModule, ...]:
         """The attention modules, in the order of execution; none in a CNN."""
         return self._survey.attentions
 
     @property
-    def queries(self) -> Attended | None:
+    def queries(self) -> AttentionModule | None:
         """The cross-attention of a detector whose boxes are queries; None of others."""
         return self._survey.queries
 
@@ -136,7 +136,7 @@ class Resident:
             return survey(adapter, blank)
 
     def _blank(self) -> tuple[Adapter, Tensor]:
-        """Return an adapter that can run, and an empty picture for it on the device."""
+        """Return a runnable adapter and an empty picture for it."""
         # Before an open-vocabulary model has its words, its probe has the same layers.
         adapter = self.adapter.probe()
         return adapter, self.move_input(adapter.flat_input())
@@ -148,7 +148,7 @@ class Resident:
             return folding.fold_copy(*self._blank())
 
     def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
-        """Return the adapter to explain these layers with: the folded copy's, unless it lacks one."""
+        """Return the folded copy's adapter, or its own if layers are missing."""
         if not folding.folds() or self.folded is None or any(layer.path in self.folded.missing for layer in layers):
             return self.adapter
         adapter = copy.copy(self.adapter)
@@ -181,8 +181,8 @@ class Resident:
         adapter.module, lock = self._aside
         return adapter, lock
 
-    def with_adapter(self, adapter: Adapter) -> Resident:
-        """Return a resident of the same module for an adapter with other classes."""
+    def with_adapter(self, adapter: Adapter) -> LoadedModel:
+        """Return a model of the same module for another adapter."""
         _ = self._survey, self.folded  # found once for both
         other = self.copy()
         other.adapter = adapter
@@ -207,45 +207,45 @@ class Resident:
         return stated or self.adapter.default_layers(self.layers)
 
 
-def _unchanged(loaded: Any, now: tuple[ModelSpec, dict[str, int]]) -> bool:
+def _unchanged(loaded: Any, current: tuple[ModelSpec, dict[str, int]]) -> bool:
     """Return whether a model's table and files are unchanged."""
-    before: dict[str, int] = loaded[1]
-    return bool(loaded[0] == now[0]) and all(before.get(name) == time for name, time in now[1].items())
+    former: dict[str, int] = loaded[1]
+    return bool(loaded[0] == current[0]) and all(former.get(name) == time for name, time in current[1].items())
 
 
-class Residency:
-    """The loaded models, by id and device, within a budget of bytes."""
+class ModelCache:
+    """The loaded models by id and device, within a budget of bytes."""
 
     def __init__(self, budget: int | None = None) -> None:
         """`budget` in bytes; None: as set for the process."""
-        self._residents: ByteCache[Resident] = ByteCache(
+        self._models: ByteCache[LoadedModel] = ByteCache(
             settings.models_bytes if budget is None else budget, lambda resident: resident.nbytes, disposable=False
         )
         self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
-        self._objects: WeakValueDictionary[tuple[object, ...], Resident] = WeakValueDictionary()
+        self._objects: WeakValueDictionary[tuple[object, ...], LoadedModel] = WeakValueDictionary()
         """Models that callers have in memory, by identity: they are theirs, outside of the budget."""
 
     @own_modes()
-    def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
+    def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> LoadedModel:
         """Return the model on that device, loaded once for concurrent callers."""
-        key, named = (spec.id, str(device)), (spec.weights.path, spec.arch.rpartition(":")[0])
-        files = [name for name in named if isinstance(name, str) and os.path.isfile(name)]
+        key, paths = (spec.id, str(device)), (spec.weights.path, spec.arch.rpartition(":")[0])
+        files = [name for name in paths if isinstance(name, str) and os.path.isfile(name)]
         source = spec, {name: os.stat(name).st_mtime_ns for name in files}
-        if (resident := self._residents.get(key)) is not None and _unchanged(resident.source, source):
+        if (resident := self._models.get(key)) is not None and _unchanged(resident.source, source):
             return resident
         with self._loading[key]:
-            resident = self._residents.get(key)
+            resident = self._models.get(key)
             if resident is None or not _unchanged(resident.source, source):
-                resident = Resident(load(spec, progress=of_download(spec.id, progress)), device)
+                resident = LoadedModel(load(spec, progress=download_callback(spec.id, progress)), device)
                 resident.source = source
-            self._residents.put(key, resident)
+            self._models.put(key, resident)
         return resident
 
     @own_modes()
-    def of_object(
+    def get_object(
         self, source: object, key: tuple[object, ...], device: torch.device, make: Callable[[], Adapter]
-    ) -> Resident:
-        """Return the resident of a model object, adapted by `make` if new.
+    ) -> LoadedModel:
+        """Return the loaded model of an object, adapted by `make` if new.
 
         `source` holds the objects whose ids are in the key.
         """
@@ -253,36 +253,36 @@ class Residency:
         with self._loading["in memory", str(device)]:
             resident = self._objects.get(key)
             if resident is None:
-                resident = Resident(make(), device)
+                resident = LoadedModel(make(), device)
                 # While it is alive, no other object can have their ids.
                 resident.source = source
                 self._objects[key] = resident
         return resident
 
-    def free(self, keep: Resident | None = None) -> None:
+    def free(self, keep: LoadedModel | None = None) -> None:
         """Unload every model but one, and return the GPU's memory."""
-        self._residents.discard(lambda resident: resident is not keep)
+        self._models.discard(lambda resident: resident is not keep)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def unload(self, model_id: str) -> None:
-        """Unload one model; whoever works with it keeps it until that is done."""
-        self._residents.discard(lambda resident: resident.adapter.spec.id == model_id)
+        """Unload one model; running work keeps it until it ends."""
+        self._models.discard(lambda resident: resident.adapter.spec.id == model_id)
 
-    def residents(self) -> list[Resident]:
-        return [*self._residents.values(), *self._objects.values()]
+    def models(self) -> list[LoadedModel]:
+        return [*self._models.values(), *self._objects.values()]
 
     @property
     def nbytes(self) -> int:
-        return self._residents.nbytes
+        return self._models.nbytes
 
     @property
     def limit(self) -> int:
         """The bytes that the models may take."""
-        return self._residents.limit
+        return self._models.limit
 
 
-def of_download(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
+def download_callback(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
     """Return a callback of (bytes done, total) that reports share and text."""
     if progress is None:
         return None
@@ -291,8 +291,8 @@ def of_download(name: str, progress: Progress | None) -> Callable[[int, int], No
     )
 
 
-RESIDENCY = Residency()
-"""The process's residency, shared by library, dashboard and API."""
+MODEL_CACHE = ModelCache()
+"""The process's cache of models, shared by library, dashboard and API."""
 
 
 def device(name: str = "auto") -> torch.device:

@@ -15,7 +15,7 @@ import torch
 from sightglass.common.errors import Problem
 from sightglass.explain.evidence.determinism import own_random_state
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import as_map, find
+from sightglass.explain.evidence.layers import as_map, layers_at
 from sightglass.models.adapter import Adapter, Target
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.models.geometry import ModelInput
     from sightglass.models.layers import Layer
 
@@ -32,7 +32,7 @@ WITHIN = 1e-3
 """Largest difference that rounding explains, relative to the largest value."""
 
 
-def verify(resident: Resident) -> None:
+def verify(resident: LoadedModel) -> None:
     """Disable and note the shortcuts with wrong results for a model."""
     adapter = resident.adapter
     if not (adapter.gradients and adapter.has_row) or adapter.takes_words:
@@ -47,7 +47,7 @@ def verify(resident: Resident) -> None:
         LOGGER.info("%s: its shortcuts could not be verified (%s)", adapter.spec.id, problem)
 
 
-def _verify(resident: Resident, model_input: ModelInput) -> None:
+def _verify(resident: LoadedModel, model_input: ModelInput) -> None:
     adapter = resident.adapter
     plain = _run_plain(resident, model_input, 2 if adapter.splits_batches else 1)
     right = _agrees(resident, model_input, *plain)
@@ -66,12 +66,12 @@ def _verify(resident: Resident, model_input: ModelInput) -> None:
         adapter.notes += ("Its answers differ from pass to pass, and so do its maps: random layers are active in it.",)
 
 
-def _run_plain(resident: Resident, model_input: ModelInput, pictures: int) -> tuple[Target, list[Tensor]]:
-    """Return a target, its answer, and its gradient at each default layer, of the first picture.
+def _run_plain(resident: LoadedModel, model_input: ModelInput, pictures: int) -> tuple[Target, list[Tensor]]:
+    """Return a target, its answer and gradients for the first picture.
 
     They are of a pass of the module as it is, with PyTorch's graph from the input on.
     """
-    adapter, layers = resident.adapter, find(resident, resident.default_layers)
+    adapter, layers = resident.adapter, layers_at(resident, resident.default_layers)
     recorded: dict[str, Tensor] = {}
 
     def record(path: str, output: Tensor) -> Tensor:
@@ -97,19 +97,19 @@ def _run_plain(resident: Resident, model_input: ModelInput, pictures: int) -> tu
             handle.remove()
     answer, target = _answer(adapter, outputs), _target(adapter, outputs)
     scalar = adapter.scalar(outputs, target) if target.index is None else answer[target.index]
-    kept = [recorded[layer.path] for layer in layers]
-    slopes = torch.autograd.grad(scalar, kept, allow_unused=True)
-    return target, [answer, *(_map(*each) for each in zip(slopes, kept, layers, strict=True))]
+    outputs_at = [recorded[layer.path] for layer in layers]
+    slopes = torch.autograd.grad(scalar, outputs_at, allow_unused=True)
+    return target, [answer, *(_map(*parts) for parts in zip(slopes, outputs_at, layers, strict=True))]
 
 
 def _map(slope: Tensor | None, output: Tensor, layer: Layer) -> Tensor:
     return as_map((torch.zeros_like(output) if slope is None else slope)[:1], layer)[0]
 
 
-def _agrees(resident: Resident, model_input: ModelInput, target: Target, truth: Sequence[Tensor]) -> bool:
-    """Return whether the shortcuts that are left give the plain pass's answer and gradients."""
-    evidence = Evidence(resident, model_input, find(resident, resident.default_layers))
-    slopes = [each[0].dense() for each in evidence.gradients([target])]
+def _agrees(resident: LoadedModel, model_input: ModelInput, target: Target, truth: Sequence[Tensor]) -> bool:
+    """Return whether the remaining shortcuts give the plain pass's results."""
+    evidence = Evidence(resident, model_input, layers_at(resident, resident.default_layers))
+    slopes = [gradients[0].dense() for gradients in evidence.gradients([target])]
     return _close([_answer(resident.adapter, evidence.outputs), *slopes], truth)
 
 
@@ -130,14 +130,14 @@ def _close(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
     return all(a.shape == b.shape and bool((a - b).abs().max() <= WITHIN * b.abs().max()) for a, b in pairs)
 
 
-def _leave_folding_out(resident: Resident) -> bool:
+def _leave_folding_out(resident: LoadedModel) -> bool:
     """Leave folded batch norms out; return whether there are any."""
     folded = resident.folded is not None
     resident.folded = None
     return folded
 
 
-def _leave_row_out(resident: Resident) -> bool:
+def _leave_row_out(resident: LoadedModel) -> bool:
     adapter: Any = resident.adapter
     used = bool(getattr(adapter, "starts_at_row", False))
     adapter.starts_at_row = False

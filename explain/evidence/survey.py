@@ -26,7 +26,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Attended:
+class AttentionModule:
     """One attention module, as seen in a pass on a single picture."""
 
     path: str
@@ -48,9 +48,9 @@ class Survey:
     """Every module that returns a map, by path."""
     short: tuple[Layer, ...]
     """The short list for a picker, in the order of execution."""
-    attentions: tuple[Attended, ...]
+    attentions: tuple[AttentionModule, ...]
     """In the order of execution."""
-    queries: Attended | None = None
+    queries: AttentionModule | None = None
     """The cross-attention of a detector whose boxes are queries; None of others."""
 
 
@@ -64,9 +64,9 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
     outside = tuple(f"{path}." for path in adapter.placeless)
     for path, module in adapter.module.named_modules():
         if path and not f"{path}.".startswith(outside):
-            seen = partial(observer.see, path, next(module.children(), None) is None)
+            seen = partial(observer.note_output, path, next(module.children(), None) is None)
             handles.append(module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output)))
-    opened = adapter.record_attention(observer.attend)
+    opened = adapter.record_attention(observer.note_attention)
     try:
         # In-place activations return their input, so that norm and ReLU would be one layer.
         with torch.no_grad(), disable_inplace(adapter.module), opened:
@@ -75,7 +75,9 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
         for handle in handles:
             handle.remove()
     read = outputs.attended if isinstance(outputs, QueryDetections) else None
-    queries = read if read is None else Attended(read.path, read.heads, outputs.count, max(read.sizes), 0, same=False)
+    queries = (
+        read if read is None else AttentionModule(read.path, read.heads, outputs.count, max(read.sizes), 0, same=False)
+    )
     return replace(observer.result(), queries=queries)
 
 
@@ -86,7 +88,7 @@ class _Observer:
     size: Size
     known: dict[str, Layer] = field(default_factory=dict)
     short: list[str] = field(default_factory=list)
-    attentions: dict[str, Attended] = field(default_factory=dict)
+    attentions: dict[str, AttentionModule] = field(default_factory=dict)
     grids: dict[Size, None] = field(default_factory=dict)
     previous: Tensor | None = None
     returned: int = 0
@@ -95,7 +97,7 @@ class _Observer:
     """`returned` at the time of each layer."""
     read_by: dict[str, str] = field(default_factory=dict)
 
-    def see(self, path: str, leaf: bool, output: Any) -> None:
+    def note_output(self, path: str, leaf: bool, output: Any) -> None:
         """Note one module's output."""
         if not isinstance(output, torch.Tensor):
             return
@@ -113,12 +115,12 @@ class _Observer:
             self.short.append(path)
         self.previous = output
 
-    def attend(self, path: str, weights: Tensor) -> Tensor:
+    def note_attention(self, path: str, weights: Tensor) -> Tensor:
         """Note one module's attention (B, heads, queries, keys) and return it unchanged."""
         pictures, heads, queries, keys = weights.shape
         prefix, grid = (_tokens(keys, self.size, self.grids) if pictures == 1 else None) or (0, None)
         if path not in self.attentions:
-            self.attentions[path] = Attended(path, heads, queries, grid, prefix, queries == keys)
+            self.attentions[path] = AttentionModule(path, heads, queries, grid, prefix, queries == keys)
             # Its parts' outputs (queries, keys) are no maps of it.
             read = next((name for name in reversed(self.short) if not name.startswith(f"{path}.")), "")
             if read and (grid or pictures > 1) and self.known[read].layout != "nchw":

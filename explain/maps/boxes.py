@@ -74,9 +74,9 @@ class BoxNumbers:
     def describe(self, phrase: str) -> list[str]:
         """Return the shares of heat by boxes: `64 % in its own box only`, ..."""
         parts = self.printed
-        mine, both, *rest = parts.values()
+        own, both, *rest = parts.values()
         others = both or rest[0]
-        named = [(mine, f"in {phrase}{' only' if others else ''}"), (both, "shared with other boxes")]
+        named = [(own, f"in {phrase}{' only' if others else ''}"), (both, "shared with other boxes")]
         named += [(rest[0], "in other boxes only"), (rest[1], "outside all boxes" if others else "outside")]
         return [f"{share}{NBSP}% {where}" for i, (share, where) in enumerate(named) if share or not i]
 
@@ -99,17 +99,17 @@ def parse_place(where: Any, width: int, height: int) -> Box:
     return x0, y0, x1, y1
 
 
-def mask_of(where: Any, width: int, height: int) -> NDArray[np.bool_]:
+def to_mask(area: Any, width: int, height: int) -> NDArray[np.bool_]:
     """Return the pixels of an object in a picture of this size, bool (H, W).
 
-    `where`: a rectangle as `parse_place` takes it, or a mask: an array or tensor (H, W), or a picture or its file,
+    `area`: a rectangle as `parse_place` takes it, or a mask: an array or tensor (H, W), or a picture or its file,
     which are the object where they are brighter than half. Raises ModelProblem for what is neither.
     """
-    if isinstance(where, str | os.PathLike) or hasattr(where, "convert"):
-        where = Image.open(where).pixels.mean(2)
-    array = np.asarray(where)
+    if isinstance(area, str | os.PathLike) or hasattr(area, "convert"):
+        area = Image.open(area).pixels.mean(2)
+    array = np.asarray(area)
     if array.ndim < 2:
-        x0, y0, x1, y1 = (round(edge) for edge in parse_place(where, width, height))
+        x0, y0, x1, y1 = (round(edge) for edge in parse_place(area, width, height))
         mask = np.zeros((height, width), np.bool_)
         mask[max(0, y0) : y1, max(0, x0) : x1] = True
     elif array.shape == (height, width):
@@ -132,7 +132,7 @@ def box_on_content(geometry: Geometry, box: Box) -> tuple[slice, slice]:
 
 def coverage(shape: tuple[int, int], extent: Box, predictions: Sequence[Prediction]) -> NDArray[np.float32]:
     """Return the share of each grid cell covered by any box."""
-    out = np.zeros(shape, np.float32)
+    covered = np.zeros(shape, np.float32)
     (height, width), (left, top, right, bottom) = shape, extent
     sx, sy = width / (right - left), height / (bottom - top)
     for prediction in predictions:
@@ -141,13 +141,13 @@ def coverage(shape: tuple[int, int], extent: Box, predictions: Sequence[Predicti
             # OpenCV takes pixel centres, in sixteenths here.
             fixed = np.round((np.array(points) - 0.5) * 16).astype(np.int32)
             rotated = cv2.fillConvexPoly(np.zeros(shape, np.uint8), fixed, 255, cv2.LINE_AA, 4)
-            out = np.maximum(out, rotated.astype(np.float32) / 255)
+            covered = np.maximum(covered, rotated.astype(np.float32) / 255)
         elif prediction.box is not None:
             x0, y0, x1, y1 = prediction.box
             columns = overlaps(width, (x0 - left) * sx, (x1 - left) * sx).astype(np.float32)
             rows = overlaps(height, (y0 - top) * sy, (y1 - top) * sy).astype(np.float32)
-            out = np.maximum(out, np.outer(rows, columns))
-    return out
+            covered = np.maximum(covered, np.outer(rows, columns))
+    return covered
 
 
 def on_border(heatmap: Heatmap, boxes: Sequence[Prediction]) -> float:
@@ -155,43 +155,43 @@ def on_border(heatmap: Heatmap, boxes: Sequence[Prediction]) -> float:
     values = heatmap.measured.coarse
     height, width = values.shape
     rows, columns = (overlaps(side, RING * side, side - RING * side).astype(np.float32) for side in (height, width))
-    left = (1 - np.outer(rows, columns)) * (1 - coverage(values.shape, heatmap.geometry.extent, boxes))
-    return float((values * left).sum(dtype=np.float64)) / (float(values.sum(dtype=np.float64)) or 1.0)
+    ring = (1 - np.outer(rows, columns)) * (1 - coverage(values.shape, heatmap.geometry.extent, boxes))
+    return float((values * ring).sum(dtype=np.float64)) / (float(values.sum(dtype=np.float64)) or 1.0)
 
 
-def numbers(heatmap: Heatmap, boxes: Sequence[Prediction], others: Sequence[Prediction], entropy: float) -> BoxNumbers:
-    """Compute the numbers of one map; `entropy` is its statistics' `entropy_normalised`."""
+def measure(heatmap: Heatmap, boxes: Sequence[Prediction], others: Sequence[Prediction], entropy: float) -> BoxNumbers:
+    """Compute one map's numbers; `entropy`: its `entropy_normalised`."""
     values, extent = heatmap.measured.coarse, heatmap.geometry.extent
     total = float(values.sum(dtype=np.float64)) or 1.0
-    mine = coverage(values.shape, extent, boxes)
-    theirs = coverage(values.shape, extent, others)
-    area = float(mine.mean())
+    own_cover = coverage(values.shape, extent, boxes)
+    other_cover = coverage(values.shape, extent, others)
+    area = float(own_cover.mean())
 
     def share(part: NDArray[np.float32]) -> float:
         return float((values * part).sum(dtype=np.float64)) / total
 
-    own_only, shared = share(mine * (1 - theirs)), share(mine * theirs)
+    own_only, shared = share(own_cover * (1 - other_cover)), share(own_cover * other_cover)
     peak = np.unravel_index(int(values.argmax()), values.shape)
     return BoxNumbers(
         inside=own_only + shared,
         area=area,
         ratio=(own_only + shared) / area if area else 0.0,
-        hit=bool(mine[peak] >= 0.5),
-        elsewhere=share(theirs * (1 - mine)),
+        hit=bool(own_cover[peak] >= 0.5),
+        elsewhere=share(other_cover * (1 - own_cover)),
         entropy=entropy,
         own_only=own_only,
         shared=shared,
-        outside=share((1 - mine) * (1 - theirs)),
+        outside=share((1 - own_cover) * (1 - other_cover)),
     )
 
 
 def confine(heatmap: Heatmap, boxes: Sequence[Prediction], within: Within) -> Heatmap:
-    """Return the map confined to its boxes as `Within` says; only for display: `raw` and all numbers stay."""
+    """Return the map confined to its boxes, for display only."""
     if within == "picture" or not boxes or heatmap.state != "ok":
         return heatmap
     left, top, right, bottom = heatmap.geometry.content
     content, extent = heatmap.content, heatmap.geometry.extent
-    out = np.zeros_like(content)
+    confined = np.zeros_like(content)
     groups = [[box] for box in boxes] if within == "each" else [list(boxes)]
     for group in groups:
         # Whole cells of the model's input: half a pixel of a box's edge is no edge in the map.
@@ -201,19 +201,19 @@ def confine(heatmap: Heatmap, boxes: Sequence[Prediction], within: Within) -> He
         part = content[inside]
         if within != "inside" and part.max() > part.min():
             part = (part - part.min()) / (part.max() - part.min())
-        out[inside] = np.maximum(out[inside], part)
+        confined[inside] = np.maximum(confined[inside], part)
     grown = np.zeros_like(heatmap.at_input)
-    grown[top:bottom, left:right] = out
+    grown[top:bottom, left:right] = confined
     grown.flags.writeable = False
     # After rescaling, 0 and 1 are not raw values.
     return replace(heatmap, at_input=grown, ends=heatmap.ends if within == "inside" else None, uncut=heatmap)
 
 
-def same_object(wanted: Prediction, among: Sequence[Prediction]) -> int | None:
+def find_same(prediction: Prediction, candidates: Sequence[Prediction]) -> int | None:
     """Return the index of the same object's box, or None."""
     matches = [
-        (prediction.label == wanted.label, overlap, place)
-        for place, prediction in enumerate(among)
-        if prediction.box and wanted.box and (overlap := intersection_over_union(prediction.box, wanted.box)) >= SAME
+        (other.label == prediction.label, overlap, place)
+        for place, other in enumerate(candidates)
+        if other.box and prediction.box and (overlap := intersection_over_union(other.box, prediction.box)) >= SAME
     ]
     return max(matches)[2] if matches else None

@@ -90,18 +90,18 @@ class Heatmap:
     @cached_property
     def values(self) -> NDArray[np.float32]:
         """The map on the original's grid, float32 (H, W); 0 outside `seen`."""
-        values = self.grown()
+        values = self.upsampled()
         values.flags.writeable = False
         return values
 
-    def grown(self) -> NDArray[np.float32]:
+    def upsampled(self) -> NDArray[np.float32]:
         """Recompute `values` without caching their 48 MB per 12 megapixels."""
         values = self.geometry.to_original(self.at_input)
         return np.clip(values, -1 if self.signed else 0, 1, out=values)
 
     @property
     def cells(self) -> tuple[int, int] | None:
-        """Rows and columns of the grid over the picture that the map was computed on; None for several layers."""
+        """Rows and columns of the map's grid; None for several layers."""
         if len(self.raw) > 1:
             return None
         top, bottom, left, right = picture_cells(self.geometry, *self.raw[0].shape)
@@ -250,7 +250,7 @@ def _gaussian(pixels: int, sigma: float, device: torch.device) -> Tensor:
     return (shares / shares.sum(1, keepdim=True)).to(device)
 
 
-def grow(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
+def upsample(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
     """Upsample maps (k, h, w) of a layer to (k, height, width)."""
     (h, w), (height, width), (down, across) = raw.shape[-2:], geometry.input, geometry.cell_offset(path)
     if not (down or across):
@@ -273,7 +273,7 @@ def _bilinear(cells: int, pixels: int, device: torch.device, offset: float = 0.0
 
 @lru_cache(maxsize=64)
 def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return how a row of pixels is computed from the concatenated rows of cells of several layers.
+    """Return the cells, and their shares, of which a row of pixels is made.
 
     `rows`: each layer's number of cells and their offset, at most half a cell. It is the same in each of n strips:
     which cells each reads, (n * m,), and their shares in each of its pixels, (m, pixels / n).

@@ -121,7 +121,7 @@ DIGITS |= {"centre": 0, "box": 0, "found": 0, "box_ratio": 1, "advantage": 2, "o
 
 
 def format_value(name: str, value: Any) -> str:
-    """Format a number as all pages, tables and reports do: `24 %`, `0.41`, `3`, `405, 540`, `yes`."""
+    """Format a number for people: `24 %`, `0.41`, `3`, `405, 540`, `yes`."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple | list):
@@ -227,7 +227,7 @@ def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) 
 
 
 def compare(a: Values, b: Values) -> Agreement:
-    """Return how far two maps on the same grid agree; `agreement_matrix` for more than two."""
+    """Return the agreement of two maps on the same grid."""
     return agreement_matrix([a, b])[0][1]
 
 

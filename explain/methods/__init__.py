@@ -13,7 +13,7 @@ from sightglass.explain.tasks import task_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
 
 _TABLE = (
     Method("gradcam", "GradCAM", "channels weighted by their mean gradient", "gradient",
@@ -89,7 +89,7 @@ def method(name: str) -> Method:
     raise ModelProblem(f"There is no method called {name}: {hint}")
 
 
-def list_methods(resident: Resident) -> tuple[Method, ...]:
+def list_methods(resident: LoadedModel) -> tuple[Method, ...]:
     """The methods that can explain a loaded model, in the table's order."""
     task = task_of(resident.adapter)
     attending: set[str] = set()

@@ -6,7 +6,7 @@ tokens before the grid's (CLS, registers) are cut off and the rest is a map (h, 
 Inside `Adapter.record_attention(record)` attention is explicit: `record(path, weights)` is called for each attention
 module in execution order, with (B, heads, queries, keys) after the softmax, and its result replaces the weights.
 `sightglass.models.adapters.attention.record_attention(module, record)` does that for any torch module. The pass of the
-layers lists the attention modules too (`Resident.attentions`). Keys must be the picture's tokens: CLS and registers,
+layers lists the attention modules too (`LoadedModel.attentions`). Keys must be the picture's tokens: CLS and registers,
 then the patches by row. Queries may be the same tokens, a pooling query, or words.
 
 >>> from sightglass import Explainer
@@ -27,8 +27,8 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import Progress, check
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import Resident
-from sightglass.explain.evidence.survey import Attended
+from sightglass.explain.evidence.resident import LoadedModel
+from sightglass.explain.evidence.survey import AttentionModule
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Adapter, Target
 from sightglass.models.adapters.folding import copy_adapter
@@ -39,10 +39,10 @@ COMPUTED_OPENLY = "Attention was computed step by step for this map, because fus
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class HeadWeights:
     """One module's attention in one pass over one picture."""
 
-    seen: Attended
+    module: AttentionModule
     weights: Tensor
     """(heads, queries, keys), rows sum to 1."""
     rows: Tensor
@@ -51,11 +51,11 @@ class Weighed:
 
     def to_map(self, row: Tensor) -> Tensor:
         """Return (..., keys) as (..., h, w), without the tokens before the grid's."""
-        assert self.seen.grid is not None
-        return row[..., self.seen.prefix :].reshape(*row.shape[:-1], *self.seen.grid)
+        assert self.module.grid is not None
+        return row[..., self.module.prefix :].reshape(*row.shape[:-1], *self.module.grid)
 
 
-def weigh(evidence: Evidence, target: Target, *, wanted: Collection[str]) -> list[Weighed]:
+def compute_weights(evidence: Evidence, target: Target, *, paths: Collection[str]) -> list[HeadWeights]:
     """Return some modules' weights from one pass with explicit attention.
 
     The queries that count are those of the last attention on which the target's gradient is not 0.
@@ -66,7 +66,7 @@ def weigh(evidence: Evidence, target: Target, *, wanted: Collection[str]) -> lis
     recorded: dict[str, Tensor] = {}
 
     def record(path: str, weights: Tensor) -> Tensor:
-        if path in wanted or path == last:
+        if path in paths or path == last:
             recorded[path] = weights.detach()
         if path == last:
             recorded[path].requires_grad_()
@@ -80,15 +80,15 @@ def weigh(evidence: Evidence, target: Target, *, wanted: Collection[str]) -> lis
             torch.autograd.grad(scalar, recorded[last], allow_unused=True) if scalar.requires_grad else (None,)
         )
     read = None if gradient is None else (gradient[0] != 0).any(-1).any(0)
-    return [Weighed(seen[path], recorded[path][0].detach(), _rows(seen[path], seen[last], read)) for path in wanted]
+    return [HeadWeights(seen[path], recorded[path][0].detach(), _rows(seen[path], seen[last], read)) for path in paths]
 
 
-def follow(
+def compute_gradients(
     evidence: Evidence,
     targets: Sequence[Target],
     *,
     progress: Progress | None = None,
-) -> Iterator[list[tuple[Weighed, Tensor]]]:
+) -> Iterator[list[tuple[HeadWeights, Tensor]]]:
     """Yield each target's weights and gradients of every module.
 
     One forward pass for all targets, and one backward pass for each.
@@ -120,12 +120,12 @@ def follow(
             last = [*by_path][-1]
             read = (by_path[last][1][0] != 0).any(-1).any(0)
             yield [
-                (Weighed(seen[path], weights[0], _rows(seen[path], seen[last], read)), gradient[0])
+                (HeadWeights(seen[path], weights[0], _rows(seen[path], seen[last], read)), gradient[0])
                 for path, (weights, gradient) in by_path.items()
             ]
 
 
-def attentions(resident: Resident) -> tuple[Attended, ...]:
+def attentions(resident: LoadedModel) -> tuple[AttentionModule, ...]:
     """Return the attention modules over the whole picture; raise ModelProblem without any."""
     usable = tuple(attention for attention in resident.attentions if attention.grid is not None)
     if not usable:
@@ -151,7 +151,7 @@ def _nearest(layer: Layer, paths: Sequence[str]) -> str:
     return max(reversed(paths), key=count_shared)
 
 
-def _rows(attended: Attended, last: Attended, read: Tensor | None) -> Tensor:
+def _rows(attended: AttentionModule, last: AttentionModule, read: Tensor | None) -> Tensor:
     """Return a module's counted queries, (queries,) bool; `read`: the last module's."""
     queries = torch.arange(attended.queries)
     if not attended.same:
@@ -169,7 +169,7 @@ class _Reading:
     outputs: Any
     weights: Tensor
     """(1, heads, queries, keys), a leaf of the graph."""
-    seen: Attended
+    module: AttentionModule
 
 
 def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> list[Tensor]:
@@ -194,7 +194,7 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
         return [torch.stack([_map(adapter, reading, target) for reading in readings]).mean(0) for target in targets]
 
 
-def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> Iterator[_Reading]:
+def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[AttentionModule]) -> Iterator[_Reading]:
     """Yield the head's outputs for each block; the adapter's blocks are replaced."""
     layers = [attended for attended in seen if attended.same]
     pooled = next((attended for attended in seen if not attended.same), None)
@@ -216,15 +216,15 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> 
     block_weights = [weights[attended.path] for attended in layers]
     for block in blocks:
         # Replaced by its output: only the last block's output reaches the head.
-        _answer_at_once(block, outputs[block])
+        _return_constant(block, outputs[block])
     for layer, block, values in zip(layers, blocks, block_weights, strict=True):
-        _answer_at_once(blocks[-1], outputs[block])
+        _return_constant(blocks[-1], outputs[block])
         with adapter.record_attention(record):
             answer = adapter.run(tensor)
         yield _Reading(answer, values, layer) if pooled is None else _Reading(answer, weights[pooled.path], pooled)
 
 
-def _answer_at_once(block: nn.Module, output: Any) -> None:
+def _return_constant(block: nn.Module, output: Any) -> None:
     """Have a block return an output whatever it is given."""
     block.forward = lambda *_, **__: output
 
@@ -239,7 +239,7 @@ def find_blocks(paths: Sequence[str]) -> list[str]:
     names = [path.split(".") for path in paths]
     if len(names) == 1:
         return [".".join(names[0][:-1])]
-    shared = next(place for place, each in enumerate(zip(*names, strict=False)) if len(set(each)) > 1)
+    shared = next(place for place, parts in enumerate(zip(*names, strict=False)) if len(set(parts)) > 1)
     return [".".join(name[: shared + 1]) for name in names]
 
 
@@ -249,8 +249,8 @@ def _map(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
     slope = torch.autograd.grad(scalar, reading.weights, retain_graph=True, allow_unused=True)[0]
     gradient = torch.zeros_like(reading.weights) if slope is None else slope
     row = gradient[0].clamp_min(0).mean((0, 1))  # (keys,)
-    assert reading.seen.grid is not None
-    return row[reading.seen.prefix :].reshape(reading.seen.grid)
+    assert reading.module.grid is not None
+    return row[reading.module.prefix :].reshape(reading.module.grid)
 
 
 EVERY = "every attention"
@@ -274,14 +274,14 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     missing = evidence.missing(method.id, targets)
     if missing and method.id == "rollout":
         paths = [attention.path for attention in attentions(evidence.resident)]
-        raw = rollout(weigh(evidence, missing[0], wanted=paths))
+        raw = rollout(compute_weights(evidence, missing[0], paths=paths))
         # Rollout is independent of the class.
         evidence.raws |= {(method.id, target): [raw] for target in missing}
     elif missing and method.id == "legrad":
         for target, raw in zip(missing, legrad(evidence, missing, request), strict=True):
             evidence.raws[method.id, target] = [raw]
     elif missing:
-        followed = follow(evidence, missing, progress=request.progress)
+        followed = compute_gradients(evidence, missing, progress=request.progress)
         for target, modules in zip(missing, followed, strict=True):
             evidence.raws[method.id, target] = [chefer(modules)]
     return RawMaps(evidence.stacked(method.id, targets), (EVERY,), (COMPUTED_OPENLY,))
@@ -292,28 +292,28 @@ def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
     paths = choose(evidence)
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
-        for weighed in weigh(evidence, target, wanted=missing):
-            evidence.raws[keys[weighed.seen.path]] = [weighed.to_map(weighed.weights[:, weighed.rows].mean(1))]
+        for entry in compute_weights(evidence, target, paths=missing):
+            evidence.raws[keys[entry.module.path]] = [entry.to_map(entry.weights[:, entry.rows].mean(1))]
     return {path: evidence.raws[key][0] for path, key in keys.items()}
 
 
-def rollout(modules: Sequence[Weighed]) -> Tensor:
+def rollout(modules: Sequence[HeadWeights]) -> Tensor:
     """Return Rollout's map (h, w): the product over layers of (mean over heads of W + I) / 2.
 
     Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928.
     """
     mixed: Tensor | None = None
-    for module in modules:
-        mean = module.weights.mean(0)
-        if module.seen.same:
+    for entry in modules:
+        mean = entry.weights.mean(0)
+        if entry.module.same:
             half = (mean + torch.eye(len(mean), device=mean.device)) / 2
             mixed = half if mixed is None else half @ mixed
         else:
-            mixed = mean if mixed is None else mean @ _keys(mixed, modules[0], module)
+            mixed = mean if mixed is None else mean @ _keys(mixed, modules[0], entry)
     return _read(modules, mixed)
 
 
-def chefer(modules: Sequence[tuple[Weighed, Tensor]]) -> Tensor:
+def chefer(modules: Sequence[tuple[HeadWeights, Tensor]]) -> Tensor:
     """Return Chefer's map (h, w).
 
     Layer by layer from R = I: R <- R + mean over heads of relu(gradient * W) R.
@@ -322,21 +322,21 @@ def chefer(modules: Sequence[tuple[Weighed, Tensor]]) -> Tensor:
     https://arxiv.org/abs/2103.15679, equations 5, 6, 10.
     """
     relevance: Tensor | None = None
-    for weighed, gradient in modules:
-        mean = (gradient * weighed.weights).clamp_min(0).mean(0)
-        if weighed.seen.same:
+    for entry, gradient in modules:
+        mean = (gradient * entry.weights).clamp_min(0).mean(0)
+        if entry.module.same:
             before = torch.eye(len(mean), device=mean.device) if relevance is None else relevance
             relevance = before + mean @ before
         else:
-            relevance = mean if relevance is None else mean @ _keys(relevance, modules[0][0], weighed)
-    return _read([weighed for weighed, _ in modules], relevance)
+            relevance = mean if relevance is None else mean @ _keys(relevance, modules[0][0], entry)
+    return _read([entry for entry, _ in modules], relevance)
 
 
-def _keys(matrix: Tensor, first: Weighed, module: Weighed) -> Tensor:
+def _keys(matrix: Tensor, first: HeadWeights, other: HeadWeights) -> Tensor:
     """Return a matrix's rows for a module's tokens, without a prefix."""
-    return matrix[first.seen.prefix - module.seen.prefix :]
+    return matrix[first.module.prefix - other.module.prefix :]
 
 
-def _read(modules: Sequence[Weighed], matrix: Tensor | None) -> Tensor:
+def _read(modules: Sequence[HeadWeights], matrix: Tensor | None) -> Tensor:
     assert matrix is not None
     return modules[0].to_map(matrix[modules[-1].rows].mean(0))

@@ -115,7 +115,7 @@ def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
         (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
     if gradient.requires_grad:
         return None
-    return gradcam(evidence.layered[0], Gradient.of(as_map(gradient, evidence.layers[0])[0]))
+    return gradcam(evidence.layered[0], Gradient.from_values(as_map(gradient, evidence.layers[0])[0]))
 
 
 class _Logits(nn.Module):
@@ -132,7 +132,7 @@ class _Logits(nn.Module):
 
 
 def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Callable[[], None]) -> Any:
-    """Return the library's object for a method on copied modules; `tick` is called before each pass."""
+    """Return the library's object; `tick` is called before each pass."""
     from pytorch_grad_cam.ablation_layer import AblationLayer, AblationLayerVit
 
     for module in adapter.module.modules():

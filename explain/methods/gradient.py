@@ -147,7 +147,7 @@ def _compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Ta
     layers = evidence.gradients(needed) if needed else []
     gradients = dict(zip(needed, zip(*layers, strict=True), strict=True))
     # Methods without gradients get an unused placeholder.
-    nothing = [Gradient.of(a[0, :, :1, :1]) for a in evidence.activations]
+    nothing = [Gradient.from_values(a[0, :, :1, :1]) for a in evidence.activations]
     with torch.no_grad():
         for target, by in missing.items():
             maps_by_method: dict[Method, list[Tensor]] = {method: [] for method in by}

@@ -93,7 +93,7 @@ class PictureMasks(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Masks(PictureMasks):
-    """Random masks over the picture's part of the model's input: low-resolution, grown bilinearly, each shifted."""
+    """Random low-resolution masks of the picture, enlarged and shifted."""
 
     grids: Tensor
     """(n, r, c) of 0 and 1, on the CPU."""
@@ -371,7 +371,7 @@ def budget(task: str, method: str = "drise") -> int:
 
 
 class _Sums:
-    """Sums over all passes in double precision; their size does not depend on the number of masks."""
+    """Sums over all passes, in double precision."""
 
     def __init__(self, masks: PictureMasks, targets: int, before: Tensor | None) -> None:
         """`before`: the scores (k,) of the whole picture, from which Occlusion measures; None for RISE."""

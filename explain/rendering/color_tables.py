@@ -20,7 +20,7 @@ FIRST_RGB, SECOND_RGB = (0xC8, 0x32, 0x1F), (0x1F, 0x5F, 0xD0)  # more in the fi
 _SOON = 0.1
 """Share of the scale of a signed map from which its even opacity is reached: at 0 a step would be a line."""
 _DARKEST = 0.75
-"""The most that a spotlight takes from the picture: a black one hides where the light stands."""
+"""The most that a spotlight takes from the picture: a black one hides the map's place."""
 _LEVELS = np.arange(256)
 _DISTANCES = np.minimum(abs(_LEVELS - 128) / 127, 1)  # of a difference's or a signed map's level from 0, as 0..1
 _SIDES = np.where(_LEVELS[:, None] > 128, FIRST_RGB, SECOND_RGB)  # (256, 3)
@@ -73,7 +73,7 @@ def opacity(alpha: float, *, weighted: bool = False, threshold: float = 0.0) -> 
 
 
 def overlay_colours(colormap: str) -> Pixels:
-    """Return the colours of a weighted overlay, uint8 (256, 3) RGB: the colormap without its dark end."""
+    """Return the colormap without its dark end, uint8 (256, 3) RGB."""
     first = OVERLAY["first"]
     return np.asarray(lut(colormap)[np.floor(255 * first + (1 - first) * _LEVELS + 0.5).astype(np.intp)])
 
@@ -128,7 +128,7 @@ def signed_overlay(alpha: float, threshold: float, ground: int, *, even: bool) -
 
 
 def invert(table: Table, kind: Kind) -> Table:
-    """Reverse a table: hot becomes cold, and the two sides of a difference are swapped."""
+    """Reverse a table: hot becomes cold, and a difference's sides swap."""
     order = -_LEVELS % 256 if kind == "difference" else _LEVELS[::-1]
     return table[0][order], table[1][order]
 

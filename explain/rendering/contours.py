@@ -57,7 +57,7 @@ def cells_of(samples: Samples, field: Field) -> Floats | None:
 
 @lru_cache(maxsize=64)
 def cubic(count: int, start: float, stop: float, low: float, high: float, cells: int) -> Floats:
-    """Return the (count, cells) matrix that enlarges a row of cells by cubic convolution; arguments as of `axis`.
+    """Return the (count, cells) matrix of cubic enlargement; arguments as of `axis`.
 
     Each cell keeps its value at its centre, and there are no edges between cells, as there are in a bilinear map.
     Beyond its ends a row is as its last cell. Keys, "Cubic convolution interpolation for digital image processing",
@@ -226,7 +226,7 @@ def cover_frame(drawn: Sequence[Plane], seen: Box, unit: float) -> None:
 
 
 def drop_small(field: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.float32]:
-    """Return a field (h, w) in which no region above the level is small; the largest one stays."""
+    """Return a field without small regions above the level, except the largest."""
     _, regions, statistics, _ = cv2.connectedComponentsWithStats((field >= level).astype(np.uint8), connectivity=8)
     areas = statistics[1:, cv2.CC_STAT_AREA]
     if not len(areas):
@@ -237,7 +237,7 @@ def drop_small(field: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.f
 
 
 def stroke(out: Plane, halo: Plane, line: Plane) -> None:
-    """Draw the covered pixels into uint8 (H, W, 3): the dark halo first, the white line over it."""
+    """Draw the dark halo and the white line into uint8 (H, W, 3)."""
     # Lines cover few pixels: indices take a tenth of a full mask's time.
     if (points := cv2.findNonZero(halo)) is None:
         return

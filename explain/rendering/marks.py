@@ -44,7 +44,7 @@ SMALLEST = 0.002
 
 
 def box_mark(xyxy: Sequence[float]) -> Mark:
-    """Return a mark of an upright box, xyxy in pixels; raise ValueError unless it is four finite numbers."""
+    """Return the mark of a box, xyxy in pixels; raises ValueError."""
     if len(xyxy) != 4 or not np.isfinite(xyxy).all():
         raise ValueError(f"A box must be four finite numbers x0, y0, x1, y1, got {xyxy}.")
     x0, y0, x1, y1 = (float(edge) for edge in xyxy)

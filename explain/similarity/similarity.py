@@ -27,9 +27,9 @@ from sightglass.explain.backward.gradient import Activation, Gradient, gradients
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explainer import EVIDENCE, Explainer
-from sightglass.explain.maps.heatmap import grow
+from sightglass.explain.maps.heatmap import upsample
 from sightglass.explain.maps.statistics import Statistics, coarse, describe, describe_place
 from sightglass.explain.methods import METHODS, SIMILARITY
 from sightglass.explain.methods import method as find_method
@@ -51,7 +51,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
     Raises ModelProblem for a model without embeddings.
     """
 
-    def work(resident: Resident, _more: tuple[str, ...]) -> NDArray[np.float32]:
+    def work(resident: LoadedModel, _more: tuple[str, ...]) -> NDArray[np.float32]:
         comparable(resident)
         adapter: Any = resident.adapter
         if preprocessing not in adapter.preprocessings:
@@ -108,7 +108,7 @@ def mirrored_score(explainer: Explainer, image: Image, preprocessing: str = "tra
     return float(embedding(explainer, image, preprocessing) @ embedding(explainer, mirror, preprocessing))
 
 
-def comparable(resident: Resident) -> None:
+def comparable(resident: LoadedModel) -> None:
     """Raise ModelProblem for a model without embeddings."""
     if not resident.adapter.has_embedding:
         raise ModelProblem(
@@ -350,7 +350,7 @@ def similarity(
         raise ModelProblem(f"{chosen.name} cannot explain similarity: use one of {names}.")
     options = Options(layers=tuple(layers), preprocessing=preprocessing, vocabulary=vocabulary)
 
-    def work(resident: Resident, more: tuple[str, ...]) -> Similarity:
+    def work(resident: LoadedModel, more: tuple[str, ...]) -> Similarity:
         comparable(resident)
         if not resident.gradients:
             raise ModelProblem(
@@ -435,10 +435,10 @@ def _subtract_against(method: Method, activation: Tensor, gradient: Tensor) -> T
     """Return a method's evidence for minus evidence against, (h, w)."""
     compute, size = method.compute, (gradient.shape[1], gradient.shape[2])
     a = Activation(activation)
-    heatmap = compute(a, Gradient.of(gradient.clone(), 0, 0, size))
+    heatmap = compute(a, Gradient.from_values(gradient.clone(), 0, 0, size))
     if method.linear:
         return heatmap
-    return heatmap.clamp_min(0) - compute(a, Gradient.of(-gradient, 0, 0, size)).clamp_min(0)
+    return heatmap.clamp_min(0) - compute(a, Gradient.from_values(-gradient, 0, 0, size)).clamp_min(0)
 
 
 def scale(
@@ -456,7 +456,7 @@ def scale(
         total = np.zeros((bottom - top, right - left), np.float32)
         for path, *raws in by_layer:
             usable = [np.nan_to_num(raw, posinf=0, neginf=0) for raw in raws]
-            grown = grow(torch.from_numpy(usable[i])[None], geometry, path)[0]
+            grown = upsample(torch.from_numpy(usable[i])[None], geometry, path)[0]
             total += grown[top:bottom, left:right].numpy() / _largest(usable)
         totals.append(total)
     return [np.ascontiguousarray(total / _largest(totals), dtype=np.float32) for total in totals]

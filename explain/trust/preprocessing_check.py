@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.picture.image import Image
 
 GUESSES = {
@@ -42,7 +42,7 @@ class Reading:
     score: float
 
 
-def readings(resident: Resident, image: Image) -> tuple[Reading, ...]:
+def readings(resident: LoadedModel, image: Image) -> tuple[Reading, ...]:
     """Return the answers under up to `MOST` preprocessings, the model's own first.
 
     Runs the model once for each of about nine ways. Empty where the preprocessing is not known, or has no three
@@ -69,7 +69,7 @@ def readings(resident: Resident, image: Image) -> tuple[Reading, ...]:
     return tuple(answers)
 
 
-def _scores(resident: Resident, image: Image, preprocessing: Preprocessing) -> Tensor:
+def _scores(resident: LoadedModel, image: Image, preprocessing: Preprocessing) -> Tensor:
     """Return probabilities (classes,) with a preprocessing other than the model's own."""
     adapter = resident.fastest_adapter(())
     inputs = prepare(image.pixels, preprocessing, "trained")

@@ -24,7 +24,7 @@ from sightglass.models.catalog import is_packaged
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.result import Result
     from sightglass.explain.trust.checks import Check
     from sightglass.explain.trust.proof import Proof
@@ -118,7 +118,7 @@ def question_of(part: str) -> str:
     return "why" if part == "contrast" else "where"
 
 
-def family_of(task: str, resident: Resident) -> Family:
+def family_of(task: str, resident: LoadedModel) -> Family:
     """Return the family whose figures a model of a task has."""
     if task_of(task).has_boxes:
         return "detector" if resident.queries is None else "query"
@@ -146,7 +146,7 @@ def is_independent(family: Family, question: str, method: str) -> bool:
     return measured is not None and measured.no >= MOST * measured.maps
 
 
-def asks_at(resident: Resident, question: str, layers: Sequence[str]) -> bool:
+def asks_at(resident: LoadedModel, question: str, layers: Sequence[str]) -> bool:
     """Return whether the question's figures are of these layers; none: the default."""
     if question == "why" and not answers_why(resident):
         return False

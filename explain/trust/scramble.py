@@ -20,7 +20,7 @@ from sightglass.common.work.progress import Progress, check, stopped_by
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.statistics import coarse, iou, rank_correlation, rank_correlations, rescale
 from sightglass.explain.phrases import percent, plural, signed
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Moments = tuple[Tensor, Tensor]
 
 
-def copy_resident(resident: Resident) -> Resident:
+def copy_resident(resident: LoadedModel) -> LoadedModel:
     """Return a resident with a copied model, without a folded copy.
 
     Raises ModelProblem where the copy shares weights with the model in use.
@@ -58,7 +58,7 @@ def copy_resident(resident: Resident) -> Resident:
         raise ModelProblem(
             f"This test redraws the weights of a copy, and {adapter.spec.id} cannot be copied: choose another model."
         )
-    other = Resident(adapter, resident.device)
+    other = LoadedModel(adapter, resident.device)
     vars(other)["folded"] = None
     return other
 
@@ -68,7 +68,7 @@ def _places(module: nn.Module) -> set[int]:
     return {each.data_ptr() for each in module.parameters() if each.numel()}
 
 
-def parameters_of(resident: Resident, tensor: Tensor) -> list[nn.Parameter]:
+def parameters_of(resident: LoadedModel, tensor: Tensor) -> list[nn.Parameter]:
     """Return all parameters, those of the last executed module first.
 
     An uncalled module, whose weights another reads, counts as its parent.

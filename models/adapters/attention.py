@@ -25,23 +25,23 @@ from sightglass.models.adapter import Record
 
 @contextmanager
 def record_attention(module: nn.Module, record: Record) -> Iterator[None]:
-    """Pass the weights of each attention inside `module` through `record`, while the context lasts.
+    """Pass each attention's weights through `record` while the context lasts.
 
     The path is the innermost attention module's, relative to `module`. Swin's windows count as pictures: weights are
     then (B * windows, heads, queries, keys).
     """
-    here, caller = [""], threading.get_ident()
+    paths, caller = [""], threading.get_ident()
 
     def enter(path: str) -> Callable[..., None]:
-        def entered(*_: Any) -> None:
+        def push(*_: Any) -> None:
             if threading.get_ident() == caller:
-                here.append(path)
+                paths.append(path)
 
-        return entered
+        return push
 
     def leave(*_: Any) -> None:
         if threading.get_ident() == caller:
-            here.pop()
+            paths.pop()
 
     handles = []
     for path, part in module.named_modules():
@@ -50,14 +50,14 @@ def record_attention(module: nn.Module, record: Record) -> Iterator[None]:
             handles.append(part.register_forward_pre_hook(enter(path)))
             handles.append(part.register_forward_hook(leave, always_call=True))
     try:
-        with _Open(lambda weights: record(here[-1], weights)):
+        with _ExplicitAttention(lambda weights: record(paths[-1], weights)):
             yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-class _Open(TorchFunctionMode):
+class _ExplicitAttention(TorchFunctionMode):
     """Compute this thread's attention step by step."""
 
     def __init__(self, record: Callable[[Tensor], Tensor]) -> None:
@@ -75,8 +75,8 @@ class _Open(TorchFunctionMode):
         out = func(*args, **options)
         return self._weights(args, options, out) if func in (torch.softmax, torch.Tensor.softmax, F.softmax) else out
 
-    def _pass_on(self, weights: Tensor) -> Tensor:
-        """Pass weights with any leading dimensions to the callback as (B, heads, queries, keys), and reshape back."""
+    def _record_any(self, weights: Tensor) -> Tensor:
+        """Record weights of any rank as (B, heads, queries, keys)."""
         if weights.ndim == 4:
             return self._record(weights)
         if weights.ndim == 3:
@@ -86,7 +86,7 @@ class _Open(TorchFunctionMode):
     def _weights(self, args: Sequence[Any], options: Mapping[str, Any], out: Tensor) -> Tensor:
         side = args[1] if len(args) > 1 else options.get("dim")
         over_keys = out.ndim >= 3 and side in (-1, out.ndim - 1) and out.shape[-1] > 1
-        return self._pass_on(out) if over_keys else out
+        return self._record_any(out) if over_keys else out
 
     def _attend(
         self,
@@ -99,7 +99,7 @@ class _Open(TorchFunctionMode):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Tensor:
-        """Follow PyTorch's documentation of `scaled_dot_product_attention` line by line, without dropout."""
+        """Compute attention as PyTorch documents it, without dropout."""
         if enable_gqa:
             key, value = (tensor.repeat_interleave(query.shape[-3] // tensor.shape[-3], -3) for tensor in (key, value))
         logits = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
@@ -109,24 +109,24 @@ class _Open(TorchFunctionMode):
         if attn_mask is not None:
             masked = attn_mask.dtype == torch.bool
             logits = logits.masked_fill(~attn_mask, -math.inf) if masked else logits + attn_mask
-        return self._pass_on(logits.softmax(-1)) @ value
+        return self._record_any(logits.softmax(-1)) @ value
 
     def _multi_head(self, *args: Any, **keywords: Any) -> tuple[Tensor, Tensor | None]:
         recorded: list[Tensor] = []
 
-        def keep(weights: Tensor) -> Tensor:
+        def record_weights(weights: Tensor) -> Tensor:
             recorded.append(self._record(weights))
             return recorded[-1]
 
         def attend(*inner: Any, **options: Any) -> Tensor:
-            return _Open(keep)._attend(*inner, **options)
+            return _ExplicitAttention(record_weights)._attend(*inner, **options)
 
         # PyTorch's own function with another attention in it; unchanged it would call this mode again, without end.
-        around = {**F.multi_head_attention_forward.__globals__, "has_torch_function": lambda _: False}
+        scope = {**F.multi_head_attention_forward.__globals__, "has_torch_function": lambda _: False}
         fn = F.multi_head_attention_forward
-        opened = FunctionType(fn.__code__, around | {"scaled_dot_product_attention": attend}, argdefs=fn.__defaults__)
+        patched = FunctionType(fn.__code__, scope | {"scaled_dot_product_attention": attend}, argdefs=fn.__defaults__)
         needs_weights, averaged = keywords.get("need_weights", True), keywords.get("average_attn_weights", True)
-        output, _ = opened(*args, **{**keywords, "need_weights": False})
+        output, _ = patched(*args, **{**keywords, "need_weights": False})
         if not needs_weights:
             return output, None
         weights = recorded[0].mean(1) if averaged else recorded[0]

@@ -87,11 +87,11 @@ class Embedder(PreparedAdapter):
         """Return the length of the picture's own vector, shape ()."""
         if target.index is not None or target.part not in self.parts:
             raise ModelProblem(f"{self.spec.id} names no classes: compare pictures with it (similarity).")
-        return length(self.embedding(outputs))
+        return vector_length(self.embedding(outputs))
 
 
-def length(vectors: Tensor) -> Tensor:
-    """Return the length of the first of (B, D), shape (): its largest components count most."""
+def vector_length(vectors: Tensor) -> Tensor:
+    """Return the length of the first of (B, D), shape ()."""
     norm: Tensor = torch.linalg.vector_norm(vectors[0])
     return norm
 
@@ -141,20 +141,20 @@ class Classifier(PreparedAdapter):
         return linear[-1] if linear else None
 
     def _ends_linearly(self) -> bool:
-        """Return whether the last layer only multiplies by its weights (classes, F) and adds a bias."""
+        """Return whether the last layer is a plain linear one."""
         last = None if self._last is None else self.module.get_submodule(self._last)
         plain = type(last) is nn.Linear or type(last).__module__ == "timm.layers.linear"
         return last is not None and plain and "weight" in last._parameters and not is_changed(last)
 
     def run(self, tensor: Tensor) -> Logits:
-        seen: list[tuple[Tensor, Tensor]] = []
+        calls: list[tuple[Tensor, Tensor]] = []
         if self._last is None:
             return Logits(self._answer(tensor), None)
         last = self.module.get_submodule(self._last)
-        with last.register_forward_hook(lambda _module, inputs, output: seen.append((inputs[0], output))):
+        with last.register_forward_hook(lambda _module, inputs, output: calls.append((inputs[0], output))):
             logits = self._answer(tensor)
         # Another thread's pass through a shared module is seen too; only one of them returned these logits.
-        features = next((source for source, output in seen if output is logits and source.ndim == 2), None)
+        features = next((source for source, output in calls if output is logits and source.ndim == 2), None)
         return Logits(logits, features)
 
     def _answer(self, tensor: Tensor) -> Tensor:
@@ -191,9 +191,9 @@ class Classifier(PreparedAdapter):
         return vectors
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
-        """Return the class logit or the number, shape (), for `contrast` minus the logsumexp of all the others.
+        """Return the class logit, its contrast to the others, or the number, shape ().
 
-        For `lowers` it is the number with the other sign, and for `signed` the number.
+        The contrast is the logit minus the logsumexp of the others'; `lowers` is the number with the other sign.
         """
         if target.part not in self.parts or target.index is None:
             if self.spec.task == "classify":

@@ -133,20 +133,20 @@ class Detections:
             start += height * width
         raise ModelProblem(f"This input has {start} candidates, and {anchor} is not among them.")
 
-    def at(self, maps: Sequence[Tensor], anchors: Sequence[int]) -> Tensor:
+    def rows_of(self, maps: Sequence[Tensor], anchors: Sequence[int]) -> Tensor:
         """Return the rows (n, C) of candidates, without touching other scales."""
         rows: dict[int, Tensor] = {}
         start = 0
         for level in maps:
             cells, width = level.shape[2] * level.shape[3], level.shape[3]
-            here = [i for i, anchor in enumerate(anchors) if start <= anchor < start + cells]
-            if here:
-                at = torch.tensor([anchors[i] - start for i in here], device=level.device)
-                rows |= dict(zip(here, level[0][:, at // width, at % width].unbind(1), strict=True))
+            indices = [i for i, anchor in enumerate(anchors) if start <= anchor < start + cells]
+            if indices:
+                at = torch.tensor([anchors[i] - start for i in indices], device=level.device)
+                rows |= dict(zip(indices, level[0][:, at // width, at % width].unbind(1), strict=True))
             start += cells
         if len(rows) < len(anchors):
-            lost = next(anchor for i, anchor in enumerate(anchors) if i not in rows)
-            raise ModelProblem(f"This input has {start} candidates, and {lost} is not among them.")
+            invalid = next(anchor for i, anchor in enumerate(anchors) if i not in rows)
+            raise ModelProblem(f"This input has {start} candidates, and {invalid} is not among them.")
         return torch.stack([rows[i] for i in range(len(anchors))])
 
 
@@ -156,7 +156,7 @@ def _rows(maps: Sequence[Tensor]) -> Tensor:
 
 
 class Detector(Adapter):
-    """A module from float32 (B, 3, h, w) to `Detections`, as an `Adapter`. Families implement `prepare` and `run`."""
+    """Base of detectors: families implement `prepare` and `run`."""
 
     detects = True
     preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash")
@@ -178,7 +178,7 @@ class Detector(Adapter):
     def decode(
         self, outputs: Detections, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
-        """Return all boxes above `confidence` after suppression, best first; `top_k` is for classifiers."""
+        """Return all boxes above `confidence` after suppression, best first."""
         anchors, classes = self.select_boxes(outputs, confidence, iou)
         return self.predictions(outputs, geometry, anchors.tolist(), classes.tolist())
 
@@ -192,18 +192,18 @@ class Detector(Adapter):
         else:
             anchors = (scores.amax(0) > confidence).nonzero().squeeze(1)
             classes = outputs.best[0, anchors]
-        boxes, sure = outputs.boxes[0, anchors].detach().float(), scores[classes, anchors]
+        boxes, box_scores = outputs.boxes[0, anchors].detach().float(), scores[classes, anchors]
         group = classes if self.multi_class_nms else torch.zeros_like(classes)
-        kept = batched_nms(boxes, sure, group, iou)[:MAX_BOXES]
-        return anchors[kept], classes[kept]
+        kept_boxes = batched_nms(boxes, box_scores, group, iou)[:MAX_BOXES]
+        return anchors[kept_boxes], classes[kept_boxes]
 
     def predictions(
         self, outputs: Detections, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
     ) -> list[Prediction]:
-        at, of = list(anchors), list(classes)
-        boxes = outputs.boxes[0, at].detach().float().tolist()
-        scores = outputs.scores[0, of, at].tolist()
-        corners = None if outputs.corners_of is None else outputs.corners_of(outputs.regressions)[0, at].detach()
+        rows, columns = list(anchors), list(classes)
+        boxes = outputs.boxes[0, rows].detach().float().tolist()
+        scores = outputs.scores[0, columns, rows].tolist()
+        corners = None if outputs.corners_of is None else outputs.corners_of(outputs.regressions)[0, rows].detach()
         return [
             Prediction(
                 self.labels[index],
@@ -213,7 +213,7 @@ class Detector(Adapter):
                 anchor,
                 corners=None if corners is None else geometry.points_to_original(corners[i].tolist()),
             )
-            for i, (index, score, box, anchor) in enumerate(zip(of, scores, boxes, at, strict=True))
+            for i, (index, score, box, anchor) in enumerate(zip(columns, scores, boxes, rows, strict=True))
         ]
 
     def strongest(self, outputs: Detections, ratio: float) -> tuple[int, ...]:
@@ -261,10 +261,10 @@ class Detector(Adapter):
         if candidate.score <= confidence:
             return CandidateReason("below")
         assert candidate.anchor is not None
-        if not self.multi_label and (won := int(outputs.best[0, candidate.anchor])) != candidate.index:
-            score = float(outputs.scores[0, won, candidate.anchor])
-            winner = replace(candidate, label=self.labels[won], index=won, score=score)
-            at = next((i for i, p in enumerate(predictions) if (p.anchor, p.index) == (winner.anchor, won)), None)
+        if not self.multi_label and (best := int(outputs.best[0, candidate.anchor])) != candidate.index:
+            score = float(outputs.scores[0, best, candidate.anchor])
+            winner = replace(candidate, label=self.labels[best], index=best, score=score)
+            at = next((i for i, p in enumerate(predictions) if (p.anchor, p.index) == (winner.anchor, best)), None)
             return CandidateReason("class", at, winner=winner)
         if not self.nms:
             return CandidateReason("beyond")
@@ -296,10 +296,10 @@ class Detector(Adapter):
         """
         part = target.part
         if part not in self.parts:
-            has = ", ".join(self.parts)
+            offered = ", ".join(self.parts)
             known = part in get_args(Part)
-            raise ModelProblem(f"{self.spec.id} has no {part} to explain: choose one of {has}." if known else
-                               f"There is no part called {part}: choose one of {has}.")  # fmt: skip
+            raise ModelProblem(f"{self.spec.id} has no {part} to explain: choose one of {offered}." if known else
+                               f"There is no part called {part}: choose one of {offered}.")  # fmt: skip
         anchors = target.anchors
         if not anchors:
             if target.index is None:
@@ -309,7 +309,7 @@ class Detector(Adapter):
         if part in ("class", "contrast", "all"):
             terms.append(self._class(outputs, target.index, anchors, contrast=part == "contrast"))
         if part in ("objectness", "all") and outputs.objectness:
-            terms.append(outputs.at(outputs.objectness, anchors).sum())
+            terms.append(outputs.rows_of(outputs.objectness, anchors).sum())
         if part in ("box", "all", *SIDES):
             terms.append(_sides(outputs, anchors, part))
         if part in ("mask", "all") and outputs.prototypes is not None:
@@ -317,7 +317,7 @@ class Detector(Adapter):
         return torch.stack(terms).sum()
 
     def _class(self, outputs: Detections, index: int | None, anchors: Sequence[int], *, contrast: bool) -> Tensor:
-        rows = outputs.at(outputs.levels, anchors)  # (n, K)
+        rows = outputs.rows_of(outputs.levels, anchors)  # (n, K)
         if index is None:
             classes = outputs.best[0, list(anchors)][:, None]
         else:
@@ -347,7 +347,7 @@ def _mask(outputs: Detections, anchors: Sequence[int]) -> Tensor:
         finest = outputs.levels[0].shape[3] * float(outputs.units[0])
         ratio = prototypes.shape[2] / finest
     total = prototypes.new_zeros(())
-    for row, box in zip(outputs.at(outputs.coefficients, anchors), outputs.boxes[0, list(anchors)], strict=True):
+    for row, box in zip(outputs.rows_of(outputs.coefficients, anchors), outputs.boxes[0, list(anchors)], strict=True):
         logits = torch.einsum("m,mhw->hw", row, prototypes)
         x0, y0, x1, y1 = (round(edge) for edge in (box.detach() * ratio).tolist())
         inside = torch.zeros_like(logits, dtype=torch.bool)

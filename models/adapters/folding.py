@@ -73,7 +73,7 @@ def unfold() -> Iterator[None]:
 
 
 def folds() -> bool:
-    """Return whether folding is allowed: outside of `unfold`, and while no model is traced or compiled."""
+    """Return whether folding is allowed: not in `unfold`, tracing or compiling."""
     return not (_unfolded or torch._C._get_tracing_state() or torch.compiler.is_compiling())
 
 
@@ -100,8 +100,8 @@ class _Packed:
         if (packed := self._by_state.get(key)) is None:
             conv = dense()
             packed = self._by_state[key] = _pack(conv, tensor.shape)
-            for old in [*self._by_state][:-SHAPES]:
-                self._by_state.pop(old, None)
+            for stale in [*self._by_state][:-SHAPES]:
+                self._by_state.pop(stale, None)
             self.nbytes = len(self._by_state) * conv.weight.nbytes
         return packed
 
@@ -185,21 +185,21 @@ def fold_copy(adapter: Adapter, tensor: Tensor) -> FoldedCopy | None:
 
 def _fold_copy(adapter: Adapter, tensor: Tensor) -> FoldedCopy | None:
     module = adapter.module
-    seen = _Recorded(adapter, tensor, [path for path, _ in module.named_modules() if path])
-    pairs = {conv: readers[0] for conv, readers in seen.readers.items() if _folds(module, seen, conv, readers)}
+    record = _PassRecord(adapter, tensor, [path for path, _ in module.named_modules() if path])
+    pairs = {conv: readers[0] for conv, readers in record.readers.items() if _folds(module, record, conv, readers)}
     if not pairs:
         return None
     folded = copy_adapter(adapter)
     for conv, norm in pairs.items():
         conv_module, norm_module = folded.module.get_submodule(conv), folded.module.get_submodule(norm)
         folded.module.set_submodule(conv, _FoldedConv(conv_module, norm_module))  # type: ignore[arg-type]
-        folded.module.set_submodule(norm, _PassedThrough([name for name, _ in norm_module.named_children()]))
-    again = _Recorded(folded, tensor, seen.paths)
-    if again.called != seen.called or not _close(again.answer, seen.answer):
+        folded.module.set_submodule(norm, _FoldedNorm([name for name, _ in norm_module.named_children()]))
+    folded_record = _PassRecord(folded, tensor, record.paths)
+    if folded_record.called != record.called or not _close(folded_record.answer, record.answer):
         return None
     # A norm's drop comes before its activation, which is in the convolution now.
-    before = {f"{norm}.drop" for norm in pairs.values()}.intersection(seen.paths)
-    return FoldedCopy(folded.module, frozenset(path for conv in pairs for path in seen.same[conv]) | before)
+    drops = {f"{norm}.drop" for norm in pairs.values()}.intersection(record.paths)
+    return FoldedCopy(folded.module, frozenset(path for conv in pairs for path in record.same[conv]) | drops)
 
 
 def _is_norm(module: nn.Module) -> bool:
@@ -221,13 +221,13 @@ def copy_adapter(adapter: Adapter) -> Adapter:
     return copied
 
 
-def _folds(module: nn.Module, seen: _Recorded, conv: str, readers: list[str]) -> bool:
+def _folds(module: nn.Module, record: _PassRecord, conv: str, readers: list[str]) -> bool:
     """Return whether a foldable norm is a convolution's only reader."""
     layer, norm = module.get_submodule(conv), module.get_submodule(readers[0])
     # Weights recomputed in every pass cannot be folded.
     bare = next(layer.children(), None) is None and "weight" in layer._parameters
     bare &= type(layer).__module__.partition(".")[0] in _LIBRARIES and not is_changed(layer) and not is_changed(norm)
-    once = len(readers) == 1 and seen.called.count(conv) == seen.called.count(readers[0]) == 1
+    once = len(readers) == 1 and record.called.count(conv) == record.called.count(readers[0]) == 1
     parts = dict(norm.named_children())
     drop = isinstance(parts.pop("drop", nn.Identity()), (nn.Identity, nn.Dropout))
     known = _is_norm(norm) and not norm.training and norm.running_mean is not None
@@ -301,7 +301,7 @@ class _FoldedConv(nn.Module):
         return folded
 
 
-class _PassedThrough(nn.Module):
+class _FoldedNorm(nn.Module):
     """Replacement of a folded norm, with its named parts as identities."""
 
     def __init__(self, parts: Sequence[str]) -> None:
@@ -315,7 +315,7 @@ class _PassedThrough(nn.Module):
         return tensor
 
 
-class _Recorded:
+class _PassRecord:
     """Record of one pass: module calls in order, and convolutions' readers."""
 
     def __init__(self, adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> None:
@@ -326,12 +326,12 @@ class _Recorded:
         """By a convolution's path: the norms and innermost modules that were given its output."""
         self.same: dict[str, list[str]] = {}
         """By a convolution's path: it, and the modules around it that returned its output."""
-        self._made: dict[int, tuple[weakref.ref[Tensor], str]] = {}
+        self._producers: dict[int, tuple[weakref.ref[Tensor], str]] = {}
         handles = []
         for path in paths:
             module = adapter.module.get_submodule(path)
-            handles.append(module.register_forward_pre_hook(partial(self._before, path)))
-            handles.append(module.register_forward_hook(partial(self._after, path)))
+            handles.append(module.register_forward_pre_hook(partial(self._enter, path)))
+            handles.append(module.register_forward_hook(partial(self._leave, path)))
         try:
             with torch.no_grad():
                 self.answer = _tensors(adapter.run(tensor))
@@ -339,25 +339,25 @@ class _Recorded:
             for handle in handles:
                 handle.remove()
 
-    def _before(self, path: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def _enter(self, path: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if threading.get_ident() != self._caller:
             return  # somebody else's pass through the same module
         self.called.append(path)
         inner = _is_norm(module) or next(module.children(), None) is None
-        if inner and inputs and (conv := self._maker(inputs[0])):
+        if inner and inputs and (conv := self._find_conv(inputs[0])):
             self.readers.setdefault(conv, []).append(path)
 
-    def _after(self, path: str, module: nn.Module, _given: Any, out: Any) -> None:
-        if not isinstance(out, Tensor) or threading.get_ident() != self._caller:
+    def _leave(self, path: str, module: nn.Module, _inputs: Any, output: Any) -> None:
+        if not isinstance(output, Tensor) or threading.get_ident() != self._caller:
             return
         if isinstance(module, nn.Conv2d):
             # Weak references: all outputs of a large model would not fit.
-            self._made[id(out)] = weakref.ref(out), path
-        if conv := self._maker(out):
+            self._producers[id(output)] = weakref.ref(output), path
+        if conv := self._find_conv(output):
             self.same.setdefault(conv, []).append(path)
 
-    def _maker(self, tensor: Any) -> str:
+    def _find_conv(self, tensor: Any) -> str:
         """Return the path of a tensor's convolution, or an empty string."""
-        reference, path = self._made.get(id(tensor), (None, ""))
+        reference, path = self._producers.get(id(tensor), (None, ""))
         # An id is reused by later tensors.
         return path if reference is not None and reference() is tensor else ""

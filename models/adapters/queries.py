@@ -76,12 +76,12 @@ class CrossAttention:
 
 
 def _splat(places: Tensor, weights: Tensor, height: int, width: int) -> Tensor:
-    """Return (heads, height, width): weights (heads, P) at places (heads, P, 2), divided as `grid_sample` reads."""
+    """Return (heads, height, width): weights spread as `grid_sample` reads."""
     with torch.enable_grad():
         values = places.new_zeros(len(places), 1, height, width, requires_grad=True)
-        read = F.grid_sample(values, places[:, None].detach(), align_corners=False)[:, 0, 0]  # (heads, P)
+        sampled = F.grid_sample(values, places[:, None].detach(), align_corners=False)[:, 0, 0]  # (heads, P)
         # What a cell's value is multiplied by is the slope of the sum.
-        (slope,) = torch.autograd.grad(read, values, weights.detach())
+        (slope,) = torch.autograd.grad(sampled, values, weights.detach())
     return slope[:, 0]
 
 
@@ -123,13 +123,13 @@ def make_detections(
         centres, cells = (proposals * sides.repeat(2)).chunk(2, 1)
         units = cells.amax(1)
     levels, regressions = (rows.transpose(1, 2)[..., None] for rows in (logits, boxes))
-    beside = None if others is None else others.transpose(1, 2).detach().float()
-    detections = QueryDetections((levels,), (regressions,), boxes_of, centres, units, others=beside)
-    if beside is None or not softmax:
+    other_logits = None if others is None else others.transpose(1, 2).detach().float()
+    detections = QueryDetections((levels,), (regressions,), boxes_of, centres, units, others=other_logits)
+    if other_logits is None or not softmax:
         return detections
 
     def scoring(class_logits: Tensor, _objectness: Tensor | None) -> Tensor:
-        return torch.cat((class_logits, beside), 1).softmax(1)[:, : class_logits.shape[1]]
+        return torch.cat((class_logits, other_logits), 1).softmax(1)[:, : class_logits.shape[1]]
 
     return replace(detections, scoring=scoring)
 
@@ -182,37 +182,37 @@ def record_queries(module: nn.Module, path: str, memory: str = "") -> Iterator[_
     Other threads' passes through it are not recorded.
     """
     recorder, caller = _Recorder(), threading.get_ident()
-    attending, opened = module.get_submodule(path), ExitStack()
+    attention_module, contexts = module.get_submodule(path), ExitStack()
 
     def enter(*_: Any) -> None:
         if threading.get_ident() == caller:
-            opened.enter_context(record_attention(attending, recorder.see_weights))
-            opened.enter_context(_Sampling(recorder.see_sample))
+            contexts.enter_context(record_attention(attention_module, recorder.record_weights))
+            contexts.enter_context(_Sampling(recorder.record_sample))
 
     def leave(*_: Any) -> None:
         if threading.get_ident() == caller:
-            opened.close()
+            contexts.close()
 
-    def see_map(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+    def record_map(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
         if threading.get_ident() == caller:
             recorder.memory = (output.shape[-2], output.shape[-1])
 
     handles = [
-        attending.register_forward_pre_hook(enter),
-        attending.register_forward_hook(leave, always_call=True),
+        attention_module.register_forward_pre_hook(enter),
+        attention_module.register_forward_hook(leave, always_call=True),
     ]
     if memory:
-        handles.append(module.get_submodule(memory).register_forward_hook(see_map))
+        handles.append(module.get_submodule(memory).register_forward_hook(record_map))
     try:
         yield recorder
     finally:
-        opened.close()
+        contexts.close()
         for handle in handles:
             handle.remove()
 
 
 class _Recorder:
-    """What was seen inside of one cross-attention, of the first picture."""
+    """Recorded cross-attention of the first picture."""
 
     def __init__(self) -> None:
         self.memory: tuple[int, int] | None = None
@@ -220,11 +220,11 @@ class _Recorder:
         self._samples: list[Tensor] = []
         self._sizes: list[tuple[int, int]] = []
 
-    def see_weights(self, _path: str, weights: Tensor) -> Tensor:
+    def record_weights(self, _path: str, weights: Tensor) -> Tensor:
         self._weights = weights[0].detach()
         return weights
 
-    def see_sample(self, values: Tensor, places: Tensor) -> None:
+    def record_sample(self, values: Tensor, places: Tensor) -> None:
         self._samples.append(places.detach())
         self._sizes.append((values.shape[2], values.shape[3]))
 
@@ -245,15 +245,15 @@ class _Recorder:
 
 
 class _Sampling(TorchFunctionMode):
-    """Pass the values and places of this thread's calls of `grid_sample` to a callback."""
+    """Pass values and places of this thread's `grid_sample` calls on."""
 
-    def __init__(self, see: Callable[[Tensor, Tensor], None]) -> None:
+    def __init__(self, record: Callable[[Tensor, Tensor], None]) -> None:
         super().__init__()
-        self._see = see
+        self._record = record
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         if func is F.grid_sample:
-            self._see(args[0], args[1])
+            self._record(args[0], args[1])
         return func(*args, **(kwargs or {}))

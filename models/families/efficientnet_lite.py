@@ -40,8 +40,8 @@ def conv(c_in: int, c_out: int, kernel: int, *, halves: int = 0, groups: int = 1
     TensorFlow pads odd pixels at the right and the bottom. A kernel with an extra row and column of zeros before its
     own covers the same pixels, and no map has to be copied into a larger one.
     """
-    more = 1 if halves and halves % 2 == 0 else 0
-    return nn.Conv2d(c_in, c_out, kernel + more, 2 if halves else 1, kernel // 2, groups=groups, bias=False)
+    extra = 1 if halves and halves % 2 == 0 else 0
+    return nn.Conv2d(c_in, c_out, kernel + extra, 2 if halves else 1, kernel // 2, groups=groups, bias=False)
 
 
 class Norm(nn.BatchNorm2d):

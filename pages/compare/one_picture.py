@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.comparison.detections import largest, same_target
+from sightglass.explain.comparison.detections import largest_model, same_target
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, listing, percent, plural
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
     from sightglass.report.view import View
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import Look
+    from sightglass.ui.viewer import ViewSettings
 
 MAX_MODELS = 4
 FIRST = 3
@@ -72,14 +72,14 @@ def draw(bar: DeltaGenerator, controls: DeltaGenerator, title: DeltaGenerator, m
 
 
 def _carrying(comparison: Comparison) -> Comparison:
-    return replace(comparison, explanations=tuple(map(explain_job.carrying, comparison.explanations)))
+    return replace(comparison, explanations=tuple(map(explain_job.with_proofs, comparison.explanations)))
 
 
-def _files(comparison: Comparison, look: Look) -> list[offers.Files]:
-    return offers.of_models(_carrying(comparison), look)
+def _files(comparison: Comparison, look: ViewSettings) -> list[offers.Files]:
+    return offers.model_downloads(_carrying(comparison), look)
 
 
-def _slide(comparison: Comparison, names: list[str], look: Look) -> View:
+def _slide(comparison: Comparison, names: list[str], look: ViewSettings) -> View:
     return report_views.models_view(_carrying(comparison), names, look)
 
 
@@ -94,7 +94,7 @@ def _choose_models(chosen: ModelSpec) -> list[ModelSpec]:
         ids = st.multiselect(
             "Models, two to four",
             list(known),
-            format_func=lambda key: f"{key}{model_picker.mark(known[key], here)}",
+            format_func=lambda key: f"{key}{model_picker.download_note(known[key], here)}",
             select_all=False,
             key="models",
             max_selections=MAX_MODELS,
@@ -111,7 +111,7 @@ def _sizes(chosen: ModelSpec) -> list[str]:
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
     if len(family) > 1:
         return family[:FIRST]
-    return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.present(chosen.task))]))[:2]
+    return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.list_present(chosen.task))]))[:2]
 
 
 def _choose_method(choices: Choices, models: list[ModelSpec]) -> str:
@@ -145,7 +145,7 @@ def _choose_target(comparison: Comparison, names: list[str]) -> Comparison:
 
     There is no choice where no two of them have a class in common.
     """
-    first = largest(comparison.explanations)
+    first = largest_model(comparison.explanations)
     if first is None or comparison.shares_none:
         return comparison
     offered = [(names[comparison.explanations.index(first)], prediction) for prediction in first.predictions]
@@ -181,9 +181,9 @@ def _draw_panels(comparison: Comparison, names: list[str]) -> None:
     panes = [_pane(explanation, name) for explanation, name in zip(comparison.explanations, names, strict=True)]
     if comparison.agreement(0, -1) is not None:
         values = share_difference(comparison.maps[0], comparison.maps[-1])
-        panes.append(Pane(maps=(panels.difference(values, comparison.common, (names[0], names[-1])),)))
-    view = panels.show(comparison.explanations[0].image, panes, key="viewer-compare", height=380)
-    panels.describe(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
+        panes.append(Pane(maps=(panels.difference_map(values, comparison.common, (names[0], names[-1])),)))
+    view = panels.draw_viewer(comparison.explanations[0].image, panes, key="viewer-compare", height=380)
+    panels.send_sentences(view, [(e, 0) for e in comparison.explanations if e.heatmaps], key="viewer-compare-words")
     # That their answers differ is in the headline.
     if words := " ".join(filter(None, (comparison.overlaps, comparison.mixed if comparison.shares_none else ""))):
         st.caption(escape(words))
@@ -197,8 +197,8 @@ def _pane(explanation: Explanation, name: str) -> Pane:
     note = explanation.task.name_map(explanation, 0) if task.names_classes else task.answer(explanation)
     if task.has_boxes and any(prediction not in explanation.predictions for prediction in explanation.own(0)):
         note = f"misses it: {note}"
-    boxes = panels.boxes_of(explanation, 0) or None
-    return Pane(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes)
+    boxes = panels.class_boxes(explanation, 0) or None
+    return Pane(maps=(panels.to_map(explanation, 0, title=name, note=note),), boxes=boxes)
 
 
 def _draw_table(comparison: Comparison, names: list[str]) -> None:

@@ -121,7 +121,7 @@ def _draw_pair(choices: Choices, explainer: Explainer, ranked: Ranking, show: st
     with actions:
         saving.save_and_export(
             "similarity",
-            partial(offers.of_similarity, found, context, ranked),
+            partial(offers.similarity_downloads, found, context, ranked),
             pair=(found, context),
             view=False,
             slide=lambda _: similarity_files.pair_view(found, context.verdict(found.score)),

@@ -21,7 +21,7 @@ from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
 from sightglass.ui.viewer import Box
 from sightglass.ui.views import charts, panels
-from sightglass.ui.views.charts import NOTHING, metric
+from sightglass.ui.views.charts import NOTHING, draw_metric
 from sightglass.ui.widgets import TERMS, rows
 
 if TYPE_CHECKING:
@@ -84,12 +84,12 @@ class Boxes:
         """Choose the best box of a new picture, or the address's."""
         chosen = state.of(state.ChosenBox)
         of = (self.base.image.sha256, self.base.model.id)
-        if chosen.of == of:
+        if chosen.source == of:
             return
-        text = st.query_params.get("box", "") if chosen.of is None else ""
+        text = st.query_params.get("box", "") if chosen.source is None else ""
         number, predictions = int(text[:9]) if text.isdecimal() else 0, self.base.predictions
         chosen.pair = pair_of(predictions[number - 1]) if 0 < number <= len(predictions) else None
-        chosen.of = of
+        chosen.source = of
 
     def explain(self) -> Explanation | None:
         """Return the maps of the best, chosen and missing boxes; None while running."""
@@ -155,7 +155,7 @@ class Boxes:
     def maps(self, explanation: Explanation) -> tuple[Map, ...]:
         """Return the maps, in the order of the list."""
         return tuple(
-            panels.heat(explanation, i, title=item.title, note=_note(explanation, i, item))
+            panels.to_map(explanation, i, title=item.title, note=_note(explanation, i, item))
             for i, item in zip(range(len(explanation.heatmaps)), self.listed, strict=False)
         )
 
@@ -218,7 +218,7 @@ def _draw_metrics(explanation: Explanation, index: int) -> None:
             st.caption(NOTHING)
         return
     several = len(explanation.own(index)) > 1
-    metric(
+    draw_metric(
         f"Evidence inside {'the boxes' if several else 'its box'}",
         measured.printed_inside,
         f"on {percent(measured.area)} of the picture",

@@ -51,7 +51,7 @@ class Classes:
 
     def complete(self, explanation: Explanation) -> Explanation:
         """Return an explanation with the map of the chosen class."""
-        return explain_job.class_of(explanation, self.label)[0]
+        return explain_job.select_class(explanation, self.label)[0]
 
     def _explain_one(self) -> Explanation | None:
         """Explain only the shown class by a slow method."""
@@ -106,7 +106,7 @@ class Classes:
 
     def maps(self, explanation: Explanation) -> tuple[Map, ...]:
         """Return the maps, in the order of the explanation."""
-        return tuple(panels.heat(explanation, i) for i in range(len(explanation.heatmaps)))
+        return tuple(panels.to_map(explanation, i) for i in range(len(explanation.heatmaps)))
 
     def marks(self, explanation: Explanation, index: int) -> tuple[Box, ...]:
         return panels.boxes(explanation, index)
@@ -119,7 +119,7 @@ class Classes:
     def draw_numbers(self, explanation: Explanation, index: int) -> None:
         """Draw the map's most important numbers."""
         with st.container(horizontal=True):
-            charts.numbers(explanation, index)
+            charts.draw_numbers(explanation, index)
         charts.numbers_button(explanation, index)
 
 
@@ -199,7 +199,7 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
         return
     if not area.at:
         area.at = _round_down(adapter.find_point(evidence.outputs, evidence.geometry, place), choices.image)
-    area.wanted = index if index != classes.flat[place] and index < len(adapter.labels) else None
+    area.class_index = index if index != classes.flat[place] and index < len(adapter.labels) else None
 
 
 def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     if area.picture is None:
         _take_link(area, choices)
     elif (area.picture, area.model) != (choices.image.sha256, choices.model.id):
-        area.at, area.against, area.wanted = (), None, None
+        area.at, area.against, area.class_index = (), None, None
     if area.against is not None and area.against not in explainer.labels and area.against.isdecimal():
         # A recipe may have its index.
         area.against = dict(enumerate(explainer.labels)).get(int(area.against))
@@ -223,7 +223,7 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     span = url_state.recall_value(SPAN, SPANS, "region", name="span")
     per = span if task.spans and len(area.at) == 2 else "class"
     against = {} if area.against is None else {"against": area.against}
-    choice = {} if area.wanted is None else {"targets": (area.wanted,)}
+    choice = {} if area.class_index is None else {"targets": (area.class_index,)}
     return {"at": area.at, "per": per, **against, **choice}
 
 
@@ -257,7 +257,7 @@ def show_pixels(explanation: Explanation) -> None:
         key, title = "depth", f"{label}{'' if unit else ', relative'}"
         scale = f"from {low}, dark, to {high}, bright{'' if unit else '; without a unit, relative'}"
         line = f"{label} {scale}. Click a place: why this number?"
-    view = panels.show(Picture.open(drawn), [Pane(title=title)], key=key, height=HEIGHT, line=line)
+    view = panels.draw_viewer(Picture.open(drawn), [Pane(title=title)], key=key, height=HEIGHT, line=line)
     take_click(view, explanation)
 
 
@@ -282,7 +282,7 @@ def take_click(view: View, explanation: Explanation) -> None:
         return
     area = state.of(ChosenArea)
     area.picture, area.model = explanation.image.sha256, explanation.model.id
-    area.wanted, area.at = None, _round_down(view.point, explanation.image)
+    area.class_index, area.at = None, _round_down(view.point, explanation.image)
     area.against = None
     state.forget_class()
     st.rerun()
@@ -296,5 +296,5 @@ def _round_down(at: Iterable[float], image: Picture) -> tuple[float, ...]:
 
 def _forget() -> None:
     area = state.of(ChosenArea)
-    area.at, area.against, area.wanted = (), None, None
+    area.at, area.against, area.class_index = (), None, None
     state.forget_class()

@@ -56,7 +56,7 @@ def explore() -> None:
         # Also where there is no map: the next stroke may bring one.
         if paper is not None:
             with paper:
-                drawing.draw_paper(explainer)
+                drawing.draw_canvas(explainer)
 
 
 def _draw(view: View, choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
@@ -64,7 +64,7 @@ def _draw(view: View, choices: Choices, explainer: Explainer, main: DeltaGenerat
         with main:
             st.markdown("## What should it look for?")
             st.markdown(":material/text_fields: Enter it at the top, in words.")
-            panels.show(choices.image, [panels.plain(choices.image)], key="viewer-examples")
+            panels.draw_viewer(choices.image, [panels.plain_pane(choices.image)], key="viewer-examples")
     else:
         view(choices, explainer, main)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.explain.comparison.detections import describe_boxes, strip
+from sightglass.explain.comparison.detections import describe_boxes, layer_maps
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import capital, percent
@@ -93,7 +93,7 @@ def _draw_waiting(answers: Boxes | Classes, places: Places, *, stopped: bool) ->
     """Draw the map by the method before, dimmed while a slow one runs; without one, the answers alone."""
     choices = answers.choices
     name = METHODS[choices.method].name_for(choices.model.task)
-    before = explain_job.before(choices)
+    before = explain_job.last_finished(choices)
     before = answers.complete(before) if before is not None else None
     if before is None or answers.find_map(before) is None:
         before = answers.base
@@ -108,7 +108,7 @@ def _draw_waiting(answers: Boxes | Classes, places: Places, *, stopped: bool) ->
             explain_job.restart_button()
     with places.left:
         if before is None:
-            panels.show(choices.image, [panels.plain(choices.image)], key=answers.viewer, height=HEIGHT)
+            panels.draw_viewer(choices.image, [panels.plain_pane(choices.image)], key=answers.viewer, height=HEIGHT)
             return
         other = METHODS[before.heatmaps[0].method].name_for(choices.model.task) if before.heatmaps else ""
         line = f"{'' if stopped else 'Until then: '}the map by {other}." if other else ""
@@ -153,7 +153,7 @@ def _draw_answers(answers: Boxes | Classes, explanation: Explanation, places: Pl
     with places.answers:
         if explanation.heatmaps and checks.is_open():
             index = answers.find_map(explanation) or 0
-            checks.cards(explanation, index)
+            checks.draw_cards(explanation, index)
             return index
         return answers.draw_list(explanation)
 
@@ -166,7 +166,7 @@ def _say(answers: Boxes | Classes, explanation: Explanation, index: int) -> None
     """Draw the sentence over the map, and the chip of its checks."""
     _write_headline(sidebar.add_warning(answers.choices, answers.headline(explanation, index)))
     with st.container(width="content"):
-        checks.chip(explanation, index)
+        checks.draw_chip(explanation, index)
 
 
 def _draw_picture(
@@ -180,7 +180,7 @@ def _draw_picture(
 ) -> View:
     image, maps = explanation.image, answers.maps(explanation)
     # A wide picture fills the page by itself; the space key shows it without the map.
-    panes = [Pane(maps=maps)] if maps else [panels.plain(image)]
+    panes = [Pane(maps=maps)] if maps else [panels.plain_pane(image)]
     look: dict[str, Any] = {"key": answers.viewer, "area": True, "line": line, "dimmed": dimmed}
     if explanation.task.gives_pixels and not dimmed:
         # What each pixel has and the map side by side: either can be clicked.
@@ -188,11 +188,11 @@ def _draw_picture(
         with left:
             classes.show_pixels(explanation)
         with right:
-            view = panels.show(image, panes, height=classes.HEIGHT, **look)
+            view = panels.draw_viewer(image, panes, height=classes.HEIGHT, **look)
             classes.take_click(view, explanation)
         return view
     marks = answers.marks(explanation, index)
-    return panels.show(image, panes, marks=marks, beside=True, place=place, height=HEIGHT, **look)
+    return panels.draw_viewer(image, panes, marks=marks, beside=True, place=place, height=HEIGHT, **look)
 
 
 def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, view: View, places: Places) -> None:
@@ -211,17 +211,17 @@ def _draw_rest(answers: Boxes | Classes, explanation: Explanation, index: int, v
                 )
     with places.left:
         maps = [(explanation, i) for i in range(len(explanation.heatmaps))]
-        panels.describe(view, maps, key=f"{answers.viewer}-words", beside=True)
+        panels.send_sentences(view, maps, key=f"{answers.viewer}-words", beside=True)
         with st.container(horizontal=True, vertical_alignment="center", key="acts"):
             if has_map and explanation.finished:
-                files, slide = saving.of_map(explanation, index), slides.of_map(explanation, index)
+                files, slide = saving.of_map(explanation, index), slides.map_slide(explanation, index)
                 saving.save_and_export("explore", files, saved=[(explanation, index)], slide=slide)
             charts.fit_button(explanation)
         answers.draw_below(explanation, index, view)
         if has_map:
             if view.region is not None:
-                charts.mark(explanation, view.region, index)
-            charts.findings(explanation, index, said=("cropped", "coarse"))
+                charts.draw_marked_area(explanation, view.region, index)
+            charts.draw_findings(explanation, index, exclude=("cropped", "coarse"))
         reopen.warn_of_other_weights(explanation)
 
 
@@ -239,7 +239,7 @@ def draw_layers(choices: Choices, explainer: Explainer, main: DeltaGenerator) ->
         with places.title:
             _write_headline(sidebar.add_warning(choices, describe_boxes(boxes.base)))
         with places.left:
-            panels.show(image, [panels.plain(image)], key="viewer-layers")
+            panels.draw_viewer(image, [panels.plain_pane(image)], key="viewer-layers")
         return
     with places.left:
         heading = _draw_stages(boxes, boxes.listed[boxes.chosen])
@@ -259,8 +259,8 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
     chosen = replace(choices, method=method, options=choices.options | {"layers": tuple(drawn)})
     explanation = explain_job.explain(chosen, explainer, targets=(item.pair,))
     assert explanation is not None
-    own = panels.own_boxes(explanation, 0)
-    maps = strip(explanation)
+    own = panels.map_boxes(explanation, 0)
+    maps = layer_maps(explanation)
     panes = []
     for entry in maps:
         stage = drawn[entry.path]
@@ -269,11 +269,11 @@ def _draw_stages(boxes: Boxes, item: ListedBox) -> str:
         words = entry.heatmap.state if entry.inside is None else f"{percent(entry.inside)} of the evidence in its box."
         note = "–" if entry.inside is None else percent(entry.inside)
         text = f"**{entry.path}**, {stage.kind}{cells}. {capital(item.name)}: {words}"
-        layer = panels.layer(explanation, entry.heatmap, title=title, note=note, text=text)
+        layer = panels.layer_map(explanation, entry.heatmap, title=title, note=note, text=text)
         panes.append(Pane(maps=(layer,), boxes=own))
     image = explanation.image
     columns = min(len(panes), 3) if image.width > 1.2 * image.height else 4
-    panels.show(image, panes, key="viewer-layers", height=320, columns=columns)
+    panels.draw_viewer(image, panes, key="viewer-layers", height=320, columns=columns)
     shares = [entry.inside for entry in maps if entry.inside is not None]
     inside = f" Inside its box: {percent(min(shares))} to {percent(max(shares))}." if shares else ""
     return f"{capital(item.name)}, layer by layer.{inside}"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sightglass.explain.tasks.task import Change
     from sightglass.explain.whatif.edits import Edited, EditMark
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import Look
+    from sightglass.ui.viewer import ViewSettings
 
 
 def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
@@ -45,7 +45,7 @@ def draw(choices: Choices, explainer: Explainer, main: DeltaGenerator) -> None:
     default = explainer.model.method
     if not METHODS[choices.method].quick and METHODS[default].quick and explainer.resident.gradients:
         choices = replace(choices, method=default)
-    of_all = {name: value for name, value in choices.options.items() if name not in sidebar.OF_BOXES}
+    of_all = {name: value for name, value in choices.options.items() if name not in sidebar.BOX_OPTIONS}
     choices = replace(choices, options=of_all)
     with main:
         _studio(choices, explainer)
@@ -106,7 +106,7 @@ def _answer(
     with middle:
         st.markdown(f"### {original.task.answers_heading}")
         if differences:
-            tables.of_changes(differences, original.model)
+            tables.draw_changes(differences, original.model)
         else:
             st.caption("No box has a high enough score, in either picture.")
     if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:
@@ -152,11 +152,12 @@ def _map(original: Explanation, after: Explanation, differences: Sequence[Change
         score = next((change.after for change in differences if change.label == label), None)
         plain = score is None or original.task.has_boxes
         note = None if plain else describe_score(score or 0.0, original.model, label)
-        panel = Pane(maps=(panels.heat(after, 0, note=note),))
-        view = panels.show(after.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(after, 0))
-        panels.describe(view, [(after, 0)], key="viewer-whatif-words")
+        panel = Pane(maps=(panels.to_map(after, 0, note=note),))
+        view = panels.draw_viewer(after.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(after, 0))
+        panels.send_sentences(view, [(after, 0)], key="viewer-whatif-words")
         return
-    panels.show(after.image, [panels.plain(after.image)], key="viewer-whatif", height=440, marks=panels.boxes(after))
+    panes = [panels.plain_pane(after.image)]
+    panels.draw_viewer(after.image, panes, key="viewer-whatif", height=440, marks=panels.boxes(after))
     if original.predictions and (why := original.task.describe_unmapped(original.predictions[0].label)):
         st.caption(escape(why))
     elif not original.evidence.resident.gradients:
@@ -179,14 +180,14 @@ def _files(edited: Explanation, slide: slides.Draft | None) -> None:
 def _take(image: Image) -> None:
     source = state.of(state.Sidebar).picture
     if source is None or source.sha256 != image.sha256:
-        image_source.turn_to(image)
+        image_source.choose_upload(image)
     reopen.open_explore("map")
 
 
-def _rows(edited: Explanation, look: Look) -> list[Files]:
+def _rows(edited: Explanation, look: ViewSettings) -> list[Files]:
     """Return the export files: the picture alone and its map's."""
     image = edited.image
     name = f"{image.name.rsplit('.', 1)[0]}.png"
     about = "The picture as the model was given it, without a map."
     alone = Files("Edited picture", about, [("PNG", name, lambda: picture_image.to_png(image.pixels))])
-    return [alone, *(offers.of_map(edited, 0, look) if edited.heatmaps else ())]
+    return [alone, *(offers.map_downloads(edited, 0, look) if edited.heatmaps else ())]

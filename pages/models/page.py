@@ -32,26 +32,26 @@ KEY = "models-list"
 
 
 @dataclass
-class Shelf:
-    """What this session did with the list."""
+class ModelListState:
+    """State of the list of models in this session."""
 
-    fetched: str = ""
+    downloading: str = ""
     """The model whose weights are downloaded."""
     download: Job[Any] | None = None
     problem: str = ""
-    said: str = ""
-    remove: str = ""
+    notice: str = ""
+    to_remove: str = ""
     """The own model whose removal is to be confirmed."""
 
 
 def draw_list() -> None:
     """Draw the list with its search."""
-    shelf, here = state.of(Shelf), model_picker.menu()[1]
+    list_state, here = state.of(ModelListState), model_picker.menu()[1]
     st.markdown("### All models")
-    matching = _filters(here)
-    if shelf.download is not None:
-        _follow(shelf, shelf.download)
-    page.say_problem(shelf)
+    matching = _draw_filters(here)
+    if list_state.download is not None:
+        _follow_download(list_state, list_state.download)
+    page.say_problem(list_state)
     if not matching:
         st.info("No model matches: type less, or choose All.", icon=":material/search_off:")
         return
@@ -62,15 +62,15 @@ def draw_list() -> None:
     chosen = tables.choose_row(rows, key=KEY)
     if chosen is not None:
         with above:
-            _actions(matching[chosen], here, added=matching[chosen][0].id in added)
-    if shelf.remove:
-        _confirm(shelf.remove)
-    if shelf.said:
-        st.toast(shelf.said)
-        shelf.said = ""
+            _draw_actions(matching[chosen], here, added=matching[chosen][0].id in added)
+    if list_state.to_remove:
+        _confirm(list_state.to_remove)
+    if list_state.notice:
+        st.toast(list_state.notice)
+        list_state.notice = ""
 
 
-def _filters(here: set[str]) -> list[list[ModelSpec]]:
+def _draw_filters(here: set[str]) -> list[list[ModelSpec]]:
     """Draw the filters and return the families that match, one's own first."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         word = st.text_input(
@@ -110,7 +110,7 @@ def _row(specs: list[ModelSpec], here: set[str], *, added: bool) -> dict[str, st
         "Model": first.family,
         "For": TASKS[first.task].title,
         "Sizes": ", ".join(spec.size or spec.id for spec in specs) if len(specs) > 1 else "",
-        "File": _sizes(specs, here),
+        "File": _describe_sizes(specs, here),
         "State": "" if present == len(specs) else f"{present} of {len(specs)} here" if present else "not here",
         "Licence": "yours" if added else ", ".join(dict.fromkeys(spec.licence for spec in specs)),
         # Host, owner and repository: the rest of a long address says nothing more.
@@ -118,7 +118,7 @@ def _row(specs: list[ModelSpec], here: set[str], *, added: bool) -> dict[str, st
     }
 
 
-def _sizes(specs: list[ModelSpec], here: set[str]) -> str:
+def _describe_sizes(specs: list[ModelSpec], here: set[str]) -> str:
     """Return how large the files are, or the downloads: `19 MB to 25 MB`."""
     files = [weights.find(spec) if spec.id in here else None for spec in specs]
     known = [
@@ -129,22 +129,22 @@ def _sizes(specs: list[ModelSpec], here: set[str]) -> str:
     return " to ".join(dict.fromkeys(size_of_download(end).removeprefix("about ") for end in ends[:1] + ends[-1:]))
 
 
-def _actions(specs: list[ModelSpec], here: set[str], *, added: bool) -> None:
+def _draw_actions(specs: list[ModelSpec], here: set[str], *, added: bool) -> None:
     """Draw the sizes of the chosen family and the actions for one."""
-    shelf = state.of(Shelf)
+    list_state = state.of(ModelListState)
     line = st.container(horizontal=True, vertical_alignment="center")
     with line:
         st.markdown(f"**{escape(specs[0].family)}**", width="content")
         spec = model_picker.choose_size(specs, here, key="models-size")
 
     def fetch() -> None:
-        shelf.fetched = spec.id
-        shelf.download = background.fetch(
+        list_state.downloading = spec.id
+        list_state.download = background.fetch(
             lambda report: weights.locate(spec, progress=report), "Waiting for the first bytes"
         )
 
     def remove() -> None:
-        shelf.remove = spec.id
+        list_state.to_remove = spec.id
 
     downloadable = spec.id not in here and weights.downloadable(spec) and not weights.offline()
     actions = (
@@ -159,24 +159,24 @@ def _actions(specs: list[ModelSpec], here: set[str], *, added: bool) -> None:
                 st.button(label, icon=f":material/{icon}:", on_click=act, args=args, help=help, key=f"models-{label}")
 
 
-def _follow(shelf: Shelf, download: Job[Any]) -> None:
+def _follow_download(list_state: ModelListState, download: Job[Any]) -> None:
     if not download.finished():
-        background.progress(download, label=f"{shelf.fetched}: ", help="Stop the download.", estimate=True)
+        background.progress(download, label=f"{list_state.downloading}: ", help="Stop the download.", estimate=True)
         return
-    shelf.download = None
+    list_state.download = None
     if download.failure is None:
-        shelf.said = f"{shelf.fetched} is here."
+        list_state.notice = f"{list_state.downloading} is here."
     elif not download.stopped:
-        shelf.problem = page.describe_failure(download.failure, "weights could not be fetched")
+        list_state.problem = page.describe_failure(download.failure, "weights could not be fetched")
     model_picker.forget_menu()
     st.rerun()
 
 
-def _keep() -> None:
-    state.of(Shelf).remove = ""
+def _cancel_removal() -> None:
+    state.of(ModelListState).to_remove = ""
 
 
-@st.dialog("Remove it?", on_dismiss=_keep)
+@st.dialog("Remove it?", on_dismiss=_cancel_removal)
 def _confirm(model_id: str) -> None:
     st.warning(f"Remove {model_id} and its files from this server? There is no way back.", icon=":material/delete:")
     with st.container(horizontal=True):
@@ -184,36 +184,36 @@ def _confirm(model_id: str) -> None:
             _remove(model_id)
             st.rerun()
         if st.button("Keep", help="Leave it as it is."):
-            _keep()
+            _cancel_removal()
             st.rerun()
 
 
 def _remove(model_id: str) -> None:
-    shelf = state.of(Shelf)
-    shelf.remove = ""
+    list_state = state.of(ModelListState)
+    list_state.to_remove = ""
     try:
-        from sightglass.explain.evidence.resident import RESIDENCY
+        from sightglass.explain.evidence.resident import MODEL_CACHE
 
-        RESIDENCY.unload(model_id)
+        MODEL_CACHE.unload(model_id)
         store.remove(model_id)
-        shelf.said = f"{model_id} is removed."
+        list_state.notice = f"{model_id} is removed."
     except Problem as problem:
-        shelf.problem = str(problem)
+        list_state.problem = str(problem)
     model_picker.forget_menu()
 
 
 @page.guard
 def models() -> None:
-    title, door, below = st.container(), st.container(), st.container()
+    title, adding, listing = st.container(), st.container(), st.container()
     image = image_picker.choose()
-    with door:
+    with adding:
         if why := store.refusal():
             st.caption(f":material/visibility: {why}")
         else:
             add.draw()
             if (added := add.added()) is not None:
                 add.draw_card(added, image)
-    with below:
+    with listing:
         draw_list()
     # Last: a model may have come or gone above.
     _, present = model_picker.menu()

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     Frame = Any
     from sightglass.report.view import View
-    from sightglass.ui.viewer import Look
+    from sightglass.ui.viewer import ViewSettings
 
 
 PAGE = 24
@@ -389,7 +389,7 @@ def _change_tag(folders: Sequence[Any], adds: bool) -> None:
     try:
         for folder in folders:
             name = str(st.session_state.get("pictures-tag-name") or "")
-            labels.change_tag(folder, name, remembered.selected, there=adds)
+            labels.change_tag(folder, name, remembered.selected, add=adds)
     except Problem as problem:
         remembered.problem = str(problem)
     except OSError as error:
@@ -453,11 +453,11 @@ def _draw_model_map(plan: RunPlan, row: Json, name: str) -> None:
 def _open(job: PicturesJob, plan: RunPlan, row: Json) -> None:
     """Open the picture on Explore as it was explained in the run."""
     label = row.get("label")
-    view = embedded_recipe.Look(
+    view = embedded_recipe.ViewState(
         label=label[:200] if isinstance(label, str) else None, automatic=not plan.options.get("layers")
     )
     try:
-        reopen.result(job.find_item(row["picture"]).open(), recipe_of(journal.settings_of(plan.folder), row), view)
+        reopen.open_result(job.find_item(row["picture"]).open(), recipe_of(journal.settings_of(plan.folder), row), view)
     except Problem as problem:
         state.of(PicturesPage).problem = str(problem)
 
@@ -478,7 +478,7 @@ def _open_unit(job: PicturesJob, plan: RunPlan, unit: ErrorUnit) -> None:
             }
         )
         label = answer.label[:200] if answer is not None else None
-        reopen.result(image, recipe, embedded_recipe.Look(label=label, screen=task.screen))
+        reopen.open_result(image, recipe, embedded_recipe.ViewState(label=label, screen=task.screen))
     except Problem as problem:
         state.of(PicturesPage).problem = str(problem)
 
@@ -488,7 +488,7 @@ def draw_slides_button(job: PicturesJob, result: Result, place: int, selected: S
     rows = result.frames[place].set_index("picture", drop=False)
     plan = result.plans[place]
 
-    def make(row: Json, _look: Look) -> View:
+    def make(row: Json, _look: ViewSettings) -> View:
         recipe = recipe_of(journal.settings_of(plan.folder), row)
         return report_views.map_view(explain.replay(recipe, job.find_item(row["picture"]).open()), 0)
 

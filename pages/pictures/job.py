@@ -265,7 +265,7 @@ def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob 
             labels.correct(plan.folder, {name: classes})
             explained_again |= not labels.evaluate_again(plan.folder)
         except OSError as error:
-            raise journal.unwritable(plan.folder, error) from error
+            raise journal.unwritable_problem(plan.folder, error) from error
     # Objects under another name are found or missed for other reasons: their pictures are explained again.
     plans = tuple(replace(plan, labels=None) for plan in job.plans)
     return PicturesJob(job.source, plans) if explained_again else None

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sightglass.report.offers import Offer
     from sightglass.report.view import View
     from sightglass.ui.session.state import Choices
-    from sightglass.ui.viewer import Look
+    from sightglass.ui.viewer import ViewSettings
 
 
 @page.guard
@@ -144,7 +144,7 @@ def _describe_chosen(chosen: uploads.Source | None, matches: Sequence[LabelMatch
 
 def _draw_models(choices: Choices) -> list[str]:
     """Draw the models of the next run; return their ids, that of the row of controls first."""
-    here = {spec.id: spec for spec in model_picker.present(choices.model.task)}
+    here = {spec.id: spec for spec in model_picker.list_present(choices.model.task)}
     here.pop(choices.model.id, None)
     # Sizes of the same family first: most people want to compare those.
     others = sorted(here.values(), key=lambda spec: spec.family != choices.model.family)
@@ -188,7 +188,7 @@ def _start(chosen: uploads.Source, choices: Choices, models: Sequence[str], reme
             try:
                 labels.correct(folder, said)
             except OSError as error:
-                raise journal.unwritable(folder, error) from error
+                raise journal.unwritable_problem(folder, error) from error
         plans.append(finished.RunPlan(name, options, folder, labels=truth))
     remembered.show(PicturesJob(chosen, tuple(plans)))
     remembered.source, remembered.truth, remembered.matches = None, None, {}
@@ -342,7 +342,7 @@ def _choose_model(label: str, names: Sequence[str], first: str, parameter: str) 
     )
 
 
-def make_slide(job: PicturesJob, result: Result, _look: Look) -> View:
+def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     """Return the slide of the decision or headline, with some of the pictures that the grid shows."""
     remembered, plan, frame = state.of(PicturesPage), result.plans[0], result.frames[0]
     rows = frame.set_index("picture", drop=False)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.history import Record
     from sightglass.report.view import View
-    from sightglass.ui.viewer import Look
+    from sightglass.ui.viewer import ViewSettings
 
     Maps = Sequence[Heatmap]
 PAINTER = "saved-painter"
@@ -106,7 +106,7 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
             items = [Answer(info.label, tell_score(record, info.score), info.score or 0.0) for info in record.maps]
             index = rows(items, key=f"saved-rows-{record.id}", chosen=index)
             if record.maps[index].state == "ok":
-                charts.half_heat(record.maps[index].statistics, "of the visible area")
+                charts.draw_half_heat(record.maps[index].statistics, "of the visible area")
             else:
                 st.caption(charts.NOTHING)
             if (saved := record.proof_of(index)) is not None:
@@ -116,14 +116,14 @@ def _draw_map(record: Record, heading: DeltaGenerator) -> None:
                 st.caption(f"Checks: {page_checks.describe(checks)}.", help=help)
         history_store.edit_note(record, [record.id], key=f"saved-{record.id}")
     with left:
-        panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain(image)]
+        panes = [Pane(maps=_list_panel_maps(record, maps)) if maps else panels.plain_pane(image)]
         boxes = _list_boxes(record, index)
         marked = image if not record.marks else Image(draw_marks(image.pixels, record.marks), image.name)
         scene = ViewerScene(marked.pixels, marked.sha256, panes, boxes, marked.jpeg)
         view = viewer(scene, ViewerOptions(beside=True), key=f"saved-viewer-{record.id}")
         send_texts(view, [info.looks for info in record.maps], key=f"saved-words-{record.id}")
         if index == record.index:
-            charts.lines([finding for finding in record.findings if finding.text != record.headline])
+            charts.draw_lines([finding for finding in record.findings if finding.text != record.headline])
         with st.container(horizontal=True, vertical_alignment="center"):
             help = "Open the same picture, model, method, layers and class there; the model must be on this machine."
             _draw_reopen("Open in Explore", partial(_reopen, record, image, maps), help)
@@ -182,7 +182,7 @@ def _list_boxes(record: Record, index: int) -> tuple[Box, ...]:
     )
 
 
-def make_slide(record: Record, look: Look, index: int | None = None) -> View:
+def make_slide(record: Record, look: ViewSettings, index: int | None = None) -> View:
     """Return the slide of a saved record, of its map at `index`."""
     store = history_store.store()
     if record.pair is not None:
@@ -216,10 +216,10 @@ def _draw_reopen(label: str, act: Callable[[], None], help: str) -> None:
 
 def _reopen(record: Record, image: Image, maps: Maps) -> None:
     assert record.recipe is not None
-    reopen.result(image, record.recipe, record.view)
+    reopen.open_result(image, record.recipe, record.view)
     # A damaged proof is said of the record, and made again elsewhere.
     with contextlib.suppress(Problem):
-        explain_job.bring(record, maps, history_store.store().proofs(record))
+        explain_job.restore_proofs(record, maps, history_store.store().proofs(record))
 
 
 def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None:
@@ -227,7 +227,7 @@ def _draw_on(record: Record, image: Image, heatmap: Heatmap, index: int) -> None
     id, longer = f"marks of {record.id}", max(image.width, image.height)
     others = tuple(mark for mark in record.marks if mark.kind != "line")
     current = painter.Painting({"fill": "mean", "keep": False, "marks": list_strokes(record.marks, image)})
-    if (sent := painter.sent(PAINTER)).get("id") == id and current.take(sent):
+    if (sent := painter.last_edit(PAINTER)).get("id") == id and current.take(sent):
         marks, store = (*others, *list_marks(current.edit, image)), history_store.store()
         with page.saying_problems():
             if marks != store.get(record.id).marks:
@@ -307,7 +307,7 @@ def _draw_pair(record: Record, heading: DeltaGenerator) -> None:
     page.say_problem()
 
     def take() -> None:
-        reopen.pair(similarity)
+        reopen.open_pair(similarity)
         gallery_picker.compare_with(similarity.gallery.image)
 
     left, right = st.columns([3, 1], gap="medium")

@@ -160,9 +160,9 @@ def _compare(first: Record, second: Record) -> None:
         if first.picture_sha256 == second.picture_sha256:
             assert first.recipe is not None
             models = list(dict.fromkeys([first.model, second.model]))
-            reopen.models(store.picture(first), first.recipe, first.view, models)
+            reopen.open_models(store.picture(first), first.recipe, first.view, models)
         else:
-            reopen.pictures(first.model, store.picture(first))
+            reopen.open_pictures(first.model, store.picture(first))
             gallery_picker.compare_with(store.picture(second))
 
 

@@ -73,7 +73,7 @@ def _headline(choices: Choices) -> str:
 
 def _method(choices: Choices, explainer: Explainer) -> str:
     """Return the chosen method, or the model's own if too slow."""
-    method = live.quick(explainer.model, choices.method)
+    method = live.find_quick_method(explainer.model, choices.method)
     if method != choices.method:
         st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
     return method
@@ -83,29 +83,29 @@ def _show_frozen(frozen: LiveFrame, choices: Choices, explainer: Explainer, opti
     """Draw the checks of a frozen frame's map, and its files."""
     explanation = explain_job.explain(choices, explainer, quiet=True, **options)
     if explanation is not None:
-        explanation, index = explain_job.class_of(explanation, frozen.label)
-        checks.chip(explanation, index)
-        checks.cards(explanation, index, beside=True)
+        explanation, index = explain_job.select_class(explanation, frozen.label)
+        checks.draw_chip(explanation, index)
+        checks.draw_cards(explanation, index, beside=True)
         if explanation.heatmaps:
             saving.save_and_export(
                 "live",
                 saving.of_map(explanation, index),
                 saved=[(explanation, index)],
                 view=False,
-                slide=slides.of_map(explanation, index),
+                slide=slides.map_slide(explanation, index),
             )
 
 
 def _open(frame: LiveFrame) -> None:
     """Open a frame as an uploaded picture, with its map's target."""
     watched = state.of(WatchedFrames)
-    image_source.turn_to(frame.image, frame.data)
+    image_source.choose_upload(frame.image, frame.data)
     task = task_of(watched.model or "")
     if watched.model is not None and task.has_boxes:
         url_state.put("fit-detect", watched.preprocessing)
         chosen_box = state.of(state.ChosenBox)
         chosen_box.pair, chosen_box.generation = frame.pair, chosen_box.generation + 1
-        chosen_box.of = (frame.image.sha256, watched.model.id)
+        chosen_box.source = (frame.image.sha256, watched.model.id)
     else:
         chosen = state.of(state.ChosenClass)
         chosen.label, chosen.picture, chosen.generation = frame.label, frame.image.sha256, chosen.generation + 1

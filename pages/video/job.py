@@ -29,7 +29,7 @@ from sightglass.video.results import clip_view, clock, curves, read_facts, read_
 if TYPE_CHECKING:
     from sightglass.report.view import View
     from sightglass.video import Summary
-    from sightglass.video.clip import About
+    from sightglass.video.clip import ClipInfo
     from sightglass.video.results import AnswerCurve
 
 MOMENTS = 3
@@ -169,7 +169,7 @@ def draw(job: ClipJob, *, key: str) -> None:
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def _about(path: str, changed: int) -> About:
+def _about(path: str, changed: int) -> ClipInfo:
     """Return a drawn clip's properties, read again after changes."""
     del changed
     return video_clip.Clip(path).about
@@ -188,7 +188,7 @@ def _open(plan: ClipPlan, at: float) -> None:
     except Problem as problem:
         state.of(Video).problem = str(problem)
         return
-    image_source.turn_to(image)
+    image_source.choose_upload(image)
     reopen.open_explore("map")
 
 
@@ -196,7 +196,7 @@ def frame(plan: ClipPlan, seconds: float) -> Image:
     """Return the original frame at a time; raise ImageProblem if unreadable."""
     clip = video_clip.Clip(plan.source.file, plan.source.name)
     at = plan.settings.start + seconds
-    picture = clip.at(at)
+    picture = clip.frame_at(at)
     if picture is None:
         raise ImageProblem(f"{plan.source.name} has no frame at {clock(at)} any more: choose the clip again.")
     return Image(picture.pixels, f"{plan.source.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png")

@@ -152,7 +152,7 @@ class _Session:
             # One that comes while a model is loaded is of the model before.
             if self.explainer is not None:
                 labels = self.explainer.frames.explainer.resident.adapter.labels
-                self.explainer.wanted = parse_pin(request.get("pin"), len(labels))
+                self.explainer.requested_pin = parse_pin(request.get("pin"), len(labels))
         else:
             raise BadMessage("A message in words is of type choose or pin.")
 

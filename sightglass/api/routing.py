@@ -95,8 +95,8 @@ def list_models(
 ) -> Models:
     """List the models of the catalogue: their tasks, whether their weights are here, and the methods they support."""
     # No model is loaded before this module, and with it torch, is imported.
-    residency = sys.modules.get("sightglass.explain.evidence.resident")
-    loaded = list(residency.RESIDENCY.residents()) if residency else []
+    model_cache = sys.modules.get("sightglass.explain.evidence.resident")
+    loaded = list(model_cache.MODEL_CACHE.models()) if model_cache else []
     rows = []
     for spec in catalog().values():
         # By the whole spec: a model of that id may be somebody else's, of another table.

@@ -119,12 +119,12 @@ class NumberErrors:
     median: float
 
     def describe(self, unit: str) -> str:
-        """Return it as a sentence: by how much it is wrong, with the interval, and on how many pictures."""
-        on = plural(self.pictures, "labelled picture")
-        known = self.low == self.low
-        interval = f" (95 % interval: {quantity(self.low)} to {quantity(self.high, unit)})" if known else ""
+        """Describe the mean and median error with its interval."""
+        sample = plural(self.pictures, "labelled picture")
+        bounded = self.low == self.low
+        interval = f" (95 % interval: {quantity(self.low)} to {quantity(self.high, unit)})" if bounded else ""
         mean, median = (quantity(value, unit) for value in (self.mean, self.median))
-        return f"Wrong by {mean} in the mean{interval}, {median} in the median: {on}"
+        return f"Wrong by {mean} in the mean{interval}, {median} in the median: {sample}"
 
 
 def measure_errors(errors: Sequence[float]) -> NumberErrors:
@@ -151,16 +151,16 @@ def measure_numbers(frame: Frame) -> NumberErrors | None:
 def pack(folder: Path, pictures: Collection[str]) -> bytes:
     """Return a .zip of these pictures' overlays, raw maps and rows."""
     table_rows = load(folder)
-    some = table_rows[table_rows["picture"].isin(pictures)]
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", strict_timestamps=False) as archive:
-        rows = some.drop(columns=["cells"]).astype(object)
+    selected = table_rows[table_rows["picture"].isin(pictures)]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", strict_timestamps=False) as archive:
+        rows = selected.drop(columns=["cells"]).astype(object)
         archive.writestr(table.CSV, write_csv(rows.where(rows.notna(), None).to_dict("records")))
-        for stem in (folder / str(name) for name in some["file"]):
+        for stem in (folder / str(name) for name in selected["file"]):
             for path in (stem, *(stem.with_suffix(kind) for kind in (".npy", ".npz"))):
                 if path.is_file():
                     archive.write(path, path.relative_to(folder).as_posix())
-    return out.getvalue()
+    return buffer.getvalue()
 
 
 _SIDE = 1600
@@ -170,7 +170,7 @@ _SIGNS: dict[object, str] = {False: "✓ ", True: "✗ "}
 
 
 def tile(row: Json, image: Image, model: str) -> Picture:
-    """Return the middle of a run's picture by its row of the table (`load`), with its answer and its map."""
+    """Return a row's picture, cropped square, with answer and map."""
     spec = catalog().get(model)
     label, answer = row["predicted"], "nothing found"
     if label:
@@ -190,7 +190,7 @@ def tile(row: Json, image: Image, model: str) -> Picture:
     corners = fraction(
         [row[f"seen_{edge}"] for edge in ("left", "top", "right", "bottom")], (image.width, image.height)
     )
-    edges = [edge * of for edge, of in zip(corners, (width, height) * 2, strict=True)]
+    edges = [edge * side for edge, side in zip(corners, (width, height) * 2, strict=True)]
     seen = fraction([edge - start for edge, start in zip(edges, (left, top) * 2, strict=True)], (side, side))
     extent = -left / side, -top / side, (width - left) / side, (height - top) / side
     values = _grid(cells)

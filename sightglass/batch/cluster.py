@@ -60,7 +60,7 @@ def library() -> Any:
 
 
 def send_code() -> Json:
-    """Return the runtime environment that sends this code to every machine; what it needs is installed there."""
+    """Return the runtime environment that sends this code to every machine."""
     if CHECKOUT is None:
         return {"py_modules": [str(PACKAGE)]}
     excludes = [f"/{path.name}" for path in CHECKOUT.iterdir() if path.name not in ("sightglass", "explain", "models")]
@@ -114,7 +114,7 @@ class Worker:
 
     @cached_property
     def work(self) -> Work:
-        """What it does; raised while it is made, a problem would be one of the cluster."""
+        """The work; made on first use, so that its problem is not the cluster's."""
         try:
             return self._load()
         except Problem:
@@ -136,7 +136,7 @@ class Worker:
         work.labels = self.labels
         settings = json.loads(json.dumps(work.settings))
         if settings != self.settings:
-            names = journal.differing({"settings": self.settings}, settings)
+            names = journal.differing_settings({"settings": self.settings}, settings)
             raise ModelProblem(
                 f"The worker on {socket.gethostname()} would make other maps ({names}): "
                 "install the same version and weights on every machine."

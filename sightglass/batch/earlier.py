@@ -29,7 +29,7 @@ many."""
 
 @dataclass(frozen=True, kw_only=True)
 class SecondRun:
-    """The run of another model over the same pictures, which begins when the first one has ended."""
+    """The run of another model over the same pictures."""
 
     model: str
     options: dict[str, Any]
@@ -39,7 +39,7 @@ class SecondRun:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOrigin:
-    """What a person chose, where a run is given what was found of it."""
+    """The source and models as a person chose them."""
 
     source: tuple[str, ...]
     """A folder, a pattern, a list or an archive; or several paths."""
@@ -123,7 +123,7 @@ def write_facts(folder: Path, facts: RunFacts) -> None:
     write_file(folder / FILE, _ADAPTER.dump_json(facts, indent=1, fallback=str))
 
 
-def unreadable(folder: Path) -> ModelProblem:
+def unreadable_problem(folder: Path) -> ModelProblem:
     """Return the problem of a run with unreadable facts."""
     name = printable(folder.name)
     return ModelProblem(f"The notes of the run {name} cannot be read: choose its pictures again to go on.")
@@ -142,7 +142,7 @@ def read_facts(folder: Path) -> RunFacts | None:
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:
-        raise unreadable(folder) from error
+        raise unreadable_problem(folder) from error
     origin = facts.origin.with_others([replace(other, options=_restore_tuples(other.options)) for other in others])
     arguments = replace(facts.arguments, options=_restore_tuples(facts.arguments.options))
     return replace(facts, origin=origin, arguments=arguments)
@@ -161,7 +161,7 @@ MOST = 20
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """A run of before, over the same pictures with one model or several."""
+    """An earlier run, over the same pictures with one model or several."""
 
     folder: Path
     facts: RunFacts | None = None
@@ -172,7 +172,7 @@ class EarlierRun:
     @property
     def problem(self) -> str:
         """Why its facts cannot be read."""
-        return str(unreadable(self.folder)) if self.facts is None else ""
+        return str(unreadable_problem(self.folder)) if self.facts is None else ""
 
 
 def list_runs(base: Path) -> list[EarlierRun]:

@@ -107,7 +107,7 @@ def read(plans: Sequence[RunPlan], *, stopped: bool = False) -> tuple[Result, in
     size = sum(int(frame.memory_usage(deep=True).sum()) for frame in frames)
     for picture in (picture for report in reports if report for picture in report.evaluation.pictures):
         # An answer or a labelled object takes about 600 bytes.
-        size += 600 * (len(picture.found) + len(picture.truths) + 1)
+        size += 600 * (len(picture.predictions) + len(picture.truths) + 1)
         size += sum(values.nbytes for values in picture.maps.values())
     estimates = tuple(map(_measure, reports))
     return Result(tuple(plans), frames, reports, fits, estimates, _compare(plans, reports), stopped), size

@@ -26,7 +26,7 @@ Outcome = dict[str, Any]
 NAME = "journal.jsonl"
 
 
-def unwritable(folder: Path, error: OSError) -> ModelProblem:
+def unwritable_problem(folder: Path, error: OSError) -> ModelProblem:
     """Return the problem of an unwritable folder."""
     reason = error.strerror or type(error).__name__
     return ModelProblem(f"Results cannot be written to {folder} ({reason}): make room or choose another folder.")
@@ -55,7 +55,7 @@ class Journal:
         # As read from JSON: tuples become lists.
         settings = json.loads(json.dumps(settings))
         former = (settings | {"recipe": recipe} for recipe in _list_former(settings.get("recipe", {})))
-        alike = [{"settings": known} for known in (settings, *former)]
+        alike = [{"settings": equal} for equal in (settings, *former)]
         good = 0
         for start, line in _lines(self._path):
             try:
@@ -65,12 +65,12 @@ class Journal:
             good = start + len(line)
             if start == 0:
                 if isinstance(entries, dict) and isinstance(entries.get("settings"), dict):
-                    # Runs of before compared methods on some pictures, and proved maps.
+                    # Earlier runs compared methods on some pictures, and proved maps.
                     for name in ("matrix", "prove"):
                         entries["settings"].pop(name, None)
                 if entries not in alike:
                     raise ModelProblem(
-                        f"{folder} holds results of other settings ({differing(entries, settings)}): "
+                        f"{folder} holds results of other settings ({differing_settings(entries, settings)}): "
                         "choose another folder, or start over (on the command line: --restart)."
                     )
                 continue
@@ -140,9 +140,9 @@ def stamps_of(folder: Path) -> dict[str, str]:
 
 def _list_former(recipe: Json) -> Iterator[Json]:
     """Yield equal recipes in the formats of earlier versions."""
-    now = recipe.get("versions", {})
+    current = recipe.get("versions", {})
     # 0.1.0 made the same maps.
-    first = now | {"sightglass": "0.1.0"} if "sightglass" in now else now
+    first = current | {"sightglass": "0.1.0"} if "sightglass" in current else current
     yield recipe | {"versions": first}
     # Maps of the pictures' gradients, which need captum, are new.
     versions = {name: version for name, version in first.items() if name != "captum"}
@@ -174,9 +174,9 @@ def _lock_file(file: int, folder: Path) -> None:
         raise ModelProblem(f"Another run is writing to {folder}: wait for it, or choose another folder.") from error
 
 
-def differing(found: Any, settings: Json) -> str:
+def differing_settings(recorded: Any, settings: Json) -> str:
     """Return the names of differing settings."""
-    before = found.get("settings", {}) if isinstance(found, dict) else {}
+    before = recorded.get("settings", {}) if isinstance(recorded, dict) else {}
 
     def flat(value: Json) -> Json:
         return {**value, **value.get("recipe", {})}

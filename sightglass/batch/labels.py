@@ -89,33 +89,33 @@ def match_names(truth: GroundTruth, known: Sequence[str], corrected: Matches) ->
 def list_names(truth: GroundTruth, known: Sequence[str], corrected: Matches) -> list[LabelMatch]:
     """Return each label's classes and pictures, unmatched ones first, then by name."""
     counts = Counter(label for picture in truth.pictures.values() for label in {box.label for box in picture})
-    counts.update(truth.named.values())
+    counts.update(truth.picture_labels.values())
     # How many masks show a label would take all of them to be decoded.
     counts.update(dict.fromkeys(truth.mask_labels, 0))
-    found = match(counts, known)
-    classes = {name: tuple(sorted(corrected.get(name, found.get(name, ())))) for name in counts}
+    matched = match(counts, known)
+    classes = {name: tuple(sorted(corrected.get(name, matched.get(name, ())))) for name in counts}
     suggested = suggest((name for name in counts if not classes[name] and name not in corrected), known)
     matches = [LabelMatch(name, classes[name], counts[name], suggested.get(name)) for name in counts]
     return sorted(matches, key=lambda item: (bool(item.classes), item.label))
 
 
-def few(names: Sequence[str]) -> list[str]:
+def shorten_list(names: Sequence[str]) -> list[str]:
     """Return the first names, and how many more there are."""
     return [*names[:NAMED], *([f"{len(names) - NAMED} more"] if len(names) > NAMED else [])]
 
 
 def describe_left_out(matches: Sequence[LabelMatch]) -> str:
-    """Return `Not counted: bus (12 pictures; did you mean school bus?) and 2023 (3 pictures).`; empty if all count."""
-    left = [item for item in matches if not item.classes]
-    if not left:
+    """Return `Not counted: bus (12 pictures) and 2023.`; empty if all count."""
+    uncounted = [item for item in matches if not item.classes]
+    if not uncounted:
         return ""
 
     def describe(item: LabelMatch) -> str:
         count = [plural(item.pictures, "picture")] if item.pictures else []
-        more = [*count, *([f"did you mean {item.suggestion}?"] if item.suggestion else [])]
-        return f"{item.label} ({'; '.join(more)})" if more else item.label
+        details = [*count, *([f"did you mean {item.suggestion}?"] if item.suggestion else [])]
+        return f"{item.label} ({'; '.join(details)})" if details else item.label
 
-    return f"Not counted: {listing(few([*map(describe, left)]))}."
+    return f"Not counted: {listing(shorten_list([*map(describe, uncounted)]))}."
 
 
 # The labels of a run
@@ -157,7 +157,7 @@ def write_labels(folder: Path, labels: GroundTruth) -> None:
         for name, boxes_of_picture in labels.pictures.items()
     }
     problems = [(problem.file, problem.line, problem.reason) for problem in labels.problems]
-    data = {"pictures": boxes, "named": dict(labels.named), "problems": problems}
+    data = {"pictures": boxes, "named": dict(labels.picture_labels), "problems": problems}
     folder.mkdir(parents=True, exist_ok=True)
     if labels.masks:
         data |= {"masks": list(labels.masks), "mask_labels": labels.mask_labels}
@@ -195,7 +195,7 @@ def _read_masks(folder: Path, keys: Sequence[str]) -> dict[str, bytes]:
         return {key: archive.read(str(number)) for number, key in enumerate(keys)}
 
 
-def find_lacking(kind: Classes, labels: RunLabels, items: Sequence[Item], journal: Journal) -> set[str]:
+def find_lacking(kind: ClassEvaluation, labels: RunLabels, items: Sequence[Item], journal: Journal) -> set[str]:
     """Return the keys of pictures explained with other labels."""
     digests = {item.key: digest for item in items if (digest := kind.digest(labels, item.key)) is not None}
     return {
@@ -206,7 +206,7 @@ def find_lacking(kind: Classes, labels: RunLabels, items: Sequence[Item], journa
 
 
 def write_evaluation(
-    kind: Classes,
+    kind: ClassEvaluation,
     folder: Path,
     journal: Journal,
     items: Sequence[Item],
@@ -245,26 +245,26 @@ def evaluate_again(folder: Path) -> bool:
 
 
 def _evaluate(
-    kind: Classes,
+    kind: ClassEvaluation,
     folder: Path,
     chunks: Iterable[Iterable[Outcome]],
     labels: RunLabels | None,
     facts: EvaluationFacts,
 ) -> None:
     """Write the evaluation of outcomes, or delete it where no label counts."""
-    if labels is not None and not (labels.truth.masks or any(labels.named.values())):
+    if labels is not None and not (labels.truth.masks or any(labels.classes_by_label.values())):
         labels = None
     for name in (stored.FILE, masks.FILE):
         if labels is None or name != kind.file:
             (folder / name).unlink(missing_ok=True)
     if labels is not None and kind.file:
-        indices, known = {name: i for i, name in enumerate(facts.classes)}, labels
+        indices, counted = {name: i for i, name in enumerate(facts.classes)}, labels
         rows = (
             [
                 row
                 for outcome in chunk
                 if "rows" in outcome
-                for row in kind.rows(known, outcome["key"], outcome, indices)
+                for row in kind.rows(counted, outcome["key"], outcome, indices)
             ]
             for chunk in chunks
         )
@@ -294,7 +294,7 @@ def read_tags_of_pictures(folder: Path) -> dict[str, tuple[str, ...]]:
     return by_picture
 
 
-def change_tag(folder: Path, tag: str, pictures: Iterable[str], *, there: bool) -> None:
+def change_tag(folder: Path, tag: str, pictures: Iterable[str], *, add: bool) -> None:
     """Add or remove a tag of pictures. Raises Problem."""
     # Commas separate the tags of a picture.
     tag = " ".join(tag.replace(",", " ").split())
@@ -302,6 +302,6 @@ def change_tag(folder: Path, tag: str, pictures: Iterable[str], *, there: bool) 
         raise Problem(f"A tag has 1 to {LONGEST_TAG} characters.")
     with _tags_lock:
         all_tags = read_tags(folder)
-        kept = set(all_tags.get(tag, ()))
-        all_tags[tag] = tuple(sorted(kept | {*pictures} if there else kept - {*pictures}))
-        table.write_lists(folder / TAGS_FILE, {name: some for name, some in all_tags.items() if some})
+        tagged = set(all_tags.get(tag, ()))
+        all_tags[tag] = tuple(sorted(tagged | {*pictures} if add else tagged - {*pictures}))
+        table.write_lists(folder / TAGS_FILE, {name: keys for name, keys in all_tags.items() if keys})

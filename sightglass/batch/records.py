@@ -84,7 +84,7 @@ def stem(item: Item) -> str:
 def write(stem: Path, explanation: Explanation, style: Style, side: int | None) -> None:
     """Write a picture's overlay JPEG with recipe, and its raw maps."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    view = embedded_recipe.view_of(explanation, 0, **change(style)) if explanation.heatmaps else None
+    view = embedded_recipe.view_of(explanation, 0, **changed_colours(style)) if explanation.heatmaps else None
     drawn = embedded_recipe.write(to_jpeg(overlay(explanation, style, side), QUALITY), explanation.recipe, view)
     write_file(stem.with_name(f"{stem.name}.jpg"), drawn)
     if explanation.heatmaps:
@@ -95,9 +95,9 @@ def write(stem: Path, explanation: Explanation, style: Style, side: int | None) 
         write_file(stem.with_name(f"{stem.name}.{'npy' if single else 'npz'}"), data)
 
 
-def change(style: Style) -> dict[str, Any]:
+def changed_colours(style: Style) -> dict[str, Any]:
     """Return the non-default colours by name."""
-    return {name: got for name in ("colormap", "alpha") if (got := getattr(style, name)) != getattr(VIEWER_STYLE, name)}
+    return {name: new for name in ("colormap", "alpha") if (new := getattr(style, name)) != getattr(VIEWER_STYLE, name)}
 
 
 def overlay(explanation: Explanation, style: Style, side: int | None = SIDE) -> NDArray[np.uint8]:

@@ -55,7 +55,7 @@ def html(folder: Path) -> str:
 
 
 def _list_classes(evaluation: summary.EvaluationSummary) -> View:
-    lines = [f"{line}." for line in (evaluation.headline, evaluation.found) if line]
+    lines = [f"{line}." for line in (evaluation.headline, evaluation.right_sentence) if line]
     about = "In hundredths, the worst class first."
     if evaluation.problems:
         about += f" {len(evaluation.problems)} masks were left out: evaluation.json lists them."

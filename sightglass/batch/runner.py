@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.batch import earlier, records, table
 from sightglass.batch import labels as run_labels
 from sightglass.batch.cluster import RayEngine, library
-from sightglass.batch.journal import Journal, unwritable
+from sightglass.batch.journal import Journal, unwritable_problem
 from sightglass.batch.worker import ThreadEngine, Work
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
@@ -65,14 +65,14 @@ class Summary:
     @property
     def words(self) -> str:
         """`4,998 of 5,000 pictures explained; 2 could not be used`."""
-        of = f"{self.pictures:,} picture" if self.pictures == 1 else f"{self.pictures:,} pictures"
+        total = f"{self.pictures:,} picture" if self.pictures == 1 else f"{self.pictures:,} pictures"
         if self.nothing_new:
             text = f"Nothing new: {self.done:,} explained earlier"
             return f"{text}, {len(self.failed):,} unreadable" if self.failed else text
-        text = f"{self.done:,} of {of} explained"
-        more = [f"{self.resumed:,} were done before"] if self.resumed else []
-        more += [f"{len(self.failed):,} could not be used"] if self.failed else []
-        return "; ".join([text, *more, *(["stopped"] if self.cancelled else [])])
+        text = f"{self.done:,} of {total} explained"
+        details = [f"{self.resumed:,} were done before"] if self.resumed else []
+        details += [f"{len(self.failed):,} could not be used"] if self.failed else []
+        return "; ".join([text, *details, *(["stopped"] if self.cancelled else [])])
 
 
 def run(
@@ -137,7 +137,7 @@ def run(
     facts = None
     if (origin := origin or earlier.describe_source(source)) and (named := earlier.name_model(model, origin)):
         arguments = earlier.RunArguments(
-            options=work.given,
+            options=work.call_options,
             device=device,
             maps=maps,
             batch_size=batch_size,
@@ -154,11 +154,11 @@ def run(
                 chosen = RayEngine(stack, work, items[0], device, workers, gpus, address)
             return _run(items, chosen, work, folder, batch_size, progress, facts, match=match, resume=resume)
         except OSError as error:
-            raise unwritable(folder, error) from error
+            raise unwritable_problem(folder, error) from error
 
 
 def _take_labels(
-    given: GroundTruth | Path | str | None,
+    labels: GroundTruth | Path | str | None,
     match: Matches,
     folder: Path,
     work: Work,
@@ -167,7 +167,7 @@ def _take_labels(
     resume: bool,
 ) -> RunLabels | None:
     """Return the run's labels, and write them beside its table."""
-    truth = work.kind.read(given) if isinstance(given, str | Path) else given
+    truth = work.kind.read(labels) if isinstance(labels, str | Path) else labels
     if truth is not None:
         work.kind.check(truth, [item.key for item in items])
         run_labels.write_labels(folder, truth)
@@ -204,12 +204,12 @@ def _run(
             draft.unlink()
         start, keys = time.monotonic(), [item.key for item in items]
         lacking = run_labels.find_lacking(work.kind, work.labels, items, journal) if work.labels else set()
-        todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
-        finished = resumed = len(items) - len(todo)
+        pending = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
+        finished = resumed = len(items) - len(pending)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
         # and so gives the same results to the last bit.
         chunks = (items[i : i + size] for i in range(0, len(items), size))
-        batches = [batch for chunk in chunks if (batch := [item for item in chunk if item.key in todo])]
+        batches = [batch for chunk in chunks if (batch := [item for item in chunk if item.key in pending])]
         report = progress or (lambda share, words: None)
         report(finished / len(items), "Starting")
         with contextlib.closing(engine.run(batches)) as results:
@@ -225,9 +225,9 @@ def _run(
         failed = tuple(
             (outcome["key"], outcome["problem"]) for outcome in journal.outcomes(keys) if "problem" in outcome
         )
-        known = [journal.done[key][0] for key in keys if key in journal.done]
+        stamps = [journal.done[key][0] for key in keys if key in journal.done]
         if facts is not None:
             # What has no stamp is tried again by the next run.
-            earlier.write_facts(folder, replace(facts, done=sum(map(bool, known))))
-        done, seconds = len(known) - len(failed), time.monotonic() - start
-        return Summary(folder, len(items), done, resumed, failed, seconds, len(known) < len(items))
+            earlier.write_facts(folder, replace(facts, done=sum(map(bool, stamps))))
+        done, seconds = len(stamps) - len(failed), time.monotonic() - start
+        return Summary(folder, len(items), done, resumed, failed, seconds, len(stamps) < len(items))

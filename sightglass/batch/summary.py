@@ -67,7 +67,7 @@ class EvaluationSummary:
         return kind_of(self.task).headline(self.scores, **counts)
 
     @property
-    def found(self) -> str:
+    def right_sentence(self) -> str:
         """`36 of 48 objects have a right box at the threshold of 25 %`; empty of a classifier."""
         return kind_of(self.task).describe_right(self.right, self.objects, self.threshold)
 
@@ -88,11 +88,11 @@ class EvaluationSummary:
 
     def to_json(self) -> Json:
         """Return plain values and the headline; nan becomes None."""
-        told = {
+        plain = {
             "errors": {error.id: error.count for error in self.errors},
             "problems": [list(problem) for problem in self.problems],
         }
-        return {"headline": self.headline, **jsonable(asdict(self) | told)}
+        return {"headline": self.headline, **jsonable(asdict(self) | plain)}
 
 
 def summarise(report: ErrorReport) -> EvaluationSummary:
@@ -140,7 +140,7 @@ def _sum_up_pixels(folder: Path) -> EvaluationSummary:
 
 
 def load(folder: Path) -> EvaluationSummary:
-    """Return the summary of a run with labels, and write it beside its evaluation; raise Problem without one."""
+    """Return and store a labelled run's summary; raises Problem without labels."""
     file = folder / (masks.FILE if (folder / masks.FILE).is_file() else stored.FILE)
     return _load(file, file.stat().st_mtime_ns if file.is_file() else 0)
 
@@ -170,7 +170,7 @@ MOST = 200
 
 
 def list_runs() -> dict[Path, datetime]:
-    """Return the folders of the current person's runs with labels, newest first, each with its evaluation's time."""
+    """Return the person's labelled runs with their times, newest first."""
     times: dict[Path, float] = {}
     for name in (stored.FILE, masks.FILE):
         for path in users.folder(settings().batches).glob(f"*/{name}"):

@@ -31,7 +31,7 @@ _TASK, _UNITS = b"sightglass_task", b"sightglass_units"
 
 @dataclass(frozen=True)
 class Scores:
-    """What the scores of a run's answers are: how sure its model is, shares of a picture, or numbers with units."""
+    """The meaning of a run's scores: confidences, shares, or numbers."""
 
     task: str = ""
     units: Mapping[str, str] = field(default_factory=dict)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sightglass.batch.journal import Outcome
     from sightglass.common.files import Json
     from sightglass.evaluation.ground_truth import RunLabels
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.picture.image import Image
     from sightglass.explain.rendering.style import Style
     from sightglass.models.layers import Layer
@@ -54,21 +54,21 @@ class Work:
     def __init__(
         self,
         explainer: Explainer,
-        given: dict[str, Any],
+        call_options: dict[str, Any],
         maps: int,
         folder: Path,
         *,
         style: Style = VIEWER_STYLE,
         side: int | None = records.SIDE,
     ) -> None:
-        """`given`: options as for an Explainer's call, including `question`. `folder`: of the results. `side`: pixels
+        """`call_options`: as for an Explainer's call, including `question`. `folder`: of the results. `side`: pixels
         of the longer side of the written pictures at most; None: the picture's own.
 
         Raises ModelProblem if the model or an option is not valid.
         """
         self.task, self.kind = task_of(explainer.model), kind_of(explainer.model)
-        self.given, named = dict(given), dict(given)
-        self.options = options = explainer.options(named, named.pop("question", None))
+        self.call_options, by_name = dict(call_options), dict(call_options)
+        self.options = options = explainer.options(by_name, by_name.pop("question", None))
         if maps < 1:
             raise ModelProblem(f"maps is {maps!r}: ask for one map a picture at least.")
         if side is not None and side < 1:
@@ -77,7 +77,7 @@ class Work:
         self.style, self.side = style, side
         # Words apply to all pictures; examples are boxes of one.
         words = replace(options, examples=())
-        resident: Resident = explainer.with_vocabulary(explainer.resident, words, None)
+        resident: LoadedModel = explainer.with_vocabulary(explainer.resident, words, None)
         self.batched = takes_several(resident, options)
         self.parallel = self.batched and resident.device.type == "cpu"
         """Whether workers run the model at the same time."""
@@ -103,7 +103,7 @@ class Work:
     @property
     def arguments(self) -> dict[str, Any]:
         """What another machine needs to make the same, beside the model and the folder."""
-        return {name: getattr(self, name) for name in ("given", "maps", "style", "side")}
+        return {name: getattr(self, name) for name in ("call_options", "maps", "style", "side")}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -152,7 +152,7 @@ class Work:
             "maps": self.maps,
             "side": self.side,
             # Only what is unusual, so that runs from before these could be chosen still resume.
-            **records.change(self.style),
+            **records.changed_colours(self.style),
         }
 
     def for_worker(self) -> Work:
@@ -183,7 +183,7 @@ class Work:
                 records.write(self.folder / stem, explanation, self.style, self.side)
                 evaluated: Outcome = {}
                 if self.labels is not None:
-                    evaluated = self.kind.hold(self.labels, item.key, explanation, self._model_lock)
+                    evaluated = self.kind.judge(self.labels, item.key, explanation, self._model_lock)
                 rows = [row | self.kind.columns(evaluated) for row in records.rows(item, explanation, stem)]
                 outcomes[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | evaluated
         return [outcomes[item.key] for item in batch]
@@ -217,7 +217,7 @@ class Work:
 
     def _explain_one(self, image: Image) -> Explanation | Problem:
         """Explain one picture by itself."""
-        options = self.given
+        options = self.call_options
         if self.stop.is_set():
             raise Cancelled
         with self._model_lock:
@@ -254,7 +254,7 @@ class ThreadEngine:
 
     def run(self, batches: Iterable[Sequence[Item]]) -> Generator[list[Outcome], None, None]:
         """Yield the outcomes of each batch as soon as it is done; no more once `Work.stop` is set."""
-        work, left, local = self._work, iter(batches), threading.local()
+        work, remaining, local = self._work, iter(batches), threading.local()
 
         def process(batch: Sequence[Item]) -> list[Outcome]:
             if not hasattr(local, "work"):
@@ -268,7 +268,7 @@ class ThreadEngine:
                 while True:
                     # One batch waits, so that no worker does.
                     free = 0 if work.stop.is_set() else self._workers + 1 - len(running)
-                    running.update(pool.submit(process, batch) for batch in islice(left, free))
+                    running.update(pool.submit(process, batch) for batch in islice(remaining, free))
                     if not running:
                         return
                     done, running = wait(running, return_when=FIRST_COMPLETED)

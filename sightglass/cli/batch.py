@@ -179,7 +179,7 @@ def _parse_matches(texts: list[str], known: Sequence[str], names: Sequence[str])
         if not equals:
             raise ModelProblem(f"--match {text} does not say which class: write LABEL=CLASS, or LABEL= for none.")
         if name not in names:
-            known_names = f"the labels are {listing(labels.few(names))}" if names else "no picture has a label"
+            known_names = f"the labels are {listing(labels.shorten_list(names))}" if names else "no picture has a label"
             raise ModelProblem(f"No label is called {name}: {known_names}.")
         matches.setdefault(name, []).extend([labels.find_class(class_, known)] if class_ else [])
     return matches
@@ -212,8 +212,8 @@ def _say_how_right(console: Console, folder: Path) -> Json:
     console.table(head, classes[:most], right=head[1:])
     if len(classes) > most:
         console.say(f"The {most} lowest of {len(classes)} classes; summary.json has all.")
-    if evaluation.found:
-        console.say(f"{evaluation.found}. Errors:")
+    if evaluation.right_sentence:
+        console.say(f"{evaluation.right_sentence}. Errors:")
         console.table(("error", "count", "meaning"), evaluation.list_errors(), right=("count",))
     return known | {"evaluation": evaluation.to_json()}
 

@@ -82,7 +82,7 @@ def layers(
     console = Console(json)
     with console.progress(f"Loading {model}") as progress:
         explainer = load_explainer(model, "cpu", progress)
-        choices = evidence_layers.layer_choices(explainer.resident, every=every)
+        choices = evidence_layers.layer_choices(explainer.resident, inner=every)
     rows, cells = [], []
     for layer in choices.layers:
         (channels, height, width), chosen = layer.shape, layer.path in choices.default

@@ -70,7 +70,7 @@ def video(
     with console.progress("Reading the clip") as progress, stop_on_interrupt(cancel, console, "frames"):
         if video_clip.is_example(clip):
             console.warn(EXAMPLE_USED.format(clip))
-        opened = video_clip.Clip(video_clip.find(clip), Path(clip).name)
+        opened = video_clip.Clip(video_clip.find_clip(clip), Path(clip).name)
         explainer = load_explainer(options.model, options.device, progress, asked)
         summary = runner.run(
             opened,

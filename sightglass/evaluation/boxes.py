@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """Of the overlap (IoU) from which a box counts as right."""
 RECALLS = np.linspace(0, 1, 101)
-MOST = 100
+MAX_BOXES = 100
 """Boxes of a class in a picture that count, the surest first; also boxes of a picture whose errors are typed."""
 FOREGROUND, BACKGROUND = 0.5, 0.1
 """IoU from which a box is on an object, and up to which it is on none."""
 _BLOCK = 1_000_000
-"""Boxes times redrawn sets of pictures that are in memory at once."""
+"""Boxes times redrawn sets of pictures in memory at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,20 +83,20 @@ class _ClassMatches:
             return np.asarray((weights @ matched) / (weights @ self.objects)[:, None])
 
 
-def measure(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], *, seed: int = 0) -> Metrics:
+def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Prediction]], *, seed: int = 0) -> Metrics:
     """Return COCO's AP and AR with bootstrap intervals from `DRAWS` redrawn picture sets.
 
-    `truths`, `found`: a list for each picture, boxes in its pixels. A class without labels does not count.
+    `truths`, `answers`: a list for each picture, boxes in its pixels. A class without labels does not count.
     """
-    labels, predictions = _group(truths), _group(found)
+    labels, predictions = _group(truths), _group(answers)
     # The pictures as they are, then the redrawn sets.
     weights = np.concatenate([np.ones((1, len(truths)), np.int32), redraw(len(truths), seed)])
     matches = {name: _match_class(labels[name], predictions.get(name, {}), len(truths)) for name in sorted(labels)}
-    averages = {name: of_class.average(weights) for name, of_class in matches.items()}
+    averages = {name: class_matches.average(weights) for name, class_matches in matches.items()}
     missing = [np.full((len(weights), len(THRESHOLDS)), np.nan)]
-    drawn = np.stack([*averages.values()] or missing)
-    recalls = np.stack([of_class.recall(weights) for of_class in matches.values()] or missing)
-    parts = {"ap": drawn.mean(2), "ap50": drawn[:, :, 0], "ar": recalls.mean(2)}
+    redrawn = np.stack([*averages.values()] or missing)
+    recalls = np.stack([class_matches.recall(weights) for class_matches in matches.values()] or missing)
+    parts = {"ap": redrawn.mean(2), "ap50": redrawn[:, :, 0], "ar": recalls.mean(2)}
     means = {name: average_classes(values) for name, values in parts.items()}
     return Metrics(
         {name: estimate(float(mean[0]), mean[1:], least=0.0) for name, mean in means.items()},
@@ -122,7 +122,7 @@ def _match_class(
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
     coco = COCOeval(iouType="bbox")
-    coco.params.maxDets = [MOST]
+    coco.params.maxDets = [MAX_BOXES]
     objects = np.zeros(pictures, np.int64)
     parts: list[Any] = [(np.zeros((len(THRESHOLDS), 0)), np.zeros((len(THRESHOLDS), 0), bool), [], 0)]
     for picture in sorted({*labels, *boxes}):
@@ -132,7 +132,7 @@ def _match_class(
         ]
         coco._dts[key] = [_to_coco(box.box) | {"score": box.score} for box in boxes.get(picture, ())]
         coco.ious[key] = coco.computeIoU(*key)
-        matches = coco.evaluateImg(*key, (0, math.inf), MOST)
+        matches = coco.evaluateImg(*key, (0, math.inf), MAX_BOXES)
         objects[picture] = np.sum(matches["gtIgnore"] == 0)
         parts.append((matches["dtMatches"], matches["dtIgnore"], matches["dtScores"], picture))
     right, ignored, scores, picture_of = zip(*parts, strict=True)
@@ -163,7 +163,7 @@ RIGHT = "right"
 
 @dataclass(frozen=True, slots=True)
 class BoxMatch:
-    """What is right or wrong of one box."""
+    """One box, right or with its type of error."""
 
     box: int
     """Its index among the boxes of its picture."""
@@ -175,37 +175,38 @@ class BoxMatch:
 
 
 def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: float = 0.0) -> list[BoxMatch]:
-    """Return what is right and wrong of a picture's boxes from a score on: right ones first, the surest first.
+    """Match a picture's boxes with its labels; right ones first, surest first.
 
     Each box is matched at an IoU of 0.5 to the free label of its class that it overlaps most, the surest box first.
     Those in a crowd are neither.
     """
-    kept = sorted((i for i, box in enumerate(boxes) if box.score >= confidence), key=lambda i: -boxes[i].score)[:MOST]
-    if not (kept and truths):
-        return [BoxMatch(i, "extra", -1, boxes[i].score) for i in kept]
-    corners, of_labels = (np.array([item.box for item in some]) for some in ([boxes[i] for i in kept], truths))
-    names, label_names = (np.array([item.label for item in some]) for some in ([boxes[i] for i in kept], truths))
+    counted = [i for i, box in enumerate(boxes) if box.score >= confidence]
+    counted = sorted(counted, key=lambda i: -boxes[i].score)[:MAX_BOXES]
+    if not (counted and truths):
+        return [BoxMatch(i, "extra", -1, boxes[i].score) for i in counted]
+    corners, label_boxes = (np.array([item.box for item in some]) for some in ([boxes[i] for i in counted], truths))
+    names, label_names = (np.array([item.label for item in some]) for some in ([boxes[i] for i in counted], truths))
     same, crowd = names[:, None] == label_names, np.array([truth.crowd for truth in truths])
-    overlaps = measure_pairs(corners[:, None], of_labels)
-    of_class = np.where(same & ~crowd, overlaps, -1.0)
-    of_others = np.where(~same & ~crowd, overlaps, -1.0)
+    overlaps = measure_pairs(corners[:, None], label_boxes)
+    class_overlaps = np.where(same & ~crowd, overlaps, -1.0)
+    other_overlaps = np.where(~same & ~crowd, overlaps, -1.0)
     area = np.prod(corners[:, 2:] - corners[:, :2], 1)[:, None]
-    in_crowd = (same & crowd & (measure_common(corners[:, None], of_labels) > FOREGROUND * area)).any(1)
+    in_crowd = (same & crowd & (measure_common(corners[:, None], label_boxes) > FOREGROUND * area)).any(1)
     matches, free = [], ~crowd
-    for row, i in enumerate(kept):
-        nearest, other = int(of_class[row].argmax()), int(of_others[row].argmax())
-        most, most_other = of_class[row, nearest], of_others[row, other]
-        if most >= FOREGROUND and (candidates := np.where(free, of_class[row], -1)).max() >= FOREGROUND:
+    for row, i in enumerate(counted):
+        nearest, other = int(class_overlaps[row].argmax()), int(other_overlaps[row].argmax())
+        best, best_other = class_overlaps[row, nearest], other_overlaps[row, other]
+        if best >= FOREGROUND and (candidates := np.where(free, class_overlaps[row], -1)).max() >= FOREGROUND:
             nearest = int(candidates.argmax())
             free[nearest] = False
             matches.append(BoxMatch(i, RIGHT, nearest, boxes[i].score))
         elif in_crowd[row]:
             continue
-        elif BACKGROUND <= most < FOREGROUND:
+        elif BACKGROUND <= best < FOREGROUND:
             matches.append(BoxMatch(i, "misplaced", nearest, boxes[i].score))
-        elif most_other >= FOREGROUND:
+        elif best_other >= FOREGROUND:
             matches.append(BoxMatch(i, "class", other, boxes[i].score))
         else:
-            nearer = -1 if max(most, most_other) <= BACKGROUND else other if most < most_other else nearest
+            nearer = -1 if max(best, best_other) <= BACKGROUND else other if best < best_other else nearest
             matches.append(BoxMatch(i, "extra", nearer, boxes[i].score))
     return sorted(matches, key=lambda item: item.type != RIGHT)

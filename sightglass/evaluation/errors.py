@@ -1,4 +1,4 @@
-"""A model's errors on labelled pictures, by type and class, the surest first, their table and their tiles."""
+"""Errors of a model on labelled pictures: list, table and tiles."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ALL = "all"
 
 
 class ErrorReport:
-    """Everything that is said of a model's errors; each part is computed when it is first asked for."""
+    """A model's errors; each part is computed on first use."""
 
     def __init__(self, evaluation: Evaluation) -> None:
         self.evaluation, self._kind = evaluation, kind_of(evaluation.task)
@@ -86,12 +86,12 @@ class ErrorReport:
         return [unit for unit in self.errors if kind in (ALL, unit.type) and label in ("", unit.about)]
 
 
-ROOM = 1.8
-"""Of what is shown around the boxes, as a multiple of them."""
-LEAST = 96
-"""Pixels of the picture that are shown at least, of the shorter side."""
+MARGIN = 1.8
+"""Side of the shown part, as a multiple of the boxes' own."""
+MIN_SIDE = 96
+"""Fewest pixels of the shown part's shorter side."""
 TRUTH, ANSWER = (255, 255, 255), (255, 176, 59)
-"""Colours of the label's box, which is drawn through, and of the answer's, which is dashed."""
+"""Colours of the label's box (solid) and of the answer's (dashed)."""
 LINE = 2
 """Pixels of their lines, and of the dark ones around them."""
 
@@ -107,7 +107,7 @@ def frame_boxes(boxes: list[Box], picture: tuple[int, int], shape: tuple[int, in
     x0, y0 = min(box[0] for box in boxes), min(box[1] for box in boxes)
     x1, y1 = max(box[2] for box in boxes), max(box[3] for box in boxes)
     aspect = shape[0] / shape[1]
-    height = max(ROOM * (y1 - y0), ROOM * (x1 - x0) / aspect, LEAST)
+    height = max(MARGIN * (y1 - y0), MARGIN * (x1 - x0) / aspect, MIN_SIDE)
     width, height = min(wide, math.ceil(height * aspect)), min(high, math.ceil(height))
     left = min(max(0, round((x0 + x1 - width) / 2)), wide - width)
     top = min(max(0, round((y0 + y1 - height) / 2)), high - height)
@@ -130,12 +130,12 @@ def draw_tile(pixels: NDArray[np.uint8], unit: ErrorUnit, shape: tuple[int, int]
         part = (x0 / wide * columns, y0 / high * rows, x1 / wide * columns, y1 / high * rows)
         return np.array(Pillow.fromarray(values).resize(size, Pillow.Resampling.BILINEAR, box=part))
 
-    drawn = cut(pixels)
+    tile = cut(pixels)
     if (values := unit.picture.maps.get(unit.found)) is not None:
         whole = (0, 0, *size)
-        drawn = render.paint(drawn, Field(np.asarray(cut(values), np.float32) / np.float32(255), whole, whole), Style())
+        tile = render.paint(tile, Field(np.asarray(cut(values), np.float32) / np.float32(255), whole, whole), Style())
     for box, colour, dashed in ((labelled, TRUTH, False), (answered, ANSWER, True)):
         if box is not None:
             mark = replace(box_mark(box), hollow=dashed).moved(-x0, -y0, (scale, scale))
-            draw_lines(drawn, [mark], LINE, LINE, colour)
-    return drawn
+            draw_lines(tile, [mark], LINE, LINE, colour)
+    return tile

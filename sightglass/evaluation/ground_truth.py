@@ -34,7 +34,7 @@ PACKED = (".txt", ".xml", ".yaml", ".yml", ".json", ".csv")
 """Endings of files that are unpacked from one."""
 DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 """Files with the names of a YOLO folder's classes."""
-WANTED = "one COCO .json, one .csv, or a folder or a .zip of YOLO .txt or VOC .xml files"
+EXPECTED = "one COCO .json, one .csv, or a folder or a .zip of YOLO .txt or VOC .xml files"
 COLUMNS = ("file", "x0", "y0", "x1", "y1", "label")
 
 
@@ -79,8 +79,8 @@ class GroundTruth:
     pictures: Mapping[str, tuple[TrueBox, ...]] = field(repr=False)
     """By file name; a picture without objects has none."""
     problems: tuple[LabelProblem, ...] = ()
-    named: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """By file name: the class of the whole picture."""
+    picture_labels: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By file name: the label of the whole picture."""
     masks: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """By file name: the classes of its pixels, as a PNG (`masks.decode`)."""
     mask_labels: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ class GroundTruth:
     def classes(self) -> tuple[str, ...]:
         """The labels in use, sorted."""
         boxes = {box.label for picture in self.pictures.values() for box in picture}
-        return tuple(sorted(boxes | {*self.named.values(), *self.mask_labels}))
+        return tuple(sorted(boxes | {*self.picture_labels.values(), *self.mask_labels}))
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
         """Return a picture's boxes by path or unique name, else None."""
@@ -100,7 +100,7 @@ class GroundTruth:
     def find_class(self, key: str) -> str | None:
         """Return the class of a whole picture, else None."""
         labels = {box.label for box in self.find(key) or ()}
-        return self._find("named", key) or (labels.pop() if len(labels) == 1 else None)
+        return self._find("picture_labels", key) or (labels.pop() if len(labels) == 1 else None)
 
     def find_mask(self, key: str) -> bytes | None:
         """Return the mask of a picture, else None."""
@@ -111,7 +111,7 @@ class GroundTruth:
     def _places(self) -> Mapping[str, Mapping[str, Any]]:
         """Labels by path, and by unique file name."""
         places = {}
-        for kind in ("pictures", "named", "masks"):
+        for kind in ("pictures", "picture_labels", "masks"):
             values: Mapping[str, Any] = getattr(self, kind)
             names = Counter(PurePosixPath(key).name for key in values)
             unique = {name: value for key, value in values.items() if names[name := PurePosixPath(key).name] == 1}
@@ -127,28 +127,28 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class RunLabels:
-    """The labels of a run, under the names of its model's classes. A label without a class does not count."""
+    """A run's labels as its model's classes; others are not counted."""
 
     truth: GroundTruth
-    named: Mapping[str, tuple[str, ...]] = field(repr=False)
-    """The classes that each label means; none of one that is not counted."""
+    classes_by_label: Mapping[str, tuple[str, ...]] = field(repr=False)
+    """The classes that each label means; empty for a label that is not counted."""
 
     @cached_property
     def unknown(self) -> tuple[str, ...]:
         """Counted labels without a class of the model."""
-        return tuple(label for label in self.truth.classes if label not in self.named)
+        return tuple(label for label in self.truth.classes if label not in self.classes_by_label)
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
         """Return a picture's counted boxes, by class; None without labels."""
         boxes = self.truth.find(key)
         if boxes is None:
             return None
-        return tuple(replace(box, label=min(names)) for box in boxes if (names := self.named.get(box.label)))
+        return tuple(replace(box, label=min(names)) for box in boxes if (names := self.classes_by_label.get(box.label)))
 
     def find_classes(self, key: str) -> tuple[str, ...]:
         """Return the right classes of a picture; empty without counted labels."""
         label = self.truth.find_class(key)
-        return () if label is None else self.named.get(label, ())
+        return () if label is None else self.classes_by_label.get(label, ())
 
 
 _Row = tuple[str, str, int, "Callable[[], TrueBox | str | None]"]
@@ -159,7 +159,7 @@ whole picture, or to None for a picture without objects."""
 def _collect(rows: Iterable[_Row]) -> GroundTruth:
     """Collect the labels of all lines, and the unusable lines."""
     pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
-    named: dict[str, str] = {}
+    picture_labels: dict[str, str] = {}
     problems: list[LabelProblem] = []
     for picture, file, line, parse in rows:
         try:
@@ -175,24 +175,24 @@ def _collect(rows: Iterable[_Row]) -> GroundTruth:
                 pictures[picture]
             elif not (label and picture):
                 raise ValueError("it needs a file and a label")
-            elif named.setdefault(picture, label) != label:
+            elif picture_labels.setdefault(picture, label) != label:
                 raise ValueError(f"{picture} has another label above")
         except (ValueError, KeyError, TypeError, IndexError) as problem:
             reason = str(problem) if type(problem) is ValueError else "it is not as this format has it"
             problems.append(LabelProblem(file, line, reason))
-    return GroundTruth({key: tuple(boxes) for key, boxes in pictures.items()}, tuple(problems), named)
+    return GroundTruth({key: tuple(boxes) for key, boxes in pictures.items()}, tuple(problems), picture_labels)
 
 
 def read(path: Path | str) -> GroundTruth:
-    """Read labels: a COCO `.json`, a `.csv`, YOLO `.txt` or VOC `.xml` files, or a folder or a `.zip` of any of these.
+    """Read labels: COCO, CSV, YOLO or VOC, a folder or a `.zip`.
 
     A `.csv` has the columns `file,x0,y0,x1,y1,label`, or `file,label` for classes of whole pictures.
 
     Raises Problem for a file that is none of these.
     """
-    with open_files(path, "labels", f"give {WANTED}") as (folder, files):
+    with open_files(path, "labels", f"give {EXPECTED}") as (folder, files):
         truth = _read_files(folder, files)
-    if not (any(truth.pictures.values()) or truth.named):
+    if not (any(truth.pictures.values()) or truth.picture_labels):
         first = f" {truth.problems[0].words}" if truth.problems else ""
         raise Problem(f"There are no labels in {Path(path).name}.{first}")
     return truth
@@ -200,20 +200,20 @@ def read(path: Path | str) -> GroundTruth:
 
 @contextlib.contextmanager
 def open_files(
-    path: Path | str, what: str, wanted: str, endings: tuple[str, ...] = PACKED
+    path: Path | str, what: str, hint: str, endings: tuple[str, ...] = PACKED
 ) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield a folder with its files, a temporary one of an archive, or that of a single file; raise Problem."""
+    """Yield a folder and its files, unpacked from an archive; raises Problem."""
     path = Path(path).expanduser()
     if path.is_dir():
         yield path, sorted(file for file in path.rglob("*") if file.is_file())
         return
     if not path.is_file():
-        raise Problem(f"There are no {what} at {path}: {wanted}.")
+        raise Problem(f"There are no {what} at {path}: {hint}.")
     if path.stat().st_size > MAX_BYTES:
         raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
     if path.suffix.lower() != ".zip":
         if path.suffix.lower() not in endings:
-            raise Problem(f"{path.name} has no readable {what}: {wanted}.")
+            raise Problem(f"{path.name} has no readable {what}: {hint}.")
         yield path.parent, [path]
         return
     with scratch_folder(what) as home:
@@ -224,8 +224,8 @@ def open_files(
 
 
 def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
-    """Read the label files of a folder, of the format that there is most of."""
-    # What explains a data set is no label.
+    """Read the label files of a folder."""
+    # A data set's own documentation is no label.
     files = [file for file in files if not file.name.lower().startswith(("readme", "license"))]
     by_kind = {kind: [file for file in files if file.suffix.lower() == kind] for kind in PACKED}
     texts = [file for file in by_kind[".txt"] if file.name not in DATA]
@@ -237,8 +237,8 @@ def _read_files(folder: Path, files: Sequence[Path]) -> GroundTruth:
         names = _read_names(folder, data)
         return _collect(row for file in texts for row in _list_yolo(file, folder, names))
     if len(single) != 1:
-        holds = f"{len(single)} files of labels" if single else "no labels"
-        raise Problem(f"{folder.name} holds {holds}: give {WANTED}.")
+        content = f"{len(single)} files of labels" if single else "no labels"
+        raise Problem(f"{folder.name} holds {content}: give {EXPECTED}.")
     if single[0].suffix.lower() == ".json":
         return _collect(_list_coco(single[0]))
     try:

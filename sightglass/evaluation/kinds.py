@@ -1,4 +1,4 @@
-"""What differs between evaluations by what labels state: a class, boxes, areas, or numbers."""
+"""Kinds of evaluation: by classes, boxes, masks or numbers."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 MOST_MAPS = 20
 """Boxes of a picture that get a map of their own, the surest first."""
 TOP = 5
-TOLD = (RIGHT, "class", "misplaced")
-"""Types of boxes that an object is told by, the first of several."""
+MATCHED_TYPES = (RIGHT, "class", "misplaced")
+"""Types of boxes that decide an object's type, the first of several."""
 TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplaced", "extra": "Extra"}
 """Of the types of errors."""
 NAMES = {
@@ -102,7 +102,7 @@ class ErrorUnit:
     @property
     def answer(self) -> Prediction | None:
         """The answered box or class; None of a missed object."""
-        return self.picture.found[self.found] if self.found >= 0 else None
+        return self.picture.predictions[self.found] if self.found >= 0 else None
 
     @property
     def label(self) -> str | None:
@@ -147,8 +147,8 @@ class ErrorUnit:
         return f"second {label}, {score}" if self.type == "extra" else f"{label} {score}, fits badly"
 
 
-class Classes:
-    """One class a picture."""
+class ClassEvaluation:
+    """Evaluate one class a picture."""
 
     task: ClassVar[str] = "classify"
     """As files of evaluations name it."""
@@ -214,15 +214,15 @@ class Classes:
         """Return a digest of a picture's labels, or None."""
         return None
 
-    def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
+    def judge(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
         """Return an outcome's evaluation fields; empty without labels.
 
         `lock`: of the model.
         """
         return {}
 
-    def columns(self, held: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the table's columns for the fields of `hold`."""
+    def columns(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the table's columns for the fields of `judge`."""
         return {}
 
     def rows(
@@ -235,7 +235,7 @@ class Classes:
         answers = tuple(Prediction(label, indices.get(label, 0), score) for label, score in json.loads(first["scores"]))
         if (placed := self.place(labels, key, size, answers)) is None:
             return
-        yield stored.to_row(EvaluatedPicture(key, size, found=answers, **placed))
+        yield stored.to_row(EvaluatedPicture(key, size, predictions=answers, **placed))
 
     def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
         """Write chunks of rows to the evaluation's file."""
@@ -246,7 +246,7 @@ class Classes:
     def list_units(self, evaluation: Evaluation) -> Iterator[ErrorUnit]:
         """Yield all right and wrong units, picture by picture."""
         for picture in evaluation.pictures:
-            labels = [answer.label for answer in picture.found]
+            labels = [answer.label for answer in picture.predictions]
             rank = labels.index(picture.truth) + 1 if picture.truth in labels else 0
             truth = picture.truths[0] if len(picture.truths) == 1 else None
             yield ErrorUnit(picture, "picture", 0, "right" if rank == 1 else "class", 0 if labels else -1, truth, rank)
@@ -262,13 +262,13 @@ class Classes:
         """Return how well the answers fit the labels."""
         pictures = evaluation.pictures
         right = self.find_right(evaluation)
-        top5 = sum(picture.truth in [answer.label for answer in picture.found[:TOP]] for picture in pictures)
+        top5 = sum(picture.truth in [answer.label for answer in picture.predictions[:TOP]] for picture in pictures)
         counts = Counter(picture.truth for picture, good in zip(pictures, right, strict=True) if good)
-        of = Counter(str(picture.truth) for picture in pictures)
+        totals = Counter(str(picture.truth) for picture in pictures)
         return Metrics(
             {"accuracy": estimate_share(int(right.sum()), len(right)), "top5": estimate_share(top5, len(right))},
             redraw(len(right), 0) @ right / max(len(right), 1),
-            {name: estimate_share(counts[name], of[name]) for name in sorted(of)},
+            {name: estimate_share(counts[name], totals[name]) for name in sorted(totals)},
         )
 
     def find_right(self, evaluation: Evaluation) -> NDArray[np.bool_]:
@@ -285,8 +285,8 @@ class Classes:
         return ""
 
 
-class Boxes(Classes):
-    """Boxes of objects."""
+class BoxEvaluation(ClassEvaluation):
+    """Evaluate boxes of objects."""
 
     task = "detect"
     number = "AP"
@@ -296,7 +296,7 @@ class Boxes(Classes):
     lists_errors = True
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
-        if truth.named:
+        if truth.picture_labels:
             raise ModelProblem("These labels name whole pictures: a detector needs boxes (file,x0,y0,x1,y1,label).")
         super().check(truth, keys)
 
@@ -324,7 +324,7 @@ class Boxes(Classes):
             return None
         return _digest(json.dumps([(box.label, box.box, box.crowd, box.relative) for box in boxes]).encode())
 
-    def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
+    def judge(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
         size = explanation.image.width, explanation.image.height
         if (placed := self.place(labels, key, size, ())) is None:
             return {}
@@ -338,13 +338,13 @@ class Boxes(Classes):
             EvaluatedPicture(
                 key,
                 size,
-                found=answers,
+                predictions=answers,
                 maps={places[box]: values for box, values in maps.items() if box in places},
                 **placed,
             )
         )
-        more = {"maps": base64.b64encode(row["maps"]).decode(), "digest": self.digest(labels, key)}
-        return {self.outcome: row | more}
+        binary = {"maps": base64.b64encode(row["maps"]).decode(), "digest": self.digest(labels, key)}
+        return {self.outcome: row | binary}
 
     def rows(
         self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
@@ -356,15 +356,15 @@ class Boxes(Classes):
         for picture, matches in zip(evaluation.pictures, evaluation.matches, strict=True):
             for index, truth in enumerate(picture.truths):
                 # Of several boxes on one object that with another class says most, but for a right one.
-                about = [match for match in matches if match.truth == index and match.type in TOLD]
-                best = min(about, key=lambda match: (TOLD.index(match.type), match.box), default=None)
+                about = [match for match in matches if match.truth == index and match.type in MATCHED_TYPES]
+                best = min(about, key=lambda match: (MATCHED_TYPES.index(match.type), match.box), default=None)
                 kind, box_index = (best.type, best.box) if best is not None else ("missed", -1)
                 if not truth.crowd:
                     yield ErrorUnit(picture, "object", index, kind, box_index, truth)
             for match in matches:
                 if match.type != RIGHT:
-                    on = picture.truths[match.truth] if match.truth >= 0 else None
-                    yield ErrorUnit(picture, "box", match.box, match.type, match.box, on)
+                    label = picture.truths[match.truth] if match.truth >= 0 else None
+                    yield ErrorUnit(picture, "box", match.box, match.type, match.box, label)
 
     def describe_errors(self, name: str, units: Sequence[ErrorUnit]) -> str:
         objects = [unit for unit in units if unit.kind == "object"]
@@ -378,20 +378,19 @@ class Boxes(Classes):
         return f"{name} misses {most:,} of {total:,} {label if total == 1 else plural_noun(label)}"
 
     def measure_fit(self, evaluation: Evaluation) -> Metrics:
-        return true_boxes.measure(
-            [picture.truths for picture in evaluation.pictures], [picture.found for picture in evaluation.pictures]
-        )
+        pictures = evaluation.pictures
+        return true_boxes.measure([p.truths for p in pictures], [p.predictions for p in pictures])
 
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
-        of = f"{plural(objects, 'labelled object')} in {plural(pictures, 'labelled picture')}"
-        return f"{_describe_points(scores)} on {of}"
+        sample = f"{plural(objects, 'labelled object')} in {plural(pictures, 'labelled picture')}"
+        return f"{_describe_points(scores)} on {sample}"
 
     def describe_right(self, right: int, objects: int, threshold: float) -> str:
         return f"{right:,} of {plural(objects, 'object')} found at the threshold of {percent(threshold)}"
 
 
-class Areas(Classes):
-    """A class for each pixel, by masks."""
+class PixelEvaluation(ClassEvaluation):
+    """Evaluate a class for each pixel, by masks."""
 
     task = "segment"
     number = "IoU"
@@ -414,16 +413,17 @@ class Areas(Classes):
     def digest(self, labels: RunLabels, key: str) -> str | None:
         if not (mask := labels.truth.find_mask(key)):
             return None
-        named = json.dumps([labels.truth.mask_labels, sorted((name, *names) for name, names in labels.named.items())])
+        meanings = sorted((name, *names) for name, names in labels.classes_by_label.items())
+        named = json.dumps([labels.truth.mask_labels, meanings])
         return _digest(named.encode() + mask)
 
-    def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
+    def judge(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
         mask, answer = labels.truth.find_mask(key), explanation.segmentation
         if mask is None or answer is None:
             return {}
         adapter: Any = explanation.evidence.resident.adapter
         classes = adapter.labels
-        indices = {label: classes.index(min(named)) for label, named in labels.named.items() if named}
+        indices = {label: classes.index(min(named)) for label, named in labels.classes_by_label.items() if named}
         result: dict[str, Any] = {"digest": self.digest(labels, key)}
         try:
             truth = masks.decode(mask, answer.shape, labels.truth.mask_labels, indices, len(classes))
@@ -432,10 +432,10 @@ class Areas(Classes):
             result["problem"] = str(problem)
         return {self.outcome: result}
 
-    def columns(self, held: Mapping[str, Any]) -> dict[str, Any]:
-        if self.outcome not in held:
+    def columns(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        if self.outcome not in fields:
             return {}
-        pairs = held[self.outcome].get("pairs")
+        pairs = fields[self.outcome].get("pairs")
         numbers = [score.value for score in masks.measure([pairs]).scores.values()] if pairs else (None, None)
         return dict(zip(("mean_iou", "pixel_accuracy"), numbers, strict=True))
 
@@ -458,8 +458,8 @@ class Areas(Classes):
         return f"{_describe_points(scores)}: {plural(classes, 'class')} in {plural(pictures, 'picture')}"
 
 
-class Numbers(Classes):
-    """Numbers of a picture; how far they are from the true ones follows from the table."""
+class NumberEvaluation(ClassEvaluation):
+    """Evaluate numbers; their errors follow from the table."""
 
     file = ""
     by_folders = False
@@ -470,18 +470,18 @@ class Numbers(Classes):
     )
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
-        if not truth.named:
+        if not truth.picture_labels:
             raise ModelProblem(
                 "This model gives numbers: give its labels as file,label, where label is the true number."
             )
-        wrong = next((label for label in truth.named.values() if to_number(label) is None), None)
+        wrong = next((label for label in truth.picture_labels.values() if to_number(label) is None), None)
         if wrong is not None:
             raise ModelProblem(f"The label {wrong[:40]!r} is no number: this model's labels are true numbers.")
         super().check(truth, keys)
 
 
-class Unlabelled(Classes):
-    """Nothing that labels state."""
+class NoEvaluation(ClassEvaluation):
+    """Refuse labels: the task states nothing to compare them with."""
 
     by_folders = False
 
@@ -489,11 +489,17 @@ class Unlabelled(Classes):
         raise ModelProblem("This model names nothing that labels could be compared with: leave --labels out.")
 
 
-KINDS = {"classes": Classes(), "boxes": Boxes(), "areas": Areas(), "numbers": Numbers(), "": Unlabelled()}
+KINDS = {
+    "classes": ClassEvaluation(),
+    "boxes": BoxEvaluation(),
+    "areas": PixelEvaluation(),
+    "numbers": NumberEvaluation(),
+    "": NoEvaluation(),
+}
 """By what labelled pictures state of a task (`Task.truth`)."""
 
 
-def kind_of(model: ModelSpec | Adapter | str) -> Classes:
+def kind_of(model: ModelSpec | Adapter | str) -> ClassEvaluation:
     """Return the evaluation kind of a model or a task."""
     return KINDS[task_of(model).truth]
 
@@ -520,11 +526,11 @@ def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:
     options, evidence = explanation.options, explanation.evidence
     if not explanation.predictions or not method_of(evidence.resident, options).quick:
         return {}
-    each = replace(options, per="detection", targets=(), top_k=MOST_MAPS, within="picture")
-    apart = explain(explanation.image, evidence, each, milliseconds={})
+    box_options = replace(options, per="detection", targets=(), top_k=MOST_MAPS, within="picture")
+    separate = explain(explanation.image, evidence, box_options, milliseconds={})
     return {
         (heatmap.target.anchors[0], heatmap.target.index): cells(heatmap)
-        for heatmap in apart.heatmaps
+        for heatmap in separate.heatmaps
         if heatmap.state == "ok" and heatmap.target.index is not None
     }
 

@@ -30,7 +30,7 @@ IGNORED = (255, 65535)
 
 VOID = -1
 """The class of a pixel that is not counted."""
-WANTED = "give a folder of .png masks, or a .zip of it"
+EXPECTED = "give a folder of .png masks, or a .zip of it"
 
 
 def read(path: Path | str) -> GroundTruth:
@@ -40,7 +40,7 @@ def read(path: Path | str) -> GroundTruth:
 
     Raises Problem for what is none of these.
     """
-    with open_files(path, "masks", WANTED, (".png", *PACKED)) as (folder, files):
+    with open_files(path, "masks", EXPECTED, (".png", *PACKED)) as (folder, files):
         return _read_folder(folder, files)
 
 
@@ -58,7 +58,7 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
         if (total := total + len(masks.get(key, b""))) > MAX_BYTES:
             raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
     if not masks:
-        raise Problem(f"There are no masks in {folder.name}: {WANTED}.")
+        raise Problem(f"There are no masks in {folder.name}: {EXPECTED}.")
     return GroundTruth({}, tuple(problems), masks=masks, mask_labels=_read_names(files))
 
 
@@ -84,14 +84,14 @@ def decode(
     classes: Sequence[int] = [indices.get(label, VOID) for label in labels] if labels else range(count)
     try:
         # Not PIL.Image.open: Ultralytics replaces it by one that wants a package for what is no picture.
-        with PngImageFile(io.BytesIO(data)) as opened:
+        with PngImageFile(io.BytesIO(data)) as png:
             # Before it is unpacked: a small file may claim to be very large.
-            if (opened.height, opened.width) != size:
+            if (png.height, png.width) != size:
                 picture = f"{size[1]} by {size[0]}"
-                raise ValueError(f"the mask is {opened.width} by {opened.height} pixels, and the picture {picture}")
-            if opened.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
+                raise ValueError(f"the mask is {png.width} by {png.height} pixels, and the picture {picture}")
+            if png.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
                 raise ValueError("the mask is a picture in colours: save one class index for each pixel")
-            values = np.asarray(opened).astype(np.int64)
+            values = np.asarray(png).astype(np.int64)
     except (OSError, SyntaxError, Pillow.DecompressionBombError) as problem:
         raise ValueError("the mask is no readable PNG") from problem
     mask = np.full(size, VOID)
@@ -137,16 +137,16 @@ def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
         drawn_accuracy = (draws @ right.sum(1)) / (draws @ total)
         accuracy = right.sum() / total.sum()
 
-    def tell(value: float, drawn: NDArray[np.float64], pictures: int) -> Estimate:
-        # One picture drawn again and again is always the same: how sure it is cannot be told.
+    def interval(value: float, drawn: NDArray[np.float64], pictures: int) -> Estimate:
+        # One picture drawn again and again is always the same: it has no interval.
         return estimate(value, drawn if pictures > 1 else drawn[:0], least=0.0)
 
-    having, drawn_mean = (union > 0).sum(0), average_classes(drawn.T)
-    mean = tell(exact.mean() if classes else float("nan"), drawn_mean, len(pictures))
+    counts, drawn_mean = (union > 0).sum(0), average_classes(drawn.T)
+    mean = interval(exact.mean() if classes else float("nan"), drawn_mean, len(pictures))
     return Metrics(
-        {"mean_iou": mean, "pixel_accuracy": tell(float(accuracy), drawn_accuracy, len(pictures))},
+        {"mean_iou": mean, "pixel_accuracy": interval(float(accuracy), drawn_accuracy, len(pictures))},
         drawn_mean,
-        {str(index): tell(exact[i], drawn[:, i], having[i]) for i, index in enumerate(classes)},
+        {str(index): interval(exact[i], drawn[:, i], counts[i]) for i, index in enumerate(classes)},
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.evaluation.intervals import Metrics
-    from sightglass.evaluation.kinds import Classes
+    from sightglass.evaluation.kinds import ClassEvaluation
     from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
     from sightglass.models.geometry import Box
 
@@ -61,7 +61,7 @@ class ModelScore:
         return self.evaluation.called
 
     @property
-    def kind(self) -> Classes:
+    def kind(self) -> ClassEvaluation:
         """The evaluation kind of its answers."""
         return kind_of(self.evaluation.task)
 
@@ -111,10 +111,10 @@ class Verdict:
         """
         if self.kind != "cannot be told":
             return None
-        have, apart = len(self.second.evaluation.pictures), abs(self.tolerance - self.gap.value)
+        count, distance = len(self.second.evaluation.pictures), abs(self.tolerance - self.gap.value)
         error = float(np.nanstd(self._drawn))
-        needed = max(have * (Z * error / apart) ** 2, Z * math.sqrt(2) / apart - 2) if apart else math.inf
-        return max(1, math.ceil(needed - have)) if needed <= ENOUGH * have else None
+        needed = max(count * (Z * error / distance) ** 2, Z * math.sqrt(2) / distance - 2) if distance else math.inf
+        return max(1, math.ceil(needed - count)) if needed <= ENOUGH * count else None
 
     @property
     def title(self) -> str:
@@ -141,14 +141,14 @@ class Verdict:
         """`It loses rod-cross (0 of 10 against 4).`; empty where no class is lost."""
         counts: dict[str, list[int]] = {}
         for row in list_objects((self.first, self.second)):
-            both = counts.setdefault(str(row["label"]), [0, 0, 0])
-            both[0] += row[self.first.model]
-            both[1] += row[self.second.model]
-            both[2] += 1
-        label, (ours, theirs, total) = max(
+            rights = counts.setdefault(str(row["label"]), [0, 0, 0])
+            rights[0] += row[self.first.model]
+            rights[1] += row[self.second.model]
+            rights[2] += 1
+        label, (first, second, total) = max(
             counts.items(), key=lambda item: item[1][1] - item[1][0], default=("", [0] * 3)
         )
-        return f"It loses {label} ({ours:,} of {total:,} against {theirs:,})." if theirs > ours else ""
+        return f"It loses {label} ({first:,} of {total:,} against {second:,})." if second > first else ""
 
     @property
     def words(self) -> str:
@@ -204,7 +204,7 @@ def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against
         raise Problem("Detectors and classifiers cannot be compared on one scorecard: choose models of one kind.")
     for row in rows[1:]:
         for picture, other in zip(rows[0].evaluation.pictures, row.evaluation.pictures, strict=True):
-            same = [of.box for of in picture.truths] == [of.box for of in other.truths]
+            same = [truth.box for truth in picture.truths] == [truth.box for truth in other.truths]
             if picture.key != other.key or not same:
                 raise Problem(f"{row.model} was judged by other labels of {picture.key}: run both on the same ones.")
     best = rows[names.index(against)] if against else max(rows, key=lambda row: row.score.value)
@@ -239,12 +239,12 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
 
     Labels that are no class of one of the models count for none. Raises Problem for no common picture.
     """
-    by_key = [{picture.key: picture for picture in each.pictures} for each in evaluations]
+    by_key = [{picture.key: picture for picture in evaluation.pictures} for evaluation in evaluations]
     common = sorted(set.intersection(*map(set, by_key)))
     if not common:
         raise Problem("These runs have no picture in common: choose runs over the same pictures.")
     counted: dict[str, set[Box]] = {}
-    if len({each.unknown for each in evaluations}) > 1:
+    if len({evaluation.unknown for evaluation in evaluations}) > 1:
         counted = {
             key: set.intersection(*({truth.box for truth in keyed[key].truths} for keyed in by_key)) for key in common
         }
@@ -256,7 +256,7 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
         return replace(picture, truths=tuple(truth for truth in picture.truths if truth.box in boxes))
 
     kept = [
-        replace(each, pictures=tuple(keep(keyed[key]) for key in common))
-        for each, keyed in zip(evaluations, by_key, strict=True)
+        replace(evaluation, pictures=tuple(keep(keyed[key]) for key in common))
+        for evaluation, keyed in zip(evaluations, by_key, strict=True)
     ]
     return kept, len(set.union(*map(set, by_key))) - len(common)

@@ -41,10 +41,10 @@ class EvaluatedPicture:
     """Labelled objects in pixels, under the names of the model's classes."""
     truth: str | None = None
     """The class of the whole picture, for a classifier, under the model's name."""
-    found: tuple[Prediction, ...] = field(default=(), repr=False)
+    predictions: tuple[Prediction, ...] = field(default=(), repr=False)
     """Answers, the surest first: a classifier's best five, a detector's boxes from `LEAST_CONFIDENCE` on."""
     maps: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
-    """By index in `found`: (32, 32), 0 to 255, over the whole picture (`explain.maps.cells`)."""
+    """By index in `predictions`: (32, 32), 0 to 255, over the whole picture (`explain.maps.cells`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class Evaluation(EvaluationFacts):
     @cached_property
     def matches(self) -> list[list[BoxMatch]]:
         """What is right and wrong of each picture's boxes at the threshold."""
-        return [boxes.match(picture.truths, picture.found, self.threshold) for picture in self.pictures]
+        return [boxes.match(picture.truths, picture.predictions, self.threshold) for picture in self.pictures]
 
 
 FILE = "evaluation.parquet"
@@ -112,7 +112,7 @@ the answers (`found_…`)."""
 
 def to_row(picture: EvaluatedPicture) -> dict[str, Any]:
     """Return a picture as a row of `COLUMNS`."""
-    corners = [answer.box for answer in picture.found if answer.box is not None]
+    corners = [answer.box for answer in picture.predictions if answer.box is not None]
     return {
         "picture": picture.key,
         "width": picture.size[0],
@@ -121,11 +121,11 @@ def to_row(picture: EvaluatedPicture) -> dict[str, Any]:
         "truth_label": [item.label for item in picture.truths],
         "truth_box": [number for item in picture.truths for number in item.box],
         "truth_crowd": [item.crowd for item in picture.truths],
-        "found_label": [item.label for item in picture.found],
-        "found_class": [item.index for item in picture.found],
-        "found_score": [item.score for item in picture.found],
+        "found_label": [item.label for item in picture.predictions],
+        "found_class": [item.index for item in picture.predictions],
+        "found_score": [item.score for item in picture.predictions],
         "found_box": [number for box in corners for number in box],
-        "found_anchor": [item.anchor if item.anchor is not None else -1 for item in picture.found],
+        "found_anchor": [item.anchor if item.anchor is not None else -1 for item in picture.predictions],
         "map_of": list(picture.maps),
         "maps": b"".join(values.tobytes() for values in picture.maps.values()),
     }
@@ -165,13 +165,13 @@ def load(folder: Path) -> Evaluation:
 
     try:
         table = parquet.read_table(folder / FILE)
-        known = _read_facts(table.schema)
-        pictures = _read_pictures(table, known)
+        facts = _read_facts(table.schema)
+        pictures = _read_pictures(table, facts)
     except FileNotFoundError:
         raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
     except (OSError, ArrowException, ValueError, KeyError, TypeError, IndexError) as problem:
         raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
-    return Evaluation(**vars(known), pictures=tuple(pictures), source=folder)
+    return Evaluation(**vars(facts), pictures=tuple(pictures), source=folder)
 
 
 def _read_facts(schema: Any) -> EvaluationFacts:
@@ -193,7 +193,7 @@ def _read_pictures(table: Any, facts: EvaluationFacts) -> list[EvaluatedPicture]
             EvaluatedPicture(
                 cell["picture"],
                 (cell["width"], cell["height"]),
-                # Runs of before hold labels that do not count, too.
+                # Earlier runs hold labels that do not count, too.
                 tuple(truth for truth in truths if truth.label not in facts.unknown),
                 cell["truth"],
                 tuple(map(Prediction, *answers)),

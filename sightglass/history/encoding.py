@@ -36,7 +36,7 @@ from sightglass.models.catalog import catalog
 from sightglass.models.spec import ModelSpec
 from sightglass.report import charts, command, embedded_recipe, proof_files, similarity_files
 from sightglass.report.caption import label_ends
-from sightglass.report.embedded_recipe import Look, list_checks, view_of
+from sightglass.report.embedded_recipe import ViewState, list_checks, view_of
 from sightglass.report.result_folder import MAPS, label_stem, named_arrays
 from sightglass.report.view import MAX_CHECKS, Picture
 from sightglass.report.views import answer_title, display_of, list_answers, list_boxes, new_view, place_map
@@ -173,11 +173,11 @@ def _describe_map(explanation: Explanation, place: int) -> MapInfo:
     )
 
 
-def _view(explanation: Explanation, index: int, look: Mapping[str, Any]) -> Look:
+def _view(explanation: Explanation, index: int, look: Mapping[str, Any]) -> ViewState:
     try:
         if explanation.heatmaps:
-            return Look.model_validate(view_of(explanation, index).model_dump() | {"settings": dict(look)})
-        return Look(screen=explanation.task.screen, automatic=not explanation.options.layers, settings=dict(look))
+            return ViewState.model_validate(view_of(explanation, index).model_dump() | {"settings": dict(look)})
+        return ViewState(screen=explanation.task.screen, automatic=not explanation.options.layers, settings=dict(look))
     except ValidationError as error:
         raise Problem("`look` must be at most 40 settings of the viewer, by name.") from error
 

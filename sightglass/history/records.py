@@ -23,7 +23,7 @@ from sightglass.explain.trust import Finding
 from sightglass.explain.trust.checks import Checks
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
-from sightglass.report.embedded_recipe import Look, add_checks
+from sightglass.report.embedded_recipe import ViewState, add_checks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,7 +178,7 @@ class Record:
     """Limitations of that map."""
     recipe: Recipe | None = None
     """None only for a pair and in a damaged record."""
-    view: Look = field(default_factory=Look)
+    view: ViewState = field(default_factory=ViewState)
     notes: tuple[str, ...] = ()
     """As `Explanation.notes`."""
     pair: SavedPair | None = None

@@ -17,7 +17,7 @@ from PIL import ImageDraw, ImageFont
 from sightglass.common.errors import Problem
 from sightglass.common.files import packing
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.explanation import explain
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import shorten
@@ -65,7 +65,7 @@ def by_layer(explanation: Explanation, index: int = 0) -> tuple[Heatmap, ...]:
     prepared = adapter.prepare(
         explanation.image.taken(adapter.channels, adapter.spec.id), explanation.options.preprocessing
     )
-    through = Evidence(resident, prepared, find(resident, paths))
+    through = Evidence(resident, prepared, layers_at(resident, paths))
     # One of the targets as the recipe names it; none for the whole picture.
     targets = () if explanation.options.per == "picture" else (explanation.recipe.targets[index],)
     options = replace(explanation.options, layers=paths, targets=targets, scale="own")

@@ -51,7 +51,7 @@ _LOSSLESS: MutableMapping[Image, bytes] = WeakKeyDictionary()
 Text = Annotated[str, StringConstraints(max_length=200)]
 
 
-class Look(BaseModel):
+class ViewState(BaseModel):
     """The display settings of an explanation."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -74,14 +74,14 @@ class Contents(BaseModel):
 
     sightglass: Literal[1] = 1
     recipe: Recipe
-    view: Look = Look()
+    view: ViewState = ViewState()
     picture: bytes = Field(default=b"", exclude=True)
     """The file of the original picture, if embedded; not to be trusted before its sha256 is checked."""
 
 
-def view_of(explanation: Result, index: int, **settings: bool | float | str) -> Look:
+def view_of(explanation: Result, index: int, **settings: bool | float | str) -> ViewState:
     """Return the view of one map of an explanation with these settings."""
-    return Look(
+    return ViewState(
         index=index,
         label=explanation.heatmaps[index].target.label[:200],
         screen=explanation.task.opened_on(explanation.options),
@@ -90,12 +90,12 @@ def view_of(explanation: Result, index: int, **settings: bool | float | str) -> 
     )
 
 
-def line(recipe: Recipe, view: Look | None = None) -> str:
+def line(recipe: Recipe, view: ViewState | None = None) -> str:
     """Return the JSON to embed, on one line in ASCII."""
-    return json.dumps(Contents(recipe=recipe, view=view or Look()).model_dump(mode="json"), separators=(",", ":"))
+    return json.dumps(Contents(recipe=recipe, view=view or ViewState()).model_dump(mode="json"), separators=(",", ":"))
 
 
-def write(data: bytes, recipe: Recipe, view: Look | None = None, *, picture: bytes = b"") -> bytes:
+def write(data: bytes, recipe: Recipe, view: ViewState | None = None, *, picture: bytes = b"") -> bytes:
     """Return a PNG's or JPG's bytes with the recipe, pixels unchanged.
 
     `picture`: the file of the original picture from `encode`. A recipe too long for EXIF (64 kB) is left out of a JPG.
@@ -125,7 +125,7 @@ def embed(
     picture: bool = True,
 ) -> bytes:
     """Return a file with an explanation's recipe, the view of a map in the viewer's `settings`, and the `picture`."""
-    view = Look(screen=explanation.task.screen)
+    view = ViewState(screen=explanation.task.screen)
     if explanation.heatmaps:
         view = view_of(explanation, index, **settings or {})
     return write(data, checked_recipe(explanation), view, picture=encode(explanation.image) if picture else b"")
@@ -172,7 +172,7 @@ def _of_json(data: bytes) -> Contents | None:
         return None
     document = json.loads(data)
     recipe = Recipe.model_validate(document.get("recipe", document))
-    return Contents(recipe=recipe, view=Look(screen="explore" if recipe.per == "class" else "detect"))
+    return Contents(recipe=recipe, view=ViewState(screen="explore" if recipe.per == "class" else "detect"))
 
 
 def encode(image: Image) -> bytes:

@@ -78,7 +78,7 @@ def draw(view: View, format: Format, style: Style, *, boxes: bool = True) -> byt
     assert item is not None
     size = picture.image.width, picture.image.height
     field = item.field(*size)
-    alone = render.heatmap_only(item.grown(*size), style.colormap, seen=field.seen, kind=item.kind)
+    alone = render.heatmap_only(item.upsampled(*size), style.colormap, seen=field.seen, kind=item.kind)
     panels = [caption.reduce(panel, MAX_SIDE) for panel in (pixels, alone, render.paint(pixels, field, style))]
     draw_page = partial(_draw_page, view, panels, style.colormap, named=boxes)
     return charts.save(draw_page, view.caption, format, _ENCODING.get(format))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity
 
-    Look = Mapping[str, bool | float | str]
+    ViewSettings = Mapping[str, bool | float | str]
     """Settings of the viewer."""
 
 Offer = tuple[str, str, "Callable[[], Any]"]
@@ -39,46 +39,46 @@ class Files:
     files: Sequence[Offer]
 
 
-def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
+def map_downloads(explanation: Explanation, index: int, look: ViewSettings) -> list[Files]:
     """Return a map's files, with figures coloured by the settings `look`."""
-    begin = stem(explanation, index)
-    listed = []
+    prefix = stem(explanation, index)
+    rows_of_files = []
     for row, (title, about) in ROWS.items():
         offers: list[Offer] = [
             (
                 format.file.rpartition(".")[2].upper(),
-                f"{begin}-{format.file}",
+                f"{prefix}-{format.file}",
                 partial(format.make, explanation, index, look),
             )
             for format in FORMATS
             if format.row == row and format.fits(explanation, index)
         ]
         if offers:
-            listed.append(Files(title, about, offers))
+            rows_of_files.append(Files(title, about, offers))
     if explanation.segmentation is not None:
-        listed.append(_of_segmentation(explanation))
+        rows_of_files.append(_segmentation_downloads(explanation))
     kind = "npy" if len(explanation.heatmaps[index].raw) == 1 else "npz"
     data: list[Offer] = [
-        (f"Raw map, .{kind}", f"{begin}-raw.{kind}", lambda: _raw(explanation, index)),
-        ("Statistics, .csv", f"{begin}-statistics.csv", lambda: csv(rows(explanation))),
-        ("All numbers, .json", f"{begin}-numbers.json", lambda: json.dumps(explanation.to_dict(), indent=1)),
-        ("Recipe, .json", f"{begin}-recipe.json", lambda: _recipe(explanation, index)),
+        (f"Raw map, .{kind}", f"{prefix}-raw.{kind}", lambda: _raw(explanation, index)),
+        ("Statistics, .csv", f"{prefix}-statistics.csv", lambda: csv(rows(explanation))),
+        ("All numbers, .json", f"{prefix}-numbers.json", lambda: json.dumps(explanation.to_dict(), indent=1)),
+        ("Recipe, .json", f"{prefix}-recipe.json", lambda: _recipe(explanation, index)),
     ]
     about = "The raw values, every number of every map, and the recipe to reproduce them."
-    return [*listed, Files("Data", about, data)]
+    return [*rows_of_files, Files("Data", about, data)]
 
 
 def _recipe(explanation: Explanation, index: int) -> str:
     return proof_files.recipe(explanation, index).model_dump_json(indent=1)
 
 
-def _of_segmentation(explanation: Explanation) -> Files:
+def _segmentation_downloads(explanation: Explanation) -> Files:
     """Return the class of each pixel, drawn and as its index."""
-    begin = _name(explanation)
+    prefix = _download_prefix(explanation)
     about = "The class of each pixel: in colours with names, or a grey picture of the classes' numbers, 255 for none."
     labels = {"segmentation.png": "Over the picture, .png", "classes.png": "Numbers, .png"}
     make = partial(result_folder.of_segmentation, explanation)
-    return Files("Classes", about, [(labels[name], f"{begin}-{name}", _pick(make, name)) for name in labels])
+    return Files("Classes", about, [(labels[name], f"{prefix}-{name}", _pick(make, name)) for name in labels])
 
 
 def _pick(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> Callable[[], bytes]:
@@ -90,37 +90,37 @@ def _zip(files: Callable[[], Iterable[tuple[str, bytes]]], name: str) -> list[Of
     return [("All files, .zip", f"{name}.zip", lambda: result_folder.zip_files(files()))]
 
 
-def of_classes(explanation: Explanation, look: Look) -> list[Files]:
+def class_downloads(explanation: Explanation, look: ViewSettings) -> list[Files]:
     """Return the files of the best map and of all classes."""
     proofs = ", the proofs" if explanation.proofs else ""
     about = f"The map of each class, all of them on a sheet, their raw values and statistics{proofs}, and the recipe."
-    files = _zip(lambda: result_folder.of_picture(explanation, _style(look)), _name(explanation))
-    return [Files("All classes", about, files), *of_map(explanation, 0, look)]
+    files = _zip(lambda: result_folder.of_picture(explanation, _style(look)), _download_prefix(explanation))
+    return [Files("All classes", about, files), *map_downloads(explanation, 0, look)]
 
 
-def of_models(comparison: Comparison, look: Look) -> list[Files]:
-    """Return the files of several models on one picture, whose times are measured if they were not."""
+def model_downloads(comparison: Comparison, look: ViewSettings) -> list[Files]:
+    """Return the files of several models on one picture, with times."""
 
     def files() -> Iterable[tuple[str, bytes]]:
         times = comparison.timings or measure_in_turns([each.evidence for each in comparison.explanations])
         return result_folder.of_comparison(replace(comparison, timings=times), _style(look))
 
-    name = f"{_begin(comparison.explanations[0].image.name)}-comparison"
+    name = f"{_picture_stem(comparison.explanations[0].image.name)}-comparison"
     about = "Each model's map, all of them on a sheet, their raw values, and every number with the recipes."
     return [Files("All models", about, _zip(files, name))]
 
 
-def of_similarity(found: Similarity, context: Context, ranking: Ranking, _look: Look) -> list[Files]:
+def similarity_downloads(similarity: Similarity, context: Context, ranking: Ranking, _: ViewSettings) -> list[Files]:
     """Return the files of two compared pictures and their gallery."""
-    name = "-".join((*(_begin(side.image.name) for side in found.sides), "similarity"))
-    files = _zip(lambda: similarity_files.of_similarity(found, context), name)
+    name = "-".join((*(_picture_stem(side.image.name) for side in similarity.sides), "similarity"))
+    files = _zip(lambda: similarity_files.of_similarity(similarity, context), name)
     about = "Both pictures with their maps, the best matches, maps and embeddings as they are, and every number."
     scores = [("Ranking, .csv", f"{name}-ranking.csv", lambda: similarity_files.of_ranking(ranking)[1])]
     return [Files("Both pictures", about, files), Files("Gallery", "The scores of all pictures.", scores)]
 
 
-def _name(explanation: Explanation) -> str:
-    return f"{_begin(explanation.image.name)}-{explanation.model.id}"
+def _download_prefix(explanation: Explanation) -> str:
+    return f"{_picture_stem(explanation.image.name)}-{explanation.model.id}"
 
 
 def stem(explanation: Explanation, index: int) -> str:
@@ -129,7 +129,7 @@ def stem(explanation: Explanation, index: int) -> str:
     boxes = explanation.own(index) if explanation.options.per == "detection" else ()
     number = [str(i) for i, prediction in enumerate(explanation.predictions, 1) if boxes and prediction == boxes[0]]
     parts = [
-        _begin(explanation.image.name),
+        _picture_stem(explanation.image.name),
         *number,
         heatmap.target.label,
         METHODS[heatmap.method].name_for(explanation.model.task),
@@ -137,11 +137,11 @@ def stem(explanation: Explanation, index: int) -> str:
     return "-".join(file_stem(part) for part in parts)
 
 
-def _begin(name: str) -> str:
+def _picture_stem(name: str) -> str:
     return file_stem(name.rsplit(".", 1)[0])
 
 
-def _style(look: Look) -> Style:
+def _style(look: ViewSettings) -> Style:
     """Return the style of a folder's overlays: the viewer's colours and opacity."""
     chosen = Style.of(look)
     return Style(colormap=chosen.colormap, alpha=chosen.alpha)

@@ -90,7 +90,7 @@ class Map:
         shares = MapField(self.values, self.extent, self.seen or (0, 0, 1, 1), self.kind, self.cells)  # type: ignore[arg-type]
         return shares.scaled((1, 1), (width, height))
 
-    def grown(self, width: int, height: int) -> NDArray[np.float32]:
+    def upsampled(self, width: int, height: int) -> NDArray[np.float32]:
         """Return the values at a picture's size, float32 (height, width), bilinear; 0 outside `seen`."""
         field, out = self.field(width, height), np.zeros((height, width), np.float32)
         (left, top, right, bottom), (x0, y0, x1, y1), (rows, columns) = field.seen, field.extent, self.values.shape

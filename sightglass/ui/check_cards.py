@@ -43,48 +43,48 @@ if TYPE_CHECKING:
 AXES: dict[chart.Way, str] = {"hidden": "hidden, strongest first", "kept": "kept, strongest first"}
 THUMBNAIL = 440
 """Pixels of the longer side of a map on a card."""
-ASKED = (
+SCRAMBLE_BUTTON = (
     "Scramble the weights",
     "Makes the map again three to eight times. Your model is not touched: a copy is.",
 )
 """The button for the one test that may wait for a click, and its help."""
 QUICK_BYTES = 256e6
-"""Of weights: a larger model is scrambled when it is asked for."""
+"""Of weights: a larger model is scrambled only on request."""
 LIKENESS = "Rank correlation with the map as it is: 1 is the same order of places, 0 nothing in common."
 STRENGTH = "Maps here show how strong the evidence is, whether it raises or lowers."
 
 
 def draw(id: CheckId, explanation: Explanation, index: int, begin: bool) -> bool:
-    """Draw a check's thumbnail or curve with its details; return whether the next test may begin.
+    """Draw a check's result; return whether the next test may begin.
 
     `begin`: the tests before it are done.
     """
     resident, method = explanation.evidence.resident, METHODS[explanation.heatmaps[index].method]
-    # A copy of a large model, or of a slow method's many passes, is made when it is asked for.
-    asked = id == "model" and not (resident.gradients and method.quick and resident.nbytes <= QUICK_BYTES)
-    key = (id, *explain_job.keys_of(explanation.recipe, explanation.heatmaps)[index])
+    # A copy of a large model, or of a slow method's many passes, is made only on request.
+    manual = id == "model" and not (resident.gradients and method.quick and resident.nbytes <= QUICK_BYTES)
+    key = (id, *explain_job.map_keys(explanation.recipe, explanation.heatmaps)[index])
     if not begin and key not in state.of(background.Jobs).results:
         st.caption("Begins after the test above.")
         return False
     test = partial(_run, id, explanation, index)
-    button, help = ASKED
+    button, help = SCRAMBLE_BUTTON
     result = background.outcome(
-        f"check-{id}", key, test, begin=begin and not asked, button=button, help=help, event="a test of a map failed"
+        f"check-{id}", key, test, begin=begin and not manual, button=button, help=help, event="a test of a map failed"
     )
     if result is None:
         job = state.of(background.Jobs).find(f"check-{id}", key)
-        return asked or (job is not None and job.finished() and job.failure is not None and not job.stopped)
+        return manual or (job is not None and job.finished() and job.failure is not None and not job.stopped)
     if id == "answer":
         draw_proof_chart(result, "hidden", key="check-curve", small=True)
     elif id == "model":
         last = result.last
-        _thumbnail(explanation, index, None if last.empty else last.map, "With random weights")
+        _draw_thumbnail(explanation, index, None if last.empty else last.map, "With random weights")
     else:
-        _thumbnail(explanation, index, _spread(result)[0], "Where eight small changes move it")
+        _draw_thumbnail(explanation, index, _scale_spread(result)[0], "Where eight small changes move it")
     details: dict[CheckId, Callable[[], None]] = {
-        "model": partial(_scramble, explanation, index, result),
+        "model": partial(_draw_scramble, explanation, index, result),
         "answer": partial(draw_proof, result),
-        "still": partial(_stability, explanation, index, result),
+        "still": partial(_draw_stability, explanation, index, result),
     }
     page.button_for_window(
         "Details",
@@ -109,14 +109,14 @@ def _run(id: CheckId, explanation: Explanation, index: int, *, progress: Progres
     return test(explanation, index, progress=report, cancel=cancel)
 
 
-def _scramble(explanation: Explanation, index: int, outcome: Scramble) -> None:
+def _draw_scramble(explanation: Explanation, index: int, outcome: Scramble) -> None:
     """Draw the map beside that of random weights."""
     st.caption(
         "The model's weights become random. A map of what the model has learnt must dissolve; one that stays shows "
         "something else."
     )
     # Of a scrambled model the boxes have no such score.
-    boxes = tuple(replace(box, label="the same box") for box in panels.boxes_of(explanation, index))
+    boxes = tuple(replace(box, label="the same box") for box in panels.class_boxes(explanation, index))
     likeness = "rank correlation" if outcome.keeps_box is None else "overlap of the outlines in the box"
     shows = "the map is empty" if outcome.last.empty else f"{likeness} {outcome.likeness}"
     note = f"{outcome.likeness}, middle of {len(outcome.final)}" if outcome.final else outcome.likeness
@@ -126,19 +126,19 @@ def _scramble(explanation: Explanation, index: int, outcome: Scramble) -> None:
     line = f"The number over the map of random weights: its {likeness} with the map as it is."
     if explanation.heatmaps[index].signed:
         line = f"{line} {STRENGTH}"
-    panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=len(strip), line=line)
+    panels.draw_viewer(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=len(strip), line=line)
     st.markdown(f":material/fact_check: {escape(outcome.sentence)}")
     st.caption(MEANINGS[outcome.verdict])
     st.caption(outcome.describe_draws())
 
 
-def _stability(explanation: Explanation, index: int, outcome: Stability) -> None:
+def _draw_stability(explanation: Explanation, index: int, outcome: Stability) -> None:
     """Draw the change of map, score and answer under small changes."""
     st.caption(
         "The map is made again for eight changes that a person hardly sees. If it moves while the answer stays, it "
         f"says more about the method than the picture. It holds still from a similarity of {stability.STEADY:.2f}."
     )
-    values, most = _spread(outcome)
+    values, most = _scale_spread(outcome)
     words = "Hot is where the map changes most under the small changes."
     strip = [
         _panel(explanation, index, _tested_map(explanation, index)),
@@ -147,9 +147,9 @@ def _stability(explanation: Explanation, index: int, outcome: Stability) -> None
     line = "Spread: the standard deviation of nine maps at each pixel, where the strongest place of a map is 1."
     if explanation.heatmaps[index].signed:
         line = f"{line} {STRENGTH}"
-    panels.show(explanation.image, strip, key="viewer-trust-spread", height=380, line=line)
+    panels.draw_viewer(explanation.image, strip, key="viewer-trust-spread", height=380, line=line)
     st.markdown(f":material/fact_check: {escape(outcome.sentence)}")
-    _changes(outcome, explanation.model)
+    _draw_changes(outcome, explanation.model)
 
 
 def draw_proof(proof: Proof) -> None:
@@ -199,7 +199,7 @@ def draw_proof_chart(proof: Proof, way: chart.Way, *, key: str, small: bool = Fa
     st.plotly_chart(figure, config=config, key=key, alt=f"The score by the share that is {AXES[way]}. {proof.sentence}")
 
 
-def _thumbnail(explanation: Explanation, index: int, values: NDArray[np.float32] | None, words: str) -> None:
+def _draw_thumbnail(explanation: Explanation, index: int, values: NDArray[np.float32] | None, words: str) -> None:
     """Draw a map over the picture, small."""
     image, heatmap = explanation.image, explanation.heatmaps[index]
     if values is None:
@@ -214,13 +214,13 @@ def _thumbnail(explanation: Explanation, index: int, values: NDArray[np.float32]
     st.image(paint(pixels, small, Style()), caption=words, width=150, alt=f"{words}: the map of {heatmap.target.label}")
 
 
-def _spread(outcome: Stability) -> tuple[Any, float]:
+def _scale_spread(outcome: Stability) -> tuple[Any, float]:
     """Return where the maps differ, 0..1, and the largest difference."""
     most = float(outcome.spread.max())
     return (outcome.spread / most if most > 0 else outcome.spread), most
 
 
-def _changes(outcome: Stability, model: ModelSpec) -> None:
+def _draw_changes(outcome: Stability, model: ModelSpec) -> None:
     named = any(variant.answer or variant.flips for variant in outcome.variants)
     rows = [
         {
@@ -241,7 +241,7 @@ def _changes(outcome: Stability, model: ModelSpec) -> None:
 
 def _tested_map(explanation: Explanation, index: int, title: str | None = None, note: str | None = None) -> Map:
     """Return the tested map: the strength of a signed one."""
-    view, heatmap = panels.heat(explanation, index, title=title, note=note), explanation.heatmaps[index]
+    view, heatmap = panels.to_map(explanation, index, title=title, note=note), explanation.heatmaps[index]
     return _map(explanation, index, heatmap.strength, view.title, view.note, STRENGTH) if heatmap.signed else view
 
 
@@ -252,4 +252,4 @@ def _map(explanation: Explanation, index: int, values: Any, title: str, note: st
 
 
 def _panel(explanation: Explanation, index: int, view: Map) -> Pane:
-    return Pane(maps=(view,), boxes=panels.boxes_of(explanation, index))
+    return Pane(maps=(view,), boxes=panels.class_boxes(explanation, index))

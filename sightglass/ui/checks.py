@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sightglass.explain.trust.checks import Check
 
 POLL = 0.5
-"""Seconds between two looks at the running tests."""
+"""Seconds between two polls of the running tests."""
 ICONS: dict[Mark, str] = {
     "yes": ":material/check_circle:",
     "no": ":material/cancel:",
@@ -47,7 +47,7 @@ class CheckedMaps:
     drawn: Hashable = None
     """The map of the last run: tests begin in a second one, once the map is on the screen."""
     failed: dict[Hashable, Checks] = field(default_factory=dict)
-    """What is said of maps whose tests broke."""
+    """The checks of maps whose tests failed."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ class OpenCards:
     """Whether the address was read."""
 
 
-def why_untested(heatmap: Heatmap) -> str | None:
+def untestable_reason(heatmap: Heatmap) -> str | None:
     """Return the reason against a test in a sentence; None without one."""
     if heatmap.measured.state == "ok":
         return None
@@ -77,7 +77,7 @@ def is_open() -> bool:
     return name in opened.pages
 
 
-def _turn() -> None:
+def _toggle() -> None:
     opened, name = state.of(OpenCards), state.of(state.Navigation).page
     opened.pages ^= {name}
     if name not in opened.pages:
@@ -90,7 +90,7 @@ def _stop() -> None:
         state.of(Jobs).stop(f"check-{id}")
 
 
-def chip(explanation: Explanation, index: int) -> None:
+def draw_chip(explanation: Explanation, index: int) -> None:
     """Draw the chip with the state of a map's checks, which opens the cards."""
     maps = explanation.heatmaps
     if index >= len(maps) or not explanation.finished or maps[index].measured.state != "ok" or not settings().seal:
@@ -98,10 +98,10 @@ def chip(explanation: Explanation, index: int) -> None:
     checks = known(key := explanation.checks_key(index))
     pending = checks is None and key not in state.of(CheckedMaps).failed
     shows = checks is not None and bool(checks.shows)
-    st.fragment(_chip, run_every=POLL if pending else None)(explanation, index, shows, pending)
+    st.fragment(_poll_chip, run_every=POLL if pending else None)(explanation, index, shows, pending)
 
 
-def _chip(explanation: Explanation, index: int, reported: bool, pending: bool) -> None:
+def _poll_chip(explanation: Explanation, index: int, reported: bool, pending: bool) -> None:
     checks, works = follow(explanation, index)
     # The headline says of a map that it does not depend on the model; only a run of the whole page ends the polling.
     if checks is not None and checks.whole and (pending or (checks.shows and not reported)):
@@ -112,7 +112,7 @@ def _chip(explanation: Explanation, index: int, reported: bool, pending: bool) -
         icon=":material/hourglass_top:" if works or not words else ":material/fact_check:",
         key="checks",
         type="tertiary",
-        on_click=_turn,
+        on_click=_toggle,
         help="Three tests of the map: with random weights, with its places hidden, with small changes of the picture.",
     )
 
@@ -141,7 +141,7 @@ def follow(explanation: Explanation, index: int) -> tuple[Checks | None, bool]:
     return known(key) or checked.failed.get(key) or (job.partial if job is not None else None), works
 
 
-def cards(explanation: Explanation, index: int, *, beside: bool = False) -> None:
+def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) -> None:
     """Draw the open cards; `beside`: in one row, for a place as wide as the page."""
     if index >= len(explanation.heatmaps) or not explanation.finished or not is_open():
         return
@@ -151,9 +151,9 @@ def cards(explanation: Explanation, index: int, *, beside: bool = False) -> None
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown("### Checks", width="content")
         st.button(
-            "Close", icon=":material/close:", key="close-checks", type="tertiary", on_click=_turn, help="Go back."
+            "Close", icon=":material/close:", key="close-checks", type="tertiary", on_click=_toggle, help="Go back."
         )
-    if (why := why_untested(explanation.heatmaps[index])) is not None:
+    if (why := untestable_reason(explanation.heatmaps[index])) is not None:
         _stop()
         st.info(why, icon=":material/science:")
         return
@@ -166,7 +166,7 @@ def cards(explanation: Explanation, index: int, *, beside: bool = False) -> None
             begin = check_cards.draw(id, explanation, index, begin) and begin
 
 
-def _say(title: str, check: Check | None) -> None:
+def _draw_title(title: str, check: Check | None) -> None:
     """Draw a card's title with the check's state, and its sentence."""
     if check is None:
         st.markdown(f"#### :material/hourglass_top: {title}")

@@ -61,15 +61,15 @@ def _find(path: str) -> Any:
         ) from None
 
 
-_found = {path.rpartition(".")[2]: (_find(path.rpartition(".")[0]), _find(path)) for path in NAMES}
+_objects = {path.rpartition(".")[2]: (_find(path.rpartition(".")[0]), _find(path)) for path in NAMES}
 """By name: what holds it, and the object itself."""
-decode_signed_value = _found["decode_signed_value"][1]
+decode_signed_value = _objects["decode_signed_value"][1]
 _KEY = secrets.token_bytes(32)
 
 
 def script_context() -> ScriptRunContext | None:
     """Return the current thread's page run; None outside of one."""
-    context: ScriptRunContext | None = _found["get_script_run_ctx"][1](suppress_warning=True)
+    context: ScriptRunContext | None = _objects["get_script_run_ctx"][1](suppress_warning=True)
     return context
 
 
@@ -84,11 +84,11 @@ def prepare_server() -> None:
     # Streamlit's own addresses are a plain hash, and of files of more than 1 MiB one of three small parts: of two that
     # differ elsewhere, such as raw maps with the same margins, it would show everybody the first.
     _replace("_calculate_file_id", media_id)
-    _replace("_run_script", skip_lost_fragments(_found["_run_script"][1]))
+    _replace("_run_script", skip_lost_fragments(_objects["_run_script"][1]))
 
 
 def _replace(name: str, value: Any) -> None:
-    setattr(_found[name][0], name, value)
+    setattr(_objects[name][0], name, value)
 
 
 def media_id(data: bytes, mimetype: str, filename: str | None = None) -> str:
@@ -106,8 +106,8 @@ def skip_lost_fragments(run: Callable[[Any, Any], None]) -> Callable[[Any, Any],
     """
 
     def run_page(runner: Any, request: Any) -> None:
-        asked = request.fragment_id_queue
-        if not asked or any(map(runner._fragment_storage.contains, asked)):
+        fragment_ids = request.fragment_id_queue
+        if not fragment_ids or any(map(runner._fragment_storage.contains, fragment_ids)):
             run(runner, request)
         elif request.widget_states is not None:
             runner._session_state.on_script_will_rerun(request.widget_states)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
 
-TAKEN = "MP4, MOV, WebM, MKV, GIF or AVI"
+ACCEPTED = "MP4, MOV, WebM, MKV, GIF or AVI"
 MAX_PIXELS = 36_000_000
 """Of a frame: 8K video has 33 million."""
 MAX_SECONDS = 6 * 3600.0
@@ -53,14 +53,14 @@ def is_example(typed: str) -> bool:
     return typed == EXAMPLE and not os.path.exists(typed)
 
 
-def find(source: str | Path) -> Path:
+def find_clip(source: str | Path) -> Path:
     """Return a clip's file, or the bundled one's."""
     return pictures.CLIP if is_example(str(source)) else Path(source)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame: `number` counts the frames that could be decoded, from the start of the range."""
+    """One frame; `number` counts the decoded frames of the range."""
 
     number: int
     pts: int
@@ -72,8 +72,8 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class About:
-    """What the file says of itself; `frames` and `seconds` are estimates, and 0 where it does not say."""
+class ClipInfo:
+    """The file's metadata; `frames` and `seconds` are estimates, 0 if missing."""
 
     name: str
     width: int
@@ -106,7 +106,7 @@ class Clip:
         """Frames of the latest reading that could not be decoded."""
         self.cut_off = False
         """Whether the latest reading found the file's end missing."""
-        with self.opened() as container:
+        with self.open_container() as container:
             self._check(container)
             ratio = container.streams.video[0].sample_aspect_ratio
             self._aspect = float(ratio) if ratio and 1 / 8 <= ratio <= 8 else 1.0
@@ -131,10 +131,10 @@ class Clip:
         try:
             kind = decode.kind_of(head, self.name)
         except ImageProblem:
-            raise ImageProblem(f"{self.name} is not a video of a known kind; give {TAKEN}.") from None
+            raise ImageProblem(f"{self.name} is not a video of a known kind; give {ACCEPTED}.") from None
         raise ImageProblem(f"{self.name} is a picture ({kind}), not a video: use `image` or Explore for it.")
 
-    def opened(self) -> Any:
+    def open_container(self) -> Any:
         """Open the container; a caller closes it. Raises ImageProblem."""
         try:
             return av.open(str(self.path), format=self._format, options={"protocol_whitelist": "file"})
@@ -146,7 +146,7 @@ class Clip:
     def _check(self, container: Any) -> None:
         if not container.streams.video:
             what = "only sound" if container.streams.audio else "neither pictures nor sound"
-            raise ImageProblem(f"{self.name} has {what}: give a clip with a video stream ({TAKEN}).")
+            raise ImageProblem(f"{self.name} has {what}: give a clip with a video stream ({ACCEPTED}).")
         stream = container.streams.video[0]
         if stream.codec_context is None or stream.width < 1 or stream.height < 1:
             raise ImageProblem(f"{self.name} holds video that cannot be decoded here; convert it to H.264 in an MP4.")
@@ -159,16 +159,16 @@ class Clip:
                 f"{self.name} is {seconds / 3600:.1f} hours long; give at most {MAX_SECONDS / 3600:.0f}, or cut it."
             )
 
-    def _about(self, container: Any) -> About:
+    def _about(self, container: Any) -> ClipInfo:
         stream = container.streams.video[0]
         first = next(self._decode(container), None)
         if first is None:
-            raise ImageProblem(f"{self.name} has no frame that can be decoded; give {TAKEN}, whole.")
-        self._turn = round(first.rotation / 90) % 4
-        pixels = upright(first, self._turn, aspect=self._aspect)
+            raise ImageProblem(f"{self.name} has no frame that can be decoded; give {ACCEPTED}, whole.")
+        self._quarter_turns = round(first.rotation / 90) % 4
+        pixels = upright(first, self._quarter_turns, aspect=self._aspect)
         rate, seconds = Fraction(stream.average_rate or stream.guessed_rate or 25), _seconds(container, stream)
         sound = container.streams.audio[0].codec_context if container.streams.audio else None
-        return About(
+        return ClipInfo(
             self.name,
             pixels.shape[1],
             pixels.shape[0],
@@ -183,13 +183,13 @@ class Clip:
     def frames(
         self, start: float = 0.0, end: float | None = None, *, first: int = 0, every: int = 1
     ) -> Iterator[Frame]:
-        """Yield every n-th frame from `start` to `end` (exclusive), in seconds; none before number `first`.
+        """Yield every n-th frame from `start` to `end` (exclusive), in seconds.
 
-        Raises TooLarge where frames turn out larger than is taken.
+        `first`: number of the first frame. Raises TooLarge for frames that are larger than allowed.
         """
         self.skipped, self.cut_off = 0, False
         number, about = 0, self.about
-        with self.opened() as container:
+        with self.open_container() as container:
             if start > 0:
                 try:
                     key = about.begins + int(start / about.time_base)
@@ -203,13 +203,13 @@ class Clip:
                 if (end is not None and seconds >= end - 1e-6) or seconds > MAX_SECONDS:
                     return
                 if number % every == 0 and number >= first:
-                    pixels = upright(frame, self._turn, (about.width, about.height), aspect=self._aspect)
+                    pixels = upright(frame, self._quarter_turns, (about.width, about.height), aspect=self._aspect)
                     pixels.flags.writeable = False
                     yield Frame(number, pts, seconds, pixels)
                 number += 1
 
-    def at(self, seconds: float) -> Frame | None:
-        """Return the frame that is shown at a time, or the last one; None where none can be decoded."""
+    def frame_at(self, seconds: float) -> Frame | None:
+        """Return the frame at a time, or the last one; None without any."""
         for start in (max(0.0, seconds - MAX_SHOWN), 0.0):
             frames = takewhile(lambda frame: frame.seconds <= seconds + 1e-3, self.frames(start))
             if last := deque(frames, maxlen=1):

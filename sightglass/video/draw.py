@@ -46,20 +46,20 @@ def paint_map(pixels: Pixels, field: Field, style: Style) -> Pixels:
     if style != plain or field.kind != "heat" or not style.alpha:
         return render.paint(pixels, field, style)
     x0, y0, x1, y1 = field.seen
-    out = render.dim(pixels)
+    frame = render.dim(pixels)
     keep, add = _tables(style)
     height, width = (min(side, _CELLS) for side in field.values.shape)
-    drawn = contours.drawn_over_extent(render.samples(field.values), field, (height, width))
-    values = (drawn / 65535).astype(np.float32)
+    grid = contours.drawn_over_extent(render.samples(field.values), field, (height, width))
+    values = (grid / 65535).astype(np.float32)
     levels = _grow(cv2.convertScaleAbs(values, alpha=255), field, (y1 - y0, x1 - x0))
     inside = cv2.multiply(pixels[y0:y1, x0:x1], cv2.applyColorMap(levels, keep), scale=1 / 255)
     cv2.add(inside, cv2.applyColorMap(levels, add), inside)
     unit = max(1.0, max(pixels.shape) / 500)
     _outline(inside, values, field, style, unit)
-    out[y0:y1, x0:x1] = inside
+    frame[y0:y1, x0:x1] = inside
     if field.seen != (0, 0, pixels.shape[1], pixels.shape[0]):
-        contours.stroke(out, *_frame(field.seen, (pixels.shape[0], pixels.shape[1]), unit))
-    return out
+        contours.stroke(frame, *_frame(field.seen, (pixels.shape[0], pixels.shape[1]), unit))
+    return frame
 
 
 @lru_cache(maxsize=8)
@@ -98,9 +98,9 @@ def _outline(inside: Pixels, values: Values, field: Field, style: Style, unit: f
         cv2.Sobel(values, cv2.CV_32F, 1, 0, ksize=1, scale=0.5 * values.shape[1] / (right - left)),
         cv2.Sobel(values, cv2.CV_32F, 0, 1, ksize=1, scale=0.5 * values.shape[0] / (bottom - top)),
     )
-    away = (values - np.float32(level)) / np.maximum(slope, _FLAT)
+    distance = (values - np.float32(level)) / np.maximum(slope, _FLAT)
     keep, add = _line_tables(unit)
-    steps = cv2.convertScaleAbs(np.clip(away, -_FAR, _FAR) + _FAR, alpha=255 / (2 * _FAR))
+    steps = cv2.convertScaleAbs(np.clip(distance, -_FAR, _FAR) + _FAR, alpha=255 / (2 * _FAR))
     steps = _grow(steps, field, inside.shape)
     cv2.multiply(inside, cv2.applyColorMap(steps, keep), inside, scale=1 / 255)
     cv2.add(inside, cv2.applyColorMap(steps, add), inside)
@@ -109,8 +109,8 @@ def _outline(inside: Pixels, values: Values, field: Field, style: Style, unit: f
 @lru_cache(maxsize=8)
 def _line_tables(unit: float) -> tuple[Pixels, Pixels]:
     """Return each distance's factor and addend for a haloed line."""
-    away = abs(np.arange(256) - 127.5) * (2 * _FAR / 255)
-    halo, line = (np.clip(width * unit / 2 + 0.5 - away, 0, 1) for width in (_LINE[1] + _HALO, _LINE[1]))
+    distance = abs(np.arange(256) - 127.5) * (2 * _FAR / 255)
+    halo, line = (np.clip(width * unit / 2 + 0.5 - distance, 0, 1) for width in (_LINE[1] + _HALO, _LINE[1]))
     dark = 0.75 * halo
     keep, add = (1 - dark) * (1 - line), contours.DARK * dark * (1 - line) + contours.WHITE * line
     return _table(keep * 255), _table(add)
@@ -130,7 +130,7 @@ class Painter:
     """Draws the frames of one clip."""
 
     def __init__(self, explainer: ClipExplainer, width: int, height: int) -> None:
-        """`explainer`: it has seen a frame. `width` and `height`: of the clip's frames."""
+        """`explainer` has explained a frame; `width`, `height`: of the frames."""
         self.settings, self._explainer = explainer.settings, explainer
         self.geometry = explainer.geometry(np.zeros((height, width, 3), np.uint8))
         self.size = fit_size(width, height, self.settings.side)
@@ -138,7 +138,7 @@ class Painter:
 
     def maps(self, record: FrameRecord) -> list[DrawnMap]:
         """Return the maps of a frame, each on its own scale."""
-        mapped = [(answer, answer.raws) for answer in record.drawn if answer.raws is not None]
+        mapped = [(answer, answer.raws) for answer in record.drawn_answers if answer.raws is not None]
         if not mapped:
             return []
         computed = heatmaps(
@@ -170,7 +170,7 @@ class Painter:
         return self._label(small, record) if self.settings.labels else small
 
     def _label(self, pixels: Pixels, record: FrameRecord) -> Pixels:
-        boxed = [(answer, answer.box) for answer in record.drawn if answer.box is not None]
+        boxed = [(answer, answer.box) for answer in record.drawn_answers if answer.box is not None]
         if boxed:
             height, width = self.geometry.original
             across, down = self.size[0] / width, self.size[1] / height
@@ -184,12 +184,12 @@ class Painter:
             return draw_marks(pixels, items, colors=colors if len(colors) == len(items) else ())
         if not record.best:
             return pixels
-        (answer,) = record.drawn
+        (answer,) = record.drawn_answers
         return contact_sheet.add_heading(pixels, plain_text(self._explainer.task.caption(answer.label, answer.score)))
 
 
-def row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | None) -> Json:
-    """Return one timeline row: an answer in a frame, with the numbers of its map in pixels of the clip's frames."""
+def timeline_row(record: FrameRecord, answer: AnswerRecord, heatmap: Heatmap | None) -> Json:
+    """Return a timeline row: an answer with its map's numbers."""
     values: list[Any] = [round(record.seconds, 4), record.number, answer.label, round(answer.score, 5), answer.track]
     values += [record.best or None, round(record.score, 5) if record.best else None]
     values += [None if edge is None else round(edge, 2) for edge in answer.box or (None,) * 4]

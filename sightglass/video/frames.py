@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import ThreadPoolExecutor
 
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.methods.method import Method
     from sightglass.explain.options import Options
@@ -55,7 +55,7 @@ LOW = 0.1
 
 
 class Tracker:
-    """The objects of one clip (ByteTrack); `update` is called with each frame's boxes in turn.
+    """The tracked objects of one clip (ByteTrack).
 
     Zhang et al. 2022, https://arxiv.org/abs/2110.06864: sure boxes are matched first, and unsure boxes only to the
     objects left, so a half-hidden object is not lost. It knows boxes, scores and classes only, so any detector's will
@@ -63,7 +63,7 @@ class Tracker:
     """
 
     def __init__(self, confidence: float = 0.25) -> None:
-        """`confidence`: score from which a box may be a new object. Raises ModelProblem where a package is missing."""
+        """`confidence`: lowest score of a new object. Raises ModelProblem without its packages."""
         missing = [name for name in ("ultralytics", "lap") if find_spec(name) is None]
         if missing:
             # Ultralytics would install it by itself.
@@ -111,7 +111,7 @@ class FrameExplainer:
         self.explainer, self.options, self.method = explainer, options, method
         self.task = task_of(explainer.resident.adapter)
 
-    def with_words(self, resident: Resident) -> Resident:
+    def with_words(self, resident: LoadedModel) -> LoadedModel:
         """Return the model with the vocabulary that it was given."""
         return self.explainer.with_vocabulary(resident, self.options, None)
 
@@ -121,7 +121,7 @@ class FrameExplainer:
         return resolve(options, predictions, evidence)[0]
 
     def compute_maps(self, evidence: Evidence, targets: Sequence[Target]) -> tuple[list[RawMaps], tuple[str, ...]]:
-        """Return the raw maps of each target, one a layer, and the layers' paths."""
+        """Return each target's raw maps by layer, and the layers' paths."""
         output = self.method.run(evidence, targets, Request(self.options.masks, self.options.head))
         layers = [layer.detach().to(torch.float32).cpu().numpy() for layer in output.maps]
         return [tuple(layer[i] for layer in layers) for i in range(len(targets))], output.layers
@@ -135,11 +135,11 @@ class ClipExplainer(FrameExplainer):
     """
 
     def __init__(
-        self, explainer: Explainer, given: dict[str, Any], settings: Settings, cancel: threading.Event | None = None
+        self, explainer: Explainer, requested: dict[str, Any], settings: Settings, cancel: threading.Event | None = None
     ) -> None:
-        """`given`: options as for an Explainer's call. Raises ModelProblem for those that a clip cannot have."""
-        given = dict(given)
-        options = explainer.options(given, given.pop("question", None))
+        """`requested`: options as for an Explainer's call. Raises ModelProblem for invalid ones."""
+        by_name = dict(requested)
+        options = explainer.options(by_name, by_name.pop("question", None))
         if options.examples:
             raise ModelProblem("Boxes around examples are of one picture: for a clip, give words.")
         self.resident = explainer.with_vocabulary(explainer.resident, options, None)
@@ -203,13 +203,13 @@ class ClipExplainer(FrameExplainer):
         with self.resident.lock if self.workers > 1 else nullcontext():
             tracker = self._tracker
             if tracker is None:
-                return [*chain.from_iterable(self._each(groups, self._record_classes))]
-            boxes = self._each(frames, self._find_boxes)
+                return [*chain.from_iterable(self._map_in_order(groups, self._record_classes))]
+            boxes = self._map_in_order(frames, self._find_boxes)
             tracked = ((*entry, tracker.update(entry[2])) for entry in boxes)
-            return [*self._each(tracked, lambda entry: self._record_boxes(*entry))]
+            return [*self._map_in_order(tracked, lambda entry: self._record_boxes(*entry))]
 
-    def _each(self, items: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
-        """Yield `work` of each item in order, by the workers where there are several."""
+    def _map_in_order(self, items: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
+        """Yield `work` of each item in order, by all workers."""
         if self.workers == 1:
             return map(work, items)
         if self._pool is None:
@@ -218,8 +218,8 @@ class ClipExplainer(FrameExplainer):
             self._pool = torch_pool(self.workers, "frames")
         return in_order(items, work, self._pool, self.workers + 1)
 
-    def _run(self, work: Callable[[Resident], T]) -> T:
-        """Return `work` of a model: this thread's, or one for which there is memory."""
+    def _run(self, work: Callable[[LoadedModel], T]) -> T:
+        """Return `work(resident)` for this thread's model."""
         if self.workers == 1:
             return self.explainer.with_oom_fallback(lambda resident, _: work(self.with_words(resident)))
         if (resident := getattr(self._local, "resident", None)) is None:
@@ -227,14 +227,14 @@ class ClipExplainer(FrameExplainer):
             resident.lock = PassLock(resident.device)
         return work(resident)
 
-    def _prepare(self, resident: Resident, pixels: Pixels) -> ModelInput:
+    def _prepare(self, resident: LoadedModel, pixels: Pixels) -> ModelInput:
         return resident.adapter.prepare(pixels, self.options.preprocessing)
 
-    def _pass(self, resident: Resident, frame: Frame) -> Evidence:
+    def _pass(self, resident: LoadedModel, frame: Frame) -> Evidence:
         return Evidence(resident, self._prepare(resident, frame.pixels), self.layers)
 
     def _record_classes(self, frames: Sequence[Frame]) -> list[FrameRecord]:
-        def work(resident: Resident) -> list[FrameRecord]:
+        def work(resident: LoadedModel) -> list[FrameRecord]:
             if self.in_a_pass == 1:
                 return [self._record_class(frame, self._pass(resident, frame)) for frame in frames]
             inputs = [self._prepare(resident, frame.pixels) for frame in frames]
@@ -264,7 +264,7 @@ class ClipExplainer(FrameExplainer):
         assert self._tracker is not None
         options = replace(self.options, confidence=self._tracker.low)
 
-        def work(resident: Resident) -> tuple[Frame, Evidence, Sequence[Prediction]]:
+        def work(resident: LoadedModel) -> tuple[Frame, Evidence, Sequence[Prediction]]:
             evidence = self._pass(resident, frame)
             return frame, evidence, decode(evidence, options)
 
@@ -287,7 +287,7 @@ class ClipExplainer(FrameExplainer):
         ]
         passes = iter((evidence,))
 
-        def work(resident: Resident) -> list[RawMaps]:
+        def work(resident: LoadedModel) -> list[RawMaps]:
             # A second try, after there was no memory, needs a pass of its own.
             return self._maps(next(passes, None) or self._pass(resident, frame), targets)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.explain.explainer import Explainer
     from sightglass.models.adapter import Target
     from sightglass.models.geometry import Box
@@ -48,7 +48,7 @@ LOGGER = logging.getLogger(__name__)
 BROKE = "This frame could not be explained because of a bug: choose another model or method."
 MAX_PIXELS = 2_100_000
 """Of a frame: 1920 × 1080, and a little more."""
-SAME = 0.3
+SAME_OBJECT = 0.3
 """IoU with its last box from which a box is the same object: at 10 frames/s people walk half their own width."""
 PATIENCE = 15
 """Frames without a match after which an object is given up."""
@@ -56,7 +56,7 @@ PATIENCE = 15
 
 @dataclass(frozen=True)
 class Pin:
-    """What a viewer wants to see the map of, whatever the model says first: a class, or the object in a box."""
+    """The class or object that a viewer follows."""
 
     index: int
     """A class."""
@@ -95,11 +95,11 @@ def parse_message(text: str) -> Json:
     return document
 
 
-def parse_pin(given: Any, classes: int) -> Pin | None:
+def parse_pin(message: Any, classes: int) -> Pin | None:
     """Return a message's `pin`, or None. Raises BadMessage."""
-    if given is None:
+    if message is None:
         return None
-    index, box = (given.get("index"), given.get("box")) if isinstance(given, dict) else (None, None)
+    index, box = (message.get("index"), message.get("box")) if isinstance(message, dict) else (None, None)
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < classes:
         raise BadMessage(f"pin names a class by its index, 0 to {classes - 1}, or is null.")
     if box is None:
@@ -132,7 +132,7 @@ class FollowedObject:
             for place, prediction in enumerate(predictions)
             if prediction.box is not None
         ]
-        near = [overlap for overlap in overlaps if overlap[1] >= SAME]
+        near = [overlap for overlap in overlaps if overlap[1] >= SAME_OBJECT]
         if not near:
             self.missed += 1
             return None
@@ -144,26 +144,26 @@ class FollowedObject:
 
 
 class LiveExplainer:
-    """One viewer's memory from frame to frame; called by one thread at a time."""
+    """One viewer's state between frames; not thread-safe."""
 
     def __init__(self, frames: FrameExplainer) -> None:
         self.frames = frames
-        self.wanted: Pin | None = None
+        self.requested_pin: Pin | None = None
         """What to follow from the next frame on; None: whatever the model says first. May be set at any time."""
         self._pin: Pin | None = None
         self._followed: FollowedObject | None = None
 
-    def serve(self, number: int, data: bytes, since: float, dropped: int) -> bytes:
-        """Return the packed answer to a frame that waited `since` a time; an error becomes its problem.
+    def serve(self, number: int, data: bytes, received: float, dropped: int) -> bytes:
+        """Return the packed answer to a frame; an error becomes its problem.
 
-        It has the frame's number, and how many of this viewer's frames so far a later one replaced while they waited.
+        `received`: when it came. The answer has its number, and how many of this viewer's frames a later one replaced.
         """
         answer: Json = {"n": number, "problem": "", "dropped": dropped}
-        waited = (time.perf_counter() - since) * 1e3
+        waited = (time.perf_counter() - received) * 1e3
         raws: RawMaps = ()
         try:
-            more, raws = self.explain(data)
-            answer |= more
+            fields, raws = self.explain(data)
+            answer |= fields
         except Problem as error:
             answer["problem"] = str(error)
         except Exception:
@@ -174,7 +174,7 @@ class LiveExplainer:
         return pack_data(answer, [raw.astype("<f4").tobytes() for raw in raws])
 
     def explain(self, data: bytes) -> tuple[Json, RawMaps]:
-        """Return a JPEG frame's answer, and the raw map of what it is about, one a layer. Raises ImageProblem.
+        """Return a JPEG frame's answer and raw maps. Raises ImageProblem.
 
         `answers`: the best, and the class that is followed: last, where it is not among them. `map`: what describes the
         raw map; None where what is followed is not in the frame. `place`: which of the boxes it is of. `lost`: whether
@@ -189,7 +189,7 @@ class LiveExplainer:
         answer["ms"]["decode"] = decoded
         return answer, raws
 
-    def _explain(self, resident: Resident, image: Image) -> tuple[Json, RawMaps]:
+    def _explain(self, resident: LoadedModel, image: Image) -> tuple[Json, RawMaps]:
         frames = self.frames
         evidence, milliseconds = frames.explainer.fresh_evidence(frames.with_words(resident), image, frames.options)
         start = time.perf_counter()
@@ -218,8 +218,8 @@ class LiveExplainer:
         self, evidence: Evidence, predictions: tuple[Prediction, ...], size: tuple[int, int]
     ) -> tuple[Target | None, int | None, bool]:
         """Return the target, its box index, and whether it was lost."""
-        if self.wanted is not self._pin:
-            self._pin, self._followed = self.wanted, None
+        if self.requested_pin is not self._pin:
+            self._pin, self._followed = self.requested_pin, None
         frames, pin, lost = self.frames, self._pin, False
         if pin is not None and pin.box is not None and frames.task.has_boxes:
             x0, y0, x1, y1 = (edge * side for edge, side in zip(pin.box, size * 2, strict=True))
@@ -230,8 +230,8 @@ class LiveExplainer:
             if self._followed.missed <= PATIENCE:
                 return None, None, False
             # Somebody may have chosen something else meanwhile.
-            if self.wanted is pin:
-                self.wanted = None
+            if self.requested_pin is pin:
+                self.requested_pin = None
             pin, lost = None, True
         if pin is not None:
             known = frames.task.class_score(evidence, predictions, pin.index) is not None
@@ -247,7 +247,7 @@ class LiveExplainer:
     def _map(
         self, evidence: Evidence, target: Target, predictions: tuple[Prediction, ...], place: int | None
     ) -> tuple[Json, RawMaps]:
-        """Return a map's description, and the map as it was computed; none unless its state is "ok"."""
+        """Return a map's description and raw maps, empty unless it is ok."""
         (raws,), layers = self.frames.compute_maps(evidence, [target])
         geometry, task = evidence.geometry, self.frames.task
         state = state_of(raws, geometry)
@@ -277,8 +277,8 @@ OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
 """What a viewer may set of the engine's options, besides the method."""
 
 
-def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -> FrameExplainer:
-    """Return a viewer's model, method and options; `given`: by name.
+def choose(explainer: Explainer, method: str | None, options_by_name: Mapping[str, Any]) -> FrameExplainer:
+    """Return a viewer's model, method and options; `options_by_name`: of `OPTIONS`.
 
     Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
     """
@@ -289,15 +289,15 @@ def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -
         raise ModelProblem(
             f"{spec.id} exposes no internals, and other methods are too slow here: choose another model."
         )
-    if unknown := sorted(set(given) - set(OPTIONS)):
+    if unknown := sorted(set(options_by_name) - set(OPTIONS)):
         raise ModelProblem(f"There is no option {unknown[0]} here: use {', '.join(OPTIONS)}.")
-    chosen = find_method(method or quick(spec, None))
+    chosen = find_method(method or find_quick_method(spec, None))
     if not chosen.quick:
-        first = METHODS[quick(spec, None)].name
+        first = METHODS[find_quick_method(spec, None)].name
         raise ModelProblem(
             f"{chosen.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {first}."
         )
-    options = explainer.options({**given, "method": chosen.id})
+    options = explainer.options({**options_by_name, "method": chosen.id})
     if len(options.vocabulary) > MAX_WORDS:
         raise ModelProblem(
             f"A camera looks for at most {MAX_WORDS} things, not {len(options.vocabulary):,}: give fewer."
@@ -305,7 +305,7 @@ def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -
     return FrameExplainer(explainer, options, chosen)
 
 
-def quick(spec: ModelSpec, method: str | None) -> str:
+def find_quick_method(spec: ModelSpec, method: str | None) -> str:
     """Return a quick method's id: this, the model's, or GradCAM."""
     return next(name for name in (method, spec.method, "gradcam") if name and METHODS[name].quick)
 

@@ -1,4 +1,4 @@
-"""Answers and maps of a clip's frames: in parts on the disk, and smoothed over time.
+"""Answers and maps of a clip's frames, saved in parts and smoothed.
 
 A part is one .npz file: the rows as JSON, and for each layer the raw maps of all its answers that have one, stacked.
 """
@@ -63,7 +63,7 @@ class FrameRecord:
     with these the objects can be followed again."""
 
     @property
-    def drawn(self) -> tuple[AnswerRecord, ...]:
+    def drawn_answers(self) -> tuple[AnswerRecord, ...]:
         """The class, or the boxes of tracked objects."""
         return tuple(answer for answer in self.answers if answer.box is None or answer.track is not None)
 
@@ -147,17 +147,17 @@ def _mix(answer: AnswerRecord, centre: FrameRecord, near: Sequence[tuple[FrameRe
         match = answer if record is centre else next(same, None)
         if match is not None and match.raws is not None:
             total += weight
-            for into, raw in zip(sums, match.raws, strict=True):
-                into += weight * raw
-    return replace(answer, raws=tuple((into / total).astype(np.float32) for into in sums))
+            for total_map, raw in zip(sums, match.raws, strict=True):
+                total_map += weight * raw
+    return replace(answer, raws=tuple((total_map / total).astype(np.float32) for total_map in sums))
 
 
 def interpolate(first: FrameRecord, second: FrameRecord | None, frame: Frame) -> FrameRecord:
-    """Return the record of a frame between two; what only the first has is held."""
+    """Return the interpolated record of a frame between two."""
     if second is None or frame.number == first.number:
         return replace(first, number=frame.number, pts=frame.pts, seconds=frame.seconds)
     share = (frame.seconds - first.seconds) / max(second.seconds - first.seconds, 1e-9)
-    later = {answer.series: answer for answer in second.drawn}
+    later = {answer.series: answer for answer in second.drawn_answers}
 
     def mix(answer: AnswerRecord) -> AnswerRecord:
         if (other := later.get(answer.series)) is None:
@@ -171,5 +171,5 @@ def interpolate(first: FrameRecord, second: FrameRecord | None, frame: Frame) ->
             raws = tuple(((1 - share) * a + share * b).astype(np.float32) for a, b in pairs)
         return replace(answer, score=(1 - share) * answer.score + share * other.score, box=box, raws=raws)
 
-    answers = tuple(map(mix, first.drawn))
+    answers = tuple(map(mix, first.drawn_answers))
     return replace(first, number=frame.number, pts=frame.pts, seconds=frame.seconds, answers=answers)

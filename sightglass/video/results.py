@@ -1,4 +1,4 @@
-"""Results of a clip: its timeline, the moments at which something changes, and curves for charts.
+"""Results of a clip: timeline, moments of change, curves for charts.
 
 A change counts after `LASTING` seconds, from its beginning; one odd frame is no moment. Answers below `UNSURE` are one
 state, whatever they name: what an unsure model names next is chance.
@@ -81,20 +81,20 @@ class Moment:
 
 @dataclass
 class _Series:
-    """One class or object, as far as it was read."""
+    """One class or object, as far as the rows go."""
 
     label: str
     centre: tuple[float, float] | None = None
     last: tuple[float, int] = (0.0, 0)
     begun: tuple[float, int] | None = None
     """When the heat came here, if far from `centre`."""
-    said: bool = False
-    """Whether its coming was a moment."""
+    reported: bool = False
+    """Whether its arrival was a moment."""
     first: tuple[float, int] = (0.0, 0)
 
 
 @dataclass
-class _Finder:
+class _MomentFinder:
     """Reads the rows of a timeline frame by frame."""
 
     diagonal: float
@@ -106,19 +106,19 @@ class _Finder:
     """An answer that has not lasted yet: as `answer`, seconds, frame, score, label."""
     series: dict[Any, _Series] = field(default_factory=dict)
 
-    def read(self, rows: Iterable[Row]) -> Iterator[Moment]:
+    def find(self, rows: Iterable[Row]) -> Iterator[Moment]:
         """Yield the moments of `rows`, in frame order."""
         for _, group in itertools.groupby(rows, key=itemgetter("frame")):
             first, *others = group
-            now = first["seconds"], first["frame"]
+            position = first["seconds"], first["frame"]
             if first["best"] is not None:
-                yield from self._answer(first, now)
+                yield from self._find_switch(first, position)
             for row in (first, *others):
                 if row["answer"] is not None:
-                    yield from self._find_moves(row, now)
-            yield from self._find_gone(now)
+                    yield from self._find_moves(row, position)
+            yield from self._find_departures(position)
 
-    def _answer(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
+    def _find_switch(self, row: Row, position: tuple[float, int]) -> Iterator[Moment]:
         best = row["best"] if self.task.is_sure(row["best_score"]) else ""
         if self.answer is None:
             self.answer = best
@@ -126,23 +126,23 @@ class _Finder:
             self.waiting = None
             return
         if self.waiting is None or self.waiting[0] != best:
-            self.waiting = (best, *now, row["best_score"], row["best"])
+            self.waiting = (best, *position, row["best_score"], row["best"])
         answer, seconds, frame, score, label = self.waiting
-        if now[0] - seconds >= LASTING:
-            before, self.answer, self.waiting = self.answer, answer, None
+        if position[0] - seconds >= LASTING:
+            former, self.answer, self.waiting = self.answer, answer, None
             yield Moment(
-                seconds, frame, "answer", plain_text(self.task.describe_switch(before, label, score)), label=answer
+                seconds, frame, "answer", plain_text(self.task.describe_switch(former, label, score)), label=answer
             )
 
-    def _find_moves(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
+    def _find_moves(self, row: Row, position: tuple[float, int]) -> Iterator[Moment]:
         key = row["object"] if row["object"] is not None else row["answer"]
         state = self.series.get(key)
         if state is None:
-            state = self.series[key] = _Series(row["answer"], first=now)
-        state.last = now
+            state = self.series[key] = _Series(row["answer"], first=position)
+        state.last = position
         name = row["answer"] if row["object"] is None else f"{row['answer']} {row['object']}"
-        if row["object"] is not None and not state.said and now[0] - state.first[0] >= LASTING:
-            state.said = True
+        if row["object"] is not None and not state.reported and position[0] - state.first[0] >= LASTING:
+            state.reported = True
             if state.first[1] > 0:
                 yield Moment(*state.first, "object", f"{name} comes", row["object"], row["answer"])
         if row["map"] != "ok":
@@ -153,29 +153,29 @@ class _Finder:
         if math.dist(at, state.centre) <= MOVED * self.diagonal:
             state.begun = None
             return
-        state.begun = state.begun or now
-        if now[0] - state.begun[0] >= LASTING:
+        state.begun = state.begun or position
+        if position[0] - state.begun[0] >= LASTING:
             share = math.dist(at, state.centre) / self.diagonal
             began, state.begun, state.centre = state.begun, None, at
             words = plain_text(f"the evidence for {name} moves by {percent(share)} of the diagonal")
             yield Moment(*began, "place", words, row["object"], row["answer"])
 
-    def _find_gone(self, now: tuple[float, int]) -> Iterator[Moment]:
+    def _find_departures(self, position: tuple[float, int]) -> Iterator[Moment]:
         """Yield the objects gone for a while, and forget them."""
         for key, state in list(self.series.items()):
-            if now[0] - state.last[0] < LASTING:
+            if position[0] - state.last[0] < LASTING:
                 continue
             if isinstance(key, int):
-                if state.said:
+                if state.reported:
                     yield Moment(*state.last, "gone", f"{state.label} {key} goes", key, state.label)
                 del self.series[key]
-            elif now[0] - state.last[0] > 30:
+            elif position[0] - state.last[0] > 30:
                 del self.series[key]
 
 
 def find_moments(rows: Iterable[Row], width: int, height: int, task: Task | None = None) -> list[Moment]:
     """Return a timeline's first moments, at most `MAX_MOMENTS`, by time."""
-    moments = itertools.islice(_Finder(math.hypot(width, height), task or Task()).read(rows), MAX_MOMENTS)
+    moments = itertools.islice(_MomentFinder(math.hypot(width, height), task or Task()).find(rows), MAX_MOMENTS)
     return sorted(moments, key=lambda moment: (moment.seconds, moment.kind))
 
 
@@ -190,7 +190,7 @@ class Summary:
     folder: Path
     frames: int
     """Number drawn."""
-    looked: int
+    explained: int
     """Number that the model saw."""
     skipped: int
     """Number that could not be decoded."""
@@ -212,17 +212,17 @@ class Summary:
     def words(self) -> str:
         """`250 frames explained; 2 could not be decoded; 3 moments`."""
         if self.cancelled:
-            return f"Stopped after {plural(self.looked, 'frame')}: run it again to go on"
-        of = f"{plural(self.frames, 'frame')} explained"
-        if self.looked < self.frames:
-            of = f"{plural(self.looked, 'frame')} explained, {self.frames:,} drawn"
-        more = [f"{self.skipped:,} could not be decoded"] if self.skipped else []
-        return "; ".join([of, *more, plural(len(self.moments), "moment")])
+            return f"Stopped after {plural(self.explained, 'frame')}: run it again to go on"
+        text = f"{plural(self.frames, 'frame')} explained"
+        if self.explained < self.frames:
+            text = f"{plural(self.explained, 'frame')} explained, {self.frames:,} drawn"
+        details = [f"{self.skipped:,} could not be decoded"] if self.skipped else []
+        return "; ".join([text, *details, plural(len(self.moments), "moment")])
 
     @property
     def facts(self) -> Json:
         """The numbers, for a file."""
-        return {"frames": self.frames, "looked": self.looked, "skipped": self.skipped, "notes": self.notes}
+        return {"frames": self.frames, "looked": self.explained, "skipped": self.skipped, "notes": self.notes}
 
 
 CSV, JSON = "timeline.csv", "timeline.json"
@@ -249,7 +249,7 @@ MAX_CURVES = 6
 
 @dataclass(frozen=True)
 class Point:
-    """A stretch of the clip: its middle in seconds, and means over it; None where no map was made."""
+    """A stretch of the clip: its middle in seconds, and means over it."""
 
     seconds: float
     score: float
@@ -259,7 +259,7 @@ class Point:
 
 @dataclass(frozen=True)
 class AnswerCurve:
-    """One answer over time: a class of a classifier together with all others it gave, or one object."""
+    """One curve: a classifier's answers, or one object, over time."""
 
     name: str
     points: tuple[Point, ...]
@@ -324,15 +324,15 @@ MAX_CLIP = 100_000_000
 def clip_view(
     path: Path, *, title: str, sentence: str, notes: str = "", made: str = "", moments: Sequence[str] = ()
 ) -> View:
-    """Return the view of a clip, an H.264 MP4 as `sightglass.video` writes it, with its first frame.
+    """Return the view of a clip, an H.264 MP4, with its first frame.
 
-    `moments`: when it says what, `0:02 sports car`; the first three stand beside the player.
+    `moments`: when it says what, `0:02 sports car`; the first three are shown beside the player.
 
     Raises Problem for a clip of more than MAX_CLIP bytes, or one that cannot be read.
     """
     if (size := path.stat().st_size) > MAX_CLIP:
         raise Problem(f"This clip has {megabytes(size)}, and a slide takes {megabytes(MAX_CLIP)}: draw a part of it.")
-    first = Clip(path).at(0)
+    first = Clip(path).frame_at(0)
     if first is None:
         raise Problem("This clip has no frame that can be shown: draw it again.")
     view = new_view(

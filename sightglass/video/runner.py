@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch.journal import NAME, Journal, unwritable
+from sightglass.batch.journal import NAME, Journal, unwritable_problem
 from sightglass.batch.worker import processor_cores
 from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
 from sightglass.common.files import Json, jsonable, remove_drafts
@@ -27,7 +27,7 @@ from sightglass.common.work.threads import in_order, read_ahead, torch_pool
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.recipe import versions
 from sightglass.video import draw, records, write
-from sightglass.video.clip import Clip, find
+from sightglass.video.clip import Clip, find_clip
 from sightglass.video.frames import BYTES, ClipExplainer
 from sightglass.video.results import CLIP, CSV, JSON, Summary, find_moments, read_result, write_timeline
 from sightglass.video.settings import Settings
@@ -75,7 +75,7 @@ def run(
     >>> run("scene.mp4", "demo-s", "out/").words
     '90 frames explained; 10 moments'
     """
-    clip = source if isinstance(source, Clip) else Clip(find(source))
+    clip = source if isinstance(source, Clip) else Clip(find_clip(source))
     settings, folder = settings or Settings(), Path(out)
     if settings.start >= (clip.about.seconds or float("inf")):
         raise ImageProblem(f"{clip.name} is {clip.about.seconds:.1f} s long: give a range that begins before its end.")
@@ -88,7 +88,7 @@ def run(
         with contextlib.closing(clip_explainer), contextlib.closing(Journal(folder, facts, resume=resume)):
             return _Run(clip, clip_explainer, folder, progress, cancel).finish(facts, fresh=fresh)
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise unwritable_problem(folder, error) from error
 
 
 def _facts(clip: Clip, explainer: ClipExplainer) -> Json:
@@ -123,8 +123,8 @@ class _Run:
         self.clip, self.explainer, self.settings, self.folder = clip, explainer, explainer.settings, folder
         self._progress, self._cancel = progress, cancel
         self.work = folder / WORK
-        self._looked = 0
-        """Frames that the model saw, in all saved parts."""
+        self._count = 0
+        """Frames explained, in all saved parts."""
         self._ended = False
         """Whether it saw the last one."""
         self._share = 0.0
@@ -135,7 +135,7 @@ class _Run:
         """Whether drawing has failed, so that the model need not go on."""
 
     def finish(self, facts: Json, *, fresh: bool) -> Summary:
-        """Run the rest, or all if `fresh`; return the result of a finished run. `facts`: of the timeline's file."""
+        """Run the rest, or all if `fresh`, and return the result."""
         started = time.monotonic()
         remove_drafts(self.folder, age=0)
         if fresh:
@@ -155,7 +155,7 @@ class _Run:
             self._write(facts, *self._draw())
         except Cancelled:
             seconds = time.monotonic() - started
-            return Summary(self.folder, 0, self._looked, 0, seconds, resumed, cancelled=True)
+            return Summary(self.folder, 0, self._count, 0, seconds, resumed, cancelled=True)
         return replace(read_result(self.folder), seconds=time.monotonic() - started, resumed=resumed)
 
     def _part(self, number: int) -> Path:
@@ -186,17 +186,17 @@ class _Run:
             if not self._part(number).is_file():
                 break
             saved = records.load(self._part(number))
-            self._looked, first = self._looked + len(saved), saved[-1].number + 1
+            self._count, first = self._count + len(saved), saved[-1].number + 1
             self.explainer.replay(saved)
             yield saved
         with contextlib.closing(self._frames(self.clip, first, self.settings.every)) as frames:
             while chunk := self._explain_part(frames):
                 records.save(self._part(number), chunk)
-                self._looked += len(chunk)
+                self._count += len(chunk)
                 # As a resumed run reads it.
                 yield records.load(self._part(number))
                 number += 1
-        if not self._looked:
+        if not self._count:
             raise ImageProblem(f"{self.clip.name} has no frame in that range; choose another range.")
         self._ended = True
 
@@ -204,12 +204,12 @@ class _Run:
         """Return the next part's records; fewer at the end."""
         chunk: list[FrameRecord] = []
         about, whole = self.clip.about, not self.settings.start and self.settings.end is None
-        of = f" of about {about.frames:,}" if about.frames and whole else ""
+        total = f" of about {about.frames:,}" if about.frames and whole else ""
         count = self.explainer.count_frames(about.width * about.height * 3)
         while batch := list(itertools.islice(frames, min(count, PART - len(chunk)))):
             chunk += self.explainer(batch)
             self._check()
-            self._report(batch[-1], f"Looking at frame {batch[-1].number + 1:,}{of}")
+            self._report(batch[-1], f"Looking at frame {batch[-1].number + 1:,}{total}")
         return chunk
 
     def _draw(self) -> tuple[int, str]:
@@ -241,8 +241,8 @@ class _Run:
                     yield frame.pts, pixels
 
             try:
-                into, sound = self.folder / CLIP, chosen.sound
-                note = write.encode(into, draw_frames(), about.time_base, about.rate, clip, within, sound=sound)
+                path, sound = self.folder / CLIP, chosen.sound
+                note = write.encode(path, draw_frames(), about.time_base, about.rate, clip, within, sound=sound)
             except BaseException:
                 self._failed = True
                 raise
@@ -252,18 +252,18 @@ class _Run:
         self, frames: Iterator[Frame], smoothed: Iterator[FrameRecord]
     ) -> Iterator[tuple[Frame, FrameRecord, bool]]:
         """Yield each frame with its record and whether it was explained."""
-        now, later = next(smoothed), next(smoothed, None)
+        earlier, later = next(smoothed), next(smoothed, None)
         for frame in frames:
             self._check()
             while later is not None and later.number <= frame.number:
-                now, later = later, next(smoothed, None)
-            record = records.interpolate(now, later, frame)
+                earlier, later = later, next(smoothed, None)
+            record = records.interpolate(earlier, later, frame)
             if self.explainer.signed:
-                self._lowers |= any((raw < 0).any() for answer in record.drawn for raw in answer.raws or ())
+                self._lowers |= any((raw < 0).any() for answer in record.drawn_answers for raw in answer.raws or ())
             if self._ended:
                 # Until then the model reports how far it is.
                 self._report(frame, f"Drawing frame {frame.number + 1:,}")
-            yield frame, record, now.number == frame.number
+            yield frame, record, earlier.number == frame.number
 
     def _write(self, facts: Json, frames: int, note: str) -> None:
         """Write the timeline, the last of the results."""
@@ -280,7 +280,7 @@ class _Run:
                 yield from map(json.loads, file)
 
         head: Json = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
-        head |= {"run": facts, "frames": frames, "looked": self._looked, "skipped": self.clip.skipped, "notes": notes}
+        head |= {"run": facts, "frames": frames, "looked": self._count, "skipped": self.clip.skipped, "notes": notes}
         head["moments"] = list(map(vars, find_moments(rows(), about.width, about.height, self.explainer.task)))
         write_timeline(self.folder, draw.COLUMNS, rows, head)
         shutil.rmtree(self.work, ignore_errors=True)
@@ -292,5 +292,6 @@ def _paint(painter: draw.Painter, pair: tuple[Frame, FrameRecord, bool]) -> tupl
     maps = painter.maps(record)
     pixels = painter.paint(frame.pixels, record, maps)
     heatmaps = {id(answer): heatmap for answer, heatmap in maps}
-    rows = [draw.row(record, answer, heatmaps.get(id(answer))) for answer in record.drawn] if explained else []
+    answers = record.drawn_answers if explained else ()
+    rows = [draw.timeline_row(record, answer, heatmaps.get(id(answer))) for answer in answers]
     return frame, pixels, rows

@@ -89,7 +89,7 @@ def encode(
             for packet in packets:
                 file.mux(packet)
         else:
-            with clip.opened() as source:
+            with clip.open_container() as source:
                 heard, note = _read_sound(source, file, origin, within)
                 for packet in heapq.merge(packets, heard, key=lambda each: Fraction(each.dts * each.time_base)):
                     file.mux(packet)

@@ -15,7 +15,7 @@ from torchvision.models import squeezenet1_1
 from sightglass.api.app import create
 from sightglass.common.errors import WeightsProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import RESIDENCY
+from sightglass.explain.evidence.resident import MODEL_CACHE
 from tests.clips import scene
 from tests.faults.outcome import is_one_sentence
 
@@ -44,7 +44,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     toml.write_text("".join(TABLE.format(name=name, path=folder / f"{name}.pth") for name in ("used", "unused")))
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(toml))
     yield folder
-    RESIDENCY.free()
+    MODEL_CACHE.free()
 
 
 def test_a_folder_of_models_that_vanishes_stops_only_what_must_be_read_from_it(models: Path) -> None:

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from sightglass.api.app import create
 from sightglass.explain import Explainer, Image
-from sightglass.explain.evidence.resident import RESIDENCY
+from sightglass.explain.evidence.resident import MODEL_CACHE
 from sightglass.report import offers, views
 from sightglass.report.deck_html import deck_html
 from sightglass.report.deck_pptx import deck_pptx
@@ -35,7 +35,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Models whose classes have such names."""
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(labelled.tables(tmp_path)))
     yield tmp_path
-    RESIDENCY.free()
+    MODEL_CACHE.free()
 
 
 def test_hostile_names_are_text_on_every_page(models: Path) -> None:
@@ -62,7 +62,8 @@ def test_hostile_names_are_text_on_every_page(models: Path) -> None:
 @pytest.mark.parametrize("model", [labelled.CLASSIFIERS[0], labelled.DETECTOR])
 def test_hostile_names_are_text_in_every_file(models: Path, model: str) -> None:
     explained = Explainer(model)(Image(corpus.pixels(200, 300), labelled.NAME), confidence=0.001)
-    listed = [offer for row in offers.of_map(explained, 0, {}) if row.title != "Layer by layer" for offer in row.files]
+    rows = [row for row in offers.map_downloads(explained, 0, {}) if row.title != "Layer by layer"]
+    listed = [offer for row in rows for offer in row.files]
     files = {name: make() for _, name, make in listed}
     slide = views.map_view(explained)
     for kind, write in (("html", deck_html), ("pdf", deck_pdf), ("pptx", deck_pptx)):

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sightglass.batch import run
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.evidence.resident import ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.models.adapters.classifier import Classifier
 from tests.clips import scene
@@ -58,7 +58,7 @@ class Full(TorchDispatchMode):
 
 def fresh(model: str) -> Explainer:
     EVIDENCE.clear()
-    return Explainer(model, residency=Residency())
+    return Explainer(model, model_cache=ModelCache())
 
 
 def maps(made: Any) -> list[np.ndarray]:

@@ -48,7 +48,7 @@ def dialog(app: AppTest, id: str) -> AppTest:
 def _nothing_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is expected is computed while no page polls, for long on a busy machine."""
     checks.forget()
-    monkeypatch.setattr(background, "ABANDONED", 600.0)
+    monkeypatch.setattr(background, "ABANDONED_AFTER", 600.0)
 
 
 @pytest.fixture

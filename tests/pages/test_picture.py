@@ -102,7 +102,7 @@ def test_uploads_are_kept_for_an_hour_after_their_last_use_and_in_bounded_memory
     kept.put(images[1], picture("c.png"))
     assert kept.get(token(images[1])) is None
     room = images[0].pixels.nbytes + images[2].pixels.nbytes
-    kept._kept._limit = room
+    kept._cache._limit = room
     for image in (images[0], images[1], images[2]):
         kept.put(Image(image.pixels, image.name))
     assert [kept.get(token(image)) is not None for image in images] == [False, False, True]

@@ -193,7 +193,7 @@ def test_labels_that_were_dropped_after_pictures_are_kept_with_them():
     assert other is None and truth is not None
     path = Path(pictures.path).relative_to(uploads.uploads_home())
     _, truth = uploads.open_upload(str(path))
-    assert truth is not None and truth.named == {"a.png": "star"}
+    assert truth is not None and truth.picture_labels == {"a.png": "star"}
     with pytest.raises(ModelProblem):
         uploads.open_upload("../../pictures")
 

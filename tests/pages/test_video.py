@@ -103,7 +103,7 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     jobs._open(plan, 0.0)
     frame = next(Clip(plan.source.file).frames(0.2))
     chosen = held[state.key(Pictures)]
-    (own,) = image_source.own()
+    (own,) = image_source.list_own()
     assert own.sha256 == chosen.chosen
     assert (chosen.opened(own.sha256).pixels == frame.pixels).all()
     assert held[state.key(Navigation)].go_to.endswith("explore/page.py")

@@ -1,7 +1,7 @@
 """Define the classifier whose classes are words (CLIP, SigLIP).
 
 The picture's vector is computed once; a phrase is one more vector to compare it with. What a map shows by default is a
-prompt against the others: alone, a prompt lights up much that any words would light up.
+prompt against the others: alone, a prompt highlights much that any words would.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Towers:
 
     image: nn.Module
     """float32 (B, 3, h, w) to (B, D), not normalised."""
-    read: Callable[[Sequence[str]], Tensor]
+    encode_text: Callable[[Sequence[str]], Tensor]
     """K phrases to (K, D), not normalised. Runs on the CPU; raises ModelProblem for what it cannot read."""
     scale: float
     """Trained factor of a cosine, above 0."""
@@ -47,20 +47,20 @@ class Towers:
     text_bytes: int = 0
     """Memory that the text tower takes besides `image`."""
     unreadable: Callable[[str], str] = lambda _phrase: ""
-    """Return why a phrase cannot be read, in a sentence; empty where it can."""
-    _known: dict[str, Tensor] = field(default_factory=dict)
+    """Return why a phrase cannot be read; empty if it can."""
+    _vectors: dict[str, Tensor] = field(default_factory=dict)
 
     def vectors(self, phrases: Sequence[str]) -> Tensor:
         """Return cached unit vectors of phrases, (K, D) float32 on the CPU."""
-        missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._known]
+        missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._vectors]
         if missing:
             # A normal tensor even under inference mode, as gradients need one.
             with torch.inference_mode(False), torch.no_grad():
-                rows = F.normalize(self.read(missing).float().cpu(), dim=1)
+                rows = F.normalize(self.encode_text(missing).float().cpu(), dim=1)
             if not bool(rows.isfinite().all()):
                 raise ModelProblem("The text side answers with values that are not numbers: its weights do not fit.")
-            self._known.update(zip(missing, rows, strict=True))
-        return torch.stack([self._known[phrase] for phrase in phrases])
+            self._vectors.update(zip(missing, rows, strict=True))
+        return torch.stack([self._vectors[phrase] for phrase in phrases])
 
 
 class ImageTower(nn.Module):
@@ -131,13 +131,13 @@ class ClipClassifier(Classifier):
         A phrase that the model cannot read is left out, and a note says so. Raises ModelProblem where there are none,
         one is given twice, or the model can read none of them.
         """
-        other, words = copy.copy(self), vocabulary(names)
+        adapter, words = copy.copy(self), vocabulary(names)
         reasons = {word: reason for word in words if (reason := self.towers.unreadable(word))}
         if len(reasons) == len(words):
             raise ModelProblem(next(iter(reasons.values())))
-        other._set_words(tuple(word for word in words if word not in reasons), ("{}",))
-        other.notes += tuple(f"{word!r} is left out. {reason}" for word, reason in reasons.items())
-        return other
+        adapter._set_words(tuple(word for word in words if word not in reasons), ("{}",))
+        adapter.notes += tuple(f"{word!r} is left out. {reason}" for word, reason in reasons.items())
+        return adapter
 
     def _set_words(self, words: Sequence[str], templates: Sequence[str]) -> None:
         """Set the classes; the vector of a class is the mean over its templates."""

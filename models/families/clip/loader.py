@@ -62,8 +62,8 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
         )
     folder = _folder(spec)
     check_folder(folder)
-    pair = towers(spec, folder)
-    stated = replace(pair, preprocessing=pair.preprocessing.changed(spec.preprocessing))
+    loaded = towers(spec, folder)
+    stated = replace(loaded, preprocessing=loaded.preprocessing.changed(spec.preprocessing))
     return replace(stated, notes=()) if spec.preprocessing.complete else stated
 
 
@@ -103,7 +103,7 @@ CLIP_VOCABULARY = 49408
 
 
 def kind_of(folder: Path) -> str:
-    """Return the `model_type` in a folder's config.json, empty where there is none."""
+    """Return the `model_type` in a folder's config.json, or an empty text."""
     return str(read(folder / "config.json").get("model_type", ""))
 
 

@@ -15,7 +15,7 @@ from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.adapters.tasks import Kind, logits_of
-from sightglass.models.families.custom.probe import Probed, answer_in, map_in, probe
+from sightglass.models.families.custom.probe import ProbeResult, answer_in, map_in, probe
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import Layer
 from sightglass.models.preprocess import READY, Preprocessing
@@ -96,32 +96,32 @@ def adapt(
     *,
     names_in_file: Callable[[int], Sequence[str]] = lambda _: (),
     notes: tuple[str, ...] = (),
-    change: Callable[[Probed], Probed] = lambda seen: seen,
+    change: Callable[[ProbeResult], ProbeResult] = lambda result: result,
 ) -> CustomAdapter:
     """Probe a module and return its adapter.
 
     `known`: what is stated of its preprocessing; `names_in_file` returns so many names of classes; `change` what is
     known better than by probing.
     """
-    seen = change(probe(module, known, spec, task, named=spec.weights.labels is not None))
-    spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
-    notes += seen.notes
+    result = change(probe(module, known, spec, task, named=spec.weights.labels is not None))
+    spec = spec.as_segmentation() if result.task == "segment" else replace(spec, task=result.task)
+    notes += result.notes
     names: tuple[str, ...] = ()
-    if seen.task != "embed":
+    if result.task != "embed":
         usual = labels.imagenet()
-        if seen.task == "segment":
+        if result.task == "segment":
             usual = labels.voc() if spec.in_memory else ()
-        binary = seen.kind in ("logit", "probability")
-        names, more = labels.for_classes(spec, seen.count, names_in_file(seen.count), usual, binary=binary)
-        notes += more if seen.task == "segment" or not spec.in_memory else ()
-    if seen.why:
-        notes += note_preprocessing(spec, seen.preprocessing, seen.why)
+        binary = result.kind in ("logit", "probability")
+        names, label_notes = labels.for_classes(spec, result.count, names_in_file(result.count), usual, binary=binary)
+        notes += label_notes if result.task == "segment" or not spec.in_memory else ()
+    if result.why:
+        notes += note_preprocessing(spec, result.preprocessing, result.why)
     kinds: dict[str, type[CustomAdapter]] = {"segment": CustomSegmenter, "embed": CustomEmbedder}
-    kind = kinds.get(seen.task, CustomDepth if seen.pixels else CustomClassifier)
-    adapter = kind(spec, module, names, seen.preprocessing, sha256, notes=notes)
-    adapter.kind = seen.kind
+    kind = kinds.get(result.task, CustomDepth if result.pixels else CustomClassifier)
+    adapter = kind(spec, module, names, result.preprocessing, sha256, notes=notes)
+    adapter.kind = result.kind
     if isinstance(adapter, Segmenter):
-        adapter.step = seen.step
+        adapter.step = result.step
     return adapter
 
 
@@ -129,5 +129,5 @@ def note_preprocessing(spec: ModelSpec, preprocessing: Preprocessing, why: str) 
     """Return a note on an inferred preprocessing; none where the row states all of it."""
     if spec.preprocessing.complete:
         return ()
-    mean, say = ", ".join(f"{number:.3g}" for number in preprocessing.mean), spec.where_stated("preprocessing")
-    return (f"Its preprocessing was inferred ({why}): {preprocessing}, mean {mean}; {say} states another.",)
+    mean, key = ", ".join(f"{number:.3g}" for number in preprocessing.mean), spec.where_stated("preprocessing")
+    return (f"Its preprocessing was inferred ({why}): {preprocessing}, mean {mean}; {key} states another.",)

@@ -23,7 +23,7 @@ from sightglass.models.catalog import check_preprocessing, read_rows
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom.classifier import CustomAdapter, note_preprocessing
 from sightglass.models.families.custom.classifier import adapt as adapt_module
-from sightglass.models.families.custom.probe import Probed
+from sightglass.models.families.custom.probe import ProbeResult
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.preprocess import READY, Preprocessing
@@ -52,11 +52,11 @@ def adapt(
     if not hasattr(model, "predictor"):
         model = network_of(model)
     stated_task = check_task(task) if task is not None else "regress" if outputs else None
-    home = type(model).__module__.partition(".")[0]
+    library = type(model).__module__.partition(".")[0]
     id_ = name or type(model).__name__
     table = WeightsTable(
         labels=None if names is None else labels.given(names, id_),
-        preprocessing=stated_by(preprocess),
+        preprocessing=read_preprocess(preprocess),
         output=output,
         unit=unit,
         outputs=read_rows(OutputTable, outputs, "outputs"),
@@ -64,7 +64,7 @@ def adapt(
     arch, kind = type(model).__qualname__, stated_task or "classify"
     spec = ModelSpec(id_, "In memory", "", "custom.in_memory", arch, kind, "yours", table)
     libraries = {"keras": _keras, "ultralytics": _ultralytics, "transformers": _transformers}
-    return libraries[home](spec, model) if home in libraries else _module(spec, model, stated_task)
+    return libraries[library](spec, model) if library in libraries else _module(spec, model, stated_task)
 
 
 def _check_model(model: Any) -> None:
@@ -120,16 +120,16 @@ def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapt
         if built_for and built_for != known.sides:
             known = replace(known, size=tuple(built_for), short_side=min(built_for), crop=None)
 
-    def change(seen: Probed) -> Probed:
-        if seen.task != "segment" or not type(module).__module__.startswith("torchvision."):
-            return replace(seen, why=why or seen.why)
+    def change(result: ProbeResult) -> ProbeResult:
+        if result.task != "segment" or not type(module).__module__.startswith("torchvision."):
+            return replace(result, why=why or result.why)
         if known.stated():
-            return replace(seen, step=1)
+            return replace(result, step=1)
         from torchvision.models.segmentation import FCN_ResNet50_Weights
 
         preset = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.transforms()
         usual = transforms.preprocessing_of(preset)
-        return replace(seen, step=1, preprocessing=usual, why="as torchvision's weights of its kind")
+        return replace(result, step=1, preprocessing=usual, why="as torchvision's weights of its kind")
 
     adapter = adapt_module(spec, module, checkpoint.digest(module), task, known, change=change)
     if any("quantized" in type(part).__module__ for part in module.modules()):
@@ -139,8 +139,8 @@ def _module(spec: ModelSpec, model: nn.Module, task: Task | None) -> CustomAdapt
     return adapter
 
 
-def stated_by(preprocess: Any) -> PreprocessingTable:
-    """Return a caller's preprocessing as keys of a table; raise ModelProblem for one that cannot be read."""
+def read_preprocess(preprocess: Any) -> PreprocessingTable:
+    """Return a caller's preprocessing as a table; raises ModelProblem."""
     if preprocess is None or isinstance(preprocess, dict):
         check_preprocessing(preprocess or {})
         return PreprocessingTable.read(preprocess or {})

@@ -27,8 +27,8 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     if path.is_dir() or path.suffix.lower() not in SUFFIXES:
         return None
     saved = checkpoint.open_(path)
-    if (other := _of_another(path, saved)) is not None:
-        return other
+    if (draft := _draft_other(path, saved)) is not None:
+        return draft
     unknown, notes, unnamed = list[Unknown](), list[str](), False
     if not arch:
         arch, unknown, notes = _arch(path, saved)
@@ -56,7 +56,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     return TableDraft("custom", arch, table, tuple(unknown), tuple(notes), unnamed)
 
 
-def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
+def _draft_other(path: Path, saved: Checkpoint) -> TableDraft | None:
     """Draft the table of a detector's or embedder's checkpoint, else None."""
     if saved.whole.startswith("ultralytics."):
         kind = saved.whole.rpartition(".")[2]
@@ -76,15 +76,15 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
     if fitting := next((exact for tensors in _strip_prefixes(saved) if (exact := architectures.exact(tensors))), ()):
         # Programs of training note the architecture under many names.
         keys = ("arch", "architecture", "model_name", "model", "backbone", "name")
-        noted = [table.get(key) for table in saved.tables() for key in keys]
-        hints = [re.sub("[-_]", "", hint.lower()) for hint in (*noted, path.stem) if isinstance(hint, str)]
+        values = [table.get(key) for table in saved.tables() for key in keys]
+        hints = [re.sub("[-_]", "", hint.lower()) for hint in (*values, path.stem) if isinstance(hint, str)]
         names = [state_dicts.short(name) for name in fitting]
         # The same network in both libraries is one.
         names = [name for name in names if name.removeprefix("timm/") not in names or name[:5] != "timm/"]
         plain = {name: name.removeprefix("timm/").replace("_", "") for name in names}
         first, *others = sorted(names, key=lambda name: not any(plain[name] in hint for hint in hints))
-        more = f", and of {' and '.join(others[:2])} too (--arch)" if others else ""
-        return first, [], [f"Its tensors are those of {first}{more}."]
+        rest = f", and of {' and '.join(others[:2])} too (--arch)" if others else ""
+        return first, [], [f"Its tensors are those of {first}{rest}."]
     if saved.whole and saved.whole.startswith("models.yolo."):
         raise WeightsProblem(
             f"{path.name} is a checkpoint of the YOLOv5 repository, which needs its code: export it there (python "
@@ -98,14 +98,14 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
 def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
     """Yield the tensors, also without each common prefix."""
     yield saved.tensors
-    for beginning in state_dicts.common(saved.tensors):
-        yield {key[len(beginning) :]: value for key, value in saved.tensors.items() if key.startswith(beginning)}
+    for prefix in state_dicts.common(saved.tensors):
+        yield {key[len(prefix) :]: value for key, value in saved.tensors.items() if key.startswith(prefix)}
 
 
 def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[str]:
-    """Yield `file.py:Class` for matching classes in Python files beside the checkpoint, which are read as text alone.
+    """Yield `file.py:Class` for matching classes in files beside the checkpoint.
 
-    Classes with the name of a module that was saved whole come first.
+    The files are read as text. Classes with the name of a module that was saved whole come first.
     """
     whole = saved.whole.rpartition(".")[2]
     matches: dict[str, bool] = {}

@@ -35,7 +35,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     Raises WeightsProblem for a damaged or unfitting file, ModelProblem for a wrong architecture, code or labels.
     """
     if own_code.is_own(spec.arch):
-        return _of_class(spec, progress)
+        return _load_own_class(spec, progress)
     library, name = architectures.library_of(spec.arch)
     path = locate(spec, progress=progress)
     saved = checkpoint.open_(path, spec.weights.key or "")
@@ -44,7 +44,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     binary = count == 1 and not spec.measures
     count = 2 if binary else count
     labels_in_file = labels.find_names(saved.tables(), count)
-    names, more = labels.for_classes(spec, count, labels_in_file, labels.imagenet(), binary=binary)
+    names, label_notes = labels.for_classes(spec, count, labels_in_file, labels.imagenet(), binary=binary)
     known = spec.preprocessing.for_channels(channels_of(module))
     known = known.over(PreprocessingTable(size=side))
     if library == "torchvision":
@@ -53,7 +53,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     else:
         kind, usual = Classifier, timm_networks.preprocessing_of(module)
     adapter = kind(replace(spec, arch=name), module, names, usual.changed(known), sha256_of(path))
-    notes += more
+    notes += label_notes
     adapter.notes = notes + note_preprocessing(spec, adapter.preprocessing, f"as {name} is usually trained")
     return adapter
 
@@ -61,7 +61,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
 def _build(
     library: str, name: str, path: Path, saved: Checkpoint, sides: tuple[int, int] | None
 ) -> tuple[nn.Module, int | None, tuple[str, ...]]:
-    """Build an architecture with the file's tensors; return it, an unusual side of its input, and notes."""
+    """Build an architecture with the file's tensors, input side and notes."""
     options: dict[str, Any] = {}
     blank = architectures.build(library, name)
     state = blank.state_dict()
@@ -72,20 +72,20 @@ def _build(
     elif (side := state_dicts.side(state_dicts.rename(saved.tensors, state), state)) is not None:
         options["image_size" if library == "torchvision" else "img_size"] = side
         blank = architectures.build(library, name, **options)
-    read = torchvision_networks.modern({**saved.tensors}) if library == "torchvision" else saved.tensors
-    tensors = state_dicts.rename(read, blank.state_dict())
+    modern = torchvision_networks.modern({**saved.tensors}) if library == "torchvision" else saved.tensors
+    tensors = state_dicts.rename(modern, blank.state_dict())
     if count := state_dicts.classes(tensors, blank):
         options["num_classes"] = count
     module = architectures.build(library, name, blank=False, **options)
     state_dicts.new_stem(module, tensors)
     note = state_dicts.new_head(module, tensors)
-    left = state_dicts.put(path, tensors, module, name)
+    put_notes = state_dicts.put(path, tensors, module, name)
     if library == "torchvision":
         torchvision_networks.without_aux(name, module)
-    return module, side, (*((note,) if note else ()), *left)
+    return module, side, (*((note,) if note else ()), *put_notes)
 
 
-def _of_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
+def _load_own_class(spec: ModelSpec, progress: Progress | None) -> CustomAdapter:
     args = spec.weights.args
     notes: tuple[str, ...] = ()
     if (seed := spec.weights.random) is not None:

@@ -51,11 +51,11 @@ def _call(make: Callable[..., Any], name: str, args: Mapping[str, Any], classes:
         return make(**count, **args)
     # The caller's code may raise anything.
     except Exception as problem:
-        lacks = re.search(r"missing .*'(\w+)'", str(problem))
-        more = (
-            f"; say what it takes as weights.args, or by `models add --set weights.args.{lacks[1]}=3" if lacks else ""
+        absent = re.search(r"missing .*'(\w+)'", str(problem))
+        hint = (
+            f"; say what it takes as weights.args, or by `models add --set weights.args.{absent[1]}=3" if absent else ""
         )
-        raise ModelProblem(f"{name} raised {type(problem).__name__} ({_first(problem)}){more}.") from problem
+        raise ModelProblem(f"{name} raised {type(problem).__name__} ({_first_line(problem)}){hint}.") from problem
 
 
 def load_name(path: Path, name: str) -> Callable[..., Any]:
@@ -68,18 +68,18 @@ def load_name(path: Path, name: str) -> Callable[..., Any]:
     module = _run(path)
     if (member := getattr(module, name, None)) is not None and callable(member):
         return member  # type: ignore[no-any-return]
-    classes_there = [
+    networks = [
         key
         for key, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
     ]
     raise ModelProblem(
-        f"There is no {name} in {path.name}: it has {', '.join(classes_there) or 'no class of torch.nn.Module'}."
+        f"There is no {name} in {path.name}: it has {', '.join(networks) or 'no class of torch.nn.Module'}."
     )
 
 
 def _run(path: Path) -> Any:
-    """Import the file, again only when it has changed; it can import files beside it."""
+    """Import a file once per content; it can import files beside it."""
     name = f"own_{path.stem}_{hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -95,19 +95,19 @@ def _run(path: Path) -> Any:
         sys.modules.pop(name, None)
         line = f", line {problem.lineno}" if isinstance(problem, SyntaxError) else ""
         raise ModelProblem(
-            f"{path.name}{line} cannot be run ({type(problem).__name__}: {_first(problem)})."
+            f"{path.name}{line} cannot be run ({type(problem).__name__}: {_first_line(problem)})."
         ) from problem
     finally:
         sys.path.remove(str(path.parent))
     return module
 
 
-def _first(problem: Exception) -> str:
+def _first_line(problem: Exception) -> str:
     return next(iter(str(problem).strip().splitlines()), "no reason given")[:200].rstrip(".")
 
 
-def keys_of(name: str) -> PreprocessingTable:
-    """Return a transform in a user's own file, `train.py:transform`, as the keys of `weights.preprocessing`.
+def read_transform(name: str) -> PreprocessingTable:
+    """Return the preprocessing of a user's transform, `train.py:transform`.
 
     A function is called for it.
     """

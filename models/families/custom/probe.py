@@ -30,8 +30,8 @@ PROBABLE = "It returns probabilities: their logarithms are taken for its logits.
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
-    """Findings about a module from a few passes of flat pictures."""
+class ProbeResult:
+    """Facts about a module from passes of flat pictures."""
 
     task: Task
     count: int
@@ -103,7 +103,7 @@ def probe(
     task: Task | None = None,
     *,
     named: bool = False,
-) -> Probed:
+) -> ProbeResult:
     """Probe a module's input and output; `stated`: its known preprocessing. A last softmax or sigmoid is removed.
 
     `task` is the caller's; None: inferred, `named` if its classes have names. Raises ModelProblem if it takes no
@@ -122,32 +122,32 @@ def probe(
     runs = trial.run_all(size)
     answers, last = [run.answer for run in runs], runs[0].last
     if runs[0].maps:
-        return _of_pixels(trial, answers, preprocessing, why, task)
+        return _probe_pixels(trial, answers, preprocessing, why, task)
     if task == "segment":
         raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
     notes: tuple[str, ...] = ()
     if task is None:
-        task, notes = _task_of(spec, answers, last, named=named)
-    elif task == "classify" and not spec.in_memory and _several(answers, last):
+        task, notes = _infer_task(spec, answers, last, named=named)
+    elif task == "classify" and not spec.in_memory and _is_multilabel(answers, last):
         # Without a task in the table it is classify.
         task, notes = "multilabel", (SEVERAL,)
-    bare = task in ("classify", "multilabel") and isinstance(last, (nn.Softmax, nn.LogSoftmax, nn.Sigmoid))
-    if bare:
+    cut = task in ("classify", "multilabel") and isinstance(last, (nn.Softmax, nn.LogSoftmax, nn.Sigmoid))
+    if cut:
         path = next(path for path, part in module.named_modules() if part is last)
         module.set_submodule(path, nn.Identity())
         notes += ("Its logits are explained, before its last activation.",)
         answers = [run.answer for run in trial.run_all(size)]
-    kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bare)
+    kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, cut)
     if kind == "sigmoids" and task == "classify":
         kind = "logits"
     notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
     count = answers[0].shape[1]
-    return Probed(task, 2 if count == 1 and kind != "numbers" else count, kind, preprocessing, why, notes)
+    return ProbeResult(task, 2 if count == 1 and kind != "numbers" else count, kind, preprocessing, why, notes)
 
 
-def _of_pixels(
+def _probe_pixels(
     trial: _Trial, answers: Sequence[Tensor], preprocessing: Preprocessing, why: str, task: Task | None
-) -> Probed:
+) -> ProbeResult:
     """Return a segmentation network's facts; raise ModelProblem for other stated tasks."""
     spec, (height, width) = trial.spec, preprocessing.size
     count, step = answers[0].shape[1], math.gcd(height, width, STEP)
@@ -157,7 +157,7 @@ def _of_pixels(
     if task == "regress":
         if count > 1:
             raise ModelProblem(f"{spec.id} returns {count} maps of numbers: wrap it to return one row of numbers.")
-        return Probed(task, count, "numbers", preprocessing, why, (), step, pixels=True)
+        return ProbeResult(task, count, "numbers", preprocessing, why, (), step, pixels=True)
     # Without a task in the table it is classify.
     if task not in (None, "segment") and (spec.in_memory or task != "classify"):
         raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
@@ -165,10 +165,10 @@ def _of_pixels(
     notes: tuple[str, ...] = () if task == "segment" else (note,)
     kind = kind_of(answers)
     notes += (PROBABLE,) if kind in ("probabilities", "probability", "sigmoids") else ()
-    return Probed("segment", 2 if count == 1 else count, kind, preprocessing, why, notes, step)
+    return ProbeResult("segment", 2 if count == 1 else count, kind, preprocessing, why, notes, step)
 
 
-def _task_of(
+def _infer_task(
     spec: ModelSpec, answers: Sequence[Tensor], last: nn.Module | None, *, named: bool
 ) -> tuple[Task, tuple[str, ...]]:
     """Guess the task by names and numbers, with a note."""
@@ -176,13 +176,13 @@ def _task_of(
     names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
     if (task := task_of_names(names, count, stated if isinstance(stated, tuple) else ())) is not None:
         return task, (f"It was taken for {ANSWERS[task]} by its name; task states another.",)
-    if _several(answers, last):
+    if _is_multilabel(answers, last):
         return "multilabel", (SEVERAL,)
     unclear = kind_of(answers) in ("logits", "logit") and count <= FEW and not (named or isinstance(last, nn.Softmax))
     return "classify", ((assumed(count),) if unclear else ())
 
 
-def _several(answers: Sequence[Tensor], last: nn.Module | None) -> bool:
+def _is_multilabel(answers: Sequence[Tensor], last: nn.Module | None) -> bool:
     """Return whether each of several numbers is a probability by itself."""
     return answers[0].shape[1] > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers) == "sigmoids")
 
@@ -194,7 +194,7 @@ def channels_of(module: nn.Module) -> int:
 
 
 def _input_of(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tuple[int, tuple[int, int] | None]:
-    """Return the number of channels, and the input size that the first layer or an attribute fixes.
+    """Return the number of channels and any fixed input size.
 
     Raises ModelProblem where the preprocessing is for other channels than the module takes.
     """
@@ -210,8 +210,8 @@ def _input_of(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) ->
         raise ModelProblem(
             f"{spec.id} takes {channels} channels, and its preprocessing is for {known}: give one number a channel."
         )
-    noted = (getattr(part, name, None) for part in module.modules() for name in ("img_size", "image_size"))
-    built_for = next((size for size in noted if size), None)
+    sizes = (getattr(part, name, None) for part in module.modules() for name in ("img_size", "image_size"))
+    built_for = next((size for size in sizes if size), None)
     height, width = built_for if isinstance(built_for, (list, tuple)) and len(built_for) == 2 else (built_for,) * 2
     return channels, (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
@@ -317,7 +317,7 @@ def _size(
             f"{spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): wrap it in a "
             "module that takes one."
         ) from reply
-    say = spec.where_stated("preprocessing.size")
+    key = spec.where_stated("preprocessing.size")
     raise ModelProblem(
-        f"{spec.id} takes no picture {height} x {width} with {channels} channels ({reason}): say {say}."
+        f"{spec.id} takes no picture {height} x {width} with {channels} channels ({reason}): say {key}."
     ) from reply

@@ -28,7 +28,7 @@ benchmarks/results/2026-11-24-alignment.md. Tokens after the first block see too
 TOKENS = -0.46
 CELL_OFFSETS = {
     "demo-vit": (
-        *((f"patch_embed.proj.{stage}", by, by) for stage, by in STEM.items()),
+        *((f"patch_embed.proj.{stage}", offset, offset) for stage, offset in STEM.items()),
         *((path, TOKENS, TOKENS) for path in ("patch_embed.proj.5", "patch_embed.proj", "patch_embed")),
     )
 }

@@ -95,7 +95,7 @@ def detector(size: str) -> Any:
 
 
 def query_detector() -> Any:
-    """Return an Ultralytics RTDETRDetectionModel: the body of demo-m, and a decoder of 30 queries in three layers.
+    """Return an RTDETRDetectionModel: demo-m's body, 30 queries, three layers.
 
     It takes float32 (B, 3, h, w) RGB in 0..1, h and w multiples of 32; its queries read the maps that demo-m's head
     reads, by deformable attention with four heads.
@@ -182,8 +182,8 @@ def regressor() -> nn.Module:
     """
     width = CLASSIFIERS["seg"][0][-1]
     body = _dilated("seg")
-    more = (nn.Conv2d(width, width, 3, padding=2, dilation=2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
-    body.layer4 = nn.Sequential(*body.layer4, *more)
+    extra = (nn.Conv2d(width, width, 3, padding=2, dilation=2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+    body.layer4 = nn.Sequential(*body.layer4, *extra)
     body.fc = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
     module: nn.Module = body
     return module
@@ -285,7 +285,7 @@ CLIP = "demo-clip"
 
 
 def unreadable(phrase: str) -> str:
-    """Return why a phrase cannot be read, in a sentence; empty where it can."""
+    """Return why a phrase cannot be read; empty if it can."""
     words = re.findall(r"[^\W_]+", phrase.lower())
     if len(words) >= LENGTH:
         return f"{CLIP} reads {LENGTH - 1} words at most: say {phrase!r} in fewer."

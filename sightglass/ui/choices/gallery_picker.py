@@ -45,7 +45,7 @@ def compare_with(image: Image) -> None:
 def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     """Return the uploaded gallery, else the session's other pictures, else examples; draw the uploader."""
     gallery = state.of(Gallery)
-    items, what = gallery.items or image_source.own_items(but=query.sha256), "picture"
+    items, what = gallery.items or image_source.own_items(exclude=query.sha256), "picture"
     if not items:
         items, what = (
             tuple(_item(image) for image in _examples(explainer, query) if image.sha256 != query.sha256),
@@ -62,7 +62,7 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
             accept_multiple_files=True,
             key=key,
             max_upload_size=upload_megabytes(),
-            on_change=_take,
+            on_change=_store_uploads,
             args=(key,),
             help="They are deleted from the server when the session ends.",
         )
@@ -73,7 +73,7 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     return items
 
 
-def _take(key: str) -> None:
+def _store_uploads(key: str) -> None:
     """Keep the uploaded files, as the uploader is empty after another page was shown."""
     gallery, files = state.of(Gallery), st.session_state.get(key) or ()
     try:
@@ -100,7 +100,7 @@ def _examples(explainer: Explainer, query: Image) -> list[Image]:
     adapter = explainer.resident.adapter
     if adapter.spec.example or adapter.controls or adapter.subject:
         return [mirrored_part(query), *ranking.controls(adapter)]
-    names = [name for name in packing.PHOTOGRAPHS if image_source.is_here(name)]
+    names = [name for name in packing.PHOTOGRAPHS if image_source.is_installed(name)]
     return [mirrored_part(query), *map(image_source.example, names)]
 
 

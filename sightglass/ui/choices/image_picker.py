@@ -42,7 +42,7 @@ _thumbnails: ByteCache[str] = ByteCache(8 * MIB, len)
 
 
 class Thumb(NamedTuple):
-    """A picture to choose: its name in addresses, its name for people, and a small picture as a data URL."""
+    """A choice in the strip: id, displayed name, thumbnail as a data URL."""
 
     id: str
     name: str
@@ -55,9 +55,9 @@ class Thumb(NamedTuple):
 
 @dataclass
 class PictureBar:
-    """What the session knows of its bar."""
+    """The session's state of the picture bar."""
 
-    taken: set[str] = field(default_factory=set)
+    known_ids: set[str] = field(default_factory=set)
     """Ids of the uploads that were taken."""
     number: int = 0
     """Counts the strips: what chooses a picture besides a click draws another one, which brings no earlier value."""
@@ -70,8 +70,8 @@ class PictureBar:
 
 def choose() -> Image:
     """Apply the bar's new actions and return the chosen picture."""
-    _follow()
-    state.of(image_source.Pictures).just_given = False
+    _take_inputs()
+    state.of(image_source.Pictures).is_new = False
     reopen.go()
     image = state.of(state.Sidebar).picture = image_source.current()
     return image
@@ -79,12 +79,12 @@ def choose() -> Image:
 
 def take_new_picture() -> Image | None:
     """Return the picture uploaded or drawn for this run, once."""
-    _follow()
+    _take_inputs()
     return image_source.take_new_picture()
 
 
 def bar(place: DeltaGenerator) -> None:
-    """Draw the bar: the drop field, the pictures, the paper, and the name of the chosen one."""
+    """Draw the bar: upload field, thumbnails, drawing button, picture's name."""
     pictures, bar = state.of(image_source.Pictures), state.of(PictureBar)
     thumbs = {thumb.id: thumb.label for thumb in _list_thumbs()}
     chosen = image_source.current_id()
@@ -115,7 +115,7 @@ def bar(place: DeltaGenerator) -> None:
             )
             help = "Draw a sketch; the explanation updates as you draw."
             kind: Any = "primary" if url_state.memory("draw") else "secondary"
-            st.button("Draw", icon=":material/draw:", key="draw-picture", type=kind, on_click=_turn_paper, help=help)
+            st.button("Draw", icon=":material/draw:", key="draw-picture", type=kind, on_click=_toggle_draw, help=help)
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="picture-about"):
             if (image := state.of(state.Sidebar).picture) is not None:
                 st.caption(f"**{escape(image.name)}** {size_in_pixels(image.width, image.height)}", width="content")
@@ -129,7 +129,7 @@ def bar(place: DeltaGenerator) -> None:
 
 def _list_thumbs() -> tuple[Thumb, ...]:
     """Return the session's own pictures, the newest first, and the examples."""
-    uploads = [(image, _small(image)) for image in reversed(image_source.own())]
+    uploads = [(image, _thumbnail_url(image)) for image in reversed(image_source.list_own())]
     # Streamlit tells choices by their labels: two pictures may have one name and look alike.
     own = (Thumb(token(image), image.name, f"{small}#{token(image)}") for image, small in uploads if small)
     return (*own, *_examples())
@@ -138,7 +138,7 @@ def _list_thumbs() -> tuple[Thumb, ...]:
 @st.cache_resource(show_spinner=False)
 def _examples() -> tuple[Thumb, ...]:
     """Return the examples on this machine, each opened once."""
-    names = [name for name in EXAMPLES if image_source.is_here(name)]
+    names = [name for name in EXAMPLES if image_source.is_installed(name)]
     return tuple(Thumb(name, name.capitalize(), _data_url(thumbnail_file(name).read_bytes())) for name in names)
 
 
@@ -147,7 +147,7 @@ def thumbnail_file(name: str) -> Path:
     return Path(__file__).with_name("thumbnails") / f"{name.replace(' ', '-')}.webp"
 
 
-def _small(image: OwnPicture) -> str:
+def _thumbnail_url(image: OwnPicture) -> str:
     """Return a picture's thumbnail; empty once it is off the server."""
     if (url := _thumbnails.get(image.sha256)) is None:
         if (whole := UPLOADS.get(token(image))) is None:
@@ -177,30 +177,30 @@ def _choose(strip: str) -> None:
     if strip != state.of(PictureBar).strip:
         return
     pictures = state.of(image_source.Pictures)
-    pictures.just_given = False
-    if not image_source.turn_back(st.session_state[strip]):
+    pictures.is_new = False
+    if not image_source.choose_by_id(st.session_state[strip]):
         pictures.problem = "This picture is no longer on the server: upload it again."
 
 
 def _remove(key: str) -> None:
-    state.of(image_source.Pictures).just_given = False
+    state.of(image_source.Pictures).is_new = False
     image_source.remove(key)
 
 
-def _turn_paper() -> None:
+def _toggle_draw() -> None:
     navigation, draws = state.of(state.Navigation), not url_state.memory("draw")
     url_state.keep("draw", draws)
     if draws and navigation.page != "explore":
         navigation.go_to = page.script("explore")
 
 
-def _follow() -> None:
+def _take_inputs() -> None:
     """Take new files and a new drawing."""
     if files := uploads():
         take(files)
     if (drawn := drawing.take_drawing()) is not None:
         image_source.replace_drawing(drawn[1], drawn[0])
-        state.of(image_source.Pictures).just_given = True
+        state.of(image_source.Pictures).is_new = True
 
 
 def uploads() -> list[tuple[str, bytes]]:
@@ -208,12 +208,12 @@ def uploads() -> list[tuple[str, bytes]]:
 
     Not in a callback: one that another request interrupts is never called again, and the files would be lost.
     """
-    taken, content = state.of(PictureBar).taken, []
+    known_ids, content = state.of(PictureBar).known_ids, []
     for file in st.session_state.get(UPLOADER) or ():
         # Of an upload that is gone from the server only its id is left.
-        if file.file_id not in taken and hasattr(file, "getvalue"):
+        if file.file_id not in known_ids and hasattr(file, "getvalue"):
             content.append((file.name, file.getvalue()))
-            taken.add(file.file_id)
+            known_ids.add(file.file_id)
             # Streamlit's own copy, which nobody needs any more.
             remove_upload(file.file_id)
     return content
@@ -231,7 +231,7 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
     for name, data in files:
         try:
             if (contents := embedded_recipe.contents(data)) is not None:
-                _open_again(contents, name)
+                _reopen(contents, name)
                 continue
             image = Image.open(data, name=name)
         except Problem as problem:
@@ -247,7 +247,7 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
     pictures.problem = " ".join(problems) or None
 
 
-def _open_again(contents: Contents, name: str) -> None:
+def _reopen(contents: Contents, name: str) -> None:
     """Open a file's view and its picture, embedded or known.
 
     Raises a Problem, and changes nothing, where the picture or the model is not here.
@@ -262,10 +262,10 @@ def _open_again(contents: Contents, name: str) -> None:
             f"{name} was made from {recipe.picture_name}, which it does not carry: open that picture first, then this "
             "file again."
         )
-    reopen.view(contents)
+    reopen.open_view(contents)
     if image is not None:
-        image_source.turn_to(image)
+        image_source.choose_upload(image)
     elif example is not None:
-        image_source.turn_to_example(example)
+        image_source.choose_example(example)
     # More than the picture changes: the controls must be drawn first.
-    pictures.just_given = False
+    pictures.is_new = False

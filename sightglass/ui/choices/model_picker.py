@@ -59,13 +59,13 @@ def _menu(whose: str, known: tuple[str, ...]) -> tuple[list[str], set[str]]:
     return [*sorted(present, key=rank), *(name for name in families if name not in present)], here
 
 
-def present(task: str) -> list[ModelSpec]:
+def list_present(task: str) -> list[ModelSpec]:
     """Return a task's models with local weights, in catalogue order."""
     here = menu()[1]
     return [spec for spec in catalog.catalog().values() if spec.id in here and spec.task == task]
 
 
-def mark(spec: ModelSpec, here: Collection[str]) -> str:
+def download_note(spec: ModelSpec, here: Collection[str]) -> str:
     """Return a missing model's menu suffix: ` (about 45 MB to download)`."""
     if spec.id in here:
         return ""
@@ -84,7 +84,7 @@ def choose(*, sized: bool = True) -> ModelSpec:
     family = url_state.widget(
         st.selectbox,
         "Model",
-        _label(names, families, here),
+        _label_families(names, families, here),
         first,
         key="family",
         label_visibility="collapsed",
@@ -104,10 +104,10 @@ def choose_detector(name: str | None) -> None:
         reopen.choose_model(catalog.spec(catalog.detector(here)))
 
 
-def _label(names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]) -> dict[str, str]:
+def _label_families(names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]) -> dict[str, str]:
     """Return the families with their labels; those that are not here say so."""
     absent = {name for name in names if not any(spec.id in here for spec in families[name])}
-    labels = {name: f"{name}{mark(families[name][0], here)}" if name in absent else name for name in names}
+    labels = {name: f"{name}{download_note(families[name][0], here)}" if name in absent else name for name in names}
     return labels | {OTHER: OTHER}
 
 
@@ -120,7 +120,7 @@ def _read_model() -> ModelSpec | None:
         return None
 
 
-def _by_name(addressed: ModelSpec | None) -> ModelSpec:
+def _choose_timm_model(addressed: ModelSpec | None) -> ModelSpec:
     timm = addressed is not None and addressed.id.startswith("timm/")
     name = url_state.widget(
         st.text_input,

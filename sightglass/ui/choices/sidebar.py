@@ -75,7 +75,7 @@ def draw(
         popover = st.popover("", icon=":material/tune:", key="options", help=help)
     if bar is not None:
         with bar:
-            _example(model)
+            _offer_example(model)
     explainer = load(model.id)
     with popover:
         method, chosen = _draw_options(explainer, methods, whole=whole)
@@ -90,8 +90,8 @@ def draw(
 def _is_resident(model: ModelSpec) -> bool:
     """Return whether a model is loaded, without importing torch."""
     module = sys.modules.get("sightglass.explain.evidence.resident")
-    residency = getattr(module, "RESIDENCY", None)
-    return residency is not None and any(resident.adapter.spec.id == model.id for resident in residency.residents())
+    model_cache = getattr(module, "MODEL_CACHE", None)
+    return model_cache is not None and any(resident.adapter.spec.id == model.id for resident in model_cache.models())
 
 
 def predicted_choices() -> tuple[Choices, Explainer] | None:
@@ -131,13 +131,13 @@ def load(model_id: str) -> Explainer:
     return explainer
 
 
-def _example(model: ModelSpec) -> None:
+def _offer_example(model: ModelSpec) -> None:
     """Offer an example picture for a model not trained on photographs."""
     if model.example and image_source.is_photograph():
         st.button(
             "Use a picture this model was trained for",
             icon=":material/image:",
-            on_click=image_source.turn_to_example,
+            on_click=image_source.choose_example,
             args=(model.example,),
             help="This model was trained on pictures of another kind: on photographs its answers mean nothing.",
         )
@@ -163,8 +163,8 @@ def adapt_to_model(choices: Choices, explainer: Explainer, method: str) -> Choic
         chosen["part"] = parts[0] if replaces_part else part
     if explainer.model.id == choices.model.id:
         chosen["layers"] = choices.options["layers"]
-    elif choices.question in (ready := questions(explainer)):
-        preset = ready[choices.question]
+    elif choices.question in (presets := questions(explainer)):
+        preset = presets[choices.question]
         chosen |= {"part": preset["part"], "layers": preset["layers"]}
         method = preset["method"]
     return Choices(choices.image, explainer.model, method, chosen, choices.question)
@@ -188,7 +188,7 @@ WITHIN = ("picture", "inside", "shared", "each")
 QUESTIONS = {"where": "Where", "why": "Why"}
 MASKED = ("class", "box", "all")
 """The parts that a method which masks the picture can explain."""
-OF_BOXES = ("per", "classes", "within", "iou")
+BOX_OPTIONS = ("per", "classes", "within", "iou")
 """Options of a list of boxes, which other views do without."""
 MAX_LAYERS = 8
 
@@ -200,12 +200,12 @@ def _draw_options(explainer: Explainer, methods: Sequence[str], *, whole: bool) 
     detector, and shows what speaks against its target too.
     """
     adapter, task = explainer.resident.adapter, task_of(explainer.model)
-    method = _method(explainer, methods)
+    method = _choose_method(explainer, methods)
     options: dict[str, Any] = {}
     labels: dict[str, str]
     if whole and METHODS[method].signed and "against" in task.tools:
         help = "Red places raise the score, blue ones in dashed lines lower it. Otherwise only what raises it is shown."
-        if _choose(st.toggle, "Evidence against too", None, False, "evidence", help):
+        if _option(st.toggle, "Evidence against too", None, False, "evidence", help):
             options["evidence"] = "both"
     else:
         # A number's map has both signs unless another part is chosen.
@@ -217,28 +217,28 @@ def _draw_options(explainer: Explainer, methods: Sequence[str], *, whole: bool) 
         key = "part" if parts[0] == "class" else f"part-{parts[0]}"
         labels = {name: "what raises it" if name == "class" and "lowers" in parts else PARTS[name] for name in parts}
         help = "Which output of the model to explain."
-        options["part"] = _choose(st.selectbox, "What is explained", labels, parts[0], key, help, name="part")
-    options["layers"] = _layers(explainer)
+        options["part"] = _option(st.selectbox, "What is explained", labels, parts[0], key, help, name="part")
+    options["layers"] = _choose_layers(explainer)
     if len(ways := adapter.preprocessings) > 1:
         labels, key = {way: WAYS[way] for way in ways}, f"fit-{explainer.model.task}"
-        fit = _choose(st.selectbox, "How the picture is fitted", labels, ways[0], key, widgets.TERMS["fit"], name="fit")
+        fit = _option(st.selectbox, "How the picture is fitted", labels, ways[0], key, widgets.TERMS["fit"], name="fit")
         options["preprocessing"] = fit
     if "threshold" in task.tools:
-        look: dict[str, Any] = {"min_value": 1, "max_value": 95, "format": "%d %%"}
+        limits: dict[str, Any] = {"min_value": 1, "max_value": 95, "format": "%d %%"}
         help = widgets.TERMS["score threshold"]
-        shown = _choose(st.slider, "Show boxes above", range(1, 96), 25, "confidence", help, read=int, **look)
-        options["confidence"] = shown / 100
-    return method, options | (_of_boxes(explainer) if whole and task.has_boxes else {})
+        score = _option(st.slider, "Show boxes above", range(1, 96), 25, "confidence", help, read=int, **limits)
+        options["confidence"] = score / 100
+    return method, options | (_choose_boxes(explainer) if whole and task.has_boxes else {})
 
 
-def _choose(
+def _option(
     draw: Any, label: str, choices: Any, first: Any, key: str, help: str, *, name: str = "", **more: Any
 ) -> Any:
     """Draw a widget that the address names as its key, or as `name`."""
     return url_state.widget(draw, label, choices, first, key=key, name=name or key, help=help, **more)
 
 
-def _of_boxes(explainer: Explainer) -> dict[str, Any]:
+def _choose_boxes(explainer: Explainer) -> dict[str, Any]:
     """Choose which boxes are listed; `within` and `iou` are read from the address alone."""
     only: list[str] = url_state.widget(
         st.multiselect,
@@ -256,7 +256,7 @@ def _of_boxes(explainer: Explainer) -> dict[str, Any]:
     return {"per": "detection", "classes": tuple(only), "within": within, "iou": iou}
 
 
-def _layers(explainer: Explainer) -> tuple[str, ...]:
+def _choose_layers(explainer: Explainer) -> tuple[str, ...]:
     """Choose target layers; none: the model's default."""
     shapes = {layer.path: layer.shape for layer in explainer.layers}
     if not shapes:
@@ -300,7 +300,7 @@ def _choose_words(explainer: Explainer) -> dict[str, Any]:
 # The method
 
 
-def _method(explainer: Explainer, methods: Sequence[str]) -> str:
+def _choose_method(explainer: Explainer, methods: Sequence[str]) -> str:
     # Classifiers and detectors start with different methods; a choice stays for models of its kind.
     model, resident = explainer.model, explainer.resident
     key = f"method-{model.task}" if resident.gradients else "method-answers"
@@ -369,7 +369,7 @@ def _is_measured(explainer: Explainer) -> bool:
         return False
     paths, key = {layer.path for layer in explainer.layers}, f"layers-{explainer.model.id}"
     remembered = url_state.recall_value(key, paths, [], name="layers", read=lambda text: text.split(","))
-    # The control is drawn below the menu of methods: what is remembered is of the last run.
+    # The control is drawn below the menu of methods: the remembered value is the last run's.
     return asks_at(explainer.resident, _asked_question(), st.session_state.get(key, remembered))
 
 
@@ -399,24 +399,24 @@ def _choose_question(explainer: Explainer, method: str, options: dict[str, Any])
     `options`: what is chosen so far.
     """
     spec, widgets = explainer.model, st.session_state
-    ready = questions(explainer)
-    if len(ready) < 2:
+    presets = questions(explainer)
+    if len(presets) < 2:
         return None
-    now = {"part": options.get("part", "class"), "method": method, "layers": tuple(options.get("layers", ()))}
-    question = next((name for name, choice in ready.items() if choice == now), None)
+    current = {"part": options.get("part", "class"), "method": method, "layers": tuple(options.get("layers", ()))}
+    question = next((name for name, choice in presets.items() if choice == current), None)
     # Another widget for each answer: a click that was on its way while the answer changed asks nothing; nor does a
     # request that still brings the value of a control that is gone.
     key = state.of(QuestionControl).key = f"question-{question or 'own'}"
 
     def ask() -> None:
         asks = state.of(QuestionControl).key == key and widgets[key] != question
-        if asks and (choice := ready.get(widgets[key])) is not None:
+        if asks and (choice := presets.get(widgets[key])) is not None:
             widgets[f"method-{spec.task}"], widgets[f"layers-{spec.id}"] = choice["method"], list(choice["layers"])
             url_state.put("part", choice["part"], drawn_only=True)
 
     st.segmented_control(
         "Question",
-        [*ready],
+        [*presets],
         format_func=QUESTIONS.__getitem__,
         default=question,
         required=True,

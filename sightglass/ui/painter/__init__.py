@@ -1,4 +1,4 @@
-"""Paint on a picture: brush and rectangle; or on a blank paper (`drawing`).
+"""Paint on a picture: brush and rectangle; or on a blank canvas (`drawing`).
 
 The browser holds the marks and shows the edited picture at once; Python receives all marks together, makes the same
 picture of them (`explain.whatif.edits`) and acknowledges it; only then does the browser send more. So a newer stroke
@@ -56,10 +56,10 @@ class Painting:
 class Paintings:
     """The session's edits, by the picture's SHA-256, oldest first."""
 
-    every: dict[str, Painting] = field(default_factory=dict)
+    by_picture: dict[str, Painting] = field(default_factory=dict)
 
 
-def sent(key: str) -> Json:
+def last_edit(key: str) -> Json:
     """Return what the browser sent last; empty for nothing."""
     edit = (st.session_state.get(key) or {}).get("edit")
     return edit if isinstance(edit, dict) else {}
@@ -68,10 +68,10 @@ def sent(key: str) -> Json:
 def painting(image: Image) -> Painting:
     """Return a picture's painting, with the new edit since the last run."""
     paintings = state.of(Paintings)
-    current = paintings.every.setdefault(image.sha256, Painting())
-    while len(paintings.every) > MOST:
-        del paintings.every[next(iter(paintings.every))]
-    if (edit := sent(KEY)).get("id") == image.sha256:
+    current = paintings.by_picture.setdefault(image.sha256, Painting())
+    while len(paintings.by_picture) > MOST:
+        del paintings.by_picture[next(iter(paintings.by_picture))]
+    if (edit := last_edit(KEY)).get("id") == image.sha256:
         current.take(edit)
     return current
 
@@ -84,7 +84,7 @@ def painter(image: Image, strongest: EditMark | None) -> None:
     blobs = [picture(image.pixels, image.sha256, image.jpeg)]
     blobs.append(jpeg(edits.blur(image), edits.SIDE, f"{image.sha256} blurred"))
     draw(
-        state.of(Paintings).every[image.sha256],
+        state.of(Paintings).by_picture[image.sha256],
         blobs,
         key=KEY,
         id=image.sha256,
@@ -97,7 +97,7 @@ def painter(image: Image, strongest: EditMark | None) -> None:
 
 
 def draw(current: Painting, blobs: Sequence[bytes] = (), *, key: str, **head: Any) -> None:
-    """Draw what is painted on; `head`: what the browser is told of it."""
+    """Draw the painter; `head`: more fields of the browser's payload."""
     head = {"strongest": [], "paper": "", "turn": current.turn, "edit": current.edit} | head
     _component(key=key, data=pack_data(head, blobs), on_edit_change=no_callback)
 

@@ -1,4 +1,4 @@
-"""Draw the session's own picture on a blank paper.
+"""Draw the session's own picture on a blank canvas.
 
 The painter holds the strokes; Python makes a picture of them (`models.drawing.draw`) and acknowledges it.
 """
@@ -31,7 +31,7 @@ NAME = "drawing.png"
 PLAIN: Paper = "black on white"
 """The colours for a model that does not name its own."""
 SIZES = (1 / 28, drawing.STROKE_WIDTH, 1 / 9)
-"""Widths of the pen, as shares of the paper's side."""
+"""Stroke widths, as shares of the canvas's side."""
 _LEVELS = {"white": 255, "black": 0}
 
 
@@ -58,7 +58,7 @@ def take_drawing() -> tuple[Image, str | None] | None:
         current.due = False
         return _picture(current)
     # Of a session before, which ended with its server while the page lived on.
-    edit = painter.sent(KEY)
+    edit = painter.last_edit(KEY)
     former = edit.get("id", current.id) != current.id
     if (former and current.turn) or not current.take(edit):
         return None
@@ -70,8 +70,8 @@ def take_drawing() -> tuple[Image, str | None] | None:
 def needs_repaint(explainer: Explainer) -> bool:
     """Return whether a chosen drawing needs this model's other colours."""
     current = state.of(CanvasDrawing)
-    before, current.paper = current.paper, explainer.resident.adapter.paper or PLAIN
-    current.due = current.paper != before and _is_chosen(current)
+    former, current.paper = current.paper, explainer.resident.adapter.paper or PLAIN
+    current.due = current.paper != former and _is_chosen(current)
     return current.due
 
 
@@ -92,12 +92,12 @@ def _picture(current: CanvasDrawing) -> tuple[Image, str | None]:
 
 
 def is_offered(explainer: Explainer) -> bool:
-    """Return whether the paper is shown: for drawing models or on request."""
+    """Return whether the canvas is shown: for drawing models or on request."""
     return explainer.resident.adapter.paper is not None or bool(url_state.memory("draw"))
 
 
-def draw_paper(explainer: Explainer) -> None:
-    """Draw the paper in training colours, last in a run."""
+def draw_canvas(explainer: Explainer) -> None:
+    """Draw the canvas in training colours, last in a run."""
     current = state.of(CanvasDrawing)
     ink, _, ground = current.paper.partition(" on ")
     st.markdown("### Draw")

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from sightglass.history import Record
     from sightglass.report.offers import Files
     from sightglass.ui.saving.slides import Draft
-    from sightglass.ui.viewer import Look
+    from sightglass.ui.viewer import ViewSettings
 
 
 def save_and_export(
     screen: str,
-    rows: Callable[[Look], Sequence[Files]],
+    rows: Callable[[ViewSettings], Sequence[Files]],
     *,
     saved: Sequence[tuple[Explanation, int]] = (),
     pair: tuple[Similarity, Context] | None = None,
@@ -62,9 +62,9 @@ def save_and_export(
         slides.button(screen, slide)
 
 
-def of_map(explanation: Explanation, index: int) -> Callable[[Look], list[Files]]:
+def of_map(explanation: Explanation, index: int) -> Callable[[ViewSettings], list[Files]]:
     """Return the maker of a map's files, with the proof of this session."""
-    return lambda look: offers.of_map(explain_job.carrying(explanation), index, look)
+    return lambda look: offers.map_downloads(explain_job.with_proofs(explanation), index, look)
 
 
 def _draw_files(row: Files, screen: str) -> None:
@@ -76,7 +76,7 @@ def _draw_files(row: Files, screen: str) -> None:
 
 
 def _draw_saved(
-    screen: str, saved: Sequence[tuple[Explanation, int]], pair: tuple[Similarity, Context] | None, look: Look
+    screen: str, saved: Sequence[tuple[Explanation, int]], pair: tuple[Similarity, Context] | None, look: ViewSettings
 ) -> None:
     """Draw the button that keeps the view in Saved, or a link to its record with note and tags."""
     store = history_store.store()
@@ -85,7 +85,7 @@ def _draw_saved(
     if pair is not None:
         records, keep = [store.find(pair[0])], [partial(store.keep, pair[0], context=pair[1])]
     else:
-        items = [(explain_job.carrying(item), index) for item, index in saved]
+        items = [(explain_job.with_proofs(item), index) for item, index in saved]
         records = [history_store.find(*item) for item in items]
         keep = [partial(store.keep, item, index=index, look=dict(look)) for item, index in items]
 

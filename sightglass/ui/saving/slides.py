@@ -15,7 +15,7 @@ from sightglass.ui.declare import declare, no_callback
 from sightglass.ui.session import history_store, page, state
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.session.markdown import escape
-from sightglass.ui.viewer import SETTINGS, Look
+from sightglass.ui.viewer import SETTINGS, ViewSettings
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
@@ -30,7 +30,7 @@ def stage(html: bytes, *, key: str) -> None:
 
 HEIGHT = 480
 """Pixels of the stage before its width is known."""
-Draft = Callable[[Look], "View"]
+Draft = Callable[[ViewSettings], "View"]
 """Makes a view, given the viewer's settings."""
 MOST = 24
 """Slides at once: each may be explained again."""
@@ -129,15 +129,15 @@ def _add(number: int, drafts: Sequence[Draft]) -> None:
         adding.deck, adding.added = deck, number
 
 
-def of_map(explanation: Explanation, index: int) -> Draft:
+def map_slide(explanation: Explanation, index: int) -> Draft:
     """Return the maker of a map's slide, with its proof."""
-    return lambda look: views.map_view(explain_job.carrying(explanation), index, look)
+    return lambda look: views.map_view(explain_job.with_proofs(explanation), index, look)
 
 
-def view_settings(key: str) -> Look:
+def view_settings(key: str) -> ViewSettings:
     """Return the settings of the page's viewer.
 
-    The first run returns none: once the browser has told them, there is another one.
+    The first run returns none: once the browser has sent them, the page runs again.
     """
     result = _view_settings(key=key, data={}, on_settings_change=no_callback)
     try:

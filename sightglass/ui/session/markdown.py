@@ -17,12 +17,12 @@ def escape(text: str) -> str:
     return re.sub(r"([\\*\[\]`$#>~]|(?<![^\W_])_|_(?![^\W_])|[:<](?=\S))", r"\\\1", text).replace("\n", " ")
 
 
-def sentence(said: object) -> str:
+def sentence(problem: object) -> str:
     """Return a problem's sentence as literal Markdown with its backticked code.
 
     They contain names from outside, which can at most become code.
     """
-    text = str(said)
+    text = str(problem)
     parts = text.split("`")
     if "``" in text or len(parts) % 2 == 0:
         return escape(text)
@@ -36,12 +36,12 @@ def without_keys(note: str) -> str:
     'Its 5 classes have no names here.'
     """
     note = re.sub(rf" \({_KEY}\)", "", note)
-    kept = []
+    clauses = []
     for part in re.split(r"(?<=\.) (?=[A-Z])", note):
         clause = re.sub(rf"[;:] [^;:]*{_KEY}[^;]*$", ".", part)
         if not re.search(_KEY, clause):
-            kept.append(clause)
-    return " ".join(kept)
+            clauses.append(clause)
+    return " ".join(clauses)
 
 
 def shorten(name: str, most: int, tail: int = 7) -> str:

@@ -51,7 +51,7 @@ def guard(draw: Callable[[], None]) -> Callable[[], None]:
                 draw()
             except Exception as failure:
                 show_failure(failure, "a page failed")
-                # The picture stays in sight.
+                # The picture stays visible.
                 if isinstance(failure, Problem) and (image := state.of(state.Sidebar).picture) is not None:
                     st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
             finally:
@@ -110,7 +110,7 @@ def describe_failure(failure: BaseException, event: str) -> str:
 
 @contextmanager
 def saying_problems(heading: str = "") -> Iterator[None]:
-    """Show a Problem of what is drawn within as a sentence in its place, below a heading."""
+    """Show a Problem raised within as a sentence, below `heading`."""
     try:
         yield
     except Problem as problem:
@@ -128,27 +128,27 @@ class CallbackProblem:
 
 @contextmanager
 def keeping_problem() -> Iterator[None]:
-    """Keep a Problem for `say_problem`; a callback can also be decorated by it."""
+    """Store a Problem for `say_problem`; also a decorator for callbacks."""
     try:
         yield
     except Problem as problem:
         state.of(CallbackProblem).problem = str(problem)
 
 
-def say_problem(kept: Any = None) -> None:
-    """Show the last callback's error once, from `keeping_problem`, or from a state's `problem`."""
-    kept = kept or state.of(CallbackProblem)
-    problem, kept.problem = kept.problem, ""
+def say_problem(holder: Any = None) -> None:
+    """Show the problem of a state, or of the last callback, once."""
+    holder = holder or state.of(CallbackProblem)
+    problem, holder.problem = holder.problem, ""
     if problem:
         st.error(sentence(problem), icon=":material/error:")
 
 
 def button_for_window(
-    label: str, draw: Callable[[], None], *, icon: str, help: str, key: str | None = None, title: str = "", **look: Any
+    label: str, draw: Callable[[], None], *, icon: str, help: str, key: str | None = None, title: str = "", **more: Any
 ) -> None:
     """Draw the button for a window, titled `label` by default."""
     if st.button(label, icon=icon, key=key, help=help):
-        st.dialog(title or label, icon=icon, **look)(draw)()
+        st.dialog(title or label, icon=icon, **more)(draw)()
 
 
 def find_problem(failure: BaseException, event: str) -> Problem | None:

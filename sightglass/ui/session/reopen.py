@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sightglass.explain.recipe import Recipe
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.models.spec import ModelSpec
-    from sightglass.report.embedded_recipe import Contents, Look
+    from sightglass.report.embedded_recipe import Contents, ViewState
 
 OTHER = "timm, by name"
 """The family of models that are in no catalogue."""
@@ -32,7 +32,7 @@ MAX_VOCABULARY = 1000
 """Characters of a vocabulary that is taken over from a file."""
 
 
-def view(contents: Contents) -> None:
+def open_view(contents: Contents) -> None:
     """Apply a file's view except its picture, in a widget's callback.
 
     Its widget drops a choice that is not offered here. Raises ModelProblem for a model whose
@@ -62,15 +62,15 @@ def view(contents: Contents) -> None:
     if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
         url_state.put("words", words)
     if task.has_boxes:
-        _detector(spec, recipe)
-        _box(spec, contents)
+        _restore_box_options(spec, recipe)
+        _restore_box(spec, contents)
     chosen = state.of(state.ChosenClass)
     chosen.label, chosen.picture = contents.view.label, recipe.picture_sha256
     area = state.of(state.ChosenArea)
     area.picture, area.model = recipe.picture_sha256, spec.id
     area.at = recipe.at
     area.against = None if recipe.against is None else str(recipe.against)
-    area.wanted, area.pixel = None, None
+    area.class_index, area.pixel = None, None
     if recipe.per in ("region", "pixel"):
         url_state.put(state.SPAN, recipe.per, drawn_only=True)
         area.pixel = next(
@@ -93,71 +93,71 @@ def open_explore(view: str) -> None:
         state.of(state.Navigation).go_to = page.script("explore")
 
 
-def result(image: Image, recipe: Recipe, how: Look) -> None:
+def open_result(image: Image, recipe: Recipe, view: ViewState) -> None:
     """Apply a result's view and picture, in a callback before `go`.
 
-    Raises ModelProblem as `view` does.
+    Raises ModelProblem as `open_view` does.
     """
-    view(embedded_recipe.Contents(recipe=recipe, view=how))
-    _turn_to(image)
+    open_view(embedded_recipe.Contents(recipe=recipe, view=view))
+    _choose_picture(image)
 
 
-def pair(found: Similarity) -> None:
+def open_pair(similarity: Similarity) -> None:
     """Restore a comparison except its second picture, before `go`.
 
     Raises ModelProblem for a model that is not on this machine.
     """
-    spec, query = catalog.spec(found.model.id), found.query.image
+    spec, query = catalog.spec(similarity.model.id), similarity.query.image
     if not catalog.available(spec):
         raise ModelProblem(
             f"{query.name} was compared by {spec.id}, which is not on this machine: choose it under Model, then open "
             "the record again."
         )
     choose_model(spec)
-    url_state.put("method-page", found.method)
-    url_state.put(f"layers-{spec.id}", [] if found.automatic else list(found.layers))
-    url_state.put(f"fit-{spec.task}", found.preprocessing)
-    url_state.put("of", found.of)
+    url_state.put("method-page", similarity.method)
+    url_state.put(f"layers-{spec.id}", [] if similarity.automatic else list(similarity.layers))
+    url_state.put(f"fit-{spec.task}", similarity.preprocessing)
+    url_state.put("of", similarity.of)
     url_state.put(COMPARE_TAB, "pictures")
-    _turn_to(query)
+    _choose_picture(query)
     state.of(state.Navigation).go_to = page.script("compare")
 
 
-def models(image: Image, recipe: Recipe, how: Look, ids: list[str]) -> None:
-    """Compare these models on a picture, in a callback before `go`; raise ModelProblem as `view` does."""
-    result(image, recipe, how)
+def open_models(image: Image, recipe: Recipe, view: ViewState, ids: list[str]) -> None:
+    """Compare these models on a picture; raises ModelProblem as `open_view` does."""
+    open_result(image, recipe, view)
     url_state.keep("models-of", catalog.spec(recipe.model).family)
     url_state.put("models", ids, drawn_only=True)
     url_state.put(COMPARE_TAB, "models", drawn_only=True)
     state.of(state.Navigation).go_to = page.script("compare")
 
 
-def pictures(model: str, query: Image) -> None:
-    """Compare a picture with the one chosen as its second, in a callback before `go`."""
+def open_pictures(model: str, query: Image) -> None:
+    """Compare a picture with the second one, in a callback before `go`."""
     spec = catalog.spec(model)
     if catalog.available(spec):
         choose_model(spec)
     url_state.put(COMPARE_TAB, "pictures", drawn_only=True)
-    _turn_to(query)
+    _choose_picture(query)
     state.of(state.Navigation).go_to = page.script("compare")
 
 
-def _turn_to(image: Image) -> None:
+def _choose_picture(image: Image) -> None:
     """Choose an example or one of the session's own pictures."""
     example = image_source.example_named(image.name)
     if example is not None and image_source.example(example).sha256 == image.sha256:
-        image_source.turn_to_example(example)
+        image_source.choose_example(example)
     else:
-        image_source.turn_to(image)
+        image_source.choose_upload(image)
 
 
-def go(*keeping: str) -> None:
-    """Switch to the requested page; `keeping`: parameters for the browser's Back."""
+def go(*kept_parameters: str) -> None:
+    """Switch to the requested page; `kept_parameters`: parameters for the browser's Back."""
     navigation = state.of(state.Navigation)
-    to, navigation.go_to = navigation.go_to, None
-    if to is not None:
+    script, navigation.go_to = navigation.go_to, None
+    if script is not None:
         query = st.query_params
-        st.switch_page(to, query_params={name: query[name] for name in keeping if name in query} or None)
+        st.switch_page(script, query_params={name: query[name] for name in kept_parameters if name in query} or None)
 
 
 def warn_of_other_weights(explanation: Explanation) -> None:
@@ -182,7 +182,7 @@ def choose_model(spec: ModelSpec) -> None:
         url_state.put(f"size-{spec.family}", spec.id)
 
 
-def _detector(spec: ModelSpec, recipe: Recipe) -> None:
+def _restore_box_options(spec: ModelSpec, recipe: Recipe) -> None:
     """Set the shown boxes and their explained part."""
     url_state.put("confidence", min(95, max(1, round(100 * recipe.confidence))))
     url_state.put("iou", 5 * round(20 * recipe.iou), drawn_only=True)
@@ -190,23 +190,23 @@ def _detector(spec: ModelSpec, recipe: Recipe) -> None:
     url_state.put(f"only-{spec.id}", [name for name in recipe.classes if isinstance(name, str)], drawn_only=True)
 
 
-def _box(spec: ModelSpec, contents: Contents) -> None:
+def _restore_box(spec: ModelSpec, contents: Contents) -> None:
     targets, index = contents.recipe.targets, contents.view.index
     target = targets[index] if index < len(targets) else None
     chosen = state.of(state.ChosenBox)
     chosen.pair = target if isinstance(target, tuple) else (-1, target) if target is not None else None
-    chosen.of = (contents.recipe.picture_sha256, spec.id)
+    chosen.source = (contents.recipe.picture_sha256, spec.id)
     chosen.generation += 1
 
 
 def _start_viewer(settings: dict[str, bool | float | str]) -> None:
     """Give the viewer a file's settings."""
-    taken = {
+    known_settings = {
         name: str(int(value) if isinstance(value, bool) else value)
         for name, value in settings.items()
         if name in SETTINGS
     }
-    if taken:
+    if known_settings:
         start = state.of(state.ViewerStart)
-        start.settings, start.read = taken | {"id": secrets.token_hex(8)}, True
+        start.settings, start.read = known_settings | {"id": secrets.token_hex(8)}, True
         start.generation += 1

@@ -110,15 +110,15 @@ class ChosenArea:
     at: tuple[float, ...] = ()
     """A point, a rectangle xyxy, or an area's corners, in original pixels; empty: the maps are of whole classes."""
     against: str | None = None
-    wanted: int | None = None
-    """The class that is asked about there, where it is another than the pixels have."""
+    class_index: int | None = None
+    """The explained class, if other than the pixels' own."""
     pixel: tuple[int, int] | None = None
     """The pixel of the answer and the class that a reopened map is of, until their place in the picture is known."""
 
 
 @dataclass
 class ChosenClass:
-    """The class whose map is shown, by its label; None: the model's best."""
+    """The label of the shown class; None: the model's best."""
 
     label: str | None = None
     picture: str | None = None
@@ -136,10 +136,10 @@ def forget_class() -> None:
 
 @dataclass
 class ChosenBox:
-    """The box whose map is shown, as (candidate, class); None: the model's best."""
+    """The shown box as (candidate, class); None: the model's best."""
 
     pair: tuple[int, int] | None = None
-    of: tuple[str, str] | None = None
+    source: tuple[str, str] | None = None
     """SHA-256 of the picture and id of the model it was chosen for; None before the address was read."""
     generation: int = 0
 

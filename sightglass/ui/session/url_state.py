@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass
 class Memory:
-    """The last value of every widget, by its key, and the defaults that differ from model to model."""
+    """Each widget's last value, and the defaults that depend on the model."""
 
     values: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
@@ -96,8 +96,8 @@ def recall(
     key: str, options: Collection[Any] | None, default: Any, *, name: str = "", read: Callable[[str], Any] = str
 ) -> None:
     """Set a widget's value before drawing: remembered, linked or default."""
-    now = st.session_state.get(key)
-    value = now if _valid(now, options) else recall_value(key, options, default, name=name, read=read)
+    current = st.session_state.get(key)
+    value = current if _valid(current, options) else recall_value(key, options, default, name=name, read=read)
     # Not on every run: it would undo what a person is changing right now.
     if state.of(state.Navigation).arrived or key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value

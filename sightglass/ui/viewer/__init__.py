@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from sightglass.ui.viewer.payload import Rect
 
 
-def region_of(given: object, picture_id: str, size: tuple[int, int]) -> Rect | None:
+def parse_region(message: object, picture_id: str, size: tuple[int, int]) -> Rect | None:
     """Return the browser's marked area, xyxy; None if invalid or another picture's.
 
     `size` is (width, height) in original pixels.
     """
-    if not isinstance(given, dict) or given.get("picture") != picture_id:
+    if not isinstance(message, dict) or message.get("picture") != picture_id:
         return None
     try:
-        x0, y0, x1, y1 = (float(edge) for edge in given["xyxy"])
+        x0, y0, x1, y1 = (float(edge) for edge in message["xyxy"])
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return (x0, y0, x1, y1) if 0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1] else None
 
 
-def point_of(given: object, picture_id: str = "") -> tuple[tuple[float, float] | None, int | None]:
-    """Return the clicked point and box; None if invalid or not this picture's, if one is named."""
-    if not isinstance(given, dict) or (picture_id and given.get("picture", picture_id) != picture_id):
+def parse_point(message: object, picture_id: str = "") -> tuple[tuple[float, float] | None, int | None]:
+    """Return the clicked point and box; None if invalid or another picture's."""
+    if not isinstance(message, dict) or (picture_id and message.get("picture", picture_id) != picture_id):
         return None, None
     try:
-        at, box = (float(given["x"]), float(given["y"])), given["box"]
+        at, box = (float(message["x"]), float(message["y"])), message["box"]
     except (KeyError, TypeError, ValueError, OverflowError):
         return None, None
     return at, box if isinstance(box, int) else None
@@ -51,10 +51,10 @@ def point_of(given: object, picture_id: str = "") -> tuple[tuple[float, float] |
 __all__ = [
     "SETTINGS",
     "Box",
-    "Look",
     "Map",
     "Pane",
     "View",
+    "ViewSettings",
     "ViewerOptions",
     "ViewerScene",
     "pack",
@@ -62,7 +62,7 @@ __all__ = [
     "viewer",
 ]
 
-Look = Mapping[str, bool | float | str]
+ViewSettings = Mapping[str, bool | float | str]
 """Settings of the view, by the names of SETTINGS."""
 SETTINGS = (*STYLE, "zoom")
 """Names in the address of what a link carries of a view."""
@@ -73,7 +73,7 @@ _channel = declare("channel", __file__)
 
 @dataclass(frozen=True)
 class View:
-    """What the viewer reports to Python."""
+    """The viewer's report to Python."""
 
     point: tuple[float, float] | None = None
     """Where it was clicked, in original pixels: for one run only."""
@@ -81,8 +81,8 @@ class View:
     """The index of the box with its label there, else of the smallest undashed box around the point."""
     region: Rect | None = None
     """The marked area, xyxy in original pixels, for as long as there is one."""
-    shown: str = ""
-    """The id of what is shown, for `send_texts`."""
+    scene_id: str = ""
+    """The id of the shown scene, for `send_texts`."""
     place: Any = None
     """The container of the viewer: its channel takes no room there."""
 
@@ -93,12 +93,12 @@ def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, p
     place = place or st.container(gap=None)
     with place:
         result = _component(key=key, data=data, on_point_change=no_callback, on_region_change=no_callback)
-    point, box = point_of(result.point, scene.picture_id)
-    region = region_of(result.region, scene.picture_id, (scene.pixels.shape[1], scene.pixels.shape[0]))
+    point, box = parse_point(result.point, scene.picture_id)
+    region = parse_region(result.region, scene.picture_id, (scene.pixels.shape[1], scene.pixels.shape[0]))
     return View(point, box, region, scene_id, place)
 
 
 def send_texts(view: View, texts: Sequence[str], *, key: str) -> None:
     """Send a sentence for each map of `viewer`, in their order."""
     with view.place:
-        _channel(key=key, data={"shown": view.shown, "texts": list(texts)}, height=1)
+        _channel(key=key, data={"shown": view.scene_id, "texts": list(texts)}, height=1)

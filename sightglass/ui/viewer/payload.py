@@ -35,7 +35,7 @@ _blobs: ByteCache[bytes] = ByteCache(64 * MIB, len)
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in original pixels. `index` is its place in the list it can be chosen from, and its map's place.
+    """A rectangle in original pixels; `index`: its and its map's place.
 
     `chosen` counts only where no panel holds several maps: else the choice is the browser's, and not in the payload.
     `tag`: shown at the box while it is not chosen, instead of its place in the list; once it is chosen, its label alone
@@ -84,7 +84,7 @@ class Map:
 
 @dataclass(frozen=True, eq=False)
 class Pane:
-    """One canvas: the plain picture without maps; with several, one of them, as `sightglass:choose` says.
+    """One canvas: the picture, or one of `maps` as `sightglass:choose` says.
 
     `boxes` belong to this panel alone and cannot be chosen; None: it shows the viewer's.
     """
@@ -169,14 +169,14 @@ def pack(scene: ViewerScene, options: ViewerOptions = DEFAULTS) -> tuple[str, by
 def _list(panel: Pane, grids: list[Grid]) -> Json:
     """Describe a panel, appending the values of its maps to `grids`."""
 
-    def placed(values: NDArray[np.float32], kind: Kind) -> int:
+    def append_grid(values: NDArray[np.float32], kind: Kind) -> int:
         grids.append((np.ascontiguousarray(values, dtype=np.float32), kind))
         return len(grids) - 1
 
     maps = []
     for item in panel.maps:
-        grid = placed(item.values, item.kind)
-        shared = None if item.shared is None else placed(item.shared, item.kind)
+        grid = append_grid(item.values, item.kind)
+        shared = None if item.shared is None else append_grid(item.shared, item.kind)
         maps.append(_describe(item) | {"own": grid, "shared": shared})
     boxes = None if panel.boxes is None else [_pack_box(box) for box in panel.boxes]
     return {"title": panel.title, "note": panel.note, "maps": maps, "boxes": boxes}
@@ -222,11 +222,11 @@ def _encode(pixels: NDArray[np.uint8], max_side: int) -> bytes:
 
 
 def _pack_box(box: Box) -> Json:
-    out: Json = {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
+    packed: Json = {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
     if box.tag is not None:
-        out["tag"] = box.tag
-    out["marks"] = [mark.to_json() for mark in box.item[0]]
-    return out
+        packed["tag"] = box.tag
+    packed["marks"] = [mark.to_json() for mark in box.item[0]]
+    return packed
 
 
 def _finite(raw: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -36,21 +36,21 @@ NOTHING = "This map is empty: there is nothing to measure."
 
 
 def download(
-    label: str, make: Callable[[], Any], file: str, *, key: str | None, help: str | None = None, **look: Any
+    label: str, make: Callable[[], Any], file: str, *, key: str | None, help: str | None = None, **options: Any
 ) -> None:
     """Draw a download button for a file made on request."""
     mime = mimetypes.guess_type(file)[0] or "application/octet-stream"
     # It is made outside of the session, in a thread of the server.
     make = users.bind_person(make)
-    st.download_button(label, make, file_name=file, mime=mime, on_click="ignore", key=key, help=help, **look)
+    st.download_button(label, make, file_name=file, mime=mime, on_click="ignore", key=key, help=help, **options)
 
 
-def metric(label: str, value: str, measure: str, help: str | None = None) -> None:
+def draw_metric(label: str, value: str, measure: str, help: str | None = None) -> None:
     """Draw a number with name and unit, as wide as its content."""
     st.metric(label, value, delta=measure, delta_color="off", delta_arrow="off", help=help, width="content")
 
 
-def numbers(explanation: Explanation, index: int) -> None:
+def draw_numbers(explanation: Explanation, index: int) -> None:
     """Draw a map's most important numbers; none for empty maps."""
     if explanation.heatmaps[index].state != "ok":
         st.caption(NOTHING)
@@ -58,19 +58,19 @@ def numbers(explanation: Explanation, index: int) -> None:
     statistics = explanation.statistics[index]
     label, score = explanation.heatmaps[index].target.label, score_of_map(explanation, index)
     if score is not None and (ends := describe_range(explanation.model, label)):
-        metric(escape(label), describe_score(score, explanation.model, label), f"on a scale from {ends}", SCALE)
+        draw_metric(escape(label), describe_score(score, explanation.model, label), f"on a scale from {ends}", SCALE)
     if (raising := explanation.heatmaps[index].raising) is not None:
-        what = "number" if explanation.measures else "score"
-        metric(f"Raises the {what}", percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
-    half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")
+        title = f"Raises the {'number' if explanation.measures else 'score'}"
+        draw_metric(title, percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
+    draw_half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")
 
 
-def half_heat(statistics: Statistics, part: str) -> None:
-    """Draw on how much of the `part` half of the heat is."""
-    metric("Half of the evidence is on", percent(statistics.half_heat_area), part)
+def draw_half_heat(statistics: Statistics, part: str) -> None:
+    """Draw the area that holds half of the heat."""
+    draw_metric("Half of the evidence is on", percent(statistics.half_heat_area), part)
 
 
-def all_numbers(explanation: Explanation, index: int) -> None:
+def draw_all_numbers(explanation: Explanation, index: int) -> None:
     """Draw a map's statistics with their meaning, and its hot regions."""
     regions = explanation.statistics[index].regions
     st.markdown(f"### {escape(explanation.heatmaps[index].target.label)}")
@@ -79,18 +79,18 @@ def all_numbers(explanation: Explanation, index: int) -> None:
         st.markdown("### Regions with most evidence")
         rows = [
             {
-                "box": format_value("box", each.box),
-                "share of evidence": percent(each.share_of_heat),
-                "peak": f"{each.peak:.2f}",
+                "box": format_value("box", region.box),
+                "share of evidence": percent(region.share_of_heat),
+                "peak": f"{region.peak:.2f}",
             }
-            for each in regions
+            for region in regions
         ]
         tables.table(rows, right=[*rows[0]])
 
 
 def numbers_button(explanation: Explanation, index: int) -> None:
     """Draw the button for a window of all numbers."""
-    draw, help = partial(all_numbers, explanation, index), "Every statistic of this map, with its meaning."
+    draw, help = partial(draw_all_numbers, explanation, index), "Every statistic of this map, with its meaning."
     page.button_for_window("All numbers", draw, icon=":material/table_rows:", help=help, width="large")
 
 
@@ -114,7 +114,7 @@ def fit_button(explanation: Explanation) -> None:
         )
 
 
-def lines(findings: Sequence[Finding]) -> None:
+def draw_lines(findings: Sequence[Finding]) -> None:
     """Draw findings, one line each; no finding takes no room."""
     if not findings:
         return
@@ -123,7 +123,7 @@ def lines(findings: Sequence[Finding]) -> None:
     st.markdown("  \n".join(f":material/{icon}: {escape(text)}" for icon, text in texts if text))
 
 
-def mark(explanation: Explanation, region: Box, first: int) -> None:
+def draw_marked_area(explanation: Explanation, region: Box, first: int) -> None:
     """Draw each map's share of heat in the area, `first` first."""
     x0, y0, x1, y1 = (round(edge) for edge in region)
     mask = np.zeros((explanation.image.height, explanation.image.width), dtype=np.bool_)

@@ -24,47 +24,47 @@ if TYPE_CHECKING:
 
 HEIGHT = 420
 """CSS pixels of a picture in a window of 900."""
-OF = {"cosine": "Similarity and difference", "product": "What the score is made of"}
+EXPLAINED = {"cosine": "Similarity and difference", "product": "What the score is made of"}
 
 
-def draw_pair(found: Similarity, *, key: str, matches: bool = False) -> None:
+def draw_pair(pair: Similarity, *, key: str, matches: bool = False) -> None:
     """Draw both pictures under their maps, or with numbered best matches."""
     unseen: Unseen = "dark" if st.context.theme.type == "dark" else "light"
     name = (
-        *(side.image.sha256 + side.image.name for side in found.sides),
-        *(found.model.row, found.weights_sha256, found.method, found.layers, found.of, found.preprocessing),
+        *(side.image.sha256 + side.image.name for side in pair.sides),
+        *(pair.model.row, pair.weights_sha256, pair.method, pair.layers, pair.of, pair.preprocessing),
         *(matches, unseen),
     )
 
     def make() -> Sequence[Pixels]:
-        return similarity_files.number_matches(found) if matches else similarity_files.draw_pair(found, unseen)
+        return similarity_files.number_matches(pair) if matches else similarity_files.draw_pair(pair, unseen)
 
-    drawn = state.latest("compared-pictures", name, make)
-    for i, (column, side) in enumerate(zip(st.columns(2), found.sides, strict=True)):
-        line = "Equal numbers match." if matches else _describe(found, side)
-        sha256 = hashlib.sha256(drawn[i].data).hexdigest()[:16]
-        scene = ViewerScene(drawn[i], sha256, [Pane(title=side.image.name)])
+    pictures = state.latest("compared-pictures", name, make)
+    for i, (column, side) in enumerate(zip(st.columns(2), pair.sides, strict=True)):
+        line = "Equal numbers match." if matches else _describe(pair, side)
+        sha256 = hashlib.sha256(pictures[i].data).hexdigest()[:16]
+        scene = ViewerScene(pictures[i], sha256, [Pane(title=side.image.name)])
         with column:
             viewer(scene, ViewerOptions(height=HEIGHT, line=plain_text(line)), key=f"{key}-{i}")
-    if found.state != "ok":
-        st.caption(escape(similarity_files.places(found)[0]))
+    if pair.state != "ok":
+        st.caption(escape(similarity_files.places(pair)[0]))
 
 
-def explain_score(found: Similarity, context: Context | None, *more: str) -> None:
-    """Draw the reference scores and `more` sentences; how the maps were made is their help."""
-    rows, columns = found.matches.query.shape
-    setup = describe_setup(found.model.name, found.method, found.layers)
-    about = f"{OF[found.of]}, by {setup}: {rows} by {columns} cells. Both maps share one scale."
+def explain_score(pair: Similarity, context: Context | None, *more: str) -> None:
+    """Draw the reference scores and `more` sentences, with the setup as help."""
+    rows, columns = pair.matches.query.shape
+    setup = describe_setup(pair.model.name, pair.method, pair.layers)
+    about = f"{EXPLAINED[pair.of]}, by {setup}: {rows} by {columns} cells. Both maps share one scale."
     words = " ".join((*([context.words] if context is not None else ()), *more))
-    st.caption(escape(words) or OF[found.of], help=escape(about))
+    st.caption(escape(words) or EXPLAINED[pair.of], help=escape(about))
 
 
-def _describe(found: Similarity, side: ComparedImage) -> str:
+def _describe(pair: Similarity, side: ComparedImage) -> str:
     """Say where a picture is similar and where different."""
-    if found.state != "ok":
+    if pair.state != "ok":
         return ""
     size = side.image.width, side.image.height
     alike, apart = (describe_place(statistics, side.seen, size) for statistics in side.statistics)
-    if found.of == "product":
+    if pair.of == "product":
         return f"The score arises (red) {alike}."
     return f"Similar (red) {alike}; different (blue) {apart}."

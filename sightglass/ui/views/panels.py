@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
 
 
-def heat(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
+def to_map(explanation: Explanation, index: int, *, title: str | None = None, note: str | None = None) -> Map:
     """Return one heatmap of an explanation for a panel."""
     heatmap = explanation.heatmaps[index]
     if note is None:
         score = score_of_map(explanation, index)
         note = describe_score(score, explanation.model, heatmap.target.label) if score is not None else ""
-    view = layer(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
+    view = layer_map(explanation, heatmap, title=title or heatmap.target.label, note=note, text="")
     if len(heatmap.raw) == 1:
         return view
     # Several layers have no single raw value at full heat: on the shared scale they are another map.
@@ -41,7 +41,7 @@ def heat(explanation: Explanation, index: int, *, title: str | None = None, note
     return replace(view, raw=heatmap.ends, cells=None, shared=shared)
 
 
-def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, text: str) -> Map:
+def layer_map(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, text: str) -> Map:
     """Return the map of a single layer or attention head."""
     return Map(
         title=title,
@@ -58,19 +58,19 @@ def layer(explanation: Explanation, heatmap: Heatmap, *, title: str, note: str, 
     )
 
 
-def describe(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str, beside: bool = False) -> None:
-    """Send a sentence for each map of `show`, in their order.
+def send_sentences(view: View, maps: Sequence[tuple[Explanation, int]], *, key: str, beside: bool = False) -> None:
+    """Send a sentence for each map of `draw_viewer`, in their order.
 
     `beside`: the page has numbers and findings beside the map, which need not be said twice.
     """
     send_texts(view, [describe_map(explanation, index, half=not beside) for explanation, index in maps], key=key)
 
 
-def plain(image: Image) -> Pane:
+def plain_pane(image: Image) -> Pane:
     return Pane(title="Picture", note=pixels(image.width, image.height))
 
 
-def difference(
+def difference_map(
     values: NDArray[np.float32],
     seen: tuple[int, int, int, int],
     names: tuple[str, str],
@@ -101,18 +101,18 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
     )
 
 
-def own_boxes(explanation: Explanation, index: int) -> tuple[Box, ...]:
+def map_boxes(explanation: Explanation, index: int) -> tuple[Box, ...]:
     """Return a map's boxes, without labels."""
     marks = explanation.task.marks
     return tuple(Box(p.box, "", marks=marks(explanation, p)) for p in explanation.own(index) if p.box is not None)
 
 
-def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
+def class_boxes(explanation: Explanation, index: int) -> tuple[Box, ...]:
     """Return the boxes of a map's class, for its own panel."""
     return tuple(box for box in boxes(explanation, index) if box.chosen)
 
 
-def show(
+def draw_viewer(
     image: Image,
     panels: Sequence[Pane],
     *,
@@ -128,7 +128,7 @@ def show(
 ) -> View:
     """Draw the viewer; `area`: with measuring; `columns`: most panels a row.
 
-    `place`: a container without gaps to draw in. `line`: what stands below instead of a map's own sentence. `dimmed`:
+    `place`: a container without gaps to draw in. `line`: the sentence below, instead of a map's own. `dimmed`:
     what is shown is about to be replaced.
     """
     initial, generation = _initial(), state.of(state.ViewerStart).generation

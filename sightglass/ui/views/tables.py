@@ -89,7 +89,7 @@ def of_map(statistics: Statistics, *, height: int) -> None:
     table(rows, right=["value"], height=height)
 
 
-def of_changes(changes: Sequence[Change], model: ModelSpec) -> None:
+def draw_changes(changes: Sequence[Change], model: ModelSpec) -> None:
     """Draw the answers' scores before and after: `62 % → 21 %`."""
     task, column = task_of(model), "before → after"
 

@@ -30,7 +30,7 @@ _answers = declare(
 
 
 def page_title(text: str) -> None:
-    """Name the page for screen readers, and set up what every page has."""
+    """Set the page's title and shared style and script."""
     st.html(f'<h1 class="page-title">{html.escape(text)}</h1>{_PAGE}', unsafe_allow_javascript=True)
 
 

@@ -49,7 +49,7 @@ def same(one: Evaluation, other: Evaluation) -> bool:
     """Whether everything that depends on pictures, model and labels alone is the same."""
     assert len(one.pictures) == len(other.pictures)
     for a, b in zip(one.pictures, other.pictures, strict=True):
-        assert (a.key, a.size, a.truths, a.truth, a.found) == (b.key, b.size, b.truths, b.truth, b.found)
+        assert (a.key, a.size, a.truths, a.truth, a.predictions) == (b.key, b.size, b.truths, b.truth, b.predictions)
         assert [*a.maps] == [*b.maps] and all(np.array_equal(a.maps[i], b.maps[i]) for i in a.maps)
     return True
 
@@ -62,7 +62,7 @@ def test_a_run_stores_what_the_explainer_answers_and_where_it_looked(
     for picture in found.pictures[:3]:
         assert picture.truths == truth.find(picture.key)
         every = explainer(drawn[0] / picture.key, maps=False, confidence=LEAST_CONFIDENCE).predictions
-        assert picture.found == every
+        assert picture.predictions == every
         shown = explainer(drawn[0] / picture.key, per="detection", top_k=20)
         assert [*picture.maps] == list(range(len(shown.predictions)))
         for i, heatmap in enumerate(shown.heatmaps):

@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 from sightglass.batch import journal, records, run, table
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
-from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.explanation import explain_together
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.picture.image import Image
@@ -62,7 +62,7 @@ def test_maps_of_a_batch_are_those_of_single_pictures(many: Path, options) -> No
     singles = [explainer(image, top_k=2, **options) for image in images]
     first = singles[0]
     resident = explainer.resident
-    layers = find(resident, tuple(first.heatmaps[0].layers))
+    layers = layers_at(resident, tuple(first.heatmaps[0].layers))
     given = [resident.adapter.prepare(image.pixels, "trained") for image in images]
     made = explain_together(resident, images, given, layers, first.options, 2)
     for one, single in zip(made, singles, strict=True):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from sightglass.batch import summary
-from sightglass.evaluation.errors import ROOM, ErrorReport, draw_tile, frame_boxes
+from sightglass.evaluation.errors import MARGIN, ErrorReport, draw_tile, frame_boxes
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
 from tests.unit.evaluation.labelled_pictures import BELOW, LEFT, RIGHT, answer, evaluation, picture
@@ -52,7 +52,7 @@ def test_errors_are_the_units_with_what_they_are_about_the_surest_first() -> Non
 
 def test_a_tile_shows_the_part_that_the_boxes_are_in() -> None:
     x0, y0, x1, y1 = frame_boxes([LEFT], (400, 400), (200, 200))
-    assert x0 <= 0 and y0 <= 0 and x1 - x0 == y1 - y0 == ROOM * 100
+    assert x0 <= 0 and y0 <= 0 and x1 - x0 == y1 - y0 == MARGIN * 100
     assert frame_boxes([], (400, 300), (200, 200)) == (0, 0, 400, 300)
     pixels = np.zeros((400, 400, 3), np.uint8)
     plain = replace(picture([("cat", LEFT)], [answer("dog", 0.9)]), key="0")

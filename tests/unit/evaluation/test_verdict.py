@@ -33,7 +33,7 @@ def classify(name: str, right: np.ndarray, labels: np.ndarray) -> Evaluation:
             f"{i:04}.jpg",
             (64, 64),
             truth=CLASSES[label],
-            found=(Prediction(CLASSES[label if hit else 1 - label], int(label if hit else 1 - label), 0.8),),
+            predictions=(Prediction(CLASSES[label if hit else 1 - label], int(label if hit else 1 - label), 0.8),),
         )
         for i, (hit, label) in enumerate(zip(right, labels, strict=True))
     ]

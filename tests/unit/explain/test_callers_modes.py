@@ -15,7 +15,7 @@ import sightglass.explain.evidence.determinism
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.determinism import exact, own_random_state
-from sightglass.explain.evidence.resident import Residency, Resident
+from sightglass.explain.evidence.resident import LoadedModel, ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import VECTORS
@@ -68,7 +68,7 @@ def scene() -> Image:
 def explained(model: str, **options: Any) -> list[np.ndarray]:
     """All numbers of an explanation by a model that was loaded just now."""
     EVIDENCE.clear()
-    made = Explainer(model, device="cpu", residency=Residency(10**9))(scene(), top_k=2, **options)
+    made = Explainer(model, device="cpu", model_cache=ModelCache(10**9))(scene(), top_k=2, **options)
     maps = [array for one in made.heatmaps for array in (*one.raw, one.values)]
     return [np.array([one.score for one in made.predictions]), *maps]
 
@@ -204,12 +204,12 @@ def test_a_model_on_a_gpu_has_exact_passes_and_one_on_the_cpu_leaves_the_switche
     adapter = load(catalog.spec("demo-cls-s"))
     adapter.module.register_forward_hook(lambda *_: calls.append(strict()))
     given = adapter.prepare(np.zeros((64, 64, 3), np.uint8), adapter.preprocessings[0])
-    resident = Resident(adapter, torch.device("cpu"))
+    resident = LoadedModel(adapter, torch.device("cpu"))
     with resident.lock:
         adapter.run(resident.move_input(given.tensor))
     # Where there is no GPU, as if the module went to one.
     monkeypatch.setattr(adapter.module, "to", lambda *_, **__: adapter.module)
-    with Resident(adapter, GPU).lock:
+    with LoadedModel(adapter, GPU).lock:
         adapter.run(given.tensor)
     assert calls == [False, True]
     assert sightglass.explain.evidence.determinism._inside == 0

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.layers import layers_at
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import confine, coverage, parse_place
@@ -94,10 +94,10 @@ def anchor(row: int, column: int) -> int:
 
 
 def explained(**options: Any) -> Explanation:
-    resident = Resident(Written(), torch.device("cpu"))
+    resident = LoadedModel(Written(), torch.device("cpu"))
     pixels = np.random.default_rng(0).integers(0, 255, (2 * SIDE, 2 * SIDE, 3), np.uint8)
     given = resident.adapter.prepare(pixels, "trained")
-    layers = find(resident, options.pop("layers", ("neck",)))
+    layers = layers_at(resident, options.pop("layers", ("neck",)))
     return explain(Image(pixels), Evidence(resident, given, layers), Options(**options), milliseconds={})
 
 
@@ -194,13 +194,13 @@ def test_the_four_shares_of_overlapping_boxes_sum_to_one() -> None:
     values[36:40, 36:40] = 1.0  # the other only
     values[56:60, 56:60] = 1.0  # none
     heatmap = replace(made.heatmaps[0], at_input=values)
-    numbers = boxes.numbers(heatmap, [at((0, 0, 30, 30))], [at((14, 14, 50, 50))], 0.0)
+    numbers = boxes.measure(heatmap, [at((0, 0, 30, 30))], [at((14, 14, 50, 50))], 0.0)
     four = (numbers.own_only, numbers.shared, numbers.elsewhere, numbers.outside)
     np.testing.assert_allclose(four, (0.2, 0.4, 0.2, 0.2), atol=1e-3)
     assert numbers.inside == pytest.approx(0.6, abs=1e-3)
     assert numbers.describe("its own box")[1].replace(NBSP, " ") == "40 % shared with other boxes"
     # Edges that cut cells leave nothing out and count nothing twice.
-    cut = boxes.numbers(heatmap, [at((0, 0, 17.3, 19.1))], [at((16.6, 2.2, 57.7, 58.4)), at((0, 5, 9.5, 7))], 0.0)
+    cut = boxes.measure(heatmap, [at((0, 0, 17.3, 19.1))], [at((16.6, 2.2, 57.7, 58.4)), at((0, 5, 9.5, 7))], 0.0)
     assert cut.own_only + cut.shared + cut.elsewhere + cut.outside == pytest.approx(1)
     assert sum(cut.printed.values()) == 100
 

@@ -22,7 +22,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, Image, Recipe, replay
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.evidence.resident import Residency, Resident
+from sightglass.explain.evidence.resident import LoadedModel, ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.questions import settings
@@ -165,7 +165,7 @@ def test_a_stranger_s_recipe_opens_no_file_as_its_model(
     explainer: Explainer, bus: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = explainer(bus, top_k=1).recipe.model_copy(update={"model": model})
-    monkeypatch.setattr("sightglass.explain.evidence.given_model.of_file", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr("sightglass.explain.evidence.given_model.spec_of_file", lambda *_: pytest.fail("opened"))
     with pytest.raises(ModelProblem, match=r"is a file, .*: if you trust it, add it to your models"):
         replay(recipe, bus)
 
@@ -250,11 +250,11 @@ def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch)
         return original(*given, **options)
 
     monkeypatch.setattr(sightglass.explain.evidence.resident, "load", slow)
-    residency = Residency()
+    model_cache = ModelCache()
 
     def get(_: int) -> Any:
         together.wait(10)
-        return residency.get(spec("efficientnet-lite0"), CPU)
+        return model_cache.get(spec("efficientnet-lite0"), CPU)
 
     with ThreadPoolExecutor(THREADS) as pool:
         residents = list(pool.map(get, range(THREADS)))
@@ -264,18 +264,18 @@ def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch)
 
 def test_models_leave_by_bytes_least_recently_used_first() -> None:
     names = [f"efficientnet-lite{size}" for size in (0, 1, 2)]
-    sizes = [Residency().get(spec(name), CPU).nbytes for name in names]
+    sizes = [ModelCache().get(spec(name), CPU).nbytes for name in names]
     assert sizes == sorted(sizes)
-    residency = Residency(budget=sum(sizes) - sizes[0] // 2)
-    zero, one = (residency.get(spec(name), CPU) for name in names[:2])
-    assert residency.nbytes == sizes[0] + sizes[1]
-    assert residency.get(spec(names[0]), CPU) is zero
-    residency.get(spec(names[2]), CPU)
-    assert [r.adapter.spec.id for r in residency.residents()] == [names[0], names[2]]
-    assert residency.nbytes <= sum(sizes) - sizes[0] // 2
-    assert residency.get(spec(names[1]), CPU) is not one
-    residency.free(keep=residency.residents()[0])
-    assert len(residency.residents()) == 1
+    model_cache = ModelCache(budget=sum(sizes) - sizes[0] // 2)
+    zero, one = (model_cache.get(spec(name), CPU) for name in names[:2])
+    assert model_cache.nbytes == sizes[0] + sizes[1]
+    assert model_cache.get(spec(names[0]), CPU) is zero
+    model_cache.get(spec(names[2]), CPU)
+    assert [r.adapter.spec.id for r in model_cache.models()] == [names[0], names[2]]
+    assert model_cache.nbytes <= sum(sizes) - sizes[0] // 2
+    assert model_cache.get(spec(names[1]), CPU) is not one
+    model_cache.free(keep=model_cache.models()[0])
+    assert len(model_cache.models()) == 1
 
 
 def test_byte_cache_keeps_the_latest_within_its_budget() -> None:
@@ -319,21 +319,21 @@ def failing(monkeypatch: pytest.MonkeyPatch, explainer: Explainer, times: int) -
 
 
 def test_out_of_memory_once_makes_room_and_says_so(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    residency = Residency()
-    one = Explainer("efficientnet-lite0", residency=residency)
+    model_cache = ModelCache()
+    one = Explainer("efficientnet-lite0", model_cache=model_cache)
     expected = one(bus, top_k=1)
-    Explainer("efficientnet-lite1", residency=residency)
+    Explainer("efficientnet-lite1", model_cache=model_cache)
     EVIDENCE.clear()
     failing(monkeypatch, one, 1)
     made = one(bus, top_k=1)
     same(made, expected)
     assert made.notes == made.with_method("layercam").notes == ("The GPU ran out of memory: other models were let go.",)
-    assert residency.residents() == [one.resident]
+    assert model_cache.models() == [one.resident]
 
 
 def test_out_of_memory_twice_goes_to_the_cpu_and_says_so(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Explainer("efficientnet-lite0", residency=Residency())
-    expected = Explainer("efficientnet-lite0", device="cpu", residency=Residency())(bus, top_k=1)
+    one = Explainer("efficientnet-lite0", model_cache=ModelCache())
+    expected = Explainer("efficientnet-lite0", device="cpu", model_cache=ModelCache())(bus, top_k=1)
     EVIDENCE.clear()
     failing(monkeypatch, one, 2)
     made = one(bus, top_k=1)
@@ -350,14 +350,14 @@ def full(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
     """A GPU that something else fills, and the devices that models were brought to."""
     asked: list[torch.device] = []
 
-    class Full(sightglass.explain.evidence.resident.Resident):
+    class Full(sightglass.explain.evidence.resident.LoadedModel):
         def __init__(self, adapter: Any, device: torch.device) -> None:
             asked.append(device)
             if device.type == "cuda":
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             super().__init__(adapter, device)
 
-    monkeypatch.setattr(sightglass.explain.evidence.resident, "Resident", Full)
+    monkeypatch.setattr(sightglass.explain.evidence.resident, "LoadedModel", Full)
     monkeypatch.setattr(
         "sightglass.explain.explainer.find_device", lambda name: torch.device("cuda:0" if name == "auto" else name)
     )
@@ -367,7 +367,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
 def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(
     bus: Path, full: list[torch.device]
 ) -> None:
-    made = Explainer("demo-cls-s", residency=Residency())(bus, top_k=1)
+    made = Explainer("demo-cls-s", model_cache=ModelCache())(bus, top_k=1)
     assert [device.type for device in full] == ["cuda", "cuda", "cpu"]
     assert made.notes[0] == "The GPU has no room for this model: this was computed on the CPU."
     assert made.recipe.device == "cpu"
@@ -376,7 +376,7 @@ def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(
 @pytest.mark.usefixtures("full")
 def test_a_full_gpu_that_was_asked_for_is_one_sentence() -> None:
     with pytest.raises(ModelProblem, match=r"^There is no room for demo-cls-s on cuda:0: use cpu, or close .*\.$"):
-        Explainer("demo-cls-s", device="cuda:0", residency=Residency())
+        Explainer("demo-cls-s", device="cuda:0", model_cache=ModelCache())
 
 
 @pytest.mark.parametrize(
@@ -438,13 +438,13 @@ def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(explainer: Explaine
 
 
 def test_a_detector_is_asked_in_its_backbone() -> None:
-    resident = Resident(built("yolo11n.yaml"), torch.device("cpu"))
+    resident = LoadedModel(built("yolo11n.yaml"), torch.device("cpu"))
     assert settings(resident, "why") == {"part": "contrast", "method": "layercam", "layers": ("model.4",)}
 
 
 def test_the_catalogue_can_say_how_a_model_is_asked_why() -> None:
     why = WhyTable("hirescam", ("blocks.3",))
-    resident = Resident(load(replace(spec("efficientnet-lite0"), why=why)), torch.device("cpu"))
+    resident = LoadedModel(load(replace(spec("efficientnet-lite0"), why=why)), torch.device("cpu"))
     assert settings(resident, "why") == {"part": "contrast", "method": "hirescam", "layers": ("blocks.3",)}
 
 

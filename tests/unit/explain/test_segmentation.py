@@ -275,7 +275,7 @@ def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> 
 
 def test_export_has_the_class_of_each_pixel() -> None:
     made = explained()
-    (files,) = [one for one in offers.of_map(made, 0, {}) if one.title == "Classes"]
+    (files,) = [one for one in offers.map_downloads(made, 0, {}) if one.title == "Classes"]
     drawn, numbers = (np.asarray(Pillow.open(io.BytesIO(make()))) for _, _, make in files.files)
     assert drawn.shape == made.image.pixels.shape
     assert made.segmentation is not None

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from sightglass.cli import main
-from sightglass.explain.evidence.resident import RESIDENCY, Resident
+from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.options import Options
@@ -110,9 +110,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
 
     def load(model: str) -> Explainer:
         if model in (YOLOE, POSE):
-            resident = Resident(open_model() if model == YOLOE else built(POSE), torch.device("cpu"))
-            monkeypatch.setattr(RESIDENCY, "get", lambda *_: resident)
-            monkeypatch.setattr(RESIDENCY, "residents", lambda: [resident])
+            resident = LoadedModel(open_model() if model == YOLOE else built(POSE), torch.device("cpu"))
+            monkeypatch.setattr(MODEL_CACHE, "get", lambda *_: resident)
+            monkeypatch.setattr(MODEL_CACHE, "models", lambda: [resident])
         return Explainer(model)
 
     return load

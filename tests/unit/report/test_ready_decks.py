@@ -34,7 +34,7 @@ def overlap(one: Map, other: Map) -> float:
     right, bottom = (min(part[i] for part in seen) for i in (2, 3))
     rows = slice(round(top * height), round(bottom * height))
     columns = slice(round(left * width), round(right * width))
-    parts = [item.grown(width, height)[rows, columns] for item in (one, other)]
+    parts = [item.upsampled(width, height)[rows, columns] for item in (one, other)]
     hot = [part >= np.quantile(part, 0.8) for part in parts]
     return float((hot[0] & hot[1]).sum() / (hot[0] | hot[1]).sum())
 

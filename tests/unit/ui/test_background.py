@@ -64,7 +64,7 @@ def test_a_job_that_no_page_polls_any_more_stops(monkeypatch: pytest.MonkeyPatch
         assert not job.finished(0.01)
     assert job.polled()
     assert job.draw_partial() == "half" and not job.polled()
-    monkeypatch.setattr(background, "ABANDONED", -1.0)
+    monkeypatch.setattr(background, "ABANDONED_AFTER", -1.0)
     polled.set()
     assert job.finished(patience(20)) and (job.result, job.abandoned) == ("stopped", True)
 

@@ -18,13 +18,13 @@ def given(pictures: Pictures, monkeypatch: pytest.MonkeyPatch, count: int) -> li
     monkeypatch.setattr(image_source.state, "of", lambda _: pictures)
     for number in range(count):
         data = to_png(np.full((300, 400, 3), 30 * number, np.uint8))
-        image_source.turn_to(Image.open(data, name=f"{number}.png"), data)
+        image_source.choose_upload(Image.open(data, name=f"{number}.png"), data)
     return list(pictures.own)
 
 
 @pytest.fixture(autouse=True)
 def no_uploads() -> None:
-    UPLOADS._kept.clear()
+    UPLOADS._cache.clear()
 
 
 def names() -> list[str]:
@@ -36,7 +36,7 @@ def test_pictures_come_back_from_their_files_in_their_order(monkeypatch: pytest.
     pictures = Pictures(chosen="bus")
     first, second, third = given(pictures, monkeypatch, 3)
     assert names() == ["2.png", "1.png", "0.png"]
-    assert image_source.turn_back(first[:20]) and pictures.chosen == first
+    assert image_source.choose_by_id(first[:20]) and pictures.chosen == first
     opened = pictures.opened(first)
     assert opened is not None and (opened.pixels[0, 0] == 0).all()
     assert list(pictures.own) == [first, second, third]

@@ -77,13 +77,13 @@ def test_one_scale_for_all_reaches_from_the_lowest_to_the_highest_raw_value():
     ],
 )
 def test_an_area_that_makes_no_sense_is_none(given):
-    assert viewer.region_of(given, "p", (60, 40)) is None
-    assert viewer.region_of({"picture": "p", "xyxy": [10, 5, 30, 25]}, "p", (60, 40)) == (10, 5, 30, 25)
+    assert viewer.parse_region(given, "p", (60, 40)) is None
+    assert viewer.parse_region({"picture": "p", "xyxy": [10, 5, 30, 25]}, "p", (60, 40)) == (10, 5, 30, 25)
 
 
 def test_a_click_counts_on_its_own_picture_only():
     given = {"picture": "p", "x": 7, "y": 8.5, "box": None}
-    assert viewer.point_of(given, "p") == ((7.0, 8.5), None)
-    assert viewer.point_of(given | {"box": 2}, "p") == ((7.0, 8.5), 2)
+    assert viewer.parse_point(given, "p") == ((7.0, 8.5), None)
+    assert viewer.parse_point(given | {"box": 2}, "p") == ((7.0, 8.5), 2)
     for wrong in (given | {"picture": "q"}, given | {"x": "left"}, {"x": 1, "y": 2}, "here", None):
-        assert viewer.point_of(wrong, "p") == (None, None)
+        assert viewer.parse_point(wrong, "p") == (None, None)

@@ -72,7 +72,7 @@ def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
 def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
     classifier, detector = looking("demo-cls-s"), looking("demo-s")
     data = jpeg()
-    classifier.wanted = Pin(8)
+    classifier.requested_pin = Pin(8)
     followed, _ = classifier.explain(data)
     assert followed["map"]["label"] == "star"
     # It stays among the answers where the model gives it no place there.
@@ -81,9 +81,9 @@ def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
     first, _ = detector.explain(data)
     boxes, (width, height) = first["answers"], first["size"]
     x0, y0, x1, y1 = boxes[2]["box"]
-    detector.wanted = Pin(boxes[2]["index"], (x0 / width, y0 / height, x1 / width, y1 / height))
+    detector.requested_pin = Pin(boxes[2]["index"], (x0 / width, y0 / height, x1 / width, y1 / height))
     assert detector.explain(data)[0]["place"] == 2
-    detector.wanted = Pin(next(i for i in range(10) if all(box["index"] != i for box in boxes)))
+    detector.requested_pin = Pin(next(i for i in range(10) if all(box["index"] != i for box in boxes)))
     missing, raws = detector.explain(data)
     assert missing["map"] is None and raws == ()
     assert len(missing["answers"]) == len(boxes)

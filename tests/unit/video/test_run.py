@@ -22,7 +22,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
 from sightglass.video import Settings, records, run, runner
-from sightglass.video.clip import About, Clip, Frame
+from sightglass.video.clip import Clip, ClipInfo, Frame
 from sightglass.video.draw import Painter
 from sightglass.video.frames import ClipExplainer
 from sightglass.video.records import AnswerRecord, FrameRecord
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sightglass.explain.evidence.resident import Resident
+    from sightglass.explain.evidence.resident import LoadedModel
     from sightglass.models.geometry import ModelInput
     from sightglass.video import Summary
 
@@ -65,7 +65,7 @@ def sound_of(path: Path) -> list[bytes]:
 
 def test_the_map_of_each_frame_is_the_explainers_own(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
     made = run(moving, explainer, tmp_path, settings=EXACT)
-    assert (made.frames, made.looked, made.skipped) == (18, 18, 0)
+    assert (made.frames, made.explained, made.skipped) == (18, 18, 0)
     drawn = frames_of(made.clip)
     frames = list(Clip(moving).frames())
     looking = ClipExplainer(explainer, {}, EXACT)
@@ -92,7 +92,7 @@ def test_workers_see_what_one_pass_after_another_does(moving: Path, model: str, 
     threads = set[tuple[str, int]]()
     prepare = several._prepare
 
-    def watched(resident: Resident, pixels: Any) -> ModelInput:
+    def watched(resident: LoadedModel, pixels: Any) -> ModelInput:
         threads.add((threading.current_thread().name, torch.get_num_threads()))
         return prepare(resident, pixels)
 
@@ -197,10 +197,10 @@ def test_a_stopped_run_goes_on_and_a_finished_one_is_not_done_again(
 
     first = run(moving, explainer, tmp_path, settings=EXACT, progress=stop, cancel=cancel)
     assert first.cancelled
-    assert first.looked == 8
+    assert first.explained == 8
     assert not first.clip.exists()
     second = run(moving, explainer, tmp_path, settings=EXACT, progress=lambda *it: said.append(it))
-    assert (second.cancelled, second.resumed, second.looked) == (False, True, 18)
+    assert (second.cancelled, second.resumed, second.explained) == (False, True, 18)
     assert [share for share, _ in said] == sorted(share for share, _ in said)
     monkeypatch.setattr(ClipExplainer, "__call__", None)
     assert run(moving, explainer, tmp_path, settings=EXACT).moments == second.moments
@@ -240,7 +240,7 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     maps = {place(answer.box): heatmap.content for answer, heatmap in painter.maps(record)}
     assert len(maps) == 3
     # Each box has the colour of its object.
-    numbered = replace(record, answers=tuple(replace(one, track=n) for n, one in enumerate(record.drawn, 1)))
+    numbered = replace(record, answers=tuple(replace(one, track=n) for n, one in enumerate(record.drawn_answers, 1)))
     painter.settings = replace(EXACT, labels=True)
     flat = painter.paint(np.full_like(frame.pixels, 128), numbered, ())
     assert [n for n in (1, 2, 3) if not (flat == rgb_of(n)).all(2).any()] == []
@@ -261,7 +261,7 @@ class Endless(Clip):
         self.skipped = 0
         self.cut_off = False
         rate = Fraction(25)
-        self.about = About(self.name, 32, 32, count, count / 25, rate, 1 / rate, 0, "")
+        self.about = ClipInfo(self.name, 32, 32, count, count / 25, rate, 1 / rate, 0, "")
         self.alive: weakref.WeakSet[Frame] = weakref.WeakSet()
         self.most = 0
 

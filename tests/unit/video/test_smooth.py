@@ -55,7 +55,7 @@ def test_a_part_comes_back_as_it_was_written(tmp_path) -> None:
     assert back.answers[1].box == box.box
     assert all(np.array_equal(a, b) for a, b in zip(back.answers[1].raws, raws, strict=True))
     assert back.answers[0].raws is None
-    assert [one.track for one in back.drawn] == [7]
+    assert [one.track for one in back.drawn_answers] == [7]
 
 
 def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = None) -> dict:

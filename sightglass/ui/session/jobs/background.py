@@ -1,4 +1,4 @@
-"""Run work in threads: start, progress, stop, result; a reloaded page joins what goes on."""
+"""Run jobs in threads with progress, stop and result."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sightglass.common.work.progress import lower_priority
 from sightglass.explain.phrases import NBSP
 from sightglass.ui.session import page, state
 
-SETTLED = 1.0
+ESTIMATE_AFTER = 1.0
 """Seconds after which the speed of some work says how long the rest takes."""
-ABANDONED = 15.0
+ABANDONED_AFTER = 15.0
 """Seconds after which a job that no page polls any more is stopped."""
-FAREWELL = 10.0
-"""Seconds that `stop_all` waits for work that was told to stop."""
-PATIENCE = 0.4
+STOP_TIMEOUT = 10.0
+"""Seconds that `stop_all` waits for stopped jobs."""
+PROGRESS_AFTER = 0.4
 """Seconds that work may take before a progress bar is worth showing."""
 MAX_RESULTS = 24
 """Results of a session in memory: proofs are small, a scrambled model's maps take about 2 MB."""
@@ -38,7 +38,7 @@ J = TypeVar("J", bound="Job[Any]")
 
 
 class Job(Generic[T]):
-    """A call in a thread, which goes on across runs of a page, and is cancelled once the session drops this object."""
+    """A call in a thread, cancelled once the session drops this object."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Job(Generic[T]):
 
     @property
     def stopped(self) -> bool:
-        """Return whether it was told to stop: nobody waits for its thread, which ends at the next step."""
+        """Whether it was asked to stop; its thread ends at the next step."""
         return self.cancel.is_set() or isinstance(self.failure, Cancelled)
 
     def draw_partial(self) -> T | None:
@@ -92,14 +92,14 @@ class Job(Generic[T]):
     def polled(self) -> bool:
         """Return whether the page must be redrawn, at each progress poll."""
         self._polled_at = time.monotonic()
-        grown = self.partial is not self._drawn and self._polled_at - self._drawn_at >= self._redraw_every
-        return self.finished() or grown
+        changed = self.partial is not self._drawn and self._polled_at - self._drawn_at >= self._redraw_every
+        return self.finished() or changed
 
     def report(self, share: float, words: str) -> None:
         """Take the progress of the call."""
         self.share, self.words = share, words
 
-    def grow(self, partial: T) -> None:
+    def set_partial(self, partial: T) -> None:
         """Take an unfinished result of the call."""
         self.partial = partial
 
@@ -110,17 +110,17 @@ def _run(ref: weakref.ref[Job[Any]], call: Callable[..., Any], cancel: threading
     def report(share: float, words: str) -> None:
         if (job := ref()) is not None:
             job.report(share, words)
-            if not stays and time.monotonic() - job._polled_at > ABANDONED:
+            if not stays and time.monotonic() - job._polled_at > ABANDONED_AFTER:
                 job.abandoned = True
                 cancel.set()
 
-    def grow(partial: Any) -> None:
+    def set_partial(partial: Any) -> None:
         if (job := ref()) is not None:
-            job.grow(partial)
+            job.set_partial(partial)
 
     result, failure = None, None
     try:
-        result = call(progress=report, cancel=cancel, partial=grow)
+        result = call(progress=report, cancel=cancel, partial=set_partial)
     except (Exception, Cancelled) as error:
         failure = error
     finally:
@@ -147,7 +147,7 @@ def find_shared(name: Hashable) -> Any:
 
 @dataclass
 class Jobs:
-    """The session's jobs by what they are for, each with all inputs of its result, and the results by these."""
+    """The session's jobs by name, and their results by input."""
 
     jobs: dict[str, tuple[Hashable, Job[Any]]] = field(default_factory=dict)
     results: dict[Hashable, Any] = field(default_factory=dict)
@@ -160,10 +160,10 @@ class Jobs:
         self.stop(name)
         return None
 
-    def start(self, name: str, key: Hashable, call: Callable[..., Any], **how: Any) -> Job[Any]:
+    def start(self, name: str, key: Hashable, call: Callable[..., Any], **options: Any) -> Job[Any]:
         """Start a call in place of the job before."""
         self.stop(name)
-        job: Job[Any] = Job(call, **{"stays": False} | how)
+        job: Job[Any] = Job(call, **{"stays": False} | options)
         self.jobs[name] = key, job
         return job
 
@@ -206,7 +206,7 @@ def outcome(
             st.caption(f"Stopped: {job.words}.", width="content")
             again = "Begin again from the start."
             st.button("Start again", icon=":material/replay:", key=f"again-{name}", on_click=start, help=again)
-    elif not job.finished(PATIENCE):
+    elif not job.finished(PROGRESS_AFTER):
         progress(job, help="Stop it; what was computed before stays.", estimate=True)
     elif job.failure is not None:
         # A failed job stays, so that a rerun shows the same error instead of starting it again.
@@ -229,9 +229,9 @@ stopping.on_stop(cancel_all, lambda: bool(_RUNNING))
 
 @atexit.register
 def stop_all() -> None:
-    """Stop all work and wait for its end, at most `FAREWELL` seconds."""
+    """Stop all work and wait for its end, at most `STOP_TIMEOUT` seconds."""
     # A daemon thread that returns from torch once the interpreter is gone aborts the process.
-    end = time.monotonic() + FAREWELL
+    end = time.monotonic() + STOP_TIMEOUT
     running = list(_RUNNING)
     cancel_all()
     for thread in running:
@@ -239,7 +239,7 @@ def stop_all() -> None:
 
 
 def fetch(call: Callable[[Callable[[int, int], None]], T], words: str) -> Job[T]:
-    """Start a download with progress as `12 of 345 MB`; `call` is given what it reports its bytes to."""
+    """Start a download; `call` receives the callback (bytes done, total)."""
 
     def run(*, progress: Callable[[float, str], None], cancel: threading.Event, **_: Any) -> T:
         def report(done: int, total: int) -> None:
@@ -252,10 +252,10 @@ def fetch(call: Callable[[Callable[[int, int], None]], T], words: str) -> Job[T]
     return Job(run, words=words)
 
 
-def has_ended(job: Job[Any], event: str, **look: Any) -> bool:
-    """Return whether work has ended; else draw its progress. Its failure is drawn, too."""
+def has_ended(job: Job[Any], event: str, **options: Any) -> bool:
+    """Return whether a job has ended; draw its progress or failure."""
     if not job.finished():
-        progress(job, **look)
+        progress(job, **options)
         return False
     if job.failure is not None and not job.stopped:
         page.show_failure(job.failure, event)
@@ -289,7 +289,7 @@ def time_left(share: float, elapsed: float) -> str:
 
     Rounded up to what a person would say, since the rate varies.
     """
-    if elapsed < SETTLED or not 0.005 <= share < 1:
+    if elapsed < ESTIMATE_AFTER or not 0.005 <= share < 1:
         return ""
     left = elapsed * (1 - share) / share
     if left >= 90:

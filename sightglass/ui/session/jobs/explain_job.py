@@ -66,7 +66,7 @@ JOB = "explain"
 
 @dataclass
 class Explained:
-    """How long models took, measured together, and the last finished explanation of a picture by a model."""
+    """Measured times of models, and the last finished explanations."""
 
     timings: dict[Key, tuple[Timing, ...]] = field(default_factory=dict)
     finished: dict[tuple[str, str], Key] = field(default_factory=dict)
@@ -92,8 +92,8 @@ def explain(
     # Something else was chosen since: the slow explanation of that stops.
     running = state.of(Jobs).find(JOB, key)
     # A model that was evicted to make room must not live on here.
-    residents = resident.RESIDENCY.residents()
-    _cache().discard(lambda explanation: explanation.evidence.resident.origin not in residents)
+    loaded_models = resident.MODEL_CACHE.models()
+    _cache().discard(lambda explanation: explanation.evidence.resident.origin not in loaded_models)
     result = _cache().get(key)
     if result is None:
         if wait or not is_slow(options["method"]):
@@ -106,12 +106,12 @@ def explain(
             if result is None or not finished:
                 return result
         _cache().put(key, result)
-    if _finished(image.sha256, choices.model.id, key) and (below := settings().save_below):
+    if _remember_finished(image.sha256, choices.model.id, key) and (below := settings().save_below):
         history.save_unsure_later(result, below)
     return result
 
 
-def _finished(picture: str, model: str, key: Key) -> bool:
+def _remember_finished(picture: str, model: str, key: Key) -> bool:
     """Remember a picture's finished explanation; return whether it is new."""
     finished = state.of(Explained).finished
     changed = finished.get((picture, model)) != key
@@ -121,7 +121,7 @@ def _finished(picture: str, model: str, key: Key) -> bool:
     return changed
 
 
-def before(choices: Choices) -> Explanation | None:
+def last_finished(choices: Choices) -> Explanation | None:
     """Return the picture's last finished explanation by this model, if cached."""
     key = state.of(Explained).finished.get((choices.image.sha256, choices.model.id))
     return None if key is None else _cache().get(key)
@@ -148,7 +148,7 @@ def _in_thread(job: background.Job[Explanation]) -> tuple[Explanation | None, bo
             st.caption(f"Stopped before it finished: {job.words}.", width="content")
             restart_button()
         return unfinished, False
-    if not job.finished(background.PATIENCE):
+    if not job.finished(background.PROGRESS_AFTER):
         # Before polling: it would run the page again.
         job.draw_partial()
         background.progress(job, help="Stop this method and go back to the map before.", estimate=True)
@@ -166,14 +166,14 @@ def restart_button() -> None:
     st.button("Start again", icon=":material/replay:", on_click=forget, args=(JOB,), help=help)
 
 
-def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation, int]:
+def select_class(explanation: Explanation, label: str | None) -> tuple[Explanation, int]:
     """Return the explanation with a class's map, and its index."""
     labels = [heatmap.target.label for heatmap in explanation.heatmaps]
-    if wanted is None or wanted in labels:
-        return explanation, labels.index(wanted) if wanted else 0
+    if label is None or label in labels:
+        return explanation, labels.index(label) if label else 0
     try:
         indices: list[Any] = [heatmap.target.index for heatmap in explanation.heatmaps]
-        return explanation.with_targets(*indices, wanted), len(labels)
+        return explanation.with_targets(*indices, label), len(labels)
     except Problem:
         return explanation, 0
 
@@ -199,28 +199,28 @@ _NOT_IN_KEY = {"picture_name", "targets", "top_k", "scale", "within", "versions"
 """What a recipe holds besides: a map is the same whatever is explained beside it, and however it is shown."""
 
 
-def keys_of(recipe: Recipe, maps: Iterable[Heatmap]) -> list[Key]:
-    """Return the key of each map of an explanation or a record, equal on all pages."""
+def map_keys(recipe: Recipe, maps: Iterable[Heatmap]) -> list[Key]:
+    """Return each map's key, equal on all pages."""
     options = recipe.model_dump_json(exclude=_NOT_IN_KEY)
     return [(item.method, item.layers, target, options) for item, target in zip(maps, recipe.targets, strict=False)]
 
 
-def bring(record: Record, maps: Sequence[Heatmap], proofs: Mapping[int, Proof]) -> None:
+def restore_proofs(record: Record, maps: Sequence[Heatmap], proofs: Mapping[int, Proof]) -> None:
     """Keep a record's proofs for its maps on other pages.
 
     Only those that a page would make in just the same way, here and now: the others would be taken for these.
     """
     if record.recipe is None or record.recipe.versions != versions():
         return
-    for index, key in enumerate(keys_of(record.recipe, maps)):
+    for index, key in enumerate(map_keys(record.recipe, maps)):
         entry, own = record.proof_of(index), ProofSettings(index=index).model_dump()
         if index in proofs and entry is not None and own.items() <= entry.model_dump().items():
             state.of(Jobs).keep(("answer", *key), proofs[index])
 
 
-def carrying(explanation: Explanation) -> Explanation:
+def with_proofs(explanation: Explanation) -> Explanation:
     """Return an explanation with this session's whole proofs of its maps."""
     results = state.of(Jobs).results
-    keys = [("answer", *key) for key in keys_of(explanation.recipe, explanation.heatmaps)] if results else []
+    keys = [("answer", *key) for key in map_keys(explanation.recipe, explanation.heatmaps)] if results else []
     finished = {i: results[key] for i, key in enumerate(keys) if key in results}
     return replace(explanation, proofs=explanation.proofs | finished) if finished else explanation

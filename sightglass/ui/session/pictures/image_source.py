@@ -43,12 +43,12 @@ def token(image: Image | OwnPicture) -> str:
     return image.sha256[:DIGITS]
 
 
-def _mine(key: str) -> tuple[str, str]:
+def _owner_key(key: str) -> tuple[str, str]:
     return users.owner(), key
 
 
 @dataclass
-class _Kept:
+class _StoredUpload:
     picture: OwnPicture
     data: bytes | Image
     used: float
@@ -60,52 +60,52 @@ class _Kept:
 
 @dataclass
 class Uploads:
-    """The uploads of all people by `token`; never written to disk. Safe to use from several threads.
+    """The uploads of all people by `token`: in memory only, thread-safe.
 
     Those used longest ago are deleted first where they exceed 256 MiB.
     """
 
     clock: Callable[[], float] = time.monotonic
-    _kept: ByteCache[_Kept] = field(
-        default_factory=lambda: ByteCache(256 * MIB, lambda kept: kept.nbytes, disposable=False)
+    _cache: ByteCache[_StoredUpload] = field(
+        default_factory=lambda: ByteCache(256 * MIB, lambda upload: upload.nbytes, disposable=False)
     )
 
     def put(self, image: Image, data: bytes = b"") -> None:
         """Keep a picture; `data`: its file, smaller than the pixels."""
-        kept = _Kept(OwnPicture(image.sha256, image.name), data or image.jpeg or image, self.clock())
+        upload = _StoredUpload(OwnPicture(image.sha256, image.name), data or image.jpeg or image, self.clock())
         self._tidy()
         # The cache would hold it even where it alone exceeds the budget.
-        if kept.nbytes <= self._kept.limit:
-            self._kept.put(_mine(token(image)), kept)
+        if upload.nbytes <= self._cache.limit:
+            self._cache.put(_owner_key(token(image)), upload)
         else:
             self.drop(token(image))
 
     def find(self, key: str) -> OwnPicture | None:
         """Return this person's picture, unopened; None if deleted or unknown."""
         self._tidy()
-        kept = self._kept.get(_mine(key))
-        return None if kept is None else kept.picture
+        upload = self._cache.get(_owner_key(key))
+        return None if upload is None else upload.picture
 
     def get(self, key: str) -> Image | None:
         """Return this person's picture, opened; None if deleted or unknown."""
         self._tidy()
-        if (kept := self._kept.get(_mine(key))) is None:
+        if (upload := self._cache.get(_owner_key(key))) is None:
             return None
-        kept.used = self.clock()
+        upload.used = self.clock()
         try:
-            image = kept.data if isinstance(kept.data, Image) else Image.open(kept.data, name=kept.picture.name)
+            image = upload.data if isinstance(upload.data, Image) else Image.open(upload.data, name=upload.picture.name)
         except ImageProblem:  # too little memory, for now
             return None
         return image if token(image) == key else None
 
     def drop(self, key: str) -> None:
         """Delete a picture of this person's."""
-        kept = self._kept.get(_mine(key))
-        self._kept.discard(lambda upload: upload is kept)
+        upload = self._cache.get(_owner_key(key))
+        self._cache.discard(lambda other: other is upload)
 
     def _tidy(self) -> None:
         oldest = self.clock() - MAX_AGE
-        self._kept.discard(lambda kept: kept.used < oldest)
+        self._cache.discard(lambda upload: upload.used < oldest)
 
 
 UPLOADS = Uploads()
@@ -119,7 +119,7 @@ MAX_OWN = 12
 
 @dataclass(eq=False)
 class Pictures:
-    """The session's pictures, and which one is chosen: by the person's last act, and by nothing else."""
+    """The session's pictures and the chosen one, set only by a person's acts."""
 
     own: dict[str, OwnPicture] = field(default_factory=dict)
     """By SHA-256, oldest first; see `opened`."""
@@ -129,7 +129,7 @@ class Pictures:
     """The SHA-256 of an own picture, or an example's name; None before the address was read."""
     problem: str | None = None
     """What was wrong with the last upload or choice."""
-    just_given: bool = False
+    is_new: bool = False
     """Whether a new picture is all that changed since the last run."""
     person: str = field(default_factory=users.current)
     """Whose session it is."""
@@ -146,7 +146,7 @@ class Pictures:
             self.last = image
         return self.last
 
-    def look_at(self, sha256: str) -> Image:
+    def open_uncached(self, sha256: str) -> Image:
         """Return a picture without keeping its pixels; raise ImageProblem if deleted."""
         with users.acting(self.person):
             opened = UPLOADS.get(sha256[:DIGITS])
@@ -155,18 +155,18 @@ class Pictures:
         return opened
 
 
-def own() -> tuple[OwnPicture, ...]:
+def list_own() -> tuple[OwnPicture, ...]:
     """Return the session's own pictures, oldest first."""
     return tuple(state.of(Pictures).own.values())
 
 
-def own_items(but: str) -> tuple[Item, ...]:
+def own_items(exclude: str) -> tuple[Item, ...]:
     """Return the session's other pictures, oldest first, to open one by one."""
     pictures = state.of(Pictures)
     return tuple(
-        Item(f"{sha256[:12]}/{picture.name}", sha256, partial(pictures.look_at, sha256))
+        Item(f"{sha256[:12]}/{picture.name}", sha256, partial(pictures.open_uncached, sha256))
         for sha256, picture in pictures.own.items()
-        if sha256 != but and UPLOADS.find(token(picture)) is not None
+        if sha256 != exclude and UPLOADS.find(token(picture)) is not None
     )
 
 
@@ -178,7 +178,7 @@ def example(name: str) -> Image:
     return _examples.get_or_make(name, lambda: load_bundled(name))
 
 
-def is_here(name: str) -> bool:
+def is_installed(name: str) -> bool:
     """Return whether an example's package is installed."""
     return name not in packing.PHOTOGRAPHS or packing.photograph(name) is not None
 
@@ -217,10 +217,10 @@ def _choose() -> Pictures:
     """Return the session's pictures, after the address was read."""
     pictures = state.of(Pictures)
     if pictures.chosen is None:
-        named = st.query_params.get("example")
-        names = (named, FIRST, *EXAMPLES) if named in EXAMPLES else (FIRST, *EXAMPLES)
-        pictures.chosen = next(name for name in names if name and is_here(name))
-        if (key := st.query_params.get("picture")) is not None and not turn_back(key):
+        linked = st.query_params.get("example")
+        names = (linked, FIRST, *EXAMPLES) if linked in EXAMPLES else (FIRST, *EXAMPLES)
+        pictures.chosen = next(name for name in names if name and is_installed(name))
+        if (key := st.query_params.get("picture")) is not None and not choose_by_id(key):
             pictures.problem = (
                 "Your picture is no longer on the server, which keeps uploads in memory for an hour: upload it again. "
                 f"This is the example {pictures.chosen}."
@@ -231,24 +231,24 @@ def _choose() -> Pictures:
 def take_new_picture() -> Image | None:
     """Return the picture just uploaded for this run, once."""
     pictures = state.of(Pictures)
-    new, pictures.just_given = pictures.just_given, False
+    new, pictures.is_new = pictures.is_new, False
     return pictures.opened(pictures.chosen) if new else None
 
 
 # The following are a person's acts: they run in callbacks and at the start of a run, before anything is drawn.
 
 
-def turn_to(image: Image, data: bytes = b"") -> None:
+def choose_upload(image: Image, data: bytes = b"") -> None:
     """Choose an own picture and keep it; `data`: its file."""
     pictures = state.of(Pictures)
-    _keep(pictures, image, data)
+    _add_own(pictures, image, data)
     pictures.chosen, pictures.problem = image.sha256, None
 
 
-def turn_back(key: str) -> bool:
+def choose_by_id(key: str) -> bool:
     """Choose a picture by its address name; return whether it exists."""
     if key in EXAMPLES:
-        turn_to_example(key)
+        choose_example(key)
         return True
     pictures = state.of(Pictures)
     image = pictures.opened(next((sha256 for sha256, picture in pictures.own.items() if token(picture) == key), None))
@@ -259,10 +259,10 @@ def turn_back(key: str) -> bool:
     return True
 
 
-def turn_to_example(name: str) -> None:
+def choose_example(name: str) -> None:
     """Choose an example by its name."""
     pictures = state.of(Pictures)
-    pictures.chosen, pictures.problem, pictures.just_given = name, None, False
+    pictures.chosen, pictures.problem, pictures.is_new = name, None, False
 
 
 def remove(key: str) -> None:
@@ -275,14 +275,14 @@ def remove(key: str) -> None:
             pictures.chosen, pictures.problem = next(reversed(pictures.own), FIRST), None
 
 
-def replace_drawing(before: str | None, image: Image) -> None:
+def replace_drawing(former_sha256: str | None, image: Image) -> None:
     """Choose a drawing in place of its former version."""
-    if (former := state.of(Pictures).own.pop(before or "", None)) is not None:
+    if (former := state.of(Pictures).own.pop(former_sha256 or "", None)) is not None:
         UPLOADS.drop(token(former))
-    turn_to(image)
+    choose_upload(image)
 
 
-def _keep(pictures: Pictures, image: Image, data: bytes = b"") -> None:
+def _add_own(pictures: Pictures, image: Image, data: bytes = b"") -> None:
     pictures.own.pop(image.sha256, None)
     pictures.own[image.sha256], pictures.last = OwnPicture(image.sha256, image.name), image
     UPLOADS.put(image, data)

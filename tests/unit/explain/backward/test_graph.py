@@ -16,7 +16,7 @@ from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.backward.graph import Graph, Opaque, locate_gradient
 from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.layers import layers_at
 from sightglass.models.adapter import Target
 from tests.weights import picture, real
 
@@ -25,7 +25,7 @@ LAYERS = ("model.10", "model.12", "model.14", "model.16", "model.18")
 
 def seeded(*seeds: torch.Tensor | None) -> list[Gradient | None]:
     """Each whole (1, C, h, w) as what a graph is asked with."""
-    return [None if seed is None else Gradient.of(seed[0], 0, 0, tuple(seed.shape[2:])) for seed in seeds]  # type: ignore[arg-type]
+    return [None if seed is None else Gradient.from_values(seed[0], 0, 0, tuple(seed.shape[2:])) for seed in seeds]  # type: ignore[arg-type]
 
 
 def compare(y: torch.Tensor, x: torch.Tensor, seed: torch.Tensor) -> torch.Tensor:
@@ -131,7 +131,7 @@ def together(name: str, layers: tuple[str, ...]) -> tuple[Any, list[Target]]:
     explainer = Explainer(name)
     resident = explainer.resident
     given = resident.adapter.prepare(picture(name).pixels, "trained")
-    evidence = Evidence(resident, given, find(resident, layers))
+    evidence = Evidence(resident, given, layers_at(resident, layers))
     predictions = resident.adapter.decode(evidence.outputs, given.geometry, top_k=0, confidence=0.02, iou=0.7)
     targets = [Target(p.index, p.label, (p.anchor,)) for p in predictions if p.anchor is not None]
     targets.append(replace(targets[0], anchors=tuple(target.anchors[0] for target in targets[-4:])))

@@ -17,11 +17,10 @@ from torchvision.ops import box_iou
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.comparison.detections import (
-    around,
-    largest,
+    largest_model,
+    layer_maps,
+    match_target,
     same_target,
-    side,
-    strip,
 )
 from sightglass.explain.comparison.models import Comparison, Timing, measure_in_turns
 from sightglass.explain.evidence.layers import stages
@@ -71,7 +70,7 @@ def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus: Path) -
 
 def test_classifiers_are_explained_for_what_the_largest_answers(bus: Path) -> None:
     found = explained(LITES, bus, top_k=2)
-    first = largest(found)
+    first = largest_model(found)
     assert first is found[2]
     label = first.predictions[0].label
     same = same_target(found)
@@ -152,7 +151,7 @@ def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
     scene = load_bundled("scene 3")
     paths = tuple(stage.path for stage in stages(explainer.resident))
     whole = explainer(scene, per="detection", targets=(1,), layers=paths)
-    together = strip(whole)
+    together = layer_maps(whole)
     assert [one.path for one in together] == list(paths)
     for place in (4, 15, 18):
         alone = explainer(scene, per="detection", targets=(1,), layers=(paths[place],))
@@ -169,10 +168,10 @@ def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
 
 def test_the_same_object_is_found_or_its_candidate_is(result):
     wanted = result.predictions[2]
-    same = side(result, wanted)
+    same = match_target(result, wanted)
     assert same.prediction == wanted
     assert same.missing is None
-    strict = side(result.with_options(confidence=0.9), wanted)
+    strict = match_target(result.with_options(confidence=0.9), wanted)
     assert strict.missing is not None
     assert strict.missing.reason.kind == "below"
     assert strict.prediction.anchor == wanted.anchor
@@ -187,17 +186,6 @@ def test_the_map_of_a_class_without_a_box_says_what_it_is_of(result):
     assert note in [finding.text for finding in absent.diagnosis]
     assert absent.with_method("layercam").notes == absent.notes
     assert absent.with_targets("gear").notes == shown.notes
-
-
-def test_a_close_up_stays_in_the_picture_and_is_no_strip():
-    for box in ((0, 0, 10, 400), (100, 100, 110, 400), (0, 0, 640, 480), (639, 479, 640, 480)):
-        left, top, right, bottom = around(box, (640, 480))
-        assert 0 <= left <= box[0]
-        assert 0 <= top <= box[1]
-        assert box[2] <= right <= 640
-        assert box[3] <= bottom <= 480
-    left, top, right, bottom = around((300, 100, 310, 400), (640, 480))
-    assert right - left >= 0.7 * (bottom - top)
 
 
 def test_the_files_are_pictures_of_the_pictures_own_size(result):

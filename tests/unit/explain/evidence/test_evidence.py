@@ -13,10 +13,10 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.layers import layers_at
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explanation import Explanation, explain
-from sightglass.explain.maps.heatmap import grow, heatmaps, scale
+from sightglass.explain.maps.heatmap import heatmaps, scale, upsample
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
@@ -95,18 +95,18 @@ class Painted(nn.Module):
         return self.head(self.features(self.pool(x)).mean((2, 3)))
 
 
-def resident_of(module: nn.Module) -> Resident:
+def resident_of(module: nn.Module) -> LoadedModel:
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
     preprocessing = Preprocessing((16, 16), 16, (0.0,) * 3, (1.0,) * 3)
-    return Resident(Classifier(spec, module, LABELS, preprocessing, "0" * 64), CPU)
+    return LoadedModel(Classifier(spec, module, LABELS, preprocessing, "0" * 64), CPU)
 
 
 def evidence_of(
-    module: nn.Module | Resident, *paths: str, pixels: np.ndarray | None = None, way: str = "squash"
+    module: nn.Module | LoadedModel, *paths: str, pixels: np.ndarray | None = None, way: str = "squash"
 ) -> Any:
-    resident = module if isinstance(module, Resident) else resident_of(module)
+    resident = module if isinstance(module, LoadedModel) else resident_of(module)
     given = resident.adapter.prepare(noise(16, 16) if pixels is None else pixels, way)
-    return Evidence(resident, given, find(resident, paths))
+    return Evidence(resident, given, layers_at(resident, paths))
 
 
 def gradients(evidence: Evidence, *targets: Target) -> list[torch.Tensor]:
@@ -127,7 +127,7 @@ def hooks_on(module: nn.Module) -> int:
     return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
 
 
-def count_passes(resident: Resident) -> list[int]:
+def count_passes(resident: LoadedModel) -> list[int]:
     """A list that grows with each forward pass, however the module was called."""
     passes: list[int] = []
     resident.adapter.module.register_forward_pre_hook(lambda *_: passes.append(1))
@@ -136,7 +136,7 @@ def count_passes(resident: Resident) -> list[int]:
 
 def test_hooks_are_gone_after_an_error_in_the_forward_pass() -> None:
     resident = resident_of(Tiny())
-    layers = find(resident, ("stem", "body"))
+    layers = layers_at(resident, ("stem", "body"))
     wrong = ModelInput(torch.zeros(1, 5, 16, 16), resident.adapter.prepare(noise(16, 16), "squash").geometry)
     with pytest.raises(RuntimeError):
         Evidence(resident, wrong, layers)
@@ -326,4 +326,4 @@ def test_a_layer_is_drawn_where_its_cells_were_measured_to_look() -> None:
     parts.append(nn.functional.interpolate(raw[None, :, ::2, ::2], (64, 64), mode="bilinear")[0, 0])
     mean = torch.stack(parts).mean(0)
     torch.testing.assert_close(both, (mean - mean.min()) / (mean.max() - mean.min()), rtol=0, atol=1e-5)
-    torch.testing.assert_close(grow(raw, moved, "stem")[0].roll((4, 2), (0, 1)), grow(raw, even, "stem")[0])
+    torch.testing.assert_close(upsample(raw, moved, "stem")[0].roll((4, 2), (0, 1)), upsample(raw, even, "stem")[0])

@@ -18,8 +18,8 @@ from torch import nn
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain.backward.gradient import projection
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.layers import layers_at
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.methods import METHODS, method
@@ -69,7 +69,7 @@ def evidence_of(layers: tuple[str, ...], bus: Path) -> Evidence:
     resident = Explainer("efficientnet-lite0").resident
     given = resident.adapter.prepare(Image.open(bus).pixels, resident.adapter.preprocessings[0])
     with unfold():
-        return Evidence(resident, given, find(resident, layers))
+        return Evidence(resident, given, layers_at(resident, layers))
 
 
 def explained(evidence: Evidence, bus: Path, **options: Any) -> Explanation:
@@ -169,9 +169,9 @@ def evidence_from(module: nn.Module, tensor: torch.Tensor, *paths: str, classes:
     preprocessing = Preprocessing((size[0], size[1]), size[0], (0.0,) * 3, (1.0,) * 3)
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
     adapter = Classifier(spec, module, [f"class {i}" for i in range(classes)], preprocessing, "0" * 64)
-    resident = Resident(adapter, CPU)
+    resident = LoadedModel(adapter, CPU)
     geometry = Geometry(tuple(size), tuple(size), (1.0, 1.0), (0.0, 0.0))
-    return Evidence(resident, ModelInput(tensor, geometry), find(resident, paths))
+    return Evidence(resident, ModelInput(tensor, geometry), layers_at(resident, paths))
 
 
 def by_hand(green: torch.Tensor) -> Evidence:

@@ -13,7 +13,7 @@ from torch import nn
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.common.work.progress import stopped_by
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.methods import METHODS, rise
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.methods.rise import Masks, Windows
@@ -77,7 +77,7 @@ def evidence_of(adapter: Any, height: int = 96, width: int = 96, bars: int = 0) 
     tensor = torch.ones(1, 3, height, width)
     if bars:
         tensor[..., :bars, :] = tensor[..., height - bars :, :] = GREY
-    return Evidence(Resident(adapter, CPU), ModelInput(tensor, geometry(height, width, bars)), ())
+    return Evidence(LoadedModel(adapter, CPU), ModelInput(tensor, geometry(height, width, bars)), ())
 
 
 def detection(anchor: int, part: Any = "all") -> Target:
@@ -241,7 +241,7 @@ class Bright(nn.Module):
 def evidence(box: tuple[int, int, int, int], size: tuple[int, int] = (64, 64), way: str = "squash") -> Evidence:
     numbers = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
     adapter = Classifier(spec("classify"), Bright(box), ["bright", "not"], numbers, "")
-    resident = Resident(adapter, torch.device("cpu"))
+    resident = LoadedModel(adapter, torch.device("cpu"))
     resident.__dict__["_survey"] = None
     return Evidence(resident, adapter.prepare(np.full((*size, 3), 255, np.uint8), way), ())
 

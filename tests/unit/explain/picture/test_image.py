@@ -19,7 +19,7 @@ from torch import nn
 
 from sightglass.common.errors import ImageProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.models.adapter import Target
@@ -559,7 +559,7 @@ def test_a_grey_model_takes_the_grey_of_a_colour_picture() -> None:
 def test_the_map_is_where_the_channel_says(channels: int) -> None:
     numbers = Preprocessing((32, 32), 32, (0.1,) * channels, (0.5,) * channels)
     adapter = Classifier(SPEC, Bands(channels), ["first", "last"], numbers, "")
-    resident = Resident(adapter, torch.device("cpu"))
+    resident = LoadedModel(adapter, torch.device("cpu"))
     field = np.full((64, 64, channels), 0.1, np.float32)
     field[8:24, 40:56, -1] = 0.9
     given = adapter.prepare(Image.open(field).taken(channels, "bands"), "squash")

@@ -16,7 +16,7 @@ from torch import nn
 
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.trust import scramble as module
 from sightglass.explain.trust.scramble import Draw, Scramble, copy_resident, moments_of, parameters_of, redraw, scramble
 
@@ -65,7 +65,7 @@ def test_the_model_in_use_is_not_touched_and_the_copy_is_freed(
 ) -> None:
     resident, kept = explained.evidence.resident, []
 
-    def watched(given: Resident) -> Resident:
+    def watched(given: LoadedModel) -> LoadedModel:
         made = copy_resident(given)
         kept.append(weakref.ref(made.adapter.module))
         return made

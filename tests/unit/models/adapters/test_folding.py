@@ -11,7 +11,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.layers import layers_at
 from sightglass.models.adapters.folding import conv_act, fold_copy
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def test_the_engine_explains_with_the_folded_copy_and_gets_the_same(bus: Path) -
     explainer = Explainer("efficientnet-lite0", device="cpu")
     resident = explainer.resident
     names = ("blocks.2", "blocks.4.0.bn2", "bn2")
-    layers = find(resident, names)
+    layers = layers_at(resident, names)
     assert resident.fastest_adapter(layers) is not resident.adapter
     quick = explainer(bus, layers=names, targets=("minibus", "goldfish"))
     plain = resident.with_adapter(resident.adapter)
@@ -178,7 +178,7 @@ def test_the_engine_explains_with_the_folded_copy_and_gets_the_same(bus: Path) -
 def test_a_convolution_before_its_norm_is_explained_as_it_is(name: str, bus: Path) -> None:
     explainer = Explainer("efficientnet-lite0", device="cpu")
     resident = explainer.resident
-    layers = find(resident, (name,))
+    layers = layers_at(resident, (name,))
     assert resident.fastest_adapter(layers) is resident.adapter
     made = explainer(bus, layers=name)
     seen: list[Tensor] = []

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.layers import as_map
-from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.evidence.resident import ModelCache
 from sightglass.models import catalog
 from sightglass.models.families.clip import classifier, loader
 from sightglass.models.spec import WeightsTable
@@ -54,7 +54,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def explainer(folder: Path) -> Explainer:
-    return Explainer(folder, device="cpu", residency=Residency(10**9))
+    return Explainer(folder, device="cpu", model_cache=ModelCache(10**9))
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])
@@ -107,7 +107,7 @@ def test_a_list_of_classes_makes_a_classifier(
     table = f'[model.mine]\nloader = "clip"\nweights = {{ path = {json.dumps(str(folders["clip"]))}, {words} }}'
     (tmp_path / "models.toml").write_text(table)
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    made = Explainer("mine", device="cpu", residency=Residency(10**9))
+    made = Explainer("mine", device="cpu", model_cache=ModelCache(10**9))
     assert made.labels == ("cat", "dog", "mouse")
     predictions = made(PIXELS, maps=False).predictions
     assert sum(prediction.score for prediction in predictions) == pytest.approx(1, abs=1e-5)

@@ -15,7 +15,7 @@ from torch import nn
 
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.evidence.resident import ModelCache
 from sightglass.explain.picture.image import Image
 from sightglass.models import catalog
 from sightglass.models.checkpoints import architectures
@@ -49,7 +49,7 @@ def loaded(folder: Path, arch: str, file: str | Path, **weights: Any) -> Any:
 
 
 def explained(name: str, **options: Any) -> Any:
-    return Explainer(name, device="cpu", residency=Residency())(asset("ultralytics", "assets", "bus.jpg"), **options)
+    return Explainer(name, device="cpu", model_cache=ModelCache())(asset("ultralytics", "assets", "bus.jpg"), **options)
 
 
 def saved(module: nn.Module, path: Path) -> nn.Module:
@@ -219,15 +219,15 @@ def test_a_file_is_opened_with_the_network_that_the_caller_names(folder: Path, m
 def test_another_table_or_file_is_another_model_at_once(folder: Path) -> None:
     """Models stay loaded by their id, and while one is made to fit its table changes with every try."""
     saved(own_nets.BlocksCNN(num_classes=3, width=2), folder / "net.pth")
-    residency = Residency()
+    model_cache = ModelCache()
 
     def labels(**given: str) -> tuple[str, ...]:
         name = table(folder, "nets.py:BlocksCNN", "net.pth", args="{ width = 2 }", **given)
-        return Explainer(name, device="cpu", residency=residency).labels
+        return Explainer(name, device="cpu", model_cache=model_cache).labels
 
     assert labels()[0] == "class 0"
     assert labels(labels='["a", "b", "c"]') == ("a", "b", "c")
-    resident = Explainer("mine", device="cpu", residency=residency).resident
-    assert Explainer("mine", device="cpu", residency=residency).resident is resident
+    resident = Explainer("mine", device="cpu", model_cache=model_cache).resident
+    assert Explainer("mine", device="cpu", model_cache=model_cache).resident is resident
     saved(own_nets.BlocksCNN(num_classes=2, width=2), folder / "net.pth")
     assert labels() == ("class 0", "class 1")

@@ -11,8 +11,8 @@ import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find, layer_choices
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.layers import layer_choices, layers_at
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import explain
 from sightglass.explain.methods import METHODS
@@ -151,14 +151,14 @@ def spec_of(folder: Path, task: str = "detect") -> ModelSpec:
 
 @pytest.fixture(scope="module")
 def resident_of(folders: Path) -> Any:
-    return cache(lambda name: Resident(load(spec_of(saved(name, folders))), CPU))
+    return cache(lambda name: LoadedModel(load(spec_of(saved(name, folders))), CPU))
 
 
-def evidence_of(resident: Resident, *layers: str) -> Evidence:
+def evidence_of(resident: LoadedModel, *layers: str) -> Evidence:
     given = resident.adapter.prepare(PICTURE, "trained")
     # An untrained network carries a last bit that differs far.
     with unfold():
-        return Evidence(resident, given, find(resident, layers or resident.default_layers))
+        return Evidence(resident, given, layers_at(resident, layers or resident.default_layers))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -329,7 +329,7 @@ def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: 
 
 def test_ultralytics_rtdetr_queries_have_attention_too() -> None:
     adapter = built("rtdetr-l")
-    resident = Resident(adapter, CPU)
+    resident = LoadedModel(adapter, CPU)
     tensor = torch.rand(1, 3, 160, 160, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         outputs = adapter.run(tensor)

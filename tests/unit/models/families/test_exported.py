@@ -15,7 +15,7 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.methods.method import Request
 from sightglass.models import catalog
@@ -241,7 +241,7 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     assert any(
         f"{kind.replace('torchscript', 'TorchScript').replace('onnx', 'ONNX')} files" in n for n in adapter.notes
     )
-    resident = Resident(adapter, CPU)
+    resident = LoadedModel(adapter, CPU)
     assert resident.layers == () and {method.family for method in list_methods(resident)} == {"mask"}
     evidence = Evidence(resident, given, ())
     (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps

@@ -17,7 +17,7 @@ import torch
 
 from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.evidence.resident import ModelCache
 from sightglass.models.inspect import inspect_model
 
 if importlib.util.find_spec("keras") is None or importlib.util.find_spec("h5py") is None:
@@ -66,7 +66,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def explainer(path: Path, labels: tuple[str, ...] | None = SHAPES, preprocess: Any = RANGE) -> Explainer:
-    return Explainer(path, labels=labels, preprocess=preprocess, residency=Residency())
+    return Explainer(path, labels=labels, preprocess=preprocess, model_cache=ModelCache())
 
 
 def test_layers_go_by_their_names_in_keras_and_maps_have_their_channels_first(folder):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sightglass.api.schemas import DetectRequest
-from sightglass.explain.evidence.resident import RESIDENCY, Resident
+from sightglass.explain.evidence.resident import MODEL_CACHE, LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.tasks.pose import Pose, read_joint
@@ -31,9 +31,9 @@ TWO: dict[str, Any] = {"confidence": 0.0, "top_k": 2}
 
 @pytest.fixture
 def explainer(monkeypatch: pytest.MonkeyPatch) -> Explainer:
-    resident = Resident(built(NAME), torch.device("cpu"))
-    monkeypatch.setattr(RESIDENCY, "get", lambda *_: resident)
-    monkeypatch.setattr(RESIDENCY, "residents", lambda: [resident])
+    resident = LoadedModel(built(NAME), torch.device("cpu"))
+    monkeypatch.setattr(MODEL_CACHE, "get", lambda *_: resident)
+    monkeypatch.setattr(MODEL_CACHE, "models", lambda: [resident])
     return Explainer(NAME)
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.evidence.resident import ModelCache
 from sightglass.models.families.promptsg import loader
 from sightglass.models.families.promptsg.loader import read_config, rename_tensors
 from sightglass.models.families.promptsg.network import Config, PromptSG
@@ -51,7 +51,7 @@ def explainer(tmp_path, monkeypatch):
         '[model."mine"]\nloader = "promptsg"\nweights = { path = "mine.safetensors" }\n'
     )
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    return Explainer("mine", residency=Residency())
+    return Explainer("mine", model_cache=ModelCache())
 
 
 @pytest.fixture(scope="module")

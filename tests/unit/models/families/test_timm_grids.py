@@ -7,7 +7,7 @@ import timm
 import torch
 from timm.models import _registry
 
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.models.families.custom.classifier import CustomClassifier
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.spec import ModelSpec
@@ -36,7 +36,7 @@ def test_the_default_layer_has_the_picture_s_grid(family: str) -> None:
     module = timm.create_model(name, num_classes=4)
     spec = ModelSpec(name, family, "", "timm", name, "classify", "not stated")
     adapter = CustomClassifier(spec, module, list("abcd"), preprocessing_of(module), "0" * 64)
-    resident = Resident(adapter, torch.device("cpu"))
+    resident = LoadedModel(adapter, torch.device("cpu"))
     height, width = adapter.preprocessing.size
     _, rows, columns = resident.known_layers[resident.default_layers[0]].shape
     assert min(rows, columns) > 2

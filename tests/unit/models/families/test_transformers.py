@@ -22,8 +22,8 @@ from torch import nn
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain.evidence import evidence as engine
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.layers import layers_at
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explanation import explain
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
@@ -99,7 +99,7 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
 
 
 @cache
-def resident_of(name: str) -> Resident:
+def resident_of(name: str) -> LoadedModel:
     """A small transformer with seeded weights of which none is nothing."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
@@ -111,7 +111,7 @@ def resident_of(name: str) -> Resident:
     size = (64, 32) if "wide" in name else (64, 64)
     labels = [f"class {index}" for index in range(CLASSES)]
     spec = ModelSpec(name, "tests", "s", "tests", name, "classify", "none")
-    return Resident(kind(spec, module, labels, Preprocessing(size, min(size), (0.5,) * 3, (0.5,) * 3), name), CPU)
+    return LoadedModel(kind(spec, module, labels, Preprocessing(size, min(size), (0.5,) * 3, (0.5,) * 3), name), CPU)
 
 
 def evidence_of(name: str, *paths: str) -> Evidence:
@@ -119,7 +119,7 @@ def evidence_of(name: str, *paths: str) -> Evidence:
     size = resident.adapter.preprocessing.size  # type: ignore[attr-defined]
     tensor = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
     given = ModelInput(tensor, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)))
-    return Evidence(resident, given, find(resident, paths or resident.default_layers))
+    return Evidence(resident, given, layers_at(resident, paths or resident.default_layers))
 
 
 def raws(evidence: Evidence, method: str, **options: Any) -> list[np.ndarray]:
@@ -364,7 +364,7 @@ def test_a_folder_answers_as_transformers_does(name: str, tmp_path: Path, bus: P
         torch.testing.assert_close(ours.logits, expected.logits)
     if name == "vit":
         assert adapter.labels == ("rust", "blight", "none")
-    resident = Resident(adapter, CPU)
+    resident = LoadedModel(adapter, CPU)
     found = resident.known_layers[resident.default_layers[0]]
     evidence = Evidence(resident, given, (found,))
     method = Options(method="gradcam", top_k=1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sightglass.explain.evidence.layers import find_paths
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.evidence.survey import survey
 from sightglass.models.layers import Layer, ModelStage
 from tests.built import built
@@ -72,8 +72,8 @@ def test_layers_are_known_by_the_numbers_of_other_tools(name: str, path: str) ->
 
 
 @pytest.fixture(scope="module")
-def resident() -> Resident:
-    return Resident(built("yolo11n-seg"), torch.device("cpu"))
+def resident() -> LoadedModel:
+    return LoadedModel(built("yolo11n-seg"), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -87,5 +87,5 @@ def resident() -> Resident:
         ("model[-2]", (22,)),
     ],
 )
-def test_lists_and_presets_are_layers(resident: Resident, typed: str, numbers: tuple[int, ...]) -> None:
+def test_lists_and_presets_are_layers(resident: LoadedModel, typed: str, numbers: tuple[int, ...]) -> None:
     assert find_paths(resident, typed) == tuple(f"model.{number}" for number in numbers)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.evidence.resident import LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.models.families.ultralytics import prompts as prompts
 from sightglass.models.families.ultralytics.loader import adapt
@@ -156,19 +156,19 @@ def test_without_a_vocabulary_both_ways_to_one_are_named() -> None:
 class Held:
     """Holds one model and loads none."""
 
-    def __init__(self, resident: Resident) -> None:
+    def __init__(self, resident: LoadedModel) -> None:
         self.resident = resident
 
-    def get(self, *_: object) -> Resident:
+    def get(self, *_: object) -> LoadedModel:
         return self.resident
 
-    def residents(self) -> list[Resident]:
+    def models(self) -> list[LoadedModel]:
         return [self.resident]
 
 
 def test_the_engine_asks_for_words_and_examples_and_writes_them_down(encoder: None, bus: Path) -> None:
-    resident = Resident(open_model(), torch.device("cpu"))
-    explainer: Any = Explainer("yoloe-11s-seg", residency=Held(resident))  # type: ignore[arg-type]
+    resident = LoadedModel(open_model(), torch.device("cpu"))
+    explainer: Any = Explainer("yoloe-11s-seg", model_cache=Held(resident))  # type: ignore[arg-type]
     options = {"per": "detection", "confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
     made = explainer(bus, vocabulary="red bus, person", **options)
     told = made.evidence.resident
