@@ -62,8 +62,8 @@ def topk() -> None:
             return
         if not explanation.heatmaps:
             title.markdown(f"## {escape(sidebar.add_warning(choices, agreement_sentence(explanation)))}")
-            panels.show(choices.image, [panels.plain(choices.image)], key="viewer-topk")
-            charts.findings(explanation, 0)
+            panels.draw_viewer(choices.image, [panels.plain_pane(choices.image)], key="viewer-topk")
+            charts.draw_findings(explanation, 0)
             charts.fit_button(explanation)
             return
         pair = _panels(explanation)

@@ -322,7 +322,7 @@ def _draw_until_clear(explanation: Result, index: int | str, progress: Progress)
     return Scramble(middle, similarities, threshold, likenesses, len(draws) - len(filled), keeps_box)
 
 
-def _draw(explanation: Result, heatmap: Heatmap, other: Resident, outlined: NDArray[np.bool_] | None) -> Draw:
+def _draw(explanation: Result, heatmap: Heatmap, other: LoadedModel, outlined: NDArray[np.bool_] | None) -> Draw:
     """Return the map by other weights; `outlined`: where outlines are compared."""
     before = explanation.evidence
     evidence = Evidence(other, ModelInput(before.tensor, before.geometry), before.layers)

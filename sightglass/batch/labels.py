@@ -18,7 +18,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import write_file
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.ground_truth import GroundTruth, LabelProblem, RunLabels, TrueBox
-from sightglass.evaluation.kinds import kind_of
+from sightglass.evaluation.kinds import ClassEvaluation, kind_of
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.phrases import listing, plural
 from sightglass.models import catalog
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from sightglass.batch.journal import Journal, Outcome
     from sightglass.common.files import Json
-    from sightglass.evaluation.kinds import Classes
     from sightglass.explain.picture.source import Item
 
 CORRECTIONS = "labels.json"

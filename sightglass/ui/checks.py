@@ -161,7 +161,7 @@ def draw_cards(explanation: Explanation, index: int, *, beside: bool = False) ->
     checks, begin = known(explanation.checks_key(index)), True
     for (id, name), place in zip(QUESTIONS.items(), columns, strict=True):
         with place, st.container(border=True, key=f"check-{id}"):
-            _say(capital(name), None if checks is None else checks[id])
+            _draw_title(capital(name), None if checks is None else checks[id])
             # One test after the other: they share the machine with the page.
             begin = check_cards.draw(id, explanation, index, begin) and begin
 

@@ -238,8 +238,8 @@ def take(files: Iterable[tuple[str, bytes]]) -> None:
             problems.append(str(problem))
             rest.append((name, data))
             continue
-        image_source.turn_to(image, data)
-        pictures.just_given = True
+        image_source.choose_upload(image, data)
+        pictures.is_new = True
     if any(name.lower().endswith(catalog.SUFFIXES) for name, _ in rest):
         state.of(state.DroppedModel).files = rest
         state.of(state.Navigation).go_to = page.script("models")

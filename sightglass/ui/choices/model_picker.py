@@ -92,7 +92,11 @@ def choose(*, sized: bool = True) -> ModelSpec:
         help="A family of models: type a part of its name. Those to download, with about how many MB, are fetched when "
         "you choose them.",
     )
-    spec = _by_name(addressed) if family == OTHER else choose_size(families[family], here, addressed, drawn=sized)
+    spec = (
+        _choose_timm_model(addressed)
+        if family == OTHER
+        else choose_size(families[family], here, addressed, drawn=sized)
+    )
     url_state.write("model", spec.id, FIRST)
     return spec
 
@@ -164,7 +168,7 @@ def choose_size(
     chosen = url_state.widget(
         draw,
         "Size",
-        {spec.id: f"{spec.size or spec.id}{mark(spec, here)}" for spec in specs},
+        {spec.id: f"{spec.size or spec.id}{download_note(spec, here)}" for spec in specs},
         first,
         key=key,
         help="Each is a separate model. Those to download are fetched when you choose them.",

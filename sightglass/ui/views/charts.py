@@ -94,9 +94,9 @@ def numbers_button(explanation: Explanation, index: int) -> None:
     page.button_for_window("All numbers", draw, icon=":material/table_rows:", help=help, width="large")
 
 
-def findings(explanation: Explanation, index: int, *, said: Sequence[str] = ()) -> None:
-    """Draw the findings, most serious first; `said`: kinds that the page says elsewhere."""
-    lines([finding for finding in diagnose(explanation, index) if finding.kind not in said])
+def draw_findings(explanation: Explanation, index: int, *, exclude: Sequence[str] = ()) -> None:
+    """Draw the findings, most serious first; `exclude`: kinds that the page says elsewhere."""
+    draw_lines([finding for finding in diagnose(explanation, index) if finding.kind not in exclude])
 
 
 def fit_button(explanation: Explanation) -> None:
