@@ -223,7 +223,7 @@ def downloads(job: ClipJob) -> None:
     run, stem = job.summary, job.plan.source.name.rpartition(".")[0] or "clip"
     with st.popover("Download", icon=":material/download:", help="The drawn clip, and the numbers"):
         offers = (
-            ("The clip, .mp4", f"{stem}_heatmap.mp4", run.clip.read_bytes, "With the sound of the clip."),
+            ("The clip, .mp4", f"{stem}_heatmap.mp4", run.clip.read_bytes, "Without sound."),
             ("The timeline, .csv", "timeline.csv", (run.folder / "timeline.csv").read_bytes, "For a spreadsheet."),
         )
         for label, file, make, help in offers:

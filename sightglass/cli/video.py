@@ -52,7 +52,7 @@ def video(
 ) -> int:
     """Show where a model looks in a clip, with a timeline and the moments of change.
 
-    The folder gets overlay.mp4 with the sound of the clip, timeline.csv and timeline.json. A detector's objects keep
+    The folder gets overlay.mp4, timeline.csv and timeline.json. A detector's objects keep
     their numbers from frame to frame. A run that was stopped or killed resumes when it is called again.
     """
     films = cli.split_names(options.also, FILMS)

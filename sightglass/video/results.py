@@ -2,8 +2,6 @@
 
 A change counts after `LASTING` seconds, from its beginning; one odd frame is no moment. Answers below `UNSURE` are one
 state, whatever they name: what an unsure model names next is chance.
-The heat has moved where its centre is further than `MOVED` of the picture's diagonal from where it was at the last
-moment of the same object or class; it is then measured from the new place.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import atomic_write, jsonable, packing
-from sightglass.explain.phrases import megabytes, percent, plain_text, plural
+from sightglass.explain.phrases import megabytes, plain_text, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks.task import Task
 from sightglass.report.view import MAX_MADE, Picture
@@ -50,11 +48,9 @@ def rgb_of(track: int) -> tuple[int, int, int]:
     return red, green, blue
 
 
-Kind = Literal["answer", "object", "gone", "place"]
+Kind = Literal["answer", "object", "gone"]
 LASTING = 0.3
 """Seconds."""
-MOVED = 0.2
-"""Of the picture's diagonal."""
 MAX_MOMENTS = 1000
 """Kept for one clip."""
 Row = dict[str, Any]
@@ -81,30 +77,26 @@ class Moment:
 
 @dataclass
 class _Series:
-    """One class or object, as far as the rows go."""
+    """One object, as far as the rows go."""
 
     label: str
-    centre: tuple[float, float] | None = None
+    first: tuple[float, int]
     last: tuple[float, int] = (0.0, 0)
-    begun: tuple[float, int] | None = None
-    """When the heat came here, if far from `centre`."""
     reported: bool = False
     """Whether its arrival was a moment."""
-    first: tuple[float, int] = (0.0, 0)
 
 
 @dataclass
 class _MomentFinder:
     """Reads the rows of a timeline frame by frame."""
 
-    diagonal: float
     task: Task = field(default_factory=Task)
     """Of the model."""
     answer: str | None = None
     """The answer; empty while the model is unsure."""
     waiting: tuple[str, float, int, float, str] | None = None
     """An answer that has not lasted yet: as `answer`, seconds, frame, score, label."""
-    series: dict[Any, _Series] = field(default_factory=dict)
+    series: dict[int, _Series] = field(default_factory=dict)
 
     def find(self, rows: Iterable[Row]) -> Iterator[Moment]:
         """Yield the moments of `rows`, in frame order."""
@@ -114,8 +106,8 @@ class _MomentFinder:
             if first["best"] is not None:
                 yield from self._find_switch(first, position)
             for row in (first, *others):
-                if row["answer"] is not None:
-                    yield from self._find_moves(row, position)
+                if row["object"] is not None:
+                    yield from self._find_arrivals(row, position)
             yield from self._find_departures(position)
 
     def _find_switch(self, row: Row, position: tuple[float, int]) -> Iterator[Moment]:
@@ -134,48 +126,29 @@ class _MomentFinder:
                 seconds, frame, "answer", plain_text(self.task.describe_switch(former, label, score)), label=answer
             )
 
-    def _find_moves(self, row: Row, position: tuple[float, int]) -> Iterator[Moment]:
-        key = row["object"] if row["object"] is not None else row["answer"]
-        state = self.series.get(key)
-        if state is None:
-            state = self.series[key] = _Series(row["answer"], first=position)
+    def _find_arrivals(self, row: Row, position: tuple[float, int]) -> Iterator[Moment]:
+        """Yield an object that has lasted."""
+        number, label = row["object"], row["answer"]
+        state = self.series.setdefault(number, _Series(label, position))
         state.last = position
-        name = row["answer"] if row["object"] is None else f"{row['answer']} {row['object']}"
-        if row["object"] is not None and not state.reported and position[0] - state.first[0] >= LASTING:
+        if not state.reported and position[0] - state.first[0] >= LASTING:
             state.reported = True
             if state.first[1] > 0:
-                yield Moment(*state.first, "object", f"{name} comes", row["object"], row["answer"])
-        if row["map"] != "ok":
-            return
-        at = row["centre_x"], row["centre_y"]
-        if state.centre is None:
-            state.centre = at
-        if math.dist(at, state.centre) <= MOVED * self.diagonal:
-            state.begun = None
-            return
-        state.begun = state.begun or position
-        if position[0] - state.begun[0] >= LASTING:
-            share = math.dist(at, state.centre) / self.diagonal
-            began, state.begun, state.centre = state.begun, None, at
-            words = plain_text(f"the evidence for {name} moves by {percent(share)} of the diagonal")
-            yield Moment(*began, "place", words, row["object"], row["answer"])
+                yield Moment(*state.first, "object", f"{label} {number} comes", number, label)
 
     def _find_departures(self, position: tuple[float, int]) -> Iterator[Moment]:
         """Yield the objects gone for a while, and forget them."""
         for key, state in list(self.series.items()):
             if position[0] - state.last[0] < LASTING:
                 continue
-            if isinstance(key, int):
-                if state.reported:
-                    yield Moment(*state.last, "gone", f"{state.label} {key} goes", key, state.label)
-                del self.series[key]
-            elif position[0] - state.last[0] > 30:
-                del self.series[key]
+            if state.reported:
+                yield Moment(*state.last, "gone", f"{state.label} {key} goes", key, state.label)
+            del self.series[key]
 
 
-def find_moments(rows: Iterable[Row], width: int, height: int, task: Task | None = None) -> list[Moment]:
+def find_moments(rows: Iterable[Row], task: Task | None = None) -> list[Moment]:
     """Return a timeline's first moments, at most `MAX_MOMENTS`, by time."""
-    moments = itertools.islice(_MomentFinder(math.hypot(width, height), task or Task()).find(rows), MAX_MOMENTS)
+    moments = itertools.islice(_MomentFinder(task or Task()).find(rows), MAX_MOMENTS)
     return sorted(moments, key=lambda moment: (moment.seconds, moment.kind))
 
 

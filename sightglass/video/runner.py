@@ -152,7 +152,7 @@ class _Run:
         for draft in self.work.rglob(".*.part"):
             draft.unlink()
         try:
-            self._write(facts, *self._draw())
+            self._write(facts, self._draw())
         except Cancelled:
             seconds = time.monotonic() - started
             return Summary(self.folder, 0, self._count, 0, seconds, resumed, cancelled=True)
@@ -212,16 +212,11 @@ class _Run:
             self._report(batch[-1], f"Looking at frame {batch[-1].number + 1:,}{total}")
         return chunk
 
-    def _draw(self) -> tuple[int, str]:
-        """Draw and encode the frames; return their number and a note."""
+    def _draw(self) -> int:
+        """Draw and encode the frames; return their number."""
         # Its own reading of the file: the model is elsewhere in it.
         clip, chosen, count = copy.copy(self.clip), self.settings, 0
         about = clip.about
-        begins = about.begins * about.time_base
-        within = (
-            begins + Fraction(chosen.start) if chosen.start else None,
-            None if chosen.end is None else begins + Fraction(chosen.end),
-        )
         with (
             torch_pool(processor_cores(), "draw") as pool,
             contextlib.closing(self._frames(clip)) as frames,
@@ -241,12 +236,12 @@ class _Run:
                     yield frame.pts, pixels
 
             try:
-                path, sound = self.folder / CLIP, chosen.sound
-                note = write.encode(path, draw_frames(), about.time_base, about.rate, clip, within, sound=sound)
+                begins = about.begins + round(Fraction(chosen.start) / about.time_base)
+                write.encode(self.folder / CLIP, draw_frames(), about.time_base, about.rate, begins)
             except BaseException:
                 self._failed = True
                 raise
-        return count, note
+        return count
 
     def _pair(
         self, frames: Iterator[Frame], smoothed: Iterator[FrameRecord]
@@ -265,11 +260,11 @@ class _Run:
                 self._report(frame, f"Drawing frame {frame.number + 1:,}")
             yield frame, record, earlier.number == frame.number
 
-    def _write(self, facts: Json, frames: int, note: str) -> None:
+    def _write(self, facts: Json, frames: int) -> None:
         """Write the timeline, the last of the results."""
         if self._progress is not None:
             self._progress(DRAWN, "Writing the timeline")
-        about, notes = self.clip.about, [note] if note else []
+        about, notes = self.clip.about, list[str]()
         if self.explainer.signed:
             notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * self._lowers}.")
         if self.clip.cut_off:
@@ -281,7 +276,7 @@ class _Run:
 
         head: Json = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
         head |= {"run": facts, "frames": frames, "looked": self._count, "skipped": self.clip.skipped, "notes": notes}
-        head["moments"] = list(map(vars, find_moments(rows(), about.width, about.height, self.explainer.task)))
+        head["moments"] = list(map(vars, find_moments(rows(), self.explainer.task)))
         write_timeline(self.folder, draw.COLUMNS, rows, head)
         shutil.rmtree(self.work, ignore_errors=True)
 

@@ -41,7 +41,6 @@ class Settings:
     """Draw boxes, names and scores."""
     side: int = MAX_SIDE
     """Pixels of the longer side of a drawn frame, never enlarged; 0: the clip's own."""
-    sound: bool = True
     style: Style = field(default_factory=Style)
 
     def __post_init__(self) -> None:
@@ -64,8 +63,8 @@ class Settings:
     @property
     def facts(self) -> Json:
         """All facts of the results, as plain values."""
-        # Runs of before could hold the earlier map, or scale maps over the whole clip.
+        # Runs of before could hold the earlier map, or scale maps over the whole clip, and had its sound.
         former = {"every": self.every, "between": "interpolate", "start": self.start, "end": self.end, "scale": "frame"}
-        names = ("smooth", "objects", "only", "labels", "side", "sound")
+        names = ("smooth", "objects", "only", "labels", "side")
         drawn = {name: getattr(self.style, name) for name in ("mode", "colormap", "alpha", "threshold", "even")}
         return former | {name: getattr(self, name) for name in names} | drawn

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
 import itertools
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -20,13 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.explain.rendering.style import Pixels
-    from sightglass.video.clip import Clip
 
 QUALITY = {"crf": "20", "preset": "ultrafast", "x264-params": "deblock=0,0:no-deblock=0", "bf": "0"}
 """Half the time of the next slower preset, at the same fidelity and a quarter more bytes; it leaves out the deblocking
 filter, which is worth more than it costs."""
-COPIED = ("aac", "mp3", "mp3float", "opus", "libopus", "flac", "alac", "ac3", "eac3")
-"""Kinds of sound that an MP4 takes as they are; others are left out."""
 FILM_RATE = {"gif": 12.5, "webp": 15.0}
 """Most frames per second of a GIF or WebP: browsers slow down those that are faster."""
 NAMES = {"gif": "GIF", "webp": "WebP"}
@@ -50,27 +46,13 @@ def fit_size(width: int, height: int, longest: int) -> tuple[int, int]:
     return even(width * scale), even(height * scale)
 
 
-Range = tuple[Fraction | None, Fraction | None]
-"""Times of the clip, in seconds as the file counts them; None: from its start, to its end."""
-
-
 def encode(
-    into: Path,
-    frames: Iterable[tuple[int, Pixels]],
-    time_base: Fraction,
-    rate: Fraction,
-    clip: Clip | None = None,
-    within: Range = (None, None),
-    *,
-    sound: bool = False,
-) -> str:
-    """Encode (timestamp, uint8 (H, W, 3) of even sides) as an MP4, whole or not at all; return a note on the sound.
+    into: Path, frames: Iterable[tuple[int, Pixels]], time_base: Fraction, rate: Fraction, begins: int = 0
+) -> None:
+    """Encode (timestamp, uint8 (H, W, 3) of even sides) as an MP4, whole or not at all.
 
-    The timestamps are in units of `time_base` and rise. `clip`: whose sound in the range `within` is added; the start
-    of the range, or else the clip's first frame, becomes 0.
+    The timestamps are in units of `time_base` and rise; `begins` becomes 0.
     """
-    origin = Fraction(0) if clip is None else clip.about.begins * clip.about.time_base
-    origin, note = origin if within[0] is None else within[0], ""
     pixels = iter(frames)
     first = next(pixels)
     with atomic_write(into) as draft, av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as file:
@@ -84,16 +66,8 @@ def encode(
         stream.options = dict(QUALITY)
         # Its bytes depend on the number of threads, and another machine may have another.
         context.thread_count = 1
-        packets = _encode_pictures(stream, itertools.chain([first], pixels), time_base, round(origin / time_base))
-        if clip is None or not (sound and clip.about.sound):
-            for packet in packets:
-                file.mux(packet)
-        else:
-            with clip.open_container() as source:
-                heard, note = _read_sound(source, file, origin, within)
-                for packet in heapq.merge(packets, heard, key=lambda each: Fraction(each.dts * each.time_base)):
-                    file.mux(packet)
-    return note
+        for packet in _encode_pictures(stream, itertools.chain([first], pixels), time_base, begins):
+            file.mux(packet)
 
 
 def _encode_pictures(
@@ -105,30 +79,6 @@ def _encode_pictures(
         frame.pts, frame.time_base = pts - offset, time_base
         yield from stream.encode(frame)
     yield from stream.encode()
-
-
-def _read_sound(source: Any, file: Any, origin: Fraction, within: Range) -> tuple[Iterator[Any], str]:
-    """Return the clip's sound packets for MP4, up to any damage, and a note."""
-    sound = source.streams.audio[0]
-    if (name := sound.codec_context.name) not in COPIED:
-        return iter(()), f"The sound ({name}) was left out: an MP4 takes {', '.join(COPIED)}."
-    stream = file.add_stream_from_template(sound)
-    stream.time_base = sound.time_base
-    offset = round(origin / sound.time_base)
-
-    def copied() -> Iterator[Any]:
-        with contextlib.suppress(av.FFmpegError, ValueError):
-            for packet in source.demux(sound):
-                if packet.dts is None or packet.pts is None:
-                    continue
-                at = packet.pts * sound.time_base
-                # What comes before the first frame of a whole clip stays: a codec's first packet is silence that a
-                # player skips.
-                if (within[0] is None or at >= within[0]) and (within[1] is None or at < within[1]):
-                    packet.pts, packet.dts, packet.stream = packet.pts - offset, packet.dts - offset, stream
-                    yield packet
-
-    return copied(), ""
 
 
 def film(video: Path, into: Path, kind: str) -> str:

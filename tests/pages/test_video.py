@@ -198,7 +198,7 @@ def test_the_headline_says_what_is_seen_from_when() -> None:
 
     assert said(moment(2.04, "sports car"), moment(5, ""), moment(8, "dog")) == "Sports car from 0:02 and dog from 0:08"
     assert said(moment(1, "a"), moment(2, "b"), moment(3, "c"), moment(4, "d")) == "A from 0:01, b from 0:02 and 2 more"
-    assert said(moment(3, "a", "place")) == "1 moment in 250 frames"
+    assert said(moment(3, "a", "gone")) == "1 moment in 250 frames"
 
 
 def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Path) -> None:

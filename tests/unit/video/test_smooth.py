@@ -66,7 +66,7 @@ def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = Non
 
 def test_an_answer_that_lasts_is_a_moment_where_it_began_and_one_odd_frame_is_none() -> None:
     rows = [row(i, "dog" if i == 10 or i >= 40 else "cat") for i in range(80)]
-    found = moments(rows, 100, 100)
+    found = moments(rows)
     assert [(one.kind, one.frame, one.words) for one in found] == [("answer", 40, "cat becomes dog, 90 % sure")]
 
 
@@ -75,25 +75,18 @@ def test_what_an_unsure_model_names_next_is_no_moment() -> None:
     rows = [row(i, "cat") for i in range(20)]
     rows += [row(20 + i, guesses[i // 10 % 2][0]) | {"best_score": guesses[i // 10 % 2][1]} for i in range(60)]
     rows += [row(80 + i, "dog") for i in range(20)]
-    found = moments(rows, 100, 100)
+    found = moments(rows)
     assert [(one.frame, one.words, one.label) for one in found if one.kind == "answer"] == [
         (20, "unsure: at best parking meter, 7 %", ""),
         (80, "sure again: dog, 90 % sure", "dog"),
     ]
 
 
-def test_heat_that_moves_far_and_stays_is_a_moment() -> None:
-    far, near = 10 + 0.3 * math.hypot(100, 100), 10 + 0.1 * math.hypot(100, 100)
-    rows = [row(i, x=far if i >= 30 or i == 5 else near if 12 <= i < 20 else 10) for i in range(60)]
-    found = moments(rows, 100, 100)
-    assert [(one.kind, one.frame) for one in found] == [("place", 30)]
-
-
 def test_objects_that_come_and_go_are_moments() -> None:
     rows = [row(i, number=1) for i in range(60)]
     rows += [row(i, "dog", number=2) for i in range(20, 40)] + [row(50, "fly", number=3)]
     rows.sort(key=lambda one: one["frame"])
-    found = moments(rows, 100, 100)
+    found = moments(rows)
     assert [(one.kind, one.frame, one.words) for one in found] == [
         ("object", 20, "dog 2 comes"),
         ("gone", 39, "dog 2 goes"),
