@@ -22,7 +22,7 @@ ORDER = (
 )
 """Rooms from the bottom, floor by floor, and on a floor from the left: a room imports only what comes before it."""
 INSIDE = {
-    "models": ("models", "models.adapters", "models.demo", "models.families", "models.__main__"),
+    "models": ("models", "models.adapters", "models.demo", "models.families"),
     "explain": (
         *(
             "explain.phrases",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
+from sightglass.common.files import Json
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import article, listing, percent, plural_noun
 from sightglass.explain.picture.image import Image
-from sightglass.models.families.demo.loader import card
+from sightglass.models.families.demo import nets
 from sightglass.report import command, views
 from training.demo.scenes import STAMPED, TEXTURED, draw, sample, with_background, with_stamp, without_stamp
 from training.demo.showcase import enlarge
@@ -194,7 +196,7 @@ class StoryStep:
     @property
     def proof(self) -> str:
         """Return the rates on all held-out scenes, from the card."""
-        known, honest = card(self.story.cheat), card(self.story.honest)["metrics"]
+        known, honest = _card(self.story.cheat), _card(self.story.honest)["metrics"]
         # The honest model was evaluated on the clues of both models that cheat.
         honest = honest if honest["shortcut"] == self.story.data else honest[self.story.data]
         kind, clue = self.story.label, self.story.clue
@@ -246,3 +248,9 @@ def slide_of(step: StoryStep) -> View:
         commands=tuple(command.line(explanation.recipe) for _, explanation in both),
         made=views.made_by([explanation for _, explanation in both]),
     )
+
+
+def _card(name: str) -> Json:
+    """Return a model's training record: data, network, metrics on held-out scenes; see docs/demo.md."""
+    record: Json = json.loads((nets.WEIGHTS / f"{name}.json").read_text("utf-8"))
+    return record

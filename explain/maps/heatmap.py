@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-from markupsafe import escape
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,8 +19,7 @@ from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.options import Scale
-from sightglass.explain.picture.image import to_png
-from sightglass.explain.rendering.render import heatmap_only, hottest_mask
+from sightglass.explain.rendering.render import hottest_mask
 from sightglass.explain.rendering.style import Field, Kind
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry, picture_cells
@@ -68,19 +65,6 @@ class Heatmap:
     """The map of the whole picture, where only the part inside the boxes is shown."""
     signed: bool = False
     """Whether it keeps its sign: positive values raise what is explained, negative ones lower it."""
-
-    def _repr_html_(self) -> str:
-        """Show the map in colour with its scale in a notebook."""
-        low = -1 if self.signed else 0
-        bar = np.linspace(low, 1, 256, dtype=np.float32)[None].repeat(12, 0)
-        pictures = [base64.b64encode(to_png(heatmap_only(m, kind=self.kind))).decode() for m in (self.values, bar)]
-        name, layers = escape(self.target.label), escape(", ".join(self.layers))
-        what = "" if self.state == "ok" else f" It is empty: {self.state}."
-        return (
-            f'<figure><img src="data:image/png;base64,{pictures[0]}" alt="Map of {name}" style="max-width:420px">'
-            f'<br>{low} <img src="data:image/png;base64,{pictures[1]}" alt="Colours from {low} to 1"> 1'
-            f"<figcaption>{name}: {self.method} at {layers}.{what}</figcaption></figure>"
-        )
 
     @property
     def measured(self) -> Heatmap:

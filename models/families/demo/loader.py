@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
 from typing import Any
 
-from sightglass.common.files import Json
 from sightglass.models.adapter import Adapter, Progress
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.segmenter import Segmenter
@@ -41,13 +38,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
     adapter = _adapt(spec, nets.trained(spec.arch, path.parent), sha256_of(path))
     adapter.notes = (NOTES.get(spec.arch, ONLY_DRAWN),)
     return adapter
-
-
-@cache
-def card(name: str) -> Json:
-    """Return a model's training record: data, network, metrics on held-out scenes; see docs/demo.md."""
-    record: Json = json.loads((nets.WEIGHTS / f"{name}.json").read_text("utf-8"))
-    return record
 
 
 def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:

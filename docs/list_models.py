@@ -1,6 +1,13 @@
-"""Print the catalogue as the table in docs/models.md (`python -m models`)."""
+"""Write docs/models.md from the catalogue: `python docs/list_models.py`."""
 
-from sightglass.models import catalog
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from sightglass.models import catalog  # noqa: E402
 
 HEAD = """# Models
 
@@ -18,7 +25,7 @@ OSNet: put its files into a folder of `SIGHTGLASS_WEIGHTS`. Files of Ultralytics
 too. Any model of timm works by its name (`timm/<name>`), any file by its path, and so does
 [a table of your own](own-models.md).
 
-Written by `python -m models > docs/models.md` from `models/catalog.toml`; do not edit by hand.
+Written by `python docs/list_models.py` from `models/catalog.toml`; do not edit by hand.
 """
 ROWS = "| family | models, small to large | MB |\n|---|---|---|\n"
 
@@ -37,4 +44,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table(), end="")
+    (ROOT / "docs" / "models.md").write_text(table(), "utf-8")
