@@ -151,3 +151,9 @@ def shorten(text: str, limit: float, width: Callable[[str], float], *, middle: b
 def capital(words: str) -> str:
     """Return words with a capital first letter: `capitalize` would make names lower-case."""
     return words[:1].upper() + words[1:]
+
+
+def printable(name: str) -> str:
+    """Return a name that any file can hold: undecodable bytes and control characters are escaped."""
+    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
 from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.common.legible import printable
+from sightglass.explain.phrases import printable
 from sightglass.explain.picture.image import MAX_BYTES
 
 MAX_UNPACKED_BYTES = 16 * 2**30

@@ -19,7 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.common.legible import legible, printable
+from sightglass.common.legible import legible
+from sightglass.explain.phrases import printable
 from sightglass.explain.picture.archive import MAX_LIST_BYTES, is_wanted, read_entries
 from sightglass.explain.picture.image import MAX_BYTES, Image, example_meant
 

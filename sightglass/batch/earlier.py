@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from sightglass.batch import journal, table
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
-from sightglass.common.legible import printable
+from sightglass.explain.phrases import printable
 from sightglass.models import catalog
 
 if TYPE_CHECKING:

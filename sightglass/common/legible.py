@@ -35,12 +35,6 @@ def legible(name: str, most: int = MAX_NAME) -> str:
     return text or "(no name)"
 
 
-def printable(name: str) -> str:
-    """Return a name that any file can hold: undecodable bytes and control characters are escaped."""
-    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-
-
 def without_codes(text: str) -> str:
     """Return a text without what a terminal would obey: colours, titles, moves of the cursor.
 

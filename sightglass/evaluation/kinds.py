@@ -277,7 +277,10 @@ class ClassEvaluation:
 
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         """Return the headline numbers with their intervals."""
-        right, top = (_describe_share(scores[name]) for name in ("accuracy", "top5"))
+        right, top = (
+            "–" if math.isnan(share.value) else f"{share.percent} (95 % interval: {share.percent_range})"
+            for share in (scores["accuracy"], scores["top5"])
+        )
         return f"Right: {right} of {plural(pictures, 'labelled picture')}; {NAMES['top5']}: {top}"
 
     def describe_right(self, right: int, objects: int, threshold: float) -> str:
@@ -541,7 +544,3 @@ def _digest(data: bytes) -> str:
 
 def _describe_points(scores: Mapping[str, Estimate]) -> str:
     return ", ".join(f"{NAMES[name]} {score.points} (95 % interval: {score.range})" for name, score in scores.items())
-
-
-def _describe_share(share: Estimate) -> str:
-    return "–" if math.isnan(share.value) else f"{share.percent} (95 % interval: {share.percent_range})"

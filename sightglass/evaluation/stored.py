@@ -146,9 +146,8 @@ def write_chunks(
 
     schema = pa.schema([(name, _type(kind)) for name, kind in columns.items()], about)
     with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
-        for rows in chunks:
-            if rows:
-                writer.write_table(pa.Table.from_pylist(list(rows), schema))
+        for rows in filter(None, chunks):
+            writer.write_table(pa.Table.from_pylist(list(rows), schema))
 
 
 def _type(kind: str) -> Any:
@@ -165,18 +164,14 @@ def load(folder: Path) -> Evaluation:
 
     try:
         table = parquet.read_table(folder / FILE)
-        facts = _read_facts(table.schema)
+        about = json.loads(table.schema.metadata[_ABOUT])
+        facts = EvaluationFacts(**about | {name: tuple(about[name]) for name in ("classes", "unknown")})
         pictures = _read_pictures(table, facts)
     except FileNotFoundError:
         raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
     except (OSError, ArrowException, ValueError, KeyError, TypeError, IndexError) as problem:
         raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
     return Evaluation(**vars(facts), pictures=tuple(pictures), source=folder)
-
-
-def _read_facts(schema: Any) -> EvaluationFacts:
-    about = json.loads(schema.metadata[_ABOUT])
-    return EvaluationFacts(**about | {name: tuple(about[name]) for name in ("classes", "unknown")})
 
 
 def _read_pictures(table: Any, facts: EvaluationFacts) -> list[EvaluatedPicture]:
