@@ -57,7 +57,7 @@ def _open(path: Path) -> zipfile.ZipFile:
     raise ModelProblem(f"{path.name} lists too many files: give several archives.")
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _open_once(path: Path, _size: int, _changed: int) -> zipfile.ZipFile:
     """Open an archive once per process, and again if it has changed."""
     return _open(path)

@@ -1,0 +1,109 @@
+"""Visit the dashboard's pages in a process of its own, press what saves something, and print what the screens said."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.waits import patience
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+PAGES = (
+    "",
+    "pages/topk.py",
+    *(f"pages/{name}/page.py" for name in ("explore", "compare", "pictures", "video", "saved")),
+)
+PRESSED = ("Save", "New deck", "Run", "Start", "Add to deck", "Save photo", "Explain", "Try", "Can I trust this")
+
+
+def visit(picture: tuple[str, str] | None, parameters: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """Return, by page, what the screens said before and after each button; `picture`: a file's path and its name."""
+    from streamlit.runtime.pages_manager import PagesManager
+    from streamlit.testing.v1 import AppTest
+
+    made = PagesManager.__init__
+
+    def without(self: PagesManager, *args: Any, **options: Any) -> None:
+        made(self, *args, **options)
+        PagesManager.uses_pages_directory = False
+
+    PagesManager.__init__ = without  # type: ignore[method-assign]
+    found = {}
+    for page in PAGES:
+        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(180))
+        asked = parameters.get(page, parameters.get("", {}))
+        app.query_params.update(asked)
+        app.run()
+        if picture is not None:
+            app.file_uploader[0].upload(picture[1], Path(picture[0]).read_bytes(), "image/png").run()
+        if page:
+            app.query_params.update(asked)
+            app.switch_page(page).run()
+        said = [_said(app, "")]
+        for label in PRESSED:
+            offered = (button for button in app.button if button.label == label and not button.disabled)
+            if (button := next(offered, None)) is not None:
+                button.click().run()
+                said.append(_said(app, label))
+        found[page] = said
+    return found
+
+
+def _said(app: Any, pressed: str) -> dict[str, Any]:
+    shown = (*app.markdown, *app.caption, *app.info, *app.warning, *app.toast)
+    return {
+        "pressed": pressed,
+        "broke": [f"{one.message} {one.stack_trace}" for one in app.exception],
+        "errors": [one.value for one in app.error],
+        "texts": [str(one.value) for one in shown],
+        "viewer": any(one.proto.component_name.endswith("viewer") for one in app.get("bidi_component")),
+        "fields": [*_fields(app)],
+    }
+
+
+def _fields(app: Any) -> Iterator[tuple[str, str]]:
+    waiting = [app._tree]
+    while waiting:
+        node = waiting.pop()
+        children = getattr(node, "children", None)
+        waiting += children.values() if children else []
+        if (proto := getattr(node, "proto", None)) is not None:
+            yield from _texts(proto)
+
+
+def _texts(proto: Any) -> Iterator[tuple[str, str]]:
+    for field, value in getattr(proto, "ListFields", list)():
+        many = value if hasattr(value, "append") or hasattr(value, "add") else [value]
+        for one in many.values() if hasattr(many, "values") else many:
+            if isinstance(one, str) and (proto.DESCRIPTOR.name, field.name) == ("Dataframe", "columns"):
+                # Headings are drawn on a canvas, as text; what is said of a column is Markdown.
+                yield from (("Dataframe.help", column.get("help") or "") for column in json.loads(one).values())
+            elif isinstance(one, str):
+                yield f"{proto.DESCRIPTOR.name}.{field.name}", one
+            elif hasattr(one, "ListFields"):
+                yield from _texts(one)
+
+
+def visited(environment: dict[str, str], *given: object) -> tuple[dict[str, Any], str]:
+    """Return what `visit` says in a process of its own, and what that process logged."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.visits", json.dumps(given)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout.partition("\0")[2])
+    assert len(found) == len(PAGES)
+    return found, done.stderr
+
+
+if __name__ == "__main__":
+    print("\0" + json.dumps(visit(*json.loads(sys.argv[1]))))
