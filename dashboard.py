@@ -129,7 +129,8 @@ else:
         ]
         # First: for a page without an icon of the window's own, the bar would fetch its symbol from a host outside.
         st.set_page_config(page_icon=str(HERE / "assets/icon.png"), layout="wide", initial_sidebar_state="collapsed")
-        current = st.navigation([*pages.values(), *hidden], position="top")
+        # Expanded: in the drawer of a phone, pages beyond the twelfth would hide behind another button.
+        current = st.navigation([*pages.values(), *hidden], position="top", expanded=True)
         shown = next((name for name in pages if pages[name] is current), "explore")
         st.set_page_config(page_title=f"{pages[shown].title} · Sightglass")
         # Where the bar is folded, the logo is as wide: the links do not move.

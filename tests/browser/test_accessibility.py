@@ -89,7 +89,6 @@ def test_a_phone_has_the_map_first_its_controls_below_and_the_links_at_its_foot(
     wrong = found(page, "a phone")
     links = page.locator(".st-key-bottom-bar").get_by_role("link")
     expect(links).to_have_count(len(menu()))
-    expect(page.get_by_test_id("stExpandSidebarButton")).to_be_hidden()
     links.filter(has_text="Top-k").click()
     shown(page, "Top-k")
     assert wrong == []
