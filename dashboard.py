@@ -33,7 +33,7 @@ MENU = {
         "Many pictures with one or several models: what is right, what is wrong, and which model to take.",
     ),
     "video": ("Video", "movie", "A clip or the camera: where the model looks, and when its answer changes."),
-    "saved": ("Saved", "bookmarks", "What you saved: views, runs over many pictures, and decks of slides for a room."),
+    "saved": ("Saved", "bookmarks", "What you saved: views, runs over many pictures, and decks of slides."),
     "models": ("Models", "deployed_code", "What is here, and how large; add your own from a file."),
 }
 """The pages of the bar in their order: their addresses, titles, icons and help texts."""

@@ -38,7 +38,7 @@ _NAMES = (*_CLASSES, "colormaps", "contact_sheet", "overlay", "replay")
 defer_imports(__name__, {"explain": _NAMES})
 
 _ALIASES = ("explain", "models")
-"""Rooms that a checkout also answers for by their bare names: `python -m explain`, `from explain import Explainer`."""
+"""Packages that a checkout also offers by their bare names: `python -m explain`, `from explain import Explainer`."""
 
 
 _FORMER = {

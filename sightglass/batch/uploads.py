@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sightglass import examples
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.common.files import atomic_write
+from sightglass.common.files import write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation import masks as pixel_masks
@@ -151,8 +151,7 @@ def _write(folder: Path, files: Sequence[tuple[str, bytes]]) -> Path:
             path = path.with_stem(f"{path.stem} {number}")
         taken.add(path)
         if not path.is_file():
-            with atomic_write(path) as draft:
-                draft.write_bytes(data)
+            write_file(path, data)
     return folder
 
 

@@ -52,8 +52,8 @@ def video(
 ) -> int:
     """Show where a model looks in a clip, with a timeline and the moments of change.
 
-    The folder gets overlay.mp4, timeline.csv and timeline.json. A detector's objects keep
-    their numbers from frame to frame. A run that was stopped or killed resumes when it is called again.
+    The folder gets overlay.mp4, timeline.csv and timeline.json. A detector's objects keep their numbers from frame to
+    frame. A run that was stopped or killed resumes when it is called again.
     """
     films = cli.split_names(options.also, FILMS)
     chosen = settings.Settings(

@@ -11,25 +11,12 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from sightglass.api.app import create
 from sightglass.explain import Explainer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 KEYS = {"prediction", "confidence", "gradcam_heatmap", "gradcam_overlay"}
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
-    with TestClient(create()) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def picture(bus: Path) -> str:
-    return base64.b64encode(bus.read_bytes()).decode()
 
 
 def pixels(text: str) -> np.ndarray:
