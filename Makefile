@@ -37,6 +37,10 @@ quick: .venv/dev ## unit tests in Python and JavaScript: no browser, no pages
 slow: .venv/dev ## after make test: documented blocks, installation, faults, fuzzing, real weights, more model families
 	$(TESTS) -m '(slow or weights) and not release'
 
+oldest: .venv/dev ## the tests of pages with the oldest Streamlit that requirements.txt allows
+	rm -rf build/oldest && $(BIN)/pip install -q --no-deps --target build/oldest/site-packages "$$(sed -n 's/^\(streamlit\)>=\([0-9.]*\).*/\1==\2.*/p' requirements.txt)"
+	PYTHONPATH=$(CURDIR)/build/oldest/site-packages $(TESTS) tests/pages tests/unit/ui tests/browser
+
 weights: .venv/dev ## the tests that need real weights, in the folders that SIGHTGLASS_WEIGHTS names
 	$(TESTS) -m 'weights and not release'
 
@@ -95,4 +99,4 @@ $(TYPED): sightglass explain models pages dashboard.py
 $(JS): tests/js/package.json
 	npm --prefix tests/js install --silent >/dev/null 2>&1 && touch $@ || echo "JavaScript not checked: there is no npm here, or it could not fetch ESLint and TypeScript."
 
-.PHONY: help run test types javascript quick slow weights release check format docs bench examples lock audit sbom
+.PHONY: help run test types javascript quick slow oldest weights release check format docs bench examples lock audit sbom

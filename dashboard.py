@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,7 +93,8 @@ else:
             # Leaves /explore free: the default page answers at / only, whatever it is called.
             url_path="start" if name == "explore" else name,
             default=name == "explore",
-            help=help,
+            # Streamlit before 1.67 shows no help at a page's link.
+            **({"help": help} if "help" in inspect.signature(st.Page).parameters else {}),
         )
 
     def moved_page(name: str) -> StreamlitPage:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streamlit.runtime.scriptrunner import ScriptRunContext
 
 TRIED = "1.67"
-"""The newest minor version of Streamlit with which all of this was tried."""
+"""The newest minor version of Streamlit with which all of this was tried; `make oldest` tries the oldest."""
 NAMES = {
     "streamlit.runtime.scriptrunner.get_script_run_ctx": (
         "Tells the server's own reading of dashboard.py from a visit. Instead: an environment variable that the "

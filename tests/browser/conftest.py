@@ -40,7 +40,8 @@ def serving(script: Path, folder: Path, **settings: str) -> Iterator[str]:
             held.close()
         command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
         command += [f"--server.port={port}", "--server.address=127.0.0.1"]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)} | settings
+        paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        environment = os.environ | {"PYTHONPATH": paths} | settings
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=LOG.open("ab", buffering=0)
         )

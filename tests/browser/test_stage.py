@@ -149,7 +149,7 @@ def test_a_view_of_the_dashboard_is_added_and_presented_on_the_whole_screen(visi
     page = visit("/", reduced_motion="reduce")
     page.get_by_role("button", name="Add to deck").wait_for()
     page.keyboard.press("d")
-    page.frame_locator("iframe").locator("section.present h2").wait_for()
+    page.frame_locator("iframe").last.locator("section.present h2").wait_for()
     page.get_by_role("dialog").get_by_text("Name of the new deck").wait_for()
     page.get_by_role("button", name="Add the slide").click()
     page.get_by_role("link", name=re.compile("^Slide 1 of ")).click()
@@ -160,12 +160,12 @@ def test_a_view_of_the_dashboard_is_added_and_presented_on_the_whole_screen(visi
     assert serious(page) == []
     page.get_by_role("button", name="Present", exact=True).click()
     page.get_by_role("button", name="Edit the slides").wait_for()
-    stage = page.frame_locator("iframe")
+    stage = page.frame_locator("iframe").last
     stage.locator("section.present h2").wait_for()
     stage.locator("section.present h2").click()
     page.keyboard.press("f")
     page.wait_for_function("() => document.fullscreenElement")
-    box = page.locator("iframe").bounding_box()
+    box = page.locator("iframe").last.bounding_box()
     assert box is not None and box["height"] == page.evaluate("innerHeight")
     # The key is not Streamlit's, which would ask whether to clear its caches.
     page.keyboard.press("c")
