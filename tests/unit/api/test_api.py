@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from sightglass.api import routes
 from sightglass.api.app import create
 from sightglass.common import access
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.phrases import plain_text
-from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
@@ -31,23 +29,12 @@ from sightglass.history import History
 from sightglass.report import embedded_recipe, result_folder
 from sightglass.report.similarity_files import summary
 from tests.servers import settings_of
-from training.demo import scenes
+from tests.unit.api.conftest import send_form
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.explanation import Explanation
-
-LOOK = VIEWER_STYLE
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the packaged detectors were trained on."""
-    path = tmp_path_factory.mktemp("scene") / "scene.png"
-    pixels = scenes.draw(scenes.sample(502, task="detect", held_out=True)).pixels
-    path.write_bytes(to_png(np.ascontiguousarray(pixels)))
-    return path
 
 
 def sent(client: TestClient, route: str, path: Path, **fields: Any) -> Any:
@@ -58,46 +45,23 @@ def sent(client: TestClient, route: str, path: Path, **fields: Any) -> Any:
     return answer
 
 
-def formed(client: TestClient, route: str, path: Path, **fields: Any) -> Any:
-    """A form."""
-    pictures = {"image": (path.name, path.read_bytes())}
-    answer = client.post(f"/api/{route}", files=pictures, data=fields)
-    assert answer.status_code == 200, answer.text
-    return answer
-
-
-def array(text: str | bytes) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = np.load(io.BytesIO(base64.b64decode(text) if isinstance(text, str) else text))
-    assert found.dtype == np.float32
-    return found
-
-
 def plain(value: Any) -> Any:
     return json.loads(result_folder.to_json(value))
 
 
 def same(said: dict[str, Any], made: Explanation) -> None:
     """All numbers of an answer are the library's."""
-    wanted = plain(result_folder.summary(made, LOOK))
-    for name in (
-        "headline",
-        "predictions",
-        "boxes",
-        "heatmaps",
-        "statistics",
-        "diagnosis",
-        "notes",
-        "recipe",
-        "command",
-    ):
+    wanted = plain(result_folder.summary(made, VIEWER_STYLE))
+    names = ("headline", "predictions", "boxes", "heatmaps", "statistics", "diagnosis", "notes", "recipe", "command")
+    for name in names:
         assert said[name] == wanted[name], name
     assert len(said["heatmaps"]) > 0
 
 
-def maps_in(answer: Any, name: str = result_folder.MAPS) -> dict[str, NDArray[np.float32]]:
+def maps_in(answer: Any) -> dict[str, NDArray[np.float32]]:
     """The arrays of an archive."""
     with zipfile.ZipFile(io.BytesIO(answer.content)) as folder:
-        return dict(np.load(io.BytesIO(folder.read(name))))
+        return dict(np.load(io.BytesIO(folder.read(result_folder.MAPS))))
 
 
 @pytest.mark.parametrize(
@@ -123,14 +87,14 @@ def test_boxes_are_the_librarys(client: TestClient, scene: Path, fields: dict[st
 
 def test_the_map_alone_the_picture_under_it_and_the_folder(client: TestClient, bus: Path) -> None:
     made = Explainer()(bus)
-    answer = formed(client, "v1/explain?format=npy", bus)
+    answer = send_form(client, "v1/explain?format=npy", bus)
     assert answer.headers["content-type"] == "application/x-npy"
-    assert np.array_equal(array(answer.content), made.heatmaps[0].values)
-    drawn = formed(client, "explain?format=png", bus, colormap="jet", alpha="0.3").content
+    assert np.array_equal(np.load(io.BytesIO(answer.content)), made.heatmaps[0].values)
+    drawn = send_form(client, "explain?format=png", bus, colormap="jet", alpha="0.3").content
     with Pillow.open(io.BytesIO(drawn)) as picture:
         assert np.array_equal(np.asarray(picture), made.overlay(0, colormap="jet", alpha=0.3))
     assert embedded_recipe.read(drawn) == made.recipe
-    packed = formed(client, "explain?format=zip", bus)
+    packed = send_form(client, "explain?format=zip", bus)
     with zipfile.ZipFile(io.BytesIO(packed.content)) as folder:
         assert {"gradcam_prediction.png", result_folder.SUMMARY, result_folder.RECIPE} < {*folder.namelist()}
     arrays = result_folder.arrays(made)
@@ -148,7 +112,7 @@ def test_a_comparison_is_the_librarys(client: TestClient, bus: Path) -> None:
         assert {name: one[name] for name in ("predictions", "statistics", "recipe")}.items() <= wanted.items()
         assert 0 < one["timing"]["fastest"] <= one["timing"]["median"] <= one["timing"]["slowest"]
     assert len(maps_in(sent(client, "compare?format=zip", bus, models=names, targets=[1]))) == 2
-    sizes = formed(client, "compare", bus, models="demo-cls-s").json()["models"]
+    sizes = send_form(client, "compare", bus, models="demo-cls-s").json()["models"]
     assert [one["name"] for one in sizes] == ["s", "m", "l"]
 
 
@@ -170,7 +134,7 @@ def test_two_pictures_are_compared_as_the_library_does(client: TestClient, bus: 
 
 
 def test_models(client: TestClient, bus: Path) -> None:
-    formed(client, "explain", bus, model="demo-cls-s")
+    send_form(client, "explain", bus, model="demo-cls-s")
     said = client.get("/api/models?here=true").json()
     found = {one["id"]: one for one in said["models"]}
     assert said["default"] in found
@@ -184,15 +148,15 @@ def test_an_unsure_answer_is_saved_where_the_operator_says_so(
     client: TestClient, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
-    assert formed(client, "explain", bus).json()["saved"] is None
+    assert send_form(client, "explain", bus).json()["saved"] is None
     with settings_of(save_below=0.01):
-        assert formed(client, "explain", bus).json()["saved"] is None
+        assert send_form(client, "explain", bus).json()["saved"] is None
     with settings_of(save_below=1):
-        saved = formed(client, "explain", bus).json()["saved"]
-        formed(client, "explain?format=png", bus)
+        saved = send_form(client, "explain", bus).json()["saved"]
+        send_form(client, "explain?format=png", bus)
         assert [record.id for record in History().search(tag="unsure").records] == [saved]
         monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
-        answer = formed(client, "explain", bus).json()
+        answer = send_form(client, "explain", bus).json()
     assert answer["predictions"] and answer["saved"] is None
 
 
@@ -212,7 +176,7 @@ def test_the_page_of_it_needs_no_network(client: TestClient) -> None:
 def test_a_form_and_all_kinds_of_base64_are_the_same_request(client: TestClient, bus: Path) -> None:
     fields: dict[str, Any] = {"targets": ["trolleybus", 5], "layers": ["blocks.4", "bn2"], "scale": "shared"}
     expected = sent(client, "explain", bus, **fields).json()
-    answers = [formed(client, "explain", bus, **form) for form in (fields, fields | {"method": "", "top_k": ""})]
+    answers = [send_form(client, "explain", bus, **form) for form in (fields, fields | {"method": "", "top_k": ""})]
     text = base64.encodebytes(bus.read_bytes()).decode()
     for image in (f"data:image/jpeg;base64,{text}", text, base64.b64encode(bus.read_bytes()).decode()):
         answers.append(client.post("/api/explain", json={"image": image, "name": bus.name, **fields}))
@@ -251,6 +215,3 @@ def test_the_description_names_bodies_answers_keys_and_a_version(
     locked = create().openapi()
     open_ones = {path for path, ways in locked["paths"].items() for way in ways.values() if "security" not in way}
     assert open_ones == {"/api/v1/health", "/api/v1/health/alive", "/api/v1/health/ready"}
-    # Below a path of a proxy, where the page of it asks.
-    below = TestClient(Starlette(routes=routes("/sightglass")))
-    assert below.get("/sightglass/api/openapi.json").json()["servers"][0]["url"] == "/sightglass"

@@ -1,21 +1,15 @@
-"""`seal` of a request, and `POST /api/prove`: what the library answers, and a stop when the client leaves."""
+"""`seal` of a request, and `POST /api/prove`: what the library answers."""
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from pydantic import TypeAdapter
 
-from sightglass.api import service
-from sightglass.api.schemas import ExplainRequest, ProveRequest
-from sightglass.common.errors import Cancelled
-from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.trust.checks import QUESTIONS, Checks, forget
-from sightglass.models.adapters.classifier import Classifier
+from tests.unit.api.conftest import send_form
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,16 +19,9 @@ if TYPE_CHECKING:
 MODEL = "demo-cls-s"
 
 
-def ask(client: TestClient, route: str, path: Path, **fields: Any) -> Any:
-    """Send a form; return the answer."""
-    answer = client.post(f"/api/{route}", files={"image": (path.name, path.read_bytes())}, data=fields)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
 def test_the_seals_are_the_librarys(client: TestClient, scene: Path) -> None:
     forget()
-    seals = ask(client, "explain", scene, model=MODEL, top_k=2, seal="true")["seals"]
+    seals = send_form(client, "explain", scene, model=MODEL, top_k=2, seal="true").json()["seals"]
     forget()
     made = Explainer(MODEL)(scene, top_k=2)
     expected = [made.seal(index) for index in range(2)]
@@ -43,13 +30,13 @@ def test_the_seals_are_the_librarys(client: TestClient, scene: Path) -> None:
 
 
 def test_boxes_and_models_are_sealed(client: TestClient, scene: Path, sealed: list[str]) -> None:
-    boxes = ask(client, "detect", scene, model="demo-s", top_k=2, seal="true")
+    boxes = send_form(client, "detect", scene, model="demo-s", top_k=2, seal="true").json()
     assert [one["target"] for one in boxes["seals"]] == sealed and len(sealed) == len(boxes["heatmaps"]) == 2
     # The headline is made after the test, and no number is infinite in JSON.
     assert "This map shows the box, not what the model learnt." in boxes["headline"]
     assert [mark["value"] for mark in boxes["seals"][0]["marks"]] == [0.9, None, None]
     sealed.clear()
-    compared = ask(client, "compare", scene, models=[MODEL, "demo-cls-m"], seal="true")["models"]
+    compared = send_form(client, "compare", scene, models=[MODEL, "demo-cls-m"], seal="true").json()["models"]
     for one, label in zip(compared, sealed, strict=True):
         # Only the first map of each is compared.
         assert one["seals"][0]["target"] == label == one["heatmaps"][0]["label"]
@@ -62,29 +49,7 @@ def test_boxes_and_models_are_sealed(client: TestClient, scene: Path, sealed: li
 def test_the_curves_of_a_proof_are_the_librarys(client: TestClient, bus: Path) -> None:
     made = Explainer(MODEL)(bus, targets=("star",)).prove(steps=3, fillings=("mean",)).summary()
     fields: dict[str, Any] = {"model": MODEL, "targets": ["star"], "steps": 3, "fillings": ["mean"]}
-    found = ask(client, "prove", bus, **fields)
+    found = send_form(client, "prove", bus, **fields).json()
     assert made.items() <= found.items()
     recipe = Recipe.model_validate(found["recipe"] | {"examples": ()}, strict=False)
     assert recipe.prove is not None and recipe.prove.steps == 3
-
-
-@pytest.mark.parametrize("route", ["explain", "prove"])
-def test_it_stops_within_a_batch(scene: Path, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
-    cancel, passes, run = threading.Event(), [], Classifier.run
-
-    def counted(self: Any, tensor: Any) -> Any:
-        passes.append(len(tensor))
-        if len(passes) == 3:
-            cancel.set()
-        return run(self, tensor)
-
-    Explainer(MODEL)(scene, top_k=1)
-    request = ExplainRequest(image=scene.read_bytes(), model=MODEL, top_k=1, seal=True)
-    service.explain(request)
-    monkeypatch.setattr(Classifier, "run", counted)
-    with pytest.raises(Cancelled), stopped_by(cancel):
-        if route == "prove":
-            service.prove_map(ProveRequest(image=scene.read_bytes(), model=MODEL), "json")
-        else:
-            service.answer_explanation(request, "json")
-    assert len(passes) == 3

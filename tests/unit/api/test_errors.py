@@ -19,7 +19,7 @@ from sightglass import api
 from sightglass.api import problems, service
 from sightglass.api.app import create
 from sightglass.common import access
-from sightglass.common.errors import Cancelled, Problem, TooLarge, WeightsProblem
+from sightglass.common.errors import Cancelled, Problem, WeightsProblem
 from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
 from tests.servers import settings_of
@@ -76,9 +76,7 @@ def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
     Pillow.new("1", (20_000, 20_000)).save(wide, "PNG")
     for data, status, kind, words in (
         (whole[:9000], 422, "image", "cut off"),
-        (b"", 422, "image", "empty"),
         (b"%PDF-1.7 and more", 422, "image", "known kind"),
-        (b"\x93NUMPY\x01\x00broken", 422, "image", "npy"),
         (whole + bytes(MOST), 413, "size", "bytes"),
         (wide.getvalue(), 413, "size", "pixels"),
     ):
@@ -114,15 +112,8 @@ def test_bodies_that_cannot_be_read(client: TestClient) -> None:
             "The field 'alpha' should be a valid number; there is no field 'modle': did you mean model?",
         ),
         ({"top_k": "3"}, "The field 'top_k' should be a valid integer"),
-        ({"layers": ["a"] * 17}, "at most 16"),
-        (
-            {"targets": [""]},
-            "The field 'targets.0' should be a valid integer or should have at least 1 character or should be a valid ",
-        ),
         ({"targets": [[1]]}, "The field 'targets.0' should be a valid integer or should be a valid string or "),
-        ({"alpha": float("nan")}, "The field 'alpha' should be a finite number."),
         ({"zzzzzzzzz": 1}, "There is no field 'zzzzzzzzz': GET /api/docs lists them."),
-        ({"examples": []}, "no field 'examples'"),
         ({"maps": "npy"}, "Maps was removed: ask for ?format=npy, png or zip, which has all maps."),
     ],
 )
@@ -140,9 +131,6 @@ def test_fields_that_are_wrong(client: TestClient, picture: str, fields: dict[st
         ("explain", {"method": "gradcamm"}, "did you mean GradCAM"),
         ("prove", {"layers": ["blocks.99"]}, "; `models layers` lists all."),
         ("explain", {"confidence": 0.3, "iou": 0.5}, "confidence and iou would have no effect"),
-        ("explain", {"vocabulary": ["a bus"]}, "fixed list"),
-        ("explain", {"classes": ["minibus"]}, "draws no boxes"),
-        ("explain", {"targets": ["minbus"]}, "did you mean minibus?"),
         ("detect", {"model": "demo-s", "targets": [99]}, "There is no box 99"),
         ("similarity", {"method": "occlusion"}, "Occlusion cannot explain similarity"),
     ],
@@ -185,13 +173,6 @@ def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
     body = {"image": encoded(blank.getvalue()), "model": "demo-s", "confidence": 1.0}
     told(client.post("/api/detect?format=png", json=body), 422, "map")
     assert client.post("/api/detect", json=body).json()["heatmaps"] == []
-
-
-def test_too_large_is_a_kind_of_its_own_and_no_matter_of_words(client: TestClient) -> None:
-    broken = {"image": encoded(b"GIF89a"), "name": "give at most.gif"}
-    told(client.post("/api/explain", json=broken), 422, "image")
-    refused = problems.from_exception(TooLarge("No."))
-    assert (refused.status, refused.code) == (413, "size")
 
 
 @pytest.mark.parametrize(

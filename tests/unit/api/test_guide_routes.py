@@ -54,22 +54,6 @@ def test_of_a_form_that_was_cut_off_no_part_of_a_picture_is_explained(
     assert (answer.status_code, answer.json()["code"]) == (422, "fields")
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ({}, 422),
-        ({"image": base64.b64encode(b"not a picture").decode()}, 422),
-        ({"image": "PICTURE", "model": "no-such-model"}, 404),
-        ({"image": "PICTURE", "class": "no such class"}, 400),
-    ],
-)
-def test_what_is_wrong_is_a_problem(client: TestClient, picture: str, body: dict[str, str], status: int) -> None:
-    given = {name: picture if value == "PICTURE" else value for name, value in body.items()}
-    answer = client.post("/analyze_class", json=given)
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-    assert answer.json()["detail"].endswith((".", "?"))
-
-
 @pytest.mark.parametrize("as_form", [True, False])
 def test_a_heatmap_is_written_and_fetched_by_its_url(
     client: TestClient, bus: Path, picture: str, as_form: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""Alive is whoever answers; ready is who can work: not starting or stopping, with a model and a history."""
+"""A server's settings at its start, and its health: alive is whoever answers, ready is who can work."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from starlette.testclient import TestClient
 
 from sightglass.api import serving
 from sightglass.api.app import create
+from sightglass.common import settings as environment_settings
+from sightglass.common.errors import SettingProblem
 from sightglass.common.work import progress as process
 from sightglass.models.catalog import available, catalog
 from tests.servers import settings_of, until
@@ -82,3 +84,40 @@ def test_a_server_that_is_told_to_end_closes_once_its_requests_are_answered(
     # A second signal does not wait.
     serving._handle_signal(second, 15, None)
     assert second.should_exit
+
+
+def test_all_are_named_at_once_and_so_is_a_model_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_API_MODEL", "nothing")
+    with pytest.raises(SettingProblem, match=r"^SIGHTGLASS_API_MODEL: There is no model 'nothing'"):
+        serving.prepare()
+    monkeypatch.setenv("SIGHTGLASS_MEMORY_MB", "abc")
+    monkeypatch.setenv("SIGHTGLASS_API_MB", "abc")
+    with pytest.raises(SettingProblem, match=r"MEMORY_MB is 'abc': give .*\. SIGHTGLASS_API_MB is 'abc'"):
+        serving.prepare()
+
+
+def test_what_a_cluster_says_of_a_service_called_sightglass_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "SIGHTGLASS_SERVICE_HOST": "10.0.0.11",
+        "SIGHTGLASS_PORT": "tcp://10.0.0.11:8501",
+        "SIGHTGLASS_PORT_8501_TCP": "tcp://10.0.0.11:8501",
+    }.items():
+        monkeypatch.setenv(name, value)
+    environment_settings.check()
+    monkeypatch.setenv("SIGHTGLASS_PORT", "8501")
+    with pytest.raises(SettingProblem, match="There is no setting SIGHTGLASS_PORT:"):
+        environment_settings.check()
+
+
+def test_a_missing_folder_or_table_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "broken.toml").write_text("x = [")
+    monkeypatch.setenv("SIGHTGLASS_API_MODEL", "demo-cls-s")
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "broken.toml"))
+    serving.prepare()
+    assert {record.getMessage() for record in caplog.records} == {
+        f"SIGHTGLASS_WEIGHTS names {tmp_path}/nowhere, which is no folder here: correct it.",
+        "broken.toml cannot be read (Invalid value (at end of document)).",
+    }

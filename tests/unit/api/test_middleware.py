@@ -65,7 +65,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
 def asked(
     app: FastAPI,
     path: str = "/api/measured",
-    body: Iterable[bytes] | AsyncIterator[bytes] = (b'{"text": "abc"}',),
+    body: Iterable[bytes] = (b'{"text": "abc"}',),
     *,
     gone: bool = False,
     broken: bool = False,
@@ -80,7 +80,7 @@ def asked(
 
     async def messages() -> AsyncIterator[Message]:
         nonlocal read
-        async for piece in _pieces(body):
+        for piece in body:
             read += 1
             yield {"type": "http.request", "body": piece, "more_body": True}
         if not broken:
@@ -161,12 +161,3 @@ def test_every_answer_is_counted_by_its_route_and_nobody_makes_up_labels(
     assert not any("made" in name for name in counted())
     metrics.count_explained(catalog.spec("efficientnet-lite0"), "gradcam")
     assert grown('sightglass_explanations_total{method="gradcam",model="efficientnet-lite0"}') == 1
-
-
-async def _pieces(body: Iterable[bytes] | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    if hasattr(body, "__aiter__"):
-        async for piece in body:
-            yield piece
-    else:
-        for piece in body:
-            yield piece
