@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from sightglass.cli.proving import read
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plain_text
@@ -67,19 +65,3 @@ def test_any_answer_and_any_box_can_be_proved(answer: Any) -> None:
     ):
         said = answer("prove", "scene.png", "-m", model, *given, "--steps", "2", "--filling", "mean")
         assert said["target"] == label
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        (("--map", "0"), "Invalid value for '--map'"),
-        (("--map", "1", "--class", "star"), "leave one of them out"),
-        (("--map", "2000"), "There is no answer 2000: demo-cls-s gives 10 here."),
-        (("--filling", "grey"), "There is no filling called grey"),
-        (("--steps", "1"), "2 to 100 steps"),
-    ],
-)
-def test_what_cannot_be_proved_is_one_sentence(given: tuple[str, ...], sentence: str, call: Any) -> None:
-    code, _, err = call("prove", "scene.png", "-m", "demo-cls-s", *given)
-    assert code == 2 and sentence in err
-    assert not Path("explained").exists()
