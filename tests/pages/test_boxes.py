@@ -14,7 +14,7 @@ from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.pages.explore import boxes
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Sidebar
-from tests.pages.conftest import choose, headline, press, rerun_until, session, shown, texts
+from tests.pages.conftest import choose, headline, press, session, shown, texts
 
 VIEWER = "viewer-boxes"
 ADDRESS = {"model": "demo-s", "example": "scene 3"}
@@ -143,15 +143,6 @@ def test_the_view_of_layers_shows_the_box_at_each(page, scene):
     for got, heatmap in zip(shown(app).maps, strip.by_layer(0), strict=True):
         np.testing.assert_allclose(got, heatmap.content, atol=1e-3)
     assert headline(app).startswith("Rod-cross 4, layer by layer. Inside its box: ")
-
-
-def test_an_unfinished_map_is_not_taken_along(page, masks):
-    app = page("", **ADDRESS, method="drise")
-    rerun_until(app, lambda: "This map is not finished" in texts(app))
-    for finished in (False, True):
-        assert ("Save" in [button.label for button in app.button]) == finished
-        masks()
-        rerun_until(app, lambda: shown(app).maps and "This map is not finished" not in texts(app))
 
 
 def test_a_model_of_drawn_scenes_says_so_of_photographs_and_offers_a_scene(page):
