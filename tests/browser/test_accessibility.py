@@ -1,7 +1,4 @@
-"""No page shuts out who sees it badly or has no mouse, as far as a machine can tell.
-
-Colours are judged in the light theme; `tests/unit/ui/test_contrast.py` computes those of both.
-"""
+"""No page shuts out who sees it badly or has no mouse, as far as a machine can tell."""
 
 from __future__ import annotations
 
@@ -66,12 +63,16 @@ def fits_smaller_windows(page: Page) -> None:
 
 def test_every_page_fits_its_window_and_nothing_on_it_is_serious(browser: Browser, server: str) -> None:
     page, wrong = opened(browser, server, 1440), []
+    ground, grounds = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor", set()
     for name in menu().values():
         go_to(page, name)
         shown(page, name)
-        wrong += found(page, name)
+        for theme in ("dark", "light"):
+            page.emulate_media(color_scheme=theme)
+            wrong += found(page, f"{name}, {theme}")
+            grounds.add(page.evaluate(ground))
         fits_smaller_windows(page)
-    assert wrong == []
+    assert wrong == [] and len(grounds) == 2
 
 
 def test_a_phone_has_the_map_first_its_controls_below_and_the_links_at_its_foot(browser: Browser, server: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from screen import LIMIT, serious, still
 
 from sightglass.report.deck_html import deck_html
 from tests.unit.report.slides import TITLE, deck
-from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,15 +132,6 @@ def test_notes_in_a_second_window_follow_the_stage_and_drive_it(page: Page, cont
 def test_a_page_is_printed_for_each_slide(page: Page) -> None:
     data = page.pdf(prefer_css_page_size=True, print_background=True)
     assert len(re.findall(rb"/Type /Page\b", data)) == PAGES
-
-
-def test_a_deck_of_eleven_opens_within_a_second(context: BrowserContext, file: str) -> None:
-    page = context.new_page()
-    page.goto(file)
-    started = time.perf_counter()
-    page.reload()
-    page.locator("html[data-ready]").wait_for(state="attached")
-    assert time.perf_counter() - started < patience(1)
 
 
 def test_a_view_of_the_dashboard_is_added_and_presented_on_the_whole_screen(visit: Callable[..., Page]) -> None:

@@ -44,8 +44,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_what_was_saved_last_is_first_whatever_the_clock_said(
     explanation: Any, clock: list[float], jump: float, tmp_path: Path
 ) -> None:
-    history = History(tmp_path)
-    ids = []
+    history, ids = History(tmp_path), []
     for wrong in (0.0, jump, 0.0):
         clock[0] = wrong
         ids.append(history.keep(explanation).id)

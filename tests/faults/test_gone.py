@@ -2,76 +2,47 @@
 
 from __future__ import annotations
 
-import io
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
-from torchvision.models import squeezenet1_1
 
 from sightglass.api.app import create
 from sightglass.common.errors import WeightsProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.resident import MODEL_CACHE
-from tests.clips import scene
+from tests import corpus
+from tests.faults.labelled import CLASSIFIERS
 from tests.faults.outcome import is_one_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
-TABLE = """
-[model."{name}"]
-loader = "torchvision_models"
-arch = "squeezenet1_1"
-task = "classify"
-weights = {{ path = "{path}" }}
-"""
-
-
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with two models of one's own, which models.toml beside it names."""
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    for name in ("used", "unused"):
-        torch.save(squeezenet1_1().state_dict(), folder / f"{name}.pth")
-    toml = tmp_path / "models.toml"
-    toml.write_text("".join(TABLE.format(name=name, path=folder / f"{name}.pth") for name in ("used", "unused")))
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(toml))
-    yield folder
-    MODEL_CACHE.free()
 
 
 def test_a_folder_of_models_that_vanishes_stops_only_what_must_be_read_from_it(models: Path) -> None:
-    buffer = io.BytesIO()
-    Pillow.fromarray(scene(1)[0]).save(buffer, "PNG")
-    client = TestClient(create())
+    used, unused = CLASSIFIERS
+    client, data = TestClient(create()), corpus.saved(Pillow.fromarray(corpus.pixels()), "PNG")
 
-    def explained(model: str) -> tuple[int, dict[str, Any]]:
-        answer = client.post("/api/explain", files={"image": buffer.getvalue()}, data={"model": model})
-        return answer.status_code, answer.json()
+    def explained(model: str) -> tuple[int, str]:
+        answer = client.post("/api/explain", files={"image": data}, data={"model": model})
+        return answer.status_code, answer.json().get("detail") or answer.json()["predictions"]
 
-    status, before = explained("used")
-    assert status == 200, before
-    kept = models.with_name("kept")
-    shutil.move(models, kept)
+    before = explained(used)
+    assert before[0] == 200
+    kept = {name: shutil.move(models / f"{name}.pth", models / f"{name}.kept") for name in CLASSIFIERS}
     # It is in memory, and whoever works with it goes on.
-    labels = [one.label for one in Explainer("used")(scene(1)[0]).predictions]
-    assert labels == [one["label"] for one in before["predictions"]][: len(labels)]
-    with pytest.raises(WeightsProblem, match=r"unused\.pth, the weights of unused, .*\.$"):
-        Explainer("unused")
-    for model in ("used", "unused"):
+    assert Explainer(used)(corpus.pixels()).predictions
+    with pytest.raises(WeightsProblem, match=rf"{unused}\.pth, the weights of {unused}, .*\.$"):
+        Explainer(unused)
+    for model in CLASSIFIERS:
         status, problem = explained(model)
-        assert status == 404 and is_one_sentence(str(problem["detail"]))
+        assert status == 404 and is_one_sentence(problem)
     assert explained("demo-cls-s")[0] == 200
-    assert client.get("/api/health").status_code == 200
-    shutil.move(kept, models)
-    assert explained("used")[1]["predictions"] == before["predictions"]
-    # What is replaced is read anew.
-    shutil.copy(models / "unused.pth", models / "used.pth")
-    assert explained("used")[1]["predictions"] == explained("unused")[1]["predictions"] != before["predictions"]
+    # What is back is as before, and what is replaced is read anew.
+    shutil.move(kept[used], models / f"{used}.pth")
+    assert explained(used) == before
+    shutil.move(kept[unused], models / f"{used}.pth")
+    assert explained(used)[1] != before[1]

@@ -9,7 +9,6 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.models.families.demo import nets
 from sightglass.models.families.demo.loader import ONLY_DRAWN
-from training import clip
 from training.demo import captioned_scenes
 
 NAMES = [thing.phrase for thing in captioned_scenes.example().named]
@@ -44,22 +43,6 @@ def test_words_that_it_was_not_taught_are_named() -> None:
     assert [note.split(". ")[0] for note in left_out] == ["'green bar' is left out", "'zebra' is left out"]
     with pytest.raises(ModelProblem, match="in fewer"):
         nets.tokenize(["a " * 12])
-
-
-def test_scenes_that_are_held_out_share_nothing_with_training() -> None:
-    one, other = (captioned_scenes.draw(captioned_scenes.sample(5, held_out=held_out)) for held_out in (True, False))
-    assert not np.array_equal(one.pixels, other.pixels)
-    kinds = {(t.colour, t.shape) for seed in range(200) for t in captioned_scenes.sample(seed).named}
-    assert not kinds & captioned_scenes.NEVER_SEEN
-    rare = [captioned_scenes.sample(seed, held_out=True, rare=True).named[0] for seed in range(20)]
-    assert {(thing.colour, thing.shape) for thing in rare} <= captioned_scenes.NEVER_SEEN
-
-
-def test_a_few_steps_of_training_learn_something() -> None:
-    pool = clip.pool_of([captioned_scenes.sample(seed) for seed in range(64)])
-    net = clip.fit(pool, clip.replace(clip.RECIPE, images=96, pool=64), 0, words=3)
-    tokens = nets.tokenize(["a red star", "something blue"])
-    assert net(pool.batch(np.arange(4), np.zeros(4, np.int64)), tokens).shape == (4, 2)
 
 
 def points_at(scene: captioned_scenes.CaptionedScene, label: str, values: np.ndarray) -> bool:

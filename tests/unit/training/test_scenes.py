@@ -18,9 +18,7 @@ from training.demo.scenes import (
     rival,
     sample,
     swap,
-    with_stamp,
     without,
-    without_stamp,
 )
 
 SEEDS = range(8)
@@ -76,19 +74,6 @@ def test_a_swapped_or_removed_mark_changes_pixels_of_the_cause_and_no_others(see
         assert all(one.thing != seen.thing for one in draw(bare).objects)
         assert not (changed(spec, bare) & ~seen.cause).any()
         assert changed(spec, bare)[seen.cause].mean() > 0.1
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_without_the_stamp_exactly_the_stamps_pixels_change(seed: int) -> None:
-    spec = sample(seed, task="classify")
-    stamped = with_stamp(spec)
-    scene = draw(stamped)
-    assert without_stamp(stamped) == spec
-    assert scene.stamp is not None and scene.stamp.sum() == 14 * 14
-    difference = changed(spec, stamped)
-    assert not (difference & ~scene.stamp).any()
-    assert difference[scene.stamp].mean() > 0.95
-    assert not any((seen.mask & scene.stamp).any() or (seen.cause & scene.stamp).any() for seen in scene.objects)
 
 
 @pytest.mark.parametrize("name", [*pictures.DRAWN, *pictures.SETS])
