@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -80,6 +82,21 @@ def visit(address: str, page: str = "", query: str = "", **options: Any) -> list
         while not messages or messages[-1].WhichOneof("type") != "script_finished":
             messages.append(ForwardMsg.FromString(socket.recv(timeout=patience(60))))
     return messages
+
+
+@contextmanager
+def listening(app: Any) -> Iterator[str]:
+    """Serve an ASGI application in a thread; yield its address."""
+    import uvicorn
+
+    with socket.create_server(("127.0.0.1", 0)) as line:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [line]}, daemon=True)
+        thread.start()
+        until(lambda: server.started)
+        yield f"http://127.0.0.1:{line.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
 
 
 @contextmanager

@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 from streamlit import net_util
 from streamlit.runtime import memory_media_file_storage
-from streamlit.runtime.fragment import MemoryFragmentStorage
 from streamlit.runtime.media_file_storage import MediaFileKind
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.pages_manager import PagesManager
-from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 
 from sightglass.ui import streamlit_internals
@@ -66,8 +64,3 @@ def test_only_runs_of_fragments_that_are_all_gone_are_left_out() -> None:
     assert ran == [whole, found]
     # What was typed as the page was left is kept.
     assert taken == [typed]
-
-
-def test_streamlit_has_what_that_relies_on() -> None:
-    assert MemoryFragmentStorage().contains("gone") is False
-    assert callable(ScriptRunner._run_script)
