@@ -143,9 +143,3 @@ def test_two_classes_are_set_against_each_other_in_the_headline_and_on_the_slide
     press(app, "Add to deck")
     (slide,) = app.get("iframe")
     assert ">Minibus and police van: the same place<" in slide.proto.srcdoc
-
-
-def test_one_map_for_all_classes_is_told_of_and_not_taken_for_agreement(page):
-    app = page("topk", model="demo-cls-s", method="eigencam")
-    assert any("gives the same map for every class" in one.value for one in app.markdown)
-    assert "highlight the same place" not in texts(app)
