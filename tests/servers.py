@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 import time
-import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from subprocess import Popen
-
-BOUNDARY = "of-the-tests"
 
 
 def until(true: Callable[[], object], seconds: float = 20.0, what: Callable[[], object] = lambda: "") -> None:
@@ -48,24 +45,6 @@ def until_it_answers(address: str, *processes: Popen[Any], log: Path | None = No
         return True
 
     until(answers, seconds, said)
-
-
-def got(address: str, body: bytes | None = None, **headers: str) -> tuple[int, Any, bytes]:
-    """Status, headers and body."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    try:
-        with urllib.request.urlopen(urllib.request.Request(address, body, named), timeout=patience(60)) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.headers, error.read()
-
-
-def form(path: Path, **fields: str) -> tuple[bytes, str]:
-    """A form with a picture, as a browser sends it, and its content type."""
-    parts = [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\n\r\n'
-    body = "".join(parts).encode() + head.encode() + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
-    return body, f"multipart/form-data; boundary={BOUNDARY}"
 
 
 def visit(address: str, page: str = "", query: str = "", **options: Any) -> list[Any]:

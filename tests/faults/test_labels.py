@@ -6,7 +6,6 @@ import csv
 import os
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
@@ -22,9 +21,6 @@ from sightglass.report.deck_pptx import deck_pptx
 from sightglass.report.pdf import deck_pdf
 from tests import corpus
 from tests.faults import labelled, visits
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = pytest.mark.slow
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.testing.v1 import AppTest
 
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
@@ -215,3 +218,34 @@ def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_pages
     app.switch_page("pages/topk.py").run()
     assert app.segmented_control(key="question-why").value == "why"
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
+
+
+def columns(app: AppTest, place: int = 0) -> dict[str, Any]:
+    return json.loads(app.dataframe[place].proto.columns)
+
+
+def test_all_numbers_of_a_map_stand_at_the_right(page) -> None:
+    app = press(page(), "All numbers")
+    listed = dict(zip(*(app.dataframe[0].value[name] for name in ("number", "value")), strict=True))
+    metric = next(one for one in app.metric if one.label == "Half of the evidence is on")
+    assert listed["Area holding half the evidence"] == metric.value and listed["Greatest strength"] == "1.00"
+    assert columns(app)["value"]["alignment"] == "right"
+
+
+def test_what_is_copied_has_no_formulas() -> None:
+    def draw() -> None:
+        import pandas as pd
+
+        from sightglass.ui.views import tables
+
+        hostile, rows = "=cmd()", [{"picture": "=cmd()", "@name": "plain", "change": "-12 %", "box": 3}]
+        tables.table(rows, right=("change",), help={"@name": "Whose."})
+        frame = pd.DataFrame({hostile: ["+a.jpg", None], "score": [-1.0, 0.5], "kind": pd.Categorical(["-x", "y"])})
+        tables.table(frame, columns={hostile: tables.number("%.2f", "")})
+
+    app = AppTest.from_function(draw).run()
+    listed, frame = (one.value for one in app.dataframe)
+    assert listed.to_dict("records") == [{"picture": "'=cmd()", "'@name": "plain", "change": "-12 %", "box": 3}]
+    assert list(frame.columns) == ["'=cmd()", "score", "kind"] and frame["'=cmd()"].isna()[1]
+    assert [frame["'=cmd()"][0], *frame["score"], *frame["kind"]] == ["'+a.jpg", -1.0, 0.5, "'-x", "y"]
+    assert "'@name" in columns(app) and "'=cmd()" in columns(app, 1)

@@ -13,26 +13,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
+from sightglass.batch import summary as run_summary
 from sightglass.common import access
+from sightglass.evaluation import stored
+from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
+from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
+from sightglass.explain.trust.checks import QUESTIONS, Checks, forget
 from sightglass.history import History
+from sightglass.models.adapter import Prediction
 from sightglass.report import embedded_recipe, result_folder
 from sightglass.report.similarity_files import summary
 from tests.servers import settings_of
 from tests.unit.api.conftest import send_form
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
+    from starlette.testclient import TestClient
 
     from sightglass.explain.explanation import Explanation
 
@@ -215,3 +226,145 @@ def test_the_description_names_bodies_answers_keys_and_a_version(
     locked = create().openapi()
     open_ones = {path for path, ways in locked["paths"].items() for way in ways.values() if "security" not in way}
     assert open_ones == {"/api/v1/health", "/api/v1/health/alive", "/api/v1/health/ready"}
+
+
+MODEL = "demo-cls-s"
+
+
+def test_the_seals_are_the_librarys(client: TestClient, scene: Path) -> None:
+    forget()
+    seals = send_form(client, "explain", scene, model=MODEL, top_k=2, seal="true").json()["seals"]
+    forget()
+    made = Explainer(MODEL)(scene, top_k=2)
+    expected = [made.seal(index) for index in range(2)]
+    assert seals == TypeAdapter(list[Checks]).dump_python(expected, mode="json", by_alias=True)
+    assert [mark["question"] for mark in seals[0]["marks"]] == list(QUESTIONS)
+
+
+def test_boxes_and_models_are_sealed(client: TestClient, scene: Path, sealed: list[str]) -> None:
+    boxes = send_form(client, "detect", scene, model="demo-s", top_k=2, seal="true").json()
+    assert [one["target"] for one in boxes["seals"]] == sealed and len(sealed) == len(boxes["heatmaps"]) == 2
+    # The headline is made after the test, and no number is infinite in JSON.
+    assert "This map shows the box, not what the model learnt." in boxes["headline"]
+    assert [mark["value"] for mark in boxes["seals"][0]["marks"]] == [0.9, None, None]
+    sealed.clear()
+    compared = send_form(client, "compare", scene, models=[MODEL, "demo-cls-m"], seal="true").json()["models"]
+    for one, label in zip(compared, sealed, strict=True):
+        # Only the first map of each is compared.
+        assert one["seals"][0]["target"] == label == one["heatmaps"][0]["label"]
+        assert one["seals"][1:] == [None] * (len(one["heatmaps"]) - 1)
+    files, fields = {"image": scene.read_bytes()}, {"seal": "true", "model": MODEL}
+    answer = client.post("/api/explain?format=png", files=files, data=fields)
+    assert answer.status_code == 400 and "leave seal out" in answer.json()["detail"]
+
+
+def test_the_curves_of_a_proof_are_the_librarys(client: TestClient, bus: Path) -> None:
+    made = Explainer(MODEL)(bus, targets=("star",)).prove(steps=3, fillings=("mean",)).summary()
+    fields: dict[str, Any] = {"model": MODEL, "targets": ["star"], "steps": 3, "fillings": ["mean"]}
+    found = send_form(client, "prove", bus, **fields).json()
+    assert made.items() <= found.items()
+    recipe = Recipe.model_validate(found["recipe"] | {"examples": ()}, strict=False)
+    assert recipe.prove is not None and recipe.prove.steps == 3
+
+
+KEYS = {"prediction", "confidence", "gradcam_heatmap", "gradcam_overlay"}
+
+
+def pixels(text: str) -> np.ndarray:
+    data = base64.b64decode(text, validate=True)
+    assert data.startswith(b"\x89PNG")
+    return np.asarray(Pillow.open(io.BytesIO(data)))
+
+
+def test_a_prediction_is_the_librarys_with_both_pictures(client: TestClient, bus: Path, picture: str) -> None:
+    said = client.post("/predict_with_gradcam", json={"image": picture}).json()
+    made = Explainer()(bus, top_k=1)
+    assert said.keys() == KEYS
+    assert said["prediction"] == made.predictions[0].label
+    assert said["confidence"] == made.predictions[0].score
+    assert np.array_equal(pixels(said["gradcam_overlay"]), made.overlay(0, colormap="jet"))
+    assert np.array_equal(pixels(said["gradcam_heatmap"]), made.overlay(0, colormap="jet", alpha=1.0))
+    # A page's canvas hands over a data URL, and sketches send what else they have.
+    again = {"image": f"data:image/jpeg;base64,{picture}", "filename": "bus.jpg", "model": "efficientnet-lite0"}
+    assert client.post("/predict_with_gradcam", json=again).json()["prediction"] == said["prediction"]
+
+
+def test_a_form_names_the_class_as_json_does(client: TestClient, bus: Path, picture: str) -> None:
+    expected = client.post("/analyze_class", json={"image": picture, "class_index": 874}).json()
+    for data in ({"class_index": "874"}, {"class": "trolleybus"}):
+        assert client.post("/analyze_class", files={"image": bus.read_bytes()}, data=data).json() == expected
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n--x"])
+def test_of_a_form_that_was_cut_off_no_part_of_a_picture_is_explained(
+    client: TestClient, bus: Path, end: bytes
+) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="bus.jpg"\r\n\r\n' + bus.read_bytes() + end
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = client.post("/api/explain", content=body, headers=kind)
+    assert (answer.status_code, answer.json()["code"]) == (422, "fields")
+
+
+@pytest.mark.parametrize("as_form", [True, False])
+def test_a_heatmap_is_written_and_fetched_by_its_url(
+    client: TestClient, bus: Path, picture: str, as_form: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
+    body = {"files": {"image": bus.read_bytes()}} if as_form else {"json": {"image": picture}}
+    said = client.post("/generate_heatmap", **body).json()
+    assert said == {"path": said["path"], "url": f"/view_heatmap?path={said['path']}"}
+    assert [file.name for file in tmp_path.iterdir()] == [said["path"]]
+    answer = client.get(said["url"])
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    drawn = Explainer()(bus, top_k=1).overlay(0, colormap="jet")
+    assert np.array_equal(np.asarray(Pillow.open(io.BytesIO(answer.content))), drawn)
+
+
+@pytest.mark.parametrize("path", ["heatmap_20260101_000000.png", "../../etc/passwd", "/etc/passwd", "."])
+def test_only_heatmaps_of_the_folder_are_shown(client: TestClient, path: str) -> None:
+    answer = client.get("/view_heatmap", params={"path": path})
+    assert (answer.status_code, answer.json()["type"]) == (404, "/api/problems/path")
+
+
+BOX = (10.0, 10.0, 60.0, 60.0)
+CAT, DOG = TrueBox("cat", BOX), TrueBox("dog", (100.0, 10.0, 160.0, 60.0))
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two runs: one has an evaluation of two pictures, the other none."""
+    base = tmp_path / "batches"
+    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(base))
+    for name in ("labelled", "plain"):
+        (base / name).mkdir(parents=True)
+    found = (Prediction("cat", 0, 0.9, BOX, 3), Prediction("dog", 1, 0.2, DOG.box, 4))
+    pictures = (
+        EvaluatedPicture("a.jpg", (200, 100), (CAT, DOG), None, found),
+        EvaluatedPicture("b.jpg", (200, 100), (CAT,), None, found[:1]),
+    )
+    rows = [stored.to_row(one) for one in pictures]
+    facts = EvaluationFacts("demo-s", "", "detect", ("cat", "dog"), 0.25, ("owl",))
+    stored.write(base / "labelled" / stored.FILE, [rows], facts)
+    return base
+
+
+def test_runs_with_labels_are_listed_and_each_says_how_right_it_is(client: TestClient, runs: Path) -> None:
+    assert [one["id"] for one in client.get("/api/runs").json()["runs"]] == ["labelled"]
+    answer = client.get("/api/runs/labelled").json()
+    assert answer == {"id": "labelled", **run_summary.load(runs / "labelled").to_json(), "unknown": ["owl"]}
+    assert (answer["objects"], answer["right"], answer["errors"]["missed"]) == (3, 2, 1)
+
+
+def test_what_there_is_not_is_one_sentence(client: TestClient, runs: Path) -> None:
+    for name in ("plain", "nothing", "..", "%2e%2e%2flabelled"):
+        assert client.get(f"/api/runs/{name}").status_code == 404
+    for path, status, words in (
+        ("/api/runs/plain", 404, "GET /api/runs lists yours"),
+        ("/api/runs?page=1", 422, "page"),
+        ("/api/scorecard?run=labelled", 410, "the page Pictures"),
+    ):
+        answer = client.get(path)
+        assert (answer.status_code, words in answer.json()["detail"]) == (status, True), answer.text
+    (runs / "labelled" / stored.FILE).write_bytes(b"damaged")
+    answer = client.get("/api/runs/labelled")
+    assert answer.status_code == 400 and "is damaged" in answer.json()["detail"] and str(runs) not in answer.text

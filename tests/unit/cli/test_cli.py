@@ -8,18 +8,20 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.cli import app
+from sightglass.cli import app, main
 from sightglass.explain import Explainer, Image
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.recipe import Recipe
 from sightglass.history import History
 from sightglass.models import labels
 from sightglass.report import command, embedded_recipe, result_folder
+from tests import transcripts
 from tests.clips import clip
 from tests.clips import scene as clip_scene
 
@@ -255,19 +257,12 @@ def test_boxes_without_a_map_are_counted(call, scene) -> None:
     assert " without a map: --top-k N " in call("detect", scene, "-m", "demo-s", "--top-k", "1")[1]
 
 
-@pytest.mark.parametrize(
-    ("names", "is_mapping"),
-    [
-        ({"0": "cat"}, True),
-        ({"cat": 0}, True),
-        ({"class_to_idx": {"cat": 0}}, True),
-        ({"images": [], "annotations": []}, False),
-        (["cat"], False),
-    ],
-)
-def test_a_mapping_of_indices_is_told_from_ground_truth(tmp_path: Path, names: object, is_mapping: bool) -> None:
-    (path := tmp_path / "label_mapping.json").write_text(json.dumps(names))
-    assert labels.is_mapping(path) is is_mapping
+def test_a_mapping_of_indices_is_told_from_ground_truth(tmp_path: Path) -> None:
+    path = tmp_path / "label_mapping.json"
+    mappings, others = ({"0": "cat"}, {"class_to_idx": {"cat": 0}}), ({"images": [], "annotations": []}, ["cat"])
+    for names in (*mappings, *others):
+        path.write_text(json.dumps(names))
+        assert labels.is_mapping(path) is (names in mappings)
 
 
 def test_a_bare_name_that_is_no_file_may_be_an_example(answer, call, here, bus) -> None:
@@ -392,3 +387,57 @@ def test_ctrl_c_leaves_whole_files_only(call, monkeypatch) -> None:
     code, _, err = call("image", *(f"{number}.png" for number in range(4)), "--npy", "--out", "out")
     assert (code, err) == (130, "Stopped: every file that was written is whole.\n")
     assert {path.name for path in Path("out").iterdir()} == {path.name for path in written} == {"0", "1"}
+
+
+def diagnosis(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, Any]]]:
+    code = main(["doctor", "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["works"] is (code == 0)
+    assert all(check.keys() == {"area", "name", "state", "found", "advice"} for check in printed["checks"])
+    return code, {check["name"]: check for check in printed["checks"]}
+
+
+def test_where_everything_works_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    code, checks = diagnosis(capsys)
+    assert code == 0
+    for name in ("Python", "torch", "Device", "efficientnet_lite"):
+        assert (checks[name]["state"], checks[name]["advice"]) == ("works", ""), name
+    assert main(["doctor"]) == 0 and "Everything essential works." in capsys.readouterr().out
+
+
+def test_what_is_broken_is_named_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_API_QUEUE", "many")
+    monkeypatch.setenv("SIGHTGLASS_API_DEVICE", "cuda:99")
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "nowhere"))
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    code, checks = diagnosis(capsys)
+    assert code == 1
+    broken = {name for name, check in checks.items() if check["state"] == "broken"}
+    assert broken == {"SIGHTGLASS_API_QUEUE", "Device", "cv2"}
+    assert "a whole number" in checks["SIGHTGLASS_API_QUEUE"]["advice"]
+    assert "opencv-python-headless" in checks["cv2"]["advice"]
+    assert checks["Weights"]["state"] == "limited"
+    assert main(["doctor"]) == 1 and "Broken: cv2, Device" in capsys.readouterr().out
+
+
+TRAINED = {"yolo11n"}
+"""Models in the docs whose weights no package carries; no other call reads what these write."""
+
+
+def test_every_verb_is_in_the_docs() -> None:
+    verbs = {call.split()[2] for call in transcripts.calls(transcripts.DOCS.read_text("utf-8"))}
+    assert verbs >= {"examples", "explain", "class", "detect", "batch", "compare", "replay", "serve", "models"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "trained", [False, pytest.param(True, marks=pytest.mark.weights(*(f"{name}.pt" for name in sorted(TRAINED))))]
+)
+def test_the_docs_show_what_the_calls_print(trained: bool) -> None:
+    text = transcripts.DOCS.read_text("utf-8")
+    now = transcripts.answered(
+        text, lambda words: trained != TRAINED.isdisjoint(words) or "examples" in words or words[1] != "sightglass"
+    )
+    assert transcripts.comparable(now).splitlines() == transcripts.comparable(text).splitlines()
