@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 import time
-import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from subprocess import Popen
-
-BOUNDARY = "of-the-tests"
 
 
 def until(true: Callable[[], object], seconds: float = 20.0, what: Callable[[], object] = lambda: "") -> None:
@@ -48,24 +47,6 @@ def until_it_answers(address: str, *processes: Popen[Any], log: Path | None = No
     until(answers, seconds, said)
 
 
-def got(address: str, body: bytes | None = None, **headers: str) -> tuple[int, Any, bytes]:
-    """Status, headers and body."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    try:
-        with urllib.request.urlopen(urllib.request.Request(address, body, named), timeout=patience(60)) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, error.headers, error.read()
-
-
-def form(path: Path, **fields: str) -> tuple[bytes, str]:
-    """A form with a picture, as a browser sends it, and its content type."""
-    parts = [f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\n\r\n'
-    body = "".join(parts).encode() + head.encode() + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
-    return body, f"multipart/form-data; boundary={BOUNDARY}"
-
-
 def visit(address: str, page: str = "", query: str = "", **options: Any) -> list[Any]:
     """Return the messages of one visit to a page of a dashboard, until it is drawn."""
     from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -80,6 +61,21 @@ def visit(address: str, page: str = "", query: str = "", **options: Any) -> list
         while not messages or messages[-1].WhichOneof("type") != "script_finished":
             messages.append(ForwardMsg.FromString(socket.recv(timeout=patience(60))))
     return messages
+
+
+@contextmanager
+def listening(app: Any) -> Iterator[str]:
+    """Serve an ASGI application in a thread; yield its address."""
+    import uvicorn
+
+    with socket.create_server(("127.0.0.1", 0)) as line:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [line]}, daemon=True)
+        thread.start()
+        until(lambda: server.started)
+        yield f"http://127.0.0.1:{line.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
 
 
 @contextmanager

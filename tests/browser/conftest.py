@@ -28,8 +28,11 @@ LOG = ARTEFACTS / f"server-{os.getpid()}.log"
 
 
 @contextmanager
-def serving(script: Path, folder: Path, **settings: str) -> Iterator[str]:
-    """`streamlit run script` in a folder, with these variables in its environment; yields its address, and ends it."""
+def serving(script: Path, folder: Path, *, below: str = "", **settings: str) -> Iterator[str]:
+    """`streamlit run script` in a folder, with these variables in its environment; yields its address, and ends it.
+
+    `below`: the path of its pages, if these variables name one.
+    """
     ARTEFACTS.mkdir(exist_ok=True)
     with socket.socket() as held:
         # Who holds a port without listening keeps it from all that ask for any, and lets in who asks for this one.
@@ -47,7 +50,7 @@ def serving(script: Path, folder: Path, **settings: str) -> Iterator[str]:
         )
         address = f"http://127.0.0.1:{port}"
         try:
-            until_it_answers(f"{address}/_stcore/health", process)
+            until_it_answers(f"{address}{below}/_stcore/health", process)
             SERVED.append(address)
             yield address
         finally:
@@ -81,8 +84,8 @@ def browser() -> Iterator[Browser]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The dashboard, as every test of this process finds it: its models stay loaded, its pages are each test's own.
 
-    Its history, log and photographs are in the folders that tests/conftest.py names in the environment. It seals no
-    maps: that takes seconds of a processor for each page, and `test_seal.py` has a server of its own.
+    Its history, log and photographs are in the folders that tests/conftest.py names in the environment. It checks no
+    maps: that takes seconds of a processor for each page.
     """
     home = str(tmp_path_factory.mktemp("data"))
     with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="0", XDG_DATA_HOME=home) as address:

@@ -169,6 +169,29 @@ def takes_files(page: Page) -> None:
     )
 
 
+def drop(page: Page, *files: tuple[str, bytes], event: str = "drop") -> None:
+    """Drop pictures on the page, or paste them, each by itself, without a pause."""
+    page.evaluate(
+        """([event, files]) => {
+            for (const [name, data] of files) {
+                const carried = new DataTransfer(), bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
+                carried.items.add(new File([bytes], name, {type: "image/jpeg"}));
+                const made = event === "paste"
+                    ? new ClipboardEvent("paste", {clipboardData: carried, bubbles: true})
+                    : new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true});
+                document.querySelector('[data-testid="stMain"]').dispatchEvent(made);
+            }
+        }""",
+        [event, [[name, base64.b64encode(data).decode()] for name, data in files]],
+    )
+
+
+def choose_mode(page: Page, name: str) -> None:
+    """Choose a display mode of the first viewer in its menu, which stays closed."""
+    change = "(select, value) => { select.value = value; select.dispatchEvent(new Event('change')); }"
+    page.locator(".mode").first.evaluate(change, name.lower())
+
+
 def headline(page: Page) -> Locator:
     return page.locator("h2").first
 
@@ -182,6 +205,12 @@ def drawn(canvas: Locator) -> np.ndarray:
     """What is on a canvas, int (h, w, 4)."""
     data: str = canvas.evaluate("canvas => canvas.toDataURL()")
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGBA")).astype(int)
+
+
+def coarse(picture: np.ndarray) -> np.ndarray:
+    """A picture in 16 rows of 12, int: canvas and Pillow make pictures smaller in ways of their own."""
+    small = Image.fromarray(picture[..., :3].astype(np.uint8)).resize((12, 16), Image.Resampling.BOX)
+    return np.asarray(small).astype(int)
 
 
 def pixels(page: Page) -> np.ndarray:

@@ -1,11 +1,9 @@
-"""No page shuts out who sees it badly or has no mouse, as far as a machine can tell.
-
-Colours are judged in the light theme; `tests/unit/ui/test_contrast.py` computes those of both.
-"""
+"""No page has too much on it, or shuts out who sees it badly or has no mouse, as far as a machine can tell."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +16,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
+COUNT = Path(__file__).with_name("count.js").read_text("utf-8")
+WORDS, CONTROLS = {"Explore": 80}, {"Explore": 30}
+"""The most of a page above the fold, as a person counts them; 100 and 35 of every other one."""
 
 
 def found(page: Page, where: str) -> list[str]:
@@ -50,6 +51,27 @@ def opened(browser: Browser, server: str, width: int) -> Page:
     return page
 
 
+def end(part: Locator) -> float:
+    """Where a part of the page ends, in pixels from the top."""
+    box = part.bounding_box()
+    assert box is not None
+    return box["y"] + box["height"]
+
+
+def too_much(page: Page, name: str) -> list[str]:
+    """What is more than a page may have above the fold: its words, its controls, and what must be in sight there."""
+    page.set_viewport_size({"width": 1440, "height": 900})
+    settled(page)
+    words, controls = (page.evaluate(COUNT)[kind] for kind in ("words", "controls"))
+    if name not in ("Saved", "Models"):
+        assert end(page.locator(".st-key-choices")) < 120, name
+    if name == "Explore":
+        assert end(page.get_by_role("button", name="Show it all")) <= 900
+    page.set_viewport_size({"width": 1440, "height": HEIGHT})
+    over = len(words) > WORDS.get(name, 100) or len(controls) > CONTROLS.get(name, 35)
+    return [f"{name}: {len(words)} words, {len(controls)} controls: {words} {controls}"] if over else []
+
+
 def fits_smaller_windows(page: Page) -> None:
     """The page fits a smaller window and a phone; the window is wide before and after."""
     last = page.get_by_test_id("stTopNavLink").last
@@ -64,14 +86,19 @@ def fits_smaller_windows(page: Page) -> None:
     page.set_viewport_size({"width": 1440, "height": HEIGHT})
 
 
-def test_every_page_fits_its_window_and_nothing_on_it_is_serious(browser: Browser, server: str) -> None:
+def test_every_page_is_calm_and_fits_its_window_and_nothing_on_it_is_serious(browser: Browser, server: str) -> None:
     page, wrong = opened(browser, server, 1440), []
+    ground, grounds = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor", set()
     for name in menu().values():
         go_to(page, name)
         shown(page, name)
-        wrong += found(page, name)
+        wrong += too_much(page, name)
+        for theme in ("dark", "light"):
+            page.emulate_media(color_scheme=theme)
+            wrong += found(page, f"{name}, {theme}")
+            grounds.add(page.evaluate(ground))
         fits_smaller_windows(page)
-    assert wrong == []
+    assert wrong == [] and len(grounds) == 2
 
 
 def test_a_phone_has_the_map_first_its_controls_below_and_the_links_at_its_foot(browser: Browser, server: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from typing import TYPE_CHECKING
@@ -11,21 +10,25 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from conftest import serving
-from PIL import Image
+from PIL import Image, ImageOps
 from playwright.sync_api import expect
 from screen import (
     CANVAS,
     ROOT,
     asked,
     at_rest,
+    drop,
     go_to,
     headline,
     new_page,
     picture_name,
     settled,
     takes_files,
+    until,
     until_changed,
 )
+
+from tests.corpus import saved
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,18 +108,7 @@ def test_dropped_anywhere_and_pasted(visit, pictures: list[Path], tmp_path: Path
     settled(page)
     takes_files(page)
     for event, name, path in (("drop", "dropped.jpg", pictures[1]), ("paste", "pasted.jpg", pictures[3])):
-        page.evaluate(
-            """([event, name, data]) => {
-                const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
-                const carried = new DataTransfer();
-                carried.items.add(new File([bytes], name, {type: "image/jpeg"}));
-                const made = event === "paste"
-                    ? new ClipboardEvent("paste", {clipboardData: carried, bubbles: true})
-                    : new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true});
-                document.querySelector('[data-testid="stMain"]').dispatchEvent(made);
-            }""",
-            [event, name, base64.b64encode(path.read_bytes()).decode()],
-        )
+        drop(page, (name, path.read_bytes()), event=event)
         expect(picture_name(page)).to_have_text(name)
         settled(page)
     page.get_by_role("radio", name="dropped.jpg", exact=True).click()
@@ -128,6 +120,57 @@ def test_dropped_anywhere_and_pasted(visit, pictures: list[Path], tmp_path: Path
     chooser.value.set_files(large)
     page.get_by_text("File must be 64.0MB or smaller").wait_for()
     expect(picture_name(page)).to_have_text("dropped.jpg")
+
+
+@pytest.mark.slow
+def test_of_several_in_quick_succession_the_last_one_stays_with_its_own_map(visit, pictures: list[Path]):
+    page = visit()
+    page.locator(CANVAS).first.wait_for()
+    settled(page)
+    takes_files(page)
+    # Mirrored, none of them is an example.
+    turned = [saved(ImageOps.mirror(Image.open(path).convert("RGB")), "JPEG") for path in pictures[:4]]
+    drop(page, *((f"{number}.jpg", data) for number, data in enumerate(turned)))
+    expect(picture_name(page)).to_have_text("3.jpg")
+    shown, said = at_rest(page), headline(page).inner_text()
+    page.wait_for_timeout(2000)
+    np.testing.assert_array_equal(at_rest(page), shown)
+    # A page that was never asked for another one has the same map.
+    page.reload()
+    expect(picture_name(page)).to_have_text("3.jpg")
+    until(page, lambda: headline(page).inner_text() == said, "another headline")
+    until(page, lambda: np.array_equal(at_rest(page), shown), "another map")
+
+
+def test_a_click_shows_the_map_of_a_box_and_beside_all_asks_what_is_missing(visit):
+    page = visit("/detect?model=demo-s&example=scene%201")
+    canvas = page.locator("canvas.base").first
+
+    def click(x: float, y: float) -> None:
+        """Click in the picture, at a share of its width and height."""
+        box = canvas.bounding_box()
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+    canvas.wait_for()
+    before = at_rest(page)
+    # It lies in two boxes: the smaller one is meant.
+    click(0.225, 0.7)
+    page.get_by_role("button", name="3 moon-inside", pressed=True).wait_for()
+    until_changed(page, before)
+    asked(page, "box", "3")
+    page.get_by_text("Evidence for").filter(has_text="moon-inside 3").wait_for()
+    page.get_by_role("radio", name="Scene 3", exact=True).click()
+    expect(picture_name(page)).to_have_text("scene 3.png")
+    at_rest(page)
+    click(0.25, 0.75)
+    page.get_by_text("is the strongest candidate here").wait_for()
+    expect(page.get_by_role("button", name=re.compile(r"^\?"))).to_have_count(1)
+
+
+def test_the_api_beside_answers_pages_and_needs_no_other_machine(visit):
+    page = visit("/api/docs")
+    page.locator(".opblock").nth(8).wait_for()
+    assert page.evaluate("async () => (await (await fetch('/api/v1/models')).json()).default") == "efficientnet-lite0"
 
 
 def test_an_address_opens_its_page_on_a_fresh_server_which_is_said_to_be_gone_once_it_is(browser: Browser):

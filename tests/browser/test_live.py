@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import provide
 import pytest
-from PIL import Image
 from playwright.sync_api import expect
-from screen import LIMIT, at_rest, drawn, leaves, pixels, until
+from screen import LIMIT, at_rest, coarse, drawn, leaves, pixels, until
 
 from benchmarks.viewer.browser import FLAGS
 
@@ -58,13 +57,7 @@ def goes_on(page: Page, frames: int = 3) -> None:
 
 
 def screen(page: Page) -> np.ndarray:
-    return coarse(drawn(live(page).locator("canvas"))[..., :3])
-
-
-def coarse(picture: np.ndarray) -> np.ndarray:
-    """A picture in 12 rows of 16: canvas and Pillow make pictures smaller in ways of their own."""
-    small = Image.fromarray(picture.astype(np.uint8)).resize((64, 48), Image.Resampling.BOX)
-    return np.asarray(small).astype(int).reshape(12, 4, 16, 4, 3).mean((1, 3))
+    return coarse(drawn(live(page).locator("canvas")))
 
 
 def test_the_camera_plays_and_what_is_frozen_goes_on_to_explore(page):

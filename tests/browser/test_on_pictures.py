@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from screen import drawn, go_to, headline, settled, until
+from screen import coarse, drawn, go_to, headline, settled, until
 
 from sightglass.explain.whatif import edits
 from sightglass.models import drawing
@@ -26,13 +26,6 @@ CANVAS = ".painter canvas"
 
 def canvas(page: Page) -> np.ndarray:
     return coarse(drawn(page.locator(CANVAS)))
-
-
-def coarse(pixels: np.ndarray) -> np.ndarray:
-    """In 16 rows of 12: canvas and Pillow make pictures smaller in ways of their own."""
-    return np.asarray(Image.fromarray(pixels[..., :3].astype(np.uint8)).resize((12, 16), Image.Resampling.BOX)).astype(
-        int
-    )
 
 
 def test_the_canvas_shows_what_python_explains_undo_leads_back_and_space_shows_the_original(visit):
@@ -76,7 +69,6 @@ def test_the_canvas_shows_what_python_explains_undo_leads_back_and_space_shows_t
     expect(page.locator(CANVAS)).to_have_attribute("aria-label", "bus.jpg, to paint on. 1 mark.")
 
 
-PAPER = ".painter canvas"
 STAR = [
     (
         0.5 + (0.4 if i % 2 == 0 else 0.16) * math.sin(i * math.pi / 5),
@@ -88,7 +80,7 @@ STAR = [
 
 def paper(page: Page) -> np.ndarray:
     """What is on the paper, float (112, 112) in 0..1, black is 0."""
-    grey = Image.fromarray(drawn(page.locator(PAPER))[..., 0].astype(np.uint8))
+    grey = Image.fromarray(drawn(page.locator(CANVAS))[..., 0].astype(np.uint8))
     return np.asarray(grey.resize((112, 112), Image.Resampling.BOX)) / 255
 
 
@@ -97,19 +89,15 @@ def until_drawn(page: Page, expected: np.ndarray) -> None:
     until(page, lambda: np.abs(paper(page) - expected).mean() < 0.01, "the paper does not show the drawing")
 
 
-def places(page: Page, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    box = page.locator(PAPER).bounding_box()
-    return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-
-
 def test_a_line_is_explained_while_it_is_drawn_by_hand_and_lies_where_it_was(visit):
     page = visit("/?model=demo-cls-s")
     page.get_by_text("Predictions").wait_for()
     page.get_by_role("button", name="Draw", exact=True).click()
-    page.locator(PAPER).wait_for()
+    page.locator(CANVAS).wait_for()
     settled(page)
     until(page, lambda: paper(page).min() == 1, "the paper is not empty")
-    path = places(page, STAR)
+    box = page.locator(CANVAS).bounding_box()
+    path = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in STAR]
     page.mouse.move(*path[0])
     page.mouse.down()
     for place in path[1:6]:
@@ -125,28 +113,12 @@ def test_a_line_is_explained_while_it_is_drawn_by_hand_and_lies_where_it_was(vis
     until_drawn(page, expected)
     expect(page.get_by_text("1 mark.")).to_have_count(1)
 
-    page.get_by_role("button", name="Clear").click()
-    until(page, lambda: paper(page).min() == 1, "the paper is not cleared")
-    settled(page)
-    assert paper(page).min() == 1
-    page.get_by_role("button", name="Undo").click()
-    until_drawn(page, expected)
-    settled(page)
-    until_drawn(page, expected)
     # Another screen and back: the same drawing, on a paper that is mounted anew.
     go_to(page, "Top-k")
     page.wait_for_url("**/topk*")
     page.get_by_text("drawing.png").first.wait_for()
     settled(page)
     go_to(page, "Explore")
-    page.locator(PAPER).wait_for()
+    page.locator(CANVAS).wait_for()
     settled(page)
     until_drawn(page, expected)
-    page.get_by_role("button", name="Clear").click()
-    page.locator(PAPER).focus()
-    for key in ["Shift+ArrowLeft"] * 3 + ["Enter"] + ["Shift+ArrowRight"] * 6 + ["Enter"]:
-        page.keyboard.press(key)
-    until(page, lambda: (paper(page) < 0.2).any(), "nothing is drawn by keys")
-    rows, columns = np.nonzero(paper(page) < 0.2)
-    assert abs(rows.mean() - 55.5) < 1.5
-    assert columns.min() < 26 and columns.max() > 86

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import serving
 from PIL import Image
-from screen import LIMIT, ROOT, settled, until
+from screen import LIMIT, ROOT, choose_mode, settled, until
 
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style, colormaps
@@ -71,20 +71,13 @@ if scene == "explore":
     with left:
         options = ViewerOptions(link, beside=True, marks=True)
         view = viewer(ViewerScene(pixels, "bus", [Pane(maps)]), options, key="viewer")
-elif scene == "exact":
+else:
     small, whole = np.asarray(Image.fromarray(pixels).resize((WIDE, HIGH))), (0, 0, WIDE, HIGH)
     crop = (0, 62, WIDE, 434)
     panels = [Pane((Map("fine", "", fine(), whole, whole, (0.0, 2.0)),)),
               Pane((Map("minibus", "", bump(3, 3, 1.5), crop, crop, (0.5, 1.0), (7, 7)),)),
               Pane((Map("gap", "", gap(), whole, whole, kind="difference", sides=("s", "l")),))]
     view = viewer(ViewerScene(small, "small", panels), key="viewer")
-else:
-    large = np.array(Image.fromarray(pixels).resize((4000, 5333)))
-    large[:, np.arange(4000) // 2 % 2 == 0] //= 2  # stripes that no smaller copy has
-    one = Map("minibus", "", bump(3, 3, 1.5), (0, 0, 4000, 5333), (0, 0, 4000, 5333))
-    view = viewer(ViewerScene(large, "large", [Pane((one,))]), ViewerOptions(marks=True), key="viewer")
-region = view.region
-st.text(f"region {region and [round(edge) for edge in region]}")
 st.text(f"point {view.point} box {view.box}")
 """
 )
@@ -156,12 +149,6 @@ def zoom(page: sync.Page, stage: sync.Locator, steps: int = 1) -> None:
         page.mouse.wheel(0, -240)
     page.keyboard.up("Control")
     sync.expect(page.locator(".viewer.zoomed")).to_have_count(1)
-
-
-def mode(page: sync.Page, name: str) -> None:
-    """Choose a display mode in the menu, which stays closed."""
-    change = "(select, value) => { select.value = value; select.dispatchEvent(new Event('change')); }"
-    page.locator(".mode").evaluate(change, name.lower())
 
 
 def runs(page: sync.Page) -> int:
@@ -300,7 +287,7 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(scene: Scene) -> None
     page.mouse.up()
     assert apart(pixels(page, 1), held).max() == 0
     for name in ("Map", "Contour", "Spotlight", "Picture", "Overlay"):
-        mode(page, name)
+        choose_mode(page, name)
     page.locator(".colormap").select_option("jet")
     page.locator(".threshold").fill("0.4")
     page.locator(".more summary").click()
@@ -319,20 +306,10 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(scene: Scene) -> None
 def test_the_list_changes_the_map_at_once(scene: Scene) -> None:
     page = scene()
     before = pixels(page, 1)
-    page.evaluate(
-        """() => {
-          const deep = (root, selector) => [...root.querySelectorAll("*")].flatMap(
-            (node) => node.shadowRoot ? [...node.shadowRoot.querySelectorAll(selector)] : []);
-          window.title = () => deep(document, ".panel .title")[1].textContent;
-          window.press = async () => {
-            deep(document, ".rows button")[1].click();
-            const named = window.title();
-            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-            return named;
-          };
-        }"""
-    )
-    assert page.evaluate("press()") == "trolleybus"
+    # Before Python can answer.
+    title = page.locator(".panel .title").nth(1).element_handle()
+    press = "(button, title) => { button.click(); return title.textContent; }"
+    assert page.locator(".rows button").nth(1).evaluate(press, title) == "trolleybus"
     assert apart(pixels(page, 1), before).max() > 20
     page.get_by_text("chosen 1").wait_for()
     settle(page, 2)
@@ -410,7 +387,7 @@ def test_a_link_carries_the_view_and_the_settings_survive_a_reload(scene: Scene)
     page = scene(alpha=0.4)
     sync.expect(page.locator(".alpha")).to_have_value("0.4")
     page.locator(".alpha").fill("0.7")
-    mode(page, "Contour")
+    choose_mode(page, "Contour")
     page.locator(".more summary").click()
     page.get_by_label("True cells").check()
     page.keyboard.press("Escape")

@@ -4,10 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sightglass.explain.evidence.resident import MODEL_CACHE
+from tests.faults import labelled
 from tests.faults.victim import Victims
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="package")
@@ -16,3 +19,11 @@ def victims() -> Iterator[Victims]:
     made = Victims()
     yield made
     made.close()
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with models of one's own, whose classes have hostile names."""
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(labelled.tables(tmp_path)))
+    yield tmp_path
+    MODEL_CACHE.free()

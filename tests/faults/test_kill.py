@@ -1,25 +1,32 @@
-"""Killed at any moment, nothing that was saved is lost, and the rest is made as if nothing had happened."""
+"""Killed at any moment, or on a full disk, nothing that was saved is lost, and the rest is made again."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import random
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.outcome import result, survived
+from tests.faults.outcome import is_one_sentence, result, survived
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.faults.victim import Victims
+
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")]
 SEED = 20
 POINTS = 100
 """Of each work: half of them steps, half of them moments."""
+AMOUNTS, SIZE_MB = 8, 8
+"""Of room on a full disk, and the size of the disk."""
 WORKS = ("batch", "video", "history", "deck")
 
 
@@ -56,3 +63,46 @@ def grown_old(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.suffix == ".part" or path.parent.name == "records":
             os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 3601))
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """Mount a file system in memory; skip the test where that is not allowed."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("work", WORKS)
+def test_a_disk_without_room(victims: Victims, work: str, tmp_path: Path) -> None:
+    """A file system of its own in memory, with as many bytes left as the work needs at some point of it."""
+    victims.run(work, tmp_path / "whole")
+    expected = result(work, tmp_path / "whole")
+    needs = sum(path.stat().st_size + 4096 for path in (tmp_path / "whole").rglob("*"))
+    chance, stopped = random.Random(f"{SEED} {work}"), 0
+    with mounted(tmp_path / "disk", f"size={SIZE_MB}m") as disk:
+        for i in range(AMOUNTS):
+            left = int((i + chance.random()) / AMOUNTS * needs)
+            filler, folder = disk / "filler", disk / "work"
+            # The names take some room, too.
+            with contextlib.suppress(OSError):
+                filler.write_bytes(bytes(SIZE_MB * 2**20 - left // 4096 * 4096))
+            end = victims.run(work, folder)
+            where = f"{work}, seed {SEED}, {left} bytes of {needs} left"
+            assert not end.broke, f"{where}: {end.broke}"
+            assert not end.problem or is_one_sentence(end.problem), where
+            stopped += bool(end.problem)
+            filler.unlink()
+            survived(work, folder, end)
+            again = victims.run(work, folder)
+            assert not again.broke and not again.problem, f"{where}: {again}"
+            assert result(work, folder) == expected, where
+            shutil.rmtree(folder)
+            # What this process has read of it takes room until its files are closed.
+            gc.collect()
+    assert stopped

@@ -6,7 +6,6 @@ import csv
 import os
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
@@ -16,7 +15,6 @@ from starlette.testclient import TestClient
 
 from sightglass.api.app import create
 from sightglass.explain import Explainer, Image
-from sightglass.explain.evidence.resident import MODEL_CACHE
 from sightglass.report import offers, views
 from sightglass.report.deck_html import deck_html
 from sightglass.report.deck_pptx import deck_pptx
@@ -24,18 +22,7 @@ from sightglass.report.pdf import deck_pdf
 from tests import corpus
 from tests.faults import labelled, visits
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Models whose classes have such names."""
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(labelled.tables(tmp_path)))
-    yield tmp_path
-    MODEL_CACHE.free()
 
 
 def test_hostile_names_are_text_on_every_page(models: Path) -> None:

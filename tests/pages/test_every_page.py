@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,10 +12,6 @@ from sightglass.explain.phrases import pixels
 from sightglass.ui.session.state import Sidebar
 from tests.pages.conftest import ROOT, bar, session
 from tests.rooms import list_pages
-
-if TYPE_CHECKING:
-    pass
-
 
 OF_ONE_PICTURE = ("explore", "topk", "compare")
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.testing.v1 import AppTest
 
-from sightglass.cli import main
-from sightglass.explain import Explainer, Recipe, replay
+from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
-from sightglass.explain.rendering.render import samples
 from sightglass.history import History
 from sightglass.ui.session.jobs.background import Jobs
 from tests.pages.conftest import (
@@ -194,7 +195,7 @@ def test_a_slow_method_dims_the_map_before_and_stop_goes_back_to_it(page):
 def test_a_map_of_masks_is_shown_while_it_is_made_and_what_there_is_stays_when_it_is_stopped(page, masks):
     app = page(method="drise", model="efficientnet-lite1")
     rerun_until(app, lambda: UNFINISHED in texts(app))
-    assert shown(app).head["panels"][0]["maps"] and "Stop" in labels(app)
+    assert shown(app).head["panels"][0]["maps"] and "Stop" in labels(app) and "Save" not in labels(app)
     press(app, "Stop")
     assert "Stop" not in labels(app)
     assert shown(app).head["panels"][0]["maps"] and UNFINISHED in texts(app)
@@ -202,7 +203,7 @@ def test_a_map_of_masks_is_shown_while_it_is_made_and_what_there_is_stays_when_i
     press(app, "Start again")
     masks()
     rerun_until(app, lambda: UNFINISHED not in texts(app) and shown(app).maps)
-    assert "Stop" not in labels(app)
+    assert "Stop" not in labels(app) and "Save" in labels(app)
 
 
 def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_pages(page, bus):
@@ -219,36 +220,32 @@ def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_pages
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
 
 
-def written(arguments, folder):
-    """What the command line wrote: its recipe, and its maps in their order."""
-    assert main([*map(str, arguments), "--out", str(folder)]) == 0
-    recipe = Recipe.model_validate_json((folder / "recipe.json").read_text("utf-8"))
-    held = np.load(folder / "maps.npz")
-    return recipe, [held[name] for name in held.files if "_raw_" not in name], sorted(folder.rglob("*.npy"))
+def columns(app: AppTest, place: int = 0) -> dict[str, Any]:
+    return json.loads(app.dataframe[place].proto.columns)
 
 
-def same(result, recipe, maps, values, view) -> None:
-    assert recipe == result.recipe
-    assert len(view.maps) == len(maps) == len(values) == len(result.heatmaps) > 1
-    for heatmap, at_input, file, on_screen in zip(result.heatmaps, maps, values, view.maps, strict=True):
-        np.testing.assert_array_equal(at_input, heatmap.at_input)
-        np.testing.assert_array_equal(np.load(file), heatmap.values)
-        # The screen is sent each value as one of 65,536 steps.
-        np.testing.assert_array_equal(np.rint(on_screen * 65535).astype(np.uint16), samples(heatmap.content))
+def test_all_numbers_of_a_map_stand_at_the_right(page) -> None:
+    app = press(page(), "All numbers")
+    listed = dict(zip(*(app.dataframe[0].value[name] for name in ("number", "value")), strict=True))
+    metric = next(one for one in app.metric if one.label == "Half of the evidence is on")
+    assert listed["Area holding half the evidence"] == metric.value and listed["Greatest strength"] == "1.00"
+    assert columns(app)["value"]["alignment"] == "right"
 
 
-def test_library_command_line_and_screen_give_the_same_map(page, bus, tmp_path):
-    view = shown(page(method="layercam", layers="blocks.2,blocks.4", fit="letterbox"))
-    result = Explainer()(bus, method="layercam", layers=("blocks.2", "blocks.4"), preprocessing="letterbox")
-    flags = ["--method", "layercam", "--target-layers", "blocks.2,blocks.4", "--preprocessing", "letterbox"]
-    recipe, maps, values = written(["image", bus, "--npy", *flags], tmp_path / "out")
-    same(result, recipe, maps, values, view)
-    for heatmap, first in zip(replay(recipe, bus).heatmaps, maps, strict=True):
-        np.testing.assert_array_equal(heatmap.at_input, first)
+def test_what_is_copied_has_no_formulas() -> None:
+    def draw() -> None:
+        import pandas as pd
 
+        from sightglass.ui.views import tables
 
-def test_and_so_do_a_detectors_boxes(page, scene, tmp_path):
-    view = shown(page("", model="demo-s", example="scene 3"))
-    result = Explainer("demo-s")(scene, per="detection")
-    recipe, maps, values = written(["detect", scene, "--model", "demo-s", "--save-all"], tmp_path / "out")
-    same(result, recipe, maps, values, view)
+        hostile, rows = "=cmd()", [{"picture": "=cmd()", "@name": "plain", "change": "-12 %", "box": 3}]
+        tables.table(rows, right=("change",), help={"@name": "Whose."})
+        frame = pd.DataFrame({hostile: ["+a.jpg", None], "score": [-1.0, 0.5], "kind": pd.Categorical(["-x", "y"])})
+        tables.table(frame, columns={hostile: tables.number("%.2f", "")})
+
+    app = AppTest.from_function(draw).run()
+    listed, frame = (one.value for one in app.dataframe)
+    assert listed.to_dict("records") == [{"picture": "'=cmd()", "'@name": "plain", "change": "-12 %", "box": 3}]
+    assert list(frame.columns) == ["'=cmd()", "score", "kind"] and frame["'=cmd()"].isna()[1]
+    assert [frame["'=cmd()"][0], *frame["score"], *frame["kind"]] == ["'+a.jpg", -1.0, 0.5, "'-x", "y"]
+    assert "'@name" in columns(app) and "'=cmd()" in columns(app, 1)

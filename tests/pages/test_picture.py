@@ -108,15 +108,6 @@ def test_uploads_are_kept_for_an_hour_after_their_last_use_and_in_bounded_memory
     assert [kept.get(token(image)) is not None for image in images] == [False, False, True]
 
 
-def test_own_models_stand_before_the_demos(page, own_models):
-    own_models('[model.leaf]\nloader = "torchvision.classifiers"\narch = "alexnet"\nweights = { random = 1 }\n')
-    app = page()
-    box = app.selectbox(key="family")
-    families = box.options
-    assert families[0] == "EfficientNet-Lite"
-    assert families.index("leaf") < min(i for i, name in enumerate(families) if name.startswith("Demo"))
-
-
 @pytest.mark.parametrize("name", image_source.EXAMPLES)
 def test_the_files_of_thumbnails_show_the_examples_as_they_are_today(name):
     kept = Pillow.open(image_picker.thumbnail_file(name)).convert("RGB")

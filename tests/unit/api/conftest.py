@@ -1,9 +1,9 @@
-"""What tests of the API share: a client, a picture, and what a problem says."""
+"""What tests of the API share: a client, a picture, and a way to send a form."""
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 def client() -> Iterator[TestClient]:
     with TestClient(create()) as made:
         yield made
+
+
+def send_form(client: TestClient, route: str, path: Path, **fields: Any) -> Any:
+    """Return the answer to a form, which must be a success."""
+    answer = client.post(f"/api/{route}", files={"image": (path.name, path.read_bytes())}, data=fields)
+    assert answer.status_code == 200, answer.text
+    return answer
 
 
 @pytest.fixture(scope="module")

@@ -13,41 +13,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from starlette.applications import Starlette
+from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
-from sightglass.api import routes
 from sightglass.api.app import create
+from sightglass.batch import summary as run_summary
 from sightglass.common import access
+from sightglass.evaluation import stored
+from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.phrases import plain_text
-from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.picture.image import Image
+from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
+from sightglass.explain.trust.checks import QUESTIONS, Checks, forget
 from sightglass.history import History
+from sightglass.models.adapter import Prediction
 from sightglass.report import embedded_recipe, result_folder
 from sightglass.report.similarity_files import summary
 from tests.servers import settings_of
-from training.demo import scenes
+from tests.unit.api.conftest import send_form
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
+    from starlette.testclient import TestClient
 
     from sightglass.explain.explanation import Explanation
-
-LOOK = VIEWER_STYLE
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the packaged detectors were trained on."""
-    path = tmp_path_factory.mktemp("scene") / "scene.png"
-    pixels = scenes.draw(scenes.sample(502, task="detect", held_out=True)).pixels
-    path.write_bytes(to_png(np.ascontiguousarray(pixels)))
-    return path
 
 
 def sent(client: TestClient, route: str, path: Path, **fields: Any) -> Any:
@@ -58,46 +56,23 @@ def sent(client: TestClient, route: str, path: Path, **fields: Any) -> Any:
     return answer
 
 
-def formed(client: TestClient, route: str, path: Path, **fields: Any) -> Any:
-    """A form."""
-    pictures = {"image": (path.name, path.read_bytes())}
-    answer = client.post(f"/api/{route}", files=pictures, data=fields)
-    assert answer.status_code == 200, answer.text
-    return answer
-
-
-def array(text: str | bytes) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = np.load(io.BytesIO(base64.b64decode(text) if isinstance(text, str) else text))
-    assert found.dtype == np.float32
-    return found
-
-
 def plain(value: Any) -> Any:
     return json.loads(result_folder.to_json(value))
 
 
 def same(said: dict[str, Any], made: Explanation) -> None:
     """All numbers of an answer are the library's."""
-    wanted = plain(result_folder.summary(made, LOOK))
-    for name in (
-        "headline",
-        "predictions",
-        "boxes",
-        "heatmaps",
-        "statistics",
-        "diagnosis",
-        "notes",
-        "recipe",
-        "command",
-    ):
+    wanted = plain(result_folder.summary(made, VIEWER_STYLE))
+    names = ("headline", "predictions", "boxes", "heatmaps", "statistics", "diagnosis", "notes", "recipe", "command")
+    for name in names:
         assert said[name] == wanted[name], name
     assert len(said["heatmaps"]) > 0
 
 
-def maps_in(answer: Any, name: str = result_folder.MAPS) -> dict[str, NDArray[np.float32]]:
+def maps_in(answer: Any) -> dict[str, NDArray[np.float32]]:
     """The arrays of an archive."""
     with zipfile.ZipFile(io.BytesIO(answer.content)) as folder:
-        return dict(np.load(io.BytesIO(folder.read(name))))
+        return dict(np.load(io.BytesIO(folder.read(result_folder.MAPS))))
 
 
 @pytest.mark.parametrize(
@@ -123,14 +98,14 @@ def test_boxes_are_the_librarys(client: TestClient, scene: Path, fields: dict[st
 
 def test_the_map_alone_the_picture_under_it_and_the_folder(client: TestClient, bus: Path) -> None:
     made = Explainer()(bus)
-    answer = formed(client, "v1/explain?format=npy", bus)
+    answer = send_form(client, "v1/explain?format=npy", bus)
     assert answer.headers["content-type"] == "application/x-npy"
-    assert np.array_equal(array(answer.content), made.heatmaps[0].values)
-    drawn = formed(client, "explain?format=png", bus, colormap="jet", alpha="0.3").content
+    assert np.array_equal(np.load(io.BytesIO(answer.content)), made.heatmaps[0].values)
+    drawn = send_form(client, "explain?format=png", bus, colormap="jet", alpha="0.3").content
     with Pillow.open(io.BytesIO(drawn)) as picture:
         assert np.array_equal(np.asarray(picture), made.overlay(0, colormap="jet", alpha=0.3))
     assert embedded_recipe.read(drawn) == made.recipe
-    packed = formed(client, "explain?format=zip", bus)
+    packed = send_form(client, "explain?format=zip", bus)
     with zipfile.ZipFile(io.BytesIO(packed.content)) as folder:
         assert {"gradcam_prediction.png", result_folder.SUMMARY, result_folder.RECIPE} < {*folder.namelist()}
     arrays = result_folder.arrays(made)
@@ -148,7 +123,7 @@ def test_a_comparison_is_the_librarys(client: TestClient, bus: Path) -> None:
         assert {name: one[name] for name in ("predictions", "statistics", "recipe")}.items() <= wanted.items()
         assert 0 < one["timing"]["fastest"] <= one["timing"]["median"] <= one["timing"]["slowest"]
     assert len(maps_in(sent(client, "compare?format=zip", bus, models=names, targets=[1]))) == 2
-    sizes = formed(client, "compare", bus, models="demo-cls-s").json()["models"]
+    sizes = send_form(client, "compare", bus, models="demo-cls-s").json()["models"]
     assert [one["name"] for one in sizes] == ["s", "m", "l"]
 
 
@@ -170,7 +145,7 @@ def test_two_pictures_are_compared_as_the_library_does(client: TestClient, bus: 
 
 
 def test_models(client: TestClient, bus: Path) -> None:
-    formed(client, "explain", bus, model="demo-cls-s")
+    send_form(client, "explain", bus, model="demo-cls-s")
     said = client.get("/api/models?here=true").json()
     found = {one["id"]: one for one in said["models"]}
     assert said["default"] in found
@@ -184,15 +159,15 @@ def test_an_unsure_answer_is_saved_where_the_operator_says_so(
     client: TestClient, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
-    assert formed(client, "explain", bus).json()["saved"] is None
+    assert send_form(client, "explain", bus).json()["saved"] is None
     with settings_of(save_below=0.01):
-        assert formed(client, "explain", bus).json()["saved"] is None
+        assert send_form(client, "explain", bus).json()["saved"] is None
     with settings_of(save_below=1):
-        saved = formed(client, "explain", bus).json()["saved"]
-        formed(client, "explain?format=png", bus)
+        saved = send_form(client, "explain", bus).json()["saved"]
+        send_form(client, "explain?format=png", bus)
         assert [record.id for record in History().search(tag="unsure").records] == [saved]
         monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
-        answer = formed(client, "explain", bus).json()
+        answer = send_form(client, "explain", bus).json()
     assert answer["predictions"] and answer["saved"] is None
 
 
@@ -212,7 +187,7 @@ def test_the_page_of_it_needs_no_network(client: TestClient) -> None:
 def test_a_form_and_all_kinds_of_base64_are_the_same_request(client: TestClient, bus: Path) -> None:
     fields: dict[str, Any] = {"targets": ["trolleybus", 5], "layers": ["blocks.4", "bn2"], "scale": "shared"}
     expected = sent(client, "explain", bus, **fields).json()
-    answers = [formed(client, "explain", bus, **form) for form in (fields, fields | {"method": "", "top_k": ""})]
+    answers = [send_form(client, "explain", bus, **form) for form in (fields, fields | {"method": "", "top_k": ""})]
     text = base64.encodebytes(bus.read_bytes()).decode()
     for image in (f"data:image/jpeg;base64,{text}", text, base64.b64encode(bus.read_bytes()).decode()):
         answers.append(client.post("/api/explain", json={"image": image, "name": bus.name, **fields}))
@@ -251,6 +226,145 @@ def test_the_description_names_bodies_answers_keys_and_a_version(
     locked = create().openapi()
     open_ones = {path for path, ways in locked["paths"].items() for way in ways.values() if "security" not in way}
     assert open_ones == {"/api/v1/health", "/api/v1/health/alive", "/api/v1/health/ready"}
-    # Below a path of a proxy, where the page of it asks.
-    below = TestClient(Starlette(routes=routes("/sightglass")))
-    assert below.get("/sightglass/api/openapi.json").json()["servers"][0]["url"] == "/sightglass"
+
+
+MODEL = "demo-cls-s"
+
+
+def test_the_seals_are_the_librarys(client: TestClient, scene: Path) -> None:
+    forget()
+    seals = send_form(client, "explain", scene, model=MODEL, top_k=2, seal="true").json()["seals"]
+    forget()
+    made = Explainer(MODEL)(scene, top_k=2)
+    expected = [made.seal(index) for index in range(2)]
+    assert seals == TypeAdapter(list[Checks]).dump_python(expected, mode="json", by_alias=True)
+    assert [mark["question"] for mark in seals[0]["marks"]] == list(QUESTIONS)
+
+
+def test_boxes_and_models_are_sealed(client: TestClient, scene: Path, sealed: list[str]) -> None:
+    boxes = send_form(client, "detect", scene, model="demo-s", top_k=2, seal="true").json()
+    assert [one["target"] for one in boxes["seals"]] == sealed and len(sealed) == len(boxes["heatmaps"]) == 2
+    # The headline is made after the test, and no number is infinite in JSON.
+    assert "This map shows the box, not what the model learnt." in boxes["headline"]
+    assert [mark["value"] for mark in boxes["seals"][0]["marks"]] == [0.9, None, None]
+    sealed.clear()
+    compared = send_form(client, "compare", scene, models=[MODEL, "demo-cls-m"], seal="true").json()["models"]
+    for one, label in zip(compared, sealed, strict=True):
+        # Only the first map of each is compared.
+        assert one["seals"][0]["target"] == label == one["heatmaps"][0]["label"]
+        assert one["seals"][1:] == [None] * (len(one["heatmaps"]) - 1)
+    files, fields = {"image": scene.read_bytes()}, {"seal": "true", "model": MODEL}
+    answer = client.post("/api/explain?format=png", files=files, data=fields)
+    assert answer.status_code == 400 and "leave seal out" in answer.json()["detail"]
+
+
+def test_the_curves_of_a_proof_are_the_librarys(client: TestClient, bus: Path) -> None:
+    made = Explainer(MODEL)(bus, targets=("star",)).prove(steps=3, fillings=("mean",)).summary()
+    fields: dict[str, Any] = {"model": MODEL, "targets": ["star"], "steps": 3, "fillings": ["mean"]}
+    found = send_form(client, "prove", bus, **fields).json()
+    assert made.items() <= found.items()
+    recipe = Recipe.model_validate(found["recipe"] | {"examples": ()}, strict=False)
+    assert recipe.prove is not None and recipe.prove.steps == 3
+
+
+KEYS = {"prediction", "confidence", "gradcam_heatmap", "gradcam_overlay"}
+
+
+def pixels(text: str) -> np.ndarray:
+    data = base64.b64decode(text, validate=True)
+    assert data.startswith(b"\x89PNG")
+    return np.asarray(Pillow.open(io.BytesIO(data)))
+
+
+def test_a_prediction_is_the_librarys_with_both_pictures(client: TestClient, bus: Path, picture: str) -> None:
+    said = client.post("/predict_with_gradcam", json={"image": picture}).json()
+    made = Explainer()(bus, top_k=1)
+    assert said.keys() == KEYS
+    assert said["prediction"] == made.predictions[0].label
+    assert said["confidence"] == made.predictions[0].score
+    assert np.array_equal(pixels(said["gradcam_overlay"]), made.overlay(0, colormap="jet"))
+    assert np.array_equal(pixels(said["gradcam_heatmap"]), made.overlay(0, colormap="jet", alpha=1.0))
+    # A page's canvas hands over a data URL, and sketches send what else they have.
+    again = {"image": f"data:image/jpeg;base64,{picture}", "filename": "bus.jpg", "model": "efficientnet-lite0"}
+    assert client.post("/predict_with_gradcam", json=again).json()["prediction"] == said["prediction"]
+
+
+def test_a_form_names_the_class_as_json_does(client: TestClient, bus: Path, picture: str) -> None:
+    expected = client.post("/analyze_class", json={"image": picture, "class_index": 874}).json()
+    for data in ({"class_index": "874"}, {"class": "trolleybus"}):
+        assert client.post("/analyze_class", files={"image": bus.read_bytes()}, data=data).json() == expected
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n--x"])
+def test_of_a_form_that_was_cut_off_no_part_of_a_picture_is_explained(
+    client: TestClient, bus: Path, end: bytes
+) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="bus.jpg"\r\n\r\n' + bus.read_bytes() + end
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = client.post("/api/explain", content=body, headers=kind)
+    assert (answer.status_code, answer.json()["code"]) == (422, "fields")
+
+
+@pytest.mark.parametrize("as_form", [True, False])
+def test_a_heatmap_is_written_and_fetched_by_its_url(
+    client: TestClient, bus: Path, picture: str, as_form: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
+    body = {"files": {"image": bus.read_bytes()}} if as_form else {"json": {"image": picture}}
+    said = client.post("/generate_heatmap", **body).json()
+    assert said == {"path": said["path"], "url": f"/view_heatmap?path={said['path']}"}
+    assert [file.name for file in tmp_path.iterdir()] == [said["path"]]
+    answer = client.get(said["url"])
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    drawn = Explainer()(bus, top_k=1).overlay(0, colormap="jet")
+    assert np.array_equal(np.asarray(Pillow.open(io.BytesIO(answer.content))), drawn)
+
+
+@pytest.mark.parametrize("path", ["heatmap_20260101_000000.png", "../../etc/passwd", "/etc/passwd", "."])
+def test_only_heatmaps_of_the_folder_are_shown(client: TestClient, path: str) -> None:
+    answer = client.get("/view_heatmap", params={"path": path})
+    assert (answer.status_code, answer.json()["type"]) == (404, "/api/problems/path")
+
+
+BOX = (10.0, 10.0, 60.0, 60.0)
+CAT, DOG = TrueBox("cat", BOX), TrueBox("dog", (100.0, 10.0, 160.0, 60.0))
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two runs: one has an evaluation of two pictures, the other none."""
+    base = tmp_path / "batches"
+    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(base))
+    for name in ("labelled", "plain"):
+        (base / name).mkdir(parents=True)
+    found = (Prediction("cat", 0, 0.9, BOX, 3), Prediction("dog", 1, 0.2, DOG.box, 4))
+    pictures = (
+        EvaluatedPicture("a.jpg", (200, 100), (CAT, DOG), None, found),
+        EvaluatedPicture("b.jpg", (200, 100), (CAT,), None, found[:1]),
+    )
+    rows = [stored.to_row(one) for one in pictures]
+    facts = EvaluationFacts("demo-s", "", "detect", ("cat", "dog"), 0.25, ("owl",))
+    stored.write(base / "labelled" / stored.FILE, [rows], facts)
+    return base
+
+
+def test_runs_with_labels_are_listed_and_each_says_how_right_it_is(client: TestClient, runs: Path) -> None:
+    assert [one["id"] for one in client.get("/api/runs").json()["runs"]] == ["labelled"]
+    answer = client.get("/api/runs/labelled").json()
+    assert answer == {"id": "labelled", **run_summary.load(runs / "labelled").to_json(), "unknown": ["owl"]}
+    assert (answer["objects"], answer["right"], answer["errors"]["missed"]) == (3, 2, 1)
+
+
+def test_what_there_is_not_is_one_sentence(client: TestClient, runs: Path) -> None:
+    for name in ("plain", "nothing", "..", "%2e%2e%2flabelled"):
+        assert client.get(f"/api/runs/{name}").status_code == 404
+    for path, status, words in (
+        ("/api/runs/plain", 404, "GET /api/runs lists yours"),
+        ("/api/runs?page=1", 422, "page"),
+        ("/api/scorecard?run=labelled", 410, "the page Pictures"),
+    ):
+        answer = client.get(path)
+        assert (answer.status_code, words in answer.json()["detail"]) == (status, True), answer.text
+    (runs / "labelled" / stored.FILE).write_bytes(b"damaged")
+    answer = client.get("/api/runs/labelled")
+    assert answer.status_code == 400 and "is damaged" in answer.json()["detail"] and str(runs) not in answer.text

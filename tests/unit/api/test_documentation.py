@@ -7,20 +7,17 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import uvicorn
 
 from docs import site_links
 from sightglass.api.app import create
 from sightglass.cli import main
-from tests.servers import until
+from tests.servers import listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,14 +41,8 @@ BLOCK = re.compile(r"(?<! -->\n)^```(?P<kind>sh|python|console)\n(?P<text>.*?)^`
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as line:
-        server = uvicorn.Server(uvicorn.Config(create(), log_level="warning", ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [line]}, daemon=True)
-        thread.start()
-        until(lambda: server.started)
-        yield f"http://127.0.0.1:{line.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(10)
+    with listening(create()) as address:
+        yield address
 
 
 @pytest.mark.slow

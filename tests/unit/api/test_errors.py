@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,7 @@ from sightglass import api
 from sightglass.api import problems, service
 from sightglass.api.app import create
 from sightglass.common import access
-from sightglass.common.errors import Cancelled, Problem, TooLarge, WeightsProblem
+from sightglass.common.errors import Cancelled, Problem, WeightsProblem
 from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
 from tests.servers import settings_of
@@ -76,9 +74,7 @@ def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
     Pillow.new("1", (20_000, 20_000)).save(wide, "PNG")
     for data, status, kind, words in (
         (whole[:9000], 422, "image", "cut off"),
-        (b"", 422, "image", "empty"),
         (b"%PDF-1.7 and more", 422, "image", "known kind"),
-        (b"\x93NUMPY\x01\x00broken", 422, "image", "npy"),
         (whole + bytes(MOST), 413, "size", "bytes"),
         (wide.getvalue(), 413, "size", "pixels"),
     ):
@@ -114,15 +110,8 @@ def test_bodies_that_cannot_be_read(client: TestClient) -> None:
             "The field 'alpha' should be a valid number; there is no field 'modle': did you mean model?",
         ),
         ({"top_k": "3"}, "The field 'top_k' should be a valid integer"),
-        ({"layers": ["a"] * 17}, "at most 16"),
-        (
-            {"targets": [""]},
-            "The field 'targets.0' should be a valid integer or should have at least 1 character or should be a valid ",
-        ),
         ({"targets": [[1]]}, "The field 'targets.0' should be a valid integer or should be a valid string or "),
-        ({"alpha": float("nan")}, "The field 'alpha' should be a finite number."),
         ({"zzzzzzzzz": 1}, "There is no field 'zzzzzzzzz': GET /api/docs lists them."),
-        ({"examples": []}, "no field 'examples'"),
         ({"maps": "npy"}, "Maps was removed: ask for ?format=npy, png or zip, which has all maps."),
     ],
 )
@@ -132,26 +121,6 @@ def test_fields_that_are_wrong(client: TestClient, picture: str, fields: dict[st
     detail = told(answer, 422, "fields")
     assert words in detail
     assert len(detail) < 600 and detail.count("preprocessing") < 2 and ".;" not in detail
-
-
-@pytest.mark.parametrize(
-    ("route", "fields", "words"),
-    [
-        ("explain", {"method": "gradcamm"}, "did you mean GradCAM"),
-        ("prove", {"layers": ["blocks.99"]}, "; `models layers` lists all."),
-        ("explain", {"confidence": 0.3, "iou": 0.5}, "confidence and iou would have no effect"),
-        ("explain", {"vocabulary": ["a bus"]}, "fixed list"),
-        ("explain", {"classes": ["minibus"]}, "draws no boxes"),
-        ("explain", {"targets": ["minbus"]}, "did you mean minibus?"),
-        ("detect", {"model": "demo-s", "targets": [99]}, "There is no box 99"),
-        ("similarity", {"method": "occlusion"}, "Occlusion cannot explain similarity"),
-    ],
-)
-def test_what_a_model_cannot_be_asked(
-    client: TestClient, picture: str, route: str, fields: dict[str, Any], words: str
-) -> None:
-    body = {"image": picture} | ({"other": picture} if route == "similarity" else {}) | fields
-    assert words in told(client.post(f"/api/{route}", json=body), 400, "option")
 
 
 def test_a_model_that_is_not_here_is_never_fetched(
@@ -187,13 +156,6 @@ def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
     assert client.post("/api/detect", json=body).json()["heatmaps"] == []
 
 
-def test_too_large_is_a_kind_of_its_own_and_no_matter_of_words(client: TestClient) -> None:
-    broken = {"image": encoded(b"GIF89a"), "name": "give at most.gif"}
-    told(client.post("/api/explain", json=broken), 422, "image")
-    refused = problems.from_exception(TooLarge("No."))
-    assert (refused.status, refused.code) == (413, "size")
-
-
 @pytest.mark.parametrize(
     ("error", "status", "kind"),
     [
@@ -216,12 +178,6 @@ def test_whatever_the_work_raises(
     assert "secret" not in told(answer, status, kind)
     assert (answer.headers.get("retry-after") == "7") == (status == 429)
     assert client.get("/api/health").json()["status"] == "ok"
-
-
-def test_beside_another_application_it_is_made_when_it_is_asked() -> None:
-    code = "import sys; from sightglass import api; api.routes(); print({'fastapi', 'torch', 'cv2'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
 
 
 def test_below_the_path_of_a_proxy_it_answers_as_at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:

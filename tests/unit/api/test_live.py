@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from PIL import Image as Pillow
-from starlette.testclient import TestClient, WebSocketTestSession
+from starlette.testclient import WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 from websockets.sync.client import connect
 
-from sightglass.api import live, routes
+from sightglass.api import live
 from sightglass.explain.picture.image import load_bundled
 from tests.unit.cli.test_serve import served
 from tests.waits import patience
@@ -106,13 +106,3 @@ def test_a_server_without_the_dashboard_has_it_too(frame):
         data = ws.recv(patience(30))
         (length,) = struct.unpack_from("<I", data)
         assert json.loads(data[4 : 4 + length])["map"]["state"] == "ok"
-
-
-def test_the_dashboard_has_it_too_and_no_other_socket(frame):
-    from starlette.applications import Starlette
-
-    client = TestClient(Starlette(routes=routes()))
-    with client.websocket_connect(URL) as socket:
-        assert choose(socket, "demo-cls-s")["type"] == "ready"
-    with pytest.raises(WebSocketDisconnect), client.websocket_connect("ws://localhost/api/explain"):
-        pass

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 import secrets
 import subprocess
 import sys
-import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
 from benchmarks.processes import free_port
-from tests.servers import until_it_answers, visit
+from tests.servers import listening, until_it_answers, visit
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -38,87 +39,57 @@ TOKEN = "a-token-of-the-operator-of-32-letters"
 CLIENT, CLIENT_SECRET, COOKIE_SECRET = "sightglass", "the-clients-own-secret", "a" * 20 + "the-secret-of-cookies"
 
 
-class Provider(ThreadingHTTPServer):
+def provider(claims: dict[str, Any]) -> Starlette:
     """A small provider of OpenID Connect: whoever asks is signed in as `claims` says, without a question."""
+    key, codes = RSAKey.generate_key(2048, {"kid": "one", "use": "sig", "alg": "RS256"}), dict[str, Any]()
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Answers)
-        self.key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig", "alg": "RS256"})
-        self.claims: dict[str, Any] = {}
-        self.codes: dict[str, dict[str, str]] = {}
-        self.issuer = f"http://127.0.0.1:{self.server_address[1]}"
+    async def describe(request: Request) -> Response:
+        issuer = str(request.base_url).rstrip("/")
+        paths = {"authorization_endpoint": "/authorize", "token_endpoint": "/token", "jwks_uri": "/keys"}
+        about = {"code_challenge_methods_supported": ["S256"], "id_token_signing_alg_values_supported": ["RS256"]}
+        return JSONResponse({"issuer": issuer, **{name: issuer + path for name, path in paths.items()}, **about})
 
-    def token(self, given: dict[str, str]) -> dict[str, Any] | None:
+    async def authorize(request: Request) -> Response:
+        asked, code = request.query_params, secrets.token_hex(8)
+        assert (asked["client_id"], asked["response_type"]) == (CLIENT, "code")
+        codes[code] = asked
+        return RedirectResponse(f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}")
+
+    async def exchange(request: Request) -> Response:
         """What a code is worth, once, for the client that asked for it."""
-        asked = self.codes.pop(given.get("code", ""), None)
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(given.get("code_verifier", "").encode()).digest())
-        if asked is None or asked["code_challenge"] != challenge.decode().rstrip("="):
-            return None
-        now = int(time.time())
-        claims = {"iss": self.issuer, "aud": CLIENT, "sub": "x7", "iat": now, "exp": now + 300, "nonce": asked["nonce"]}
-        token = jwt.encode({"alg": "RS256", "kid": "one"}, claims | self.claims, self.key)
-        return {"access_token": secrets.token_hex(8), "token_type": "Bearer", "id_token": token, "expires_in": 300}
-
-
-class _Answers(BaseHTTPRequestHandler):
-    server: Provider
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        at, issuer = urlsplit(self.path), self.server.issuer
-        given = dict(parse_qsl(at.query))
-        if at.path == "/authorize":
-            assert (given["client_id"], given["response_type"]) == (CLIENT, "code")
-            code = secrets.token_hex(8)
-            self.server.codes[code] = given
-            self.send_response(302)
-            query = urlencode({"code": code, "state": given["state"]})
-            self.send_header("Location", f"{given['redirect_uri']}?{query}")
-            self.end_headers()
-        elif at.path == "/keys":
-            self._json({"keys": [self.server.key.as_dict(private=False)]})
-        else:
-            paths = {"authorization_endpoint": "/authorize", "token_endpoint": "/token", "jwks_uri": "/keys"}
-            about = {"code_challenge_methods_supported": ["S256"], "id_token_signing_alg_values_supported": ["RS256"]}
-            self._json({"issuer": issuer, **{name: issuer + path for name, path in paths.items()}, **about})
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        sent = dict(parse_qsl((await request.body()).decode()))
+        asked = codes.pop(sent["code"])
         basic = base64.b64encode(f"{CLIENT}:{CLIENT_SECRET}".encode()).decode()
-        found = self.server.token(dict(parse_qsl(body)))
-        if self.headers["Authorization"] != f"Basic {basic}" or found is None:
-            self._json({"error": "invalid_grant"}, 400)
-        else:
-            self._json(found)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(sent["code_verifier"].encode()).digest()).decode()
+        if (request.headers["authorization"], asked["code_challenge"]) != (f"Basic {basic}", challenge.rstrip("=")):
+            return JSONResponse({"error": "invalid_grant"}, 400)
+        about = {"iss": str(request.base_url).rstrip("/"), "aud": CLIENT, "sub": "x7", "nonce": asked["nonce"]}
+        now = int(time.time())
+        token = jwt.encode({"alg": "RS256", "kid": "one"}, about | {"iat": now, "exp": now + 300} | claims, key)
+        return JSONResponse({"access_token": "a", "token_type": "Bearer", "id_token": token, "expires_in": 300})
 
-    def _json(self, value: Any, status: int = 200) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(json.dumps(value).encode())
+    async def keys(_request: Request) -> Response:
+        return JSONResponse({"keys": [key.as_dict(private=False)]})
 
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    with Provider() as made:
-        thread = threading.Thread(target=made.serve_forever, daemon=True)
-        thread.start()
-        yield made
-        made.shutdown()
-        thread.join()
+    routes = {"/.well-known/openid-configuration": describe, "/authorize": authorize, "/token": exchange, "/keys": keys}
+    return Starlette(routes=[Route(path, answer, methods=["GET", "POST"]) for path, answer in routes.items()])
 
 
 @contextmanager
-def serving(folder: Path, port: int, log: Path, *, host: str = "127.0.0.1", **environment: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard.py"), "--server.headless=true"]
-    command += [f"--server.port={port}", f"--server.address={host}", "--logger.level=debug"]
+def serving(folder: Path, issuer: str, log: Path) -> Iterator[str]:
+    """The dashboard, at which this provider signs in; yields its address."""
+    port = free_port()
     address = f"http://localhost:{port}"
+    section = {"redirect_uri": f"{address}/oauth2callback", "cookie_secret": COOKIE_SECRET, "client_id": CLIENT}
+    section |= {"client_secret": CLIENT_SECRET, "server_metadata_url": f"{issuer}/.well-known/openid-configuration"}
+    (folder / ".streamlit").mkdir()
+    table = "".join(f'{name} = "{value}"\n' for name, value in section.items())
+    (folder / ".streamlit/secrets.toml").write_text(f"[auth]\n{table}", "utf-8")
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard.py"), "--server.headless=true"]
+    command += [f"--server.port={port}", "--server.address=127.0.0.1", "--logger.level=debug"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "SIGHTGLASS_TOKEN": TOKEN}
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, stdout=out, stderr=out
-        )
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
         try:
             until_it_answers(f"{address}/_stcore/health", process, log=log)
             yield address
@@ -161,32 +132,22 @@ def login_path(address: str) -> str:
             state.id, state.trigger_value = button, True
 
 
-def test_a_provider_signs_people_in_and_no_secret_is_logged(provider: Provider, tmp_path: Path) -> None:
-    port = free_port()
-    (tmp_path / ".streamlit").mkdir()
-    (tmp_path / ".streamlit/secrets.toml").write_text(
-        f"""[auth]
-redirect_uri = "http://localhost:{port}/oauth2callback"
-cookie_secret = "{COOKIE_SECRET}"
-client_id = "{CLIENT}"
-client_secret = "{CLIENT_SECRET}"
-server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"
-""",
-        "utf-8",
-    )
-    log = tmp_path / "log"
+def test_a_provider_signs_people_in_and_no_secret_is_logged(tmp_path: Path) -> None:
+    log, claims = tmp_path / "log", dict[str, Any]()
     with (
-        serving(tmp_path, port, log, SIGHTGLASS_TOKEN=TOKEN) as address,
+        listening(provider(claims)) as issuer,
+        serving(tmp_path, issuer, log) as address,
         httpx.Client(base_url=address, headers={"accept": "text/html"}, timeout=patience(60)) as browser,
     ):
         # Strangers see the page that asks to sign in, and upload nothing.
         assert browser.get("/compare").status_code == 200
         assert browser.put("/_stcore/upload_file/a/b").status_code == 401
-        for claims, status in (
+        for said, status in (
             ({"sub": "eve@example.org", "email": "anna@example.org", "email_verified": False}, 401),
             ({"email": "Anna@example.org", "email_verified": True}, 200),
         ):
-            provider.claims = claims
+            claims.clear()
+            claims.update(said)
             browser.cookies.clear()
             browser.get(login_path(address), follow_redirects=True)
             assert browser.get("/api/models").status_code == status
@@ -199,7 +160,6 @@ server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"
             assert httpx.get(f"{address}/api/models", headers=sent, timeout=patience(60)).status_code == status
         browser.get("/auth/logout", follow_redirects=True)
         assert browser.get("/api/models").status_code == 401
-    said = log.read_text("utf-8")
-    assert "SIGHTGLASS_EMAILS names who may" in said
-    assert cookies
-    assert not [secret for secret in (TOKEN, CLIENT_SECRET, COOKIE_SECRET, *cookies) if secret in said]
+    logged = log.read_text("utf-8")
+    assert "SIGHTGLASS_EMAILS names who may" in logged
+    assert cookies and not [one for one in (TOKEN, CLIENT_SECRET, COOKIE_SECRET, *cookies) if one in logged]

@@ -1,28 +1,43 @@
-"""The API's queue: bounded, never a hang, and every place comes back."""
+"""What the API takes on: its queue, a request's length and pace, its metrics, its health and its settings."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 import os
+import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.testclient import TestClient
 
+from sightglass.api import metrics, serving
+from sightglass.api.app import create
 from sightglass.api.problems import ApiProblem
-from sightglass.api.work import WorkQueue
-from sightglass.common.errors import Cancelled
+from sightglass.api.work import FIELD_BYTES, WorkQueue, answer
+from sightglass.common import access
+from sightglass.common import settings as environment_settings
+from sightglass.common.errors import Cancelled, SettingProblem
 from sightglass.common.work import progress
 from sightglass.common.work.progress import NICE, check
+from sightglass.models import catalog
 from tests import loops
-from tests.servers import until
+from tests.servers import listening, settings_of, until
+from tests.unit.api.test_errors import told
 from tests.waits import patience
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -139,3 +154,176 @@ def test_who_hangs_up_frees_the_place_and_a_stop_ends_all(queue: WorkQueue, monk
 
     assert [type(answer) for answer in loops.run(hung_up())] == [Cancelled] * 3
     assert not len(queue)
+
+
+BODY = 1000 * 4 // 3 + 1024 + FIELD_BYTES
+"""What one picture of at most 1000 bytes may take."""
+JSON = {"content-type": "application/json"}
+
+
+class Anything(BaseModel):
+    image: str = ""
+    text: str = ""
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The API with two routes more, of which one answers how long the text of the body is."""
+    made = create()
+    monkeypatch.setenv("SIGHTGLASS_API_MB", str(1000 / 2**20))
+
+    def measure(request: Anything, _kind: str) -> bytes:
+        return str(len(request.text)).encode()
+
+    def wait(_request: Anything, _kind: str) -> bytes:
+        while True:
+            time.sleep(0.01)
+            progress.check()
+
+    @made.post("/api/measured")
+    async def measured(request: Request) -> Response:
+        return await answer(request, Anything, measure)
+
+    @made.post("/api/endless")
+    async def endless(request: Request) -> Response:
+        return await answer(request, Anything, wait)
+
+    with listening(made) as at:
+        yield at
+
+
+def post(url: str, body: bytes | Iterable[bytes] = b'{"text": "abc"}') -> httpx.Response:
+    return httpx.post(url, content=body, headers=JSON, timeout=patience(20))
+
+
+def hang_up(url: str, length: int) -> None:
+    """Begin a request whose body has this length, send two bytes of it, and leave once it is at work."""
+    at = urlsplit(url)
+    with socket.create_connection((at.hostname, at.port)) as line:
+        head = f"POST {at.path} HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Type: application/json\r\n"
+        line.sendall(f"{head}Content-Length: {length}\r\n\r\n{{}}".encode())
+        time.sleep(0.1)
+
+
+def refused(answer: httpx.Response, status: int) -> str:
+    said = json.loads(answer.content)
+    assert answer.status_code == said["status"] == status and said["instance"].startswith("/")
+    assert answer.headers["content-type"] == "application/problem+json"
+    return str(said["detail"])
+
+
+def test_a_body_that_is_too_long_is_not_taken(address: str) -> None:
+    url, text = f"{address}/api/measured", b'{"text": "' + b"x" * (BODY - 12) + b'"}'
+    assert post(url, text).content == str(BODY - 12).encode()
+    # By what comes, of whatever length: who is still sending is heard out, for a while.
+    assert "MiB" in refused(post(url, text + b" "), 413)
+    assert "MiB" in refused(post(url, iter([b"x" * 4096] * 1000)), 413)
+
+
+@pytest.mark.parametrize(("route", "length"), [("/api/measured", 1000), ("/api/endless", 2)])
+def test_who_hangs_up_while_sending_or_waiting_is_no_fault_of_ours(
+    address: str, route: str, length: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f'sightglass_requests_total{{method="POST",route="{route}",status="499"}}'
+    before = counted().get(name, 0)
+    hang_up(address + route, length)
+    until(lambda: counted().get(name, 0) == before + 1)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def counted() -> dict[str, float]:
+    lines = [line.rpartition(" ") for line in metrics.text().decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+def test_every_answer_is_counted_by_its_route_and_nobody_makes_up_labels(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grown(name: str) -> float:
+        return counted().get(name, 0) - before.get(name, 0)
+
+    before = counted()
+    for path in ("/api/measured", "/api/v1/measured", "/made/up"):
+        post(address + path)
+    with monkeypatch.context() as patched:
+        patched.setattr(access, "_IN_USE", [access.Access("token", "secret")])
+        post(f"{address}/api/measured")
+    until(lambda: grown('sightglass_requests_total{method="POST",route="other",status="401"}') == 1)
+    assert grown('sightglass_requests_total{method="POST",route="/api/measured",status="200"}') == 2
+    assert grown('sightglass_requests_total{method="POST",route="other",status="404"}') == 1
+    assert grown('sightglass_request_seconds_count{route="/api/measured"}') == 2
+    assert not any("made" in name for name in counted())
+    metrics.count_explained(catalog.spec("efficientnet-lite0"), "gradcam")
+    assert grown('sightglass_explanations_total{method="gradcam",model="efficientnet-lite0"}') == 1
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[TestClient]:
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
+    monkeypatch.setattr(progress, "_STOPPING", threading.Event())
+    with TestClient(create()) as made:
+        yield made
+
+
+def _ready(client: TestClient) -> Any:
+    return client.get("/api/health/ready")
+
+
+def test_ready_is_who_has_its_model_and_its_history(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert client.get("/api/health/alive").json() == client.get("/api/health").json()
+    assert _ready(client).json() == {"status": "ready"}
+    lacking = next(spec.id for spec in catalog.catalog().values() if not catalog.available(spec))
+    with settings_of(api_model=lacking):
+        answer = _ready(client)
+    assert "not on this machine" in told(answer, 503, "unready") and answer.headers["retry-after"] == "2"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "file/history"))
+    assert "cannot be written" in told(_ready(client), 503, "unready")
+
+
+def test_while_it_stops_it_is_alive_but_takes_no_work(client: TestClient) -> None:
+    progress._STOPPING.set()
+    assert client.get("/api/health/alive").status_code == 200
+    assert "stopping" in told(_ready(client), 503, "unready")
+    refused = client.post("/api/explain", json={"image": ""})
+    assert "stopping" in told(refused, 503, "busy")
+    assert int(refused.headers["retry-after"]) > 0
+
+
+def test_all_are_named_at_once_and_so_is_a_model_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_API_MODEL", "nothing")
+    with pytest.raises(SettingProblem, match=r"^SIGHTGLASS_API_MODEL: There is no model 'nothing'"):
+        serving.prepare()
+    monkeypatch.setenv("SIGHTGLASS_MEMORY_MB", "abc")
+    monkeypatch.setenv("SIGHTGLASS_API_MB", "abc")
+    with pytest.raises(SettingProblem, match=r"MEMORY_MB is 'abc': give .*\. SIGHTGLASS_API_MB is 'abc'"):
+        serving.prepare()
+
+
+def test_what_a_cluster_says_of_a_service_called_sightglass_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "SIGHTGLASS_SERVICE_HOST": "10.0.0.11",
+        "SIGHTGLASS_PORT": "tcp://10.0.0.11:8501",
+        "SIGHTGLASS_PORT_8501_TCP": "tcp://10.0.0.11:8501",
+    }.items():
+        monkeypatch.setenv(name, value)
+    environment_settings.check()
+    monkeypatch.setenv("SIGHTGLASS_PORT", "8501")
+    with pytest.raises(SettingProblem, match="There is no setting SIGHTGLASS_PORT:"):
+        environment_settings.check()
+
+
+def test_a_missing_folder_or_table_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "broken.toml").write_text("x = [")
+    monkeypatch.setenv("SIGHTGLASS_API_MODEL", "demo-cls-s")
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "broken.toml"))
+    serving.prepare()
+    assert {record.getMessage() for record in caplog.records} == {
+        f"SIGHTGLASS_WEIGHTS names {tmp_path}/nowhere, which is no folder here: correct it.",
+        "broken.toml cannot be read (Invalid value (at end of document)).",
+    }

@@ -14,7 +14,7 @@ from sightglass.batch.records import stem
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture import archive
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.picture.source import Item, find
+from sightglass.explain.picture.source import Item, find, spread
 
 JPEG = to_jpeg(np.full((8, 8, 3), 90, np.uint8))
 
@@ -158,3 +158,9 @@ def test_encrypted_unusual_and_damaged_are_said_of_the_picture(tmp_path: Path) -
     for item, words in zip(find(path), ("without a password", "damaged", "ordinary"), strict=True):
         with pytest.raises(ImageProblem, match=words):
             item.open()
+
+
+def test_some_of_many_are_spread_evenly(tmp_path: Path) -> None:
+    items = find(written(tmp_path, *(f"{name}.jpg" for name in ("0_0", "0_1", "1_0", "1_1", "2_0", "2_1"))))
+    assert keys(spread(items, 3)) == ["0_1.jpg", "1_1.jpg", "2_1.jpg"]
+    assert spread(items, 6) == items == spread(items, 99) and len(spread(items, 1)) == 1

@@ -1,21 +1,30 @@
-"""Every benchmark can be called, and its report says what was measured; how long anything takes is not tested."""
+"""Every benchmark can be called, its report says what was measured, and the product reads what it writes."""
 
 from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks import gpu, report, timing, verdict
 from benchmarks.__main__ import main
+from benchmarks.truth import report as truth_report
+from benchmarks.truth import run, weights
+from benchmarks.truth.measures import BLIND, EMPTY, MEASURES, box_of, measured
+from benchmarks.truth.ranking import Judged, find_own_layer, table
+from benchmarks.truth.scores import Scores, Study, joined, score_study
+from sightglass.explain.methods import METHODS, pixel_gradients
+from sightglass.explain.trust import reliability
 from tests.late import late
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
 
 late("pytorch_grad_cam")
 late("torchcam")
@@ -64,16 +73,136 @@ def test_what_a_gpu_is_asked_works_on_a_cpu(bus: Path, monkeypatch: pytest.Monke
     assert text.count(report.FAILED) == 2 and "out of / memory" in text
 
 
-def test_no_contender_may_take_threads_from_the_others() -> None:
-    torch.set_num_threads(2)
-    thief = timing.Contender("thief", "a thief", lambda _: torch.set_num_threads(1))
-    with pytest.raises(RuntimeError, match="a thief leaves 1 threads of 2"):
-        timing.measure([thief], 1, warm_up=0)
-
-
 def test_verdict_tests_every_kind_of_map() -> None:
     result = verdict.run(SimpleNamespace(models=["demo-cls-s"], dataset=None, count=2))  # type: ignore[arg-type]
     (model,) = result["models"]
     tests = {kind["kind"]: sum(kind["verdicts"].values()) for kind in model["kinds"]}
     # There is no picture before the first.
     assert tests == {verdict.OWN: 2, verdict.WRONG[0]: 1} | dict.fromkeys(verdict.WRONG[1:], 2)
+
+
+MASK = np.zeros((20, 30), bool)
+MASK[4:8, 10:15] = True
+BOX = (slice(3, 9), slice(10, 16))
+DEFAULT = ("hirescam", "all neck outputs", "class")
+OTHER = ("gradcam", "all neck outputs", "class")
+
+
+def test_a_map_that_is_the_mask_is_perfect_and_an_empty_one_is_a_miss() -> None:
+    assert measured(MASK.astype(np.float32), (MASK, None)) == [[1, 1, 1, 1]]
+    nothing = np.zeros(MASK.shape, np.float32)
+    assert measured(None, (MASK, None)) == measured(nothing, (MASK, None)) == [list(EMPTY)]
+
+
+def test_equally_hot_pixels_count_by_their_share() -> None:
+    ((hit, energy, iou, ranked),) = measured(np.ones(MASK.shape, np.float32), (MASK, None))
+    share = MASK.mean()
+    assert (hit, ranked) == (0, 0.5)
+    assert energy == pytest.approx(share)
+    assert iou == pytest.approx(share / (2 - share))
+
+
+def test_ranking_is_that_of_every_pair_and_only_in_its_region() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    values = np.random.default_rng(0).integers(0, 6, MASK.shape).astype(np.float32)
+    everywhere, boxed = measured(values, (MASK, None), (MASK, BOX))
+    for row, where in ((everywhere, np.s_[:]), (boxed, BOX)):
+        assert row[3] == pytest.approx(roc_auc_score(MASK[where].ravel(), values[where].ravel()))
+    assert everywhere[:3] == boxed[:3]
+    assert box_of((9.6, 3.4, 16.2, 9.0), MASK.shape) == BOX
+
+
+def _painted(better: float) -> Scores:
+    """Return 60 objects of which every second is hit, `better` where the default looks."""
+    rng = np.random.default_rng(0)
+    lines = (DEFAULT, OTHER, (DEFAULT[0], DEFAULT[1], "wrong class"), *((name, "", "") for name in BLIND))
+    values = np.repeat((rng.random((60, 1, len(MEASURES))) < 0.5).astype(np.float32) / 2, len(lines), 1)
+    values[:, 0] += better
+    labels = ["rod-ring", "star"] * 30
+    by_question = {"where": values, "why": values}
+    defaults = dict.fromkeys(by_question, DEFAULT)
+    return Scores("demo-s", "detect", defaults, lines, list(range(60)), labels, [True] * 60, by_question)
+
+
+def test_a_method_fails_that_is_better_than_the_best_baseline_in_nothing() -> None:
+    made = table([_painted(0.3), _painted(0.3)], "where")
+    assert {row["line"][0]: row["fails"] for row in made["methods"]} == {"hirescam": False, "gradcam": True}
+    assert (made["default"]["place"], made["of"]) == (1, 2)
+    assert made["over"]["hit"] == pytest.approx((0.3, 0.3, 0.3))
+    assert made["wrong"]["to"]["auc"][2] < 0
+    words = truth_report.words(made)
+    assert "It is the default." in words
+    assert "Fail on these layers: GradCAM." in words
+    assert [row["line"][0] for row in made["given_box"]] == ["edges in its box", "box fill"]
+    assert table([_painted(-0.2)], "where")["default"]["place"] == 2
+    assert Judged([joined([_painted(0.1), _painted(0.1)])], "where").objects == [120]
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with copies of what truth writes, so that nothing of the product changes."""
+    for name in ("FILE", "RANDOMISATION"):
+        path = getattr(reliability, name)
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        monkeypatch.setattr(reliability, name, tmp_path / path.name)
+    reliability._load_published.cache_clear()
+    reliability._load_randomisation.cache_clear()
+    monkeypatch.setattr(run, "FILE", tmp_path / "reliability.json")
+    monkeypatch.setattr(weights, "FILE", tmp_path / "randomisation.json")
+    monkeypatch.setattr(run, "TRUTH", tmp_path / "truth.md")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _clear() -> Any:
+    yield
+    reliability._load_published.cache_clear()
+    reliability._load_randomisation.cache_clear()
+
+
+def test_scenes_are_written_as_they_are_read(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def here(jobs: Sequence[tuple[Callable[..., Scores], str, int]]) -> list[Scores]:
+        return [work(model, range(count)) for work, model, count in jobs]
+
+    monkeypatch.setattr(run, "spread", here)
+    monkeypatch.setattr(run, "SCENES", 8)
+    before = json.loads((files / "reliability.json").read_text())
+    options: Any = SimpleNamespace(only="scenes", models=["demo-cls-s"], full=False, write=True)
+    result = run.run(options)
+    after = json.loads((files / "reliability.json").read_text())
+    assert after["size"] == {"scenes": 8, "slow": 0}
+    assert len(after["findings"]) == len(before["findings"])
+    for row in result["findings"]:
+        read = reliability.reliability(row["task"], row["question"], row["method"])
+        assert read is not None
+        assert (read.objects, list(read.hit), read.fails) == (row["objects"], row["hit"], row["fails"])
+    assert '## Convolutional classifiers, "Why this class?"' in (files / "truth.md").read_text()
+
+
+def test_methods_that_name_their_own_layer_get_findings_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixel_gradients, "STEPS", 2)
+    monkeypatch.setattr(pixel_gradients, "SAMPLES", 2)
+    pixels = score_study(Study("demo-cls-s", ("pixel",), 8), range(8))
+    queries = score_study(Study("demo-detr", ("query",), 4, ("backbone P3", "neck P3", "all neck outputs")), range(4))
+    keys = {(row["task"], row["question"], row["method"]) for row in find_own_layer([pixels], queries)}
+    expected = {
+        ("classify", "where", "smoothgrad"),
+        ("query", "where", "queryattention"),
+        ("query", "where", "layercam"),
+    }
+    assert expected <= keys
+    assert {METHODS[method].family for task, _, method in keys if task != "query"} == {"pixel"}
+
+
+def test_the_report_and_the_product_have_the_same_counts() -> None:
+    text = run.TRUTH.read_text("utf-8")
+    published = reliability._load_randomisation()
+    assert {family for family, *_ in published} == {"detector", "query", "classifier", "transformer"}
+    for (family, question, method), each in published.items():
+        rest = each.maps - each.yes - each.no
+        cells = (family, question, METHODS[method].name, each.maps, each.yes, each.box, each.no, rest)
+        assert f"| {' | '.join(map(str, cells))} |" in text
+    for method in METHODS.values():
+        if method.family in ("pixel", "attention"):
+            assert all(reliability.reliability("classify", question, method.id) for question in ("where", "why"))

@@ -1,7 +1,8 @@
-"""`--seal` and `prove`: what is printed and written."""
+"""`--seal`, `prove` and `batch --labels`: what is printed and written."""
 
 from __future__ import annotations
 
+import csv
 import html
 import json
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from sightglass.batch import summary
 from sightglass.cli.proving import read
+from sightglass.evaluation import boxes, errors, stored
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plain_text
 from sightglass.report import embedded_recipe
+from tests.labelled import draw_scenes
 
 LINE = "✗ changes with the model: no · ✓ matters: yes · ? holds still: unclear"
 
@@ -24,16 +28,6 @@ def test_every_map_of_every_picture_is_sealed_and_none_without_it(call: Any, sea
     assert sealed == labels * 2
     assert out.count(LINE) == 4
     assert out.count("It shows the box.") >= 4 and out.count("Nobody knows.") == 4 and "It matters." not in out
-
-
-def test_each_class_has_its_seal_in_its_own_file(call: Any, sealed: list[str], tmp_path: Path) -> None:
-    how = ("class", "scene.png", "--model", "demo-cls-s", "--class", "1", "--class", "2", "--seal")
-    assert call(*how)[1].count(LINE) == 2
-    for one in json.loads(call(*how, "--json")[1])["results"][0]["classes"]:
-        assert one["seal"]["target"] == one["label"]
-        assert [mark["answer"] for mark in one["seal"]["marks"]] == ["no", "yes", "cannot be told"]
-        file = tmp_path / f"explained/scene/class_analysis_{one['label']}.json"
-        assert json.loads(file.read_text())["seal"] == one["seal"]
 
 
 def test_a_comparison_seals_the_map_of_each_model_that_is_compared(call: Any, sealed: list[str]) -> None:
@@ -69,17 +63,37 @@ def test_any_answer_and_any_box_can_be_proved(answer: Any) -> None:
         assert said["target"] == label
 
 
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        (("--map", "0"), "Invalid value for '--map'"),
-        (("--map", "1", "--class", "star"), "leave one of them out"),
-        (("--map", "2000"), "There is no answer 2000: demo-cls-s gives 10 here."),
-        (("--filling", "grey"), "There is no filling called grey"),
-        (("--steps", "1"), "2 to 100 steps"),
-    ],
-)
-def test_what_cannot_be_proved_is_one_sentence(given: tuple[str, ...], sentence: str, call: Any) -> None:
-    code, _, err = call("prove", "scene.png", "-m", "demo-cls-s", *given)
-    assert code == 2 and sentence in err
-    assert not Path("explained").exists()
+SCENES = 4
+HOW = ("batch", "pictures", "--model", "demo-s", "--workers", "1", "--out", "run")
+
+
+def test_a_run_with_labels_says_how_right_it_is_and_what_a_lower_threshold_would_change(
+    labels: Path, call: Any
+) -> None:
+    code, out, err = call(*HOW, "--labels", "labels.csv")
+    out, evaluation = plain_text(out), stored.load(Path("run"))
+    objects = sum(len(one.truths) for one in evaluation.pictures)
+    assert code == 0
+    assert f"on {objects} labelled objects in {SCENES} labelled pictures." in out
+    assert "95 % interval" in out and "at the threshold of 25 %. Errors:" in out
+    assert "Not counted: Stern (" in out and "--match LABEL=CLASS" in out
+    count = len(labels.read_text("utf-8").splitlines())
+    assert f"labels.csv, line {count - 1}: its box has no area." in err
+    assert f"labels.csv, line {count}: a coordinate is no number." in err
+    kept = json.loads(Path("run/summary.json").read_text("utf-8"))
+    assert len(kept["label_problems"]) == 2 and kept["labels"]["Stern"] == []
+    assert set(kept["evaluation"]["errors"]) == set(boxes.MEANINGS)
+    with Path("run", summary.CSV).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["picture", *errors.COLUMNS] and len(rows) == len(errors.ErrorReport(evaluation).units)
+    wrong = call(*HOW, "--match", "Sterne=star")
+    assert wrong.code == 2 and "No label is called Sterne: the labels are" in wrong.err
+
+
+@pytest.fixture
+def labels(here: Path) -> Path:
+    """Labels of scenes, of which one class has a name of its own, and two lines cannot be used."""
+    path = draw_scenes(here, SCENES)[1]
+    lines = path.read_text("utf-8").replace(",star\n", ",Stern\n")
+    path.write_text(f"{lines}00.png,5,5,1,9,gear\n00.png,x,5,9,9,gear\n", "utf-8")
+    return path

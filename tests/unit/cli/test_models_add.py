@@ -164,24 +164,6 @@ def test_what_is_written_while_the_model_loads_stays(
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (
-            '[model]\nold = {loader = "x"}\nb.loader = "y"\n\n# z\n[z]\n',
-            '[model]\nb.loader = "y"\n\n# z\n[z]\n\n[model.old]\nloader = "custom"\n',
-        ),
-        (
-            '[model.a]\nloader = "x"\n# z\n[z]\nk = 1 # k\n[model.old]\nloader = "y"\n\n# end\n',
-            '[model.a]\nloader = "x"\n# z\n[z]\nk = 1 # k\n[model.old]\nloader = "custom"\n\n# end\n',
-        ),
-    ],
-)
-def test_other_lines_stay_wherever_the_table_was(before: str, after: str, tmp_path: Path) -> None:
-    (tmp_path / "models.toml").write_text(before, "utf-8")
-    assert with_table(tmp_path / "models.toml", "old", {"loader": "custom"}, force=True) == after
-
-
-@pytest.mark.parametrize(
     "before",
     ['model = {old = {loader = "x"}}\n', '[model.old]\nloader = "x"\n# z\n[z]\n[model.old.weights]\nrandom = 1\n'],
 )

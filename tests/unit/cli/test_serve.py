@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import io
 import os
 import re
@@ -12,9 +11,11 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import httpx
 import numpy as np
 import pytest
 
@@ -23,7 +24,6 @@ from sightglass.cli.serve import bound
 from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
 from tests.rooms import ROOT
-from tests.servers import form, got
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -53,23 +53,25 @@ def served(*arguments: str, **environment: str) -> Iterator[tuple[str, subproces
         process.wait(10)
 
 
+def asking(address: str) -> httpx.Client:
+    return httpx.Client(base_url=address, timeout=patience(60))
+
+
 def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under_way(bus: Path) -> None:
     limits = {"SIGHTGLASS_API_MB": "1", "SIGHTGLASS_STOP_SECONDS": "1"}
-    with served(SIGHTGLASS_API_KEY=SECRET, **limits) as (address, process, _):
-        assert got(f"{address}/api/models")[0] == 401
-        assert got(f"{address}/api/health")[0] == 200
-        assert got(f"{address}/api/models", Authorization=f"Bearer {SECRET}")[0] == 200
-        longer = b"x" * 3 * 2**20
-        assert got(f"{address}/api/explain", longer, Content_Type="application/json", X_API_Key=SECRET)[0] == 413
-
-        host, port = address.removeprefix("http://").split(":")
-        line = http.client.HTTPConnection(host, int(port), timeout=patience(60))
-        body, kind = form(bus, method="occlusion", masks="4000")
-        line.request("POST", "/api/explain", body, {"Content-Type": kind, "X-API-Key": SECRET})
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        out, complaints = process.communicate(timeout=patience(60))
-        line.close()
+    with served(SIGHTGLASS_API_KEY=SECRET, **limits) as (address, process, _), asking(address) as client:
+        assert client.get("/api/models").status_code == 401
+        assert client.get("/api/health").status_code == 200
+        client.headers["authorization"] = f"Bearer {SECRET}"
+        assert client.get("/api/models").status_code == 200
+        longer, kind = b"x" * 3 * 2**20, {"content-type": "application/json"}
+        assert client.post("/api/explain", content=longer, headers=kind).status_code == 413
+        asked, slow = {"image": bus.read_bytes()}, {"method": "occlusion", "masks": "4000"}
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(client.post, "/api/explain", files=asked, data=slow)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            out, complaints = process.communicate(timeout=patience(60))
         assert (process.returncode, complaints) == (0, "")
         assert "Stopped." in out
         assert SECRET not in out
@@ -78,18 +80,18 @@ def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under
 def test_opened_to_the_network_it_prints_the_token_that_it_asks_for_and_answers_the_librarys_very_map(
     bus: Path,
 ) -> None:
-    with served("--host", "0.0.0.0") as (address, process, said):
-        address = address.replace("0.0.0.0", "127.0.0.1")
-        assert got(f"{address}/api/models")[0] == 401
+    with (
+        served("--host", "0.0.0.0") as (address, process, said),
+        asking(address.replace("0.0.0.0", "127.0.0.1")) as client,
+    ):
+        assert client.get("/api/models").status_code == 401
         token = re.search(r"the token is ([\w-]{43})\.", said)
         assert token is not None
-        key = {"X_API_Key": token[1]}
-        cold = b'sightglass_memory_bytes{part="models"} 0.0'
-        assert cold not in got(f"{address}/api/metrics", **key)[2], "it was warm before it listened"
-        body, kind = form(bus)
-        status, _, data = got(f"{address}/api/explain?format=npy", body, Content_Type=kind, **key)
-        values = np.load(io.BytesIO(data))
-        assert status == 200 and np.array_equal(values, Explainer()(bus).heatmaps[0].values)
+        client.headers["x-api-key"] = token[1]
+        cold = 'sightglass_memory_bytes{part="models"} 0.0'
+        assert cold not in client.get("/api/metrics").text, "it was warm before it listened"
+        answer = client.post("/api/explain?format=npy", files={"image": (bus.name, bus.read_bytes())})
+        assert np.array_equal(np.load(io.BytesIO(answer.content)), Explainer()(bus).heatmaps[0].values)
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=patience(60))[1] == ""
         assert process.returncode == 0

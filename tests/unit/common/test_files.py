@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from sightglass.common.files import (
     atomic_write,
     file_stem,
     packing,
-    scratch_folder,
     write_file,
 )
 from sightglass.common.files.packing import PHOTOGRAPHS, packaged_file, photograph, photographs
@@ -90,10 +88,3 @@ def test_numbers_stay_numbers_and_other_columns_are_left_out() -> None:
     file = io.StringIO(newline="")
     packing.write(file, ["a", "b"], [{"a": -1.5, "b": None, "c": "=1"}])
     assert file.getvalue() == "a,b\r\n-1.5,\r\n"
-
-
-def test_temporary_folders_go_when_they_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with scratch_folder("kind") as folder:
-        assert [*tmp_path.iterdir()] == [Path(folder)]
-    assert not [*tmp_path.iterdir()]

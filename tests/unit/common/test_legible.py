@@ -12,9 +12,6 @@ from sightglass.cli.console import Console
 from sightglass.common.errors import ModelProblem, Problem, did_you_mean, nearest
 from sightglass.common.legible import MAX_NAME, MAX_WORD, legible, one_line
 from sightglass.explain import Explainer
-from sightglass.models import labels
-from sightglass.models.catalog import spec
-from sightglass.models.families.demo.loader import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,12 +61,6 @@ def test_no_name_reaches_a_terminal_as_a_code(capsys: pytest.CaptureFixture[str]
     for text in (said.out, said.err):
         assert "title" in text and not set(text) & set("\x1b\a\x9b\r\u202e")
     assert said.out.startswith("one a ]0;title 2Jb c\n\ttwo\n")
-
-
-def test_models_have_legible_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sightglass.models.families.demo.loader.CLASSES", ("a\nb", "\u202ec", *"defghijk"))
-    assert load(spec("demo-cls-s")).labels[:2] == ("a b", "c")
-    assert labels.vocabulary(["red\nstar"]) == ("red star",)
 
 
 @pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", "\uffff", "\u202ex"])

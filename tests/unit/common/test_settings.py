@@ -50,13 +50,6 @@ def test_a_malformed_variable_is_one_sentence_where_it_is_read_and_nowhere_else(
         assert getattr(found, other) == getattr(defaults, other)
 
 
-def test_every_number_is_tried_malformed() -> None:
-    numbers = {
-        name for name, field in Settings.model_fields.items() if re.search(r"\b(int|float)\b", str(field.annotation))
-    }
-    assert numbers == set(MALFORMED)
-
-
 def test_variables_are_read_whenever_they_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     defaults = settings().model_dump()
     for field in Settings.model_fields:

@@ -5,7 +5,6 @@ There is no Docker here: a mount namespace and chroot give the same, with the fi
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -13,11 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from benchmarks.processes import free_port
-from tests.servers import form, got, until
+from tests.servers import until
 from tests.unit.deploy.dockerfile import copied, instructions
+from tests.waits import patience
 
 USER = int(dict(instructions())["USER"].partition(":")[0])
 SANDBOX = Path(__file__).with_name("sandbox.sh")
@@ -88,14 +89,13 @@ def test_the_start_script_serves_maps_and_saves_files_in_the_volume_and_nowhere_
     try:
         until(healthy, 120, lambda: (root.parent / "log").read_text("utf-8"))
         # Opened to the network it asks for the token.
-        assert b'name="token"' in got(address, Accept="text/html")[2]
-        assert b"<title>" in got(address, Accept="text/html", X_API_Key=KEY)[2]
-        body, kind = form(bus)
-        status, _, answer = got(f"{address}/api/explain", body, Content_Type=kind, X_API_Key=KEY)
-        said = (root.parent / "log").read_text("utf-8")
-        assert status == 200, (answer, said)
-        assert json.loads(answer)["heatmaps"]
-        assert json.loads(answer)["saved"] is not None
+        with httpx.Client(base_url=address, headers={"accept": "text/html"}, timeout=patience(60)) as client:
+            assert 'name="token"' in client.get("/").text
+            client.headers["x-api-key"] = KEY
+            assert "<title>" in client.get("/").text
+            answer = client.post("/api/explain", files={"image": (bus.name, bus.read_bytes())})
+        assert answer.status_code == 200, (answer.text, (root.parent / "log").read_text("utf-8"))
+        assert answer.json()["heatmaps"] and answer.json()["saved"] is not None
         server.send_signal(signal.SIGTERM)
         assert server.wait(15) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
     finally:

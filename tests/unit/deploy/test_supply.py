@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 
 import pytest
 from packaging.requirements import Requirement
@@ -68,13 +67,6 @@ def _pins(lock: str, python: str) -> dict[str, str]:
             assert _plain(one.name) not in found, "two versions for one Python"
             found[_plain(one.name)] = specifier.version
     return found
-
-
-def test_these_pythons_are_stated() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert project["requires-python"] == f">={PYTHONS[0]}"
-    stated = [line for line in project["classifiers"] if line.startswith("Programming Language")]
-    assert stated == [f"Programming Language :: Python :: {version}" for version in PYTHONS]
 
 
 def test_what_is_audited_is_what_is_locked_and_what_could_not_be_looked_up_is_not_called_safe() -> None:

@@ -1,4 +1,4 @@
-"""How long a slow method still takes, in the words of its progress bar, and how work ends with its process."""
+"""How long slow work still takes, how it pauses, and how it ends with its page, session or process."""
 
 from __future__ import annotations
 
@@ -11,23 +11,16 @@ from typing import Any
 
 import pytest
 
+from sightglass.common.work import progress
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.jobs.background import Job, time_left
 from tests.waits import patience
 
 
-@pytest.mark.parametrize(
-    ("share", "elapsed", "words"),
-    [
-        (0.004, 30, ""),
-        (0.01, 2.5, ", about 5 min left"),
-        (0.5, 0.5, ""),
-        (0.5, 8, ", about 10 s left"),
-        (1.0, 10, ""),
-    ],
-)
-def test_what_is_left_of_slow_work(share: float, elapsed: float, words: str) -> None:
-    assert time_left(share, elapsed).replace("\N{NO-BREAK SPACE}", " ") == words
+def test_what_is_left_of_slow_work() -> None:
+    for share, elapsed, words in ((0.004, 30, ""), (0.01, 2.5, ", about 5 min left"), (0.5, 8, ", about 10 s left")):
+        assert time_left(share, elapsed).replace("\N{NO-BREAK SPACE}", " ") == words
+    assert time_left(0.5, 0.5) == time_left(1.0, 10) == ""
 
 
 def test_a_process_ends_after_the_work_in_it() -> None:
@@ -80,3 +73,17 @@ def test_work_is_cancelled_once_its_session_has_ended() -> None:
     session.clear()
     gc.collect()
     assert cancelled.wait(patience(20))
+
+
+def test_paused_work_goes_on_when_it_is_resumed_or_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    for release in (progress.PausableStop.resume, progress.PausableStop.set):
+        monkeypatch.setattr(progress, "PAUSE", patience(60))
+        stop, answers = progress.PausableStop(), list[bool]()
+        assert not stop.is_set()
+        stop.pause()
+        work = threading.Thread(target=lambda stop=stop, answers=answers: answers.append(stop.is_set()))
+        work.start()
+        assert answers == []
+        release(stop)
+        work.join(patience(10))
+        assert answers == [release is progress.PausableStop.set]

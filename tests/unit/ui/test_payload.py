@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 import pytest
 
-from sightglass.common.files.packing import unpack_data
 from sightglass.ui import viewer
 from sightglass.ui.viewer import Box, Map, Pane, ViewerScene, pack
-from sightglass.ui.viewer.payload import raw_range
 
 WHOLE = (0, 0, 60, 40)
 
 
-@pytest.fixture
-def picture():
-    return np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-
-
 def ramp(scale: float = 1.0) -> np.ndarray:
     return (np.linspace(0, scale, 12, dtype=np.float32)).reshape(3, 4)
-
-
-def heat(title: str = "bus", raw: tuple[float, float] | None = (0.0, 0.5), **more) -> Map:
-    return Map(title, "", ramp(), WHOLE, WHOLE, raw, **more)
-
-
-def opened(parcel: bytes) -> tuple[dict, bytes]:
-    head, blobs = unpack_data(parcel)
-    return head, b"".join(blobs)
 
 
 def test_the_payload_follows_picture_and_maps_alone():
@@ -47,22 +29,6 @@ def test_the_payload_follows_picture_and_maps_alone():
     assert packed(chosen=1, both=False) != packed(both=False)  # no list to choose from: Python says which
     with pytest.raises(ValueError, match=r"must lie within 0\.\.1, got 0 to 2"):
         packed(scale=2)
-
-
-def test_maps_of_several_layers_bring_their_shared_scale_with_them(picture):
-    head, rest = opened(pack(ViewerScene(picture, "p", [Pane((heat(raw=None, shared=ramp(0.5)), heat()))]))[1])
-    first, second = head["panels"][0]["maps"]
-    assert (first["own"], first["shared"], second["own"], second["shared"]) == (0, 1, 2, None)
-    steps = np.frombuffer(zlib.decompress(rest[head["sizes"][0] :]), "<u2").reshape(3, 3, 4)
-    own, shared, _ = np.cumsum(steps, axis=2, dtype=np.uint16) / 65535
-    assert np.allclose(own, ramp(), atol=1e-5)
-    assert np.allclose(shared, ramp(0.5), atol=1e-5)
-
-
-def test_one_scale_for_all_reaches_from_the_lowest_to_the_highest_raw_value():
-    panels = [Pane((heat(raw=(0.1, 0.5)),)), Pane((heat(raw=(0.0, 2.0)), heat(raw=None)))]
-    assert raw_range(panels) == (0.0, 2.0)
-    assert raw_range([Pane((heat(raw=None),))]) is None
 
 
 @pytest.mark.parametrize(

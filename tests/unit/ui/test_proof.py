@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
 from sightglass.explain.trust.proof import Curve, Proof, Trace, rows
 from sightglass.report import charts as proof_view
 
-if TYPE_CHECKING:
-    pass
 
-
-def trace(*scores: float, stays: tuple[bool, ...] | None = None) -> Trace:
+def trace(*scores: float) -> Trace:
     array = np.array(scores)
-    return Trace(array, array, np.array(stays or array > 0.25))
+    return Trace(array, array, array > 0.25)
 
 
-def proof(*curves: Curve, part: str = "class", fillings: tuple[Any, ...] = ("blur",)) -> Proof:
-    return Proof("dog", part, curves, fillings, 0.8)
-
-
-def curve(name: str, hidden: Trace, kept: Trace, number: int = 0, filling: Any = "blur") -> Curve:
-    return Curve(name, number, filling, hidden, kept)
+def curve(name: str, hidden: Trace, kept: Trace, number: int = 0) -> Curve:
+    return Curve(name, number, "blur", hidden, kept)
 
 
 def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control():
     own = curve("map", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
     random = [curve("random", trace(0.8, one, 0.0), trace(0.0, one, 0.8), i) for i, one in enumerate((0.3, 0.5))]
     middle = curve("centre", trace(0.8, 0.2, 0.0), trace(0.0, 0.6, 0.8))
-    made = proof(own, *random, middle)
+    made = Proof("dog", "class", (own, *random, middle), ("blur",), 0.8)
     lines = proof_view.describe_proof(made).curves
     assert [line.name for line in lines] == ["map", "random", "centre"]
     assert lines[1].hidden == (0.8, 0.4, 0.0) and lines[2].title == "Middle of the picture"

@@ -1,22 +1,24 @@
-"""What we change of Streamlit: addresses of the files that pages show, and runs of fragments that are gone."""
+"""What we change of Streamlit: addresses of files, runs of fragments that are gone, and its sockets."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from streamlit import net_util
 from streamlit.runtime import memory_media_file_storage
-from streamlit.runtime.fragment import MemoryFragmentStorage
 from streamlit.runtime.media_file_storage import MediaFileKind
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.pages_manager import PagesManager
-from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 
 from sightglass.ui import streamlit_internals
+from sightglass.ui.choices import import_ahead
 from sightglass.ui.streamlit_internals import skip_lost_fragments
+from tests import loops
 
 MARGIN = bytes(1_200_000)
 
@@ -68,6 +70,25 @@ def test_only_runs_of_fragments_that_are_all_gone_are_left_out() -> None:
     assert taken == [typed]
 
 
-def test_streamlit_has_what_that_relies_on() -> None:
-    assert MemoryFragmentStorage().contains("gone") is False
-    assert callable(ScriptRunner._run_script)
+def test_answers_leave_at_once_through_a_socket_that_the_loop_did_not_make() -> None:
+    """A body must not wait until the headers before it are acknowledged."""
+
+    async def serve() -> int:
+        loop = asyncio.get_running_loop()
+        import_ahead._send_at_once(loop)
+        accepted: asyncio.Future[int] = loop.create_future()
+
+        class Connection(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                connection = transport.get_extra_info("socket")
+                accepted.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
+        async with await loop.create_server(Connection, sock=listening):
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            answer = await accepted
+            writer.close()
+        return answer
+
+    assert loops.run(serve()) != 0

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { defaults, keep, linkTo, merged, recalled, viewportOf } from "../../sightglass/ui/viewer/settings.js";
+import { defaults, keep, linkTo, merged, readout, recalled, viewportOf } from "../../sightglass/ui/viewer/settings.js";
+import { State } from "../../sightglass/ui/viewer/state.js";
 
 const MAPS = ["inferno", "jet"];
 const WIDE = { x: 0, y: 0, zoom: 1 };
@@ -49,4 +50,38 @@ test("storage that is forbidden or broken is no error", () => {
   assert.deepEqual(recalled(broken, null, []), defaults());
   assert.deepEqual(recalled(forbidden, null, []), defaults());
   keep(forbidden, defaults());
+});
+
+const plain = (line) => line.map(([text, bold]) => (bold ? `*${text}*` : text)).join("");
+const heat = (title, value, raw = [0, 0.5], full = true) => ({ title, kind: "heat", raw, value, full });
+
+test("the reading of one map", () => {
+  assert.equal(plain(readout([heat("minibus", 0.83)], 405.7, 540.2)), "minibus *0.83* of its maximum, raw *0.415* at 405, 540");
+});
+
+test("the reading of several", () => {
+  const gap = { title: "Difference", kind: "difference", raw: null, value: -0.25, full: true };
+  const line = readout([heat("s", 0.5), heat("m", 0.1), gap], 1, 2);
+  assert.equal(plain(line), "s *0.50* (raw 0.25), m *0.10* (raw 0.05) of their maxima, Difference *−0.25* at 1, 2");
+});
+
+test("where the model did not see nothing is read", () => {
+  assert.equal(plain(readout([heat("s", null)], 1, 2)), "The model did not see this part of the picture, at 1, 2");
+});
+
+test("a drag measures one area; a click, a second finger and another measurement take it away", () => {
+  const state = new State();
+  state.head = { ...state.head, size: [100, 80] };
+  const drag = (from, to, end = "end") => {
+    state.measure(true);
+    state.drag("start", from);
+    state.drag("move", to);
+    return [state.drag(end, to), state.region, state.measuring];
+  };
+  assert.deepEqual(drag([10, 10], [40, 30]), [true, [10, 10, 40, 30], false]);
+  assert.deepEqual(drag([5, 5], [5, 5]), [false, null, true]);
+  assert.deepEqual(drag([5, 5], [50, 50], "cancel"), [false, null, true]);
+  state.measure(true);
+  assert.deepEqual([state.corner([1, 2]), state.corner([30, 40]), state.region], [false, true, [1, 2, 30, 40]]);
+  assert.equal(state.drag("move", [9, 9]), false);
 });
