@@ -185,3 +185,5 @@ def test_the_map_is_the_papers_mean_over_layers_heads_and_queries() -> None:
         np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-5 * wanted.max())
         assert heatmap.layers == ("every attention",) and heatmap.state == "ok"
     assert not np.allclose(made.heatmaps[0].raw[0], made.heatmaps[1].raw[0])
+    # As the catalogue states: maps of its stem are drawn where they were measured to look.
+    assert made.heatmaps[0].geometry.cell_offset("patch_embed.proj.4") == (-0.47, -0.47)
