@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SIZE = 32
 PLAIN = {"size": SIZE, "mean": [0, 0, 0], "std": [1, 1, 1]}
 PICTURE = (np.random.default_rng(0).random((SIZE, SIZE, 3)) * 255).astype(np.uint8)
+PROBE = torch.zeros(2, 3, SIZE, SIZE)
 
 
 class Net(nn.Module):
@@ -101,19 +102,12 @@ class Autocast(Net):
 
 
 class Checkpointed(Net):
-    reentrant = False
+    def __init__(self, reentrant: bool = False) -> None:
+        super().__init__()
+        self.reentrant = reentrant
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.fc(checkpoint(self.features, x, use_reentrant=self.reentrant).mean((2, 3)))
-
-
-class Reentrant(Checkpointed):
-    reentrant = True
-
-
-class Detached(Net):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.features(x).detach().mean((2, 3)))
 
 
 class Random(Net):
@@ -137,15 +131,9 @@ def changed(change: Callable[[Net], Any]) -> Net:
     return net
 
 
-def old_norms(net: Net) -> None:
-    torch.nn.utils.spectral_norm(net.fc)
-    torch.nn.utils.weight_norm(net.features[4])
-    net(torch.rand(2, 3, SIZE, SIZE))
-
-
-def new_norms(net: Net) -> None:
-    parametrizations.weight_norm(net.fc)
-    parametrizations.spectral_norm(net.features[4])
+def norms(module: Any) -> Callable[[Net], Any]:
+    """Return what norms the weights of two layers, by the functions of a module of PyTorch."""
+    return lambda net: (module.weight_norm(net.fc), module.spectral_norm(net.features[4]), net(PROBE))
 
 
 def pruned(net: Net) -> None:
@@ -169,8 +157,8 @@ NETS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "features.6",
     ),
     "pruned": (lambda: changed(pruned), "features.3"),
-    "parametrised": (lambda: changed(new_norms), "features.3"),
-    "norms of weights": (lambda: changed(old_norms), "features.3"),
+    "parametrised": (lambda: changed(norms(parametrizations)), "features.3"),
+    "norms of weights": (lambda: changed(norms(torch.nn.utils)), "features.3"),
     "called twice": (Twice, "act"),
     "double": (lambda: Net().double(), "features.6"),
     "half": (lambda: Net().half(), "features.6"),
@@ -236,8 +224,7 @@ def test_the_map_is_plain_autograds_and_the_module_stays_as_it_was(name: str) ->
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (Reentrant, "No gradient reaches this layer"),
-        (Detached, "No gradient reaches this layer"),
+        (lambda: Checkpointed(reentrant=True), "No gradient reaches this layer"),
         (lambda: Net(lambda _taken, given: nn.LazyLinear(given)), "has lazy layers without weights"),
         (
             lambda: type("Keyed", (Net,), {"forward": lambda self, *, image: Net.forward(self, image)})(),
@@ -254,10 +241,6 @@ def test_what_cannot_be_explained_says_why_and_leaves_the_module_alone(
     with pytest.raises(ModelProblem, match=sentence):
         explained(net, "features.6")
     assert not before or state_of(net) == before
-
-
-def test_a_repeated_layer_is_said() -> None:
-    assert any(note.startswith("act runs 2 times") for note in explained(Twice(), "act").notes)
 
 
 @pytest.mark.parametrize("write", ["data", "in place", "part"])
@@ -296,12 +279,16 @@ def test_weights_of_inference_mode_are_weights() -> None:
     assert np.array_equal(explained(net).heatmaps[0].values, explained(Net()).heatmaps[0].values)
 
 
-def test_saturated_probabilities_are_said() -> None:
-    class Saturated(Net):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return (500 * super().forward(x)).softmax(1)
+class Saturated(Net):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (500 * super().forward(x)).softmax(1)
 
-    assert any("saturated" in note for note in explained(Saturated()).notes)
+
+@pytest.mark.parametrize(
+    ("net", "layer", "words"), [(Twice(), "act", "act runs 2 times"), (Saturated(), None, "saturated")]
+)
+def test_what_makes_a_map_doubtful_is_said(net: nn.Module, layer: str | None, words: str) -> None:
+    assert any(words in note for note in explained(net, layer).notes)
 
 
 UPRIGHT = transforms.Compose([transforms.Resize((128, 64)), transforms.ToTensor()])

@@ -65,50 +65,36 @@ def sure(net: Any) -> Any:
     return net
 
 
+CUSTOM = f"{own_nets.__file__}:BlocksCNN"
+STEPS = v1.Compose([v1.Resize(224), v1.CenterCrop(224), v1.ToTensor(), v1.Normalize(**NUMBERS)])
+
+
 @pytest.mark.parametrize(
-    "arch",
-    ["mobilenet_v3_small", *(pytest.param(arch, marks=pytest.mark.slow) for arch in ("resnet18", "efficientnet_b0"))],
+    ("loader", "arch"),
+    [
+        ("torchvision.classifiers", "mobilenet_v3_small"),
+        ("timm", "mobilenetv3_small_050"),
+        ("custom", CUSTOM),
+        pytest.param("torchvision.classifiers", "efficientnet_b0", marks=pytest.mark.slow),
+        pytest.param("timm", "deit_tiny_patch16_224", marks=pytest.mark.slow),
+    ],
 )
-def test_torchvisions_networks_are_fed_by_the_transforms_of_their_weights(arch: str, tmp_path: Path) -> None:
+def test_a_network_is_fed_by_the_transform_of_its_library(loader: str, arch: str, tmp_path: Path) -> None:
+    import timm
     import torchvision
 
     torch.manual_seed(0)
-    net = sure(torchvision.models.get_model(arch, num_classes=7))
-    torch.save(net.state_dict(), tmp_path / "net.pth")
-    adapter = own("torchvision.classifiers", arch, path=str(tmp_path / "net.pth"))
-    transform = torchvision.models.get_model_weights(arch).DEFAULT.transforms()
+    if loader == "timm":
+        net: Any = timm.create_model(arch, num_classes=7)
+        transform = timm.data.create_transform(**timm.data.resolve_data_config(model=net))
+    elif loader == "custom":
+        net, transform = own_nets.BlocksCNN(num_classes=7), STEPS
+    else:
+        net = torchvision.models.get_model(arch, num_classes=7)
+        transform = torchvision.models.get_model_weights(arch).DEFAULT.transforms()
+    torch.save(sure(net).state_dict(), tmp_path / "net.pth")
+    adapter = own(loader, arch, path=str(tmp_path / "net.pth"))
     assert same(adapter, lambda picture: transform(picture)[None], net) < CLOSE
-
-
-@pytest.mark.parametrize(
-    "arch",
-    [
-        "mobilenetv3_small_050",
-        *(pytest.param(arch, marks=pytest.mark.slow) for arch in ("convnext_atto", "deit_tiny_patch16_224")),
-    ],
-)
-def test_timms_networks_are_fed_by_the_transform_of_their_configuration(arch: str, tmp_path: Path) -> None:
-    import timm
-
-    torch.manual_seed(0)
-    net = sure(timm.create_model(arch, num_classes=7))
-    torch.save(net.state_dict(), tmp_path / "net.pth")
-    adapter = own("timm", arch, path=str(tmp_path / "net.pth"))
-    transform = timm.data.create_transform(**timm.data.resolve_data_config(model=net))
-    assert same(adapter, lambda picture: transform(picture)[None], net) < CLOSE
-
-
-CUSTOM = f"{own_nets.__file__}:BlocksCNN"
-
-
-def test_a_network_of_ones_own_is_fed_bilinearly_with_antialias(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    net = sure(own_nets.BlocksCNN(num_classes=5, width=4))
-    torch.save(net.state_dict(), tmp_path / "net.pth")
-    adapter = own("custom", CUSTOM, path=str(tmp_path / "net.pth"), args={"width": 4})
-    steps = [v1.Resize(224), v1.CenterCrop(224), v1.ToTensor(), v1.Normalize(**NUMBERS)]
-    assert same(adapter, lambda picture: v1.Compose(steps)(picture)[None], net) < CLOSE
-    assert adapter.resizing == "224, bilinear"
 
 
 TRANSFORMS = """

@@ -133,14 +133,9 @@ def test_it_stops_half_way_and_counts_its_steps(scene: np.ndarray) -> None:
 def test_the_map_is_smoothed_and_its_raw_values_are_not(scene: np.ndarray) -> None:
     made = Explainer("demo-cls-s")(scene, top_k=1, method="inputxgradient", evidence="both")
     (heatmap,) = made.heatmaps
-    raw = heatmap.raw[0]
-    assert raw.shape == made.evidence.geometry.input and heatmap.signed
-
-    def roughness(values: np.ndarray) -> float:
-        return float(np.abs(np.diff(values, axis=1)).mean() / np.abs(values).mean())
-
-    assert roughness(heatmap.at_input) < roughness(raw) / 3
-    assert pixel_gradients.SMOOTHED in made.notes
+    maps = heatmap.at_input, heatmap.raw[0]
+    smoothed, raw = (np.abs(np.diff(values, axis=1)).mean() / np.abs(values).mean() for values in maps)
+    assert heatmap.signed and smoothed < raw / 3 and pixel_gradients.SMOOTHED in made.notes
     even = torch.full((1, 9, 7), 2.0)
     torch.testing.assert_close(smooth(even), even)
 
@@ -189,7 +184,6 @@ def test_the_map_is_the_papers_mean_over_layers_heads_and_queries() -> None:
         wanted = by_hand(net, given, heatmap.target.index).numpy()
         np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-5 * wanted.max())
         assert heatmap.layers == ("every attention",) and heatmap.state == "ok"
-    # Another class has another map, and the model still answers as before.
     assert not np.allclose(made.heatmaps[0].raw[0], made.heatmaps[1].raw[0])
-    again = Explainer("demo-vit")(pixels, top_k=1)
-    assert again.predictions[0].score == made.predictions[0].score
+    # As the catalogue states: maps of its stem are drawn where they were measured to look.
+    assert made.heatmaps[0].geometry.cell_offset("patch_embed.proj.4") == (-0.47, -0.47)

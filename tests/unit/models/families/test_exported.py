@@ -25,7 +25,6 @@ from sightglass.models.families.exported import runtimes
 from sightglass.models.families.exported.detector import (
     ExportedDetector,
     grid,
-    letterbox,
     make_detector,
 )
 from sightglass.models.families.exported.loader import ExportedClassifier
@@ -98,11 +97,8 @@ def test_an_export_finds_the_boxes_of_the_model_it_is_made_of(kind: str, exports
     from sightglass.models.families.ultralytics.loader import load as open_yolo
 
     adapter = open_exported(spec(exports(kind)))
-    assert isinstance(adapter, ExportedDetector)
-    assert adapter.layout.name == "ultralytics"
-    assert adapter.labels[5] == "bus"
-    assert len(adapter.labels) == 80
-    assert "inferred from its shapes and metadata" in adapter.notes[0]
+    assert isinstance(adapter, ExportedDetector) and adapter.layout.name == "ultralytics"
+    assert (adapter.labels[5], len(adapter.labels)) == ("bus", 80)
     theirs = open_yolo(
         ModelSpec("yolo11n", "", "", "", "yolo11n.pt", "detect", "", WeightsTable(path=str(weight("yolo11n.pt"))))
     )
@@ -118,15 +114,6 @@ def test_an_export_finds_the_boxes_of_the_model_it_is_made_of(kind: str, exports
     torch.testing.assert_close(outputs.boxes[0, sure], expected.boxes[0, sure], atol=1, rtol=0)
     torch.testing.assert_close(outputs.centres, expected.centres)
     torch.testing.assert_close(outputs.units, expected.units)
-    ours, wanted = (
-        a.decode(o, given.geometry, top_k=5, confidence=0.25, iou=0.7)
-        for a, o in ((adapter, outputs), (theirs, expected))
-    )
-    assert [(p.label, p.anchor) for p in ours] == [(p.label, p.anchor) for p in wanted]
-    assert "bus" in [p.label for p in ours]
-    for one, other in zip(ours, wanted, strict=True):
-        assert one.score == pytest.approx(other.score, abs=1e-3)
-        assert one.box == pytest.approx(other.box, abs=1)
     several = adapter.run(torch.cat((given.tensor, given.tensor.flip(3), given.tensor)))
     torch.testing.assert_close(several.scores[2], outputs.scores[0], atol=1e-4, rtol=0)
 
@@ -188,6 +175,14 @@ READ: dict[str, Any] = {
     "masks": ([MASKS, torch.zeros(1, 32, 80, 80)], {"task": "segment", **NAMES}, {}, "ultralytics", *ONE),
     "joints": ([MASKS], {"task": "pose", **NAMES}, {}, "ultralytics", *ONE),
     "yolov5": ([V5], {}, {}, "yolov5", [("class 0", 0.72)], ONE[1]),
+    "squashed": (
+        [V5],
+        {},
+        {"preprocessing": {"place": "squash"}},
+        "yolov5",
+        [("class 0", 0.72)],
+        (80, 67.5, 120, 82.5),
+    ),
     "yolox": ([yolox(False)], {}, PETS, "yolox", *OTHER),
     "decoded": ([yolox(True)], {}, PETS, "yolox-decoded", *OTHER),
     "stated": ([yolox(True)], {}, {**PETS, "layout": "yolox-decoded"}, "yolox-decoded", *OTHER),
@@ -304,18 +299,6 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
     assert (runtime.size, runtime.channels_last, runtime.halved) == ((32, 48), True, True)
     (out,) = runtime(torch.rand(1, 3, 32, 48))
     assert (out.shape, out.dtype) == ((1, 3), torch.float32)
-
-
-@pytest.mark.parametrize("place", ["centre", "corner", "squash"])
-@pytest.mark.parametrize("size", [(1080, 810), (37, 501), (3000, 1)])
-def test_every_way_of_placing_a_picture_knows_the_way_back(size: tuple[int, int], place: str) -> None:
-    placed, geometry = letterbox(np.full((*size, 3), 255, np.uint8), (320, 256), place)
-    left, top, right, bottom = geometry.content
-    assert (placed[top:bottom, left:right] == 255).all()
-    bars = np.ones((320, 256), bool)
-    bars[top:bottom, left:right] = False
-    assert (placed[bars] == 114).all()
-    assert geometry.seen == (0, 0, size[1], size[0])
 
 
 # In the catalogue.

@@ -219,26 +219,19 @@ def test_a_prediction_names_its_candidate(arch: str) -> None:
         assert outputs.scores[0, p.index, p.anchor] == pytest.approx(p.score)
         box = tuple(outputs.boxes[0, p.anchor].tolist())
         assert given.geometry.box_to_original(box) == pytest.approx(p.box, abs=1e-2)
-        x, y = outputs.centres[p.anchor].tolist()
-        assert -64 < x < given.tensor.shape[3] + 64
-        assert -64 < y < given.tensor.shape[2] + 64
         assert adapter.why(outputs, found, p, 0.05, 0.5).kind == "shown"
     assert adapter.candidate(outputs, given.geometry, found[0].box, found[0].index) is not None
 
 
-def test_a_batch_answers_for_each_of_its_pictures() -> None:
-    for arch in (FASTER, LITE):
-        adapter, _ = built(arch)
-        first = adapter.prepare(bus(), "trained").tensor
-        second = first.flip(3)
-        with torch.no_grad():
-            both, alone = adapter.run(torch.cat((first, second))), adapter.run(second)
-        if arch == FASTER:
-            # In a batch the size without padding is of both; flipped, the bars are on the other side.
-            assert both.boxes.shape == (2, both.count, 4)
-        else:
-            assert torch.allclose(both.boxes[1], alone.boxes[0], atol=1e-3)
-        assert torch.allclose(adapter.class_logits(both)[0], adapter.class_logits(answer(arch))[0], atol=1e-3)
+@pytest.mark.parametrize("arch", [FASTER, LITE])
+def test_a_batch_answers_for_each_of_its_pictures(arch: str) -> None:
+    adapter, _ = built(arch)
+    first = adapter.prepare(bus(), "trained").tensor
+    with torch.no_grad():
+        both, alone = adapter.run(torch.cat((first, first.flip(3)))), adapter.run(first.flip(3))
+    # In a batch of a two-stage model the size without padding is of both; flipped, the bars are on the other side.
+    assert arch == FASTER or torch.allclose(both.boxes[1], alone.boxes[0], atol=1e-3)
+    assert torch.allclose(adapter.class_logits(both)[0], adapter.class_logits(answer(arch))[0], atol=1e-3)
 
 
 @pytest.mark.parametrize("arch", [pytest.param(RETINA, marks=pytest.mark.slow), FCOS])

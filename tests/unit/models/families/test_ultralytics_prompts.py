@@ -6,6 +6,7 @@ import importlib.machinery
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -132,17 +133,15 @@ def test_two_sessions_never_mix(encoder: None, bus: Path) -> None:
     assert len({shared.weights_sha256, *(session.weights_sha256 for session in sessions)}) == 4
     assert sessions[0].weights_sha256 == sessions[2].with_classes(["bus"]).weights_sha256
     tensor = torch.rand(1, 3, 64, 64)
-    with torch.no_grad():
-        alone = [session.run(tensor).logits for session in sessions]
 
-    def ask(session: OpenVocabulary) -> list[torch.Tensor]:
+    def ask(session: OpenVocabulary) -> torch.Tensor:
         with torch.no_grad():
-            return [session.run(tensor).logits for _ in range(4)]
+            return session.run(tensor).logits
 
+    alone = [ask(session) for session in sessions]
     with ThreadPoolExecutor(len(sessions)) as pool:
-        found = list(pool.map(ask, sessions))
-    for expected, results in zip(alone, found, strict=True):
-        assert all(torch.allclose(expected, result, atol=1e-5) for result in results)
+        together = list(pool.map(ask, sessions * 4))
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in zip(alone * 4, together, strict=True))
     assert [logits.shape[1] for logits in alone] == [1, 3, 2]
 
 
@@ -153,22 +152,10 @@ def test_without_a_vocabulary_both_ways_to_one_are_named() -> None:
         adapt(spec_of(YOLOE), module, "").run(torch.rand(1, 3, 64, 64))
 
 
-class Held:
-    """Holds one model and loads none."""
-
-    def __init__(self, resident: LoadedModel) -> None:
-        self.resident = resident
-
-    def get(self, *_: object) -> LoadedModel:
-        return self.resident
-
-    def models(self) -> list[LoadedModel]:
-        return [self.resident]
-
-
 def test_the_engine_asks_for_words_and_examples_and_writes_them_down(encoder: None, bus: Path) -> None:
     resident = LoadedModel(open_model(), torch.device("cpu"))
-    explainer: Any = Explainer("yoloe-11s-seg", model_cache=Held(resident))  # type: ignore[arg-type]
+    loaded: Any = SimpleNamespace(get=lambda *_: resident, models=lambda: [resident])
+    explainer: Any = Explainer("yoloe-11s-seg", model_cache=loaded)
     options = {"per": "detection", "confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
     made = explainer(bus, vocabulary="red bus, person", **options)
     told = made.evidence.resident

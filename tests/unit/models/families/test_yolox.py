@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -207,6 +208,11 @@ def test_mmdetections_checkpoints_give_the_same_answers(shape: Shape, tmp_path: 
     tensors = module.state_dict()
     theirs = {mmdetection_name(name): tensor for name, tensor in tensors.items()}
     assert len(theirs) == len(tensors)
+    # So are layers known by these names; a norm is in its convolution here.
+    adapter = YoloxDetector(spec_of("built"), Yolox(shape), [""] * shape.classes, "")
+    for name in (*tensors, "a.weight"):
+        layer = (mmdetection_name(name) if name in tensors else name).rpartition(".")[0]
+        assert adapter.alias(layer) == re.sub(r"\.bn$", ".conv", name.rpartition(".")[0])
     assert not set(theirs) & set(tensors)
     spare = {f"ema_{name.replace('.', '_')}": torch.zeros_like(tensor) for name, tensor in theirs.items()}
     torch.save({"meta": {"epoch": 300}, "state_dict": theirs | spare}, tmp_path / "mm.pth")
@@ -226,23 +232,6 @@ def test_mmdetections_checkpoints_give_the_same_answers(shape: Shape, tmp_path: 
     for a, b in zip(before.leaves, answers[0].leaves, strict=True):
         assert (a - b).abs().max() < 1e-4 * a.abs().max()
     assert min(leaf.std() for leaf in before.leaves) > 0.01
-
-
-@pytest.mark.parametrize(
-    ("name", "path"),
-    [
-        ("neck.out_convs.0", "head.stems.0"),
-        ("backbone.stage4", "backbone.backbone.dark5"),
-        ("backbone.stage1.1.main_conv", "backbone.backbone.dark2.1.conv1"),
-        ("neck.reduce_layers.0.bn", "backbone.lateral_conv0.conv"),
-        ("bbox_head.multi_level_cls_convs.2.1.pointwise_conv", "head.cls_convs.2.1.pconv"),
-        ("bbox_head.multi_level_conv_reg.1", "head.reg_preds.1"),
-        ("layer4", "layer4"),
-    ],
-)
-def test_other_tools_names_of_layers_are_understood(name: str, path: str) -> None:
-    assert built().alias(name) == path
-    assert name == path == "layer4" or built().module.get_submodule(path)
 
 
 @pytest.mark.parametrize("name", SIZES)
