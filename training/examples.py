@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightglass import batch, examples, video
 from sightglass.batch import journal, table
-from sightglass.batch.earlier import RunOrigin, SecondRun
+from sightglass.batch.kept import OtherRun, RunFacts
 from sightglass.history import archive
 from training import decks
 from training.demo.labelled import write_scenes
@@ -30,21 +31,13 @@ def make_classes(folder: Path) -> None:
     pictures = folder / "pictures"
     write_scenes(pictures, PICTURES, task="classify", side=SIDE)
     runs = [folder / "run", *(folder / model for model in CLASSIFIERS[1:])]
-    others = [
-        SecondRun(model=model, options={}, folder=run.name)
-        for model, run in zip(CLASSIFIERS[1:], runs[1:], strict=True)
-    ]
+    others = tuple(
+        OtherRun(model=model, options={}, folder=run.name) for model, run in zip(CLASSIFIERS[1:], runs[1:], strict=True)
+    )
     for model, run in zip(CLASSIFIERS, runs, strict=True):
-        origin = RunOrigin(source=("pictures",), name="drawn scenes", model=model)
-        first = run == runs[0]
-        batch.run(
-            str(pictures),
-            model,
-            run,
-            side=SIDE,
-            origin=origin.with_others(others if first else []),
-            device="cpu",
-        )
+        facts = RunFacts(source=("pictures",), name="drawn scenes", model=model, options={})
+        listed = replace(facts, others=others if run == runs[0] else ())
+        batch.run(str(pictures), model, run, side=SIDE, facts=listed, device="cpu")
         # What no page reads of a finished run.
         for path in (*run.rglob("*.np[yz]"), run / table.CSV):
             path.unlink(missing_ok=True)

@@ -80,7 +80,6 @@ def _has_recipe(data: bytes | Path | Image) -> bool:
 def find(
     source: Any,
     *,
-    within: Path | None = None,
     skip: Path | str | None = None,
     most: int = MAX_PICTURES,
     base: Path | None = None,
@@ -90,14 +89,13 @@ def find(
     `source`: a folder (searched recursively), a pattern with `*`, a text file with one path a line (and optionally a
     tab and a label), a .zip, one picture, a bundled one's name (`bus.jpg`), or a sequence of paths, of (name, bytes),
     or of Items. A folder, a pattern, a list and a picture may be on any storage that fsspec knows
-    (`s3://bucket/photographs`). `within`: leave out files outside of this folder, wherever a link leads, bundled
-    pictures, and every other machine. `skip`: a folder to leave out, such as the output folder. `base`: where relative
-    paths begin, by default in the current folder. Raises ModelProblem if there are no pictures, or more than `most`.
+    (`s3://bucket/photographs`). `skip`: a folder to leave out, such as the output folder. `base`: where relative paths
+    begin, by default in the current folder. Raises ModelProblem if there are no pictures, or more than `most`.
     """
     if isinstance(source, str | os.PathLike):
-        pictures = _from_path(str(source), within, skip, base or Path())
+        pictures = _from_path(str(source), skip, base or Path())
     elif isinstance(source, Sequence) and not isinstance(source, bytes | bytearray):
-        pictures = _from_sequence(source, within, base or Path.cwd())
+        pictures = _from_sequence(source, base or Path.cwd())
     else:
         raise ModelProblem(
             f"Pictures come from a folder, a pattern, a list or a .zip, not from {type(source).__name__}."
@@ -135,27 +133,25 @@ def short(source: Any) -> str:
     return text if len(text) <= 80 else f"…{text[-79:]}"
 
 
-def _from_path(source: str, within: Path | None, skip: Path | str | None, base: Path) -> Iterator[Item]:
+def _from_path(source: str, skip: Path | str | None, base: Path) -> Iterator[Item]:
     if (local := local_path(source)) is None:
-        if within is not None:
-            raise ModelProblem(f"{short(source)} is not on this machine: give a folder of it.")
         return _from_storage(source)
     path = base / local.expanduser()
     if path.is_dir():
         left_out = None if skip is None else local_path(str(skip))
-        return _files(_walk(path, left_out), path, within)
+        return _files(_walk(path, left_out), path)
     if path.is_file():
         if path.suffix.lower() == ".zip":
             entries = read_entries(path, PICTURES)
             return (Item(printable(name.replace("\\", "/")), stamp, read) for name, stamp, read in entries)
         if path.suffix.lower() in LISTS:
-            return _from_list(path.name, partial(path.open, "rb"), path.parent, within)
-        return _files([(path, None)], path.parent, within)
+            return _from_list(path.name, partial(path.open, "rb"), path.parent)
+        return _files([(path, None)], path.parent)
     if glob.has_magic(str(path)):
         named = sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True)))
         root = Path(os.path.dirname(re.split(r"[*?[]", str(path), maxsplit=1)[0]))
-        return _files([(Path(name), None) for name in named], root, within)
-    if within is None and example_meant(source) is not None:
+        return _files([(Path(name), None) for name in named], root)
+    if example_meant(source) is not None:
         return iter([Item(source, "bundled", partial(Path, source))])
     raise ModelProblem(f"There is nothing at {short(str(path))}: give a folder, a pattern, a list or a .zip.")
 
@@ -173,17 +169,12 @@ def _walk(root: Path, left_out: Path | None) -> Iterator[tuple[Path, None]]:
                 yield Path(folder, name), None
 
 
-def _files(paths: Iterable[tuple[Path, str | None]], root: Path, within: Path | None) -> Iterator[Item]:
-    inside = within.resolve() if within is not None else None
+def _files(paths: Iterable[tuple[Path, str | None]], root: Path) -> Iterator[Item]:
     for path, label in paths:
         try:
-            if inside is not None and inside not in path.resolve().parents:
-                continue
             status = path.stat()
             stamp = f"{status.st_size}-{status.st_mtime_ns}"
-        except (OSError, ValueError, RuntimeError):
-            if inside is not None:
-                continue
+        except (OSError, ValueError):
             # Reported when the picture is opened: one missing file must not stop the others.
             stamp = "missing"
         try:
@@ -193,7 +184,7 @@ def _files(paths: Iterable[tuple[Path, str | None]], root: Path, within: Path | 
         yield Item(printable(key.as_posix()), stamp, partial(Path, path), label)
 
 
-def _from_list(title: str, opened: Callable[[], Any], folder: Path | str, within: Path | None) -> Iterator[Item]:
+def _from_list(title: str, opened: Callable[[], Any], folder: Path | str) -> Iterator[Item]:
     """Yield the pictures of a list; `folder`: where its relative paths begin, here or in a storage."""
     try:
         with opened() as file:
@@ -210,16 +201,15 @@ def _from_list(title: str, opened: Callable[[], Any], folder: Path | str, within
         label = legible(words) if words.strip() else None
         local = local_path(name)
         if local is None:
-            if within is None:
-                yield _stored(name, label)
+            yield _stored(name, label)
         elif isinstance(folder, Path):
-            yield from _files([(folder / local, label)], folder, within)
+            yield from _files([(folder / local, label)], folder)
         elif not _ADDRESS.match(name):
             # A remote list must not name local files.
             yield replace(_stored(f"{folder}/{name}", label), key=printable(name))
 
 
-def _from_sequence(source: Sequence[Any], within: Path | None, base: Path) -> Iterator[Item]:
+def _from_sequence(source: Sequence[Any], base: Path) -> Iterator[Item]:
     for entry in source:
         if isinstance(entry, Item):
             yield entry
@@ -228,12 +218,11 @@ def _from_sequence(source: Sequence[Any], within: Path | None, base: Path) -> It
             stamp = hashlib.sha256(data).hexdigest()[:16]
             yield Item(printable(str(name).replace("\\", "/").lstrip("/")), stamp, partial(bytes, data))
         elif (local := local_path(os.fspath(entry))) is None:
-            if within is None:
-                yield _stored(entry, None)
-        elif within is None and not (base / local.expanduser()).exists() and example_meant(name := os.fspath(entry)):
+            yield _stored(entry, None)
+        elif not (base / local.expanduser()).exists() and example_meant(name := os.fspath(entry)):
             yield Item(name, "bundled", partial(Path, name))
         else:
-            yield from _files([(base / local.expanduser(), None)], base, within)
+            yield from _files([(base / local.expanduser(), None)], base)
 
 
 def _with_unique_keys(items: list[Item]) -> list[Item]:
@@ -284,7 +273,7 @@ def _from_storage(url: str) -> Iterator[Item]:
     ends, pattern = PurePosixPath(path).suffix.lower(), "*" in path
     named = pattern or ends in PICTURES
     if ends in LISTS and not pattern:
-        yield from _from_list(short(url), partial(system.open, path, "rb"), url.rpartition("/")[0], None)
+        yield from _from_list(short(url), partial(system.open, path, "rb"), url.rpartition("/")[0])
         return
     try:
         find = system.glob if pattern else system.find

@@ -22,7 +22,6 @@ from sightglass.common.settings import MIB
 from sightglass.evaluation.errors import ALL, draw_tile
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent, plural
-from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.task import UNSURE
 from sightglass.models import catalog
@@ -425,8 +424,7 @@ def draw_panel(job: PicturesJob, result: Result, place: int) -> None:
     row = _find_row(result.frames[place], key)
     if row is None:
         return
-    act, about = (_open, row) if unit is None else (_open_unit, unit)
-    st.button("Open in Explore", key="pictures-explore", on_click=act, args=(job, plan, about))
+    st.button("Open in Explore", key="pictures-explore", on_click=_open, args=(job, plan, row, unit))
     page.say_problem(remembered)
     wide = PANEL if len(result.plans) == 1 else (PANEL - 16) // 2
     with st.container(horizontal=True):
@@ -450,35 +448,19 @@ def _draw_model_map(plan: RunPlan, row: Json, name: str) -> None:
     st.markdown(f":small[{escape(name)}  \n{words}]")
 
 
-def _open(job: PicturesJob, plan: RunPlan, row: Json) -> None:
-    """Open the picture on Explore as it was explained in the run."""
-    label = row.get("label")
-    view = embedded_recipe.ViewState(
-        label=label[:200] if isinstance(label, str) else None, automatic=not plan.options.get("layers")
-    )
+def _open(job: PicturesJob, plan: RunPlan, row: Json, unit: ErrorUnit | None) -> None:
+    """Open the picture on Explore as it was explained in the run, or where the map of an error is."""
     try:
-        reopen.open_result(job.find_item(row["picture"]).open(), recipe_of(journal.settings_of(plan.folder), row), view)
-    except Problem as problem:
-        state.of(PicturesPage).problem = str(problem)
-
-
-def _open_unit(job: PicturesJob, plan: RunPlan, unit: ErrorUnit) -> None:
-    """Open an error of a detector where its map is."""
-    task = task_of(catalog.spec(plan.model))
-    answer = unit.answer
-    try:
-        image = job.find_item(unit.picture.key).open()
-        index, anchor = (None, None) if answer is None else (answer.index, answer.anchor)
-        recipe = Recipe.model_validate(
-            {
-                **journal.settings_of(plan.folder)["recipe"],
-                "picture_sha256": image.sha256,
-                "picture_name": PurePosixPath(unit.picture.key).name,
-                **task.recipe_of(index, anchor),
-            }
-        )
-        label = answer.label[:200] if answer is not None else None
-        reopen.open_result(image, recipe, embedded_recipe.ViewState(label=label, screen=task.screen))
+        image, recipe = job.find_item(row["picture"]).open(), recipe_of(journal.settings_of(plan.folder), row)
+        if unit is None:
+            label, more = row.get("label"), {"automatic": not plan.options.get("layers")}
+        else:
+            task, answer = task_of(catalog.spec(plan.model)), unit.answer
+            label, more = unit.predicted, {"screen": task.screen}
+            index, anchor = (None, None) if answer is None else (answer.index, answer.anchor)
+            recipe = recipe.model_copy(update=task.recipe_of(index, anchor))
+        view = embedded_recipe.ViewState(label=label[:200] if isinstance(label, str) else None, **more)
+        reopen.open_result(image, recipe, view)
     except Problem as problem:
         state.of(PicturesPage).problem = str(problem)
 

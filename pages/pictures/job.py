@@ -6,15 +6,14 @@ import contextlib
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch, examples
 from sightglass.batch import journal, labels, summary, table
-from sightglass.batch.earlier import RunOrigin, SecondRun, list_runs, read_facts
 from sightglass.batch.finished import SPEED, RunPlan
-from sightglass.batch.uploads import Source, delete_upload, find_source
+from sightglass.batch.kept import OtherRun, RunFacts, Source, delete_upload, find_source, list_runs, read_facts
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem, write_file
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from sightglass.batch import Summary
-    from sightglass.batch.earlier import EarlierRun, RunFacts
+    from sightglass.batch.kept import EarlierRun
     from sightglass.common.work.progress import Progress
     from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.explain.picture.image import Image
@@ -110,8 +109,7 @@ def _run(
             progress=report,
             cancel=cancel,
             resume=resume,
-            origin=_describe_origin(source, plans, number),
-            **plan.more,
+            facts=_describe_run(source, plans, number),
         )
         if (plan.folder / labels.FILE).exists():
             report(1.0, "Comparing with the labels")
@@ -137,11 +135,17 @@ def _measure_times(plans: Sequence[RunPlan], image: Image) -> None:
         write_file(plan.folder / SPEED, json.dumps(found).encode())
 
 
-def _describe_origin(source: Source, plans: tuple[RunPlan, ...], number: int) -> RunOrigin:
-    """Return what a person chose for the run of a plan."""
-    origin = source.origin or RunOrigin(source=(source.path,), name=source.name)
-    others = [SecondRun(model=plan.model, options=plan.options, folder=plan.folder.name) for plan in plans[1:]]
-    return origin.with_others([] if number else others)
+def _describe_run(source: Source, plans: tuple[RunPlan, ...], number: int) -> RunFacts:
+    """Return what the run of a plan is listed by; the first plan's names those of all others."""
+    others = [OtherRun(model=plan.model, options=plan.options, folder=plan.folder.name) for plan in plans[1:]]
+    plan = plans[number]
+    return RunFacts(
+        source=(source.path,),
+        name=source.name,
+        model=plan.model,
+        options=plan.options,
+        others=() if number else tuple(others),
+    )
 
 
 def _read_results(plans: tuple[RunPlan, ...], pictures: int, **_: Any) -> list[Summary]:
@@ -213,29 +217,25 @@ def reopen(run: EarlierRun, facts: RunFacts) -> PicturesJob:
     running: PicturesJob | None = background.find_shared(run.folder)
     if running is not None and not running.finished():
         return running
-    plans = [_make_plan(run.folder, facts)]
-    for other in facts.origin.others:
-        beside = run.folder.parent / other.folder
-        plans.append(replace(plans[0], model=other.model, options=other.options, folder=beside))
+    plans = _list_plans(run.folder, facts)
     if run.left:
-        return PicturesJob(find_source(facts), tuple(plans))
+        return PicturesJob(find_source(facts), plans)
     try:
         source = find_source(facts)
     except Problem:
         # The results are there all the same.
-        source = Source((), facts.name, facts.origin.source[0], facts.origin)
-    return PicturesJob(source, tuple(plans), read=facts.pictures)
+        source = Source((), facts.name, facts.source[0])
+    return PicturesJob(source, plans, read=facts.pictures)
 
 
 def delete(run: EarlierRun) -> None:
     """Delete the results of a run, and its pictures if they were uploaded for it alone."""
-    others = run.facts.origin.others if run.facts is not None else ()
+    others = run.facts.others if run.facts is not None else ()
     for folder in (run.folder, *(run.folder.parent / other.folder for other in others)):
         shutil.rmtree(folder, ignore_errors=True)
-    used = {path for each in list_earlier() if each.facts is not None for path in each.facts.origin.source}
-    for path in run.facts.origin.source if run.facts is not None else ():
-        if path not in used:
-            delete_upload(path)
+    used = [each.facts.source for each in list_earlier() if each.facts is not None]
+    if run.facts is not None and run.facts.source not in used:
+        delete_upload(run.facts.source[0])
 
 
 def open_example() -> PicturesJob:
@@ -243,29 +243,23 @@ def open_example() -> PicturesJob:
     folder = examples.find(examples.CLASSES)
     facts = read_facts(folder / "run")
     assert facts is not None
-    plans = [_make_plan(folder / "run", facts)]
-    plans += [replace(plans[0], model=other.model, folder=folder / other.folder) for other in facts.origin.others]
-    source = find_source(replace(facts, origin=replace(facts.origin, source=(str(folder / "pictures"),))))
-    return PicturesJob(replace(source, origin=None), tuple(plans), read=facts.pictures, example=True)
+    source = find_source(replace(facts, source=(str(folder / "pictures"),)))
+    return PicturesJob(source, _list_plans(folder / "run", facts), read=facts.pictures, example=True)
 
 
-def _make_plan(folder: Path, facts: RunFacts) -> RunPlan:
-    arguments = asdict(facts.arguments)
-    return RunPlan(facts.model, arguments.pop("options"), folder, more=arguments)
+def _list_plans(folder: Path, facts: RunFacts) -> tuple[RunPlan, ...]:
+    """Return the plan of a run, and those of the other models beside it."""
+    others = (RunPlan(other.model, other.options, folder.parent / other.folder) for other in facts.others)
+    return RunPlan(facts.model, facts.options, folder), *others
 
 
-def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob | None:
-    """Let a label count as these classes in all runs of a job; return the job that counts them again, if it takes one.
+def correct(job: PicturesJob, name: str, classes: Sequence[str]) -> PicturesJob:
+    """Let a label count as these classes in all runs of a job; return the job that counts them again.
 
-    Raises Problem for a folder that cannot be written.
+    Raises Problem for pictures that are not there any more, and for a folder that cannot be written.
     """
-    explained_again = False
+    if not job.source.items:
+        raise Problem("The pictures of this run are not here any more: drop them again to count their labels anew.")
     for plan in job.plans:
-        try:
-            labels.correct(plan.folder, {name: classes})
-            explained_again |= not labels.evaluate_again(plan.folder)
-        except OSError as error:
-            raise journal.unwritable_problem(plan.folder, error) from error
-    # Objects under another name are found or missed for other reasons: their pictures are explained again.
-    plans = tuple(replace(plan, labels=None) for plan in job.plans)
-    return PicturesJob(job.source, plans) if explained_again else None
+        labels.correct(plan.folder, {name: classes})
+    return PicturesJob(job.source, tuple(replace(plan, labels=None) for plan in job.plans))

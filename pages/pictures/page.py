@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import analysis, finished, journal, labels, report, table, uploads
+from sightglass.batch import analysis, finished, kept, labels, report, table
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.evaluation.scorecard import MOST, TOLERANCE, VERDICTS, compare, list_objects
@@ -88,7 +88,7 @@ def _read_address(remembered: PicturesPage) -> None:
         url_state.leave_out("run", name)
     elif path := st.query_params.get("upload"):
         try:
-            remembered.source, remembered.truth = uploads.open_upload(path)
+            remembered.source, remembered.truth = kept.open_upload(path)
         except Problem:
             url_state.leave_out("upload", path)
 
@@ -96,7 +96,7 @@ def _read_address(remembered: PicturesPage) -> None:
 def _write_address(remembered: PicturesPage) -> None:
     job = remembered.job
     url_state.write("run", None if job is None or job.example else job.plans[0].folder.name)
-    chosen, home = remembered.source, uploads.uploads_home()
+    chosen, home = remembered.source, kept.uploads_home()
     uploaded = chosen is not None and job is None and home in Path(chosen.path).parents
     url_state.write("upload", str(Path(chosen.path).relative_to(home)) if chosen is not None and uploaded else None)
 
@@ -130,7 +130,7 @@ def _draw_chips(remembered: PicturesPage, choices: Choices, explainer: Explainer
     _write_address(remembered)
 
 
-def _describe_chosen(chosen: uploads.Source | None, matches: Sequence[LabelMatch]) -> str:
+def _describe_chosen(chosen: kept.Source | None, matches: Sequence[LabelMatch]) -> str:
     """Return `labelled300.zip · 310 pictures · 28 of 31 labels matched`."""
     if chosen is None:
         return "Your pictures"
@@ -172,7 +172,7 @@ def _draw_models(choices: Choices) -> list[str]:
     return [choices.model.id, *more]
 
 
-def _start(chosen: uploads.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
+def _start(chosen: kept.Source, choices: Choices, models: Sequence[str], remembered: PicturesPage) -> None:
     """Run the models over the pictures, with the chosen method and layers."""
     plans, truth, matches = [], remembered.truth, remembered.matches
     if (before := remembered.job) is not None:
@@ -185,10 +185,7 @@ def _start(chosen: uploads.Source, choices: Choices, models: Sequence[str], reme
         options = {"method": fitted.method, **fitted.options}
         folder = jobs.folder_for(chosen, name, options)
         if said := sheet.keep_known(matches, explainer.labels):
-            try:
-                labels.correct(folder, said)
-            except OSError as error:
-                raise journal.unwritable_problem(folder, error) from error
+            labels.correct(folder, said)
         plans.append(finished.RunPlan(name, options, folder, labels=truth))
     remembered.show(PicturesJob(chosen, tuple(plans)))
     remembered.source, remembered.truth, remembered.matches = None, None, {}
@@ -348,7 +345,8 @@ def make_slide(job: PicturesJob, result: Result, _look: ViewSettings) -> View:
     rows = frame.set_index("picture", drop=False)
     chosen = [key for key in remembered.selected or remembered.shown if key in rows.index] or list(frame["picture"])
     records = rows.loc[chosen[: views.GALLERY]].to_dict("records")
-    tiles = [analysis.tile(row, job.find_item(row["picture"]).open(), plan.model) for row in records]
+    scores = table.read_scores(plan.folder)
+    tiles = [analysis.tile(row, job.find_item(row["picture"]).open(), scores) for row in records]
     title, words = finished.describe(result)
     view = views.gallery_view(title.removesuffix("."), words, (), tiles, result.names[0])
     if result.scores is not None and (verdict := result.scores.verdict) is not None:
@@ -369,15 +367,11 @@ def _draw_export(job: PicturesJob, result: Result) -> None:
         of = f" of {result.names[place]}" if len(result.plans) > 1 else ""
         offers += [
             (f"Report{of}, .html", "report.html", partial(report.html, folder)),
-            (f"Table{of}, .csv", table.CSV, partial(_read_file, folder / table.CSV)),
+            (f"Table{of}, .csv", table.CSV, (folder / table.CSV).read_bytes),
         ]
     with st.popover("Export", icon=":material/download:", key="pictures-export"):
         for label, file, make in offers:
             charts.download(label, make, file, type="tertiary", key=f"pictures-get-{file}")
-
-
-def _read_file(path: Path) -> bytes:
-    return path.read_bytes()
 
 
 pictures()

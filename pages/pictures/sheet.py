@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import finished, labels, table, uploads
+from sightglass.batch import finished, kept, labels, table
 from sightglass.common.errors import Problem
 from sightglass.evaluation.kinds import kind_of
 from sightglass.explain.phrases import plural
@@ -22,11 +21,11 @@ from sightglass.ui.session.state import upload_megabytes
 from sightglass.ui.views import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-    from sightglass.batch.earlier import EarlierRun, RunFacts
+    from sightglass.batch.kept import EarlierRun, RunFacts
     from sightglass.batch.labels import LabelMatch
     from sightglass.explain import Explainer
     from sightglass.explain.tasks.task import Task
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 TAKEN = (
     "Pictures, a folder, or a .zip, whose class folders are labels. Labels: COCO .json, .csv with "
     "file,label or file,x0,y0,x1,y1,label, YOLO .txt with data.yaml, VOC .xml, or masks as .png in a .zip. "
-    f"They are kept on this server with their run; of each person the {uploads.KEPT} newest."
+    f"They are kept on this server with their run; of each person the {kept.KEPT} newest."
 )
 
 
@@ -64,30 +63,6 @@ def draw(remembered: PicturesPage, task: Task, matches: Sequence[LabelMatch], ex
     _draw_earlier(remembered)
 
 
-def drop(take: Callable[[list[tuple[str, bytes]]], None], *, label: str, key: str, inline: bool = False) -> None:
-    """Draw the drop field, which is empty again once `take` has had its files; `inline`: on one line."""
-    drops = state.of(Drops)
-    folder = drops.folder
-    files_key = f"{key}-{drops.number}-{folder}"
-
-    def change() -> None:
-        files: list[UploadedFile] = st.session_state.get(files_key) or []
-        if files:
-            drops.number += 1
-            take([(file.name, file.getvalue()) for file in files])
-
-    st.file_uploader(
-        label,
-        accept_multiple_files="directory" if folder else True,
-        key=files_key,
-        max_upload_size=upload_megabytes(),
-        on_change=change,
-        label_visibility="collapsed" if inline else "visible",
-        width=430 if inline else "stretch",
-        help=TAKEN,
-    )
-
-
 @dataclass
 class Drops:
     """The session's drop fields."""
@@ -99,11 +74,28 @@ class Drops:
 
 
 def draw_drop(task: Task, *, inline: bool = False) -> None:
-    """Draw the drop field; `inline`: on one line, without the switch to folders."""
-    label = "Drop a folder, .zip, pictures or labels"
-    drop(partial(_take, task=task), label=label, key="pictures-drop", inline=inline)
+    """Draw the drop field, empty again once its files were taken; `inline`: on one line, without folders."""
+    drops = state.of(Drops)
+    key = f"pictures-drop-{drops.number}-{drops.folder}"
+
+    def change() -> None:
+        files: list[UploadedFile] = st.session_state.get(key) or []
+        if files:
+            drops.number += 1
+            _take([(file.name, file.getvalue()) for file in files], task)
+
+    st.file_uploader(
+        "Drop a folder, .zip, pictures or labels",
+        accept_multiple_files="directory" if drops.folder else True,
+        key=key,
+        max_upload_size=upload_megabytes(),
+        on_change=change,
+        label_visibility="collapsed" if inline else "visible",
+        width=430 if inline else "stretch",
+        help=TAKEN,
+    )
     if not inline:
-        drops, help = state.of(Drops), "A click on the field then chooses a folder, whose class folders are labels."
+        help = "A click on the field then chooses a folder, whose class folders are labels."
         folder = st.toggle("Choose a folder", drops.folder, key="pictures-drop-folder", help=help)
         if folder != drops.folder:
             drops.folder = folder
@@ -114,7 +106,7 @@ def _take(files: list[tuple[str, bytes]], task: Task) -> None:
     """Take what was dropped: pictures replace what is shown, labels are held against it."""
     remembered = state.of(PicturesPage)
     try:
-        pictures, truth = uploads.take(files, task, remembered.source)
+        pictures, truth = kept.take(files, task, remembered.source)
     except Problem as problem:
         remembered.problem = str(problem)
         return
@@ -191,8 +183,8 @@ def _draw_matches(remembered: PicturesPage, matches: Sequence[LabelMatch], expla
         if st.button("Count it so", disabled=set(named) == set(match.classes), key="pictures-match-use"):
             if job is None:
                 remembered.matches[name] = tuple(named)
-            elif (counting := jobs.correct(job, name, named)) is not None:
-                remembered.show(counting)
+            else:
+                remembered.show(jobs.correct(job, name, named))
             st.rerun()
 
 
@@ -212,7 +204,7 @@ def _draw_earlier(remembered: PicturesPage) -> None:
 
 def _draw_run(remembered: PicturesPage, run: EarlierRun, facts: RunFacts) -> None:
     """Draw a run's line; open, continue or delete it."""
-    models = [facts.model, *(other.model for other in facts.origin.others)]
+    models = [facts.model, *(other.model for other in facts.others)]
     about = f"{', '.join(map(finished.name_of, models))}, {plural(facts.pictures, 'picture')}, {exact(facts.started)}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(facts.name)}**  \n:small[{escape(about)}]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from sightglass.batch import earlier
+from sightglass.batch import kept
 from sightglass.common import users
 from sightglass.common.settings import settings
 from sightglass.explain.phrases import plural
@@ -41,7 +41,7 @@ def saved() -> None:
 
 def draw_runs() -> None:
     """Draw this person's runs, newest first."""
-    runs, known = earlier.list_runs(users.folder(settings().batches)), catalog.catalog()
+    runs, known = kept.list_runs(users.folder(settings().batches)), catalog.catalog()
     pictures = page.script("pictures")
     if not runs:
         st.markdown("## No runs yet")
@@ -52,7 +52,7 @@ def draw_runs() -> None:
         if (facts := run.facts) is None:
             st.caption(f":material/error: {sentence(run.problem)}")
             continue
-        models = [facts.model, *(other.model for other in facts.origin.others)]
+        models = [facts.model, *(other.model for other in facts.others)]
         names = ", ".join(known[name].name if name in known else name for name in models)
         about = f"{names}, {plural(facts.pictures, 'picture')}, {history_store.day(facts.started)}"
         with st.container(horizontal=True, vertical_alignment="center"):

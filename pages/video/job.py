@@ -15,6 +15,7 @@ from sightglass.explain.phrases import capital, listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
+from sightglass.models.demo import pictures
 from sightglass.ui.saving import slides
 from sightglass.ui.session import reopen, state
 from sightglass.ui.session.jobs import background
@@ -62,7 +63,7 @@ class ClipJob(Job["Summary"]):
 
 def _run(plan: ClipPlan, *, progress: Any, cancel: Any, **_: Any) -> Summary:
     return video.run(
-        video_clip.Clip(plan.source.file, plan.source.name),
+        video_clip.Clip(plan.source.path, plan.source.name),
         plan.model,
         plan.folder,
         options=plan.options,
@@ -87,7 +88,7 @@ def open_example() -> ClipJob:
     folder = examples.find(examples.CLIP)
     facts = read_facts(folder)
     settings = video.Settings(**{name: facts[name] for name in ("every", "smooth", "end", "side")})
-    return ClipJob(ClipPlan(ClipSource(None, facts["clip"]["name"]), facts["model"], {}, settings, folder))
+    return ClipJob(ClipPlan(ClipSource(pictures.CLIP, facts["clip"]["name"]), facts["model"], {}, settings, folder))
 
 
 @dataclass
@@ -194,7 +195,7 @@ def _open(plan: ClipPlan, at: float) -> None:
 
 def frame(plan: ClipPlan, seconds: float) -> Image:
     """Return the original frame at a time; raise ImageProblem if unreadable."""
-    clip = video_clip.Clip(plan.source.file, plan.source.name)
+    clip = video_clip.Clip(plan.source.path, plan.source.name)
     at = plan.settings.start + seconds
     picture = clip.frame_at(at)
     if picture is None:

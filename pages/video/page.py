@@ -163,7 +163,7 @@ def _upload() -> ClipSource | None:
 
 def _about(source: ClipSource) -> str:
     """Return `640 × 480 pixels, 12 s, with sound`; raise ImageProblem otherwise."""
-    about = clip.Clip(source.file, source.name).about
+    about = clip.Clip(source.path, source.name).about
     long = f", {about.seconds:.0f}{NBSP}s" if about.seconds >= 1 else ""
     return f"{pixels(about.width, about.height)} pixels{long}, {'with' if about.sound else 'without'} sound"
 
@@ -194,7 +194,7 @@ def _settings(choices: Choices, explainer: Explainer) -> tuple[Settings, tuple[s
 def _trim(source: ClipSource, settings: Settings) -> Settings:
     """Choose a part of the clip on its timeline; return the settings."""
     start, end = settings.start, settings.end
-    seconds = clip.Clip(source.file, source.name).about.seconds
+    seconds = clip.Clip(source.path, source.name).about.seconds
     if seconds > STEP:
         ends = round(math.ceil(seconds / STEP) * STEP, 1)
         start, last = st.slider(
@@ -204,7 +204,7 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
             (0.0, ends),
             STEP,
             format="%.1f s",
-            key=f"video-part-{source.file.parent.name}",
+            key=f"video-part-{source.path.parent.name}",
             help="Drag an end: only this part is explained, and played here.",
         )
         # Ends that were dragged onto each other leave the shortest part.
@@ -213,7 +213,7 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
     # The player's ends are whole seconds.
     first = math.floor(start)
     until = None if end is None else max(math.ceil(end), first + 1)
-    st.video(str(source.file), start_time=first, end_time=until, width=480)
+    st.video(str(source.path), start_time=first, end_time=until, width=480)
     return replace(settings, start=start, end=end)
 
 

@@ -17,11 +17,9 @@ from sightglass.batch import labels, table
 from sightglass.evaluation.intervals import redraw
 from sightglass.evaluation.kinds import kind_of, to_number
 from sightglass.explain.maps.heatmap import CELLS
-from sightglass.explain.phrases import percent, plural, quantity
+from sightglass.explain.phrases import plural, quantity
 from sightglass.explain.picture.image import Image
-from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.task import UNSURE
-from sightglass.models.catalog import catalog
 from sightglass.report.table import csv as write_csv
 from sightglass.report.view import Map, Picture, fraction
 
@@ -30,12 +28,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
-    from numpy.typing import NDArray
 
     from sightglass.common.files import Json
 
     Frame: TypeAlias = pd.DataFrame
-    Maps: TypeAlias = NDArray[np.float32]
 
 ORDERS: dict[str, tuple[str, bool]] = {
     "source": ("place", True),
@@ -57,7 +53,7 @@ def load(folder: Path) -> Frame:
     where that name is not counted. `tags` where a person gave any. Of a model of numbers: `true_number` where labels
     were given, `error`, the number minus it, and `absolute_error`.
     """
-    frame = _first(table.read(folder))
+    frame = table.read(folder).drop_duplicates("picture", ignore_index=True)
     frame["place"] = np.arange(len(frame))
     scores = table.read_scores(folder)
     kind = kind_of(scores.task)
@@ -73,18 +69,9 @@ def load(folder: Path) -> Frame:
     # Of a label that means several classes each is right.
     frame["truth"] = [(answer if answer in right else min(right)) if right else None for answer, right in judged]
     frame["wrong"] = [answer not in right if right else None for answer, right in judged]
-    if tagged := labels.read_tags_of_pictures(folder):
-        frame["tags"] = [", ".join(tagged.get(picture, ())) or None for picture in frame["picture"]]
+    if tags := {tag: {*pictures} for tag, pictures in sorted(labels.read_tags(folder).items())}:
+        frame["tags"] = [", ".join(tag for tag in tags if key in tags[tag]) or None for key in frame["picture"]]
     return frame
-
-
-def _first(frame: Frame) -> Frame:
-    return frame.drop_duplicates("picture", ignore_index=True)
-
-
-def _grid(data: bytes) -> Maps:
-    """Return a row's small map, float32 (CELLS, CELLS) in 0..1."""
-    return np.frombuffer(data, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
 
 
 def order(frame: Frame, order: str) -> Frame:
@@ -165,18 +152,13 @@ def pack(folder: Path, pictures: Collection[str]) -> bytes:
 
 _SIDE = 1600
 """Pixels of the longer side of a picture, of which the middle is shown."""
-_SIGNS: dict[object, str] = {False: "✓ ", True: "✗ "}
-"""Before the answer of a labelled picture: right, and wrong."""
 
 
-def tile(row: Json, image: Image, model: str) -> Picture:
+def tile(row: Json, image: Image, scores: table.Scores) -> Picture:
     """Return a row's picture, cropped square, with answer and map."""
-    spec = catalog().get(model)
-    label, answer = row["predicted"], "nothing found"
-    if label:
-        score = row["predicted_score"]
-        answer = f"{label} {percent(score) if spec is None else describe_score(score, spec, label)}"
-    name, cells = f"{_SIGNS.get(row['wrong'], '')}{answer}", row["cells"]
+    label, cells = row["predicted"], row["cells"]
+    sign = {False: "✓ ", True: "✗ "}.get(row["wrong"], "")
+    name = f"{sign}{label} {scores.describe(row['predicted_score'], label)}" if label else f"{sign}nothing found"
     # Several of the largest pictures at once are gigabytes.
     pixels = image.thumbnail(_SIDE)
     height, width = pixels.shape[:2]
@@ -193,5 +175,5 @@ def tile(row: Json, image: Image, model: str) -> Picture:
     edges = [edge * side for edge, side in zip(corners, (width, height) * 2, strict=True)]
     seen = fraction([edge - start for edge, start in zip(edges, (left, top) * 2, strict=True)], (side, side))
     extent = -left / side, -top / side, (width - left) / side, (height - top) / side
-    values = _grid(cells)
+    values = np.frombuffer(cells, np.uint8).reshape(CELLS, CELLS).astype(np.float32) / np.float32(255)
     return replace(picture, map=Map("", values, None, extent, None if seen == (0, 0, 1, 1) else seen))

@@ -45,8 +45,6 @@ class RunPlan:
     folder: Path
     labels: GroundTruth | None = field(default=None, repr=False)
     """What is in the pictures; None: those of an earlier run in the same folder, if it has any."""
-    more: dict[str, Any] = field(default_factory=dict)
-    """Further arguments of `batch.run`, of a run that was begun elsewhere."""
 
 
 def describe_time(folder: Path) -> str:

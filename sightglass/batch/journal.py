@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import threading
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
@@ -38,7 +37,6 @@ class Journal:
     def __init__(self, folder: Path, settings: Json, *, resume: bool) -> None:
         """Open or create it; raise ModelProblem if another run has locked it or its settings differ."""
         self._path = folder / NAME
-        self._lock = threading.Lock()
         self.done: dict[str, tuple[str, int, int]] = {}
         """By key: the stamp, the start of the line, and the position in it."""
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -94,10 +92,9 @@ class Journal:
 
     def add(self, outcomes: list[Outcome]) -> None:
         """Append a batch's outcomes; from then on they are done."""
-        with self._lock:
-            start = self._write(outcomes)
-            for place, entry in enumerate(outcomes):
-                self.done[entry["key"]] = (entry["stamp"], start, place)
+        start = self._write(outcomes)
+        for place, entry in enumerate(outcomes):
+            self.done[entry["key"]] = (entry["stamp"], start, place)
 
     def outcomes(self, keys: list[str]) -> Iterator[Outcome]:
         """Yield the finished outcomes of these pictures."""

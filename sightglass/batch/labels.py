@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import threading
@@ -13,15 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sightglass.batch import table
-from sightglass.batch.journal import settings_of
+from sightglass.batch.journal import unwritable_problem
 from sightglass.common.errors import Problem
 from sightglass.common.files import write_file
 from sightglass.evaluation import masks, stored
 from sightglass.evaluation.ground_truth import GroundTruth, LabelProblem, RunLabels, TrueBox
 from sightglass.evaluation.kinds import ClassEvaluation, kind_of
-from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.phrases import listing, plural
-from sightglass.models import catalog
 from sightglass.models.labels import class_index, match, suggest
 
 if TYPE_CHECKING:
@@ -30,8 +27,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from sightglass.batch.journal import Journal, Outcome
+    from sightglass.batch.journal import Journal
     from sightglass.common.files import Json
+    from sightglass.evaluation.stored import EvaluationFacts
     from sightglass.explain.picture.source import Item
 
 CORRECTIONS = "labels.json"
@@ -65,12 +63,12 @@ def corrections(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def correct(folder: Path, changes: Matches) -> None:
-    """Save corrections beside a run's table; raise ModelProblem for unknown classes."""
-    known = table.classes(folder)
-    # Before the run, and in results of an earlier version, nothing says which classes the model knows.
-    named = {name: [find_class(text, known) if known else text for text in texts] for name, texts in changes.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    table.write_lists(folder / CORRECTIONS, {**corrections(folder), **named})
+    """Save corrections beside a run's table; the next run counts by them. Raises ModelProblem."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        table.write_lists(folder / CORRECTIONS, {**corrections(folder), **changes})
+    except OSError as error:
+        raise unwritable_problem(folder, error) from error
 
 
 def find_class(name: str, known: Sequence[str]) -> str:
@@ -218,56 +216,22 @@ def write_evaluation(
     """
     if labels is None and kind.by_folders:
         labels = match_names(label_by_folders(items), facts.classes, corrections(folder))
-    keys = [item.key for item in items]
-    chunks = (journal.outcomes(keys[start : start + table.CHUNK]) for start in range(0, len(keys), table.CHUNK))
-    _evaluate(kind, folder, chunks, labels, facts)
-
-
-def evaluate_again(folder: Path) -> bool:
-    """Evaluate a classifier's run again after a correction; False for other models."""
-    frame = table.read(folder)
-    kind = kind_of(table.read_scores(folder).task)
-    if not kind.by_folders:
-        return False
-    facts: EvaluationFacts | None = None
-    with contextlib.suppress(Problem):
-        facts = stored.load(folder)
-    if facts is None:
-        model = settings_of(folder)["recipe"]["model"]
-        spec = catalog.catalog().get(model)
-        facts = EvaluationFacts(model, spec.name if spec else "", kind.task, table.classes(folder), 0.0)
-    labels = find_labels(folder, frame)
-    groups = frame.astype(object).where(frame.notna(), None).groupby("picture", sort=False)
-    outcomes = ({"key": str(key), "rows": rows.to_dict("records")} for key, rows in groups)
-    _evaluate(kind, folder, [outcomes], labels, facts)
-    return True
-
-
-def _evaluate(
-    kind: ClassEvaluation,
-    folder: Path,
-    chunks: Iterable[Iterable[Outcome]],
-    labels: RunLabels | None,
-    facts: EvaluationFacts,
-) -> None:
-    """Write the evaluation of outcomes, or delete it where no label counts."""
     if labels is not None and not (labels.truth.masks or any(labels.classes_by_label.values())):
         labels = None
     for name in (stored.FILE, masks.FILE):
         if labels is None or name != kind.file:
             (folder / name).unlink(missing_ok=True)
-    if labels is not None and kind.file:
-        indices, counted = {name: i for i, name in enumerate(facts.classes)}, labels
-        rows = (
-            [
-                row
-                for outcome in chunk
-                if "rows" in outcome
-                for row in kind.rows(counted, outcome["key"], outcome, indices)
-            ]
-            for chunk in chunks
-        )
-        kind.write(folder / kind.file, rows, replace(facts, unknown=labels.unknown))
+    if labels is None or not kind.file:
+        return
+    keys, counted = [item.key for item in items], labels
+    indices = {name: i for i, name in enumerate(facts.classes)}
+
+    def list_rows(keys: list[str]) -> list[Json]:
+        outcomes = (outcome for outcome in journal.outcomes(keys) if "rows" in outcome)
+        return [row for outcome in outcomes for row in kind.rows(counted, outcome["key"], outcome, indices)]
+
+    rows = (list_rows(keys[start : start + table.CHUNK]) for start in range(0, len(keys), table.CHUNK))
+    kind.write(folder / kind.file, rows, replace(facts, unknown=labels.unknown))
 
 
 # Tags
@@ -282,15 +246,6 @@ _tags_lock = threading.Lock()
 def read_tags(folder: Path) -> dict[str, tuple[str, ...]]:
     """Return the pictures of each tag."""
     return table.read_lists(folder / TAGS_FILE)
-
-
-def read_tags_of_pictures(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the tags of all tagged pictures."""
-    by_picture: dict[str, tuple[str, ...]] = {}
-    for tag, pictures in sorted(read_tags(folder).items()):
-        for picture in pictures:
-            by_picture[picture] = (*by_picture.get(picture, ()), tag)
-    return by_picture
 
 
 def change_tag(folder: Path, tag: str, pictures: Iterable[str], *, add: bool) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import earlier, records, table
+from sightglass.batch import kept, records, table
 from sightglass.batch import labels as run_labels
 from sightglass.batch.cluster import RayEngine, library
 from sightglass.batch.journal import Journal, unwritable_problem
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
-    from sightglass.batch.earlier import RunOrigin
-    from sightglass.batch.labels import Matches
     from sightglass.common.work.progress import Progress
     from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
     from sightglass.explain.explanation import Explanation
@@ -89,7 +87,6 @@ def run(
     colormap: str = VIEWER_STYLE.colormap,
     alpha: float = VIEWER_STYLE.alpha,
     labels: GroundTruth | Path | str | None = None,
-    match: Matches | None = None,
     resume: bool = True,
     progress: Progress | None = None,
     cancel: Event | None = None,
@@ -97,7 +94,7 @@ def run(
     address: str | None = None,
     gpus: float = 1.0,
     on_explained: Callable[[Explanation], object] | None = None,
-    origin: RunOrigin | None = None,
+    facts: kept.RunFacts | None = None,
 ) -> Summary:
     """Explain a source's pictures into files and a table in the folder `out`.
 
@@ -106,13 +103,12 @@ def run(
     core, in a cluster one per GPU if it has any. `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a
     GPU. `side`, `colormap`, `alpha`: see `Work` and `Style`. `labels`: what is in the pictures, or a file or folder of
     it (`ground_truth.read`, `masks.read`); the answers are compared with them, also those of an earlier run. A run
-    without labels takes those of the earlier one. `match`: the classes that labels mean where their names do not say
-    so, none for a label that is not to count; it is kept with the run. `resume`: continue an earlier run into `out`;
-    False: start over. `progress` receives the share that is done; `on_explained` every explanation made in this
-    process, in any thread. `engine`: `plain`, this process; or `ray`, the cluster at `address`, by default the one of
-    this machine. There `device` is each worker's, and `gpus` its share of a GPU. `origin`: what a person chose, where
-    `source` is the pictures in it; by default the source itself, if the next process can find it. It is kept with all
-    else that the run needs to go on.
+    without labels takes those of the earlier one; `batch.labels.correct` says before a run which classes they mean,
+    where their names do not. `resume`: continue an earlier run into `out`; False: start over. `progress` receives the
+    share that is done; `on_explained` every explanation made in this process, in any thread. `engine`: `plain`, this
+    process; or `ray`, the cluster at `address`, by default the one of this machine. There `device` is each worker's,
+    and `gpus` its share of a GPU. `facts`: what the page Pictures lists the run by, and goes on with; by default the
+    source itself, if the next process can find it.
     Raises ModelProblem if the source, the model or an option is not valid, or if `out` holds results of other settings;
     unusable pictures are only listed in problems.csv.
 
@@ -134,32 +130,21 @@ def run(
     work = Work(explainer, options or {}, maps, folder.absolute(), style=Style.parse(colormap, alpha), side=side)
     work.on_explained = on_explained
     work.stop = cancel or work.stop
-    facts = None
-    if (origin := origin or earlier.describe_source(source)) and (named := earlier.name_model(model, origin)):
-        arguments = earlier.RunArguments(
-            options=work.call_options,
-            device=device,
-            maps=maps,
-            batch_size=batch_size,
-            side=side,
-            colormap=colormap,
-            alpha=alpha,
-        )
-        facts = earlier.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
+    if facts := facts or kept.describe_run(source, model, work.call_options):
+        facts = replace(facts, pictures=len(items))
     with contextlib.ExitStack() as stack:
         try:
-            work.labels = _take_labels(labels, match or {}, folder, work, items, resume=resume)
+            work.labels = _take_labels(labels, folder, work, items, resume=resume)
             chosen: ThreadEngine | RayEngine = ThreadEngine(work, workers)
             if engine == "ray":
                 chosen = RayEngine(stack, work, items[0], device, workers, gpus, address)
-            return _run(items, chosen, work, folder, batch_size, progress, facts, match=match, resume=resume)
+            return _run(items, chosen, work, folder, batch_size, progress, facts, resume=resume)
         except OSError as error:
             raise unwritable_problem(folder, error) from error
 
 
 def _take_labels(
     labels: GroundTruth | Path | str | None,
-    match: Matches,
     folder: Path,
     work: Work,
     items: list[Item],
@@ -175,7 +160,7 @@ def _take_labels(
         return None
     # Of a model that gives numbers labels are true numbers, and no names.
     known = () if work.scores.numbers else work.classes
-    return run_labels.match_names(truth, known, run_labels.corrections(folder) | dict(match))
+    return run_labels.match_names(truth, known, run_labels.corrections(folder))
 
 
 def _run(
@@ -185,9 +170,8 @@ def _run(
     folder: Path,
     batch_size: int | None,
     progress: Progress | None,
-    facts: earlier.RunFacts | None,
+    facts: kept.RunFacts | None,
     *,
-    match: Matches | None,
     resume: bool,
 ) -> Summary:
     # A batch gains nothing where pictures are explained one by one, and a stop loses less.
@@ -198,7 +182,7 @@ def _run(
     with contextlib.closing(Journal(folder, settings, resume=resume)) as journal:
         # Nobody else writes here: the journal is locked.
         if facts is not None:
-            earlier.write_facts(folder, facts)
+            kept.write_facts(folder, facts)
         remove_drafts(folder, age=0)
         for draft in (folder / records.FOLDER).rglob(".*.part"):
             draft.unlink()
@@ -219,8 +203,6 @@ def _run(
                 report(finished / len(items), f"{finished:,} of {plural(len(items), 'picture')}")
         report(1.0, "Writing the table")
         table.write(folder, journal, keys, work.classes, work.scores)
-        if match:
-            run_labels.correct(folder, match)
         run_labels.write_evaluation(work.kind, folder, journal, items, work.labels, work.facts)
         failed = tuple(
             (outcome["key"], outcome["problem"]) for outcome in journal.outcomes(keys) if "problem" in outcome
@@ -228,6 +210,6 @@ def _run(
         stamps = [journal.done[key][0] for key in keys if key in journal.done]
         if facts is not None:
             # What has no stamp is tried again by the next run.
-            earlier.write_facts(folder, replace(facts, done=sum(map(bool, stamps))))
+            kept.write_facts(folder, replace(facts, done=sum(map(bool, stamps))))
         done, seconds = len(stamps) - len(failed), time.monotonic() - start
         return Summary(folder, len(items), done, resumed, failed, seconds, len(stamps) < len(items))

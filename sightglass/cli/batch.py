@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import threading
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import history
-from sightglass.batch import analysis, earlier, labels, report, runner, summary, table
+from sightglass.batch import analysis, kept, labels, report, runner, summary, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sightglass.batch import Summary
-    from sightglass.batch.earlier import RunOrigin
     from sightglass.cli.console import Progress
     from sightglass.history import UnsureAnswers
 
@@ -85,24 +83,22 @@ def batch(
     A run that was stopped or killed resumes when it is called again. The folder gets a map of each picture, report.html
     and results.csv; with --labels the answers are measured against them, in evaluation.csv and evaluation.json.
     """
-    origin = earlier.RunOrigin(source=tuple(source), base=os.getcwd(), model=options.model, samples=options.num_samples)
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
     console = Console(options.json)
     # A mapping names the model's classes, and not what is in the pictures.
-    if options.labels is not None and models_labels.is_mapping(options.labels):
-        origin, options = replace(origin, names=str(options.labels.absolute())), replace(options, labels=None)
+    names = options.labels if options.labels is not None and models_labels.is_mapping(options.labels) else None
     below = settings().save_below
     # In a cluster the pictures are elsewhere.
     answers = history.UnsureAnswers(below) if below and options.engine != "ray" else None
     cancel = threading.Event()
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
-        done = _run(origin, options, asked, progress, cancel, answers)
+        done = _run(source, options, asked, names, progress, cancel, answers)
     console.warn(*(f"{picture}: {sentence}" for picture, sentence in done.failed))
     again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
     console.say(f"{done.words}{again}.")
-    names = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
-    result: Json = {name: getattr(done, name) for name in names}
+    numbers = ("folder", "pictures", "done", "resumed", "seconds", "cancelled")
+    result: Json = {name: getattr(done, name) for name in numbers}
     if done.done:
         result |= _say_how_right(console, done.folder)
         write_file(done.folder / "report.html", report.html(done.folder).encode())
@@ -117,14 +113,14 @@ def batch(
 
 
 def _run(
-    origin: RunOrigin,
+    source: list[str],
     options: BatchOptions,
     asked: cli.EngineOptions,
+    names: Path | None,
     progress: Progress,
     cancel: threading.Event,
     answers: UnsureAnswers | None,
 ) -> Summary:
-    source = list(origin.source)
     only = Path(source[0])
     stem = (only.stem or only.absolute().name) if len(source) == 1 and only.exists() else "batch"
     folder: str | Path = options.out or Path("explained") / result_folder.label_stem(stem)
@@ -134,32 +130,31 @@ def _run(
         pictures = picture_source.spread(find(pictures), options.num_samples)
     # In a cluster the workers have the device.
     device = "cpu" if options.engine == "ray" else options.device
-    explainer = load_explainer(
-        options.model, device, progress, asked, labels=Path(origin.names) if origin.names else None
-    )
-    truth = None if options.labels is None else kinds.kind_of(explainer.model).read(options.labels)
-    corrections: dict[str, list[str]] = {}
-    if options.match:
+    explainer = load_explainer(options.model, device, progress, asked, labels=names)
+    truth = None if names or options.labels is None else kinds.kind_of(explainer.model).read(options.labels)
+    # Where results cannot be written, the run says so.
+    if options.match and (here := picture_source.local_path(str(folder))) is not None:
         pictures = find(pictures)
-        true_labels = truth or (None if options.restart else labels.read_labels(Path(folder)))
+        true_labels = truth or (None if options.restart else labels.read_labels(here))
         true_labels = true_labels or labels.label_by_folders(pictures)
-        corrections = _parse_matches(options.match, cli.known_labels(asked, explainer), true_labels.classes)
+        known = cli.known_labels(asked, explainer)
+        labels.correct(here, _parse_matches(options.match, known, true_labels.classes))
     drawn: Json = {} if options.size is None else {"side": options.size or None}
     if options.alpha is not None:
         drawn["alpha"] = options.alpha
+    called = cli.with_classes(asked, explainer)
     return runner.run(
         pictures,
         explainer,
         folder,
-        options=cli.with_classes(asked, explainer),
-        origin=origin,
+        options=called,
+        facts=kept.describe_run(source, options.model, called),
         maps=options.maps,
         workers=options.workers,
         batch_size=options.batch_size,
         colormap=options.colormap,
         **drawn,
         labels=truth,
-        match=corrections,
         resume=not options.restart,
         progress=progress,
         cancel=cancel,

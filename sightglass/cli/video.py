@@ -15,7 +15,7 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import EXAMPLE_USED, load_explainer
 from sightglass.common.files import Json, file_stem
 from sightglass.video import clip as video_clip
-from sightglass.video import results, runner, settings, write
+from sightglass.video import draw, results, runner, settings
 
 if TYPE_CHECKING:
     from sightglass.video import Summary
@@ -85,7 +85,7 @@ def video(
         names = []
         for kind in films if not summary.cancelled else ():
             names.append(summary.clip.with_suffix(f".{kind}").name)
-            if note := write.film(summary.clip, summary.folder / names[-1], kind):
+            if note := draw.film(summary.clip, summary.folder / names[-1], kind):
                 console.warn(note)
     _report(console, summary, names)
     return STOPPED if summary.cancelled else 0

@@ -30,13 +30,8 @@ DAYS = 7
 class ClipSource:
     """A clip on this machine, and what a person calls it."""
 
-    path: Path | None
-    """None: the bundled clip."""
+    path: Path
     name: str
-
-    @property
-    def file(self) -> Path:
-        return pictures.CLIP if self.path is None else self.path
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class ClipPlan:
     @property
     def name(self) -> str:
         """The name of the clip's folder; empty for the example."""
-        return "" if self.source.path is None else self.folder.parent.name
+        return "" if self.source.path == pictures.CLIP else self.folder.parent.name
 
     @property
     def done(self) -> bool:
@@ -85,7 +80,7 @@ def add_clip(name: str, data: memoryview | bytes) -> ClipSource:
 
 def results_of(source: ClipSource) -> Path:
     """Return the path of a new results folder beside a clip."""
-    folder = source.file.parent
+    folder = source.path.parent
     return folder / f"results-{1 + sum(path.name.startswith('results-') for path in folder.iterdir())}"
 
 
@@ -105,6 +100,6 @@ def read_plan(name: str) -> ClipPlan | None:
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
         source = ClipSource(folder / CLIP, str(facts["name"]))
         plan = ClipPlan(source, str(facts["model"]), options, chosen, folder / Path(facts["results"]).name)
-        return plan if source.file.is_file() else None
+        return plan if source.path.is_file() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import ImageProblem, ModelProblem, Problem
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.packing import pack_data
 from sightglass.explain.maps.heatmap import state_of
 from sightglass.explain.methods import METHODS
@@ -181,8 +181,6 @@ class LiveExplainer:
         the followed object was out of sight for too long to be followed on. `ms`: milliseconds of each stage.
         """
         start = time.perf_counter()
-        if len(data) > MAX_BYTES:
-            raise ImageProblem(f"A frame has at most {MAX_BYTES // 2**20} MiB: send a smaller one.")
         image = Image.open(data, name="frame", max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
         decoded = (time.perf_counter() - start) * 1e3
         answer, raws = self.frames.explainer.with_oom_fallback(lambda resident, _notes: self._explain(resident, image))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
@@ -25,6 +24,8 @@ from sightglass.video.clip import Clip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    import pandas as pd
 
     from sightglass.common.files import Json
     from sightglass.report.view import View
@@ -75,81 +76,50 @@ class Moment:
     label: str = ""
 
 
-@dataclass
-class _Series:
-    """One object, as far as the rows go."""
-
-    label: str
-    first: tuple[float, int]
-    last: tuple[float, int] = (0.0, 0)
-    reported: bool = False
-    """Whether its arrival was a moment."""
-
-
-@dataclass
-class _MomentFinder:
-    """Reads the rows of a timeline frame by frame."""
-
-    task: Task = field(default_factory=Task)
-    """Of the model."""
-    answer: str | None = None
-    """The answer; empty while the model is unsure."""
-    waiting: tuple[str, float, int, float, str] | None = None
-    """An answer that has not lasted yet: as `answer`, seconds, frame, score, label."""
-    series: dict[int, _Series] = field(default_factory=dict)
-
-    def find(self, rows: Iterable[Row]) -> Iterator[Moment]:
-        """Yield the moments of `rows`, in frame order."""
-        for _, group in itertools.groupby(rows, key=itemgetter("frame")):
-            first, *others = group
-            position = first["seconds"], first["frame"]
-            if first["best"] is not None:
-                yield from self._find_switch(first, position)
-            for row in (first, *others):
-                if row["object"] is not None:
-                    yield from self._find_arrivals(row, position)
-            yield from self._find_departures(position)
-
-    def _find_switch(self, row: Row, position: tuple[float, int]) -> Iterator[Moment]:
-        best = row["best"] if self.task.is_sure(row["best_score"]) else ""
-        if self.answer is None:
-            self.answer = best
-        if best == self.answer:
-            self.waiting = None
-            return
-        if self.waiting is None or self.waiting[0] != best:
-            self.waiting = (best, *position, row["best_score"], row["best"])
-        answer, seconds, frame, score, label = self.waiting
-        if position[0] - seconds >= LASTING:
-            former, self.answer, self.waiting = self.answer, answer, None
-            yield Moment(
-                seconds, frame, "answer", plain_text(self.task.describe_switch(former, label, score)), label=answer
-            )
-
-    def _find_arrivals(self, row: Row, position: tuple[float, int]) -> Iterator[Moment]:
-        """Yield an object that has lasted."""
-        number, label = row["object"], row["answer"]
-        state = self.series.setdefault(number, _Series(label, position))
-        state.last = position
-        if not state.reported and position[0] - state.first[0] >= LASTING:
-            state.reported = True
-            if state.first[1] > 0:
-                yield Moment(*state.first, "object", f"{label} {number} comes", number, label)
-
-    def _find_departures(self, position: tuple[float, int]) -> Iterator[Moment]:
-        """Yield the objects gone for a while, and forget them."""
-        for key, state in list(self.series.items()):
-            if position[0] - state.last[0] < LASTING:
-                continue
-            if state.reported:
-                yield Moment(*state.last, "gone", f"{state.label} {key} goes", key, state.label)
-            del self.series[key]
-
-
 def find_moments(rows: Iterable[Row], task: Task | None = None) -> list[Moment]:
     """Return a timeline's first moments, at most `MAX_MOMENTS`, by time."""
-    moments = itertools.islice(_MomentFinder(task or Task()).find(rows), MAX_MOMENTS)
+    moments = itertools.islice(_list_moments(rows, task or Task()), MAX_MOMENTS)
     return sorted(moments, key=lambda moment: (moment.seconds, moment.kind))
+
+
+def _list_moments(rows: Iterable[Row], task: Task) -> Iterator[Moment]:
+    """Yield the moments of rows in frame order; of a long clip few rows are in memory."""
+    # Empty while the model is unsure.
+    answer: str | None = None
+    other: tuple[str, Row] | None = None
+    """An answer that has not lasted yet, and the row with which it began."""
+    objects: dict[int, tuple[Row, Row, bool]] = {}
+    """The first and last row of each, and whether its arrival was counted."""
+    for _, group in itertools.groupby(rows, key=itemgetter("frame")):
+        row, *others = group
+        now = row["seconds"]
+        if row["best"] is not None:
+            state = row["best"] if task.is_sure(row["best_score"]) else ""
+            if answer is None or state == answer:
+                answer, other = state, None
+            else:
+                other = other if other is not None and other[0] == state else (state, row)
+                first = other[1]
+                if now - first["seconds"] >= LASTING:
+                    words = plain_text(task.describe_switch(answer, first["best"], first["best_score"]))
+                    yield Moment(first["seconds"], first["frame"], "answer", words, label=state)
+                    answer, other = state, None
+        for seen in (row, *others):
+            if (number := seen["object"]) is None:
+                continue
+            first, _, counted = objects.get(number, (seen, seen, False))
+            if not counted and now - first["seconds"] >= LASTING:
+                counted, label = True, seen["answer"]
+                if first["frame"] > 0:
+                    words = f"{label} {number} comes"
+                    yield Moment(first["seconds"], first["frame"], "object", words, number, label)
+            objects[number] = first, seen, counted
+        for number, (first, last, counted) in list(objects.items()):
+            if now - last["seconds"] >= LASTING:
+                if counted:
+                    words, label = f"{first['answer']} {number} goes", first["answer"]
+                    yield Moment(last["seconds"], last["frame"], "gone", words, number, label)
+                del objects[number]
 
 
 CLIP = "overlay.mp4"
@@ -216,26 +186,23 @@ def write_timeline(
 
 
 POINTS = 600
+ACCENT = "#1C8D97"
+"""The accent of both themes, for charts."""
+DASHES = ("solid", "dash", "dot", "longdash", "dashdot", "longdashdot")
+GAP, FAR = 0.5, 3
+"""Seconds without a point over which no line is drawn, at least; and in mean distances of points."""
 MAX_CURVES = 6
 """Objects with a curve of their own: those seen longest."""
 
 
-@dataclass(frozen=True)
-class Point:
-    """A stretch of the clip: its middle in seconds, and means over it."""
-
-    seconds: float
-    score: float
-    area: float | None
-    """Share of the picture that holds half of the heat."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AnswerCurve:
     """One curve: a classifier's answers, or one object, over time."""
 
     name: str
-    points: tuple[Point, ...]
+    points: pd.DataFrame
+    """Means over stretches of the clip: `seconds`, `score`, and `area`, the share of the picture that holds half of the
+    heat; a row without numbers where nothing was seen for a while."""
     color: str = ""
     """Of an object, as its box has in the clip; empty of a class."""
 
@@ -258,11 +225,77 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurv
     for number in frame["object"].value_counts().index[:MAX_CURVES]:
         rows = frame[frame["object"] == number]
         label = packing.unescape(rows["answer"].value_counts().index[0])
-        means = rows.groupby("cell")[["seconds", "score", "area"]].mean()
-        points = (Point(at, score, None if math.isnan(area) else area) for at, score, area in means.to_numpy().tolist())
+        points = interrupt(rows.groupby("cell")[["seconds", "score", "area"]].mean(), seconds)
         name, color = (f"{label} {number}", color_of(number)) if number else ("its answer", "")
-        answer_curves.append(AnswerCurve(name, tuple(points), color))
+        answer_curves.append(AnswerCurve(name, points, color))
     return tuple(answer_curves)
+
+
+def interrupt(points: pd.DataFrame, seconds: float) -> pd.DataFrame:
+    """Return the points with an empty row in each gap, for interrupted lines."""
+    import pandas as pd
+
+    points = points.reset_index(drop=True)
+    starts = points.index[points["seconds"].diff() > max(GAP, FAR * seconds / max(1, len(points)))]
+    empty = pd.DataFrame(float("nan"), index=starts - 0.5, columns=points.columns)
+    return pd.concat([points, empty]).sort_index() if len(starts) else points
+
+
+def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str) -> Any:
+    """Return the figure: scores above, area of half the evidence below."""
+    from plotly.subplots import make_subplots
+
+    chart = make_subplots(
+        2,
+        1,
+        shared_xaxes=True,
+        row_heights=[2, 1],
+        vertical_spacing=0.16,
+        subplot_titles=[score, "Half of the evidence is on"],
+    )
+    for place, curve in enumerate(curves):
+        for row, column in enumerate(("score", "area"), start=1):
+            chart.add_scatter(
+                x=curve.points["seconds"].tolist(),
+                y=curve.points[column].tolist(),
+                name=curve.name,
+                legendgroup=curve.name,
+                showlegend=row == 1 and len(curves) > 1,
+                mode="lines+markers",
+                marker={"size": 3},
+                line={
+                    "dash": DASHES[place % len(DASHES)],
+                    "color": curve.color or ACCENT,
+                    "width": 1 if place else 2.5,
+                },
+                hovertemplate="%{y:.0%}",
+                row=row,
+                col=1,
+            )
+    chart.add_scatter(
+        x=[moment.seconds for moment in moments],
+        y=[1.0] * len(moments),
+        text=[f"{clock(moment.seconds)} {moment.words}" for moment in moments],
+        mode="markers",
+        marker={"symbol": "triangle-down", "size": 11, "color": ACCENT},
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+        cliponaxis=False,
+        row=1,
+        col=1,
+    )
+    chart.update_traces(unselected={"marker": {"opacity": 1}})
+    chart.update_xaxes(range=[0, seconds], ticksuffix=" s")
+    chart.update_yaxes(rangemode="tozero", tickformat=".0%", nticks=3)
+    chart.update_yaxes(range=[0, 1], row=1, col=1)
+    chart.update_layout(
+        height=280,
+        margin={"l": 0, "r": 0, "t": 24, "b": 0},
+        dragmode=False,
+        clickmode="event+select",
+        legend={"orientation": "h", "y": -0.2},
+    )
+    return chart
 
 
 def read_facts(folder: Path) -> Json:

@@ -26,7 +26,7 @@ from sightglass.common.files import Json, jsonable, remove_drafts
 from sightglass.common.work.threads import in_order, read_ahead, torch_pool
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.recipe import versions
-from sightglass.video import draw, records, write
+from sightglass.video import draw, records
 from sightglass.video.clip import Clip, find_clip
 from sightglass.video.frames import BYTES, ClipExplainer
 from sightglass.video.results import CLIP, CSV, JSON, Summary, find_moments, read_result, write_timeline
@@ -237,7 +237,7 @@ class _Run:
 
             try:
                 begins = about.begins + round(Fraction(chosen.start) / about.time_base)
-                write.encode(self.folder / CLIP, draw_frames(), about.time_base, about.rate, begins)
+                draw.encode(self.folder / CLIP, draw_frames(), about.time_base, about.rate, begins)
             except BaseException:
                 self._failed = True
                 raise

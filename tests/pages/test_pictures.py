@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import io
-import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from PIL import Image as Pillow
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from sightglass.batch import analysis, earlier, finished, journal, labels, summary, table, uploads
+from sightglass.batch import analysis, finished, journal, kept, labels, summary, table
 from sightglass.batch.analysis import measure_errors
-from sightglass.batch.uploads import Source
-from sightglass.common import users
+from sightglass.batch.kept import Source
 from sightglass.common.errors import ModelProblem
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
@@ -25,7 +22,6 @@ from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.tasks import task_of
 from sightglass.history import History
 from sightglass.pages.pictures.job import PicturesJob, PicturesPage, folder_for, open_example
-from sightglass.ui.session import signed_in
 from sightglass.ui.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from tests.labelled import draw_scenes
 from tests.masked import draw_masked
@@ -171,7 +167,7 @@ def test_dropped_files_are_run_and_a_reload_shows_them_again(page, pictures):
     finish(app)
     assert len(opened(app)) == 2 and "(2 labelled pictures)" in headline(app)
     app.button(key=f"pictures-delete-{job.plans[0].folder.name}").click().run()
-    assert not job.plans[0].folder.exists() and not list(uploads.uploads_home().iterdir())
+    assert not job.plans[0].folder.exists() and not list(kept.uploads_home().iterdir())
 
 
 def test_what_cannot_be_used_is_one_sentence(page):
@@ -182,27 +178,31 @@ def test_what_cannot_be_used_is_one_sentence(page):
         ("mine.csv", b"a,b\n1,2\n", "has no column"),
     ):
         assert said in drop(app, (name, data, "")).error[0].value, name
-    assert not any(uploads.uploads_home().glob("*"))
+    assert not any(kept.uploads_home().glob("*"))
 
 
 def test_labels_that_were_dropped_after_pictures_are_kept_with_them():
     task = task_of("classify")
-    pictures, truth = uploads.take([("a.png", png())], task)
+    pictures, truth = kept.take([("a.png", png())], task)
     assert pictures is not None and truth is None
-    other, truth = uploads.take([("names.csv", b"file,label\na.png,star\n")], task, pictures)
+    other, truth = kept.take([("names.csv", b"file,label\na.png,star\n")], task, pictures)
     assert other is None and truth is not None
-    path = Path(pictures.path).relative_to(uploads.uploads_home())
-    _, truth = uploads.open_upload(str(path))
+    path = Path(pictures.path).relative_to(kept.uploads_home())
+    _, truth = kept.open_upload(str(path))
     assert truth is not None and truth.picture_labels == {"a.png": "star"}
-    with pytest.raises(ModelProblem):
-        uploads.open_upload("../../pictures")
+    # Nor the files that the lines of a text name.
+    (kept.uploads_home() / "list.txt").write_text("/etc/passwd.png")
+    for elsewhere in ("../../pictures", "list.txt"):
+        with pytest.raises(ModelProblem, match="were not uploaded here"):
+            kept.open_upload(elsewhere)
 
 
-def test_names_of_dropped_files_stay_in_their_folder(tmp_path):
-    pictures, _ = uploads.take([("../../a/b.png", png()), ("c:\\d\0.png", png())], task_of("classify"))
-    assert pictures is not None
-    assert sorted(item.key for item in pictures.items) == ["a/b.png", "c_/d_.png"]
-    assert not list(tmp_path.glob("*.png"))
+def test_names_of_dropped_files_are_never_paths(tmp_path):
+    names = ("../../a/b.png", "c:\\d.png", "/etc/e.png", "a/b.png", "a/b.png")
+    pictures, _ = kept.take([(name, png()) for name in names], task_of("classify"))
+    assert pictures is not None and len({item.key for item in pictures.items}) == len(names)
+    assert all(item.open().width == 8 for item in pictures.items)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["pictures.zip"]
 
 
 def png() -> bytes:
@@ -270,7 +270,7 @@ def test_a_folder_that_is_no_class_can_be_counted_as_one(page, many):
     chosen = next(one for one in app.multiselect if one.label == "Counts as")
     assert chosen.value == ["school bus"], "what may be meant is one press away"
     chosen.set_value(["minibus", "school bus"]).run()
-    press(app, "Count it so")
+    finish(press(app, "Count it so"))
     assert "Not counted" not in texts(app)
     assert {one.key.partition("/")[0] for one in stored.load(folder).pictures} == {"bus", "trolleybus"}
     assert analysis.load(folder)["wrong"].notna().all()
@@ -354,27 +354,15 @@ def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, fini
 
 def test_notes_that_name_another_folder_than_an_upload_open_nothing(page, finished_run, tmp_path):
     cut(finished_run, 2)
-    told, upload = (finished_run / earlier.FILE).read_text("utf-8"), next(uploads.uploads_home().rglob("*.zip"))
+    told, upload = (finished_run / kept.FILE).read_text("utf-8"), next(kept.uploads_home().rglob("*.zip"))
     assert f'"{upload}"' in told
     (tmp_path / "private").mkdir()
     for path in ("/etc", str(tmp_path / "batches" / "uploads" / ".." / ".." / "private")):
-        (finished_run / earlier.FILE).write_text(told.replace(f'"{upload}"', f'"{path}"'), "utf-8")
+        (finished_run / kept.FILE).write_text(told.replace(f'"{upload}"', f'"{path}"'), "utf-8")
         app = page(SCREEN)
         press(app, offered(app)[0], fails=True)
         assert "were not uploaded here" in texts(app), path
         assert session(app, PicturesPage).job is None
-
-
-def test_nobody_sees_the_runs_of_another(page, finished_run, monkeypatch, request):
-    request.addfinalizer(lambda: users.resolve_with(None))
-    anna, ben = "anna@example.org", "ben@example.org"
-    with users.acting(anna):
-        hers = users.folder(finished_run.parent) / finished_run.name
-    shutil.copytree(finished_run, hers)
-    for person, expected in ((anna, ["Open"]), (ben, [])):
-        users.resolve_with(lambda person=person: person if get_script_run_ctx(suppress_warning=True) else users.NOBODY)
-        monkeypatch.setattr(signed_in, "_visitor", lambda person=person: person)
-        assert offered(page(SCREEN)) == expected
 
 
 @pytest.mark.parametrize(

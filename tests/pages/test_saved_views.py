@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sightglass import examples
-from sightglass.batch.earlier import read_facts
+from sightglass.batch.kept import read_facts
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
@@ -224,7 +224,7 @@ def test_runs_over_many_pictures_are_listed(page, store, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path / "batches"))
     assert app_title(page(SCREEN, tab="runs")) == "## No runs yet"
     folder = examples.find(examples.CLASSES)
-    for run in ("run", *(other.folder for other in read_facts(folder / "run").origin.others)):
+    for run in ("run", *(other.folder for other in read_facts(folder / "run").others)):
         shutil.copytree(folder / run, tmp_path / "batches" / run)
     app = page(SCREEN, tab="runs")
     assert app_title(app) == "## 1 run over many pictures" and links(app) == ["Open"]

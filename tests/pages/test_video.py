@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
@@ -10,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from sightglass.common import users
@@ -18,11 +18,11 @@ from sightglass.pages.video.job import ClipJob, Video, headline
 from sightglass.ui.session.jobs import background
 from sightglass.ui.session.pictures.image_source import Pictures
 from sightglass.ui.session.state import Navigation
-from sightglass.video import Settings, run, runner, timeline
+from sightglass.video import Settings, runner
 from sightglass.video import kept as kept_clips
 from sightglass.video.clip import Clip
 from sightglass.video.kept import ClipPlan, ClipSource
-from sightglass.video.results import Kind, Moment, Point, Summary, color_of, curves
+from sightglass.video.results import Kind, Moment, Summary, color_of, curves, interrupt
 from tests.clips import clip, scene
 from tests.pages.conftest import press, session, texts
 
@@ -70,7 +70,7 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     assert figure["data"][0]["x"] == pytest.approx([i / 25 for i in range(7)], abs=0.01)
     # A time of the drawn clip, which began at 0.2 s.
     image = jobs.frame(plan, 0.08)
-    frames = list(Clip(plan.source.file).frames())
+    frames = list(Clip(plan.source.path).frames())
     assert (image.pixels == frames[7].pixels).all()
     assert image.name == "my walk 0.00.3 s.png"
     assert app.get("video")
@@ -101,7 +101,7 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     held: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", held)
     jobs._open(plan, 0.0)
-    frame = next(Clip(plan.source.file).frames(0.2))
+    frame = next(Clip(plan.source.path).frames(0.2))
     chosen = held[state.key(Pictures)]
     (own,) = image_source.list_own()
     assert own.sha256 == chosen.chosen
@@ -129,7 +129,7 @@ def test_a_stopped_clip_can_go_on(page: Any, plan: ClipPlan, monkeypatch: pytest
 def kept(plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClipPlan:
     """The plan for a clip in a folder of the server's."""
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
-    source = kept_clips.add_clip(plan.source.name, plan.source.file.read_bytes())
+    source = kept_clips.add_clip(plan.source.name, plan.source.path.read_bytes())
     kept = replace(plan, source=source, folder=kept_clips.results_of(source), options={"targets": ("star",)})
     kept.save()
     return kept
@@ -148,34 +148,12 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(page: Any, 
     assert "clip" not in app.query_params
     # Of another server, which knows the job no more.
     background._SHARED.clear()
-    assert session(page("video", clip=kept.name), Video).job.summary.frames == 7
+    job = session(page("video", clip=kept.name), Video).job
+    assert job.summary.frames == 7 and job.plan == kept
     week = time.time() - 8 * 86400
     os.utime(kept.folder.parent, (week, week))
     kept_clips.add_clip("other.mp4", b"")
     assert not kept.folder.parent.exists()
-
-
-class Killed(BaseException):
-    """Ends a run as the end of its process does."""
-
-
-def test_a_clip_goes_on_after_the_server_was_killed(page: Any, kept: ClipPlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "PART", 4)
-    save = runner.records.save
-
-    def killed(*part: Any) -> None:
-        save(*part)
-        raise Killed
-
-    with monkeypatch.context() as patch, contextlib.suppress(Killed):
-        patch.setattr(runner.records, "save", killed)
-        run(
-            Clip(kept.source.file, "my walk.mp4"), kept.model, kept.folder, options=kept.options, settings=kept.settings
-        )
-    app = page("video", clip=kept.name)
-    job = finished(session(app, Video).job)
-    assert job.summary.resumed and job.summary.frames == 7
-    assert job.plan == kept
 
 
 def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:
@@ -209,9 +187,9 @@ def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Pa
     found = curves(tmp_path, 12.0)
     assert [one.name for one in found] == ["cat 1", "dog 11", "dog 10", "dog 9", "dog 8", "dog 7"]
     assert len(found[0].points) == 600
-    assert {round(point.score, 6) for point in found[0].points} == {0.3}
-    assert found[0].points[0].area == pytest.approx(0.1)
-    assert found[1].points[0].area is None
+    assert {*found[0].points["score"].round(6)} == {0.3}
+    assert found[0].points["area"][0] == pytest.approx(0.1)
+    assert found[1].points["area"].isna().all()
     # As their boxes in the clip; a class has no box.
     assert [one.color for one in found] == [color_of(n) for n in (1, 11, 10, 9, 8, 7)]
 
@@ -231,7 +209,7 @@ def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
 
 
 def test_a_line_is_broken_where_nothing_was_seen_for_a_while() -> None:
-    points = [Point(i / 10, 0.5, 0.1) for i in (*range(30), *range(60, 100))]
-    parts = timeline.broken(points, 10)
-    assert len(parts) == 71 and parts[30] is None
-    assert None not in timeline.broken(points[:30], 10)
+    points = pd.DataFrame({"seconds": [i / 10 for i in (*range(30), *range(60, 100))], "score": 0.5})
+    parts = interrupt(points, 10)
+    assert len(parts) == 71 and parts["seconds"].isna().to_list().index(True) == 30
+    assert interrupt(points[:30], 10)["seconds"].notna().all()

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from sightglass.api import metrics
 from sightglass.api.app import create
 from sightglass.api.security import USER
-from sightglass.batch.uploads import Source
+from sightglass.batch.kept import Source
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.explain.evidence.cache import ByteCache

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from sightglass.models.demo import pictures
-from sightglass.video import write
+from sightglass.video.draw import encode
 from training.demo import captioned_scenes, person_scenes, scenes, showcase
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def main() -> None:
     for name in (*pictures.DRAWN, *pictures.SETS):
         whole = Image.fromarray(np.concatenate(draw(name)))
         whole.save(pictures.path_of(name), lossless=True, quality=100, method=6)
-    write.encode(pictures.CLIP, enumerate(frames()), Fraction(1, RATE), Fraction(RATE))
+    encode(pictures.CLIP, enumerate(frames()), Fraction(1, RATE), Fraction(RATE))
 
 
 if __name__ == "__main__":

@@ -152,8 +152,7 @@ def draw_timeline(
 
     `score`: the title of the upper curves. All times are in seconds since the start of the drawn clip.
     """
-    from sightglass.video.results import clock
-    from sightglass.video.timeline import timeline_figure
+    from sightglass.video.results import clock, timeline_figure
 
     st.plotly_chart(
         timeline_figure(curves, moments, seconds=seconds, score=score),

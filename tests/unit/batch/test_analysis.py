@@ -76,7 +76,7 @@ def labelled(tmp_path: Path, labels: list[str], predicted: list[str], known: lis
 def test_a_correction_changes_what_is_counted_and_stays(tmp_path: Path) -> None:
     known = ["school bus", "minibus", "leaf beetle"]
     folder = labelled(tmp_path, ["bus", "bus", "minibus"], ["minibus", "school bus", "minibus"], known)
-    run_labels.correct(folder, {"bus": ["School buses"], "minibus": []})
+    run_labels.correct(folder, {"bus": [run_labels.find_class("School buses", known)], "minibus": []})
     found = analysis.load(folder)
     assert list(found["wrong"]) == [True, False, None]
     assert [(one.label, one.classes, one.pictures) for one in run_labels.match_run(folder, found)] == [
@@ -86,7 +86,7 @@ def test_a_correction_changes_what_is_counted_and_stays(tmp_path: Path) -> None:
     run_labels.correct(folder, {"bus": ["school bus", "minibus"]})
     assert list(analysis.load(folder)["wrong"]) == [False, False, None]
     with pytest.raises(ModelProblem, match="no class called beetle: did you mean leaf beetle"):
-        run_labels.correct(folder, {"bus": ["beetle"]})
+        run_labels.find_class("beetle", known)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from PIL import Image
 
 from sightglass.batch import report, run, summary, table
 from sightglass.cli import main
-from sightglass.evaluation import masks
 from sightglass.explain import Explainer
 from tests.masked import draw_masked
 
@@ -59,8 +58,9 @@ def test_iou_is_that_of_a_confusion_matrix(drawn: tuple[Path, Path], whole: Path
     assert [float(points) for _, points, _ in found.list_classes()] == pytest.approx([100 * v for v in worst], abs=0.06)
 
 
-def test_the_files_have_it(whole: Path) -> None:
+def test_the_files_have_it_and_the_next_run_takes_the_same_masks(drawn: tuple[Path, Path], whole: Path) -> None:
     found = summary.load(whole)
+    assert run(drawn[0], MODEL, whole).nothing_new and summary.load(whole).to_json() == found.to_json()
     with (whole / summary.CSV).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {one["class"]: float(one["iou"]) for one in rows} == pytest.approx(
@@ -72,24 +72,6 @@ def test_the_files_have_it(whole: Path) -> None:
     assert found.headline in page and "The worst masks" in page and "IoU, 95 %" in page
     assert "sure" not in page, "a share of the picture is no sureness"
     assert json.loads((whole / summary.FILE).read_text())["summary"]["right"] == found.right
-
-
-def test_a_run_goes_on_and_takes_masks_later(drawn: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
-    some, out = tmp_path / "pictures", tmp_path / "out"
-    shutil.copytree(drawn[0], some)
-    for path in sorted(some.iterdir())[3:]:
-        path.unlink()
-    assert run(some, MODEL, out).done == 3
-    assert not (out / masks.FILE).exists()
-    for path in sorted(drawn[0].iterdir())[3:]:
-        shutil.copy2(path, some)
-    begun = run(some, MODEL, out, labels=drawn[1])
-    assert (begun.done, begun.resumed) == (SCENES, 0)
-    assert summary.load(out).to_json() == summary.load(whole).to_json()
-    # Without masks it takes those of before.
-    again = run(some, MODEL, out)
-    assert again.nothing_new
-    assert summary.load(out).to_json() == summary.load(whole).to_json()
 
 
 def test_masks_that_cannot_be_used_are_listed_and_the_rest_goes_on(

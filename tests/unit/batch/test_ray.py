@@ -14,10 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image as Pillow
 
 from sightglass.batch import journal, run, table
 from sightglass.batch.cluster import Worker
@@ -25,13 +23,12 @@ from sightglass.batch.worker import Work
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.source import Item, find
+from tests.unit.batch.conftest import MODEL
 from tests.waits import patience
-from training.demo import scenes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODEL = "efficientnet-lite0"
 ROOT = Path(__file__).parents[3]
 
 
@@ -48,33 +45,6 @@ def cluster() -> Iterator[str]:
         ray.init("local", num_cpus=2, include_dashboard=False, runtime_env=ray_cluster.send_code(), log_to_driver=False)
         yield ray.get_runtime_context().gcs_address
         ray.shutdown()
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
-    """16 cuts of photographs and 7 drawn scenes in two folders, and one file that is none."""
-    folder = tmp_path_factory.mktemp("many")
-    generator = np.random.default_rng(0)
-    for number in range(23):
-        if number % 3 == 2:
-            cut = Pillow.fromarray(scenes.draw(scenes.sample(number)).pixels)
-        else:
-            with Pillow.open(pictures[number % len(pictures)]) as opened:
-                x, y = generator.integers(0, 200, 2)
-                cut = opened.convert("RGB").crop((x, y, x + 300, y + 240)).resize((100, 80))
-        below = folder / ("first" if number % 2 else "second")
-        below.mkdir(exist_ok=True)
-        cut.save(below / f"{number:02}.png")
-    (folder / "first" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the plain engine makes of them."""
-    out = tmp_path_factory.mktemp("whole")
-    run(many, MODEL, out, batch_size=4, workers=2)
-    return out
 
 
 def same(got: Path, expected: Path) -> None:
@@ -110,13 +80,13 @@ def test_a_cluster_makes_what_one_process_makes(
         engine="ray",
         progress=lambda share, words: heard.append((share, words)),
     )
-    assert (summary.pictures, summary.done, summary.resumed, summary.cancelled) == (24, 23, 0, False)
+    assert (summary.pictures, summary.done, summary.resumed, summary.cancelled) == (22, 21, 0, False)
     assert [name for name, _ in summary.failed] == ["first/broken.jpg"]
     assert summary.folder == tmp_path / "out"
     same(tmp_path / "out", whole)
     assert lines(tmp_path / "out") == lines(whole)
     assert heard[0] == (0, "Starting") and heard[-1] == (1.0, "Writing the table")
-    assert (1.0, "24 of 24 pictures") in heard
+    assert (1.0, "22 of 22 pictures") in heard
     assert not [p for p in (tmp_path / "out").rglob("*") if p.name.startswith(".")]
 
 
@@ -132,7 +102,7 @@ def test_a_stop_ends_in_order_and_either_engine_goes_on(cluster: str, many: Path
             cancel.set()
 
     stopped = run(slow, MODEL, tmp_path, batch_size=4, workers=1, engine="ray", progress=stop, cancel=cancel)
-    assert stopped.cancelled and 0 < stopped.done < 23
+    assert stopped.cancelled and 0 < stopped.done < 21
     assert len(table.read(tmp_path)) == stopped.done
     before = lines(tmp_path)
     cancel.set()
@@ -144,7 +114,7 @@ def test_a_stop_ends_in_order_and_either_engine_goes_on(cluster: str, many: Path
 
 @pytest.mark.slow
 def test_a_picture_that_ends_its_workers_is_named_and_passed_over(cluster: str, many: Path, tmp_path: Path) -> None:
-    items = [*find(sorted(many.rglob("*.png"))[:5]), Item("bomb.jpg", "1", partial(os._exit, 9))]
+    items = [*find(sorted(many.rglob("[0-9]*.jpg"))[:5]), Item("bomb.jpg", "1", partial(os._exit, 9))]
     summary = run(items, MODEL, tmp_path, batch_size=2, workers=2, engine="ray")
     assert summary.done == 5
     assert [name for name, _ in summary.failed] == ["bomb.jpg"]
@@ -212,6 +182,6 @@ def test_a_killed_run_on_a_cluster_is_gone_on_with(cluster: str, many: Path, who
     before = lines(out)
     again = subprocess.run(call, capture_output=True, timeout=patience(120), **options)
     answer = json.loads(again.stdout)
-    assert (again.returncode, answer["done"]) == (1, 23), again.stderr
+    assert (again.returncode, answer["done"]) == (1, 21), again.stderr
     assert answer["resumed"] >= max(1, len(before) - 2)
     assert list(table.read(out)["picture"]) == list(table.read(whole)["picture"])

@@ -1,14 +1,9 @@
-"""A run over many pictures: the maps of single ones, one bad file skipped, nothing lost or doubled by a kill."""
+"""A run over many pictures: the maps of single ones, one bad file skipped, what changed done again."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,35 +19,8 @@ from sightglass.explain.explanation import explain_together
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.picture.image import Image
 from sightglass.report import embedded_recipe
+from tests.unit.batch.conftest import MODEL
 from training.demo import captioned_scenes
-
-MODEL = "efficientnet-lite0"
-ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
-    """21 small cuts of photographs in two folders, and one file that is none."""
-    folder = tmp_path_factory.mktemp("many")
-    generator = np.random.default_rng(0)
-    for number in range(21):
-        with Pillow.open(pictures[number % len(pictures)]) as opened:
-            x, y = generator.integers(0, 200, 2)
-            cut = opened.convert("RGB").crop((x, y, x + 300, y + 240)).resize((100, 80))
-        below = folder / ("first" if number % 2 else "second")
-        below.mkdir(exist_ok=True)
-        cut.save(below / f"{number:02}.jpg")
-    (folder / "first" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
-    (folder / "first" / "notes.txt").write_text("not looked at")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of a run that nothing interrupted."""
-    out = tmp_path_factory.mktemp("whole")
-    run(many, MODEL, out, batch_size=4)
-    return out
 
 
 @pytest.mark.parametrize("options", [{}, {"method": "layercam", "layers": ("blocks.4",)}, {"part": "contrast"}])
@@ -137,36 +105,6 @@ def test_a_row_says_what_the_explainer_says_and_its_recipe_makes_it_again(many: 
     )
 
 
-def test_a_kill_in_the_middle_loses_and_doubles_nothing(many: Path, whole: Path, tmp_path: Path) -> None:
-    code = (
-        f"from sightglass.batch import run; run({str(many)!r}, {MODEL!r}, {str(tmp_path)!r}, batch_size=4, workers=1)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-    held = tmp_path / journal.NAME
-    until = time.monotonic() + 60
-    while not (held.exists() and held.read_bytes().count(b"\n") >= 2) and time.monotonic() < until:
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (tmp_path / table.PARQUET).exists()
-    before = held.read_bytes()
-    before = before[: before.rindex(b"\n") + 1]
-    assert 2 <= before.count(b"\n") < 7
-    # What a kill can leave: half a line, half a file.
-    with held.open("ab") as file:
-        file.write(b'[{"key": "first/0')
-    (tmp_path / "maps" / "first").mkdir(parents=True, exist_ok=True)
-    (tmp_path / "maps" / "first" / ".01-x.jpg.part").write_bytes(b"half")
-    summary = run(many, MODEL, tmp_path, batch_size=4)
-    assert summary.resumed == 4 * (before.count(b"\n") - 1)
-    assert held.read_bytes().startswith(before)
-    pd.testing.assert_frame_equal(table.read(tmp_path), table.read(whole), check_exact=True)
-    assert (tmp_path / table.CSV).read_bytes() == (whole / table.CSV).read_bytes()
-    names = {p.relative_to(whole) for p in whole.rglob("maps/**/*") if p.is_file()}
-    assert {p.relative_to(tmp_path) for p in tmp_path.rglob("maps/**/*") if p.is_file()} == names
-    assert all((tmp_path / name).read_bytes() == (whole / name).read_bytes() for name in names)
-
-
 def test_a_stop_leaves_a_table_of_what_is_done_and_can_be_gone_on_with(many: Path, tmp_path: Path) -> None:
     cancel = threading.Event()
     cancel.set()
@@ -221,21 +159,3 @@ def test_a_run_of_a_former_version_goes_on(many: Path, tmp_path: Path) -> None:
     former["settings"] |= {"matrix": 16, "prove": True}
     (tmp_path / journal.NAME).write_text("\n".join([json.dumps(former), *outcomes, ""]))
     assert run([picture], MODEL, tmp_path).nothing_new
-
-
-def test_on_a_cpu_each_worker_computes_on_one_core(many: Path, tmp_path: Path, monkeypatch) -> None:
-    import torch
-
-    from sightglass.batch.worker import Work
-
-    seen: list[int] = []
-    process = Work.process
-    monkeypatch.setattr(Work, "process", lambda *given: seen.append(torch.get_num_threads()) or process(*given))
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        run(sorted(many.rglob("[0-9]*.jpg"))[:4], MODEL, tmp_path, workers=2, batch_size=1)
-        assert torch.get_num_threads() == 3, "this thread keeps its number"
-    finally:
-        torch.set_num_threads(before)
-    assert seen == [1, 1, 1, 1]

@@ -80,18 +80,6 @@ def test_more_than_the_most_is_refused(tmp_path: Path) -> None:
         find(written(tmp_path, "1.jpg", "2.jpg", "3.jpg"), most=2)
 
 
-def test_a_link_does_not_lead_out_of_where_one_may_read(tmp_path: Path) -> None:
-    outside = written(tmp_path / "private", "secret.jpg")
-    allowed = written(tmp_path / "open", "own.jpg")
-    (allowed / "link.jpg").symlink_to(outside / "secret.jpg")
-    (allowed / "folder").symlink_to(outside, target_is_directory=True)
-    (allowed / "gone.jpg").symlink_to(outside / "nothing.jpg")
-    (allowed / "list.txt").write_text(f"own.jpg\n../private/secret.jpg\n{outside / 'secret.jpg'}\n")
-    assert keys(find(allowed, within=allowed)) == ["own.jpg"]
-    assert keys(find(allowed / "list.txt", within=allowed)) == ["own.jpg"]
-    assert "link.jpg" in keys(find(allowed))
-
-
 def test_names_in_an_archive_are_never_paths(tmp_path: Path) -> None:
     names = ["../../evil.jpg", "/etc/evil.jpg", "C:\\evil.jpg", "a/../b/x.jpg", "cat/ok.jpg", "cat/\u202egpj.jpg"]
     path = packed(tmp_path / "some.zip", {**dict.fromkeys(names, JPEG), "__MACOSX/._ok.jpg": b"", "readme.md": b"x"})
@@ -132,17 +120,6 @@ def test_a_directory_whose_size_looks_like_its_end_is_measured_as_zipfile_does(t
         file.write(b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 9, 9, 0x06054B50, 0, 0))
     with pytest.raises(ModelProblem, match="lists too many"):
         find(path)
-
-
-def test_a_size_that_is_a_lie_does_not_unpack_more_than_it(tmp_path: Path) -> None:
-    path = packed(tmp_path / "lie.zip", {"zeros.jpg": b"\0" * 2**20}, zipfile.ZIP_DEFLATED)
-    data = bytearray(path.read_bytes())
-    at = data.index(b"PK\x01\x02")
-    data[at + 24 : at + 28] = struct.pack("<L", 100)
-    path.write_bytes(data)
-    (item,) = find(path)
-    with pytest.raises(ImageProblem):
-        item.open()
 
 
 def test_encrypted_unusual_and_damaged_are_said_of_the_picture(tmp_path: Path) -> None:

@@ -63,16 +63,6 @@ def test_a_storage_holds_what_a_folder_holds(memory: Any, here: Path, tmp_path: 
         run(here, MODEL, "memory://out")
 
 
-def test_who_may_read_only_below_a_folder_reaches_no_other_machine(memory: Any, here: Path, tmp_path: Path) -> None:
-    brought(memory, here, "/in")
-    with pytest.raises(ModelProblem, match="is not on this machine"):
-        find("memory://in", within=tmp_path)
-    (here / "list.txt").write_text("memory://in/a/0.png\na/2.png\nhttp://127.0.0.1:9/x.png\n")
-    assert [item.key for item in find(here / "list.txt", within=tmp_path)] == ["a/2.png"]
-    with pytest.raises(ModelProblem, match="no pictures"):
-        find(["memory://in/a/0.png"], within=tmp_path)
-
-
 def test_no_sentence_holds_what_an_address_logs_in_with() -> None:
     assert short("s3://key:secret@bucket/photos") == "s3://bucket/photos"
     with pytest.raises(ModelProblem) as told:

@@ -181,11 +181,6 @@ def test_frames_and_words_that_are_none_are_refused():
     ):
         with pytest.raises(live.BadMessage):
             live.parse_frame(data, last)
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        data = rng.bytes(int(rng.integers(0, 40)))
-        with pytest.raises(live.BadMessage):
-            live.parse_frame(data, 0)
     for text in ("", "[]", "{", '{"type": 3}', "[" * 50_000, "x" * 70_000):
         with pytest.raises(live.BadMessage):
             live.parse_message(text)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sightglass.video import records as parts
-from sightglass.video.records import AnswerRecord, FrameRecord, load, save, smooth_maps
+from sightglass.video.records import AnswerRecord, FrameRecord, smooth_maps
 from sightglass.video.results import LASTING
 from sightglass.video.results import find_moments as moments
 
@@ -43,19 +43,6 @@ def test_only_a_window_is_in_memory() -> None:
     for given, one in enumerate(smooth_maps(records(), 1.0)):
         assert one.number == given
         assert read - given <= parts.MAX_WINDOW // 2 + 1
-
-
-def test_a_part_comes_back_as_it_was_written(tmp_path) -> None:
-    raws = (np.arange(4, dtype=np.float32).reshape(2, 2), np.ones((3, 1), np.float32))
-    box = AnswerRecord("b", 3, 0.25, (0.1, 1 / 3, 5.0, 6.0), 7, raws)
-    loose = AnswerRecord("c", 4, 0.11, (1.0, 2.0, 3.0, 4.0))
-    save(tmp_path / "0.npz", [FrameRecord(3, 9, 0.12, "", 0.0, (loose, box))])
-    (back,) = load(tmp_path / "0.npz")
-    assert (back.number, back.pts, back.seconds) == (3, 9, 0.12)
-    assert back.answers[1].box == box.box
-    assert all(np.array_equal(a, b) for a, b in zip(back.answers[1].raws, raws, strict=True))
-    assert back.answers[0].raws is None
-    assert [one.track for one in back.drawn_answers] == [7]
 
 
 def row(frame: int, best: str = "cat", x: float = 10.0, number: int | None = None) -> dict:
