@@ -28,8 +28,7 @@ from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.history import History
-from sightglass.report import embedded_recipe, result_folder
-from sightglass.report.similarity_files import summary
+from sightglass.report import embedded_recipe, result_folder, results
 from tests.servers import settings_of
 from training.demo import scenes
 
@@ -78,7 +77,7 @@ def plain(value: Any) -> Any:
 
 def same(said: dict[str, Any], made: Explanation) -> None:
     """All numbers of an answer are the library's."""
-    wanted = plain(result_folder.summary(made, LOOK))
+    wanted = plain(results.Explained.build(made, LOOK).to_dict())
     for name in (
         "headline",
         "predictions",
@@ -158,7 +157,7 @@ def test_two_pictures_are_compared_as_the_library_does(client: TestClient, bus: 
     said = sent(client, "similarity", bus, **fields).json()
     explainer = Explainer()
     found = similarity(explainer, Image.open(bus), Image.open(other), of="product")
-    wanted = plain(summary(found, context(explainer, Image.open(bus))))
+    wanted = plain(results.SimilarityResult.build(found, context(explainer, Image.open(bus))).to_dict())
     assert {name: said[name] for name in wanted} == wanted
     for one, side in zip(said["sides"], found.sides, strict=True):
         assert (one["alike"], one["apart"]) == tuple(plain(asdict(numbers)) for numbers in side.statistics)

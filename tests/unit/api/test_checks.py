@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.trust.checks import QUESTIONS, Checks, forget
 from sightglass.models.adapters.classifier import Classifier
+from sightglass.report import results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,10 +62,12 @@ def test_boxes_and_models_are_sealed(client: TestClient, scene: Path, sealed: li
 
 
 def test_the_curves_of_a_proof_are_the_librarys(client: TestClient, bus: Path) -> None:
-    made = Explainer(MODEL)(bus, targets=("star",)).prove(steps=3, fillings=("mean",)).summary()
+    made = Explainer(MODEL)(bus, targets=("star",)).prove(steps=3, fillings=("mean",))
     fields: dict[str, Any] = {"model": MODEL, "targets": ["star"], "steps": 3, "fillings": ["mean"]}
     found = ask(client, "prove", bus, **fields)
-    assert made.items() <= found.items()
+    proof = results.ProofAnswer.model_validate_json(json.dumps(found))
+    assert [curve.deletion for curve in proof.curves] == [curve.deletion.score.tolist() for curve in made.curves]
+    assert (proof.target, proof.sentence, proof.necessity) == (made.label, made.sentence, made.necessity)
     recipe = Recipe.model_validate(found["recipe"] | {"examples": ()}, strict=False)
     assert recipe.prove is not None and recipe.prove.steps == 3
 
